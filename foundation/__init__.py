@@ -1,0 +1,1 @@
+"""Layer 1: configuration, environment, reproducibility, deployment discipline. Imports no other layer."""

@@ -1,0 +1,131 @@
+"""Find and load a part: the only dynamic import of the project.
+
+A port is a folder, an adapter is one file in it, and the folder is the registry. An adapter file has
+
+    class Options(BaseModel): ...             # its options in stack.toml; unknown ones are refused
+    def build(options, context) -> Port: ...  # makes the part
+
+`use = "chroma"` names a file of the port's folder. `use = "package.module:attribute"` names something outside the
+tree: an adapter's `build`, or any class of the ecosystem, which is then called with the options as keywords.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from foundation.clock import Clock, SystemClock
+from foundation.errors import InvalidSetting, MissingDependency, SixplyError, UnknownPart, UnknownSetting, did_you_mean
+from foundation.settings import Part
+
+PORTS = {
+    "models.chat": "models.chat",
+    "models.embedder": "models.embedders",
+    "models.reranker": "models.rerankers",
+    "models.prices": "models.prices",
+    "retrieval.chunker": "retrieval.chunkers",
+    "retrieval.ledger": "retrieval.ledgers",
+    "retrieval.vectors": "retrieval.vectors",
+    "orchestration.agent": "orchestration.agents",
+    "orchestration.checkpoints": "orchestration.checkpoints",
+    "orchestration.tools": "orchestration.tools",
+    "observability.exporters": "observability.exporters",
+}
+"""Section of stack.toml -> folder that holds its adapters. Parsers are chosen by file type, not by a section."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every part may need to know about the system around it."""
+
+    data_dir: Path
+    clock: Clock = field(default_factory=SystemClock)
+    seed: int = 7
+    threads: int = 2
+    machine_usd_per_hour: float = 0.10
+
+
+def available(section: str) -> list[str]:
+    """Names of the adapters in a port's folder, sorted."""
+    package = importlib.import_module(PORTS.get(section, section))
+    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+
+
+def load(section: str, part: Part, context: Context, *, expected: type | None = None) -> Any:
+    """Build the part that `[section] use = ...` names.
+
+    Raises:
+        UnknownPart: no such adapter, module or attribute.
+        UnknownSetting, InvalidSetting: an option that the adapter does not know, or a value that does not fit.
+        MissingDependency: the adapter's package is not installed.
+    """
+    module, attribute = _find(section, part.use)
+    try:
+        built = _build(section, part, module, attribute, context)
+    except ModuleNotFoundError as error:
+        raise _missing(section, part.use, error) from error
+    if expected is not None and not isinstance(built, expected):
+        raise InvalidSetting(
+            f'[{section}] use = "{part.use}" made a {type(built).__name__}, which is no {expected.__name__}. '
+            f"Name a part of that kind. {did_you_mean(part.use, available(section))}"
+        )
+    return built
+
+
+def options_of(section: str, use: str) -> type[BaseModel] | None:
+    """The adapter's `Options`, or `None` for a class of the ecosystem, which checks its own keywords."""
+    module, attribute = _find(section, use)
+    return getattr(module, "Options", None) if attribute == "build" else None
+
+
+def _find(section: str, use: str) -> tuple[ModuleType, str]:
+    folder = PORTS[section]
+    name, _, attribute = use.partition(":") if ":" in use else (f"{folder}.{use}", "", "build")
+    if ":" not in use and use not in available(section):
+        raise UnknownPart(f'No adapter "{use}" in {folder.replace(".", "/")}. {did_you_mean(use, available(section))}')
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise UnknownPart(
+                f'[{section}] use = "{use}": there is no module "{name}". Install it or correct it.'
+            ) from error
+        raise _missing(section, use, error) from error
+    if not callable(getattr(module, attribute, None)):
+        public = [known for known in vars(module) if not known.startswith("_")]
+        raise UnknownPart(f'[{section}] use = "{use}": {name} has no "{attribute}". {did_you_mean(attribute, public)}')
+    return module, attribute
+
+
+def _build(section: str, part: Part, module: ModuleType, attribute: str, context: Context) -> Any:
+    factory: Callable[..., Any] = getattr(module, attribute)
+    if attribute != "build":
+        try:
+            return factory(**part.options)
+        except (TypeError, ValidationError) as error:
+            raise InvalidSetting(f'[{section}] use = "{part.use}" refused its options: {error}') from error
+    options: type[BaseModel] = module.Options
+    try:
+        checked = options(**part.options)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(step) for step in first["loc"])
+        if first["type"] == "extra_forbidden":
+            hint = did_you_mean(key, options.model_fields)
+            raise UnknownSetting(f'[{section}] "{part.use}" has no option "{key}". {hint}') from error
+        raise InvalidSetting(f'[{section}] option "{key}" of "{part.use}" does not fit: {first["msg"]}.') from error
+    return factory(checked, context)
+
+
+def _missing(section: str, use: str, error: ModuleNotFoundError) -> SixplyError:
+    return MissingDependency(
+        f'[{section}] use = "{use}" needs the Python package "{error.name}", which is not installed. '
+        f"Run make setup, or install that package into the environment."
+    )

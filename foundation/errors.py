@@ -1,0 +1,228 @@
+"""Every error that Sixply raises on purpose, in families by who must act.
+
+SixplyError
+├── ConfigurationError                 the operator, before the system starts
+│   ├── UnknownSetting                 a key that no layer knows
+│   ├── InvalidSetting                 a value that does not fit
+│   ├── UnknownPart                    no adapter of that name in the port's folder
+│   ├── MissingDependency              an adapter whose package is not installed
+│   ├── MissingCredential              a part that needs a key and has none
+│   ├── WeightsInvalid                 a weight file missing, altered or of a forbidden format
+│   ├── FingerprintMismatch            the ledger was written with another embedder or chunker
+│   ├── StoreInUse                     another process owns the store
+│   └── AddressInUse                   the port to listen on is taken
+├── RequestError                       the caller (4xx)
+│   ├── InvalidRequest                 422
+│   │   └── DocumentRefused            422: empty, binary, encrypted, malformed, too large to parse
+│   ├── Unauthenticated                401
+│   ├── Forbidden                      403
+│   │   └── PolicyDenied               403: the executor or a policy said no
+│   ├── NotFound                       404: absent, or not yours
+│   ├── Conflict                       409
+│   ├── Gone                           410: an approval that has expired
+│   ├── TooLarge                       413
+│   └── BudgetExceeded                 429: money, tokens, steps or seconds are used up
+└── ComponentError                     a vendor or a store (503/504), `retryable` says whether to try again
+    ├── UpstreamLimited                503: the provider asks us to slow down
+    ├── UpstreamDown                   503: refused, reset, 5xx
+    ├── UpstreamRejected               503: the provider refused our key or our request
+    ├── UpstreamTimeout                504
+    ├── UpstreamMalformed              503: an answer that we cannot use
+    ├── StoreUnavailable               503: locked, read-only, unreachable
+    │   └── StorageFull                503
+    ├── IndexRebuilding                503
+    ├── Overloaded                     503
+    └── ShuttingDown                   503
+
+A message says what happened, what was found and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class SixplyError(Exception):
+    """Root of the tree. `str(error)` is fit for a person; `code` and `retryable` are for programs."""
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+    retry_after_s: float | None = None
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ConfigurationError(SixplyError):
+    code = "configuration"
+
+
+class UnknownSetting(ConfigurationError):
+    code = "unknown_setting"
+
+
+class InvalidSetting(ConfigurationError):
+    code = "invalid_setting"
+
+
+class UnknownPart(ConfigurationError):
+    code = "unknown_part"
+
+
+class MissingDependency(ConfigurationError):
+    code = "missing_dependency"
+
+
+class MissingCredential(ConfigurationError):
+    code = "missing_credential"
+
+
+class WeightsInvalid(ConfigurationError):
+    code = "weights_invalid"
+
+
+class FingerprintMismatch(ConfigurationError):
+    code = "fingerprint_mismatch"
+
+
+class StoreInUse(ConfigurationError):
+    code = "store_in_use"
+
+
+class AddressInUse(ConfigurationError):
+    code = "address_in_use"
+
+
+class RequestError(SixplyError):
+    code = "request"
+    status = 400
+
+
+class InvalidRequest(RequestError):
+    code = "invalid_request"
+    status = 422
+
+
+class DocumentRefused(InvalidRequest):
+    """`reason` is a stable word: empty, encrypted, malformed, unsupported, too_large, too_many_pages, timeout ..."""
+
+    code = "document_refused"
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Unauthenticated(RequestError):
+    code = "unauthenticated"
+    status = 401
+
+
+class Forbidden(RequestError):
+    code = "forbidden"
+    status = 403
+
+
+class PolicyDenied(Forbidden):
+    code = "policy_denied"
+
+
+class NotFound(RequestError):
+    code = "not_found"
+    status = 404
+
+
+class Conflict(RequestError):
+    code = "conflict"
+    status = 409
+
+
+class Gone(RequestError):
+    code = "gone"
+    status = 410
+
+
+class TooLarge(RequestError):
+    code = "too_large"
+    status = 413
+
+
+class BudgetExceeded(RequestError):
+    """`limit` names what ran out: steps, tokens, usd or seconds."""
+
+    code = "budget_exceeded"
+    status = 429
+
+    def __init__(self, message: str, *, limit: str) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
+class ComponentError(SixplyError):
+    code = "component"
+    status = 503
+
+
+class UpstreamLimited(ComponentError):
+    code = "upstream_limited"
+    retryable = True
+
+
+class UpstreamDown(ComponentError):
+    code = "upstream_down"
+    retryable = True
+
+
+class UpstreamRejected(ComponentError):
+    code = "upstream_rejected"
+
+
+class UpstreamTimeout(ComponentError):
+    code = "upstream_timeout"
+    status = 504
+    retryable = True
+
+
+class UpstreamMalformed(ComponentError):
+    code = "upstream_malformed"
+    retryable = True
+
+
+class StoreUnavailable(ComponentError):
+    code = "store_unavailable"
+    retryable = True
+
+
+class StorageFull(StoreUnavailable):
+    code = "storage_full"
+
+
+class IndexRebuilding(ComponentError):
+    code = "index_rebuilding"
+    retryable = True
+
+
+class Overloaded(ComponentError):
+    code = "overloaded"
+    retryable = True
+
+
+class ShuttingDown(ComponentError):
+    code = "shutting_down"
+    retryable = True
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of an error text: what exists, and the nearest name if one is near.
+
+    >>> did_you_mean("chorma", ["chroma", "memory"])
+    'Found: chroma, memory. Did you mean "chroma"?'
+    """
+    names = sorted(known)
+    listed = f"Found: {', '.join(names) or 'nothing'}."
+    near = difflib.get_close_matches(name, names, n=1)
+    return f'{listed} Did you mean "{near[0]}"?' if near else listed

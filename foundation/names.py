@@ -1,0 +1,91 @@
+"""Every telemetry name that Sixply emits: spans, attributes, metrics. Nothing else spells one.
+
+They follow OpenTelemetry's GenAI semantic conventions (their own repository, v0.1.0, status Development) as far as
+those go; money, layers and run manifests have no convention yet and live under `sixply.`. The module stands in
+foundation because every layer may read it, while observability may be imported by none below it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SERVICE: Final = "sixply"
+"""Name of the tracer of our own spans, and the namespace of our own attributes and metrics."""
+
+# Operations: the value of gen_ai.operation.name, and the first word of a span's name.
+CHAT: Final = "chat"
+EMBEDDINGS: Final = "embeddings"
+RERANK: Final = "rerank"
+RETRIEVAL: Final = "retrieval"
+INVOKE_AGENT: Final = "invoke_agent"
+INVOKE_WORKFLOW: Final = "invoke_workflow"
+EXECUTE_TOOL: Final = "execute_tool"
+PLAN: Final = "plan"
+INGEST: Final = "ingest"
+
+# Attributes of the conventions.
+OPERATION: Final = "gen_ai.operation.name"
+PROVIDER: Final = "gen_ai.provider.name"
+REQUEST_MODEL: Final = "gen_ai.request.model"
+RESPONSE_MODEL: Final = "gen_ai.response.model"
+INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+AGENT_NAME: Final = "gen_ai.agent.name"
+TOOL_NAME: Final = "gen_ai.tool.name"
+CONVERSATION_ID: Final = "gen_ai.conversation.id"
+DATA_SOURCE_ID: Final = "gen_ai.data_source.id"
+RETRIEVAL_TOP_K: Final = "gen_ai.retrieval.top_k"
+HTTP_METHOD: Final = "http.request.method"
+HTTP_ROUTE: Final = "http.route"
+ERROR_TYPE: Final = "error.type"
+SERVICE_NAME: Final = "service.name"
+SERVICE_VERSION: Final = "service.version"
+
+# Attributes and event fields of the conventions that hold what people or documents said. With content off (the
+# default) they are taken from every span before any exporter sees it, whoever wrote them.
+CONTENT: Final = (
+    "gen_ai.input.messages",
+    "gen_ai.output.messages",
+    "gen_ai.system_instructions",
+    "gen_ai.tool.call.arguments",
+    "gen_ai.tool.call.result",
+    "gen_ai.tool.definitions",
+    "gen_ai.retrieval.query.text",
+    "gen_ai.retrieval.documents",
+    "gen_ai.prompt.variable.",
+    "exception.message",
+    "exception.stacktrace",
+    "url.query",
+)
+"""A name that ends in a dot stands for all names that begin with it."""
+
+# Attributes of our own.
+LAYER: Final = "sixply.layer"
+PART: Final = "sixply.part"
+STEP: Final = "sixply.step"
+TENANT: Final = "sixply.tenant"
+MANIFEST_ID: Final = "sixply.manifest.id"
+COST_USD: Final = "sixply.cost.usd"
+HITS: Final = "sixply.retrieval.hits"
+TEXTS: Final = "sixply.embeddings.texts"
+STATUS: Final = "sixply.answer.status"
+STOP_REASON: Final = "sixply.answer.stop_reason"
+ANSWER_PATH: Final = "sixply.answer.path"
+ANSWER_ID: Final = "sixply.answer.id"
+QUESTION_ID: Final = "sixply.question.id"
+APPROVAL_ID: Final = "sixply.approval.id"
+DECISION: Final = "sixply.policy.decision"
+
+# Event of the conventions for a score attached to an answer.
+EVALUATION_EVENT: Final = "gen_ai.evaluation.result"
+
+# Metrics of our own (Prometheus spelling). Those of the conventions come from the OpenTelemetry instrumentors.
+ANSWERS_TOTAL: Final = "sixply_answers"
+ANSWER_SECONDS: Final = "sixply_answer_seconds"
+COST_USD_TOTAL: Final = "sixply_cost_usd"
+UNPRICED_CALLS_TOTAL: Final = "sixply_unpriced_calls"
+SPANS_EXPORTED_TOTAL: Final = "sixply_spans_exported"
+SPANS_DROPPED_TOTAL: Final = "sixply_spans_dropped"
+DOCUMENTS: Final = "sixply_documents"
+CHUNKS: Final = "sixply_chunks"
+APPROVALS_WAITING: Final = "sixply_approvals_waiting"

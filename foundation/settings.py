@@ -1,0 +1,317 @@
+"""The configuration in force: `stack.toml`, then its profile, then the environment; frozen, checked, with origins.
+
+    SIXPLY__MODELS__CHAT__USE=anthropic   overrides   [models.chat] use
+    SIXPLY_PROFILE=test                   adds        [profiles.test] of stack.toml over the rest
+
+Every port is a section `[layer.port]` whose `use` names the part; the other keys are that part's own options and are
+checked by the part itself (`foundation.components`).
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
+
+PREFIX = "SIXPLY__"
+SECRET_NAMES = ("api_key", "password", "secret", "token", "dsn")
+
+
+class Section(BaseModel):
+    """A frozen section; a key that it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Part(BaseModel):
+    """Which adapter fills a port, and the options for it. Values whose key names a secret are masked from here on."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    use: str = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mask_secrets(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {
+            key: SecretStr(value) if isinstance(value, str) and key.endswith(SECRET_NAMES) else value
+            for key, value in values.items()
+        }
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class FoundationSettings(Section):
+    data_dir: Path = Path("var")
+    """Everything that the system writes lies below this folder."""
+    seed: int = 7
+    threads: int = Field(default=2, ge=1)
+    """CPU threads of the local models. More than the free cores makes them wait for each other."""
+
+
+class ResilienceSettings(Section):
+    attempts: int = Field(default=3, ge=1, le=10)
+    """Calls in all, the first included; only errors marked retryable are tried again."""
+    timeout_s: float = Field(default=120, gt=0)
+    """For one call in all. First token and gap limits belong to the adapters."""
+    wait_max_s: float = Field(default=8, ge=0)
+    breaker_failures: int = Field(default=5, ge=1)
+    breaker_open_s: float = Field(default=30, gt=0)
+
+
+class ModelsSettings(Section):
+    chat: Part = Part(use="llama_cpp")
+    fallbacks: tuple[Part, ...] = ()
+    """Chat parts tried in order when the first one fails."""
+    embedder: Part = Part(use="sentence_transformers")
+    reranker: Part = Part(use="none")
+    prices: Part = Part(use="genai")
+    resilience: ResilienceSettings = ResilienceSettings()
+    machine_usd_per_hour: float = Field(default=0.10, ge=0)
+    """What an hour of this machine costs; local models are priced by the seconds that they run."""
+
+
+class ParsingSettings(Section):
+    max_bytes: int = Field(default=20_000_000, gt=0)
+    max_pages: int = Field(default=500, gt=0)
+    max_characters: int = Field(default=5_000_000, gt=0)
+    timeout_s: float = Field(default=20, gt=0)
+    memory_mb: int = Field(default=1024, gt=0)
+
+
+class RankingSettings(Section):
+    top_k: int = Field(default=10, ge=1)
+    """Documents served for one query."""
+    candidates: int = Field(default=100, ge=1)
+    """Chunks fetched by each leg before fusion."""
+    rrf_k: int = Field(default=60, ge=1)
+    keyword_weight: float = Field(default=1.0, ge=0)
+    vector_weight: float = Field(default=1.0, ge=0)
+
+
+class GroundingSettings(Section):
+    min_evidence: float = Field(default=0.35, ge=0, le=1)
+    """Below this best evidence score the answer is an abstention."""
+    min_support: float = Field(default=0.6, ge=0, le=1)
+    """A generated sentence must be supported this well by its cited span."""
+
+
+class RetrievalSettings(Section):
+    ledger: Part = Part(use="sqlite")
+    vectors: Part = Part(use="chroma")
+    chunker: Part = Part(use="structure")
+    parsing: ParsingSettings = ParsingSettings()
+    ranking: RankingSettings = RankingSettings()
+    grounding: GroundingSettings = GroundingSettings()
+
+
+class AnswerSettings(Section):
+    compose: Literal["auto", "extractive", "generative"] = "auto"
+    rewrites: int = Field(default=1, ge=0, le=5)
+    evidence: int = Field(default=6, ge=1)
+    """Hits handed to the composer."""
+    max_question_characters: int = Field(default=8_000, ge=1)
+
+
+class BudgetSettings(Section):
+    steps: int = Field(default=12, ge=1)
+    tokens: int = Field(default=20_000, ge=1)
+    usd: float = Field(default=0.05, ge=0)
+    seconds: float = Field(default=60, gt=0)
+
+
+class PolicySettings(Section):
+    roles: dict[str, tuple[str, ...]] = {}
+    """Tools that each role may call. A tool in no list can be called by nobody."""
+    approvers: tuple[str, ...] = ("approver",)
+    """Roles that may decide an approval."""
+    approval_expires_h: float = Field(default=24, gt=0)
+
+
+class OrchestrationSettings(Section):
+    agent: Part = Part(use="graph")
+    checkpoints: Part = Part(use="sqlite")
+    tools: tuple[Part, ...] = ()
+    answers: AnswerSettings = AnswerSettings()
+    budget: BudgetSettings = BudgetSettings()
+    policy: PolicySettings = PolicySettings()
+
+
+class HttpSettings(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8600, ge=0, le=65535)
+    """0 takes any free port."""
+    max_body_bytes: int = Field(default=10_000_000, gt=0)
+    concurrent_answers: int = Field(default=4, ge=1)
+    queued_answers: int = Field(default=32, ge=0)
+    grace_s: float = Field(default=15, gt=0)
+
+
+class ServingSettings(Section):
+    http: HttpSettings = HttpSettings()
+    keys_file: Path = Path("keys.json")
+    """Hashed API keys with tenant, roles and groups; below the data folder unless absolute."""
+
+
+class ObservabilitySettings(Section):
+    exporters: tuple[Part, ...] = (Part(use="sqlite"),)
+    capture_content: bool = False
+    """Whether prompts and answers may enter spans. Off, as OpenTelemetry has it."""
+    service_name: str = "sixply"
+    outcomes_file: Path = Path("outcomes.toml")
+
+
+class Settings(BaseSettings):
+    """All six layers. Build it with `load`, which knows where each value came from."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    foundation: FoundationSettings = FoundationSettings()
+    models: ModelsSettings = ModelsSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    orchestration: OrchestrationSettings = OrchestrationSettings()
+    serving: ServingSettings = ServingSettings()
+    observability: ObservabilitySettings = ObservabilitySettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the five arguments are pydantic-settings' interface
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)  # `load` merges the sources itself, because it must remember the origin of each value
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The settings, and for each dotted key that was set on purpose the place that set it."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+    def rows(self) -> Iterator[tuple[str, str, str]]:
+        """Every value in force as (dotted key, printable value with secrets masked, origin)."""
+        for key, value in flatten(self.settings.model_dump(mode="python")):
+            yield key, str(value), self.origins.get(key, "default")
+
+
+def load(
+    path: Path = Path("stack.toml"), *, profile: str | None = None, overrides: Mapping[str, Any] | None = None
+) -> Loaded:
+    """Read, merge and check the configuration.
+
+    Raises:
+        UnknownSetting: a key that no layer knows; the text names it, what exists and the nearest.
+        InvalidSetting: the file is missing or is not TOML, or a value does not fit.
+    """
+    file = _read(path)
+    profiles = file.pop("profiles", {})
+    profile = profile or os.environ.get("SIXPLY_PROFILE")
+    sources: list[tuple[str, Mapping[str, Any]]] = [(path.name, file)]
+    if profile:
+        if profile not in profiles:
+            raise UnknownSetting(f'{path.name} has no profile "{profile}". {did_you_mean(profile, profiles)}')
+        sources.append((f"profile {profile}", profiles[profile]))
+    sources.append(("environment", _environment()))
+    sources.append(("command line", overrides or {}))
+
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for origin, values in sources:
+        merged = _merge(merged, values)
+        origins |= {key: origin for key, _ in flatten(values)}
+    try:
+        return Loaded(Settings(**merged), origins)
+    except ValidationError as error:
+        raise _explain(error, origins, path) from error
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves of nested mappings as (dotted key, value).
+
+    >>> list(flatten({"a": {"b": 1}, "c": 2}))
+    [('a.b', 1), ('c', 2)]
+    """
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidSetting(
+            f"No configuration at {path}. Run from the repository's root, or name one: STACK=path."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidSetting(f"{path} is not valid TOML: {error}. Correct that line.") from error
+
+
+def _environment() -> dict[str, Any]:
+    unknown = [
+        name
+        for name in os.environ
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX).split("__")[0].lower() not in Settings.model_fields
+    ]
+    if unknown:
+        layer = unknown[0].removeprefix(PREFIX).split("__")[0].lower()
+        raise UnknownSetting(f'{unknown[0]} names no layer: "{layer}". {did_you_mean(layer, Settings.model_fields)}')
+    return EnvSettingsSource(Settings)()
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` over `below`. A part that is exchanged takes its old options with it: they belong to the other part."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            exchanged = "use" in value and "use" in old and value["use"] != old["use"]
+            merged[key] = dict(value) if exchanged else _merge(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _explain(error: ValidationError, origins: Mapping[str, str], path: Path) -> UnknownSetting | InvalidSetting:
+    first = error.errors(include_url=False)[0]
+    where = [str(step) for step in first["loc"]]
+    key = ".".join(where)
+    origin = next((place for known, place in origins.items() if known == key or known.startswith(f"{key}.")), path.name)
+    if first["type"] == "extra_forbidden":
+        return UnknownSetting(f'Unknown setting "{key}" ({origin}). {did_you_mean(where[-1], _keys_of(where[:-1]))}')
+    value = "" if any(name in key for name in SECRET_NAMES) else f" (found {first['input']!r})"
+    return InvalidSetting(f'Setting "{key}" ({origin}) does not fit: {first["msg"]}{value}.')
+
+
+def _keys_of(where: list[str]) -> list[str]:
+    section: type[BaseModel] = Settings
+    for step in where:
+        field = section.model_fields.get(step)
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            return []
+        section = field.annotation
+    return list(section.model_fields)

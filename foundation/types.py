@@ -1,0 +1,62 @@
+"""Nouns that every layer shares: who asks, what they may see, and what a call used up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Layer = Literal["foundation", "models", "retrieval", "orchestration", "serving", "observability"]
+
+LAYERS: tuple[Layer, ...] = ("foundation", "models", "retrieval", "orchestration", "serving", "observability")
+
+EVERY_TENANT = "*"
+"""Owner of a document that every tenant may read. Never a tenant that a credential can carry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a caller may see. An empty tenant sees nothing at all, not everything."""
+
+    tenant: str
+    groups: frozenset[str] = frozenset()
+
+    def admits(self, tenant: str, groups: frozenset[str]) -> bool:
+        """Whether a document owned by `tenant` and restricted to `groups` (empty: unrestricted) may be shown."""
+        if not self.tenant or self.tenant == EVERY_TENANT:
+            return False
+        return tenant in (self.tenant, EVERY_TENANT) and (not groups or bool(groups & self.groups))
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated caller. Tenant, roles and groups come from the credential alone."""
+
+    subject: str
+    tenant: str
+    roles: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(tenant=self.tenant, groups=self.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one or several model calls. `None` means that the provider did not say, which is not zero."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+    def __add__(self, other: Usage) -> Usage:
+        def plus(a: int | None, b: int | None) -> int | None:
+            return None if a is None and b is None else (a or 0) + (b or 0)
+
+        return Usage(
+            plus(self.input_tokens, other.input_tokens),
+            plus(self.output_tokens, other.output_tokens),
+            plus(self.cached_input_tokens, other.cached_input_tokens),
+            plus(self.reasoning_tokens, other.reasoning_tokens),
+        )

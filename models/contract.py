@@ -1,0 +1,65 @@
+"""The ports of layer 2 on one screen.
+
+Chat models and embedders are LangChain's own contracts, so any integration of theirs plugs in by naming it. Prices and
+rerankers have no contract there that keeps our promises (dated, unpriced is not zero; scores in input order), so theirs
+are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol, runtime_checkable
+
+from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import BaseChatModel
+
+from foundation.types import Usage
+
+__all__ = ["BaseChatModel", "Call", "Embeddings", "Price", "PriceSource", "Reranker"]
+
+
+@runtime_checkable
+class Reranker(Protocol):
+    """Scores texts against a query; it neither drops nor reorders them."""
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        """One score a text, in input order; higher is better. An empty input gives an empty list.
+
+        Raises:
+            ComponentError: the model behind it failed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One finished model call, as far as its price depends on it."""
+
+    provider: str
+    model: str
+    usage: Usage
+    seconds: float
+    local: bool
+    """Whether it ran on our own machine, whose time is then its price."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a call cost. `usd is None` means unpriced: shown and counted, never taken for zero."""
+
+    usd: Decimal | None
+    basis: str
+    """Where the figure comes from: `genai-prices 0.2.3`, `local compute 0.10 USD/h`, `no price known`."""
+
+
+@runtime_checkable
+class PriceSource(Protocol):
+    """Dated prices by provider, model and kind of token."""
+
+    def price(self, call: Call) -> Price:
+        """The price of `call` at the time it was made. An unknown model is unpriced; it never raises for one."""
+        ...

@@ -1,0 +1,1 @@
+"""Layer 6: traces, metrics, evaluation, governance and business value."""

@@ -1,0 +1,1 @@
+"""Layer 4: plans, agents, tools, approvals, effects and budgets."""

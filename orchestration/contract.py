@@ -1,0 +1,194 @@
+"""The ports and nouns of layer 4.
+
+Tools are LangChain's `BaseTool`; `tool.metadata` declares `{"effect": bool}` (absent: it is an effect) and tools are
+called by nobody but the executor. Checkpoints are LangGraph's `BaseCheckpointSaver`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from langchain_core.tools import BaseTool
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from pydantic import BaseModel, ConfigDict, Field
+
+from foundation.types import Layer, Principal, Usage
+from retrieval.contract import Citation
+
+__all__ = [
+    "Agent",
+    "Answer",
+    "AnswerRequest",
+    "Approval",
+    "ApprovalStore",
+    "BaseCheckpointSaver",
+    "BaseTool",
+    "Charge",
+    "Decision",
+    "EffectLedger",
+    "Event",
+    "Meter",
+    "Step",
+]  # fmt: skip
+
+Status = Literal["answered", "abstained", "refused", "waiting", "escalated", "failed"]
+StopReason = Literal["complete", "insufficient_evidence", "policy", "approval", "budget", "error", "cancelled"]
+Path = Literal["extractive", "generative", "tool", "none"]
+
+
+class Noun(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class AnswerRequest(Noun):
+    """What a person asked. `thread_id` continues a conversation."""
+
+    question: str
+    thread_id: str | None = None
+    compose: Literal["auto", "extractive", "generative"] | None = None
+    max_usd: float | None = Field(default=None, ge=0)
+
+
+class Step(Noun):
+    """One visible step of the plan and what came of it."""
+
+    name: str
+    detail: str = ""
+    outcome: Literal["done", "failed", "skipped", "waiting"] = "done"
+    ms: float = 0.0
+
+
+class Approval(Noun):
+    """A pending or decided permission for one effect, bound to exactly these arguments."""
+
+    approval_id: str
+    thread_id: str
+    tenant: str
+    requested_by: str
+    tool: str
+    arguments: dict[str, Any]
+    arguments_hash: str
+    reason: str
+    status: Literal["pending", "approved", "rejected", "expired"] = "pending"
+    requested_at: datetime
+    expires_at: datetime
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+
+
+class Decision(Noun):
+    approval_id: str
+    approve: bool
+    note: str = ""
+
+
+class Answer(Noun):
+    """What the person gets. It says how it came about, what it cost and where it is degraded."""
+
+    answer_id: str
+    thread_id: str
+    question: str
+    status: Status
+    stop_reason: StopReason
+    text: str
+    citations: tuple[Citation, ...] = ()
+    path: Path = "none"
+    degraded: tuple[str, ...] = ()
+    """What was worse than configured, in words; empty when all went as it should."""
+    steps: tuple[Step, ...] = ()
+    usage: Usage = Usage()
+    cost_usd: Decimal | None = None
+    """`None`: at least one call in it is unpriced."""
+    seconds: float = 0.0
+    trace_id: str | None = None
+    approval: Approval | None = None
+    ai_generated: bool = True
+
+
+class Event(Noun):
+    """One item of a stream. The last one is `answer` (with the whole Answer) or `error`, never a bare end."""
+
+    kind: Literal["step", "token", "answer", "error"]
+    step: Step | None = None
+    token: str | None = None
+    answer: Answer | None = None
+    code: str | None = None
+    message: str | None = None
+    retryable: bool = False
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """Answers questions. `stream` is the one primitive; `answering.answer` collects it."""
+
+    def stream(self, request: AnswerRequest, principal: Principal) -> AsyncIterator[Event]:
+        """Run one request. Closing the iterator cancels the work."""
+        ...
+
+    def resume(self, decision: Decision, principal: Principal) -> AsyncIterator[Event]:
+        """Go on after an approval was decided.
+
+        Raises:
+            NotFound: no such approval in the caller's tenant.
+            Forbidden: the caller may not decide it.
+            Gone: it has expired. Conflict: it was decided already, otherwise.
+        """
+        ...
+
+
+class ApprovalStore(Protocol):
+    """Durable approvals; they survive a restart."""
+
+    async def request(self, approval: Approval) -> Approval: ...
+    async def get(self, approval_id: str, tenant: str) -> Approval | None: ...
+    async def pending(self, tenant: str) -> list[Approval]: ...
+    async def decide(self, approval_id: str, tenant: str, *, approve: bool, by: str, note: str) -> Approval:
+        """Exactly one of two simultaneous decisions wins; the other raises Conflict."""
+        ...
+
+
+class EffectLedger(Protocol):
+    """Remembers every effect by run, step and arguments, so that it happens once across retries and crashes."""
+
+    async def begin(self, key: str, tool: str, arguments_hash: str) -> Mapping[str, Any] | None:
+        """Claim `key`, or return the stored result of an effect that has already happened.
+
+        Raises:
+            Conflict: it was begun and never finished, so nobody knows whether it happened; a person must look.
+        """
+        ...
+
+    async def finish(self, key: str, result: Mapping[str, Any]) -> None: ...
+    async def abandon(self, key: str) -> None:
+        """It certainly did not happen; the key may be used again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One thing that cost money, for the ledger of layer 6."""
+
+    layer: Layer
+    kind: str
+    """chat, embeddings, rerank, tool or machine."""
+    part: str
+    model: str
+    usage: Usage
+    seconds: float
+    usd: Decimal | None
+    basis: str
+    tenant: str
+    answer_id: str | None
+    trace_id: str | None
+    at: datetime
+
+
+@runtime_checkable
+class Meter(Protocol):
+    """Where charges go. Observability implements it; orchestration only knows that it exists."""
+
+    def record(self, charge: Charge) -> None: ...

@@ -1,0 +1,1 @@
+"""Layer 3: documents to grounded, cited, permitted evidence."""

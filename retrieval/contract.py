@@ -1,0 +1,297 @@
+"""The ports and nouns of layer 3.
+
+The ledger is the truth: documents, versions, chunks and their embeddings, committed in one transaction together with
+the keyword index. The vector index is a cache of it that may be thrown away at any time.
+Scopes are applied by the ledger and the index *in* their query, and once more by the retriever on what comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from foundation.types import Scope
+
+Vectors = npt.NDArray[np.float32]
+"""Shape (texts, dimensions), rows of unit length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A stretch of a parsed document's text: a heading (level 1 to 6), a paragraph, a list item or a table row."""
+
+    kind: str
+    """heading, paragraph, item, row or code."""
+    start: int
+    end: int
+    """Character span in `Parsed.text`."""
+    level: int = 0
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A document as plain text with its structure. Offsets everywhere refer to `text`."""
+
+    text: str
+    blocks: tuple[Block, ...]
+    title: str | None = None
+    pages: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is known about a document besides its content."""
+
+    uri: str
+    """Stable name by which it is replaced and deleted, e.g. `policies/refunds-2026-01.md`."""
+    tenant: str
+    """Who owns it; `foundation.types.EVERY_TENANT` for all."""
+    groups: frozenset[str] = frozenset()
+    """Who inside the tenant may read it; empty means everyone there."""
+    title: str = ""
+    media_type: str = ""
+    series: str | None = None
+    """Documents that are versions of one another share it."""
+    effective_from: date | None = None
+    published: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage that is searched and cited. `text == document text[start:end]`, exactly."""
+
+    chunk_id: str
+    document_id: str
+    position: int
+    text: str
+    start: int
+    end: int
+    heading_path: tuple[str, ...] = ()
+    page: int | None = None
+
+    @property
+    def indexed_text(self) -> str:
+        """What is embedded and searched: the passage under its headings."""
+        return "\n".join((*self.heading_path, self.text))
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A stored document version."""
+
+    document_id: str
+    source: Source
+    content_hash: str
+    """Of the bytes and of everything in `source`: equal means that nothing needs to be done."""
+    characters: int
+    chunks: int
+    ingested_at: datetime
+    superseded: bool = False
+    """Whether, today, a newer version of its series is in force, or its own date has not come yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A document that could not be taken, and why. Kept until it is ingested or deleted."""
+
+    uri: str
+    tenant: str
+    reason: str
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A scored chunk with its origin. `score` orders hits of one result only; `legs` has each leg's rank from 1."""
+
+    chunk: Chunk
+    source: Source
+    score: float
+    legs: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """An exact span of a document that supports a statement: `quote == document text[start:end]`."""
+
+    marker: int
+    """The number by which the answer refers to it, from 1."""
+    document_id: str
+    chunk_id: str
+    uri: str
+    title: str
+    start: int
+    end: int
+    quote: str
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Which embedder and chunker wrote an index. Vectors of fixed probe texts catch a swap of equal dimension."""
+
+    embedder: str
+    dimensions: int
+    probe: tuple[tuple[float, ...], ...]
+    chunker: str
+
+    def differs_from(self, other: Fingerprint) -> str | None:
+        """What differs, in words, or `None`. The probes may differ by rounding: cosine below 0.9999 is a swap."""
+        if self.dimensions != other.dimensions:
+            return f"{self.dimensions} dimensions against {other.dimensions}"
+        ours, theirs = np.asarray(self.probe), np.asarray(other.probe)
+        cosine = float(
+            np.min(np.sum(ours * theirs, axis=1) / (np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)))
+        )
+        if cosine < 0.9999:
+            return f"the same text gets another vector (cosine {cosine:.4f})"
+        if self.chunker != other.chunker:
+            return f"chunker {self.chunker} against {other.chunker}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ParseLimits:
+    """What a parser must not exceed by its own count. Memory and time are limited from outside."""
+
+    pages: int = 500
+    characters: int = 5_000_000
+
+
+@runtime_checkable
+class Parser(Protocol):
+    """Bytes to structured text. Runs in a child process with limits; may be as naive about hostile input as it is.
+
+    One file a format in `parsers/`, each with `build(limits: ParseLimits) -> Parser`; the suffix of a document's name
+    picks the file.
+    """
+
+    suffixes: tuple[str, ...]
+    """Lower case, with the dot."""
+    version: str
+    """Enters the fingerprint: change it with the output."""
+
+    def parse(self, content: bytes, name: str) -> Parsed:
+        """Raises:
+        DocumentRefused: with the reason.
+        """
+        ...
+
+
+@runtime_checkable
+class Chunker(Protocol):
+    """Cuts a parsed document into passages. `version` enters the fingerprint: change it with the output."""
+
+    version: str
+
+    def chunk(self, parsed: Parsed, document_id: str) -> list[Chunk]: ...
+
+
+@runtime_checkable
+class DocumentLedger(Protocol):
+    """The truth. Every method is atomic; a method that returned has committed."""
+
+    def put(self, source: Source, content_hash: str, text: str, chunks: Sequence[Chunk], vectors: Vectors) -> Document:
+        """Add the document, or replace the one of the same tenant and uri, whole. Clears a refusal of that uri."""
+        ...
+
+    def refuse(self, refusal: Refusal) -> None: ...
+
+    def delete(self, uri: str, tenant: str) -> bool:
+        """Whether there was something to delete. After it returns, nothing of the document is found by anyone."""
+        ...
+
+    def find(self, uri: str, tenant: str) -> Document | None: ...
+
+    def documents(self, scope: Scope) -> list[Document]: ...
+
+    def refusals(self, scope: Scope) -> list[Refusal]: ...
+
+    def text(self, document_id: str, scope: Scope) -> str | None:
+        """The whole text, or `None` where the document is absent or out of scope."""
+        ...
+
+    def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
+        """The chunks that `scope` may see and that are in force `as_of` (`None`: any version), score 0.0."""
+        ...
+
+    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
+        """Chunk ids, best first, with scores where higher is better. The query is text, never a search syntax."""
+        ...
+
+    def embeddings(self, *, after: int = 0) -> Iterator[VectorItem]:
+        """Every stored vector with a sequence number above `after`, in order, streamed."""
+        ...
+
+    def deletions(self, *, after: int = 0) -> Iterator[tuple[int, str]]:
+        """(sequence number, chunk id) of every chunk removed since `after`, in order."""
+        ...
+
+    def sequence(self) -> int:
+        """The number of the last committed change."""
+        ...
+
+    def fingerprint(self) -> Fingerprint | None: ...
+
+    def set_fingerprint(self, fingerprint: Fingerprint) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class VectorItem:
+    """A chunk's vector with what the index must filter by."""
+
+    sequence: int
+    chunk_id: str
+    tenant: str
+    groups: frozenset[str]
+    vector: Vectors
+    """Shape (dimensions,)."""
+
+
+@runtime_checkable
+class VectorIndex(Protocol):
+    """A disposable cache of the ledger's vectors. Every method hides the store's batch limits."""
+
+    def upsert(self, items: Iterable[VectorItem]) -> None: ...
+
+    def delete(self, chunk_ids: Iterable[str]) -> None:
+        """Unknown ids are ignored."""
+        ...
+
+    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
+        """Chunk ids with cosine similarity, best first, filtered by `scope` inside the search."""
+        ...
+
+    def sequence(self) -> int:
+        """The ledger sequence up to which this index is complete; 0 for an empty one."""
+        ...
+
+    def set_sequence(self, sequence: int) -> None: ...
+
+    def count(self) -> int: ...
+
+    def clear(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class Retriever(Protocol):
+    """A query to scoped evidence. The port has a scope, which LangChain's BaseRetriever cannot promise to apply."""
+
+    def retrieve(self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None) -> list[Hit]:
+        """Hits, best first; `as_of=None` means today's versions. An empty scope gives an empty list.
+
+        Raises:
+            ComponentError: a store or the embedder failed.
+        """
+        ...
