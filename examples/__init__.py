@@ -1,0 +1,1 @@
+"""Example worlds that ship with Sixply."""

@@ -1,0 +1,1 @@
+"""The demo world: the support desk of the fictional Quillmark Devices."""
