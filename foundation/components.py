@@ -85,11 +85,23 @@ def options_of(section: str, use: str) -> type[BaseModel] | None:
     return getattr(module, "Options", None) if attribute == "build" else None
 
 
+def checked_options(section: str, part: Part) -> BaseModel | None:
+    """The part's options, checked without building it; `None` for a class of the ecosystem.
+
+    Raises:
+        As `load`, except for what only building can show.
+    """
+    module, attribute = _find(section, part.use)
+    return _checked(section, part, module) if attribute == "build" else None
+
+
 def _find(section: str, use: str) -> tuple[ModuleType, str]:
     folder = PORTS[section]
     name, _, attribute = use.partition(":") if ":" in use else (f"{folder}.{use}", "", "build")
     if ":" not in use and use not in available(section):
         raise UnknownPart(f'No adapter "{use}" in {folder.replace(".", "/")}. {did_you_mean(use, available(section))}')
+    if not name or name.startswith("."):
+        raise UnknownPart(f'[{section}] use = "{use}" names no module. Write "package.module:attribute".')
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -99,9 +111,14 @@ def _find(section: str, use: str) -> tuple[ModuleType, str]:
             ) from error
         raise _missing(section, use, error) from error
     if not callable(getattr(module, attribute, None)):
-        public = [known for known in vars(module) if not known.startswith("_")]
-        raise UnknownPart(f'[{section}] use = "{use}": {name} has no "{attribute}". {did_you_mean(attribute, public)}')
+        own = [known for known, value in vars(module).items() if _is_of(value, module) and not known.startswith("_")]
+        raise UnknownPart(f'[{section}] use = "{use}": {name} has no "{attribute}". {did_you_mean(attribute, own)}')
     return module, attribute
+
+
+def _is_of(value: object, module: ModuleType) -> bool:
+    """Whether the module made it, rather than imported it from elsewhere."""
+    return str(getattr(value, "__module__", "")).startswith(module.__name__)
 
 
 def _build(section: str, part: Part, module: ModuleType, attribute: str, context: Context) -> Any:
@@ -111,17 +128,24 @@ def _build(section: str, part: Part, module: ModuleType, attribute: str, context
             return factory(**part.options)
         except (TypeError, ValidationError) as error:
             raise InvalidSetting(f'[{section}] use = "{part.use}" refused its options: {error}') from error
-    options: type[BaseModel] = module.Options
+    return factory(_checked(section, part, module), context)
+
+
+def _checked(section: str, part: Part, module: ModuleType) -> BaseModel:
+    options: type[BaseModel] | None = getattr(module, "Options", None)
+    if options is None:
+        raise InvalidSetting(f'[{section}] use = "{part.use}": {module.__name__} has "build" but no class Options.')
     try:
-        checked = options(**part.options)
+        return options(**part.options)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        found = error.errors(include_url=False, include_input=False)
+        # A misspelt option comes first: it explains why another one is missing.
+        first = min(found, key=lambda one: one["type"] != "extra_forbidden")
         key = ".".join(str(step) for step in first["loc"])
         if first["type"] == "extra_forbidden":
             hint = did_you_mean(key, options.model_fields)
             raise UnknownSetting(f'[{section}] "{part.use}" has no option "{key}". {hint}') from error
         raise InvalidSetting(f'[{section}] option "{key}" of "{part.use}" does not fit: {first["msg"]}.') from error
-    return factory(checked, context)
 
 
 def _missing(section: str, use: str, error: ModuleNotFoundError) -> SixplyError:

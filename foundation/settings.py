@@ -267,6 +267,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise InvalidSetting(
             f"No configuration at {path}. Run from the repository's root, or name one: STACK=path."
         ) from None
+    except OSError as error:
+        raise InvalidSetting(f"{path} cannot be read: {error.strerror}. Name a file: STACK=path.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidSetting(f"{path} is not valid TOML: {error}. Correct that line.") from error
 

@@ -10,21 +10,31 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from pydantic import BaseModel, ConfigDict, Field
 
+from foundation.components import Context
+from foundation.settings import OrchestrationSettings
 from foundation.types import Layer, Principal, Usage
-from retrieval.contract import Citation
+from models.contract import BaseChatModel, Embeddings, PriceSource
+from retrieval.contract import Citation, Retriever
+
+if TYPE_CHECKING:  # the executor and the grounding are plain classes, not ports; they import this module or its peers
+    from orchestration.executor import Executor
+    from retrieval.grounding import Grounding
 
 __all__ = [
     "Agent",
+    "AgentParts",
     "Answer",
     "AnswerRequest",
     "Approval",
     "ApprovalStore",
+    "AuditLog",
+    "AuditRecord",
     "BaseCheckpointSaver",
     "BaseTool",
     "Charge",
@@ -33,7 +43,8 @@ __all__ = [
     "Event",
     "Meter",
     "Step",
-]  # fmt: skip
+    "ToolOutcome",
+]
 
 Status = Literal["answered", "abstained", "refused", "waiting", "escalated", "failed"]
 StopReason = Literal["complete", "insufficient_evidence", "policy", "approval", "budget", "error", "cancelled"]
@@ -78,6 +89,7 @@ class Approval(Noun):
     expires_at: datetime
     decided_by: str | None = None
     decided_at: datetime | None = None
+    note: str = ""
 
 
 class Decision(Noun):
@@ -119,14 +131,52 @@ class Event(Noun):
     code: str | None = None
     message: str | None = None
     retryable: bool = False
+    retry_after_s: float | None = None
+
+
+class ToolOutcome(Noun):
+    """What came of one tool call. `content` is fit for a person in every status."""
+
+    tool: str
+    status: Literal["done", "waiting", "denied", "failed"]
+    content: str
+    artifact: dict[str, Any] | None = None
+    """The result as data, where the tool gives one."""
+    approval: Approval | None = None
+    reason: str = ""
+    """A stable word for every status but `done`: role, arguments, approval, mismatch, rejected, expired, tool, timeout,
+    unknown."""
+
+
+class AuditRecord(Noun):
+    """One tool call, carried out or not. Arguments appear as their hash: they can hold what a user wrote."""
+
+    tenant: str
+    subject: str
+    run_id: str
+    tool: str
+    arguments_hash: str
+    outcome: Literal["done", "waiting", "denied", "failed", "decided"]
+    reason: str = ""
+    approval_id: str | None = None
+    decided_by: str | None = None
 
 
 @runtime_checkable
 class Agent(Protocol):
-    """Answers questions. `stream` is the one primitive; `answering.answer` collects it."""
+    """Answers questions. `stream` is the one primitive; `answering.answer` collects it.
+
+    A request that is refused raises before the first event; a failure on the way ends the stream with an `error` event.
+    """
 
     def stream(self, request: AnswerRequest, principal: Principal) -> AsyncIterator[Event]:
-        """Run one request. Closing the iterator cancels the work."""
+        """Run one request. Closing the iterator cancels the work.
+
+        Raises:
+            InvalidRequest: the question is blank. TooLarge: it is longer than the settings allow.
+            NotFound: the thread is unknown, or somebody else's.
+            Conflict: the thread is busy, or waits for an approval.
+        """
         ...
 
     def resume(self, decision: Decision, principal: Principal) -> AsyncIterator[Event]:
@@ -135,7 +185,9 @@ class Agent(Protocol):
         Raises:
             NotFound: no such approval in the caller's tenant.
             Forbidden: the caller may not decide it.
-            Gone: it has expired. Conflict: it was decided already, otherwise.
+            Gone: it has expired.
+            Conflict: it was decided already. The same decision is taken again only where the run that waited for it
+                was cut off before it ended; it then goes on.
         """
         ...
 
@@ -168,6 +220,12 @@ class EffectLedger(Protocol):
         ...
 
 
+class AuditLog(Protocol):
+    """Append-only memory of every tool call and every decision."""
+
+    async def record(self, entry: AuditRecord) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Charge:
     """One thing that cost money, for the ledger of layer 6."""
@@ -192,3 +250,18 @@ class Meter(Protocol):
     """Where charges go. Observability implements it; orchestration only knows that it exists."""
 
     def record(self, charge: Charge) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentParts(Context):
+    """What an agent adapter is built from: `build(options, context: AgentParts) -> Agent`."""
+
+    chat: BaseChatModel
+    embedder: Embeddings
+    retriever: Retriever
+    grounding: Grounding
+    executor: Executor
+    checkpoints: BaseCheckpointSaver[Any]
+    prices: PriceSource
+    meter: Meter
+    settings: OrchestrationSettings

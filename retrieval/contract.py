@@ -7,6 +7,7 @@ Scopes are applied by the ledger and the index *in* their query, and once more b
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -60,6 +61,12 @@ class Source:
     """Documents that are versions of one another share it."""
     effective_from: date | None = None
     published: date | None = None
+
+    @property
+    def document_id(self) -> str:
+        """Stable for a tenant and uri, so that a replaced document keeps its id."""
+        name = f"{self.tenant}\0{self.uri}".encode(errors="surrogatepass")
+        return hashlib.blake2b(name, digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +151,8 @@ class Fingerprint:
 
     def differs_from(self, other: Fingerprint) -> str | None:
         """What differs, in words, or `None`. The probes may differ by rounding: cosine below 0.9999 is a swap."""
+        if not (self.dimensions and other.dimensions):
+            return "a reindex was begun and not finished"
         if self.dimensions != other.dimensions:
             return f"{self.dimensions} dimensions against {other.dimensions}"
         ours, theirs = np.asarray(self.probe), np.asarray(other.probe)
@@ -194,12 +203,28 @@ class Chunker(Protocol):
     def chunk(self, parsed: Parsed, document_id: str) -> list[Chunk]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A document, ready to be stored."""
+
+    source: Source
+    content_hash: str
+    parsed: Parsed
+    chunks: Sequence[Chunk]
+    vectors: Vectors
+    """Shape (chunks, dimensions), in the order of `chunks`."""
+
+
 @runtime_checkable
 class DocumentLedger(Protocol):
-    """The truth. Every method is atomic; a method that returned has committed."""
+    """The truth. Every method is atomic; a method that returned has committed.
 
-    def put(self, source: Source, content_hash: str, text: str, chunks: Sequence[Chunk], vectors: Vectors) -> Document:
-        """Add the document, or replace the one of the same tenant and uri, whole. Clears a refusal of that uri."""
+    Raises, from every method:
+        StoreUnavailable: the store is locked, unreadable or unreachable. StorageFull: there is no room for a write.
+    """
+
+    def put(self, entries: Sequence[Entry]) -> list[Document]:
+        """Store all of them or none. Each replaces the document of its tenant and uri, whole, and clears its refusal."""
         ...
 
     def refuse(self, refusal: Refusal) -> None: ...
@@ -208,7 +233,9 @@ class DocumentLedger(Protocol):
         """Whether there was something to delete. After it returns, nothing of the document is found by anyone."""
         ...
 
-    def find(self, uri: str, tenant: str) -> Document | None: ...
+    def find(self, uri: str, tenant: str) -> Document | None:
+        """For those who write. It knows no scope: the caller has established that the tenant is its own."""
+        ...
 
     def documents(self, scope: Scope) -> list[Document]: ...
 
@@ -226,17 +253,25 @@ class DocumentLedger(Protocol):
         """Chunk ids, best first, with scores where higher is better. The query is text, never a search syntax."""
         ...
 
+    def entries(self) -> Iterator[Entry]:
+        """Every stored document with its chunks and vectors, for a reindex or an export."""
+        ...
+
     def embeddings(self, *, after: int = 0) -> Iterator[VectorItem]:
         """Every stored vector with a sequence number above `after`, in order, streamed."""
         ...
 
-    def deletions(self, *, after: int = 0) -> Iterator[tuple[int, str]]:
-        """(sequence number, chunk id) of every chunk removed since `after`, in order."""
+    def deletions(self, *, after: int = 0) -> Iterator[str]:
+        """Ids of the chunks removed with a sequence number above `after`. One that was added again is in
+        `embeddings` too: whoever catches up deletes first and adds then.
+        """
         ...
 
     def sequence(self) -> int:
-        """The number of the last committed change."""
+        """The number of the last committed change; it only grows."""
         ...
+
+    def chunk_count(self) -> int: ...
 
     def fingerprint(self) -> Fingerprint | None: ...
 
@@ -261,7 +296,9 @@ class VectorItem:
 class VectorIndex(Protocol):
     """A disposable cache of the ledger's vectors. Every method hides the store's batch limits."""
 
-    def upsert(self, items: Iterable[VectorItem]) -> None: ...
+    def upsert(self, items: Iterable[VectorItem]) -> None:
+        """Add each item, or replace the one of the same chunk id, its tenant and groups included."""
+        ...
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
         """Unknown ids are ignored."""
@@ -275,11 +312,15 @@ class VectorIndex(Protocol):
         """The ledger sequence up to which this index is complete; 0 for an empty one."""
         ...
 
-    def set_sequence(self, sequence: int) -> None: ...
+    def set_sequence(self, sequence: int) -> None:
+        """Declare the index complete up to there. An index that forgets its vectors must forget this with them."""
+        ...
 
     def count(self) -> int: ...
 
-    def clear(self) -> None: ...
+    def clear(self) -> None:
+        """Forget every vector, and the sequence."""
+        ...
 
     def close(self) -> None: ...
 
@@ -289,7 +330,9 @@ class Retriever(Protocol):
     """A query to scoped evidence. The port has a scope, which LangChain's BaseRetriever cannot promise to apply."""
 
     def retrieve(self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None) -> list[Hit]:
-        """Hits, best first; `as_of=None` means today's versions. An empty scope gives an empty list.
+        """The best passage of each of the `limit` best documents, best first; `as_of=None` means today's versions.
+
+        An empty scope gives an empty list.
 
         Raises:
             ComponentError: a store or the embedder failed.

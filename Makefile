@@ -1,0 +1,116 @@
+# Every target is one call of `python -m serving.cli`, which answers --help. Values are given as NAME=value.
+
+FITTING = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
+PYTHON ?= $(or $(wildcard .venv/bin/python),$(shell for p in python3 python3.13 python3.12 python3.14 python3.11; do \
+  $$p -c "$(FITTING)" 2>/dev/null && echo $$p && break; done),python3)
+TORCH ?= cpu
+BIN := .venv/bin
+# The chosen values travel through the environment: text in Q may hold quotes, dollars and semicolons.
+export Q
+CLI = $(BIN)/python -m serving.cli
+given = $(if $($(1)),$(2) "$($(1))")
+needed = $(or $($(1)),$(error $(1) is missing. Say: make $@ $(1)=$(2)))
+stack = $(call given,STACK,--stack)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format doctor ask serve ingest documents trace traces costs approvals \
+        approve reject reindex config keys bench-retrieval bench-answers evaluate business-case roi contracts lock clean _base _dev
+
+help:  ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^#: / { printf "\n%s\n", substr($$0, 4) } \
+	  /^[a-z][a-z-]*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+_base:
+	@$(PYTHON) -m foundation.install --quiet --torch "$(TORCH)"
+
+_dev:
+	@$(PYTHON) -m foundation.install --quiet --torch "$(TORCH)" --dev
+
+#: Start here
+setup:  ## install everything that the system needs   [PYTHON=python3.12] [TORCH=auto: the build for your GPU]
+	@$(PYTHON) -m foundation.install --torch "$(TORCH)"
+
+demo: _base  ## all six layers at work on real models, about a minute
+	@$(CLI) demo $(stack)
+
+doctor: _base  ## check this machine and this configuration; say what to do
+	@$(CLI) doctor $(stack)
+
+#: Use it
+ask: _base  ## one question   Q="..." [TENANT=name] [ROLE=agent] [STACK=stack.toml]
+	@$(CLI) ask $(if $(call needed,Q,"a question"),"$$Q") $(call given,TENANT,--tenant) $(call given,ROLE,--role) $(stack)
+
+serve: _base  ## the API, on loopback until told otherwise   [STACK=stack.toml]
+	@$(CLI) serve $(stack)
+
+ingest: _base  ## add files or folders to the corpus   SRC=path [TENANT=name]
+	@$(CLI) ingest "$(call needed,SRC,path)" $(call given,TENANT,--tenant) $(stack)
+
+documents: _base  ## what the ledger holds   [TENANT=name]
+	@$(CLI) documents $(call given,TENANT,--tenant) $(stack)
+
+keys: _base  ## API keys: who may ask, for which tenant, in which roles
+	@$(CLI) keys $(stack)
+
+approvals: _base  ## actions that wait for a person   [TENANT=name]
+	@$(CLI) approvals $(call given,TENANT,--tenant) $(stack)
+
+approve: _base  ## let one of them happen   ID=approval [TENANT=name]
+	@$(CLI) approve "$(call needed,ID,approval)" $(call given,TENANT,--tenant) $(stack)
+
+reject: _base  ## forbid one of them   ID=approval [TENANT=name]
+	@$(CLI) reject "$(call needed,ID,approval)" $(call given,TENANT,--tenant) $(stack)
+
+reindex: _base  ## write all documents anew with the configured embedder and chunker
+	@$(CLI) reindex $(stack)
+
+#: Look inside
+config: _base  ## every value in force and where it came from   [STACK=stack.toml]
+	@$(CLI) config $(stack)
+
+traces: _base  ## the latest answers
+	@$(CLI) traces $(stack)
+
+trace: _base  ## one answer's spans and its bill by layer   ID=trace
+	@$(CLI) trace "$(call needed,ID,trace)" $(stack)
+
+costs: _base  ## money spent   [BY=tenant|model|layer|kind|day]
+	@$(CLI) costs $(call given,BY,--by) $(stack)
+
+#: Measure
+evaluate: _base  ## score the golden set   [JSON=out.json] [LIMIT=20] [STACK=stack.toml]
+	@$(CLI) evaluate $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
+
+bench-retrieval: _base  ## retrieval on a folder in BEIR layout   DATA=dir JSON=out.json [STACK=] [LIMIT=200]
+	@$(CLI) bench-retrieval "$(call needed,DATA,folder)" $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
+
+bench-answers: _base  ## answers on a folder with qa.jsonl   DATA=dir JSON=out.json [STACK=] [LIMIT=200]
+	@$(CLI) bench-answers "$(call needed,DATA,folder)" $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
+
+business-case: _base  ## what outcomes.toml promises, before anything runs   [JSON=out.json]
+	@$(CLI) business-case $(call given,JSON,--json) $(stack)
+
+roi: _base  ## what the recorded outcomes were worth: ship, hold or stop   [JSON=out.json]
+	@$(CLI) roi $(call given,JSON,--json) $(stack)
+
+#: Change it
+test: _dev  ## guards and tests: what CI runs   [ARGS="tests/unit -x"]
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: _dev  ## the guards alone, in seconds: lint, format, types, layers
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+format: _dev  ## let ruff mend what it can
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+contracts: _dev  ## a port's promises, tested on the configured part   [PORT=retrieval.vectors] [STACK=stack.toml]
+	@$(CLI) contracts $(call given,PORT,--port) $(stack)
+
+lock: _dev  ## pin the newest versions that pyproject.toml allows   [ARGS=--upgrade]
+	@$(BIN)/uv pip compile --quiet $(ARGS) pyproject.toml --group setup -o requirements.lock
+	@$(BIN)/uv pip compile --quiet $(ARGS) pyproject.toml --group setup --group dev -c requirements.lock -o requirements-dev.lock
+
+clean:  ## remove what runs have written, keep .venv and weights
+	@rm -rf var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -not -path "./.venv/*" -prune -exec rm -rf {} +

@@ -1,0 +1,57 @@
+"""A circuit breaker, after Nygard, "Release It!" (2007)."""
+
+from __future__ import annotations
+
+import threading
+
+from foundation.clock import Clock
+from foundation.errors import UpstreamDown
+
+
+class Breaker:
+    """Spares a model that fails again and again: refuses at once for a while, then lets a single call try.
+
+    Counts failures in a row, of the retryable kind only: a refused key proves that somebody answers.
+    """
+
+    def __init__(self, *, name: str, failures: int, open_s: float, clock: Clock) -> None:
+        self._name, self._limit, self._open_s, self._clock = name, failures, open_s, clock
+        self._failures = 0
+        self._open_until = 0.0
+        self._trial = False
+        self._lock = threading.Lock()
+
+    @property
+    def is_open(self) -> bool:
+        return self._failures >= self._limit
+
+    def admit(self) -> None:
+        """Return if a call may be made; every call that was admitted must be reported by one of the other methods.
+
+        Raises:
+            UpstreamDown: the breaker is open, or another call is trying just now; with the seconds to wait.
+        """
+        with self._lock:
+            if not self.is_open:
+                return
+            wait_s = self._open_until - self._clock.monotonic_s()
+            if wait_s > 0 or self._trial:
+                raise UpstreamDown(
+                    f"{self._name} failed {self._failures} times in a row and is left alone for a while. Try again later.",
+                    retry_after_s=max(wait_s, 1.0),
+                )
+            self._trial = True
+
+    def succeeded(self) -> None:
+        with self._lock:
+            self._failures, self._trial = 0, False
+
+    def failed(self) -> None:
+        with self._lock:
+            self._failures, self._trial = self._failures + 1, False
+            self._open_until = self._clock.monotonic_s() + self._open_s
+
+    def undecided(self) -> None:
+        """The call was cancelled, or failed in a way that says nothing about the model's health."""
+        with self._lock:
+            self._trial = False

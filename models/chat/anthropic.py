@@ -1,0 +1,78 @@
+"""Claude models through Anthropic's messages API, or any server that speaks it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import anthropic
+import httpx2
+from langchain_anthropic import ChatAnthropic
+from langchain_core.language_models import BaseChatModel
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+
+from foundation.components import Context
+from foundation.errors import MissingCredential
+from models.connections import clients, timeouts
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    api_key: SecretStr | None = None
+    base_url: str = "https://api.anthropic.com"
+    """Without the version."""
+    temperature: float | None = Field(default=None, ge=0)
+    """`None` sends none: the newer models accept no other than their own."""
+    max_tokens: int = Field(default=1024, ge=1)
+    connect_timeout_s: float = Field(default=5, gt=0)
+    read_timeout_s: float = Field(default=60, gt=0)
+    """The longest silence: before the first token, between two, or before a whole reply that is not streamed."""
+    keep_alive: bool = False
+    """Reuse connections. Only where all calls come from one event loop, as in the API server."""
+
+
+class AnthropicChat(ChatAnthropic):
+    """LangChain's client over connections of our own, which have a connect timeout and can be closed.
+
+    The parent takes one timeout for everything and shares its connections between all event loops.
+    """
+
+    _http: tuple[httpx2.Client, httpx2.AsyncClient] = PrivateAttr()
+
+    @cached_property
+    def _client(self) -> anthropic.Client:
+        return anthropic.Client(**self._own_params, http_client=self._http[0])
+
+    @cached_property
+    def _async_client(self) -> anthropic.AsyncClient:
+        return anthropic.AsyncClient(**self._own_params, http_client=self._http[1])
+
+    @property
+    def _own_params(self) -> dict[str, Any]:
+        return {**self._client_params, "timeout": self._http[0].timeout}
+
+    def close(self) -> None:
+        """Close idle connections. A second call does nothing."""
+        self._http[0].close()
+
+
+def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001  # every adapter has this signature
+    """Make the client; nothing is connected yet. Raises MissingCredential without a key."""
+    if options.api_key is None or not options.api_key.get_secret_value():
+        raise MissingCredential(
+            f'The chat model "{options.model}" of Anthropic needs an API key and has none. '
+            f"Set SIXPLY__MODELS__CHAT__API_KEY in the environment."
+        )
+    model = AnthropicChat(
+        model=options.model,
+        api_key=options.api_key,
+        base_url=options.base_url,
+        temperature=options.temperature,
+        max_tokens=options.max_tokens,
+        max_retries=0,  # retries are the business of models/resilience.py, which sees all models alike
+    )
+    timeout = timeouts(connect_s=options.connect_timeout_s, read_s=options.read_timeout_s)
+    model._http = clients(timeout, keep_alive=options.keep_alive)  # noqa: SLF001  # private to pydantic; this is its maker
+    return model

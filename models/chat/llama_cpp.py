@@ -1,0 +1,140 @@
+"""A GGUF model in this process: llama.cpp's own HTTP server on loopback, spoken to through LangChain's OpenAI client.
+
+The server's defaults are no key and any origin. Here it listens on a loopback port of the kernel's choosing, demands a
+random key that lives as long as the process, admits no foreign origin and serves neither pages nor metrics.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from langchain_core.language_models import BaseChatModel, LangSmithParams
+from langchain_core.messages import BaseMessage, get_buffer_string
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+
+from foundation.components import Context
+from foundation.errors import WeightsInvalid
+from models import weights
+from models.connections import clients, timeouts
+
+if TYPE_CHECKING:
+    import xllamacpp  # type: ignore[import-untyped]  # it ships no stubs
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path | None = None
+    """A GGUF file; `None` is the bundled SmolLM2-135M-Instruct."""
+    sha256: str | None = None
+    """Pins a file of your own; the bundled one is always pinned."""
+    context_tokens: int = Field(default=4096, ge=256)
+    """Prompt and reply of one request together."""
+    slots: int = Field(default=2, ge=1)
+    """Requests that are answered at the same time; each has its own context."""
+    threads: int | None = Field(default=None, ge=1)
+    temperature: float = Field(default=0, ge=0)
+    seed: int | None = None
+    max_tokens: int = Field(default=512, ge=1)
+    """Of one reply. A small model that has lost its way does not stop by itself."""
+    reuse_prompts: bool = False
+    """Keep the evaluated start of a prompt for the next one. Faster, and replies may then depend on what came before."""
+    read_timeout_s: float = Field(default=120, gt=0)
+
+
+class LlamaCppChat(ChatOpenAI):
+    """LangChain's OpenAI client together with the server that it talks to. `close()` stops the server."""
+
+    local: ClassVar[bool] = True
+    _server: xllamacpp.Server | None = PrivateAttr(default=None)
+
+    @property
+    def _llm_type(self) -> str:
+        return "llama-cpp-chat"
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        return {**super()._get_ls_params(stop=stop, **kwargs), "ls_provider": "llama_cpp"}
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Token ids by the model's own tokenizer; OpenAI's, which the parent uses, would be downloaded."""
+        address = str(self.openai_api_base).removesuffix("/v1")
+        key = self._key.get_secret_value()
+        reply = self.http_client.post(  # type: ignore[union-attr]
+            f"{address}/tokenize", json={"content": text}, headers={"Authorization": f"Bearer {key}"}
+        )
+        return list(reply.raise_for_status().json()["tokens"])
+
+    def get_num_tokens_from_messages(self, messages: Any, tools: Any = None, **_: Any) -> int:  # noqa: ARG002
+        """Tokens of the messages without the template's few marks between them; `tools` are not counted."""
+        given: list[BaseMessage] = list(messages)
+        return sum(len(self.get_token_ids(get_buffer_string([message]))) for message in given)
+
+    @property
+    def _key(self) -> SecretStr:
+        assert isinstance(self.openai_api_key, SecretStr)
+        return self.openai_api_key
+
+    def close(self) -> None:
+        """Stop the server and free the model. A second call does nothing."""
+        self._server = None  # its destructor joins the server's threads
+        if self.http_client is not None:
+            self.http_client.close()
+
+
+def build(options: Options, context: Context) -> BaseChatModel:
+    """Check the weights, start the server (half a second) and return the model that speaks to it."""
+    bundled = options.path is None
+    path = weights.SMOLLM2.verified() if options.path is None else weights.verified(options.path, options.sha256)
+    name = weights.SMOLLM2.name if bundled else path.stem
+    key = secrets.token_urlsafe(32)
+    server = _start(path, name=name, key=key, options=options, threads=options.threads or context.threads)
+    timeout = timeouts(connect_s=5, read_s=options.read_timeout_s)
+    sync_client, async_client = clients(timeout, keep_alive=False, proxies=False)
+    model = LlamaCppChat(
+        model=name,
+        base_url=f"{server.listening_address}/v1",
+        api_key=SecretStr(key),
+        temperature=options.temperature,
+        seed=context.seed if options.seed is None else options.seed,
+        max_completion_tokens=options.max_tokens,
+        max_retries=0,
+        timeout=timeout,
+        stream_usage=True,
+        use_responses_api=False,
+        http_client=sync_client,
+        http_async_client=async_client,
+        http_socket_options=(),  # of clients that are not used; without it a proxy in the environment gets a warning
+        extra_body={"cache_prompt": options.reuse_prompts},
+    )
+    model._server = server  # noqa: SLF001  # private to pydantic; this is its maker
+    return model
+
+
+def _start(path: Path, *, name: str, key: str, options: Options, threads: int) -> xllamacpp.Server:
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.model_alias = {name}
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0  # the kernel chooses
+    params.api_keys = [key]
+    params.cors_origins, params.cors_origins_explicit, params.cors_credentials = "", True, False
+    params.endpoint_slots = params.endpoint_props = params.endpoint_metrics = params.ui = False
+    params.offline = True
+    params.verbosity = -1
+    params.n_ctx, params.n_parallel = options.context_tokens * options.slots, options.slots
+    params.fit_params = False
+    params.cache_ram_mib = 256 if options.reuse_prompts else 0
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    params.n_threads_http = 2 + 2 * options.slots
+    try:
+        return xllamacpp.Server(params)
+    except (RuntimeError, ValueError) as error:
+        raise WeightsInvalid(
+            f"llama.cpp could not load {path} with a context of {params.n_ctx} tokens: {error}. "
+            f"Check that the file is a complete GGUF chat model and that the memory suffices."
+        ) from error

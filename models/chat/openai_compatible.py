@@ -1,0 +1,93 @@
+"""Chat models behind OpenAI's chat API: OpenAI itself, vLLM, Ollama, llama.cpp's server and most gateways."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+from urllib.parse import urlsplit
+
+from langchain_core.language_models import BaseChatModel, LangSmithParams
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from foundation.components import Context
+from foundation.errors import MissingCredential
+from models.connections import clients, timeouts
+
+OPENAI = "https://api.openai.com/v1"
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    base_url: str = OPENAI
+    """With the version: `http://127.0.0.1:8000/v1`."""
+    api_key: SecretStr | None = None
+    """Needed everywhere but on this machine."""
+    provider: str | None = None
+    """Name in traces and for prices; `None` is "openai" at OpenAI's own address and the host's name elsewhere."""
+    temperature: float | None = Field(default=0, ge=0)
+    """`None` sends none: some models accept no other than their own."""
+    seed: int | None = None
+    max_tokens: int | None = Field(default=1024, ge=1)
+    connect_timeout_s: float = Field(default=5, gt=0)
+    read_timeout_s: float = Field(default=60, gt=0)
+    """The longest silence: before the first token, between two, or before a whole reply that is not streamed."""
+    keep_alive: bool = False
+    """Reuse connections. Only where all calls come from one event loop, as in the API server."""
+
+
+class OpenAICompatibleChat(ChatOpenAI):
+    """LangChain's client under the provider's right name, with connections that can be closed."""
+
+    provider: str = "openai"
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        return {**super()._get_ls_params(stop=stop, **kwargs), "ls_provider": self.provider}
+
+    def close(self) -> None:
+        """Close idle connections. A second call does nothing."""
+        if self.http_client is not None:
+            self.http_client.close()
+
+
+def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001  # every adapter has this signature
+    """Make the client; nothing is connected yet. Raises MissingCredential without a key."""
+    host = urlsplit(options.base_url).hostname or ""
+    timeout = timeouts(connect_s=options.connect_timeout_s, read_s=options.read_timeout_s)
+    sync_client, async_client = clients(timeout, keep_alive=options.keep_alive, proxies=not _is_loopback(host))
+    return OpenAICompatibleChat(
+        model=options.model,
+        base_url=options.base_url,
+        api_key=_key(options, host),
+        provider=options.provider or ("openai" if options.base_url == OPENAI else host),
+        temperature=options.temperature,
+        seed=options.seed,
+        max_completion_tokens=options.max_tokens,
+        max_retries=0,  # retries are the business of models/resilience.py, which sees all models alike
+        timeout=timeout,
+        stream_usage=True,
+        use_responses_api=False,
+        http_client=sync_client,
+        http_async_client=async_client,
+        http_socket_options=(),  # of clients that are not used; without it a proxy in the environment gets a warning
+    )
+
+
+def _key(options: Options, host: str) -> SecretStr:
+    if options.api_key is not None and options.api_key.get_secret_value():
+        return options.api_key
+    if _is_loopback(host):
+        return SecretStr("none")  # the client insists on one; a local server without a key ignores it
+    raise MissingCredential(
+        f'The chat model "{options.model}" at {host} needs an API key and has none. '
+        f"Set SIXPLY__MODELS__CHAT__API_KEY in the environment."
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

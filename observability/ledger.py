@@ -1,0 +1,200 @@
+"""The cost ledger: every charge, exactly, for good.
+
+Sums are made in decimal arithmetic, never in floating point, and a charge without a price is counted as unpriced, never
+added as zero. The ledger does not depend on spans: tracing may be sampled or switched off, money may not.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Context, Decimal
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from foundation.clock import Clock, SystemClock
+from foundation.errors import StorageFull, StoreUnavailable
+from foundation.types import Layer, Usage
+from observability import metrics
+from orchestration.contract import Charge
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS charges (
+  id INTEGER PRIMARY KEY,
+  at TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  layer TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  part TEXT NOT NULL,
+  model TEXT NOT NULL,
+  input_tokens INTEGER,
+  output_tokens INTEGER,
+  cached_input_tokens INTEGER,
+  reasoning_tokens INTEGER,
+  seconds REAL NOT NULL,
+  usd TEXT,
+  basis TEXT NOT NULL,
+  answer_id TEXT,
+  trace_id TEXT
+);
+CREATE INDEX IF NOT EXISTS charges_by_trace ON charges (trace_id);
+CREATE INDEX IF NOT EXISTS charges_by_answer ON charges (answer_id);
+CREATE INDEX IF NOT EXISTS charges_by_time ON charges (at);
+"""
+COLUMNS = (
+    "at", "tenant", "layer", "kind", "part", "model", "input_tokens", "output_tokens", "cached_input_tokens",
+    "reasoning_tokens", "seconds", "usd", "basis", "answer_id", "trace_id",
+)  # fmt: skip
+
+EXACT = Context(prec=60)
+"""Digits enough for any sum of prices; decimal's default of 28 would round a long one."""
+
+By = Literal["tenant", "model", "layer", "kind", "day"]
+KEY_OF: dict[By, str] = {
+    "tenant": "tenant",
+    "model": "model",
+    "layer": "layer",
+    "kind": "kind",
+    "day": "substr(at, 1, 10)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What one tenant, model, layer, kind or day (UTC) cost."""
+
+    key: str
+    usd: Decimal
+    """Of the priced calls."""
+    calls: int
+    unpriced: int
+    """Calls among them whose price is not known: `usd` is then a lower bound."""
+    seconds: float
+    input_tokens: int
+    output_tokens: int
+
+
+class CostLedger:
+    """The `Meter` of orchestration, in one SQLite file. Safe to call from several threads."""
+
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
+        """Raises:
+        StoreUnavailable: the file cannot be opened or written.
+        """
+        self.path = path
+        self._clock = clock or SystemClock()
+        self._lock = threading.Lock()
+        with self._translated("opened"):
+            self._database = sqlite3.connect(path, timeout=5, check_same_thread=False)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=FULL")
+            self._database.executescript(SCHEMA)
+            self._database.create_aggregate("exact_sum", 1, _ExactSum)  # type: ignore[arg-type]  # typeshed wants int
+
+    def record(self, charge: Charge) -> None:
+        """Store one charge; when this returns, it has been committed.
+
+        Raises:
+            StorageFull, StoreUnavailable: it was not stored. The caller decides whether work may go on unpaid for.
+        """
+        usage = charge.usage
+        values = (
+            charge.at.astimezone(UTC).isoformat(), charge.tenant, charge.layer, charge.kind, charge.part, charge.model,
+            usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.reasoning_tokens, charge.seconds,
+            None if charge.usd is None else str(charge.usd), charge.basis, charge.answer_id, charge.trace_id,
+        )  # fmt: skip
+        marks = ", ".join("?" * len(COLUMNS))
+        with self._lock, self._translated("written"), self._database:
+            self._database.execute(f"INSERT INTO charges ({', '.join(COLUMNS)}) VALUES ({marks})", values)  # noqa: S608 - own names
+        metrics.domain().charged(charge)
+
+    def of_trace(self, trace_id: str) -> list[Charge]:
+        """The charges of one trace, in the order in which they were made."""
+        return self._charges("trace_id = ?", trace_id)
+
+    def of_answer(self, answer_id: str) -> list[Charge]:
+        """The charges of one answer, in the order in which they were made."""
+        return self._charges("answer_id = ?", answer_id)
+
+    def totals(self, by: By = "tenant", *, since: datetime | None = None) -> list[Total]:
+        """Sums by `by`, the most expensive first; of charges at or after `since`."""
+        rows = self._select(
+            f"SELECT {KEY_OF[by]}, exact_sum(usd), count(*), count(*) - count(usd), total(seconds), "  # noqa: S608 - own names
+            "coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0) FROM charges WHERE at >= ? GROUP BY 1",
+            since.astimezone(UTC).isoformat() if since else "",
+        )
+        totals = [Total(key, Decimal(usd), *rest) for key, usd, *rest in rows]
+        return sorted(totals, key=lambda total: (-total.usd, -total.calls, total.key))
+
+    def by_answer(self, *, since: datetime | None = None) -> dict[str, Decimal | None]:
+        """What each answer cost; `None` where one of its charges has no known price."""
+        rows = self._select(
+            "SELECT answer_id, exact_sum(usd), count(*) - count(usd) FROM charges "
+            "WHERE answer_id IS NOT NULL AND at >= ? GROUP BY 1 ORDER BY min(id)",
+            since.astimezone(UTC).isoformat() if since else "",
+        )
+        return {answer_id: None if unpriced else Decimal(usd) for answer_id, usd, unpriced in rows}
+
+    def today(self) -> list[Total]:
+        """What each tenant has cost since midnight UTC."""
+        return self.totals(
+            "tenant", since=self._clock.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        )
+
+    def close(self) -> None:
+        with self._lock:
+            self._database.close()
+
+    def _charges(self, condition: str, value: str) -> list[Charge]:
+        found = self._select(f"SELECT {', '.join(COLUMNS)} FROM charges WHERE {condition} ORDER BY id", value)  # noqa: S608 - own names
+        return [_charge(dict(zip(COLUMNS, row, strict=True))) for row in found]
+
+    def _select(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        with self._lock, self._translated("read"):
+            return self._database.execute(statement, parameters).fetchall()
+
+    @contextmanager
+    def _translated(self, act: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            kind = StorageFull if "full" in str(error) else StoreUnavailable
+            raise kind(
+                f"The cost ledger {self.path} cannot be {act}: {error}. Nothing was lost before this. Check that the "
+                f"folder exists and is writable, that the disk has room, and that no other program locks the file."
+            ) from error
+
+
+class _ExactSum:
+    """SQLite's own `sum` would add in floating point."""
+
+    def __init__(self) -> None:
+        self._sum = Decimal(0)
+
+    def step(self, value: str | None) -> None:
+        if value is not None:
+            self._sum = EXACT.add(self._sum, Decimal(value))
+
+    def finalize(self) -> str:
+        return str(self._sum)
+
+
+def _charge(row: dict[str, Any]) -> Charge:
+    return Charge(
+        layer=cast("Layer", row["layer"]),
+        kind=row["kind"],
+        part=row["part"],
+        model=row["model"],
+        usage=Usage(row["input_tokens"], row["output_tokens"], row["cached_input_tokens"], row["reasoning_tokens"]),
+        seconds=row["seconds"],
+        usd=None if row["usd"] is None else Decimal(row["usd"]),
+        basis=row["basis"],
+        tenant=row["tenant"],
+        answer_id=row["answer_id"],
+        trace_id=row["trace_id"],
+        at=datetime.fromisoformat(row["at"]),
+    )

@@ -1,0 +1,93 @@
+"""The metrics of the domain: answers, money, documents, approvals, and spans that were lost.
+
+A metric belongs to the process, because a scrape does: counters go on counting when a system is closed and another one
+is opened. So there is one registry for the process, our own rather than prometheus-client's default one, made at first
+use. Every label has a bounded set of values; anything else is counted under `other`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from functools import cache, partial
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+
+from foundation import names
+from foundation.types import LAYERS
+from orchestration.contract import Answer, Charge, Path, Status
+
+CHARGE_KINDS = ("chat", "embeddings", "rerank", "tool", "machine")
+OTHER = "other"
+
+
+@cache
+def registry() -> CollectorRegistry:
+    """The process's registry, with memory and CPU of the process already in it."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody reads
+    made = CollectorRegistry(auto_describe=True)
+    ProcessCollector(registry=made)
+    return made
+
+
+@cache
+def domain() -> DomainMetrics:
+    """The process's domain metrics."""
+    return DomainMetrics(registry())
+
+
+class DomainMetrics:
+    """What an operator of this system wants on a screen and no convention names."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, says: str, labels: Iterable[str]) -> Counter:
+            return Counter(name, says, list(labels), registry=registry)
+
+        self.answers = counter(
+            names.ANSWERS_TOTAL, "Answers by status and by how they were composed.", ("status", "path")
+        )
+        self.cost_usd = counter(names.COST_USD_TOTAL, "Money spent, in US dollars.", ("layer", "kind"))
+        self.unpriced = counter(names.UNPRICED_CALLS_TOTAL, "Calls whose price is not known.", ("kind",))
+        self.spans_exported = counter(names.SPANS_EXPORTED_TOTAL, "Spans that an exporter took.", ("exporter",))
+        self.spans_dropped = counter(names.SPANS_DROPPED_TOTAL, "Spans that were lost.", ("exporter", "reason"))
+        self.answer_seconds = Histogram(
+            names.ANSWER_SECONDS,
+            "Seconds from question to answer.",
+            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
+            registry=registry,
+        )
+        self.documents = Gauge(names.DOCUMENTS, "Documents in the ledger.", registry=registry)
+        self.chunks = Gauge(names.CHUNKS, "Chunks in the vector index.", registry=registry)
+        self.approvals_waiting = Gauge(names.APPROVALS_WAITING, "Effects that wait for a person.", registry=registry)
+
+    def watch(self, **levels: Callable[[], float]) -> None:
+        """Read `documents`, `chunks` or `approvals_waiting` at each scrape. What cannot be read then is not a number."""
+        for name, read in levels.items():
+            gauge: Gauge = getattr(self, name)
+            gauge.set_function(partial(_level, read))
+
+    def answered(self, answer: Answer) -> None:
+        """Count a finished answer and its time."""
+        self.answers.labels(bounded(answer.status, get_args(Status)), bounded(answer.path, get_args(Path))).inc()
+        self.answer_seconds.observe(answer.seconds)
+
+    def charged(self, charge: Charge) -> None:
+        """Count the money of a charge, or that it has no price."""
+        kind = bounded(charge.kind, CHARGE_KINDS)
+        if charge.usd is None:
+            self.unpriced.labels(kind).inc()
+        elif charge.usd > Decimal(0):
+            self.cost_usd.labels(bounded(charge.layer, LAYERS), kind).inc(float(charge.usd))
+
+
+def _level(read: Callable[[], float]) -> float:
+    try:
+        return float(read())
+    except Exception:  # a store that was closed or is down must not take the other metrics with it
+        return float("nan")
+
+
+def bounded(value: str, known: Iterable[str]) -> str:
+    """`value` if it is a known one, else `other`: a label that outsiders can choose would fill the memory."""
+    return value if value in known else OTHER

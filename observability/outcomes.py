@@ -1,0 +1,123 @@
+"""What became of answers: a person accepted, edited or rejected each, or the case was escalated.
+
+Without these records there is cost but no value. An answer whose outcome nobody recorded is unknown, never accepted.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+from foundation.errors import InvalidRequest, StoreUnavailable, did_you_mean
+from observability.evaluation import CaseScore, Report
+
+Verdict = Literal["accepted", "edited", "rejected", "escalated"]
+Origin = Literal["production", "evaluation"]
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS outcomes (
+  answer_id TEXT PRIMARY KEY,
+  verdict TEXT NOT NULL,
+  origin TEXT NOT NULL,
+  recorded_by TEXT NOT NULL,
+  at TEXT NOT NULL
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one answer was worth to the person who got it."""
+
+    answer_id: str
+    verdict: Verdict
+    """accepted as it was; edited first; rejected after reading; escalated: the system itself passed the case on."""
+    at: datetime
+    origin: Origin = "production"
+    recorded_by: str = ""
+
+
+class OutcomeStore:
+    """Outcomes in one SQLite file, the last one for each answer."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises:
+        StoreUnavailable: the file cannot be opened.
+        """
+        self.path = path
+        self._lock = threading.Lock()
+        with self._translated():
+            self._database = sqlite3.connect(path, timeout=5, check_same_thread=False)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.executescript(SCHEMA)
+
+    def record(self, outcome: Outcome) -> None:
+        """Store an outcome; a later one for the same answer replaces it.
+
+        Raises:
+            InvalidRequest: no such verdict.
+        """
+        if outcome.verdict not in get_args(Verdict):
+            raise InvalidRequest(f'No verdict "{outcome.verdict}". {did_you_mean(outcome.verdict, get_args(Verdict))}')
+        values = (
+            outcome.answer_id, outcome.verdict, outcome.origin, outcome.recorded_by,
+            outcome.at.astimezone(UTC).isoformat(),
+        )  # fmt: skip
+        with self._lock, self._translated(), self._database:
+            self._database.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", values)
+
+    def all(self, *, origin: Origin | None = None, since: datetime | None = None) -> list[Outcome]:
+        """Outcomes in the order of their time."""
+        with self._lock, self._translated():
+            rows = self._database.execute(
+                "SELECT answer_id, verdict, origin, recorded_by, at FROM outcomes WHERE at >= ? ORDER BY at, answer_id",
+                (since.astimezone(UTC).isoformat() if since else "",),
+            ).fetchall()
+        found = [
+            Outcome(row[0], cast("Verdict", row[1]), datetime.fromisoformat(row[4]), cast("Origin", row[2]), row[3])
+            for row in rows
+        ]
+        return [outcome for outcome in found if origin is None or outcome.origin == origin]
+
+    def close(self) -> None:
+        with self._lock:
+            self._database.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreUnavailable(
+                f"The outcome store {self.path} cannot be used: {error}. Check that its folder exists and is writable."
+            ) from error
+
+
+def outcomes_of(report: Report, *, at: datetime) -> list[Outcome]:
+    """Stand-ins for outcomes, from an evaluation instead of from people; their origin says so.
+
+    A right answer counts as accepted, a prepared effect as edited (a person still has to decide), a refusal as
+    escalated, right or not, because a person then does the work, and everything else as rejected.
+    """
+    return [
+        Outcome(row.answer_id or row.case.id, verdict, at, "evaluation", "golden set")
+        for row, verdict in zip(report.rows, _verdicts(report.rows), strict=True)
+    ]
+
+
+def _verdicts(rows: Iterable[CaseScore]) -> Iterator[Verdict]:
+    for row in rows:
+        if row.measures.get("leaked"):
+            yield "rejected"
+        elif row.status in ("abstained", "refused", "escalated"):
+            yield "escalated"
+        elif row.passed:
+            yield "edited" if row.status == "waiting" else "accepted"
+        else:
+            yield "rejected"

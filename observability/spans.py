@@ -1,0 +1,217 @@
+"""The local span store: which spans there are, whose layer each one is, and a trace as a tree.
+
+The exporter `exporters/sqlite.py` writes the table, `SpanStore` reads it; both take its shape from here.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind
+
+from foundation import names
+from foundation.errors import InvalidRequest, NotFound, StoreUnavailable
+from foundation.types import Layer
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS spans (
+  id INTEGER PRIMARY KEY,
+  trace_id TEXT NOT NULL,
+  span_id TEXT NOT NULL,
+  parent_id TEXT,
+  name TEXT NOT NULL,
+  layer TEXT,
+  status TEXT NOT NULL,
+  start_ns INTEGER NOT NULL,
+  end_ns INTEGER NOT NULL,
+  manifest_id TEXT,
+  attributes TEXT NOT NULL,
+  UNIQUE (trace_id, span_id)
+);
+CREATE INDEX IF NOT EXISTS spans_by_time ON spans (start_ns);
+"""
+COLUMNS = (
+    "trace_id",
+    "span_id",
+    "parent_id",
+    "name",
+    "layer",
+    "status",
+    "start_ns",
+    "end_ns",
+    "manifest_id",
+    "attributes",
+)
+
+LAYER_OF_OPERATION: Mapping[str, Layer] = {
+    names.CHAT: "models",
+    "generate_content": "models",
+    "text_completion": "models",
+    names.EMBEDDINGS: "models",
+    names.RERANK: "models",
+    names.RETRIEVAL: "retrieval",
+    names.INGEST: "retrieval",
+    names.PLAN: "orchestration",
+    names.INVOKE_AGENT: "orchestration",
+    "create_agent": "orchestration",
+    names.INVOKE_WORKFLOW: "orchestration",
+    names.EXECUTE_TOOL: "orchestration",
+}
+"""Operations of the conventions; those that we do not emit ourselves come from other people's instrumentors."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRow:
+    """An ended span. Times are nanoseconds since 1970; ids are hexadecimal."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    name: str
+    start_ns: int
+    end_ns: int
+    status: str = "unset"
+    """unset, ok or error."""
+    layer: Layer | None = None
+    """`None`: nothing says so; the bill then gives it to the layer of its parent."""
+    manifest_id: str | None = None
+    attributes: Mapping[str, Any] | None = None
+
+    @property
+    def ms(self) -> float:
+        return (self.end_ns - self.start_ns) / 1e6
+
+    def attribute(self, name: str) -> Any:
+        return (self.attributes or {}).get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class SpanNode:
+    """A span with the spans that it started, by start time."""
+
+    span: SpanRow
+    children: tuple[SpanNode, ...] = ()
+
+    def walk(self, depth: int = 0) -> Iterator[tuple[int, SpanRow]]:
+        """(depth, span), parents before children."""
+        yield depth, self.span
+        for child in self.children:
+            yield from child.walk(depth + 1)
+
+
+def layer_of(span: ReadableSpan) -> Layer | None:
+    """The layer that a span's time belongs to: what it says itself, else what its operation tells, else `None`."""
+    attributes = span.attributes or {}
+    said = attributes.get(names.LAYER)
+    if said in get_args(Layer):
+        return cast("Layer", said)
+    operation = attributes.get(names.OPERATION)
+    if isinstance(operation, str) and operation in LAYER_OF_OPERATION:
+        return LAYER_OF_OPERATION[operation]
+    scope = span.instrumentation_scope
+    if span.kind is SpanKind.SERVER or (scope is not None and scope.name == "fastapi"):
+        return "serving"
+    return None
+
+
+def row_of(span: ReadableSpan) -> SpanRow:
+    """An ended SDK span as a row."""
+    context = span.get_span_context()
+    if context is None or span.start_time is None or span.end_time is None:
+        raise InvalidRequest(f'The span "{span.name}" has not ended or has no id, so it cannot be stored.')
+    return SpanRow(
+        trace_id=f"{context.trace_id:032x}",
+        span_id=f"{context.span_id:016x}",
+        parent_id=f"{span.parent.span_id:016x}" if span.parent else None,
+        name=span.name,
+        start_ns=span.start_time,
+        end_ns=span.end_time,
+        status=span.status.status_code.name.lower(),
+        layer=layer_of(span),
+        manifest_id=cast("str | None", span.resource.attributes.get(names.MANIFEST_ID)),
+        attributes=dict(span.attributes or {}),
+    )
+
+
+def values_of(row: SpanRow) -> tuple[Any, ...]:
+    """A row in the order of `COLUMNS`."""
+    attributes = json.dumps(row.attributes or {}, ensure_ascii=False, default=str)
+    return tuple(attributes if column == "attributes" else getattr(row, column) for column in COLUMNS)
+
+
+def tree(rows: Sequence[SpanRow]) -> list[SpanNode]:
+    """One node a root. A span whose parent is not among the rows, such as a remote caller, is a root."""
+    children: dict[str | None, list[SpanRow]] = defaultdict(list)
+    known = {row.span_id for row in rows}
+    for row in sorted(rows, key=lambda row: (row.start_ns, -row.end_ns)):
+        children[row.parent_id if row.parent_id in known else None].append(row)
+
+    def node(row: SpanRow) -> SpanNode:
+        return SpanNode(row, tuple(node(child) for child in children[row.span_id]))
+
+    return [node(row) for row in children[None]]
+
+
+class SpanStore:
+    """Reads the local spans. An absent file is an empty store, because the sqlite exporter may not be configured."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def trace(self, trace_id: str) -> list[SpanRow]:
+        """All spans of a trace, by start time. `trace_id` may be any prefix that fits one trace only.
+
+        Raises:
+            NotFound: no such trace is stored.
+            InvalidRequest: several traces begin like this, or it is no hexadecimal number.
+        """
+        prefix = trace_id.lower().strip()
+        if not prefix or set(prefix) - set("0123456789abcdef"):
+            raise InvalidRequest(f'"{trace_id}" is no trace id. Give its first hexadecimal digits, e.g. 3fa85f64.')
+        found = [
+            row[0]
+            for row in self._select("SELECT DISTINCT trace_id FROM spans WHERE trace_id >= ? AND trace_id < ?",
+                                    prefix, prefix + "g")
+        ]  # fmt: skip
+        if not found:
+            raise NotFound(
+                f'No stored trace begins with "{trace_id}". Recent: {", ".join(self._recent_ids()) or "none"}.'
+            )
+        if len(found) > 1:
+            raise InvalidRequest(
+                f'{len(found)} traces begin with "{trace_id}": {", ".join(found[:5])}. Give more digits.'
+            )
+        return self._rows("WHERE trace_id = ? ORDER BY start_ns, id", found[0])
+
+    def recent(self, limit: int = 20) -> list[SpanRow]:
+        """The root spans of the latest traces, latest first."""
+        parent = "SELECT 1 FROM spans p WHERE p.trace_id = spans.trace_id AND p.span_id = spans.parent_id"
+        return self._rows(f"WHERE NOT EXISTS ({parent}) ORDER BY start_ns DESC LIMIT ?", limit)
+
+    def _recent_ids(self) -> list[str]:
+        return [row.trace_id[:12] for row in self.recent(5)]
+
+    def _rows(self, rest: str, *parameters: Any) -> list[SpanRow]:
+        found = self._select(f"SELECT {', '.join(COLUMNS)} FROM spans {rest}", *parameters)  # noqa: S608 - our own text
+        return [SpanRow(**{**dict(zip(COLUMNS, row, strict=True)), "attributes": json.loads(row[-1])}) for row in found]
+
+    def _select(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        if not self.path.exists():
+            return []
+        try:
+            with closing(sqlite3.connect(self.path, timeout=5)) as database:
+                database.executescript(SCHEMA)
+                return database.execute(statement, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise StoreUnavailable(
+                f"The span store {self.path} cannot be read: {error}. If the file is damaged, delete it: "
+                f"it holds traces only, and a new one is made."
+            ) from error

@@ -1,0 +1,44 @@
+"""Collect an agent's stream into its answer, for callers that do not stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+from foundation.errors import ComponentError, SixplyError
+from foundation.types import Principal
+from orchestration.contract import Agent, Answer, AnswerRequest, Decision, Event
+
+
+async def answer(agent: Agent, request: AnswerRequest, principal: Principal) -> Answer:
+    """Run one request to its end.
+
+    Raises:
+        RequestError: it is refused. ComponentError: a part failed on the way; `retryable` says whether to try again.
+    """
+    return await _last(agent.stream(request, principal))
+
+
+async def resume(agent: Agent, decision: Decision, principal: Principal) -> Answer:
+    """Decide an approval and let the run that waits for it go on. Raises as `Agent.resume` and `answer` do."""
+    return await _last(agent.resume(decision, principal))
+
+
+async def _last(events: AsyncIterator[Event]) -> Answer:
+    last: Event | None = None
+    async for event in events:
+        last = event
+    if last is not None and last.answer is not None:
+        return last.answer
+    raise error_of(last) if last is not None else ComponentError("The agent's stream ended without an answer.")
+
+
+def error_of(event: Event) -> SixplyError:
+    """The error behind an `error` event, of the class that bears its code."""
+    found = next((kind for kind in _kinds(ComponentError) if kind.code == event.code), ComponentError)
+    return found(event.message or "A part failed without a message.", retry_after_s=event.retry_after_s)
+
+
+def _kinds(kind: type[SixplyError]) -> Iterator[type[SixplyError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _kinds(below)

@@ -1,0 +1,95 @@
+"""Durable approvals: asked for once, decided once, and gone when their time is over."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from foundation.clock import Clock
+from foundation.errors import Conflict, Gone, NotFound
+from orchestration.contract import Approval
+from orchestration.sqlite_file import SqliteFile
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS approvals (
+    approval_id TEXT PRIMARY KEY,
+    tenant      TEXT NOT NULL,
+    status      TEXT NOT NULL,
+    body        TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS approvals_by_tenant ON approvals (tenant, status);
+"""
+
+
+class SqliteApprovals:
+    """An `ApprovalStore` in one SQLite file. Expiry needs no timer: a late reader sees it as expired."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._file = SqliteFile(path, SCHEMA)
+        self._clock = clock
+
+    async def request(self, approval: Approval) -> Approval:
+        """Store it, or return the one that the same call asked for before."""
+        row = (approval.approval_id, approval.tenant, approval.status, approval.model_dump_json())
+
+        def insert(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT OR IGNORE INTO approvals VALUES (?, ?, ?, ?)", row)
+
+        await self._file.run(insert)
+        stored = await self.get(approval.approval_id, approval.tenant)
+        if stored is None:
+            raise Conflict(f"Approval {approval.approval_id} belongs to another tenant.")
+        return stored
+
+    async def get(self, approval_id: str, tenant: str) -> Approval | None:
+        return await self._file.run(lambda connection: self._read(connection, approval_id, tenant))
+
+    async def pending(self, tenant: str) -> list[Approval]:
+        """Those that can still be decided, oldest first."""
+
+        def read(connection: sqlite3.Connection) -> list[Approval]:
+            rows = connection.execute(
+                "SELECT body FROM approvals WHERE tenant = ? AND status = 'pending' ORDER BY rowid", (tenant,)
+            )
+            return [self._seen_now(Approval.model_validate_json(row["body"])) for row in rows]
+
+        return [approval for approval in await self._file.run(read) if approval.status == "pending"]
+
+    async def decide(self, approval_id: str, tenant: str, *, approve: bool, by: str, note: str) -> Approval:
+        """Raises:
+        NotFound: no such approval in this tenant. Gone: it has expired. Conflict: somebody has decided it.
+        """
+
+        def settle(connection: sqlite3.Connection) -> Approval:
+            found = self._read(connection, approval_id, tenant)
+            if found is None:
+                raise NotFound(f"There is no approval {approval_id}.")
+            if found.status == "expired":
+                raise Gone(
+                    f"Approval {approval_id} expired at {found.expires_at:%Y-%m-%d %H:%M} UTC. Ask for it again."
+                )
+            if found.status != "pending":
+                raise Conflict(f"Approval {approval_id} was {found.status} by {found.decided_by} already.")
+            status = "approved" if approve else "rejected"
+            changes = {"status": status, "decided_by": by, "decided_at": self._clock.now(), "note": note}
+            decided = found.model_copy(update=changes)
+            connection.execute(
+                "UPDATE approvals SET status = ?, body = ? WHERE approval_id = ?",
+                (status, decided.model_dump_json(), approval_id),
+            )
+            return decided
+
+        return await self._file.run(settle)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _read(self, connection: sqlite3.Connection, approval_id: str, tenant: str) -> Approval | None:
+        row = connection.execute(
+            "SELECT body FROM approvals WHERE approval_id = ? AND tenant = ?", (approval_id, tenant)
+        ).fetchone()
+        return self._seen_now(Approval.model_validate_json(row["body"])) if row else None
+
+    def _seen_now(self, approval: Approval) -> Approval:
+        late = approval.status == "pending" and self._clock.now() >= approval.expires_at
+        return approval.model_copy(update={"status": "expired"}) if late else approval

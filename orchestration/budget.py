@@ -1,0 +1,87 @@
+"""What one run may use up: steps, tokens, money and seconds. Reserved before each call, settled after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from foundation.clock import Clock
+from foundation.errors import BudgetExceeded
+from foundation.settings import BudgetSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What a call that is under way may turn out to use."""
+
+    tokens: int
+    usd: Decimal
+
+
+class Budget:
+    """Counts what a run used and what it has reserved, and stops it before the next call, never in the middle of one.
+
+    `max_usd` is the caller's own limit; the lower of the two holds. A call may cost more than was reserved for it, so
+    the overspend is bounded by one call for each that runs at the same time.
+    """
+
+    def __init__(self, limits: BudgetSettings, clock: Clock, *, max_usd: float | None = None) -> None:
+        self._limits = limits
+        self._usd_limit = Decimal(str(limits.usd if max_usd is None else min(limits.usd, max_usd)))
+        self._clock = clock
+        self._begun_s = clock.monotonic_s()
+        self.steps = 0
+        self.tokens = 0
+        self.usd = Decimal(0)
+        self._reserved_tokens = 0
+        self._reserved_usd = Decimal(0)
+
+    def step(self) -> None:
+        """Count one step of the plan.
+
+        Raises:
+            BudgetExceeded: the steps or the seconds are used up.
+        """
+        if self.steps >= self._limits.steps:
+            raise BudgetExceeded(f"The {self._limits.steps} steps of this run are used up.", limit="steps")
+        self.remaining_s()
+        self.steps += 1
+
+    def reserve(self, *, tokens: int, usd: Decimal) -> Reservation:
+        """Set aside what a call may need.
+
+        Raises:
+            BudgetExceeded: it, together with what is used and reserved, does not fit.
+        """
+        self.remaining_s()
+        if self.tokens + self._reserved_tokens + tokens > self._limits.tokens:
+            raise BudgetExceeded(
+                f"{self.tokens} of {self._limits.tokens} tokens are used; a call of about {tokens} does not fit.",
+                limit="tokens",
+            )
+        used = self.usd + self._reserved_usd
+        if used >= self._usd_limit or used + usd > self._usd_limit:
+            raise BudgetExceeded(
+                f"{used:.6f} of {self._usd_limit} USD are used; a call of about {usd:.6f} does not fit.", limit="usd"
+            )
+        self._reserved_tokens += tokens
+        self._reserved_usd += usd
+        return Reservation(tokens, usd)
+
+    def settle(self, reservation: Reservation, *, tokens: int, usd: Decimal) -> None:
+        """Replace what was set aside by what was used; 0 for a call that never came about."""
+        self._reserved_tokens -= reservation.tokens
+        self._reserved_usd -= reservation.usd
+        self.tokens += tokens
+        self.usd += usd
+
+    def remaining_s(self) -> float:
+        """Seconds left, more than 0.
+
+        Raises:
+            BudgetExceeded: none are left.
+        """
+        left = self._limits.seconds - (self._clock.monotonic_s() - self._begun_s)
+        if left <= 0:
+            raise BudgetExceeded(f"The {self._limits.seconds:g} seconds of this run are used up.", limit="seconds")
+        return left

@@ -1,0 +1,17 @@
+"""Checkpoints that end with the process: for tests, and for runs that need no memory."""
+
+from __future__ import annotations
+
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from pydantic import BaseModel, ConfigDict
+
+from foundation.components import Context
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def build(options: Options, context: Context) -> InMemorySaver:  # noqa: ARG001 - the signature of every adapter
+    return InMemorySaver(serde=JsonPlusSerializer(allowed_msgpack_modules=None))

@@ -1,0 +1,146 @@
+"""From evidence to an answer whose every sentence is covered by an exact span.
+
+Two ways make a draft: `quoted` takes the sentences that answer, `written` lets the language model write. One gate,
+`verified`, looks at every sentence of a draft; what it lets through is rendered with numbered citations.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestration.guard import without_foreign_urls
+from orchestration.prompts import answer_from
+from orchestration.run import Run
+from retrieval.contract import Citation
+from retrieval.grounding import Evidence, Grounding
+from retrieval.sentences import sentence_spans
+from retrieval.wording import terms
+
+SENTENCES = 3
+WORDS = 60
+"""An extractive answer is at most this long; its first sentence may be longer alone."""
+REPLY_TOKENS = 120
+_NEAR = 0.75
+"""A further quote must score at least this share of the best one."""
+_MARKER = re.compile(r"\s*\[(\d{1,2})\]")
+_REFUSAL = re.compile(r"\b(i|we) (do not|don't|cannot|can't|am unable|are unable)\b|\bas an ai\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence without markers, and the places in the evidence (from 0) that it refers to."""
+
+    text: str
+    cited: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    path: Literal["extractive", "generative"]
+    sentences: tuple[Sentence, ...]
+
+
+def quoted(question: str, evidence: Sequence[Evidence]) -> Draft:
+    """The best sentence, and after it those that cover more of the question, from another document rather than none.
+
+    A second sentence is taken for what it adds: terms of the question that no chosen sentence has.
+    """
+    wanted = terms(question)
+    chosen: list[int] = []
+    covered: frozenset[str] = frozenset()
+    for index, item in enumerate(evidence):
+        if not _worth(item, evidence, chosen, wanted - covered):
+            continue
+        chosen.append(index)
+        covered |= terms(item.text)
+        if len(chosen) == SENTENCES:
+            break
+    return Draft("extractive", tuple(Sentence(_plain(evidence[index].text), (index,)) for index in chosen))
+
+
+async def written(question: str, evidence: Sequence[Evidence], run: Run) -> Draft:
+    """What the chat model writes from the evidence, cut into sentences with their markers read.
+
+    Raises:
+        BudgetExceeded, ComponentError: the model could not be called.
+    """
+    reply = await run.generate(answer_from(question, [item.text for item in evidence]), max_tokens=REPLY_TOKENS)
+    text = _unmarked_ends(reply.text)
+    spans = sentence_spans(text)
+    sentences = [_read(text[start:end], len(evidence)) for start, end in spans]
+    return Draft("generative", tuple(sentence for sentence in sentences if sentence.text)[:SENTENCES])
+
+
+def verified(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> Draft | None:
+    """The draft with a supporting citation for every sentence, or `None` where one has none.
+
+    A quote supports itself. A written sentence must be supported by what it cites, or by the best of the evidence,
+    which it then cites: a small model forgets markers more often than facts.
+
+    Raises:
+        ComponentError: the embedder failed.
+    """
+    if draft.path == "extractive":
+        return draft if draft.sentences else None
+    checked: list[Sentence] = []
+    for sentence in draft.sentences:
+        cited = _supporting(sentence, evidence, grounding)
+        if not cited or _REFUSAL.search(sentence.text):
+            return None
+        quotes = [evidence[index].text for index in cited]
+        checked.append(Sentence(without_foreign_urls(sentence.text, quotes), cited))
+    return Draft(draft.path, tuple(checked)) if checked else None
+
+
+def rendered(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> tuple[str, tuple[Citation, ...]]:
+    """The text with its markers, numbered in the order of first use, and the citations they stand for."""
+    numbers: dict[int, int] = {}
+    parts = []
+    for sentence in draft.sentences:
+        for index in sentence.cited:
+            numbers.setdefault(index, len(numbers) + 1)
+        markers = "".join(f"[{numbers[index]}]" for index in sentence.cited)
+        parts.append(f"{sentence.text} {markers}")
+    return " ".join(parts), tuple(grounding.cite(evidence[index], number) for index, number in numbers.items())
+
+
+def _worth(item: Evidence, evidence: Sequence[Evidence], chosen: Sequence[int], missing: frozenset[str]) -> bool:
+    if not chosen:
+        return True
+    texts = [evidence[index] for index in chosen]
+    words = sum(len(one.text.split()) for one in texts) + len(item.text.split())
+    if words > WORDS or item.score < _NEAR * evidence[chosen[0]].score:
+        return False
+    repeats = any(_overlap(item.text, one.text) > 0.6 for one in texts)
+    return not repeats and bool(terms(item.text) & missing)
+
+
+def _overlap(a: str, b: str) -> float:
+    ours, theirs = terms(a), terms(b)
+    return len(ours & theirs) / max(1, min(len(ours), len(theirs)))
+
+
+def _supporting(sentence: Sentence, evidence: Sequence[Evidence], grounding: Grounding) -> tuple[int, ...]:
+    enough = grounding.settings.min_support
+    if sentence.cited and grounding.support(sentence.text, [evidence[i].text for i in sentence.cited]) >= enough:
+        return sentence.cited
+    supports = [grounding.support(sentence.text, [item.text]) for item in evidence]
+    best = max(range(len(supports)), key=supports.__getitem__, default=-1)
+    return (best,) if best >= 0 and supports[best] >= enough else ()
+
+
+def _read(text: str, passages: int) -> Sentence:
+    numbers = dict.fromkeys(int(number) - 1 for number in _MARKER.findall(text))
+    return Sentence(_plain(_MARKER.sub("", text)), tuple(index for index in numbers if 0 <= index < passages))
+
+
+def _unmarked_ends(text: str) -> str:
+    """`It is so. [1]` to `It is so [1].`, so that a marker stays with its sentence when the text is cut."""
+    return re.sub(r"([.!?])((?:\s*\[\d{1,2}\])+)", r"\2\1", text.strip())
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,367 @@
+"""The one door through which tools are called.
+
+Whatever a model, a document or a route asks for passes here: who may (allow-list by role, deny by default), with what
+(the tool's schema, nothing unknown), on whose word (an effect needs an approval of exactly this call), and how often
+(the effect ledger). Every call, refusal and decision is in the audit before anybody hears of it.
+
+A tool declares in its `metadata`:
+    effect       bool, default True: it changes something
+    idempotent   bool, default False: called twice with the same idempotency key it acts once, so that a call whose end
+                 was lost in a crash can be made again
+    preview      optional `(arguments, principal) -> str`: what the effect would do, for the approver; raises
+                 `ToolException` where it cannot be done, and then nobody is asked
+    timeout_s    optional, default 30
+It finds the caller in the RunnableConfig: `configurable["principal"]`, and for an effect `["idempotency_key"]` and
+`["approved_by"]`. `ToolException` means: it did not happen, and the text is fit for a person.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+from langchain_core.messages import ToolMessage
+from langchain_core.tools import ToolException
+from pydantic import BaseModel, ValidationError
+
+from foundation.clock import Clock
+from foundation.errors import Conflict, Forbidden, InvalidSetting, NotFound, SixplyError
+from foundation.settings import PolicySettings
+from foundation.types import Principal
+from orchestration.contract import (
+    Approval,
+    ApprovalStore,
+    AuditLog,
+    AuditRecord,
+    BaseTool,
+    Decision,
+    EffectLedger,
+    ToolOutcome,
+)
+from orchestration.crashpoints import crash_point
+
+TIMEOUT_S = 30.0
+
+
+def arguments_hash(tool: str, tenant: str, arguments: Mapping[str, Any]) -> str:
+    """SHA-256 of tool, tenant and arguments in one canonical JSON form: the order of keys does not matter.
+
+    >>> arguments_hash("t", "a", {"x": 1, "y": 2}) == arguments_hash("t", "a", {"y": 2, "x": 1})
+    True
+    """
+    canonical = json.dumps([tool, tenant, dict(arguments)], sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Call:
+    """One checked call, bound to its place in one run."""
+
+    tool: BaseTool
+    arguments: dict[str, Any]
+    principal: Principal
+    run_id: str
+    thread_id: str
+    step: int
+    tainted: frozenset[str]
+
+    @property
+    def hash(self) -> str:
+        return arguments_hash(self.tool.name, self.principal.tenant, self.arguments)
+
+    @property
+    def key(self) -> str:
+        return hashlib.sha256(f"{self.run_id}\n{self.step}\n{self.hash}".encode()).hexdigest()
+
+    @property
+    def approval_id(self) -> str:
+        """Derived from the key: an approval can serve this call and no other, and is asked for once."""
+        return f"ap-{self.key[:32]}"
+
+    def declared(self, name: str, default: Any) -> Any:
+        return (self.tool.metadata or {}).get(name, default)
+
+
+class Executor:
+    """Calls tools under the policy in force.
+
+    Raises at construction:
+        InvalidSetting: two tools of one name, or a tool whose arguments cannot be checked.
+    """
+
+    def __init__(
+        self,
+        *,
+        tools: Sequence[BaseTool],
+        policy: PolicySettings,
+        approvals: ApprovalStore,
+        effects: EffectLedger,
+        audit: AuditLog,
+        clock: Clock,
+    ) -> None:
+        self._tools = _by_name(tools)
+        self._policy = policy
+        self._approvals = approvals
+        self._effects = effects
+        self._audit = audit
+        self._clock = clock
+
+    @property
+    def tools(self) -> tuple[BaseTool, ...]:
+        """Every tool, allowed or not: for planning, so that a refusal can be told from a question."""
+        return tuple(self._tools.values())
+
+    @property
+    def approvals(self) -> ApprovalStore:
+        return self._approvals
+
+    def allowed(self, principal: Principal) -> frozenset[str]:
+        """Names of the tools that the caller's roles may call. No role, no tool."""
+        listed = {name for role in principal.roles for name in self._policy.roles.get(role, ())}
+        return frozenset(listed & self._tools.keys())
+
+    async def call(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        principal: Principal,
+        run_id: str,
+        thread_id: str,
+        step: int,
+        tainted: frozenset[str] = frozenset(),
+        approval: Approval | None = None,
+    ) -> ToolOutcome:
+        """Call `tool`, or say why not. Refusals and failures of the tool are outcomes; broken stores raise.
+
+        `step` numbers the tool calls of the run `run_id`. `tainted` names arguments that came from untrusted text.
+        """
+        if tool not in self.allowed(principal):
+            return await self._refuse_unknown(tool, arguments, principal, run_id)
+        try:
+            checked = _checked(self._tools[tool], arguments)
+        except ValidationError as error:
+            outcome = ToolOutcome(tool=tool, status="failed", content=_explain(tool, error), reason="arguments")
+            return await self._audited(outcome, principal, run_id, arguments_hash(tool, principal.tenant, {}))
+        call = _Call(
+            tool=self._tools[tool],
+            arguments=checked,
+            principal=principal,
+            run_id=run_id,
+            thread_id=thread_id,
+            step=step,
+            tainted=tainted,
+        )
+        outcome = await self._carry_out(call, approval)
+        return await self._audited(outcome, principal, run_id, call.hash)
+
+    async def decide(self, decision: Decision, principal: Principal) -> Approval:
+        """Approve or reject, exactly once.
+
+        Raises:
+            NotFound: no such approval in the caller's tenant. Forbidden: none of the caller's roles may decide.
+            Gone: it has expired. Conflict: somebody has decided it already.
+        """
+        await self.may_decide(decision.approval_id, principal)
+        decided = await self._approvals.decide(
+            decision.approval_id, principal.tenant, approve=decision.approve, by=principal.subject, note=decision.note
+        )
+        await self._audit.record(
+            AuditRecord(
+                tenant=principal.tenant,
+                subject=decided.requested_by,
+                run_id=decided.thread_id,
+                tool=decided.tool,
+                arguments_hash=decided.arguments_hash,
+                outcome="decided",
+                reason=decided.status,
+                approval_id=decided.approval_id,
+                decided_by=principal.subject,
+            )
+        )
+        return decided
+
+    async def may_decide(self, approval_id: str, principal: Principal) -> Approval:
+        """The approval, if the caller may see and decide it; raises NotFound or Forbidden as `decide` does."""
+        found = await self._approvals.get(approval_id, principal.tenant)
+        if found is None:
+            raise NotFound(f"There is no approval {approval_id}.")
+        if not principal.roles & set(self._policy.approvers):
+            needed = ", ".join(self._policy.approvers) or "none is configured"
+            raise Forbidden(f"Approvals are decided by the roles: {needed}. Ask one of them.")
+        return found
+
+    async def _carry_out(self, call: _Call, approval: Approval | None) -> ToolOutcome:
+        if not call.declared("effect", True):
+            return await self._invoke(call, {})
+        if approval is None:
+            return await self._ask(call)
+        stored = await self._approvals.get(approval.approval_id, call.principal.tenant)
+        refusal = _mismatch(call, stored)
+        if refusal is not None or stored is None:
+            return refusal or _denied(call, "approval", "There is no such approval.")
+        return (await self._once(call, stored)).model_copy(update={"approval": stored})
+
+    async def _ask(self, call: _Call) -> ToolOutcome:
+        """Stop and ask a person, having looked whether the effect is possible at all."""
+        preview: Callable[[Mapping[str, Any], Principal], str] | None = call.declared("preview", None)
+        try:
+            described = await asyncio.to_thread(preview, call.arguments, call.principal) if preview else _plainly(call)
+        except ToolException as error:
+            return _failed(call, "tool", str(error))
+        if call.tainted:
+            described += f" Careful: {', '.join(sorted(call.tainted))} came from a document, not from the person."
+        now = self._clock.now()
+        approval = await self._approvals.request(
+            Approval(
+                approval_id=call.approval_id,
+                thread_id=call.thread_id,
+                tenant=call.principal.tenant,
+                requested_by=call.principal.subject,
+                tool=call.tool.name,
+                arguments=call.arguments,
+                arguments_hash=call.hash,
+                reason=described,
+                requested_at=now,
+                expires_at=now + timedelta(hours=self._policy.approval_expires_h),
+            )
+        )
+        content = f"{described} This needs the approval of a colleague; nothing has been done yet."
+        return ToolOutcome(tool=call.tool.name, status="waiting", content=content, approval=approval, reason="approval")
+
+    async def _once(self, call: _Call, approval: Approval) -> ToolOutcome:
+        """Carry an approved effect out, unless it has been carried out before."""
+        try:
+            stored = await self._effects.begin(call.key, call.tool.name, call.hash)
+        except Conflict as error:
+            if not call.declared("idempotent", False):
+                return _failed(call, "unknown", str(error))
+            stored = None  # begun in a run that was cut off; the tool itself keeps the key from acting twice
+        if stored is not None:
+            return ToolOutcome(**stored)
+        if self._clock.now() >= approval.expires_at:
+            await self._effects.abandon(call.key)
+            return _denied(call, "expired", "The approval has expired. Ask for it again.")
+        crash_point("before_effect")
+        extra = {"idempotency_key": call.key, "approved_by": approval.decided_by or ""}
+        outcome = await self._invoke(call, extra)
+        crash_point("after_effect")
+        if outcome.status == "done":
+            await self._effects.finish(call.key, outcome.model_dump(mode="json"))
+        elif outcome.reason == "tool":
+            await self._effects.abandon(call.key)
+        crash_point("after_ledger")
+        return outcome
+
+    async def _invoke(self, call: _Call, extra: Mapping[str, Any]) -> ToolOutcome:
+        request = {"type": "tool_call", "id": call.key, "name": call.tool.name, "args": call.arguments}
+        config = {"configurable": {"principal": call.principal, **extra}}
+        try:
+            async with asyncio.timeout(call.declared("timeout_s", TIMEOUT_S)):
+                message: ToolMessage = await call.tool.ainvoke(request, config)  # type: ignore[arg-type]
+        except TimeoutError:
+            return _failed(call, "timeout", f"{call.tool.name} did not end in time. {_doubt(call)}")
+        except ToolException as error:
+            return _failed(call, "tool", str(error))
+        except SixplyError:
+            raise
+        except Exception as error:  # a tool is foreign code; what it raises must not decide how the run ends
+            name = type(error).__name__
+            return _failed(call, "unknown", f"{call.tool.name} failed with {name}. {_doubt(call)}")
+        if message.status == "error":  # a tool with handle_tool_error
+            return _failed(call, "tool", message.text)
+        artifact = message.artifact if isinstance(message.artifact, dict) else None
+        return ToolOutcome(tool=call.tool.name, status="done", content=message.text, artifact=artifact)
+
+    async def _refuse_unknown(
+        self, tool: str, arguments: Mapping[str, Any], principal: Principal, run_id: str
+    ) -> ToolOutcome:
+        content = f"Your role may not use {tool}. Ask a colleague who may."
+        outcome = ToolOutcome(tool=tool, status="denied", content=content, reason="role")
+        try:
+            hashed = arguments_hash(tool, principal.tenant, arguments)
+        except (TypeError, ValueError):  # a refusal must not depend on what was sent
+            hashed = ""
+        return await self._audited(outcome, principal, run_id, hashed)
+
+    async def _audited(self, outcome: ToolOutcome, principal: Principal, run_id: str, hashed: str) -> ToolOutcome:
+        await self._audit.record(
+            AuditRecord(
+                tenant=principal.tenant,
+                subject=principal.subject,
+                run_id=run_id,
+                tool=outcome.tool,
+                arguments_hash=hashed,
+                outcome=outcome.status,
+                reason=outcome.reason,
+                approval_id=outcome.approval.approval_id if outcome.approval else None,
+                decided_by=outcome.approval.decided_by if outcome.approval else None,
+            )
+        )
+        return outcome
+
+
+def _by_name(tools: Sequence[BaseTool]) -> dict[str, BaseTool]:
+    named: dict[str, BaseTool] = {}
+    for tool in tools:
+        if tool.name in named:
+            raise InvalidSetting(f'Two tools are named "{tool.name}". Rename one of them.')
+        schema = tool.tool_call_schema
+        if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+            raise InvalidSetting(f'Tool "{tool.name}" has no pydantic args_schema, so its arguments cannot be checked.')
+        named[tool.name] = tool
+    return named
+
+
+def _checked(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments as plain JSON values with defaults filled in; unknown ones are refused like wrong ones."""
+    schema: Any = tool.tool_call_schema
+    unknown = sorted(set(arguments) - set(schema.model_fields))
+    if unknown:
+        lines: list[Any] = [{"type": "extra_forbidden", "loc": (name,), "input": None} for name in unknown]
+        raise ValidationError.from_exception_data(tool.name, lines)
+    checked: dict[str, Any] = schema.model_validate(dict(arguments)).model_dump(mode="json")
+    return checked
+
+
+def _explain(tool: str, error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f'{tool} was not called: "{".".join(map(str, first["loc"]))}" does not fit ({first["msg"]}).'
+
+
+def _mismatch(call: _Call, stored: Approval | None) -> ToolOutcome | None:
+    """Why the stored approval does not permit this call, or `None` if it does."""
+    if stored is None:
+        return _denied(call, "approval", "There is no such approval.")
+    bound = (stored.approval_id, stored.tool, stored.arguments_hash, stored.tenant)
+    if bound != (call.approval_id, call.tool.name, call.hash, call.principal.tenant):
+        return _denied(call, "mismatch", "The approval was given for something else.")
+    if stored.status == "rejected":
+        note = f": {stored.note}" if stored.note else "."
+        return _denied(call, "rejected", f"{stored.decided_by} did not approve it{note}")
+    if stored.status == "expired":
+        return _denied(call, "expired", "The approval has expired. Ask for it again.")
+    return None if stored.status == "approved" else _denied(call, "approval", "It has not been approved yet.")
+
+
+def _denied(call: _Call, reason: Literal["approval", "mismatch", "rejected", "expired"], text: str) -> ToolOutcome:
+    return ToolOutcome(tool=call.tool.name, status="denied", content=f"Nothing was done. {text}", reason=reason)
+
+
+def _failed(call: _Call, reason: Literal["tool", "timeout", "unknown"], text: str) -> ToolOutcome:
+    return ToolOutcome(tool=call.tool.name, status="failed", content=text, reason=reason)
+
+
+def _doubt(call: _Call) -> str:
+    effect = call.declared("effect", True)
+    return "Whether it happened is unknown; it is not tried again, a person must look." if effect else "Try again."
+
+
+def _plainly(call: _Call) -> str:
+    given = ", ".join(f"{name} = {value}" for name, value in call.arguments.items() if value is not None)
+    return f"{call.tool.name} with {given or 'no arguments'}."

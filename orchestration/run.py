@@ -1,0 +1,173 @@
+"""One run of an agent: who asks, what it may use up, and the single way to the chat model."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.utils import count_tokens_approximately
+
+from foundation.errors import BudgetExceeded
+from foundation.tracing import trace_id
+from foundation.types import Principal, Usage
+from models.contract import Call, Price
+from models.pricing import call_of
+from models.resilience import FALLBACK
+from orchestration.budget import Budget
+from orchestration.contract import AgentParts, BaseTool, Charge, Event, Step
+from retrieval.contract import Hit
+
+if TYPE_CHECKING:  # composing imports this module
+    from orchestration.composing import Draft
+    from retrieval.grounding import Evidence
+
+REPLY_TOKENS = 256
+"""Reserved for a reply whose length the call does not limit."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Run:
+    """Lives as long as one call of `stream` or `resume`; nothing of it is stored.
+
+    What it holds of documents (`hits`, `evidence`) is therefore asked for again, under the caller's rights of that
+    moment, when a run goes on in another process.
+    """
+
+    parts: AgentParts
+    principal: Principal
+    answer_id: str
+    budget: Budget
+    emit: Callable[[Event], None]
+    steps: list[Step] = field(default_factory=list)
+    degraded: list[str] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    hits: list[Hit] | None = None
+    evidence: list[Evidence] | None = None
+    question: str = ""
+    """What `evidence` was judged against."""
+    draft: Draft | None = None
+    _costs: list[Decimal | None] = field(default_factory=list)
+    _local_s: float = 0.0
+    _begun_s: float = field(default_factory=time.perf_counter)
+    _seconds: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run; stands still once it is closed."""
+        return time.perf_counter() - self._begun_s if self._seconds is None else self._seconds
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """The sum of what was charged, or `None` if part of it has no price."""
+        known = [cost for cost in self._costs if cost is not None]
+        return sum(known, Decimal(0)) if len(known) == len(self._costs) else None
+
+    async def generate(
+        self, messages: Sequence[BaseMessage], *, max_tokens: int = REPLY_TOKENS, tools: Sequence[BaseTool] = ()
+    ) -> AIMessage:
+        """One call of the chat model: reserved, made, priced, charged, settled.
+
+        Raises:
+            BudgetExceeded: it does not fit into what is left, or the seconds ran out while it was under way.
+            ComponentError: the model failed, after retries and fallbacks.
+        """
+        expected = self._expected(messages, max_tokens)
+        tokens = (expected.usage.input_tokens or 0) + (expected.usage.output_tokens or 0)
+        reservation = self.budget.reserve(tokens=tokens, usd=self.parts.prices.price(expected).usd or Decimal(0))
+        used, usd = 0, Decimal(0)
+        try:
+            message, call = await self._call(messages, max_tokens, tools)
+            price = self._charge(call)
+            used, usd = (call.usage.input_tokens or 0) + (call.usage.output_tokens or 0), price.usd or Decimal(0)
+        finally:
+            self.budget.settle(reservation, tokens=used, usd=usd)
+        if message.response_metadata.get(FALLBACK):
+            self.note(f"answered by the fallback model {call.model}")
+        return message
+
+    def note(self, what: str) -> None:
+        """Remember, once, what is worse than configured."""
+        if what not in self.degraded:
+            self.degraded.append(what)
+
+    def close(self) -> None:
+        """Charge the machine's time that no local model call has been charged for. A second call does nothing."""
+        if self._seconds is not None:
+            return
+        self._seconds = time.perf_counter() - self._begun_s
+        rate = self.parts.machine_usd_per_hour
+        seconds = max(0.0, self._seconds - self._local_s)
+        usd = Decimal(str(rate)) * Decimal(str(seconds)) / 3600
+        self._record(
+            Charge(
+                layer="orchestration",
+                kind="machine",
+                part="machine",
+                model="",
+                usage=Usage(),
+                seconds=seconds,
+                usd=usd,
+                basis=f"local compute {rate:g} USD/h",
+                tenant=self.principal.tenant,
+                answer_id=self.answer_id,
+                trace_id=trace_id(),
+                at=self.parts.clock.now(),
+            )
+        )
+
+    def _expected(self, messages: Sequence[BaseMessage], max_tokens: int) -> Call:
+        """The call as it may turn out, for the reservation."""
+        tokens = count_tokens_approximately(messages)
+        usage = UsageMetadata(input_tokens=tokens, output_tokens=max_tokens, total_tokens=tokens + max_tokens)
+        return call_of(
+            self.parts.chat,
+            AIMessage(content="", usage_metadata=usage),
+            seconds=0.0,
+            at=self.parts.clock.now(),
+        )
+
+    async def _call(
+        self, messages: Sequence[BaseMessage], max_tokens: int, tools: Sequence[BaseTool]
+    ) -> tuple[AIMessage, Call]:
+        chat = self.parts.chat.bind_tools(tools) if tools else self.parts.chat
+        at, begun = self.parts.clock.now(), time.perf_counter()
+        try:
+            async with asyncio.timeout(self.budget.remaining_s()):
+                message = await chat.ainvoke(list(messages), max_tokens=max_tokens)
+        except TimeoutError as error:
+            raise BudgetExceeded("The seconds of this run ran out during a model call.", limit="seconds") from error
+        return message, call_of(self.parts.chat, message, seconds=time.perf_counter() - begun, at=at)
+
+    def _charge(self, call: Call) -> Price:
+        price = self.parts.prices.price(call)
+        self.usage += call.usage
+        self._local_s += call.seconds if call.local else 0.0
+        if price.usd is None:
+            self.note(f"a call of {call.model} has no known price")
+        self._record(
+            Charge(
+                layer="models",
+                kind="chat",
+                part=call.provider,
+                model=call.model,
+                usage=call.usage,
+                seconds=call.seconds,
+                usd=price.usd,
+                basis=price.basis,
+                tenant=self.principal.tenant,
+                answer_id=self.answer_id,
+                trace_id=trace_id(),
+                at=call.at,
+            )
+        )
+        return price
+
+    def _record(self, charge: Charge) -> None:
+        self._costs.append(charge.usd)
+        self.parts.meter.record(charge)

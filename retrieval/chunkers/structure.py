@@ -1,0 +1,173 @@
+"""Cuts a document along its structure: a heading opens a section, and a section is cut into passages of even length.
+
+The default length suits embedders that read 256 tokens, headings included. Passages of one section are made equally
+long rather than filled up one after the other, so that none of them is a meaningless rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from foundation.components import Context
+from retrieval.contract import Block, Chunk, Parsed
+from retrieval.sentences import sentence_spans
+
+_HEADING_CHARACTERS = 120
+"""Headings are repeated in front of every passage; a paragraph that somebody set as a heading must not crowd it out."""
+_ROW_ALLOWANCE = 1.5
+"""A table row may be this much longer than the target before it is cut like prose."""
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    target_characters: int = Field(default=900, ge=100, le=20_000)
+    """Passages are at most this long, except a table row, which is kept whole a little beyond it."""
+    min_characters: int = Field(default=200, ge=0)
+    """A last passage shorter than this joins the one before it."""
+    overlap_sentences: int = Field(default=0, ge=0, le=5)
+    """Sentences of the passage before it, within the same section, with which a passage begins."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Options:
+        if self.min_characters > self.target_characters:
+            raise ValueError("min_characters must not exceed target_characters")
+        return self
+
+
+@dataclass
+class _Section:
+    """A heading's path and what stands under it before the next heading."""
+
+    path: tuple[str, ...]
+    heading: Block | None = None
+    blocks: list[Block] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A block, or a part of a long one, that is never cut again."""
+
+    start: int
+    end: int
+    page: int | None
+
+
+class StructureChunker:
+    """The default chunker. Deterministic: the same document gives the same passages under the same ids."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        sizes = (options.target_characters, options.min_characters, options.overlap_sentences)
+        self.version = f"structure 1 {'/'.join(str(size) for size in sizes)}"
+
+    def chunk(self, parsed: Parsed, document_id: str) -> list[Chunk]:
+        chunks: list[Chunk] = []
+        for section in _sections(parsed):
+            pieces = [piece for block in section.blocks for piece in self._pieces(block, parsed.text)]
+            for group in self._groups(pieces):
+                chunks.append(_chunk(parsed, document_id, len(chunks), section.path, group))
+        return chunks
+
+    def _pieces(self, block: Block, text: str) -> Iterator[_Piece]:
+        allowed = self._options.target_characters * (_ROW_ALLOWANCE if block.kind == "row" else 1)
+        if block.end - block.start <= allowed:
+            yield _Piece(block.start, block.end, block.page)
+            return
+        for start, end in sentence_spans(text[block.start : block.end]):
+            for a, b in _at_words(text, block.start + start, block.start + end, self._options.target_characters):
+                yield _Piece(a, b, block.page)
+
+    def _groups(self, pieces: Sequence[_Piece]) -> list[list[_Piece]]:
+        if not pieces:
+            return []
+        target = self._options.target_characters
+        length = pieces[-1].end - pieces[0].start
+        goal = length / math.ceil(length / target)
+        groups = [[pieces[0]]]
+        for piece in pieces[1:]:
+            start = groups[-1][0].start
+            without, with_it = groups[-1][-1].end - start, piece.end - start
+            if with_it > target or abs(goal - without) < abs(with_it - goal):
+                groups.append([])
+            groups[-1].append(piece)
+        self._join_rest(groups)
+        return self._overlapped(groups)
+
+    def _join_rest(self, groups: list[list[_Piece]]) -> None:
+        """A rest may make its neighbour a quarter too long; anything longer would not be read to its end."""
+        if len(groups) < 2 or groups[-1][-1].end - groups[-1][0].start >= self._options.min_characters:
+            return
+        if groups[-1][-1].end - groups[-2][0].start <= 1.25 * self._options.target_characters:
+            groups[-2:] = [groups[-2] + groups[-1]]
+
+    def _overlapped(self, groups: list[list[_Piece]]) -> list[list[_Piece]]:
+        count = self._options.overlap_sentences
+        if not count:
+            return groups
+        return [groups[0], *([*before[-count:], *group] for before, group in zip(groups, groups[1:], strict=False))]
+
+
+def build(options: Options, context: Context) -> StructureChunker:
+    del context  # cutting text needs nothing from outside
+    return StructureChunker(options)
+
+
+def _sections(parsed: Parsed) -> list[_Section]:
+    """Sections with text. A heading that nothing follows is kept as text: no word of a document may be lost."""
+    title = (parsed.title or "").strip()
+    open_headings: list[tuple[int, str]] = []
+    sections = [_Section(_path(title, []))]
+    for block in parsed.blocks:
+        if block.kind != "heading":
+            sections[-1].blocks.append(block)
+            continue
+        open_headings = [(level, words) for level, words in open_headings if level < block.level]
+        _keep_lonely(sections[-1], deeper=bool(open_headings) and sections[-1].path == _path(title, open_headings))
+        open_headings.append((block.level, parsed.text[block.start : block.end]))
+        sections.append(_Section(_path(title, open_headings), block))
+    _keep_lonely(sections[-1], deeper=False)
+    return [section for section in sections if section.blocks]
+
+
+def _keep_lonely(section: _Section, *, deeper: bool) -> None:
+    if section.heading is not None and not section.blocks and not deeper:
+        section.blocks.append(section.heading)
+
+
+def _path(title: str, headings: Sequence[tuple[int, str]]) -> tuple[str, ...]:
+    words = [words for _, words in headings]
+    told = any(title.casefold() in heading.casefold() for heading in words)
+    return tuple(part[:_HEADING_CHARACTERS] for part in ([*words] if told or not title else [title, *words]))
+
+
+def _at_words(text: str, start: int, end: int, longest: int) -> Iterator[tuple[int, int]]:
+    """A sentence without an end (a list of numbers, a script without spaces) is cut at white space, or else anywhere."""
+    while end - start > longest:
+        cut = text.rfind(" ", start + longest // 2, start + longest)
+        cut = cut if cut > start else start + longest
+        yield start, cut
+        start = cut + len(text[cut:end]) - len(text[cut:end].lstrip())
+    if start < end:
+        yield start, end
+
+
+def _chunk(parsed: Parsed, document_id: str, position: int, path: tuple[str, ...], group: Sequence[_Piece]) -> Chunk:
+    start, end = group[0].start, group[-1].end
+    text = parsed.text[start:end]
+    identity = f"{document_id}\0{position}\0{text}".encode("utf-8", errors="surrogatepass")
+    return Chunk(
+        chunk_id=hashlib.blake2b(identity, digest_size=16).hexdigest(),
+        document_id=document_id,
+        position=position,
+        text=text,
+        start=start,
+        end=end,
+        heading_path=path,
+        page=group[0].page,
+    )

@@ -1,0 +1,129 @@
+"""A folder of files as documents to ingest, with what `sources.jsonl` knows about them."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import mimetypes
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from pathlib import Path, PurePosixPath
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from foundation.errors import InvalidRequest, did_you_mean
+from retrieval.contract import Source
+from retrieval.ingest import Item
+
+SOURCES = "sources.jsonl"
+
+
+class Described(BaseModel):
+    """A line of `sources.jsonl`; `path` is relative to the folder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    title: str = ""
+    tenant: str | None = None
+    groups: tuple[str, ...] = ()
+    series: str | None = None
+    effective_from: date | None = None
+    published: date | None = None
+
+
+def read_folder(folder: Path, *, tenant: str) -> Iterator[Item]:
+    """Every file below `folder`, in the order of their paths; hidden ones and `sources.jsonl` itself are left out.
+
+    `sources.jsonl`, inside the folder or beside it, supplies titles, tenants, groups and dates. A file that it does not
+    list belongs to `tenant` and is titled by its own text.
+
+    Raises:
+        InvalidRequest: no such folder; a line of sources.jsonl that is wrong or describes no file; a link that leads out
+            of the folder; a file that cannot be read.
+    """
+    if not folder.is_dir():
+        raise InvalidRequest(f"There is no folder {folder}. Name one that holds documents.")
+    described = _described(folder)
+    files = {_spelled(path.relative_to(folder)): path for path in _files(folder)}
+    if lost := sorted(described.keys() - files.keys()):
+        raise InvalidRequest(
+            f"{SOURCES} describes {lost[0]}, which is not in {folder}. Correct the path: the file it was meant for would "
+            f"be read without its tenant and groups. {_nearest(lost[0], files)}"
+        )
+    for name, path in files.items():
+        known = described.get(name, Described(path=name))
+        yield Item(source=_source(name, known, tenant), content=_content(path), name=path.name)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f'Did you mean "{near[0]}"?' if near else ""
+
+
+def _spelled(path: Path) -> str:
+    """The path as a document's name. File systems know names that are not text; those get their bytes escaped."""
+    return os.fsencode(path.as_posix()).decode("utf-8", errors="backslashreplace")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read: {error.strerror}. Make it readable, or move it away.") from error
+
+
+def _files(folder: Path) -> list[Path]:
+    root = folder.resolve()
+    found = []
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if any(part.startswith(".") for part in parts) or path.name == SOURCES or not path.is_file():
+            continue
+        if not path.resolve().is_relative_to(root):
+            raise InvalidRequest(f"{path} is a link that leads out of {folder}. Replace it by the file itself.")
+        found.append(path)
+    return found
+
+
+def _described(folder: Path) -> Mapping[str, Described]:
+    file = next((path for path in (folder / SOURCES, folder.parent / SOURCES) if path.is_file()), None)
+    if file is None:
+        return {}
+    described = {}
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip():
+            one = _line(file, number, line)
+            described[PurePosixPath(one.path).as_posix()] = one
+    return described
+
+
+def _line(file: Path, number: int, line: str) -> Described:
+    try:
+        return Described.model_validate(json.loads(line))
+    except (ValidationError, ValueError) as error:
+        unknown = _unknown_key(error)
+        hint = did_you_mean(unknown, Described.model_fields) if unknown else str(error).replace("\n", " ")
+        raise InvalidRequest(f"{file} line {number} does not fit: {unknown or 'bad value'}. {hint}") from error
+
+
+def _unknown_key(error: Exception) -> str | None:
+    if isinstance(error, ValidationError):
+        for each in error.errors(include_url=False, include_input=False):
+            if each["type"] == "extra_forbidden":
+                return str(each["loc"][-1])
+    return None
+
+
+def _source(uri: str, described: Described, tenant: str) -> Source:
+    return Source(
+        uri=uri,
+        tenant=described.tenant or tenant,
+        groups=frozenset(described.groups),
+        title=described.title,
+        media_type=mimetypes.guess_type(uri)[0] or "application/octet-stream",
+        series=described.series,
+        effective_from=described.effective_from,
+        published=described.published,
+    )

@@ -1,0 +1,170 @@
+"""Keeps the vector index true to the ledger: opened only if sound, caught up, rebuilt when in doubt.
+
+The index is a cache. Whatever is wrong with it is mended from the vectors in the ledger; nothing is embedded again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
+
+from foundation.errors import FingerprintMismatch
+from models.contract import Embeddings
+from models.embedding import embed
+from retrieval.contract import Chunk, Chunker, DocumentLedger, Entry, Fingerprint, VectorIndex, Vectors
+
+log = logging.getLogger(__name__)
+
+PROBE_S = 60
+BLOCK = 1 << 20
+REINDEX_BATCH = 256
+"""Chunks that are embedded and committed together."""
+
+
+class Seal:
+    """A digest of an index folder, taken when it was closed in order and broken while it is open."""
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self._path, self._folder = path, folder
+
+    def put(self) -> None:
+        self._path.write_text(self._digest(), encoding="ascii")
+
+    def break_(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+    def intact(self) -> bool | None:
+        """Whether nothing changed since; `None` without a seal: the last owner did not close in order."""
+        try:
+            return self._path.read_text(encoding="ascii") == self._digest()
+        except FileNotFoundError:
+            return None
+
+    def _digest(self) -> str:
+        digest = hashlib.blake2b()
+        for file in sorted(path for path in self._folder.rglob("*") if path.is_file()):
+            digest.update(str(file.relative_to(self._folder)).encode())
+            with file.open("rb") as content:
+                while block := content.read(BLOCK):
+                    digest.update(block)
+        return digest.hexdigest()
+
+
+def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> None:
+    """Make sure that `folder` may be opened: an intact seal, or a child process that survives reading it.
+
+    Otherwise the folder is moved to `quarantine-<time>` beside it. Either way the seal is broken afterwards.
+    """
+    if folder.exists():
+        intact = seal.intact()
+        if intact is False or (intact is None and not _survives(probe)):
+            aside = folder.with_name(f"quarantine-{time.time_ns()}")
+            folder.rename(aside)
+            log.warning("The vector index is damaged. It was moved to %s and is rebuilt from the ledger.", aside)
+    seal.break_()
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _survives(probe: Sequence[str]) -> bool:
+    try:
+        return subprocess.run(probe, capture_output=True, timeout=PROBE_S, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Fingerprint) -> None:
+    """Refuse an index of another embedder or chunker; bring the vector index up to the ledger.
+
+    Raises:
+        FingerprintMismatch: the ledger was written with something else; both sides are named.
+    """
+    stored = ledger.fingerprint()
+    if stored is None or not ledger.chunk_count():
+        ledger.set_fingerprint(fingerprint)
+    elif difference := stored.differs_from(fingerprint):
+        raise FingerprintMismatch(
+            f"The ledger was written with embedder {stored.embedder} and chunker {stored.chunker}; configured are "
+            f"{fingerprint.embedder} and {fingerprint.chunker}: {difference}. Old and new vectors cannot be compared. "
+            f"Run make reindex, or set the parts back."
+        )
+    if vectors.sequence() > ledger.sequence():  # it was filled from another ledger
+        vectors.clear()
+    catch_up(ledger, vectors)
+    if vectors.count() != ledger.chunk_count():
+        log.warning("The vector index holds %d of %d chunks. It is rebuilt.", vectors.count(), ledger.chunk_count())
+        vectors.clear()
+        catch_up(ledger, vectors)
+
+
+def catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
+    """Apply to the index what the ledger has committed since the index was last complete.
+
+    A kill in between loses nothing: the sequence moves last, and both steps may be done twice.
+    """
+    target, done = ledger.sequence(), vectors.sequence()
+    if target == done:
+        return
+    vectors.delete(ledger.deletions(after=done))
+    vectors.upsert(ledger.embeddings(after=done))
+    vectors.set_sequence(target)
+
+
+def reindex(
+    ledger: DocumentLedger,
+    vectors: VectorIndex,
+    *,
+    embedder: Embeddings,
+    chunker: Chunker,
+    fingerprint: Fingerprint,
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Cut and embed every stored document anew; gives the number of documents.
+
+    Until it is through, the ledger carries a fingerprint that fits nothing, so that a half-done reindex is not served.
+    What other parsers would read differently is not seen, because the ledger holds texts and not files. So after a
+    change of chunker or parsers every document is taken afresh when it is next ingested, its content changed or not.
+    """
+    before = ledger.fingerprint()
+    same_cut = before is not None and before.chunker == fingerprint.chunker
+    ledger.set_fingerprint(replace(fingerprint, dimensions=0, chunker=before.chunker if before else ""))
+    done = 0
+    for entries in _batches(ledger.entries()):
+        chunks = [chunker.chunk(entry.parsed, entry.source.document_id) for entry in entries]
+        fresh = embed_chunks(embedder, chunks)
+        ledger.put(
+            [
+                replace(entry, chunks=cut, vectors=rows, content_hash=entry.content_hash if same_cut else "")
+                for entry, cut, rows in zip(entries, chunks, fresh, strict=True)
+            ]
+        )
+        done += len(entries)
+        if progress:
+            progress(done)
+    ledger.set_fingerprint(fingerprint)
+    vectors.clear()
+    catch_up(ledger, vectors)
+    return done
+
+
+def embed_chunks(embedder: Embeddings, documents: Sequence[Sequence[Chunk]]) -> list[Vectors]:
+    """The vectors of each document's chunks, all embedded in one call, because a model is fastest on full batches."""
+    vectors = embed(embedder, [chunk.indexed_text for chunks in documents for chunk in chunks])
+    ends = list(accumulate(len(chunks) for chunks in documents))
+    return [vectors[end - len(chunks) : end] for end, chunks in zip(ends, documents, strict=True)]
+
+
+def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    batch: list[Entry] = []
+    for entry in entries:
+        batch.append(entry)
+        if sum(len(each.chunks) for each in batch) >= REINDEX_BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

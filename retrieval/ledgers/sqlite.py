@@ -1,0 +1,544 @@
+"""The document ledger in one SQLite file, with the keyword index (FTS5) in the same transactions.
+
+Durable by SQLite's own promise: write-ahead log, `synchronous=FULL`. One writer at a time; readers never wait for it.
+Every chunk and every deletion draws the next number of one sequence, by which a vector index catches up.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from foundation.clock import Clock
+from foundation.components import Context
+from foundation.errors import InvalidRequest, StorageFull, StoreUnavailable
+from foundation.types import EVERY_TENANT, Scope
+from retrieval.contract import (
+    Block,
+    Chunk,
+    Document,
+    Entry,
+    Fingerprint,
+    Hit,
+    Parsed,
+    Refusal,
+    Source,
+    VectorItem,
+)
+
+_VERSION = 1
+_SCHEMA = f"""
+CREATE TABLE documents (
+  document_id TEXT PRIMARY KEY,
+  tenant TEXT NOT NULL,
+  uri TEXT NOT NULL,
+  groups TEXT NOT NULL,  -- JSON array, sorted; empty: everyone in the tenant
+  title TEXT NOT NULL,
+  media_type TEXT NOT NULL,
+  series TEXT,
+  effective_from TEXT,
+  published TEXT,
+  content_hash TEXT NOT NULL,
+  characters INTEGER NOT NULL,
+  chunks INTEGER NOT NULL,
+  ingested_at TEXT NOT NULL,
+  text TEXT NOT NULL,  -- the long columns stand last, so that the short ones are read without them
+  outline TEXT NOT NULL,
+  UNIQUE (tenant, uri)
+);
+CREATE INDEX versions ON documents (tenant, series, effective_from) WHERE series IS NOT NULL;
+
+CREATE TABLE chunks (
+  sequence INTEGER PRIMARY KEY,
+  chunk_id TEXT NOT NULL UNIQUE,
+  document_id TEXT NOT NULL REFERENCES documents,
+  position INTEGER NOT NULL,
+  start INTEGER NOT NULL,
+  "end" INTEGER NOT NULL,
+  page INTEGER,
+  heading_path TEXT NOT NULL,  -- JSON array
+  heading TEXT NOT NULL,  -- the same as words to search
+  text TEXT NOT NULL,
+  embedding BLOB NOT NULL  -- float32, little-endian
+);
+CREATE INDEX chunks_by_document ON chunks (document_id);
+CREATE TABLE deletions (sequence INTEGER PRIMARY KEY, chunk_id TEXT NOT NULL UNIQUE);
+CREATE TABLE refusals (
+  tenant TEXT NOT NULL, uri TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, at TEXT NOT NULL,
+  PRIMARY KEY (tenant, uri)
+);
+CREATE TABLE state (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+INSERT INTO state VALUES ('sequence', '0');
+
+CREATE VIRTUAL TABLE search USING fts5 (
+  heading, text, content='chunks', content_rowid='sequence', tokenize='porter unicode61 remove_diacritics 2'
+);
+CREATE TRIGGER chunk_added AFTER INSERT ON chunks BEGIN
+  INSERT INTO search (rowid, heading, text) VALUES (new.sequence, new.heading, new.text);
+END;
+CREATE TRIGGER chunk_removed AFTER DELETE ON chunks BEGIN
+  INSERT INTO search (search, rowid, heading, text) VALUES ('delete', old.sequence, old.heading, old.text);
+END;
+PRAGMA user_version = {_VERSION};
+"""
+
+# Conditions on a document `d`. They stand inside every query that answers somebody, so that no row out of scope is
+# ever ranked, counted or cut off by a limit.
+_IN_SCOPE = f"""
+  d.tenant IN (:tenant, '{EVERY_TENANT}')
+  AND (d.groups = '[]' OR EXISTS (
+    SELECT 1 FROM json_each(d.groups) AS theirs JOIN json_each(:groups) AS mine ON mine.value = theirs.value))
+"""
+_IN_FORCE = """
+  (:as_of IS NULL OR (
+    coalesce(d.effective_from, '') <= :as_of
+    AND (d.series IS NULL OR NOT EXISTS (
+      SELECT 1 FROM documents AS newer
+      WHERE newer.tenant = d.tenant AND newer.series = d.series
+        AND newer.effective_from > coalesce(d.effective_from, '') AND newer.effective_from <= :as_of))))
+"""
+_SOURCE = "d.uri, d.tenant, d.groups, d.title, d.media_type, d.series, d.effective_from, d.published"
+_SUMMARY = f"{_SOURCE}, d.document_id, d.content_hash, d.characters, d.chunks, d.ingested_at, NOT {_IN_FORCE}"
+_CHUNK = 'c.chunk_id, c.document_id, c.position, c.text, c.start, c."end", c.heading_path, c.page'
+
+_WORD = re.compile(r"\w+")
+_MOST_WORDS = 128
+"""A longer query is searched by its first words; the vector leg reads no further either."""
+_STOP_WORDS = frozenset(  # noqa: SIM905 - a list of words reads best as text
+    """a about after all also am an and any are as at be because been before being between both but by can could did do
+    does doing during each for from further had has have having he her here hers him his how i if in into is it its
+    itself just me more most my no nor not of off on once only or other our ours out over own same she should so some
+    such than that the their theirs them then there these they this those through to too under until up very was we
+    were what when where which while who whom whose why will with would you your yours""".split()
+)
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str = "ledger.sqlite"
+    """Below the data folder."""
+    busy_timeout_s: float = Field(default=5.0, ge=0)
+    """How long to wait for another process that is writing."""
+    heading_weight: float = Field(default=1.0, ge=0)
+    """What a word in a heading counts for in keyword search, against 1 in the text."""
+
+
+class SqliteLedger:
+    """A `DocumentLedger`. Safe to share between threads; several processes may read while one writes."""
+
+    def __init__(self, path: Path, options: Options, clock: Clock) -> None:
+        self._path = path
+        self._options = options
+        self._clock = clock
+        self._writing_lock = threading.Lock()
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._closed = False
+        with self._translated():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = self._connect()
+            try:
+                self._prepare(self._writer)
+            except BaseException:
+                self._writer.close()
+                raise
+
+    # Writing
+
+    def put(self, entries: Sequence[Entry]) -> list[Document]:
+        now = self._clock.now()
+        keys = [entry.source.document_id for entry in entries]
+        with self._transaction() as connection:
+            numbers = _Numbers(connection)
+            for entry in entries:
+                _store(connection, entry, numbers, now)
+            numbers.save()
+            where = "d.document_id IN (SELECT value FROM json_each(:keys))"
+            stored = {known.document_id: known for known in self._summaries(connection, where, keys=json.dumps(keys))}
+        return [stored[key] for key in keys]
+
+    def refuse(self, refusal: Refusal) -> None:
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?, ?)",
+                (refusal.tenant, refusal.uri, refusal.reason, refusal.message, refusal.at.isoformat()),
+            )
+            connection.execute(
+                "UPDATE documents SET content_hash = '' WHERE document_id = ?",
+                (Source(refusal.uri, refusal.tenant).document_id,),
+            )
+
+    def delete(self, uri: str, tenant: str) -> bool:
+        with self._transaction() as connection:
+            numbers = _Numbers(connection)
+            removed = _remove(connection, Source(uri, tenant).document_id, numbers)
+            numbers.save()
+            refused = connection.execute("DELETE FROM refusals WHERE tenant = ? AND uri = ?", (tenant, uri)).rowcount
+        return removed or refused > 0
+
+    def set_fingerprint(self, fingerprint: Fingerprint) -> None:
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO state VALUES ('fingerprint', ?)", (json.dumps(asdict(fingerprint)),)
+            )
+
+    # Reading
+
+    def find(self, uri: str, tenant: str) -> Document | None:
+        with self._reading() as connection:
+            found = self._summaries(connection, "d.tenant = :tenant AND d.uri = :uri", tenant=tenant, uri=uri)
+        return found[0] if found else None
+
+    def documents(self, scope: Scope) -> list[Document]:
+        if _sees_nothing(scope):
+            return []
+        with self._reading() as connection:
+            return self._summaries(connection, f"{_IN_SCOPE} ORDER BY d.uri, d.tenant", **_scope(scope))
+
+    def refusals(self, scope: Scope) -> list[Refusal]:
+        if _sees_nothing(scope):
+            return []
+        query = "SELECT uri, tenant, reason, message, at FROM refusals WHERE tenant IN (?, ?) ORDER BY uri, tenant"
+        with self._reading() as connection:
+            rows = connection.execute(query, (scope.tenant, EVERY_TENANT)).fetchall()
+        return [
+            Refusal(uri, tenant, reason, message, datetime.fromisoformat(at))
+            for uri, tenant, reason, message, at in rows
+        ]
+
+    def text(self, document_id: str, scope: Scope) -> str | None:
+        if _sees_nothing(scope):
+            return None
+        query = f"SELECT d.text FROM documents AS d WHERE d.document_id = :key AND {_IN_SCOPE}"
+        with self._reading() as connection:
+            row = connection.execute(query, {"key": document_id, **_scope(scope)}).fetchone()
+        return row[0] if row else None
+
+    def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
+        if _sees_nothing(scope) or not chunk_ids:
+            return {}
+        query = f"""
+          SELECT {_CHUNK}, {_SOURCE}
+          FROM json_each(:ids) AS wanted
+          JOIN chunks AS c ON c.chunk_id = wanted.value
+          JOIN documents AS d ON d.document_id = c.document_id
+          WHERE {_IN_SCOPE} AND {_IN_FORCE} ORDER BY wanted.key"""
+        values = {"ids": json.dumps(list(chunk_ids)), "as_of": _day(as_of), **_scope(scope)}
+        with self._reading() as connection:
+            return {row[0]: Hit(_chunk(row[:8]), _source(row[8:]), 0.0) for row in connection.execute(query, values)}
+
+    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
+        expression = match_expression(query)
+        if _sees_nothing(scope) or not expression:
+            return []
+        sql = f"""
+          SELECT c.chunk_id, -bm25(search, :weight, 1.0) AS score
+          FROM search
+          JOIN chunks AS c ON c.sequence = search.rowid
+          JOIN documents AS d ON d.document_id = c.document_id
+          WHERE search MATCH :expression AND {_IN_SCOPE} AND {_IN_FORCE}
+          ORDER BY score DESC, c.chunk_id LIMIT :limit"""
+        values = {
+            "weight": self._options.heading_weight,
+            "expression": expression,
+            "limit": limit,
+            "as_of": _day(as_of),
+            **_scope(scope),
+        }
+        with self._reading() as connection:
+            return [(chunk_id, score) for chunk_id, score in connection.execute(sql, values)]
+
+    # For the vector index, and for reindexing
+
+    def entries(self) -> Iterator[Entry]:
+        documents = f"SELECT {_SOURCE}, d.content_hash, d.text, d.outline, d.document_id FROM documents AS d ORDER BY d.document_id"
+        passages = f"SELECT {_CHUNK}, c.embedding FROM chunks AS c WHERE c.document_id = ? ORDER BY c.position"
+        with self._reading() as connection:
+            for *source, content_hash, text, outline, key in connection.execute(documents):
+                rows = connection.execute(passages, (key,)).fetchall()
+                vectors = np.array([np.frombuffer(row[-1], dtype="<f4") for row in rows], dtype=np.float32)
+                chunks = tuple(_chunk(row[:-1]) for row in rows)
+                yield Entry(_source(source), content_hash, _parsed(text, outline), chunks, vectors)
+
+    def embeddings(self, *, after: int = 0) -> Iterator[VectorItem]:
+        query = """
+          SELECT c.sequence, c.chunk_id, d.tenant, d.groups, c.embedding
+          FROM chunks AS c JOIN documents AS d ON d.document_id = c.document_id
+          WHERE c.sequence > ? ORDER BY c.sequence"""
+        with self._reading() as connection:
+            for sequence, chunk_id, tenant, groups, embedding in connection.execute(query, (after,)):
+                vector = np.frombuffer(embedding, dtype="<f4")
+                yield VectorItem(sequence, chunk_id, tenant, frozenset(json.loads(groups)), vector)
+
+    def deletions(self, *, after: int = 0) -> Iterator[str]:
+        query = "SELECT chunk_id FROM deletions WHERE sequence > ? ORDER BY sequence"
+        with self._reading() as connection:
+            for (chunk_id,) in connection.execute(query, (after,)):
+                yield chunk_id
+
+    def sequence(self) -> int:
+        with self._reading() as connection:
+            return _sequence(connection)
+
+    def chunk_count(self) -> int:
+        with self._reading() as connection:
+            return int(connection.execute("SELECT count(*) FROM chunks").fetchone()[0])
+
+    def fingerprint(self) -> Fingerprint | None:
+        with self._reading() as connection:
+            row = connection.execute("SELECT value FROM state WHERE name = 'fingerprint'").fetchone()
+        if row is None:
+            return None
+        told = json.loads(row[0])
+        return Fingerprint(**(told | {"probe": tuple(tuple(vector) for vector in told["probe"])}))
+
+    def close(self) -> None:
+        self._closed = True
+        with self._writing_lock:
+            self._writer.close()
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+    # Connections
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=self._options.busy_timeout_s, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")  # two processes may meet here
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            for statement in _statements(_SCHEMA):
+                connection.execute(statement)
+        connection.execute("COMMIT")
+        if version not in (0, _VERSION):
+            raise StoreUnavailable(
+                f"{self._path} has the format {version}; this version of Sixply reads format {_VERSION}. "
+                f"Use the version that wrote it, or move the file away and ingest again."
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._translated(), self._writing_lock:
+            self._check_open()
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection of one's own for as long as it is needed: they read side by side, and beside the writer."""
+        with self._translated():
+            self._check_open()
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._connect()
+            try:
+                yield connection
+            finally:
+                connection.close() if self._closed else self._idle.append(connection)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable(f"{self._path} was closed by this process. Open the system again.")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
+            raise  # a fault of ours, not of the store
+        except sqlite3.DatabaseError as error:
+            raise _store_error(self._path, error) from error
+        except OSError as error:
+            raise StoreUnavailable(
+                f"{self._path}: {error.strerror}. Make its folder writable for this user."
+            ) from error
+        except UnicodeEncodeError as error:
+            raise InvalidRequest(
+                f"A text holds a character that cannot be stored: {error.reason}. Remove it."
+            ) from error
+
+    def _summaries(self, connection: sqlite3.Connection, where: str, **values: Any) -> list[Document]:
+        rows = connection.execute(
+            f"SELECT {_SUMMARY} FROM documents AS d WHERE {where}", {"as_of": self._today(), **values}
+        )
+        return [_document(row) for row in rows]
+
+    def _today(self) -> str:
+        return self._clock.now().date().isoformat()
+
+
+class _Numbers:
+    """Draws the next numbers of the ledger's sequence within a transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._last = _sequence(connection)
+
+    def __next__(self) -> int:
+        self._last += 1
+        return self._last
+
+    def save(self) -> None:
+        self._connection.execute("UPDATE state SET value = ? WHERE name = 'sequence'", (str(self._last),))
+
+
+def _sequence(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT value FROM state WHERE name = 'sequence'").fetchone()[0])
+
+
+def _store(connection: sqlite3.Connection, entry: Entry, numbers: _Numbers, now: datetime) -> None:
+    if len(entry.chunks) != len(entry.vectors):
+        raise ValueError(f"{entry.source.uri}: {len(entry.chunks)} chunks and {len(entry.vectors)} vectors")
+    source, text = entry.source, entry.parsed.text
+    _remove(connection, source.document_id, numbers)
+    connection.execute(
+        f"INSERT INTO documents VALUES ({', '.join('?' * 15)})",
+        (
+            source.document_id, source.tenant, source.uri, json.dumps(sorted(source.groups)), source.title,
+            source.media_type, source.series, _day(source.effective_from), _day(source.published), entry.content_hash,
+            len(text), len(entry.chunks), now.isoformat(), text, _outline(entry.parsed),
+        ),
+    )  # fmt: skip
+    vectors = np.ascontiguousarray(entry.vectors, dtype="<f4")
+    rows = [
+        (
+            next(numbers), chunk.chunk_id, source.document_id, chunk.position, chunk.start, chunk.end, chunk.page,
+            json.dumps(chunk.heading_path), "\n".join(chunk.heading_path), chunk.text, vector.tobytes(),
+        )
+        for chunk, vector in zip(entry.chunks, vectors, strict=True)
+    ]  # fmt: skip
+    connection.executemany(f"INSERT INTO chunks VALUES ({', '.join('?' * 11)})", rows)
+    connection.executemany("DELETE FROM deletions WHERE chunk_id = ?", [(chunk.chunk_id,) for chunk in entry.chunks])
+    connection.execute("DELETE FROM refusals WHERE tenant = ? AND uri = ?", (source.tenant, source.uri))
+    next(numbers)  # a document without a passage is a change, too
+
+
+def _remove(connection: sqlite3.Connection, key: str, numbers: _Numbers) -> bool:
+    gone = connection.execute("SELECT chunk_id FROM chunks WHERE document_id = ?", (key,)).fetchall()
+    connection.execute("DELETE FROM chunks WHERE document_id = ?", (key,))
+    connection.executemany("INSERT INTO deletions VALUES (?, ?)", [(next(numbers), chunk_id) for (chunk_id,) in gone])
+    return connection.execute("DELETE FROM documents WHERE document_id = ?", (key,)).rowcount > 0
+
+
+def match_expression(query: str) -> str:
+    """A person's words as an FTS5 expression: any of them, each quoted, so that none is taken for syntax.
+
+    Function words are left out unless there is nothing else. Scripts without spaces arrive as one long word here; an
+    index over character pairs would be asked beside this one.
+
+    >>> match_expression('What is the "warranty" of QP-5?')
+    '"warranty" OR "QP" OR "5"'
+    """
+    words = list(dict.fromkeys(_WORD.findall(query)))
+    telling = [word for word in words if word.lower() not in _STOP_WORDS] or words
+    return " OR ".join(f'"{word}"' for word in telling[:_MOST_WORDS])
+
+
+def _sees_nothing(scope: Scope) -> bool:
+    return scope.tenant in ("", EVERY_TENANT)
+
+
+def _scope(scope: Scope) -> dict[str, str]:
+    return {"tenant": scope.tenant, "groups": json.dumps(sorted(scope.groups))}
+
+
+def _day(day: date | None) -> str | None:
+    return day.isoformat() if day else None
+
+
+def _outline(parsed: Parsed) -> str:
+    blocks = [(block.kind, block.start, block.end, block.level, block.page) for block in parsed.blocks]
+    return json.dumps({"title": parsed.title, "pages": parsed.pages, "blocks": blocks}, separators=(",", ":"))
+
+
+def _parsed(text: str, outline: str) -> Parsed:
+    told = json.loads(outline)
+    blocks = tuple(Block(kind, start, end, level, page) for kind, start, end, level, page in told["blocks"])
+    return Parsed(text, blocks, title=told["title"], pages=told["pages"])
+
+
+def _source(row: Sequence[Any]) -> Source:
+    uri, tenant, groups, title, media_type, series, effective_from, published = row
+    return Source(
+        uri=uri,
+        tenant=tenant,
+        groups=frozenset(json.loads(groups)),
+        title=title,
+        media_type=media_type,
+        series=series,
+        effective_from=date.fromisoformat(effective_from) if effective_from else None,
+        published=date.fromisoformat(published) if published else None,
+    )
+
+
+def _document(row: Sequence[Any]) -> Document:
+    *source, key, content_hash, characters, chunks, ingested_at, superseded = row
+    when = datetime.fromisoformat(ingested_at)
+    return Document(key, _source(source), content_hash, characters, chunks, when, bool(superseded))
+
+
+def _chunk(row: Sequence[Any]) -> Chunk:
+    chunk_id, key, position, text, start, end, heading_path, page = row
+    return Chunk(chunk_id, key, position, text, start, end, tuple(json.loads(heading_path)), page)
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script one by one: `executescript` would commit before it begins."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _store_error(path: Path, error: sqlite3.DatabaseError) -> StoreUnavailable:
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith("SQLITE_FULL"):
+        return StorageFull(f"There is no room left for {path}. Nothing was changed; free some space and try again.")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return StoreUnavailable(f"Another process has been writing to {path} for too long. Try again shortly.")
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        return StoreUnavailable(
+            f"{path} cannot be opened for writing ({error}). Make it and its folder writable for this user."
+        )
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return StoreUnavailable(
+            f"{path} is damaged ({error}). Restore it from a backup, or move it away and ingest again."
+        )
+    return StoreUnavailable(f"{path} cannot be used: {error}. Check its disk, then start again.")
+
+
+def build(options: Options, context: Context) -> SqliteLedger:
+    return SqliteLedger(context.data_dir / options.file, options, context.clock)

@@ -1,0 +1,67 @@
+"""Comma, semicolon, tab or bar separated tables: each row becomes one line that says its column names."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from pathlib import PurePath
+
+from foundation.errors import DocumentRefused
+from retrieval.contract import Parsed, ParseLimits
+from retrieval.plain_text import Draft, clean, decode, looks_like_header
+
+
+class CsvParser:
+    suffixes: tuple[str, ...] = (".csv", ".tsv")
+    version = "csv 1"
+
+    def __init__(self, limits: ParseLimits) -> None:
+        self._limits = limits
+
+    def parse(self, content: bytes, name: str) -> Parsed:
+        text = clean(decode(content, name))
+        csv.field_size_limit(max(len(text), 1))  # a long cell is no fault; the size of the whole is limited already
+        delimiter = "\t" if PurePath(name).suffix.lower() == ".tsv" else _delimiter(text)
+        rows = _rows(text, delimiter, name)
+        draft = Draft(name, self._limits)
+        while rows and _is_caption(rows):
+            draft.add("paragraph", next(cell for cell in rows.pop(0) if cell))
+        draft.table(rows, header=looks_like_header(rows))
+        return draft.finish()
+
+
+def build(limits: ParseLimits) -> CsvParser:
+    return CsvParser(limits)
+
+
+def _delimiter(text: str) -> str:
+    """The separator under which the first rows agree best on a number of columns.
+
+    The standard library's Sniffer guesses from letters where a column of prose is present; counting does not.
+    """
+
+    def agreement(delimiter: str) -> tuple[int, int]:
+        widths = Counter(len(row) for row in _read(text[:20_000], delimiter)[:50] if row)
+        width, rows = max(((w, n) for w, n in widths.items() if w > 1), key=lambda pair: pair[1], default=(0, 0))
+        return rows, width
+
+    return max(",;\t|", key=agreement)
+
+
+def _read(text: str, delimiter: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True))
+
+
+def _rows(text: str, delimiter: str, name: str) -> list[list[str]]:
+    try:
+        rows = _read(text, delimiter)
+    except csv.Error as error:
+        raise DocumentRefused(f'"{name}" is not a readable table: {error}.', reason="malformed") from error
+    return [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
+
+
+def _is_caption(rows: list[list[str]]) -> bool:
+    """A line with a single cell above a wider table is its caption, not a row."""
+    widest = max(len(row) for row in rows[:20])
+    return widest > 1 and sum(bool(cell) for cell in rows[0]) == 1 and len(rows) > 1

@@ -1,0 +1,113 @@
+"""Word documents: headings, paragraphs, list items and tables in document order, without headers and footers."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+from foundation.errors import DocumentRefused
+from retrieval.contract import Parsed, ParseLimits
+from retrieval.plain_text import Draft
+
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_MAX_EXPANSION = 100
+"""Unpacked size against packed size. Office files reach about 20; zip bombs begin at several hundred."""
+_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
+
+
+class DocxParser:
+    suffixes: tuple[str, ...] = (".docx",)
+    version = "docx 1"
+
+    def __init__(self, limits: ParseLimits) -> None:
+        self._limits = limits
+
+    def parse(self, content: bytes, name: str) -> Parsed:
+        from docx import Document
+        from docx.opc.exceptions import PackageNotFoundError
+
+        _check_package(content, name)
+        try:
+            document = Document(io.BytesIO(content))
+        except (PackageNotFoundError, zipfile.BadZipFile, KeyError, ValueError) as error:
+            raise _malformed(name, str(error)) from error
+        draft = Draft(name, self._limits)
+        names = {style.style_id: style.name or "" for style in document.styles}
+        for element in _blocks(document.element.body):
+            if element.tag == f"{_W}tbl":
+                _add_table(draft, element)
+            else:
+                _add_paragraph(draft, element, names)
+        return draft.finish(title=document.core_properties.title)
+
+
+def build(limits: ParseLimits) -> DocxParser:
+    return DocxParser(limits)
+
+
+def _check_package(content: bytes, name: str) -> None:
+    if content.startswith(_OLE):
+        if "EncryptedPackage".encode("utf-16-le") in content:
+            raise DocumentRefused(f'"{name}" is encrypted. Send it without a password.', reason="encrypted")
+        raise _malformed(name, "it is an older Word file; save it as .docx")
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as package:
+            unpacked = sum(entry.file_size for entry in package.infolist())
+    except (zipfile.BadZipFile, ValueError) as error:
+        raise _malformed(name, str(error)) from error
+    if unpacked > _MAX_EXPANSION * len(content):
+        raise DocumentRefused(
+            f'"{name}" unpacks to {unpacked:,} bytes from {len(content):,}, more than {_MAX_EXPANSION} times its size.',
+            reason="bomb",
+        )
+
+
+def _malformed(name: str, what: str) -> DocumentRefused:
+    return DocumentRefused(f'"{name}" is not a readable Word document: {what}.', reason="malformed")
+
+
+def _blocks(parent: Any) -> Iterator[Any]:
+    """Paragraphs and tables in order, also inside content controls and accepted changes."""
+    for element in parent:
+        if element.tag in (f"{_W}p", f"{_W}tbl"):
+            yield element
+        elif element.tag in (f"{_W}sdt", f"{_W}sdtContent", f"{_W}ins", f"{_W}customXml"):
+            yield from _blocks(element)
+
+
+def _add_paragraph(draft: Draft, element: Any, names: dict[str, str]) -> None:
+    style = element.find(f"{_W}pPr/{_W}pStyle")
+    name = names.get(style.get(f"{_W}val"), "") if style is not None else ""
+    heading = re.fullmatch(r"(?i)heading (\d)", name)
+    if heading or name in ("Title", "Subtitle"):
+        level = int(heading[1]) if heading else {"Title": 1, "Subtitle": 2}[name]
+        draft.add("heading", _words(element), level=min(max(level, 1), 6))
+    elif name.startswith("List") or element.find(f"{_W}pPr/{_W}numPr") is not None:
+        draft.add("item", _words(element))
+    else:
+        draft.add("paragraph", _words(element))
+
+
+def _add_table(draft: Draft, table: Any) -> None:
+    rows = list(table.iterchildren(f"{_W}tr"))
+    marked = bool(rows) and rows[0].find(f"{_W}trPr/{_W}tblHeader") is not None
+    cells = [[_words(cell) for cell in row.iterchildren(f"{_W}tc")] for row in rows]
+    draft.table(cells, header=marked or None)
+
+
+def _words(element: Any) -> str:
+    """The visible words: deleted text has another tag, and a drawing's fallback repeats what stands before it."""
+    words: list[str] = []
+    for node in element:
+        if node.tag == f"{_W}t":
+            words.append(node.text or "")
+        elif node.tag in (f"{_W}tab", f"{_W}br", f"{_W}cr"):
+            words.append(" ")
+        elif node.tag not in (_FALLBACK, f"{_W}pPr", f"{_W}rPr"):
+            words.append(_words(node))
+            words.append(" " if node.tag in (f"{_W}p", f"{_W}tc", f"{_W}tr") else "")
+    return "".join(words)

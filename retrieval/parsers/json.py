@@ -1,0 +1,81 @@
+"""JSON and JSON Lines: every object as "path: value" pairs, so that a value is never read without its name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any
+
+from foundation.errors import DocumentRefused
+from retrieval.contract import Parsed, ParseLimits
+from retrieval.plain_text import Draft, decode
+
+_ROW_CHARACTERS = 600
+"""An object that fits into one passage stays one line; a larger one gets a line for each of its values."""
+
+
+class JsonParser:
+    suffixes: tuple[str, ...] = (".json", ".jsonl", ".ndjson")
+    version = "json 1"
+
+    def __init__(self, limits: ParseLimits) -> None:
+        self._limits = limits
+
+    def parse(self, content: bytes, name: str) -> Parsed:
+        lines = PurePath(name).suffix.lower() != ".json"
+        draft = Draft(name, self._limits)
+        for record in _records(decode(content, name), name, lines=lines):
+            _add(draft, record)
+        return draft.finish()
+
+
+def build(limits: ParseLimits) -> JsonParser:
+    return JsonParser(limits)
+
+
+def _records(text: str, name: str, *, lines: bool) -> Iterator[Any]:
+    if not text.strip():
+        return
+    if not lines:
+        whole = _load(text, name, where="")
+        yield from whole if isinstance(whole, list) else [whole]
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield _load(line, name, where=f" in line {number}")
+
+
+def _load(text: str, name: str, *, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        what = str(error) or type(error).__name__
+        raise DocumentRefused(f'"{name}" is not valid JSON{where}: {what}. Correct it.', reason="malformed") from error
+
+
+def _add(draft: Draft, record: Any) -> None:
+    pairs = [f"{path}: {value}" if path else value for path, value in _flatten(record, "")]
+    if sum(len(pair) + 2 for pair in pairs) <= _ROW_CHARACTERS:
+        draft.add("row", "; ".join(pairs))
+        return
+    for pair in pairs:
+        draft.add("item", pair)
+
+
+def _flatten(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Leaves as (dotted path, text). A list of plain values is one leaf; nulls and empty ones say nothing."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flatten(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list) and any(isinstance(inner, dict | list) for inner in value):
+        for number, inner in enumerate(value, start=1):
+            yield from _flatten(inner, f"{path}.{number}" if path else str(number))
+    elif isinstance(value, list):
+        yield from [(path, ", ".join(_leaf(inner) for inner in value))] if value else []
+    elif value is not None and value != "":
+        yield path, _leaf(value)
+
+
+def _leaf(value: Any) -> str:
+    return {True: "yes", False: "no", None: ""}[value] if value is None or isinstance(value, bool) else str(value)

@@ -1,0 +1,106 @@
+"""Markdown by CommonMark's rules with tables; front matter is left out, links and images keep their words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from retrieval.contract import Parsed, ParseLimits
+from retrieval.plain_text import Draft, clean, decode
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+
+_FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n.*?\n(\1|\.\.\.)[ \t]*(\n|\Z)", re.DOTALL)
+_MARKUP = re.compile(r"<!--.*?-->|<[^>]*>", re.DOTALL)
+
+
+class MarkdownParser:
+    suffixes: tuple[str, ...] = (".md", ".markdown")
+    version = "markdown 1"
+
+    def __init__(self, limits: ParseLimits) -> None:
+        self._limits = limits
+
+    def parse(self, content: bytes, name: str) -> Parsed:
+        from markdown_it import MarkdownIt
+
+        source = _FRONT_MATTER.sub("", clean(decode(content, name)), count=1)
+        draft = Draft(name, self._limits)
+        _Walk(draft).over(MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(source))
+        return draft.finish()
+
+
+def build(limits: ParseLimits) -> MarkdownParser:
+    return MarkdownParser(limits)
+
+
+class _Walk:
+    """Tokens in order to blocks. It remembers which lists are open and, inside a table, the rows so far."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self._numbers: list[int | None] = []
+        self._item_begins = False
+        self._rows: list[list[str]] | None = None
+
+    def over(self, tokens: Sequence[Token]) -> None:
+        for index, token in enumerate(tokens):
+            match token.type:
+                case "inline":
+                    self._text(tokens[index - 1], plain(token.children or []))
+                case "fence" | "code_block":
+                    self._draft.add("code", token.content)
+                case "html_block":
+                    self._draft.add("paragraph", _MARKUP.sub(" ", token.content))
+                case "ordered_list_open":
+                    self._numbers.append(int(token.attrs.get("start", 1)))
+                case "bullet_list_open":
+                    self._numbers.append(None)
+                case "ordered_list_close" | "bullet_list_close":
+                    self._numbers.pop()
+                case "list_item_open":
+                    self._item_begins = True
+                case "table_open":
+                    self._rows = []
+                case "tr_open":
+                    (self._rows if self._rows is not None else []).append([])
+                case "table_close":
+                    self._draft.table(self._rows or [], header=True)
+                    self._rows = None
+
+    def _text(self, opening: Token, text: str) -> None:
+        if self._rows is not None:
+            self._rows[-1].append(text)
+        elif opening.type == "heading_open":
+            self._draft.add("heading", text, level=int(opening.tag[1]))
+        elif self._numbers:
+            self._draft.add("item", self._numbered(text))
+        else:
+            self._draft.add("paragraph", text)
+
+    def _numbered(self, text: str) -> str:
+        """Steps keep their number, which other steps refer to; bullets carry nothing."""
+        number = self._numbers[-1]
+        if not self._item_begins or number is None:
+            self._item_begins = False
+            return text
+        self._item_begins = False
+        self._numbers[-1] = number + 1
+        return f"{number}. {text}"
+
+
+def plain(tokens: Sequence[Token]) -> str:
+    """The words of inline tokens: the text of links, the description of images, code without its quotes."""
+    words = []
+    for token in tokens:
+        if token.type in ("softbreak", "hardbreak"):
+            words.append(" ")
+        elif token.type == "image":
+            words.append(plain(token.children or []))
+        elif token.type != "html_inline":
+            words.append(token.content)
+        elif token.content.lower().startswith("<br"):
+            words.append(" ")
+    return "".join(words)

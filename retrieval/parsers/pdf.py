@@ -1,0 +1,251 @@
+"""PDF: text page by page, with headings from the outline and from type sizes, and table rows from positions.
+
+A PDF holds no paragraphs, only words at places. What is joined here is what a reader would join: a full line goes on in
+the next one, a word broken at a margin is put together, cells on one base line are a row, and lines that repeat at
+the edge of most pages are furniture.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from foundation.errors import DocumentRefused
+from retrieval.contract import Parsed, ParseLimits
+from retrieval.plain_text import Draft
+
+if TYPE_CHECKING:
+    from pypdf import PageObject, PdfReader
+
+_BULLET = re.compile(r"^(?:[•‣▪◦●○■\uf0b7·–-]\s+|\(?\d{1,3}[.)]\s)")
+_LARGER = 1.12
+"""A heading's type against the body's. Smaller differences are rounding of scaled fonts."""
+_HEADING_CHARACTERS = 150
+"""What is longer is large text, not a heading."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What stands on one base line: its cells from left to right, type size, and where its last words begin."""
+
+    text: str
+    size: float
+    bold: bool
+    x: float
+    y: float
+    last: str
+    cells: list[str] = field(default_factory=list)
+
+
+class PdfParser:
+    suffixes: tuple[str, ...] = (".pdf",)
+    version = "pdf 1"
+
+    def __init__(self, limits: ParseLimits) -> None:
+        self._limits = limits
+
+    def parse(self, content: bytes, name: str) -> Parsed:
+        reader = _open(content, name)
+        pages = len(reader.pages)
+        if pages > self._limits.pages:
+            raise DocumentRefused(
+                f'"{name}" has {pages} pages, more than {self._limits.pages}. Split it, or raise '
+                f"retrieval.parsing.max_pages.",
+                reason="too_many_pages",
+            )
+        lines = without_furniture([page_lines(page) for page in reader.pages])
+        headings = _Headings(lines, _outline(reader))
+        draft = Draft(name, self._limits)
+        for number, page in enumerate(lines, start=1):
+            _add_page(draft, page, headings, number)
+        return draft.finish(title=_title(reader), pages=pages)
+
+
+def build(limits: ParseLimits) -> PdfParser:
+    return PdfParser(limits)
+
+
+def _open(content: bytes, name: str) -> PdfReader:
+    from pypdf import PdfReader
+    from pypdf.errors import PyPdfError
+
+    try:
+        reader = PdfReader(io.BytesIO(content))
+        if reader.is_encrypted and not reader.decrypt(""):  # many are encrypted under no password, only against editing
+            raise DocumentRefused(f'"{name}" is encrypted. Send it without a password.', reason="encrypted")
+        len(reader.pages)
+    except (PyPdfError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        what = str(error) or type(error).__name__
+        raise DocumentRefused(f'"{name}" is not a readable PDF: {what}.', reason="malformed") from error
+    return reader
+
+
+def page_lines(page: PageObject) -> list[Line]:
+    """The page's lines in reading order, cells on one base line together."""
+    lines: list[Line] = []
+    open_line = False
+
+    def visit(text: str, cm: Sequence[float], tm: Sequence[float], font: Any, size: float) -> None:
+        nonlocal open_line
+        scale = abs(tm[3] or tm[1]) * abs(cm[3] or cm[1])
+        x = tm[4] * cm[0] + tm[5] * cm[2] + cm[4]
+        y = tm[4] * cm[1] + tm[5] * cm[3] + cm[5]
+        bold = "bold" in str((font or {}).get("/BaseFont", "")).lower()
+        for index, part in enumerate(text.split("\n")):
+            if index:
+                open_line = False
+            if part.strip():
+                _place(lines, Line(part.strip(), size * scale, bold, x, y, part.strip()), goes_on=open_line)
+                open_line = True
+
+    page.extract_text(visitor_text=visit)
+    return lines
+
+
+def _place(lines: list[Line], new: Line, *, goes_on: bool) -> None:
+    """Start a line, or go on with the last one: within it, as its next words, or as its next cell."""
+    last = lines[-1] if lines else None
+    beside = last is not None and abs(last.y - new.y) < 0.3 * max(new.size, 1) and new.x > last.x
+    if last is None or not (goes_on or beside):
+        lines.append(replace(new, cells=[new.text]))
+    elif beside and new.x - _right(last) > 1.2 * new.size:
+        lines[-1] = _with(last, new, [*last.cells, new.text])
+    else:
+        lines[-1] = _with(last, new, [*last.cells[:-1], f"{last.cells[-1]} {new.text}"])
+
+
+def _with(line: Line, new: Line, cells: list[str]) -> Line:
+    x = new.x if new.x > line.x else line.x
+    return replace(line, text=" ".join(cells), bold=line.bold and new.bold, x=x, last=new.text, cells=cells)
+
+
+def _right(line: Line) -> float:
+    """Roughly where the line's last words end. A font's true widths are often missing; rather too far than too near."""
+    return line.x + line.size * sum(0.7 if c.isupper() else 0.3 if c in " .,;:il" else 0.56 for c in line.last)
+
+
+def without_furniture(pages: list[list[Line]]) -> list[list[Line]]:
+    """Pages without the running heads and feet: edge lines that return, figures aside, on most of the pages."""
+    if len(pages) < 3:
+        return pages
+
+    def shape(line: Line) -> str:
+        return re.sub(r"\d+", "#", line.text.lower())
+
+    edges = Counter(text for page in pages for text in {shape(line) for line in (*page[:2], *page[-2:])})
+    furniture = {text for text, count in edges.items() if count > len(pages) / 2}
+
+    def at_edge(page: list[Line], index: int) -> bool:
+        return index < 2 or index >= len(page) - 2
+
+    return [
+        [line for index, line in enumerate(page) if not (at_edge(page, index) and shape(line) in furniture)]
+        for page in pages
+    ]
+
+
+class _Headings:
+    """Knows which lines are headings, and of which level."""
+
+    def __init__(self, pages: list[list[Line]], outline: dict[str, int]) -> None:
+        sizes = Counter[float]()
+        for page in pages:
+            for line in page:
+                sizes[round(line.size, 1)] += len(line.text)
+        self._body = max(sizes, key=lambda size: sizes[size]) if sizes else 0.0
+        self._outline = outline
+        larger = sorted((size for size in sizes if size > self._body * _LARGER), reverse=True)
+        self._levels = {size: min(rank, 6) for rank, size in enumerate(larger[:12], start=1)}
+
+    def level(self, line: Line) -> int:
+        if len(line.cells) > 1 or len(line.text) > _HEADING_CHARACTERS or not re.search(r"[^\W\d_]{2}", line.text):
+            return 0
+        return self._outline.get(_key(line.text), self._levels.get(round(line.size, 1), 0))
+
+
+def _key(text: str) -> str:
+    return "".join(c for c in text.lower() if c.isalnum())
+
+
+def _outline(reader: PdfReader) -> dict[str, int]:
+    """Titles of the outline with their depth. A broken one is no reason to refuse the text."""
+    found: dict[str, int] = {}
+
+    def walk(entries: Any, level: int) -> None:
+        for entry in entries:
+            if isinstance(entry, list):
+                walk(entry, level + 1)
+            elif _key(str(entry.title or "")):
+                found.setdefault(_key(str(entry.title)), min(level, 6))
+
+    try:
+        walk(reader.outline, 1)
+    except Exception:  # noqa: BLE001 - pypdf raises nearly anything on damaged outlines, and they are only a help
+        return {}
+    return found
+
+
+def _title(reader: PdfReader) -> str | None:
+    """The title in the metadata, unless an editor filled in the name of a file."""
+    try:
+        title = str(reader.metadata.title or "") if reader.metadata else ""
+    except Exception:  # noqa: BLE001 - as above: metadata is only a help
+        return None
+    return None if re.search(r"(?i)\.\w{2,4}$|^untitled|^microsoft word|^\(anonymous\)$", title) else title
+
+
+def _add_page(draft: Draft, lines: list[Line], headings: _Headings, number: int) -> None:
+    for group in _groups(lines, headings):
+        level, words = headings.level(group[0]), " ".join(line.text for line in group)
+        if level and len(words) <= _HEADING_CHARACTERS:
+            draft.add("heading", words, level=level, page=number)
+        elif len(group[0].cells) > 1:
+            header = len(group) > 1 and group[0].bold and not group[1].bold
+            draft.table([line.cells for line in group], header=header, page=number)
+        else:
+            text = joined([line.text for line in group])
+            bullet = _BULLET.match(text)
+            text = text if bullet is None or text[0].isalnum() or text[0] == "(" else text[bullet.end() :]
+            draft.add("item" if bullet else "paragraph", text, page=number)
+
+
+def _groups(lines: list[Line], headings: _Headings) -> Iterator[list[Line]]:
+    """Lines that belong together: a table, a heading over several lines, a paragraph."""
+    lengths = sorted(len(line.text) for line in lines)
+    full = 0.75 * lengths[int(0.9 * (len(lengths) - 1))] if lengths else 0
+    group: list[Line] = []
+    for line in lines:
+        if group and not _goes_on(group[-1], line, headings, full):
+            yield group
+            group = []
+        group.append(line)
+    if group:
+        yield group
+
+
+def _goes_on(last: Line, line: Line, headings: _Headings, full: float) -> bool:
+    near = abs(last.y - line.y) < 2.2 * max(last.size, line.size)
+    if headings.level(last) or headings.level(line):
+        return near and headings.level(last) == headings.level(line) and round(last.size, 1) == round(line.size, 1)
+    if len(last.cells) > 1 or len(line.cells) > 1:
+        return len(last.cells) == len(line.cells)
+    return len(last.text) >= full and not _BULLET.match(line.text) and near
+
+
+def joined(lines: Sequence[str]) -> str:
+    """Lines as one paragraph; a word that a hyphen breaks at the margin is put together.
+
+    >>> joined(["a long para-", "graph of", "text"])
+    'a long paragraph of text'
+    """
+    text = ""
+    for line in lines:
+        if re.search(r"[a-zà-ÿ]-$", text) and line[:1].islower():
+            text = text[:-1] + line
+        else:
+            text = f"{text} {line}" if text else line
+    return text

@@ -1,0 +1,83 @@
+"""Plain text: paragraphs between blank lines, list items, and headings that are underlined or in capitals."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+
+from retrieval.contract import Parsed, ParseLimits
+from retrieval.plain_text import Draft, clean, decode
+
+_ITEM = re.compile(r"\s*(?:[-*•‣▪◦–]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?=\S)")
+_UNDERLINE = re.compile(r"\s*([=\-~^#*])\1{2,}\s*")
+
+
+class TextParser:
+    """`.log` keeps every line for itself; `.txt` joins lines that were only wrapped at a margin."""
+
+    suffixes: tuple[str, ...] = (".txt", ".log", ".text")
+    version = "text 1"
+
+    def __init__(self, limits: ParseLimits) -> None:
+        self._limits = limits
+
+    def parse(self, content: bytes, name: str) -> Parsed:
+        draft = Draft(name, self._limits)
+        log = PurePath(name).suffix.lower() == ".log"
+        for stanza in re.split(r"\n\s*\n", clean(decode(content, name))):
+            _add(draft, [line for line in stanza.split("\n") if line.strip()], keep_lines=log)
+        return draft.finish()
+
+
+def build(limits: ParseLimits) -> TextParser:
+    return TextParser(limits)
+
+
+def _add(draft: Draft, lines: list[str], *, keep_lines: bool) -> None:
+    level = 0 if keep_lines else _heading_level(lines)
+    if level:
+        draft.add("heading", lines[0], level=level)
+        lines = lines[1:]
+        if lines and _UNDERLINE.fullmatch(lines[0]):
+            lines = lines[1:]
+    if keep_lines:
+        for line in lines:
+            draft.add("paragraph", line)
+    elif any(_ITEM.match(line) for line in lines):
+        _add_items(draft, lines)
+    else:
+        for paragraph in [" ".join(lines)] if _wrapped(lines) else lines:
+            draft.add("paragraph", paragraph)
+
+
+def _add_items(draft: Draft, lines: list[str]) -> None:
+    """A line without a bullet goes on with the item above it, if it is indented, or else stands alone."""
+    kind, current = "paragraph", ""
+    for line in lines:
+        bullet = _ITEM.match(line)
+        if current and not bullet and (kind == "paragraph" or line[:1].isspace()):
+            current = f"{current} {line.strip()}"
+            continue
+        draft.add(kind, current)
+        kind = "item" if bullet else "paragraph"
+        current = re.sub(r"^\s*[-*•‣▪◦–]\s+", "", line)
+    draft.add(kind, current)
+
+
+def _heading_level(lines: list[str]) -> int:
+    if not lines or len(lines[0].strip()) > 80:
+        return 0
+    if len(lines) > 1 and (under := _UNDERLINE.fullmatch(lines[1])):
+        return 1 if under[1] == "=" else 2
+    capitals = lines[0].isupper() and sum(c.isalpha() for c in lines[0]) > 3
+    return 2 if len(lines) == 1 and capitals and not _ITEM.match(lines[0]) else 0
+
+
+def _wrapped(lines: list[str]) -> bool:
+    """Whether the line ends are a margin's and not the author's: full lines that do not end with their sentence."""
+    if len(lines) < 2:
+        return True
+    lengths = [len(line) for line in lines[:-1]]
+    width = max(len(line) for line in lines)
+    finished = sum(line.rstrip().endswith((".", "!", "?", ":", ";")) for line in lines[:-1])
+    return 40 <= width <= 200 and sum(lengths) / len(lengths) > 0.6 * width and finished <= len(lengths) / 2

@@ -1,0 +1,206 @@
+"""What every parser shares: bytes to characters, characters to clean text, and the draft that becomes a `Parsed`.
+
+It knows nothing of file formats. Inside a block other than code there is no line break, and between two blocks there
+always is one, so that later stages may take a line break as a border without knowing where the text came from.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from foundation.errors import DocumentRefused
+from retrieval.contract import Block, Parsed, ParseLimits
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16: its mark begins with the same two bytes
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])|\x9b[0-?]*[ -/]*[@-~]")
+_LINE_ENDS = re.compile(r"\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+_INVISIBLE = re.compile(
+    r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # control characters
+    r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b\u200e\u200f"  # soft hyphen, fillers, marks
+    r"\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"  # direction overrides, joiners, variants
+    r"\U000e0000-\U000e0fff"  # tags and variation selectors, in which whole messages can be hidden
+    r"\ud800-\udfff]"  # lone surrogates, which no encoder accepts
+)
+# Between letters of Arabic and Indic scripts a joiner is spelling; anywhere else it only hides something.
+_JOINERS = re.compile(r"(?<![\u0600-\u0dff])[\u200c\u200d]|[\u200c\u200d](?![\u0600-\u0dff])")
+_LIGATURES = str.maketrans({"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\xa0": " "})
+_PRINTABLE_ASCII = re.compile(r"[\n\t\x20-\x7e]*")
+
+
+def clean(text: str) -> str:
+    """Text without anything that a reader cannot see, in Unicode form C, with line ends as a single newline.
+
+    Zero-width, control and direction characters, ANSI sequences and lone surrogates are removed: they are how a
+    document says one thing to a person and another to a program.
+    """
+    if _PRINTABLE_ASCII.fullmatch(text):  # most text is; this is ten times as fast
+        return text
+    text = _LINE_ENDS.sub("\n", _ANSI.sub("", text))
+    text = _JOINERS.sub("", _INVISIBLE.sub("", text))
+    return unicodedata.normalize("NFC", text.translate(_LIGATURES))
+
+
+def decode(content: bytes, name: str) -> str:
+    """Characters of a text file of any usual encoding.
+
+    Raises:
+        DocumentRefused: "binary", when it is no text.
+    """
+    for mark, encoding in _BOMS:
+        if content.startswith(mark):
+            return content[len(mark) :].decode(encoding, errors="replace")
+    if b"\0" in content:
+        return _without_mark(content, name)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = _guess(content, name)
+    return _text_or_refuse(text, name)
+
+
+def _without_mark(content: bytes, name: str) -> str:
+    """UTF-16 that lacks its mark shows zeros in every second place; any other zero means a binary file."""
+    sample = content[:4096]
+    even, odd = sample[::2].count(0), sample[1::2].count(0)
+    if max(even, odd) < len(sample) / 5 or min(even, odd) > max(even, odd) / 10:
+        raise _binary(name)
+    return _text_or_refuse(content.decode("utf-16-be" if even > odd else "utf-16-le", errors="replace"), name)
+
+
+def _guess(content: bytes, name: str) -> str:
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(content).best()
+    if best is None:
+        raise _binary(name)
+    return str(best)
+
+
+def _text_or_refuse(text: str, name: str) -> str:
+    unreadable = len(_INVISIBLE.findall(text, 0, 20_000)) + text.count("\ufffd", 0, 20_000)
+    if unreadable > max(4, min(len(text), 20_000) / 10):
+        raise _binary(name)
+    return text
+
+
+def _binary(name: str) -> DocumentRefused:
+    return DocumentRefused(
+        f'"{name}" is not text: it holds binary data. Send it under the suffix of its real format.', reason="binary"
+    )
+
+
+class Draft:
+    """A document while it is being parsed: blocks are added in reading order, `finish` makes the `Parsed` of them."""
+
+    def __init__(self, name: str, limits: ParseLimits) -> None:
+        self._name = name
+        self._limits = limits
+        self._parts: list[str] = []
+        self._blocks: list[Block] = []
+        self._end = 0
+
+    def add(self, kind: str, text: str, *, level: int = 0, page: int | None = None) -> None:
+        """Append a block. White space is collapsed, except in code; a block without text is left out.
+
+        Raises:
+            DocumentRefused: "too_large", as soon as the text outgrows its limit.
+        """
+        text = clean(text)
+        text = text.strip("\n").rstrip() if kind == "code" else " ".join(text.split())
+        if not text.strip():
+            return
+        gap = self._gap(kind)
+        start = self._end + len(gap)
+        self._end = start + len(text)
+        if self._end > self._limits.characters:
+            raise DocumentRefused(
+                f'"{self._name}" holds more than {self._limits.characters:,} characters of text. Split it, or raise '
+                f"retrieval.parsing.max_characters.",
+                reason="too_large",
+            )
+        self._parts += (gap, text)
+        self._blocks.append(Block(kind=kind, start=start, end=self._end, level=level, page=page))
+
+    def table(self, rows: Sequence[Sequence[str]], *, header: bool | None = None, page: int | None = None) -> None:
+        """Append a table, a row a block.
+
+        Each row carries its column names ("Plan: Basic; Price: 9 EUR"), so that it means the same when it is found,
+        quoted and read alone. Without column names the cells are separated by bars.
+
+        Args:
+            rows: Cells by row; ragged rows are allowed.
+            header: Whether the first row holds column names; `None` decides by how it looks, and rather says no: a
+                wrong column name makes a row false, a missing one only makes it terse.
+        """
+        filled = [[" ".join(cell.split()) for cell in row] for row in rows if any(cell.strip() for cell in row)]
+        if not filled:
+            return
+        if header is None:
+            header = looks_like_header(filled) and (len(filled[0]) > 2 or _has_figures(filled[1:]))
+        names, body = (filled[0], filled[1:]) if header and len(filled) > 1 else ([], filled)
+        kind = "row" if max(len(row) for row in filled) > 1 else "paragraph"  # one column only lays out a page
+        for row in body:
+            self.add(kind, row_text(row, names), page=page)
+
+    def finish(self, *, title: str | None = None, pages: int | None = None) -> Parsed:
+        """The parsed document.
+
+        Raises:
+            DocumentRefused: "empty", when no block was added.
+        """
+        if not self._blocks:
+            raise DocumentRefused(
+                f'"{self._name}" contains no text. If it is a scan, recognise its text first and send that.',
+                reason="empty",
+            )
+        text = "".join(self._parts)
+        return Parsed(text, tuple(self._blocks), title=" ".join(clean(title or "").split()) or self._heading(text), pages=pages)
+
+    def _gap(self, kind: str) -> str:
+        if not self._blocks:
+            return ""
+        return "\n" if kind == self._blocks[-1].kind and kind in ("item", "row") else "\n\n"
+
+    def _heading(self, text: str) -> str | None:
+        first = next((block for block in self._blocks if block.kind == "heading" and block.level == 1), None)
+        return text[first.start : first.end] if first else None
+
+
+def row_text(row: Sequence[str], names: Sequence[str]) -> str:
+    """One table row as a line that can stand alone.
+
+    >>> row_text(["Basic", "", "9 EUR"], ["Plan", "Seats", "Price"])
+    'Plan: Basic; Price: 9 EUR'
+    """
+    if not names:
+        return " | ".join(cell for cell in row if cell)
+    labels = [*names, *[""] * (len(row) - len(names))]
+    return "; ".join(f"{label}: {cell}" if label else cell for label, cell in zip(labels, row, strict=False) if cell)
+
+
+def looks_like_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row reads as column names: short, different, without figures, with a body below."""
+    first = [cell for cell in rows[0] if cell] if rows else []
+    return (
+        len(rows) > 1
+        and len(rows[0]) > 1
+        and len(first) >= (len(rows[0]) + 1) // 2
+        and len(set(first)) == len(first)
+        and not any(re.match(r"[\W\d]*\d", cell) or len(cell) > 60 or cell.endswith(".") for cell in first)
+    )
+
+
+def _has_figures(body: Sequence[Sequence[str]]) -> bool:
+    """Whether some column holds mostly figures: then the words above it can only be its name."""
+    width = max(len(row) for row in body)
+    columns = [[row[i] for row in body if i < len(row) and row[i]] for i in range(width)]
+    return any(sum(bool(re.search(r"\d", cell)) for cell in column) > len(column) / 2 for column in columns if column)

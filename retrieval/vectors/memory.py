@@ -1,0 +1,97 @@
+"""Exact search in memory: nothing to install and nothing to lose, rebuilt from the ledger's vectors at each start.
+
+Good for tests, for small corpora (a few ten thousand chunks), and as the yardstick of an approximate index.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from foundation.components import Context
+from foundation.types import Scope
+from retrieval.contract import VectorItem, Vectors
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """All vectors as one matrix. Rows with the same tenant and groups share a number in `access`."""
+
+    chunk_ids: Sequence[str]
+    matrix: Vectors
+    kinds: Sequence[tuple[str, frozenset[str]]]
+    access: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, items: Sequence[VectorItem]) -> _Stack:
+        kinds = {
+            kind: number for number, kind in enumerate(dict.fromkeys((item.tenant, item.groups) for item in items))
+        }
+        return cls(
+            chunk_ids=[item.chunk_id for item in items],
+            matrix=np.stack([item.vector for item in items]) if items else np.zeros((0, 0), dtype=np.float32),
+            kinds=list(kinds),
+            access=np.array([kinds[item.tenant, item.groups] for item in items], dtype=np.intp),
+        )
+
+
+class MemoryVectorIndex:
+    """See `retrieval.contract.VectorIndex`. The matrix is stacked again at the first search after a change."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._items: dict[str, VectorItem] = {}
+        self._stack: _Stack | None = None
+        self._sequence = 0
+
+    def upsert(self, items: Iterable[VectorItem]) -> None:
+        with self._lock:
+            self._stack = None
+            self._items.update((item.chunk_id, item) for item in items)
+
+    def delete(self, chunk_ids: Iterable[str]) -> None:
+        with self._lock:
+            self._stack = None
+            for chunk_id in chunk_ids:
+                self._items.pop(chunk_id, None)
+
+    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
+        with self._lock:
+            stack = self._stack = self._stack or _Stack.of(list(self._items.values()))
+        admitted = np.array([scope.admits(tenant, groups) for tenant, groups in stack.kinds], dtype=bool)
+        if limit < 1 or not admitted.any():
+            return []
+        rows = np.flatnonzero(admitted[stack.access])
+        scores = (stack.matrix if len(rows) == len(stack.matrix) else stack.matrix[rows]) @ vector
+        best = np.argsort(-scores, kind="stable")[:limit]
+        return [(stack.chunk_ids[rows[place]], float(scores[place])) for place in best]
+
+    def sequence(self) -> int:
+        return self._sequence
+
+    def set_sequence(self, sequence: int) -> None:
+        self._sequence = sequence
+
+    def count(self) -> int:
+        return len(self._items)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._items, self._stack, self._sequence = {}, None, 0
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def build(options: Options, context: Context) -> MemoryVectorIndex:
+    del options, context  # nothing to choose, nothing to keep
+    return MemoryVectorIndex()

@@ -1,0 +1,141 @@
+"""What the words of a text say without a model: its terms, its figures and names, whether it denies, what it asks for.
+
+Small, fast and explainable on purpose. It judges surface only; meaning comes from the embedder beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import log
+from typing import Literal
+
+AnswerKind = Literal["figure", "date", "name", "any"]
+
+_WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?|[^\W_]+")
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+_FIGURE = re.compile(r"\d+(?:[.,:/]\d+)*")
+_PREFIX = 5
+"""Words that share this many letters count as the same: measured a little better than an English stemmer at matching
+questions with sentences, and it does not depend on the language."""
+
+_FUNCTION_WORDS = frozenset(
+    """a about after all also am an and any are as at be because been before being between both but by can could did do
+    does doing down during each else ever few for from further get give had has have having he her here hers him his how
+    i if in into is it its itself just let like make many may me might more most much must my no nor not of off on once
+    only or other our ours out over own please same shall she should so some such tell than that the their theirs them
+    then there these they this those through to too under until up upon us very was we were what when where which while
+    who whom whose why will with without would you your yours""".split()
+)
+_DENIALS = frozenset(
+    """no not never none neither nor cannot without nothing nobody nowhere unable fails failed lacks lack excluded
+    excludes except hardly""".split()
+)
+_SPELLED = {
+    word: str(value)
+    for value, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
+}
+_QUANTITY = re.compile(
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|hundreds?|"
+    r"thousands?|millions?|billions?|half|third|quarter|dozens?|once|twice|percent|unlimited|annually|daily|weekly|monthly)\b",
+    re.IGNORECASE,
+)
+_DATE = re.compile(
+    r"\b(?:1\d{3}|20\d\d|\d{1,2}:\d\d|\d{1,2}\s?[ap]m|january|february|march|april|may|june|july|august|september|october|"
+    r"november|december|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|centur(?:y|ies)|today|tomorrow|yesterday|hours?|"
+    r"days?|weeks?|months?|years?|noon|midnight|morning|evening)\b",
+    re.IGNORECASE,
+)
+_ASKS: tuple[tuple[AnswerKind, re.Pattern[str]], ...] = (
+    (
+        "figure",
+        re.compile(
+            r"\bhow (?:many|much|long|old|far|often|tall|big|large|high|fast|deep|wide|heavy|late|soon|early)\b|"
+            r"\b(?:what|which)(?: \w+)? (?:percent\w*|number|amount|age|price|cost|size|fee|limit|rate|share|sum|deadline)\b"
+        ),
+    ),
+    ("date", re.compile(r"\bwhen\b|\b(?:what|which) (?:year|date|month|day|decade|century|time)\b|\bsince when\b")),
+    (
+        "name",
+        re.compile(
+            r"\bwho(?:m|se)?\b|\bwhere\b|\b(?:what|which) (?:city|country|state|place|town|region|company|person|team|"
+            r"university|river|island|department|office)\b"
+        ),
+    ),
+)
+
+
+def words(text: str) -> list[str]:
+    """Words in lower case; runs of scripts that put no spaces come as overlapping pairs of characters."""
+    found: list[str] = []
+    for word in _WORD.findall(text.lower()):
+        if _UNSPACED.search(word) and len(word) > 1:
+            found += [word[i : i + 2] for i in range(len(word) - 1)]
+        else:
+            found.append(word.removesuffix("'s").removesuffix("’s"))
+    return found
+
+
+def terms(text: str) -> frozenset[str]:
+    """What a text is about: content words cut to their first letters, figures whole."""
+    return frozenset(_term(word) for word in words(text) if word not in _FUNCTION_WORDS)
+
+
+def _term(word: str) -> str:
+    return word.replace(",", "") if word[:1].isdigit() else word[:_PREFIX]
+
+
+@dataclass(frozen=True)
+class Rarity:
+    """Weights of terms by how few of the texts at hand contain them; a term that none contains weighs most."""
+
+    weights: dict[str, float]
+
+    @classmethod
+    def among(cls, wanted: Iterable[str], texts: Sequence[frozenset[str]]) -> Rarity:
+        count = len(texts)
+        return cls({t: log(1 + (count + 1) / (sum(t in text for text in texts) + 0.5)) for t in wanted})
+
+    def coverage(self, found: frozenset[str]) -> float:
+        """Share of the wanted terms, by weight, that are in `found`. Nothing wanted: 0."""
+        total = sum(self.weights.values())
+        return sum(weight for term, weight in self.weights.items() if term in found) / total if total else 0.0
+
+
+def asks_for(question: str) -> AnswerKind:
+    """What kind of thing would answer the question, as far as its wording tells."""
+    lowered = question.lower()
+    return next((kind for kind, pattern in _ASKS if pattern.search(lowered)), "any")
+
+
+def offers(kind: AnswerKind, sentence: str, question_words: frozenset[str]) -> bool:
+    """Whether the sentence holds something of that kind which the question does not say already."""
+    if kind == "figure":
+        return any(match.group().lower() not in question_words for match in _QUANTITY.finditer(_without(sentence, question_words)))
+    if kind == "date":
+        return any(match.group().lower() not in question_words for match in _DATE.finditer(sentence))
+    if kind == "name":
+        return any(name.lower() not in question_words for name in names(sentence))
+    return False
+
+
+def _without(sentence: str, question_words: frozenset[str]) -> str:
+    return _FIGURE.sub(lambda match: "" if match.group() in question_words else match.group(), sentence)
+
+
+def figures(text: str) -> frozenset[str]:
+    """Numbers in one spelling: "1,000" and "1000" are the same, and so are "two" and "2"."""
+    digits = {re.sub(r"(?<=\d),(?=\d{3})", "", match).rstrip(".") for match in _FIGURE.findall(text)}
+    return frozenset(digits | {_SPELLED[word] for word in words(text) if word in _SPELLED})
+
+
+def names(text: str) -> frozenset[str]:
+    """Capitalised words that are not merely first in their sentence or part of a heading in capitals."""
+    found = re.finditer(r"(?<![.!?:;\n])(?<=\S)[ (“\"'-]+([A-Z][\w’'-]*\w|[A-Z])", text)
+    return frozenset(match[1].removesuffix("'s").removesuffix("’s") for match in found if match[1].lower() not in _FUNCTION_WORDS)
+
+
+def denies(text: str) -> bool:
+    """Whether the text says that something is not so: an odd number of denials."""
+    return sum(word in _DENIALS or word.endswith(("n't", "n’t")) for word in words(text)) % 2 == 1

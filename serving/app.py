@@ -1,0 +1,68 @@
+"""The API: what surrounds a request, then the routes. Everything that answers stands in `routes/`."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp
+
+from foundation.settings import HttpSettings
+from serving import errors
+from serving.middleware import Authentication, Envelope
+from serving.routes import answers, approvals, docs, documents, health, openai, page
+from serving.runtime import Runtime
+from serving.wiring import System
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+class Api(FastAPI):
+    """FastAPI inside our envelope, which must also hold what FastAPI's own outermost parts send."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Envelope(super().build_middleware_stack())
+
+
+def create_app(system: System) -> FastAPI:
+    """The ASGI application over a wired system.
+
+    Raises:
+        ConfigurationError: there is no API key, so nobody could call it.
+    """
+    settings = system.settings
+    runtime = Runtime.of(system)
+    runtime.keys.demand_one()
+    app = Api(
+        title="Sixply",
+        version=_version(),
+        openapi_url=None,  # ours stand behind a key: routes/docs.py
+        max_body_size=settings.serving.http.max_body_bytes,
+        # FastAPI traces requests by itself once a provider is set; messages of failed checks can quote what a user wrote.
+        telemetry={"operation_spans": False, "logs": False, "exclude": _unwatched},
+    )
+    app.state.runtime = runtime
+    app.add_middleware(Authentication, keys=runtime.keys)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings.serving.http), www_redirect=False)
+    errors.install(app)
+    for routes in (answers, openai, documents, approvals, health, docs, page):
+        app.include_router(routes.router)
+    return app
+
+
+def _hosts(http: HttpSettings) -> list[str]:
+    """Host headers that we answer to; any other comes from a page that rebinds its name to this machine."""
+    return [*LOOPBACK, http.host]
+
+
+def _unwatched(scope: Any) -> bool:
+    return str(scope["path"]).startswith(("/health/", "/metrics"))
+
+
+def _version() -> str:
+    try:
+        return version("sixply")
+    except PackageNotFoundError:  # run from the tree, not installed
+        return "0"

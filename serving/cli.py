@@ -1,0 +1,373 @@
+"""The command line: `sixply COMMAND`, or `python -m serving.cli COMMAND`.
+
+Only what a command needs is imported, when it runs: `--help` answers at once. What takes more than a few lines stands in
+`serving/commands.py`; what is printed and how, in `serving/terminal.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foundation.errors import SixplyError
+
+if TYPE_CHECKING:
+    from foundation.settings import Loaded
+
+app = typer.Typer(
+    help="A reference AI system in six layers. Start with: sixply demo",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+keys = typer.Typer(help="API keys: who may call, as whom.", rich_markup_mode=None)
+app.add_typer(keys, name="keys")
+
+LOCAL = "local"
+"""The tenant of someone at the command line who names none."""
+
+Stack = Annotated[Path, typer.Option("--stack", help="The configuration file.")]
+Tenant = Annotated[str, typer.Option("--tenant", help="Whose documents.")]
+Groups = Annotated[list[str] | None, typer.Option("--group", help="A group inside the tenant; may be repeated.")]
+Json = Annotated[
+    Path | None, typer.Option("--json", help="Also write it there as JSON; - writes it to standard output.")
+]
+Note = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Ask only so many questions.")]
+Data = Annotated[Path, typer.Argument(help="A folder in BEIR layout.", exists=True, file_okay=False)]
+STACK = Path("stack.toml")
+GOLDEN = Path("examples/support_desk/golden.jsonl")
+
+
+@app.callback()
+def _options(
+    *, debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error, and all warnings.")] = False
+) -> None:
+    """`--debug` is read in `main`, which must know it before anything is imported."""
+
+
+# -- use it ------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def demo(stack: Stack = STACK) -> None:
+    """All six layers at work on real models, about a minute."""
+    from serving.demo import run
+    from serving.terminal import console
+
+    _exit(ok=run(_load(stack), console()))
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    *,
+    tenant: Tenant = LOCAL,
+    roles: Annotated[list[str] | None, typer.Option("--role", help="May be repeated; reader if absent.")] = None,
+    groups: Groups = None,
+    compose: Annotated[str | None, typer.Option(help="auto, extractive or generative.")] = None,
+    thread: Annotated[str | None, typer.Option(help="Continue this conversation.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Show the steps.")] = False,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Ask one question, as a person of a tenant."""
+    from serving import commands, terminal
+
+    answer = commands.ask(
+        _load(stack), question, commands.local(tenant, roles or ["reader"], groups), compose=compose, thread_id=thread
+    )
+    if not terminal.write_json(json, answer.model_dump(mode="json")):
+        terminal.show_answer(answer, steps=plan)
+
+
+@app.command()
+def serve(stack: Stack = STACK) -> None:
+    """Serve the API until stopped."""
+    from serving import commands
+
+    commands.serve(_load(stack))
+
+
+@app.command()
+def ingest(
+    source: Annotated[
+        Path, typer.Argument(metavar="SRC", help="A file, or a folder with all that is below it.", exists=True)
+    ],
+    *,
+    tenant: Tenant = LOCAL,
+    groups: Groups = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Add documents, or replace those of the same name."""
+    from serving import commands
+
+    _exit(ok=commands.ingest(_load(stack), source, tenant=tenant, groups=groups or [], json=json))
+
+
+@app.command()
+def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:
+    """What the ledger holds, and what it refused."""
+    from serving import commands
+
+    commands.documents(_load(stack), commands.local(tenant, [], groups).scope, json)
+
+
+@app.command()
+def reindex(stack: Stack = STACK) -> None:
+    """Write all documents anew with the configured embedder and chunker."""
+    from serving import commands
+
+    commands.reindex(_load(stack))
+
+
+@app.command()
+def approvals(tenant: Tenant = LOCAL, json: Json = None, stack: Stack = STACK) -> None:
+    """Actions that wait for a person."""
+    from serving import commands
+
+    commands.approvals(_load(stack), tenant, json)
+
+
+@app.command()
+def approve(
+    approval: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")],
+    tenant: Tenant = LOCAL,
+    note: Note = "",
+    stack: Stack = STACK,
+) -> None:
+    """Let one of them happen."""
+    from serving import commands, terminal
+
+    terminal.show_answer(commands.decide(_load(stack), approval, tenant=tenant, note=note, approve=True))
+
+
+@app.command()
+def reject(
+    approval: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")],
+    tenant: Tenant = LOCAL,
+    note: Note = "",
+    stack: Stack = STACK,
+) -> None:
+    """Forbid one of them."""
+    from serving import commands, terminal
+
+    terminal.show_answer(commands.decide(_load(stack), approval, tenant=tenant, note=note, approve=False))
+
+
+@keys.callback(invoke_without_command=True)
+def _list_keys(context: typer.Context, stack: Stack = STACK) -> None:
+    """API keys: who may call, as whom. Without a command: list them."""
+    if context.invoked_subcommand is None:
+        list_keys(stack)
+
+
+@keys.command("list")
+def list_keys(stack: Stack = STACK) -> None:
+    """Who has a key. The keys themselves are stored nowhere."""
+    from serving import commands
+
+    commands.list_keys(_load(stack))
+
+
+@keys.command("add")
+def add_key(
+    subject: Annotated[str, typer.Option(help="Who it is for.")],
+    tenant: Annotated[str, typer.Option(help="Whose documents it opens.")],
+    roles: Annotated[list[str], typer.Option("--role", help="reader, agent, approver or operator; may be repeated.")],
+    groups: Groups = None,
+    stack: Stack = STACK,
+) -> None:
+    """Make a key and show it, once."""
+    from serving import commands
+
+    commands.add_key(_load(stack), subject=subject, tenant=tenant, roles=roles, groups=groups or [])
+
+
+@keys.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")], stack: Stack = STACK
+) -> None:
+    """Make a key stop working, at once."""
+    from serving import commands
+
+    commands.revoke_key(_load(stack), key_id)
+
+
+# -- look inside -------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def config(json: Json = None, stack: Stack = STACK) -> None:
+    """Every value in force and where it came from; secrets masked."""
+    from serving import terminal
+
+    rows = list(_load(stack).rows())
+    if not terminal.write_json(json, {key: {"value": value, "from": origin} for key, value, origin in rows}):
+        terminal.show_table(["setting", "value", "from"], rows)
+
+
+@app.command()
+def doctor(json: Json = None, stack: Stack = STACK) -> None:
+    """Check this machine and this configuration; say what to do."""
+    from serving import commands
+
+    _exit(ok=commands.doctor(_load(stack), json))
+
+
+@app.command()
+def traces(
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20, json: Json = None, stack: Stack = STACK
+) -> None:
+    """The latest answers and other requests."""
+    from serving import commands
+
+    commands.traces(_load(stack), limit, json)
+
+
+@app.command()
+def trace(
+    trace_id: Annotated[str, typer.Argument(metavar="ID", help="A trace id, or its first digits.")],
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """One request's spans, and its bill by layer."""
+    from serving import commands
+
+    commands.trace(_load(stack), trace_id, json)
+
+
+@app.command()
+def costs(
+    by: Annotated[str, typer.Option(help="tenant, model, layer, kind or day.")] = "layer",
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Money spent."""
+    from serving import commands
+
+    commands.costs(_load(stack), by, json)
+
+
+# -- measure -----------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def evaluate(
+    golden: Annotated[Path, typer.Option(help="A golden set, one JSON object a line.", exists=True)] = GOLDEN,
+    limit: Limit = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Score a golden set against the documents in the ledger."""
+    from serving import measuring
+
+    measuring.evaluate(_load(stack), golden, limit, json)
+
+
+@app.command("bench-retrieval")
+def bench_retrieval(data: Data, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
+    """Retrieval on a folder with corpus.jsonl, queries.jsonl and qrels/test.tsv."""
+    from serving import measuring
+
+    measuring.bench_retrieval(lambda overrides: _load(stack, overrides), data, limit, json)
+
+
+@app.command("bench-answers")
+def bench_answers(data: Data, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
+    """Answers on a folder with corpus.jsonl and qa.jsonl."""
+    from serving import measuring
+
+    measuring.bench_answers(lambda overrides: _load(stack, overrides), data, limit, json)
+
+
+@app.command("business-case")
+def business_case(json: Json = None, stack: Stack = STACK) -> None:
+    """What outcomes.toml promises, before anything runs."""
+    from serving import measuring
+
+    measuring.business_case(_load(stack), json)
+
+
+@app.command()
+def outcome(
+    answer_id: Annotated[str, typer.Argument(metavar="ANSWER", help="The id that its answer shows.")],
+    verdict: Annotated[str, typer.Argument(help="accepted, edited, rejected or escalated.")],
+    stack: Stack = STACK,
+) -> None:
+    """Record what became of an answer."""
+    from serving import measuring
+
+    measuring.record_outcome(_load(stack), answer_id, verdict)
+
+
+@app.command()
+def roi(json: Json = None, stack: Stack = STACK) -> None:
+    """What the recorded outcomes were worth: ship, hold or stop."""
+    from serving import measuring
+
+    measuring.roi(_load(stack), json)
+
+
+@app.command()
+def contracts(
+    port: Annotated[str | None, typer.Option(help="Such as retrieval.vectors; all of them if absent.")] = None,
+    name: Annotated[str | None, typer.Option(help="An adapter; the configured one if absent.")] = None,
+    stack: Stack = STACK,
+) -> None:
+    """Test a port's promises on a part."""
+    from serving import promises
+
+    _exit(ok=promises.run(_load(stack).settings, port, name))
+
+
+def _load(stack: Path, overrides: dict[str, object] | None = None) -> Loaded:
+    from foundation.settings import load
+
+    return load(stack, overrides=overrides)
+
+
+def _exit(*, ok: bool) -> None:
+    if not ok:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run a command. 1: a check failed. 2: an error, in one text on standard error."""
+    debug = "--debug" in sys.argv[1:]
+    if not debug:
+        _quiet()
+    try:
+        app()
+    except SixplyError as error:
+        if debug:
+            raise
+        from serving.terminal import show_error
+
+        show_error(error)
+        sys.exit(2)
+
+
+def _quiet() -> None:
+    """No progress bars, notices or warnings of libraries between our lines. Nor may they look for a hub."""
+    import os
+    import warnings
+
+    warnings.simplefilter("ignore")
+    for name, value in {
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "ANONYMIZED_TELEMETRY": "False",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,304 @@
+"""What the commands do. Each opens as little of the system as it needs."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from foundation import components
+from foundation import doctor as doctors
+from foundation.clock import SystemClock
+from foundation.components import Context
+from foundation.errors import InvalidRequest, did_you_mean
+from foundation.settings import Loaded, Part, Settings
+from foundation.types import Principal, Scope
+from serving import terminal
+from serving.identity import KeyStore, check_roles
+from serving.wiring import open_system
+
+if TYPE_CHECKING:
+    from orchestration.contract import Answer
+    from retrieval.contract import DocumentLedger
+    from retrieval.ingest import Item
+
+
+def local(tenant: str, roles: Sequence[str], groups: Sequence[str] | None) -> Principal:
+    """The person at the keyboard. Whoever may read the data folder needs no key."""
+    return Principal(f"{getpass.getuser()}@terminal", tenant, frozenset(roles), frozenset(groups or ()))
+
+
+def ask(
+    loaded: Loaded, question: str, principal: Principal, *, compose: str | None = None, thread_id: str | None = None
+) -> Answer:
+    """Raises:
+    InvalidRequest: an empty question, an unknown role or way to compose.
+    """
+    from orchestration import answering
+    from orchestration.contract import AnswerRequest
+
+    settings = loaded.settings
+    ways = ("auto", "extractive", "generative")
+    if compose is not None and compose not in ways:
+        raise InvalidRequest(f'No way to compose "{compose}". {did_you_mean(compose, ways)}')
+    if not question.strip():
+        raise InvalidRequest("The question is empty. Say what you want to know.")
+    check_roles(principal.roles, settings.orchestration.policy)
+    request = AnswerRequest(question=question, thread_id=thread_id, compose=cast("Any", compose))
+    with open_system(loaded) as system:
+        return asyncio.run(answering.answer(system.agent, request, principal))
+
+
+def decide(loaded: Loaded, approval_id: str, *, tenant: str, note: str, approve: bool) -> Answer:
+    """Decide as an approver of the tenant, and carry it out."""
+    from orchestration import answering
+    from orchestration.contract import Decision
+
+    approver = local(tenant, loaded.settings.orchestration.policy.approvers, None)
+    decision = Decision(approval_id=approval_id, approve=approve, note=note)
+    with open_system(loaded) as system:
+        return asyncio.run(answering.resume(system.agent, decision, approver))
+
+
+def serve(loaded: Loaded) -> None:
+    """Take the port and look for keys first: both fail at once, the models take seconds."""
+    from serving.server import base_url, bind, serve
+
+    http = loaded.settings.serving.http
+    KeyStore.of(loaded.settings, SystemClock()).demand_one()
+    with bind(http) as listening, open_system(loaded) as system:
+        out, url = terminal.console(), base_url(http, listening)
+        out.print(f"Sixply answers at {url}, OpenAI's clients at {url}/v1. Stop it with Ctrl-C.")
+        serve(system, listening)
+        out.print("Stopped.")
+
+
+def ingest(loaded: Loaded, source: Path, *, tenant: str, groups: Sequence[str], json: Path | None) -> bool:
+    """Whether every document was taken."""
+    items = list(_items(source, tenant, frozenset(groups)))
+    with open_system(loaded) as system, terminal.progress() as progress:
+        report = system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, len(items)))
+    counts = {name: getattr(report, name) for name in ("added", "replaced", "unchanged", "seconds")}
+    refused = [{"uri": one.uri, "reason": one.reason, "message": one.message} for one in report.refused]
+    if not terminal.write_json(json, {**counts, "refused": refused}):
+        terminal.show_table(
+            list(counts), [[f"{value:.1f}" if name == "seconds" else value for name, value in counts.items()]]
+        )
+        if refused:
+            terminal.show_table(["refused", "reason", "what it says"], [list(one.values()) for one in refused])
+    return not refused
+
+
+def _items(source: Path, tenant: str, groups: frozenset[str]) -> Iterator[Item]:
+    """A folder's files, or one file; `groups` restrict them further."""
+    from dataclasses import replace
+
+    from retrieval.contract import Source
+    from retrieval.folders import read_folder
+    from retrieval.ingest import Item
+
+    if source.is_dir():
+        for item in read_folder(source, tenant=tenant):
+            yield replace(item, source=replace(item.source, groups=item.source.groups | groups))
+    else:
+        yield Item(Source(uri=source.name, tenant=tenant, groups=groups), source.read_bytes(), source.name)
+
+
+def reindex(loaded: Loaded) -> None:
+    """Needs no agent, and must work where `open_system` refuses: the ledger fits the old parts."""
+    from langchain_core.embeddings import Embeddings
+
+    from models.fingerprint import probe
+    from retrieval.contract import Chunker, DocumentLedger, Fingerprint, VectorIndex
+    from retrieval.index_care import reindex
+    from retrieval.parsing import parsers_version
+
+    settings = loaded.settings
+    with ExitStack() as opened:
+
+        def part(section: str, chosen: Part, expected: type) -> Any:
+            built = components.load(section, chosen, _context(settings), expected=expected)
+            opened.callback(getattr(built, "close", bool))
+            return built
+
+        embedder = part("models.embedder", settings.models.embedder, Embeddings)
+        chunker = part("retrieval.chunker", settings.retrieval.chunker, Chunker)
+        ledger = part("retrieval.ledger", settings.retrieval.ledger, DocumentLedger)
+        vectors = part("retrieval.vectors", settings.retrieval.vectors, VectorIndex)
+        probes = probe(embedder)
+        fingerprint = Fingerprint(
+            embedder=settings.models.embedder.use,
+            dimensions=len(probes[0]),
+            probe=probes,
+            chunker=f"{chunker.version} {parsers_version()}",
+        )
+        with terminal.progress() as progress:
+            done = reindex(
+                ledger,
+                vectors,
+                embedder=embedder,
+                chunker=chunker,
+                fingerprint=fingerprint,
+                progress=lambda count: progress("reindex", count, count),
+            )
+    terminal.console().print(f"{done} documents were cut and embedded anew.")
+
+
+def documents(loaded: Loaded, scope: Scope, json: Path | None) -> None:
+    with _ledger(loaded.settings) as ledger:
+        found, refused = ledger.documents(scope), ledger.refusals(scope)
+    rows = [
+        (
+            one.source.uri,
+            one.source.title,
+            one.source.tenant,
+            one.chunks,
+            "superseded" if one.superseded else "in force",
+        )
+        for one in found
+    ]
+    columns = ["uri", "title", "tenant", "chunks", "version"]
+    content = {
+        "documents": [dict(zip(columns, row, strict=True)) for row in rows],
+        "refusals": [{"uri": one.uri, "reason": one.reason, "message": one.message} for one in refused],
+    }
+    if not terminal.write_json(json, content):
+        terminal.show_table(columns, rows)
+        if refused:
+            terminal.show_table(
+                ["refused", "reason", "what it says"], [(one.uri, one.reason, one.message) for one in refused]
+            )
+
+
+def approvals(loaded: Loaded, tenant: str, json: Path | None) -> None:
+    from contextlib import closing
+
+    from orchestration.approvals import SqliteApprovals
+
+    settings = loaded.settings
+    with closing(SqliteApprovals(settings.foundation.data_dir / "approvals.sqlite", SystemClock())) as store:
+        waiting = asyncio.run(store.pending(tenant))
+    if not terminal.write_json(json, [one.model_dump(mode="json") for one in waiting]):
+        rows = [
+            (one.approval_id, one.tool, one.arguments, one.requested_by, f"{one.expires_at:%Y-%m-%d %H:%M}")
+            for one in waiting
+        ]
+        terminal.show_table(["id", "tool", "arguments", "asked by", "until (UTC)"], rows)
+
+
+def add_key(loaded: Loaded, *, subject: str, tenant: str, roles: Sequence[str], groups: Sequence[str]) -> None:
+    check_roles(roles, loaded.settings.orchestration.policy)
+    key = _keys(loaded).create(subject=subject, tenant=tenant, roles=roles, groups=groups)
+    terminal.console().print(f"{key}\n[dim]Keep it: it is shown once and stored nowhere. Send it as a bearer token.[/]")
+
+
+def list_keys(loaded: Loaded) -> None:
+    rows = [
+        (key.key_id, key.subject, key.tenant, ", ".join(key.roles), ", ".join(key.groups), key.created_at)
+        for key in _keys(loaded).list()
+    ]
+    terminal.show_table(["id", "subject", "tenant", "roles", "groups", "made"], rows)
+
+
+def revoke_key(loaded: Loaded, key_id: str) -> None:
+    gone = _keys(loaded).revoke(key_id)
+    terminal.console().print(f"The key {key_id} of {terminal.plain(gone.subject)} no longer works.")
+
+
+def doctor(loaded: Loaded, json: Path | None) -> bool:
+    """Whether every check passed."""
+    from models import weights
+
+    checks = [*doctors.run_checks(loaded), *(doctors.Check(*row) for row in weights.checks())]
+    if not terminal.write_json(json, [vars(check) for check in checks]):
+        rows = [("ok" if check.ok else "FAILED", check.name, check.found, check.advice) for check in checks]
+        terminal.show_table(["", "check", "found", "what to do"], rows)
+    return all(check.ok for check in checks)
+
+
+def traces(loaded: Loaded, limit: int, json: Path | None) -> None:
+    from observability.spans import SpanStore
+
+    spans = SpanStore(_file(loaded, "spans.sqlite")).recent(limit)
+    rows = [
+        (span.trace_id[:12], span.name, f"{span.ms:.0f}", span.layer or "", "failed" if span.status == "error" else "")
+        for span in spans
+    ]
+    columns = ["trace", "name", "ms", "layer", "status"]
+    if not terminal.write_json(json, [dict(zip(columns, row, strict=True)) for row in rows]):
+        terminal.show_table(columns, rows)
+
+
+def trace(loaded: Loaded, trace_id: str, json: Path | None) -> None:
+    from observability import render
+    from observability.bill import layer_bill
+    from observability.spans import SpanStore
+
+    store = SpanStore(_file(loaded, "spans.sqlite"))
+    latest = store.recent(1) if trace_id == "last" else []
+    spans = store.trace(latest[0].trace_id if latest else trace_id)
+    with _costs(loaded) as costs:
+        bill = layer_bill(spans, costs.of_trace(spans[0].trace_id))
+    if not terminal.write_json(json, {"bill": bill.as_dict(), "spans": [_span(span) for span in spans]}):
+        terminal.show(render.trace_table(spans))
+        terminal.show("")
+        terminal.show(render.bill_table(bill))
+
+
+def costs(loaded: Loaded, by: str, json: Path | None) -> None:
+    from observability import render
+    from observability.ledger import By
+
+    if by not in get_args(By):
+        raise InvalidRequest(f'Costs cannot be summed by "{by}". {did_you_mean(by, get_args(By))}')
+    with _costs(loaded) as ledger:
+        totals = ledger.totals(cast("By", by))
+    if not terminal.write_json(json, [{name: getattr(one, name) for name in one.__slots__} for one in totals]):
+        terminal.show(render.totals_table(totals, by))
+
+
+def _span(span: Any) -> dict[str, Any]:
+    return {name: getattr(span, name) for name in type(span).__slots__}
+
+
+def _keys(loaded: Loaded) -> KeyStore:
+    return KeyStore.of(loaded.settings, SystemClock())
+
+
+def _file(loaded: Loaded, name: str) -> Path:
+    return loaded.settings.foundation.data_dir / name
+
+
+@contextmanager
+def _costs(loaded: Loaded) -> Iterator[Any]:
+    from contextlib import closing
+
+    from observability.ledger import CostLedger
+
+    path = _file(loaded, "costs.sqlite")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(CostLedger(path)) as ledger:
+        yield ledger
+
+
+@contextmanager
+def _ledger(settings: Settings) -> Iterator[DocumentLedger]:
+    """The document ledger alone: no model is loaded for a list."""
+    from retrieval.contract import DocumentLedger
+
+    ledger: DocumentLedger = components.load(
+        "retrieval.ledger", settings.retrieval.ledger, _context(settings), expected=DocumentLedger
+    )
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def _context(settings: Settings) -> Context:
+    data = settings.foundation.data_dir
+    data.mkdir(parents=True, exist_ok=True)
+    return Context(data_dir=data, seed=settings.foundation.seed, threads=settings.foundation.threads)

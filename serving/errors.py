@@ -1,0 +1,221 @@
+"""Errors on the wire: problem+json (RFC 9457) for our routes, OpenAI's shape for its routes.
+
+The family of an error decides its status, `foundation/errors.py` draws them. What nobody foresaw becomes a 500 that
+carries the request id and nothing else; the log has the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from foundation.errors import (
+    ComponentError,
+    Conflict,
+    DocumentRefused,
+    InvalidRequest,
+    NotFound,
+    RequestError,
+    SixplyError,
+    TooLarge,
+    Unauthenticated,
+)
+
+log = logging.getLogger("sixply.serving")
+
+MEDIA_TYPE = "application/problem+json"
+OPENAI_PATHS = ("/v1/chat/", "/v1/models")
+EXPLAINED = "explained"
+"""Member of a request's state: its unforeseen exception has been logged and answered."""
+CHALLENGE = 'Bearer realm="sixply"'
+BROWSER_PATHS = ("/docs", "/openapi.json")
+"""Read-only pages that a person opens in a browser, which can send a key as HTTP Basic only."""
+
+
+class FieldProblem(BaseModel):
+    location: str
+    message: str
+
+
+class Problem(BaseModel):
+    """What went wrong, for a person (`detail`) and for a program (`code`, `retryable`)."""
+
+    type: str = Field(examples=["urn:sixply:error:not_found"])
+    title: str
+    status: int
+    detail: str
+    code: str
+    retryable: bool
+    request_id: str
+    reason: str | None = None
+    """For a refused document: the stable word for why."""
+    fields: list[FieldProblem] | None = None
+    """For a request that does not fit: where."""
+
+
+class OpenAIError(BaseModel):
+    message: str
+    type: str
+    param: str | None = None
+    code: str
+
+
+class OpenAIProblem(BaseModel):
+    """The error object that clients of OpenAI's API expect."""
+
+    error: OpenAIError
+
+
+class UnsupportedParameter(RequestError):
+    """A parameter of OpenAI's API that would change the answer and that we do not honour."""
+
+    code = "unsupported_parameter"
+
+    def __init__(self, message: str, *, param: str) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class InternalError(SixplyError):
+    """A defect of ours, as a caller may know it."""
+
+    code = "internal"
+
+
+class CallerLeft(Exception):
+    """The client closed the connection before its answer was ready."""
+
+
+def responses(*statuses: int, openai: bool = False) -> dict[int | str, dict[str, Any]]:
+    """The error responses of a route for its OpenAPI document: those given, and those that any request can get."""
+    texts = {
+        400: "The request cannot be read.",
+        401: "No valid API key.",
+        403: "The key's roles do not allow this.",
+        404: "It does not exist, or is not yours.",
+        409: "It was decided already.",
+        410: "It has expired.",
+        413: "Larger than allowed.",
+        422: "Something in the request does not fit.",
+        429: "The budget is used up.",
+        503: "A part is down, busy or stopping. `retryable` and Retry-After say whether and when to try again.",
+        504: "A model did not answer in time.",
+    }
+    model, media = (OpenAIProblem, "application/json") if openai else (Problem, MEDIA_TYPE)
+    reference = {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}
+    common = (400, 401, 403, 413, 422, 503)
+    return {
+        status: {"model": model, "description": texts[status], "content": {media: reference}}
+        for status in sorted({*common, *statuses})
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Give every exception its response."""
+
+    async def known(request: Request, error: Exception) -> Response:
+        assert isinstance(error, SixplyError)
+        if isinstance(error, RequestError | ComponentError | InternalError):
+            return respond(request, error)
+        return await unforeseen(request, error)  # the operator's to mend: its text may name paths, callers get none
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        fields = [FieldProblem(location=_location(item["loc"]), message=str(item["msg"])) for item in error.errors()]
+        text = "; ".join(f"{field.location}: {field.message}" for field in fields[:3])
+        return respond(request, InvalidRequest(text), fields=fields)
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        response = respond(request, from_status(error.status_code, str(error.detail)), status=error.status_code)
+        response.headers.update(error.headers or {})
+        return response
+
+    async def unforeseen(request: Request, error: Exception) -> Response:
+        log.error("request %s failed", request_id(request), exc_info=error)
+        setattr(request.state, EXPLAINED, True)
+        return respond(request, internal_error())
+
+    async def left(_: Request, __: Exception) -> Response:
+        return Response(status_code=499)  # nobody reads it; logs and metrics show it as nginx's "client closed request"
+
+    app.add_exception_handler(CallerLeft, left)
+    app.add_exception_handler(SixplyError, known)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, unforeseen)
+
+
+def respond(
+    request: Request, error: SixplyError, *, status: int | None = None, fields: list[FieldProblem] | None = None
+) -> Response:
+    """The response for `error`, in the shape of the path that was asked."""
+    status = status or error.status
+    if request.url.path.startswith(OPENAI_PATHS):
+        content, media_type = openai_problem(error), "application/json"
+    else:
+        content, media_type = problem(error, status=status, request_id=request_id(request), fields=fields), MEDIA_TYPE
+    response = Response(to_json(content), status_code=status, media_type=media_type)
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    if isinstance(error, Unauthenticated):
+        schemes = [CHALLENGE, 'Basic realm="sixply"'] if request.url.path.startswith(BROWSER_PATHS) else [CHALLENGE]
+        response.headers["WWW-Authenticate"] = ", ".join(schemes)
+    return response
+
+
+def problem(
+    error: SixplyError, *, status: int, request_id: str, fields: list[FieldProblem] | None = None
+) -> dict[str, Any]:
+    """The members of problem+json for `error`."""
+    return Problem(
+        type=f"urn:sixply:error:{error.code}",
+        title=error.code.replace("_", " ").capitalize(),
+        status=status,
+        detail=str(error),
+        code=error.code,
+        retryable=error.retryable,
+        request_id=request_id,
+        reason=error.reason if isinstance(error, DocumentRefused) else None,
+        fields=fields,
+    ).model_dump(exclude_none=True)
+
+
+def openai_problem(error: SixplyError) -> dict[str, Any]:
+    """The error object of OpenAI's API for `error`; the same inside a stream."""
+    kind = "invalid_request_error" if error.status < 500 else "server_error"
+    param = error.param if isinstance(error, UnsupportedParameter) else None
+    return OpenAIProblem(error=OpenAIError(message=str(error), type=kind, param=param, code=error.code)).model_dump()
+
+
+def to_json(content: Any) -> bytes:
+    """ASCII, so that a lone surrogate which a caller sent and an error quotes cannot break the response."""
+    return json.dumps(content, ensure_ascii=True).encode("ascii")
+
+
+def request_id(request: Request) -> str:
+    return str(getattr(request.state, "request_id", ""))
+
+
+def internal_error() -> SixplyError:
+    """What a caller is told about a defect of ours: that it is one, and how to find it."""
+    return InternalError("Something failed inside. The server's log has the details under the request id.")
+
+
+def from_status(status: int, detail: str) -> SixplyError:
+    """The nearest of our errors for a status that a library chose."""
+    if status == 413:
+        return TooLarge("The body is larger than this server takes ([serving.http] max_body_bytes).")
+    kinds: dict[int, type[SixplyError]] = {404: NotFound, 409: Conflict, 422: InvalidRequest}
+    return kinds.get(status, RequestError)(detail)
+
+
+def _location(steps: tuple[int | str, ...]) -> str:
+    return ".".join(str(step) for step in steps)

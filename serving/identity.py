@@ -1,0 +1,256 @@
+"""Who calls, and what they may do: API keys, and the one rule that each route declares.
+
+A key is `sixply_` and 256 random bits, shown once. The keys file keeps its SHA-256 only: a slow password hash protects
+guessable secrets, and 256 random bits cannot be guessed, so it would cost every request time and buy nothing.
+Tenant, roles and groups come from the key's entry alone, never from what a request says.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from opentelemetry import trace
+
+from foundation import names
+from foundation.clock import Clock
+from foundation.errors import ConfigurationError, Forbidden, InvalidRequest, NotFound, Unauthenticated, did_you_mean
+from foundation.settings import PolicySettings, Settings
+from foundation.types import EVERY_TENANT, Principal
+
+PREFIX = "sixply_"
+CREATE_ONE = "Create one: sixply keys add --subject you --tenant your-tenant --role reader"
+
+ROLES: Mapping[str, str] = {
+    "reader": "asks and searches in its tenant",
+    "agent": "also adds and deletes its tenant's documents, and may use the tools that its list allows",
+    "approver": "also decides its tenant's approvals",
+    "operator": "also writes documents for every tenant and reads /metrics and /docs",
+}
+
+Permission = Literal["ask", "write", "decide", "operate"]
+
+
+def permissions(policy: PolicySettings) -> dict[Permission, frozenset[str] | None]:
+    """Which roles hold which permission; `None`: whoever has a key. Not listed means not allowed."""
+    return {
+        "ask": None,
+        "write": frozenset({"agent", "operator"}),
+        "decide": frozenset(policy.approvers),
+        "operate": frozenset({"operator"}),
+    }
+
+
+def check_roles(roles: Iterable[str], policy: PolicySettings) -> None:
+    """Refuse a role that would silently allow nothing.
+
+    Raises:
+        InvalidRequest: a role that neither the API nor the tool policy knows.
+    """
+    known = {*ROLES, *policy.roles, *policy.approvers}
+    for role in roles:
+        if role not in known:
+            raise InvalidRequest(f'No role "{role}". {did_you_mean(role, known)}')
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One entry of the keys file."""
+
+    sha256: str
+    subject: str
+    tenant: str
+    roles: tuple[str, ...]
+    groups: tuple[str, ...]
+    created_at: str
+
+    @property
+    def key_id(self) -> str:
+        """A short name for lists and for revoking; it says nothing about the key."""
+        return self.sha256[:12]
+
+    @property
+    def principal(self) -> Principal:
+        return Principal(self.subject, self.tenant, frozenset(self.roles), frozenset(self.groups))
+
+
+class KeyStore:
+    """The keys file, readable by its owner only. Another process may change it at any time; the next call sees it."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.path = path
+        self._clock = clock
+        self._seen: tuple[int, int, int] | None = None
+        self._keys: tuple[Key, ...] = ()
+
+    @classmethod
+    def of(cls, settings: Settings, clock: Clock) -> KeyStore:
+        return cls(settings.foundation.data_dir / settings.serving.keys_file, clock)
+
+    def create(self, *, subject: str, tenant: str, roles: Iterable[str], groups: Iterable[str] = ()) -> str:
+        """Add an entry and return its key, which can be read nowhere afterwards.
+
+        Raises:
+            InvalidRequest: no subject, no role, or a tenant that a credential cannot carry.
+        """
+        if not subject.strip() or not tenant.strip() or tenant == EVERY_TENANT:
+            raise InvalidRequest(f'A key needs a subject and a tenant of its own; found "{subject}" and "{tenant}".')
+        roles = tuple(sorted(set(roles)))
+        if not roles:
+            raise InvalidRequest(f"A key needs a role. {did_you_mean('', ROLES)}")
+        key = PREFIX + secrets.token_urlsafe(32)
+        created_at = self._clock.now().isoformat(timespec="seconds")
+        entry = Key(_digest(key), subject, tenant, roles, tuple(sorted(set(groups))), created_at)
+        with self._exclusive():
+            self._write((*self.list(), entry))
+        return key
+
+    def list(self) -> tuple[Key, ...]:
+        """Raises:
+        ConfigurationError: the file is not one that this class wrote.
+        """
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return ()
+        seen = (status.st_mtime_ns, status.st_size, status.st_ino)
+        if seen != self._seen:
+            self._keys, self._seen = self._read(), seen
+        return self._keys
+
+    def revoke(self, key_id: str) -> Key:
+        """Take the entry out; the key stops working with the next request.
+
+        Raises:
+            NotFound: no entry of that id.
+        """
+        with self._exclusive():
+            keys = self.list()
+            gone = next((key for key in keys if key.key_id == key_id), None)
+            if gone is None:
+                raise NotFound(f'No key "{key_id}". {did_you_mean(key_id, (key.key_id for key in keys))}')
+            self._write(key for key in keys if key is not gone)
+        return gone
+
+    def authenticate(self, authorization: str | None, *, basic: bool = False) -> Principal:
+        """The caller behind an Authorization header.
+
+        `basic` also takes the key as the password of HTTP Basic, which is what a browser can send for a page. It must
+        stay off wherever something is changed: a browser sends it along with requests that other sites make.
+
+        Raises:
+            Unauthenticated: no header, another scheme, or a key that is not in the file.
+        """
+        given = _digest(_credential(authorization or "", basic=basic))
+        found = None
+        for key in self.list():  # all of them, whatever matched: the time taken says nothing
+            if hmac.compare_digest(key.sha256, given):
+                found = key
+        if found is None:
+            raise Unauthenticated("No valid API key. Send it as: Authorization: Bearer sixply_...")
+        return found.principal
+
+    def demand_one(self) -> None:
+        """Raises:
+        ConfigurationError: there is no key at all, so nobody could call.
+        """
+        if not self.list():
+            raise ConfigurationError(f"There is no API key in {self.path}, so nobody could call the API. {CREATE_ONE}")
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """One writer at a time, also between processes: each rewrites the whole file."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def _read(self) -> tuple[Key, ...]:
+        try:
+            entries = json.loads(self.path.read_text(encoding="utf-8"))
+            return tuple(
+                Key(**{**entry, "roles": tuple(entry["roles"]), "groups": tuple(entry["groups"])}) for entry in entries
+            )
+        except (ValueError, TypeError, KeyError) as error:
+            raise ConfigurationError(
+                f"{self.path} is no keys file ({error}). Restore it, or delete it. {CREATE_ONE}"
+            ) from error
+
+    def _write(self, keys: Iterable[Key]) -> None:
+        temporary = self.path.with_suffix(".new")
+        temporary.unlink(missing_ok=True)
+        with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+            json.dump([asdict(key) for key in keys], file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path)
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", errors="replace")).hexdigest()
+
+
+def _credential(authorization: str, *, basic: bool) -> str:
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if basic and scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value, validate=True).decode("utf-8").partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
+    return ""
+
+
+_BEARER = HTTPBearer(auto_error=False, description="An API key: sixply_...")  # for the OpenAPI document only
+
+
+@dataclass(frozen=True)
+class Access:
+    """The rule of a route: `Depends(Access("write"))` gives the caller, or refuses them."""
+
+    permission: Permission
+
+    async def __call__(
+        self, request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)] = None
+    ) -> Principal:
+        """Raises:
+        Forbidden: the key has none of the roles that hold the permission.
+        """
+        principal: Principal = request.state.principal
+        roles = request.app.state.runtime.permissions[self.permission]
+        if roles is not None and not roles & principal.roles:
+            needed = " or ".join(sorted(roles)) or "a role that nobody has"
+            raise Forbidden(f"This needs the role {needed}; your key has: {', '.join(sorted(principal.roles))}.")
+        current = trace.get_current_span()
+        current.set_attribute(names.LAYER, "serving")
+        current.set_attribute(names.TENANT, principal.tenant)
+        return principal
+
+
+async def anyone() -> None:
+    """The rule of a public route. Its path must stand in `PUBLIC_PATHS` too, or it stays closed."""
+
+
+PUBLIC_PATHS = frozenset({"/", "/health/live", "/health/ready"})
+
+Asker = Annotated[Principal, Depends(Access("ask"))]
+Writer = Annotated[Principal, Depends(Access("write"))]
+Decider = Annotated[Principal, Depends(Access("decide"))]
+Operator = Annotated[Principal, Depends(Access("operate"))]

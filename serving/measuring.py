@@ -1,0 +1,203 @@
+"""The measuring commands: they join the running system to what layer 6 computes."""
+
+from __future__ import annotations
+
+import asyncio
+import json as jsons
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from foundation.clock import SystemClock
+from foundation.errors import InvalidRequest
+from foundation.settings import Loaded
+from foundation.types import Principal, Scope
+from orchestration import answering
+from orchestration.contract import Answer, AnswerRequest
+from serving import terminal
+from serving.wiring import System, open_system
+
+if TYPE_CHECKING:
+    from observability.evaluation import GoldenCase, Report
+    from observability.leaks import DocumentText
+    from observability.outcomes import OutcomeStore
+
+Configure = Callable[[dict[str, object]], Loaded]
+Count = Callable[[int], None]
+
+
+async def golden_report(system: System, cases: list[GoldenCase], progress: Count | None = None) -> Report:
+    """Ask every case through the product's own answer path, as an agent of the case's tenant, and score it."""
+    from observability.evaluation import evaluate_golden
+
+    async def answer(case: GoldenCase) -> Answer:
+        person = Principal("golden set", case.tenant, frozenset({"agent"}), frozenset(case.groups))
+        return await ask(system, case.question, person)
+
+    def retrieve(case: GoldenCase) -> list[str]:
+        return list(dict.fromkeys(hit.source.uri for hit in system.retriever.retrieve(case.question, case.scope)))
+
+    return await evaluate_golden(
+        cases,
+        answer,
+        retrieve=retrieve,
+        documents=_texts(system, cases),
+        progress=progress,
+        seed=system.context.seed,
+    )
+
+
+async def ask(system: System, question: str, person: Principal) -> Answer:
+    return await answering.answer(system.agent, AnswerRequest(question=question), person)
+
+
+def evaluate(loaded: Loaded, golden: Path, limit: int | None, json: Path | None) -> None:
+    """Print the scores, keep them for `roi`, and record the verdicts as stand-ins for people's."""
+    from observability.bench import evenly
+    from observability.evaluation import load_golden
+    from observability.outcomes import outcomes_of
+
+    cases = cast("list[GoldenCase]", evenly(cast("Any", load_golden(golden)), limit))
+    with open_system(loaded) as system, terminal.progress() as progress:
+        report = asyncio.run(golden_report(system, cases, lambda done: progress("ask", done, len(cases))))
+    terminal.write_json(_floors_file(loaded), report.as_dict())
+    with _outcomes(loaded) as store:
+        for outcome in outcomes_of(report, at=SystemClock().now()):
+            store.record(outcome)
+    if not terminal.write_json(json, report.as_dict()):
+        terminal.show(report.table())
+
+
+def bench_retrieval(configure: Configure, data: Path, limit: int | None, json: Path | None) -> None:
+    from observability.bench import bench_retrieval
+
+    with _bench(configure) as (system, stack), terminal.progress() as progress:
+        figures = bench_retrieval(
+            data, ingestor=system.ingestor, retriever=system.retriever, limit=limit, progress=progress, stack=stack
+        )
+    _figures(figures, json)
+
+
+def bench_answers(configure: Configure, data: Path, limit: int | None, json: Path | None) -> None:
+    from observability.bench import TENANT, Question, bench_answers
+
+    person = Principal("bench", TENANT, frozenset({"reader"}))
+    with _bench(configure) as (system, stack), terminal.progress() as progress:
+
+        def answer(question: Question) -> Awaitable[Answer]:
+            return ask(system, question.question, person)
+
+        figures = asyncio.run(
+            bench_answers(
+                data,
+                ingestor=system.ingestor,
+                answer=answer,
+                limit=limit,
+                progress=progress,
+                stack=stack,
+                seed=system.context.seed,
+            )
+        )
+    _figures(figures, json)
+
+
+def business_case(loaded: Loaded, json: Path | None) -> None:
+    from observability import value
+
+    case = value.business_case(value.load_contract(loaded.settings.observability.outcomes_file))
+    if not terminal.write_json(json, case.as_dict()):
+        terminal.show(case.table())
+
+
+def record_outcome(loaded: Loaded, answer_id: str, verdict: str) -> None:
+    from observability.outcomes import Outcome
+    from serving.commands import local
+
+    with _outcomes(loaded) as store:
+        by = local("", [], None).subject
+        store.record(Outcome(answer_id, cast("Any", verdict), SystemClock().now(), "production", by))
+    terminal.console().print(f"Recorded: {terminal.plain(answer_id)} was {terminal.plain(verdict)}.")
+
+
+def roi(loaded: Loaded, json: Path | None) -> None:
+    """From what people recorded; only where nobody has yet, from the stand-ins of an evaluation, which it says."""
+    from observability import value
+    from observability.ledger import CostLedger
+
+    contract = value.load_contract(loaded.settings.observability.outcomes_file)
+    with _outcomes(loaded) as store:
+        recorded = store.all(origin="production")
+        outcomes = recorded or store.all(origin="evaluation")
+    with closing(CostLedger(loaded.settings.foundation.data_dir / "costs.sqlite")) as ledger:
+        costs = ledger.by_answer()
+    if not recorded:
+        costs = {answer: usd for answer, usd in costs.items() if answer in {one.answer_id for one in outcomes}}
+    report = value.value_report(
+        contract, outcomes, costs, measured=_measured(loaded), seed=loaded.settings.foundation.seed
+    )
+    if not terminal.write_json(json, report.as_dict()):
+        terminal.show(report.table())
+
+
+@contextmanager
+def _bench(configure: Configure) -> Iterator[tuple[System, dict[str, str]]]:
+    """A system of its own in an empty folder: a benchmark neither sees nor leaves any document of yours."""
+    home = configure({}).settings.foundation.data_dir
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=home) as folder:
+        loaded = configure({"foundation": {"data_dir": folder}})
+        stack = {key: value for key, value, _ in loaded.rows() if key.endswith(".use")}
+        with open_system(loaded) as system:
+            yield system, stack
+
+
+def _figures(figures: Mapping[str, Any], json: Path | None) -> None:
+    if not terminal.write_json(json, figures):
+        rows = [(name, f"{value:.4f}" if isinstance(value, float) else value) for name, value in figures.items()]
+        terminal.show_table(["figure", ""], [row for row in rows if row[0] not in {"rows", "stack"}])
+
+
+def _texts(system: System, cases: list[GoldenCase]) -> list[DocumentText]:
+    """Every stored text of the cases' tenants, for finding what an answer should not have shown."""
+    from observability.leaks import DocumentText
+
+    groups = frozenset(group for case in cases for group in case.groups)
+    found = {}
+    for tenant in sorted({case.tenant for case in cases}):
+        scope = Scope(tenant, groups)
+        for document in system.ledger.documents(scope):
+            text = system.ledger.text(document.document_id, scope) or ""
+            source = document.source
+            found[document.document_id] = DocumentText(source.uri, source.tenant, source.groups, text)
+    if not found:
+        raise InvalidRequest(
+            "The ledger holds no document that these questions may read. Run sixply demo, or: sixply ingest SRC --tenant '*'"
+        )
+    return list(found.values())
+
+
+def _floors_file(loaded: Loaded) -> Path:
+    return loaded.settings.foundation.data_dir / "reports" / "evaluation.json"
+
+
+def _measured(loaded: Loaded) -> dict[str, float | None]:
+    """What the last evaluation found for the floors of the outcome contract; nothing where there was none."""
+    try:
+        report = jsons.loads(_floors_file(loaded).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return {name: found["mean"] for name, found in report["overall"].items()} | {
+        "effects_without_approval": float(report["effects_without_approval"])
+    }
+
+
+@contextmanager
+def _outcomes(loaded: Loaded) -> Iterator[OutcomeStore]:
+    from observability.outcomes import OutcomeStore
+
+    data = loaded.settings.foundation.data_dir
+    data.mkdir(parents=True, exist_ok=True)
+    with closing(OutcomeStore(data / "outcomes.sqlite")) as store:
+        yield store

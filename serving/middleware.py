@@ -1,0 +1,107 @@
+"""What surrounds every request, as pure ASGI: anything that wraps the response in tasks would hide a client's leaving."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import MutableMapping
+from typing import Any
+
+from fastapi import Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from foundation.errors import Unauthenticated
+from serving.errors import BROWSER_PATHS, EXPLAINED, MEDIA_TYPE, from_status, problem, respond, to_json
+from serving.identity import PUBLIC_PATHS, KeyStore
+
+REQUEST_ID = "X-Request-Id"
+_GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Envelope:
+    """Outermost: gives each request an id, and puts what libraries refuse in plain text into our shape of error."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(Headers(scope=scope).get(REQUEST_ID))
+        scope.setdefault("state", {})["request_id"] = request_id
+        try:
+            await self._app(scope, receive, _Outgoing(send, request_id).send)
+        except Exception:
+            if not scope["state"].get(EXPLAINED):  # else it has been logged and answered: once is enough
+                raise
+
+
+class _Outgoing:
+    """The sending side of one request."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._replaced = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = self._start(message)
+            await self._send(message)
+            if self._replaced:
+                body = problem(
+                    from_status(message["status"], "The request was refused: its Host header names another host."),
+                    status=message["status"],
+                    request_id=self._request_id,
+                )
+                await self._send({"type": "http.response.body", "body": to_json(body)})
+        elif not self._replaced:
+            await self._send(message)
+
+    def _start(self, message: Message) -> MutableMapping[str, Any]:
+        message.setdefault("headers", [])
+        headers = MutableHeaders(scope=message)
+        plain = headers.get("content-type", "").startswith("text/plain")
+        self._replaced = message["status"] >= 400 and plain
+        if self._replaced:
+            del headers["content-length"]
+            headers["content-type"] = MEDIA_TYPE
+        headers[REQUEST_ID] = self._request_id
+        for name, value in _HEADERS.items():
+            headers.setdefault(name, value)
+        return message
+
+
+class Authentication:
+    """Closed by default: without a valid key nothing but the public paths is reached, not even a 404.
+
+    It stands before the routes because FastAPI reads and parses a body before it asks any dependency.
+    """
+
+    def __init__(self, app: ASGIApp, keys: KeyStore) -> None:
+        self._app = app
+        self._keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in PUBLIC_PATHS:
+            request = Request(scope)
+            basic = scope["method"] == "GET" and scope["path"].startswith(BROWSER_PATHS)
+            try:
+                principal = self._keys.authenticate(request.headers.get("authorization"), basic=basic)
+            except Unauthenticated as error:
+                await respond(request, error)(scope, receive, send)
+                return
+            scope["state"]["principal"] = principal
+        await self._app(scope, receive, send)
+
+
+def _request_id(given: str | None) -> str:
+    """The caller's own id where it is harmless in logs and headers, else a new one."""
+    return given if given and _GIVEN.fullmatch(given) else uuid.uuid4().hex

@@ -1,0 +1,88 @@
+"""Ask and search."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.sse import ServerSentEvent
+
+from foundation.errors import TooLarge
+from foundation.settings import AnswerSettings
+from foundation.tracing import trace_id
+from foundation.types import Principal
+from orchestration.contract import Answer, AnswerRequest, Event
+from serving.errors import responses
+from serving.identity import Asker
+from serving.runtime import Running, Runtime, admitted
+from serving.schemas import AskRequest, SearchHit, SearchRequest, SearchResult
+from serving.streams import EventStream, collect, error_event, follow
+
+router = APIRouter(prefix="/v1", tags=["answers"])
+
+
+def _streamed() -> dict[str, Any]:
+    """OpenAPI 3.2's description of the stream; the parts of an event are the answer's own schemas."""
+    schema = Event.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+    schema.pop("$defs")
+    return {
+        "content": {"text/event-stream": {"itemSchema": schema}},
+        "description": "The answer, or its making as a stream.",
+    }
+
+
+@router.post(
+    "/answers",
+    response_model=Answer,
+    responses={200: _streamed(), **responses(404, 409, 429, 504)},
+    dependencies=[admitted],
+)
+async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Running) -> Response:
+    """Answer a question: as JSON, or with `Accept: text/event-stream` as events.
+
+    The events are `step`, `token`, and as the last one `answer` (with the whole answer) or `error`. Tokens show the
+    draft; what counts is the answer, whose sentences have been checked. Leaving cancels the work.
+    """
+    check_length(body.question, runtime.system.settings.orchestration.answers)
+    asked = AnswerRequest(**body.model_dump())
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return EventStream(_events(runtime, asked, caller))
+    answer = await collect(runtime.system.agent.stream(asked, caller), runtime.lifecycle, request)
+    return as_json(answer)
+
+
+@router.post("/search", responses=responses(504))
+def search(body: SearchRequest, caller: Asker, runtime: Running) -> SearchResult:
+    """Find passages. Needs no language model, so it works while that is down."""
+    hits = runtime.system.retriever.retrieve(body.query, caller.scope, limit=body.limit, as_of=body.as_of)
+    found = [SearchHit.of(hit, marker=number) for number, hit in enumerate(hits, start=1)]
+    return SearchResult(hits=found, trace_id=trace_id())
+
+
+def check_length(question: str, settings: AnswerSettings) -> None:
+    """Raises:
+    TooLarge: the question is longer than the configuration allows.
+    """
+    limit = settings.max_question_characters
+    if len(question) > limit:
+        raise TooLarge(f"The question has {len(question):,} characters; at most {limit:,} are taken. Shorten it.")
+
+
+def as_json(answer: Answer) -> Response:
+    return Response(answer.model_dump_json(), media_type=JSONResponse.media_type)
+
+
+async def _events(runtime: Runtime, asked: AnswerRequest, caller: Principal) -> AsyncGenerator[ServerSentEvent | None]:
+    try:
+        async with aclosing(follow(runtime.system.agent.stream(asked, caller), runtime.lifecycle)) as events:
+            async for event in events:
+                yield None if event is None else _sse(event)
+    except Exception as error:  # the response has begun: the stream itself must say how it ended
+        yield _sse(error_event(error))
+
+
+def _sse(event: Event) -> ServerSentEvent:
+    return ServerSentEvent(raw_data=event.model_dump_json(exclude_none=True), event=event.kind)

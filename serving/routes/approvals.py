@@ -1,0 +1,31 @@
+"""Decide what waits for a person."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from orchestration.contract import Answer, Decision
+from serving.errors import responses
+from serving.identity import Decider
+from serving.routes.answers import as_json
+from serving.runtime import Running
+from serving.schemas import ApprovalList, DecisionRequest, Identifier
+from serving.streams import collect
+
+router = APIRouter(prefix="/v1/approvals", tags=["approvals"])
+
+
+@router.get("", responses=responses())
+async def pending(caller: Decider, runtime: Running) -> ApprovalList:
+    """What waits in your tenant: the tool, its exact arguments, who asked, and until when."""
+    return ApprovalList(approvals=await runtime.system.approvals.pending(caller.tenant))
+
+
+@router.post("/{approval_id}", response_model=Answer, responses=responses(404, 409, 410, 429, 504))
+async def decide(approval_id: Identifier, body: DecisionRequest, caller: Decider, runtime: Running) -> Response:
+    """Approve or reject, and get the answer that was waiting. Takes no place in the queue of answers.
+
+    What was decided is carried out even when you do not wait for the answer: an effect is not stopped half-way.
+    """
+    decision = Decision(approval_id=approval_id, approve=body.approve, note=body.note)
+    return as_json(await collect(runtime.system.agent.resume(decision, caller), runtime.lifecycle))

@@ -1,0 +1,109 @@
+"""Add, list, read and delete documents. What is acknowledged has been committed."""
+
+from __future__ import annotations
+
+import mimetypes
+from datetime import date
+from pathlib import PurePosixPath
+from typing import Annotated
+
+from fastapi import APIRouter, File, Form, Query, UploadFile
+
+from foundation.errors import DocumentRefused, Forbidden, InvalidRequest, NotFound
+from foundation.types import EVERY_TENANT, Principal
+from retrieval.contract import Source
+from retrieval.ingest import Item
+from serving.errors import responses
+from serving.identity import Asker, Writer
+from serving.runtime import Running
+from serving.schemas import DocumentList, DocumentSummary, DocumentText, Identifier, Name
+
+router = APIRouter(prefix="/v1/documents", tags=["documents"])
+
+
+@router.post("", status_code=201, responses=responses(429, 504))
+def add(
+    file: Annotated[UploadFile, File(description="Markdown, HTML, PDF, DOCX, CSV, plain text or JSON.")],
+    caller: Writer,
+    runtime: Running,
+    *,
+    uri: Annotated[
+        Name | None, Form(description="The name by which it is replaced and deleted; else the file's.")
+    ] = None,
+    title: Annotated[Name | None, Form()] = None,
+    series: Annotated[Name | None, Form(description="Versions of one document share it.")] = None,
+    effective_from: Annotated[date | None, Form()] = None,
+    published: Annotated[date | None, Form()] = None,
+    groups: Annotated[list[Name] | None, Form(description="Who in the tenant may read it; everyone if absent.")] = None,
+    shared: Annotated[bool, Form(description="For every tenant; operators only.")] = False,
+) -> DocumentSummary:
+    """Add a document, or replace the one of the same `uri`. 201 means that it is stored and can be found."""
+    name = PurePosixPath((file.filename or "").replace("\\", "/")).name.replace("\0", "")
+    if not name:
+        raise InvalidRequest("The upload has no file name; its ending says how the file is read.")
+    source = Source(
+        uri=uri or name,
+        tenant=owner(caller, shared=shared),
+        groups=frozenset(groups or ()),
+        title=title or "",
+        media_type=mimetypes.guess_type(name)[0] or "application/octet-stream",
+        series=series,
+        effective_from=effective_from,
+        published=published,
+    )
+    content = file.file.read()
+    if not content:
+        raise DocumentRefused(f"{name} is empty. Upload a file with text in it.", reason="empty")
+    return DocumentSummary.of(runtime.system.ingestor.ingest_one(Item(source=source, content=content, name=name)))
+
+
+@router.get("", responses=responses())
+def listed(caller: Asker, runtime: Running) -> DocumentList:
+    """The documents that you may read, and those of your tenant that were refused."""
+    ledger = runtime.system.ledger
+    documents = [DocumentSummary.of(document) for document in ledger.documents(caller.scope)]
+    return DocumentList(documents=documents, refusals=list(ledger.refusals(caller.scope)))
+
+
+@router.get("/{document_id}", responses=responses(404))
+def read(
+    document_id: Identifier,
+    caller: Asker,
+    runtime: Running,
+    start: Annotated[int, Query(ge=0)] = 0,
+    end: Annotated[int | None, Query(ge=0, description="The whole text if absent.")] = None,
+) -> DocumentText:
+    """A document's text, or the span of it that a citation names."""
+    ledger = runtime.system.ledger
+    document = next((known for known in ledger.documents(caller.scope) if known.document_id == document_id), None)
+    text = ledger.text(document_id, caller.scope)
+    if document is None or text is None:
+        raise NotFound(f'No document "{document_id}" that you may read.')
+    part = text[start:end]
+    return DocumentText(document=DocumentSummary.of(document), start=start, end=start + len(part), text=part)
+
+
+@router.delete("", status_code=204, responses=responses(404))
+def delete(
+    uri: Annotated[Name, Query()],
+    caller: Writer,
+    runtime: Running,
+    *,
+    shared: Annotated[bool, Query(description="The one of every tenant; operators only.")] = False,
+) -> None:
+    """Delete a document. After this nobody finds anything of it."""
+    if not runtime.system.ingestor.delete(uri, owner(caller, shared=shared)):
+        raise NotFound(f'No document "{uri}" of yours. GET /v1/documents lists them.')
+
+
+def owner(caller: Principal, *, shared: bool) -> str:
+    """The tenant that owns what `caller` writes.
+
+    Raises:
+        Forbidden: only operators write for every tenant.
+    """
+    if not shared:
+        return caller.tenant
+    if "operator" not in caller.roles:
+        raise Forbidden("Only the role operator writes documents for every tenant.")
+    return EVERY_TENANT

@@ -1,0 +1,181 @@
+"""OpenAI's shape over our answers, so that whatever speaks to OpenAI speaks to this by another `base_url`.
+
+The last user message is the question; `metadata={"thread_id": ...}` continues a conversation, which lives on our side.
+Only checked text is sent, so a stream begins when the answer is ready: this shape has no way to take a token back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from fastapi.sse import ServerSentEvent
+
+from foundation.errors import InvalidRequest, NotFound, did_you_mean
+from foundation.types import Principal, Usage
+from orchestration.contract import Answer, AnswerRequest
+from serving.errors import UnsupportedParameter, openai_problem, responses, to_json
+from serving.identity import Asker
+from serving.routes.answers import check_length
+from serving.runtime import Running, Runtime, admitted
+from serving.schemas import (
+    ChatChoice,
+    ChatCompletion,
+    ChatReply,
+    ChatRequest,
+    ChatUsage,
+    ModelCard,
+    ModelList,
+)
+from serving.streams import EventStream, collect, explained, follow
+
+router = APIRouter(prefix="/v1", tags=["openai"])
+
+Compose = Literal["auto", "extractive", "generative"]
+MODELS: dict[str, Compose | None] = {
+    "sixply": None,
+    "sixply-extractive": "extractive",
+    "sixply-generative": "generative",
+}
+"""Names to ask for, and how each composes; `None`: as configured."""
+
+TUNING = frozenset({
+    "frequency_penalty", "max_completion_tokens", "max_tokens", "presence_penalty", "reasoning_effort",
+    "safety_identifier", "seed", "service_tier", "store", "temperature", "top_p", "user", "verbosity",
+})  # fmt: skip
+"""Accepted without effect: clients send them by themselves, and the configured parts decide these things."""
+
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "response_format": ({"type": "text"},),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "parallel_tool_calls": (True, False),
+    "logprobs": (False,),
+    "logit_bias": ({},),
+    "modalities": (["text"],),
+    "stop": ([],),
+}
+"""Values that ask for nothing. Any other value of these, and any other parameter, is refused."""
+
+
+@router.post(
+    "/chat/completions",
+    response_model=ChatCompletion,
+    responses={
+        200: {
+            "description": "The completion, or with `stream` its chunks, ending with [DONE].",
+            "content": {"text/event-stream": {"itemSchema": {"type": "object"}}},
+        },
+        **responses(404, 409, 429, 504, openai=True),
+    },
+    dependencies=[admitted],
+)
+async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: Running) -> Response:
+    """Answer the last user message."""
+    asked = _asked(body)
+    check_length(asked.question, runtime.system.settings.orchestration.answers)
+    if body.stream:
+        return EventStream(_chunks(runtime, body, asked, caller))
+    answer = await collect(runtime.system.agent.stream(asked, caller), runtime.lifecycle, request)
+    completion = ChatCompletion(
+        id=_id(answer),
+        created=_now(runtime),
+        model=body.model,
+        choices=[ChatChoice(message=ChatReply(content=with_footnotes(answer)))],
+        usage=_usage(answer.usage),
+        sixply=_extra(answer),
+    )
+    return Response(completion.model_dump_json(), media_type="application/json")
+
+
+@router.get("/models", responses=responses(openai=True))
+async def models(_: Asker, runtime: Running) -> ModelList:
+    """The names that `model` may have."""
+    return ModelList(data=[ModelCard(id=name, created=_now(runtime)) for name in MODELS])
+
+
+def with_footnotes(answer: Answer) -> str:
+    """The answer's text with its citations below it, for clients that show nothing else.
+
+    An answer that waits for a person says by which approval.
+    """
+    notes = [
+        f"[{cited.marker}] {cited.title or cited.uri} ({cited.uri}, characters {cited.start}-{cited.end})"
+        for cited in answer.citations
+    ]
+    if answer.approval is not None and answer.status == "waiting":
+        notes.append(f"Waiting for approval {answer.approval.approval_id}.")
+    return "\n\n".join(filter(None, (answer.text, "\n".join(notes))))
+
+
+def _asked(body: ChatRequest) -> AnswerRequest:
+    for name, value in (body.model_extra or {}).items():
+        if value is None or name in TUNING or value in NEUTRAL.get(name, ()):
+            continue
+        raise UnsupportedParameter(
+            f'"{name}" is not supported here. Leave it out; docs/api.md lists what is.', param=name
+        )
+    if body.model not in MODELS:
+        raise NotFound(f'No model "{body.model}". {did_you_mean(body.model, MODELS)}')
+    question = next((message.text for message in reversed(body.messages) if message.role == "user"), "")
+    if not question.strip():
+        raise InvalidRequest("There is no user message with text in it, so there is no question.")
+    thread_id = body.metadata and body.metadata.thread_id
+    return AnswerRequest(question=question, thread_id=thread_id, compose=MODELS[body.model])
+
+
+async def _chunks(
+    runtime: Runtime, body: ChatRequest, asked: AnswerRequest, caller: Principal
+) -> AsyncGenerator[ServerSentEvent | None]:
+    try:
+        async with aclosing(follow(runtime.system.agent.stream(asked, caller), runtime.lifecycle)) as events:
+            async for event in events:
+                if event is None:
+                    yield None
+                elif event.answer is not None:
+                    for chunk in _chunks_of(event.answer, body, created=_now(runtime)):
+                        yield ServerSentEvent(raw_data=to_json(chunk).decode())
+        yield ServerSentEvent(raw_data="[DONE]")
+    except Exception as error:  # the response has begun: the stream itself must say how it ended
+        yield ServerSentEvent(raw_data=to_json(openai_problem(explained(error))).decode())
+
+
+def _chunks_of(answer: Answer, body: ChatRequest, *, created: int) -> Iterator[dict[str, Any]]:
+    wants_usage = body.stream_options is not None and body.stream_options.include_usage
+    common = {"id": _id(answer), "object": "chat.completion.chunk", "created": created, "model": body.model}
+    if wants_usage:
+        common |= {"usage": None}
+
+    def chunk(delta: dict[str, Any], finish_reason: str | None = None, **extra: Any) -> dict[str, Any]:
+        return {**common, "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}], **extra}
+
+    yield chunk({"role": "assistant", "content": ""})
+    for line in with_footnotes(answer).splitlines(keepends=True):
+        yield chunk({"content": line})
+    yield chunk({}, "stop", sixply=_extra(answer))
+    if wants_usage:
+        usage = _usage(answer.usage)
+        yield {**common, "choices": [], "usage": usage and usage.model_dump()}
+
+
+def _usage(usage: Usage) -> ChatUsage | None:
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    total = usage.input_tokens + usage.output_tokens
+    return ChatUsage(prompt_tokens=usage.input_tokens, completion_tokens=usage.output_tokens, total_tokens=total)
+
+
+def _extra(answer: Answer) -> dict[str, Any]:
+    """The answer without what OpenAI's shape already carries, and without the steps."""
+    return answer.model_dump(mode="json", exclude={"question", "text", "usage", "steps"})
+
+
+def _id(answer: Answer) -> str:
+    return f"chatcmpl-{answer.answer_id}"
+
+
+def _now(runtime: Runtime) -> int:
+    return int(runtime.system.context.clock.now().timestamp())

@@ -1,0 +1,226 @@
+"""What goes over the wire, where it is not a noun of a lower layer already. (Never called models: that is layer 2.)"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from orchestration.contract import Approval
+from retrieval.contract import Citation, Document, Hit, Refusal
+
+
+def _storable(text: str) -> str:
+    """Databases end a text at NUL, and a lone surrogate, which JSON can spell, has no UTF-8."""
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("must not contain NUL or lone surrogate characters")
+    return text
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+Question = Annotated[Text, AfterValidator(_not_blank)]
+Name = Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:\-]{1,128}$")]
+
+
+class Request(BaseModel):
+    """A request body; a member that we do not know is an error, not ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AskRequest(Request):
+    question: Question = Field(examples=["How long is the warranty of the QP-5?"])
+    thread_id: Identifier | None = Field(default=None, description="Continues a conversation of yours.")
+    compose: Literal["auto", "extractive", "generative"] | None = None
+    max_usd: float | None = Field(default=None, ge=0, description="Stop before this answer costs more.")
+
+
+class SearchRequest(Request):
+    query: Question
+    limit: int = Field(default=10, ge=1, le=100)
+    as_of: date | None = Field(default=None, description="Versions in force on that day; today if absent.")
+
+
+class DecisionRequest(Request):
+    approve: bool
+    note: Annotated[Text, StringConstraints(max_length=2000)] = ""
+
+
+class SearchHit(BaseModel):
+    """A passage with its score, which orders the hits of one search only, and each leg's rank."""
+
+    score: float
+    legs: dict[str, int]
+    heading_path: tuple[str, ...]
+    citation: Citation
+
+    @classmethod
+    def of(cls, hit: Hit, *, marker: int) -> SearchHit:
+        chunk, source = hit.chunk, hit.source
+        citation = Citation(
+            marker=marker,
+            document_id=chunk.document_id,
+            chunk_id=chunk.chunk_id,
+            uri=source.uri,
+            title=source.title,
+            start=chunk.start,
+            end=chunk.end,
+            quote=chunk.text,
+            page=chunk.page,
+        )
+        return cls(score=hit.score, legs=dict(hit.legs), heading_path=chunk.heading_path, citation=citation)
+
+
+class SearchResult(BaseModel):
+    hits: list[SearchHit]
+    trace_id: str | None
+
+
+class DocumentSummary(BaseModel):
+    document_id: str
+    uri: str
+    title: str
+    tenant: str
+    groups: list[str]
+    media_type: str
+    series: str | None
+    effective_from: date | None
+    published: date | None
+    characters: int
+    chunks: int
+    ingested_at: datetime
+    superseded: bool
+
+    @classmethod
+    def of(cls, document: Document) -> DocumentSummary:
+        source = document.source
+        return cls(
+            document_id=document.document_id,
+            uri=source.uri,
+            title=source.title,
+            tenant=source.tenant,
+            groups=sorted(source.groups),
+            media_type=source.media_type,
+            series=source.series,
+            effective_from=source.effective_from,
+            published=source.published,
+            characters=document.characters,
+            chunks=document.chunks,
+            ingested_at=document.ingested_at,
+            superseded=document.superseded,
+        )
+
+
+class DocumentList(BaseModel):
+    documents: list[DocumentSummary]
+    refusals: list[Refusal]
+    """What could not be taken, and why."""
+
+
+class DocumentText(BaseModel):
+    document: DocumentSummary
+    start: int
+    end: int
+    text: str
+    """Exactly the characters from `start` to `end` of the document, as citations count them."""
+
+
+class ApprovalList(BaseModel):
+    approvals: list[Approval]
+
+
+class Ready(BaseModel):
+    ready: bool
+    reasons: list[str]
+    """Why not, a part each; empty when ready."""
+
+
+# OpenAI's shapes, as far as we serve them.
+
+
+class TextPart(BaseModel):
+    type: Literal["text"]
+    text: Text
+
+
+class ChatMessage(BaseModel):
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text | list[TextPart]
+
+    @property
+    def text(self) -> str:
+        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+
+
+class StreamOptions(BaseModel):
+    include_usage: bool = False
+
+
+class ChatMetadata(BaseModel):
+    """Clients may keep notes of their own in it; only `thread_id` is read."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    thread_id: Identifier | None = Field(default=None, description="Continues a conversation of yours.")
+
+
+class ChatRequest(BaseModel):
+    """Parameters that are not listed here are refused when they ask for something; see `docs/api.md`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    model: Text
+    messages: list[ChatMessage] = Field(min_length=1)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    metadata: ChatMetadata | None = None
+
+
+class ChatUsage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class ChatReply(BaseModel):
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: str | None = None
+
+
+class ChatChoice(BaseModel):
+    index: int = 0
+    message: ChatReply
+    finish_reason: Literal["stop"] = "stop"
+
+
+class ChatCompletion(BaseModel):
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: ChatUsage | None = None
+    """`null` where the provider did not say, which is not zero."""
+    sixply: dict[str, Any]
+    """What OpenAI's shape has no place for: citations, status, path, cost, trace id."""
+
+
+class ModelCard(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "sixply"
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[ModelCard]

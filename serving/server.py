@@ -1,0 +1,131 @@
+"""Serving: one process on one socket, stopped gracefully."""
+
+from __future__ import annotations
+
+import errno
+import math
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from foundation.errors import AddressInUse, InvalidSetting
+from foundation.settings import HttpSettings
+from serving.app import create_app
+from serving.runtime import Runtime
+from serving.wiring import System
+
+STARTED_WITHIN_S = 30
+
+
+def bind(http: HttpSettings, *, port: int | None = None) -> socket.socket:
+    """Take the address, before anything slow is loaded.
+
+    Raises:
+        AddressInUse: another process listens there.
+        InvalidSetting: the host is not this machine's, or the port needs rights that we do not have.
+    """
+    port = http.port if port is None else port
+    family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
+    taken = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind((http.host, port))
+        taken.listen(1)  # two sockets may bind the same address; only listening claims it
+    except OSError as error:
+        taken.close()
+        if error.errno == errno.EADDRINUSE:
+            raise AddressInUse(
+                f"Port {port} on {http.host} is taken by another process. Stop it, or choose another port: "
+                f"[serving.http] port in stack.toml or SIXPLY__SERVING__HTTP__PORT={port + 1} (0 takes any free one)."
+            ) from error
+        raise InvalidSetting(
+            f"Cannot listen on {http.host} port {port}: {error.strerror}. Correct [serving.http]."
+        ) from error
+    return taken
+
+
+def serve(system: System, listening: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT, then return within the grace period."""
+    with listening:
+        _server(create_app(system), system.settings.serving.http).run(sockets=[listening])
+
+
+@contextmanager
+def running(system: System, *, port: int = 0) -> Iterator[str]:
+    """Serve in a background thread; gives the base URL. For demonstrations and tests.
+
+    Raises:
+        AddressInUse, InvalidSetting: the address cannot be taken.
+        ConfigurationError: there is no API key.
+    """
+    http = system.settings.serving.http
+    server = _server(create_app(system), http)
+    with bind(http, port=port) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="serving", daemon=True)
+        thread.start()
+        if not server.is_up.wait(STARTED_WITHIN_S):
+            raise RuntimeError("The server did not start; its log says why.")
+        try:
+            yield base_url(http, listening)
+        finally:
+            server.should_exit = True
+            thread.join(http.grace_s + STARTED_WITHIN_S)
+
+
+def base_url(http: HttpSettings, listening: socket.socket) -> str:
+    host = f"[{http.host}]" if ":" in http.host else http.host
+    return f"http://{host}:{listening.getsockname()[1]}"
+
+
+class GracefulServer(uvicorn.Server):
+    """uvicorn, which tells the routes that it stops, and comes back to its caller instead of dying of the signal."""
+
+    def __init__(self, config: uvicorn.Config, runtime: Runtime, grace_s: float) -> None:
+        super().__init__(config)
+        self._runtime = runtime
+        self._grace_s = grace_s
+        self.is_up = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_up.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._runtime.lifecycle.drain(self._grace_s)
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's, but the signal is not raised again: the stores must still be closed."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.handle_exit(number, frame)
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _server(app: FastAPI, http: HttpSettings) -> GracefulServer:
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,  # requests are traced; a second record of them would need its own redaction
+        server_header=False,
+        proxy_headers=False,  # behind a proxy, let it be configured on purpose: these headers can be forged
+        ws="none",
+        timeout_graceful_shutdown=math.ceil(http.grace_s),
+    )
+    return GracefulServer(config, app.state.runtime, http.grace_s)

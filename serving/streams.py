@@ -1,0 +1,148 @@
+"""Following an agent until its last event, whoever stops first: the agent, the caller or the server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+
+import anyio
+from fastapi import Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent, format_sse_event
+from starlette.types import Receive, Scope, Send
+
+from foundation.errors import ShuttingDown, SixplyError
+from orchestration.answering import error_of
+from orchestration.contract import Answer, Event
+from serving.errors import CallerLeft, InternalError, internal_error
+from serving.lifecycle import Lifecycle
+
+log = logging.getLogger("sixply.serving")
+
+PING_S = 15.0
+"""An idle stream gets a comment this often, so that no proxy on the way takes it for dead."""
+
+CLEAN_UP_S = 10.0
+"""How long a cancelled agent may take to let go. Its place is not given away before."""
+
+Item = Event | Exception | None
+
+
+async def follow(
+    events: AsyncIterator[Event], lifecycle: Lifecycle, request: Request | None = None
+) -> AsyncGenerator[Event | None]:
+    """The agent's events, up to and including its answer; `None` after each long silence.
+
+    One task runs the agent from its first step to its last, so that its spans open and close in one context; closing
+    this generator cancels it and waits until it has cleaned up. `request` is watched for the caller's leaving, which
+    only a response that is being sent would notice by itself.
+
+    Raises:
+        SixplyError: what the agent raised, or reported as an error event.
+        ShuttingDown: the server's time is up.
+        CallerLeft: only where `request` is given.
+    """
+    queue: asyncio.Queue[Item] = asyncio.Queue()
+    tasks = [asyncio.create_task(_run(events, queue))]
+    if request is not None:
+        tasks.append(asyncio.create_task(_watch(request, queue)))
+    over = ShuttingDown("The server is stopping and could not finish this answer. Ask again.", retry_after_s=5)
+    try:
+        with lifecycle.in_flight(lambda: queue.put_nowait(over)):
+            while (event := await _next(queue)) is None or event.kind != "answer":
+                yield event
+            yield event
+    finally:
+        await _cancel(tasks)
+
+
+async def collect(events: AsyncIterator[Event], lifecycle: Lifecycle, request: Request | None = None) -> Answer:
+    """The answer at the end of `events`; raises what `follow` raises."""
+    async with aclosing(follow(events, lifecycle, request)) as followed:
+        async for event in followed:
+            if event is not None and event.answer is not None:
+                return event.answer
+    raise _ended()
+
+
+def error_event(error: Exception) -> Event:
+    """`error` as the last event of a stream. What nobody foresaw is logged and described in general words."""
+    error = explained(error)
+    return Event(
+        kind="error",
+        code=error.code,
+        message=str(error),
+        retryable=error.retryable,
+        retry_after_s=error.retry_after_s,
+    )
+
+
+def explained(error: Exception) -> SixplyError:
+    """`error` as one of ours, so that a stream can end with it."""
+    if isinstance(error, SixplyError):
+        return error
+    log.error("a stream failed", exc_info=error)
+    return internal_error()
+
+
+class EventStream(EventSourceResponse):
+    """Server-sent events from a generator, which is closed however the response ends. `None` sends a comment."""
+
+    def __init__(self, events: AsyncGenerator[ServerSentEvent | None]) -> None:
+        self._events = events
+        super().__init__(_encoded(events), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._events):
+            await super().__call__(scope, receive, send)
+
+
+async def _encoded(events: AsyncIterator[ServerSentEvent | None]) -> AsyncIterator[bytes]:
+    async for event in events:
+        if event is None:
+            yield format_sse_event(comment="ping")
+        else:
+            yield format_sse_event(data_str=event.raw_data, event=event.event)
+
+
+async def _run(events: AsyncIterator[Event], queue: asyncio.Queue[Item]) -> None:
+    try:
+        async for event in events:
+            queue.put_nowait(event)
+        queue.put_nowait(_ended())
+    except Exception as error:  # whatever it is, the reader of the queue must hear of it
+        queue.put_nowait(error)
+    finally:
+        if (close := getattr(events, "aclose", None)) is not None:
+            await close()
+
+
+async def _watch(request: Request, queue: asyncio.Queue[Item]) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    queue.put_nowait(CallerLeft())
+
+
+async def _next(queue: asyncio.Queue[Item]) -> Event | None:
+    try:
+        async with asyncio.timeout(PING_S):
+            item = await queue.get()
+    except TimeoutError:
+        return None
+    if isinstance(item, Exception):
+        raise item
+    if item is not None and item.kind == "error":
+        raise error_of(item)
+    return item
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    with anyio.move_on_after(CLEAN_UP_S, shield=True):  # shielded: we are often being cancelled ourselves
+        await asyncio.wait(tasks)
+
+
+def _ended() -> SixplyError:
+    return InternalError("The agent ended without an answer.")

@@ -1,0 +1,123 @@
+"""How things look on a terminal. Whatever came from a model, a document or a caller is printed as text, not as markup."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from foundation.errors import InvalidSetting, SixplyError
+
+if TYPE_CHECKING:
+    from orchestration.contract import Answer
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Escape sequences and direction marks, by which a document could repaint the terminal; tabs and newlines stay."""
+
+
+def console() -> Console:
+    """For standard output. A file or a pipe has no width, so lines are not broken for it."""
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200
+    return Console(highlight=False, width=width)
+
+
+def plain(text: object) -> str:
+    """`text` as it is, without what a terminal or rich would take for an order."""
+    return escape(_CONTROLS.sub("", str(text)))
+
+
+def show(what: RenderableType) -> None:
+    console().print(what)
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    show(table_of(columns, rows))
+
+
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(plain(value) for value in row))
+    return table
+
+
+def show_answer(answer: Answer, *, steps: bool = False) -> None:
+    """The text, then the citations, then what it took and how to go on."""
+    out = console()
+    if steps:
+        for step in answer.steps:
+            out.print(f"[dim]{step.ms:8.0f} ms  {plain(step.name)} {step.outcome}  {plain(step.detail)}[/]")
+        out.print()
+    out.print(plain(answer.text))
+    for cited in answer.citations:
+        place = f"characters {cited.start} to {cited.end}" + (f", page {cited.page}" if cited.page else "")
+        out.print(f"[dim]\\[{cited.marker}][/] {plain(cited.title or cited.uri)} [dim]{plain(cited.uri)}, {place}[/]")
+    out.print()
+    for worse in answer.degraded:
+        out.print(f"[yellow]degraded[/]  {plain(worse)}")
+    facts = [answer.status, answer.path, _usd(answer.cost_usd), f"{answer.seconds:.2f} s"]
+    out.print(f"[dim]{'  '.join(facts)}  answer {plain(answer.answer_id)}  thread {plain(answer.thread_id)}[/]")
+    if answer.trace_id:
+        out.print(f"[dim]look inside: sixply trace {answer.trace_id[:12]}[/]")
+    waiting = answer.approval
+    if waiting is not None and answer.status == "waiting":
+        given = ", ".join(f"{name}={value}" for name, value in waiting.arguments.items())
+        out.print(f"[yellow]waiting[/]   {plain(waiting.tool)}({plain(given)}) needs an approver's yes:")
+        out.print(f"          sixply approve {plain(waiting.approval_id)} --tenant {plain(waiting.tenant)}")
+
+
+def show_error(error: SixplyError) -> None:
+    """One clear text on standard error."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{plain(error)}[/]")
+
+
+def write_json(path: Path | None, content: Any) -> bool:
+    """Write `content` to `path`; whether standard output is now taken by it.
+
+    Raises:
+        InvalidSetting: the file cannot be written.
+    """
+    if path is None:
+        return False
+    text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+    if str(path) == "-":
+        sys.stdout.write(text.encode("utf-8", "replace").decode())
+        return True
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InvalidSetting(f"Cannot write {path}: {error.strerror}. Name another file with --json.") from error
+    return False
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on standard error; gives what to call with (what is being done, how many are done, how many there are)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    tasks: dict[str, Any] = {}
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+
+        def advance(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done)
+
+        yield advance
+
+
+def _usd(amount: Decimal | None) -> str:
+    return "unpriced" if amount is None else f"${amount:.6f}"

@@ -1,0 +1,238 @@
+"""The composition root: the only place where parts meet. It reads in layer order, a line a part, and closes in reverse.
+
+    with wiring.open_system(load(Path("stack.toml"))) as system:
+        ...
+
+To replace a part, change its line in stack.toml; to replace how parts are joined, change this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foundation.settings import Loaded, Part
+
+if TYPE_CHECKING:  # the real imports stand in `open_system`, so that `--help` need not wait for them
+    from langchain_core.embeddings import Embeddings
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.tools import BaseTool
+
+    from foundation.components import Context
+    from foundation.manifest import Manifest
+    from foundation.settings import Settings
+    from models.contract import PriceSource, Reranker
+    from observability.ledger import CostLedger
+    from observability.spans import SpanStore
+    from observability.telemetry import Telemetry
+    from orchestration.approvals import SqliteApprovals
+    from orchestration.contract import Agent
+    from orchestration.executor import Executor
+    from retrieval.contract import Chunker, DocumentLedger, Retriever, VectorIndex
+    from retrieval.grounding import Grounding
+    from retrieval.ingest import Ingestor
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """Everything that runs, by the name of its port."""
+
+    settings: Settings
+    origins: dict[str, str]
+    manifest: Manifest
+    context: Context
+    telemetry: Telemetry
+    spans: SpanStore
+    costs: CostLedger
+    chat: BaseChatModel
+    embedder: Embeddings
+    reranker: Reranker
+    prices: PriceSource
+    chunker: Chunker
+    ledger: DocumentLedger
+    vectors: VectorIndex
+    ingestor: Ingestor
+    retriever: Retriever
+    grounding: Grounding
+    tools: tuple[BaseTool, ...]
+    approvals: SqliteApprovals
+    executor: Executor
+    agent: Agent
+
+
+@contextmanager
+def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[System]:  # noqa: PLR0915 - a list, read from top to bottom
+    """Build every part, in layer order, and close them in reverse.
+
+    `corpus` is a folder whose digest the run manifest should carry.
+
+    Raises:
+        ConfigurationError: a part cannot be built, the weights are not the pinned ones, another process owns the
+            store, or the index was written with another embedder or chunker.
+    """
+    from langchain_core.embeddings import Embeddings
+    from langchain_core.language_models import BaseChatModel
+
+    from foundation import components, manifest
+    from foundation.components import Context
+    from models import weights
+    from models.contract import PriceSource, Reranker
+    from models.fingerprint import probe
+    from models.resilience import resilient
+    from observability import telemetry
+    from observability.contract import SpanExporter
+    from observability.instrument import counted_agent, traced_embedder, traced_reranker, traced_retriever
+    from observability.ledger import CostLedger
+    from observability.spans import SpanStore
+    from orchestration.approvals import SqliteApprovals
+    from orchestration.audit import SqliteAudit
+    from orchestration.contract import Agent, AgentParts
+    from orchestration.effects import SqliteEffects
+    from orchestration.executor import Executor
+    from retrieval.contract import Chunker, DocumentLedger, Fingerprint, VectorIndex
+    from retrieval.grounding import Grounding
+    from retrieval.index_care import open_index
+    from retrieval.ingest import Ingestor
+    from retrieval.parsing import ParserPool, parsers_version
+    from retrieval.retriever import HybridRetriever
+
+    settings = loaded.settings
+    data = settings.foundation.data_dir
+    data.mkdir(parents=True, exist_ok=True)
+    context = Context(
+        data_dir=data,
+        seed=settings.foundation.seed,
+        threads=settings.foundation.threads,
+        machine_usd_per_hour=settings.models.machine_usd_per_hour,
+    )
+
+    with ExitStack() as opened:
+
+        def keep(built: Any) -> Any:
+            if hasattr(built, "close"):
+                opened.callback(built.close)
+            return built
+
+        def part(section: str, chosen: Part, expected: type | None = None) -> Any:
+            return keep(components.load(section, chosen, context, expected=expected))
+
+        # foundation
+        digest = manifest.digest_of_files(path for path in corpus.rglob("*") if path.is_file()) if corpus else None
+        run = manifest.build(settings, weights=weights.digests(), corpus=digest, clock=context.clock)
+
+        # observability comes up early, because it watches the others come up
+        exporters = [
+            components.load("observability.exporters", chosen, context, expected=SpanExporter)
+            for chosen in settings.observability.exporters
+        ]
+        telemetry_ = keep(telemetry.start(settings.observability, exporters, manifest_id=run.manifest_id))
+        spans = keep(SpanStore(data / "spans.sqlite"))
+        costs = keep(CostLedger(data / "costs.sqlite", context.clock))
+
+        # models
+        primary = part("models.chat", settings.models.chat, BaseChatModel)
+        fallbacks = [part("models.chat", chosen, BaseChatModel) for chosen in settings.models.fallbacks]
+        chat = resilient(primary, fallbacks, settings.models.resilience, context.clock)
+        embedder = traced_embedder(part("models.embedder", settings.models.embedder, Embeddings))
+        reranker = traced_reranker(part("models.reranker", settings.models.reranker, Reranker))
+        prices = part("models.prices", settings.models.prices, PriceSource)
+
+        # retrieval
+        ledger = part("retrieval.ledger", settings.retrieval.ledger, DocumentLedger)
+        vectors = part("retrieval.vectors", settings.retrieval.vectors, VectorIndex)
+        chunker = part("retrieval.chunker", settings.retrieval.chunker, Chunker)
+        parsers = keep(ParserPool(settings.retrieval.parsing))
+        vectors_of_probes = probe(embedder)
+        fingerprint = Fingerprint(
+            embedder=settings.models.embedder.use,
+            dimensions=len(vectors_of_probes[0]),
+            probe=vectors_of_probes,
+            chunker=f"{chunker.version} {parsers_version()}",
+        )
+        open_index(ledger, vectors, fingerprint)
+        ingestor = keep(
+            Ingestor(
+                ledger=ledger,
+                vectors=vectors,
+                embedder=embedder,
+                chunker=chunker,
+                parse=parsers.parse,
+                clock=context.clock,
+            )
+        )
+        retriever = traced_retriever(
+            HybridRetriever(
+                ledger=ledger,
+                vectors=vectors,
+                embedder=embedder,
+                reranker=reranker,
+                ranking=settings.retrieval.ranking,
+                clock=context.clock,
+            )
+        )
+        grounding = Grounding(embedder, settings.retrieval.grounding)
+
+        # orchestration
+        tools = tuple(
+            tool
+            for chosen in settings.orchestration.tools
+            for tool in components.load("orchestration.tools", chosen, context)
+        )
+        approvals = keep(SqliteApprovals(data / "approvals.sqlite", context.clock))
+        executor = Executor(
+            tools=tools,
+            policy=settings.orchestration.policy,
+            approvals=approvals,
+            effects=keep(SqliteEffects(data / "effects.sqlite")),
+            audit=keep(SqliteAudit(data / "audit.sqlite", context.clock)),
+            clock=context.clock,
+        )
+        agent = keep(
+            components.load(
+                "orchestration.agent",
+                settings.orchestration.agent,
+                AgentParts(
+                    data_dir=data,
+                    clock=context.clock,
+                    seed=context.seed,
+                    threads=context.threads,
+                    machine_usd_per_hour=context.machine_usd_per_hour,
+                    chat=chat,
+                    embedder=embedder,
+                    retriever=retriever,
+                    grounding=grounding,
+                    executor=executor,
+                    checkpoints=part("orchestration.checkpoints", settings.orchestration.checkpoints),
+                    prices=prices,
+                    meter=costs,
+                    settings=settings.orchestration,
+                ),
+                expected=Agent,
+            )
+        )
+        yield System(
+            settings=settings,
+            origins=dict(loaded.origins),
+            manifest=run,
+            context=context,
+            telemetry=telemetry_,
+            spans=spans,
+            costs=costs,
+            chat=chat,
+            embedder=embedder,
+            reranker=reranker,
+            prices=prices,
+            chunker=chunker,
+            ledger=ledger,
+            vectors=vectors,
+            ingestor=ingestor,
+            retriever=retriever,
+            grounding=grounding,
+            tools=tools,
+            approvals=approvals,
+            executor=executor,
+            agent=counted_agent(agent),
+        )

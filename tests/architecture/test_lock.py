@@ -1,0 +1,71 @@
+"""What `make setup` installs is what the lock names, and the lock is what pyproject.toml asks for."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from foundation import install
+from models import weights
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LOCKS = ["requirements.lock", "requirements-dev.lock"]
+PIN = re.compile(r"^(?P<name>[\w.-]+)(?:\[[\w,-]+\])?==(?P<version>\S+)(?P<rest>(?:.*\\\n)(?:    .*\n)*)", re.MULTILINE)
+
+
+def pins(lock: str) -> dict[str, str]:
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    return {canonicalize_name(pin["name"]): pin["version"] for pin in PIN.finditer(text)}
+
+
+def asked(lock: str) -> list[Requirement]:
+    groups = PROJECT["dependency-groups"]
+    lines = PROJECT["project"]["dependencies"] + groups["setup"] + (groups["dev"] if "dev" in lock else [])
+    return [Requirement(line) for line in lines]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_lock_answers_every_dependency_of_the_project(lock):
+    pinned = pins(lock)
+    for requirement in asked(lock):
+        if requirement.name != "torch":
+            version = pinned.get(canonicalize_name(requirement.name))
+            assert version is not None, f"{requirement.name} is not in {lock}. Run: make lock"
+            assert requirement.specifier.contains(version, prereleases=True), (
+                f"{requirement} but {version}. Run: make lock"
+            )
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_pin_carries_hashes_and_no_address(lock):
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    assert len(pins(lock)) == install._packages(ROOT / lock) > 100
+    assert all("--hash=sha256:" in pin["rest"] for pin in PIN.finditer(text))
+    assert "://" not in text
+    assert not re.search(r"^(-i|--index-url|--extra-index-url|--find-links|-e)\b", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_lock_leaves_torch_and_its_cuda_packages_to_the_machine(lock):
+    machine = [name for name in pins(lock) if re.match(r"torch$|triton|nvidia-|cuda-", name)]
+    assert machine == [], "add them to no-emit-package in pyproject.toml"
+
+
+def test_the_developers_lock_contains_the_base_lock_unchanged():
+    assert pins("requirements.lock").items() <= pins("requirements-dev.lock").items()
+
+
+def test_the_installer_and_the_project_agree():
+    assert install.TORCH in PROJECT["project"]["dependencies"]
+    assert PROJECT["project"]["requires-python"] == f">={install.LOWEST[0]}.{install.LOWEST[1]}"
+
+
+def test_the_installer_and_the_models_layer_mean_the_same_weights():
+    assert install.WEIGHTS_SHA256 in {known.sha256 for known in weights.BUNDLED}
+    assert install.WEIGHTS in {known.path for known in weights.BUNDLED}

@@ -1,0 +1,62 @@
+"""Help must come at once: nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = {
+    "chromadb", "fastapi", "langchain", "langchain_core", "langgraph", "numpy", "openai", "opentelemetry.sdk",
+    "sentence_transformers", "starlette", "torch", "transformers", "uvicorn", "xllamacpp",
+}  # fmt: skip
+
+PROGRAM = """
+import json, runpy, sys
+sys.argv = ["sixply", *{arguments}]
+try:
+    runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
+except SystemExit as end:
+    assert not end.code, end.code
+print("\\n" + json.dumps(sorted(sys.modules)))
+"""
+
+
+def imported_by(module: str, *arguments: str) -> set[str]:
+    program = PROGRAM.format(arguments=list(arguments), module=module)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("demo", "--help"), ("ask", "--help"), ("bench-retrieval", "--help")]
+)
+def test_help_imports_nothing_heavy(arguments):
+    assert imported_by("serving.cli", *arguments) & HEAVY == set()
+
+
+def test_the_installer_imports_the_standard_library_only():
+    outside = {name.partition(".")[0] for name in imported_by("foundation.install", "--help")}
+    assert {name for name in outside if not name.startswith("_")} - sys.stdlib_module_names - {
+        "foundation",
+        "sitecustomize",
+    } <= STARTUP
+
+
+STARTUP = {
+    name.partition(".")[0]
+    for name in json.loads(
+        subprocess.run(
+            [sys.executable, "-c", "import json, sys; print(json.dumps(sorted(sys.modules)))"],
+            capture_output=True, text=True, timeout=60, check=True,
+        ).stdout.splitlines()[-1]
+    )
+}  # fmt: skip
+"""What this Python imports by itself, such as the hook of an editable install."""

@@ -1,0 +1,90 @@
+"""Executors that give one promise away each. The contract suite must reject every one of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from foundation.types import Principal
+from orchestration.contract import Approval, Decision, ToolOutcome
+from orchestration.executor import Executor
+
+
+class IgnoresApprovals(Executor):
+    async def _carry_out(self, call: Any, approval: Approval | None) -> ToolOutcome:
+        del approval
+        return await self._invoke(call, {"idempotency_key": call.key})
+
+
+class RepeatsEffects(Executor):
+    async def _once(self, call: Any, approval: Approval) -> ToolOutcome:
+        del approval
+        return await self._invoke(call, {"idempotency_key": call.key})
+
+
+class AllowsEveryone(Executor):
+    def allowed(self, principal: Principal) -> frozenset[str]:
+        del principal
+        return frozenset(tool.name for tool in self.tools)
+
+
+class TakesAnyApproval(Executor):
+    """Looks whether something was approved, not what."""
+
+    async def _carry_out(self, call: Any, approval: Approval | None) -> ToolOutcome:
+        if approval is not None and approval.status == "approved":
+            return await self._once(call, approval)
+        return await super()._carry_out(call, approval)
+
+
+class TrustsWhatItIsHanded(Executor):
+    """Believes the approval in its hand instead of the one in the store."""
+
+    async def _carry_out(self, call: Any, approval: Approval | None) -> ToolOutcome:
+        if approval is not None and (approval.approval_id, approval.status) == (call.approval_id, "approved"):
+            return await self._once(call, approval)
+        return await super()._carry_out(call, approval)
+
+
+class KeepsApprovalsForever(Executor):
+    async def _once(self, call: Any, approval: Approval) -> ToolOutcome:
+        forever = approval.model_copy(update={"expires_at": approval.expires_at.replace(year=2999)})
+        return await super()._once(call, forever)
+
+
+class LetsAnybodyDecide(Executor):
+    async def may_decide(self, approval_id: str, principal: Principal) -> Approval:
+        found = await self._approvals.get(approval_id, principal.tenant)
+        assert found is not None
+        return found
+
+
+class ActsWhereItWasRejected(Executor):
+    async def decide(self, decision: Decision, principal: Principal) -> Approval:
+        return await super().decide(decision.model_copy(update={"approve": True}), principal)
+
+
+class TreatsUndeclaredToolsAsHarmless(Executor):
+    async def _carry_out(self, call: Any, approval: Approval | None) -> ToolOutcome:
+        if not call.declared("effect", False):
+            return await self._invoke(call, {"idempotency_key": call.key})
+        return await super()._carry_out(call, approval)
+
+
+class ForgetsTheAudit(Executor):
+    async def _audited(self, outcome: ToolOutcome, principal: Principal, run_id: str, hashed: str) -> ToolOutcome:
+        del principal, run_id, hashed
+        return outcome
+
+
+BROKEN: dict[type[Executor], str] = {
+    IgnoresApprovals: "an_effect_waits_for_an_approval",
+    RepeatsEffects: "an_approved_effect_happens_once_however_often_it_is_called",
+    AllowsEveryone: "a_tool_in_no_list_of_the_callers_roles_is_denied",
+    TakesAnyApproval: "an_approval_of_one_call_does_not_serve_another",
+    TrustsWhatItIsHanded: "only_the_stored_approval_counts",
+    KeepsApprovalsForever: "an_approval_ends_with_its_time",
+    LetsAnybodyDecide: "only_an_approver_of_the_same_tenant_decides",
+    ActsWhereItWasRejected: "a_rejected_effect_never_happens",
+    TreatsUndeclaredToolsAsHarmless: "a_tool_that_declares_nothing_is_an_effect",
+    ForgetsTheAudit: "every_call_refusal_and_decision_is_in_the_audit",
+}

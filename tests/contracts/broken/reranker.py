@@ -1,0 +1,56 @@
+"""Rerankers with one fault each, and the promise that must catch it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+
+class Healthy:
+    """Counts shared words."""
+
+    caught_by: str | None = None
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        words = set(query.split())
+        return [float(len(words & set(text.split()))) for text in texts]
+
+
+class DropsTheWorst(Healthy):
+    caught_by = "gives_one_score_a_text"
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        return super().score(query, texts)[:2]
+
+
+class ChokesOnNoTexts(Healthy):
+    caught_by = "takes_no_texts"
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        longest = max(len(text) for text in texts)
+        return [score / (1 + longest) for score in super().score(query, texts)]
+
+
+class Rolls(Healthy):
+    caught_by = "is_deterministic"
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        return [random.random() for _ in texts]  # noqa: S311  # the fault
+
+
+class NotANumber(Healthy):
+    caught_by = "gives_finite_numbers"
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        return [float("nan") for _ in texts]
+
+
+class SortsItsInput(Healthy):
+    caught_by = "leaves_its_input_alone"
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        texts.sort()  # type: ignore[attr-defined]  # the fault
+        return super().score(query, texts)
+
+
+BROKEN = [DropsTheWorst, ChokesOnNoTexts, Rolls, NotANumber, SortsItsInput]

@@ -1,0 +1,137 @@
+"""What every parser promises, as plain checks: the suite runs them on the real ones, and on broken ones to test itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from foundation.errors import DocumentRefused
+from retrieval.contract import Parsed, Parser, ParseLimits
+from retrieval.plain_text import clean
+from tests.contracts.parser_samples import SAMPLES, SENTENCES
+
+KINDS = {"heading", "paragraph", "item", "row", "code"}
+Build = Callable[[ParseLimits], Parser]
+
+
+def _samples(build: Build) -> list[tuple[str, bytes, Parsed]]:
+    parser = build(ParseLimits())
+    missing = set(parser.suffixes) - set(SAMPLES)
+    assert not missing, f"add a sample for {sorted(missing)} to tests/contracts/parser_samples.py"
+    return [
+        (suffix, content, parser.parse(content, f"sample{suffix}"))
+        for suffix in parser.suffixes
+        for content in [SAMPLES[suffix]()]
+    ]
+
+
+def _refusal(build: Build, content: bytes, suffix: str, limits: ParseLimits | None = None) -> str | None:
+    try:
+        build(limits or ParseLimits()).parse(content, f"sample{suffix}")
+    except DocumentRefused as error:
+        assert "sample" in str(error), "a refusal names its document"
+        return error.reason
+    return None
+
+
+def declares_suffixes_and_version(build: Build) -> None:
+    parser = build(ParseLimits())
+    assert isinstance(parser, Parser)
+    assert parser.version
+    assert parser.suffixes
+    assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in parser.suffixes)
+
+
+def keeps_every_fact_of_the_sample(build: Build) -> None:
+    for suffix, _, parsed in _samples(build):
+        for fact in (*SENTENCES, "Boots", "30"):
+            assert fact in parsed.text, f"{fact!r} is lost from {suffix}"
+
+
+def blocks_lie_in_order_inside_the_text_and_do_not_overlap(build: Build) -> None:
+    for _, _, parsed in _samples(build):
+        end = 0
+        for block in parsed.blocks:
+            assert end <= block.start < block.end <= len(parsed.text)
+            end = block.end
+
+
+def blocks_cover_everything_but_white_space(build: Build) -> None:
+    for _, _, parsed in _samples(build):
+        inside = {index for block in parsed.blocks for index in range(block.start, block.end)}
+        assert all(parsed.text[index].isspace() for index in set(range(len(parsed.text))) - inside)
+
+
+def blocks_are_of_known_kinds_and_only_headings_have_a_level(build: Build) -> None:
+    for _, _, parsed in _samples(build):
+        for block in parsed.blocks:
+            assert block.kind in KINDS
+            assert (1 <= block.level <= 6) if block.kind == "heading" else block.level == 0
+
+
+def only_code_holds_line_breaks(build: Build) -> None:
+    for _, _, parsed in _samples(build):
+        for block in parsed.blocks:
+            words = parsed.text[block.start : block.end]
+            assert words == words.strip()
+            assert block.kind == "code" or "\n" not in words
+
+
+def the_text_is_clean(build: Build) -> None:
+    for _, _, parsed in _samples(build):
+        assert parsed.text == clean(parsed.text)
+        assert parsed.title is None or parsed.title == clean(parsed.title).strip() != ""
+
+
+def hidden_characters_of_the_source_do_not_come_through(build: Build) -> None:
+    parser = build(ParseLimits())
+    for suffix in parser.suffixes:
+        content = SAMPLES[suffix]()
+        if not content.isascii():
+            continue  # a packed format: its samples cannot be altered byte by byte
+        hidden = content.replace(b"parcel", "par\u200bc\u202ee\U000e0041l".encode())
+        text = parser.parse(hidden, f"sample{suffix}").text
+        assert "parcel" in text or "\\u" in content.decode()
+
+
+def the_same_bytes_give_the_same_document(build: Build) -> None:
+    parser = build(ParseLimits())
+    for suffix in parser.suffixes:
+        content = SAMPLES[suffix]()
+        assert parser.parse(content, f"a{suffix}") == parser.parse(content, f"a{suffix}")
+
+
+def nothing_at_all_is_refused_with_a_reason(build: Build) -> None:
+    for suffix in build(ParseLimits()).suffixes:
+        assert _refusal(build, b"", suffix) in {"empty", "malformed"}
+
+
+def white_space_is_refused_with_a_reason(build: Build) -> None:
+    for suffix in build(ParseLimits()).suffixes:
+        assert _refusal(build, b" \n\n\t \n", suffix) in {"empty", "malformed"}
+
+
+def binary_rubbish_is_refused_with_a_reason(build: Build) -> None:
+    for suffix in build(ParseLimits()).suffixes:
+        assert _refusal(build, bytes(range(256)) * 20, suffix) in {"binary", "malformed"}
+
+
+def the_character_limit_holds(build: Build) -> None:
+    for suffix in build(ParseLimits()).suffixes:
+        assert _refusal(build, SAMPLES[suffix](), suffix, ParseLimits(characters=20)) == "too_large"
+
+
+CHECKS: tuple[Callable[[Build], None], ...] = (
+    declares_suffixes_and_version,
+    keeps_every_fact_of_the_sample,
+    blocks_lie_in_order_inside_the_text_and_do_not_overlap,
+    blocks_cover_everything_but_white_space,
+    blocks_are_of_known_kinds_and_only_headings_have_a_level,
+    only_code_holds_line_breaks,
+    the_text_is_clean,
+    hidden_characters_of_the_source_do_not_come_through,
+    the_same_bytes_give_the_same_document,
+    nothing_at_all_is_refused_with_a_reason,
+    white_space_is_refused_with_a_reason,
+    binary_rubbish_is_refused_with_a_reason,
+    the_character_limit_holds,
+)

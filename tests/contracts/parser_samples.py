@@ -1,0 +1,103 @@
+"""One small document for each format that the parsers read, all saying the same, and the facts that must come out."""
+
+from __future__ import annotations
+
+import io
+import json
+
+TITLE = "Returns at Quillfeather Outfitters"
+SENTENCES = (
+    "You can return a parcel within 30 days of delivery.",
+    "Refunds reach your account after 5 working days.",
+)
+ROW = {"Item": "Boots", "Days": "30"}
+
+
+def text() -> bytes:
+    return f"{TITLE}\n{'=' * len(TITLE)}\n\n{SENTENCES[0]}\n\n{SENTENCES[1]}\n\nItem: Boots; Days: 30\n".encode()
+
+
+def markdown() -> bytes:
+    table = "| Item | Days |\n|---|---|\n| Boots | 30 |"
+    return f"# {TITLE}\n\n{SENTENCES[0]}\n\n## Refunds\n\n{SENTENCES[1]}\n\n{table}\n".encode()
+
+
+def html() -> bytes:
+    table = "<table><tr><th>Item</th><th>Days</th></tr><tr><td>Boots</td><td>30</td></tr></table>"
+    paragraphs = f"<p>{SENTENCES[0]}</p><h2>Refunds</h2><p>{SENTENCES[1]}</p>"
+    return f"<html><body><main><h1>{TITLE}</h1>{paragraphs}{table}</main></body></html>".encode()
+
+
+def csv() -> bytes:
+    return f'Item,Days,Note\nBoots,30,"{SENTENCES[0]}"\nHats,14,"{SENTENCES[1]}"\n'.encode()
+
+
+def tsv() -> bytes:
+    return f"Item\tDays\tNote\nBoots\t30\t{SENTENCES[0]}\nHats\t14\t{SENTENCES[1]}\n".encode()
+
+
+def json_object() -> bytes:
+    return json.dumps({"title": TITLE, "notes": [{"text": sentence} for sentence in SENTENCES], "table": ROW}).encode()
+
+
+def json_lines() -> bytes:
+    return "\n".join(json.dumps(record) for record in ({"note": SENTENCES[0]}, {"note": SENTENCES[1]}, ROW)).encode()
+
+
+def docx() -> bytes:
+    from docx import Document
+
+    document = Document()
+    document.add_heading(TITLE, level=1)
+    document.add_paragraph(SENTENCES[0])
+    document.add_heading("Refunds", level=2)
+    document.add_paragraph(SENTENCES[1])
+    table = document.add_table(rows=0, cols=2)
+    for cells in (tuple(ROW), tuple(ROW.values())):
+        for cell, words in zip(table.add_row().cells, cells, strict=True):
+            cell.text = words
+    out = io.BytesIO()
+    document.save(out)
+    return out.getvalue()
+
+
+def pdf(pages: int = 1, password: str | None = None) -> bytes:
+    from fpdf import FPDF
+
+    document = FPDF()
+    for number in range(pages):
+        document.add_page()
+        document.set_font("Helvetica", style="B", size=20)
+        document.multi_cell(0, 10, TITLE if not number else f"Part {number + 1}", new_x="LMARGIN", new_y="NEXT")
+        document.set_font("Helvetica", size=11)
+        for sentence in SENTENCES:
+            document.multi_cell(0, 8, sentence, new_x="LMARGIN", new_y="NEXT")
+            document.ln(8)
+        with document.table() as table:
+            for cells in (tuple(ROW), tuple(ROW.values())):
+                row = table.row()
+                for cell in cells:
+                    row.cell(cell)
+    if password:
+        document.set_encryption(owner_password="owner", user_password=password)
+    return bytes(document.output())
+
+
+SAMPLES = {
+    ".txt": text,
+    ".log": text,
+    ".text": text,
+    ".md": markdown,
+    ".markdown": markdown,
+    ".html": html,
+    ".htm": html,
+    ".xhtml": html,
+    ".csv": csv,
+    ".tsv": tsv,
+    ".json": json_object,
+    ".jsonl": json_lines,
+    ".ndjson": json_lines,
+    ".docx": docx,
+    ".pdf": pdf,
+}
+"""Suffix -> sample. A new parser adds its own, or its contract test says so."""

@@ -1,0 +1,203 @@
+"""The promises of the one door to tools, on the executor and on broken ones that each give one promise away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation.errors import Conflict, Forbidden, Gone, NotFound
+from orchestration.contract import Approval, Decision, ToolOutcome
+from orchestration.executor import Executor
+from tests.contracts.broken import executor as broken
+from tests.doubles.orchestration import LEAD, NORTH, READER, SOUTH, SOUTH_LEAD, World
+
+Check = Callable[[World, Executor], Awaitable[None]]
+
+SEND = {"parcel_id": "P-123", "reason": "asked for"}
+
+
+async def call(executor: Executor, tool: str, arguments: dict[str, Any], **changes: Any) -> ToolOutcome:
+    given: dict[str, Any] = {"principal": NORTH, "run_id": "run-1", "thread_id": "thread-1", "step": 1}
+    return await executor.call(tool, arguments, **(given | changes))
+
+
+async def approved(executor: Executor, arguments: dict[str, Any] = SEND, **changes: Any) -> Approval:
+    waiting = await call(executor, "send_parcel", arguments, **changes)
+    assert waiting.approval is not None
+    return await executor.decide(Decision(approval_id=waiting.approval.approval_id, approve=True), LEAD)
+
+
+async def a_read_tool_is_called_for_the_caller(world: World, executor: Executor) -> None:
+    outcome = await call(executor, "find_parcel", {"parcel_id": "P-123"})
+    assert (outcome.status, outcome.content) == ("done", "Parcel P-123 is at the counter.")
+    assert outcome.artifact == {"parcel_id": "P-123"}
+    assert world.depot.callers == [NORTH]
+
+
+async def a_tool_in_no_list_of_the_callers_roles_is_denied(world: World, executor: Executor) -> None:
+    for tool, principal in (("send_parcel", READER), ("find_parcel", LEAD), ("format_disk", NORTH)):
+        outcome = await call(executor, tool, {"parcel_id": "P-123"}, principal=principal)
+        assert (outcome.status, outcome.reason) == ("denied", "role")
+    assert world.depot.callers == []
+
+
+async def arguments_that_do_not_fit_the_schema_call_nothing(world: World, executor: Executor) -> None:
+    for arguments in ({}, {"parcel_id": "x"}, {"parcel_id": "P-123", "tenant": "south"}, {"parcel_id": ["P-123"]}):
+        outcome = await call(executor, "find_parcel", arguments)
+        assert (outcome.status, outcome.reason) == ("failed", "arguments")
+    assert world.depot.callers == []
+
+
+async def an_effect_waits_for_an_approval(world: World, executor: Executor) -> None:
+    outcome = await call(executor, "send_parcel", SEND)
+    assert outcome.status == "waiting"
+    assert outcome.approval is not None
+    assert (outcome.approval.status, outcome.approval.arguments) == ("pending", SEND)
+    assert world.depot.sent == []
+
+
+async def a_tool_that_declares_nothing_is_an_effect(world: World, executor: Executor) -> None:
+    assert (await call(executor, "burn_parcel", {"parcel_id": "P-123"})).status == "waiting"
+    assert world.depot.sent == []
+
+
+async def asking_twice_makes_one_approval(world: World, executor: Executor) -> None:
+    first, second = await call(executor, "send_parcel", SEND), await call(executor, "send_parcel", SEND)
+    assert first.approval == second.approval
+    assert len(await world.approvals.pending("north")) == 1
+
+
+async def an_approved_effect_happens_once_however_often_it_is_called(world: World, executor: Executor) -> None:
+    approval = await approved(executor)
+    outcomes = [await call(executor, "send_parcel", SEND, approval=approval) for _ in range(3)]
+    assert {outcome.status for outcome in outcomes} == {"done"}
+    assert len({outcome.content for outcome in outcomes}) == 1
+    assert len(world.depot.sent) == 1
+
+
+async def an_approval_of_one_call_does_not_serve_another(world: World, executor: Executor) -> None:
+    """Approve A, execute B: other arguments, another tool, another step, another run, another tenant."""
+    approval = await approved(executor)
+    others: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+        ("send_parcel", {**SEND, "parcel_id": "P-999"}, {}),
+        ("burn_parcel", {"parcel_id": "P-123"}, {}),
+        ("send_parcel", SEND, {"step": 2}),
+        ("send_parcel", SEND, {"run_id": "run-2"}),
+        ("send_parcel", SEND, {"principal": SOUTH}),
+    ]
+    for tool, arguments, changes in others:
+        outcome = await call(executor, tool, arguments, approval=approval, **changes)
+        assert outcome.status == "denied", (tool, arguments, changes)
+    assert world.depot.sent == []
+
+
+async def only_the_stored_approval_counts(world: World, executor: Executor) -> None:
+    """An approval that says of itself that it is approved is only a piece of data."""
+    waiting = await call(executor, "send_parcel", SEND)
+    assert waiting.approval is not None
+    forged = waiting.approval.model_copy(update={"status": "approved", "decided_by": "lena"})
+    outcome = await call(executor, "send_parcel", SEND, approval=forged)
+    assert outcome.status == "denied"
+    assert world.depot.sent == []
+
+
+async def a_rejected_effect_never_happens(world: World, executor: Executor) -> None:
+    waiting = await call(executor, "send_parcel", SEND)
+    assert waiting.approval is not None
+    decision = Decision(approval_id=waiting.approval.approval_id, approve=False, note="not this week")
+    rejected = await executor.decide(decision, LEAD)
+    outcome = await call(executor, "send_parcel", SEND, approval=rejected)
+    assert (outcome.status, outcome.reason) == ("denied", "rejected")
+    assert "not this week" in outcome.content
+    assert world.depot.sent == []
+
+
+async def an_approval_ends_with_its_time(world: World, executor: Executor) -> None:
+    early, late = await approved(executor), await call(executor, "send_parcel", SEND, run_id="run-2")
+    assert late.approval is not None
+    world.clock.forward(hours=24)
+    with pytest.raises(Gone):
+        await executor.decide(Decision(approval_id=late.approval.approval_id, approve=True), LEAD)
+    outcome = await call(executor, "send_parcel", SEND, approval=early)
+    assert (outcome.status, outcome.reason) == ("denied", "expired")
+    assert world.depot.sent == []
+
+
+async def only_an_approver_of_the_same_tenant_decides(world: World, executor: Executor) -> None:
+    waiting = await call(executor, "send_parcel", SEND)
+    assert waiting.approval is not None
+    decision = Decision(approval_id=waiting.approval.approval_id, approve=True)
+    with pytest.raises(Forbidden):
+        await executor.decide(decision, NORTH)
+    with pytest.raises(NotFound):
+        await executor.decide(decision, SOUTH_LEAD)
+    assert [one.status for one in await world.approvals.pending("north")] == ["pending"]
+
+
+async def one_of_two_simultaneous_decisions_wins(world: World, executor: Executor) -> None:
+    waiting = await call(executor, "send_parcel", SEND)
+    assert waiting.approval is not None
+    decisions = [Decision(approval_id=waiting.approval.approval_id, approve=answer) for answer in (True, False) * 4]
+    outcomes = await asyncio.gather(*(executor.decide(one, LEAD) for one in decisions), return_exceptions=True)
+    assert sum(isinstance(outcome, Approval) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, Conflict) for outcome in outcomes) == 7
+    assert await world.approvals.pending("north") == []
+
+
+async def every_call_refusal_and_decision_is_in_the_audit(world: World, executor: Executor) -> None:
+    await call(executor, "find_parcel", {"parcel_id": "P-123"})
+    await call(executor, "find_parcel", {"parcel_id": "nonsense"})
+    await call(executor, "send_parcel", SEND, principal=READER)
+    await call(executor, "send_parcel", SEND, approval=await approved(executor))
+    kept = [(record.tool, record.outcome, record.reason) for _, record in await world.audit.entries("north")]
+    assert kept == [
+        ("find_parcel", "done", ""),
+        ("find_parcel", "failed", "arguments"),
+        ("send_parcel", "denied", "role"),
+        ("send_parcel", "waiting", "approval"),
+        ("send_parcel", "decided", "approved"),
+        ("send_parcel", "done", ""),
+    ]
+
+
+CHECKS: list[Check] = [
+    a_read_tool_is_called_for_the_caller,
+    a_tool_in_no_list_of_the_callers_roles_is_denied,
+    arguments_that_do_not_fit_the_schema_call_nothing,
+    an_effect_waits_for_an_approval,
+    a_tool_that_declares_nothing_is_an_effect,
+    asking_twice_makes_one_approval,
+    an_approved_effect_happens_once_however_often_it_is_called,
+    an_approval_of_one_call_does_not_serve_another,
+    only_the_stored_approval_counts,
+    a_rejected_effect_never_happens,
+    an_approval_ends_with_its_time,
+    only_an_approver_of_the_same_tenant_decides,
+    one_of_two_simultaneous_decisions_wins,
+    every_call_refusal_and_decision_is_in_the_audit,
+]
+
+
+@pytest.fixture
+async def world(data_dir: Path) -> AsyncIterator[World]:
+    made = World(data_dir)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_the_executor_keeps(check: Check, world: World) -> None:
+    await check(world, world.executor())
+
+
+@pytest.mark.parametrize(("fault", "caught_by"), broken.BROKEN.items(), ids=lambda value: getattr(value, "__name__", ""))
+async def test_a_broken_executor_is_caught(fault: type[Executor], caught_by: str, world: World) -> None:
+    check = next(check for check in CHECKS if check.__name__ == caught_by)
+    faulty = world.executor()
+    faulty.__class__ = fault
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        await check(world, faulty)

@@ -1,0 +1,45 @@
+"""Every file of retrieval/parsers keeps the promises of the port, and the suite catches those that do not."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+import pytest
+
+from foundation.components import available
+from retrieval.contract import ParseLimits
+from tests.contracts.broken.parser import BROKEN, Broken, PointsBesideTheText
+from tests.contracts.parser_checks import CHECKS, Build
+from tests.contracts.parser_checks import blocks_lie_in_order_inside_the_text_and_do_not_overlap as in_order
+
+FOLDER = "retrieval.parsers"
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", available(FOLDER))
+def test_parser(name: str, check: Callable[[Build], None]) -> None:
+    check(importlib.import_module(f"{FOLDER}.{name}").build)
+
+
+def test_no_two_parsers_claim_the_same_suffix() -> None:
+    parsers = [importlib.import_module(f"{FOLDER}.{name}").build(ParseLimits()) for name in available(FOLDER)]
+    claimed = [suffix for parser in parsers for suffix in parser.suffixes]
+
+    assert len(claimed) == len(set(claimed))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_suite_rejects_a_broken_parser(check: Callable[[Build], None]) -> None:
+    with pytest.raises(AssertionError):
+        check(BROKEN[check.__name__])
+
+
+def test_the_suite_rejects_offsets_that_point_beside_the_text() -> None:
+    with pytest.raises(AssertionError):
+        in_order(PointsBesideTheText)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_double_that_the_broken_ones_spoil_is_itself_sound(check: Callable[[Build], None]) -> None:
+    check(Broken)

@@ -1,0 +1,168 @@
+"""A chat provider on loopback that fails on command. It speaks OpenAI's and Anthropic's API, as far as tests need it.
+
+    with FaultyProvider(status(429, {"Retry-After": "7"}), ok("fine")) as provider:
+        ...  # the first request gets the 429, every later one the reply
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+Behaviour = Callable[["_Handler"], None]
+
+
+class FaultyProvider:
+    """Each request gets the next behaviour, the last one for ever. `requests` holds (path, headers, body) of each."""
+
+    def __init__(self, *behaviours: Behaviour) -> None:
+        self.behaviours = list(behaviours)
+        self.requests: list[tuple[str, dict[str, str], dict[str, Any]]] = []
+        self.released = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server.provider = self  # type: ignore[attr-defined]
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+        self.released.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        provider: FaultyProvider = self.server.provider  # type: ignore[attr-defined]
+        self.body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        turn = min(len(provider.requests), len(provider.behaviours) - 1)
+        provider.requests.append((self.path, dict(self.headers), self.body))
+        self.provider = provider
+        provider.behaviours[turn](self)
+
+    def log_message(self, *_: object) -> None:
+        """Keep the test's output clean."""
+
+    def send(self, code: int, body: bytes, headers: Mapping[str, str]) -> None:
+        self.send_response(code)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def break_off(self) -> None:
+        """Reset the connection instead of closing it."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+        self.close_connection = True
+        self.wfile = self.rfile = _Nowhere()  # type: ignore[assignment]  # the base class flushes what is gone
+
+
+class _Nowhere:
+    closed = True
+
+    def flush(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def status(code: int, headers: Mapping[str, str] | None = None) -> Behaviour:
+    body = json.dumps({"type": "error", "error": {"type": "error", "message": f"the provider says {code}"}}).encode()
+    return lambda handler: handler.send(code, body, {"Content-Type": "application/json", **(headers or {})})
+
+
+def garbage(body: bytes = b"<html>Please log in to the hotel's network</html>", kind: str = "application/json") -> Behaviour:
+    return lambda handler: handler.send(200, body, {"Content-Type": kind})
+
+
+def reset() -> Behaviour:
+    return lambda handler: handler.break_off()
+
+
+def hang() -> Behaviour:
+    """Accept the request and say nothing until the provider is closed."""
+
+    def wait(handler: _Handler) -> None:
+        handler.provider.released.wait(30)
+        handler.break_off()
+
+    return wait
+
+
+def ok(text: str) -> Behaviour:
+    """A whole reply, or a stream of two words and the rest if one was asked for."""
+
+    def reply(handler: _Handler) -> None:
+        if handler.body.get("stream"):
+            handler.send(200, b"".join(_events(handler, text)), {"Content-Type": "text/event-stream"})
+        else:
+            handler.send(200, json.dumps(_whole(handler, text)).encode(), {"Content-Type": "application/json"})
+
+    return reply
+
+
+def cut(text: str) -> Behaviour:
+    """A stream that breaks off after its first words."""
+
+    def reply(handler: _Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/event-stream")
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for event in _events(handler, text)[:3]:
+            handler.wfile.write(f"{len(event):x}\r\n".encode() + event + b"\r\n")
+        handler.wfile.flush()
+        handler.provider.released.wait(0.2)  # or the reset overtakes what was sent
+        handler.break_off()
+
+    return reply
+
+
+def _is_anthropic(handler: _Handler) -> bool:
+    return handler.path.endswith("/messages")
+
+
+def _whole(handler: _Handler, text: str) -> dict[str, Any]:
+    model = handler.body.get("model", "")
+    if _is_anthropic(handler):
+        usage = {"input_tokens": 3, "output_tokens": 2}
+        content = [{"type": "text", "text": text}]
+        return {"id": "m1", "type": "message", "role": "assistant", "model": model, "content": content,
+                "stop_reason": "end_turn", "stop_sequence": None, "usage": usage}  # fmt: skip
+    message = {"role": "assistant", "content": text}
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+    return {"id": "c1", "object": "chat.completion", "created": 0, "model": model, "choices": choices, "usage": usage}
+
+
+def _events(handler: _Handler, text: str) -> list[bytes]:
+    model = handler.body.get("model", "")
+    words = [word + " " for word in text.split()]
+    if _is_anthropic(handler):
+        start = _whole(handler, "") | {"content": [], "stop_reason": None}
+        block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+        deltas = [
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}} for word in words
+        ]
+        end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}}
+        events = [{"type": "message_start", "message": start}, block, *deltas, {"type": "content_block_stop", "index": 0}]
+        events += [end, {"type": "message_stop"}]
+        return [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events]
+    frame = {"id": "c1", "object": "chat.completion.chunk", "created": 0, "model": model}
+    pieces = [{"index": 0, "delta": {"role": "assistant", "content": word}, "finish_reason": None} for word in words]
+    pieces.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    frames = [{**frame, "choices": [piece]} for piece in pieces]
+    frames.append({**frame, "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}})
+    return [f"data: {json.dumps(each)}\n\n".encode() for each in frames] + [b"data: [DONE]\n\n"]

@@ -1,0 +1,226 @@
+"""A small system of doubles for the tests of layer 5. Each says in its output that it is one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from foundation.clock import SystemClock
+from foundation.components import Context
+from foundation.errors import Conflict, DocumentRefused, Gone, NotFound, UpstreamDown, UpstreamLimited
+from foundation.settings import FoundationSettings, HttpSettings, ServingSettings, Settings
+from foundation.types import Principal, Scope, Usage
+from orchestration.contract import Answer, AnswerRequest, Approval, Decision, Event, Step
+from retrieval.contract import Chunk, Citation, Document, Hit, Refusal
+from serving.identity import KeyStore
+
+TEXT = "The double ships on Tuesdays. It never ships on Sundays."
+CITATION = Citation(
+    marker=1, document_id="doc-1", chunk_id="c-1", uri="double.md", title="The double", start=0, end=29, quote=TEXT[:29]
+)
+
+
+def answer(question: str, **changes: Any) -> Answer:
+    given: dict[str, Any] = {
+        "answer_id": "a-1",
+        "thread_id": "t-1",
+        "question": question,
+        "status": "answered",
+        "stop_reason": "complete",
+        "text": "The double ships on Tuesdays [1].",
+        "citations": (CITATION,),
+        "path": "extractive",
+        "steps": (Step(name="retrieve", ms=1.0),),
+        "usage": Usage(input_tokens=7, output_tokens=3),
+        "cost_usd": Decimal("0.000012"),
+        "seconds": 0.1,
+        "trace_id": "0" * 31 + "1",
+    }
+    return Answer(**(given | changes))
+
+
+def approval(approval_id: str = "ap-1", tenant: str = "north") -> Approval:
+    now = datetime.now(UTC)
+    return Approval(
+        approval_id=approval_id, thread_id="t-1", tenant=tenant, requested_by="ada", tool="refund",
+        arguments={"order": "o-1"}, arguments_hash="h", reason="an effect", requested_at=now,
+        expires_at=now + timedelta(hours=24),
+    )  # fmt: skip
+
+
+class ScriptedAgent:
+    """Does what the first word of the question says; see `stream`."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[AnswerRequest, Principal]] = []
+        self.started = threading.Event()
+        self.cancelled = threading.Event()
+        self.let_go = threading.Event()
+        self.decided: dict[str, bool] = {}
+
+    async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncIterator[Event]:
+        self.asked.append((request, principal))
+        yield Event(kind="step", step=Step(name="retrieve"))
+        match request.question.split()[0].casefold():
+            case "wait":
+                await self._wait()
+            case "pause":
+                await asyncio.sleep(0.5)
+            case "explode":
+                raise RuntimeError("secret internals /etc/double")
+            case "down":
+                raise UpstreamDown("The double's model refused the connection.")
+            case "limited":
+                raise UpstreamLimited("The double's model asks for patience.", retry_after_s=6.2)
+            case "report":
+                yield Event(kind="error", code="upstream_timeout", message="The double took too long.", retryable=True)
+                return
+            case "vanish":
+                return
+        yield Event(kind="token", token="The double ")
+        changes: dict[str, Any] = {"thread_id": request.thread_id or "t-1"}
+        if request.question.startswith("refund"):
+            changes |= {"status": "waiting", "stop_reason": "approval", "approval": approval(), "citations": ()}
+        yield Event(kind="answer", answer=answer(request.question, **changes))
+
+    async def _wait(self) -> None:
+        self.started.set()
+        try:
+            while not self.let_go.is_set():  # noqa: ASYNC110 - set from the test's thread
+                await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+    async def resume(self, decision: Decision, principal: Principal) -> AsyncIterator[Event]:
+        if decision.approval_id == "ap-old":
+            raise Gone("That approval has expired.")
+        if decision.approval_id != "ap-1" or principal.tenant != "north":
+            raise NotFound("No such approval.")
+        if decision.approval_id in self.decided:
+            raise Conflict("It was decided already.")
+        self.decided[decision.approval_id] = decision.approve
+        yield Event(
+            kind="answer", answer=answer("refund", text="The double refunded." if decision.approve else "No refund.")
+        )
+
+
+class MemoryLedger:
+    def __init__(self) -> None:
+        self.stored: dict[tuple[str, str], tuple[Document, str]] = {}
+        self.refused: list[Refusal] = []
+        self.broken: Exception | None = None
+
+    def sequence(self) -> int:
+        if self.broken:
+            raise self.broken
+        return len(self.stored)
+
+    def documents(self, scope: Scope) -> list[Document]:
+        return [known for known, _ in self.stored.values() if scope.admits(known.source.tenant, known.source.groups)]
+
+    def refusals(self, scope: Scope) -> list[Refusal]:
+        return [refusal for refusal in self.refused if scope.admits(refusal.tenant, frozenset())]
+
+    def text(self, document_id: str, scope: Scope) -> str | None:
+        for known, text in self.stored.values():
+            if known.document_id == document_id and scope.admits(known.source.tenant, known.source.groups):
+                return text
+        return None
+
+
+class MemoryIngestor:
+    def __init__(self, ledger: MemoryLedger) -> None:
+        self.ledger = ledger
+
+    def ingest_one(self, item: Any) -> Document:
+        if b"\0" in item.content:
+            raise DocumentRefused(f"{item.name} is binary.", reason="malformed")
+        key = (item.source.uri, item.source.tenant)
+        number = len(self.ledger.stored) + 1
+        text = item.content.decode("utf-8", "replace")
+        stored = Document(f"doc-{number}", item.source, "hash", len(text), 1, datetime.now(UTC))
+        self.ledger.stored[key] = (stored, text)
+        return stored
+
+    def delete(self, uri: str, tenant: str) -> bool:
+        return self.ledger.stored.pop((uri, tenant), None) is not None
+
+
+class MemoryRetriever:
+    def __init__(self, ledger: MemoryLedger) -> None:
+        self.ledger = ledger
+
+    def retrieve(self, query: str, scope: Scope, *, limit: int | None = None, as_of: Any = None) -> list[Hit]:
+        hits = []
+        for known, text in self.ledger.stored.values():
+            if scope.admits(known.source.tenant, known.source.groups):
+                chunk = Chunk("c-1", known.document_id, 0, text, 0, len(text), ("Double",))
+                hits.append(Hit(chunk, known.source, 0.5, {"keyword": 1}))
+        return hits[:limit]
+
+
+class MemoryApprovals:
+    async def pending(self, tenant: str) -> list[Approval]:
+        return [approval(tenant=tenant)] if tenant == "north" else []
+
+
+class QuietTelemetry:
+    def metrics(self) -> tuple[bytes, str]:
+        return b"# the double counts nothing\n", "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass
+class FakeSystem:
+    """The parts of `serving.wiring.System` that the routes reach."""
+
+    settings: Settings
+    context: Context
+    agent: ScriptedAgent = field(default_factory=ScriptedAgent)
+    ledger: MemoryLedger = field(default_factory=MemoryLedger)
+    vectors: MemoryLedger = field(default_factory=MemoryLedger)
+    approvals: MemoryApprovals = field(default_factory=MemoryApprovals)
+    telemetry: QuietTelemetry = field(default_factory=QuietTelemetry)
+    chat: object = None
+
+    def __post_init__(self) -> None:
+        self.ingestor = MemoryIngestor(self.ledger)
+        self.retriever = MemoryRetriever(self.ledger)
+
+
+@dataclass(frozen=True)
+class World:
+    """A fake system and a key for each caller that the tests need."""
+
+    system: Any
+    reader: str
+    agent: str
+    approver: str
+    operator: str
+    stranger: str
+    """A reader of another tenant."""
+    all_roles: str
+
+
+def world(folder: Path, **http: Any) -> World:
+    settings = Settings(
+        foundation=FoundationSettings(data_dir=folder),
+        serving=ServingSettings(http=HttpSettings(**({"port": 0, "grace_s": 4} | http))),
+    )
+    context = Context(data_dir=folder, clock=SystemClock())
+    keys = KeyStore.of(settings, context.clock)
+
+    def key(*roles: str, tenant: str = "north") -> str:
+        return keys.create(subject=f"{roles[0]}@{tenant}", tenant=tenant, roles=roles)
+
+    return World(
+        system=FakeSystem(settings, context),
+        reader=key("reader"), agent=key("agent"), approver=key("approver"), operator=key("operator"),
+        stranger=key("reader", tenant="south"), all_roles=key("reader", "agent", "approver", "operator"),
+    )  # fmt: skip

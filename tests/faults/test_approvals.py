@@ -1,0 +1,121 @@
+"""Approvals across restarts, lost files, locks and time."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from foundation.errors import Conflict, Gone, NotFound, StoreUnavailable
+from orchestration import sqlite_file
+from orchestration.answering import answer, resume
+from orchestration.approvals import SqliteApprovals
+from orchestration.contract import Answer, AnswerRequest, Approval, Decision
+from tests.doubles.orchestration import LEAD, NORTH, World
+
+SEND = AnswerRequest(question="Please send parcel P-123 now")
+
+
+@pytest.fixture
+async def world(data_dir: Path) -> AsyncIterator[World]:
+    made = World(data_dir)
+    yield made
+    made.close()
+
+
+def decision_on(waiting: Answer, *, approve: bool = True) -> Decision:
+    assert waiting.approval is not None
+    return Decision(approval_id=waiting.approval.approval_id, approve=approve)
+
+
+async def test_a_restart_keeps_what_waits(world: World) -> None:
+    waiting = await answer(world.agent(), SEND, NORTH)
+    reopened = SqliteApprovals(world.folder / "approvals.sqlite", world.clock)
+    assert [one.approval_id for one in await reopened.pending("north")] == [decision_on(waiting).approval_id]
+    assert await reopened.pending("south") == []
+    reopened.close()
+
+
+async def test_two_processes_that_decide_at_once_have_one_winner(world: World) -> None:
+    """Each store has its own connection, as two processes would."""
+    waiting = await answer(world.agent(), SEND, NORTH)
+    stores = [SqliteApprovals(world.folder / "approvals.sqlite", world.clock) for _ in range(2)]
+    approval_id = decision_on(waiting).approval_id
+    outcomes = await asyncio.gather(
+        *(store.decide(approval_id, "north", approve=n % 2 == 0, by=f"lead {n}", note="") for n, store in enumerate(stores)),
+        return_exceptions=True,
+    )
+    for store in stores:
+        store.close()
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Approval", "Conflict"]
+
+
+async def test_two_simultaneous_approvals_make_one_effect(world: World) -> None:
+    agent = world.agent()
+    waiting = await answer(agent, SEND, NORTH)
+    outcomes = await asyncio.gather(
+        *(resume(agent, decision_on(waiting), LEAD) for _ in range(4)), return_exceptions=True
+    )
+    assert sum(isinstance(outcome, Answer) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, Conflict) for outcome in outcomes) == 3
+    assert len(world.depot.sent) == 1
+
+
+async def test_an_approval_in_its_last_second_counts_and_one_after_it_does_not(world: World) -> None:
+    agent = world.agent()
+    first, second = await answer(agent, SEND, NORTH), await answer(agent, SEND, NORTH)
+    world.clock.forward(hours=24, seconds=-1)
+    assert (await resume(agent, decision_on(first), LEAD)).status == "answered"
+    world.clock.forward(seconds=1)
+    with pytest.raises(Gone):
+        await resume(agent, decision_on(second), LEAD)
+    assert await world.approvals.pending("north") == []
+    assert len(world.depot.sent) == 1
+
+
+async def test_a_conversation_that_waits_takes_no_question_until_it_is_decided_or_expired(world: World) -> None:
+    agent = world.agent()
+    waiting = await answer(agent, SEND, NORTH)
+    more = AnswerRequest(question="Where is parcel P-123?", thread_id=waiting.thread_id)
+    with pytest.raises(Conflict, match="waits for the approval"):
+        await answer(agent, more, NORTH)
+    world.clock.forward(hours=24)
+    assert (await answer(agent, more, NORTH)).status == "answered"
+
+
+async def test_lost_checkpoints_are_reported_and_nothing_is_decided(world: World) -> None:
+    waiting = await answer(world.agent(), SEND, NORTH)
+    world.saver.close()
+    for file in world.folder.glob("checkpoints.sqlite*"):
+        file.unlink()
+    fresh = World(world.folder)
+    with pytest.raises(NotFound, match="lost"):
+        await resume(fresh.agent(), decision_on(waiting), LEAD)
+    with pytest.raises(NotFound):
+        await answer(fresh.agent(), AnswerRequest(question="And now?", thread_id=waiting.thread_id), NORTH)
+    stored = await fresh.approvals.get(decision_on(waiting).approval_id, "north")
+    assert isinstance(stored, Approval)
+    assert stored.status == "pending"
+    fresh.close()
+
+
+@pytest.mark.parametrize("file", ["approvals.sqlite", "effects.sqlite", "audit.sqlite", "checkpoints.sqlite"])
+async def test_a_locked_store_stops_the_effect_and_the_same_approval_works_afterwards(
+    data_dir: Path, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT_S", 0.2)
+    world = World(data_dir)
+    world.saver.conn.execute("PRAGMA busy_timeout = 200")
+    waiting = await answer(world.agent(), SEND, NORTH)
+    holder = sqlite3.connect(data_dir / file, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable):
+        await resume(world.agent(), decision_on(waiting), LEAD)
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert (await resume(world.agent(), decision_on(waiting), LEAD)).status == "answered"
+    assert len(world.depot.sent) == 1
+    world.close()

@@ -1,0 +1,390 @@
+"""The API in process: who gets in, what comes back, in which shape."""
+
+import base64
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi.routing import iter_route_contexts
+
+from foundation.errors import StoreUnavailable
+from serving.app import create_app
+from serving.identity import PUBLIC_PATHS, Access, anyone
+from tests.doubles.serving import TEXT, World, world
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> World:
+    return world(tmp_path)
+
+
+@pytest.fixture
+async def api(given: World) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(create_app(given.system))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        yield client
+
+
+def bearer(key: str, **headers: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}", **headers}
+
+
+async def ask(api: httpx2.AsyncClient, key: str, question: str, **headers: str) -> httpx2.Response:
+    return await api.post("/v1/answers", json={"question": question}, headers=bearer(key, **headers))
+
+
+async def upload(
+    api: httpx2.AsyncClient, key: str, text: str = TEXT, name: str = "double.md", **form: Any
+) -> httpx2.Response:
+    return await api.post("/v1/documents", files={"file": (name, text.encode())}, data=form, headers=bearer(key))
+
+
+def events(response: httpx2.Response) -> list[tuple[str, dict]]:
+    blocks = [block.split("\n") for block in response.text.strip().split("\n\n")]
+    return [(block[0].removeprefix("event: "), json.loads(block[1].removeprefix("data: "))) for block in blocks]
+
+
+def assert_problem(response: httpx2.Response, status: int, code: str) -> dict:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert body["code"] == code
+    assert body["status"] == status
+    assert body["request_id"] == response.headers["x-request-id"]
+    return body
+
+
+# -- who gets in -------------------------------------------------------------------------------------------------------
+
+
+def routes(given: World) -> list[tuple[str, str, Any]]:
+    contexts = iter_route_contexts(create_app(given.system).routes)
+    return [(method, context.path, context) for context in contexts for method in sorted(context.methods or {"GET"})]
+
+
+def calls(dependant: Any) -> list[Any]:
+    return [dependant.call, *(call for inner in dependant.dependencies for call in calls(inner))]
+
+
+def test_every_route_declares_one_rule(given: World) -> None:
+    found = routes(given)
+    assert len(found) > 15
+    for method, path, route in found:
+        rules = [call for call in calls(route.dependant) if isinstance(call, Access) or call is anyone]
+        assert len(rules) == 1, f"{method} {path} declares {len(rules)} rules; give it one of serving/identity.py"
+        assert (rules[0] is anyone) == (path in PUBLIC_PATHS), path
+
+
+async def test_every_route_but_the_public_ones_denies_anonymous_calls(given: World, api: httpx2.AsyncClient) -> None:
+    for method, path, _ in routes(given):
+        response = await api.request(method, path.replace("{", "").replace("}", ""), content=b"{", headers=JSON)
+        if path in PUBLIC_PATHS:
+            assert response.status_code == 200, path
+        else:
+            assert_problem(response, 401, "unauthenticated") if "/chat/" not in path and "/models" not in path else None
+            assert response.status_code == 401, path
+            assert "Bearer" in response.headers["www-authenticate"]
+
+
+async def test_a_path_that_does_not_exist_is_closed_to_strangers_and_404_to_callers(
+    given: World, api: httpx2.AsyncClient
+) -> None:
+    assert_problem(await api.get("/v1/nothing"), 401, "unauthenticated")
+    assert_problem(await api.get("/v1/nothing", headers=bearer(given.reader)), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("role", "method", "path"),
+    [
+        ("reader", "POST", "/v1/documents"),
+        ("reader", "DELETE", "/v1/documents?uri=x"),
+        ("agent", "GET", "/v1/approvals"),
+        ("agent", "POST", "/v1/approvals/ap-1"),
+        ("reader", "GET", "/metrics"),
+        ("agent", "GET", "/docs"),
+        ("approver", "GET", "/openapi.json"),
+    ],
+)
+async def test_a_role_without_the_permission_is_forbidden(
+    given: World, api: httpx2.AsyncClient, role: str, method: str, path: str
+) -> None:
+    response = await api.request(method, path, headers=bearer(getattr(given, role)))
+    assert_problem(response, 403, "forbidden")
+
+
+async def test_an_operator_reads_metrics_and_documentation(given: World, api: httpx2.AsyncClient) -> None:
+    assert (await api.get("/metrics", headers=bearer(given.operator))).text.startswith("# the double")
+    page = await api.get("/docs", headers={"Authorization": httpx2.BasicAuth("me", given.operator)._auth_header})
+    assert page.status_code == 200
+    assert "//cdn" not in page.text
+    for asset in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
+        assert (await api.get(f"/docs/{asset}", headers=bearer(given.operator))).status_code == 200
+    assert (await api.get("/docs/core.py", headers=bearer(given.operator))).status_code == 404
+
+
+async def test_basic_credentials_change_nothing(given: World, api: httpx2.AsyncClient) -> None:
+    basic = {"Authorization": httpx2.BasicAuth("me", given.agent)._auth_header}
+    assert_problem(await api.post("/v1/answers", json={"question": "q"}, headers=basic), 401, "unauthenticated")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost@evil.example", ""])
+async def test_a_foreign_host_header_is_refused(given: World, api: httpx2.AsyncClient, host: str) -> None:
+    assert_problem(await api.get("/health/live", headers={"Host": host}), 400, "request")
+
+
+async def test_no_origin_is_ever_allowed(given: World, api: httpx2.AsyncClient) -> None:
+    for response in (
+        await ask(api, given.reader, "When?", Origin="https://evil.example"),
+        await api.options(
+            "/v1/answers", headers={"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+        ),
+    ):
+        assert not [name for name in response.headers if name.startswith("access-control")]
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_answer_as_json_carries_citations_cost_and_trace(given: World, api: httpx2.AsyncClient) -> None:
+    response = await ask(api, given.reader, "When does it ship?")
+    assert response.status_code == 200
+    body = response.json()
+    assert body["text"] == "The double ships on Tuesdays [1]."
+    assert body["citations"][0]["quote"] == TEXT[body["citations"][0]["start"] : body["citations"][0]["end"]]
+    assert (body["cost_usd"], body["trace_id"], body["ai_generated"]) == ("0.000012", "0" * 31 + "1", True)
+
+
+async def test_the_caller_is_the_one_of_the_key_whatever_the_request_says(
+    given: World, api: httpx2.AsyncClient
+) -> None:
+    body = {"question": "When?", "tenant": "south"}
+    assert_problem(await api.post("/v1/answers", json=body, headers=bearer(given.reader)), 422, "invalid_request")
+    await ask(api, given.reader, "When?", **{"X-Tenant": "south"})
+    (_, caller), = given.system.agent.asked  # fmt: skip
+    assert caller.tenant == "north"
+
+
+async def test_a_stream_has_steps_tokens_and_the_answer_last(given: World, api: httpx2.AsyncClient) -> None:
+    response = await ask(api, given.reader, "When?", Accept="text/event-stream")
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert "content-encoding" not in response.headers
+    assert [kind for kind, _ in events(response)] == ["step", "token", "answer"]
+    assert events(response)[-1][1]["answer"]["text"] == "The double ships on Tuesdays [1]."
+
+
+@pytest.mark.parametrize(
+    ("question", "status", "code", "retryable"),
+    [
+        ("down", 503, "upstream_down", True),
+        ("limited", 503, "upstream_limited", True),
+        ("report", 504, "upstream_timeout", True),
+        ("explode", 500, "internal", False),
+        ("vanish", 500, "internal", False),
+    ],
+)
+async def test_a_failure_is_a_problem_in_json_and_the_last_event_of_a_stream(
+    given: World, api: httpx2.AsyncClient, question: str, status: int, code: str, *, retryable: bool
+) -> None:
+    body = assert_problem(await ask(api, given.reader, question), status, code)
+    assert body["retryable"] is retryable
+    streamed = await ask(api, given.reader, question, Accept="text/event-stream")
+    assert streamed.status_code == 200
+    kind, last = events(streamed)[-1]
+    assert (kind, last["code"], last["retryable"]) == ("error", code, retryable)
+    assert "secret" not in streamed.text + json.dumps(body)
+
+
+async def test_retry_after_is_whole_seconds_rounded_up(given: World, api: httpx2.AsyncClient) -> None:
+    assert (await ask(api, given.reader, "limited")).headers["retry-after"] == "7"
+
+
+async def test_a_defect_is_logged_once_under_the_request_id(
+    given: World, api: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = await ask(api, given.reader, "explode", **{"X-Request-Id": "find-me"})
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "find-me" in record.getMessage()
+    assert record.exc_info
+    assert response.json()["request_id"] == "find-me"
+
+
+async def test_after_a_failure_the_next_request_works(given: World, api: httpx2.AsyncClient) -> None:
+    await ask(api, given.reader, "explode")
+    assert (await ask(api, given.reader, "When?")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"question": ""}', b'{"question": "  \\n"}', b'{"question": "a\\u0000b"}', b'{"question": "\\ud800"}',
+        b'{"question": 7}', b"{}", b"", b"{", b"\xff\xfe", b"[]", b'{"question": "q", "\\ud800": 1}',
+        b'{"question": "q", "thread_id": "../x"}', b'{"question": "q", "max_usd": -1}',
+    ],
+)  # fmt: skip
+async def test_a_request_that_does_not_fit_is_422(given: World, api: httpx2.AsyncClient, body: bytes) -> None:
+    response = await api.post("/v1/answers", content=body, headers=bearer(given.reader, **JSON))
+    assert assert_problem(response, 422, "invalid_request")["fields"]
+    assert not given.system.agent.asked
+
+
+async def test_a_question_of_100_000_characters_is_refused_with_the_limit(
+    given: World, api: httpx2.AsyncClient
+) -> None:
+    assert "8,000" in assert_problem(await ask(api, given.reader, "x" * 100_000), 413, "too_large")["detail"]
+
+
+async def test_search_needs_no_language_model_and_sees_only_the_callers_documents(
+    given: World, api: httpx2.AsyncClient
+) -> None:
+    await upload(api, given.agent)
+    found = await api.post("/v1/search", json={"query": "ships"}, headers=bearer(given.reader))
+    (hit,) = found.json()["hits"]
+    assert hit["citation"]["quote"] == TEXT
+    assert hit["legs"] == {"keyword": 1}
+    assert "vector" not in found.text
+    assert (await api.post("/v1/search", json={"query": "ships"}, headers=bearer(given.stranger))).json()["hits"] == []
+
+
+# -- documents ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_document_is_added_listed_read_and_deleted(given: World, api: httpx2.AsyncClient) -> None:
+    added = await upload(api, given.agent, title="The double", groups=["board", "desk"], effective_from="2026-01-01")
+    assert added.status_code == 201
+    document = added.json()
+    assert (document["uri"], document["tenant"], document["groups"]) == ("double.md", "north", ["board", "desk"])
+    given.system.ledger.stored.clear()
+
+    document = (await upload(api, given.agent)).json()
+    listed = (await api.get("/v1/documents", headers=bearer(given.reader))).json()
+    assert [known["document_id"] for known in listed["documents"]] == [document["document_id"]]
+    span = f"/v1/documents/{document['document_id']}?start=0&end=29"
+    assert (await api.get(span, headers=bearer(given.reader))).json()["text"] == TEXT[:29]
+    gone = await api.delete("/v1/documents?uri=double.md", headers=bearer(given.agent))
+    assert (gone.status_code, gone.content) == (204, b"")
+    assert_problem(await api.get(span, headers=bearer(given.reader)), 404, "not_found")
+
+
+async def test_another_tenants_document_does_not_exist(given: World, api: httpx2.AsyncClient) -> None:
+    document = (await upload(api, given.agent)).json()
+    path = f"/v1/documents/{document['document_id']}"
+    absent = assert_problem(await api.get("/v1/documents/doc-99", headers=bearer(given.stranger)), 404, "not_found")
+    hidden = assert_problem(await api.get(path, headers=bearer(given.stranger)), 404, "not_found")
+    assert hidden["detail"].replace(document["document_id"], "") == absent["detail"].replace("doc-99", "")
+    assert (await api.get("/v1/documents", headers=bearer(given.stranger))).json()["documents"] == []
+
+
+async def test_only_an_operator_writes_for_every_tenant(given: World, api: httpx2.AsyncClient) -> None:
+    assert_problem(await upload(api, given.agent, shared="true"), 403, "forbidden")
+    assert (await upload(api, given.operator, shared="true")).json()["tenant"] == "*"
+    assert_problem(
+        await api.delete("/v1/documents?uri=double.md&shared=true", headers=bearer(given.agent)), 403, "forbidden"
+    )
+    assert_problem(await api.delete("/v1/documents?uri=double.md", headers=bearer(given.agent)), 404, "not_found")
+    assert (await api.get("/v1/documents", headers=bearer(given.stranger))).json()["documents"]
+
+
+@pytest.mark.parametrize(("text", "reason"), [("", "empty"), ("a\0b", "malformed")])
+async def test_a_refused_document_says_why_and_stores_nothing(
+    given: World, api: httpx2.AsyncClient, text: str, reason: str
+) -> None:
+    assert assert_problem(await upload(api, given.agent, text), 422, "document_refused")["reason"] == reason
+    assert not given.system.ledger.stored
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd.md", "..\\..\\passwd.md", "/etc/passwd.md"])
+async def test_a_file_name_never_brings_a_folder_along(given: World, api: httpx2.AsyncClient, name: str) -> None:
+    assert (await upload(api, given.agent, name=name)).json()["uri"] == "passwd.md"
+
+
+async def test_a_body_over_the_limit_is_413(tmp_path: Path) -> None:
+    given = world(tmp_path, max_body_bytes=1_000)
+    transport = httpx2.ASGITransport(create_app(given.system))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as api:
+        assert_problem(await upload(api, given.agent, "x" * 2_000), 413, "too_large")
+        assert_problem(await ask(api, given.reader, "x" * 2_000), 413, "too_large")
+        assert (await ask(api, given.reader, "When?")).status_code == 200
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b'{"question": "'
+            for _ in range(40):
+                yield b"x" * 100
+
+        unannounced = await api.post("/v1/answers", content=chunks(), headers=bearer(given.reader, **JSON))
+        assert_problem(unannounced, 413, "too_large")
+
+
+# -- approvals ---------------------------------------------------------------------------------------------------------
+
+
+async def test_an_approver_sees_what_waits_and_decides_it_once(given: World, api: httpx2.AsyncClient) -> None:
+    waiting = (await ask(api, given.reader, "refund my order")).json()
+    assert (waiting["status"], waiting["approval"]["approval_id"]) == ("waiting", "ap-1")
+    listed = (await api.get("/v1/approvals", headers=bearer(given.approver))).json()["approvals"]
+    assert [(known["tool"], known["arguments"]) for known in listed] == [("refund", {"order": "o-1"})]
+    decided = await api.post("/v1/approvals/ap-1", json={"approve": True}, headers=bearer(given.approver))
+    assert decided.json()["text"] == "The double refunded."
+    again = await api.post("/v1/approvals/ap-1", json={"approve": True}, headers=bearer(given.approver))
+    assert_problem(again, 409, "conflict")
+
+
+@pytest.mark.parametrize(("approval", "status", "code"), [("ap-404", 404, "not_found"), ("ap-old", 410, "gone")])
+async def test_what_cannot_be_decided_says_so(
+    given: World, api: httpx2.AsyncClient, approval: str, status: int, code: str
+) -> None:
+    response = await api.post(f"/v1/approvals/{approval}", json={"approve": True}, headers=bearer(given.approver))
+    assert_problem(response, status, code)
+
+
+# -- health ------------------------------------------------------------------------------------------------------------
+
+
+async def test_readiness_names_the_part_that_fails_and_nothing_more(given: World, api: httpx2.AsyncClient) -> None:
+    assert (await api.get("/health/ready")).json() == {"ready": True, "reasons": []}
+    given.system.ledger.broken = StoreUnavailable("/secret/path is locked")
+    response = await api.get("/health/ready")
+    assert response.status_code == 503
+    assert response.json() == {"ready": False, "reasons": ["ledger: store_unavailable"]}
+    assert (await api.get("/health/live")).status_code == 200
+
+
+async def test_while_stopping_nothing_new_is_taken_but_health_answers(given: World) -> None:
+    app = create_app(given.system)
+    app.state.runtime.lifecycle.draining = True
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1") as api:
+        assert_problem(await ask(api, given.reader, "When?"), 503, "shutting_down")
+        assert (await api.get("/health/ready")).json()["reasons"] == ["shutting_down"]
+        assert (await api.get("/health/live")).status_code == 200
+
+
+# -- request ids and the page ------------------------------------------------------------------------------------------
+
+
+async def test_a_harmless_request_id_is_kept_and_any_other_is_replaced(given: World, api: httpx2.AsyncClient) -> None:
+    kept = await api.get("/health/live", headers={"X-Request-Id": "order-42.a_b"})
+    assert kept.headers["x-request-id"] == "order-42.a_b"
+    for bad in ("a b", "x" * 65, "<script>", "a\tb"):
+        replaced = (await api.get("/health/live", headers={"X-Request-Id": bad})).headers["x-request-id"]
+        assert len(replaced) == 32
+        assert replaced != bad
+
+
+async def test_the_page_loads_nothing_from_elsewhere_and_admits_only_its_own_script(
+    given: World, api: httpx2.AsyncClient
+) -> None:
+    page = await api.get("/")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    for tag, kind in (("script", "script-src"), ("style", "style-src")):
+        text = page.text.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{kind} 'sha256-{digest}'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in page.text.replace("http://www.w3.org/2000/svg", "")
+    assert "innerHTML" not in page.text

@@ -1,0 +1,140 @@
+"""The command line over a whole system: real wiring and stores, doubles in place of the two models."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving.cli import main
+
+ROOT = Path(__file__).parents[2]
+STACK = """
+[foundation]
+data_dir = "{data}"
+[models.chat]
+use = "scripted"
+[models.embedder]
+use = "hashing"
+[retrieval.vectors]
+use = "memory"
+[orchestration.answers]
+compose = "extractive"
+[retrieval.grounding]
+min_evidence = 0.0
+[[observability.exporters]]
+use = "sqlite"
+"""
+FACTS = {"moon": "The moon lamp runs for nine hours.", "sun": "The sun lamp weighs two kilograms."}
+
+
+@pytest.fixture
+def sixply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Run a command on a stack of this test's own; gives what it wrote as JSON, or its text."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("serving.cli._quiet", lambda: None)
+    stack = tmp_path / "stack.toml"
+    stack.write_text(STACK.format(data=tmp_path / "var"))
+
+    def run(*arguments: str, status: int = 0, json_too: bool = True) -> Any:
+        extra = ["--json", "-"] if json_too else []
+        monkeypatch.setattr("sys.argv", ["sixply", *arguments, *extra, "--stack", str(stack)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        assert (end.value.code or 0) == status, out + err
+        return json.loads(out) if json_too and status != 2 else out + err
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Documents, and the same in BEIR layout."""
+    documents = tmp_path / "documents"
+    (tmp_path / "data" / "qrels").mkdir(parents=True)
+    documents.mkdir()
+    for name, fact in FACTS.items():
+        (documents / f"{name}.md").write_text(f"# The {name} lamp\n\n{fact}\n")
+    (documents / "broken.docx").write_bytes(b"no archive")
+    lines = {
+        "corpus.jsonl": [{"_id": name, "title": name, "text": fact} for name, fact in FACTS.items()],
+        "queries.jsonl": [{"_id": f"q-{name}", "text": f"{name} lamp"} for name in FACTS],
+        "qa.jsonl": [
+            {"id": "1", "question": "How long does the moon lamp run?", "answers": ["nine hours"], "doc_ids": ["moon"],
+             "answerable": True},
+        ],
+    }  # fmt: skip
+    for name, rows in lines.items():
+        (tmp_path / "data" / name).write_text("\n".join(json.dumps(row) for row in rows))
+    judged = "\n".join(f"q-{name}\t{name}\t1" for name in FACTS)
+    (tmp_path / "data" / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}\n")
+    return tmp_path
+
+
+def test_documents_go_in_are_listed_and_asked_and_the_answer_can_be_traced(sixply: Callable[..., Any], folder: Path) -> None:
+    report = sixply("ingest", str(folder / "documents"), status=1)
+    assert (report["added"], [one["uri"] for one in report["refused"]]) == (2, ["broken.docx"])
+    listed = sixply("documents")
+    assert [one["uri"] for one in listed["documents"]] == ["moon.md", "sun.md"]
+    assert [one["uri"] for one in listed["refusals"]] == ["broken.docx"]
+    assert sixply("documents", "--tenant", "other")["documents"] == []
+
+    answer = sixply("ask", "How long does the moon lamp run?")
+    assert (answer["status"], answer["path"]) == ("answered", "extractive")
+    assert "nine hours" in answer["text"]
+    shown = sixply("ask", "How long does the moon lamp run?", "--plan", json_too=False)
+    assert "moon.md, characters" in shown
+    assert "retrieve" in shown
+
+    bill = sixply("trace", answer["trace_id"][:12])["bill"]
+    assert bill["total"]["adds_up"] is True
+    assert sixply("traces")[0]["name"].startswith("invoke_agent")
+    assert {total["key"] for total in sixply("costs", "--by", "tenant")} == {"local"}
+
+
+def test_one_file_is_taken_under_its_own_name_and_restricted_to_a_group(sixply: Callable[..., Any], folder: Path) -> None:
+    assert sixply("ingest", str(folder / "documents" / "moon.md"), "--group", "board")["added"] == 1
+    assert sixply("documents")["documents"] == []
+    assert [one["uri"] for one in sixply("documents", "--group", "board")["documents"]] == ["moon.md"]
+
+
+def test_another_embedder_is_refused_until_a_reindex(sixply: Callable[..., Any], folder: Path) -> None:
+    sixply("ingest", str(folder / "documents"), status=1)
+    stack = folder / "stack.toml"
+    stack.write_text(stack.read_text().replace('use = "hashing"', 'use = "hashing"\ndimensions = 64'))
+    assert "reindex" in sixply("ask", "moon lamp", status=2)
+    assert "2 documents" in sixply("reindex", json_too=False)
+    assert sixply("ask", "How long does the moon lamp run?")["status"] == "answered"
+
+
+def test_a_benchmark_of_retrieval_writes_the_agreed_figures_and_leaves_no_document(
+    sixply: Callable[..., Any], folder: Path
+) -> None:
+    figures = sixply("bench-retrieval", str(folder / "data"))
+    agreed = (
+        "ndcg_at_10 recall_at_10 recall_at_100 mrr_at_10 precision_at_3 recall_at_3 docs_per_s query_p50_ms query_p95_ms "
+        "peak_rss_mb documents queries"
+    )
+    assert set(agreed.split()) <= set(figures)
+    assert (figures["documents"], figures["queries"], figures["recall_at_10"]) == (2, 2, 1.0)
+    assert sixply("documents", "--tenant", "bench")["documents"] == []
+
+
+def test_a_benchmark_of_answers_writes_the_agreed_figures(sixply: Callable[..., Any], folder: Path) -> None:
+    figures = sixply("bench-answers", str(folder / "data"))
+    agreed = (
+        "answer_contained token_f1 citation_precision citation_recall refused_unanswerable answered_share "
+        "words_per_answer s_per_answer usd_per_answer rows"
+    )
+    assert set(agreed.split()) <= set(figures)
+    assert (figures["answer_contained"], len(figures["rows"])) == (1.0, 1)
+
+
+def test_a_report_can_go_to_a_file_and_still_be_shown(sixply: Callable[..., Any], tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "config.json"
+    shown = sixply("config", "--json", str(target), json_too=False)
+    assert "models.chat.use" in shown
+    assert json.loads(target.read_text())["models.chat.use"]["value"] == "scripted"
+    assert "Cannot write" in sixply("config", "--json", str(tmp_path), status=2, json_too=False)

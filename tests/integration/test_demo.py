@@ -1,0 +1,66 @@
+"""`make demo`, whole, on the real models, in a network namespace that holds nothing but a loopback device."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LAYERS = ["foundation", "models", "retrieval", "orchestration", "serving", "observability"]
+
+OFFLINE = """
+import fcntl, os, socket, struct, sys
+name, up = b"lo", 0x1 | 0x40
+with socket.socket() as control:
+    fcntl.ioctl(control, 0x8914, struct.pack("16sh", name, up))  # SIOCSIFFLAGS: loopback up, as `ip link set lo up` does
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+def namespaces_allowed() -> bool:
+    unshare = shutil.which("unshare")
+    return unshare is not None and subprocess.run([unshare, "-rn", "true"], capture_output=True).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """One run of the demo without any network, and the folder that it wrote to."""
+    if not namespaces_allowed():
+        pytest.skip("needs util-linux's unshare and the right to make a network namespace")
+    data = tmp_path_factory.mktemp("var")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SIXPLY_")}
+    environment |= {"SIXPLY__FOUNDATION__DATA_DIR": str(data), "HOME": str(data), "COLUMNS": "120"}
+    command = ["unshare", "-rn", sys.executable, "-c", OFFLINE, "-m", "serving.cli", "demo"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
+    return done, data
+
+
+@pytest.mark.real_model
+@pytest.mark.slow
+def test_the_demo_succeeds_without_any_network(demo: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    done, _ = demo
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
+
+
+@pytest.mark.real_model
+@pytest.mark.slow
+def test_its_report_has_six_parts_and_each_did_its_job(demo: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    _, data = demo
+    report = json.loads((data / "reports" / "demo.json").read_text(encoding="utf-8"))
+    assert report["ok"] is True
+    assert report["seconds"] > 0
+    assert list(report["parts"]) == LAYERS
+    assert all(part["ok"] and part["checks"] for part in report["parts"].values())
+
+
+@pytest.mark.real_model
+@pytest.mark.slow
+def test_it_prints_no_traceback_and_no_library_noise(demo: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    done, _ = demo
+    output = done.stdout + done.stderr
+    for noise in ("Traceback", "Warning:", "HF_TOKEN", "Task exception was never retrieved"):
+        assert noise not in output, output[-3000:]

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import collections
+import socket
+import sqlite3
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from foundation import doctor
+from foundation.doctor import Check, check_part
+from foundation.settings import Loaded, Part, Settings
+
+
+def loaded(data_dir: Path, **layers) -> Loaded:
+    return Loaded(Settings(foundation={"data_dir": data_dir}, serving={"http": {"port": 0}}, **layers), {})
+
+
+def test_machine_and_parts_are_checked_and_the_bundled_parts_are_fit(data_dir):
+    checks = doctor.run_checks(loaded(data_dir))
+    assert [check for check in checks if check.name.startswith("[") and not check.ok] == []
+    assert {"python", "memory", "disk", "data folder", "port", "sqlite", "locale"} <= {check.name for check in checks}
+    assert "[models.chat] llama_cpp" in {check.name for check in checks}
+
+
+def test_a_failed_check_always_says_what_to_do(data_dir):
+    broken = Part(use="chorma")
+    checks = doctor.run_checks(loaded(data_dir, retrieval={"vectors": broken}), [lambda: 1 / 0])
+    failed = {check.name: check.advice for check in checks if not check.ok}
+    assert {"[retrieval.vectors] chorma", "<lambda>"} <= failed.keys()
+    assert all(failed.values())
+
+
+def test_checks_of_other_layers_come_last(data_dir):
+    extra = Check("weights", ok=False, found="altered", advice="Run make setup.")
+    assert doctor.run_checks(loaded(data_dir), [lambda: extra])[-1] == extra
+
+
+def test_a_check_that_breaks_has_failed_and_the_others_still_run(data_dir):
+    def check_moon() -> Check:
+        raise RuntimeError("no moon")
+
+    last = Check("last", ok=True, found="ran")
+    broken, after = doctor.run_checks(loaded(data_dir), [check_moon, lambda: last])[-2:]
+    assert (broken.name, broken.ok, broken.found) == ("check_moon", False, "RuntimeError: no moon")
+    assert after == last
+
+
+def test_looking_leaves_nothing_behind(tmp_path):
+    doctor.run_checks(loaded(tmp_path / "not" / "yet"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("version", [(3, 10, 9), (3, 15, 0), (2, 7, 18)])
+def test_a_python_without_packages_is_refused(monkeypatch, version):
+    monkeypatch.setattr(doctor.sys, "version_info", version)
+    assert not doctor.check_python().ok
+
+
+def test_too_little_memory_is_found(monkeypatch):
+    monkeypatch.setattr(doctor.psutil, "virtual_memory", lambda: SimpleNamespace(available=500_000_000))
+    assert (doctor.check_memory().ok, doctor.check_memory().found) == (False, "0.5 GB free")
+
+
+def test_the_limit_of_a_container_counts(monkeypatch):
+    monkeypatch.setattr(doctor, "_left_in_container", lambda: 100_000_000)
+    assert not doctor.check_memory().ok
+
+
+def test_a_full_disk_is_found(monkeypatch, data_dir):
+    usage = collections.namedtuple("Usage", "free")  # noqa: PYI024 - as psutil has it
+    monkeypatch.setattr(doctor.psutil, "disk_usage", lambda _: usage(free=10_000_000))
+    assert not doctor.check_disk(data_dir).ok
+
+
+def test_a_folder_that_cannot_be_written_is_found(monkeypatch, data_dir):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refuse)
+    check = doctor.check_writable(data_dir)
+    assert (check.ok, check.found) == (False, f"{data_dir}: Permission denied")
+
+
+def test_a_file_in_place_of_the_data_folder_is_found(tmp_path):
+    (tmp_path / "var").touch()
+    assert not doctor.check_writable(tmp_path / "var").ok
+
+
+def test_a_port_that_is_taken_is_found():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen(1)
+        port = other.getsockname()[1]
+        check = doctor.check_port("127.0.0.1", port)
+    assert not check.ok
+    assert check.found == f"127.0.0.1:{port} is taken"
+    assert "SIXPLY__SERVING__HTTP__PORT" in check.advice
+    assert doctor.check_port("127.0.0.1", port).ok
+
+
+def test_an_address_of_another_machine_is_found():
+    assert "serving.http" in doctor.check_port("192.0.2.1", 8600).advice
+
+
+def test_an_old_sqlite_is_a_warning_and_no_failure(monkeypatch):
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 46, 1))
+    old = doctor.check_sqlite()
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 51, 3))
+    new = doctor.check_sqlite()
+    assert (old.ok, bool(old.advice)) == (True, True)
+    assert (new.ok, bool(new.advice)) == (True, False)
+
+
+def test_an_unknown_part_is_found_with_the_nearest():
+    check = check_part("retrieval.vectors", Part(use="chorma"))
+    assert (check.ok, check.found) == (False, "unknown_part")
+    assert 'Did you mean "chroma"?' in check.advice
+
+
+def test_an_unknown_option_is_found():
+    check = check_part("models.chat", Part(use="anthropic", modle="m"))
+    assert (check.ok, check.found) == (False, "unknown_setting")
+
+
+def test_a_part_that_needs_a_key_and_has_none_names_the_variable_to_set():
+    check = check_part("models.chat", Part(use="openai_compatible", model="m"))
+    assert (check.ok, check.found) == (False, "no api_key")
+    assert check.advice == "Set SIXPLY__MODELS__CHAT__API_KEY in the environment."
+
+
+def test_a_key_that_is_there_is_enough_and_is_not_shown():
+    check = check_part("models.chat", Part(use="openai_compatible", model="m", api_key="hunter2hunter2"))
+    assert check.ok
+    assert "hunter2" not in repr(check)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_a_server_on_this_machine_needs_no_key(host):
+    assert check_part("models.chat", Part(use="openai_compatible", model="m", base_url=f"http://{host}:8000/v1")).ok
+
+
+def test_fallbacks_and_lists_of_parts_are_checked_too():
+    fallback, exporter = Part(use="openai_compatible", model="m"), Part(use="slqite")
+    settings = Settings(models={"fallbacks": (fallback,)}, observability={"exporters": (exporter,)})
+    found = dict(doctor.parts_of(settings))
+    assert found["models.chat[0]"] == fallback
+    assert found["observability.exporters[0]"] == exporter
+    assert not check_part("models.chat[0]", fallback).ok
+    assert not check_part("observability.exporters[0]", exporter).ok

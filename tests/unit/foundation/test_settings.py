@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from foundation.errors import InvalidSetting, UnknownSetting
+from foundation.settings import Loaded, flatten, load
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def stack(tmp_path):
+    def written(text: str, **arguments) -> Loaded:
+        path = tmp_path / "stack.toml"
+        path.write_text(text, encoding="utf-8")
+        return load(path, **arguments)
+
+    return written
+
+
+def test_the_stack_of_the_repository_is_valid():
+    assert load(ROOT / "stack.toml").settings.models.chat.use == "llama_cpp"
+
+
+def test_an_empty_file_gives_the_defaults_and_says_so(stack):
+    loaded = stack("")
+    assert loaded.settings.retrieval.vectors.use == "chroma"
+    assert {origin for _, _, origin in loaded.rows()} == {"default"}
+
+
+def test_each_source_overrides_the_one_before_and_is_remembered(stack, monkeypatch):
+    text = """
+    [foundation]
+    seed = 1
+    threads = 1
+    [serving.http]
+    port = 1
+    host = "127.0.0.2"
+    [profiles.test.serving.http]
+    port = 2
+    host = "127.0.0.3"
+    """
+    monkeypatch.setenv("SIXPLY__SERVING__HTTP__PORT", "3")
+    loaded = stack(text, profile="test", overrides={"foundation": {"seed": 4}})
+    found = {key: (value, origin) for key, value, origin in loaded.rows()}
+    assert found["foundation.threads"] == ("1", "stack.toml")
+    assert found["serving.http.host"] == ("127.0.0.3", "profile test")
+    assert found["serving.http.port"] == ("3", "environment")
+    assert found["foundation.seed"] == ("4", "command line")
+    assert found["serving.http.grace_s"] == ("15.0", "default")
+
+
+def test_the_profile_can_come_from_the_environment(stack, monkeypatch):
+    monkeypatch.setenv("SIXPLY_PROFILE", "test")
+    assert stack("[profiles.test.foundation]\nseed = 9").settings.foundation.seed == 9
+
+
+def test_an_unknown_profile_is_refused_with_what_exists(stack):
+    with pytest.raises(UnknownSetting, match=r'no profile "tset"\. Found: test\. Did you mean "test"\?'):
+        stack("[profiles.test.foundation]\nseed = 9", profile="tset")
+
+
+def test_one_environment_variable_does_not_reset_its_neighbours(stack, monkeypatch):
+    monkeypatch.setenv("SIXPLY__MODELS__CHAT__TEMPERATURE", "0.5")
+    chat = stack('[models.chat]\nuse = "openai_compatible"\nmodel = "m"').settings.models.chat
+    assert chat.use == "openai_compatible"
+    assert chat.options["model"] == "m"
+    assert str(chat.options["temperature"]) == "0.5"
+
+
+def test_a_part_that_is_exchanged_takes_its_options_along(stack, monkeypatch):
+    monkeypatch.setenv("SIXPLY__MODELS__CHAT__USE", "scripted")
+    chat = stack('[models.chat]\nuse = "openai_compatible"\nmodel = "m"').settings.models.chat
+    assert (chat.use, chat.options) == ("scripted", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[modles]\n", r'Unknown setting "modles" \(stack\.toml\)\. Found: .*Did you mean "models"\?'),
+        ("[serving.http]\nprot = 1", r'Unknown setting "serving\.http\.prot".*Did you mean "port"\?'),
+        ("[retrieval.ranking]\ntopk = 1", r'"retrieval\.ranking\.topk".*Did you mean "top_k"\?'),
+    ],
+)
+def test_an_unknown_key_is_named_with_what_exists_and_the_nearest(stack, text, says):
+    with pytest.raises(UnknownSetting, match=says):
+        stack(text)
+
+
+def test_an_unknown_layer_in_the_environment_is_refused(stack, monkeypatch):
+    monkeypatch.setenv("SIXPLY__MODLES__CHAT__USE", "scripted")
+    with pytest.raises(UnknownSetting, match=r'SIXPLY__MODLES__CHAT__USE names no layer: "modles".*"models"\?'):
+        stack("")
+
+
+def test_an_unknown_key_in_the_environment_names_the_environment(stack, monkeypatch):
+    monkeypatch.setenv("SIXPLY__SERVING__HTTP__PROT", "1")
+    with pytest.raises(UnknownSetting, match=r'"serving\.http\.prot" \(environment\)'):
+        stack("")
+
+
+def test_a_value_that_does_not_fit_names_key_origin_and_value(stack, monkeypatch):
+    monkeypatch.setenv("SIXPLY__SERVING__HTTP__PORT", "99999")
+    with pytest.raises(InvalidSetting, match=r'"serving\.http\.port" \(environment\) does not fit: .*99999'):
+        stack("")
+
+
+def test_a_part_without_a_name_is_refused(stack):
+    with pytest.raises(InvalidSetting, match=r"models\.chat\.use"):
+        stack('[models.chat]\nuse = ""')
+
+
+def test_a_missing_file_says_where_to_look(tmp_path):
+    with pytest.raises(InvalidSetting, match=r"No configuration at .*stack\.toml\. Run from the repository's root"):
+        load(tmp_path / "stack.toml")
+
+
+@pytest.mark.parametrize("content", [b"[models", b"\xff\xfe\x00"])
+def test_a_file_that_is_not_toml_is_refused(tmp_path, content):
+    path = tmp_path / "stack.toml"
+    path.write_bytes(content)
+    with pytest.raises(InvalidSetting, match="is not valid TOML"):
+        load(path)
+
+
+def test_a_folder_instead_of_a_file_is_refused(tmp_path):
+    with pytest.raises(InvalidSetting, match="cannot be read: Is a directory"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["api_key", "password", "client_secret", "auth_token", "dsn"])
+def test_secrets_are_masked_everywhere(stack, monkeypatch, key):
+    monkeypatch.setenv(f"SIXPLY__MODELS__CHAT__{key.upper()}", "hunter2hunter2")
+    loaded = stack('[models.chat]\nuse = "openai_compatible"')
+    shown = [repr(loaded), str(loaded.settings), loaded.settings.model_dump_json(), str(list(loaded.rows()))]
+    assert loaded.settings.models.chat.options[key].get_secret_value() == "hunter2hunter2"
+    assert not any("hunter2" in text for text in shown)
+
+
+def test_a_secret_in_a_list_of_parts_is_masked_too(stack):
+    loaded = stack('[[models.fallbacks]]\nuse = "openai_compatible"\napi_key = "hunter2hunter2"')
+    assert "hunter2" not in str(list(loaded.rows())) + repr(loaded)
+
+
+def test_a_secret_does_not_stand_in_the_text_of_an_error(stack):
+    with pytest.raises(InvalidSetting) as refused:
+        stack('[models.chat]\nuse = 5\napi_key = "hunter2hunter2"')
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_part_written_as_a_bare_name_is_refused_with_its_key(stack):
+    with pytest.raises(InvalidSetting, match=r'"models\.chat" .*does not fit: .*\(found .llama_cpp.\)'):
+        stack('[models]\nchat = "llama_cpp"')
+
+
+def test_settings_are_frozen_all_the_way_down(stack):
+    settings = stack("").settings
+    for section, name in [(settings, "models"), (settings.serving.http, "port"), (settings.models.chat, "use")]:
+        with pytest.raises(ValidationError):
+            setattr(section, name, None)
+
+
+def test_an_empty_section_is_a_value_of_its_own():
+    assert list(flatten({"a": {}, "b": {"c": {"d": 1}}})) == [("a", {}), ("b.c.d", 1)]

@@ -1,0 +1,87 @@
+"""The breaker: opens after failures in a row, lets one call try after a while."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from foundation.errors import UpstreamDown
+from models.breaker import Breaker
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.s = 100.0
+
+    def monotonic_s(self) -> float:
+        return self.s
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def breaker(clock: Clock) -> Breaker:
+    return Breaker(name="m", failures=2, open_s=30, clock=clock)
+
+
+def _open(breaker: Breaker) -> None:
+    for _ in range(2):
+        breaker.admit()
+        breaker.failed()
+
+
+def test_it_opens_after_failures_in_a_row_and_says_how_long_to_wait(breaker: Breaker, clock: Clock) -> None:
+    _open(breaker)
+    clock.s += 10
+    with pytest.raises(UpstreamDown, match="2 times in a row") as caught:
+        breaker.admit()
+    assert caught.value.retry_after_s == 20
+
+
+def test_a_success_starts_the_count_again(breaker: Breaker) -> None:
+    breaker.failed()
+    breaker.succeeded()
+    breaker.failed()
+    breaker.admit()
+    assert not breaker.is_open
+
+
+def test_after_a_while_one_call_may_try_and_the_others_wait(breaker: Breaker, clock: Clock) -> None:
+    _open(breaker)
+    clock.s += 31
+    breaker.admit()
+    with pytest.raises(UpstreamDown):
+        breaker.admit()
+
+
+def test_a_successful_trial_closes_it(breaker: Breaker, clock: Clock) -> None:
+    _open(breaker)
+    clock.s += 31
+    breaker.admit()
+    breaker.succeeded()
+    breaker.admit()
+    breaker.admit()
+
+
+def test_a_failed_trial_opens_it_again(breaker: Breaker, clock: Clock) -> None:
+    _open(breaker)
+    clock.s += 31
+    breaker.admit()
+    breaker.failed()
+    with pytest.raises(UpstreamDown):
+        breaker.admit()
+
+
+def test_a_cancelled_trial_leaves_room_for_the_next(breaker: Breaker, clock: Clock) -> None:
+    _open(breaker)
+    clock.s += 31
+    breaker.admit()
+    breaker.undecided()
+    breaker.admit()

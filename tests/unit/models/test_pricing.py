@@ -1,0 +1,74 @@
+"""From a reply to a call that can be priced."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import AIMessage
+
+from foundation.components import Context, load
+from foundation.settings import Part
+from foundation.types import Usage
+from models.chat.scripted import NAME, ScriptedChat
+from models.contract import Call, PriceSource
+from models.pricing import call_of, identity, is_local, usage_of
+
+AT = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def test_reported_tokens_are_read_with_their_details() -> None:
+    message = AIMessage(
+        "x",
+        usage_metadata={
+            "input_tokens": 10,
+            "output_tokens": 5,
+            "total_tokens": 15,
+            "input_token_details": {"cache_read": 4},
+            "output_token_details": {"reasoning": 2},
+        },
+    )
+    assert usage_of(message) == Usage(input_tokens=10, output_tokens=5, cached_input_tokens=4, reasoning_tokens=2)
+
+
+def test_unreported_tokens_are_none_and_not_zero() -> None:
+    assert usage_of(AIMessage("x")) == Usage(None, None, None, None)
+
+
+def test_a_call_has_the_models_identity() -> None:
+    chat = ScriptedChat()
+    call = call_of(chat, chat.invoke("one two"), seconds=2, at=AT)
+    assert call == Call("scripted", NAME, call.usage, 2, local=False, at=AT)
+    assert call.usage.input_tokens == 2
+
+
+def test_a_model_that_does_not_say_who_it_is_is_unknown() -> None:
+    assert identity(FakeListChatModel(responses=["x"]))[1] == "unknown"
+
+
+def test_a_model_is_local_only_if_its_class_says_so() -> None:
+    class Local(ScriptedChat):
+        local: bool = True
+
+    assert is_local(Local())
+    assert not is_local(ScriptedChat())
+
+
+def test_the_basis_names_the_snapshot_or_the_machines_price(tmp_path: Path) -> None:
+    prices: PriceSource = load("models.prices", Part(use="genai"), Context(data_dir=tmp_path, machine_usd_per_hour=0.36))
+    usage = Usage(input_tokens=1_000_000, output_tokens=0)
+    remote = prices.price(Call("openai", "gpt-4o", usage, 1, local=False, at=AT))
+    local = prices.price(Call("llama_cpp", "m", usage, 10, local=True, at=AT))
+    assert remote.basis.startswith("genai-prices ")
+    assert (local.usd, local.basis) == (Decimal("0.001"), "local compute 0.36 USD/h")
+
+
+def test_no_price_is_ever_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import genai_prices.update_prices as updates
+
+    monkeypatch.setattr(updates.UpdatePrices, "start", lambda *_: pytest.fail("a price update was started"))
+    prices: PriceSource = load("models.prices", Part(use="genai"), Context(data_dir=tmp_path))
+    prices.price(Call("openai", "gpt-4o", Usage(1, 1), 1, local=False, at=AT))

@@ -1,0 +1,390 @@
+"""Deadline, retries, fallbacks and breakers around any chat models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.language_models import BaseChatModel, FakeListChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.tools import tool
+from opentelemetry.instrumentation.genai.langchain import LangChainInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from pydantic import BaseModel
+
+from foundation import names
+from foundation.clock import SystemClock
+from foundation.components import Context, load
+from foundation.errors import ComponentError, UpstreamDown, UpstreamLimited, UpstreamMalformed, UpstreamTimeout
+from foundation.settings import Part, ResilienceSettings
+from models import resilience
+from models.chat.scripted import ScriptedChat
+from models.pricing import call_of, identity
+from models.resilience import FALLBACK, ResilientChatModel, resilient
+from tests.doubles.provider import FaultyProvider, cut, hang, ok, status
+
+
+def _wrap(*models: BaseChatModel, **settings: Any) -> ResilientChatModel:
+    given = {"attempts": 3, "wait_max_s": 8, "timeout_s": 20, **settings}
+    return resilient(models[0], models[1:], ResilienceSettings(**given), SystemClock())
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The waiting times between attempts, none of which is waited."""
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(resilience, "_sleep", sleep)
+    return waited
+
+
+def _openai(address: str, tmp_path: Path, **options: Any) -> Any:
+    given = {"use": "openai_compatible", "model": "m-1", "base_url": f"{address}/v1", **options}
+    return load("models.chat", Part.model_validate(given), Context(data_dir=tmp_path))
+
+
+def _anthropic(address: str, tmp_path: Path, **options: Any) -> Any:
+    given = {"use": "anthropic", "model": "c-1", "base_url": address, "api_key": "sk-own", **options}
+    return load("models.chat", Part.model_validate(given), Context(data_dir=tmp_path))
+
+
+# --- retries ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_retryable_failure_is_tried_again(waits: list[float]) -> None:
+    chat = _wrap(ScriptedChat(replies=(UpstreamDown("gone"), UpstreamTimeout("late"), "fine")))
+    assert (await chat.ainvoke("x")).text == "fine"
+    assert len(waits) == 2
+
+
+async def test_attempts_are_counted_with_the_first(waits: list[float]) -> None:
+    model = ScriptedChat(replies=(UpstreamDown("gone"),))
+    with pytest.raises(UpstreamDown):
+        await _wrap(model, attempts=3).ainvoke("x")
+    assert len(model.seen) == 3
+    assert len(waits) == 2
+
+
+@pytest.mark.parametrize("code", [401, 403, 400])
+async def test_a_refused_request_is_not_tried_again(code: int, waits: list[float], tmp_path: Path) -> None:
+    with FaultyProvider(status(code)) as provider, pytest.raises(ComponentError) as caught:
+        await _wrap(_openai(provider.url, tmp_path)).ainvoke("x")
+    assert len(provider.requests) == 1
+    assert not caught.value.retryable
+    assert waits == []
+
+
+async def test_the_providers_wish_to_wait_is_honoured(waits: list[float], tmp_path: Path) -> None:
+    with FaultyProvider(status(429, {"Retry-After": "7"}), ok("fine")) as provider:
+        reply = await _wrap(_openai(provider.url, tmp_path)).ainvoke("x")
+    assert reply.text == "fine"
+    assert waits == [7.0]
+
+
+async def test_a_wish_longer_than_we_would_wait_is_passed_on_at_once(waits: list[float], tmp_path: Path) -> None:
+    with FaultyProvider(status(429, {"Retry-After": "60"})) as provider, pytest.raises(UpstreamLimited) as caught:
+        await _wrap(_openai(provider.url, tmp_path)).ainvoke("x")
+    assert caught.value.retry_after_s == 60
+    assert len(provider.requests) == 1
+    assert waits == []
+
+
+async def test_waiting_times_differ_and_stay_below_their_limit(waits: list[float]) -> None:
+    model = ScriptedChat(replies=(UpstreamDown("gone"),))
+    with pytest.raises(UpstreamDown):
+        await _wrap(model, attempts=10, breaker_failures=20, wait_max_s=0.5).ainvoke("x")
+    assert len(set(waits)) > 1
+    assert all(0 <= wait <= 0.5 for wait in waits)
+
+
+# --- the deadline -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+async def test_a_provider_that_says_nothing_is_left_at_the_deadline(*, streamed: bool, tmp_path: Path) -> None:
+    with FaultyProvider(hang()) as provider:
+        chat = _wrap(_openai(provider.url, tmp_path), timeout_s=0.2)
+        with pytest.raises(UpstreamTimeout):
+            _ = [chunk async for chunk in chat.astream("x")] if streamed else await chat.ainvoke("x")
+    assert len(provider.requests) == 1
+
+
+def test_the_deadline_holds_for_sync_callers(tmp_path: Path) -> None:
+    with FaultyProvider(hang()) as provider, pytest.raises(UpstreamTimeout):
+        _wrap(_openai(provider.url, tmp_path), timeout_s=0.2).invoke("x")
+
+
+async def test_a_stream_that_stalls_in_the_middle_is_left_at_the_deadline() -> None:
+    class Stalls(ScriptedChat):
+        async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+            yield ChatGenerationChunk(message=AIMessageChunk("one "))
+            await asyncio.Event().wait()
+
+    seen = []
+    with pytest.raises(UpstreamTimeout):
+        async for chunk in _wrap(Stalls(), timeout_s=0.1).astream("x"):
+            seen.append(chunk.text)  # noqa: PERF401  # what came before the error matters
+    assert seen == ["one "]
+
+
+async def test_cancelling_the_caller_cancels_the_call() -> None:
+    cancelled = asyncio.Event()
+
+    class Hangs(ScriptedChat):
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+
+    task = asyncio.create_task(_wrap(Hangs()).ainvoke("x"))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert cancelled.is_set()
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_stream_that_fails_before_its_first_token_is_started_again(waits: list[float]) -> None:
+    class FailsEmpty(ScriptedChat):
+        async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+            if not self.seen:
+                self.seen.append([])
+                yield ChatGenerationChunk(message=AIMessageChunk(""))
+                raise ConnectionResetError
+            async for chunk in super()._astream(*args, **kwargs):
+                yield chunk
+
+    chunks = [chunk.text async for chunk in _wrap(FailsEmpty(replies=("one two",))).astream("x")]
+    assert "".join(chunks) == "one two"
+    assert len(waits) == 1
+
+
+@pytest.mark.parametrize("make", [_openai, _anthropic])
+async def test_a_stream_that_fails_after_its_first_token_is_an_error_and_no_second_start(make: Any, tmp_path: Path) -> None:
+    with FaultyProvider(cut("one two three four five")) as provider:
+        chat, seen = _wrap(make(provider.url, tmp_path), ScriptedChat(replies=("other",))), []
+        with pytest.raises(UpstreamDown):
+            async for chunk in chat.astream("x"):
+                seen.append(chunk.text)  # noqa: PERF401  # what came before the error matters
+    assert "".join(seen).startswith("one ")
+    assert "other" not in "".join(seen)
+    assert len(provider.requests) == 1
+
+
+async def test_a_stream_without_any_token_is_an_answer_that_cannot_be_used(waits: list[float]) -> None:
+    class Empty(ScriptedChat):
+        async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+            for chunk in ():
+                yield chunk
+
+    with pytest.raises(UpstreamMalformed):
+        _ = [chunk async for chunk in _wrap(Empty()).astream("x")]
+
+
+async def test_leaving_a_stream_early_closes_it_below() -> None:
+    closed = asyncio.Event()
+
+    class Long(ScriptedChat):
+        async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+            try:
+                while True:
+                    yield ChatGenerationChunk(message=AIMessageChunk("word "))
+            finally:
+                closed.set()
+
+    stream = _wrap(Long())._astream([AIMessage("x")])
+    await anext(stream)
+    await stream.aclose()
+    assert closed.is_set()
+
+
+async def test_a_model_that_cannot_stream_gives_its_reply_in_one_piece() -> None:
+    class Whole(ScriptedChat):
+        disable_streaming: bool = True
+
+    chunks = [chunk.text async for chunk in _wrap(Whole(replies=("one two",))).astream("x")]
+    assert [chunk for chunk in chunks if chunk] == ["one two"]
+
+
+# --- fallbacks --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_fallback_answers_and_the_reply_says_so(waits: list[float]) -> None:
+    primary = ScriptedChat(replies=(UpstreamDown("gone"),), model_name="first")
+    chat = _wrap(primary, ScriptedChat(replies=("fine",), model_name="second"))
+    reply = await chat.ainvoke("x")
+    assert (reply.text, reply.response_metadata[FALLBACK]) == ("fine", True)
+    assert reply.response_metadata["model_name"] == "second"
+    assert identity(chat.who_answered(reply)) == ("scripted", "second")
+    assert len(primary.seen) == 3
+
+
+async def test_a_streamed_reply_says_so_too(waits: list[float]) -> None:
+    chat = _wrap(ScriptedChat(replies=(UpstreamDown("gone"),)), ScriptedChat(replies=("fine",), model_name="second"))
+    whole = None
+    async for chunk in chat.astream("x"):
+        whole = chunk if whole is None else whole + chunk
+    assert whole is not None
+    assert whole.response_metadata[FALLBACK] is True
+    assert whole.response_metadata["model_name"] == "second"
+
+
+async def test_a_reply_of_the_primary_model_is_not_labelled() -> None:
+    assert FALLBACK not in (await _wrap(ScriptedChat(), ScriptedChat()).ainvoke("x")).response_metadata
+
+
+async def test_a_bad_key_falls_back_without_a_retry(waits: list[float], tmp_path: Path) -> None:
+    with FaultyProvider(status(401)) as provider:
+        reply = await _wrap(_openai(provider.url, tmp_path), ScriptedChat(replies=("fine",))).ainvoke("x")
+    assert reply.text == "fine"
+    assert len(provider.requests) == 1
+
+
+async def test_when_all_fail_the_error_names_each(waits: list[float]) -> None:
+    first = ScriptedChat(replies=(UpstreamLimited("slow down", retry_after_s=3),))
+    with pytest.raises(UpstreamDown, match=r"All 2 chat models failed\. slow down Then: gone") as caught:
+        await _wrap(first, ScriptedChat(replies=(UpstreamDown("gone"),))).ainvoke("x")
+    assert caught.value.retry_after_s == 3
+    assert caught.value.__cause__ is not None
+
+
+async def test_the_call_is_charged_to_the_model_that_answered(waits: list[float]) -> None:
+    class Local(ScriptedChat):
+        local: bool = True
+
+    chat = _wrap(Local(replies=(UpstreamDown("gone"),)), ScriptedChat(model_name="second"))
+    call = call_of(chat, await chat.ainvoke("x"), seconds=1.5, at=datetime.now(UTC))
+    assert chat.local
+    assert (call.model, call.local, call.seconds) == ("second", False, 1.5)
+
+
+async def test_tools_reach_a_fallback_of_another_vendor_in_its_own_form(waits: list[float], tmp_path: Path) -> None:
+    @tool
+    def find_order(number: int) -> str:
+        """Find an order."""
+        return str(number)
+
+    with FaultyProvider(status(401)) as first, FaultyProvider(ok("fine")) as second:
+        chat = _wrap(_openai(first.url, tmp_path), _anthropic(second.url, tmp_path))
+        await chat.bind_tools([find_order], tool_choice="any").ainvoke("x")
+    assert first.requests[0][2]["tools"][0]["function"]["name"] == "find_order"
+    assert first.requests[0][2]["tool_choice"] == "required"
+    assert second.requests[0][2]["tools"][0]["name"] == "find_order"
+    assert second.requests[0][2]["tool_choice"] == {"type": "any"}
+
+
+@pytest.mark.parametrize("include_raw", [False, True])
+async def test_structured_output_goes_through_retries_and_fallbacks(
+    *, include_raw: bool, waits: list[float], tmp_path: Path
+) -> None:
+    class Ticket(BaseModel):
+        days: int
+
+    with FaultyProvider(status(500), ok('{"days": 14}')) as provider:
+        chat = _wrap(_openai(provider.url, tmp_path)).with_structured_output(Ticket, include_raw=include_raw)
+        found = await chat.ainvoke("x")
+    assert (found["parsed"] if include_raw else found) == Ticket(days=14)
+    assert len(provider.requests) == 2
+    assert provider.requests[1][2]["response_format"]["type"] == "json_schema"
+
+
+# --- the breaker in place ---------------------------------------------------------------------------------------------
+
+
+async def test_a_model_that_keeps_failing_is_spared(waits: list[float]) -> None:
+    primary = ScriptedChat(replies=(UpstreamDown("gone"),))
+    chat = _wrap(primary, ScriptedChat(replies=("fine",)), attempts=2, breaker_failures=3)
+    for _ in range(4):
+        assert (await chat.ainvoke("x")).text == "fine"
+    assert len(primary.seen) == 3
+
+
+async def test_streams_that_break_off_count_as_failures(waits: list[float], tmp_path: Path) -> None:
+    with FaultyProvider(cut("one two three four")) as provider:
+        chat = _wrap(_openai(provider.url, tmp_path), breaker_failures=2)
+        for _ in range(3):
+            with pytest.raises(UpstreamDown):
+                _ = [chunk async for chunk in chat.astream("x")]
+    assert len(provider.requests) == 2
+
+
+async def test_refused_requests_do_not_open_it(waits: list[float], tmp_path: Path) -> None:
+    with FaultyProvider(status(401)) as provider:
+        chat = _wrap(_openai(provider.url, tmp_path), breaker_failures=2)
+        for _ in range(4):
+            with pytest.raises(ComponentError):
+                await chat.ainvoke("x")
+    assert len(provider.requests) == 4
+
+
+# --- seen from outside ------------------------------------------------------------------------------------------------
+
+
+async def test_a_model_without_a_reason_to_stop_gets_one_that_is_honest() -> None:
+    reply = await _wrap(FakeListChatModel(responses=["hello"])).ainvoke("x")
+    assert reply.response_metadata["finish_reason"] == "unknown"
+
+
+def test_its_identity_is_that_of_the_primary_model() -> None:
+    chat = _wrap(ScriptedChat(model_name="first"), ScriptedChat(model_name="second"))
+    assert chat.model_name == "first"
+    assert identity(chat) == ("scripted", "first")
+
+
+def test_closing_it_closes_every_model() -> None:
+    closed = []
+
+    class Closable(ScriptedChat):
+        def close(self) -> None:
+            closed.append(self.model_name)
+
+    _wrap(Closable(model_name="first"), ScriptedChat(), Closable(model_name="third")).close()
+    assert closed == ["third", "first"]
+
+
+@pytest.fixture
+def spans() -> Any:
+    exporter, provider, instrumentor = InMemorySpanExporter(), TracerProvider(), LangChainInstrumentor()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    instrumentor.instrument(tracer_provider=provider)
+    yield exporter
+    instrumentor.uninstrument()
+
+
+@pytest.mark.parametrize("way", ["ainvoke", "invoke", "astream", "stream"])
+async def test_telemetry_sees_one_call_whatever_it_took(way: str, spans: InMemorySpanExporter, waits: list[float]) -> None:
+    first = ScriptedChat(replies=(UpstreamDown("gone"),), model_name="first")
+    chat = _wrap(first, ScriptedChat(replies=("fine and well",), model_name="second"))
+    match way:
+        case "ainvoke":
+            await chat.ainvoke("x")
+        case "astream":
+            _ = [chunk async for chunk in chat.astream("x")]
+        case "invoke":
+            await asyncio.to_thread(chat.invoke, "x")
+        case _:
+            await asyncio.to_thread(lambda: list(chat.stream("x")))
+    (span,) = spans.get_finished_spans()
+    attributes = dict(span.attributes or {})
+    assert span.name == "chat first"
+    assert attributes[names.PROVIDER] == "scripted"
+    assert attributes[names.RESPONSE_MODEL] == "second"
+    assert attributes[names.INPUT_TOKENS] == 1
+    assert attributes[names.OUTPUT_TOKENS] == 3
+    assert attributes["gen_ai.response.finish_reasons"] == ("stop",)
+    assert span.status.is_ok or span.status.status_code.name == "UNSET"

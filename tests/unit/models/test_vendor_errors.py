@@ -1,0 +1,112 @@
+"""Vendor exceptions become errors of our own tree."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import anthropic
+import httpx2
+import openai
+import pytest
+from langchain_core import exceptions as lc
+
+from foundation.errors import (
+    BudgetExceeded,
+    ComponentError,
+    UpstreamDown,
+    UpstreamLimited,
+    UpstreamMalformed,
+    UpstreamRejected,
+    UpstreamTimeout,
+)
+from models.vendor_errors import translate
+
+REQUEST = httpx2.Request("POST", "http://127.0.0.1/v1/chat/completions")
+
+
+def _response(status: int, headers: dict[str, str] | None = None) -> Any:
+    return httpx2.Response(status, request=REQUEST, headers=headers)
+
+
+CASES = [
+    (openai.RateLimitError("slow down", response=_response(429), body=None), UpstreamLimited),
+    (openai.AuthenticationError("bad key sk-secret", response=_response(401), body=None), UpstreamRejected),
+    (openai.PermissionDeniedError("no", response=_response(403), body=None), UpstreamRejected),
+    (openai.BadRequestError("no", response=_response(400), body=None), UpstreamRejected),
+    (openai.UnprocessableEntityError("no", response=_response(422), body=None), UpstreamRejected),
+    (openai.InternalServerError("oops", response=_response(500), body=None), UpstreamDown),
+    (openai.InternalServerError("oops", response=_response(504), body=None), UpstreamTimeout),
+    (openai.APITimeoutError(REQUEST), UpstreamTimeout),
+    (openai.APIConnectionError(request=REQUEST), UpstreamDown),
+    (openai.APIResponseValidationError(_response(200), None), UpstreamMalformed),
+    (openai.APIError("error inside a stream", REQUEST, body=None), UpstreamDown),
+    (anthropic.RateLimitError("slow down", response=_response(429), body=None), UpstreamLimited),
+    (anthropic.InternalServerError("overloaded", response=_response(529), body=None), UpstreamDown),
+    (anthropic.APITimeoutError(REQUEST), UpstreamTimeout),
+    (anthropic.APIConnectionError(request=REQUEST), UpstreamDown),
+    (httpx2.ConnectError("refused"), UpstreamDown),
+    (httpx2.ReadError("reset"), UpstreamDown),
+    (httpx2.RemoteProtocolError("cut"), UpstreamDown),
+    (httpx2.ReadTimeout("late"), UpstreamTimeout),
+    (httpx2.HTTPStatusError("no", request=REQUEST, response=_response(503)), UpstreamDown),
+    (lc.ModelRateLimitError(), UpstreamLimited),
+    (lc.ModelAuthenticationError(), UpstreamRejected),
+    (lc.ModelRefusalError(), UpstreamRejected),
+    (lc.ContextOverflowError(), UpstreamRejected),
+    (lc.ModelAPIError(), UpstreamDown),
+    (lc.ModelConnectionError(), UpstreamDown),
+    (lc.ModelTimeoutError(), UpstreamTimeout),
+    (TimeoutError(), UpstreamTimeout),
+    (ConnectionResetError(), UpstreamDown),
+    (json.JSONDecodeError("no", "<html>", 0), UpstreamMalformed),
+    (TypeError("'NoneType' object is not iterable"), UpstreamMalformed),
+    (KeyError("choices"), UpstreamMalformed),
+    (RuntimeError("never seen before"), ComponentError),
+]
+
+
+@pytest.mark.parametrize(("error", "expected"), CASES, ids=lambda case: getattr(case, "__name__", type(case).__name__))
+def test_each_has_its_kind(error: Exception, expected: type[ComponentError]) -> None:
+    translated = translate(error, model="m-1")
+    assert type(translated) is expected
+    assert str(translated).startswith("m-1 ")
+    assert type(error).__name__ in str(translated)
+
+
+def test_every_error_of_langchains_own_tree_is_known() -> None:
+    """A new one in an update must be given a kind on purpose."""
+    kinds = [each for each in vars(lc).values() if isinstance(each, type) and issubclass(each, lc.ModelError)]
+    assert len(kinds) > 5
+    for kind in kinds:
+        if kind is not lc.ModelError:
+            assert type(translate(kind())) is not ComponentError, kind
+
+
+def test_our_own_errors_pass_unchanged() -> None:
+    error = BudgetExceeded("enough", limit="usd")
+    assert translate(error) is error
+
+
+def test_the_text_never_repeats_the_vendors_words() -> None:
+    error = openai.AuthenticationError("bad key sk-secret in: my prompt", response=_response(401), body=None)
+    assert "sk-secret" not in str(translate(error))
+    assert "my prompt" not in str(translate(error))
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("7", 7.0), ("0.5", 0.5), ("-3", 0.0), ("soon", None), (None, None), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0)],
+)
+def test_the_time_to_wait_comes_from_the_header(value: str | None, seconds: float | None) -> None:
+    headers = {} if value is None else {"Retry-After": value}
+    error = openai.RateLimitError("slow down", response=_response(429, headers), body=None)
+    assert translate(error).retry_after_s == seconds
+
+
+def test_the_time_to_wait_may_be_a_date() -> None:
+    at = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    error = openai.RateLimitError("slow down", response=_response(429, {"Retry-After": at}), body=None)
+    assert 3000 < (translate(error).retry_after_s or 0) <= 3600

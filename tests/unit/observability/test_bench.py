@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from foundation.errors import InvalidRequest, UpstreamDown
+from observability.bench import bench_answers, bench_retrieval, read_questions
+from tests.doubles.answers import WordSearch, answer
+
+RETRIEVAL_KEYS = {
+    "ndcg_at_10", "recall_at_10", "recall_at_100", "mrr_at_10", "precision_at_3", "recall_at_3", "docs_per_s",
+    "query_p50_ms", "query_p95_ms", "peak_rss_mb", "documents", "queries",
+}  # fmt: skip
+ANSWER_KEYS = {
+    "answer_contained", "token_f1", "citation_precision", "citation_recall", "refused_unanswerable", "answered_share",
+    "words_per_answer", "s_per_answer", "usd_per_answer", "rows",
+}  # fmt: skip
+ODD = "https://docs.example/a b#c<::>1/../é\"'%"
+
+
+def write(path: Path, rows) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n", encoding="utf-8")
+
+
+@pytest.fixture
+def beir(tmp_path):
+    """Four documents, one of them empty; four queries, one of them without a judgement."""
+    folder = tmp_path / "tiny"
+    texts = {"d1": "red apple", ODD: "red red pear", "d3": "green plum", "d4": ""}
+    write(folder / "corpus.jsonl", [{"_id": key, "title": "T", "text": text} for key, text in texts.items()])
+    queries = {"q1": "red apple", "q-odd\u00e9 <::>2": "pear", "q3": "nothing here", "q4": "plum"}
+    write(folder / "queries.jsonl", [{"_id": key, "text": text} for key, text in queries.items()])
+    rows = [
+        "query-id\tcorpus-id\tscore",
+        "q1\td1\t1",
+        "q1\td3\t1",
+        f"q-odd\u00e9 <::>2\t{ODD}\t1",
+        "q3\td3\t1",
+        "q4\td3\t0",
+    ]
+    (folder / "qrels").mkdir()
+    (folder / "qrels" / "test.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return folder
+
+
+def test_retrieval_scores_are_those_that_one_works_out_by_hand(beir):
+    parts = WordSearch()
+    found = bench_retrieval(beir, ingestor=parts, retriever=parts)
+    assert found.keys() >= RETRIEVAL_KEYS
+    assert (found["queries"], found["queries_without_judgement"]) == (3, 1)
+    assert (found["documents"], found["documents_refused"]) == (3, ["d4"])
+    # q1 finds d1 first and not d3, the odd one is found first, q3 finds nothing
+    assert found["recall_at_10"] == pytest.approx((0.5 + 1 + 0) / 3)
+    assert found["mrr_at_10"] == pytest.approx(2 / 3)
+    assert found["precision_at_3"] == pytest.approx(2 / 9)
+    assert found["ndcg_at_10"] == pytest.approx((1 / (1 + 1 / math.log2(3)) + 1) / 3)
+    assert json.loads(json.dumps(found))["data"] == "tiny"
+
+
+def test_a_limit_cuts_the_queries_and_never_the_corpus(beir):
+    parts = WordSearch()
+    found = bench_retrieval(beir, ingestor=parts, retriever=parts, limit=1)
+    assert (found["queries"], found["documents"]) == (1, 3)
+
+
+def test_each_query_is_asked_once_for_a_hundred_after_one_that_is_not_counted(beir):
+    parts = WordSearch()
+    bench_retrieval(beir, ingestor=parts, retriever=parts)
+    assert parts.asked == [("red apple", 100), ("red apple", 100), ("pear", 100), ("nothing here", 100)]
+
+
+def test_progress_is_told_for_both_parts(beir):
+    seen, parts = [], WordSearch()
+    bench_retrieval(beir, ingestor=parts, retriever=parts, progress=lambda *said: seen.append(said))
+    assert seen[0] == ("ingest", 1, 4)
+    assert seen[-1] == ("retrieve", 3, 3)
+
+
+@pytest.mark.parametrize("missing", ["corpus.jsonl", "queries.jsonl", "qrels/test.tsv"])
+def test_a_folder_in_another_layout_is_named(beir, missing):
+    (beir / missing).unlink()
+    with pytest.raises(InvalidRequest, match=missing.split("/")[-1]):
+        bench_retrieval(beir, ingestor=WordSearch(), retriever=WordSearch())
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "says"),
+    [
+        ("corpus.jsonl", '{"id": "x"}', 'line 5 has no "_id"'),
+        ("corpus.jsonl", "{", "line 5 is not JSON"),
+        ("queries.jsonl", '{"_id": "x"}', 'line 5 has no "text"'),
+        ("qrels/test.tsv", "q1\td1", "line 7 is not query-id"),
+    ],
+)
+def test_a_line_in_another_form_is_named(beir, name, line, says):
+    with (beir / name).open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(InvalidRequest, match=says):
+        bench_retrieval(beir, ingestor=WordSearch(), retriever=WordSearch())
+
+
+def test_no_judged_query_is_nothing_to_measure(beir):
+    (beir / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nother\td1\t1\n")
+    with pytest.raises(InvalidRequest, match="nothing to measure"):
+        bench_retrieval(beir, ingestor=WordSearch(), retriever=WordSearch())
+
+
+QUESTIONS = [
+    {"id": "right", "question": "red apple", "doc_ids": ["d1"], "answers": ["red apple"], "answerable": True},
+    {"id": "wrong", "question": "pear", "doc_ids": [ODD], "answers": ["pear"], "answerable": True, "history": [{"role": "user", "content": "hi"}]},
+    {"id": "silent", "question": "plum", "doc_ids": ["d3"], "answers": ["plum"], "answerable": True},
+    {"id": "no", "question": "quince", "doc_ids": ["d3"], "answers": [], "answerable": False},
+    {"id": "made up", "question": "kiwi", "doc_ids": [], "answers": [], "answerable": False},
+    {"id": "down", "question": "fig", "doc_ids": ["d1"], "answers": ["fig"], "answerable": True},
+]  # fmt: skip
+
+
+async def by_id(question):
+    if question.question_id == "down":
+        raise UpstreamDown("the double is down")
+    return {
+        "right": answer("A red apple", cites=["d1"]),
+        "wrong": answer("an apple", cites=["d1", ODD], cost_usd=None),
+        "silent": answer("", status="abstained"),
+        "no": answer("", status="abstained"),
+        "made up": answer("a kiwi is green", cites=["d3"]),
+    }[question.question_id]
+
+
+async def test_answer_scores_are_those_that_one_works_out_by_hand(beir):
+    write(beir / "qa.jsonl", QUESTIONS)
+    found = await bench_answers(beir, ingestor=WordSearch(), answer=by_id)
+    assert found.keys() >= ANSWER_KEYS
+    assert (found["n_questions"], found["n_answerable"], found["n_unanswerable"], found["n_answered"]) == (6, 4, 2, 3)
+    assert (found["n_failed"], found["n_unpriced"], found["n_with_history"]) == (1, 2, 1)
+    assert found["answer_contained"] == pytest.approx(1 / 4)
+    assert found["answer_contained_where_answered"] == pytest.approx(1 / 2)
+    assert found["token_f1"] == pytest.approx(1 / 4)
+    assert found["citation_precision"] == pytest.approx((1 + 0.5) / 2)
+    assert found["citation_recall"] == pytest.approx(2 / 4)
+    assert found["refused_unanswerable"] == pytest.approx(1 / 2)
+    assert found["answered_share"] == pytest.approx(3 / 6)
+    assert found["words_per_answer"] == pytest.approx((3 + 2 + 4) / 3)
+    assert found["usd_per_answer"] == pytest.approx(0.001)
+    assert json.loads(json.dumps(found))["intervals_95"]["answer_contained"]
+
+
+async def test_there_is_one_row_a_question_with_what_was_said(beir):
+    write(beir / "qa.jsonl", QUESTIONS)
+    rows = (await bench_answers(beir, ingestor=WordSearch(), answer=by_id))["rows"]
+    assert [row["id"] for row in rows] == [question["id"] for question in QUESTIONS]
+    assert (rows[0]["answer"], rows[0]["citations"], rows[0]["usd"]) == ("A red apple", ["d1"], 0.001)
+    assert (rows[5]["status"], rows[5]["error"]) == ("failed", "upstream_down: the double is down")
+
+
+async def test_a_limit_takes_questions_from_all_over_the_file(beir):
+    write(beir / "qa.jsonl", QUESTIONS)
+    rows = (await bench_answers(beir, ingestor=WordSearch(), answer=by_id, limit=3))["rows"]
+    assert [row["id"] for row in rows] == ["right", "silent", "made up"]
+
+
+def test_contexts_inside_the_questions_become_the_corpus(tmp_path):
+    write(
+        tmp_path / "qa.jsonl",
+        [
+            {"id": 1, "question": "a", "contexts": ["same text", "other"], "answers": ["x"]},
+            {
+                "id": 2,
+                "question": "b",
+                "contexts": ["same text", {"text": "third", "title": "T", "_id": "own"}],
+                "answers": [],
+            },
+        ],
+    )
+    questions, corpus = read_questions(tmp_path)
+    assert [one.text for one in corpus] == ["same text", "other", "third"]
+    assert questions[0].documents[0] == questions[1].documents[0] == corpus[0].document_id
+    assert questions[1].documents[1] == "own"
+    assert [one.answerable for one in questions] == [True, False]
+
+
+def test_a_corpus_beside_the_questions_wins_over_contexts(beir):
+    write(
+        beir / "qa.jsonl",
+        [{"id": "1", "question": "a", "contexts": ["x"], "doc_ids": ["d1"], "answers": ["x"], "answerable": True}],
+    )
+    questions, corpus = read_questions(beir)
+    assert questions[0].documents == ("d1",)
+    assert len(corpus) == 4

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from foundation.errors import InvalidRequest, UpstreamDown
+from observability.evaluation import evaluate_golden, load_golden, score
+from observability.leaks import DocumentText, LeakFinder
+from tests.doubles.answers import answer, case, waiting
+
+REFUND = {"order_id": "QM-1", "amount_usd": 80.0, "reason": "arrived broken"}
+
+
+def refund_case(**changed):
+    tool = {"name": "refund", "arguments": REFUND}
+    return case(**{"kind": "tool", "gold_documents": (), "answers": ("80",), "tool": tool, **changed})
+
+
+def test_a_right_and_cited_answer_gets_full_marks():
+    found = score(case(), answer("30 days", cites=["a.md"]), found=["b.md", "a.md"]).measures
+    assert found == {
+        "answer_contained": 1, "token_f1": 1, "citation_precision": 1, "citation_recall": 1, "retrieval_recall": 1,
+        "passed": 1,
+    }  # fmt: skip
+
+
+def test_the_marker_of_a_citation_is_no_word_of_the_answer():
+    found = score(
+        case(answers=("within 30 days of delivery",)), answer("within 30 [1] days of delivery [1]", cites=["a.md"])
+    )
+    assert (found.measures["token_f1"], found.passed) == (1, True)
+
+
+def test_an_abstention_where_there_is_an_answer_counts_as_wrong_and_has_no_precision():
+    found = score(case(), answer("30 days", status="abstained")).measures
+    assert found == {"answer_contained": 0, "token_f1": 0, "citation_recall": 0, "passed": 0}
+
+
+def test_two_facts_must_both_be_there():
+    both = case(kind="two_documents", answers=("60 days", "30 days"), answers_all=(("60 days",), ("30 days",)))
+    assert not score(both, answer("30 days")).passed
+    assert score(both, answer("60 days for Acme, 30 days for others")).passed
+
+
+@pytest.mark.parametrize(
+    ("status", "right"), [("abstained", 1), ("refused", 1), ("escalated", 1), ("answered", 0), ("failed", 0)]
+)
+def test_what_cannot_be_answered_must_be_refused(status, right):
+    unanswerable = case(kind="unanswerable", answerable=False, answers=(), gold_documents=())
+    assert score(unanswerable, answer("x", status=status)).measures == {"refused": right, "passed": right}
+
+
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [
+        (waiting("refund", REFUND), True),
+        (waiting("refund", REFUND | {"amount_usd": "80.00", "order_id": "qm-1", "reason": "broken"}), True),
+        (waiting("refund", REFUND | {"amount_usd": 800}), False),
+        (waiting("refund", REFUND | {"order_id": "QM-2"}), False),
+        (waiting("refund", {"order_id": "QM-1"}), False),
+        (waiting("open_ticket", REFUND), False),
+        (answer("80", path="extractive"), False),
+    ],
+)
+def test_an_effect_is_right_when_exactly_it_waits_for_a_person(given, right):
+    assert score(refund_case(), given).passed is right
+
+
+def test_reading_with_a_tool_is_right_when_its_answer_is():
+    lookup = case(
+        kind="tool",
+        gold_documents=(),
+        answers=("shipped",),
+        tool={"name": "find_order", "arguments": {"order_id": "QM-1"}},
+    )
+    assert score(lookup, answer("It was shipped.", path="tool")).passed
+    assert not score(lookup, answer("It was lost.", path="tool")).passed
+    assert not score(lookup, answer("It was shipped.", path="extractive")).passed
+
+
+async def test_an_effect_that_happened_without_a_person_is_reported():
+    async def careless(_):
+        return waiting("refund", REFUND, status="approved")
+
+    report = await evaluate_golden([refund_case()], careless)
+    assert report.effects_done == 1
+
+
+def test_a_leak_fails_the_case_even_when_the_rest_is_right():
+    leaks = LeakFinder([DocumentText("a.md", "bell", frozenset(), "x")])
+    found = score(case(), answer("30 days", cites=["a.md"]), leaks=leaks)
+    assert (found.measures["leaked"], found.passed) == (1, False)
+
+
+async def test_the_report_is_by_kind_with_numbers_of_cases_and_lists_the_worst():
+    cases = [case(id="right"), case(id="wrong"), case(id="down"), case(id="no", kind="unanswerable", answerable=False, answers=(), gold_documents=())]  # fmt: skip
+
+    async def asked(one):
+        if one.id == "down":
+            raise UpstreamDown("the double is down")
+        return {
+            "right": answer("30 days", cites=["a.md"]),
+            "wrong": answer("9 years"),
+            "no": answer("", status="abstained"),
+        }[one.id]
+
+    seen = []
+    report = await evaluate_golden(cases, asked, retrieve=lambda _: ["a.md"], progress=seen.append)
+    assert seen == [1, 2, 3, 4]
+    assert (report.overall["passed"].mean, report.overall["passed"].n) == (0.5, 4)
+    assert (
+        report.by_kind["answerable"]["answer_contained"].mean,
+        report.by_kind["answerable"]["answer_contained"].n,
+    ) == (1 / 3, 3)
+    assert report.by_kind["unanswerable"]["refused"].mean == 1
+    assert report.overall["retrieval_recall"].n == 3
+    assert [row.case.id for row in report.worst()] == ["down", "wrong"]
+    assert report.worst()[0].error == "upstream_down: the double is down"
+    assert json.loads(json.dumps(report.as_dict()))["cases"] == 4
+    assert report.table().row_count == len(report.overall)
+
+
+def test_a_golden_set_is_read_line_by_line(tmp_path):
+    (tmp_path / "golden.jsonl").write_text(json.dumps(case().model_dump()) + "\n\n")
+    assert load_golden(tmp_path / "golden.jsonl") == [case()]
+
+
+@pytest.mark.parametrize("line", ["{}", "no json", "[1]", json.dumps(case().model_dump() | {"answer": "x"})])
+def test_a_line_that_is_no_case_is_named(tmp_path, line):
+    (tmp_path / "golden.jsonl").write_text(json.dumps(case().model_dump()) + "\n" + line)
+    with pytest.raises(InvalidRequest, match="line 2"):
+        load_golden(tmp_path / "golden.jsonl")

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import copy
+import math
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pytest
+from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry
+
+from foundation import names
+from foundation.settings import ObservabilitySettings
+from foundation.types import Principal, Scope
+from models.contract import Reranker
+from models.embedding import embed
+from observability import metrics, telemetry
+from observability.instrument import counted_agent, traced_embedder, traced_reranker, traced_retriever
+from orchestration.contract import Agent, Answer, AnswerRequest, Decision, Event
+from retrieval.contract import Retriever
+
+ASKER = Principal("s", "acme")
+
+
+class ArrayEmbedder(Embeddings):
+    model_name = "array-1"
+    extra = "reached"
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [[1.0, 0.0] for _ in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        if text == "fail":
+            raise ValueError("the query was fail")
+        return [1.0, 0.0]
+
+    def embed_array(self, texts: list[str]) -> np.ndarray:
+        return np.array(self.embed_documents(texts), dtype=np.float32)
+
+
+class Reversed:
+    model = "reverse-1"
+
+    def score(self, query, texts):
+        return [float(-position) for position, _ in enumerate(texts)]
+
+
+class NoHits:
+    asked: tuple = ()
+
+    def retrieve(self, query, scope, *, limit=None, as_of=None):
+        self.asked = (query, scope, limit, as_of)
+        return []
+
+
+class OneAnswer:
+    closed = False
+
+    async def stream(self, request, principal):
+        try:
+            yield Event(kind="token", token="a")
+            yield Event(kind="answer", answer=answer())
+        finally:
+            self.closed = True
+
+    async def resume(self, decision, principal):
+        yield Event(kind="answer", answer=answer())
+
+
+def answer() -> Answer:
+    return Answer(
+        answer_id="a", thread_id="t", question="q", status="abstained", stop_reason="insufficient_evidence", text="no",
+        seconds=0.2,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def kept():
+    exporter = InMemorySpanExporter()
+    with telemetry.start(ObservabilitySettings(), [exporter], manifest_id="m") as running:
+
+        def flushed():
+            running.flush()
+            return exporter.get_finished_spans()
+
+        yield flushed
+
+
+def test_embedding_is_a_span_with_model_layer_and_number_of_texts(kept):
+    embedder = traced_embedder(ArrayEmbedder())
+    embedder.embed_documents(["a", "b"])
+    embedder.embed_query("a")
+    first, second = kept()
+    assert first.name == "embeddings array-1"
+    assert first.attributes[names.LAYER] == "models"
+    assert (first.attributes[names.TEXTS], second.attributes[names.TEXTS]) == (2, 1)
+
+
+async def test_asynchronous_embedding_is_a_span_too(kept):
+    embedder = traced_embedder(ArrayEmbedder())
+    await embedder.aembed_documents(["a", "b"])
+    await embedder.aembed_query("a")
+    assert [span.attributes[names.TEXTS] for span in kept()] == [2, 1]
+
+
+def test_the_array_door_is_there_only_where_the_inner_part_has_it(kept):
+    assert embed(traced_embedder(ArrayEmbedder()), ["a", "b"]).shape == (2, 2)
+    assert [span.attributes[names.TEXTS] for span in kept()] == [2]
+    assert not hasattr(traced_embedder(DeterministicFakeEmbedding(size=3)), "embed_array")
+
+
+def test_a_traced_embedder_is_an_embedder_and_passes_everything_else_on():
+    embedder = traced_embedder(ArrayEmbedder())
+    assert isinstance(embedder, Embeddings)
+    assert (embedder.model_name, embedder.extra) == ("array-1", "reached")
+    assert copy.copy(embedder).extra == "reached"
+    with pytest.raises(AttributeError):
+        _ = embedder.absent
+
+
+def test_a_failed_embedding_is_a_failed_span_without_the_text_of_the_error(kept):
+    with pytest.raises(ValueError, match="the query was fail"):
+        traced_embedder(ArrayEmbedder()).embed_query("fail")
+    (span,) = kept()
+    assert span.attributes[names.ERROR_TYPE] == "ValueError"
+    assert "the query" not in span.to_json()
+
+
+def test_reranking_is_a_span_with_model_and_number_of_texts(kept):
+    reranker = traced_reranker(Reversed())
+    assert isinstance(reranker, Reranker)
+    assert reranker.score("q", ["a", "b"]) == [0.0, -1.0]
+    (span,) = kept()
+    assert (span.name, span.attributes[names.LAYER], span.attributes[names.TEXTS]) == ("rerank reverse-1", "models", 2)
+
+
+def test_retrieval_is_a_span_with_what_was_asked_for_and_what_came(kept):
+    inner = NoHits()
+    retriever = traced_retriever(inner)
+    assert isinstance(retriever, Retriever)
+    assert retriever.retrieve("secret words", Scope("acme"), limit=7, as_of=date(2026, 1, 1)) == []
+    (span,) = kept()
+    assert inner.asked == ("secret words", Scope("acme"), 7, date(2026, 1, 1))
+    assert (span.attributes[names.LAYER], span.attributes[names.RETRIEVAL_TOP_K], span.attributes[names.HITS]) == (
+        "retrieval",
+        7,
+        0,
+    )
+    assert "secret words" not in span.to_json()
+
+
+def test_parts_without_a_running_telemetry_work_as_ever():
+    assert traced_embedder(ArrayEmbedder()).embed_query("a") == [1.0, 0.0]
+    assert traced_retriever(NoHits()).retrieve("q", Scope("acme")) == []
+
+
+async def test_answers_are_counted_once_each_and_streams_pass_unchanged():
+    counter = metrics.domain().answers.labels("abstained", "none")
+    before = counter._value.get()
+    agent = counted_agent(OneAnswer())
+    assert isinstance(agent, Agent)
+    assert [event.kind async for event in agent.stream(AnswerRequest(question="q"), ASKER)] == ["token", "answer"]
+    assert [event.kind async for event in agent.resume(Decision(approval_id="x", approve=True), ASKER)] == ["answer"]
+    assert counter._value.get() == before + 2
+
+
+async def test_closing_a_counted_stream_closes_the_inner_one():
+    inner = OneAnswer()
+    stream = counted_agent(inner).stream(AnswerRequest(question="q"), ASKER)
+    await anext(stream)
+    await stream.aclose()
+    assert inner.closed
+
+
+def test_a_value_that_nobody_expected_is_counted_as_other():
+    assert metrics.bounded("chat", metrics.CHARGE_KINDS) == "chat"
+    assert metrics.bounded(f"made up {datetime.now(UTC)}", metrics.CHARGE_KINDS) == "other"
+
+
+def test_levels_are_read_at_each_scrape_and_one_that_fails_is_not_a_number():
+    made = metrics.DomainMetrics(CollectorRegistry())
+    chunks = iter([3.0, 5.0])
+    made.watch(chunks=lambda: next(chunks), documents=lambda: 1 / 0)
+    assert [made.chunks.collect()[0].samples[0].value for _ in range(2)] == [3.0, 5.0]
+    assert math.isnan(made.documents.collect()[0].samples[0].value)
+
+
+def test_a_level_that_nobody_knows_is_an_error():
+    with pytest.raises(AttributeError):
+        metrics.DomainMetrics(CollectorRegistry()).watch(chunk=lambda: 1)

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foundation.types import Scope
+from observability import measures
+from observability.leaks import DocumentText, LeakFinder
+
+WORDS = "the spare head of the big printer costs sixty four dollars when bought alone"
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "contained"),
+    [
+        ("You have 30 days to return it.", "30 days", True),
+        ("You have 130 days.", "30 days", False),
+        ("It costs $64.00.", "64.00", True),
+        ("THE Spare-Head", "spare head", False),
+        ("THE Spare-Head", "sparehead", True),
+        ("within a   month", "the month", True),
+        ("in “Bexley”", "bexley", True),
+        ("北京大学在北京。", "北京", True),
+        ("北京大学在北京。", "南京", False),
+        ("anything", "", False),
+        ("anything", "the", False),
+        ("", "x", False),
+    ],
+)
+def test_a_gold_string_counts_word_for_word_after_normalisation(text, gold, contained):
+    assert measures.contains(text, [gold]) is contained
+
+
+def test_every_group_must_be_met_by_one_of_its_strings():
+    groups = [["64.00", "64"], ["12 months"]]
+    assert measures.contains_all("A head costs 64 and is covered for 12 months.", groups)
+    assert not measures.contains_all("A head costs 64.", groups)
+
+
+@pytest.mark.parametrize(
+    ("text", "golds", "f1"),
+    [
+        ("thirty days", ["thirty days"], 1.0),
+        ("thirty days", ["thirty"], 2 / 3),
+        ("days days", ["days"], 2 / 3),
+        ("one", ["two"], 0.0),
+        ("thirty days", ["one", "days"], 2 / 3),
+        ("", ["one"], 0.0),
+        ("one", [], 0.0),
+    ],
+)
+def test_token_f1_is_that_of_squad_against_the_best_gold_string(text, golds, f1):
+    assert measures.token_f1(text, golds) == pytest.approx(f1)
+
+
+@given(st.text(), st.text())
+def test_token_f1_is_symmetric_and_between_0_and_1(one, other):
+    assert 0 <= measures.token_f1(one, [other]) == measures.token_f1(other, [one]) <= 1
+
+
+def test_precision_and_recall_are_of_distinct_documents_and_absent_where_there_is_nothing():
+    assert measures.precision(["a", "a", "b"], ["a"]) == 0.5
+    assert measures.recall(["a", "a"], ["a", "b"]) == 0.5
+    assert measures.precision([], ["a"]) is None
+    assert measures.recall(["a"], []) is None
+    assert measures.recall([], ["a"]) == 0.0
+
+
+def test_an_estimate_has_its_number_of_cases_and_an_interval_around_its_mean():
+    found = measures.estimate([1.0, 0.0, None, 1.0, 1.0] * 20)
+    assert (found.mean, found.n) == (0.75, 80)
+    assert 0.6 < found.low < 0.75 < found.high < 0.9
+    assert found == measures.estimate([1.0, 0.0, None, 1.0, 1.0] * 20)
+
+
+def test_more_cases_make_the_interval_narrower():
+    few, many = measures.estimate([0.0, 1.0] * 10), measures.estimate([0.0, 1.0] * 500)
+    assert many.high - many.low < (few.high - few.low) / 3
+
+
+def test_no_case_is_no_estimate():
+    assert measures.estimate([None]) == measures.Estimate(None, None, None, 0)
+    assert str(measures.estimate([])) == "-"
+
+
+DOCUMENTS = [
+    DocumentText(
+        "public.md", "*", frozenset(), "Anyone may read how a label is printed on the small one and where it is cut."
+    ),
+    DocumentText("acme.md", "acme", frozenset(), f"For Acme: {WORDS}."),
+    DocumentText(
+        "managers.md",
+        "acme",
+        frozenset({"managers"}),
+        "Only managers know that the discount of Acme is twelve percent on heads this year.",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("scope", "text", "citations", "leaked"),
+    [
+        (Scope("acme"), WORDS, ["acme.md"], False),
+        (Scope("bell"), "nothing", ["acme.md"], True),
+        (Scope("bell"), f"I read that {WORDS.upper()}!", [], True),
+        (Scope("bell"), "the spare head of the big printer", [], False),
+        (Scope("bell"), DOCUMENTS[0].text, ["public.md"], False),
+        (Scope("bell"), "nothing", ["unknown.md"], False),
+        (Scope("acme"), DOCUMENTS[2].text, [], True),
+        (Scope("acme", frozenset({"managers"})), DOCUMENTS[2].text, ["managers.md"], False),
+    ],
+)
+def test_an_answer_leaks_when_it_cites_or_repeats_what_the_asker_may_not_see(scope, text, citations, leaked):
+    assert LeakFinder(DOCUMENTS).leaked(scope, text=text, citations=citations) is leaked
+
+
+def test_words_that_a_permitted_document_has_as_well_are_no_leak():
+    twin = DocumentText("twin.md", "bell", frozenset(), f"For Bell as well {WORDS}")
+    assert not LeakFinder([*DOCUMENTS, twin]).leaked(Scope("bell"), text=WORDS, citations=[])

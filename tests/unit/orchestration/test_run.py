@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+
+from foundation.errors import BudgetExceeded, UpstreamDown
+from foundation.settings import BudgetSettings
+from models.chat.scripted import ScriptedChat
+from orchestration.budget import Budget
+from orchestration.run import Run
+from tests.doubles.orchestration import NORTH, World
+
+
+@pytest.fixture
+async def world(data_dir: Path) -> AsyncIterator[World]:
+    made = World(data_dir)
+    yield made
+    made.close()
+
+
+def run_of(world: World, **limits: Any) -> Run:
+    budget = Budget(BudgetSettings(**limits), world.clock)
+    return Run(parts=world.parts(), principal=NORTH, answer_id="a-1", budget=budget, emit=lambda _: None)
+
+
+async def test_a_call_is_charged_to_its_answer_and_tenant(world: World) -> None:
+    world.chat = ScriptedChat(replies=("four words of reply",))
+    run = run_of(world)
+    reply = await run.generate([HumanMessage("two words")])
+    assert reply.text == "four words of reply"
+    charge = world.till.charges[0]
+    assert (charge.layer, charge.kind, charge.tenant, charge.answer_id) == ("models", "chat", "north", "a-1")
+    assert charge.usd == run.cost_usd == Decimal(6) / 1_000_000
+    assert (run.usage.input_tokens, run.usage.output_tokens, run.budget.tokens) == (2, 4, 6)
+
+
+async def test_a_failed_call_costs_nothing_and_frees_its_reservation(world: World) -> None:
+    world.chat = ScriptedChat(replies=(UpstreamDown("It refused."), "fine"))
+    run = run_of(world, tokens=300)
+    with pytest.raises(UpstreamDown):
+        await run.generate([HumanMessage("two words")])
+    assert (world.till.charges, run.budget.tokens) == ([], 0)
+    assert (await run.generate([HumanMessage("two words")])).text == "fine"
+
+
+async def test_a_call_that_does_not_fit_is_not_made(world: World) -> None:
+    chat = ScriptedChat(replies=("never",))
+    world.chat = chat
+    with pytest.raises(BudgetExceeded):
+        await run_of(world, tokens=10).generate([HumanMessage("a question of some length")])
+    assert chat.seen == []
+
+
+async def test_parallel_calls_overspend_by_no_more_than_themselves(world: World) -> None:
+    world.chat = ScriptedChat(replies=("word " * 50,))
+    run = run_of(world, tokens=1000)
+    calls = (run.generate([HumanMessage("hello")], max_tokens=40) for _ in range(100))
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    made = sum(isinstance(outcome, AIMessage) for outcome in outcomes)
+    assert 0 < made < 100
+    assert all(isinstance(outcome, AIMessage | BudgetExceeded) for outcome in outcomes)
+    assert run.budget.tokens <= 1000 + made * 50
+
+
+async def test_a_call_ends_with_the_seconds_of_its_run(world: World) -> None:
+    class Hanging(ScriptedChat):
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            await asyncio.sleep(30)
+
+    world.chat = Hanging()
+    with pytest.raises(BudgetExceeded) as refused:
+        await run_of(world, seconds=0.05).generate([HumanMessage("hello")])
+    assert refused.value.limit == "seconds"
+
+
+async def test_a_fallback_that_answered_is_told(world: World) -> None:
+    reply = AIMessage("fine", response_metadata={"fallback": True})
+    world.chat = ScriptedChat(replies=(reply,))
+    run = run_of(world)
+    await run.generate([HumanMessage("hello")])
+    assert len(run.degraded) == 1
+    assert "fallback" in run.degraded[0]
+
+
+async def test_the_machines_time_is_charged_once_and_without_the_time_of_local_calls(world: World) -> None:
+    class Local(ScriptedChat):
+        local: bool = True
+
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            await asyncio.sleep(0.2)
+            return self._generate(*args, **kwargs)
+
+    world.chat = Local(replies=("fine",))
+    run = run_of(world)
+    await run.generate([HumanMessage("hello")])
+    run.close()
+    run.close()
+    machine = [charge for charge in world.till.charges if charge.kind == "machine"]
+    assert len(machine) == 1
+    call = next(charge for charge in world.till.charges if charge.kind == "chat")
+    assert machine[0].seconds == pytest.approx(run.seconds - call.seconds)
+    assert machine[0].usd == pytest.approx(Decimal(str(machine[0].seconds)) * Decimal("3.6") / 3600, abs=Decimal("1e-9"))

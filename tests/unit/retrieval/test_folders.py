@@ -1,0 +1,185 @@
+"""A folder of files as documents to ingest."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation.errors import InvalidRequest
+from foundation.types import EVERY_TENANT
+from retrieval.folders import SOURCES, read_folder
+from retrieval.ingest import Item
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "documents"
+    made.mkdir()
+    return made
+
+
+def write(folder: Path, name: str, text: str = "A text.") -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def describe(where: Path, *lines: dict[str, Any] | str) -> None:
+    written = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    (where / SOURCES).write_text("\n".join(written), encoding="utf-8")
+
+
+def items(folder: Path, *, tenant: str = "acme") -> dict[str, Item]:
+    return {item.source.uri: item for item in read_folder(folder, tenant=tenant)}
+
+
+def test_every_file_below_the_folder_is_a_document_in_the_order_of_the_paths(folder: Path) -> None:
+    for name in ("b.md", "a/z.txt", "a/b/c.html"):
+        write(folder, name)
+    assert [item.source.uri for item in read_folder(folder, tenant="acme")] == ["a/b/c.html", "a/z.txt", "b.md"]
+
+
+def test_a_document_arrives_with_its_bytes_its_name_and_its_media_type(folder: Path) -> None:
+    write(folder, "a/page.html", "<p>Grüße</p>")
+    item = items(folder)["a/page.html"]
+    assert item.content == "<p>Grüße</p>".encode()
+    assert (item.name, item.source.media_type) == ("page.html", "text/html")
+
+
+def test_a_file_that_is_not_listed_belongs_to_the_tenant_that_is_named_and_to_everyone_in_it(folder: Path) -> None:
+    write(folder, "a.md")
+    source = items(folder, tenant="globex")["a.md"].source
+    assert (source.tenant, source.groups, source.title) == ("globex", frozenset(), "")
+
+
+def test_a_line_supplies_everything_that_is_known_about_its_file(folder: Path) -> None:
+    write(folder, "policies/refunds.md")
+    line = {
+        "path": "policies/refunds.md",
+        "title": "Refunds",
+        "tenant": EVERY_TENANT,
+        "groups": ["finance", "legal"],
+        "series": "refunds",
+        "effective_from": "2026-01-15",
+        "published": "2025-12-18",
+    }
+    describe(folder, line)
+    source = items(folder)["policies/refunds.md"].source
+    assert (source.title, source.tenant, source.series) == ("Refunds", EVERY_TENANT, "refunds")
+    assert source.groups == {"finance", "legal"}
+    assert (source.effective_from, source.published) == (date(2026, 1, 15), date(2025, 12, 18))
+
+
+def test_the_list_may_stand_inside_the_folder_or_beside_it(folder: Path) -> None:
+    write(folder, "a.md")
+    describe(folder.parent, {"path": "a.md", "title": "Beside"})
+    assert items(folder)["a.md"].source.title == "Beside"
+    describe(folder, {"path": "a.md", "title": "Inside"})
+    assert items(folder)["a.md"].source.title == "Inside"
+
+
+def test_the_list_is_no_document(folder: Path) -> None:
+    write(folder, "a.md")
+    describe(folder, {"path": "a.md"})
+    assert list(items(folder)) == ["a.md"]
+
+
+def test_blank_lines_in_the_list_are_skipped_and_counted(folder: Path) -> None:
+    write(folder, "a.md")
+    describe(folder, {"path": "a.md", "title": "A"}, "", "not json")
+    with pytest.raises(InvalidRequest, match=r"sources\.jsonl line 3\b"):
+        items(folder)
+
+
+def test_an_unknown_key_is_named_with_its_line_and_the_nearest_known_one(folder: Path) -> None:
+    write(folder, "a.md")
+    describe(folder, {"path": "a.md"}, {"path": "b.md", "tennant": "acme"})
+    with pytest.raises(InvalidRequest, match=r'sources\.jsonl line 2\b.*tennant.*Did you mean "tenant"\?'):
+        items(folder)
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ({"path": "a.md", "effective_from": "15.1.2026"}, "effective_from"),
+        ({"path": "a.md", "groups": "finance"}, "groups"),
+        ({"title": "No path"}, "path"),
+        ('["a.md"]', "Described"),
+        ('{"path": "a.md"', "delimiter"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_line(folder: Path, line: dict[str, Any] | str, named: str) -> None:
+    write(folder, "a.md")
+    describe(folder, line)
+    with pytest.raises(InvalidRequest, match=rf"sources\.jsonl line 1\b.*{named}") as refused:
+        items(folder)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", [".hidden.md", ".git/config", "a/.cache/b.md"])
+def test_hidden_files_and_folders_are_left_out(folder: Path, name: str) -> None:
+    write(folder, name)
+    write(folder, "a/shown.md")
+    assert list(items(folder)) == ["a/shown.md"]
+
+
+def test_a_folder_below_a_hidden_one_is_read_all_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / ".private" / "documents"
+    folder.mkdir(parents=True)
+    write(folder, "a.md")
+    assert list(items(folder)) == ["a.md"]
+
+
+def test_a_link_that_leads_out_of_the_folder_is_refused_by_name(folder: Path) -> None:
+    secret = write(folder.parent, "secret.txt", "The key lies under the mat.")
+    (folder / "innocent.txt").symlink_to(secret)
+    with pytest.raises(InvalidRequest, match=r"innocent\.txt is a link that leads out of"):
+        items(folder)
+
+
+def test_a_chain_of_links_that_ends_outside_is_refused(folder: Path) -> None:
+    (folder / "b.txt").symlink_to(write(folder.parent, "secret.txt"))
+    (folder / "a.txt").symlink_to(folder / "b.txt")
+    with pytest.raises(InvalidRequest, match="leads out of"):
+        items(folder)
+
+
+def test_a_linked_folder_outside_contributes_nothing(folder: Path) -> None:
+    outside = folder.parent / "outside"
+    outside.mkdir()
+    write(outside, "secret.txt")
+    write(folder, "a.md")
+    (folder / "linked").symlink_to(outside, target_is_directory=True)
+    assert list(items(folder)) == ["a.md"]
+
+
+def test_a_link_that_stays_inside_is_a_document(folder: Path) -> None:
+    write(folder, "a.md", "The text.")
+    (folder / "b.md").symlink_to(folder / "a.md")
+    assert items(folder)["b.md"].content == b"The text."
+
+
+def test_a_folder_that_is_itself_reached_through_a_link_is_read(folder: Path) -> None:
+    write(folder, "a.md")
+    door = folder.parent / "door"
+    door.symlink_to(folder, target_is_directory=True)
+    assert list(items(door)) == ["a.md"]
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"There is no folder .*nowhere"):
+        items(tmp_path / "nowhere")
+
+
+def test_a_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"There is no folder .*a\.md"):
+        items(write(tmp_path, "a.md"))
+
+
+def test_an_empty_folder_has_no_documents(folder: Path) -> None:
+    assert items(folder) == {}

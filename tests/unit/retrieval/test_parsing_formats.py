@@ -1,0 +1,203 @@
+"""What each format's parser keeps, leaves out and refuses. What holds for all of them: tests/contracts/test_parser.py."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import pytest
+
+from foundation.errors import DocumentRefused
+from retrieval.contract import Parsed, ParseLimits
+from retrieval.parsing import parse_here
+from tests.contracts import parser_samples
+
+
+def parse(content: bytes | str, name: str, limits: ParseLimits | None = None) -> Parsed:
+    return parse_here(content.encode() if isinstance(content, str) else content, name, limits or ParseLimits())
+
+
+def blocks(parsed: Parsed) -> list[tuple[str, str]]:
+    return [(block.kind, parsed.text[block.start : block.end]) for block in parsed.blocks]
+
+
+def reason(content: bytes | str, name: str, limits: ParseLimits | None = None) -> str:
+    with pytest.raises(DocumentRefused) as refused:
+        parse(content, name, limits)
+    return refused.value.reason
+
+
+# text
+
+
+def test_lines_wrapped_at_a_margin_are_joined_and_short_lines_are_not() -> None:
+    wrapped = "The parcel is insured up to the value that was declared at\nthe counter when it was handed over to the carrier."
+
+    assert blocks(parse(wrapped, "a.txt")) == [("paragraph", wrapped.replace("\n", " "))]
+    assert [kind for kind, _ in blocks(parse("Open:\nMonday\nFriday", "a.txt"))] == ["paragraph"] * 3
+
+
+def test_bullets_and_numbers_become_items_with_their_continuation_lines() -> None:
+    parsed = parse("You need:\n- a receipt\n  from us\n- the parcel\n1) patience", "a.txt")
+
+    assert blocks(parsed) == [
+        ("paragraph", "You need:"),
+        ("item", "a receipt from us"),
+        ("item", "the parcel"),
+        ("item", "1) patience"),
+    ]
+
+
+def test_underlined_and_capital_lines_are_headings() -> None:
+    parsed = parse("Manual\n======\n\nSAFETY FIRST\n\nKeep dry.", "a.txt")
+
+    assert blocks(parsed) == [("heading", "Manual"), ("heading", "SAFETY FIRST"), ("paragraph", "Keep dry.")]
+
+
+def test_a_log_keeps_every_line_for_itself() -> None:
+    lines = [f"2026-01-0{day} 10:00:00 INFO parcel {day} left the depot in Quill Harbour" for day in range(1, 4)]
+
+    assert [text for _, text in blocks(parse("\n".join(lines), "a.log"))] == lines
+
+
+# markdown
+
+
+def test_markdown_keeps_words_of_links_and_images_and_leaves_markup_out() -> None:
+    source = "---\nowner: desk\n---\n# Fees\n\nSee [the **list**](https://example.test) ![a stamp](s.png) <b>now</b>.\n"
+
+    assert blocks(parse(source, "a.md")) == [("heading", "Fees"), ("paragraph", "See the list a stamp now.")]
+
+
+def test_markdown_steps_keep_their_numbers_and_code_keeps_its_lines() -> None:
+    parsed = parse("1. Open it\n2. Run:\n\n   ```\n   a = 1\n     b = 2\n   ```\n", "a.md")
+
+    assert blocks(parsed) == [("item", "1. Open it"), ("item", "2. Run:"), ("code", "a = 1\n  b = 2")]
+
+
+# html
+
+PAGE = """<html><head><title>Fees | Quillfeather</title><script>track()</script></head><body>
+<nav><a href="/">Home</a><a href="/shop">Shop</a></nav>
+<div id="cookie-banner"><p>We use cookies to improve your visit.</p></div>
+<main><h1>Shipping fees</h1><p>A parcel costs five euros within the country.</p>
+<ul><li>Insured<ul><li>up to 500 euros</li></ul></li></ul>
+<ol><li>Pack it.</li><li>Label it.</li></ol></main>
+<footer><p>Copyright Quillfeather. All rights reserved.</p></footer></body></html>"""
+
+
+def test_a_page_keeps_its_content_and_loses_navigation_banner_and_footer() -> None:
+    parsed = parse(PAGE, "a.html")
+
+    assert blocks(parsed) == [
+        ("heading", "Shipping fees"),
+        ("paragraph", "A parcel costs five euros within the country."),
+        ("item", "Insured"),
+        ("item", "up to 500 euros"),
+        ("item", "1. Pack it."),
+        ("item", "2. Label it."),
+    ]
+    assert parsed.title == "Shipping fees"
+
+
+def test_a_page_without_a_heading_takes_its_title_from_the_head() -> None:
+    assert parse("<html><head><title>Fees</title></head><body><p>Five euros.</p></body></html>", "a.html").title == "Fees"
+
+
+def test_a_declared_encoding_is_honoured() -> None:
+    page = '<html><head><meta charset="iso-8859-1"></head><body><p>Gebühr für Übergröße</p></body></html>'
+
+    assert "Gebühr für Übergröße" in parse(page.encode("iso-8859-1"), "a.html").text
+
+
+# csv
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_any_usual_delimiter_is_found(delimiter: str) -> None:
+    rows = [["Plan", "Price", "Note"], ["Basic", "9", "for one"], ["Team", "29", "for many"]]
+    parsed = parse("\n".join(delimiter.join(row) for row in rows), "a.csv")
+
+    assert parsed.text == "Plan: Basic; Price: 9; Note: for one\nPlan: Team; Price: 29; Note: for many"
+
+
+def test_a_caption_above_the_table_is_no_row_and_a_quoted_cell_may_hold_the_delimiter() -> None:
+    parsed = parse('Price list\nPlan,Note\nBasic,"small, cheap"\n', "a.csv")
+
+    assert blocks(parsed) == [("paragraph", "Price list"), ("row", "Plan: Basic; Note: small, cheap")]
+
+
+# json
+
+
+def test_small_objects_are_one_line_each_and_large_ones_a_line_for_each_value() -> None:
+    small = parse('[{"a": 1, "b": {"c": [1, 2], "d": null, "e": true}}, {"a": 2}]', "a.json")
+    large = parse('{"a": "%s", "b": [{"c": "x"}]}' % ("word " * 150), "a.json")
+
+    assert blocks(small) == [("row", "a: 1; b.c: 1, 2; b.e: yes"), ("row", "a: 2")]
+    assert [kind for kind, _ in blocks(large)] == ["item", "item"]
+    assert large.text.endswith("b.1.c: x")
+
+
+def test_broken_json_names_the_line() -> None:
+    with pytest.raises(DocumentRefused, match="line 2") as refused:
+        parse('{"a": 1}\n{"a": ', "a.jsonl")
+
+    assert refused.value.reason == "malformed"
+
+
+def test_json_nested_beyond_reason_is_refused() -> None:
+    assert reason("[" * 100_000, "a.json") == "malformed"
+
+
+# docx
+
+
+def test_a_docx_bomb_is_refused_before_it_is_unpacked() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as package:
+        package.writestr("word/document.xml", b"0" * 5_000_000)
+
+    assert reason(out.getvalue(), "a.docx") == "bomb"
+
+
+def test_an_encrypted_and_an_old_word_file_are_told_apart() -> None:
+    ole = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 100
+
+    assert reason(ole + "EncryptedPackage".encode("utf-16-le"), "a.docx") == "encrypted"
+    assert reason(ole, "a.docx") == "malformed"
+
+
+def test_a_zip_that_is_no_word_document_is_malformed() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as package:
+        package.writestr("hello.txt", "hello")
+
+    assert reason(out.getvalue(), "a.docx") == "malformed"
+
+
+# pdf
+
+
+def test_pdf_blocks_know_their_page_and_repeated_heads_are_headings_only_where_they_differ() -> None:
+    parsed = parse(parser_samples.pdf(pages=3), "a.pdf")
+
+    assert parsed.pages == 3
+    assert {block.page for block in parsed.blocks} == {1, 2, 3}
+
+
+def test_cells_on_one_line_of_a_pdf_are_a_row() -> None:
+    assert ("row", "Item: Boots; Days: 30") in blocks(parse(parser_samples.pdf(), "a.pdf"))
+
+
+def test_an_encrypted_pdf_is_refused_as_encrypted() -> None:
+    assert reason(parser_samples.pdf(password="closed"), "a.pdf") == "encrypted"
+
+
+def test_a_pdf_with_too_many_pages_is_refused() -> None:
+    assert reason(parser_samples.pdf(pages=3), "a.pdf", ParseLimits(pages=2)) == "too_many_pages"
+
+
+@pytest.mark.parametrize("content", [b"%PDF-1.7 nonsense", b"hello", parser_samples.pdf()[:400]])
+def test_a_damaged_pdf_is_refused_as_malformed(content: bytes) -> None:
+    assert reason(content, "a.pdf") in {"malformed", "empty"}

@@ -1,0 +1,165 @@
+"""The child process: whatever happens in it ends in a typed reason here, and the next document is parsed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from foundation.errors import DocumentRefused
+from foundation.settings import ParsingSettings
+from retrieval.parsing import ParserPool, parsers_version, supported_suffixes
+
+
+@pytest.fixture
+def pool() -> Iterator[ParserPool]:
+    with ParserPool(ParsingSettings(timeout_s=30)) as opened:
+        yield opened
+
+
+def refuse(pool: ParserPool, content: bytes, name: str) -> DocumentRefused:
+    with pytest.raises(DocumentRefused) as refused:
+        pool.parse(content, name)
+    return refused.value
+
+
+def works(pool: ParserPool) -> bool:
+    return pool.parse(b"Still here.", "next.txt").text == "Still here."
+
+
+def child_of(pool: ParserPool) -> int:
+    assert pool._child is not None
+    return pool._child.pid
+
+
+def test_a_document_comes_back_as_it_was_parsed_with_blocks_title_and_pages(pool: ParserPool) -> None:
+    parsed = pool.parse(b"# Fees\n\nFive euros.", "dir/FEES.MD")
+
+    assert (parsed.text, parsed.title, parsed.pages) == ("Fees\n\nFive euros.", "Fees", None)
+    assert [(block.kind, block.start, block.end, block.level) for block in parsed.blocks] == [
+        ("heading", 0, 4, 1),
+        ("paragraph", 6, 17, 0),
+    ]
+
+
+def test_one_child_serves_many_documents(pool: ParserPool) -> None:
+    works(pool)
+    first = child_of(pool)
+    works(pool)
+
+    assert child_of(pool) == first
+
+
+def test_an_unknown_format_is_refused_without_a_child_and_names_what_is_supported(pool: ParserPool) -> None:
+    refused = refuse(pool, b"x", "movie.mp4")
+
+    assert refused.reason == "unsupported"
+    assert all(suffix in str(refused) for suffix in (".mp4", *supported_suffixes()))
+    assert pool._child is None
+
+
+def test_too_many_bytes_are_refused_before_they_are_sent() -> None:
+    with ParserPool(ParsingSettings(max_bytes=10)) as pool:
+        assert refuse(pool, b"eleven bytes", "a.txt").reason == "too_large"
+        assert pool._child is None
+
+
+def test_the_character_and_page_limits_reach_the_child() -> None:
+    with ParserPool(ParsingSettings(max_characters=5)) as pool:
+        assert refuse(pool, b"six characters", "a.txt").reason == "too_large"
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"", "empty"), (b" \n\t ", "empty"), (b"\x00\x01\x02" * 99, "binary")])
+def test_a_refusal_in_the_child_keeps_its_reason_and_the_next_document_works(
+    pool: ParserPool, content: bytes, reason: str
+) -> None:
+    assert refuse(pool, content, "a.txt").reason == reason
+    assert works(pool)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_a_parser_that_hangs_is_given_up_and_the_next_document_works() -> None:
+    with ParserPool(ParsingSettings(timeout_s=5)) as pool:
+        works(pool)
+        os.kill(child_of(pool), signal.SIGSTOP)
+
+        assert refuse(pool, b"never answered", "slow.txt").reason == "timeout"
+        assert works(pool)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_a_parser_that_dies_is_reported_and_the_next_document_works(pool: ParserPool) -> None:
+    works(pool)
+    child = child_of(pool)
+    os.kill(child, signal.SIGSTOP)  # so that it certainly dies while it owes an answer
+    death = threading.Timer(0.3, os.kill, (child, signal.SIGKILL))
+    death.start()
+
+    assert refuse(pool, b"last words", "deadly.txt").reason == "crashed"
+    death.join()
+    assert works(pool)
+
+
+def test_a_child_that_died_between_two_documents_is_replaced_silently(pool: ParserPool) -> None:
+    works(pool)
+    assert pool._child is not None
+    pool._child.kill()
+    pool._child.wait()
+
+    assert works(pool)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps the cap on address space")
+def test_a_document_that_needs_too_much_memory_is_refused() -> None:
+    with ParserPool(ParsingSettings(memory_mb=256, timeout_s=60)) as pool:
+        refused = refuse(pool, b'{"a": [' + b"[1]," * 4_000_000 + b"1]}", "big.json")
+
+        assert refused.reason in {"too_large", "crashed"}
+        assert works(pool)
+
+
+def test_threads_share_a_pool_and_each_gets_its_own_document(pool: ParserPool) -> None:
+    texts = [f"Document number {number}." for number in range(40)]
+    with ThreadPoolExecutor(8) as threads:
+        parsed = list(threads.map(lambda text: pool.parse(text.encode(), "a.txt").text, texts))
+
+    assert parsed == texts
+
+
+def test_closing_ends_the_child_and_a_later_document_starts_another(pool: ParserPool) -> None:
+    works(pool)
+    child = pool._child
+    pool.close()
+
+    assert child is not None
+    assert child.returncode is not None
+    assert works(pool)
+
+
+def test_the_child_ends_by_itself_when_its_parent_is_gone() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "retrieval.parsing", "1024"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    child.communicate(timeout=60)
+
+    assert child.returncode == 0
+
+
+def test_the_child_loads_no_model_library() -> None:
+    program = "import sys, retrieval.parsing as p; p.supported_suffixes(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert not {"torch", "chromadb", "langchain_core", "pydantic", "trafilatura", "pypdf", "docx"} & set(done.stdout.split())
+
+
+def test_the_version_names_every_parser_once() -> None:
+    versions = parsers_version().split(", ")
+
+    assert len(versions) == len(set(versions)) >= 7
+    assert all(version.split()[-1].isdigit() for version in versions)

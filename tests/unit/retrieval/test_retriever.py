@@ -1,0 +1,347 @@
+"""A query to permitted evidence: both legs, fused, checked, one passage a document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation.components import Context, load
+from foundation.errors import InvalidRequest, StoreUnavailable, UpstreamDown
+from foundation.settings import Part, RankingSettings
+from foundation.types import EVERY_TENANT, Scope
+from models.contract import Embeddings
+from models.embedding import embed
+from retrieval.contract import Chunk, DocumentLedger, Entry, Hit, Parsed, Source, VectorIndex, Vectors
+from retrieval.index_care import catch_up
+from retrieval.retriever import KEYWORD, RERANKED, VECTOR, HybridRetriever
+
+ACME = Scope("acme")
+TODAY = date(2026, 11, 25)
+
+
+class FixedClock:
+    """Stands still on one day."""
+
+    def now(self) -> datetime:
+        return datetime(TODAY.year, TODAY.month, TODAY.day, 12, tzinfo=UTC)
+
+    def monotonic_s(self) -> float:
+        return 0.0
+
+
+class Unchanged:
+    """A reranker without an opinion."""
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        return [0.0] * len(texts)
+
+
+class Prefers:
+    """A reranker that puts texts with `word` first, and remembers what it was asked."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+        self.asked: list[Sequence[str]] = []
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        self.asked.append(texts)
+        return [float(self.word in text) for text in texts]
+
+
+class Through:
+    """Stands before a part; what a test does not override goes through to the real one."""
+
+    def __init__(self, part: Any) -> None:
+        self._part = part
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._part, name)
+
+
+class IndexThatShowsEverything(Through):
+    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
+        scopes = [Scope(tenant, frozenset({"finance"})) for tenant in ("globex", "acme")]
+        return [found for each in scopes for found in self._part.search(vector, each, limit=limit)]
+
+
+class LedgerThatShowsEverything(Through):
+    """Its keyword search and its look-up answer as if the other tenant had asked."""
+
+    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
+        found: list[tuple[str, float]] = self._part.keyword_search(query, Scope("globex"), limit=limit, as_of=as_of)
+        return found
+
+    def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
+        found: dict[str, Hit] = self._part.hits(chunk_ids, Scope("globex"), as_of=as_of)
+        return found
+
+
+class FailingIndex(Through):
+    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
+        raise StoreUnavailable("The disk is gone. Look for it.")
+
+
+class FailingEmbedder(Through):
+    def embed_query(self, text: str) -> list[float]:
+        raise UpstreamDown("The model is gone. Look for it.")
+
+
+@dataclass
+class Library:
+    """A ledger and an index that hold what a test puts in."""
+
+    ledger: DocumentLedger
+    vectors: VectorIndex
+    embedder: Embeddings
+
+    def add(self, uri: str, *passages: str, tenant: str = "acme", **about: Any) -> None:
+        source = Source(uri, tenant, title=uri, **about)
+        text, chunks = "\n\n".join(passages), []
+        for position, passage in enumerate(passages):
+            start = sum(len(before) + 2 for before in passages[:position])
+            name = f"{source.document_id}-{position}-{hash(passage)}"
+            chunks.append(Chunk(name, source.document_id, position, passage, start, start + len(passage)))
+        vectors = embed(self.embedder, passages)
+        self.ledger.put([Entry(source, f"hash of {text}", Parsed(text, ()), chunks, vectors)])
+        catch_up(self.ledger, self.vectors)
+
+    def retriever(self, **parts: Any) -> HybridRetriever:
+        usual: Mapping[str, Any] = {
+            "ledger": self.ledger,
+            "vectors": self.vectors,
+            "embedder": self.embedder,
+            "reranker": Unchanged(),
+            "ranking": RankingSettings(),
+            "clock": FixedClock(),
+        }
+        return HybridRetriever(**{**usual, **parts})
+
+    def uris(self, query: str, scope: Scope = ACME, **options: Any) -> list[str]:
+        return [hit.source.uri for hit in self.retriever().retrieve(query, scope, **options)]
+
+
+@pytest.fixture
+def library(data_dir: Path) -> Iterator[Library]:
+    context = Context(data_dir=data_dir, clock=FixedClock())
+    ledger = load("retrieval.ledger", Part(use="sqlite"), context)
+    vectors = load("retrieval.vectors", Part(use="memory"), context)
+    yield Library(ledger, vectors, load("models.embedder", Part(use="hashing"), context))
+    vectors.close()
+    ledger.close()
+
+
+def test_a_document_is_found_by_its_words_and_its_hit_names_both_legs_from_rank_one(library: Library) -> None:
+    library.add("printer.md", "The printer jams.")
+    library.add("refunds.md", "A refund takes fourteen days.")
+    [first, *_] = library.retriever().retrieve("refund in fourteen days", ACME)
+    assert first.source.uri == "refunds.md"
+    assert first.legs == {KEYWORD: 1, VECTOR: 1}
+
+
+def test_each_document_appears_once_by_the_passage_that_fits_best(library: Library) -> None:
+    library.add(
+        "manual.md", "Refund rules for shoes.", "Refund of a toaster within days.", "Refund forms and refund desks."
+    )
+    library.add("other.md", "A toaster gets hot.")
+    hits = library.retriever().retrieve("refund of a toaster", ACME)
+    assert sorted(hit.source.uri for hit in hits) == ["manual.md", "other.md"]
+    assert hits[0].chunk.text == "Refund of a toaster within days."
+
+
+def test_a_passage_is_shown_as_it_stands_in_the_document(library: Library) -> None:
+    library.add("manual.md", "Alpha section.", "The toaster section.", "Omega section.")
+    [hit, *_] = library.retriever().retrieve("toaster", ACME)
+    text = library.ledger.text(hit.chunk.document_id, ACME)
+    assert text
+    assert text[hit.chunk.start : hit.chunk.end] == hit.chunk.text == "The toaster section."
+
+
+def test_the_limit_counts_documents_and_not_passages(library: Library) -> None:
+    library.add("long.md", *(f"Refund clause {number}." for number in range(12)))
+    library.add("short.md", "Refund.")
+    library.add("third.md", "No refund here.")
+    assert len(library.uris("refund", limit=3)) == 3
+    assert len(library.uris("refund", limit=1)) == 1
+
+
+def test_without_a_limit_the_setting_decides(library: Library) -> None:
+    for number in range(4):
+        library.add(f"{number}.md", f"Refund rule {number}.")
+    assert len(library.retriever(ranking=RankingSettings(top_k=2)).retrieve("refund", ACME)) == 2
+
+
+def test_a_limit_beyond_the_candidates_is_served_all_the_same(library: Library) -> None:
+    for number in range(6):
+        library.add(f"{number}.md", f"Refund rule {number}.")
+    few = library.retriever(ranking=RankingSettings(candidates=1, top_k=1))
+    assert len(few.retrieve("refund", ACME, limit=6)) == 6
+
+
+def test_scores_fall(library: Library) -> None:
+    for number in range(5):
+        library.add(f"{number}.md", "Refund. " * (number + 1))
+    scores = [hit.score for hit in library.retriever().retrieve("refund", ACME)]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[-1] > 0
+
+
+def test_own_and_common_documents_are_found_and_foreign_ones_are_not(library: Library) -> None:
+    library.add("own.md", "Refund.")
+    library.add("common.md", "Refund.", tenant=EVERY_TENANT)
+    library.add("foreign.md", "Refund.", tenant="globex")
+    assert sorted(library.uris("refund")) == ["common.md", "own.md"]
+    assert sorted(library.uris("refund", Scope("globex"))) == ["common.md", "foreign.md"]
+
+
+def test_a_restricted_document_is_found_by_its_groups_only(library: Library) -> None:
+    library.add("salaries.md", "Refund of salaries.", groups=frozenset({"finance", "board"}))
+    assert library.uris("salaries") == []
+    assert library.uris("salaries", Scope("acme", frozenset({"support"}))) == []
+    assert library.uris("salaries", Scope("acme", frozenset({"support", "board"}))) == ["salaries.md"]
+    assert library.uris("salaries", Scope("globex", frozenset({"finance"}))) == []
+
+
+@pytest.mark.parametrize("tenant", ["", EVERY_TENANT])
+def test_an_empty_scope_sees_nothing_not_even_what_everyone_may_read(library: Library, tenant: str) -> None:
+    library.add("common.md", "Refund.", tenant=EVERY_TENANT)
+    assert library.uris("refund", Scope(tenant, frozenset({"finance"}))) == []
+
+
+def test_an_index_that_ignores_the_scope_reveals_nothing(library: Library) -> None:
+    library.add("own.md", "Refund.")
+    library.add("foreign.md", "Refund.", tenant="globex")
+    library.add("restricted.md", "Refund.", groups=frozenset({"finance"}))
+    lying = IndexThatShowsEverything(library.vectors)
+    shown = lying.search(embed(library.embedder, ["Refund."])[0], ACME, limit=9)
+    assert len(shown) == 3, "or this test would prove nothing"
+    hits = library.retriever(vectors=lying).retrieve("refund", ACME)
+    assert [hit.source.uri for hit in hits] == ["own.md"]
+
+
+def test_a_ledger_that_ignores_the_scope_reveals_nothing(library: Library) -> None:
+    library.add("foreign.md", "Refund.", tenant="globex")
+    lying = LedgerThatShowsEverything(library.ledger)
+    assert lying.hits([key for key, _ in lying.keyword_search("refund", ACME, limit=9, as_of=None)], ACME, as_of=None)
+    assert library.retriever(ledger=lying).retrieve("refund", ACME) == []
+
+
+def test_a_stale_index_shows_nothing_that_the_ledger_has_deleted(library: Library) -> None:
+    library.add("gone.md", "Refund.")
+    library.add("here.md", "Printer.")
+    library.ledger.delete("gone.md", "acme")
+    assert library.vectors.count() == 2, "or this test would prove nothing"
+    assert library.uris("refund") == ["here.md"]
+
+
+def test_a_replaced_document_is_shown_in_its_new_words_only(library: Library) -> None:
+    library.add("refunds.md", "Refunds take thirty days.")
+    library.add("refunds.md", "Refunds take fourteen days.")
+    [hit] = library.retriever().retrieve("refunds thirty days", ACME)
+    assert hit.chunk.text == "Refunds take fourteen days."
+
+
+def test_the_version_in_force_today_is_found_unless_another_day_is_named(library: Library) -> None:
+    for year in (2024, 2025, 2027):
+        library.add(f"{year}.md", f"Refund policy of {year}.", series="refunds", effective_from=date(year, 3, 1))
+    assert library.uris("refund policy") == ["2025.md"]
+    assert library.uris("refund policy", as_of=date(2024, 12, 31)) == ["2024.md"]
+    assert library.uris("refund policy", as_of=date(2025, 3, 1)) == ["2025.md"]
+    assert library.uris("refund policy", as_of=date(2028, 1, 1)) == ["2027.md"]
+    assert library.uris("refund policy", as_of=date(2023, 1, 1)) == []
+
+
+def test_a_newer_version_of_another_tenant_supersedes_nothing(library: Library) -> None:
+    library.add("ours.md", "Refund.", series="refunds", effective_from=date(2024, 1, 1))
+    library.add("theirs.md", "Refund.", tenant="globex", series="refunds", effective_from=date(2025, 1, 1))
+    assert library.uris("refund") == ["ours.md"]
+
+
+@pytest.mark.parametrize("query", ["", "   ", "\n\t"])
+def test_an_empty_query_is_refused(library: Library, query: str) -> None:
+    with pytest.raises(InvalidRequest, match="empty"):
+        library.retriever().retrieve(query, ACME)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ['"', "'; DROP TABLE chunks; --", "refund*", "NEAR(refund", "heading: refund", "a OR", "(", "🙂", "\x00", "?!"],
+)
+def test_a_query_is_text_whatever_it_looks_like(library: Library, query: str) -> None:
+    library.add("refunds.md", "Refund.")
+    assert library.uris(query) == ["refunds.md"]
+
+
+def test_an_empty_library_gives_no_hits(library: Library) -> None:
+    assert library.uris("refund") == []
+
+
+def test_where_no_word_occurs_the_vector_leg_finds_alone(library: Library) -> None:
+    library.add("bills.md", "Misinvoiced.")
+    [hit] = library.retriever().retrieve("invoice", ACME)
+    assert hit.legs == {VECTOR: 1}
+
+
+def test_where_the_index_is_empty_the_keyword_leg_finds_alone(library: Library) -> None:
+    library.add("refunds.md", "Refund.")
+    library.vectors.clear()
+    [hit] = library.retriever().retrieve("refund", ACME)
+    assert hit.legs == {KEYWORD: 1}
+
+
+def test_the_weights_decide_where_the_legs_disagree(library: Library) -> None:
+    library.add("words.md", "An invoice. " + "Printers, shelves, lamps, chairs and tables of all kinds. " * 8)
+    library.add("spelling.md", "Misinvoiced.")
+    words = RankingSettings(keyword_weight=1, vector_weight=0)
+    vectors = RankingSettings(keyword_weight=0, vector_weight=1)
+    assert library.retriever(ranking=words).retrieve("invoice", ACME)[0].source.uri == "words.md"
+    assert library.retriever(ranking=vectors).retrieve("invoice", ACME)[0].source.uri == "spelling.md"
+
+
+def test_a_reranker_has_the_last_word_on_the_order(library: Library) -> None:
+    for name in ("a", "b", "c"):
+        library.add(f"{name}.md", f"Refund {name}{name}.")
+    usual = library.uris("refund")
+    reranker = Prefers(usual[-1][0] * 2)
+    reranked = [hit.source.uri for hit in library.retriever(reranker=reranker).retrieve("refund", ACME)]
+    assert reranked == [usual[-1], *usual[:-1]]
+
+
+def test_a_reranker_reads_each_document_once(library: Library) -> None:
+    library.add("a.md", "Refund one.", "Refund two.")
+    reranker = Prefers("x")
+    library.retriever(reranker=reranker).retrieve("refund", ACME)
+    [texts] = reranker.asked
+    assert len(texts) == 1
+
+
+def test_what_stands_below_the_reranked_documents_keeps_its_place(library: Library) -> None:
+    for number in range(RERANKED + 3):
+        library.add(f"{number:02}.md", f"Refund {number}.")
+    usual = library.uris("refund", limit=99)
+    reranker = Prefers("nothing has it")
+    reranked = [hit.source.uri for hit in library.retriever(reranker=reranker).retrieve("refund", ACME, limit=99)]
+    assert reranked == usual
+    assert [len(texts) for texts in reranker.asked] == [RERANKED]
+
+
+def test_a_failing_index_is_an_error_and_never_half_an_answer(library: Library) -> None:
+    library.add("refunds.md", "Refund.")
+    with pytest.raises(StoreUnavailable):
+        library.retriever(vectors=FailingIndex(library.vectors)).retrieve("refund", ACME)
+
+
+def test_a_failing_embedder_is_an_error_and_never_half_an_answer(library: Library) -> None:
+    library.add("refunds.md", "Refund.")
+    with pytest.raises(UpstreamDown):
+        library.retriever(embedder=FailingEmbedder(library.embedder)).retrieve("refund", ACME)
+
+
+def test_the_same_query_gives_the_same_hits(library: Library) -> None:
+    for number in range(8):
+        library.add(f"{number}.md", "Refund.")
+    assert library.retriever().retrieve("refund", ACME) == library.retriever().retrieve("refund", ACME)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retrieval.sentences import sentence_spans
+
+
+def sentences(text: str) -> list[str]:
+    return [text[start:end] for start, end in sentence_spans(text)]
+
+
+def test_abbreviations_and_amounts_do_not_end_a_sentence() -> None:
+    text = "Dr. Ames paid $3.50 to Quillfeather Inc. in May. He kept the receipt."
+
+    assert sentences(text) == ["Dr. Ames paid $3.50 to Quillfeather Inc. in May.", "He kept the receipt."]
+
+
+def test_list_items_and_lines_are_sentences_of_their_own() -> None:
+    assert sentences("Bring:\nyour receipt\nthe parcel") == ["Bring:", "your receipt", "the parcel"]
+
+
+def test_a_labelled_table_row_stays_whole_although_a_cell_holds_full_stops() -> None:
+    row = "Plan: Basic; Note: No extras. Cancel any time.; Price: 9 EUR"
+
+    assert sentences(row) == [row]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("你好。再见！", ["你好。", "再见！"]),
+        ("彼は「はい。」と言った。終わり。", ["彼は「はい。」", "と言った。", "終わり。"]),
+        ("كم السعر؟ السعر عشرة", ["كم السعر؟", "السعر عشرة"]),
+    ],
+)
+def test_full_stops_of_other_scripts_end_sentences(text: str, expected: list[str]) -> None:
+    assert sentences(text) == expected
+
+
+@given(st.text(max_size=300))
+def test_no_visible_character_is_lost_and_no_two_sentences_overlap(text: str) -> None:
+    spans = sentence_spans(text)
+    covered = [index for start, end in spans for index in range(start, end)]
+
+    assert len(covered) == len(set(covered))
+    assert all(text[index].isspace() for index in set(range(len(text))) - set(covered))
+    assert all(text[start:end] == text[start:end].strip() != "" for start, end in spans)
+    assert spans == sorted(spans)

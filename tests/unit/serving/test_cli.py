@@ -1,0 +1,148 @@
+"""The command line as people meet it: help, errors, keys, and commands that need no model."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import typer
+from typer.main import get_command
+
+from serving.cli import app, main
+
+ROOT = Path(__file__).parents[3]
+
+
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Run a command in this process, with a data folder of its own."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("SIXPLY__FOUNDATION__DATA_DIR", str(tmp_path / "var"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("serving.cli._quiet", lambda: None)  # it is for a whole process
+
+    def run(*arguments: str, **environment: str) -> Done:
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.argv", ["sixply", *arguments])
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            with pytest.raises(SystemExit) as end:
+                main()
+        out, err = capsys.readouterr()
+        return Done(int(end.value.code or 0), out, err)
+
+    return run
+
+
+def commands(group: typer.main.TyperGroup, *path: str) -> list[tuple[tuple[str, ...], object]]:
+    found = []
+    for name, command in group.commands.items():
+        found.append(((*path, name), command))
+        if hasattr(command, "commands"):
+            found += commands(command, *path, name)
+    return found
+
+
+def test_every_command_and_every_option_is_explained() -> None:
+    for path, command in commands(get_command(app)):
+        assert command.help, f"{' '.join(path)} has no help"
+        for parameter in command.params:
+            if parameter.name != "help":
+                assert getattr(parameter, "help", None), f"{' '.join(path)}: {parameter.name} has no help"
+
+
+def test_every_make_target_calls_a_command_that_exists() -> None:
+    makefile = ROOT / "Makefile"
+    if not makefile.exists():
+        pytest.skip("no Makefile yet")
+    known = {path[0] for path, _ in commands(get_command(app))}
+    called = set(re.findall(r"\$\(CLI\) ([a-z-]+)", makefile.read_text(encoding="utf-8")))
+    assert called
+    assert called <= known
+
+
+def test_an_error_is_one_text_on_standard_error_and_status_2(cli: Callable[..., Done]) -> None:
+    done = cli("config", SIXPLY__MODEL__CHAT__USE="x")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert 'Did you mean "models"?' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("option", "status", "shown"), [([], 2, False), (["--debug"], 1, True)])
+def test_a_traceback_is_shown_only_on_request(option: list[str], status: int, *, shown: bool) -> None:
+    command = [sys.executable, "-m", "serving.cli", *option, "config", "--stack", "absent.toml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == status
+    assert "No configuration at absent.toml" in done.stderr
+    assert ("Traceback" in done.stderr) is shown
+
+
+def test_config_masks_secrets_and_says_where_values_come_from(cli: Callable[..., Done]) -> None:
+    done = cli("config", "--json", "-", SIXPLY__MODELS__CHAT__API_KEY="topsecret", SIXPLY__FOUNDATION__SEED="9")
+    assert done.returncode == 0, done.stderr
+    assert "topsecret" not in done.stdout + done.stderr
+    assert json.loads(done.stdout)["foundation.seed"] == {"value": "9", "from": "environment"}
+
+
+def test_a_key_is_made_shown_once_listed_without_itself_and_revoked(cli: Callable[..., Done]) -> None:
+    made = cli("keys", "add", "--subject", "ada", "--tenant", "north", "--role", "reader", "--group", "board")
+    key = made.stdout.split()[0]
+    assert key.startswith("sixply_")
+    listed = cli("keys")
+    assert "ada" in listed.stdout
+    assert key not in listed.stdout
+    key_id = next(line.split()[0] for line in listed.stdout.splitlines() if "ada" in line)
+    assert cli("keys", "revoke", key_id).returncode == 0
+    assert "ada" not in cli("keys", "list").stdout
+    again = cli("keys", "revoke", key_id)
+    assert (again.returncode, key_id in again.stderr) == (2, True)
+
+
+def test_a_key_with_an_unknown_role_is_not_made(cli: Callable[..., Done]) -> None:
+    done = cli("keys", "add", "--subject", "ada", "--tenant", "north", "--role", "raeder")
+    assert done.returncode == 2
+    assert 'Did you mean "reader"?' in done.stderr
+
+
+def test_serving_without_a_key_fails_at_once_and_names_the_command(cli: Callable[..., Done]) -> None:
+    done = cli("serve")
+    assert done.returncode == 2
+    assert "sixply keys add" in done.stderr
+
+
+def test_asking_nothing_or_as_nobody_is_refused_before_anything_is_loaded(
+    cli: Callable[..., Done], tmp_path: Path
+) -> None:
+    assert "empty" in cli("ask", "  ").stderr
+    assert 'No role "raeder"' in cli("ask", "q", "--role", "raeder").stderr
+    assert 'No way to compose "poem"' in cli("ask", "q", "--compose", "poem").stderr
+    assert not (tmp_path / "var").exists()
+
+
+def test_stores_that_are_still_empty_give_empty_lists(cli: Callable[..., Done]) -> None:
+    for command in (["traces"], ["costs"], ["approvals"]):
+        done = cli(*command, "--json", "-")
+        assert (done.returncode, json.loads(done.stdout)) == (0, []), done.stderr
+    unknown = cli("trace", "abc123")
+    assert unknown.returncode == 2
+    assert "No stored trace" in unknown.stderr
+
+
+def test_costs_by_something_unknown_name_what_there_is(cli: Callable[..., Done]) -> None:
+    assert "tenant" in cli("costs", "--by", "weather").stderr
+
+
+def test_a_profile_that_does_not_exist_is_an_error(cli: Callable[..., Done]) -> None:
+    assert cli("config", SIXPLY_PROFILE="nope").returncode == 2

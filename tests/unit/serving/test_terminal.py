@@ -1,0 +1,66 @@
+"""What is printed and written, whatever a model or a document tries."""
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from foundation.errors import InvalidSetting, NotFound
+from serving import terminal
+from tests.doubles.serving import answer, approval
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("[red]no[/red] markup [1]", "[red]no[/red] markup [1]"),
+        ("a\x1b[2Jb\x1b]0;title\x07c", "a[2Jb]0;titlec"),
+        ("admin\u202etxt.exe", "admintxt.exe"),
+        ("two\nlines\tand a tab", "two\nlines\tand a tab"),
+    ],
+)
+def test_text_is_shown_as_text(given: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Console(highlight=False, width=200).print(terminal.plain(given))
+    assert capsys.readouterr().out == shown.expandtabs() + "\n"
+
+
+def test_an_answer_shows_its_sources_what_it_took_and_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.show_answer(answer("When?", degraded=("a fallback model answered",)), steps=True)
+    out = capsys.readouterr().out
+    for part in (
+        "Tuesdays [1]",
+        "double.md, characters 0 to 29",
+        "$0.000012",
+        "0.10 s",
+        "fallback",
+        "sixply trace 000",
+        "retrieve",
+    ):
+        assert part in out
+
+
+def test_an_answer_without_a_price_says_so_and_a_waiting_one_says_how_to_approve(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terminal.show_answer(answer("q", status="waiting", approval=approval(), cost_usd=None))
+    out = capsys.readouterr().out
+    assert "unpriced" in out
+    assert "sixply approve ap-1 --tenant north" in out
+    assert "refund(order=o-1)" in out
+
+
+def test_an_error_goes_to_standard_error_in_one_piece(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.show_error(NotFound("x" * 300 + " [bold]"))
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "x" * 300 + " [bold]\n")
+
+
+def test_json_goes_to_a_file_or_to_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert terminal.write_json(None, {}) is False
+    assert terminal.write_json(tmp_path / "new" / "out.json", {"a": "é\ud800"}) is False
+    assert json.loads((tmp_path / "new" / "out.json").read_text(encoding="utf-8")) == {"a": "é?"}
+    assert terminal.write_json(Path("-"), {"a": 1}) is True
+    assert json.loads(capsys.readouterr().out) == {"a": 1}
+    with pytest.raises(InvalidSetting, match="Cannot write"):
+        terminal.write_json(tmp_path, {})
