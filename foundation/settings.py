@@ -102,8 +102,8 @@ class RankingSettings(Section):
 
 
 class GroundingSettings(Section):
-    min_evidence: float = Field(default=0.35, ge=0, le=1)
-    """Below this best evidence score the answer is an abstention."""
+    min_evidence: float = Field(default=0.46, ge=0, le=1)
+    """Below this confidence in the evidence (`Grounding.confidence`) the answer is an abstention."""
     min_support: float = Field(default=0.6, ge=0, le=1)
     """A generated sentence must be supported this well by its cited span."""
 
@@ -153,6 +153,8 @@ class HttpSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8600, ge=0, le=65535)
     """0 takes any free port."""
+    names: tuple[str, ...] = ()
+    """Host names besides loopback and `host` under which the API may be called, e.g. behind a proxy."""
     max_body_bytes: int = Field(default=10_000_000, gt=0)
     concurrent_answers: int = Field(default=4, ge=1)
     queued_answers: int = Field(default=32, ge=0)

@@ -36,9 +36,12 @@ def traced_reranker(reranker: Reranker) -> Reranker:
     return TracedReranker(reranker)
 
 
-def traced_retriever(retriever: Retriever) -> Retriever:
-    """A span `retrieval` for each call, with how many hits were asked for and how many came."""
-    return TracedRetriever(retriever)
+def traced_retriever(retriever: Retriever, *, source: str = "") -> Retriever:
+    """A span `retrieval SOURCE` for each call, with how many hits were asked for and how many came.
+
+    `source` names the stores that are searched, e.g. "sqlite+chroma", so that a trace tells a swapped one.
+    """
+    return TracedRetriever(retriever, source)
 
 
 def counted_agent(agent: Agent) -> Agent:
@@ -109,12 +112,13 @@ class TracedReranker(Around):
 class TracedRetriever(Around):
     """A `Retriever` whose calls are spans."""
 
-    def __init__(self, inner: Retriever) -> None:
+    def __init__(self, inner: Retriever, source: str) -> None:
         super().__init__(inner)
         self._handler = _handler()
+        self._source = source or None
 
     def retrieve(self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None) -> list[Hit]:
-        with self._handler.retrieval() as call:
+        with self._handler.retrieval(data_source_id=self._source) as call:
             call.attributes[names.LAYER] = "retrieval"
             call.top_k = limit
             hits: list[Hit] = self.inner.retrieve(query, scope, limit=limit, as_of=as_of)

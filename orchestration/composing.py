@@ -7,6 +7,7 @@ Two ways make a draft: `quoted` takes the sentences that answer, `written` lets 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -23,8 +24,13 @@ SENTENCES = 3
 WORDS = 60
 """An extractive answer is at most this long; its first sentence may be longer alone."""
 REPLY_TOKENS = 120
-_NEAR = 0.75
-"""A further quote must score at least this share of the best one."""
+_NEAR = 0.85
+"""A further quote must be worth at least this share of the best one."""
+_OTHER_DOCUMENT = 0.1
+_ALIKE = 0.6
+_CIRCLES = 2
+_ENDS = (".", "!", "?", "]", ")", '"', "”")
+_SEVERAL = re.compile(r"\band\b|\bbetween\b|\?.+\?", re.IGNORECASE | re.DOTALL)
 _MARKER = re.compile(r"\s*\[(\d{1,2})\]")
 _REFUSAL = re.compile(r"\b(i|we) (do not|don't|cannot|can't|am unable|are unable)\b|\bas an ai\b", re.IGNORECASE)
 
@@ -44,20 +50,21 @@ class Draft:
 
 
 def quoted(question: str, evidence: Sequence[Evidence]) -> Draft:
-    """The best sentence, and after it those that cover more of the question, from another document rather than none.
+    """The best sentence, and after it those that are nearly as good and do not repeat it.
 
-    A second sentence is taken for what it adds: terms of the question that no chosen sentence has.
+    A question that asks for two things prefers a second document: measured on the support desk's golden set, that finds
+    a quarter more of the second facts, and asking for each half on its own finds fewer.
     """
-    wanted = terms(question)
+    bonus = _OTHER_DOCUMENT if _SEVERAL.search(question) else 0.0
     chosen: list[int] = []
-    covered: frozenset[str] = frozenset()
-    for index, item in enumerate(evidence):
-        if not _worth(item, evidence, chosen, wanted - covered):
-            continue
-        chosen.append(index)
-        covered |= terms(item.text)
-        if len(chosen) == SENTENCES:
+    while len(chosen) < SENTENCES:
+        before = [evidence[index] for index in chosen]
+        left = {index: item for index, item in enumerate(evidence) if index not in chosen}
+        values = {index: _value(item, before, bonus) for index, item in left.items()}
+        fitting = {index: value for index, value in values.items() if value >= _NEAR * evidence[0].score}
+        if not fitting:
             break
+        chosen.append(max(fitting, key=fitting.__getitem__))
     return Draft("extractive", tuple(Sentence(_plain(evidence[index].text), (index,)) for index in chosen))
 
 
@@ -69,8 +76,10 @@ async def written(question: str, evidence: Sequence[Evidence], run: Run) -> Draf
     """
     reply = await run.generate(answer_from(question, [item.text for item in evidence]), max_tokens=REPLY_TOKENS)
     text = _unmarked_ends(reply.text)
-    spans = sentence_spans(text)
-    sentences = [_read(text[start:end], len(evidence)) for start, end in spans]
+    cut = [text[start:end] for start, end in sentence_spans(text)]
+    if len(cut) > 1 and not cut[-1].endswith(_ENDS):
+        cut.pop()  # the reply was cut off in the middle of it
+    sentences = [_read(sentence, len(evidence)) for sentence in cut]
     return Draft("generative", tuple(sentence for sentence in sentences if sentence.text)[:SENTENCES])
 
 
@@ -88,7 +97,7 @@ def verified(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -
     checked: list[Sentence] = []
     for sentence in draft.sentences:
         cited = _supporting(sentence, evidence, grounding)
-        if not cited or _REFUSAL.search(sentence.text):
+        if not cited or _REFUSAL.search(sentence.text) or _derailed(sentence.text):
             return None
         quotes = [evidence[index].text for index in cited]
         checked.append(Sentence(without_foreign_urls(sentence.text, quotes), cited))
@@ -107,20 +116,22 @@ def rendered(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -
     return " ".join(parts), tuple(grounding.cite(evidence[index], number) for index, number in numbers.items())
 
 
-def _worth(item: Evidence, evidence: Sequence[Evidence], chosen: Sequence[int], missing: frozenset[str]) -> bool:
+def _value(item: Evidence, chosen: Sequence[Evidence], bonus: float) -> float:
+    """What `item` is worth beside what is chosen: 0 where it repeats or makes the answer too long."""
     if not chosen:
-        return True
-    texts = [evidence[index] for index in chosen]
-    words = sum(len(one.text.split()) for one in texts) + len(item.text.split())
-    if words > WORDS or item.score < _NEAR * evidence[chosen[0]].score:
-        return False
-    repeats = any(_overlap(item.text, one.text) > 0.6 for one in texts)
-    return not repeats and bool(terms(item.text) & missing)
+        return item.score
+    words = sum(len(one.text.split()) for one in (*chosen, item))
+    if words > WORDS or any(_repeats(item.text, one.text) for one in chosen):
+        return 0.0
+    documents = {one.hit.chunk.document_id for one in chosen}
+    return item.score * (1.0 if item.hit.chunk.document_id in documents else 1 + bonus)
 
 
-def _overlap(a: str, b: str) -> float:
-    ours, theirs = terms(a), terms(b)
-    return len(ours & theirs) / max(1, min(len(ours), len(theirs)))
+def _repeats(text: str, other: str) -> bool:
+    """Whether it says mostly the same words, with no figure or identifier of its own."""
+    ours, theirs = terms(text), terms(other)
+    alike = len(ours & theirs) / max(1, min(len(ours), len(theirs))) > _ALIKE
+    return alike and not any(any(map(str.isdigit, term)) for term in ours - theirs)
 
 
 def _supporting(sentence: Sentence, evidence: Sequence[Evidence], grounding: Grounding) -> tuple[int, ...]:
@@ -130,6 +141,13 @@ def _supporting(sentence: Sentence, evidence: Sequence[Evidence], grounding: Gro
     supports = [grounding.support(sentence.text, [item.text]) for item in evidence]
     best = max(range(len(supports)), key=supports.__getitem__, default=-1)
     return (best,) if best >= 0 and supports[best] >= enough else ()
+
+
+def _derailed(text: str) -> bool:
+    """Whether it goes round in circles or repeats the frame of the prompt: small models do, word by word supported."""
+    words = text.casefold().split()
+    runs = Counter(zip(words, words[1:], words[2:], strict=False))
+    return "<evidence" in text or any(times > _CIRCLES for times in runs.values())
 
 
 def _read(text: str, passages: int) -> Sentence:

@@ -175,7 +175,7 @@ class Executor:
             AuditRecord(
                 tenant=principal.tenant,
                 subject=decided.requested_by,
-                run_id=decided.thread_id,
+                run_id=decided.thread_id,  # an approval knows its conversation; the call's own record names the run
                 tool=decided.tool,
                 arguments_hash=decided.arguments_hash,
                 outcome="decided",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # composing imports this module
     from orchestration.composing import Draft
     from retrieval.grounding import Evidence
 
+_PICODOLLAR = Decimal("1e-12")
 REPLY_TOKENS = 256
 """Reserved for a reply whose length the call does not limit."""
 
@@ -103,7 +104,7 @@ class Run:
         self._seconds = time.perf_counter() - self._begun_s
         rate = self.parts.machine_usd_per_hour
         seconds = max(0.0, self._seconds - self._local_s)
-        usd = Decimal(str(rate)) * Decimal(str(seconds)) / 3600
+        usd = (Decimal(str(rate)) * Decimal(str(seconds)) / 3600).quantize(_PICODOLLAR)
         self._record(
             Charge(
                 layer="orchestration",

@@ -224,10 +224,18 @@ class DocumentLedger(Protocol):
     """
 
     def put(self, entries: Sequence[Entry]) -> list[Document]:
-        """Store all of them or none. Each replaces the document of its tenant and uri, whole, and clears its refusal."""
+        """Store all of them or none. Each replaces the document of its tenant and uri, whole, and clears its refusal.
+
+        Raises:
+            InvalidRequest: a text that no database can hold, such as a lone surrogate.
+        """
         ...
 
-    def refuse(self, refusal: Refusal) -> None: ...
+    def refuse(self, refusal: Refusal) -> None:
+        """Remember that an offer could not be taken. What is stored under that uri stays; its content hash is
+        forgotten, so that offering the old content again stores it and clears the refusal.
+        """
+        ...
 
     def delete(self, uri: str, tenant: str) -> bool:
         """Whether there was something to delete. After it returns, nothing of the document is found by anyone."""
@@ -246,7 +254,12 @@ class DocumentLedger(Protocol):
         ...
 
     def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
-        """The chunks that `scope` may see and that are in force `as_of` (`None`: any version), score 0.0."""
+        """The chunks that `scope` may see and that are in force `as_of` (`None`: any version), in the order asked for,
+        score 0.0.
+
+        In force is the newest version of a tenant's series whose date has come; without a series, whatever has no date
+        to come.
+        """
         ...
 
     def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:

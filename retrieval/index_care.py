@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +18,9 @@ from pathlib import Path
 from foundation.errors import FingerprintMismatch
 from models.contract import Embeddings
 from models.embedding import embed
+from models.fingerprint import probe
 from retrieval.contract import Chunk, Chunker, DocumentLedger, Entry, Fingerprint, VectorIndex, Vectors
+from retrieval.parsing import parsers_version
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +62,14 @@ class Seal:
 def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> None:
     """Make sure that `folder` may be opened: an intact seal, or a child process that survives reading it.
 
-    Otherwise the folder is moved to `quarantine-<time>` beside it. Either way the seal is broken afterwards.
+    Otherwise the folder is moved to `quarantine-<time>` beside it, in place of an earlier one: the latest is enough to
+    find out what happened, and several would fill the disk. Either way the seal is broken afterwards.
     """
     if folder.exists():
         intact = seal.intact()
         if intact is False or (intact is None and not _survives(probe)):
+            for earlier in folder.parent.glob("quarantine-*"):
+                shutil.rmtree(earlier, ignore_errors=True)
             aside = folder.with_name(f"quarantine-{time.time_ns()}")
             folder.rename(aside)
             log.warning("The vector index is damaged. It was moved to %s and is rebuilt from the ledger.", aside)
@@ -76,6 +82,17 @@ def _survives(probe: Sequence[str]) -> bool:
         return subprocess.run(probe, capture_output=True, timeout=PROBE_S, check=False).returncode == 0
     except subprocess.TimeoutExpired:
         return False
+
+
+def fingerprint_of(use: str, embedder: Embeddings, chunker: Chunker) -> Fingerprint:
+    """What the configured embedder (`use` is its name in stack.toml), chunker and parsers would write."""
+    vectors = probe(embedder)
+    return Fingerprint(
+        embedder=use,
+        dimensions=len(vectors[0]),
+        probe=vectors,
+        chunker=f"{chunker.version} {parsers_version()}",
+    )
 
 
 def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Fingerprint) -> None:
@@ -134,15 +151,10 @@ def reindex(
     same_cut = before is not None and before.chunker == fingerprint.chunker
     ledger.set_fingerprint(replace(fingerprint, dimensions=0, chunker=before.chunker if before else ""))
     done = 0
-    for entries in _batches(ledger.entries()):
-        chunks = [chunker.chunk(entry.parsed, entry.source.document_id) for entry in entries]
-        fresh = embed_chunks(embedder, chunks)
-        ledger.put(
-            [
-                replace(entry, chunks=cut, vectors=rows, content_hash=entry.content_hash if same_cut else "")
-                for entry, cut, rows in zip(entries, chunks, fresh, strict=True)
-            ]
-        )
+    for entries in _recut(ledger.entries(), chunker):
+        vectors_anew = embed_chunks(embedder, [entry.chunks for entry in entries])
+        renewed = [replace(entry, vectors=rows) for entry, rows in zip(entries, vectors_anew, strict=True)]
+        ledger.put(renewed if same_cut else [replace(entry, content_hash="") for entry in renewed])
         done += len(entries)
         if progress:
             progress(done)
@@ -159,10 +171,11 @@ def embed_chunks(embedder: Embeddings, documents: Sequence[Sequence[Chunk]]) -> 
     return [vectors[end - len(chunks) : end] for end, chunks in zip(ends, documents, strict=True)]
 
 
-def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+def _recut(entries: Iterable[Entry], chunker: Chunker) -> Iterator[list[Entry]]:
+    """The entries with new chunks and still their old vectors, as many at a time as are embedded together."""
     batch: list[Entry] = []
     for entry in entries:
-        batch.append(entry)
+        batch.append(replace(entry, chunks=chunker.chunk(entry.parsed, entry.source.document_id)))
         if sum(len(each.chunks) for each in batch) >= REINDEX_BATCH:
             yield batch
             batch = []

@@ -18,13 +18,15 @@ import struct
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from functools import cache
 from pathlib import Path, PurePath
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from foundation.errors import DocumentRefused, MissingDependency
 from retrieval import parsers
-from retrieval.contract import Block, Parsed, Parser, ParseLimits
+from retrieval.contract import Block, Parsed, ParseLimits, Parser
+from retrieval.plain_text import clean
 
 if TYPE_CHECKING:  # settings bring pydantic, which the child does not need and should not wait for
     from foundation.settings import ParsingSettings
@@ -92,6 +94,7 @@ class ParserPool:
                 "too_many_pages", "timeout" or "crashed". The next call works after any of them.
             MissingDependency: the parser's package is not installed.
         """
+        name = " ".join(clean(name).split())[-200:]  # it is repeated in messages and logs, and strangers choose it
         _parser_for(name, self._limits)
         if len(content) > self._settings.max_bytes:
             raise DocumentRefused(
@@ -127,7 +130,7 @@ class ParserPool:
         timer.start()
         try:
             return _exchange(child, content, name, self._options(), self._settings.timeout_s)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, ValueError) as error:
             self._end_child()
             if timed_out.is_set():
                 raise DocumentRefused(
@@ -139,8 +142,13 @@ class ParserPool:
                 f'"{name}" made its parser crash (exit {child.returncode}). Save it anew with another program.',
                 reason="crashed",
             ) from error
+        except BaseException:
+            self._end_child()  # interrupted, say: its answer would otherwise be taken for the next document's
+            raise
         finally:
             timer.cancel()
+            if timed_out.is_set():
+                self._end_child()  # also where the answer came just before the time was up
 
     def _options(self) -> bytes:
         return json.dumps({"pages": self._limits.pages, "characters": self._limits.characters}).encode()
@@ -159,10 +167,8 @@ class ParserPool:
         child.kill()
         child.wait()
         for pipe in (child.stdin, child.stdout):
-            try:
+            with suppress(BrokenPipeError):  # what was left to write is of no use to a dead child
                 pipe and pipe.close()
-            except BrokenPipeError:
-                pass  # what was left to write is of no use to a dead child
 
 
 def _start(memory_mb: int) -> subprocess.Popen[bytes]:
@@ -170,7 +176,7 @@ def _start(memory_mb: int) -> subprocess.Popen[bytes]:
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     # One thread for linear algebra: each one reserves address space, which is what the memory cap counts.
     environment = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(  # noqa: S603 - our own module under our own interpreter; documents arrive by pipe only
+    return subprocess.Popen(
         [sys.executable, "-m", "retrieval.parsing", str(memory_mb)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -180,7 +186,9 @@ def _start(memory_mb: int) -> subprocess.Popen[bytes]:
     )
 
 
-def _exchange(child: subprocess.Popen[bytes], content: bytes, name: str, options: bytes, timeout_s: float) -> dict[str, Any]:
+def _exchange(
+    child: subprocess.Popen[bytes], content: bytes, name: str, options: bytes, timeout_s: float
+) -> dict[str, Any]:
     assert child.stdin is not None
     assert child.stdout is not None
     spelled = name.encode("utf-8", errors="replace")
@@ -237,9 +245,11 @@ def _answer(content: bytes, name: str, limits: ParseLimits) -> dict[str, Any]:
     except ImportError as error:
         return {"missing": f'Reading "{name}" needs a Python package that is not installed: {error}. Run make setup.'}
     except MemoryError:
-        message = f'"{name}" needs more memory to parse than it may have. Split it, or raise retrieval.parsing.memory_mb.'
+        message = (
+            f'"{name}" needs more memory to parse than it may have. Split it, or raise retrieval.parsing.memory_mb.'
+        )
         return {"refused": "too_large", "message": message}
-    except Exception as error:  # noqa: BLE001 - the border: a parser meets hostile input, and anything may come out
+    except Exception as error:
         what = f"{type(error).__name__}: {error}"[:300]
         return {"refused": "malformed", "message": f'"{name}" could not be parsed ({what}). Save it anew.'}
 

@@ -32,7 +32,9 @@ _INVISIBLE = re.compile(
 )
 # Between letters of Arabic and Indic scripts a joiner is spelling; anywhere else it only hides something.
 _JOINERS = re.compile(r"(?<![\u0600-\u0dff])[\u200c\u200d]|[\u200c\u200d](?![\u0600-\u0dff])")
-_LIGATURES = str.maketrans({"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\xa0": " "})
+_LIGATURES = str.maketrans(
+    {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\xa0": " "}
+)
 _PRINTABLE_ASCII = re.compile(r"[\n\t\x20-\x7e]*")
 
 
@@ -163,7 +165,9 @@ class Draft:
                 reason="empty",
             )
         text = "".join(self._parts)
-        return Parsed(text, tuple(self._blocks), title=" ".join(clean(title or "").split()) or self._heading(text), pages=pages)
+        return Parsed(
+            text, tuple(self._blocks), title=" ".join(clean(title or "").split()) or self._heading(text), pages=pages
+        )
 
     def _gap(self, kind: str) -> str:
         if not self._blocks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_FOREIGN_STOP = re.compile(r"[。！？｡؟۔।॥][。！？｡؟۔।॥」』）】”’\"')\]]*")
+_FOREIGN_STOP = re.compile(r"[。！？｡؟۔।॥][。！？｡؟۔।॥」』）】”’\"')\]]*")  # noqa: RUF001 - full-width signs are what it looks for
 """Full stops of Chinese, Japanese, Arabic, Urdu and Hindi, with what may close after them."""
 _LABELLED_ROW = re.compile(r"[^:;.]{1,60}: [^;]*; [^:;]{1,60}: ")
 _LONGEST_ROW = 600

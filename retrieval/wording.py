@@ -26,16 +26,14 @@ _FUNCTION_WORDS = frozenset(
     i if in into is it its itself just let like make many may me might more most much must my no nor not of off on once
     only or other our ours out over own please same shall she should so some such tell than that the their theirs them
     then there these they this those through to too under until up upon us very was we were what when where which while
-    who whom whose why will with without would you your yours""".split()
+    who whom whose why will with without would you your yours""".split()  # noqa: SIM905 - a word list reads as text
 )
 _DENIALS = frozenset(
     """no not never none neither nor cannot without nothing nobody nowhere unable fails failed lacks lack excluded
-    excludes except hardly""".split()
+    excludes except hardly""".split()  # noqa: SIM905 - as above
 )
-_SPELLED = {
-    word: str(value)
-    for value, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
-}
+_NUMERALS = "zero one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905 - as above
+_SPELLED = {word: str(value) for value, word in enumerate(_NUMERALS)}
 _QUANTITY = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|hundreds?|"
     r"thousands?|millions?|billions?|half|third|quarter|dozens?|once|twice|percent|unlimited|annually|daily|weekly|monthly)\b",
@@ -112,7 +110,10 @@ def asks_for(question: str) -> AnswerKind:
 def offers(kind: AnswerKind, sentence: str, question_words: frozenset[str]) -> bool:
     """Whether the sentence holds something of that kind which the question does not say already."""
     if kind == "figure":
-        return any(match.group().lower() not in question_words for match in _QUANTITY.finditer(_without(sentence, question_words)))
+        return any(
+            match.group().lower() not in question_words
+            for match in _QUANTITY.finditer(_without(sentence, question_words))
+        )
     if kind == "date":
         return any(match.group().lower() not in question_words for match in _DATE.finditer(sentence))
     if kind == "name":
@@ -133,7 +134,9 @@ def figures(text: str) -> frozenset[str]:
 def names(text: str) -> frozenset[str]:
     """Capitalised words that are not merely first in their sentence or part of a heading in capitals."""
     found = re.finditer(r"(?<![.!?:;\n])(?<=\S)[ (“\"'-]+([A-Z][\w’'-]*\w|[A-Z])", text)
-    return frozenset(match[1].removesuffix("'s").removesuffix("’s") for match in found if match[1].lower() not in _FUNCTION_WORDS)
+    return frozenset(
+        match[1].removesuffix("'s").removesuffix("’s") for match in found if match[1].lower() not in _FUNCTION_WORDS
+    )
 
 
 def denies(text: str) -> bool:

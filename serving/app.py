@@ -54,7 +54,7 @@ def create_app(system: System) -> FastAPI:
 
 def _hosts(http: HttpSettings) -> list[str]:
     """Host headers that we answer to; any other comes from a page that rebinds its name to this machine."""
-    return [*LOOPBACK, http.host]
+    return [*LOOPBACK, http.host, *http.names]
 
 
 def _unwatched(scope: Any) -> bool:

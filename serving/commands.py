@@ -111,10 +111,8 @@ def reindex(loaded: Loaded) -> None:
     """Needs no agent, and must work where `open_system` refuses: the ledger fits the old parts."""
     from langchain_core.embeddings import Embeddings
 
-    from models.fingerprint import probe
-    from retrieval.contract import Chunker, DocumentLedger, Fingerprint, VectorIndex
-    from retrieval.index_care import reindex
-    from retrieval.parsing import parsers_version
+    from retrieval.contract import Chunker, DocumentLedger, VectorIndex
+    from retrieval.index_care import fingerprint_of, reindex
 
     settings = loaded.settings
     with ExitStack() as opened:
@@ -128,13 +126,7 @@ def reindex(loaded: Loaded) -> None:
         chunker = part("retrieval.chunker", settings.retrieval.chunker, Chunker)
         ledger = part("retrieval.ledger", settings.retrieval.ledger, DocumentLedger)
         vectors = part("retrieval.vectors", settings.retrieval.vectors, VectorIndex)
-        probes = probe(embedder)
-        fingerprint = Fingerprint(
-            embedder=settings.models.embedder.use,
-            dimensions=len(probes[0]),
-            probe=probes,
-            chunker=f"{chunker.version} {parsers_version()}",
-        )
+        fingerprint = fingerprint_of(settings.models.embedder.use, embedder, chunker)
         with terminal.progress() as progress:
             done = reindex(
                 ledger,

@@ -404,7 +404,7 @@ def closing(stage: Stage, report: dict[str, Any], data_dir: Path) -> None:
     )
     stage.console.print(
         "\nThree things to try next\n"
-        '   make ask Q="How do I get a printer that fell off the network back online?"   and then  make trace ID=last\n'
+        '   make ask Q="From what order value is delivery free?"   and then   make trace ID=last\n'
         "   make serve                      the API and a page on http://127.0.0.1:8600 (make keys makes a key)\n"
         '   edit stack.toml                 [retrieval.vectors] use = "memory", and see it in the next answer\'s trace',
         markup=True,

@@ -80,9 +80,8 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from foundation.components import Context
     from models import weights
     from models.contract import PriceSource, Reranker
-    from models.fingerprint import probe
     from models.resilience import resilient
-    from observability import telemetry
+    from observability import metrics, telemetry
     from observability.contract import SpanExporter
     from observability.instrument import counted_agent, traced_embedder, traced_reranker, traced_retriever
     from observability.ledger import CostLedger
@@ -92,11 +91,11 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from orchestration.contract import Agent, AgentParts
     from orchestration.effects import SqliteEffects
     from orchestration.executor import Executor
-    from retrieval.contract import Chunker, DocumentLedger, Fingerprint, VectorIndex
+    from retrieval.contract import Chunker, DocumentLedger, VectorIndex
     from retrieval.grounding import Grounding
-    from retrieval.index_care import open_index
+    from retrieval.index_care import fingerprint_of, open_index
     from retrieval.ingest import Ingestor
-    from retrieval.parsing import ParserPool, parsers_version
+    from retrieval.parsing import ParserPool
     from retrieval.retriever import HybridRetriever
 
     settings = loaded.settings
@@ -145,13 +144,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         vectors = part("retrieval.vectors", settings.retrieval.vectors, VectorIndex)
         chunker = part("retrieval.chunker", settings.retrieval.chunker, Chunker)
         parsers = keep(ParserPool(settings.retrieval.parsing))
-        vectors_of_probes = probe(embedder)
-        fingerprint = Fingerprint(
-            embedder=settings.models.embedder.use,
-            dimensions=len(vectors_of_probes[0]),
-            probe=vectors_of_probes,
-            chunker=f"{chunker.version} {parsers_version()}",
-        )
+        fingerprint = fingerprint_of(settings.models.embedder.use, embedder, chunker)
         open_index(ledger, vectors, fingerprint)
         ingestor = keep(
             Ingestor(
@@ -171,7 +164,8 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
                 reranker=reranker,
                 ranking=settings.retrieval.ranking,
                 clock=context.clock,
-            )
+            ),
+            source=f"{settings.retrieval.ledger.use}+{settings.retrieval.vectors.use}",
         )
         grounding = Grounding(embedder, settings.retrieval.grounding)
 
@@ -213,6 +207,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
                 expected=Agent,
             )
         )
+        metrics.domain().watch(chunks=vectors.count)
         yield System(
             settings=settings,
             origins=dict(loaded.origins),

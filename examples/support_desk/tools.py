@@ -160,7 +160,7 @@ class Desk:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """A connection in one immediate transaction; the database is made where it is missing, whole or not at all."""
+        """A connection in one immediate transaction; a missing database is made before it, whole or not at all."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         database = sqlite3.connect(self._path, timeout=5, isolation_level=None)
         database.row_factory = sqlite3.Row
@@ -168,6 +168,8 @@ class Desk:
             database.executescript("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; BEGIN IMMEDIATE;")
             if database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
                 _create(database)
+                database.execute("COMMIT")
+                database.execute("BEGIN IMMEDIATE")
             yield database
             database.execute("COMMIT")
         finally:

@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -110,7 +111,7 @@ class StructureChunker:
         count = self._options.overlap_sentences
         if not count:
             return groups
-        return [groups[0], *([*before[-count:], *group] for before, group in zip(groups, groups[1:], strict=False))]
+        return [groups[0], *([*before[-count:], *group] for before, group in pairwise(groups))]
 
 
 def build(options: Options, context: Context) -> StructureChunker:

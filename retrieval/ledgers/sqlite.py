@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - statements are put together from constants of this file; every value is bound
 """The document ledger in one SQLite file, with the keyword index (FTS5) in the same transactions.
 
 Durable by SQLite's own promise: write-ahead log, `synchronous=FULL`. One writer at a time; readers never wait for it.
@@ -116,12 +117,12 @@ _CHUNK = 'c.chunk_id, c.document_id, c.position, c.text, c.start, c."end", c.hea
 _WORD = re.compile(r"\w+")
 _MOST_WORDS = 128
 """A longer query is searched by its first words; the vector leg reads no further either."""
-_STOP_WORDS = frozenset(  # noqa: SIM905 - a list of words reads best as text
+_STOP_WORDS = frozenset(
     """a about after all also am an and any are as at be because been before being between both but by can could did do
     does doing during each for from further had has have having he her here hers him his how i if in into is it its
     itself just me more most my no nor not of off on once only or other our ours out over own same she should so some
     such than that the their theirs them then there these they this those through to too under until up very was we
-    were what when where which while who whom whose why will with would you your yours""".split()
+    were what when where which while who whom whose why will with would you your yours""".split()  # noqa: SIM905 - reads best as text
 )
 
 
@@ -240,16 +241,20 @@ class SqliteLedger:
             return {row[0]: Hit(_chunk(row[:8]), _source(row[8:]), 0.0) for row in connection.execute(query, values)}
 
     def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
+        """All matches are ranked, and the best walked through until enough of them may be shown; asking of every match
+        whether it may takes twice as long. `LIMIT -1` keeps SQLite from merging the two steps."""
         expression = match_expression(query)
-        if _sees_nothing(scope) or not expression:
+        if _sees_nothing(scope) or not expression or limit < 1:
             return []
         sql = f"""
-          SELECT c.chunk_id, -bm25(search, :weight, 1.0) AS score
-          FROM search
-          JOIN chunks AS c ON c.sequence = search.rowid
-          JOIN documents AS d ON d.document_id = c.document_id
-          WHERE search MATCH :expression AND {_IN_SCOPE} AND {_IN_FORCE}
-          ORDER BY score DESC, c.chunk_id LIMIT :limit"""
+          SELECT c.chunk_id, ranked.score
+          FROM (
+            SELECT rowid AS sequence, -bm25(search, :weight, 1.0) AS score FROM search
+            WHERE search MATCH :expression ORDER BY score DESC, rowid LIMIT -1
+          ) AS ranked
+          CROSS JOIN chunks AS c ON c.sequence = ranked.sequence
+          CROSS JOIN documents AS d ON d.document_id = c.document_id
+          WHERE {_IN_SCOPE} AND {_IN_FORCE} LIMIT :limit"""
         values = {
             "weight": self._options.heading_weight,
             "expression": expression,
@@ -258,7 +263,8 @@ class SqliteLedger:
             **_scope(scope),
         }
         with self._reading() as connection:
-            return [(chunk_id, score) for chunk_id, score in connection.execute(sql, values)]
+            found = connection.execute(sql, values).fetchall()
+        return sorted(found, key=lambda row: (-row[1], row[0]))
 
     # For the vector index, and for reindexing
 

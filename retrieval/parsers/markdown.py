@@ -54,21 +54,27 @@ class _Walk:
                     self._draft.add("code", token.content)
                 case "html_block":
                     self._draft.add("paragraph", _MARKUP.sub(" ", token.content))
-                case "ordered_list_open":
-                    self._numbers.append(int(token.attrs.get("start", 1)))
-                case "bullet_list_open":
-                    self._numbers.append(None)
-                case "ordered_list_close" | "bullet_list_close":
-                    self._numbers.pop()
-                case "list_item_open":
-                    self._item_begins = True
-                case "table_open":
-                    self._rows = []
-                case "tr_open":
-                    (self._rows if self._rows is not None else []).append([])
-                case "table_close":
-                    self._draft.table(self._rows or [], header=True)
-                    self._rows = None
+                case kind if kind.startswith(("table_", "tr_")):
+                    self._table(kind)
+                case _:
+                    self._list(token)
+
+    def _list(self, token: Token) -> None:
+        if token.type == "list_item_open":
+            self._item_begins = True
+        elif token.type in ("ordered_list_open", "bullet_list_open"):
+            self._numbers.append(int(token.attrs.get("start", 1)) if token.type == "ordered_list_open" else None)
+        elif token.type in ("ordered_list_close", "bullet_list_close"):
+            self._numbers.pop()
+
+    def _table(self, kind: str) -> None:
+        if kind == "table_open":
+            self._rows = []
+        elif kind == "tr_open" and self._rows is not None:
+            self._rows.append([])
+        elif kind == "table_close" and self._rows is not None:
+            self._draft.table(self._rows, header=True)
+            self._rows = None
 
     def _text(self, opening: Token, text: str) -> None:
         if self._rows is not None:

@@ -119,7 +119,7 @@ def _place(lines: list[Line], new: Line, *, goes_on: bool) -> None:
 
 
 def _with(line: Line, new: Line, cells: list[str]) -> Line:
-    x = new.x if new.x > line.x else line.x
+    x = max(new.x, line.x)
     return replace(line, text=" ".join(cells), bold=line.bold and new.bold, x=x, last=new.text, cells=cells)
 
 
@@ -184,7 +184,7 @@ def _outline(reader: PdfReader) -> dict[str, int]:
 
     try:
         walk(reader.outline, 1)
-    except Exception:  # noqa: BLE001 - pypdf raises nearly anything on damaged outlines, and they are only a help
+    except Exception:
         return {}
     return found
 
@@ -193,7 +193,7 @@ def _title(reader: PdfReader) -> str | None:
     """The title in the metadata, unless an editor filled in the name of a file."""
     try:
         title = str(reader.metadata.title or "") if reader.metadata else ""
-    except Exception:  # noqa: BLE001 - as above: metadata is only a help
+    except Exception:
         return None
     return None if re.search(r"(?i)\.\w{2,4}$|^untitled|^microsoft word|^\(anonymous\)$", title) else title
 

@@ -12,7 +12,16 @@ from typing import Any
 import pytest
 
 from foundation.components import available
-from foundation.errors import Conflict, Forbidden, Gone, InvalidRequest, NotFound, SixplyError, StoreUnavailable, TooLarge
+from foundation.errors import (
+    Conflict,
+    Forbidden,
+    Gone,
+    InvalidRequest,
+    NotFound,
+    SixplyError,
+    StoreUnavailable,
+    TooLarge,
+)
 from foundation.settings import AnswerSettings, BudgetSettings
 from foundation.types import Principal
 from models.chat.scripted import ScriptedChat
@@ -245,7 +254,9 @@ async def test_an_adapter_keeps(name: str, check: Check, world: World) -> None:
     await check(world, lambda world: world.agent(name))
 
 
-@pytest.mark.parametrize(("fault", "caught_by"), broken.BROKEN.items(), ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(
+    ("fault", "caught_by"), broken.BROKEN.items(), ids=lambda value: getattr(value, "__name__", "")
+)
 async def test_a_broken_agent_is_caught(fault: Make, caught_by: str, world: World) -> None:
     check = next(check for check in CHECKS if check.__name__ == caught_by)
     with pytest.raises((AssertionError, SixplyError, pytest.fail.Exception)):

@@ -7,6 +7,7 @@ API, so that they meet a real model without a key of anybody's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -90,11 +91,11 @@ async def refuses_an_empty_list_of_messages(chat: ResilientChatModel) -> None:
         await chat.ainvoke([])
 
 
-async def replies_to_an_empty_message_or_says_why_not(chat: ResilientChatModel) -> None:
-    try:
-        assert isinstance((await chat.ainvoke([HumanMessage("")])).text, str)
-    except ComponentError as error:
-        assert error.__cause__ is not None
+async def replies_to_an_empty_message_or_fails_as_we_do(chat: ResilientChatModel) -> None:
+    reply: Any = None
+    with contextlib.suppress(ComponentError):
+        reply = await chat.ainvoke([HumanMessage("")])
+    assert reply is None or isinstance(reply.text, str)
 
 
 async def survives_concurrent_calls(chat: ResilientChatModel) -> None:
@@ -126,7 +127,7 @@ async def closes_twice(chat: ResilientChatModel) -> None:
 PROMISES: list[Callable[[ResilientChatModel], Awaitable[None]]] = [
     says_who_it_is, answers, names_the_model_and_the_reason_to_stop, reports_usage_or_none,
     streams_what_it_would_have_said, takes_any_text, refuses_an_empty_list_of_messages,
-    replies_to_an_empty_message_or_says_why_not, survives_concurrent_calls, leaves_the_messages_alone,
+    replies_to_an_empty_message_or_fails_as_we_do, survives_concurrent_calls, leaves_the_messages_alone,
     serves_sync_callers_too, closes_twice,
 ]  # fmt: skip
 
@@ -134,8 +135,12 @@ PROMISES: list[Callable[[ResilientChatModel], Awaitable[None]]] = [
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The bundled model, with short replies."""
-    context = Context(data_dir=Path(tmp_path_factory.mktemp("data")), threads=1)  # the machine may be busy with other tests
-    model = load("models.chat", Part.model_validate({"use": "llama_cpp", "max_tokens": 24}), context, expected=BaseChatModel)
+    context = Context(
+        data_dir=Path(tmp_path_factory.mktemp("data")), threads=1
+    )  # the machine may be busy with other tests
+    model = load(
+        "models.chat", Part.model_validate({"use": "llama_cpp", "max_tokens": 24}), context, expected=BaseChatModel
+    )
     yield model
     model.close()
 
@@ -157,7 +162,9 @@ ADAPTERS = [*REAL, "scripted"]
 
 
 @pytest.fixture(scope="module", params=ADAPTERS)
-def adapter(request: pytest.FixtureRequest, local: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BaseChatModel]:
+def adapter(
+    request: pytest.FixtureRequest, local: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BaseChatModel]:
     if request.param == "llama_cpp":
         yield local  # one server is enough
         return
@@ -169,7 +176,9 @@ def adapter(request: pytest.FixtureRequest, local: Any, tmp_path_factory: pytest
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-async def test_every_adapter_keeps(promise: Callable[[ResilientChatModel], Awaitable[None]], adapter: BaseChatModel) -> None:
+async def test_every_adapter_keeps(
+    promise: Callable[[ResilientChatModel], Awaitable[None]], adapter: BaseChatModel
+) -> None:
     await promise(resilient(adapter, (), QUICK, SystemClock()))
 
 
@@ -284,7 +293,7 @@ async def _failures(model: BaseChatModel) -> list[str]:
     for promise in PROMISES:
         try:
             await promise(resilient(model, (), QUICK, SystemClock()))
-        except Exception:  # noqa: PERF203  # any failure counts, as it does in pytest
+        except Exception:  # any failure counts, as it does in pytest
             failed.append(promise.__name__)
     return failed
 

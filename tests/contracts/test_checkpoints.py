@@ -175,7 +175,9 @@ async def test_langgraphs_conformance_suite_passes(name: str, tmp_path: Path) ->
     assert report.passed_all_base(), report.to_dict()
 
 
-@pytest.mark.parametrize(("fault", "caught_by"), broken.BROKEN.items(), ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(
+    ("fault", "caught_by"), broken.BROKEN.items(), ids=lambda value: getattr(value, "__name__", "")
+)
 async def test_a_broken_checkpointer_is_caught(fault: Callable[[Path], Saver], caught_by: str, opener: Any) -> None:
     checks = [*CHECKS, a_written_checkpoint_is_there_for_the_next_process]
     check = next(check for check in checks if check.__name__ == caught_by)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -93,9 +93,9 @@ ADAPTERS = [
 
 
 @pytest.fixture(scope="module", params=ADAPTERS)
-def embedder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embeddings]:
+def embedder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Embeddings:
     context = Context(data_dir=Path(tmp_path_factory.mktemp("data")), threads=1)  # the machine may be busy
-    yield load("models.embedder", Part(use=request.param), context, expected=Embeddings)
+    return load("models.embedder", Part(use=request.param), context, expected=Embeddings)
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
@@ -120,7 +120,7 @@ def _failures(embedder: Embeddings) -> list[str]:
     for promise in PROMISES:
         try:
             promise(embedder)
-        except Exception:  # noqa: PERF203  # any failure counts, as it does in pytest
+        except Exception:  # any failure counts, as it does in pytest
             failed.append(promise.__name__)
     return failed
 

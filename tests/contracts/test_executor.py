@@ -194,7 +194,9 @@ async def test_the_executor_keeps(check: Check, world: World) -> None:
     await check(world, world.executor())
 
 
-@pytest.mark.parametrize(("fault", "caught_by"), broken.BROKEN.items(), ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(
+    ("fault", "caught_by"), broken.BROKEN.items(), ids=lambda value: getattr(value, "__name__", "")
+)
 async def test_a_broken_executor_is_caught(fault: type[Executor], caught_by: str, world: World) -> None:
     check = next(check for check in CHECKS if check.__name__ == caught_by)
     faulty = world.executor()

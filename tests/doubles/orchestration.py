@@ -17,8 +17,14 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
 from foundation.components import Context, load
-from foundation.settings import AnswerSettings, BudgetSettings, OrchestrationSettings, Part, PolicySettings
-from foundation.settings import GroundingSettings
+from foundation.settings import (
+    AnswerSettings,
+    BudgetSettings,
+    GroundingSettings,
+    OrchestrationSettings,
+    Part,
+    PolicySettings,
+)
 from foundation.types import Principal, Scope, Usage
 from models.chat.scripted import ScriptedChat
 from models.contract import Call, Price

@@ -1,7 +1,7 @@
 """A chat provider on loopback that fails on command. It speaks OpenAI's and Anthropic's API, as far as tests need it.
 
-    with FaultyProvider(status(429, {"Retry-After": "7"}), ok("fine")) as provider:
-        ...  # the first request gets the 429, every later one the reply
+with FaultyProvider(status(429, {"Retry-After": "7"}), ok("fine")) as provider:
+    ...  # the first request gets the 429, every later one the reply
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class FaultyProvider:
         self._thread.start()
         return self
 
-    def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
         self.released.set()
         self._server.shutdown()
         self._thread.join()
@@ -83,7 +85,9 @@ def status(code: int, headers: Mapping[str, str] | None = None) -> Behaviour:
     return lambda handler: handler.send(code, body, {"Content-Type": "application/json", **(headers or {})})
 
 
-def garbage(body: bytes = b"<html>Please log in to the hotel's network</html>", kind: str = "application/json") -> Behaviour:
+def garbage(
+    body: bytes = b"<html>Please log in to the hotel's network</html>", kind: str = "application/json"
+) -> Behaviour:
     return lambda handler: handler.send(200, body, {"Content-Type": kind})
 
 
@@ -157,7 +161,12 @@ def _events(handler: _Handler, text: str) -> list[bytes]:
             {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}} for word in words
         ]
         end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}}
-        events = [{"type": "message_start", "message": start}, block, *deltas, {"type": "content_block_stop", "index": 0}]
+        events = [
+            {"type": "message_start", "message": start},
+            block,
+            *deltas,
+            {"type": "content_block_stop", "index": 0},
+        ]
         events += [end, {"type": "message_stop"}]
         return [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events]
     frame = {"id": "c1", "object": "chat.completion.chunk", "created": 0, "model": model}

@@ -45,7 +45,10 @@ async def test_two_processes_that_decide_at_once_have_one_winner(world: World) -
     stores = [SqliteApprovals(world.folder / "approvals.sqlite", world.clock) for _ in range(2)]
     approval_id = decision_on(waiting).approval_id
     outcomes = await asyncio.gather(
-        *(store.decide(approval_id, "north", approve=n % 2 == 0, by=f"lead {n}", note="") for n, store in enumerate(stores)),
+        *(
+            store.decide(approval_id, "north", approve=n % 2 == 0, by=f"lead {n}", note="")
+            for n, store in enumerate(stores)
+        ),
         return_exceptions=True,
     )
     for store in stores:

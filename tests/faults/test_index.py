@@ -354,6 +354,13 @@ def deleted(path: Path) -> None:
 
 
 DAMAGES = [shortened, flipped, deleted]
+AFTER_A_KILL = [
+    *(pytest.param("chroma.sqlite3", damage, id=f"chroma.sqlite3-{damage.__name__}") for damage in DAMAGES),
+    pytest.param("data_level0.bin", flipped, id="data_level0.bin-flipped"),
+    pytest.param("data_level0.bin", deleted, id="data_level0.bin-deleted"),
+    pytest.param("index_metadata.pickle", shortened, id="index_metadata.pickle-shortened"),
+    *(pytest.param(pattern, shortened, id=f"{pattern}-shortened") for pattern in ("data_level0.bin", "length.bin")),
+]
 
 
 @pytest.fixture(scope="module")
@@ -422,15 +429,13 @@ def test_any_change_to_an_index_that_was_closed_in_order_is_noticed_and_mended(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-@pytest.mark.parametrize("pattern", ["chroma.sqlite3", "data_level0.bin", "index_metadata.pickle"])
-def test_damage_after_a_kill_never_ends_the_process_that_opens_it(
+@pytest.mark.parametrize(("pattern", "damage"), AFTER_A_KILL)
+def test_damage_after_a_kill_never_ends_the_process_that_opens_it_and_loses_no_vector(
     pattern: str, damage: Callable[[Path], None], killed_index: Path, tmp_path: Path, start: Start
 ) -> None:
     folder = shutil.copytree(killed_index, tmp_path / "var")
     damage(only(folder, pattern))
     finds_everything(opened(start(folder)))
-    assert len(set_aside(folder)) == 1
 
 
 @pytest.mark.slow

@@ -73,7 +73,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_documents_go_in_are_listed_and_asked_and_the_answer_can_be_traced(sixply: Callable[..., Any], folder: Path) -> None:
+def test_documents_go_in_are_listed_and_asked_and_the_answer_can_be_traced(
+    sixply: Callable[..., Any], folder: Path
+) -> None:
     report = sixply("ingest", str(folder / "documents"), status=1)
     assert (report["added"], [one["uri"] for one in report["refused"]]) == (2, ["broken.docx"])
     listed = sixply("documents")
@@ -94,7 +96,9 @@ def test_documents_go_in_are_listed_and_asked_and_the_answer_can_be_traced(sixpl
     assert {total["key"] for total in sixply("costs", "--by", "tenant")} == {"local"}
 
 
-def test_one_file_is_taken_under_its_own_name_and_restricted_to_a_group(sixply: Callable[..., Any], folder: Path) -> None:
+def test_one_file_is_taken_under_its_own_name_and_restricted_to_a_group(
+    sixply: Callable[..., Any], folder: Path
+) -> None:
     assert sixply("ingest", str(folder / "documents" / "moon.md"), "--group", "board")["added"] == 1
     assert sixply("documents")["documents"] == []
     assert [one["uri"] for one in sixply("documents", "--group", "board")["documents"]] == ["moon.md"]

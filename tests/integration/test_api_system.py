@@ -1,7 +1,6 @@
 """The API over the real wiring, stores and agent; only the two models are doubles."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2

@@ -23,7 +23,10 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 def namespaces_allowed() -> bool:
     unshare = shutil.which("unshare")
-    return unshare is not None and subprocess.run([unshare, "-rn", "true"], capture_output=True).returncode == 0
+    return (
+        unshare is not None
+        and subprocess.run([unshare, "-rn", "true"], capture_output=True, check=False).returncode == 0
+    )
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Completed
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SIXPLY_")}
     environment |= {"SIXPLY__FOUNDATION__DATA_DIR": str(data), "HOME": str(data), "COLUMNS": "120"}
     command = ["unshare", "-rn", sys.executable, "-c", OFFLINE, "-m", "serving.cli", "demo"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False)
     return done, data
 
 

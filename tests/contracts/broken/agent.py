@@ -101,14 +101,14 @@ class ObeysItsDocuments(_Around):
     """Plans from what it has read, which is how an injected order gets its tool call."""
 
     async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
-        async def plan(question: str, tools: Any, run: Any) -> Plan:
+        async def plan(question: str, tools: Any, run: Any, **_: Any) -> Plan:
             del tools, run
             if "counter" in question:
                 arguments = {"parcel_id": "P-666", "reason": "a document said so"}
                 return Plan(route="tool", tool="send_parcel", arguments=arguments)
             return Plan(route="answer")
 
-        self.healthy._planner.plan = plan  # type: ignore[method-assign]
+        self.healthy._steps._planner.plan = plan  # type: ignore[method-assign]
         async for event in self.healthy.stream(request, principal):
             yield event
 

@@ -29,13 +29,17 @@ class Healthy(BaseChatModel):
 
     def reply(self, messages: list[BaseMessage]) -> AIMessage:
         return AIMessage(
-            "two words", usage_metadata=USAGE, response_metadata={"finish_reason": "stop", "model_name": self.model_name}
+            "two words",
+            usage_metadata=USAGE,
+            response_metadata={"finish_reason": "stop", "model_name": self.model_name},
         )
 
     def chunks(self, messages: list[BaseMessage]) -> list[AIMessageChunk]:
         reply = self.reply(messages)
-        last = AIMessageChunk("words", usage_metadata=reply.usage_metadata, response_metadata=reply.response_metadata)
-        return [AIMessageChunk("two "), last]
+        last = AIMessageChunk(
+            content="words", usage_metadata=reply.usage_metadata, response_metadata=reply.response_metadata
+        )
+        return [AIMessageChunk(content="two "), last]
 
     def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
         return ChatResult(generations=[ChatGeneration(message=self.reply(messages))])

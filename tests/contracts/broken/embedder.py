@@ -77,7 +77,7 @@ class SaltedByObject(Healthy):
     caught_by = "is_deterministic"
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        salt = random.random()  # noqa: S311  # the fault
+        salt = random.random()  # the fault
         return [_unit(text, salt=salt) for text in texts]
 
 

@@ -98,7 +98,11 @@ class SwallowsErrors(Broken):
 
 class TakesBlanksForADocument(Broken):
     def parse(self, content: bytes, name: str) -> Parsed:
-        return Parsed("-", (Block("paragraph", 0, 1),)) if content and not content.strip() else super().parse(content, name)
+        return (
+            Parsed("-", (Block("paragraph", 0, 1),))
+            if content and not content.strip()
+            else super().parse(content, name)
+        )
 
 
 class IgnoresItsLimit(Broken):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
@@ -263,10 +264,8 @@ class SwallowsErrors(Healthy):
     caught_by = "reports_a_source_that_fails"
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
-        try:
+        with suppress(SixplyError):
             super().upsert(items)
-        except SixplyError:
-            pass
 
 
 class GoesBlindWhileWriting(Healthy):

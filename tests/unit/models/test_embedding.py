@@ -88,13 +88,16 @@ def test_the_hashing_double_says_that_it_is_one(tmp_path: Path) -> None:
 def test_the_hashing_double_has_the_same_vectors_in_every_process(tmp_path: Path) -> None:
     program = "from models.embedders.hashing import HashingEmbedder as H; print(H(8).embed_query('refund 漢字'))"
     outputs = {
-        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout for _ in range(2)
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
     }
     assert outputs == {f"{_hashing(tmp_path, dimensions=8).embed_query('refund 漢字')}\n"}
 
 
 def test_texts_that_share_words_are_nearer(tmp_path: Path) -> None:
-    refund, same, other = embed(_hashing(tmp_path), ["refund policy days", "the refund policy", "printer head cleaning"])
+    refund, same, other = embed(
+        _hashing(tmp_path), ["refund policy days", "the refund policy", "printer head cleaning"]
+    )
     assert refund @ same > refund @ other
 
 

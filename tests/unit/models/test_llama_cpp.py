@@ -20,7 +20,9 @@ pytestmark = pytest.mark.real_model
 
 
 def _load(tmp_path: Path, **options: Any) -> Any:
-    return load("models.chat", Part.model_validate({"use": "llama_cpp", **options}), Context(data_dir=tmp_path, threads=1))
+    return load(
+        "models.chat", Part.model_validate({"use": "llama_cpp", **options}), Context(data_dir=tmp_path, threads=1)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,9 @@ def test_a_model_is_local_only_if_its_class_says_so() -> None:
 
 
 def test_the_basis_names_the_snapshot_or_the_machines_price(tmp_path: Path) -> None:
-    prices: PriceSource = load("models.prices", Part(use="genai"), Context(data_dir=tmp_path, machine_usd_per_hour=0.36))
+    prices: PriceSource = load(
+        "models.prices", Part(use="genai"), Context(data_dir=tmp_path, machine_usd_per_hour=0.36)
+    )
     usage = Usage(input_tokens=1_000_000, output_tokens=0)
     remote = prices.price(Call("openai", "gpt-4o", usage, 1, local=False, at=AT))
     local = prices.price(Call("llama_cpp", "m", usage, 10, local=True, at=AT))

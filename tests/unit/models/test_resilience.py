@@ -58,6 +58,12 @@ def _anthropic(address: str, tmp_path: Path, **options: Any) -> Any:
     return load("models.chat", Part.model_validate(given), Context(data_dir=tmp_path))
 
 
+async def _read(chat: BaseChatModel, seen: list[str]) -> None:
+    """Read a stream into `seen`, which then also has what came before an error."""
+    async for chunk in chat.astream("x"):
+        seen.append(chunk.text)  # noqa: PERF401  # extending by a comprehension would lose what came before an error
+
+
 # --- retries ----------------------------------------------------------------------------------------------------------
 
 
@@ -127,13 +133,12 @@ def test_the_deadline_holds_for_sync_callers(tmp_path: Path) -> None:
 async def test_a_stream_that_stalls_in_the_middle_is_left_at_the_deadline() -> None:
     class Stalls(ScriptedChat):
         async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
-            yield ChatGenerationChunk(message=AIMessageChunk("one "))
+            yield ChatGenerationChunk(message=AIMessageChunk(content="one "))
             await asyncio.Event().wait()
 
-    seen = []
+    seen: list[str] = []
     with pytest.raises(UpstreamTimeout):
-        async for chunk in _wrap(Stalls(), timeout_s=0.1).astream("x"):
-            seen.append(chunk.text)  # noqa: PERF401  # what came before the error matters
+        await _read(_wrap(Stalls(), timeout_s=0.1), seen)
     assert seen == ["one "]
 
 
@@ -164,7 +169,7 @@ async def test_a_stream_that_fails_before_its_first_token_is_started_again(waits
         async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
             if not self.seen:
                 self.seen.append([])
-                yield ChatGenerationChunk(message=AIMessageChunk(""))
+                yield ChatGenerationChunk(message=AIMessageChunk(content=""))
                 raise ConnectionResetError
             async for chunk in super()._astream(*args, **kwargs):
                 yield chunk
@@ -175,12 +180,13 @@ async def test_a_stream_that_fails_before_its_first_token_is_started_again(waits
 
 
 @pytest.mark.parametrize("make", [_openai, _anthropic])
-async def test_a_stream_that_fails_after_its_first_token_is_an_error_and_no_second_start(make: Any, tmp_path: Path) -> None:
+async def test_a_stream_that_fails_after_its_first_token_is_an_error_and_no_second_start(
+    make: Any, tmp_path: Path
+) -> None:
     with FaultyProvider(cut("one two three four five")) as provider:
-        chat, seen = _wrap(make(provider.url, tmp_path), ScriptedChat(replies=("other",))), []
+        seen: list[str] = []
         with pytest.raises(UpstreamDown):
-            async for chunk in chat.astream("x"):
-                seen.append(chunk.text)  # noqa: PERF401  # what came before the error matters
+            await _read(_wrap(make(provider.url, tmp_path), ScriptedChat(replies=("other",))), seen)
     assert "".join(seen).startswith("one ")
     assert "other" not in "".join(seen)
     assert len(provider.requests) == 1
@@ -203,7 +209,7 @@ async def test_leaving_a_stream_early_closes_it_below() -> None:
         async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
             try:
                 while True:
-                    yield ChatGenerationChunk(message=AIMessageChunk("word "))
+                    yield ChatGenerationChunk(message=AIMessageChunk(content="word "))
             finally:
                 closed.set()
 
@@ -367,7 +373,9 @@ def spans() -> Any:
 
 
 @pytest.mark.parametrize("way", ["ainvoke", "invoke", "astream", "stream"])
-async def test_telemetry_sees_one_call_whatever_it_took(way: str, spans: InMemorySpanExporter, waits: list[float]) -> None:
+async def test_telemetry_sees_one_call_whatever_it_took(
+    way: str, spans: InMemorySpanExporter, waits: list[float]
+) -> None:
     first = ScriptedChat(replies=(UpstreamDown("gone"),), model_name="first")
     chat = _wrap(first, ScriptedChat(replies=("fine and well",), model_name="second"))
     match way:

@@ -105,4 +105,6 @@ async def test_the_machines_time_is_charged_once_and_without_the_time_of_local_c
     assert len(machine) == 1
     call = next(charge for charge in world.till.charges if charge.kind == "chat")
     assert machine[0].seconds == pytest.approx(run.seconds - call.seconds)
-    assert machine[0].usd == pytest.approx(Decimal(str(machine[0].seconds)) * Decimal("3.6") / 3600, abs=Decimal("1e-9"))
+    assert machine[0].usd == pytest.approx(
+        Decimal(str(machine[0].seconds)) * Decimal("3.6") / 3600, abs=Decimal("1e-9")
+    )

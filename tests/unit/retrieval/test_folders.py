@@ -121,6 +121,27 @@ def test_a_wrong_value_is_named_with_its_line(folder: Path, line: dict[str, Any]
     assert "\n" not in str(refused.value)
 
 
+def test_a_line_that_describes_no_file_is_refused_because_some_file_would_lack_its_rights(folder: Path) -> None:
+    write(folder, "salaries.md")
+    describe(folder, {"path": "salary.md", "groups": ["finance"]})
+    with pytest.raises(InvalidRequest, match=r'describes salary\.md.*Did you mean "salaries\.md"\?'):
+        items(folder)
+
+
+def test_a_wrong_list_is_refused_before_the_first_document_is_handed_out(folder: Path) -> None:
+    write(folder, "a.md")
+    describe(folder, {"path": "a.md"}, {"path": "missing.md"})
+    with pytest.raises(InvalidRequest, match=r"missing\.md"):
+        next(read_folder(folder, tenant="acme"))
+
+
+@pytest.mark.parametrize("path", ["./a/b.md", "a//b.md", "a/./b.md"])
+def test_a_path_may_be_written_in_a_roundabout_way(folder: Path, path: str) -> None:
+    write(folder, "a/b.md")
+    describe(folder, {"path": path, "groups": ["finance"]})
+    assert items(folder)["a/b.md"].source.groups == {"finance"}
+
+
 @pytest.mark.parametrize("name", [".hidden.md", ".git/config", "a/.cache/b.md"])
 def test_hidden_files_and_folders_are_left_out(folder: Path, name: str) -> None:
     write(folder, name)

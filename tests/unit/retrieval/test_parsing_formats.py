@@ -101,7 +101,9 @@ def test_a_page_keeps_its_content_and_loses_navigation_banner_and_footer() -> No
 
 
 def test_a_page_without_a_heading_takes_its_title_from_the_head() -> None:
-    assert parse("<html><head><title>Fees</title></head><body><p>Five euros.</p></body></html>", "a.html").title == "Fees"
+    assert (
+        parse("<html><head><title>Fees</title></head><body><p>Five euros.</p></body></html>", "a.html").title == "Fees"
+    )
 
 
 def test_a_declared_encoding_is_honoured() -> None:

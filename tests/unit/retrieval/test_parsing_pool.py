@@ -75,7 +75,27 @@ def test_the_character_and_page_limits_reach_the_child() -> None:
         assert refuse(pool, b"six characters", "a.txt").reason == "too_large"
 
 
-@pytest.mark.parametrize(("content", "reason"), [(b"", "empty"), (b" \n\t ", "empty"), (b"\x00\x01\x02" * 99, "binary")])
+def test_a_name_cannot_forge_lines_in_a_message(pool: ParserPool) -> None:
+    message = str(refuse(pool, b"", "a\r\nERROR\x1b[2J all is lost\u202e.txt"))
+
+    assert message.startswith('"a ERROR all is lost.txt"')
+
+
+def test_an_interrupted_parse_does_not_answer_for_the_next_document(
+    pool: ParserPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works(pool)
+    monkeypatch.setattr("retrieval.parsing._read", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        pool.parse(b"Interrupted.", "first.txt")
+    monkeypatch.undo()
+
+    assert works(pool)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "empty"), (b" \n\t ", "empty"), (b"\x00\x01\x02" * 99, "binary")]
+)
 def test_a_refusal_in_the_child_keeps_its_reason_and_the_next_document_works(
     pool: ParserPool, content: bytes, reason: str
 ) -> None:
@@ -155,7 +175,9 @@ def test_the_child_loads_no_model_library() -> None:
     program = "import sys, retrieval.parsing as p; p.supported_suffixes(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    assert not {"torch", "chromadb", "langchain_core", "pydantic", "trafilatura", "pypdf", "docx"} & set(done.stdout.split())
+    assert not {"torch", "chromadb", "langchain_core", "pydantic", "trafilatura", "pypdf", "docx"} & set(
+        done.stdout.split()
+    )
 
 
 def test_the_version_names_every_parser_once() -> None:

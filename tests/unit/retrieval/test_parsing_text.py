@@ -48,7 +48,9 @@ def test_usual_encodings_are_read(encoding: str) -> None:
     assert decode(text.encode(encoding), "fees.txt") == text
 
 
-@pytest.mark.parametrize("content", [b"%PDF-1.7\n\x00\x01\x02\x03" * 20, bytes(range(256)) * 8, b"\x01\x02\x03\x04" * 50])
+@pytest.mark.parametrize(
+    "content", [b"%PDF-1.7\n\x00\x01\x02\x03" * 20, bytes(range(256)) * 8, b"\x01\x02\x03\x04" * 50]
+)
 def test_binary_data_is_refused_by_reason(content: bytes) -> None:
     with pytest.raises(DocumentRefused) as refused:
         decode(content, "picture.txt")
@@ -106,7 +108,7 @@ def test_a_row_without_column_names_is_separated_by_bars() -> None:
         ([["Plan", "Price"]], False),
     ],
 )
-def test_column_names_are_told_from_values(rows: list[list[str]], header: bool) -> None:  # noqa: FBT001
+def test_column_names_are_told_from_values(rows: list[list[str]], header: bool) -> None:
     assert looks_like_header(rows) is header
 
 

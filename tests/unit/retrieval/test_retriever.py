@@ -261,6 +261,23 @@ def test_a_newer_version_of_another_tenant_supersedes_nothing(library: Library) 
     assert library.uris("refund") == ["ours.md"]
 
 
+def test_versions_out_of_force_do_not_crowd_out_the_one_in_force(library: Library) -> None:
+    for year in range(1990, 2026):
+        library.add(f"{year}.md", f"Misinvoiced {year}.", series="bills", effective_from=date(year, 1, 1))
+    few = library.retriever(ranking=RankingSettings(candidates=2, top_k=1))
+    [hit] = few.retrieve("invoice 1990", ACME)
+    assert (hit.source.uri, hit.legs) == ("2025.md", {VECTOR: 1})
+
+
+def test_further_passages_of_a_document_follow_its_best_one_when_asked_for(library: Library) -> None:
+    library.add("manual.md", "Toaster refund.", "Toaster cleaning.", "Toaster safety.")
+    library.add("other.md", "A toaster refund, among other things that one may want.")
+    hits = library.retriever().retrieve("toaster refund", ACME, limit=2, per_document=2)
+    assert [hit.source.uri for hit in hits] == ["manual.md", "manual.md", "other.md"]
+    assert hits[0].chunk.text == "Toaster refund."
+    assert hits[1].chunk.chunk_id != hits[0].chunk.chunk_id
+
+
 @pytest.mark.parametrize("query", ["", "   ", "\n\t"])
 def test_an_empty_query_is_refused(library: Library, query: str) -> None:
     with pytest.raises(InvalidRequest, match="empty"):
@@ -307,8 +324,9 @@ def test_a_reranker_has_the_last_word_on_the_order(library: Library) -> None:
         library.add(f"{name}.md", f"Refund {name}{name}.")
     usual = library.uris("refund")
     reranker = Prefers(usual[-1][0] * 2)
-    reranked = [hit.source.uri for hit in library.retriever(reranker=reranker).retrieve("refund", ACME)]
-    assert reranked == [usual[-1], *usual[:-1]]
+    hits = library.retriever(reranker=reranker).retrieve("refund", ACME)
+    assert [hit.source.uri for hit in hits] == [usual[-1], *usual[:-1]]
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
 def test_a_reranker_reads_each_document_once(library: Library) -> None:

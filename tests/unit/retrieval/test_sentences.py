@@ -30,7 +30,7 @@ def test_a_labelled_table_row_stays_whole_although_a_cell_holds_full_stops() -> 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("你好。再见！", ["你好。", "再见！"]),
+        ("你好。再见！", ["你好。", "再见！"]),  # noqa: RUF001 - full-width signs are the subject
         ("彼は「はい。」と言った。終わり。", ["彼は「はい。」", "と言った。", "終わり。"]),
         ("كم السعر؟ السعر عشرة", ["كم السعر؟", "السعر عشرة"]),
     ],

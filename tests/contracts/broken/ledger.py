@@ -1,0 +1,330 @@
+"""Ledgers with one fault each, and the promise that must catch it. Each stands before a real one and spoils one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from foundation.types import EVERY_TENANT, Scope
+from retrieval.contract import Document, Entry, Hit, Refusal, VectorItem
+
+
+class Healthy:
+    """Passes everything on."""
+
+    caught_by: str | None = None
+
+    def __init__(self, real: Any) -> None:
+        self.real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+class TrimsTexts(Healthy):
+    caught_by = "keeps_a_document_exactly"
+
+    def text(self, document_id: str, scope: Scope) -> str | None:
+        text: str | None = self.real.text(document_id, scope)
+        return text.strip() if text else text
+
+
+class LosesPages(Healthy):
+    caught_by = "gives_back_entries_for_a_reindex"
+
+    def entries(self) -> Iterator[Entry]:
+        for entry in self.real.entries():
+            yield replace(entry, parsed=replace(entry.parsed, pages=None))
+
+
+class HalvesPrecision(Healthy):
+    caught_by = "keeps_vectors_bit_by_bit"
+
+    def embeddings(self, *, after: int = 0) -> Iterator[VectorItem]:
+        for item in self.real.embeddings(after=after):
+            yield replace(item, vector=item.vector.astype(np.float16).astype(np.float32))
+
+
+class SortsHits(Healthy):
+    caught_by = "answers_in_the_order_of_the_ids_it_was_asked_for"
+
+    def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
+        return dict(sorted(self.real.hits(chunk_ids, scope, as_of=as_of).items()))
+
+
+class ConsumesItsInput(Healthy):
+    caught_by = "leaves_its_input_alone"
+
+    def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
+        found: dict[str, Hit] = self.real.hits(chunk_ids, scope, as_of=as_of)
+        if isinstance(chunk_ids, list):
+            chunk_ids.clear()
+        return found
+
+
+class KeepsOldPassages(Healthy):
+    """A replacement adds to what was there."""
+
+    caught_by = "replaces_a_document_whole"
+
+    def put(self, entries: Sequence[Entry]) -> list[Document]:
+        old = {entry.source.document_id: entry for entry in self.real.entries()}
+        merged = []
+        for entry in entries:
+            before = old.get(entry.source.document_id)
+            kept = [
+                c for c in (before.chunks if before else ()) if c.chunk_id not in {n.chunk_id for n in entry.chunks}
+            ]
+            rows = [*entry.vectors, *[np.ones_like(entry.vectors[0])] * len(kept)]
+            merged.append(replace(entry, chunks=[*entry.chunks, *kept], vectors=np.array(rows, dtype=np.float32)))
+        stored: list[Document] = self.real.put(merged)
+        return stored
+
+
+class DeletesByUriAlone(Healthy):
+    caught_by = "tells_documents_of_two_tenants_apart_that_share_a_uri"
+
+    def delete(self, uri: str, tenant: str) -> bool:
+        return {True} <= {self.real.delete(uri, each) for each in (tenant, "globex", EVERY_TENANT)}
+
+
+class ForgetsTheKeywordIndex(Healthy):
+    """Words of a deleted document are still found."""
+
+    caught_by = "deletes_without_a_trace"
+
+    def __init__(self, real: Any) -> None:
+        super().__init__(real)
+        self.seen: dict[str, Hit] = {}
+
+    def delete(self, uri: str, tenant: str) -> bool:
+        found = self.real.keyword_search("refunds", Scope(tenant), limit=9, as_of=None)
+        self.seen = self.real.hits([chunk_id for chunk_id, _ in found], Scope(tenant), as_of=None)
+        return bool(self.real.delete(uri, tenant))
+
+    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
+        found = self.real.keyword_search(query, scope, limit=limit, as_of=as_of)
+        return [*found, *((chunk_id, 0.1) for chunk_id in self.seen if chunk_id not in dict(found))]
+
+
+class AlwaysDeleted(Healthy):
+    caught_by = "says_whether_there_was_something_to_delete"
+
+    def delete(self, uri: str, tenant: str) -> bool:
+        self.real.delete(uri, tenant)
+        return True
+
+
+class CollectsRefusals(Healthy):
+    caught_by = "remembers_a_refusal_until_it_is_taken_or_deleted"
+
+    def __init__(self, real: Any) -> None:
+        super().__init__(real)
+        self.collected: list[Refusal] = []
+
+    def refuse(self, refusal: Refusal) -> None:
+        self.collected.append(refusal)
+        self.real.refuse(refusal)
+
+    def refusals(self, scope: Scope) -> list[Refusal]:
+        return self.collected
+
+
+class DropsWhatItRefuses(Healthy):
+    caught_by = "keeps_what_it_has_when_a_later_offer_is_refused"
+
+    def refuse(self, refusal: Refusal) -> None:
+        self.real.delete(refusal.uri, refusal.tenant)
+        self.real.refuse(refusal)
+
+
+class StoresOneByOne(Healthy):
+    caught_by = "stores_all_or_nothing"
+
+    def put(self, entries: Sequence[Entry]) -> list[Document]:
+        return [document for entry in entries for document in self.real.put([entry])]
+
+
+class SwallowsErrors(Healthy):
+    caught_by = "stores_all_or_nothing"
+
+    def put(self, entries: Sequence[Entry]) -> list[Document]:
+        try:
+            stored: list[Document] = self.real.put(entries)
+        except ValueError:
+            return []
+        return stored
+
+
+class ShowsTextsToEveryone(Healthy):
+    caught_by = "shows_every_scope_its_own_and_nothing_else"
+
+    def text(self, document_id: str, scope: Scope) -> str | None:
+        for entry in self.real.entries():
+            if entry.source.document_id == document_id:
+                text: str = entry.parsed.text
+                return text
+        return None
+
+
+class IgnoresGroups(Healthy):
+    caught_by = "shows_every_scope_its_own_and_nothing_else"
+
+    def documents(self, scope: Scope) -> list[Document]:
+        everyone = Scope(scope.tenant, frozenset({"board", *scope.groups}))
+        found: list[Document] = self.real.documents(everyone)
+        return found
+
+
+class IgnoresTheTenant(Healthy):
+    caught_by = "shows_every_scope_its_own_and_nothing_else"
+
+    def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
+        tenants = {entry.source.tenant for entry in self.real.entries()}
+        found: dict[str, Hit] = {}
+        for tenant in sorted(tenants):
+            found |= self.real.hits(chunk_ids, Scope(tenant, scope.groups), as_of=as_of)
+        return found
+
+
+class EmptyMeansEverything(Healthy):
+    caught_by = "shows_every_scope_its_own_and_nothing_else"
+
+    def documents(self, scope: Scope) -> list[Document]:
+        found: list[Document] = self.real.documents(scope if scope.tenant else Scope("acme"))
+        return found
+
+
+class ShowsForeignRefusals(Healthy):
+    caught_by = "shows_refusals_to_their_tenant"
+
+    def refusals(self, scope: Scope) -> list[Refusal]:
+        return [*self.real.refusals(scope), *self.real.refusals(Scope("globex"))]
+
+
+class FiltersAfterwards(Healthy):
+    """Cuts off at the limit, then drops what the scope forbids."""
+
+    caught_by = "fills_the_limit_from_what_the_scope_admits"
+
+    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
+        ranked: dict[str, float] = {}
+        for tenant in ("acme", "globex"):
+            ranked |= dict(self.real.keyword_search(query, Scope(tenant), limit=99, as_of=as_of))
+        best = sorted(ranked.items(), key=lambda item: -item[1])[:limit]
+        admitted = self.real.hits([chunk_id for chunk_id, _ in best], scope, as_of=as_of)
+        return [(chunk_id, score) for chunk_id, score in best if chunk_id in admitted]
+
+
+class NewestAlways(Healthy):
+    """Takes the newest version for the one in force, today's date notwithstanding."""
+
+    caught_by = "knows_the_version_in_force_on_any_day"
+
+    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
+        found: list[tuple[str, float]] = self.real.keyword_search(query, scope, limit=limit, as_of=date.max)
+        return found
+
+    def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
+        found: dict[str, Hit] = self.real.hits(chunk_ids, scope, as_of=date.max)
+        return found
+
+
+class WorstFirst(Healthy):
+    caught_by = "ranks_the_better_match_first"
+
+    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
+        found: list[tuple[str, float]] = self.real.keyword_search(query, scope, limit=limit, as_of=as_of)
+        return found[::-1]
+
+
+class WholeWordsOnly(Healthy):
+    caught_by = "finds_other_forms_and_headings"
+
+    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
+        found = self.real.keyword_search(query, scope, limit=limit, as_of=as_of)
+        hits = self.real.hits([chunk_id for chunk_id, _ in found], scope, as_of=as_of)
+        return [(chunk_id, score) for chunk_id, score in found if query in hits[chunk_id].chunk.text]
+
+
+class PassesSyntaxOn(Healthy):
+    caught_by = "takes_every_query_for_text"
+
+    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
+        with self.real._reading() as connection:
+            sql = "SELECT chunk_id FROM search JOIN chunks ON sequence = search.rowid WHERE search MATCH ?"
+            return [(row[0], 1.0) for row in connection.execute(sql, (query,))]
+
+
+class ReusesNumbers(Healthy):
+    """Counts what it holds, so that a deletion makes the next number an old one."""
+
+    caught_by = "numbers_every_change_once_and_upwards"
+
+    def sequence(self) -> int:
+        return int(self.real.chunk_count())
+
+
+class ForgetsDeletions(Healthy):
+    caught_by = "tells_what_happened_since"
+
+    def deletions(self, *, after: int = 0) -> Iterator[str]:
+        return iter(())
+
+
+class NewPassagesOnly(Healthy):
+    """A passage that was indexed once is not told of again, though it was deleted in between or has other rights."""
+
+    caught_by = "leads_an_index_from_any_point_to_the_present"
+
+    def __init__(self, real: Any) -> None:
+        super().__init__(real)
+        self.first: dict[str, int] = {}
+
+    def put(self, entries: Sequence[Entry]) -> list[Document]:
+        stored: list[Document] = self.real.put(entries)
+        for item in self.real.embeddings():
+            self.first.setdefault(item.chunk_id, item.sequence)
+        return stored
+
+    def embeddings(self, *, after: int = 0) -> Iterator[VectorItem]:
+        return (item for item in self.real.embeddings() if self.first.get(item.chunk_id, item.sequence) > after)
+
+
+class KeepsTheFirstFingerprint(Healthy):
+    caught_by = "keeps_a_fingerprint"
+
+    def set_fingerprint(self, fingerprint: Any) -> None:
+        if self.real.fingerprint() is None:
+            self.real.set_fingerprint(fingerprint)
+
+
+class ReplacesInTwoSteps(Healthy):
+    """Between them the document has none of its passages, or those of the old version."""
+
+    caught_by = "never_shows_half_a_replacement"
+
+    def put(self, entries: Sequence[Entry]) -> list[Document]:
+        import time
+
+        for entry in entries:
+            old = [each for each in self.real.entries() if each.source == entry.source]
+            if old and len(entry.chunks) > 1:
+                chunks = [entry.chunks[0], old[0].chunks[1]]
+                self.real.put([replace(entry, chunks=chunks)])
+                time.sleep(0.005)
+        stored: list[Document] = self.real.put(entries)
+        return stored
+
+
+BROKEN = [
+    TrimsTexts, LosesPages, HalvesPrecision, SortsHits, ConsumesItsInput, KeepsOldPassages, DeletesByUriAlone,
+    ForgetsTheKeywordIndex, AlwaysDeleted, CollectsRefusals, DropsWhatItRefuses, StoresOneByOne, SwallowsErrors,
+    ShowsTextsToEveryone, IgnoresGroups, IgnoresTheTenant, EmptyMeansEverything, ShowsForeignRefusals, FiltersAfterwards,
+    NewestAlways, WorstFirst, WholeWordsOnly, PassesSyntaxOn, ReusesNumbers, ForgetsDeletions, NewPassagesOnly,
+    KeepsTheFirstFingerprint, ReplacesInTwoSteps,
+]  # fmt: skip

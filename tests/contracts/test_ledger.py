@@ -1,0 +1,675 @@
+"""The promises of a document ledger, on every adapter in retrieval/ledgers, and on broken ones that must be rejected."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from foundation.components import Context, available, load
+from foundation.errors import InvalidRequest, StorageFull, StoreUnavailable
+from foundation.settings import Part
+from foundation.types import EVERY_TENANT, Scope
+from retrieval.contract import (
+    Block,
+    Chunk,
+    DocumentLedger,
+    Entry,
+    Fingerprint,
+    Parsed,
+    Refusal,
+    Source,
+    VectorItem,
+    Vectors,
+)
+from tests.contracts.broken import ledger as broken
+
+DIMENSIONS = 4
+TODAY = date(2026, 11, 25)
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+ACME = Scope("acme")
+BOARD = Scope("acme", frozenset({"board"}))
+GLOBEX = Scope("globex")
+
+
+class StoppedClock:
+    """It is always noon of the same day."""
+
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic_s(self) -> float:
+        return 0.0
+
+
+def direction(seed: int) -> Vectors:
+    vector = np.random.default_rng(seed).normal(size=DIMENSIONS)
+    return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+
+def entry(uri: str, *passages: str, tenant: str = "acme", content_hash: str = "", **about: Any) -> Entry:
+    """A document of these passages, each under a heading of its own, with vectors that follow from the texts' lengths."""
+    source = Source(uri, tenant, **about)
+    text, chunks, blocks = "", [], []
+    for position, passage in enumerate(passages):
+        start = len(text)
+        text += f"{passage}\n\n"
+        heading = ("Manual", f"Part {position}")
+        name = f"{source.document_id} {position} {passage}"
+        chunks.append(
+            Chunk(name, source.document_id, position, passage, start, start + len(passage), heading, page=position + 1)
+        )
+        blocks.append(Block("paragraph", start, start + len(passage), page=position + 1))
+    vectors = np.array([direction(len(passage)) for passage in passages], dtype=np.float32).reshape(-1, DIMENSIONS)
+    parsed = Parsed(text, tuple(blocks), title=about.get("title"), pages=len(passages))
+    return Entry(source, content_hash or f"hash of {text}", parsed, chunks, vectors)
+
+
+def ids(given: Entry) -> list[str]:
+    return [chunk.chunk_id for chunk in given.chunks]
+
+
+def words(
+    ledger: DocumentLedger, query: str, scope: Scope = ACME, *, as_of: date | None = None, limit: int = 50
+) -> list[str]:
+    """Passages found by their words, best first."""
+    found = [chunk_id for chunk_id, _ in ledger.keyword_search(query, scope, limit=limit, as_of=as_of)]
+    hits = ledger.hits(found, scope, as_of=as_of)
+    return [hits[chunk_id].chunk.text for chunk_id in found]
+
+
+def uris(ledger: DocumentLedger, query: str, scope: Scope = ACME, *, as_of: date | None = None) -> list[str]:
+    found = [chunk_id for chunk_id, _ in ledger.keyword_search(query, scope, limit=50, as_of=as_of)]
+    hits = ledger.hits(found, scope, as_of=as_of)
+    return sorted({hits[chunk_id].source.uri for chunk_id in found})
+
+
+def refusal(uri: str, *, tenant: str = "acme", reason: str = "encrypted") -> Refusal:
+    return Refusal(uri, tenant, reason, f"{uri} could not be read.", NOW)
+
+
+# What was put in comes out
+
+
+def keeps_a_document_exactly(ledger: DocumentLedger) -> None:
+    given = entry(
+        "policies/refunds.md", "Refund — naïve café 漢字 🙂", "Second\n\tpassage", title="Refunds", media_type="text/markdown",
+        groups=frozenset({"board", "finance"}), series="refunds", effective_from=date(2026, 1, 15), published=date(2025, 12, 18),
+    )  # fmt: skip
+    [stored] = ledger.put([given])
+    assert stored.source == given.source
+    assert (stored.document_id, stored.content_hash) == (given.source.document_id, given.content_hash)
+    assert (stored.characters, stored.chunks, stored.ingested_at) == (len(given.parsed.text), 2, NOW)
+    assert ledger.find("policies/refunds.md", "acme") == stored
+    assert ledger.documents(BOARD) == [stored]
+    assert ledger.text(stored.document_id, BOARD) == given.parsed.text
+    hits = ledger.hits(ids(given), BOARD, as_of=None)
+    assert [hit.chunk for hit in hits.values()] == list(given.chunks)
+    assert all(hit.source == given.source for hit in hits.values())
+
+
+def gives_back_entries_for_a_reindex(ledger: DocumentLedger) -> None:
+    put = [entry(f"{tenant}.md", "One.", "Two, longer.", tenant=tenant, title="T") for tenant in ("acme", "globex")]
+    ledger.put(put)
+    back = sorted(ledger.entries(), key=lambda each: each.source.uri)
+    for asked, got in zip(put, back, strict=True):
+        assert (got.source, got.content_hash, got.parsed) == (asked.source, asked.content_hash, asked.parsed)
+        assert list(got.chunks) == list(asked.chunks)
+        assert np.array_equal(got.vectors, asked.vectors)
+
+
+def keeps_vectors_bit_by_bit(ledger: DocumentLedger) -> None:
+    given = entry("a.md", "One.", "Two, longer.", groups=frozenset({"board"}))
+    ledger.put([given])
+    items = list(ledger.embeddings())
+    assert [item.chunk_id for item in items] == ids(given)
+    assert [(item.tenant, item.groups) for item in items] == [("acme", frozenset({"board"}))] * 2
+    assert all(np.array_equal(item.vector, row) for item, row in zip(items, given.vectors, strict=True))
+    assert all(item.vector.dtype == np.float32 for item in items)
+
+
+def answers_in_the_order_of_the_ids_it_was_asked_for(ledger: DocumentLedger) -> None:
+    given = entry("a.md", "One.", "Two.", "Three.")
+    ledger.put([given])
+    asked = [ids(given)[2], "unknown", ids(given)[0]]
+    assert list(ledger.hits(asked, ACME, as_of=None)) == [asked[0], asked[2]]
+    assert ledger.hits([], ACME, as_of=None) == {}
+
+
+def lists_several_documents_in_the_order_they_were_put(ledger: DocumentLedger) -> None:
+    stored = ledger.put([entry("b.md", "B."), entry("a.md", "A.")])
+    assert [document.source.uri for document in stored] == ["b.md", "a.md"]
+
+
+def takes_a_document_without_a_passage(ledger: DocumentLedger) -> None:
+    before = ledger.sequence()
+    [stored] = ledger.put([entry("empty.md")])
+    assert (stored.chunks, ledger.chunk_count()) == (0, 0)
+    assert ledger.sequence() > before
+    assert ledger.put([]) == []
+
+
+def leaves_its_input_alone(ledger: DocumentLedger) -> None:
+    given = entry("a.md", "One.", "Two, longer.")
+    before, vectors, asked = list(given.chunks), given.vectors.copy(), ids(given)
+    ledger.put([given])
+    ledger.hits(asked, ACME, as_of=None)
+    assert (list(given.chunks), asked) == (before, ids(given))
+    assert np.array_equal(given.vectors, vectors)
+
+
+# Replacing, deleting, refusing
+
+
+def replaces_a_document_whole(ledger: DocumentLedger) -> None:
+    old = entry("a.md", "Refunds take thirty days.", "Only the old one says zebra.", groups=frozenset({"board"}))
+    ledger.put([old])
+    new = entry("a.md", "Refunds take fourteen days.", title="New")
+    [stored] = ledger.put([new])
+    assert stored.document_id == old.source.document_id
+    assert words(ledger, "refunds thirty zebra", BOARD) == ["Refunds take fourteen days."]
+    assert ledger.hits(ids(old), BOARD, as_of=None) == {}
+    assert [document.source for document in ledger.documents(ACME)] == [new.source]
+    assert ledger.chunk_count() == 1
+    assert [item.chunk_id for item in ledger.embeddings()] == ids(new)
+
+
+def tells_documents_of_two_tenants_apart_that_share_a_uri(ledger: DocumentLedger) -> None:
+    ledger.put([entry("a.md", "Refund ours."), entry("a.md", "Refund theirs.", tenant="globex")])
+    ledger.put([entry("a.md", "Refund common.", tenant=EVERY_TENANT)])
+    ledger.put([entry("a.md", "Refund ours, replaced.")])
+    assert sorted(words(ledger, "refund")) == ["Refund common.", "Refund ours, replaced."]
+    assert sorted(words(ledger, "refund", GLOBEX)) == ["Refund common.", "Refund theirs."]
+    assert ledger.delete("a.md", "acme")
+    assert words(ledger, "refund") == ["Refund common."]
+    assert sorted(words(ledger, "refund", GLOBEX)) == ["Refund common.", "Refund theirs."]
+
+
+def deletes_without_a_trace(ledger: DocumentLedger) -> None:
+    given = entry("a.md", "Refunds.", "More refunds.")
+    ledger.put([given, entry("b.md", "Refunds of b.")])
+    assert ledger.delete("a.md", "acme")
+    assert words(ledger, "refunds") == ["Refunds of b."]
+    assert ledger.hits(ids(given), ACME, as_of=None) == {}
+    assert ledger.find("a.md", "acme") is None
+    assert ledger.text(given.source.document_id, ACME) is None
+    assert [document.source.uri for document in ledger.documents(ACME)] == ["b.md"]
+    assert ledger.chunk_count() == 1
+
+
+def says_whether_there_was_something_to_delete(ledger: DocumentLedger) -> None:
+    ledger.put([entry("a.md", "A.")])
+    assert not ledger.delete("a.md", "globex")
+    assert not ledger.delete("other.md", "acme")
+    assert ledger.delete("a.md", "acme")
+    assert not ledger.delete("a.md", "acme")
+
+
+def remembers_a_refusal_until_it_is_taken_or_deleted(ledger: DocumentLedger) -> None:
+    for uri in ("a.md", "b.md"):
+        ledger.refuse(refusal(uri))
+        ledger.refuse(refusal(uri, reason="malformed"))
+    assert ledger.refusals(ACME) == [refusal("a.md", reason="malformed"), refusal("b.md", reason="malformed")]
+    ledger.put([entry("a.md", "A.")])
+    assert ledger.delete("b.md", "acme")
+    assert ledger.refusals(ACME) == []
+
+
+def keeps_what_it_has_when_a_later_offer_is_refused(ledger: DocumentLedger) -> None:
+    """And forgets its hash, so that the old content is taken again and clears the refusal."""
+    ledger.put([entry("a.md", "Refunds.", content_hash="h")])
+    ledger.refuse(refusal("a.md"))
+    assert words(ledger, "refunds") == ["Refunds."]
+    known = ledger.find("a.md", "acme")
+    assert known is not None
+    assert known.content_hash != "h"
+
+
+def stores_all_or_nothing(ledger: DocumentLedger) -> None:
+    ledger.put([entry("a.md", "Old refunds.")])
+    before = ledger.sequence()
+    wrong = replace(entry("c.md", "One.", "Two."), vectors=direction(1)[None, :])
+    with pytest.raises(ValueError, match="2 chunks and 1 vectors"):
+        ledger.put([entry("a.md", "New refunds."), entry("b.md", "B."), wrong])
+    assert words(ledger, "refunds") == ["Old refunds."]
+    assert ledger.find("b.md", "acme") is None
+    assert ledger.sequence() == before
+    ledger.put([entry("b.md", "B.")])
+    assert words(ledger, "b") == ["B."]
+
+
+def refuses_text_that_cannot_be_stored_and_goes_on(ledger: DocumentLedger) -> None:
+    with pytest.raises(InvalidRequest):
+        ledger.put([entry("a.md", "lone \ud800 surrogate")])
+    assert ledger.find("a.md", "acme") is None
+    ledger.put([entry("a.md", "Fine.")])
+    assert words(ledger, "fine") == ["Fine."]
+
+
+# Who may see what
+
+
+def everything_shown(ledger: DocumentLedger, scope: Scope, given: Sequence[Entry]) -> list[set[str]]:
+    """The uris that each way of reading shows; they must all agree."""
+    asked = [chunk_id for each in given for chunk_id in ids(each)]
+    by_id = {each.source.document_id: each.source.uri for each in given}
+    return [
+        set(uris(ledger, "secret", scope)),
+        {hit.source.uri for hit in ledger.hits(asked, scope, as_of=None).values()},
+        {document.source.uri for document in ledger.documents(scope)},
+        {uri for key, uri in by_id.items() if ledger.text(key, scope) is not None},
+    ]
+
+
+def shows_every_scope_its_own_and_nothing_else(ledger: DocumentLedger) -> None:
+    given = [
+        entry("own", "secret"),
+        entry("common", "secret", tenant=EVERY_TENANT),
+        entry("foreign", "secret", tenant="globex"),
+        entry("board", "secret", groups=frozenset({"board", 'it\'s "$" [odd]'})),
+        entry("foreign board", "secret", tenant="globex", groups=frozenset({"board"})),
+        entry("common board", "secret", tenant=EVERY_TENANT, groups=frozenset({"board"})),
+        entry("case", "secret", tenant="ACME"),
+    ]
+    ledger.put(given)
+    expected = {
+        ACME: {"own", "common"},
+        BOARD: {"own", "common", "board", "common board"},
+        Scope("acme", frozenset({"boar", "Board", "%", ""})): {"own", "common"},
+        Scope("acme", frozenset({'it\'s "$" [odd]'})): {"own", "common", "board"},
+        GLOBEX: {"foreign", "common"},
+        Scope("initech"): {"common"},
+        Scope(""): set(),
+        Scope("", frozenset({"board"})): set(),
+        Scope(EVERY_TENANT, frozenset({"board"})): set(),
+    }
+    for scope, seen in expected.items():
+        assert everything_shown(ledger, scope, given) == [seen] * 4, scope
+
+
+def shows_refusals_to_their_tenant(ledger: DocumentLedger) -> None:
+    for tenant in ("acme", "globex", EVERY_TENANT):
+        ledger.refuse(refusal(f"of {tenant}", tenant=tenant))
+    assert [each.uri for each in ledger.refusals(ACME)] == ["of *", "of acme"]
+    assert ledger.refusals(Scope("")) == ledger.refusals(Scope(EVERY_TENANT)) == []
+
+
+def fills_the_limit_from_what_the_scope_admits(ledger: DocumentLedger) -> None:
+    ledger.put([entry(f"foreign {n}", "refund refund refund", tenant="globex") for n in range(30)])
+    ledger.put([entry(f"own {n}", f"a refund among many other words that dilute it {n}") for n in range(3)])
+    assert len(words(ledger, "refund", limit=3)) == 3
+
+
+# Which version is in force
+
+
+def knows_the_version_in_force_on_any_day(ledger: DocumentLedger) -> None:
+    versions = [
+        entry(f"{year}.md", f"Refund policy of {year}.", series="refunds", effective_from=date(year, 3, 1))
+        for year in (2025, 2024, 2027)
+    ]
+    ledger.put([*versions, entry("always.md", "Refund guide.")])
+    for day, version in {
+        date(2024, 2, 29): [], date(2024, 3, 1): ["2024.md"], date(2025, 2, 28): ["2024.md"],
+        TODAY: ["2025.md"], date(2027, 3, 1): ["2027.md"],
+    }.items():  # fmt: skip
+        assert uris(ledger, "refund", as_of=day) == [*version, "always.md"], day
+    assert len(uris(ledger, "refund", as_of=None)) == 4
+    superseded = {document.source.uri: document.superseded for document in ledger.documents(ACME)}
+    assert superseded == {"2024.md": True, "2025.md": False, "2027.md": True, "always.md": False}
+    ledger.delete("2025.md", "acme")
+    assert uris(ledger, "refund", as_of=TODAY) == ["2024.md", "always.md"]
+
+
+def keeps_series_of_two_tenants_apart(ledger: DocumentLedger) -> None:
+    ledger.put(
+        [
+            entry("ours.md", "Refund.", series="refunds", effective_from=date(2024, 1, 1)),
+            entry("theirs.md", "Refund.", tenant="globex", series="refunds", effective_from=date(2025, 1, 1)),
+            entry("other.md", "Refund.", series="shipping", effective_from=date(2026, 1, 1)),
+        ]
+    )
+    assert uris(ledger, "refund", as_of=TODAY) == ["other.md", "ours.md"]
+
+
+def shows_all_documents_of_the_version_in_force(ledger: DocumentLedger) -> None:
+    """A version may come as a text and a table, of the same day."""
+    new = {"series": "prices", "effective_from": date(2026, 1, 1)}
+    ledger.put(
+        [entry("old.md", "Price.", series="prices"), entry("a.md", "Price.", **new), entry("b.csv", "Price.", **new)]
+    )
+    assert uris(ledger, "price", as_of=TODAY) == ["a.md", "b.csv"]
+    assert uris(ledger, "price", as_of=date(2025, 1, 1)) == ["old.md"]
+
+
+def hides_what_is_not_in_force_yet_even_without_a_series(ledger: DocumentLedger) -> None:
+    ledger.put([entry("soon.md", "Refund.", effective_from=date(2027, 1, 1))])
+    assert uris(ledger, "refund", as_of=TODAY) == []
+    assert uris(ledger, "refund", as_of=date(2027, 1, 1)) == ["soon.md"]
+
+
+# Searching by words
+
+
+def ranks_the_better_match_first(ledger: DocumentLedger) -> None:
+    ledger.put([entry("a.md", "The printer prints on paper and the scanner scans paper."), entry("b.md", "A refund."), entry("c.md", "Refund of a printer.")])  # fmt: skip
+    found = ledger.keyword_search("refund printer", ACME, limit=9, as_of=None)
+    scores = [score for _, score in found]
+    assert words(ledger, "refund printer")[0] == "Refund of a printer."
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] > 0
+
+
+def finds_other_forms_and_headings(ledger: DocumentLedger) -> None:
+    ledger.put([entry("a.md", "Refunded orders, naïve CAFÉ.")])
+    for query in ("refunding", "ORDER", "cafe", "naive", "manual"):
+        assert words(ledger, query) == ["Refunded orders, naïve CAFÉ."], query
+
+
+def takes_every_query_for_text(ledger: DocumentLedger) -> None:
+    ledger.put([entry("a.md", "Refund.")])
+    for query in ('refund"', "'; DROP TABLE chunks; --refund", "refund*", "NEAR(refund", "text: refund", "refund OR", "(refund", "^refund", "-refund", "refund\x00", "{refund} : x", "refund \ud800"):  # fmt: skip
+        assert words(ledger, query) == ["Refund."], query
+    for query in ("", "   ", '"', "*", "()", "🙂", "\x00", "\ud800", "AND", "OR NOT"):
+        assert words(ledger, query) == [], query
+
+
+def searches_function_words_only_when_there_is_nothing_else(ledger: DocumentLedger) -> None:
+    ledger.put([entry("a.md", "To be or not to be."), entry("b.md", "Refund.")])
+    assert words(ledger, "what is a refund") == ["Refund."]
+    assert words(ledger, "to be or not to be") == ["To be or not to be."]
+
+
+def takes_a_very_long_query(ledger: DocumentLedger) -> None:
+    ledger.put([entry("a.md", "Refund.")])
+    assert words(ledger, "refund " + " ".join(f"word{n}" for n in range(20_000))) == ["Refund."]
+
+
+# What a vector index catches up by
+
+
+def numbers_every_change_once_and_upwards(ledger: DocumentLedger) -> None:
+    assert ledger.sequence() == 0
+    ledger.put([entry("a.md", "One.", "Two."), entry("b.md", "Three.")])
+    first = ledger.sequence()
+    numbers = [item.sequence for item in ledger.embeddings()]
+    assert numbers == sorted(set(numbers))
+    assert 0 < numbers[0] <= numbers[-1] <= first
+    ledger.delete("b.md", "acme")
+    assert ledger.sequence() > first
+    assert list(ledger.embeddings(after=first)) == []
+    assert list(ledger.deletions(after=first)) == ids(entry("b.md", "Three."))
+    assert list(ledger.deletions(after=ledger.sequence())) == []
+
+
+def tells_what_happened_since(ledger: DocumentLedger) -> None:
+    ledger.put([entry("a.md", "One."), entry("b.md", "Two.")])
+    seen = ledger.sequence()
+    ledger.put([entry("b.md", "Two, replaced.")])
+    assert [item.chunk_id for item in ledger.embeddings(after=seen)] == ids(entry("b.md", "Two, replaced."))
+    assert list(ledger.deletions(after=seen)) == ids(entry("b.md", "Two."))
+
+
+def leads_an_index_from_any_point_to_the_present(ledger: DocumentLedger) -> None:
+    """Delete first, then add: whenever an index stopped, it ends with what the ledger holds, and with its rights."""
+    changes: list[Callable[[], object]] = [
+        lambda: ledger.put([entry("a.md", "Same.", "Other.")]),
+        lambda: ledger.delete("a.md", "acme"),
+        lambda: ledger.put([entry("a.md", "Same.", "Other.")]),
+        lambda: ledger.put([entry("a.md", "Same.", "Changed.")]),
+        lambda: ledger.put([entry("a.md", "Same.", "Changed.", groups=frozenset({"board"}))]),
+        lambda: ledger.delete("a.md", "acme"),
+        lambda: ledger.put([entry("b.md", "B.")]),
+        lambda: ledger.put([entry("a.md", "Same.")]),
+    ]
+    stopped: list[tuple[int, dict[str, VectorItem]]] = [(0, {})]
+    for change in changes:
+        change()
+        stopped.append((ledger.sequence(), {item.chunk_id: item for item in ledger.embeddings()}))
+    present = {(item.chunk_id, item.groups) for item in ledger.embeddings()}
+    for sequence, held in stopped:
+        gone = set(ledger.deletions(after=sequence))
+        caught_up = {key: item for key, item in held.items() if key not in gone}
+        caught_up |= {item.chunk_id: item for item in ledger.embeddings(after=sequence)}
+        assert {(item.chunk_id, item.groups) for item in caught_up.values()} == present, sequence
+
+
+def can_be_written_while_it_is_streamed(ledger: DocumentLedger) -> None:
+    ledger.put([entry(f"{n}.md", f"Passage {n}.") for n in range(30)])
+    for position, each in enumerate(ledger.entries()):
+        if position < 30:
+            ledger.put([replace(each, content_hash="again")])
+    stream = ledger.embeddings()
+    next(stream)
+    ledger.delete("0.md", "acme")
+    assert len(list(stream)) >= 28
+    assert ledger.chunk_count() == 29
+
+
+def keeps_a_fingerprint(ledger: DocumentLedger) -> None:
+    assert ledger.fingerprint() is None
+    for chunker in ("structure 1", "structure 2"):
+        given = Fingerprint("minilm", 2, ((0.6, 0.8), (1.0, 0.0)), chunker)
+        ledger.set_fingerprint(given)
+        assert ledger.fingerprint() == given
+
+
+# Side by side
+
+
+def loses_nothing_to_writers_side_by_side(ledger: DocumentLedger) -> None:
+    def write(writer: int) -> None:
+        for turn in range(5):
+            ledger.put([entry(f"{writer} {turn}.md", f"Refund {writer} {turn}.")])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    numbers = [item.sequence for item in ledger.embeddings()]
+    assert (len(ledger.documents(ACME)), len(numbers), len(set(numbers))) == (20, 20, 20)
+
+
+def never_shows_half_a_replacement(ledger: DocumentLedger) -> None:
+    versions = [entry("a.md", f"Refund alpha {v}.", f"Refund beta {v}.") for v in range(12)]
+    ledger.put([versions[0]])
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            found = {text.split()[-1] for text in _texts(ledger)}
+            assert len(found) == 1, found
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        try:
+            for version in versions[1:]:
+                ledger.put([version])
+        finally:
+            stop.set()
+        for reader in readers:
+            reader.result()
+
+
+def _texts(ledger: DocumentLedger) -> list[str]:
+    """In one call, because two calls may see two versions."""
+    return [chunk.text for each in ledger.entries() for chunk in each.chunks]
+
+
+PROMISES: list[Callable[[DocumentLedger], None]] = [
+    keeps_a_document_exactly, gives_back_entries_for_a_reindex, keeps_vectors_bit_by_bit,
+    answers_in_the_order_of_the_ids_it_was_asked_for, lists_several_documents_in_the_order_they_were_put,
+    takes_a_document_without_a_passage, leaves_its_input_alone, replaces_a_document_whole,
+    tells_documents_of_two_tenants_apart_that_share_a_uri, deletes_without_a_trace,
+    says_whether_there_was_something_to_delete, remembers_a_refusal_until_it_is_taken_or_deleted,
+    keeps_what_it_has_when_a_later_offer_is_refused, stores_all_or_nothing, refuses_text_that_cannot_be_stored_and_goes_on,
+    shows_every_scope_its_own_and_nothing_else, shows_refusals_to_their_tenant, fills_the_limit_from_what_the_scope_admits,
+    knows_the_version_in_force_on_any_day, keeps_series_of_two_tenants_apart, shows_all_documents_of_the_version_in_force,
+    hides_what_is_not_in_force_yet_even_without_a_series, ranks_the_better_match_first, finds_other_forms_and_headings,
+    takes_every_query_for_text, searches_function_words_only_when_there_is_nothing_else, takes_a_very_long_query,
+    numbers_every_change_once_and_upwards, tells_what_happened_since, leads_an_index_from_any_point_to_the_present,
+    can_be_written_while_it_is_streamed, keeps_a_fingerprint, loses_nothing_to_writers_side_by_side,
+    never_shows_half_a_replacement,
+]  # fmt: skip
+
+
+def opened(name: str, folder: Path, **options: Any) -> Any:
+    context = Context(data_dir=folder, clock=StoppedClock())
+    return load("retrieval.ledger", Part(use=name, **options), context, expected=DocumentLedger)
+
+
+@pytest.fixture(params=available("retrieval.ledger"))
+def ledger(request: pytest.FixtureRequest, data_dir: Path) -> Iterator[DocumentLedger]:
+    built = opened(request.param, data_dir)
+    yield built
+    built.close()
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
+def test_every_adapter_keeps(promise: Callable[[DocumentLedger], None], ledger: DocumentLedger) -> None:
+    promise(ledger)
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.tuples(*[TEXT] * 5), query=TEXT)
+def test_any_text_comes_back_as_it_was_and_any_query_is_taken(
+    ledger: DocumentLedger, texts: tuple[str, ...], query: str
+) -> None:
+    uri, tenant, title, group, passage = texts
+    strange = entry(uri, passage, tenant=tenant, title=title, groups=frozenset({group}))
+    ledger.put([strange])
+    hits = list(ledger.hits(ids(strange), Scope(tenant, frozenset({group})), as_of=None).values())
+    expected = [] if tenant in {"", EVERY_TENANT} else [(strange.source, strange.chunks[0])]
+    assert [(hit.source, hit.chunk) for hit in hits] == expected
+    ledger.keyword_search(query, ACME, limit=5, as_of=TODAY)
+
+
+@pytest.mark.parametrize("name", available("retrieval.ledger"))
+def test_what_was_committed_survives_a_restart(name: str, data_dir: Path) -> None:
+    first = opened(name, data_dir)
+    first.put([entry("a.md", "Refund one.", "Refund two.")])
+    first.refuse(refusal("b.md"))
+    first.delete("a.md", "acme")
+    first.put([entry("c.md", "Refund three.")])
+    sequence = first.sequence()
+    first.close()
+    first.close()
+    again = opened(name, data_dir)
+    assert (again.sequence(), words(again, "refund")) == (sequence, ["Refund three."])
+    assert again.refusals(ACME) == [refusal("b.md")]
+    again.close()
+
+
+# SQLite's own faults, translated
+
+
+@pytest.fixture
+def sqlite_ledger(data_dir: Path) -> Iterator[Any]:
+    built = opened("sqlite", data_dir, busy_timeout_s=0.05)
+    yield built
+    built.close()
+
+
+def test_a_full_disk_is_named_and_what_is_stored_can_still_be_read(sqlite_ledger: Any) -> None:
+    sqlite_ledger.put([entry("a.md", "Refund.")])
+    pages = sqlite_ledger._writer.execute("PRAGMA page_count").fetchone()[0]
+    sqlite_ledger._writer.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StorageFull, match="free some space") as caught:
+        sqlite_ledger.put([entry("b.md", *(f"{n} " * 500 for n in range(100)))])
+    assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
+    assert words(sqlite_ledger, "refund") == ["Refund."]
+    sqlite_ledger._writer.execute("PRAGMA max_page_count = 1000000")
+    sqlite_ledger.put([entry("b.md", "Refund b.")])
+    assert len(words(sqlite_ledger, "refund")) == 2
+
+
+def test_a_writer_that_finds_the_file_locked_says_so_and_readers_go_on(sqlite_ledger: Any, data_dir: Path) -> None:
+    sqlite_ledger.put([entry("a.md", "Refund.")])
+    other = sqlite3.connect(data_dir / "ledger.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable, match="Another process"):
+        sqlite_ledger.put([entry("b.md", "B.")])
+    assert words(sqlite_ledger, "refund") == ["Refund."]
+    other.execute("ROLLBACK")
+    other.close()
+    sqlite_ledger.put([entry("b.md", "B.")])
+
+
+def test_a_file_that_is_no_database_is_named_and_left_alone(data_dir: Path) -> None:
+    file = data_dir / "ledger.sqlite"
+    file.write_text("Dear diary, " * 500, encoding="utf-8")
+    with pytest.raises(StoreUnavailable, match=r"ledger\.sqlite is damaged"):
+        opened("sqlite", data_dir)
+    assert file.read_text(encoding="utf-8").startswith("Dear diary")
+
+
+def test_a_ledger_of_another_format_is_refused_by_number(data_dir: Path) -> None:
+    opened("sqlite", data_dir).close()
+    with sqlite3.connect(data_dir / "ledger.sqlite") as raw:
+        raw.execute("PRAGMA user_version = 99")
+    raw.close()
+    with pytest.raises(StoreUnavailable, match="format 99"):
+        opened("sqlite", data_dir)
+
+
+def test_a_data_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreUnavailable, match="file"):
+        opened("sqlite", tmp_path / "file")
+
+
+@pytest.mark.parametrize("act", ["put", "delete", "sequence", "documents"])
+def test_a_closed_ledger_is_an_error_that_says_so(act: str, sqlite_ledger: Any) -> None:
+    sqlite_ledger.close()
+    calls: dict[str, Callable[[], object]] = {
+        "put": lambda: sqlite_ledger.put([entry("a.md", "A.")]),
+        "delete": lambda: sqlite_ledger.delete("a.md", "acme"),
+        "sequence": sqlite_ledger.sequence,
+        "documents": lambda: sqlite_ledger.documents(ACME),
+    }
+    with pytest.raises(StoreUnavailable, match="closed"):
+        calls[act]()
+
+
+# The suite itself
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Callable[[], Any]]:
+    made: list[Any] = []
+
+    def make() -> Any:
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        made.append(opened("sqlite", folder))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def _keeps(promise: Callable[[Any], None], ledger: Any) -> bool:
+    try:
+        promise(ledger)
+    except (Exception, pytest.fail.Exception):  # any failure counts, as it does in pytest
+        return False
+    return True
+
+
+@pytest.mark.parametrize("fault", broken.BROKEN, ids=lambda fault: fault.__name__)
+def test_the_suite_rejects(fault: Any, fresh: Callable[[], Any]) -> None:
+    promise = next(promise for promise in PROMISES if promise.__name__ == fault.caught_by)
+    assert _keeps(promise, broken.Healthy(fresh())), "or the fault is not what it is caught by"
+    assert not _keeps(promise, fault(fresh()))

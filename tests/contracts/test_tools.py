@@ -1,0 +1,164 @@
+"""The promises of a tool, on every tool of orchestration/tools and of the demo, and on broken ones.
+
+LangChain's own suite says that it is a tool; the checks here say that the executor can govern it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.tools import BaseTool, ToolException
+from langchain_tests.unit_tests import ToolsUnitTests
+from pydantic import BaseModel
+
+from foundation.components import Context, available, load
+from foundation.settings import Part
+from foundation.types import Principal
+from tests.contracts.broken import tools as broken
+
+SECTION = "orchestration.tools"
+PARTS = ["examples.support_desk.tools:build", *available(SECTION)]
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "find_order": {"order_id": "QM-10042"},
+    "list_tickets": {},
+    "open_ticket": {"subject": "The cradle does not charge", "order_id": "QM-10037"},
+    "refund": {"order_id": "QM-10017", "reason": "arrived broken"},
+}
+"""One valid call for each tool, by the customer below."""
+
+CUSTOMER = Principal(subject="ilka", tenant="alder-clinics", roles=frozenset({"agent"}))
+STRANGER = Principal(subject="tove", tenant="bexley-schools", roles=frozenset({"agent"}))
+
+Check = Callable[[BaseTool, Mapping[str, Any]], None]
+
+
+def call(tool: BaseTool, arguments: Mapping[str, Any], principal: Principal | None = CUSTOMER, key: str = "k-1") -> Any:
+    request = {"type": "tool_call", "id": key, "name": tool.name, "args": dict(arguments)}
+    known = {"principal": principal, "idempotency_key": key, "approved_by": "rufus"} if principal else {}
+    return asyncio.run(tool.ainvoke(request, {"configurable": known}))
+
+
+def its_arguments_can_be_checked(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
+    schema = tool.tool_call_schema
+    assert isinstance(schema, type)
+    assert issubclass(schema, BaseModel)
+    schema.model_validate(dict(arguments))
+
+
+def no_argument_names_a_tenant_or_a_person(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
+    """Who acts comes from the credential, never from the conversation."""
+    del arguments
+    assert not set(tool.args) & {"tenant", "principal", "user", "customer_id", "approved_by"}
+
+
+def it_says_whether_it_is_an_effect(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
+    del arguments
+    assert isinstance((tool.metadata or {}).get("effect"), bool)
+
+
+def it_can_be_found_by_what_people_say(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
+    del arguments
+    assert len(tool.description) > 10
+    assert len((tool.metadata or {}).get("examples", ())) >= 3
+
+
+def it_answers_in_a_sentence_and_in_data(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
+    message = call(tool, arguments)
+    assert message.text.rstrip()
+    assert isinstance(message.artifact, dict)
+
+
+def nobody_is_nobody(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
+    with pytest.raises(ToolException):
+        call(tool, arguments, principal=None)
+
+
+def another_tenant_sees_nothing_of_it(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
+    if "order_id" not in arguments:
+        ours, theirs = call(tool, arguments).text, call(tool, arguments, STRANGER, "k-2").text
+        assert not set(ours.splitlines()[1:]) & set(theirs.splitlines()[1:])
+        return
+    with pytest.raises(ToolException) as refused:
+        call(tool, arguments, STRANGER)
+    with pytest.raises(ToolException) as unknown:
+        call(tool, {**arguments, "order_id": "QM-99999"})
+    assert str(refused.value).replace(arguments["order_id"], "") == str(unknown.value).replace("QM-99999", "")
+
+
+def the_same_key_acts_once(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
+    """What `idempotent` promises: the executor may call again when it does not know how the first call ended."""
+    if not (tool.metadata or {}).get("idempotent") or not (tool.metadata or {}).get("effect"):
+        return
+    first, second = call(tool, arguments), call(tool, arguments)
+    assert (first.text, first.artifact) == (second.text, second.artifact)
+
+
+CHECKS: list[Check] = [
+    its_arguments_can_be_checked,
+    no_argument_names_a_tenant_or_a_person,
+    it_says_whether_it_is_an_effect,
+    it_can_be_found_by_what_people_say,
+    it_answers_in_a_sentence_and_in_data,
+    nobody_is_nobody,
+    another_tenant_sees_nothing_of_it,
+    the_same_key_acts_once,
+]
+
+
+def tools_of(part: str, folder: Path) -> dict[str, BaseTool]:
+    built: list[BaseTool] = load(SECTION, Part(use=part), Context(data_dir=folder))
+    return {tool.name: tool for tool in built}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("part", PARTS)
+def test_every_tool_keeps(part: str, check: Check, data_dir: Path) -> None:
+    for name in tools_of(part, data_dir):
+        tool = tools_of(part, data_dir / name)[name]
+        check(tool, ARGUMENTS[name])
+
+
+@pytest.mark.parametrize(
+    ("fault", "caught_by"), broken.BROKEN.items(), ids=lambda value: getattr(value, "__name__", "")
+)
+def test_a_broken_tool_is_caught(fault: Callable[[Path], BaseTool], caught_by: str, data_dir: Path) -> None:
+    check = next(check for check in CHECKS if check.__name__ == caught_by)
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        check(fault(data_dir), {"order_id": "QM-10042"})
+
+
+class _LangChain(ToolsUnitTests):
+    name: str
+
+    @pytest.fixture
+    def tool(self, data_dir: Path) -> BaseTool:
+        return tools_of(PARTS[0], data_dir)[self.name]
+
+    @property
+    def tool_constructor(self) -> BaseTool:
+        return tools_of(PARTS[0], Path("unused"))[self.name]
+
+    @property
+    def tool_invoke_params_example(self) -> dict[str, Any]:
+        return ARGUMENTS[self.name]
+
+
+class TestFindOrder(_LangChain):
+    name = "find_order"
+
+
+class TestListTickets(_LangChain):
+    name = "list_tickets"
+
+
+class TestOpenTicket(_LangChain):
+    name = "open_ticket"
+
+
+class TestRefund(_LangChain):
+    name = "refund"

@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage
+
+from foundation.errors import Conflict, UpstreamDown, UpstreamLimited
+from foundation.settings import AnswerSettings, BudgetSettings
+from models.chat.scripted import ScriptedChat
+from orchestration.answering import answer, resume
+from orchestration.contract import Answer, AnswerRequest, Decision
+from tests.doubles.orchestration import DOCUMENTS, LEAD, NORTH, World, refuses
+
+WEIGHT = "How many kilograms may a parcel weigh at most?"
+RIGHT = "A parcel may weigh at most 30 kilograms [1]."
+WRONG = "A parcel may weigh at most 90 kilograms [1]."
+
+
+@pytest.fixture
+async def world(data_dir: Path) -> AsyncIterator[World]:
+    made = World(data_dir)
+    yield made
+    made.close()
+
+
+async def asked(world: World, question: str = WEIGHT, *, agent: Any = None, **changes: Any) -> Answer:
+    return await answer(agent or world.agent(), AnswerRequest(question=question, **changes), NORTH)
+
+
+def steps(given: Answer) -> list[str]:
+    return [step.name for step in given.steps]
+
+
+async def test_auto_shows_what_the_model_wrote_where_the_gate_lets_it_through(world: World) -> None:
+    world.chat = ScriptedChat(replies=(RIGHT,))
+    given = await asked(world)
+    assert (given.path, given.text) == ("generative", "A parcel may weigh at most 30 kilograms. [1]")
+    assert given.degraded == ()
+    assert (given.usage.input_tokens or 0) > 0
+
+
+async def test_auto_quotes_where_the_gate_refuses_what_the_model_wrote(world: World) -> None:
+    world.chat = ScriptedChat(replies=(WRONG,))
+    given = await asked(world)
+    assert given.path == "extractive"
+    assert "30 kilograms" in given.text
+    assert "90" not in given.text
+    assert given.degraded == ()
+    assert steps(given) == ["plan", "retrieve", "grade", "compose", "verify", "compose", "verify"]
+
+
+async def test_auto_without_its_model_quotes_and_says_so(world: World) -> None:
+    world.chat = ScriptedChat(replies=(UpstreamDown("It refused."),))
+    given = await asked(world)
+    assert (given.status, given.path) == ("answered", "extractive")
+    assert given.degraded == ("language model unavailable: upstream_down",)
+
+
+async def test_a_model_on_this_machine_does_not_write_unless_it_is_told_to(world: World) -> None:
+    class Local(ScriptedChat):
+        local: bool = True
+
+    world.chat = Local(replies=(RIGHT,))
+    assert (await asked(world)).path == "extractive"
+    assert (await asked(world, agent=world.agent(writes=True))).path == "generative"
+    assert (await asked(world, compose="generative")).path == "generative"
+
+
+async def test_generative_without_its_model_is_an_error_and_never_placeholder_text(world: World) -> None:
+    world.chat = ScriptedChat(replies=(UpstreamLimited("Slow down.", retry_after_s=7),))
+    with pytest.raises(UpstreamLimited) as failed:
+        await asked(world, compose="generative")
+    assert failed.value.retry_after_s == 7
+
+
+async def test_generative_shows_no_draft_that_the_gate_refuses(world: World) -> None:
+    world.chat = ScriptedChat(replies=(WRONG,))
+    given = await asked(world, compose="generative")
+    assert (given.status, given.citations) == ("abstained", ())
+    assert "90" not in given.text
+
+
+async def test_extractive_never_calls_the_model(world: World) -> None:
+    chat = ScriptedChat(replies=(RIGHT,))
+    world.chat = chat
+    given = await asked(world, compose="extractive")
+    assert (given.path, chat.seen) == ("extractive", [])
+
+
+async def test_the_model_is_shown_no_passage_that_gives_it_orders(world: World) -> None:
+    chat = ScriptedChat(replies=(RIGHT,))
+    world.chat = chat
+    await asked(world, "What do parcels wait for at the counter?")
+    assert chat.seen
+    assert all("P-666" not in message.text for call in chat.seen for message in call)
+
+
+async def test_thin_evidence_is_searched_for_once_more_and_then_not_answered(world: World) -> None:
+    given = await asked(world, "Which colour does the director's bicycle have?")
+    assert given.status == "abstained"
+    assert steps(given) == ["plan", "retrieve", "grade", "rewrite", "retrieve", "grade"]
+
+
+async def test_without_rewrites_thin_evidence_is_searched_for_once(world: World) -> None:
+    world.answers = AnswerSettings(rewrites=0)
+    assert steps(await asked(world, "Which colour does the director's bicycle have?")) == ["plan", "retrieve", "grade"]
+
+
+async def test_a_follow_up_is_searched_together_with_the_question_before_it(world: World) -> None:
+    agent = world.agent()
+    first = await asked(world, agent=agent)
+    await asked(world, "Really?", agent=agent, thread_id=first.thread_id)
+    assert world.retriever.queries[-1] == f"{WEIGHT} Really?"
+
+
+async def test_a_request_without_its_number_asks_back_and_goes_on_with_the_reply(world: World) -> None:
+    agent = world.agent()
+    first = await asked(world, "Please send parcel now", agent=agent)
+    assert first.status == "abstained"
+    assert "the number of the parcel" in first.text
+    assert world.depot.callers == []
+    second = await asked(world, "It is P-123", agent=agent, thread_id=first.thread_id)
+    assert (second.status, second.approval and second.approval.arguments["parcel_id"]) == ("waiting", "P-123")
+
+
+async def test_after_a_question_back_another_question_is_still_possible(world: World) -> None:
+    agent = world.agent()
+    first = await asked(world, "Please send parcel now", agent=agent)
+    second = await asked(world, WEIGHT, agent=agent, thread_id=first.thread_id)
+    assert second.status == "answered"
+
+
+async def test_the_model_planner_proposes_and_the_executor_disposes(world: World) -> None:
+    call = {"name": "send_parcel", "args": {"parcel_id": "P-123", "reason": "asked"}, "id": "1"}
+    world.chat = ScriptedChat(replies=(AIMessage("", tool_calls=[call]),))
+    given = await asked(world, agent=world.agent(planner="model"))
+    assert given.status == "waiting"
+    world.chat = ScriptedChat(replies=(AIMessage("", tool_calls=[{**call, "name": "format_disk"}]),))
+    given = await asked(world, agent=world.agent(planner="model"))
+    assert (given.status, given.stop_reason) == ("refused", "policy")
+    assert world.depot.sent == []
+
+
+async def test_nobody_is_asked_to_approve_what_cannot_be_done(world: World) -> None:
+    tools = world.depot.tools()
+    tools[1].metadata = {**(tools[1].metadata or {}), "preview": refuses}
+    world.tools = tools
+    given = await asked(world, "Please send parcel P-123 now")
+    assert (given.status, given.text) == ("abstained", "There is no such parcel.")
+    assert await world.approvals.pending("north") == []
+
+
+async def test_a_budget_that_ends_after_the_search_gives_what_was_found(world: World) -> None:
+    world.budget = BudgetSettings(steps=3)
+    given = await asked(world)
+    assert (given.status, given.stop_reason, given.path) == ("answered", "budget", "extractive")
+    assert given.degraded == ("budget used up: steps",)
+
+
+async def test_a_callers_own_money_limit_holds(world: World) -> None:
+    chat = ScriptedChat(replies=(RIGHT,))
+    world.chat = chat
+    given = await asked(world, max_usd=0)
+    assert (given.stop_reason, chat.seen) == ("budget", [])
+
+
+async def test_one_conversation_does_one_thing_at_a_time(world: World) -> None:
+    agent = world.agent()
+    first = await asked(world, agent=agent)
+    world.retriever.gate = threading.Event()
+    running = asyncio.create_task(asked(world, agent=agent, thread_id=first.thread_id))
+    while not agent._busy:  # noqa: ASYNC110 - there is no event to wait for
+        await asyncio.sleep(0)
+    with pytest.raises(Conflict, match="busy"):
+        await asked(world, agent=agent, thread_id=first.thread_id)
+    world.retriever.gate.set()
+    assert (await running).status == "answered"
+    assert (await asked(world, agent=agent, thread_id=first.thread_id)).status == "answered"
+
+
+async def test_checkpoints_hold_no_passage_that_was_not_quoted(world: World) -> None:
+    """What is deleted or withdrawn from a person must not live on in the memory of a conversation."""
+    given = await asked(world, compose="extractive")
+    with sqlite3.connect(world.folder / "checkpoints.sqlite") as database:
+        stored = b"".join(
+            row[0] or b""
+            for query in ("SELECT checkpoint FROM checkpoints", "SELECT value FROM writes")
+            for row in database.execute(query)
+        )
+    database.close()
+    assert b"30 kilograms" in stored
+    unquoted = [text for _, text in DOCUMENTS.values() if text.split(".")[0] not in given.text]
+    assert unquoted
+    assert all(text.split(".")[0].encode() not in stored for text in unquoted)
+
+
+async def test_the_decision_in_force_is_the_stored_one_whatever_resumes_the_graph(world: World) -> None:
+    """Resuming the graph behind the agent's back, as a route that forgot the approval would, does nothing."""
+    from langgraph.types import Command
+
+    agent = world.agent()
+    waiting = await asked(world, "Please send parcel P-123 now", agent=agent)
+    config = {"configurable": {"thread_id": waiting.thread_id}}
+    state = (await agent._graph.aget_state(config)).values
+    events = [event async for event in agent._events(Command(resume={"approve": True}), state, NORTH, None)]
+    assert events[-1].answer is not None
+    assert events[-1].answer.status == "refused"
+    assert world.depot.sent == []
+
+
+async def test_a_resumed_run_acts_for_the_person_who_asked(world: World) -> None:
+    waiting = await asked(world, "Please send parcel P-123 now")
+    assert waiting.approval is not None
+    done = await resume(world.agent(), Decision(approval_id=waiting.approval.approval_id, approve=True), LEAD)
+    assert (done.answer_id, done.question) == (waiting.answer_id, waiting.question)
+    assert done.approval is not None
+    assert done.approval.decided_by == LEAD.subject
+    assert world.depot.callers == [NORTH]

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+
+import pytest
+
+from foundation.errors import ComponentError, StoreUnavailable, UpstreamLimited
+from orchestration.answering import error_of
+from orchestration.contract import Event
+from orchestration.streaming import produced
+
+
+async def test_what_is_emitted_arrives_in_order() -> None:
+    async def produce(emit: Callable[[int], None]) -> None:
+        for number in range(3):
+            emit(number)
+            await asyncio.sleep(0)
+
+    assert [item async for item in produced(produce)] == [0, 1, 2]
+
+
+async def test_a_failure_arrives_after_what_was_emitted_before_it() -> None:
+    async def produce(emit: Callable[[int], None]) -> None:
+        emit(1)
+        raise StoreUnavailable("gone")
+
+    items = produced(produce)
+    assert await anext(items) == 1
+    with pytest.raises(StoreUnavailable):
+        await anext(items)
+
+
+async def test_closing_cancels_the_producer_and_waits_for_its_end() -> None:
+    ended: list[str] = []
+
+    async def produce(emit: Callable[[int], None]) -> None:
+        emit(1)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0)
+            ended.append("cleaned up")
+
+    async with aclosing(produced(produce)) as items:
+        assert await anext(items) == 1
+    assert ended == ["cleaned up"]
+
+
+async def test_a_cancelled_consumer_cancels_the_producer() -> None:
+    ended: list[str] = []
+
+    async def produce(emit: Callable[[int], None]) -> None:
+        emit(1)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("cancelled")
+
+    async def consume() -> None:
+        async with aclosing(produced(produce)) as items:
+            async for _ in items:
+                pass
+
+    task = asyncio.create_task(consume())
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == ["cancelled"]
+
+
+def test_an_error_event_becomes_the_error_of_its_code() -> None:
+    event = Event(kind="error", code="upstream_limited", message="slow down", retryable=True, retry_after_s=3)
+    error = error_of(event)
+    assert isinstance(error, UpstreamLimited)
+    assert (str(error), error.retry_after_s) == ("slow down", 3)
+    assert type(error_of(Event(kind="error", code="never_heard_of", message="odd"))) is ComponentError

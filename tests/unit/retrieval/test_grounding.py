@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.embeddings import Embeddings
+
+from foundation.settings import GroundingSettings
+from models.embedders.hashing import HashingEmbedder
+from retrieval import grounding as module
+from retrieval.contract import Chunk, Hit, Source
+from retrieval.grounding import Evidence, Grounding
+
+RETURNS = (
+    "Quillfeather Outfitters sells boots and hats. You can return a parcel within 30 days of delivery. "
+    "The customer pays for the way back."
+)
+REFUNDS = "Refunds are paid by Mara Ellison in the accounts office. They reach your account after five working days."
+
+
+def hit(
+    text: str, *, uri: str = "returns.md", start: int = 0, headings: tuple[str, ...] = (), score: float = 1.0
+) -> Hit:
+    chunk = Chunk(f"{uri}-{start}", f"doc-{uri}", 0, text, start, start + len(text), headings, 3)
+    return Hit(chunk, Source(uri=uri, tenant="quill", title="Returns"), score)
+
+
+class Counting(Embeddings):
+    """Counts what is embedded; the hashing double does the work."""
+
+    def __init__(self) -> None:
+        self.inner = HashingEmbedder(256)
+        self.texts: list[list[str]] = []
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        self.texts.append(texts)
+        return self.inner.embed_documents(texts)
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.inner.embed_query(text)
+
+
+@pytest.fixture
+def grounding() -> Grounding:
+    return Grounding(HashingEmbedder(256), GroundingSettings())
+
+
+def test_the_sentence_that_answers_comes_first_with_its_place_in_the_document(grounding: Grounding) -> None:
+    best = grounding.evidence("Within how many days can I return a parcel?", [hit(RETURNS, start=100)], limit=2)[0]
+
+    assert best.text == "You can return a parcel within 30 days of delivery."
+    assert RETURNS[best.start - 100 : best.end - 100] == best.text
+
+
+def test_the_best_sentence_is_found_in_any_hit(grounding: Grounding) -> None:
+    found = grounding.evidence(
+        "Who pays refunds in the accounts office?", [hit(RETURNS), hit(REFUNDS, uri="b.md")], limit=1
+    )
+
+    assert found[0].text == "Refunds are paid by Mara Ellison in the accounts office."
+    assert found[0].hit.source.uri == "b.md"
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("How many parcels fit on a pallet?", "Parcels on a pallet: 48 fit."),
+        ("When do parcels fit on a pallet?", "Parcels on a pallet fit in December."),
+        ("Who says parcels fit on a pallet?", "Parcels on a pallet fit, says Ellison."),
+    ],
+)
+def test_of_sentences_with_the_same_words_the_one_with_the_kind_of_answer_wins(
+    grounding: Grounding, question: str, answer: str
+) -> None:
+    text = f"Parcels on a pallet fit well.\n{answer}"
+
+    assert grounding.evidence(question, [hit(text)], limit=1)[0].text == answer
+
+
+def test_scores_lie_between_0_and_1_and_descend(grounding: Grounding) -> None:
+    scores = [e.score for e in grounding.evidence("return a parcel", [hit(RETURNS), hit(REFUNDS)], limit=10)]
+
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= score <= 1 for score in scores)
+
+
+def test_a_sentence_in_two_overlapping_passages_is_evidence_once(grounding: Grounding) -> None:
+    second = RETURNS.index("You")
+    overlapping = [hit(RETURNS), hit(RETURNS[second:], start=second)]
+    spans = [(e.start, e.end) for e in grounding.evidence("return a parcel", overlapping, limit=10)]
+
+    assert len(spans) == len(set(spans)) == 3
+
+
+def test_no_hits_give_no_evidence_and_embed_nothing() -> None:
+    embedder = Counting()
+
+    assert Grounding(embedder, GroundingSettings()).evidence("anything", [], limit=5) == []
+    assert embedder.texts == []
+
+
+def test_however_many_sentences_there_are_a_bounded_number_is_embedded_in_one_batch() -> None:
+    embedder = Counting()
+    text = " ".join(f"Shelf number {n} holds boots." for n in range(300)) + " The blue parcel is lost."
+    found = Grounding(embedder, GroundingSettings()).evidence("Where is the blue parcel?", [hit(text)], limit=1)
+
+    assert [len(batch) for batch in embedder.texts] == [module._MOST_EMBEDDED]
+    assert found[0].text == "The blue parcel is lost."
+
+
+def test_a_question_without_content_words_still_gets_an_answer(grounding: Grounding) -> None:
+    assert grounding.evidence("why?", [hit(RETURNS)], limit=1)
+
+
+@given(question=st.text(min_size=1, max_size=80), text=st.text(min_size=1, max_size=200))
+def test_any_text_can_be_asked_about_and_quotes_are_exact(question: str, text: str) -> None:
+    grounding = Grounding(HashingEmbedder(64), GroundingSettings())
+    found = grounding.evidence(question, [hit(text)], limit=50)
+
+    assert all(text[e.start : e.end] == e.text for e in found)
+    assert 0 <= grounding.confidence(question, found) <= 1
+
+
+def test_confidence_is_higher_for_what_the_documents_are_about(grounding: Grounding) -> None:
+    def confidence(question: str) -> float:
+        return grounding.confidence(question, grounding.evidence(question, [hit(RETURNS), hit(REFUNDS)], limit=5))
+
+    assert confidence("Can I return a parcel within 30 days?") > 0.6
+    assert confidence("Which spices season goulash?") < 0.3
+
+
+def test_no_evidence_gives_no_confidence(grounding: Grounding) -> None:
+    assert grounding.confidence("anything", []) == 0.0
+
+
+def test_a_quoted_sentence_is_fully_supported_by_itself(grounding: Grounding) -> None:
+    sentence = "You can return a parcel within 30 days of delivery."
+
+    assert grounding.support(sentence, [sentence]) == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "false",
+    [
+        "You can return a parcel within 90 days of delivery.",
+        "You cannot return a parcel within 30 days of delivery.",
+        "You can return a parcel to Mara Ellison within 30 days of delivery.",
+        "Hats are made of felt.",
+    ],
+)
+def test_another_figure_denial_name_or_matter_is_not_supported(grounding: Grounding, false: str) -> None:
+    assert grounding.support(false, [RETURNS]) < GroundingSettings().min_support
+
+
+@pytest.mark.parametrize(
+    "true",
+    [
+        "You can return a parcel within thirty days of delivery.".replace("thirty", "30"),
+        "Within 30 days of delivery you can return a parcel.",
+        "The customer pays the way back.",
+    ],
+)
+def test_the_same_in_other_words_is_supported(grounding: Grounding, true: str) -> None:
+    assert grounding.support(true, [RETURNS]) > 0.6
+
+
+def test_figures_are_the_same_in_words_and_with_separators(grounding: Grounding) -> None:
+    quote = "Two vans carry 1,500 parcels."
+
+    assert grounding.support("2 vans carry 1500 parcels.", [quote]) > 0.6
+
+
+@pytest.mark.parametrize(("sentence", "quotes"), [("A claim.", []), ("A claim.", ["  "]), ("", ["A quote."])])
+def test_nothing_supports_nothing(grounding: Grounding, sentence: str, quotes: list[str]) -> None:
+    assert grounding.support(sentence, quotes) == 0.0
+
+
+def test_a_citation_quotes_the_exact_span(grounding: Grounding) -> None:
+    text = RETURNS
+    end = text.index(".") + 1
+    citation = grounding.cite(Evidence(hit(text, start=40), 40, 40 + end, text[:end], 0.9), 2)
+
+    assert (citation.marker, citation.start, citation.end, citation.page) == (2, 40, 40 + end, 3)
+    assert citation.quote == text[citation.start - 40 : citation.end - 40]
+    assert (citation.uri, citation.title, citation.document_id) == ("returns.md", "Returns", "doc-returns.md")
+
+
+@pytest.mark.real_model
+def test_with_the_bundled_embedder_a_paraphrase_is_found_and_a_foreign_question_is_not_trusted(tmp_path) -> None:
+    from foundation.components import Context
+    from models.embedders.sentence_transformers import Options, build
+
+    grounding = Grounding(build(Options(), Context(data_dir=tmp_path)), GroundingSettings())
+    question = "What is the deadline for sending goods back?"
+    found = grounding.evidence(question, [hit(RETURNS), hit(REFUNDS)], limit=3)
+
+    assert found[0].text == "You can return a parcel within 30 days of delivery."
+    foreign = "Which enzyme unwinds the double helix?"
+    assert grounding.confidence(question, found) > grounding.confidence(
+        foreign, grounding.evidence(foreign, [hit(RETURNS), hit(REFUNDS)], limit=3)
+    )

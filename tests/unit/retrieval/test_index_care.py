@@ -1,0 +1,334 @@
+"""The vector index follows the ledger: opened only when it fits, caught up, rebuilt when in doubt, reindexed on demand."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation.components import Context, load
+from foundation.errors import FingerprintMismatch, UpstreamDown
+from foundation.settings import Part
+from foundation.types import Scope
+from models.contract import Embeddings
+from models.embedding import embed
+from models.fingerprint import probe
+from retrieval.contract import (
+    Chunk,
+    Chunker,
+    DocumentLedger,
+    Entry,
+    Fingerprint,
+    Parsed,
+    Source,
+    VectorIndex,
+    VectorItem,
+)
+from retrieval.index_care import Seal, catch_up, keep_or_quarantine, open_index, reindex
+
+ACME = Scope("acme")
+SURVIVES = [sys.executable, "-c", "pass"]
+CRASHES = [sys.executable, "-c", "import os; os.abort()"]
+
+
+class ByWords:
+    """One chunk a word."""
+
+    version = "words 1"
+
+    def chunk(self, parsed: Parsed, document_id: str) -> list[Chunk]:
+        chunks, start = [], 0
+        for position, word in enumerate(parsed.text.split()):
+            start = parsed.text.index(word, start)
+            chunks.append(Chunk(f"{document_id} {position}", document_id, position, word, start, start + len(word)))
+        return chunks
+
+
+class Recording:
+    """Notes what an index is told."""
+
+    def __init__(self, part: Any) -> None:
+        self.part = part
+        self.told: list[str] = []
+
+    def upsert(self, items: Iterable[VectorItem]) -> None:
+        given = list(items)
+        self.told.extend(item.chunk_id for item in given)
+        self.part.upsert(given)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.part, name)
+
+
+class Breaks(Embeddings):
+    """Embeds the first documents and then fails."""
+
+    def __init__(self, inner: Embeddings, calls: int) -> None:
+        self.inner, self.left = inner, calls
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        self.left -= 1
+        if self.left < 0:
+            raise UpstreamDown("The model is gone. Look for it.")
+        return self.inner.embed_documents(texts)
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.inner.embed_query(text)
+
+
+@dataclass
+class Store:
+    ledger: DocumentLedger
+    vectors: VectorIndex
+    embedder: Embeddings
+
+    def add(self, uri: str, text: str, **about: Any) -> None:
+        source = Source(uri, "acme", **about)
+        chunk = Chunk(f"{uri} {text}", source.document_id, 0, text, 0, len(text))
+        self.ledger.put([Entry(source, "hash", Parsed(text, ()), [chunk], embed(self.embedder, [text]))])
+
+    def fingerprint(self, **changes: Any) -> Fingerprint:
+        probes = probe(self.embedder)
+        return replace(Fingerprint("hashing", len(probes[0]), probes, "structure 1"), **changes)
+
+    def reindex(self, chunker: Chunker, **changes: Any) -> int:
+        given = {"embedder": self.embedder, "fingerprint": self.fingerprint(chunker="words 1")} | changes
+        return reindex(self.ledger, self.vectors, chunker=chunker, **given)
+
+
+@pytest.fixture
+def store(data_dir: Path) -> Iterator[Store]:
+    context = Context(data_dir=data_dir)
+    ledger = load("retrieval.ledger", Part(use="sqlite"), context)
+    vectors = load("retrieval.vectors", Part(use="memory"), context)
+    yield Store(ledger, vectors, load("models.embedder", Part(use="hashing"), context))
+    ledger.close()
+
+
+# Opening
+
+
+def test_a_new_ledger_takes_the_fingerprint_of_its_first_writer(store: Store) -> None:
+    open_index(store.ledger, store.vectors, store.fingerprint())
+    assert store.ledger.fingerprint() == store.fingerprint()
+
+
+def test_an_empty_ledger_may_still_change_its_embedder(store: Store) -> None:
+    open_index(store.ledger, store.vectors, store.fingerprint())
+    other = store.fingerprint(embedder="other", dimensions=2, probe=((1.0, 0.0),) * 3)
+    open_index(store.ledger, store.vectors, other)
+    assert store.ledger.fingerprint() == other
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"embedder": "other", "dimensions": 2, "probe": ((1.0, 0.0),) * 3}, "256 dimensions against 2"),
+        ({"chunker": "structure 2"}, "structure 2"),
+    ],
+)
+def test_another_embedder_or_chunker_is_refused_with_both_sides_and_the_way_out(
+    store: Store, changes: dict[str, Any], named: str
+) -> None:
+    open_index(store.ledger, store.vectors, store.fingerprint())
+    store.add("a.md", "Refund.")
+    with pytest.raises(FingerprintMismatch, match="make reindex") as refused:
+        open_index(store.ledger, store.vectors, store.fingerprint(**changes))
+    text = str(refused.value)
+    assert named in text
+    assert "hashing" in text
+    assert "structure 1" in text
+
+
+def test_a_swapped_model_of_the_same_name_and_size_is_noticed(store: Store) -> None:
+    open_index(store.ledger, store.vectors, store.fingerprint())
+    store.add("a.md", "Refund.")
+    swapped = store.fingerprint(probe=tuple(tuple(reversed(vector)) for vector in probe(store.embedder)))
+    with pytest.raises(FingerprintMismatch, match="cosine"):
+        open_index(store.ledger, store.vectors, swapped)
+
+
+def test_an_empty_index_is_filled_from_the_ledger(store: Store) -> None:
+    for n in range(5):
+        store.add(f"{n}.md", f"Refund {n}.")
+    open_index(store.ledger, store.vectors, store.fingerprint())
+    assert (store.vectors.count(), store.vectors.sequence()) == (5, store.ledger.sequence())
+
+
+def test_an_index_that_lost_vectors_is_rebuilt(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    store.add("a.md", "Refund a.")
+    store.add("b.md", "Refund b.")
+    open_index(store.ledger, store.vectors, store.fingerprint())
+    store.vectors.delete(["a.md Refund a."])
+    open_index(store.ledger, store.vectors, store.fingerprint())
+    assert store.vectors.count() == 2
+    assert "holds 1 of 2" in caplog.text
+
+
+def test_an_index_that_is_ahead_of_the_ledger_is_rebuilt(store: Store) -> None:
+    """The ledger was restored from a backup, or another one took its place."""
+    store.add("a.md", "Refund.")
+    store.vectors.upsert([VectorItem(99, "stranger", "acme", frozenset(), embed(store.embedder, ["x"])[0])])
+    store.vectors.set_sequence(99)
+    open_index(store.ledger, store.vectors, store.fingerprint())
+    found = store.vectors.search(embed(store.embedder, ["Refund."])[0], ACME, limit=9)
+    assert [chunk_id for chunk_id, _ in found] == ["a.md Refund."]
+
+
+# Catching up
+
+
+def test_catching_up_tells_only_what_is_new(store: Store) -> None:
+    index = Recording(store.vectors)
+    store.add("a.md", "Refund a.")
+    catch_up(store.ledger, index)
+    store.add("b.md", "Refund b.")
+    catch_up(store.ledger, index)
+    catch_up(store.ledger, index)
+    assert index.told == ["a.md Refund a.", "b.md Refund b."]
+
+
+def test_a_passage_that_was_deleted_and_added_again_is_present(store: Store) -> None:
+    store.add("a.md", "Refund.")
+    catch_up(store.ledger, store.vectors)
+    store.ledger.delete("a.md", "acme")
+    store.add("a.md", "Refund.")
+    catch_up(store.ledger, store.vectors)
+    assert store.vectors.count() == 1
+
+
+def test_new_rights_reach_the_index_though_the_passage_is_the_same(store: Store) -> None:
+    store.add("a.md", "Refund.")
+    catch_up(store.ledger, store.vectors)
+    store.add("a.md", "Refund.", groups=frozenset({"board"}))
+    catch_up(store.ledger, store.vectors)
+    assert store.vectors.search(embed(store.embedder, ["Refund."])[0], ACME, limit=9) == []
+
+
+# Reindexing
+
+
+def test_a_reindex_cuts_and_embeds_everything_anew_and_carries_the_new_fingerprint(store: Store) -> None:
+    open_index(store.ledger, store.vectors, store.fingerprint())
+    store.add("a.md", "One two three", groups=frozenset({"board"}), title="T")
+    store.add("b.md", "Four")
+    told: list[int] = []
+    assert store.reindex(ByWords(), progress=told.append) == 2
+    assert (store.ledger.chunk_count(), store.vectors.count(), told[-1]) == (4, 4, 2)
+    open_index(store.ledger, store.vectors, store.fingerprint(chunker="words 1"))
+    [document] = [
+        known for known in store.ledger.documents(Scope("acme", frozenset({"board"}))) if known.source.uri == "a.md"
+    ]
+    assert (document.source.title, document.chunks) == ("T", 3)
+
+
+def test_a_reindex_keeps_a_document_in_which_the_new_chunker_finds_nothing(store: Store) -> None:
+    store.add("blank.md", " ")
+    assert store.reindex(ByWords()) == 1
+    assert [known.chunks for known in store.ledger.documents(ACME)] == [0]
+    assert store.reindex(ByWords()) == 1
+
+
+def test_after_another_chunker_or_parser_every_document_is_taken_afresh(store: Store) -> None:
+    open_index(store.ledger, store.vectors, store.fingerprint())
+    store.add("a.md", "One two")
+    store.reindex(ByWords())
+    known = store.ledger.find("a.md", "acme")
+    assert known is not None
+    assert known.content_hash == ""
+
+
+def test_after_another_embedder_alone_unchanged_documents_stay_unchanged(store: Store) -> None:
+    open_index(store.ledger, store.vectors, store.fingerprint(chunker="words 1"))
+    store.add("a.md", "One two")
+    store.reindex(ByWords(), fingerprint=store.fingerprint(chunker="words 1", embedder="newer"))
+    known = store.ledger.find("a.md", "acme")
+    assert known is not None
+    assert known.content_hash == "hash"
+
+
+def test_an_interrupted_reindex_is_served_by_neither_the_old_nor_the_new_parts_and_can_be_begun_again(
+    store: Store,
+) -> None:
+    before = store.fingerprint()
+    open_index(store.ledger, store.vectors, before)
+    for n in range(3):
+        store.add(f"{n}.md", "word " * 200)
+    with pytest.raises(UpstreamDown):
+        store.reindex(ByWords(), embedder=Breaks(store.embedder, 1))
+    for fingerprint in (before, store.fingerprint(chunker="words 1")):
+        with pytest.raises(FingerprintMismatch, match="not finished"):
+            open_index(store.ledger, store.vectors, fingerprint)
+    assert store.reindex(ByWords()) == 3
+    open_index(store.ledger, store.vectors, store.fingerprint(chunker="words 1"))
+    assert store.vectors.count() == 600
+
+
+# The folder of an embedded index
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "index" / "store"
+    (made / "deep").mkdir(parents=True)
+    (made / "deep" / "vectors.bin").write_bytes(b"0123456789")
+    return made
+
+
+def kept(folder: Path, seal: Seal, probe_: list[str]) -> bool:
+    """Whether the folder was kept as it was; otherwise it must stand aside, whole, and an empty one in its place."""
+    keep_or_quarantine(folder, seal, probe=probe_)
+    aside = list(folder.parent.glob("quarantine-*"))
+    if (folder / "deep" / "vectors.bin").exists():
+        assert aside == []
+        return True
+    assert list(folder.iterdir()) == []
+    assert [(each / "deep" / "vectors.bin").exists() for each in aside] == [True]
+    return False
+
+
+def test_a_sealed_folder_is_opened_without_a_probe(folder: Path) -> None:
+    seal = Seal(folder.parent / "seal", folder)
+    seal.put()
+    assert kept(folder, seal, CRASHES)
+
+
+def test_a_folder_that_changed_behind_its_seal_is_put_aside_without_a_probe(folder: Path) -> None:
+    seal = Seal(folder.parent / "seal", folder)
+    seal.put()
+    times = (folder / "deep" / "vectors.bin").stat()
+    (folder / "deep" / "vectors.bin").write_bytes(b"0123456780")
+    os.utime(folder / "deep" / "vectors.bin", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert not kept(folder, seal, SURVIVES)
+
+
+@pytest.mark.parametrize(("probe_", "survives"), [(SURVIVES, True), (CRASHES, False)])
+def test_a_folder_that_was_not_closed_in_order_is_probed_by_a_child(
+    folder: Path, probe_: list[str], *, survives: bool
+) -> None:
+    assert kept(folder, Seal(folder.parent / "seal", folder), probe_) is survives
+
+
+def test_a_seal_is_broken_by_opening_so_that_a_kill_is_noticed_later(folder: Path) -> None:
+    seal = Seal(folder.parent / "seal", folder)
+    seal.put()
+    keep_or_quarantine(folder, seal, probe=SURVIVES)
+    assert not kept(folder, seal, CRASHES)
+
+
+def test_a_missing_folder_is_made(tmp_path: Path) -> None:
+    folder = tmp_path / "index" / "store"
+    keep_or_quarantine(folder, Seal(tmp_path / "seal", folder), probe=CRASHES)
+    assert folder.is_dir()
+
+
+def test_only_the_latest_damaged_folder_is_kept(folder: Path) -> None:
+    for content in (b"first", b"second"):
+        (folder / "vectors.bin").write_bytes(content)
+        keep_or_quarantine(folder, Seal(folder.parent / "seal", folder), probe=CRASHES)
+    assert [path.read_bytes() for path in folder.parent.glob("quarantine-*/vectors.bin")] == [b"second"]
