@@ -91,12 +91,24 @@ def _described(folder: Path) -> Mapping[str, Described]:
     file = next((path for path in (folder / SOURCES, folder.parent / SOURCES) if path.is_file()), None)
     if file is None:
         return {}
-    described = {}
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    described: dict[str, Described] = {}
+    for number, line in enumerate(_lines(file), start=1):
         if line.strip():
             one = _line(file, number, line)
-            described[PurePosixPath(one.path).as_posix()] = one
+            name = PurePosixPath(one.path).as_posix()
+            if name in described:
+                raise InvalidRequest(
+                    f"{file} line {number} describes {name} a second time. Keep one: they may differ in who may read it."
+                )
+            described[name] = one
     return described
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").split("\n")  # JSON may hold other characters that end a line elsewhere
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{file} is not UTF-8: {error}. Save it as UTF-8.") from error
 
 
 def _line(file: Path, number: int, line: str) -> Described:

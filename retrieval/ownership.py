@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from foundation.errors import StoreInUse
+from foundation.errors import StoreInUse, StoreUnavailable
 
 
 class Ownership:
@@ -15,9 +15,16 @@ class Ownership:
     def __init__(self, path: Path, *, what: str) -> None:
         """Raises:
         StoreInUse: another process, or another part of this one, owns it; with the owner's pid.
+        StoreUnavailable: the folder cannot be made or written.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"{what} at {path.parent} cannot be locked: {error.strerror}. Make that folder writable, or choose another: "
+                f"SIXPLY__FOUNDATION__DATA_DIR=..."
+            ) from error
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foundation.errors import InvalidSetting
 from foundation.settings import Loaded, Part
 
 if TYPE_CHECKING:  # the real imports stand in `open_system`, so that `--help` need not wait for them
@@ -100,7 +101,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
 
     settings = loaded.settings
     data = settings.foundation.data_dir
-    data.mkdir(parents=True, exist_ok=True)
+    _make(data)
     context = Context(
         data_dir=data,
         seed=settings.foundation.seed,
@@ -231,3 +232,14 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             executor=executor,
             agent=counted_agent(agent),
         )
+
+
+def _make(data: Path) -> None:
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        (data / "reports").mkdir(exist_ok=True)
+    except OSError as error:
+        raise InvalidSetting(
+            f"The data folder {data} cannot be made or written: {error.strerror}. Make it writable, or choose another: "
+            f"[foundation] data_dir in stack.toml or SIXPLY__FOUNDATION__DATA_DIR=..."
+        ) from error

@@ -67,3 +67,20 @@ def test_it_prints_no_traceback_and_no_library_noise(demo: tuple[subprocess.Comp
     output = done.stdout + done.stderr
     for noise in ("Traceback", "Warning:", "HF_TOKEN", "Task exception was never retrieved"):
         assert noise not in output, output[-3000:]
+
+
+@pytest.mark.real_model
+@pytest.mark.slow
+def test_what_the_readme_says_to_do_next_works(demo: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    _, data = demo
+    environment = {**os.environ, "SIXPLY__FOUNDATION__DATA_DIR": str(data)}
+    make = ["make", "--no-print-directory", f"BIN={Path(sys.executable).parent}", "-o", "_base"]
+    question = next(line for line in (ROOT / "README.md").read_text().splitlines() if "make ask" in line)
+    asked = question.partition('Q="')[2].rstrip('"')
+    for target in (["ask", f"Q={asked}"], ["trace", "ID=last"]):
+        done = subprocess.run(
+            [*make, *target], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "retrieval sqlite+chroma" in done.stdout
+    assert "whole" in done.stdout

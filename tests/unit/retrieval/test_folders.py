@@ -204,3 +204,25 @@ def test_a_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
 
 def test_an_empty_folder_has_no_documents(folder: Path) -> None:
     assert items(folder) == {}
+
+
+def test_a_file_described_twice_is_refused_because_the_lines_may_open_it_to_different_people(folder: Path) -> None:
+    write(folder, "a.md")
+    lines = [json.dumps({"path": "a.md", "groups": ["managers"]}), json.dumps({"path": "a.md"})]
+    (folder / SOURCES).write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(InvalidRequest, match=r"line 2 describes a\.md a second time"):
+        list(read_folder(folder, tenant="acme"))
+
+
+def test_a_list_in_another_encoding_is_refused(folder: Path) -> None:
+    (folder / SOURCES).write_bytes('{"path": "ä.md"}'.encode("latin-1"))
+    with pytest.raises(InvalidRequest, match="not UTF-8"):
+        list(read_folder(folder, tenant="acme"))
+
+
+def test_a_title_may_hold_a_character_that_ends_a_line_elsewhere(folder: Path) -> None:
+    write(folder, "a.md")
+    (folder / SOURCES).write_text(
+        json.dumps({"path": "a.md", "title": "one\u2028two"}, ensure_ascii=False), encoding="utf-8"
+    )
+    assert [item.source.title for item in read_folder(folder, tenant="acme")] == ["one\u2028two"]
