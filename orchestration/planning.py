@@ -18,8 +18,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-import numpy as np
-
 from foundation.errors import UpstreamMalformed
 from models.contract import Embeddings
 from models.embedding import embed
@@ -99,7 +97,6 @@ class ClassifierPlanner:
         self._floor = floor
         self._margin = margin
         self._identified = identified
-        self._known: dict[str, np.ndarray] = {}
 
     async def plan(
         self,
@@ -114,10 +111,13 @@ class ClassifierPlanner:
         return await asyncio.to_thread(self._plan, question, tools)
 
     def _plan(self, question: str, tools: Sequence[BaseTool]) -> Plan:
-        asked = embed(self._embedder, [_masked(question, tools)])[0]
         knowledge = [*KNOWLEDGE, *(text for tool in tools for text in _declared(tool, "questions"))]
-        against = self._nearest(asked, knowledge, tools)
-        scores = {tool.name: self._score(asked, question, tool, tools) for tool in tools}
+        examples = {tool.name: _declared(tool, "examples") or [tool.description] for tool in tools}
+        against, *nearest = self._nearest(question, [knowledge, *examples.values()], tools)
+        scores = {
+            tool.name: score + (self._identified if _identifies(question, tool) else 0.0)
+            for tool, score in zip(tools, nearest, strict=True)
+        }
         best = max(scores, key=scores.__getitem__)
         reason = f"{best} {scores[best]:.2f}, question of knowledge {against:.2f}"
         if scores[best] < max(self._floor, against + self._margin):
@@ -125,15 +125,12 @@ class ClassifierPlanner:
         chosen = next(tool for tool in tools if tool.name == best)
         return _with_arguments(best, arguments_in(question, chosen), tools, reason)
 
-    def _score(self, asked: np.ndarray, question: str, tool: BaseTool, tools: Sequence[BaseTool]) -> float:
-        nearest = self._nearest(asked, _declared(tool, "examples") or [tool.description], tools)
-        return nearest + (self._identified if _identifies(question, tool) else 0.0)
-
-    def _nearest(self, asked: np.ndarray, texts: Sequence[str], tools: Sequence[BaseTool]) -> float:
-        masked = [_masked(text, tools) for text in texts]
-        fresh = [text for text in masked if text not in self._known]
-        self._known |= dict(zip(fresh, embed(self._embedder, fresh), strict=True)) if fresh else {}
-        return max(float(self._known[text] @ asked) for text in masked)
+    def _nearest(self, question: str, groups: Sequence[Sequence[str]], tools: Sequence[BaseTool]) -> list[float]:
+        """The cosine of the question with the nearest text of each group, all embedded in one call."""
+        texts = [_masked(text, tools) for group in groups for text in group]
+        asked, *known = embed(self._embedder, [_masked(question, tools), *texts])
+        similarities = iter(float(vector @ asked) for vector in known)
+        return [max(next(similarities) for _ in group) for group in groups]
 
 
 def rewrite(question: str, earlier: str | None) -> str:

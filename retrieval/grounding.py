@@ -8,8 +8,6 @@ the questions (one of the best two: 95 %; similarity alone: 79 %); out of six re
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,15 +16,13 @@ import numpy as np
 from foundation.settings import GroundingSettings
 from models.contract import Embeddings
 from models.embedding import embed, embed_query
-from retrieval.contract import Citation, Hit, Vectors
+from retrieval.contract import Citation, Hit
 from retrieval.sentences import sentence_spans
 from retrieval.wording import Rarity, asks_for, denies, figures, names, offers, terms, words
 
 _MOST_EMBEDDED = 24
 """Sentences that are embedded for one question, the most promising by wording and rank: nearly all of an answer's time.
 Down to 16 the measured figures above stay the same; the rest is for questions in words of their own."""
-_REMEMBERED = 20_000
-"""Sentences whose vectors are kept in memory: about 40 MB with 384 dimensions, text included."""
 _CONTEXT_CHARACTERS = 80
 
 
@@ -68,8 +64,6 @@ class Grounding:
     def __init__(self, embedder: Embeddings, settings: GroundingSettings) -> None:
         self._embedder = embedder
         self.settings = settings
-        self._remembered: OrderedDict[str, Vectors] = OrderedDict()
-        self._remembering = threading.Lock()
 
     def evidence(self, question: str, hits: Sequence[Hit], *, limit: int) -> list[Evidence]:
         """The sentences of `hits` that answer best, best first, at most `limit`.
@@ -82,7 +76,7 @@ class Grounding:
             return []
         rarity = Rarity.among(terms(question), [candidate.terms for candidate in candidates])
         candidates = _promising(candidates, rarity)
-        vectors = self._embedded([candidate.in_context for candidate in candidates])
+        vectors = embed(self._embedder, [candidate.in_context for candidate in candidates])
         similarities = np.clip(vectors @ embed_query(self._embedder, question), 0, 1)
         found = [
             _judge(question, candidate, rarity, float(similarity))
@@ -114,21 +108,6 @@ class Grounding:
             return 0.0
         vectors = embed(self._embedder, [sentence, *parts])
         return _supported(sentence, parts, float(np.max(vectors[1:] @ vectors[0])))
-
-    def _embedded(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of sentences; those of passages that are asked about often are remembered."""
-        with self._remembering:
-            known = {text: self._remembered[text] for text in texts if text in self._remembered}
-        fresh = list(dict.fromkeys(text for text in texts if text not in known))
-        if fresh:
-            known |= dict(zip(fresh, embed(self._embedder, fresh), strict=True))
-        with self._remembering:
-            for text in texts:
-                self._remembered[text] = known[text]
-                self._remembered.move_to_end(text)
-            while len(self._remembered) > _REMEMBERED:
-                self._remembered.popitem(last=False)
-        return np.stack([known[text] for text in texts])
 
     def cite(self, evidence: Evidence, marker: int) -> Citation:
         """The citation of a piece of evidence under the number by which an answer refers to it."""

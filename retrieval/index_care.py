@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import shutil
 import subprocess
 import time
@@ -15,7 +16,7 @@ from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
-from foundation.errors import FingerprintMismatch
+from foundation.errors import FingerprintMismatch, StoreUnavailable
 from models.contract import Embeddings
 from models.embedding import embed
 from models.fingerprint import probe
@@ -24,7 +25,11 @@ from retrieval.parsing import parsers_version
 
 log = logging.getLogger(__name__)
 
+ROOT = Path(__file__).resolve().parents[1]
+"""Where the layers lie. A child process must import them from whatever folder it is started in."""
 PROBE_S = 60
+PROBING = "probing\n"
+"""What a probe prints when it has imported all that it needs and begins to read."""
 BLOCK = 1 << 20
 REINDEX_BATCH = 256
 """Chunks that are embedded and committed together."""
@@ -60,10 +65,14 @@ class Seal:
 
 
 def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> None:
-    """Make sure that `folder` may be opened: an intact seal, or a child process that survives reading it.
+    """Make sure that `folder` may be opened: an intact seal, or a child process that survives reading it. The command
+    `probe` prints `PROBING` before it reads.
 
     Otherwise the folder is moved to `quarantine-<time>` beside it, in place of an earlier one: the latest is enough to
     find out what happened, and several would fill the disk. Either way the seal is broken afterwards.
+
+    Raises:
+        StoreUnavailable: the probe ended before it began to read. That says nothing about the folder, which stays.
     """
     if folder.exists():
         intact = seal.intact()
@@ -78,10 +87,21 @@ def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> Non
 
 
 def _survives(probe: Sequence[str]) -> bool:
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     try:
-        return subprocess.run(probe, capture_output=True, timeout=PROBE_S, check=False).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
+        child = subprocess.run(
+            probe, capture_output=True, timeout=PROBE_S, check=False, env=os.environ | {"PYTHONPATH": paths}
+        )
+        survived, said, complained = child.returncode == 0, child.stdout, child.stderr
+    except subprocess.TimeoutExpired as error:
+        survived, said, complained = False, error.stdout or b"", error.stderr or b""
+    if not survived and PROBING.encode() not in said:
+        cause = (complained.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+        raise StoreUnavailable(
+            f"The vector index was not closed in order, and the process that should check it could not begin: {cause}. "
+            f"The index was left as it is. Remove the cause and start again."
+        )
+    return survived
 
 
 def fingerprint_of(use: str, embedder: Embeddings, chunker: Chunker) -> Fingerprint:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -13,12 +13,17 @@ from foundation.settings import RankingSettings
 from foundation.types import Scope
 from models.contract import Embeddings, Reranker
 from models.embedding import embed_query
-from retrieval.contract import DocumentLedger, Hit, VectorIndex, Vectors
+from retrieval.contract import DocumentLedger, Hit, VectorIndex
 from retrieval.fusion import reciprocal_rank_fusion
 
 KEYWORD, VECTOR = "keyword", "vector"
 RERANKED = 50
 """Documents that the reranker sees; what stands below keeps its place."""
+DEEPEST = 5000
+"""Passages at which a leg stops looking for more documents."""
+
+_Search = Callable[[int], list[tuple[str, float]]]
+"""So many ids of passages, best first, with their scores."""
 
 
 class HybridRetriever:
@@ -54,23 +59,26 @@ class HybridRetriever:
             raise InvalidRequest("The query is empty. Ask for something.")
         limit = self._ranking.top_k if limit is None else limit
         as_of = as_of or self._clock.now().date()
-        depth = max(self._ranking.candidates, 2 * limit)
-        worded = self._ledger.keyword_search(query, scope, limit=depth, as_of=as_of)
-        ranked = {
-            KEYWORD: self._permitted([chunk_id for chunk_id, _ in worded], scope, as_of),
-            VECTOR: self._nearest(embed_query(self._embedder, query), scope, as_of, depth=depth, enough=limit),
+        vector = embed_query(self._embedder, query)
+        searches: dict[str, _Search] = {
+            KEYWORD: lambda depth: self._ledger.keyword_search(query, scope, limit=depth, as_of=as_of),
+            VECTOR: lambda depth: self._vectors.search(vector, scope, limit=depth),
         }
+        ranked = {leg: self._walked(search, scope, as_of, enough=limit) for leg, search in searches.items()}
         documents = self._reranked(query, self._fused(ranked))[:limit]
         return [hit for passages in documents for hit in passages[:per_document]]
 
-    def _nearest(self, vector: Vectors, scope: Scope, as_of: date, *, depth: int, enough: int) -> list[Hit]:
-        """The index knows no dates: where versions out of force crowd out the others, it is asked for more."""
+    def _walked(self, search: _Search, scope: Scope, as_of: date, *, enough: int) -> list[Hit]:
+        """A leg's hits from `enough` documents, if there are so many. It is asked for more passages only where those of
+        one long document, or of versions out of force, which the index does not know of, crowd out the others."""
+        depth = max(self._ranking.candidates, 2 * enough)
         while True:
-            found = [chunk_id for chunk_id, _ in self._vectors.search(vector, scope, limit=depth)]
+            found = [chunk_id for chunk_id, _ in search(depth)]
             hits = self._permitted(found, scope, as_of)
-            if len(hits) >= enough or len(found) < depth:
+            documents = {hit.chunk.document_id for hit in hits}
+            if len(documents) >= enough or len(found) < depth or depth >= DEEPEST:
                 return hits
-            depth *= 4
+            depth = min(4 * depth, DEEPEST)
 
     def _permitted(self, chunk_ids: Sequence[str], scope: Scope, as_of: date) -> list[Hit]:
         known = self._ledger.hits(chunk_ids, scope, as_of=as_of)

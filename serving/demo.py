@@ -310,10 +310,7 @@ def serving(stage: Stage, story: Story, system: System) -> None:
                         model="sixply", messages=[{"role": "user", "content": scene["question"]}]
                     )
                 said = chat.choices[0].message.content or ""
-                stage.say(
-                    "openai",
-                    f"{chat.usage.total_tokens if chat.usage else '?'} tokens: {said.splitlines()[0] if said else ''}",
-                )
+                stage.say("openai", said.partition("\n")[0])
                 holds = all(fact.casefold() in said.casefold() for fact in scene["says"])
                 stage.check("the openai client gets the same facts from /v1/chat/completions", holds=holds, found=said)
 
@@ -321,8 +318,8 @@ def serving(stage: Stage, story: Story, system: System) -> None:
                 report.figures |= {"base_url": base_url, "answer": whole, "stream": counted, "openai": said}
                 report.figures["metrics"] = [line for line in exposition.splitlines() if line.startswith("sixply_")]
         finally:
-            made = next(each for each in keys.list() if each.subject == "demo")
-            keys.revoke(made.key_id)
+            for made in [each for each in keys.list() if each.subject == "demo"]:
+                keys.revoke(made.key_id)
 
 
 def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -> None:
@@ -405,8 +402,8 @@ def closing(stage: Stage, report: dict[str, Any], data_dir: Path) -> None:
     stage.console.print(
         "\nThree things to try next\n"
         '   make ask Q="From what order value is delivery free?"   and then   make trace ID=last\n'
-        "   make serve                      the API and a page on http://127.0.0.1:8600 (make keys makes a key)\n"
-        '   edit stack.toml                 [retrieval.vectors] use = "memory", and see it in the next answer\'s trace',
+        "   make serve                      the API and a page on http://127.0.0.1:8600; a key for it:\n                                   .venv/bin/sixply keys add --subject me --tenant alder-clinics --role agent\n"
+        '   edit stack.toml                 \\[retrieval.vectors] use = "memory", and see it in the next answer\'s trace',
         markup=True,
         highlight=False,
     )

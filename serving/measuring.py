@@ -155,8 +155,8 @@ def _bench(configure: Configure) -> Iterator[tuple[System, dict[str, str]]]:
 
 def _figures(figures: Mapping[str, Any], json: Path | None) -> None:
     if not terminal.write_json(json, figures):
-        rows = [(name, f"{value:.4f}" if isinstance(value, float) else value) for name, value in figures.items()]
-        terminal.show_table(["figure", ""], [row for row in rows if row[0] not in {"rows", "stack"}])
+        rows = [(name, f"{value:.4g}" if isinstance(value, float) else value) for name, value in figures.items()]
+        terminal.show_table(["figure", ""], [row for row in rows if row[0] not in {"rows", "stack", "intervals_95"}])
 
 
 def _texts(system: System, cases: list[GoldenCase]) -> list[DocumentText]:

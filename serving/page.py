@@ -20,7 +20,7 @@ def load() -> tuple[str, str]:
     html = FILE.read_text(encoding="utf-8")
     script, style = (_hash(html, tag) for tag in ("script", "style"))
     policy = (
-        f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; "
+        f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; img-src data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return html, policy

@@ -81,6 +81,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from foundation.components import Context
     from models import weights
     from models.contract import PriceSource, Reranker
+    from models.remembering import RememberingEmbedder
     from models.resilience import resilient
     from observability import metrics, telemetry
     from observability.contract import SpanExporter
@@ -137,6 +138,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         fallbacks = [part("models.chat", chosen, BaseChatModel) for chosen in settings.models.fallbacks]
         chat = resilient(primary, fallbacks, settings.models.resilience, context.clock)
         embedder = traced_embedder(part("models.embedder", settings.models.embedder, Embeddings))
+        asked = RememberingEmbedder(embedder)  # what answering embeds; an ingest goes to the embedder itself
         reranker = traced_reranker(part("models.reranker", settings.models.reranker, Reranker))
         prices = part("models.prices", settings.models.prices, PriceSource)
 
@@ -161,14 +163,14 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             HybridRetriever(
                 ledger=ledger,
                 vectors=vectors,
-                embedder=embedder,
+                embedder=asked,
                 reranker=reranker,
                 ranking=settings.retrieval.ranking,
                 clock=context.clock,
             ),
             source=f"{settings.retrieval.ledger.use}+{settings.retrieval.vectors.use}",
         )
-        grounding = Grounding(embedder, settings.retrieval.grounding)
+        grounding = Grounding(asked, settings.retrieval.grounding)
 
         # orchestration
         tools = tuple(
@@ -196,7 +198,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
                     threads=context.threads,
                     machine_usd_per_hour=context.machine_usd_per_hour,
                     chat=chat,
-                    embedder=embedder,
+                    embedder=asked,
                     retriever=retriever,
                     grounding=grounding,
                     executor=executor,

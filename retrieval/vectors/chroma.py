@@ -30,7 +30,7 @@ from foundation.components import Context
 from foundation.errors import SixplyError, StorageFull, StoreUnavailable
 from foundation.types import Scope
 from retrieval.contract import VectorItem, Vectors
-from retrieval.index_care import Seal, keep_or_quarantine
+from retrieval.index_care import PROBING, Seal, keep_or_quarantine
 from retrieval.ownership import Ownership
 
 if TYPE_CHECKING:
@@ -68,11 +68,14 @@ class ChromaVectorIndex:
         self._options = options
         self._store = folder / "chroma"
         self._changing = threading.RLock()
+        self._gate = threading.Condition()
+        self._inside = 0
+        """Calls that are using the client; the gate guards both."""
         self._client: Client | None = None
         self._owner = Ownership(folder / "owner.lock", what="The vector index")
         try:
             self._seal = Seal(folder / "seal", self._store)
-            keep_or_quarantine(self._store, self._seal, probe=[sys.executable, "-m", __name__, str(self._store)])
+            keep_or_quarantine(self._store, self._seal, probe=[sys.executable, "-P", "-m", __name__, str(self._store)])
             self._open()
         except BaseException:
             self._owner.release()
@@ -120,15 +123,20 @@ class ChromaVectorIndex:
             self._look_around(client)
 
     def close(self) -> None:
-        """Close and seal. A second call does nothing."""
+        """Refuse whoever comes from now on, wait for those inside, then close, seal and let another own the folder: what
+        still ran would change files behind the seal. A second call does nothing."""
         with self._changing:
-            if self._client is None:
+            with self._gate:
+                client, self._client = self._client, None
+                self._gate.wait_for(lambda: not self._inside)
+            if client is None:
                 return
-            self._client.close()
-            self._client = None
-            with suppress(OSError):  # without a seal, for lack of room say, the next start probes
-                self._seal.put()
-            self._owner.release()
+            try:
+                client.close()
+                with suppress(OSError):  # without a seal, for lack of room say, the next start probes
+                    self._seal.put()
+            finally:
+                self._owner.release()
 
     def _open(self) -> None:
         with self._translated():
@@ -175,11 +183,20 @@ class ChromaVectorIndex:
 
     @contextmanager
     def _used(self) -> Iterator[Client]:
-        client = self._client
-        if client is None:
-            raise StoreUnavailable(f"The vector index {self._store} was closed by this process. Open the system again.")
-        with self._translated():
-            yield client
+        with self._gate:
+            client = self._client
+            if client is None:
+                raise StoreUnavailable(
+                    f"The vector index {self._store} was closed by this process. Open the system again."
+                )
+            self._inside += 1
+        try:
+            with self._translated():
+                yield client
+        finally:
+            with self._gate:
+                self._inside -= 1
+                self._gate.notify_all()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -249,4 +266,8 @@ def _probe(store: Path) -> None:
 
 
 if __name__ == "__main__":
+    import chromadb.api.rust  # noqa: F401 - before it says that it begins: what cannot be imported is no damage
+
+    sys.stdout.write(PROBING)
+    sys.stdout.flush()
     _probe(Path(sys.argv[1]))

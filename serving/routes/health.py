@@ -45,9 +45,11 @@ def _reasons(runtime: Runtime) -> Iterator[str]:
     """
     if runtime.lifecycle.draining:
         yield "shutting_down"
-    system = runtime.system
+    system, reached = runtime.system, set()
     for name, store in (("ledger", system.ledger), ("vectors", system.vectors)):
         try:
-            store.sequence()
+            reached.add(store.sequence())
         except SixplyError as error:
             yield f"{name}: {error.code}"
+    if len(reached) > 1:  # what was committed is not yet found by its meaning
+        yield "index_behind"

@@ -135,6 +135,15 @@ class MemoryLedger:
         return None
 
 
+class MemoryIndex:
+    def __init__(self, ledger: MemoryLedger) -> None:
+        self.ledger = ledger
+        self.behind = 0
+
+    def sequence(self) -> int:
+        return len(self.ledger.stored) - self.behind
+
+
 class MemoryIngestor:
     def __init__(self, ledger: MemoryLedger) -> None:
         self.ledger = ledger
@@ -184,12 +193,12 @@ class FakeSystem:
     context: Context
     agent: ScriptedAgent = field(default_factory=ScriptedAgent)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
-    vectors: MemoryLedger = field(default_factory=MemoryLedger)
     approvals: MemoryApprovals = field(default_factory=MemoryApprovals)
     telemetry: QuietTelemetry = field(default_factory=QuietTelemetry)
     chat: object = None
 
     def __post_init__(self) -> None:
+        self.vectors = MemoryIndex(self.ledger)
         self.ingestor = MemoryIngestor(self.ledger)
         self.retriever = MemoryRetriever(self.ledger)
 

@@ -354,6 +354,18 @@ async def test_readiness_names_the_part_that_fails_and_nothing_more(given: World
     assert (await api.get("/health/live")).status_code == 200
 
 
+async def test_an_index_that_is_behind_the_ledger_is_not_ready_until_it_has_caught_up(
+    given: World, api: httpx2.AsyncClient
+) -> None:
+    given.system.ledger.stored["a.md", "north"] = ...
+    given.system.vectors.behind = 1
+    response = await api.get("/health/ready")
+    assert response.status_code == 503
+    assert response.json() == {"ready": False, "reasons": ["index_behind"]}
+    given.system.vectors.behind = 0
+    assert (await api.get("/health/ready")).json() == {"ready": True, "reasons": []}
+
+
 async def test_while_stopping_nothing_new_is_taken_but_health_answers(given: World) -> None:
     app = create_app(given.system)
     app.state.runtime.lifecycle.draining = True

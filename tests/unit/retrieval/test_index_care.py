@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from foundation.components import Context, load
-from foundation.errors import FingerprintMismatch, UpstreamDown
+from foundation.errors import FingerprintMismatch, StoreUnavailable, UpstreamDown
 from foundation.settings import Part
 from foundation.types import Scope
 from models.contract import Embeddings
@@ -29,11 +29,13 @@ from retrieval.contract import (
     VectorIndex,
     VectorItem,
 )
-from retrieval.index_care import Seal, catch_up, keep_or_quarantine, open_index, reindex
+from retrieval.index_care import PROBING, Seal, catch_up, keep_or_quarantine, open_index, reindex
 
 ACME = Scope("acme")
 SURVIVES = [sys.executable, "-c", "pass"]
-CRASHES = [sys.executable, "-c", "import os; os.abort()"]
+CRASHES = [sys.executable, "-c", f"import os; print({PROBING!r}, flush=True); os.abort()"]
+CANNOT_BEGIN = [sys.executable, "-c", "import never_installed"]
+HANGS_BEFORE_IT_BEGINS = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
 class ByWords:
@@ -312,6 +314,21 @@ def test_a_folder_that_was_not_closed_in_order_is_probed_by_a_child(
     folder: Path, probe_: list[str], *, survives: bool
 ) -> None:
     assert kept(folder, Seal(folder.parent / "seal", folder), probe_) is survives
+
+
+@pytest.mark.parametrize(
+    ("probe_", "cause"), [(CANNOT_BEGIN, "never_installed"), (HANGS_BEFORE_IT_BEGINS, "said nothing")]
+)
+def test_a_probe_that_cannot_begin_is_an_error_and_no_reason_to_throw_the_folder_away(
+    folder: Path, probe_: list[str], cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if probe_ is HANGS_BEFORE_IT_BEGINS:
+        monkeypatch.setattr("retrieval.index_care.PROBE_S", 0.2)
+    seal = Seal(folder.parent / "seal", folder)
+    with pytest.raises(StoreUnavailable, match=cause):
+        keep_or_quarantine(folder, seal, probe=probe_)
+    monkeypatch.undo()
+    assert kept(folder, seal, SURVIVES)
 
 
 def test_a_seal_is_broken_by_opening_so_that_a_kill_is_noticed_later(folder: Path) -> None:

@@ -81,6 +81,24 @@ class LedgerThatShowsEverything(Through):
         return found
 
 
+class Counting(Through):
+    """Notes how many passages each search of it asked for."""
+
+    def __init__(self, part: Any) -> None:
+        super().__init__(part)
+        self.depths: list[int] = []
+
+    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
+        self.depths.append(limit)
+        found: list[tuple[str, float]] = self._part.search(vector, scope, limit=limit)
+        return found
+
+    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
+        self.depths.append(limit)
+        found: list[tuple[str, float]] = self._part.keyword_search(query, scope, limit=limit, as_of=as_of)
+        return found
+
+
 class FailingIndex(Through):
     def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
         raise StoreUnavailable("The disk is gone. Look for it.")
@@ -167,6 +185,33 @@ def test_the_limit_counts_documents_and_not_passages(library: Library) -> None:
     library.add("third.md", "No refund here.")
     assert len(library.uris("refund", limit=3)) == 3
     assert len(library.uris("refund", limit=1)) == 1
+
+
+@pytest.mark.parametrize("leg", [KEYWORD, VECTOR])
+def test_a_long_document_full_of_matches_crowds_out_no_other_in_either_leg(library: Library, leg: str) -> None:
+    library.add("long.md", *(f"Refund {number}." for number in range(400)))
+    for number in range(9):
+        library.add(f"{number}.md", f"A refund, among many other things that number {number} says of lamps and chairs.")
+    hits = library.retriever().retrieve("refund", ACME)
+    assert sorted(hit.source.uri for hit in hits if leg in hit.legs) == [*(f"{n}.md" for n in range(9)), "long.md"]
+
+
+def test_a_leg_is_asked_once_where_that_gives_documents_enough(library: Library) -> None:
+    for number in range(40):
+        library.add(f"{number}.md", f"Refund rule {number}.", f"Refund form {number}.")
+    ledger, vectors = Counting(library.ledger), Counting(library.vectors)
+    few = RankingSettings(candidates=20, top_k=10)
+    assert len(library.retriever(ledger=ledger, vectors=vectors, ranking=few).retrieve("refund", ACME)) == 10
+    assert (len(ledger.depths), len(vectors.depths)) == (1, 1)
+
+
+def test_a_leg_stops_looking_at_the_deepest(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retrieval.retriever.DEEPEST", 90)
+    library.add("long.md", *(f"Refund {number}." for number in range(100)))
+    ledger, vectors = Counting(library.ledger), Counting(library.vectors)
+    few = RankingSettings(candidates=20, top_k=2)
+    assert len(library.retriever(ledger=ledger, vectors=vectors, ranking=few).retrieve("refund", ACME)) == 1
+    assert (ledger.depths, vectors.depths) == ([20, 80, 90], [20, 80, 90])
 
 
 def test_without_a_limit_the_setting_decides(library: Library) -> None:

@@ -1,0 +1,57 @@
+"""Recent texts are not embedded twice: planning, searching and grading all look at the same question."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+from langchain_core.embeddings import Embeddings
+
+from models.embedding import Vectors, embed, embed_query
+
+REMEMBERED = 20_000
+"""Texts whose vectors are kept: about 40 MB with 384 dimensions, short texts included."""
+
+Kind = Literal["query", "document"]
+
+
+class RememberingEmbedder(Embeddings):
+    """Delegates what it has not seen lately. For answering; an ingest would only push out what is asked about.
+
+    Queries and documents are kept apart, because some models encode them differently. Safe to call from many threads.
+    """
+
+    def __init__(self, inner: Embeddings, *, limit: int = REMEMBERED) -> None:
+        self.inner = inner
+        self._limit = limit
+        self._known: OrderedDict[tuple[Kind, str], Vectors] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def embed_array(self, texts: Sequence[str]) -> Vectors:
+        """Shape (texts, dimensions), in input order. Raises as `models.embedding.embed` does."""
+        return self._recall("document", texts, lambda fresh: embed(self.inner, fresh))
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [[float(value) for value in row] for row in self.embed_array(texts)]
+
+    def embed_query(self, text: str) -> list[float]:
+        found = self._recall("query", [text], lambda fresh: embed_query(self.inner, fresh[0])[None, :])
+        return [float(value) for value in found[0]]
+
+    def _recall(self, kind: Kind, texts: Sequence[str], compute: Callable[[list[str]], Vectors]) -> Vectors:
+        if not texts:
+            return compute([])
+        with self._lock:
+            known = {text: self._known[kind, text] for text in texts if (kind, text) in self._known}
+        if fresh := [text for text in dict.fromkeys(texts) if text not in known]:
+            known |= dict(zip(fresh, compute(fresh), strict=True))
+        with self._lock:
+            for text in texts:
+                self._known[kind, text] = known[text]
+                self._known.move_to_end((kind, text))
+            while len(self._known) > self._limit:
+                self._known.popitem(last=False)
+        return np.stack([known[text] for text in texts])
