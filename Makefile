@@ -72,8 +72,8 @@ config: _base  ## every value in force and where it came from   [STACK=stack.tom
 traces: _base  ## the latest answers
 	@$(CLI) traces $(stack)
 
-trace: _base  ## one answer's spans and its bill by layer   ID=trace
-	@$(CLI) trace "$(call needed,ID,trace)" $(stack)
+trace: _base  ## one answer's spans and its bill by layer   ID=last, or a trace's first digits
+	@$(CLI) trace "$(call needed,ID,last)" $(stack)
 
 costs: _base  ## money spent   [BY=tenant|model|layer|kind|day]
 	@$(CLI) costs $(call given,BY,--by) $(stack)

@@ -42,7 +42,10 @@ class Seal:
         self._path, self._folder = path, folder
 
     def put(self) -> None:
-        self._path.write_text(self._digest(), encoding="ascii")
+        """All or nothing: half a seal would look like a damaged index."""
+        new = self._path.with_suffix(".new")
+        new.write_text(self._digest(), encoding="ascii")
+        new.replace(self._path)
 
     def break_(self) -> None:
         self._path.unlink(missing_ok=True)

@@ -247,7 +247,7 @@ def _nearest(shelf: Collection, vector: Vectors, limit: int) -> Iterator[tuple[s
 
 
 def _put(shelf: Collection, items: Sequence[VectorItem]) -> None:
-    """Write, then look whether each can be found. In about one of two hundred small writes Chroma 1.5.9 counts a record
+    """Write, then look whether each can be found. In about one of a hundred runs of small writes Chroma 1.5.9 counts a record
     that no search reaches; taken off and written again, it is reached.
     """
     left = items
