@@ -49,6 +49,8 @@ def ask(
     check_roles(principal.roles, settings.orchestration.policy)
     request = AnswerRequest(question=question, thread_id=thread_id, compose=cast("Any", compose))
     with open_system(loaded) as system:
+        if not system.ledger.chunk_count():
+            terminal.show_note("There is no document yet. Run make demo, or add yours: make ingest SRC=folder")
         return asyncio.run(answering.answer(system.agent, request, principal))
 
 

@@ -84,6 +84,11 @@ def show_error(error: SixplyError) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{plain(error)}[/]")
 
 
+def show_note(text: str) -> None:
+    """What a person should know beside the answer, on standard error."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[yellow]{plain(text)}[/]")
+
+
 def write_json(path: Path | None, content: Any) -> bool:
     """Write `content` to `path`; whether standard output is now taken by it.
 

@@ -142,3 +142,7 @@ def test_a_report_can_go_to_a_file_and_still_be_shown(sixply: Callable[..., Any]
     assert "models.chat.use" in shown
     assert json.loads(target.read_text())["models.chat.use"]["value"] == "scripted"
     assert "Cannot write" in sixply("config", "--json", str(tmp_path), status=2, json_too=False)
+
+
+def test_a_question_to_an_empty_ledger_says_that_there_is_no_document_yet(sixply: Callable[..., Any]) -> None:
+    assert "There is no document yet" in sixply("ask", "How long does the moon lamp run?", json_too=False)
