@@ -18,6 +18,8 @@ def test_every_make_target_in_it_exists(target: str) -> None:
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:[a-z_]+/)+(?:[\w.]+)?|[\w]+\.(?:toml|md|py))`", README))))
 def test_every_path_in_it_exists(path: str) -> None:
+    if path.startswith("var/"):  # made by a run; the demo's own test looks for it
+        return
     layers = [ROOT, *(child for child in ROOT.iterdir() if child.is_dir())]
     assert any((place / path).exists() for place in layers), f"README names {path}"
 
