@@ -81,6 +81,9 @@ def run(loaded: Loaded, console: Console) -> bool:
 
 
 def foundation(stage: Stage, loaded: Loaded, system: System) -> None:
+    from foundation.manifest import digest_of_files
+    from models.weights import BUNDLED
+
     with stage.part("foundation", "what is in force, and where each value came from") as report:
         rows = list(loaded.rows())
         changed = [row for row in rows if row[2] not in ("default", "stack.toml")]
@@ -93,8 +96,15 @@ def foundation(stage: Stage, loaded: Loaded, system: System) -> None:
             stage.say("weights", f"sha256 {digest[:16]}…  {name}")
         stage.say("corpus", f"sha256 {run_['corpus'][:16]}…  {HOME / 'corpus'}")
         stage.say("manifest", f"{run_['manifest_id']}, carried by every trace of this run")
-        stage.check("the weights are the pinned ones, by SHA-256", holds=len(run_["weights"]) > 0)
-        stage.check("every part that stack.toml names was found and built", holds=True)
+        pinned = {weights.name: weights.sha256 for weights in BUNDLED}
+        stage.check(
+            "the bundled weights are the pinned ones, by SHA-256",
+            holds=run_["weights"] == pinned,
+            found=run_["weights"],
+        )
+        stage.check(
+            "the manifest names the corpus that is read now", holds=run_["corpus"] == digest_of_files([HOME / "corpus"])
+        )
         report.figures |= {"manifest": run_, "settings": {key: [value, origin] for key, value, origin in rows}}
 
 

@@ -121,7 +121,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             return keep(components.load(section, chosen, context, expected=expected))
 
         # foundation
-        digest = manifest.digest_of_files(path for path in corpus.rglob("*") if path.is_file()) if corpus else None
+        digest = manifest.digest_of_files([corpus]) if corpus else None
         run = manifest.build(settings, weights=weights.digests(), corpus=digest, clock=context.clock)
 
         # observability comes up early, because it watches the others come up
