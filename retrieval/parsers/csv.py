@@ -21,7 +21,8 @@ class CsvParser:
 
     def parse(self, content: bytes, name: str) -> Parsed:
         text = clean(decode(content, name))
-        csv.field_size_limit(max(len(text), 1))  # a long cell is no fault; the size of the whole is limited already
+        # A long cell is no fault; the size of the whole is limited already. The limit is the process's: only ever raised.
+        csv.field_size_limit(max(len(text), csv.field_size_limit()))
         delimiter = "\t" if PurePath(name).suffix.lower() == ".tsv" else _delimiter(text)
         rows = _rows(text, delimiter, name)
         draft = Draft(name, self._limits)

@@ -203,3 +203,11 @@ def test_a_pdf_with_too_many_pages_is_refused() -> None:
 @pytest.mark.parametrize("content", [b"%PDF-1.7 nonsense", b"hello", parser_samples.pdf()[:400]])
 def test_a_damaged_pdf_is_refused_as_malformed(content: bytes) -> None:
     assert reason(content, "a.pdf") in {"malformed", "empty"}
+
+
+def test_a_small_table_leaves_the_limit_for_the_cells_of_other_tables_alone() -> None:
+    import csv
+
+    before = csv.field_size_limit()
+    parse_here(b"a,b\n1,2\n", "small.csv", ParseLimits())
+    assert csv.field_size_limit() >= before
