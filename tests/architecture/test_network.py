@@ -26,6 +26,7 @@ def address():
     server = uvicorn.Server(uvicorn.Config(answer, log_level="error", lifespan="off"))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen()  # the server accepts once it runs; until then whoever asks waits in the queue
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
