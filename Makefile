@@ -109,7 +109,7 @@ contracts: _dev  ## a port's promises, tested on the configured part   [PORT=ret
 
 lock: _dev  ## pin the newest versions that pyproject.toml allows   [ARGS=--upgrade]
 	@$(BIN)/uv pip compile --quiet $(ARGS) pyproject.toml --group setup -o requirements.lock
-	@$(BIN)/uv pip compile --quiet $(ARGS) pyproject.toml --group setup --group dev -c requirements.lock -o requirements-dev.lock
+	@$(BIN)/uv pip compile --quiet $(ARGS) pyproject.toml --all-extras --group setup --group dev -c requirements.lock -o requirements-dev.lock
 
 clean:  ## remove what runs have written, keep .venv and weights
 	@rm -rf var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
