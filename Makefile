@@ -6,7 +6,7 @@ PYTHON ?= $(or $(wildcard .venv/bin/python),$(shell for p in python3 python3.13 
 TORCH ?= cpu
 BIN := .venv/bin
 # The chosen values travel through the environment: text in Q may hold quotes, dollars and semicolons.
-export Q
+export Q OPTIONS
 CLI = $(BIN)/python -m serving.cli
 given = $(if $($(1)),$(2) "$($(1))")
 needed = $(or $($(1)),$(error $(1) is missing. Say: make $@ $(1)=$(2)))
@@ -104,8 +104,9 @@ check: _dev  ## the guards alone, in seconds: lint, format, types, layers
 format: _dev  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-contracts: _dev  ## a port's promises, tested on the configured part   [PORT=retrieval.vectors] [STACK=stack.toml]
-	@$(CLI) contracts $(call given,PORT,--port) $(stack)
+contracts: _dev  ## which promises a part keeps   [PORT=retrieval/vectors] [NAME=acme|my_pkg.acme:build|all] [OPTIONS='{}']
+	@$(CLI) contracts $(call given,PORT,--port) $(call given,NAME,--name) $(if $(OPTIONS),--options "$$OPTIONS") \
+	  $(call given,JSON,--json) $(stack)
 
 lock: _dev  ## pin the newest versions that pyproject.toml allows   [ARGS=--upgrade]
 	@$(BIN)/uv pip compile --quiet $(ARGS) pyproject.toml --group setup -o requirements.lock

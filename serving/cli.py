@@ -316,14 +316,20 @@ def roi(json: Json = None, stack: Stack = STACK) -> None:
 
 @app.command()
 def contracts(
-    port: Annotated[str | None, typer.Option(help="Such as retrieval.vectors; all of them if absent.")] = None,
-    name: Annotated[str | None, typer.Option(help="An adapter; the configured one if absent.")] = None,
+    port: Annotated[
+        str | None, typer.Option(help="Such as retrieval.vectors or retrieval/vectors; all if absent.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="An adapter, my_pkg.acme:build, or all; the configured one if absent.")
+    ] = None,
+    options: Annotated[str | None, typer.Option(help="Options for it, as a JSON object.")] = None,
+    json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """Test a port's promises on a part."""
+    """Test which promises of its port a part keeps."""
     from serving import promises
 
-    _exit(ok=promises.run(_load(stack).settings, port, name))
+    _exit(ok=promises.run(_load(stack).settings, port, name, options=options, json=json))
 
 
 def _load(stack: Path, overrides: dict[str, object] | None = None) -> Loaded:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from foundation.components import available
 from foundation.errors import (
     Conflict,
     Forbidden,
@@ -27,6 +26,7 @@ from foundation.types import Principal
 from models.chat.scripted import ScriptedChat
 from orchestration.answering import answer, resume
 from orchestration.contract import Agent, AnswerRequest, Decision, Event
+from tests.contracts import under_test
 from tests.contracts.broken import agent as broken
 from tests.doubles.orchestration import LEAD, NORTH, READER, SOUTH, SOUTH_LEAD, World
 
@@ -249,9 +249,9 @@ async def world(data_dir: Path) -> AsyncIterator[World]:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", available(SECTION))
+@pytest.mark.parametrize("name", under_test.adapters(SECTION))
 async def test_an_adapter_keeps(name: str, check: Check, world: World) -> None:
-    await check(world, lambda world: world.agent(name))
+    await check(world, lambda world: world.agent(name, **under_test.part(SECTION, name).options))
 
 
 @pytest.mark.parametrize(

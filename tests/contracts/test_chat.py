@@ -21,7 +21,7 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from pydantic import SecretStr
 
 from foundation.clock import SystemClock
-from foundation.components import Context, available, load
+from foundation.components import Context, load
 from foundation.errors import (
     ComponentError,
     InvalidRequest,
@@ -35,6 +35,7 @@ from foundation.settings import Part, ResilienceSettings
 from models.chat.scripted import ScriptedChat
 from models.pricing import identity, usage_of
 from models.resilience import ResilientChatModel, resilient
+from tests.contracts import under_test
 from tests.contracts.broken import chat as broken
 from tests.doubles.provider import Behaviour, FaultyProvider, garbage, hang, reset, status
 
@@ -157,8 +158,10 @@ def _options(adapter: str, local: Any) -> dict[str, Any]:
     }.get(adapter, {})
 
 
-REAL = [pytest.param(name, marks=pytest.mark.real_model) for name in available("models.chat") if name != "scripted"]
-ADAPTERS = [*REAL, "scripted"]
+ADAPTERS = [
+    pytest.param(name, marks=[] if name == "scripted" else [pytest.mark.real_model])
+    for name in under_test.adapters("models.chat")
+]
 
 
 @pytest.fixture(scope="module", params=ADAPTERS)
@@ -168,7 +171,7 @@ def adapter(
     if request.param == "llama_cpp":
         yield local  # one server is enough
         return
-    part = Part.model_validate({"use": request.param, **_options(request.param, local)})
+    part = under_test.part("models.chat", request.param, **_options(request.param, local))
     model = load("models.chat", part, Context(data_dir=Path(tmp_path_factory.mktemp("data"))), expected=BaseChatModel)
     yield model
     if hasattr(model, "close"):
@@ -182,9 +185,9 @@ async def test_every_adapter_keeps(
     await promise(resilient(adapter, (), QUICK, SystemClock()))
 
 
-@pytest.mark.parametrize("name", [*REAL, "scripted"])
+@pytest.mark.parametrize("name", ADAPTERS)
 def test_closing_twice_closes_once(name: str, local: Any, tmp_path: Path) -> None:
-    part = Part.model_validate({"use": name, **_options(name, local)})
+    part = under_test.part("models.chat", name, **_options(name, local))
     chat = resilient(load("models.chat", part, Context(data_dir=tmp_path, threads=1)), (), QUICK, SystemClock())
     chat.close()
     chat.close()
@@ -247,7 +250,7 @@ FAULTS = [
     (garbage(b'{"unexpected": []}'), UpstreamMalformed),
     (garbage(b"null"), UpstreamMalformed),
 ]
-REMOTE = [name for name in available("models.chat") if name in {"openai_compatible", "anthropic"}]
+REMOTE = [name for name in under_test.adapters("models.chat") if name in {"openai_compatible", "anthropic"}]
 
 
 def _remote(adapter: str, address: str, tmp_path: Path, **options: Any) -> ResilientChatModel:

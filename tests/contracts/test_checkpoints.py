@@ -18,8 +18,8 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
-from foundation.components import Context, available, load
-from foundation.settings import Part
+from foundation.components import Context, load
+from tests.contracts import under_test
 from tests.contracts.broken import checkpoints as broken
 
 SECTION = "orchestration.checkpoints"
@@ -133,7 +133,8 @@ def opener(data_dir: Path) -> Callable[[Callable[[Path], Saver]], Open]:
 
 def _adapter(name: str) -> Callable[[Path], Saver]:
     def make(folder: Path) -> Saver:
-        saver: Saver = load(SECTION, Part(use=name), Context(data_dir=folder), expected=BaseCheckpointSaver)
+        part = under_test.part(SECTION, name)
+        saver: Saver = load(SECTION, part, Context(data_dir=folder), expected=BaseCheckpointSaver)
         _OPENED.append(saver)
         return saver
 
@@ -153,7 +154,7 @@ def _closed() -> Any:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", available(SECTION))
+@pytest.mark.parametrize("name", under_test.adapters(SECTION))
 async def test_an_adapter_keeps(name: str, check: Check, opener: Any) -> None:
     await check(opener(_adapter(name)))
 
@@ -163,7 +164,7 @@ async def test_a_lasting_adapter_survives_its_process(name: str, opener: Any) ->
     await a_written_checkpoint_is_there_for_the_next_process(opener(_adapter(name)))
 
 
-@pytest.mark.parametrize("name", available(SECTION))
+@pytest.mark.parametrize("name", under_test.adapters(SECTION))
 async def test_langgraphs_conformance_suite_passes(name: str, tmp_path: Path) -> None:
     numbers = iter(range(1000))
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from foundation.components import Context, available, load
-from foundation.settings import Part
+from foundation.components import Context, load
 from retrieval.contract import Chunker
+from tests.contracts import under_test
 from tests.contracts.broken.chunker import BROKEN, Broken
 from tests.contracts.chunker_checks import CHECKS
 
@@ -17,9 +17,9 @@ SECTION = "retrieval.chunker"
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", available(SECTION))
+@pytest.mark.parametrize("name", under_test.adapters(SECTION))
 def test_chunker(name: str, check: Callable[[Chunker], None], tmp_path: Path) -> None:
-    check(load(SECTION, Part(use=name), Context(data_dir=tmp_path)))
+    check(load(SECTION, under_test.part(SECTION, name), Context(data_dir=tmp_path)))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

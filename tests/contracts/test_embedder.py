@@ -12,9 +12,9 @@ import pytest
 from langchain_core.embeddings import Embeddings
 from langchain_tests.integration_tests import EmbeddingsIntegrationTests
 
-from foundation.components import Context, available, load
-from foundation.settings import Part
+from foundation.components import Context, load
 from models.embedding import embed, embed_query, name_of
+from tests.contracts import under_test
 from tests.contracts.broken import embedder as broken
 
 TEXTS = ("A refund is paid within fourteen days.", "The printer", "Der Drucker druckt nicht mehr, was nun?", "x")
@@ -88,14 +88,15 @@ PROMISES: list[Callable[[Embeddings], None]] = [
 
 REAL = {"sentence_transformers"}
 ADAPTERS = [
-    pytest.param(name, marks=[pytest.mark.real_model] if name in REAL else []) for name in available("models.embedder")
+    pytest.param(name, marks=[pytest.mark.real_model] if name in REAL else [])
+    for name in under_test.adapters("models.embedder")
 ]
 
 
 @pytest.fixture(scope="module", params=ADAPTERS)
 def embedder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Embeddings:
     context = Context(data_dir=Path(tmp_path_factory.mktemp("data")), threads=1)  # the machine may be busy
-    return load("models.embedder", Part(use=request.param), context, expected=Embeddings)
+    return load("models.embedder", under_test.part("models.embedder", request.param), context, expected=Embeddings)
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)

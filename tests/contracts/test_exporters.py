@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from foundation.components import Context, available, load
-from foundation.settings import Part
+from foundation.components import Context, load
+from tests.contracts import under_test
 from tests.contracts.broken import exporters as broken
 from tests.doubles.spans import ended_spans, receiver
 
 SUCCESS, FAILURE = SpanExportResult.SUCCESS, SpanExportResult.FAILURE
+
+SECTION = "observability.exporters"
 
 
 def takes_a_batch(exporter: SpanExporter) -> None:
@@ -76,14 +78,13 @@ def collector() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-@pytest.mark.parametrize("adapter", available("observability.exporters"))
+@pytest.mark.parametrize("adapter", under_test.adapters(SECTION))
 def test_every_adapter_keeps(
     adapter: str, promise: Callable[[SpanExporter], None], data_dir: Path, collector: str
 ) -> None:
     options = {"endpoint": collector} if adapter == "otlp" else {}
-    exporter = load(
-        "observability.exporters", Part(use=adapter, **options), Context(data_dir=data_dir), expected=SpanExporter
-    )
+    part = under_test.part(SECTION, adapter, **options)
+    exporter = load(SECTION, part, Context(data_dir=data_dir), expected=SpanExporter)
     try:
         promise(exporter)
     finally:

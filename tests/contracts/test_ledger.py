@@ -16,9 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from foundation.components import Context, available, load
+from foundation.components import Context, load
 from foundation.errors import InvalidRequest, StorageFull, StoreUnavailable
-from foundation.settings import Part
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import (
     Block,
@@ -32,6 +31,7 @@ from retrieval.contract import (
     VectorItem,
     Vectors,
 )
+from tests.contracts import under_test
 from tests.contracts.broken import ledger as broken
 
 DIMENSIONS = 4
@@ -523,10 +523,11 @@ PROMISES: list[Callable[[DocumentLedger], None]] = [
 
 def opened(name: str, folder: Path, **options: Any) -> Any:
     context = Context(data_dir=folder, clock=StoppedClock())
-    return load("retrieval.ledger", Part(use=name, **options), context, expected=DocumentLedger)
+    part = under_test.part("retrieval.ledger", name, **options)
+    return load("retrieval.ledger", part, context, expected=DocumentLedger)
 
 
-@pytest.fixture(params=available("retrieval.ledger"))
+@pytest.fixture(params=under_test.adapters("retrieval.ledger"))
 def ledger(request: pytest.FixtureRequest, data_dir: Path) -> Iterator[DocumentLedger]:
     built = opened(request.param, data_dir)
     yield built
@@ -555,7 +556,7 @@ def test_any_text_comes_back_as_it_was_and_any_query_is_taken(
     ledger.keyword_search(query, ACME, limit=5, as_of=TODAY)
 
 
-@pytest.mark.parametrize("name", available("retrieval.ledger"))
+@pytest.mark.parametrize("name", under_test.adapters("retrieval.ledger"))
 def test_what_was_committed_survives_a_restart(name: str, data_dir: Path) -> None:
     first = opened(name, data_dir)
     first.put([entry("a.md", "Refund one.", "Refund two.")])

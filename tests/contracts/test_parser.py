@@ -9,6 +9,7 @@ import pytest
 
 from foundation.components import available
 from retrieval.contract import ParseLimits
+from tests.contracts import under_test
 from tests.contracts.broken.parser import BROKEN, Broken, PointsBesideTheText
 from tests.contracts.parser_checks import CHECKS, Build
 from tests.contracts.parser_checks import blocks_lie_in_order_inside_the_text_and_do_not_overlap as in_order
@@ -17,9 +18,10 @@ FOLDER = "retrieval.parsers"
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", available(FOLDER))
+@pytest.mark.parametrize("name", under_test.adapters(FOLDER))
 def test_parser(name: str, check: Callable[[Build], None]) -> None:
-    check(importlib.import_module(f"{FOLDER}.{name}").build)
+    module, _, attribute = name.partition(":") if ":" in name else (f"{FOLDER}.{name}", "", "build")
+    check(getattr(importlib.import_module(module), attribute))
 
 
 def test_no_two_parsers_claim_the_same_suffix() -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from foundation.components import Context, available, load
-from foundation.settings import Part
+from foundation.components import Context, load
 from foundation.types import Usage
 from models.contract import Call, PriceSource
+from tests.contracts import under_test
 from tests.contracts.broken import prices as broken
 
 USAGE = Usage(input_tokens=1_000_000, output_tokens=500_000)
@@ -83,10 +83,10 @@ PROMISES: list[Callable[[PriceSource], None]] = [
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-@pytest.mark.parametrize("adapter", available("models.prices"))
+@pytest.mark.parametrize("adapter", under_test.adapters("models.prices"))
 def test_every_adapter_keeps(adapter: str, promise: Callable[[PriceSource], None], tmp_path: Path) -> None:
     context = Context(data_dir=tmp_path, machine_usd_per_hour=3.6)
-    promise(load("models.prices", Part(use=adapter), context, expected=PriceSource))
+    promise(load("models.prices", under_test.part("models.prices", adapter), context, expected=PriceSource))
 
 
 def _failures(prices: PriceSource) -> list[str]:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from foundation.components import Context, available, load
+from foundation.components import Context, load
 from foundation.settings import Part
 from models.contract import Reranker
+from tests.contracts import under_test
 from tests.contracts.broken import reranker as broken
 
 QUERY = "when is a refund paid"
@@ -51,9 +52,10 @@ PROMISES: list[Callable[[Reranker], None]] = [
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-@pytest.mark.parametrize("adapter", available("models.reranker"))
+@pytest.mark.parametrize("adapter", under_test.adapters("models.reranker"))
 def test_every_adapter_keeps(adapter: str, promise: Callable[[Reranker], None], tmp_path: Path) -> None:
-    promise(load("models.reranker", Part(use=adapter), Context(data_dir=tmp_path), expected=Reranker))
+    part = under_test.part("models.reranker", adapter)
+    promise(load("models.reranker", part, Context(data_dir=tmp_path), expected=Reranker))
 
 
 def test_no_reranking_leaves_the_order_of_retrieval(tmp_path: Path) -> None:

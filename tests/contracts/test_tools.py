@@ -15,13 +15,13 @@ from langchain_core.tools import BaseTool, ToolException
 from langchain_tests.unit_tests import ToolsUnitTests
 from pydantic import BaseModel
 
-from foundation.components import Context, available, load
-from foundation.settings import Part
+from foundation.components import Context, load
 from foundation.types import Principal
+from tests.contracts import under_test
 from tests.contracts.broken import tools as broken
 
 SECTION = "orchestration.tools"
-PARTS = ["examples.support_desk.tools:build", *available(SECTION)]
+PARTS = sorted({"examples.support_desk.tools:build", *under_test.adapters(SECTION)})
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "find_order": {"order_id": "QM-10042"},
@@ -111,7 +111,7 @@ CHECKS: list[Check] = [
 
 
 def tools_of(part: str, folder: Path) -> dict[str, BaseTool]:
-    built: list[BaseTool] = load(SECTION, Part(use=part), Context(data_dir=folder))
+    built: list[BaseTool] = load(SECTION, under_test.part(SECTION, part), Context(data_dir=folder))
     return {tool.name: tool for tool in built}
 
 

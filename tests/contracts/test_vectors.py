@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from foundation.components import Context, available, load
+from foundation.components import Context, load
 from foundation.errors import StoreInUse, StoreUnavailable
-from foundation.settings import Part
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import VectorIndex, VectorItem, Vectors
 from retrieval.vectors import chroma
+from tests.contracts import under_test
 from tests.contracts.broken import vectors as broken
 
 DIMENSIONS = 8
@@ -260,11 +260,12 @@ PROMISES: list[Callable[[VectorIndex], None]] = [
     can_be_read_while_it_is_written, loses_nothing_to_writers_side_by_side, closes_twice,
 ]  # fmt: skip
 
-ADAPTERS = available("retrieval.vectors")
+ADAPTERS = under_test.adapters("retrieval.vectors")
 
 
 def opened(name: str, folder: Path) -> VectorIndex:
-    index: VectorIndex = load("retrieval.vectors", Part(use=name), Context(data_dir=folder), expected=VectorIndex)
+    part = under_test.part("retrieval.vectors", name)
+    index: VectorIndex = load("retrieval.vectors", part, Context(data_dir=folder), expected=VectorIndex)
     return index
 
 

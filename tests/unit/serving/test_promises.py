@@ -1,45 +1,153 @@
-"""`sixply contracts`: which tests run for which part."""
+"""`sixply contracts`: which tests run for which part, and how it tells what came of them."""
 
+import json
+import os
+import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from foundation.errors import InvalidRequest
-from foundation.settings import ModelsSettings, Part, Settings
-from serving import promises
+from foundation.errors import InvalidRequest, UnknownPart
+from foundation.settings import ModelsSettings, Part, RetrievalSettings, Settings
+from serving import ports, promises
 
 
 @pytest.fixture
-def called(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """What pytest would have been called with."""
-    calls: list[list[str]] = []
+def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, Any]]]:
+    """What pytest would have been called with, and on which parts."""
+    calls: list[tuple[list[str], dict[str, Any]]] = []
 
     class Pytest:
         @staticmethod
         def main(arguments: list[str], plugins: list[object]) -> int:
-            calls.append(arguments)
+            calls.append((arguments, json.loads(os.environ["CONTRACT_PARTS"])))
             return 0
 
     monkeypatch.setitem(sys.modules, "pytest", Pytest)
     return calls
 
 
-def test_the_configured_part_of_a_port_is_tested(called: list[list[str]]) -> None:
-    settings = Settings(models=ModelsSettings(embedder=Part(use="hashing")))
-    assert promises.run(settings, "models.embedder", None)
-    assert called[0][:3] == ["tests/contracts/test_embedder.py", "-k", "hashing"]
+def run(settings: Settings, port: str | None = None, name: str | None = None, options: str | None = None) -> bool:
+    return promises.run(settings, port, name, options=options, json=None)
 
 
-def test_another_part_can_be_named(called: list[list[str]]) -> None:
-    promises.run(Settings(), "models.embedder", "acme")
-    assert called[0][1:3] == ["-k", "acme"]
+def test_the_configured_part_of_a_port_is_tested_with_its_options(called: Any) -> None:
+    part = Part.model_validate({"use": "hashing", "dimensions": 64})
+    assert not run(Settings(models=ModelsSettings(embedder=part)), "models.embedder"), "nothing was tested"
+    assert called[0][0][0] == "tests/contracts/test_embedder.py"
+    assert called[0][1] == {"models.embedder": [{"use": "hashing", "dimensions": 64}]}
 
 
-def test_without_a_port_every_port_with_tests_is_tested(called: list[list[str]]) -> None:
-    promises.run(Settings(), None, None)
-    assert {"tests/contracts/test_embedder.py", "tests/contracts/test_chat.py"} <= set(called[0])
+def test_another_part_can_be_named_with_its_options(called: Any) -> None:
+    run(Settings(), "models/embedders", "hashing", '{"dimensions": 32}')
+    assert called[0][1] == {"models.embedder": [{"use": "hashing", "dimensions": 32}]}
 
 
-def test_an_unknown_port_names_the_nearest() -> None:
-    with pytest.raises(InvalidRequest, match=r'Did you mean "models\.embedder"'):
-        promises.run(Settings(), "models.embeder", None)
+def test_a_stores_own_address_is_never_given_to_tests_that_clear_it(called: Any) -> None:
+    part = Part.model_validate({"use": "memory", "dsn": "postgresql://in-use/"})
+    run(Settings(retrieval=RetrievalSettings(vectors=part)), "retrieval/vectors")
+    assert called[0][1] == {"retrieval.vectors": [{"use": "memory"}]}
+
+
+def test_all_means_every_adapter_of_the_folder(called: Any) -> None:
+    run(Settings(), "retrieval.vectors", "all")
+    assert {"chroma", "memory"} <= {part["use"] for part in called[0][1]["retrieval.vectors"]}
+
+
+def test_without_a_port_every_suite_runs(called: Any) -> None:
+    run(Settings())
+    assert set(called[0][1]) == set(ports.CONTRACTS)
+    assert {str(ports.Port(name).suite) for name in ports.CONTRACTS if called[0][1][name]} <= set(called[0][0])
+
+
+def test_every_port_has_a_contract_and_a_suite() -> None:
+    for name in ports.CONTRACTS:
+        assert ports.Port(name).suite.exists()
+        assert isinstance(ports.Port(name).contract, type)
+
+
+@pytest.mark.parametrize(
+    ("port", "name", "options", "error", "text"),
+    [
+        ("models.embeder", None, None, InvalidRequest, r'Did you mean "models\.embedder"'),
+        ("models.embedder", "hashin", None, UnknownPart, r'Did you mean "hashing"'),
+        ("models.embedder", "no_such_package:build", None, UnknownPart, "there is no module"),
+        ("models.embedder", "hashing", "dimensions=3", InvalidRequest, "not JSON"),
+        ("models.embedder", "hashing", "[1]", InvalidRequest, "no JSON object"),
+        (None, "hashing", None, InvalidRequest, "of which port"),
+    ],
+)
+def test_what_cannot_be_tested_says_why(
+    port: str | None, name: str | None, options: str | None, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        run(Settings(), port, name, options)
+
+
+SUITE = """
+import pytest
+
+def scores_in_order(): pass
+def keeps_the_input(): assert 1 == 2, "the input was sorted"
+def batches(): pytest.skip("not claimed: takes one text at a time")
+def streams(): pytest.skip("no server here")
+
+@pytest.mark.parametrize("promise", [scores_in_order, keeps_the_input, batches, streams])
+@pytest.mark.parametrize("name", ["acme", "other"])
+def test_it(promise, name): promise()
+
+def test_of_the_suite_itself(): pass
+"""
+
+
+TELL = """
+import json, pytest
+from serving import promises
+told = promises.Telling({"models.reranker": [{"use": "acme"}]}, quiet=True)
+told._ports = {"test_suite.py": "models.reranker"}
+pytest.main(["-p", "no:randomly", "-p", "no:cacheprovider", "test_suite.py"], plugins=[told])
+print("\\n" + json.dumps([(one.adapter, one.promise, one.outcome, one.reason) for one in told.promises]))
+"""
+
+
+def test_each_promise_is_told_in_a_sentence_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "test_suite.py").write_text(SUITE)
+    assert json.loads(python("-c", TELL, cwd=tmp_path, path=Path.cwd()).stdout.splitlines()[-1]) == [
+        ["acme", "scores in order", "kept", ""],
+        ["acme", "keeps the input", "broken", "AssertionError: the input was sorted"],
+        ["acme", "batches", "not claimed", "takes one text at a time"],
+        ["acme", "streams", "not tested", "no server here"],
+    ]
+
+
+RERANKER = """
+from pydantic import BaseModel
+
+class Options(BaseModel):
+    factor: float
+
+class Acme:
+    def __init__(self, factor): self.factor = factor
+    def score(self, query, texts): return [self.factor for text in texts[1:]]
+
+def build(options, context): return Acme(options.factor)
+"""
+
+
+def test_a_part_from_outside_the_tree_goes_through_the_same_suite(tmp_path: Path) -> None:
+    (tmp_path / "acme_reranker.py").write_text(RERANKER)
+    arguments = ["--port", "models/rerankers", "--name", "acme_reranker:build", "--options", '{"factor": 2}']
+    ran = python("-m", "serving.cli", "contracts", *arguments, "--json", "-", cwd=Path.cwd(), path=tmp_path)
+    told = json.loads(ran.stdout)
+    assert ran.returncode == 1, ran.stderr
+    assert "gives one score a text" in {one["promise"] for one in told["promises"] if one["outcome"] == "broken"}
+    assert told["kept"] > 0
+
+
+def python(*arguments: str, cwd: Path, path: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(path)}
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, cwd=cwd, env=environment
+    )

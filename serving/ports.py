@@ -1,0 +1,72 @@
+"""Every port of the system: its name, the folder of its adapters, and the contract that they keep.
+
+A port is named as its section of stack.toml (`retrieval.vectors`) or as its folder (`models/embedders`). Parsers have a
+folder and no section: the suffix of a file chooses among them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from foundation.components import PORTS
+from foundation.errors import InvalidRequest, did_you_mean
+
+CONTRACTS = {
+    "models.chat": "models.contract:BaseChatModel",
+    "models.embedder": "models.contract:Embeddings",
+    "models.reranker": "models.contract:Reranker",
+    "models.prices": "models.contract:PriceSource",
+    "retrieval.parsers": "retrieval.contract:Parser",
+    "retrieval.chunker": "retrieval.contract:Chunker",
+    "retrieval.ledger": "retrieval.contract:DocumentLedger",
+    "retrieval.vectors": "retrieval.contract:VectorIndex",
+    "orchestration.agent": "orchestration.contract:Agent",
+    "orchestration.checkpoints": "orchestration.contract:BaseCheckpointSaver",
+    "orchestration.tools": "orchestration.contract:BaseTool",
+    "observability.exporters": "observability.contract:SpanExporter",
+}
+"""Port -> where its contract stands."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """One kind of part."""
+
+    name: str
+
+    @property
+    def package(self) -> str:
+        """The package of its adapters, such as `models.embedders`."""
+        return PORTS.get(self.name, self.name)
+
+    @property
+    def folder(self) -> Path:
+        return Path(*self.package.split("."))
+
+    @property
+    def suite(self) -> Path:
+        """Its contract tests."""
+        word = "parser" if self.name == "retrieval.parsers" else self.name.rpartition(".")[2]
+        return Path("tests/contracts", f"test_{word}.py")
+
+    @property
+    def contract(self) -> type:
+        """The Protocol or base class that an adapter's `build` gives an instance of."""
+        module, _, name = CONTRACTS[self.name].partition(":")
+        found: type = getattr(importlib.import_module(module), name)
+        return found
+
+
+def port(text: str) -> Port:
+    """The port that a person means by `retrieval.vectors`, `retrieval/vectors` or `models/embedders/`.
+
+    Raises:
+        InvalidRequest: there is no such port.
+    """
+    dotted = text.strip("/").replace("/", ".")
+    for name in CONTRACTS:
+        if dotted in (name, Port(name).package):
+            return Port(name)
+    raise InvalidRequest(f'No port "{text}". {did_you_mean(dotted, CONTRACTS)}')
