@@ -30,6 +30,7 @@ from langchain_core.tools import ToolException
 from pydantic import BaseModel, ValidationError
 
 from foundation.clock import Clock
+from foundation.crashpoints import crash_point
 from foundation.errors import Conflict, Forbidden, InvalidSetting, NotFound, SixplyError
 from foundation.settings import PolicySettings
 from foundation.types import Principal
@@ -43,7 +44,6 @@ from orchestration.contract import (
     EffectLedger,
     ToolOutcome,
 )
-from orchestration.crashpoints import crash_point
 
 TIMEOUT_S = 30.0
 

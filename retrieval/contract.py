@@ -8,7 +8,7 @@ Scopes are applied by the ledger and the index *in* their query, and once more b
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol, runtime_checkable
@@ -61,6 +61,8 @@ class Source:
     """Documents that are versions of one another share it."""
     effective_from: date | None = None
     published: date | None = None
+    origin: str = ""
+    """The folder that it was read from, if any; only that folder's sync may take it away again."""
 
     @property
     def document_id(self) -> str:
@@ -275,13 +277,26 @@ class DocumentLedger(Protocol):
         ...
 
     def deletions(self, *, after: int = 0) -> Iterator[str]:
-        """Ids of the chunks removed with a sequence number above `after`. One that was added again is in
-        `embeddings` too: whoever catches up deletes first and adds then.
+        """Ids of the chunks removed with a sequence number above `after`, as long as that still has a `stamp`. One that
+        was added again is in `embeddings` too: whoever catches up deletes first and adds then.
+        """
+        ...
+
+    def known_vectors(self, texts: Collection[str], tenant: str) -> dict[str, Vectors]:
+        """Of `texts`, those that are the `indexed_text` of a stored chunk of this tenant, with its vector: shape
+        (dimensions,). For those who write, so that nothing is embedded twice; another tenant's texts are never told.
         """
         ...
 
     def sequence(self) -> int:
         """The number of the last committed change; it only grows."""
+        ...
+
+    def stamp(self, sequence: int) -> str | None:
+        """What names the change with this number and, by it, the history that led there; `None` for a number at which
+        no transaction ended, and for one so long ago that its deletions are forgotten. Another ledger, and a restored
+        copy that went its own way since, have another one.
+        """
         ...
 
     def chunk_count(self) -> int: ...
@@ -325,14 +340,20 @@ class VectorIndex(Protocol):
         """The ledger sequence up to which this index is complete; 0 for an empty one."""
         ...
 
-    def set_sequence(self, sequence: int) -> None:
-        """Declare the index complete up to there. An index that forgets its vectors must forget this with them."""
+    def stamp(self) -> str:
+        """What `set_sequence` was told with the sequence; empty for an empty index."""
+        ...
+
+    def set_sequence(self, sequence: int, stamp: str = "") -> None:
+        """Declare the index complete up to there; `stamp` is the ledger's for that number, and tells an index of another
+        ledger. An index that forgets its vectors must forget both with them.
+        """
         ...
 
     def count(self) -> int: ...
 
     def clear(self) -> None:
-        """Forget every vector, and the sequence."""
+        """Forget every vector, the sequence and its stamp."""
         ...
 
     def close(self) -> None: ...

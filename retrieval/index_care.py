@@ -16,6 +16,7 @@ from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
+from foundation.crashpoints import crash_point
 from foundation.errors import FingerprintMismatch, StoreUnavailable
 from models.contract import Embeddings
 from models.embedding import embed
@@ -133,8 +134,6 @@ def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Finger
             f"{fingerprint.embedder} and {fingerprint.chunker}: {difference}. Old and new vectors cannot be compared. "
             f"Run make reindex, or set the parts back."
         )
-    if vectors.sequence() > ledger.sequence():  # it was filled from another ledger
-        vectors.clear()
     catch_up(ledger, vectors)
     if vectors.count() != ledger.chunk_count():
         log.warning("The vector index holds %d of %d chunks. It is rebuilt.", vectors.count(), ledger.chunk_count())
@@ -145,14 +144,22 @@ def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Finger
 def catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
     """Apply to the index what the ledger has committed since the index was last complete.
 
-    A kill in between loses nothing: the sequence moves last, and both steps may be done twice.
+    A kill in between loses nothing: the sequence moves last, and both steps may be done twice. An index whose stamp the
+    ledger does not know was filled from another ledger, from a copy that went another way, or so long ago that the
+    deletions since are forgotten: it is filled anew.
     """
     target, done = ledger.sequence(), vectors.sequence()
+    if done and ledger.stamp(done) != vectors.stamp():
+        log.warning("The vector index does not belong to this ledger, or is too far behind it. It is filled anew.")
+        vectors.clear()
+        done = 0
     if target == done:
         return
     vectors.delete(ledger.deletions(after=done))
+    crash_point("mid_index")
     vectors.upsert(ledger.embeddings(after=done))
-    vectors.set_sequence(target)
+    crash_point("before_index_sequence")
+    vectors.set_sequence(target, ledger.stamp(target) or "")
 
 
 def reindex(

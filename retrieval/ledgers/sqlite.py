@@ -7,17 +7,19 @@ Every chunk and every deletion draws the next number of one sequence, by which a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,9 +39,10 @@ from retrieval.contract import (
     Refusal,
     Source,
     VectorItem,
+    Vectors,
 )
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = f"""
 CREATE TABLE documents (
   document_id TEXT PRIMARY KEY,
@@ -51,6 +54,7 @@ CREATE TABLE documents (
   series TEXT,
   effective_from TEXT,
   published TEXT,
+  origin TEXT NOT NULL,
   content_hash TEXT NOT NULL,
   characters INTEGER NOT NULL,
   chunks INTEGER NOT NULL,
@@ -72,16 +76,18 @@ CREATE TABLE chunks (
   heading_path TEXT NOT NULL,  -- JSON array
   heading TEXT NOT NULL,  -- the same as words to search
   text TEXT NOT NULL,
+  digest TEXT NOT NULL,  -- of what was embedded
   embedding BLOB NOT NULL  -- float32, little-endian
 );
 CREATE INDEX chunks_by_document ON chunks (document_id);
+CREATE INDEX chunks_by_digest ON chunks (digest);
 CREATE TABLE deletions (sequence INTEGER PRIMARY KEY, chunk_id TEXT NOT NULL UNIQUE);
 CREATE TABLE refusals (
   tenant TEXT NOT NULL, uri TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, at TEXT NOT NULL,
   PRIMARY KEY (tenant, uri)
 );
+CREATE TABLE commits (sequence INTEGER PRIMARY KEY, stamp TEXT NOT NULL);  -- where each transaction ended
 CREATE TABLE state (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-INSERT INTO state VALUES ('sequence', '0');
 
 CREATE VIRTUAL TABLE search USING fts5 (
   heading, text, content='chunks', content_rowid='sequence', tokenize='porter unicode61 remove_diacritics 2'
@@ -110,9 +116,13 @@ _IN_FORCE = """
       WHERE newer.tenant = d.tenant AND newer.series = d.series
         AND newer.effective_from > coalesce(d.effective_from, '') AND newer.effective_from <= :as_of))))
 """
-_SOURCE = "d.uri, d.tenant, d.groups, d.title, d.media_type, d.series, d.effective_from, d.published"
+_SOURCE = "d.uri, d.tenant, d.groups, d.title, d.media_type, d.series, d.effective_from, d.published, d.origin"
 _SUMMARY = f"{_SOURCE}, d.document_id, d.content_hash, d.characters, d.chunks, d.ingested_at, NOT {_IN_FORCE}"
 _CHUNK = 'c.chunk_id, c.document_id, c.position, c.text, c.start, c."end", c.heading_path, c.page'
+
+_REMEMBERED = 100_000
+"""Numbers of the sequence for which deletions and stamps are kept. An index that is further behind is filled anew, which
+costs no more than following so many changes."""
 
 _WORD = re.compile(r"\w+")
 _MOST_WORDS = 128
@@ -294,9 +304,25 @@ class SqliteLedger:
             for (chunk_id,) in connection.execute(query, (after,)):
                 yield chunk_id
 
+    def known_vectors(self, texts: Collection[str], tenant: str) -> dict[str, Vectors]:
+        query = """
+          SELECT c.digest, c.embedding FROM json_each(:digests) AS wanted
+          JOIN chunks AS c ON c.digest = wanted.value
+          JOIN documents AS d ON d.document_id = c.document_id WHERE d.tenant = :tenant"""
+        by_digest = {_digest(text): text for text in texts}
+        values = {"digests": json.dumps(list(by_digest)), "tenant": tenant}
+        with self._reading() as connection:
+            rows = connection.execute(query, values).fetchall()
+        return {by_digest[digest]: np.frombuffer(embedding, dtype="<f4") for digest, embedding in rows}
+
     def sequence(self) -> int:
         with self._reading() as connection:
             return _sequence(connection)
+
+    def stamp(self, sequence: int) -> str | None:
+        with self._reading() as connection:
+            row = connection.execute("SELECT stamp FROM commits WHERE sequence = ?", (sequence,)).fetchone()
+        return row[0] if row else None
 
     def chunk_count(self) -> int:
         with self._reading() as connection:
@@ -409,18 +435,22 @@ class _Numbers:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._last = _sequence(connection)
+        self._first = self._last = _sequence(connection)
 
     def __next__(self) -> int:
         self._last += 1
         return self._last
 
     def save(self) -> None:
-        self._connection.execute("UPDATE state SET value = ? WHERE name = 'sequence'", (str(self._last),))
+        """Stamp the transaction, and forget what only an index far behind would ask for."""
+        if self._last > self._first:
+            self._connection.execute("INSERT INTO commits VALUES (?, ?)", (self._last, uuid4().hex))
+            for table in ("commits", "deletions"):
+                self._connection.execute(f"DELETE FROM {table} WHERE sequence <= ?", (self._last - _REMEMBERED,))
 
 
 def _sequence(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("SELECT value FROM state WHERE name = 'sequence'").fetchone()[0])
+    return int(connection.execute("SELECT coalesce(max(sequence), 0) FROM commits").fetchone()[0])
 
 
 def _store(connection: sqlite3.Connection, entry: Entry, numbers: _Numbers, now: datetime) -> None:
@@ -429,22 +459,23 @@ def _store(connection: sqlite3.Connection, entry: Entry, numbers: _Numbers, now:
     source, text = entry.source, entry.parsed.text
     _remove(connection, source.document_id, numbers)
     connection.execute(
-        f"INSERT INTO documents VALUES ({', '.join('?' * 15)})",
+        f"INSERT INTO documents VALUES ({', '.join('?' * 16)})",
         (
             source.document_id, source.tenant, source.uri, json.dumps(sorted(source.groups)), source.title,
-            source.media_type, source.series, _day(source.effective_from), _day(source.published), entry.content_hash,
-            len(text), len(entry.chunks), now.isoformat(), text, _outline(entry.parsed),
+            source.media_type, source.series, _day(source.effective_from), _day(source.published), source.origin,
+            entry.content_hash, len(text), len(entry.chunks), now.isoformat(), text, _outline(entry.parsed),
         ),
     )  # fmt: skip
     vectors = np.ascontiguousarray(entry.vectors, dtype="<f4")
     rows = [
         (
             next(numbers), chunk.chunk_id, source.document_id, chunk.position, chunk.start, chunk.end, chunk.page,
-            json.dumps(chunk.heading_path), "\n".join(chunk.heading_path), chunk.text, vector.tobytes(),
+            json.dumps(chunk.heading_path), "\n".join(chunk.heading_path), chunk.text,
+            _digest(chunk.indexed_text), vector.tobytes(),
         )
         for chunk, vector in zip(entry.chunks, vectors, strict=True)
     ]  # fmt: skip
-    connection.executemany(f"INSERT INTO chunks VALUES ({', '.join('?' * 11)})", rows)
+    connection.executemany(f"INSERT INTO chunks VALUES ({', '.join('?' * 12)})", rows)
     connection.executemany("DELETE FROM deletions WHERE chunk_id = ?", [(chunk.chunk_id,) for chunk in entry.chunks])
     connection.execute("DELETE FROM refusals WHERE tenant = ? AND uri = ?", (source.tenant, source.uri))
     next(numbers)  # a document without a passage is a change, too
@@ -479,6 +510,10 @@ def _scope(scope: Scope) -> dict[str, str]:
     return {"tenant": scope.tenant, "groups": json.dumps(sorted(scope.groups))}
 
 
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+
 def _day(day: date | None) -> str | None:
     return day.isoformat() if day else None
 
@@ -495,7 +530,7 @@ def _parsed(text: str, outline: str) -> Parsed:
 
 
 def _source(row: Sequence[Any]) -> Source:
-    uri, tenant, groups, title, media_type, series, effective_from, published = row
+    uri, tenant, groups, title, media_type, series, effective_from, published, origin = row
     return Source(
         uri=uri,
         tenant=tenant,
@@ -505,6 +540,7 @@ def _source(row: Sequence[Any]) -> Source:
         series=series,
         effective_from=date.fromisoformat(effective_from) if effective_from else None,
         published=date.fromisoformat(published) if published else None,
+        origin=origin,
     )
 
 

@@ -114,10 +114,14 @@ class ChromaVectorIndex:
         with self._used():
             return int(cast("int", (self._state.metadata or {}).get("sequence", 0)))
 
-    def set_sequence(self, sequence: int) -> None:
+    def stamp(self) -> str:
+        with self._used():
+            return str((self._state.metadata or {}).get("stamp", ""))
+
+    def set_sequence(self, sequence: int, stamp: str = "") -> None:
         """Kept in the same database as the vectors, so that it cannot reach the disk before them."""
         with self._changed():
-            self._state.modify(metadata={"sequence": sequence})
+            self._state.modify(metadata={"sequence": sequence, "stamp": stamp})
 
     def count(self) -> int:
         with self._used():
@@ -152,7 +156,9 @@ class ChromaVectorIndex:
             self._client = client
 
     def _look_around(self, client: Client) -> None:
-        self._state = client.get_or_create_collection(_STATE, metadata={"sequence": 0}, embedding_function=None)
+        self._state = client.get_or_create_collection(
+            _STATE, metadata={"sequence": 0, "stamp": ""}, embedding_function=None
+        )
         self._shelves = dict(_shelves(client))
 
     def _place(self, client: Client, items: dict[str, VectorItem]) -> None:

@@ -51,7 +51,7 @@ class MemoryVectorIndex:
         self._lock = threading.Lock()
         self._items: dict[str, VectorItem] = {}
         self._stack: _Stack | None = None
-        self._sequence = 0
+        self._sequence, self._stamp = 0, ""
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
         with self._lock:
@@ -78,15 +78,19 @@ class MemoryVectorIndex:
     def sequence(self) -> int:
         return self._sequence
 
-    def set_sequence(self, sequence: int) -> None:
-        self._sequence = sequence
+    def stamp(self) -> str:
+        return self._stamp
+
+    def set_sequence(self, sequence: int, stamp: str = "") -> None:
+        self._sequence, self._stamp = sequence, stamp
 
     def count(self) -> int:
         return len(self._items)
 
     def clear(self) -> None:
         with self._lock:
-            self._items, self._stack, self._sequence = {}, None, 0
+            self._items, self._stack = {}, None
+            self._sequence, self._stamp = 0, ""
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -105,6 +105,7 @@ def keeps_a_document_exactly(ledger: DocumentLedger) -> None:
     given = entry(
         "policies/refunds.md", "Refund — naïve café 漢字 🙂", "Second\n\tpassage", title="Refunds", media_type="text/markdown",
         groups=frozenset({"board", "finance"}), series="refunds", effective_from=date(2026, 1, 15), published=date(2025, 12, 18),
+        origin="/srv/policies",
     )  # fmt: skip
     [stored] = ledger.put([given])
     assert stored.source == given.source
@@ -456,6 +457,43 @@ def can_be_written_while_it_is_streamed(ledger: DocumentLedger) -> None:
     assert ledger.chunk_count() == 29
 
 
+def forgets_old_deletions_only_together_with_their_stamps(ledger: DocumentLedger) -> None:
+    """Whoever still has a stamp can follow from there; whoever has none must begin anew."""
+    ledger.put([entry("a.md", "One.", "Two.")])
+    seen = ledger.sequence()
+    assert ledger.stamp(seen)
+    ledger.delete("a.md", "acme")
+    for n in range(20):
+        ledger.put([entry(f"{n}.md", f"Passage {n}.")])
+    gone = set(ids(entry("a.md", "One.", "Two.")))
+    assert ledger.stamp(seen) is None or set(ledger.deletions(after=seen)) == gone
+
+
+def stamps_each_change_once_and_for_good(ledger: DocumentLedger) -> None:
+    assert ledger.stamp(1) is None
+    stamps = []
+    for n in range(3):
+        ledger.put([entry("a.md", f"Version {n}.")])
+        stamps.append((ledger.sequence(), ledger.stamp(ledger.sequence())))
+    assert all(stamp for _, stamp in stamps)
+    assert len({stamp for _, stamp in stamps}) == 3
+    assert [(sequence, ledger.stamp(sequence)) for sequence, _ in stamps] == stamps
+    ledger.delete("never was", "acme")
+    assert ledger.stamp(ledger.sequence())
+    assert ledger.stamp(ledger.sequence() + 1) is None
+
+
+def knows_the_vectors_of_its_texts(ledger: DocumentLedger) -> None:
+    given = entry("a.md", "One.", "Two, longer — naïve.")
+    ledger.put([given, entry("theirs.md", "Secret.", tenant="globex"), entry("gone.md", "Gone, and long ago.")])
+    ledger.delete("gone.md", "acme")
+    texts = [chunk.indexed_text for each in (given, entry("", "Secret."), entry("", "Gone, and long ago.")) for chunk in each.chunks]  # fmt: skip
+    known = ledger.known_vectors([*texts, "One.", ""], "acme")
+    assert set(known) == set(texts[:2]), "only what is stored, under its headings, and for this tenant"
+    assert all(np.array_equal(known[text], row) for text, row in zip(texts[:2], given.vectors, strict=True))
+    assert ledger.known_vectors([], "acme") == {}
+
+
 def keeps_a_fingerprint(ledger: DocumentLedger) -> None:
     assert ledger.fingerprint() is None
     for chunker in ("structure 1", "structure 2"):
@@ -516,7 +554,8 @@ PROMISES: list[Callable[[DocumentLedger], None]] = [
     hides_what_is_not_in_force_yet_even_without_a_series, ranks_the_better_match_first, finds_other_forms_and_headings,
     takes_every_query_for_text, searches_function_words_only_when_there_is_nothing_else, takes_a_very_long_query,
     numbers_every_change_once_and_upwards, tells_what_happened_since, leads_an_index_from_any_point_to_the_present,
-    can_be_written_while_it_is_streamed, keeps_a_fingerprint, loses_nothing_to_writers_side_by_side,
+    can_be_written_while_it_is_streamed, stamps_each_change_once_and_for_good,
+    forgets_old_deletions_only_together_with_their_stamps, knows_the_vectors_of_its_texts, keeps_a_fingerprint, loses_nothing_to_writers_side_by_side,
     never_shows_half_a_replacement,
 ]  # fmt: skip
 

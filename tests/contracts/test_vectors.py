@@ -187,14 +187,16 @@ def begins_at_sequence_zero_and_keeps_what_it_is_told(index: VectorIndex) -> Non
     index.upsert([item("a", 17)])
     assert index.sequence() == 0, "only the one who fills it knows when it is complete"
     index.set_sequence(41)
-    assert index.sequence() == 41
+    assert (index.sequence(), index.stamp()) == (41, "")
+    index.set_sequence(42, "stamp of 42")
+    assert (index.sequence(), index.stamp()) == (42, "stamp of 42")
 
 
 def forgets_everything_together(index: VectorIndex) -> None:
     index.upsert([item("a"), item("b", groups=["board"])])
-    index.set_sequence(2)
+    index.set_sequence(2, "stamp")
     index.clear()
-    assert (index.count(), index.sequence(), found(index)) == (0, 0, [])
+    assert (index.count(), index.sequence(), index.stamp(), found(index)) == (0, 0, "", [])
     index.upsert([item("c")])
     assert found(index) == ["c"]
 
@@ -288,7 +290,7 @@ def test_after_a_restart_an_index_holds_all_that_its_sequence_claims(adapter: st
     """It may as well begin anew, at sequence 0; then it is filled from the ledger."""
     index = opened(adapter, data_dir)
     index.upsert([item("a"), item("b", groups=["board"]), item("c", tenant="globex")])
-    index.set_sequence(3)
+    index.set_sequence(3, "s")
     index.close()
     again = opened(adapter, data_dir)
     try:
@@ -299,7 +301,7 @@ def test_after_a_restart_an_index_holds_all_that_its_sequence_claims(adapter: st
 
 def assert_claims_no_more_than_it_holds(index: VectorIndex) -> None:
     held = {*found(index, Scope("acme", frozenset({"board"}))), *found(index, Scope("globex"))}
-    assert (index.sequence(), index.count(), held) in [(3, 3, {"a", "b", "c"}), (0, 0, set())]
+    assert (index.sequence(), index.stamp(), index.count(), held) in [(3, "s", 3, {"a", "b", "c"}), (0, "", 0, set())]
 
 
 @pytest.mark.parametrize("act", ["upsert", "delete", "search", "count"])
@@ -398,7 +400,7 @@ def _failures(fault: Callable[[], VectorIndex]) -> list[str]:
 
 def _restarted(index: VectorIndex) -> None:
     index.upsert([item("a"), item("b", groups=["board"]), item("c", tenant="globex")])
-    index.set_sequence(3)
+    index.set_sequence(3, "s")
     restart = getattr(index, "restart", None)
     if restart:
         restart()

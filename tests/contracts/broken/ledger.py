@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from foundation.types import EVERY_TENANT, Scope
-from retrieval.contract import Document, Entry, Hit, Refusal, VectorItem
+from retrieval.contract import Document, Entry, Hit, Refusal, VectorItem, Vectors
 
 
 class Healthy:
@@ -295,6 +295,31 @@ class NewPassagesOnly(Healthy):
         return (item for item in self.real.embeddings() if self.first.get(item.chunk_id, item.sequence) > after)
 
 
+class StampsEverything(Healthy):
+    """Any number has a stamp, and the same one: an index of another ledger would pass for one of this."""
+
+    caught_by = "stamps_each_change_once_and_for_good"
+
+    def stamp(self, sequence: int) -> str | None:
+        return "stamp"
+
+
+class ForgetsTooMuch(Healthy):
+    """Throws old deletions away and goes on as if whoever stopped before them could follow."""
+
+    caught_by = "forgets_old_deletions_only_together_with_their_stamps"
+
+    def deletions(self, *, after: int = 0) -> Iterator[str]:
+        return self.real.deletions(after=max(after, self.real.sequence() - 10))  # type: ignore[no-any-return]
+
+
+class TellsForeignTexts(Healthy):
+    caught_by = "knows_the_vectors_of_its_texts"
+
+    def known_vectors(self, texts: Collection[str], tenant: str) -> dict[str, Vectors]:
+        return self.real.known_vectors(texts, tenant) | self.real.known_vectors(texts, "globex")  # type: ignore[no-any-return]
+
+
 class KeepsTheFirstFingerprint(Healthy):
     caught_by = "keeps_a_fingerprint"
 
@@ -326,5 +351,5 @@ BROKEN = [
     ForgetsTheKeywordIndex, AlwaysDeleted, CollectsRefusals, DropsWhatItRefuses, StoresOneByOne, SwallowsErrors,
     ShowsTextsToEveryone, IgnoresGroups, IgnoresTheTenant, EmptyMeansEverything, ShowsForeignRefusals, FiltersAfterwards,
     NewestAlways, WorstFirst, WholeWordsOnly, PassesSyntaxOn, ReusesNumbers, ForgetsDeletions, NewPassagesOnly,
-    KeepsTheFirstFingerprint, ReplacesInTwoSteps,
+    StampsEverything, ForgetsTooMuch, TellsForeignTexts, KeepsTheFirstFingerprint, ReplacesInTwoSteps,
 ]  # fmt: skip

@@ -21,7 +21,7 @@ class Healthy:
 
     def __init__(self) -> None:
         self.items: dict[str, VectorItem] = {}
-        self.done = 0
+        self.done, self.stamped = 0, ""
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
         for item in items:
@@ -46,14 +46,17 @@ class Healthy:
     def sequence(self) -> int:
         return self.done
 
-    def set_sequence(self, sequence: int) -> None:
-        self.done = sequence
+    def stamp(self) -> str:
+        return self.stamped
+
+    def set_sequence(self, sequence: int, stamp: str = "") -> None:
+        self.done, self.stamped = sequence, stamp
 
     def count(self) -> int:
         return len(self.items)
 
     def clear(self) -> None:
-        self.items, self.done = {}, 0
+        self.items, self.done, self.stamped = {}, 0, ""
 
     def close(self) -> None:
         pass
@@ -251,6 +254,22 @@ class ForgetsVectorsOnly(Healthy):
         self.items = {}
 
 
+class KeepsItsStamp(Healthy):
+    """Cleared, it still claims to belong to the old ledger."""
+
+    caught_by = "forgets_everything_together"
+
+    def clear(self) -> None:
+        self.items, self.done = {}, 0
+
+
+class DropsTheStamp(Healthy):
+    caught_by = "begins_at_sequence_zero_and_keeps_what_it_is_told"
+
+    def set_sequence(self, sequence: int, stamp: str = "") -> None:
+        super().set_sequence(sequence)
+
+
 class LosesVectorsAtRestart(Healthy):
     """Keeps its sequence in a file and its vectors in memory."""
 
@@ -310,6 +329,7 @@ BROKEN = [
     KeepsOnlyAsciiIds, GivesDistances, FarthestFirst, IgnoresTheLimit, TakesTheFirstBatch, AddsInsteadOfReplacing,
     CountsTwice, KeepsOldRights, RemembersSearches, NeverComesBack, ChokesOnUnknownIds, IgnoresTheTenant,
     HidesCommonOnes, IgnoresGroups, DemandsEveryGroup, EmptyMeansEverything, FiltersAfterwards, FoldsNames,
-    NormalisesInPlace, ClaimsWhatItDoesNotHold, ForgetsVectorsOnly, LosesVectorsAtRestart, SwallowsErrors,
+    NormalisesInPlace, ClaimsWhatItDoesNotHold, ForgetsVectorsOnly, KeepsItsStamp, DropsTheStamp,
+    LosesVectorsAtRestart, SwallowsErrors,
     GoesBlindWhileWriting, LosesRaces, ClosesOnce,
 ]  # fmt: skip

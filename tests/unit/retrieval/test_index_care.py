@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -180,6 +182,55 @@ def test_an_index_that_is_ahead_of_the_ledger_is_rebuilt(store: Store) -> None:
     open_index(store.ledger, store.vectors, store.fingerprint())
     found = store.vectors.search(embed(store.embedder, ["Refund."])[0], ACME, limit=9)
     assert [chunk_id for chunk_id, _ in found] == ["a.md Refund."]
+
+
+def test_an_index_of_another_ledger_is_filled_anew_though_both_have_gone_equally_far(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = replace(store, ledger=load("retrieval.ledger", Part(use="sqlite"), Context(data_dir=tmp_path / "other")))
+    other.add("theirs.md", "Secret.")
+    catch_up(other.ledger, store.vectors)
+    store.add("ours.md", "Refund.")
+    assert store.ledger.sequence() == other.ledger.sequence()
+    open_index(store.ledger, store.vectors, store.fingerprint())
+    other.ledger.close()
+    found = store.vectors.search(embed(store.embedder, ["Refund."])[0], ACME, limit=9)
+    assert [chunk_id for chunk_id, _ in found] == ["ours.md Refund."]
+    assert "does not belong to this ledger" in caplog.text
+
+
+def test_a_copy_of_the_ledger_that_went_its_own_way_is_noticed(store: Store, data_dir: Path, tmp_path: Path) -> None:
+    """Restored from a backup and written to elsewhere, until it is as far as, or farther than, the index."""
+    store.add("a.md", "Refund.")
+    with closing(sqlite3.connect(data_dir / "ledger.sqlite")) as source:
+        (tmp_path / "copy").mkdir()
+        with closing(sqlite3.connect(tmp_path / "copy" / "ledger.sqlite")) as target:
+            source.backup(target)
+    store.add("here.md", "Here.")
+    catch_up(store.ledger, store.vectors)
+    copy = replace(store, ledger=load("retrieval.ledger", Part(use="sqlite"), Context(data_dir=tmp_path / "copy")))
+    for n in range(3):
+        copy.add("there.md", f"There {n}.")
+    open_index(copy.ledger, store.vectors, store.fingerprint())
+    copy.ledger.close()
+    found = store.vectors.search(embed(store.embedder, ["Refund."])[0], ACME, limit=9)
+    assert sorted(chunk_id for chunk_id, _ in found) == ["a.md Refund.", "there.md There 2."]
+
+
+def test_an_index_so_far_behind_that_deletions_are_forgotten_is_filled_anew(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.ledgers.sqlite._REMEMBERED", 20)
+    store.add("gone.md", "Gone.")
+    catch_up(store.ledger, store.vectors)
+    behind = store.vectors.sequence()
+    store.ledger.delete("gone.md", "acme")
+    for n in range(30):
+        store.add(f"{n}.md", f"Refund {n}.")
+    assert store.ledger.stamp(behind) is None
+    assert list(store.ledger.deletions()) == [], "tombstones do not pile up"
+    catch_up(store.ledger, store.vectors)
+    assert store.vectors.count() == 30
 
 
 # Catching up
