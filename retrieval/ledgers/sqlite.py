@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sqlite3
 import threading
 from collections import deque
@@ -41,8 +40,10 @@ from retrieval.contract import (
     VectorItem,
     Vectors,
 )
+from retrieval.terms import searchable, telling_words
 
-_VERSION = 2
+_VERSION = 3
+"""Of the schema and of `retrieval.terms.searchable`, in whose form the keyword index is written."""
 _SCHEMA = f"""
 CREATE TABLE documents (
   document_id TEXT PRIMARY KEY,
@@ -89,14 +90,15 @@ CREATE TABLE refusals (
 CREATE TABLE commits (sequence INTEGER PRIMARY KEY, stamp TEXT NOT NULL);  -- where each transaction ended
 CREATE TABLE state (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 
-CREATE VIRTUAL TABLE search USING fts5 (
-  heading, text, content='chunks', content_rowid='sequence', tokenize='porter unicode61 remove_diacritics 2'
+CREATE VIRTUAL TABLE search USING fts5 (  -- without a copy of the text; marks count as letters, as in Thai and Hindi
+  heading, text, content='', tokenize="porter unicode61 remove_diacritics 2 categories 'L* N* Co Mc Mn'"
 );
 CREATE TRIGGER chunk_added AFTER INSERT ON chunks BEGIN
-  INSERT INTO search (rowid, heading, text) VALUES (new.sequence, new.heading, new.text);
+  INSERT INTO search (rowid, heading, text) VALUES (new.sequence, searchable(new.heading), searchable(new.text));
 END;
 CREATE TRIGGER chunk_removed AFTER DELETE ON chunks BEGIN
-  INSERT INTO search (search, rowid, heading, text) VALUES ('delete', old.sequence, old.heading, old.text);
+  INSERT INTO search (search, rowid, heading, text)
+  VALUES ('delete', old.sequence, searchable(old.heading), searchable(old.text));
 END;
 PRAGMA user_version = {_VERSION};
 """
@@ -123,17 +125,8 @@ _CHUNK = 'c.chunk_id, c.document_id, c.position, c.text, c.start, c."end", c.hea
 _REMEMBERED = 100_000
 """Numbers of the sequence for which deletions and stamps are kept. An index that is further behind is filled anew, which
 costs no more than following so many changes."""
-
-_WORD = re.compile(r"\w+")
 _MOST_WORDS = 128
 """A longer query is searched by its first words; the vector leg reads no further either."""
-_STOP_WORDS = frozenset(
-    """a about after all also am an and any are as at be because been before being between both but by can could did do
-    does doing during each for from further had has have having he her here hers him his how i if in into is it its
-    itself just me more most my no nor not of off on once only or other our ours out over own same she should so some
-    such than that the their theirs them then there these they this those through to too under until up very was we
-    were what when where which while who whom whose why will with would you your yours""".split()  # noqa: SIM905 - reads best as text
-)
 
 
 class Options(BaseModel):
@@ -353,6 +346,7 @@ class SqliteLedger:
         try:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.create_function("searchable", 1, searchable, deterministic=True)
         except BaseException:
             connection.close()
             raise
@@ -489,17 +483,13 @@ def _remove(connection: sqlite3.Connection, key: str, numbers: _Numbers) -> bool
 
 
 def match_expression(query: str) -> str:
-    """A person's words as an FTS5 expression: any of them, each quoted, so that none is taken for syntax.
-
-    Function words are left out unless there is nothing else. Scripts without spaces arrive as one long word here; an
-    index over character pairs would be asked beside this one.
+    """A person's words as an FTS5 expression: any of them, each quoted, so that none is taken for syntax. A word that
+    stands there twice counts twice.
 
     >>> match_expression('What is the "warranty" of QP-5?')
     '"warranty" OR "QP" OR "5"'
     """
-    words = list(dict.fromkeys(_WORD.findall(query)))
-    telling = [word for word in words if word.lower() not in _STOP_WORDS] or words
-    return " OR ".join(f'"{word}"' for word in telling[:_MOST_WORDS])
+    return " OR ".join(f'"{word}"' for word in telling_words(query)[:_MOST_WORDS])
 
 
 def _sees_nothing(scope: Scope) -> bool:

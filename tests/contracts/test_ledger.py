@@ -377,6 +377,23 @@ def finds_other_forms_and_headings(ledger: DocumentLedger) -> None:
         assert words(ledger, query) == ["Refunded orders, naïve CAFÉ."], query
 
 
+def finds_words_in_every_script(ledger: DocumentLedger) -> None:
+    """Words inside a run without spaces, endings and particles."""
+    found = {
+        "保修": "打印机的保修期为两年。",
+        "プリンター": "このプリンターは保証されています。",
+        "ประกัน": "เครื่องพิมพ์มีประกันสองปี",
+        "보증": "프린터는 보증이 됩니다.",
+        "الكتاب": "وجدت كتابها في المكتبة.",
+        "гарантия": "Срок гарантии два года.",
+        "वारंटी": "प्रिंटर की वारंटी दो साल है।",
+    }
+    ledger.put([entry(f"{number}.md", text) for number, text in enumerate(found.values())])
+    for query, text in found.items():
+        assert words(ledger, query) == [text], query
+    assert words(ledger, "免费") == []
+
+
 def takes_every_query_for_text(ledger: DocumentLedger) -> None:
     ledger.put([entry("a.md", "Refund.")])
     for query in ('refund"', "'; DROP TABLE chunks; --refund", "refund*", "NEAR(refund", "text: refund", "refund OR", "(refund", "^refund", "-refund", "refund\x00", "{refund} : x", "refund \ud800"):  # fmt: skip
@@ -552,6 +569,7 @@ PROMISES: list[Callable[[DocumentLedger], None]] = [
     shows_every_scope_its_own_and_nothing_else, shows_refusals_to_their_tenant, fills_the_limit_from_what_the_scope_admits,
     knows_the_version_in_force_on_any_day, keeps_series_of_two_tenants_apart, shows_all_documents_of_the_version_in_force,
     hides_what_is_not_in_force_yet_even_without_a_series, ranks_the_better_match_first, finds_other_forms_and_headings,
+    finds_words_in_every_script,
     takes_every_query_for_text, searches_function_words_only_when_there_is_nothing_else, takes_a_very_long_query,
     numbers_every_change_once_and_upwards, tells_what_happened_since, leads_an_index_from_any_point_to_the_present,
     can_be_written_while_it_is_streamed, stamps_each_change_once_and_for_good,

@@ -251,6 +251,17 @@ class WholeWordsOnly(Healthy):
         return [(chunk_id, score) for chunk_id, score in found if query in hits[chunk_id].chunk.text]
 
 
+class KnowsWordsBySpacesOnly(Healthy):
+    caught_by = "finds_words_in_every_script"
+
+    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
+        found = self.real.keyword_search(query, scope, limit=limit, as_of=as_of)
+        hits = self.real.hits([chunk_id for chunk_id, _ in found], scope, as_of=as_of)
+        if query.isascii():
+            return list(found)
+        return [(chunk_id, score) for chunk_id, score in found if query in hits[chunk_id].chunk.text.split()]
+
+
 class PassesSyntaxOn(Healthy):
     caught_by = "takes_every_query_for_text"
 
