@@ -14,7 +14,8 @@ stack = $(call given,STACK,--stack)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format doctor ask serve ingest documents trace traces costs approvals \
-        approve reject reindex config keys bench-retrieval bench-answers evaluate business-case roi contracts lock clean _base _dev
+        approve reject reindex config keys bench-retrieval bench-answers evaluate business-case roi \
+        value-report simulate-value contracts lock clean _base _dev
 
 help:  ## this list
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -93,6 +94,12 @@ business-case: _base  ## what outcomes.toml promises, before anything runs   [JS
 
 roi: _base  ## what the recorded outcomes were worth: ship, hold or stop   [JSON=out.json]
 	@$(CLI) roi $(call given,JSON,--json) $(stack)
+
+value-report: _base  ## the same as one page for finance   [HTML=var/reports/value.html] [JSON=out.json]
+	@$(CLI) value-report $(call given,HTML,--html) $(call given,JSON,--json) $(stack)
+
+simulate-value: _base  ## is the value report's interval right? on months whose truth is known   [MONTHS=200] [JSON=out.json]
+	@$(CLI) simulate-value $(call given,MONTHS,--months) $(call given,JSON,--json) $(stack)
 
 #: Change it
 test: _dev  ## guards and tests: what CI runs   [ARGS="tests/unit -x"]

@@ -78,6 +78,17 @@ class Total:
     output_tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerCost:
+    """What one answer cost."""
+
+    usd: Decimal | None
+    """`None` where one of its charges has no known price."""
+    tenant: str
+    at: datetime
+    """Of its first charge, UTC."""
+
+
 class CostLedger:
     """The `Meter` of orchestration, in one SQLite file. Safe to call from several threads."""
 
@@ -130,14 +141,17 @@ class CostLedger:
         totals = [Total(key, Decimal(usd), *rest) for key, usd, *rest in rows]
         return sorted(totals, key=lambda total: (-total.usd, -total.calls, total.key))
 
-    def by_answer(self, *, since: datetime | None = None) -> dict[str, Decimal | None]:
-        """What each answer cost; `None` where one of its charges has no known price."""
+    def answers(self, *, since: datetime | None = None) -> dict[str, AnswerCost]:
+        """What each answer cost, in the order of their first charges."""
         rows = self._select(
-            "SELECT answer_id, exact_sum(usd), count(*) - count(usd) FROM charges "
+            "SELECT answer_id, exact_sum(usd), count(*) - count(usd), min(tenant), min(at) FROM charges "
             "WHERE answer_id IS NOT NULL AND at >= ? GROUP BY 1 ORDER BY min(id)",
             since.astimezone(UTC).isoformat() if since else "",
         )
-        return {answer_id: None if unpriced else Decimal(usd) for answer_id, usd, unpriced in rows}
+        return {
+            answer_id: AnswerCost(None if unpriced else Decimal(usd), tenant, datetime.fromisoformat(at))
+            for answer_id, usd, unpriced, tenant, at in rows
+        }
 
     def today(self) -> list[Total]:
         """What each tenant has cost since midnight UTC."""

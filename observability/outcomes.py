@@ -18,7 +18,7 @@ from foundation.errors import InvalidRequest, StoreUnavailable, did_you_mean
 from observability.evaluation import CaseScore, Report
 
 Verdict = Literal["accepted", "edited", "rejected", "escalated"]
-Origin = Literal["production", "evaluation"]
+Origin = Literal["production", "evaluation", "simulation"]
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS outcomes (
@@ -26,9 +26,14 @@ CREATE TABLE IF NOT EXISTS outcomes (
   verdict TEXT NOT NULL,
   origin TEXT NOT NULL,
   recorded_by TEXT NOT NULL,
-  at TEXT NOT NULL
+  at TEXT NOT NULL,
+  minutes REAL,
+  note TEXT NOT NULL DEFAULT ''
 );
 """
+COLUMNS = ("answer_id", "verdict", "origin", "recorded_by", "at", "minutes", "note")
+LATER = {"minutes": "REAL", "note": "TEXT NOT NULL DEFAULT ''"}
+"""Columns that files of earlier versions lack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,10 @@ class Outcome:
     at: datetime
     origin: Origin = "production"
     recorded_by: str = ""
+    minutes: float | None = None
+    """That a person spent on the case, where somebody recorded them; otherwise the contract's assumption stands."""
+    note: str = ""
+    """The edited text, or the reason for a rejection."""
 
 
 class OutcomeStore:
@@ -56,32 +65,42 @@ class OutcomeStore:
             self._database = sqlite3.connect(path, timeout=5, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.executescript(SCHEMA)
+            known = {row[1] for row in self._database.execute("PRAGMA table_info(outcomes)")}
+            for column in LATER.keys() - known:
+                self._database.execute(f"ALTER TABLE outcomes ADD COLUMN {column} {LATER[column]}")
 
     def record(self, outcome: Outcome) -> None:
         """Store an outcome; a later one for the same answer replaces it.
 
         Raises:
-            InvalidRequest: no such verdict.
+            InvalidRequest: no such verdict, or minutes below zero.
         """
         if outcome.verdict not in get_args(Verdict):
             raise InvalidRequest(f'No verdict "{outcome.verdict}". {did_you_mean(outcome.verdict, get_args(Verdict))}')
+        if outcome.minutes is not None and not 0 <= outcome.minutes < float("inf"):
+            raise InvalidRequest(f"{outcome.minutes} minutes cannot have been spent. Give a number from 0 up.")
         values = (
             outcome.answer_id, outcome.verdict, outcome.origin, outcome.recorded_by,
-            outcome.at.astimezone(UTC).isoformat(),
+            outcome.at.astimezone(UTC).isoformat(), outcome.minutes, outcome.note,
         )  # fmt: skip
         with self._lock, self._translated(), self._database:
-            self._database.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", values)
+            self._database.execute(
+                f"INSERT OR REPLACE INTO outcomes ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - own names
+                values,
+            )
 
     def all(self, *, origin: Origin | None = None, since: datetime | None = None) -> list[Outcome]:
         """Outcomes in the order of their time."""
         with self._lock, self._translated():
             rows = self._database.execute(
-                "SELECT answer_id, verdict, origin, recorded_by, at FROM outcomes WHERE at >= ? ORDER BY at, answer_id",
+                f"SELECT {', '.join(COLUMNS)} FROM outcomes WHERE at >= ? ORDER BY at, answer_id",  # noqa: S608 - own names
                 (since.astimezone(UTC).isoformat() if since else "",),
             ).fetchall()
         found = [
-            Outcome(row[0], cast("Verdict", row[1]), datetime.fromisoformat(row[4]), cast("Origin", row[2]), row[3])
-            for row in rows
+            Outcome(
+                answer, cast("Verdict", verdict), datetime.fromisoformat(at), cast("Origin", made), by, minutes, note
+            )
+            for answer, verdict, made, by, at, minutes, note in rows
         ]
         return [outcome for outcome in found if origin is None or outcome.origin == origin]
 

@@ -1,302 +1,32 @@
-"""Is it worth it? The outcome contract, what would have to be true, and what the records say.
+"""After it runs: what recorded outcomes were worth, against the contract that was agreed before.
 
-`business_case` computes from the assumptions of `outcomes.toml` alone. `value_report` joins recorded outcomes to the
-cost ledger. Both compare with the work done by hand; neither counts an answer as value that nobody accepted.
+`value_report` joins outcomes to the cost ledger. It compares with the work done by hand and counts no answer as value
+that nobody accepted: an answer without an outcome is unknown, and widens the interval.
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date
-from decimal import Decimal
-from pathlib import Path
-from typing import Any, Literal, Self, cast, get_args
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from rich.markup import escape
 from rich.table import Table
 
-from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
+from observability import amounts
 from observability.evaluation import Report
+from observability.ledger import AnswerCost
 from observability.measures import RESAMPLES
-from observability.outcomes import Outcome, Verdict
+from observability.outcome_contract import VERDICTS, Floors, OutcomeContract, Rule
+from observability.outcomes import Outcome
 
 Decision = Literal["ship", "hold", "stop"]
 PRODUCTION = "from production"
-VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Process(Section):
-    """The work as it is done today."""
-
-    name: str
-    volume_per_month: float = Field(gt=0)
-    minutes_per_case: float = Field(gt=0)
-    usd_per_hour: float = Field(gt=0)
-    error_rate: float = Field(ge=0, le=1)
-    usd_per_error: float = Field(ge=0)
-
-
-class Resolved(Section):
-    """What counts as done, and the minutes that a person still spends."""
-
-    definition: str
-    minutes_accepted: float = Field(ge=0)
-    minutes_edited: float = Field(ge=0)
-    minutes_rejected: float = Field(ge=0)
-    minutes_escalated: float = Field(ge=0)
-    error_rate_assisted: float = Field(ge=0, le=1)
-
-
-class Expected(Section):
-    """Shares of outcomes and cost of an answer, as assumed before anything was measured."""
-
-    accepted: float = Field(ge=0, le=1)
-    edited: float = Field(ge=0, le=1)
-    rejected: float = Field(ge=0, le=1)
-    escalated: float = Field(ge=0, le=1)
-    usd_per_answer: float = Field(ge=0)
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        total = self.accepted + self.edited + self.rejected + self.escalated
-        if abs(total - 1) > 1e-6:
-            raise ValueError(f"accepted, edited, rejected and escalated add up to {total:g}, not to 1")
-        return self
-
-
-class Costs(Section):
-    usd_build: float = Field(ge=0)
-    months_to_earn_it_back: float = Field(gt=0)
-    usd_run_per_month: float = Field(ge=0)
-
-
-class Floors(Section):
-    """Limits of quality (`_min`) and risk (`_max`). A floor that was not measured is not met."""
-
-    answer_contained_min: float = Field(ge=0, le=1)
-    citation_precision_min: float = Field(ge=0, le=1)
-    refused_min: float = Field(ge=0, le=1)
-    leaked_max: float = Field(ge=0, le=1)
-    effects_without_approval_max: int = Field(ge=0)
-
-
-class Rule(Section):
-    rule: str
-    ship_if_usd_per_month_above: float
-    min_outcomes: int = Field(ge=1)
-
-
-class Signature(Section):
-    role: str
-    name: str
-    on: date
-
-
-class OutcomeContract(Section):
-    """`outcomes.toml`."""
-
-    process: Process
-    resolved: Resolved
-    expected: Expected
-    costs: Costs
-    floors: Floors
-    decision: Rule
-    signed: tuple[Signature, ...] = Field(min_length=1)
-
-    @property
-    def fixed_usd_per_month(self) -> float:
-        """Running it, and a month's part of having built it."""
-        return self.costs.usd_run_per_month + self.costs.usd_build / self.costs.months_to_earn_it_back
-
-    def usd_saved(self, verdict: Verdict) -> float:
-        """Worth of one case against the work by hand, before the cost of the answer; negative when it made work."""
-        minutes: float = getattr(self.resolved, f"minutes_{verdict}")
-        work = (self.process.minutes_per_case - minutes) / 60 * self.process.usd_per_hour
-        sent = verdict in ("accepted", "edited")
-        errors = (
-            (self.process.error_rate - self.resolved.error_rate_assisted) * self.process.usd_per_error if sent else 0.0
-        )
-        return work + errors
-
-
-def load_contract(path: Path) -> OutcomeContract:
-    """Read `outcomes.toml`.
-
-    Raises:
-        InvalidSetting: the file is missing, is not TOML, or a value does not fit.
-        UnknownSetting: a key that the contract does not know; the text names it and the nearest.
-    """
-    try:
-        return OutcomeContract(**tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise InvalidSetting(
-            f"No outcome contract at {path}. Write one before you build: copy outcomes.toml of the repository and put "
-            f"your own figures in."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidSetting(f"{path} is not valid TOML: {error}. Correct that line.") from error
-    except ValidationError as error:
-        raise _explained(error, path) from error
-
-
-def _explained(error: ValidationError, path: Path) -> UnknownSetting | InvalidSetting:
-    # a misspelt key is unknown and leaves the right one missing: the first says more
-    first = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
-    where = [str(step) for step in first["loc"]]
-    key = ".".join(where)
-    if first["type"] == "extra_forbidden":
-        return UnknownSetting(f'{path.name} has an unknown key "{key}". {did_you_mean(where[-1], _keys(where[:-1]))}')
-    return InvalidSetting(f'{path.name}: "{key}" does not fit: {first["msg"]}.')
-
-
-def _keys(where: Sequence[str]) -> list[str]:
-    section: type[BaseModel] = OutcomeContract
-    for step in where:
-        if step == "signed":
-            return list(Signature.model_fields)
-        if step in section.model_fields:
-            section = cast("type[BaseModel]", section.model_fields[step].annotation)
-    return list(section.model_fields)
-
-
-# -- before: the business case -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One assumption, and the value at which the net value becomes zero while the others stay."""
-
-    name: str
-    assumed: float
-    break_even: float | None
-    """`None`: no value of it brings the net to zero."""
-    more_is_better: bool
-
-    def __str__(self) -> str:
-        if self.break_even is None:
-            return f"{self.name}: {self.assumed:g} assumed; no value of it alone decides"
-        word = "at least" if self.more_is_better else "at most"
-        return f"{self.name}: {word} {self.break_even:.4g} ({self.assumed:g} assumed)"
-
-
-@dataclass(frozen=True, slots=True)
-class BusinessCase:
-    """Computed from assumptions; nothing in it was measured."""
-
-    process: str
-    usd_value_per_month: float
-    """Work and errors saved."""
-    usd_cost_per_month: float
-    """Answers, running it, and a part of having built it."""
-    break_even_cases_per_month: float | None
-    """`None`: an average case costs more than it saves, so no volume helps."""
-    months_to_pay_back: float | None
-    conditions: tuple[Condition, ...]
-    label: str = "computed from assumptions, not measured"
-
-    @property
-    def usd_net_per_month(self) -> float:
-        return self.usd_value_per_month - self.usd_cost_per_month
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "process": self.process,
-            "usd_value_per_month": self.usd_value_per_month,
-            "usd_cost_per_month": self.usd_cost_per_month,
-            "usd_net_per_month": self.usd_net_per_month,
-            "break_even_cases_per_month": self.break_even_cases_per_month,
-            "months_to_pay_back": self.months_to_pay_back,
-            "what_would_have_to_be_true": [str(condition) for condition in self.conditions],
-            "label": self.label,
-        }
-
-    def table(self) -> Table:
-        table = _table("business case", self.label)
-        table.add_row("saved a month", _usd(self.usd_value_per_month))
-        table.add_row("cost a month", _usd(self.usd_cost_per_month))
-        table.add_row("net a month", _usd(self.usd_net_per_month), style="bold")
-        table.add_row("break-even", _cases(self.break_even_cases_per_month))
-        months = self.months_to_pay_back
-        table.add_row("pays back in", "never" if months is None else f"{months:.1f} months")
-        for position, condition in enumerate(self.conditions):
-            table.add_row("must be true" if not position else "", escape(str(condition)))
-        return table
-
-
-def business_case(contract: OutcomeContract) -> BusinessCase:
-    """What the assumptions of the contract come to, and how far each of them may fail before nothing is left."""
-    volume = contract.process.volume_per_month
-    per_case = _usd_per_case(contract)
-    cost = contract.fixed_usd_per_month + volume * contract.expected.usd_per_answer
-    margin = per_case - contract.expected.usd_per_answer
-    monthly = volume * margin - contract.costs.usd_run_per_month
-    return BusinessCase(
-        process=contract.process.name,
-        usd_value_per_month=volume * per_case,
-        usd_cost_per_month=cost,
-        break_even_cases_per_month=contract.fixed_usd_per_month / margin if margin > 0 else None,
-        months_to_pay_back=contract.costs.usd_build / monthly if monthly > 0 else None,
-        conditions=_conditions(contract),
-    )
-
-
-def _usd_per_case(contract: OutcomeContract) -> float:
-    shares = contract.expected.model_dump()
-    return sum(float(shares[verdict]) * contract.usd_saved(verdict) for verdict in VERDICTS)
-
-
-def _conditions(contract: OutcomeContract) -> tuple[Condition, ...]:
-    """Net value is linear in each of these, so two points give the zero exactly."""
-    process, resolved, expected = contract.process, contract.resolved, contract.expected
-
-    def net(**changed: float) -> float:
-        def put(section: Section) -> Any:
-            known = {name: value for name, value in changed.items() if name in type(section).model_fields}
-            return section.model_copy(update=known)
-
-        varied = contract.model_copy(
-            update={"process": put(process), "resolved": put(resolved), "expected": put(expected)}
-        )
-        volume = varied.process.volume_per_month
-        return volume * (_usd_per_case(varied) - varied.expected.usd_per_answer) - varied.fixed_usd_per_month
-
-    def zero(of: str, assumed: float, change: Mapping[str, float]) -> Condition:
-        """`change`: what moves, and how fast, when the named assumption grows by one."""
-        start = {name: float(getattr(_owner(contract, name), name)) for name in change}
-        base, moved = net(**start), net(**{name: start[name] + rate for name, rate in change.items()})
-        slope = moved - base
-        return Condition(of, assumed, assumed - base / slope if slope else None, more_is_better=slope > 0)
-
-    return (
-        zero("share of answers accepted (instead of escalated)", expected.accepted, {"accepted": 1, "escalated": -1}),
-        zero("cases a month", process.volume_per_month, {"volume_per_month": 1}),
-        zero(
-            "minutes a case takes by hand",
-            process.minutes_per_case,
-            {"minutes_per_case": 1, "minutes_escalated": 1, "minutes_rejected": 1},
-        ),
-        zero("minutes to check an accepted answer", resolved.minutes_accepted, {"minutes_accepted": 1}),
-        zero("wrong answers that slip through", resolved.error_rate_assisted, {"error_rate_assisted": 1}),
-        zero("USD an answer costs", expected.usd_per_answer, {"usd_per_answer": 1}),
-    )
-
-
-def _owner(contract: OutcomeContract, name: str) -> Section:
-    sections: tuple[Section, ...] = (contract.process, contract.resolved, contract.expected)
-    return next(section for section in sections if name in type(section).model_fields)
-
-
-# -- after: the value report -------------------------------------------------------------------------------------------
+Interval = tuple[float | None, float, float]
+"""(estimate, low, high): `None` without any outcome; 95 %, every unknown outcome at its worst and at its best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +51,20 @@ class Floor:
 
 
 @dataclass(frozen=True, slots=True)
+class Slice:
+    """The cases of one tenant, week or kind."""
+
+    key: str
+    outcomes: int
+    unknown: int
+    accepted_share: float | None
+    """Accepted or edited, of those with an outcome."""
+    usd_per_case: Interval
+    """What a case was worth after the cost of its answer, before the fixed costs."""
+    usd_per_accepted: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ValueReport:
     """An estimate from a sample of outcomes, taken to a month's volume."""
 
@@ -329,8 +73,17 @@ class ValueReport:
     """`from production`, or plainly that it is not."""
     counts: Mapping[str, int]
     """Answers by verdict, and `unknown`: nobody recorded what became of them."""
-    usd_net_per_month: tuple[float | None, float, float]
-    """Estimate (`None` without any outcome), and the 95 % interval with every unknown outcome at its worst and at its best."""
+    usd_net_per_month: Interval
+    hours_saved_per_month: float | None
+    """By everybody together, whether it counts as money or not; `None` without any outcome."""
+    counted_share: float
+    conversion: str
+    steps_usd: Mapping[str, float]
+    """A month's net value in parts that add up to its estimate; empty without any outcome."""
+    deflected_share: float | None
+    """Cases that an answer closed, accepted as it was or edited, of those with an outcome."""
+    rework_hours_per_month: float | None
+    """Spent on editing answers and on doing rejected ones again."""
     usd_per_answer: float | None
     usd_per_accepted: float | None
     """Cost of all answers over those that were accepted or edited."""
@@ -338,8 +91,10 @@ class ValueReport:
     """Answers with a call whose price is not known: the costs are lower bounds."""
     break_even_cases_per_month: float | None
     floors: tuple[Floor, ...]
-    verdict: Decision
-    reasons: tuple[str, ...]
+    slices: Mapping[str, tuple[Slice, ...]] = field(default_factory=dict)
+    """By `tenant` and by `week`."""
+    verdict: Decision = "hold"
+    reasons: tuple[str, ...] = ()
     label: str = "estimate"
 
     @property
@@ -353,7 +108,13 @@ class ValueReport:
             "origin": self.origin,
             "outcomes": self.outcomes,
             "counts": dict(self.counts),
-            "usd_net_per_month": dict(zip(("estimate", "low", "high"), self.usd_net_per_month, strict=True)),
+            "usd_net_per_month": _interval(self.usd_net_per_month),
+            "hours_saved_per_month": self.hours_saved_per_month,
+            "counted_share": self.counted_share,
+            "conversion": self.conversion,
+            "steps_usd_per_month": dict(self.steps_usd),
+            "deflected_share": self.deflected_share,
+            "rework_hours_per_month": self.rework_hours_per_month,
             "usd_per_answer": self.usd_per_answer,
             "usd_per_accepted": self.usd_per_accepted,
             "unpriced_answers": self.unpriced,
@@ -362,18 +123,28 @@ class ValueReport:
                 {"name": floor.name, "limit": floor.limit, "measured": floor.measured, "met": floor.met}
                 for floor in self.floors
             ],
+            "by": {by: [_slice_dict(one) for one in slices] for by, slices in self.slices.items()},
             "verdict": self.verdict,
             "reasons": list(self.reasons),
         }
 
     def table(self) -> Table:
-        table = _table("value", f"{self.label}, {self.origin}")
+        table = amounts.table("value", f"{self.label}, {self.origin}")
         table.add_row("outcomes", ", ".join(f"{count} {name}" for name, count in self.counts.items() if count))
+        hours = self.hours_saved_per_month
+        table.add_row("time saved a month", "unknown" if hours is None else f"{hours:,.0f} hours, by people")
+        table.add_row("of it counts", f"{self.counted_share:.0%}: {escape(self.conversion)}")
         net, low, high = self.usd_net_per_month
-        table.add_row("net a month", f"{_usd(net)}, 95 % between {_usd(low)} and {_usd(high)}", style="bold")
-        table.add_row("an answer costs", _money(self.usd_per_answer, self.unpriced))
-        table.add_row("an accepted answer costs", _money(self.usd_per_accepted, self.unpriced))
-        table.add_row("break-even", _cases(self.break_even_cases_per_month))
+        between = f"95 % between {amounts.usd(low)} and {amounts.usd(high)}"
+        table.add_row("net a month", f"{amounts.usd(net)}, {between}", style="bold")
+        for name, usd in self.steps_usd.items():
+            table.add_row("", f"{amounts.usd(usd)}  {name}")
+        table.add_row(
+            "deflected", "unknown" if self.deflected_share is None else f"{self.deflected_share:.0%} of cases"
+        )
+        table.add_row("an answer costs", amounts.usd_exact(self.usd_per_answer, unpriced=self.unpriced))
+        table.add_row("an accepted answer costs", amounts.usd_exact(self.usd_per_accepted, unpriced=self.unpriced))
+        table.add_row("break-even", amounts.cases(self.break_even_cases_per_month))
         for floor in self.floors:
             table.add_row("floor", f"{'[green]met[/]' if floor.met else '[red]not met[/]'}  {escape(str(floor))}")
         table.add_row("verdict", f"{self.verdict.upper()}: {escape('; '.join(self.reasons))}", style="bold")
@@ -392,69 +163,186 @@ def measured_floors(report: Report) -> dict[str, float | None]:
 def value_report(
     contract: OutcomeContract,
     outcomes: Iterable[Outcome],
-    costs: Mapping[str, Decimal | None],
+    answers: Mapping[str, AnswerCost],
     *,
     measured: Mapping[str, float | None] | None = None,
     seed: int = 7,
 ) -> ValueReport:
     """Net value, its interval and a verdict.
 
-    `costs` is `CostLedger.by_answer()` of the same period; answers without an outcome count as unknown, which widens
-    the interval and is never taken for acceptance. `measured` are the figures for the floors, from an evaluation.
+    `answers` is `CostLedger.answers()` of the same period; one without an outcome counts as unknown, which widens the
+    interval and is never taken for acceptance. `measured` are the figures for the floors, from an evaluation.
     """
-    verdicts = {outcome.answer_id: outcome for outcome in outcomes}
-    known = [outcome.verdict for outcome in verdicts.values()]
-    unknown = sum(answer not in verdicts for answer in costs)
-    priced = [float(usd) for usd in costs.values() if usd is not None]
-    usd_per_answer = sum(priced) / len(priced) if priced else None
-    net = _net(contract, known, unknown, usd_per_answer or 0.0, seed)
-    counts: dict[str, int] = {**dict.fromkeys(VERDICTS, 0), **Counter(known), "unknown": unknown}
-    good = counts["accepted"] + counts["edited"]
+    cases = _Cases(contract, {outcome.answer_id: outcome for outcome in outcomes}, answers, seed)
+    known = cases.known
     draft = ValueReport(
         process=contract.process.name,
-        origin=_origin(verdicts.values()),
-        counts=counts,
-        usd_net_per_month=net,
-        usd_per_answer=usd_per_answer,
-        usd_per_accepted=sum(priced) / good if good and priced else None,
-        unpriced=sum(usd is None for usd in costs.values()),
-        break_even_cases_per_month=_break_even(contract, known, usd_per_answer or 0.0),
+        origin=_origin(known),
+        counts=cases.counts,
+        usd_net_per_month=cases.usd_net_per_month(),
+        hours_saved_per_month=cases.per_month(cases.minutes_saved, 1 / 60),
+        counted_share=contract.counted_share,
+        conversion=contract.converted,
+        steps_usd=cases.steps_usd(),
+        deflected_share=cases.accepted_share,
+        rework_hours_per_month=cases.per_month(cases.minutes_reworked, 1 / 60),
+        usd_per_answer=cases.usd_per_answer,
+        usd_per_accepted=cases.usd_per_accepted,
+        unpriced=sum(answer.usd is None for answer in answers.values()),
+        break_even_cases_per_month=cases.break_even,
         floors=_floors(contract.floors, measured or {}),
-        verdict="hold",
-        reasons=(),
+        slices={
+            "tenant": cases.sliced(lambda _, answer: answer.tenant if answer else "not in the cost ledger"),
+            "week": cases.sliced(_week),
+        },
     )
     verdict, reasons = _decide(contract.decision, draft)
     return replace(draft, verdict=verdict, reasons=reasons)
 
 
-def _net(
-    contract: OutcomeContract, known: Sequence[Verdict], unknown: int, usd_per_answer: float, seed: int
-) -> tuple[float | None, float, float]:
-    worth = {verdict: contract.usd_saved(verdict) for verdict in VERDICTS}
-
-    def monthly(per_case: Any) -> Any:
-        return contract.process.volume_per_month * (per_case - usd_per_answer) - contract.fixed_usd_per_month
-
-    if not known:
-        return (None, float(monthly(min(worth.values()))), float(monthly(max(worth.values()))))
-    values = np.array([worth[verdict] for verdict in known])
-    low = np.percentile(_means(values, unknown, min(worth.values()), seed), 2.5)
-    high = np.percentile(_means(values, unknown, max(worth.values()), seed), 97.5)
-    return float(monthly(values.mean())), float(monthly(low)), float(monthly(high))
+def usd_net_per_month(
+    contract: OutcomeContract, outcomes: Iterable[Outcome], answers: Mapping[str, AnswerCost], *, seed: int = 7
+) -> Interval:
+    """The estimate of the report and its interval, without the rest of it."""
+    return _Cases(contract, {outcome.answer_id: outcome for outcome in outcomes}, answers, seed).usd_net_per_month()
 
 
-def _means(values: npt.NDArray[np.float64], unknown: int, each: float, seed: int) -> npt.NDArray[np.float64]:
-    """Bootstrapped mean worth of a case, with the unknown ones all worth `each`."""
-    everyone = np.concatenate([values, np.full(unknown, each)])
-    draws = np.random.default_rng(seed).integers(0, len(everyone), size=(RESAMPLES, len(everyone)))
-    return cast("npt.NDArray[np.float64]", everyone[draws].mean(axis=1))
+class _Cases:
+    """Outcomes joined to what their answers cost, under one contract."""
+
+    def __init__(
+        self,
+        contract: OutcomeContract,
+        outcomes: Mapping[str, Outcome],
+        answers: Mapping[str, AnswerCost],
+        seed: int,
+    ) -> None:
+        self._contract = contract
+        self._outcomes = outcomes
+        self._answers = answers
+        self._seed = seed
+        self.known = list(outcomes.values())
+        self.unknown = sum(answer not in outcomes for answer in answers)
+        self._priced = [float(answer.usd) for answer in answers.values() if answer.usd is not None]
+        self.usd_per_answer = sum(self._priced) / len(self._priced) if self._priced else None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        verdicts = Counter[str](outcome.verdict for outcome in self.known)
+        return {**dict.fromkeys(VERDICTS, 0), **verdicts, "unknown": self.unknown}
+
+    @property
+    def accepted(self) -> int:
+        return self.counts["accepted"] + self.counts["edited"]
+
+    @property
+    def accepted_share(self) -> float | None:
+        return self.accepted / len(self.known) if self.known else None
+
+    @property
+    def usd_per_accepted(self) -> float | None:
+        return sum(self._priced) / self.accepted if self.accepted and self._priced else None
+
+    @property
+    def break_even(self) -> float | None:
+        mean, _, _ = self.usd_per_case()
+        return self._contract.fixed_usd_per_month / mean if mean is not None and mean > 0 else None
+
+    def minutes_saved(self, outcome: Outcome) -> float:
+        return self._contract.minutes_saved(outcome.verdict, outcome.minutes)
+
+    def minutes_reworked(self, outcome: Outcome) -> float:
+        if outcome.verdict not in ("edited", "rejected"):
+            return 0.0
+        return self._contract.process.minutes_per_case - self.minutes_saved(outcome)
+
+    def per_month(self, of: Callable[[Outcome], float], factor: float = 1.0) -> float | None:
+        """A mean over cases, taken to a month's volume."""
+        if not self.known:
+            return None
+        return self._contract.process.volume_per_month * factor * float(np.mean([of(one) for one in self.known]))
+
+    def usd_net_per_month(self) -> Interval:
+        estimate, low, high = self.usd_per_case()
+        return None if estimate is None else self._monthly(estimate), self._monthly(low), self._monthly(high)
+
+    def _monthly(self, usd_per_case: float) -> float:
+        return self._contract.process.volume_per_month * usd_per_case - self._contract.fixed_usd_per_month
+
+    def steps_usd(self) -> dict[str, float]:
+        contract = self._contract
+        minutes = self.per_month(lambda one: contract.usd_of_minutes(self.minutes_saved(one)))
+        errors = self.per_month(lambda one: contract.usd_of_errors(one.verdict))
+        answers = self.per_month(lambda one: -self._cost(one.answer_id))
+        if minutes is None or errors is None or answers is None:
+            return {}
+        return {
+            "minutes that count": minutes,
+            "errors avoided": errors,
+            "answers": answers,
+            "running it": -contract.costs.usd_run_per_month,
+            "a month's part of building it": -(contract.fixed_usd_per_month - contract.costs.usd_run_per_month),
+        }
+
+    def usd_per_case(self) -> Interval:
+        """Worth after the answer's cost; percentile bootstrap over cases (Efron and Tibshirani 1993, chapter 13)."""
+        worst, best = self._extremes()
+        unknown = np.array([-self._cost(answer) for answer in self._answers if answer not in self._outcomes])
+        if not self.known:
+            cost = float(unknown.mean()) if len(unknown) else 0.0
+            return (None, worst + cost, best + cost)
+        values = np.array([self._worth(one) for one in self.known])
+        low = np.percentile(self._means(values, unknown + worst), 2.5)
+        high = np.percentile(self._means(values, unknown + best), 97.5)
+        return float(values.mean()), float(low), float(high)
+
+    def sliced(self, key_of: Callable[[Outcome | None, AnswerCost | None], str]) -> tuple[Slice, ...]:
+        ids: dict[str, list[str]] = defaultdict(list)
+        for answer in {**self._outcomes, **self._answers}:
+            ids[key_of(self._outcomes.get(answer), self._answers.get(answer))].append(answer)
+        return tuple(self._slice(key, members) for key, members in sorted(ids.items()))
+
+    def _slice(self, key: str, members: Sequence[str]) -> Slice:
+        part = _Cases(
+            self._contract,
+            {answer: self._outcomes[answer] for answer in members if answer in self._outcomes},
+            {answer: self._answers[answer] for answer in members if answer in self._answers},
+            self._seed,
+        )
+        return Slice(
+            key, len(part.known), part.unknown, part.accepted_share, part.usd_per_case(), part.usd_per_accepted
+        )
+
+    def _cost(self, answer: str) -> float:
+        """Of one answer; where it has no known price, the mean of those that have."""
+        found = self._answers.get(answer)
+        return float(found.usd) if found is not None and found.usd is not None else self.usd_per_answer or 0.0
+
+    def _worth(self, outcome: Outcome) -> float:
+        return self._contract.usd_saved(outcome.verdict, outcome.minutes) - self._cost(outcome.answer_id)
+
+    def _extremes(self) -> tuple[float, float]:
+        worth = [self._contract.usd_saved(verdict) for verdict in VERDICTS]
+        return min(worth), max(worth)
+
+    def _means(self, values: npt.NDArray[np.float64], unknown: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        everyone = np.concatenate([values, unknown])
+        draws = np.random.default_rng(self._seed).integers(0, len(everyone), size=(RESAMPLES, len(everyone)))
+        return cast("npt.NDArray[np.float64]", everyone[draws].mean(axis=1))
 
 
-def _break_even(contract: OutcomeContract, known: Sequence[Verdict], usd_per_answer: float) -> float | None:
-    if not known:
-        return None
-    margin = sum(contract.usd_saved(verdict) for verdict in known) / len(known) - usd_per_answer
-    return contract.fixed_usd_per_month / margin if margin > 0 else None
+def _week(outcome: Outcome | None, answer: AnswerCost | None) -> str:
+    at = answer.at if answer is not None else cast("Outcome", outcome).at
+    year, week, _ = at.isocalendar()
+    return f"{year}-W{week:02d}"
+
+
+def _interval(interval: Interval) -> dict[str, float | None]:
+    return dict(zip(("estimate", "low", "high"), interval, strict=True))
+
+
+def _slice_dict(one: Slice) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in one.__slots__} | {"usd_per_case": _interval(one.usd_per_case)}
 
 
 def _origin(outcomes: Iterable[Outcome]) -> str:
@@ -463,9 +351,9 @@ def _origin(outcomes: Iterable[Outcome]) -> str:
         return "no outcome recorded yet"
     if origins == {"production"}:
         return PRODUCTION
-    return (
-        "from evaluation, not from production" if origins == {"evaluation"} else "from production mixed with evaluation"
-    )
+    if len(origins) > 1:
+        return "from production mixed with evaluation"
+    return f"from {'evaluation' if origins == {'evaluation'} else 'a simulation'}, not from production"
 
 
 def _floors(floors: Floors, measured: Mapping[str, float | None]) -> tuple[Floor, ...]:
@@ -480,7 +368,7 @@ def _decide(rule: Rule, report: ValueReport) -> tuple[Decision, tuple[str, ...]]
         return "stop", stop
     if hold := tuple(_reasons_to_hold(rule, report)):
         return "hold", hold
-    return "ship", (f"at least {_usd(report.usd_net_per_month[1])} a month, every floor met",)
+    return "ship", (f"at least {amounts.usd(report.usd_net_per_month[1])} a month, every floor met",)
 
 
 def _reasons_to_stop(rule: Rule, report: ValueReport) -> Iterator[str]:
@@ -489,7 +377,7 @@ def _reasons_to_stop(rule: Rule, report: ValueReport) -> Iterator[str]:
             yield f"risk floor broken: {floor}"
     high = report.usd_net_per_month[2]
     if high < 0 and report.outcomes >= rule.min_outcomes:
-        yield f"even the upper end of the interval, {_usd(high)} a month, is a loss"
+        yield f"even the upper end of the interval, {amounts.usd(high)} a month, is a loss"
 
 
 def _reasons_to_hold(rule: Rule, report: ValueReport) -> Iterator[str]:
@@ -500,25 +388,6 @@ def _reasons_to_hold(rule: Rule, report: ValueReport) -> Iterator[str]:
         if not floor.met:
             yield f"floor not met: {floor}"
     if low <= needed:
-        yield f"the lower end of the interval, {_usd(low)} a month, is not above {_usd(needed)}"
-    if report.origin != PRODUCTION:
+        yield f"the lower end of the interval, {amounts.usd(low)} a month, is not above {amounts.usd(needed)}"
+    if report.outcomes and report.origin != PRODUCTION:
         yield f"these outcomes are {report.origin}: a pilot has to confirm them"
-
-
-def _table(title: str, note: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(title, no_wrap=True)
-    table.add_column(escape(note), overflow="fold")
-    return table
-
-
-def _usd(amount: float | None) -> str:
-    return "unknown" if amount is None else f"{'-' if amount < 0 else ''}${abs(amount):,.0f}"
-
-
-def _money(amount: float | None, unpriced: int) -> str:
-    return "unpriced" if amount is None else f"{'more than ' if unpriced else ''}${amount:.6f}"
-
-
-def _cases(volume: float | None) -> str:
-    return "at no volume" if volume is None else f"{volume:,.0f} cases a month"

@@ -298,12 +298,15 @@ def business_case(json: Json = None, stack: Stack = STACK) -> None:
 def outcome(
     answer_id: Annotated[str, typer.Argument(metavar="ANSWER", help="The id that its answer shows.")],
     verdict: Annotated[str, typer.Argument(help="accepted, edited, rejected or escalated.")],
+    *,
+    minutes: Annotated[float | None, typer.Option(help="That a person spent on the case.")] = None,
+    note: Annotated[str, typer.Option(help="The text as it was sent, or why it was rejected.")] = "",
     stack: Stack = STACK,
 ) -> None:
     """Record what became of an answer."""
     from serving import measuring
 
-    measuring.record_outcome(_load(stack), answer_id, verdict)
+    measuring.record_outcome(_load(stack), answer_id, verdict, minutes=minutes, note=note)
 
 
 @app.command()
@@ -312,6 +315,30 @@ def roi(json: Json = None, stack: Stack = STACK) -> None:
     from serving import measuring
 
     measuring.roi(_load(stack), json)
+
+
+@app.command("value-report")
+def value_report(
+    html: Annotated[Path | None, typer.Option(help="Where the page goes; var/reports/value.html if absent.")] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """The same as one page that a finance person can read."""
+    from serving import measuring
+
+    measuring.write_value_report(_load(stack), html, json)
+
+
+@app.command("simulate-value")
+def simulate_value(
+    months: Annotated[int, typer.Option(min=20, help="How many to simulate.")] = 200,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Test the value report on months whose true value is known."""
+    from serving import measuring
+
+    _exit(ok=measuring.simulate_value(_load(stack), months, json))
 
 
 @app.command()

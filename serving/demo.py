@@ -336,6 +336,7 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
     from observability import value
     from observability.bill import layer_bill
     from observability.evaluation import load_golden
+    from observability.outcome_contract import load_contract
     from observability.outcomes import outcomes_of
     from observability.render import bill_table, trace_table
     from serving.measuring import golden_report
@@ -375,9 +376,9 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
         stage.check(f"no document of another tenant was shown (0 of {leaked.n})", holds=not leaked.mean, found=leaked)
         stage.check("no effect happened without an approval", holds=scores.effects_done == 0, found=scores.effects_done)
 
-        contract = value.load_contract(loaded.settings.observability.outcomes_file)
+        contract = load_contract(loaded.settings.observability.outcomes_file)
         asked = {row.answer_id for row in scores.rows}
-        costs = {name: usd for name, usd in system.costs.by_answer().items() if name in asked}
+        costs = {name: cost for name, cost in system.costs.answers().items() if name in asked}
         outcomes = outcomes_of(scores, at=system.context.clock.now())
         worth = value.value_report(contract, outcomes, costs, measured=value.measured_floors(scores))
         stage.print()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json as jsons
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -22,7 +23,9 @@ from serving.wiring import System, open_system
 if TYPE_CHECKING:
     from observability.evaluation import GoldenCase, Report
     from observability.leaks import DocumentText
+    from observability.outcome_contract import OutcomeContract
     from observability.outcomes import OutcomeStore
+    from observability.value import ValueReport
 
 Configure = Callable[[dict[str, object]], Loaded]
 Count = Callable[[int], None]
@@ -104,41 +107,88 @@ def bench_answers(configure: Configure, data: Path, limit: int | None, json: Pat
 
 
 def business_case(loaded: Loaded, json: Path | None) -> None:
-    from observability import value
+    from observability import business_case as before
+    from observability.outcome_contract import load_contract
 
-    case = value.business_case(value.load_contract(loaded.settings.observability.outcomes_file))
+    case = before.business_case(load_contract(loaded.settings.observability.outcomes_file))
     if not terminal.write_json(json, case.as_dict()):
         terminal.show(case.table())
 
 
-def record_outcome(loaded: Loaded, answer_id: str, verdict: str) -> None:
+def record_outcome(loaded: Loaded, answer_id: str, verdict: str, *, minutes: float | None, note: str) -> None:
     from observability.outcomes import Outcome
     from serving.commands import local
 
     with _outcomes(loaded) as store:
         by = local("", [], None).subject
-        store.record(Outcome(answer_id, cast("Any", verdict), SystemClock().now(), "production", by))
+        given = Outcome(answer_id, cast("Any", verdict), SystemClock().now(), "production", by, minutes, note)
+        store.record(given)
     terminal.console().print(f"Recorded: {terminal.plain(answer_id)} was {terminal.plain(verdict)}.")
 
 
 def roi(loaded: Loaded, json: Path | None) -> None:
     """From what people recorded; only where nobody has yet, from the stand-ins of an evaluation, which it says."""
-    from observability import value
-    from observability.ledger import CostLedger
-
-    contract = value.load_contract(loaded.settings.observability.outcomes_file)
-    with _outcomes(loaded) as store:
-        recorded = store.all(origin="production")
-        outcomes = recorded or store.all(origin="evaluation")
-    with closing(CostLedger(loaded.settings.foundation.data_dir / "costs.sqlite")) as ledger:
-        costs = ledger.by_answer()
-    if not recorded:
-        costs = {answer: usd for answer, usd in costs.items() if answer in {one.answer_id for one in outcomes}}
-    report = value.value_report(
-        contract, outcomes, costs, measured=_measured(loaded), seed=loaded.settings.foundation.seed
-    )
+    _, report = _worth(loaded)
     if not terminal.write_json(json, report.as_dict()):
         terminal.show(report.table())
+
+
+def write_value_report(loaded: Loaded, html: Path | None, json: Path | None) -> None:
+    """One page for those who pay."""
+    from observability import value_page
+
+    contract, report = _worth(loaded)
+    path = html or loaded.settings.foundation.data_dir / "reports" / "value.html"
+    terminal.write_text(path, value_page.page([(contract, report)], written=SystemClock().now()))
+    if not terminal.write_json(json, report.as_dict()):
+        terminal.show(report.table())
+        terminal.console().print(f"The page: {terminal.plain(path)}")
+
+
+def simulate_value(loaded: Loaded, months: int, json: Path | None) -> bool:
+    """Whether the interval of a value report held the truth as often as it promises, over months with a known truth."""
+    from observability import simulation
+    from observability.outcome_contract import load_contract
+
+    contract = load_contract(loaded.settings.observability.outcomes_file)
+    worlds = {
+        "every outcome recorded": simulation.all_recorded(contract),
+        "rejections told half as often": simulation.half_recorded(contract),
+    }
+    found = {}
+    with terminal.progress() as progress:
+        for name, truth in worlds.items():
+            report = functools.partial(lambda name, done: progress(name, done, months), name)
+            found[name] = simulation.coverage(contract, truth, months=months, progress=report)
+    if not terminal.write_json(json, {name: one.as_dict() for name, one in found.items()}):
+        for name, one in found.items():
+            terminal.console().print(f"[bold]{name}[/]")
+            terminal.show(one.table())
+    return all(one.keeps_its_promise for one in found.values())
+
+
+def _worth(loaded: Loaded) -> tuple[OutcomeContract, ValueReport]:
+    from observability import value
+    from observability.ledger import CostLedger
+    from observability.outcome_contract import load_contract
+
+    contract = load_contract(loaded.settings.observability.outcomes_file)
+    with _outcomes(loaded) as store:
+        recorded = store.all(origin="production")
+        stand_ins = store.all(origin="evaluation")
+    with closing(CostLedger(loaded.settings.foundation.data_dir / "costs.sqlite")) as ledger:
+        answers = ledger.answers()
+    evaluated = {one.answer_id for one in stand_ins}
+    # questions that an evaluation asked are no traffic, and traffic is no evaluation
+    answers = {answer: cost for answer, cost in answers.items() if (answer in evaluated) is not bool(recorded)}
+    report = value.value_report(
+        contract,
+        recorded or stand_ins,
+        answers,
+        measured=_measured(loaded),
+        seed=loaded.settings.foundation.seed,
+    )
+    return contract, report
 
 
 @contextmanager

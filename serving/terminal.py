@@ -101,12 +101,21 @@ def write_json(path: Path | None, content: Any) -> bool:
     if str(path) == "-":
         sys.stdout.write(text.encode("utf-8", "replace").decode())
         return True
+    write_text(path, text)
+    return False
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a report to a file.
+
+    Raises:
+        InvalidSetting: the file cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
-        raise InvalidSetting(f"Cannot write {path}: {error.strerror}. Name another file with --json.") from error
-    return False
+        raise InvalidSetting(f"Cannot write {path}: {error.strerror}. Name another file.") from error
 
 
 @contextmanager

@@ -45,8 +45,9 @@ def test_the_lock_answers_every_dependency_of_the_project(lock):
 @pytest.mark.parametrize("lock", LOCKS)
 def test_every_pin_carries_hashes_and_no_address(lock):
     text = (ROOT / lock).read_text(encoding="utf-8")
-    assert len(pins(lock)) == install._packages(ROOT / lock) > 100
-    assert all("--hash=sha256:" in pin["rest"] for pin in PIN.finditer(text))
+    found = list(PIN.finditer(text))  # a package may stand here twice, once for older Pythons
+    assert len(found) == install._packages(ROOT / lock) > 100
+    assert all("--hash=sha256:" in pin["rest"] for pin in found)
     assert "://" not in text
     assert not re.search(r"^(-i|--index-url|--extra-index-url|--find-links|-e)\b", text, re.MULTILINE)
 

@@ -63,7 +63,7 @@ def test_an_unpriced_call_is_counted_and_not_added(ledger):
     ledger.record(charge(None))
     (total,) = ledger.totals("model")
     assert (total.usd, total.calls, total.unpriced) == (Decimal("0.1"), 2, 1)
-    assert ledger.by_answer() == {"a-1": None}
+    assert {answer: cost.usd for answer, cost in ledger.answers().items()} == {"a-1": None}
 
 
 @pytest.mark.parametrize("by", KEY_OF)
@@ -95,7 +95,10 @@ def test_each_answer_has_its_cost(ledger):
     ledger.record(charge("0.2"))
     ledger.record(charge("0.4", answer_id="a-2"))
     ledger.record(charge("9", answer_id=None))
-    assert ledger.by_answer() == {"a-1": Decimal("0.3"), "a-2": Decimal("0.4")}
+    assert {answer: cost.usd for answer, cost in ledger.answers().items()} == {
+        "a-1": Decimal("0.3"),
+        "a-2": Decimal("0.4"),
+    }
 
 
 def test_many_threads_lose_no_charge(ledger):

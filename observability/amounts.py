@@ -1,0 +1,26 @@
+"""How amounts of money and volumes are written in the tables of value."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+from rich.table import Table
+
+
+def table(title: str, note: str) -> Table:
+    made = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    made.add_column(title, no_wrap=True)
+    made.add_column(escape(note), overflow="fold")
+    return made
+
+
+def usd(amount: float | None) -> str:
+    return "unknown" if amount is None else f"{'-' if amount < 0 else ''}${abs(amount):,.0f}"
+
+
+def usd_exact(amount: float | None, *, unpriced: int = 0) -> str:
+    """A small amount; of which some calls have no known price."""
+    return "unpriced" if amount is None else f"{'more than ' if unpriced else ''}${amount:.6f}"
+
+
+def cases(volume: float | None) -> str:
+    return "at no volume" if volume is None else f"{volume:,.0f} cases a month"

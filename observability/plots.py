@@ -1,0 +1,167 @@
+"""Plots as SVG text, for reports that are one file: no script, no font, no address is loaded by a reader's browser.
+
+matplotlib would draw them as well, and weighs more than the rest of this layer; ECharts, which the page has, needs a
+script of a megabyte in every report. All texts are escaped, so a name from a document may stand in a plot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+
+WIDTH = 720
+ROW = 26
+LEFT = 210
+"""Pixels for the labels."""
+RIGHT = 90
+COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#805ad5", "#b83280", "#4a5568")
+GOOD, BAD, GREY = "#2f855a", "#c53030", "#a0aec0"
+
+Write = Callable[[float], str]
+
+
+def plain(value: float) -> str:
+    return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def bars(values: Mapping[str, float], *, title: str, write: Write = plain) -> str:
+    """Horizontal bars from zero; negative ones go to the left, in another colour."""
+    place = _scale([0.0, *values.values()])
+    zero = place(0.0)
+    rows = [
+        _row(number, name, _bar(number, zero, place(value), GOOD if value >= 0 else BAD), write(value))
+        for number, (name, value) in enumerate(values.items())
+    ]
+    return _svg(title, len(values), [_upright(zero, len(values)), *rows])
+
+
+def ranges(
+    rows: Mapping[str, tuple[float | None, float, float]],
+    *,
+    title: str,
+    mark: float | None = None,
+    write: Write = plain,
+) -> str:
+    """(estimate, low, high) as a point on its interval, one a row; `mark` is a threshold drawn through all."""
+    known = [value for row in rows.values() for value in row if value is not None]
+    place = _scale([0.0, *known, *([] if mark is None else [mark])])
+    drawn = [_upright(place(0.0), len(rows))]
+    if mark is not None:
+        drawn.append(_upright(place(mark), len(rows), colour=BAD, dashed=True, says=write(mark)))
+    for number, (name, (estimate, low, high)) in enumerate(rows.items()):
+        y = _middle(number)
+        parts = _line(place(low), place(high), y)
+        if estimate is not None:
+            parts += f'<circle cx="{place(estimate):.1f}" cy="{y}" r="5" fill="{COLOURS[0]}"/>'
+        drawn.append(_row(number, name, parts, "" if estimate is None else write(estimate)))
+    return _svg(title, len(rows), drawn)
+
+
+def waterfall(steps: Mapping[str, float], *, title: str, total: str = "net", write: Write = plain) -> str:
+    """What each step adds to a running sum, and the sum."""
+    ends, at = [0.0], 0.0
+    for value in steps.values():
+        at += value
+        ends.append(at)
+    place = _scale(ends)
+    rows = []
+    for number, (name, value) in enumerate(steps.items()):
+        colour = GOOD if value >= 0 else BAD
+        rows.append(
+            _row(number, name, _bar(number, place(ends[number]), place(ends[number + 1]), colour), write(value))
+        )
+    rows.append(_row(len(steps), total, _bar(len(steps), place(0.0), place(at), COLOURS[0]), write(at)))
+    return _svg(title, len(rows), [_upright(place(0.0), len(rows)), *rows])
+
+
+def shares(parts: Mapping[str, float], *, title: str, colours: Mapping[str, str]) -> str:
+    """One bar, cut into the shares of a whole, with a legend."""
+    whole = sum(parts.values()) or 1.0
+    bar, legend, at, legend_at = "", "", float(LEFT), float(LEFT)
+    for name, value in parts.items():
+        width, colour = value / whole * (WIDTH - LEFT - RIGHT), colours.get(name, GREY)
+        says = f"<title>{escape(name)}: {value:g}</title>"
+        bar += f'<rect x="{at:.1f}" y="{_middle(0) - 9}" width="{width:.1f}" height="18" fill="{colour}">{says}</rect>'
+        legend += f'<rect x="{legend_at:.1f}" y="{_middle(1) - 6}" width="12" height="12" fill="{colour}"/>'
+        legend += f'<text x="{legend_at + 16:.1f}" y="{_middle(1) + 4}">{escape(name)} {value:g}</text>'
+        at, legend_at = at + width, legend_at + 40 + 7 * len(f"{name}{value:g}")
+    return _svg(title, 2, [_row(0, "", bar, f"{sum(parts.values()):g}"), legend])
+
+
+def lines(series: Mapping[str, Sequence[tuple[float, float]]], *, title: str, x_label: str, y_label: str) -> str:
+    """Points (x, y) joined by lines, one colour a series, with the ends of both axes written."""
+    points = [point for each in series.values() for point in each] or [(0.0, 0.0)]
+    xs, ys = [x for x, _ in points], [0.0, *(y for _, y in points)]
+    left, right, top, bottom = 70.0, WIDTH - 20.0, 44.0, 250.0
+    across, up = _between(min(xs), max(xs), left, right), _between(min(ys), max(ys), bottom, top)
+    drawn = [
+        f'<path d="M{left} {top}V{bottom}H{right}" fill="none" stroke="{GREY}"/>',
+        _text(left - 6, top + 4, plain(max(ys)), anchor="end"),
+        _text(left - 6, bottom, plain(min(ys)), anchor="end"),
+        _text(left, bottom + 16, plain(min(xs))),
+        _text(right, bottom + 16, plain(max(xs)), anchor="end"),
+        _text((left + right) / 2, bottom + 16, x_label, anchor="middle"),
+        _text(left + 6, top - 10, y_label),
+    ]
+    for number, (name, each) in enumerate(series.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in each)
+        drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        drawn += [_point(across(x), up(y), colour, f"{name}: {plain(x)}, {plain(y)}") for x, y in each]
+        drawn.append(_text(right - 4, top + 16 * (number + 1), name, anchor="end", colour=colour))
+    return _frame(title, 275, drawn)
+
+
+def _line(low: float, high: float, y: int) -> str:
+    ends = f'x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}"'
+    return f'<line {ends} stroke="{COLOURS[0]}" stroke-width="4" opacity=".45"/>'
+
+
+def _point(x: float, y: float, colour: str, says: str) -> str:
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"><title>{escape(says)}</title></circle>'
+
+
+def _text(x: float, y: float, says: str, *, anchor: str = "start", colour: str = "currentColor") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(says)}</text>'
+
+
+def _scale(values: Sequence[float]) -> Callable[[float], float]:
+    return _between(min(values), max(values), LEFT, WIDTH - RIGHT)
+
+
+def _between(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    span = (high - low) or 1.0
+    return lambda value: start + (value - low) / span * (end - start)
+
+
+def _middle(row: int) -> int:
+    return 30 + row * ROW + ROW // 2
+
+
+def _bar(row: int, start: float, end: float, colour: str) -> str:
+    x, width = min(start, end), max(abs(end - start), 1.0)
+    return f'<rect x="{x:.1f}" y="{_middle(row) - 8}" width="{width:.1f}" height="16" fill="{colour}"/>'
+
+
+def _row(row: int, label: str, drawn: str, value: str) -> str:
+    y = _middle(row) + 4
+    return _text(LEFT - 8, y, label, anchor="end") + drawn + _text(WIDTH - RIGHT + 6, y, value)
+
+
+def _upright(x: float, rows: int, *, colour: str = GREY, dashed: bool = False, says: str = "") -> str:
+    dash = ' stroke-dasharray="4 3"' if dashed else ""
+    text = _text(x, _middle(rows) - 2, says, anchor="middle", colour=colour)
+    line = f'<line x1="{x:.1f}" x2="{x:.1f}" y1="30" y2="{30 + rows * ROW}" stroke="{colour}"{dash}/>'
+    return line + (text if says else "")
+
+
+def _svg(title: str, rows: int, drawn: Sequence[str]) -> str:
+    return _frame(title, 30 + rows * ROW + 18, drawn)
+
+
+def _frame(title: str, height: int, drawn: Sequence[str]) -> str:
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}" '
+        f'font-family="system-ui, sans-serif" font-size="12" fill="currentColor">'
+        f'<text x="0" y="16" font-weight="600">{escape(title)}</text>{"".join(drawn)}</svg>'
+    )

@@ -1,0 +1,84 @@
+"""The value report as one HTML file that a finance person can open, print and pass on: nothing in it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from importlib import resources
+from typing import Any
+
+from observability import amounts, plots
+from observability.business_case import Swing, business_case
+from observability.outcome_contract import OutcomeContract
+from observability.value import ValueReport
+
+SWINGS_SHOWN = 8
+COLOURS = {
+    "accepted": plots.GOOD,
+    "edited": plots.COLOURS[0],
+    "rejected": plots.BAD,
+    "escalated": plots.COLOURS[1],
+    "unknown": plots.GREY,
+}
+
+
+def page(processes: Sequence[tuple[OutcomeContract, ValueReport]], *, written: datetime) -> str:
+    """The page, with a section for each process. Whatever stands in a contract or a name is escaped."""
+    import jinja2
+
+    source = resources.files("observability").joinpath("value.html").read_text(encoding="utf-8")
+    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(source)
+    return template.render(
+        processes=[_process(contract, report) for contract, report in processes],
+        written=written.strftime("%d %B %Y, %H:%M %Z"),
+        usd=amounts.usd,
+        cases=amounts.cases,
+        exact=lambda amount, unpriced: amounts.usd_exact(amount, unpriced=unpriced),
+        money=lambda amount: "unknown" if amount is None else f"${amount:,.2f}",
+        share=lambda share: "unknown" if share is None else f"{share:.0%}",
+        hours=lambda hours: "unknown" if hours is None else f"{hours:,.0f} hours",
+    )
+
+
+def _process(contract: OutcomeContract, report: ValueReport) -> dict[str, Any]:
+    return {
+        "contract": contract,
+        "report": report,
+        "net": report.usd_net_per_month,
+        "plots": list(_plots(contract, report)),
+        "assumptions": list(_assumptions(contract)),
+    }
+
+
+def _plots(contract: OutcomeContract, report: ValueReport) -> Iterator[str]:
+    needed = contract.decision.ship_if_usd_per_month_above
+    yield plots.ranges(
+        {"net a month": report.usd_net_per_month},
+        title="Net value a month, and the threshold for shipping",
+        mark=needed,
+        write=amounts.usd,
+    )
+    if report.steps_usd:
+        yield plots.waterfall(dict(report.steps_usd), title="Where it comes from, USD a month", write=amounts.usd)
+    yield plots.shares(dict(report.counts), title="What became of the answers", colours=COLOURS)
+    weeks = {one.key: one.usd_per_case for one in report.slices.get("week", ())}
+    if len(weeks) > 1:
+        yield plots.ranges(weeks, title="Worth of a case, week by week, USD", write=lambda value: f"${value:,.2f}")
+    swings = business_case(contract).tornado[:SWINGS_SHOWN]
+    yield plots.ranges(
+        {f"{swing.name}: {swing.low:g} to {swing.high:g}": _ends(swing) for swing in swings},
+        title="What the business case depends on: net a month over the range of each assumption",
+        write=amounts.usd,
+    )
+
+
+def _ends(swing: Swing) -> tuple[None, float, float]:
+    low, high = sorted((swing.usd_at_low, swing.usd_at_high))
+    return None, low, high
+
+
+def _assumptions(contract: OutcomeContract) -> Iterator[tuple[str, Any]]:
+    for name in ("process", "resolved", "expected", "costs", "conversion", "decision"):
+        section = getattr(contract, name)
+        for key, value in section.model_dump().items() if section is not None else ():
+            yield f"{name}: {key.replace('_', ' ')}", value

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from foundation.errors import InvalidSetting, UnknownSetting
+from observability.outcome_contract import load_contract
+
+CONTRACT = Path(__file__).parents[3] / "outcomes.toml"
+
+
+@pytest.fixture
+def contract():
+    return load_contract(CONTRACT)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "says"),
+    [
+        (
+            "volume_per_month",
+            "volume_per_mont",
+            UnknownSetting,
+            'process.volume_per_mont".*Did you mean "volume_per_month"',
+        ),
+        ("[floors]", "[flors]", UnknownSetting, 'Did you mean "floors"'),
+        ("\nrole =", "\nrolle =", UnknownSetting, 'Did you mean "role"'),
+        ("accepted = 0.45", "accepted = 0.50", InvalidSetting, "add up to 1.05"),
+        ("usd_per_hour = 32.0", 'usd_per_hour = "much"', InvalidSetting, "process.usd_per_hour"),
+        ("[process]", "[process", InvalidSetting, "not valid TOML"),
+        ('by = "volume"', 'bye = "volume"', UnknownSetting, 'conversion.bye".*Did you mean "by"'),
+        ('by = "volume"', 'by = "magic"', InvalidSetting, "conversion.by"),
+        ("low = 5.5", "low = 9.5", InvalidSetting, "above high"),
+        ('process.minutes_per_case" =', 'process.minutes" =', InvalidSetting, "process.minutes"),
+    ],
+)
+def test_a_mistake_in_the_contract_is_named(tmp_path, old, new, error, says):
+    text = CONTRACT.read_text(encoding="utf-8")
+    assert old in text
+    path = tmp_path / "outcomes.toml"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(error, match=says):
+        load_contract(path)
+
+
+def test_a_missing_contract_says_to_write_one(tmp_path):
+    with pytest.raises(InvalidSetting, match="Write one before you build"):
+        load_contract(tmp_path / "outcomes.toml")
+
+
+def test_the_contract_was_signed_by_three_roles():
+    assert len(tomllib.loads(CONTRACT.read_text(encoding="utf-8"))["signed"]) == 3
+
+
+def test_minutes_saved_are_no_money_without_a_declared_conversion(contract):
+    undeclared = contract.model_copy(update={"conversion": None})
+    assert undeclared.usd_saved("accepted") == pytest.approx(undeclared.usd_of_errors("accepted"))
+    assert "no conversion is declared" in undeclared.converted
+    assert contract.usd_saved("accepted") > undeclared.usd_saved("accepted")
+
+
+def test_minutes_saved_count_by_the_declared_share_and_minutes_lost_in_full(contract):
+    assert contract.conversion.share == 0.8
+    assert contract.usd_of_minutes(60) == pytest.approx(0.8 * 32)
+    assert contract.usd_of_minutes(-60) == pytest.approx(-32)
+
+
+def test_recorded_minutes_stand_before_assumed_ones(contract):
+    assert contract.minutes_saved("edited") == pytest.approx(7.0 - 3.0)
+    assert contract.minutes_saved("edited", 6.5) == pytest.approx(0.5)

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from observability import plots
+
+DRAWN = {
+    "bars": plots.bars({"a & b": 3.0, "<c>": -1.0}, title="T"),
+    "ranges": plots.ranges({"a": (1.0, 0.0, 2.0), "b": (None, -1.0, 1.0)}, title="T", mark=1.5),
+    "waterfall": plots.waterfall({"up": 5.0, "down": -7.0}, title="T"),
+    "shares": plots.shares({"x": 2.0, "y": 0.0}, title="T", colours={}),
+    "lines": plots.lines({"s": [(0.0, 1.0), (1.0, 3.0)]}, title="T", x_label="x", y_label="y"),
+    "no lines": plots.lines({}, title="T", x_label="x", y_label="y"),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_each_plot_is_well_formed_and_has_a_label_for_screen_readers(name):
+    root = ET.fromstring(DRAWN[name])
+    assert root.tag == "svg"
+    assert root.get("aria-label") == "T"
+
+
+def test_a_negative_bar_goes_to_the_left_of_zero_in_another_colour():
+    bars = [element for element in ET.fromstring(DRAWN["bars"]) if element.tag == "rect"]
+    assert float(bars[1].get("x")) < float(bars[0].get("x"))
+    assert bars[0].get("fill") != bars[1].get("fill")
+
+
+def test_a_waterfall_ends_at_the_sum():
+    words = [element.text for element in ET.fromstring(DRAWN["waterfall"]) if element.tag == "text"]
+    assert words[-1] == "-2"
