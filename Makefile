@@ -111,6 +111,10 @@ check: _dev  ## the guards alone, in seconds: lint, format, types, layers
 format: _dev  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
+.PHONY: adapter swap-report adapters
+adapter: _dev  ## the one file of a new part, with what is to be written in it   PORT=retrieval/vectors NAME=acme
+	@$(CLI) adapter "$(call needed,PORT,retrieval/vectors)" "$(call needed,NAME,acme)"
+
 contracts: _dev  ## which promises a part keeps   [PORT=retrieval/vectors] [NAME=acme|my_pkg.acme:build|all] [OPTIONS='{}']
 	@$(CLI) contracts $(call given,PORT,--port) $(call given,NAME,--name) $(if $(OPTIONS),--options "$$OPTIONS") \
 	  $(call given,JSON,--json) $(stack)

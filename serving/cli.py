@@ -342,6 +342,19 @@ def simulate_value(
 
 
 @app.command()
+def adapter(
+    port: Annotated[str, typer.Argument(help="Such as retrieval/vectors or retrieval.vectors.")],
+    name: Annotated[str, typer.Argument(help="What it will be called in stack.toml: small letters, digits and _.")],
+) -> None:
+    """Write the file of a new adapter, with what is to be written in it."""
+    from serving import ports, scaffold, terminal
+
+    found = ports.port(port)
+    path = scaffold.write(found, name)
+    terminal.console().print(terminal.plain(scaffold.next_steps(found, name, path)))
+
+
+@app.command()
 def contracts(
     port: Annotated[
         str | None, typer.Option(help="Such as retrieval.vectors or retrieval/vectors; all if absent.")
