@@ -13,7 +13,7 @@ needed = $(or $($(1)),$(error $(1) is missing. Say: make $@ $(1)=$(2)))
 stack = $(call given,STACK,--stack)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format doctor ask serve ingest documents trace traces costs approvals \
+.PHONY: help setup demo test check format doctor ask serve ingest documents trace traces slow failures costs forecast approvals \
         approve reject reindex config keys bench-retrieval bench-answers evaluate business-case roi \
         value-report simulate-value contracts lock clean _base _dev
 
@@ -76,8 +76,17 @@ traces: _base  ## the latest answers
 trace: _base  ## one answer's spans and its bill by layer   ID=last, or a trace's first digits
 	@$(CLI) trace "$(call needed,ID,last)" $(stack)
 
-costs: _base  ## money spent   [BY=tenant|model|layer|kind|day]
-	@$(CLI) costs $(call given,BY,--by) $(stack)
+slow: _base  ## the slowest of the latest requests, and what each layer takes   [LIMIT=10] [JSON=out.json]
+	@$(CLI) slow $(call given,LIMIT,--limit) $(call given,JSON,--json) $(stack)
+
+failures: _base  ## how the latest requests failed, and where it began   [JSON=out.json]
+	@$(CLI) failures $(call given,JSON,--json) $(stack)
+
+costs: _base  ## money spent   [BY=tenant|model|layer|kind|day|outcome] [JSON=out.json]
+	@$(CLI) costs $(call given,BY,--by) $(call given,JSON,--json) $(stack)
+
+forecast: _base  ## what the next 30 days will cost, from the days so far   [JSON=out.json]
+	@$(CLI) forecast $(call given,JSON,--json) $(stack)
 
 #: Measure
 evaluate: _base  ## score the golden set   [JSON=out.json] [LIMIT=20] [STACK=stack.toml]

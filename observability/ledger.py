@@ -6,9 +6,11 @@ added as zero. The ledger does not depend on spans: tracing may be sampled or sw
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -131,6 +133,10 @@ class CostLedger:
         """The charges of one answer, in the order in which they were made."""
         return self._charges("answer_id = ?", answer_id)
 
+    def all(self) -> list[Charge]:
+        """Every charge, in the order in which they were made."""
+        return self._charges("? = ''", "")
+
     def totals(self, by: By = "tenant", *, since: datetime | None = None) -> list[Total]:
         """Sums by `by`, the most expensive first; of charges at or after `since`."""
         rows = self._select(
@@ -181,6 +187,32 @@ class CostLedger:
                 f"The cost ledger {self.path} cannot be {act}: {error}. Nothing was lost before this. Check that the "
                 f"folder exists and is writable, that the disk has room, and that no other program locks the file."
             ) from error
+
+
+def by_outcome(ledger: CostLedger, verdicts: Mapping[str, str]) -> list[Total]:
+    """What the answers cost by what became of them; `unknown` where nobody said. Most expensive first.
+
+    Charges that belong to no answer, such as those of an ingest, stand under `no answer`.
+    """
+    charges: dict[str, list[Charge]] = defaultdict(list)
+    for charge in ledger.all():
+        key = verdicts.get(charge.answer_id, "unknown") if charge.answer_id else "no answer"
+        charges[key].append(charge)
+    totals = [_total(key, group) for key, group in charges.items()]
+    return sorted(totals, key=lambda total: (-total.usd, -total.calls, total.key))
+
+
+def _total(key: str, charges: Sequence[Charge]) -> Total:
+    priced = [charge.usd for charge in charges if charge.usd is not None]
+    return Total(
+        key,
+        functools.reduce(EXACT.add, priced, Decimal(0)),
+        len(charges),
+        len(charges) - len(priced),
+        sum(charge.seconds for charge in charges),
+        sum(charge.usage.input_tokens or 0 for charge in charges),
+        sum(charge.usage.output_tokens or 0 for charge in charges),
+    )
 
 
 class _ExactSum:

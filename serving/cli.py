@@ -243,8 +243,34 @@ def trace(
 
 
 @app.command()
+def slow(
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 10, json: Json = None, stack: Stack = STACK
+) -> None:
+    """The slowest of the latest requests, and what each layer takes."""
+    from serving import commands
+
+    commands.slow(_load(stack), limit, json)
+
+
+@app.command()
+def failures(json: Json = None, stack: Stack = STACK) -> None:
+    """How the latest requests failed, and where it began."""
+    from serving import commands
+
+    commands.failures(_load(stack), json)
+
+
+@app.command()
+def forecast(json: Json = None, stack: Stack = STACK) -> None:
+    """What the next 30 days will cost, from the days so far."""
+    from serving import commands
+
+    commands.forecast(_load(stack), json)
+
+
+@app.command()
 def costs(
-    by: Annotated[str, typer.Option(help="tenant, model, layer, kind or day.")] = "layer",
+    by: Annotated[str, typer.Option(help="tenant, model, layer, kind, day or outcome.")] = "layer",
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:

@@ -236,26 +236,95 @@ def trace(loaded: Loaded, trace_id: str, json: Path | None) -> None:
     spans = store.trace(latest[0].trace_id if latest else trace_id)
     with _costs(loaded) as costs:
         bill = layer_bill(spans, costs.of_trace(spans[0].trace_id))
-    if not terminal.write_json(json, {"bill": bill.as_dict(), "spans": [_span(span) for span in spans]}):
+    if not terminal.write_json(json, {"bill": bill.as_dict(), "spans": [_fields(span) for span in spans]}):
         terminal.show(render.trace_table(spans))
         terminal.show("")
         terminal.show(render.bill_table(bill))
 
 
-def costs(loaded: Loaded, by: str, json: Path | None) -> None:
-    from observability import render
-    from observability.ledger import By
+def slow(loaded: Loaded, limit: int, json: Path | None) -> None:
+    from observability import triage
+    from observability.spans import SpanStore
 
-    if by not in get_args(By):
-        raise InvalidRequest(f'Costs cannot be summed by "{by}". {did_you_mean(by, get_args(By))}')
+    traces, layers = triage.slow(SpanStore(_file(loaded, "spans.sqlite")), limit=limit)
+    if not terminal.write_json(json, {"traces": [_fields(one) for one in traces], "layers": [*map(_fields, layers)]}):
+        terminal.show_table(
+            ["trace", "name", "ms", "most of it in", "ms", "longest by itself", "ms"],
+            [
+                (
+                    one.trace_id[:12],
+                    one.name,
+                    f"{one.ms:.0f}",
+                    one.layer,
+                    f"{one.layer_ms:.0f}",
+                    one.span,
+                    f"{one.span_ms:.0f}",
+                )
+                for one in traces
+            ],
+        )
+        terminal.show("")
+        terminal.show_table(
+            ["layer", "p50 ms", "p95 ms", "share"],
+            [(one.layer, f"{one.p50_ms:.1f}", f"{one.p95_ms:.1f}", f"{one.share:.0%}") for one in layers],
+        )
+
+
+def failures(loaded: Loaded, json: Path | None) -> None:
+    from observability import triage
+    from observability.spans import SpanStore
+
+    found, statuses = triage.failures(SpanStore(_file(loaded, "spans.sqlite")))
+    if not terminal.write_json(json, {"failures": [_fields(one) for one in found], "answers_without_one": statuses}):
+        if found:
+            terminal.show_table(
+                ["began in", "layer", "error", "requests", "latest"],
+                [(one.where, one.layer, one.error, one.traces, one.latest[:12]) for one in found],
+            )
+        else:
+            terminal.console().print(f"No request failed among the latest {triage.LOOKED_AT} or fewer that are stored.")
+        said = ", ".join(f"{count} {status}" for status, count in statuses.items()) or "none"
+        terminal.console().print(f"\nAnswers that left a person without one: {said}")
+
+
+def costs(loaded: Loaded, by: str, json: Path | None) -> None:
+    from contextlib import closing
+
+    from observability import render
+    from observability.ledger import By, by_outcome
+    from observability.outcomes import OutcomeStore
+
+    known = [*get_args(By), "outcome"]
+    if by not in known:
+        raise InvalidRequest(f'Costs cannot be summed by "{by}". {did_you_mean(by, known)}')
     with _costs(loaded) as ledger:
-        totals = ledger.totals(cast("By", by))
-    if not terminal.write_json(json, [{name: getattr(one, name) for name in one.__slots__} for one in totals]):
+        if by == "outcome":
+            with closing(OutcomeStore(_file(loaded, "outcomes.sqlite"))) as outcomes:
+                totals = by_outcome(ledger, {one.answer_id: one.verdict for one in outcomes.all()})
+        else:
+            totals = ledger.totals(cast("By", by))
+    if not terminal.write_json(json, [_fields(one) for one in totals]):
         terminal.show(render.totals_table(totals, by))
 
 
-def _span(span: Any) -> dict[str, Any]:
-    return {name: getattr(span, name) for name in type(span).__slots__}
+def forecast(loaded: Loaded, json: Path | None) -> None:
+    from datetime import date
+
+    from observability import forecast as forecasts
+
+    with _costs(loaded) as ledger:
+        days = ledger.totals("day")
+    found = forecasts.forecast(
+        {date.fromisoformat(one.key): float(one.usd) for one in days},
+        today=SystemClock().now().date(),
+        unpriced=sum(one.unpriced for one in days),
+    )
+    if not terminal.write_json(json, found.as_dict()):
+        terminal.show(found.table())
+
+
+def _fields(row: Any) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in type(row).__slots__}
 
 
 def _keys(loaded: Loaded) -> KeyStore:

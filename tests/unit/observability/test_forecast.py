@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+
+from foundation.errors import InvalidRequest
+from observability.forecast import DAYS, forecast
+
+TODAY = date(2026, 11, 25)
+
+
+def days(values):
+    return {TODAY - timedelta(days=len(values) - number): float(value) for number, value in enumerate(values)}
+
+
+def test_equal_days_give_a_sure_forecast():
+    found = forecast(days([2.0] * 10), today=TODAY)
+    assert (found.usd, found.low, found.high) == pytest.approx((60, 60, 60))
+    assert found.days_seen == 10
+    assert "only 10 whole days" in found.notes[0]
+
+
+def test_today_is_not_whole_and_does_not_count():
+    found = forecast(days([2.0] * 14) | {TODAY: 100.0}, today=TODAY)
+    assert found.usd == pytest.approx(60)
+    assert found.notes == []
+
+
+def test_a_day_without_charges_is_a_day_at_zero():
+    seen = days([3.0] * 10)
+    del seen[TODAY - timedelta(days=5)]
+    assert forecast(seen, today=TODAY).usd == pytest.approx(DAYS * 2.7, rel=0.02)
+
+
+def test_growth_and_unpriced_calls_are_told_beside_it():
+    found = forecast(days([1.0] * 7 + [2.0] * 7), today=TODAY, unpriced=3)
+    assert found.last_week_ratio == 2.0
+    assert any("2.00 times" in note for note in found.notes)
+    assert any("3 calls have no known price" in note for note in found.notes)
+    assert found.table().row_count == 3
+    assert json.loads(json.dumps(found.as_dict()))["days"] == DAYS
+
+
+def test_before_the_first_whole_day_nothing_is_foretold():
+    for seen in ({}, {TODAY: 1.0}):
+        with pytest.raises(InvalidRequest, match="no whole day"):
+            forecast(seen, today=TODAY)
+
+
+def test_the_interval_holds_the_month_that_follows_about_as_often_as_it_says():
+    rng = np.random.default_rng(5)
+    held = 0
+    for _ in range(100):
+        level = rng.gamma(20, 0.05, size=60 + DAYS) * (1 - 0.6 * (np.arange(60 + DAYS) % 7 >= 5))
+        found = forecast(days(level[:60]), today=TODAY)
+        held += found.low <= level[60:].sum() <= found.high
+    assert 80 <= held <= 100
