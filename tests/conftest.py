@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests import services
+
 for name in [name for name in os.environ if name.startswith("SIXPLY_")]:
     del os.environ[name]
 os.environ |= {
@@ -35,6 +37,12 @@ def data_dir(tmp_path: Path) -> Path:
     folder = tmp_path / "var"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _servers_end() -> Iterator[None]:
+    yield
+    services.stop()
 
 
 @pytest.fixture(autouse=True, scope="session")

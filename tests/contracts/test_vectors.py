@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +13,12 @@ import numpy as np
 import pytest
 
 from foundation.components import Context, load
-from foundation.errors import StoreInUse, StoreUnavailable
+from foundation.errors import StoreUnavailable
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import VectorIndex, VectorItem, Vectors
-from retrieval.vectors import chroma
-from tests.contracts import under_test
+from tests import services
 from tests.contracts.broken import vectors as broken
+from tests.contracts.under_test import adapters, part
 
 DIMENSIONS = 8
 ACME = Scope("acme")
@@ -262,12 +260,13 @@ PROMISES: list[Callable[[VectorIndex], None]] = [
     can_be_read_while_it_is_written, loses_nothing_to_writers_side_by_side, closes_twice,
 ]  # fmt: skip
 
-ADAPTERS = under_test.adapters("retrieval.vectors")
+SECTION = "retrieval.vectors"
+ADAPTERS = adapters(SECTION)
 
 
 def opened(name: str, folder: Path) -> VectorIndex:
-    part = under_test.part("retrieval.vectors", name)
-    index: VectorIndex = load("retrieval.vectors", part, Context(data_dir=folder), expected=VectorIndex)
+    chosen = part(SECTION, name, **services.options(name, folder))
+    index: VectorIndex = load(SECTION, chosen, Context(data_dir=folder), expected=VectorIndex)
     return index
 
 
@@ -304,9 +303,14 @@ def assert_claims_no_more_than_it_holds(index: VectorIndex) -> None:
     assert (index.sequence(), index.stamp(), index.count(), held) in [(3, "s", 3, {"a", "b", "c"}), (0, "", 0, set())]
 
 
+KEEPING = [name for name in ADAPTERS if name != "memory"]
+"""Those that hold something to let go of. The list in memory is as good after `close` as before."""
+
+
 @pytest.mark.parametrize("act", ["upsert", "delete", "search", "count"])
-def test_a_closed_store_is_an_error_that_says_so(act: str, data_dir: Path) -> None:
-    index = opened("chroma", data_dir)
+@pytest.mark.parametrize("name", KEEPING)
+def test_a_closed_store_is_an_error_that_says_so(name: str, act: str, data_dir: Path) -> None:
+    index = opened(name, data_dir)
     index.close()
     calls: dict[str, Callable[[], object]] = {
         "upsert": lambda: index.upsert([item("a")]),
@@ -318,74 +322,47 @@ def test_a_closed_store_is_an_error_that_says_so(act: str, data_dir: Path) -> No
         calls[act]()
 
 
-def test_closing_waits_for_a_running_search_before_it_seals_and_lets_go(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the search still changed would make the seal false; and another owner could already write."""
-    index = opened("chroma", data_dir)
-    index.upsert([item("a")])
-    searching, let_go, nearest = threading.Event(), threading.Event(), chroma._nearest
-
-    def slowly(*given: Any) -> list[tuple[str, float]]:
-        searching.set()
-        assert let_go.wait(30)
-        return list(nearest(*given))
-
-    monkeypatch.setattr(chroma, "_nearest", slowly)
-    with ThreadPoolExecutor(2) as pool:
-        try:
-            search = pool.submit(found, index)
-            assert searching.wait(30)
-            close = pool.submit(index.close)
-            refuses_within(index, 30)
-            with pytest.raises(StoreInUse):
-                opened("chroma", data_dir)
-            assert not (data_dir / "index" / "seal").exists()
-        finally:
-            let_go.set()
-        assert search.result() == ["a"]
-        close.result()
-    again = opened("chroma", data_dir)
-    assert (again.count(), list(data_dir.rglob("quarantine-*"))) == (1, [])
-    again.close()
-
-
-def refuses_within(index: VectorIndex, seconds: float) -> None:
-    """Return as soon as the index refuses to be used, because it is being closed."""
-    give_up = time.monotonic() + seconds
-    while time.monotonic() < give_up:
-        try:
-            index.count()
-        except StoreUnavailable:
-            return
-        time.sleep(0.01)
-    pytest.fail("The index was never closed.")
-
-
-def test_an_index_that_was_not_closed_is_probed_from_whatever_folder_one_works_in(
-    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    index = opened("chroma", data_dir)
-    index.upsert([item("a")])
-    killed = shutil.copytree(data_dir, tmp_path / "killed")
-    index.close()
-    (tmp_path / "elsewhere" / "retrieval").mkdir(parents=True)  # another project, with a folder of that name
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    monkeypatch.delenv("PYTHONPATH", raising=False)
-    again = opened("chroma", Path(os.path.relpath(killed)))
-    assert (again.count(), list(killed.rglob("quarantine-*"))) == (1, [])
-    again.close()
-
-
-def test_a_fault_of_the_store_is_translated_with_its_cause(data_dir: Path) -> None:
-    index = opened("chroma", data_dir)
+@pytest.mark.parametrize("name", KEEPING)
+def test_a_fault_of_the_store_is_translated_with_its_cause(name: str, data_dir: Path) -> None:
+    index = opened(name, data_dir)
     index.upsert([item("a")])
     short = VectorItem(2, "b", "acme", frozenset(), np.ones(3, dtype=np.float32))
-    with pytest.raises(StoreUnavailable, match="mended from the ledger") as caught:
+    with pytest.raises(StoreUnavailable) as caught:
         index.upsert([short])
     assert caught.value.__cause__ is not None
     assert found(index) == ["a"]
     index.close()
+
+
+NOBODY = {
+    "chroma_server": {"port": 9},
+    "pgvector": {"dsn": "host=127.0.0.1 port=9 dbname=x"},
+    "qdrant": {"url": "http://127.0.0.1:9"},
+}
+"""Options that lead to no server: port 9 is "discard", where nothing listens."""
+
+
+@pytest.mark.parametrize("name", [name for name in NOBODY if name in ADAPTERS])
+def test_a_server_that_is_not_there_is_an_error_that_names_it(name: str, data_dir: Path) -> None:
+    with pytest.raises(StoreUnavailable, match=r"(?i)cannot be used: .*(refused|not connect).*\. Check that") as caught:
+        load(SECTION, part(SECTION, name, **NOBODY[name]), Context(data_dir=data_dir))
+    assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize("name", [name for name in ("chroma_server", "pgvector") if name in ADAPTERS])
+def test_two_processes_may_share_a_server(name: str, data_dir: Path) -> None:
+    """Each is another client here, which holds nothing in common with the first."""
+    with ExitStack() as open_ones:
+        one, other = (open_ones.enter_context(closing(opened(name, data_dir))) for _ in range(2))
+        one.upsert([item("a"), item("b", 2, groups=["board"])])
+        one.set_sequence(2)
+        other.delete(["a"])
+        other.upsert([item("c", 3)])
+        board = Scope("acme", frozenset({"board"}))
+        assert sorted(found(one, board)) == sorted(found(other, board)) == ["b", "c"]
+        assert (other.sequence(), one.count()) == (2, 2)
+        other.clear()
+        assert (found(one, board), one.sequence()) == ([], 0)
 
 
 def _failures(fault: Callable[[], VectorIndex]) -> list[str]:

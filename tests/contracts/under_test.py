@@ -27,7 +27,7 @@ def adapters(port: str) -> list[str]:
     return [each["use"] for each in NAMED[port]] if port in NAMED else available(port)
 
 
-def part(port: str, use: str, **options: Any) -> Part:
+def part(port: str, use: str, /, **options: Any) -> Part:
     """The part with what it needs to be built here; options that the caller named count more."""
     named = next((each for each in NAMED.get(port, ()) if each["use"] == use), {})
     return Part.model_validate({**options, **named, "use": use})

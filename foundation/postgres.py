@@ -1,0 +1,207 @@
+"""One PostgreSQL database, for the parts that keep something in it: pooled connections, any text, and our own errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from foundation.errors import InvalidRequest, StorageFull, StoreUnavailable
+
+if TYPE_CHECKING:  # the real imports stand where they are used: a part's options can be read without the package
+    import psycopg
+    from psycopg_pool import ConnectionPool
+
+    Connection = psycopg.Connection[Any]
+
+
+class PostgresOptions(BaseModel):
+    """What every part in PostgreSQL can be told. Parts may share a database and a namespace."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dsn: SecretStr = SecretStr("")
+    """A connection string or URL; what it leaves out comes from the environment, as with psql (PGHOST, PGPASSWORD ...)."""
+    namespace: str = Field(default="sixply", pattern="^[a-z_][a-z0-9_]{0,62}$")
+    """The schema in which the tables stand. It is made if missing."""
+    connections: int = Field(default=10, ge=2)
+    """At most. A stream of rows holds one while it is read."""
+    connect_timeout_s: int = Field(default=5, ge=1)
+    """Also how long to wait for a free connection."""
+    timeout_s: float = Field(default=30, gt=0)
+    """For one statement, waiting for another writer included."""
+
+
+class Postgres:
+    """A pool of connections to the namespace. Safe to share between threads; bound to no event loop."""
+
+    def __init__(
+        self,
+        options: PostgresOptions,
+        prepare: Callable[[Connection], None],
+        *,
+        types: Callable[[Connection], None] | None = None,
+        **settings: Any,
+    ) -> None:
+        """`prepare` makes what is missing in the database, in one transaction, alone among all processes. `types` teaches
+        a new connection further types; `settings` are given to it, e.g. `autocommit`.
+
+        Raises:
+            StoreUnavailable: the server cannot be reached or refuses us.
+        """
+        from psycopg_pool import ConnectionPool
+
+        self._options = options
+        self._types: Callable[[Connection], None] | None = None
+        self.name = "The PostgreSQL database"
+        with self.translated():
+            self._prepare(prepare)
+            self._types = types
+            self.pool: ConnectionPool[Connection] = ConnectionPool(
+                options.dsn.get_secret_value(),
+                kwargs=self._arguments | settings,
+                min_size=1,
+                max_size=options.connections,
+                timeout=options.connect_timeout_s,
+                configure=self._configure,
+                check=ConnectionPool.check_connection,  # a restart of the server must not cost an answer
+                open=True,
+            )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A connection of one's own, in a transaction that an exception rolls back.
+
+        Raises:
+            As `translated`.
+        """
+        with self.translated(), self.pool.connection() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """A second call does nothing."""
+        self.pool.close()
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """The errors of psycopg as ours.
+
+        Raises:
+            StoreUnavailable: the server is down, too slow or refuses us. StorageFull: its disk is full.
+            InvalidRequest: a text with a lone surrogate.
+        """
+        import psycopg
+
+        try:
+            yield
+        except psycopg.Error as error:
+            raise self._translation(error) from error
+        except UnicodeEncodeError as error:
+            raise InvalidRequest(
+                f"A text holds a character that cannot be stored: {error.reason}. Remove it."
+            ) from error
+
+    def _translation(self, error: psycopg.Error) -> StoreUnavailable:
+        from psycopg import errors
+        from psycopg_pool import PoolClosed, PoolTimeout
+
+        match error:
+            case PoolClosed():
+                return StoreUnavailable(f"{self.name} was closed by this process. Open the system again.")
+            case PoolTimeout():
+                return StoreUnavailable(
+                    f"{self.name} gave no connection within {self._options.connect_timeout_s} s: it is down, or all "
+                    f"{self._options.connections} connections are in use. Check that it runs, and try again shortly."
+                )
+            case errors.DiskFull():
+                return StorageFull(f"{self.name} has no room left. Nothing was changed; free some space and try again.")
+            case errors.QueryCanceled():
+                return StoreUnavailable(
+                    f"{self.name} did not answer within {self._options.timeout_s:g} s. Try again shortly, or raise timeout_s."
+                )
+        told = " ".join((error.diag.message_primary or str(error) or type(error).__name__).split()).rstrip(".?")
+        return StoreUnavailable(f"{self.name} cannot be used: {told}. {_remedy(error)}")
+
+    def _prepare(self, prepare: Callable[[Connection], None]) -> None:
+        import psycopg
+
+        with psycopg.connect(self._options.dsn.get_secret_value(), **self._arguments) as connection:
+            self._configure(connection)
+            self.name = f"The PostgreSQL database {connection.info.dbname} at {connection.info.host or 'this machine'}"
+            connection.execute("SET LOCAL statement_timeout = 0")
+            connection.execute("SELECT pg_advisory_xact_lock(hashtext('sixply'))")
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self._options.namespace}".encode())
+            prepare(connection)
+
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        return {"connect_timeout": self._options.connect_timeout_s, "application_name": "sixply"}
+
+    def _configure(self, connection: Connection) -> None:
+        settings = {
+            "search_path": f"{self._options.namespace}, public",
+            "statement_timeout": f"{int(self._options.timeout_s * 1000)}",
+            "timezone": "UTC",
+            "client_min_messages": "warning",
+            "plan_cache_mode": "force_custom_plan",  # scopes and limits differ from call to call
+        }
+        for name, value in settings.items():
+            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+        if self._types:
+            self._types(connection)
+        if not connection.autocommit:
+            connection.commit()
+        dumper, loader = _any_text()
+        connection.adapters.register_dumper(str, dumper)
+        connection.adapters.register_loader("text", loader)
+
+
+# PostgreSQL's texts cannot hold U+0000, but documents do. It is written as two characters that texts can hold.
+
+_MARK = "\uffff"
+_CODES = {"\0": f"{_MARK}0", _MARK: f"{_MARK}1"}
+_CHARACTERS = {code: character for character, code in _CODES.items()}
+_CHARACTER, _CODE = re.compile(f"[\0{_MARK}]"), re.compile(f"{_MARK}[01]")
+
+
+def written(text: str) -> str:
+    return _CHARACTER.sub(lambda found: _CODES[found[0]], text)
+
+
+def read(text: str) -> str:
+    return _CODE.sub(lambda found: _CHARACTERS[found[0]], text) if _MARK in text else text
+
+
+@cache
+def _any_text() -> tuple[Any, Any]:
+    from psycopg.types.string import StrDumper, TextLoader
+
+    class AnyTextDumper(StrDumper):
+        def dump(self, obj: str) -> Any:
+            return super().dump(written(obj))
+
+    class AnyTextLoader(TextLoader):
+        def load(self, data: Any) -> Any:
+            return read(str(super().load(data)))
+
+    return AnyTextDumper, AnyTextLoader
+
+
+def _remedy(error: psycopg.Error) -> str:
+    from psycopg import OperationalError, errors
+
+    match error:
+        case errors.InvalidPassword() | errors.InvalidAuthorizationSpecification():
+            return "Correct the user and the password in the part's dsn."
+        case errors.InsufficientPrivilege():
+            return "Give the user of the part's dsn the right to do that, or name another."
+        case errors.FeatureNotSupported() | errors.UndefinedFile():
+            return "Install that extension on the server (on Debian: apt-get install postgresql-17-pgvector)."
+        case OperationalError():
+            return "Check that the server runs, and that the part's dsn in stack.toml leads to it."
+        case _:
+            return "The server's log says more."

@@ -1,0 +1,162 @@
+# ruff: noqa: S608 - statements are put together from constants of this file; every value is bound
+"""PostgreSQL with pgvector: an index that several processes and machines share, and that no crash can damage.
+
+An HNSW graph in the database, walked on until enough vectors have passed the filter (`hnsw.iterative_scan`); pgvector
+gives up after `hnsw.max_scan_tuples`, and then the few that a narrow scope admits are compared one by one. So a search
+returns as many as there are, never fewer because of the filter. Needs pgvector 0.8 (Debian: postgresql-17-pgvector).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import Field
+
+from foundation.components import Context
+from foundation.postgres import Postgres, PostgresOptions
+from foundation.types import EVERY_TENANT, Scope
+from retrieval.contract import VectorItem, Vectors
+
+if TYPE_CHECKING:
+    from foundation.postgres import Connection
+
+T = TypeVar("T")
+_BATCH = 1000
+_MOST_INDEXED = 2000
+"""Dimensions that pgvector can index. Longer vectors are searched exactly, one by one."""
+_MOST_BREADTH = 1000
+
+_TABLE = """
+  CREATE TABLE IF NOT EXISTS vectors (
+    chunk_id text COLLATE "C" PRIMARY KEY, tenant text COLLATE "C" NOT NULL, groups text[] COLLATE "C" NOT NULL,
+    embedding vector({}) NOT NULL)"""
+_UPSERT = """
+  INSERT INTO vectors VALUES (%s, %s, %s, %s) ON CONFLICT (chunk_id) DO UPDATE
+  SET tenant = excluded.tenant, groups = excluded.groups, embedding = excluded.embedding"""
+_PREPARE_SEARCH = """
+  SELECT to_regclass('vectors'), set_config('hnsw.ef_search', %s, true),
+    set_config('hnsw.iterative_scan', 'strict_order', true)"""
+_SEARCH = f"""
+  SELECT chunk_id, 1 - (embedding <=> %(vector)s) AS similarity FROM vectors
+  WHERE tenant IN (%(tenant)s, '{EVERY_TENANT}') AND (groups = '{{}}' OR groups && %(groups)s)
+  ORDER BY embedding <=> %(vector)s LIMIT %(limit)s"""
+
+
+class Options(PostgresOptions):
+    max_neighbors: int = Field(default=16, ge=2, le=100)
+    ef_construction: int = Field(default=128, ge=4, le=1000)
+    ef_search: int = Field(default=200, ge=1, le=_MOST_BREADTH)
+    """Breadth of the graph, of its building and of its search. The first two count when the index is filled anew."""
+
+
+class PgVectorIndex:
+    """See `retrieval.contract.VectorIndex`. The table is made with the first vectors, whose length it takes."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._database = Postgres(options, _prepare, types=_types)
+
+    def upsert(self, items: Iterable[VectorItem]) -> None:
+        for batch in _batches(items):
+            rows = {item.chunk_id: (item.chunk_id, item.tenant, sorted(item.groups), item.vector) for item in batch}
+            with self._database.transaction() as connection, connection.cursor() as cursor:
+                if not _is_made(connection, "vectors"):
+                    _one(connection, "SELECT 1 FROM vectors_state FOR UPDATE")  # one maker at a time
+                    connection.execute(_TABLE.format(len(batch[0].vector)))
+                cursor.executemany(_UPSERT, list(rows.values()))
+        self._index()
+
+    def delete(self, chunk_ids: Iterable[str]) -> None:
+        for batch in _batches(chunk_ids):
+            with self._database.transaction() as connection:
+                if _is_made(connection, "vectors"):
+                    connection.execute("DELETE FROM vectors WHERE chunk_id = ANY(%s)", (batch,))
+
+    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
+        if limit < 1 or not scope.admits(EVERY_TENANT, frozenset()):
+            return []
+        values = {"vector": vector, "tenant": scope.tenant, "groups": sorted(scope.groups), "limit": limit}
+        breadth = min(max(self._options.ef_search, 2 * limit), _MOST_BREADTH)
+        with self._database.transaction() as connection:
+            if _one(connection, _PREPARE_SEARCH, (str(breadth),)) is None:
+                return []
+            found = connection.execute(_SEARCH, values).fetchall()
+            if len(found) < limit:  # too few of the graph's nearest may be shown: look at those that may
+                connection.execute("SET LOCAL enable_indexscan = off")
+                found = connection.execute(_SEARCH, values).fetchall()
+        return sorted(found, key=lambda hit: (-hit[1], hit[0]))
+
+    def sequence(self) -> int:
+        with self._database.transaction() as connection:
+            return int(_one(connection, "SELECT sequence FROM vectors_state"))
+
+    def stamp(self) -> str:
+        with self._database.transaction() as connection:
+            return str(_one(connection, "SELECT stamp FROM vectors_state"))
+
+    def set_sequence(self, sequence: int, stamp: str = "") -> None:
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE vectors_state SET sequence = %s, stamp = %s", (sequence, stamp))
+
+    def count(self) -> int:
+        with self._database.transaction() as connection:
+            return int(_one(connection, "SELECT count(*) FROM vectors")) if _is_made(connection, "vectors") else 0
+
+    def clear(self) -> None:
+        with self._database.transaction() as connection:
+            connection.execute("DROP TABLE IF EXISTS vectors")
+            connection.execute("UPDATE vectors_state SET sequence = 0, stamp = ''")
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _index(self) -> None:
+        """Made behind the first vectors, which is several times faster than before them; until then, searches are exact."""
+        with self._database.transaction() as connection:
+            if not _is_made(connection, "vectors") or _is_made(connection, "vectors_by_direction"):
+                return
+            connection.execute("SET LOCAL statement_timeout = 0")
+            _one(connection, "SELECT 1 FROM vectors_state FOR UPDATE")
+            connection.execute("CREATE INDEX IF NOT EXISTS vectors_by_tenant ON vectors USING hash (tenant)")
+            if _one(connection, "SELECT vector_dims(embedding) FROM vectors LIMIT 1") <= _MOST_INDEXED:
+                connection.execute(
+                    f"""CREATE INDEX IF NOT EXISTS vectors_by_direction ON vectors USING hnsw (embedding vector_cosine_ops)
+                    WITH (m = {self._options.max_neighbors}, ef_construction = {self._options.ef_construction})"""
+                )
+            connection.execute("ANALYZE vectors")
+
+
+def build(options: Options, context: Context) -> PgVectorIndex:
+    del context  # everything it keeps is in the database
+    return PgVectorIndex(options)
+
+
+def _prepare(connection: Connection) -> None:
+    connection.execute("CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA public")
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS vectors_state (one boolean PRIMARY KEY, sequence bigint NOT NULL, stamp text NOT NULL)"
+    )
+    connection.execute("INSERT INTO vectors_state VALUES (true, 0, '') ON CONFLICT DO NOTHING")
+
+
+def _is_made(connection: Connection, table: str) -> bool:
+    return _one(connection, "SELECT to_regclass(%s)", (table,)) is not None
+
+
+def _one(connection: Connection, query: str, values: tuple[Any, ...] = ()) -> Any:
+    row = connection.execute(query, values).fetchone()
+    return row[0] if row else None
+
+
+def _types(connection: Connection) -> None:
+    from pgvector.psycopg import register_vector
+
+    register_vector(connection)
+
+
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
+    while batch := list(islice(rest, _BATCH)):
+        yield batch

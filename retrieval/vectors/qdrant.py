@@ -1,0 +1,198 @@
+"""Qdrant: a server by its address, or the client's local mode inside this process.
+
+Local mode searches exactly, in memory, and is filled from the ledger at each start. It could keep a folder, but commits
+every point by itself (20 ms each here) and reads its file back with pickle, which executes whatever a stranger wrote there.
+Qdrant wants UUIDs for names: a chunk's is derived from its id, which stands in the payload. The sequence is a point of the
+same collection, so that it cannot reach the disk before the vectors.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID, uuid5
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from foundation.components import Context
+from foundation.errors import SixplyError, StorageFull, StoreUnavailable
+from foundation.types import EVERY_TENANT, Scope
+from retrieval.contract import VectorItem, Vectors
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+T = TypeVar("T")
+_NAMES = UUID("6c8f1d2e-0f5a-4c58-9d53-6d3f5d3b7f10")
+_STATE = str(uuid5(_NAMES, "state"))
+"""No chunk's: theirs are made from "chunk" and the id."""
+_BATCH = 500
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str | None = None
+    """Of a server, e.g. `http://localhost:6333`. Without one: local mode."""
+    api_key: SecretStr | None = None
+    collection: str = Field(default="sixply", min_length=1)
+    timeout_s: int = Field(default=30, ge=1)
+
+
+class QdrantVectorIndex:
+    """See `retrieval.contract.VectorIndex`. The collection is made with the first vectors, whose length it takes."""
+
+    def __init__(self, options: Options) -> None:
+        """Raises:
+        StoreUnavailable: there is no server at the address.
+        """
+        self._options = options
+        self._name = options.collection
+        self._where = options.url or "in this process"
+        self._one_at_a_time = nullcontext() if options.url else threading.RLock()  # local mode is not made for threads
+        self._client: QdrantClient | None = _client(options)
+        try:
+            self.count()
+        except BaseException:
+            self.close()
+            raise
+
+    def upsert(self, items: Iterable[VectorItem]) -> None:
+        from qdrant_client import models
+
+        for batch in _batches(items):
+            latest = {item.chunk_id: item for item in batch}.values()
+            points = models.Batch(
+                ids=[_point(item.chunk_id) for item in latest],
+                vectors=[item.vector.tolist() for item in latest],
+                payloads=[_payload(item) for item in latest],
+            )
+            with self._used() as client:
+                self._make(client, dimensions=len(batch[0].vector))
+                client.upsert(self._name, points, wait=True)
+
+    def delete(self, chunk_ids: Iterable[str]) -> None:
+        for batch in _batches(chunk_ids):
+            with self._used() as client:
+                if client.collection_exists(self._name):
+                    client.delete(self._name, [_point(chunk_id) for chunk_id in batch], wait=True)
+
+    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
+        if limit < 1 or not scope.admits(EVERY_TENANT, frozenset()):
+            return []
+        with self._used() as client:
+            if not client.collection_exists(self._name):
+                return []
+            query = np.asarray(vector, dtype=np.float32).tolist()
+            found = client.query_points(self._name, query, query_filter=_filter(scope), limit=limit).points
+        return sorted(((point.payload["chunk_id"], point.score) for point in found), key=lambda hit: (-hit[1], hit[0]))  # type: ignore[index]
+
+    def sequence(self) -> int:
+        return int(self._state().get("sequence", 0))
+
+    def stamp(self) -> str:
+        return str(self._state().get("stamp", ""))
+
+    def set_sequence(self, sequence: int, stamp: str = "") -> None:
+        with self._used() as client:
+            self._make(client, dimensions=1)  # of an empty ledger
+            client.set_payload(self._name, {"sequence": sequence, "stamp": stamp}, [_STATE], wait=True)
+
+    def count(self) -> int:
+        from qdrant_client import models
+
+        chunks = models.Filter(must_not=[models.HasIdCondition(has_id=[_STATE])])
+        with self._used() as client:
+            if not client.collection_exists(self._name):
+                return 0
+            return client.count(self._name, chunks, exact=True).count
+
+    def clear(self) -> None:
+        with self._used() as client:
+            client.delete_collection(self._name)
+
+    def close(self) -> None:
+        """A second call does nothing."""
+        with self._one_at_a_time:
+            client, self._client = self._client, None
+            if client is not None:
+                client.close()
+
+    def _state(self) -> dict[str, Any]:
+        with self._used() as client:
+            if not client.collection_exists(self._name):
+                return {}
+            [state] = client.retrieve(self._name, [_STATE])
+            return state.payload or {}
+
+    def _make(self, client: QdrantClient, *, dimensions: int) -> None:
+        from qdrant_client import models
+
+        if client.collection_exists(self._name):
+            return
+        shape = models.VectorParams(size=dimensions, distance=models.Distance.COSINE)
+        client.create_collection(self._name, vectors_config=shape)
+        if self._options.url:  # local mode compares one by one
+            for field in ("tenant", "groups"):
+                client.create_payload_index(self._name, field, models.PayloadSchemaType.KEYWORD, wait=True)
+        state = models.PointStruct(id=_STATE, vector=[1.0] * dimensions, payload={"sequence": 0})
+        client.upsert(self._name, [state], wait=True)
+
+    @contextmanager
+    def _used(self) -> Iterator[QdrantClient]:
+        with self._one_at_a_time:
+            if self._client is None:
+                raise StoreUnavailable("The Qdrant index was closed by this process. Open the system again.")
+            try:
+                yield self._client
+            except SixplyError:
+                raise
+            except Exception as error:  # the client lets through what its transport and its validators raise
+                full = "No space left" in str(error)
+                raise (StorageFull if full else StoreUnavailable)(
+                    f"The Qdrant index {self._name} {self._where} cannot be used: {str(error) or type(error).__name__}. "
+                    f"Check that the server runs and that url and api_key fit. Nothing is lost: at the next start it is "
+                    f"filled from the ledger."
+                ) from error
+
+
+def build(options: Options, context: Context) -> QdrantVectorIndex:
+    del context  # nothing of it is kept on this machine
+    return QdrantVectorIndex(options)
+
+
+def _client(options: Options) -> QdrantClient:
+    from qdrant_client import QdrantClient
+
+    if options.url is None:
+        return QdrantClient(":memory:")
+    key = options.api_key.get_secret_value() if options.api_key else None
+    return QdrantClient(url=options.url, api_key=key, timeout=options.timeout_s, check_compatibility=False)
+
+
+def _point(chunk_id: str) -> str:
+    return str(uuid5(_NAMES, f"chunk {chunk_id}"))
+
+
+def _payload(item: VectorItem) -> dict[str, Any]:
+    return {"chunk_id": item.chunk_id, "tenant": item.tenant, "groups": sorted(item.groups)}
+
+
+def _filter(scope: Scope) -> Any:
+    """Inside the search: a stranger's vectors are never ranked. An empty list of groups is "empty" for Qdrant."""
+    from qdrant_client import models
+
+    for_all = models.IsEmptyCondition(is_empty=models.PayloadField(key="groups"))
+    for_some = models.FieldCondition(key="groups", match=models.MatchAny(any=sorted(scope.groups)))
+    owner = models.FieldCondition(key="tenant", match=models.MatchAny(any=[scope.tenant, EVERY_TENANT]))
+    return models.Filter(must=[owner, models.Filter(should=[for_all, for_some] if scope.groups else [for_all])])
+
+
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
+    while batch := list(islice(rest, _BATCH)):
+        yield batch

@@ -1,0 +1,168 @@
+"""Real servers for the tests: PostgreSQL with pgvector, Chroma, Valkey or Redis, each started when first needed.
+
+A test says `services.postgres()` and gets an address on this machine. The servers run until the test session ends, in a
+temporary folder, without waiting for the disk. Where a program is missing the test is skipped with what to install; with
+`CI` in the environment that is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+START_S = 60
+_RUNNING = ExitStack()
+
+
+def options(use: str, folder: Path) -> dict[str, Any]:
+    """What an adapter of that name must be told to reach its server; the same for the same folder, so that a part that
+    is opened again finds what it left there."""
+    name = "t" + blake2b(str(folder).encode(), digest_size=12).hexdigest()
+    match use:
+        case "postgres" | "pgvector":
+            return {"dsn": postgres(), "namespace": name}
+        case "chroma_server":
+            return {"port": chroma(), "prefix": name}
+        case "qdrant":
+            return {"collection": name}
+        case "redis":
+            return {"url": valkey(), "prefix": name}
+        case _:
+            return {}
+
+
+@cache
+def postgres() -> str:
+    """Connection string of a cluster of our own."""
+    programs = _postgres_programs()
+    folder = _folder(owner="postgres")
+    as_owner = {"user": "postgres"} if os.geteuid() == 0 else {}
+    made = subprocess.run(
+        [programs / "initdb", "-D", folder / "data", "-U", "sixply", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"],
+        capture_output=True, text=True, check=False, cwd=folder, **as_owner,
+    )  # fmt: skip
+    if made.returncode:
+        pytest.fail(f"initdb failed: {made.stderr}", pytrace=False)
+    fast = ["fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200", "listen_addresses="]
+    settings = [part for each in fast for part in ("-c", each)]
+    command = [programs / "postgres", "-D", folder / "data", "-k", folder, *settings]
+    _start(command, folder, signal.SIGINT, **as_owner)  # SIGTERM would wait for every client
+    address = f"host={folder} user=sixply dbname=postgres"
+    _wait("PostgreSQL", folder, lambda: _answers_sql(address))
+    return address
+
+
+@cache
+def chroma() -> int:
+    """Port of a Chroma server. Loopback only: the server has a known hole, and no business elsewhere."""
+    program = Path(sys.executable).with_name("chroma")
+    folder, port = _folder(), _free_port()
+    command = [program, "run", "--path", folder / "data", "--host", "127.0.0.1", "--port", str(port)]
+    _start(command, folder, env=os.environ | {"ANONYMIZED_TELEMETRY": "False"})
+    _wait("Chroma", folder, lambda: _answers(port))
+    return port
+
+
+@cache
+def valkey() -> str:
+    """URL of a Valkey or Redis server that keeps nothing on the disk."""
+    program = shutil.which("valkey-server") or shutil.which("redis-server") or _missing("valkey-server")
+    folder, port = _folder(), _free_port()
+    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    _start(command, folder, cwd=folder)
+    _wait("Valkey", folder, lambda: _answers(port))
+    return f"redis://127.0.0.1:{port}"
+
+
+def stop() -> None:
+    """End every server that was started here."""
+    _RUNNING.close()
+    for started in (postgres, chroma, valkey):
+        started.cache_clear()
+
+
+def _missing(package: str) -> Any:
+    reason = f"needs a program that is not installed. On Debian: apt-get install {package}"
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def _postgres_programs() -> Path:
+    """The newest PostgreSQL here that has pgvector."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_config"), reverse=True)
+    for config in [*found, *filter(None, [shutil.which("pg_config")])]:
+        told = subprocess.run([config, "--bindir", "--sharedir"], capture_output=True, text=True, check=True).stdout
+        programs, shared = map(Path, told.splitlines())
+        if (shared / "extension" / "vector.control").exists() and (programs / "initdb").exists():
+            return programs
+    return Path(_missing("postgresql-17 postgresql-17-pgvector"))
+
+
+def _folder(*, owner: str | None = None) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="sixply-"))
+    _RUNNING.callback(shutil.rmtree, folder, ignore_errors=True)
+    if owner and os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        os.chown(folder, pwd.getpwnam(owner).pw_uid, -1)
+    return folder
+
+
+def _start(command: list[Any], folder: Path, how_to_end: signal.Signals = signal.SIGTERM, **given: Any) -> None:
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, **{"cwd": folder} | given)
+    _RUNNING.callback(_end, process, how_to_end)
+
+
+def _end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+    process.send_signal(how)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _wait(what: str, folder: Path, ready: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + START_S
+    while not ready():
+        if time.monotonic() > give_up:
+            pytest.fail(f"{what} did not start: {(folder / 'log').read_text(errors='replace')[-2000:]}", pytrace=False)
+        time.sleep(0.05)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _answers_sql(address: str) -> bool:
+    psycopg = pytest.importorskip("psycopg")
+    try:
+        psycopg.connect(address, connect_timeout=1).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
