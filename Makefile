@@ -16,6 +16,7 @@ stack = $(call given,STACK,--stack)
 .PHONY: help setup demo test check format doctor ask serve ingest documents trace traces slow failures costs forecast approvals \
         approve reject reindex config keys bench-retrieval bench-answers evaluate business-case roi \
         value-report simulate-value contracts lock clean _base _dev
+.PHONY: bench-parse
 
 help:  ## this list
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -97,6 +98,10 @@ bench-retrieval: _base  ## retrieval on a folder in BEIR layout   DATA=dir JSON=
 
 bench-answers: _base  ## answers on a folder with qa.jsonl   DATA=dir JSON=out.json [STACK=] [LIMIT=200]
 	@$(CLI) bench-answers "$(call needed,DATA,folder)" $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
+
+bench-parse: _base  ## every file to text or a typed reason   DATA=dir JSON=out.json [MUTATE=1000] [SEED=7] [STRINGS=list.json]
+	@$(CLI) bench-parse "$(call needed,DATA,folder)" $(call given,MUTATE,--mutate) $(call given,SEED,--seed) \
+	  $(call given,STRINGS,--strings) $(call given,JSON,--json) $(stack)
 
 business-case: _base  ## what outcomes.toml promises, before anything runs   [JSON=out.json]
 	@$(CLI) business-case $(call given,JSON,--json) $(stack)

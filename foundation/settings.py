@@ -87,8 +87,9 @@ class ParsingSettings(Section):
     max_bytes: int = Field(default=20_000_000, gt=0)
     max_pages: int = Field(default=500, gt=0)
     max_characters: int = Field(default=5_000_000, gt=0)
-    timeout_s: float = Field(default=20, gt=0)
-    memory_mb: int = Field(default=1024, gt=0)
+    timeout_s: float = Field(default=10, gt=0)
+    memory_mb: int = Field(default=512, gt=0)
+    """Of the parsing process, its libraries included, which take about 180."""
 
 
 class RankingSettings(Section):

@@ -33,6 +33,7 @@ class Block:
     """Character span in `Parsed.text`."""
     level: int = 0
     page: int | None = None
+    """Page, slide or sheet, from 1. A sheet's name and a slide's title are headings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,10 @@ class ParseLimits:
     """What a parser must not exceed by its own count. Memory and time are limited from outside."""
 
     pages: int = 500
+    """Pages, slides or sheets."""
     characters: int = 5_000_000
+    blocks: int = 200_000
+    """Headings, paragraphs, items and rows. A sheet of a million short rows is within the other limits."""
 
 
 @runtime_checkable

@@ -4,8 +4,8 @@
         parsed = parsers.parse(content, "policy.pdf")
 
 A parser is the first code that touches a stranger's file. It runs in one persistent child with a cap on memory,
-processor time and wall time; the child answers in JSON, never in pickle, so that a parser which has been taken over
-cannot run code here. A child that is killed or dies is replaced at the next document.
+processor time and wall time, and may write no file; the child answers in JSON, never in pickle, so that a parser which
+has been taken over cannot run code here. A child that is killed, dies or has grown fat is replaced at the next document.
 """
 
 from __future__ import annotations
@@ -104,7 +104,15 @@ class ParserPool:
             )
         with self._lock:
             answer = self._ask(content, name)
+            if answer.pop("worn", False):
+                self._end_child()
         return _unpack(answer)
+
+    @property
+    def pid(self) -> int | None:
+        """Of the child, for whoever watches what it uses; `None` while there is none."""
+        child = self._child
+        return child.pid if child is not None else None
 
     def close(self) -> None:
         """End the child. A later `parse` starts another one."""
@@ -227,13 +235,15 @@ def _serve(memory_mb: int) -> None:
     source, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not stand between our answers
     _cap_memory(memory_mb)
+    _write_nothing()
     while header := source.read(_REQUEST.size):
         options_length, name_length, content_length, timeout_s = _REQUEST.unpack(header)
         limits = ParseLimits(**json.loads(source.read(options_length)))
         name = source.read(name_length).decode()
         _cap_processor_time(timeout_s)
-        answer = json.dumps(_answer(source.read(content_length), name, limits)).encode()
-        answers.write(_ANSWER.pack(len(answer)) + answer)
+        answer = _answer(source.read(content_length), name, limits)
+        packed = json.dumps(answer | {"worn": _address_space_mb() > memory_mb / 2}).encode()
+        answers.write(_ANSWER.pack(len(packed)) + packed)
         answers.flush()
 
 
@@ -261,6 +271,26 @@ def _cap_memory(memory_mb: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
     except (ImportError, ValueError, OSError):
         pass  # Windows has no such limit and macOS refuses this one; time and size limits still hold there
+
+
+def _write_nothing() -> None:
+    """No file may grow and no core be dumped: a document that has taken over its parser finds nowhere to stay."""
+    try:
+        import resource
+
+        for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):
+            resource.setrlimit(limit, (0, 0))
+    except (ImportError, ValueError, OSError):
+        pass  # as above
+
+
+def _address_space_mb() -> float:
+    """What the memory cap counts. Memory that one document left behind must not be missing to the next one."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    except OSError:
+        return 0.0  # only Linux tells, and only there the cap is on address space
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 def _cap_processor_time(timeout_s: float) -> None:

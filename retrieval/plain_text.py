@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Block, Parsed, ParseLimits
@@ -35,6 +35,8 @@ _JOINERS = re.compile(r"(?<![\u0600-\u0dff])[\u200c\u200d]|[\u200c\u200d](?![\u0
 _LIGATURES = str.maketrans(
     {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\xa0": " "}
 )
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f\ufffd\ud800-\udfff]")
+"""What no text is full of. Joiners and variation selectors are not among them: a line of emoji may hold one a letter."""
 _PRINTABLE_ASCII = re.compile(r"[\n\t\x20-\x7e]*")
 
 
@@ -88,8 +90,7 @@ def _guess(content: bytes, name: str) -> str:
 
 
 def _text_or_refuse(text: str, name: str) -> str:
-    unreadable = len(_INVISIBLE.findall(text, 0, 20_000)) + text.count("\ufffd", 0, 20_000)
-    if unreadable > max(4, min(len(text), 20_000) / 10):
+    if len(_UNPRINTABLE.findall(text, 0, 20_000)) > max(4, min(len(text), 20_000) / 10):
         raise _binary(name)
     return text
 
@@ -129,6 +130,11 @@ class Draft:
                 f"retrieval.parsing.max_characters.",
                 reason="too_large",
             )
+        if len(self._blocks) >= self._limits.blocks:
+            raise DocumentRefused(
+                f'"{self._name}" holds more than {self._limits.blocks:,} paragraphs and rows. Split it.',
+                reason="too_large",
+            )
         self._parts += (gap, text)
         self._blocks.append(Block(kind=kind, start=start, end=self._end, level=level, page=page))
 
@@ -152,6 +158,38 @@ class Draft:
         kind = "row" if max(len(row) for row in filled) > 1 else "paragraph"  # one column only lays out a page
         for row in body:
             self.add(kind, row_text(row, names), page=page)
+
+    def sheet(self, rows: Iterable[Sequence[str]], *, page: int | None = None) -> None:
+        """Append what stands on a sheet: tables, parted by blank rows, with the captions above them.
+
+        Raises:
+            DocumentRefused: "too_large", as soon as there are too many rows.
+        """
+        table: list[list[str]] = []
+        for row in rows:
+            if any(cell.strip() for cell in row):
+                table.append([cell.strip() for cell in row])
+            elif table:
+                self._captioned(table, page)
+                table = []
+            if len(table) > self._limits.blocks:
+                break  # `add` counts them, and refuses
+        self._captioned(table, page)
+
+    def _captioned(self, table: list[list[str]], page: int | None) -> None:
+        while table and _is_caption(table):
+            self.add("paragraph", next(cell for cell in table.pop(0) if cell), page=page)
+        cells = _without_empty_columns(table)
+        self.table(cells, header=looks_like_header(cells), page=page)
+
+    def include(self, parsed: Parsed, *, below: int) -> None:
+        """Append another document under a heading of level `below`, such as a mail's attachment."""
+        for block in parsed.blocks:
+            level = min(block.level + below, 6) if block.level else 0
+            self.add(block.kind, parsed.text[block.start : block.end], level=level, page=block.page)
+
+    def has_heading(self, *, level: int) -> bool:
+        return any(block.level == level for block in self._blocks)
 
     def finish(self, *, title: str | None = None, pages: int | None = None) -> Parsed:
         """The parsed document.
@@ -201,6 +239,18 @@ def looks_like_header(rows: Sequence[Sequence[str]]) -> bool:
         and len(set(first)) == len(first)
         and not any(re.match(r"[\W\d]*\d", cell) or len(cell) > 60 or cell.endswith(".") for cell in first)
     )
+
+
+def _is_caption(rows: Sequence[Sequence[str]]) -> bool:
+    """A line with a single cell above a wider table is its caption, not a row."""
+    widest = max(len([cell for cell in row if cell]) for row in rows[:20])
+    return widest > 1 and sum(bool(cell) for cell in rows[0]) == 1 and len(rows) > 1
+
+
+def _without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    width = max((len(row) for row in rows), default=0)
+    kept = [column for column in range(width) if any(column < len(row) and row[column] for row in rows)]
+    return [[row[column] if column < len(row) else "" for column in kept] for row in rows]
 
 
 def _has_figures(body: Sequence[Sequence[str]]) -> bool:

@@ -312,6 +312,26 @@ def bench_answers(data: Data, limit: Limit = None, json: Json = None, stack: Sta
     measuring.bench_answers(lambda overrides: _load(stack, overrides), data, limit, json)
 
 
+@app.command("bench-parse")
+def bench_parse(
+    data: Annotated[Path, typer.Argument(help="A folder of documents.", exists=True, file_okay=False)],
+    *,
+    mutate: Annotated[int, typer.Option(min=0, help="Also parse so many damaged copies.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the damage.")] = 7,
+    strings: Annotated[Path | None, typer.Option(help="A JSON list of strings that break input handling.")] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Parse every file: text or a typed reason, seconds, megabytes."""
+    from serving import measuring
+
+    _exit(
+        ok=measuring.bench_parse(
+            lambda overrides: _load(stack, overrides), data, mutate=mutate, seed=seed, strings=strings, json=json
+        )
+    )
+
+
 @app.command("business-case")
 def business_case(json: Json = None, stack: Stack = STACK) -> None:
     """What outcomes.toml promises, before anything runs."""

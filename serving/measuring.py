@@ -106,6 +106,24 @@ def bench_answers(configure: Configure, data: Path, limit: int | None, json: Pat
     _figures(figures, json)
 
 
+def bench_parse(
+    configure: Configure, data: Path, *, mutate: int, seed: int, strings: Path | None, json: Path | None
+) -> bool:
+    """Whether every file ended in text or in a typed reason, within its limits."""
+    from observability.parse_bench import bench_parse, bench_strings
+
+    settings = configure({}).settings.retrieval.parsing
+    with terminal.progress() as progress:
+        figures = bench_parse(data, settings, mutate=mutate, seed=seed, progress=progress)
+    if strings is not None:
+        with _bench(configure) as (system, _):
+            listed = jsons.loads(strings.read_text(encoding="utf-8"))
+            figures |= bench_strings(listed, ingestor=system.ingestor, retriever=system.retriever)
+    _figures(figures, json)
+    wrong = ("failed", "over_limits", "mutated_failed", "mutated_crashed", "mutated_over_limits", "strings_failed")
+    return not any(figures.get(name) for name in wrong)
+
+
 def business_case(loaded: Loaded, json: Path | None) -> None:
     from observability import business_case as before
     from observability.outcome_contract import load_contract

@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.plain_text import Draft, clean, decode, looks_like_header
+from retrieval.plain_text import Draft, clean, decode
 
 
 class CsvParser:
@@ -26,9 +26,7 @@ class CsvParser:
         delimiter = "\t" if PurePath(name).suffix.lower() == ".tsv" else _delimiter(text)
         rows = _rows(text, delimiter, name)
         draft = Draft(name, self._limits)
-        while rows and _is_caption(rows):
-            draft.add("paragraph", next(cell for cell in rows.pop(0) if cell))
-        draft.table(rows, header=looks_like_header(rows))
+        draft.sheet(rows)
         return draft.finish()
 
 
@@ -60,9 +58,3 @@ def _rows(text: str, delimiter: str, name: str) -> list[list[str]]:
     except csv.Error as error:
         raise DocumentRefused(f'"{name}" is not a readable table: {error}.', reason="malformed") from error
     return [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
-
-
-def _is_caption(rows: list[list[str]]) -> bool:
-    """A line with a single cell above a wider table is its caption, not a row."""
-    widest = max(len(row) for row in rows[:20])
-    return widest > 1 and sum(bool(cell) for cell in rows[0]) == 1 and len(rows) > 1

@@ -8,13 +8,10 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
+from retrieval.packages import check_package, malformed
 from retrieval.plain_text import Draft
 
-_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_MAX_EXPANSION = 100
-"""Unpacked size against packed size. Office files reach about 20; zip bombs begin at several hundred."""
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 
@@ -30,11 +27,11 @@ class DocxParser:
         from docx import Document
         from docx.opc.exceptions import PackageNotFoundError
 
-        _check_package(content, name)
+        check_package(content, name, "Word document")
         try:
             document = Document(io.BytesIO(content))
         except (PackageNotFoundError, zipfile.BadZipFile, KeyError, ValueError) as error:
-            raise _malformed(name, str(error)) from error
+            raise malformed(name, "Word document", error) from error
         draft = Draft(name, self._limits)
         names = {style.style_id: style.name or "" for style in document.styles}
         for element in _blocks(document.element.body):
@@ -47,27 +44,6 @@ class DocxParser:
 
 def build(limits: ParseLimits) -> DocxParser:
     return DocxParser(limits)
-
-
-def _check_package(content: bytes, name: str) -> None:
-    if content.startswith(_OLE):
-        if "EncryptedPackage".encode("utf-16-le") in content:
-            raise DocumentRefused(f'"{name}" is encrypted. Send it without a password.', reason="encrypted")
-        raise _malformed(name, "it is an older Word file; save it as .docx")
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as package:
-            unpacked = sum(entry.file_size for entry in package.infolist())
-    except (zipfile.BadZipFile, ValueError) as error:
-        raise _malformed(name, str(error)) from error
-    if unpacked > _MAX_EXPANSION * len(content):
-        raise DocumentRefused(
-            f'"{name}" unpacks to {unpacked:,} bytes from {len(content):,}, more than {_MAX_EXPANSION} times its size.',
-            reason="bomb",
-        )
-
-
-def _malformed(name: str, what: str) -> DocumentRefused:
-    return DocumentRefused(f'"{name}" is not a readable Word document: {what}.', reason="malformed")
 
 
 def _blocks(parent: Any) -> Iterator[Any]:

@@ -12,14 +12,26 @@ from retrieval.plain_text import Draft, clean, decode
 
 _DECLARED = re.compile(rb"<(?:meta[^>]*?charset|\?xml[^>]*?encoding)\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")  # lxml refuses one in text that is decoded already
-_NOT_CONTENT = ("script", "style", "noscript", "template", "nav", "header", "footer", "aside", "form", "dialog")
+_NOT_CONTENT = ("script", "style", "noscript", "template", "nav", "aside", "form", "dialog", "button", "select", "svg")
+_FURNITURE = re.compile(
+    r"(?:^|[\s_-])(?:cookies?|consent|breadcrumbs?|navbar|nav|sidebar|site-?(?:header|footer)|skip-?link|newsletter)"
+    r"(?:$|[\s_-])"
+)
+_ROLES = ("navigation", "banner", "contentinfo", "search", "complementary", "dialog", "menu", "alert")
+_BLOCKS = frozenset(
+    """address article blockquote body center dd details div dl dt figcaption figure footer header h1 h2 h3 h4 h5 h6 hr li
+    main ol p pre section summary table tbody td tfoot th thead tr ul""".split()  # noqa: SIM905 - reads best as text
+)
+_ENOUGH = 0.7
+"""trafilatura is believed if it keeps this share of the words outside of links. It loses whole sections of short pages."""
 
 
 class HtmlParser:
-    """The main content is found by trafilatura; the whole body stands in where it finds nothing."""
+    """The main content is found by trafilatura. Where it loses too much, or nothing is to be stripped, the body is walked
+    through without what its tags call furniture."""
 
     suffixes: tuple[str, ...] = (".html", ".htm", ".xhtml")
-    version = "html 1"
+    version = "html 2"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
@@ -29,12 +41,15 @@ class HtmlParser:
         draft = Draft(name, self._limits)
         if not source.strip():
             return draft.finish()
-        body = _main_content(source)
-        if body is None:
-            _add_body(draft, source, name)
+        document = _document(source, name)
+        title, body = document.findtext(".//title"), _body(document)
+        found = _main_content(source)
+        if found is None or not _is_enough(found, body):
+            _walk(draft, body)
         else:
-            _add_all(draft, body)
-        return draft.finish(title=None if _has_title(body) else _title(source))
+            _keep_first_heading(draft, found, body)
+            _add_all(draft, found)
+        return draft.finish(title=None if draft.has_heading(level=1) else title)
 
 
 def build(limits: ParseLimits) -> HtmlParser:
@@ -115,29 +130,76 @@ def _words(element: Any) -> str:
     return "".join(element.itertext())
 
 
-def _has_title(body: Any) -> bool:
-    return body is not None and any(head.get("rend") == "h1" for head in body.iter("head"))
-
-
-def _document(source: str) -> Any:
-    from lxml import html
-
-    return html.document_fromstring(source, parser=html.HTMLParser(remove_comments=True, remove_pis=True))
-
-
-def _title(source: str) -> str | None:
-    found: str | None = _document(source).findtext(".//title")
-    return found
-
-
-def _add_body(draft: Draft, source: str, name: str) -> None:
-    from lxml import etree
+def _document(source: str, name: str) -> Any:
+    from lxml import etree, html
 
     try:
-        document = _document(source)
-    except etree.ParserError as error:
+        return html.document_fromstring(source, parser=html.HTMLParser(remove_comments=True, remove_pis=True))
+    except etree.LxmlError as error:
         raise DocumentRefused(f'"{name}" is not HTML: {error}.', reason="malformed") from error
-    for element in list(document.iter(*_NOT_CONTENT)):
-        element.drop_tree()
-    for line in document.xpath("string(//body)").split("\n"):
-        draft.add("paragraph", line)
+
+
+def _body(document: Any) -> Any:
+    """What may be content: the one `main`, or else the body, without what tags, roles and names call furniture."""
+    found = document.findall(".//main")
+    body = found[0] if len(found) == 1 else document.find("body")
+    if body is None:
+        return document
+    for element in list(body.iter()):
+        if element is not body and element.getparent() is not None and _is_furniture(element):
+            element.drop_tree()
+    return body
+
+
+def _is_furniture(element: Any) -> bool:
+    if element.tag in _NOT_CONTENT or element.get("role") in _ROLES or element.get("hidden") is not None:
+        return True
+    if "display:none" in element.get("style", "").replace(" ", ""):
+        return True
+    if element.tag in ("header", "footer"):  # an article's own header holds its title
+        return not any(above.tag in ("article", "main", "section") for above in element.iterancestors())
+    return _FURNITURE.search(f"{element.get('class', '')} {element.get('id', '')}".lower()) is not None
+
+
+def _is_enough(found: Any, body: Any) -> bool:
+    linked = sum(len("".join(link.itertext()).split()) for link in body.iter("a"))
+    own = len(" ".join(body.itertext()).split()) - linked
+    return len(" ".join(found.itertext()).split()) >= _ENOUGH * own
+
+
+def _keep_first_heading(draft: Draft, found: Any, body: Any) -> None:
+    """trafilatura takes the first heading for the site's name where it is no h1."""
+    first: Any = next(body.iter("h1", "h2", "h3", "h4"), None)
+    words = " ".join("".join(first.itertext()).split()) if first is not None else ""
+    if first is not None and words and words not in " ".join("".join(found.itertext()).split()):
+        draft.add("heading", words, level=int(first.tag[1]))
+
+
+def _walk(draft: Draft, parent: Any) -> None:
+    """Blocks in order; words between them are paragraphs of their own, or belong to the list item around them."""
+    kind = "item" if parent.tag == "li" else "paragraph"
+    loose: list[str] = [parent.text or ""]
+    for element in parent:
+        if element.tag in _BLOCKS or any(inner.tag in _BLOCKS for inner in element.iterdescendants()):
+            draft.add(kind, "".join(loose))
+            loose = [element.tail or ""]
+            _walk_one(draft, element)
+        else:
+            loose += ["\n" if element.tag == "br" else "".join(element.itertext()), element.tail or ""]
+    draft.add(kind, "".join(loose))
+
+
+def _walk_one(draft: Draft, element: Any) -> None:
+    if re.fullmatch("h[1-6]", element.tag):
+        draft.add("heading", " ".join(element.itertext()), level=int(element.tag[1]))
+    elif element.tag == "pre":
+        draft.add("code", "".join(element.itertext()))
+    elif element.tag == "table" and not any(
+        True for _ in element.iterdescendants("table", "h1", "h2", "h3", "h4", "ul", "ol")
+    ):
+        rows = list(element.iter("tr"))
+        header = bool(rows) and all(cell.tag == "th" for cell in rows[0].iterchildren())
+        cells = [[" ".join(cell.itertext()) for cell in row.iterchildren() if cell.tag in ("td", "th")] for row in rows]
+        draft.table(cells, header=header or None)
+    else:
+        _walk(draft, element)

@@ -23,7 +23,9 @@ router = APIRouter(prefix="/v1/documents", tags=["documents"])
 
 @router.post("", status_code=201, responses=responses(429, 504))
 def add(
-    file: Annotated[UploadFile, File(description="Markdown, HTML, PDF, DOCX, CSV, plain text or JSON.")],
+    file: Annotated[
+        UploadFile, File(description="Markdown, HTML, PDF, DOCX, PPTX, XLSX, mail, CSV, JSON or plain text.")
+    ],
     caller: Writer,
     runtime: Running,
     *,

@@ -67,6 +67,13 @@ def blocks_are_of_known_kinds_and_only_headings_have_a_level(build: Build) -> No
             assert (1 <= block.level <= 6) if block.kind == "heading" else block.level == 0
 
 
+def pages_are_counted_from_one(build: Build) -> None:
+    """Slides and sheets, too. Where a format has pages, every block stands on one of them."""
+    for _, _, parsed in _samples(build):
+        for block in parsed.blocks:
+            assert block.page is None if parsed.pages is None else 1 <= (block.page or 0) <= parsed.pages
+
+
 def only_code_holds_line_breaks(build: Build) -> None:
     for _, _, parsed in _samples(build):
         for block in parsed.blocks:
@@ -125,6 +132,7 @@ CHECKS: tuple[Callable[[Build], None], ...] = (
     blocks_lie_in_order_inside_the_text_and_do_not_overlap,
     blocks_cover_everything_but_white_space,
     blocks_are_of_known_kinds_and_only_headings_have_a_level,
+    pages_are_counted_from_one,
     only_code_holds_line_breaks,
     the_text_is_clean,
     hidden_characters_of_the_source_do_not_come_through,

@@ -83,6 +83,46 @@ def pdf(pages: int = 1, password: str | None = None) -> bytes:
     return bytes(document.output())
 
 
+def xlsx() -> bytes:
+    from openpyxl import Workbook
+
+    book = Workbook()
+    sheet = book.active
+    sheet.title = "Returns"
+    for row in ([TITLE], [], ["Item", "Days", "Note"], ["Boots", 30, SENTENCES[0]], ["Hats", 14, SENTENCES[1]]):
+        sheet.append(row)
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def pptx() -> bytes:
+    from pptx import Presentation
+    from pptx.util import Inches
+
+    show = Presentation()
+    show.core_properties.title = TITLE
+    first = show.slides.add_slide(show.slide_layouts[1])
+    first.shapes.title.text = TITLE
+    first.placeholders[1].text_frame.text = SENTENCES[0]
+    second = show.slides.add_slide(show.slide_layouts[5])
+    second.shapes.title.text = "Refunds"
+    table = second.shapes.add_table(2, 2, Inches(1), Inches(2), Inches(4), Inches(1)).table
+    for row, cells in enumerate((tuple(ROW), tuple(ROW.values()))):
+        for column, words in enumerate(cells):
+            table.cell(row, column).text = words
+    second.notes_slide.notes_text_frame.text = SENTENCES[1]
+    out = io.BytesIO()
+    show.save(out)
+    return out.getvalue()
+
+
+def eml() -> bytes:
+    head = "Subject: {}\nFrom: ada@example.com\nMIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8"
+    head += "\nContent-Transfer-Encoding: 8bit\n\n"
+    return f"{head.format(TITLE)}{SENTENCES[0]}\n\n{SENTENCES[1]}\n\nItem: Boots; Days: 30\n".encode()
+
+
 SAMPLES = {
     ".txt": text,
     ".log": text,
@@ -99,5 +139,9 @@ SAMPLES = {
     ".ndjson": json_lines,
     ".docx": docx,
     ".pdf": pdf,
+    ".xlsx": xlsx,
+    ".xlsm": xlsx,
+    ".pptx": pptx,
+    ".eml": eml,
 }
 """Suffix -> sample. A new parser adds its own, or its contract test says so."""

@@ -146,3 +146,14 @@ def test_a_report_can_go_to_a_file_and_still_be_shown(sixply: Callable[..., Any]
 
 def test_a_question_to_an_empty_ledger_says_that_there_is_no_document_yet(sixply: Callable[..., Any]) -> None:
     assert "There is no document yet" in sixply("ask", "How long does the moon lamp run?", json_too=False)
+
+
+def test_bench_parse_writes_a_row_for_every_file_and_names_what_was_refused(
+    sixply: Callable[..., Any], folder: Path
+) -> None:
+    strings = folder / "strings.json"
+    strings.write_text(json.dumps(["", "moon'; DROP TABLE documents;--", "\u202e\x00", "*"]))
+    figures = sixply("bench-parse", str(folder / "documents"), "--mutate", "5", "--strings", str(strings))
+
+    assert (figures["files"], figures["text"], figures["reasons"]) == (3, 2, {"malformed": 1})
+    assert (figures["mutated_files"], figures["strings"], figures["strings_failed"]) == (5, 4, 0)

@@ -57,6 +57,11 @@ class InventsKinds(Broken):
         return replace(parsed, blocks=tuple(replace(block, kind="blob") for block in parsed.blocks))
 
 
+class CountsPagesFromZero(Broken):
+    def spoil(self, parsed: Parsed) -> Parsed:
+        return replace(parsed, pages=1, blocks=tuple(replace(block, page=0) for block in parsed.blocks))
+
+
 class MakesOneBlockOfAll(Broken):
     def spoil(self, parsed: Parsed) -> Parsed:
         return replace(parsed, blocks=(Block("paragraph", 0, len(parsed.text)),))
@@ -116,6 +121,7 @@ BROKEN: dict[str, Callable[[ParseLimits], Broken]] = {
     "blocks_lie_in_order_inside_the_text_and_do_not_overlap": OverlapsItsBlocks,
     "blocks_cover_everything_but_white_space": LeavesTextOutsideOfBlocks,
     "blocks_are_of_known_kinds_and_only_headings_have_a_level": InventsKinds,
+    "pages_are_counted_from_one": CountsPagesFromZero,
     "only_code_holds_line_breaks": MakesOneBlockOfAll,
     "the_text_is_clean": LetsControlCharactersThrough,
     "hidden_characters_of_the_source_do_not_come_through": KeepsHiddenCharacters,

@@ -1,0 +1,148 @@
+"""Mail: subject, people and date, the body, then every attachment by its name, with its text where a parser reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from email import message_from_bytes, policy
+from email.message import Message
+from email.utils import collapse_rfc2231_value
+from typing import Any
+
+from foundation.errors import DocumentRefused
+from retrieval.contract import Parsed, ParseLimits
+from retrieval.parsing import parse_here
+from retrieval.plain_text import Draft, decode
+
+_HEADERS = ("From", "To", "Cc", "Date")
+_DEPTH = 3
+"""A mail in a mail in a mail is read; what lies deeper is named."""
+_ATTACHMENTS = 50
+_SEALED = ("application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encrypted")
+
+
+class EmlParser:
+    suffixes: tuple[str, ...] = (".eml",)
+    version = "eml 1"
+
+    def __init__(self, limits: ParseLimits, depth: int = 0) -> None:
+        self._limits = limits
+        self._depth = depth
+
+    def parse(self, content: bytes, name: str) -> Parsed:
+        if b"\0" in content:  # a mail has none, unless somebody saved it as UTF-16
+            content = decode(content, name).encode()
+        draft = Draft(name, self._limits)
+        if content.strip():
+            self._add(draft, message_from_bytes(content, policy=policy.compat32), name)
+        return draft.finish()
+
+    def _add(self, draft: Draft, mail: Message, name: str) -> None:
+        draft.add("heading", header(mail, "Subject"), level=1)
+        for field in _HEADERS:
+            if value := header(mail, field):
+                draft.add("paragraph", f"{field}: {value}")
+        parts = list(_parts(mail))
+        bodies = [part for part in parts if not _is_attached(part)]
+        if not bodies and any(part.get_content_type() in _SEALED for part in (mail, *parts)):
+            raise DocumentRefused(f'"{name}" is encrypted. Send the mail as its reader sees it.', reason="encrypted")
+        for part in bodies:
+            self._add_body(draft, part, name)
+        for number, part in enumerate(part for part in parts if _is_attached(part)):
+            self._add_attachment(draft, part, read=number < _ATTACHMENTS)
+
+    def _add_body(self, draft: Draft, part: Message, name: str) -> None:
+        suffix = ".html" if part.get_content_subtype() == "html" else ".txt"
+        text = _text(part, name)
+        if text.strip():
+            draft.include(parse_here(text.encode(errors="replace"), f"{name}{suffix}", self._limits), below=1)
+
+    def _add_attachment(self, draft: Draft, part: Message, *, read: bool) -> None:
+        name = _file_name(part)
+        try:
+            parsed = self._attached(part, name) if read else None
+            why = "it is one of too many"
+        except DocumentRefused as error:
+            if error.reason == "too_large":
+                raise
+            parsed, why = None, error.reason
+        draft.add("heading", f"Attachment: {name}" if parsed else f"Attachment: {name} (not read: {why})", level=2)
+        if parsed:
+            draft.include(parsed, below=2)
+
+    def _attached(self, part: Message, name: str) -> Parsed:
+        inner: Any = (
+            part.get_payload(0) if part.get_content_type() == "message/rfc822" and part.is_multipart() else None
+        )
+        content = inner.as_bytes() if inner is not None else part.get_payload(decode=True)
+        content = content if isinstance(content, bytes) else b""
+        if inner is None and not name.lower().endswith(self.suffixes):
+            return parse_here(content, name, self._limits)
+        if self._depth + 1 >= _DEPTH:
+            raise DocumentRefused(f'"{name}" is a mail in too many mails.', reason="too_deep")
+        return EmlParser(self._limits, self._depth + 1).parse(content, name)
+
+
+def build(limits: ParseLimits) -> EmlParser:
+    return EmlParser(limits)
+
+
+def header(mail: Message, name: str) -> str:
+    """A header's words, decoded; one that is encoded wrongly comes back as it stands."""
+    from email.header import decode_header, make_header
+
+    raw = str(mail.get(name, ""))
+    try:
+        return str(make_header(decode_header(raw)))
+    except (ValueError, LookupError):  # a charset that nobody knows, base64 that is none
+        return raw
+
+
+def _parts(mail: Message) -> Iterator[Message]:
+    """The leaves that a reader is shown: of alternatives the plain one, else the richest that has text."""
+    if mail.get_content_type() == "message/rfc822" or not mail.is_multipart():
+        yield mail
+        return
+    parts: Any = mail.get_payload()
+    if mail.get_content_subtype() == "alternative":
+        parts = [_chosen(parts)] if parts else []
+    for part in parts:
+        yield from _parts(part)
+
+
+def _chosen(alternatives: list[Message]) -> Message:
+    for part in alternatives:
+        if part.get_content_type() == "text/plain" and str(part.get_payload()).strip():
+            return part
+    return alternatives[-1]
+
+
+def _is_attached(part: Message) -> bool:
+    if part.get_content_disposition() == "attachment" or part.get_content_type() == "message/rfc822":
+        return True
+    return part.get_content_maintype() != "text" or (part.get_filename() is not None and not _is_prose(part))
+
+
+def _is_prose(part: Message) -> bool:
+    return part.get_content_subtype() in ("plain", "html")
+
+
+def _file_name(part: Message) -> str:
+    """Its last part only, shortened: it is text from a stranger, and nothing is ever stored under it."""
+    told = part.get_filename() or ""
+    name = " ".join(collapse_rfc2231_value(told).replace("\\", "/").rpartition("/")[2].split())[-120:]
+    if name:
+        return name
+    if part.get_content_type() == "message/rfc822":
+        return "message.eml"
+    return f"without a name, {part.get_content_type()}"
+
+
+def _text(part: Message, name: str) -> str:
+    content = part.get_payload(decode=True)
+    if not isinstance(content, bytes):
+        return ""
+    charset = str(part.get_content_charset() or "utf-8")
+    try:
+        return content.decode(charset)
+    except (LookupError, UnicodeDecodeError):
+        return decode(content, name)  # mails often declare what they are not; then the bytes decide

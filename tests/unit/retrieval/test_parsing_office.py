@@ -1,0 +1,257 @@
+"""Workbooks and presentations: what is kept and left out, and what is refused before a library may open it."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import zipfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from foundation.errors import DocumentRefused
+from retrieval.contract import Parsed, ParseLimits
+from retrieval.parsing import parse_here
+from tests.contracts import parser_samples
+
+SHEET = "xl/worksheets/sheet1.xml"
+MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+ENTITIES = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>'
+PARTS = {".docx": "word/document.xml", ".xlsx": SHEET, ".pptx": "ppt/slides/slide1.xml"}
+
+
+def parse(content: bytes, name: str, limits: ParseLimits | None = None) -> Parsed:
+    return parse_here(content, name, limits or ParseLimits())
+
+
+def blocks(parsed: Parsed) -> list[tuple[str, str, int | None]]:
+    return [(block.kind, parsed.text[block.start : block.end], block.page) for block in parsed.blocks]
+
+
+def reason(content: bytes, name: str, limits: ParseLimits | None = None) -> str:
+    with pytest.raises(DocumentRefused) as refused:
+        parse(content, name, limits)
+    return refused.value.reason
+
+
+def saved(made: Any) -> bytes:
+    out = io.BytesIO()
+    made.save(out)
+    return out.getvalue()
+
+
+def altered(package: bytes, members: Mapping[str, str | bytes]) -> bytes:
+    """The package with these members in place of its own, or added."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(package)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        kept = {name: old.read(name) for name in old.namelist()}
+        for name, content in (kept | dict(members)).items():
+            new.writestr(name, content)
+    return out.getvalue()
+
+
+def sheet(rows: str) -> str:
+    return f'<?xml version="1.0"?><worksheet xmlns="{MAIN}"><sheetData>{rows}</sheetData></worksheet>'
+
+
+# xlsx
+
+
+def workbook(fill: Callable[[Any], None]) -> bytes:
+    from openpyxl import Workbook
+
+    book = Workbook()
+    fill(book)
+    return saved(book)
+
+
+def test_each_sheet_stands_under_its_name_and_counts_as_a_page() -> None:
+    def fill(book: Any) -> None:
+        book.active.title = "Plans"
+        book.active.append(["Plan", "Seats", "Price"])
+        book.active.append(["Basic", 1, 9.5])
+        book.create_sheet("Empty")
+        book.create_sheet("Terms").append(["Cancel by the end of a month."])
+
+    parsed = parse(workbook(fill), "a.xlsx")
+
+    assert parsed.pages == 3
+    assert blocks(parsed) == [
+        ("heading", "Plans", 1),
+        ("row", "Plan: Basic; Seats: 1; Price: 9.5", 1),
+        ("heading", "Terms", 3),
+        ("paragraph", "Cancel by the end of a month.", 3),
+    ]
+
+
+def test_a_blank_row_ends_a_table_and_a_lone_cell_above_one_is_its_caption() -> None:
+    def fill(book: Any) -> None:
+        for row in (["Fees"], ["Plan", "Price", "Term"], ["Basic", 9, "month"], [], ["Hub", "City", "Code"]):
+            book.active.append(row)
+        book.active.append(["North", "Quill Harbour", 7])
+
+    assert [text for kind, text, _ in blocks(parse(workbook(fill), "a.xlsx")) if kind != "heading"] == [
+        "Fees",
+        "Plan: Basic; Price: 9; Term: month",
+        "Hub: North; City: Quill Harbour; Code: 7",
+    ]
+
+
+def test_dates_and_shares_read_as_the_sheet_shows_them() -> None:
+    import datetime as dt
+
+    def fill(book: Any) -> None:
+        book.active.append(["From", "Share", "Open"])
+        book.active.append([dt.datetime(2026, 3, 1), 0.125, True])  # noqa: DTZ001 - a sheet knows no zones
+        book.active["B2"].number_format = "0.0%"
+
+    assert "From: 2026-03-01; Share: 12.5 %; Open: TRUE" in parse(workbook(fill), "a.xlsx").text
+
+
+def test_a_hidden_sheet_is_not_read() -> None:
+    def fill(book: Any) -> None:
+        book.active.append(["Seen."])
+        hidden = book.create_sheet("Secret")
+        hidden.append(["Unseen."])
+        hidden.sheet_state = "hidden"
+
+    assert "Unseen" not in parse(workbook(fill), "a.xlsx").text
+
+
+def test_a_lone_cell_in_the_last_row_and_column_is_read() -> None:
+    far = altered(parser_samples.xlsx(), {SHEET: sheet('<row r="90000"><c r="XFD90000"><v>41</v></c></row>')})
+
+    assert blocks(parse(far, "a.xlsx"))[-1] == ("paragraph", "41", 1)
+
+
+def test_a_sheet_of_more_rows_than_allowed_is_refused() -> None:
+    many = sheet("".join(f'<row r="{n}"><c r="A{n}"><v>{n}</v></c></row>' for n in range(1, 2001)))
+    content = altered(parser_samples.xlsx(), {SHEET: many})
+
+    assert reason(content, "a.xlsx", ParseLimits(blocks=1000)) == "too_large"
+
+
+def test_too_many_sheets_are_refused() -> None:
+    def fill(book: Any) -> None:
+        for number in range(3):
+            book.create_sheet(f"Sheet {number}").append([number])
+
+    assert reason(workbook(fill), "a.xlsx", ParseLimits(pages=2)) == "too_many_pages"
+
+
+# pptx
+
+
+def test_slides_keep_titles_items_tables_and_notes_and_know_their_number() -> None:
+    parsed = parse(parser_samples.pptx(), "a.pptx")
+
+    assert (parsed.pages, parsed.title) == (2, parser_samples.TITLE)
+    assert blocks(parsed) == [
+        ("heading", parser_samples.TITLE, 1),
+        ("item", parser_samples.SENTENCES[0], 1),
+        ("heading", "Refunds", 2),
+        ("row", "Item: Boots; Days: 30", 2),
+        ("paragraph", parser_samples.SENTENCES[1], 2),
+    ]
+
+
+def test_a_hidden_slide_is_not_read_and_the_others_keep_their_numbers() -> None:
+    from pptx import Presentation
+
+    show = Presentation(io.BytesIO(parser_samples.pptx()))
+    show.slides[0].element.set("show", "0")
+
+    assert {page for _, _, page in blocks(parse(saved(show), "a.pptx"))} == {2}
+
+
+def test_grouped_shapes_charts_and_pictures_described_in_words_are_read() -> None:
+    from pptx import Presentation
+    from pptx.chart.data import CategoryChartData
+    from pptx.enum.chart import XL_CHART_TYPE
+    from pptx.util import Inches
+
+    show = Presentation()
+    shapes = show.slides.add_slide(show.slide_layouts[6]).shapes
+    inner = shapes.add_group_shape().shapes.add_group_shape().shapes
+    inner.add_textbox(0, 0, Inches(1), Inches(1)).text_frame.text = "Deep inside."
+    data = CategoryChartData()
+    data.categories = ["North", "South"]
+    data.add_series("Parcels", (12, 7.5))
+    shapes.add_chart(XL_CHART_TYPE.BAR_CLUSTERED, 0, Inches(2), Inches(3), Inches(3), data)
+    picture = shapes.add_picture(io.BytesIO(_pixel()), 0, Inches(6))
+    picture._element.nvPicPr.cNvPr.set("descr", "A depot at night")
+    text = parse(saved(show), "a.pptx").text
+
+    assert "Deep inside." in text
+    assert "North; Parcels: 12\nSouth; Parcels: 7.5" in text
+    assert "A depot at night" in text
+
+
+def _pixel() -> bytes:
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(out, "PNG")
+    return out.getvalue()
+
+
+# packages
+
+
+@pytest.mark.parametrize("suffix", PARTS)
+@pytest.mark.parametrize("name", ["../../outside.xml", "/etc/outside", "word\\..\\..\\outside"])
+def test_a_package_whose_member_leads_out_of_it_is_refused(suffix: str, name: str) -> None:
+    content = altered(parser_samples.SAMPLES[suffix](), {name: "x"})
+
+    assert reason(content, f"a{suffix}") == "unsafe"
+
+
+@pytest.mark.parametrize("suffix", PARTS)
+def test_a_package_that_holds_a_symbolic_link_is_refused(suffix: str) -> None:
+    out = io.BytesIO(parser_samples.SAMPLES[suffix]())
+    link = zipfile.ZipInfo("word/link.xml")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(out, "a") as package:
+        package.writestr(link, "/etc/passwd")
+
+    assert reason(out.getvalue(), f"a{suffix}") == "unsafe"
+
+
+@pytest.mark.parametrize("suffix", PARTS)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_package_that_declares_entities_is_refused(suffix: str, encoding: str) -> None:
+    part = f'<?xml version="1.0" encoding="{encoding}"?>{ENTITIES}<x>&b;</x>'.encode(encoding)
+
+    assert reason(altered(parser_samples.SAMPLES[suffix](), {PARTS[suffix]: part}), f"a{suffix}") == "bomb"
+
+
+@pytest.mark.parametrize("suffix", PARTS)
+def test_a_package_that_unpacks_to_a_multiple_of_itself_is_refused(suffix: str) -> None:
+    content = altered(parser_samples.SAMPLES[suffix](), {"media/nothing.bin": bytes(40_000_000)})
+
+    assert reason(content, f"a{suffix}") == "bomb"
+
+
+def test_a_package_of_very_many_members_is_refused() -> None:
+    many = {f"media/{n}": os.urandom(8) for n in range(10_001)}
+
+    assert reason(altered(parser_samples.xlsx(), many), "a.xlsx") == "bomb"
+
+
+@pytest.mark.parametrize("suffix", PARTS)
+def test_encrypted_and_old_office_files_are_told_apart(suffix: str) -> None:
+    ole = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100)
+
+    assert reason(ole + "EncryptedPackage".encode("utf-16-le"), f"a{suffix}") == "encrypted"
+    assert reason(ole, f"a{suffix}") == "malformed"
+
+
+@pytest.mark.parametrize("suffix", PARTS)
+def test_a_package_of_another_kind_is_malformed(suffix: str) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as package:
+        package.writestr("hello.txt", "hello")
+
+    assert reason(out.getvalue(), f"a{suffix}") == "malformed"
