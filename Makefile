@@ -14,7 +14,7 @@ stack = $(call given,STACK,--stack)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format doctor ask serve ingest documents trace traces slow failures costs forecast approvals \
-        approve reject reindex config keys bench-retrieval bench-answers evaluate business-case roi \
+        approve reject reindex config keys bench-retrieval bench-answers bench-pii evaluate business-case roi \
         value-report simulate-value contracts lock clean _base _dev
 .PHONY: bench-parse
 
@@ -102,6 +102,9 @@ bench-answers: _base  ## answers on a folder with qa.jsonl   DATA=dir JSON=out.j
 bench-parse: _base  ## every file to text or a typed reason   DATA=dir JSON=out.json [MUTATE=1000] [SEED=7] [STRINGS=list.json]
 	@$(CLI) bench-parse "$(call needed,DATA,folder)" $(call given,MUTATE,--mutate) $(call given,SEED,--seed) \
 	  $(call given,STRINGS,--strings) $(call given,JSON,--json) $(stack)
+
+bench-pii: _base  ## personal data that the redaction finds, by kind   DATA=dir [JSON=out.json]
+	@$(CLI) bench-pii "$(call needed,DATA,folder)" $(call given,JSON,--json)
 
 business-case: _base  ## what outcomes.toml promises, before anything runs   [JSON=out.json]
 	@$(CLI) business-case $(call given,JSON,--json) $(stack)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from foundation.errors import InvalidRequest, StoreUnavailable, did_you_mean
+from observability import personal_data
 from observability.evaluation import CaseScore, Report
 
 Verdict = Literal["accepted", "edited", "rejected", "escalated"]
@@ -49,7 +50,7 @@ class Outcome:
     minutes: float | None = None
     """That a person spent on the case, where somebody recorded them; otherwise the contract's assumption stands."""
     note: str = ""
-    """The edited text, or the reason for a rejection."""
+    """The edited text, or the reason for a rejection; stored without personal data."""
 
 
 class OutcomeStore:
@@ -81,7 +82,8 @@ class OutcomeStore:
             raise InvalidRequest(f"{outcome.minutes} minutes cannot have been spent. Give a number from 0 up.")
         values = (
             outcome.answer_id, outcome.verdict, outcome.origin, outcome.recorded_by,
-            outcome.at.astimezone(UTC).isoformat(), outcome.minutes, outcome.note,
+            outcome.at.astimezone(UTC).isoformat(), outcome.minutes,
+            personal_data.redact(outcome.note),
         )  # fmt: skip
         with self._lock, self._translated(), self._database:
             self._database.execute(

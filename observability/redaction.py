@@ -15,13 +15,14 @@ from opentelemetry.trace import Link, Status
 from opentelemetry.util.types import Attributes
 
 from foundation import names
+from observability import personal_data
 
 
 def exportable(span: ReadableSpan, *, content: bool) -> ReadableSpan:
     """A copy of an ended span that any exporter can take.
 
-    Without `content` it has no messages, tool arguments and error texts; the class of an error stays. Lone surrogates
-    become question marks: one of them, from a broken file name, would make an exporter lose its whole batch.
+    Without `content` it has no messages, tool arguments and error texts; the class of an error stays. With it, personal
+    data and secrets in them are replaced by their kind (`personal_data`). Lone surrogates become question marks: one of them, from a broken file name, would make an exporter lose its whole batch.
     """
     return ReadableSpan(
         name=_encodable(span.name),
@@ -32,7 +33,7 @@ def exportable(span: ReadableSpan, *, content: bool) -> ReadableSpan:
         events=[Event(event.name, _kept(event.attributes, content=content), event.timestamp) for event in span.events],
         links=[Link(link.context, _kept(link.attributes, content=content)) for link in span.links],
         kind=span.kind,
-        status=Status(span.status.status_code, _encodable(span.status.description) if content else None),
+        status=Status(span.status.status_code, _redacted(_encodable(span.status.description)) if content else None),
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
@@ -41,7 +42,18 @@ def exportable(span: ReadableSpan, *, content: bool) -> ReadableSpan:
 
 def _kept(attributes: Attributes, *, content: bool) -> Attributes:
     kept = {name: value for name, value in (attributes or {}).items() if content or not holds_content(name)}
-    return {_encodable(name): _encodable(value) for name, value in kept.items()}
+    return {
+        _encodable(name): _redacted(_encodable(value)) if holds_content(name) else _encodable(value)
+        for name, value in kept.items()
+    }
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, str):
+        return personal_data.redact(value)
+    if isinstance(value, tuple):
+        return tuple(_redacted(one) for one in value)
+    return value
 
 
 def _encodable(value: Any) -> Any:

@@ -332,6 +332,17 @@ def bench_parse(
     )
 
 
+@app.command("bench-pii")
+def bench_pii(
+    data: Annotated[Path, typer.Argument(help="A folder with texts.jsonl.", exists=True, file_okay=False)],
+    json: Json = None,
+) -> None:
+    """How much personal data the redaction finds in a labelled set."""
+    from serving import measuring
+
+    measuring.bench_pii(data, json)
+
+
 @app.command("business-case")
 def business_case(json: Json = None, stack: Stack = STACK) -> None:
     """What outcomes.toml promises, before anything runs."""

@@ -124,6 +124,23 @@ def bench_parse(
     return not any(figures.get(name) for name in wrong)
 
 
+def bench_pii(data: Path, json: Path | None) -> None:
+    from observability.bench_personal_data import bench_personal_data
+
+    with terminal.progress() as progress:
+        found = bench_personal_data(data, progress=progress)
+    if not terminal.write_json(json, found):
+        rows = [(kind, one["n"], one["found"], _share(one["precision"]), _share(one["recall"]))
+                for kind, one in [*found["kinds"].items(), ("all", found["all"])]]  # fmt: skip
+        terminal.show_table(["kind", "labelled", "found", "precision", "recall"], rows)
+        others = ", ".join(f"{count} {kind}" for kind, count in found["not_looked_for"].items())
+        terminal.console().print(f"\nNot looked for, because it has no form: {terminal.plain(others) or 'nothing'}")
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
 def business_case(loaded: Loaded, json: Path | None) -> None:
     from observability import business_case as before
     from observability.outcome_contract import load_contract

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foundation.errors import InvalidRequest
+from observability.bench_personal_data import bench_personal_data
+from observability.personal_data import find, redact
+
+# Numbers that their owners reserve for examples.
+FOUND = {
+    "EMAIL": "ada.lovelace+desk@mail.example.org",
+    "URL": "https://example.org/users/7?tab=2",
+    "SECRET": "sk-" + "a1B2" * 6,
+    "IBAN": "GB82 WEST 1234 5698 7654 32",
+    "CARD": "4111 1111 1111 1111",
+    "SSN": "219-09-9999",
+    "IP": "192.0.2.17",
+    "MAC": "00:00:5e:00:53:01",
+    "PHONE": "+44 20 7946 0958",
+}
+NOT_FOUND = {
+    "an order number": "Order 2026-004417 of 3 units",
+    "a card with a wrong check digit": "4111 1111 1111 1112",
+    "an IBAN with wrong check digits": "GB83 WEST 1234 5698 7654 32",
+    "a version": "released as 1.2.3.4.5",
+    "a price": "It costs 1,234.50 or 12 345 678 a year",
+    "a date and time": "2026-11-25 04:45:13",
+    "an at sign": "10 pieces @ 4.50 each",
+    "an impossible SSN": "000-12-3456",
+    "an address that is none": "999.1.1.1",
+}
+
+
+@pytest.mark.parametrize("kind", FOUND)
+def test_each_kind_is_found_and_replaced_where_it_stands(kind):
+    assert redact(f"before {FOUND[kind]} after") == f"before [{kind}] after"
+
+
+@pytest.mark.parametrize("what", NOT_FOUND)
+def test_what_only_looks_like_it_stays(what):
+    assert redact(NOT_FOUND[what]) == NOT_FOUND[what]
+
+
+@given(st.lists(st.sampled_from([*FOUND.values(), *NOT_FOUND.values()]), max_size=5), st.text(max_size=30))
+def test_redacting_twice_changes_nothing_more_and_spans_are_in_order_and_apart(parts, noise):
+    text = noise.join(parts)
+    spans = find(text)
+    assert all(one.end <= other.start for one, other in itertools.pairwise(spans))
+    once = redact(text)
+    assert redact(once) == once
+
+
+def test_the_benchmark_counts_by_kind_and_says_what_it_does_not_look_for(tmp_path):
+    text = "Mail ada@example.org or Ada"
+    spans = [{"type": "EMAIL_ADDRESS", "start": 5, "end": 20}, {"type": "PERSON", "start": 24, "end": 27}]
+    missed = {"text": "no 5551234", "spans": [{"type": "PHONE_NUMBER", "start": 3, "end": 10}]}
+    lines = [json.dumps({"text": text, "spans": spans}), json.dumps(missed)]
+    (tmp_path / "texts.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    found = bench_personal_data(tmp_path)
+    assert found["kinds"]["EMAIL"] == {"precision": 1.0, "recall": 1.0, "n": 1, "found": 1}
+    assert found["kinds"]["PHONE"] == {"precision": None, "recall": 0.0, "n": 1, "found": 0}
+    assert found["not_looked_for"] == {"PERSON": 1}
+
+
+@pytest.mark.parametrize("content", [None, "{}", "not json"])
+def test_a_folder_of_another_shape_is_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "texts.jsonl").write_text(content, encoding="utf-8")
+    with pytest.raises(InvalidRequest, match=r"texts\.jsonl"):
+        bench_personal_data(tmp_path)
