@@ -75,7 +75,7 @@ class ModelsSettings(Section):
     chat: Part = Part(use="llama_cpp")
     fallbacks: tuple[Part, ...] = ()
     """Chat parts tried in order when the first one fails."""
-    embedder: Part = Part(use="sentence_transformers")
+    embedder: Part = Part(use="openvino")
     reranker: Part = Part(use="none")
     prices: Part = Part(use="genai")
     resilience: ResilienceSettings = ResilienceSettings()

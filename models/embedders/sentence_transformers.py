@@ -1,4 +1,7 @@
-"""A sentence-transformers model from a local folder, on the CPU. Bundled: all-MiniLM-L6-v2, 384 dimensions."""
+"""Any sentence-transformers model from a local folder, by torch on the CPU. Bundled: all-MiniLM-L6-v2, 384 dimensions.
+
+The default is `openvino`, which computes the same BERT models several times faster. This one is for all other models.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
@@ -50,22 +53,25 @@ class SentenceTransformerEmbedder(Embeddings):
         """
         if not texts:
             return np.zeros((0, self.dimensions), dtype=np.float32)
-        readable = [text.encode("utf-8", "replace").decode() for text in texts]  # a lone surrogate stops the tokenizer
-        with self._lock:
-            vectors = self._model.encode(
-                readable,
-                batch_size=self._batch_size,
-                normalize_embeddings=True,
-                convert_to_numpy=True,
-                show_progress_bar=False,
-            )
-        return np.asarray(vectors, dtype=np.float32)
+        return np.asarray(self._encode(texts, normalize_embeddings=True, convert_to_numpy=True), dtype=np.float32)
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[Vectors]:
+        """For each text, in input order: shape (tokens, dimensions), float32, rows of unit length, the model's own
+        marks at both ends included."""
+        found = self._encode(texts, output_value="token_embeddings") if texts else []
+        rows = [np.asarray(each, dtype=np.float32) for each in found]
+        return [each / np.linalg.norm(each, axis=1, keepdims=True) for each in rows]
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         return [[float(value) for value in row] for row in self.embed_array(texts)]
 
     def embed_query(self, text: str) -> list[float]:
         return self.embed_documents([text])[0]
+
+    def _encode(self, texts: Sequence[str], **wanted: Any) -> Any:
+        readable = [text.encode("utf-8", "replace").decode() for text in texts]  # a lone surrogate stops the tokenizer
+        with self._lock:
+            return self._model.encode(readable, batch_size=self._batch_size, show_progress_bar=False, **wanted)
 
 
 def build(options: Options, context: Context) -> Embeddings:

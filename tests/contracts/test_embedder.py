@@ -86,7 +86,7 @@ PROMISES: list[Callable[[Embeddings], None]] = [
     has_a_name, embeds_a_query_into_the_same_space,
 ]  # fmt: skip
 
-REAL = {"sentence_transformers"}
+REAL = {"openvino", "sentence_transformers"}
 ADAPTERS = [
     pytest.param(name, marks=[pytest.mark.real_model] if name in REAL else [])
     for name in under_test.adapters("models.embedder")

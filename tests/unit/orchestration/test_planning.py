@@ -101,7 +101,7 @@ async def test_without_tools_every_question_is_answered() -> None:
 @pytest.fixture(scope="module")
 def minilm(tmp_path_factory: pytest.TempPathFactory) -> ClassifierPlanner:
     context = Context(data_dir=tmp_path_factory.mktemp("var"))
-    return ClassifierPlanner(load("models.embedder", Part(use="sentence_transformers"), context))
+    return ClassifierPlanner(load("models.embedder", Part(use="openvino"), context))
 
 
 @pytest.fixture(scope="module")

@@ -188,7 +188,7 @@ def test_a_citation_quotes_the_exact_span(grounding: Grounding) -> None:
 @pytest.mark.real_model
 def test_with_the_bundled_embedder_a_paraphrase_is_found_and_a_foreign_question_is_not_trusted(tmp_path) -> None:
     from foundation.components import Context
-    from models.embedders.sentence_transformers import Options, build
+    from models.embedders.openvino import Options, build
 
     grounding = Grounding(build(Options(), Context(data_dir=tmp_path)), GroundingSettings())
     question = "What is the deadline for sending goods back?"

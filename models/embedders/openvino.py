@@ -1,0 +1,203 @@
+"""A BERT from sentence-transformers on the CPU, by OpenVINO: no torch in the process. Bundled: all-MiniLM-L6-v2.
+
+Against torch on the same threads: `sixply bench-encoder`. What makes the difference, in this order: the engine's fused
+kernels; int8 (weights as integers, and each row of activations quantised in groups of 32 while it is multiplied, which
+needs no calibration text); and small batches, whose rows stay in the processor's cache. The vectors of int8 and
+float32 cannot be mixed in one index: the ledger's fingerprint tells them apart.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from langchain_core.embeddings import Embeddings
+from pydantic import BaseModel, ConfigDict, Field
+
+from foundation.components import Context
+from foundation.errors import ComponentError, InvalidSetting, WeightsInvalid
+from models import weights
+from models.bert import Bert, engine, graph
+from models.embedding import Vectors
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+STEP = 8
+"""Texts are padded to a multiple of so many tokens: the first use of a length costs the engine some milliseconds."""
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path | None = None
+    """A sentence-transformers folder with a BERT in safetensors; `None` is the bundled all-MiniLM-L6-v2."""
+    precision: Literal["int8", "float32"] = "int8"
+    threads: int | None = Field(default=None, ge=1)
+    """Texts are spread over so many; each is computed on one. `None` is the system's number."""
+    batch_size: int = Field(default=4, ge=1)
+    """Texts computed in one go. More is slower here: measured, 32 take a fifth longer than 4."""
+    max_tokens: int | None = Field(default=None, ge=8)
+    """Texts are cut here; `None` is the model's own limit (256 for the bundled one)."""
+
+
+class OpenVinoEmbedder(Embeddings):
+    """Unit vectors, and vectors of single tokens, from a compiled graph. Safe to call from several threads.
+
+    A text is padded to its own length and batched only with texts of that length, so that its vector does not depend on
+    what else is embedded.
+    """
+
+    def __init__(self, compiled: Any, tokenizer: Tokenizer, *, name: str, threads: int, batch_size: int) -> None:
+        self.model_name = name
+        self.dimensions = int(compiled.output(0).get_partial_shape()[1].get_length())
+        self._tokenizer = tokenizer
+        self._threads = threads
+        self._batch_size = batch_size
+        self._idle: queue.LifoQueue[Any] = queue.LifoQueue()
+        for _ in range(threads):
+            self._idle.put(compiled.create_infer_request())
+
+    def embed_array(self, texts: Sequence[str]) -> Vectors:
+        """Shape (texts, dimensions), float32, rows of unit length, in input order. Raises ComponentError."""
+        vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
+        for places, (found, _) in self._computed(self._token_ids(texts), tokens=False):
+            vectors[places] = found
+        return vectors
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[Vectors]:
+        """For each text, in input order: shape (tokens, dimensions), float32, rows of unit length, the model's own
+        marks at both ends included. Raises ComponentError."""
+        ids = self._token_ids(texts)
+        vectors: list[Vectors] = [np.zeros((0, self.dimensions), dtype=np.float32)] * len(texts)
+        for places, (_, found) in self._computed(ids, tokens=True):
+            for place, rows in zip(places, found, strict=True):
+                own = rows[: len(ids[place])]
+                vectors[place] = own / np.linalg.norm(own, axis=1, keepdims=True)
+        return vectors
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [[float(value) for value in row] for row in self.embed_array(texts)]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed_documents([text])[0]
+
+    def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        readable = [text.encode("utf-8", "replace").decode() for text in texts]  # a lone surrogate stops the tokenizer
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(readable)]
+
+    def _computed(self, ids: list[list[int]], *, tokens: bool) -> Iterator[tuple[list[int], Any]]:
+        """The places of each batch's texts, and both outputs for them."""
+        batches = _batches([len(each) for each in ids], self._batch_size)
+
+        def compute(places: list[int]) -> tuple[list[int], Any]:
+            return places, self._infer([ids[place] for place in places], tokens=tokens)
+
+        if len(batches) < 2 or self._threads < 2:
+            yield from map(compute, batches)
+            return
+        with ThreadPoolExecutor(self._threads) as pool:
+            yield from pool.map(compute, batches)
+
+    def _infer(self, ids: list[list[int]], *, tokens: bool) -> tuple[Vectors, Vectors | None]:
+        length = _padded(len(ids[0]))
+        padded = np.zeros((len(ids), length), dtype=np.int32)
+        mask = np.zeros((len(ids), length), dtype=np.float32)
+        for row, each in enumerate(ids):
+            padded[row, : len(each)] = each
+            mask[row, : len(each)] = 1
+        with self._request() as request:
+            request.infer({0: padded, 1: mask}, share_inputs=True)
+            # Copies: the engine writes the next result into the same memory.
+            return request.get_output_tensor(0).data.copy(), request.get_output_tensor(
+                1
+            ).data.copy() if tokens else None
+
+    @contextmanager
+    def _request(self) -> Iterator[Any]:
+        """One of as many requests as there are threads; the others wait."""
+        request = self._idle.get()
+        try:
+            yield request
+        except RuntimeError as error:
+            raise ComponentError(
+                f"OpenVINO could not compute with {self.model_name}: {error}. Check the memory, then try again."
+            ) from error
+        finally:
+            self._idle.put(request)
+
+
+def _padded(length: int) -> int:
+    return -(-length // STEP) * STEP
+
+
+def _batches(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Places of texts of one padded length, longest first, so that no thread starts the longest one last.
+
+    >>> _batches([3, 20, 8, 5], 2)
+    [[1], [0, 2], [3]]
+    """
+    alike: dict[int, list[int]] = defaultdict(list)
+    for place, length in enumerate(lengths):
+        alike[_padded(length)].append(place)
+    return [
+        alike[length][start : start + size]
+        for length in sorted(alike, reverse=True)
+        for start in range(0, len(alike[length]), size)
+    ]
+
+
+def build(options: Options, context: Context) -> Embeddings:
+    """Check the weights, build the graph and compile it: half a second. Raises WeightsInvalid, InvalidSetting."""
+    folder = options.path or weights.MINILM.verified().parent
+    bert = Bert.of(folder)
+    limit = options.max_tokens or bert.max_tokens
+    if limit > bert.positions:
+        raise InvalidSetting(
+            f"[models.embedder] max_tokens = {limit}, but {folder.name} knows {bert.positions} places. Lower it."
+        )
+    threads = options.threads or context.threads
+    name = weights.MINILM.name if options.path is None else folder.name
+    return OpenVinoEmbedder(
+        _compiled(bert, int8=options.precision == "int8", threads=threads),
+        _tokenizer(folder, limit),
+        name=f"{name}-int8" if options.precision == "int8" else name,
+        threads=threads,
+        batch_size=options.batch_size,
+    )
+
+
+def _compiled(bert: Bert, *, int8: bool, threads: int) -> Any:
+    """Everything that changes a vector is said here, not left to what the engine finds best on this machine."""
+    return (
+        engine()
+        .Core()
+        .compile_model(
+            graph(bert, int8=int8),
+            "CPU",
+            {
+                "NUM_STREAMS": threads,  # one thread a text: no barriers, which cost a busy machine most
+                "INFERENCE_NUM_THREADS": threads,
+                "INFERENCE_PRECISION_HINT": "f32",
+                "DYNAMIC_QUANTIZATION_GROUP_SIZE": 32 if int8 else 0,
+            },
+        )
+    )
+
+
+def _tokenizer(folder: Path, max_tokens: int) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # the library raises bare Exceptions
+        raise WeightsInvalid(f"{folder / 'tokenizer.json'} cannot be read: {error}. Fetch the model again.") from error
+    tokenizer.no_padding()  # set once and never again: a tokenizer that is not changed may be shared by threads
+    tokenizer.enable_truncation(max_tokens)
+    return tokenizer

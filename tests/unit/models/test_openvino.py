@@ -1,0 +1,201 @@
+"""The OpenVINO embedder: the same vectors as torch, without torch, and nothing computed wrongly in silence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from langchain_core.embeddings import Embeddings
+
+from foundation.components import Context, load
+from foundation.errors import ComponentError, InvalidSetting, WeightsInvalid
+from foundation.settings import Part
+from models import weights
+
+TEXTS = ["Refunds are paid within fourteen days.", "printer", "Der Drucker druckt nicht mehr. " * 20, ""]
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def _load(use: str, **options: Any) -> Any:
+    part = Part.model_validate({"use": use, "threads": 1, **options})
+    return load("models.embedder", part, Context(data_dir=Path("unused")), expected=Embeddings)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sentence-transformers folder with a BERT of two layers and random weights."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    folder, bundled = tmp_path_factory.mktemp("model") / "tiny-bert", weights.MINILM.path.parent
+    torch.manual_seed(7)
+    config = BertConfig(
+        vocab_size=30522, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40,
+        max_position_embeddings=64, layer_norm_eps=1e-5,
+    )  # fmt: skip
+    BertModel(config).eval().save_pretrained(folder)
+    shutil.copytree(bundled / "1_Pooling", folder / "1_Pooling")
+    for name in ("tokenizer.json", "tokenizer_config.json", "modules.json", "vocab.txt"):
+        shutil.copy(bundled / name, folder / name)
+    _write(folder / "sentence_bert_config.json", {"max_seq_length": 32})
+    return folder
+
+
+@pytest.fixture
+def altered(tiny: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may spoil."""
+    return Path(shutil.copytree(tiny, tmp_path / "altered"))
+
+
+def _write(file: Path, content: Any) -> None:
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _change(file: Path, **values: Any) -> None:
+    _write(file, {**json.loads(file.read_text(encoding="utf-8")), **values})
+
+
+def _cosines(left: Any, right: Any) -> Any:
+    return np.sum(left.embed_array(TEXTS) * right.embed_array(TEXTS), axis=1)
+
+
+def test_float32_gives_the_vectors_of_torch_for_a_model_of_any_shape(tiny: Path) -> None:
+    ours, theirs = (_load(use, path=str(tiny)) for use in ("openvino", "sentence_transformers"))
+    exact = _load("openvino", path=str(tiny), precision="float32")
+    assert _cosines(exact, theirs) == pytest.approx(1, abs=1e-5)
+    assert _cosines(ours, theirs) == pytest.approx(1, abs=5e-3)
+    assert ours.dimensions == 24
+    assert (ours.model_name, exact.model_name) == ("tiny-bert-int8", "tiny-bert")
+
+
+def test_the_first_token_may_stand_for_the_text(altered: Path) -> None:
+    _change(altered / "1_Pooling" / "config.json", pooling_mode_mean_tokens=False, pooling_mode_cls_token=True)
+    exact = _load("openvino", path=str(altered), precision="float32")
+    assert _cosines(exact, _load("sentence_transformers", path=str(altered))) == pytest.approx(1, abs=1e-5)
+
+
+def test_token_vectors_are_those_of_torch_in_the_order_of_the_texts(tiny: Path) -> None:
+    exact = _load("openvino", path=str(tiny), precision="float32").embed_tokens(TEXTS)
+    theirs = _load("sentence_transformers", path=str(tiny)).embed_tokens(TEXTS)
+    assert [each.shape for each in exact] == [each.shape for each in theirs]
+    for ours, expected in zip(exact, theirs, strict=True):
+        assert np.sum(ours * expected, axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_long_texts_are_cut_at_the_models_limit_or_at_a_lower_one(tiny: Path) -> None:
+    assert len(_load("openvino", path=str(tiny)).embed_tokens([TEXTS[2]])[0]) == 32
+    assert len(_load("openvino", path=str(tiny), max_tokens=9).embed_tokens([TEXTS[2]])[0]) == 9
+
+
+def test_more_tokens_than_the_model_has_places_are_refused(tiny: Path) -> None:
+    with pytest.raises(InvalidSetting, match="knows 64 places"):
+        _load("openvino", path=str(tiny), max_tokens=65)
+
+
+def test_a_vector_does_not_depend_on_what_else_is_embedded(tiny: Path) -> None:
+    embedder = _load("openvino", path=str(tiny), threads=2)
+    together = embedder.embed_array([*TEXTS, *reversed(TEXTS)])
+    alone = np.concatenate([embedder.embed_array([text]) for text in TEXTS])
+    assert np.array_equal(together, np.concatenate([alone, alone[::-1]]))
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "named"),
+    [
+        ("config.json", {"model_type": "roberta"}, "model_type"),
+        ("config.json", {"hidden_act": "relu"}, "hidden_act"),
+        ("config.json", {"position_embedding_type": "relative_key"}, "position_embedding_type"),
+        ("1_Pooling/config.json", {"pooling_mode_mean_tokens": False, "pooling_mode_max_tokens": True}, "pooling"),
+    ],
+)
+def test_a_model_that_the_graph_would_compute_wrongly_is_refused(
+    altered: Path, file: str, values: dict[str, Any], named: str
+) -> None:
+    _change(altered / file, **values)
+    with pytest.raises(WeightsInvalid, match=rf'{named}.*differ.*"sentence_transformers"'):
+        _load("openvino", path=str(altered))
+
+
+def test_a_module_after_the_pooling_is_refused(altered: Path) -> None:
+    modules = json.loads((altered / "modules.json").read_text(encoding="utf-8"))
+    _write(altered / "modules.json", [*modules, {"type": "sentence_transformers.models.Dense"}])
+    with pytest.raises(WeightsInvalid, match="modules"):
+        _load("openvino", path=str(altered))
+
+
+@pytest.mark.parametrize("file", ["config.json", "modules.json", "model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("content", [None, b"{"], ids=["missing", "broken"])
+def test_a_missing_or_broken_file_is_named(altered: Path, file: str, content: bytes | None) -> None:
+    (altered / file).unlink() if content is None else (altered / file).write_bytes(content)
+    with pytest.raises(WeightsInvalid, match=file):
+        _load("openvino", path=str(altered))
+
+
+def test_a_missing_tensor_is_named(altered: Path) -> None:
+    _change(altered / "config.json", num_hidden_layers=3)
+    with pytest.raises(WeightsInvalid, match=r"no tensor encoder\.layer\.2\.attention"):
+        _load("openvino", path=str(altered))
+
+
+def test_a_failure_of_the_engine_is_ours_with_its_cause(tiny: Path) -> None:
+    embedder = _load("openvino", path=str(tiny))
+
+    class Fails:
+        def infer(self, *_: Any, **__: Any) -> None:
+            raise RuntimeError("out of memory")
+
+    embedder._idle.get()
+    embedder._idle.put(Fails())
+    with pytest.raises(ComponentError, match="out of memory") as caught:
+        embedder.embed_query("text")
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert embedder._idle.qsize() == 1, "the next call must not wait for it"
+
+
+@pytest.mark.real_model
+def test_the_bundled_model_has_the_vectors_of_torch() -> None:
+    theirs, exact, fast = (
+        _load("sentence_transformers"), _load("openvino", precision="float32"), _load("openvino")
+    )  # fmt: skip
+    assert _cosines(exact, theirs) == pytest.approx(1, abs=1e-5)
+    assert _cosines(fast, theirs) == pytest.approx(1, abs=8e-3)  # the empty text is the farthest
+
+
+PROGRAM = """
+import asyncio, sys
+from pathlib import Path
+from foundation.settings import load
+from foundation.types import Principal
+from orchestration.contract import AnswerRequest
+from retrieval.contract import Source
+from retrieval.ingest import Item
+from serving import app, wiring
+chat = {"use": "scripted"}
+loaded = load(Path("stack.toml"), overrides={"foundation": {"data_dir": sys.argv[1]}, "models": {"chat": chat}})
+source = Source(uri="a", tenant="t", title="Refunds", media_type="text/plain")
+async def answer(system):
+    request, person = AnswerRequest(question="When is a refund paid?"), Principal("x", "t", frozenset({"reader"}))
+    return [event.answer async for event in system.agent.stream(request, person) if event.answer][0].text
+with wiring.open_system(loaded) as system:
+    system.ingestor.ingest([Item(source=source, content=b"A refund is paid within fourteen days.", name="a.txt")])
+    print(asyncio.run(answer(system)))
+print(sorted({"torch", "transformers", "sentence_transformers"} & set(sys.modules)), sys.modules["openvino_telemetry"])
+"""
+
+
+@pytest.mark.real_model
+def test_ingesting_and_answering_import_neither_torch_nor_anything_that_reports_to_its_maker(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, timeout=250, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    answer, imported = done.stdout.splitlines()[-2:]
+    assert "fourteen days" in answer
+    assert imported == "[] None"
