@@ -106,6 +106,10 @@ bench-parse: _base  ## every file to text or a typed reason   DATA=dir JSON=out.
 bench-pii: _base  ## personal data that the redaction finds, by kind   DATA=dir [JSON=out.json]
 	@$(CLI) bench-pii "$(call needed,DATA,folder)" $(call given,JSON,--json)
 
+swap-report: _base  ## the same questions through two systems, and a verdict   [A=stack.toml] B=swap.toml [DATA=] [JSON=] [HTML=]
+	@$(CLI) swap-report "$(or $(A),stack.toml)" "$(call needed,B,swap.toml)" $(call given,DATA,--data) \
+	  $(call given,LIMIT,--limit) $(call given,REPEATS,--repeats) $(call given,JSON,--json) $(call given,HTML,--html)
+
 business-case: _base  ## what outcomes.toml promises, before anything runs   [JSON=out.json]
 	@$(CLI) business-case $(call given,JSON,--json) $(stack)
 

@@ -168,7 +168,34 @@ class ServingSettings(Section):
     """Hashed API keys with tenant, roles and groups; below the data folder unless absolute."""
 
 
+class CompareSettings(Section):
+    """The largest loss that a swap may bring, by figure of `sixply swap-report`. Without one it is shown and not judged.
+
+    Of shares an absolute loss: 0.02 lets recall fall from 0.90 to 0.88. Of times, money and memory a share of what it
+    was: 0.25 lets an answer take a quarter longer.
+    """
+
+    recall_at_10: float | None = Field(default=0.02, ge=0)
+    ndcg_at_10: float | None = Field(default=0.02, ge=0)
+    mrr_at_10: float | None = Field(default=0.03, ge=0)
+    answer_contained: float | None = Field(default=0.03, ge=0)
+    citation_precision: float | None = Field(default=0.03, ge=0)
+    citation_recall: float | None = Field(default=0.03, ge=0)
+    refused: float | None = Field(default=0.05, ge=0)
+    tool_right: float | None = Field(default=0.05, ge=0)
+    passed: float | None = Field(default=0.03, ge=0)
+    leaked: float | None = Field(default=0.0, ge=0)
+    answer_p50_ms: float | None = Field(default=0.25, ge=0)
+    answer_p95_ms: float | None = Field(default=None, ge=0)
+    search_p50_ms: float | None = Field(default=1.0, ge=0)
+    search_p95_ms: float | None = Field(default=None, ge=0)
+    usd_per_answer: float | None = Field(default=0.25, ge=0)
+    usd_per_correct_answer: float | None = Field(default=None, ge=0)
+    peak_rss_mb: float | None = Field(default=0.5, ge=0)
+
+
 class ObservabilitySettings(Section):
+    compare: CompareSettings = CompareSettings()
     exporters: tuple[Part, ...] = (Part(use="sqlite"),)
     capture_content: bool = False
     """Whether prompts and answers may enter spans. Off, as OpenTelemetry has it."""
@@ -228,7 +255,7 @@ def load(
         UnknownSetting: a key that no layer knows; the text names it, what exists and the nearest.
         InvalidSetting: the file is missing or is not TOML, or a value does not fit.
     """
-    file = _read(path)
+    file = read_toml(path)
     profiles = file.pop("profiles", {})
     profile = profile or os.environ.get("SIXPLY_PROFILE")
     sources: list[tuple[str, Mapping[str, Any]]] = [(path.name, file)]
@@ -263,7 +290,8 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", value
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a configuration file. Raises InvalidSetting where there is none, or it is not TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -13,11 +13,11 @@ import json
 import platform
 import resource
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from foundation.types import Principal, Scope
 from observability import measures
 from orchestration.contract import Answer
 from retrieval.contract import Retriever
+
+if TYPE_CHECKING:
+    from retrieval.ingest import Item
 
 TENANT = "bench"
 SCOPE = Scope(TENANT)
@@ -106,11 +109,12 @@ def bench_retrieval(
     }
 
 
-def _ingest(corpus: Sequence[CorpusDocument], ingestor: Ingests, progress: Progress | None) -> dict[str, Any]:
+def items_of(corpus: Iterable[CorpusDocument]) -> list[Item]:
+    """The documents as they are ingested."""
     from retrieval.contract import Source
     from retrieval.ingest import Item
 
-    items = [
+    return [
         Item(
             source=Source(uri=one.document_id, tenant=TENANT, title=one.title, media_type="text/plain"),
             content=one.text.encode("utf-8", errors="surrogatepass"),
@@ -118,6 +122,10 @@ def _ingest(corpus: Sequence[CorpusDocument], ingestor: Ingests, progress: Progr
         )
         for one in corpus
     ]
+
+
+def _ingest(corpus: Sequence[CorpusDocument], ingestor: Ingests, progress: Progress | None) -> dict[str, Any]:
+    items = items_of(corpus)
     begun = time.perf_counter()
     done = ingestor.ingest(items, progress=_counting(progress, "ingest", len(items)))
     seconds = time.perf_counter() - begun

@@ -206,7 +206,7 @@ async def evaluate_golden(
     rows = []
     for done, case in enumerate(cases, 1):
         found = retrieve(case) if retrieve and case.gold_documents else None
-        rows.append(await _ask(case, answer, found=found, leaks=leaks))
+        rows.append(await ask_one(case, answer, found=found, leaks=leaks))
         if progress:
             progress(done)
     return summarise(rows, seconds=time.monotonic() - begun, seed=seed)
@@ -231,13 +231,14 @@ def _estimates(rows: Sequence[CaseScore], seed: int) -> dict[str, Estimate]:
     return {name: estimate for name, estimate in found.items() if estimate.n}
 
 
-async def _ask(
+async def ask_one(
     case: GoldenCase,
     answer: Callable[[GoldenCase], Awaitable[Answer]],
     *,
-    found: Sequence[str] | None,
+    found: Sequence[str] | None = None,
     leaks: LeakFinder,
 ) -> CaseScore:
+    """Ask one case and score what comes back; an error of ours is a failed case."""
     begun = time.monotonic()
     try:
         given = await answer(case)

@@ -343,6 +343,28 @@ def bench_pii(
     measuring.bench_pii(data, json)
 
 
+@app.command("swap-report")
+def swap_report(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A stack, or the JSON of an earlier report.", exists=True)],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another stack, or only what changes in A.", exists=True)],
+    *,
+    data: Annotated[Path | None, typer.Option(help="A folder with corpus.jsonl and qa.jsonl or queries.jsonl.")] = None,
+    limit: Limit = None,
+    repeats: Annotated[int, typer.Option(min=1, help="How often each question is asked.")] = 2,
+    json: Json = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Also write it there as one page.")] = None,
+) -> None:
+    """The same questions through two systems: what a swap changes. 0 better or equal, 1 worse, 2 undecided, 3 an error."""
+    from serving import swapping, terminal
+
+    try:
+        code = swapping.report(a, b, data=data, limit=limit, repeats=repeats, json=json, html=html)
+    except SixplyError as error:
+        terminal.show_error(error)
+        code = 3
+    raise typer.Exit(code)
+
+
 @app.command("business-case")
 def business_case(json: Json = None, stack: Stack = STACK) -> None:
     """What outcomes.toml promises, before anything runs."""

@@ -46,7 +46,7 @@ async def golden_report(system: System, cases: list[GoldenCase], progress: Count
         cases,
         answer,
         retrieve=retrieve,
-        documents=_texts(system, cases),
+        documents=texts_of(system, cases),
         progress=progress,
         seed=system.context.seed,
     )
@@ -244,7 +244,7 @@ def _figures(figures: Mapping[str, Any], json: Path | None) -> None:
         terminal.show_table(["figure", ""], [row for row in rows if row[0] not in {"rows", "stack", "intervals_95"}])
 
 
-def _texts(system: System, cases: list[GoldenCase]) -> list[DocumentText]:
+def texts_of(system: System, cases: list[GoldenCase]) -> list[DocumentText]:
     """Every stored text of the cases' tenants, for finding what an answer should not have shown."""
     from observability.leaks import DocumentText
 

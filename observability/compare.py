@@ -1,0 +1,384 @@
+"""Two systems on the same trials: what differs, how surely, and whether the swap may be made.
+
+Every figure is a difference of pairs: the same question to both. Its interval is a percentile bootstrap over the pairs
+(Efron 1979), the questions drawn once for all figures. scipy.stats.bootstrap was rejected: scipy is here only because a
+dependency brings it, and its default interval (BCa) is undefined where no pair differs, which is the best case of a swap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from foundation.errors import InvalidRequest
+from foundation.settings import CompareSettings
+
+Row = Mapping[str, Any]
+Numbers = npt.NDArray[np.float64]
+Judgement = Literal["better", "equal", "worse", "undecided", "shown"]
+RESAMPLES, BLOCK = 2000, 100
+FEWEST = 8
+"""Pairs from which an interval is taken for one. Below, all pairs may differ in one way by chance, without any width."""
+MOST = 1_000_000
+"""More cases than anybody has: the difference lies too near the threshold to be decided by counting."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is compared. `keys` are the columns of a row that it needs; a pair counts where both systems have them."""
+
+    name: str
+    words: str
+    keys: tuple[str, ...]
+    statistic: Callable[..., Numbers]
+    """Of the columns, each of shape (..., cases): one number for each sample of cases."""
+    unit: str = "share"
+    more_is_better: bool = True
+    relative: bool = False
+    """Whether the threshold is a share of A's figure."""
+    certain: bool = False
+    """Judged by the figure alone: one case is too many, or there is only one measurement."""
+    timed: bool = False
+
+
+def _mean(values: Numbers) -> Numbers:
+    return np.asarray(values.mean(axis=-1))
+
+
+def _per_correct(usd: Numbers, correct: Numbers) -> Numbers:
+    """Not a number where nothing was correct."""
+    right = correct.sum(axis=-1)
+    return np.asarray(np.divide(usd.sum(axis=-1), right, out=np.full(right.shape, math.nan), where=right > 0))
+
+
+def _share(name: str, words: str, **more: Any) -> Measure:
+    return Measure(name, words, (name,), _mean, **more)
+
+
+def _time(name: str, words: str, key: str, percent: int) -> Measure:
+    def statistic(values: Numbers) -> Numbers:
+        return np.asarray(np.percentile(values, percent, axis=-1))
+
+    return Measure(name, words, (key,), statistic, "ms", more_is_better=False, relative=True, timed=True)
+
+
+MEASURES = (
+    _share("recall_at_10", "gold documents among the first ten"),
+    _share("ndcg_at_10", "nDCG of the first ten"),
+    _share("mrr_at_10", "reciprocal rank of the first gold document"),
+    _share("answer_contained", "gold fact in the answer"),
+    _share("citation_precision", "cited documents that are gold"),
+    _share("citation_recall", "gold documents that are cited"),
+    _share("refused", "refused what cannot be answered"),
+    _share("tool_right", "right tool, right arguments"),
+    _share("passed", "did what it should"),
+    _share("leaked", "showed a forbidden document", more_is_better=False, certain=True),
+    _time("answer_p50_ms", "time to answer, median", "answer_ms", 50),
+    _time("answer_p95_ms", "time to answer, 95th percentile", "answer_ms", 95),
+    _time("search_p50_ms", "time to search, median", "search_ms", 50),
+    _time("search_p95_ms", "time to search, 95th percentile", "search_ms", 95),
+    Measure("usd_per_answer", "cost of an answer", ("usd",), _mean, "USD", more_is_better=False, relative=True, timed=True),
+    Measure(
+        "usd_per_correct_answer", "cost of a correct answer", ("usd", "passed"), _per_correct, "USD",
+        more_is_better=False, relative=True, timed=True,
+    ),
+)  # fmt: skip
+PEAK = Measure(
+    "peak_rss_mb", "most memory held", (), _mean, "MB", more_is_better=False, relative=True, certain=True, timed=True
+)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One system and what it did. A trial asked several times has several rows."""
+
+    name: str
+    rows: Sequence[Row]
+    corpus: str
+    trials: str
+    stack: Mapping[str, str]
+    figures: Mapping[str, float]
+    """What was measured once: peak_rss_mb, open_s, ingest_s, documents, chunks."""
+    stored: bool = False
+    """Measured in an earlier run: its times say nothing beside today's."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of both, and B minus A with its 95 % interval. `threshold` is the loss that is allowed, in `unit`."""
+
+    a: float
+    b: float
+    diff: float
+    low: float | None
+    high: float | None
+    n: int
+    unit: str
+    threshold: float | None
+    verdict: Judgement
+    more_needed: int | None = None
+    """Undecided: so many more cases would probably decide it; `None` where no number would."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The whole report."""
+
+    verdict: Judgement
+    reason: str
+    metrics: Mapping[str, Difference]
+    changed: Sequence[Mapping[str, Any]]
+    pairs: int
+    repeats: int
+    a: Side
+    b: Side
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON. `runs` hold every row, so that a side can be compared again later."""
+        return {
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "metrics": {name: asdict(found) for name, found in self.metrics.items()},
+            "pairs": self.pairs,
+            "repeats": self.repeats,
+            "notes": list(self.notes),
+            "changed": list(self.changed),
+            "runs": {"a": asdict(self.a), "b": asdict(self.b)},
+        }
+
+    @property
+    def exit_code(self) -> int:
+        return {"worse": 1, "undecided": 2}.get(self.verdict, 0)
+
+
+def side_of(report: Mapping[str, Any], name: str) -> Side:
+    """The B side of an earlier report: the system that the swap led to.
+
+    Raises:
+        InvalidRequest: this is no such report.
+    """
+    try:
+        return Side(**{**report["runs"]["b"], "name": name, "stored": True})
+    except (KeyError, TypeError) as error:
+        raise InvalidRequest(f"{name} is no report of swap-report: {error} is missing or wrong.") from error
+
+
+def compare(a: Side, b: Side, allowed: CompareSettings, *, seed: int = 7) -> Comparison:
+    """Pair the rows by trial, difference them, judge each figure against the loss that is allowed, and the whole.
+
+    Raises:
+        InvalidRequest: the corpora or the trials of the two differ.
+    """
+    _demand_the_same(a, b)
+    ours, theirs = _by_trial(a.rows), _by_trial(b.rows)
+    thresholds = allowed.model_dump()
+    metrics: dict[str, Difference] = {}
+    for measure in MEASURES:
+        pairs = [
+            key for key in ours if key in theirs and all(_has(ours[key], theirs[key], each) for each in measure.keys)
+        ]
+        if pairs:
+            one, other = ([_column(rows, pairs, each) for each in measure.keys] for rows in (ours, theirs))
+            allowed_loss = None if _stale(measure, a, b) else thresholds[measure.name]
+            metrics[measure.name] = _difference(measure, one, other, allowed_loss, seed=seed)
+    if "peak_rss_mb" in a.figures and "peak_rss_mb" in b.figures:
+        metrics[PEAK.name] = _peak(a, b, thresholds[PEAK.name])
+    verdict, reason = _overall(metrics)
+    repeats = max((len([1 for row in b.rows if row["id"] == key]) for key in list(theirs)[:1]), default=0)
+    return Comparison(
+        verdict, reason, metrics, changed(a, b), len(ours.keys() & theirs.keys()), repeats, a, b, _notes(metrics, a, b)
+    )
+
+
+def _demand_the_same(a: Side, b: Side) -> None:
+    for what, ours, theirs in (("corpus", a.corpus, b.corpus), ("cases", a.trials, b.trials)):
+        if ours != theirs:
+            raise InvalidRequest(
+                f"The {what} of the two runs differ (sha256 {ours[:12]} of {a.name}, {theirs[:12]} of {b.name}), so their "
+                f"difference would say nothing about the swap. Run both on the same data."
+            )
+
+
+def _by_trial(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """One row a trial: the mean of its repeats for scores and money, the median for times."""
+    grouped: dict[str, list[Row]] = {}
+    for row in rows:
+        grouped.setdefault(row["id"], []).append(row)
+    return {key: _joined(repeats) for key, repeats in grouped.items()}
+
+
+def _joined(repeats: Sequence[Row]) -> dict[str, Any]:
+    joined = dict(repeats[0])
+    for key in {key for measure in MEASURES for key in measure.keys}:
+        values = [row[key] for row in repeats if row.get(key) is not None]
+        if values:
+            joined[key] = float(np.median(values) if key.endswith("_ms") else np.mean(values))
+    return joined
+
+
+def _has(ours: Row, theirs: Row, key: str) -> bool:
+    return ours.get(key) is not None and theirs.get(key) is not None
+
+
+def _column(rows: Mapping[str, Row], pairs: Sequence[str], key: str) -> Numbers:
+    return np.array([rows[pair][key] for pair in pairs], dtype=np.float64)
+
+
+def _stale(measure: Measure, a: Side, b: Side) -> bool:
+    return measure.timed and (a.stored or b.stored)
+
+
+def _difference(
+    measure: Measure,
+    ours: Sequence[Numbers],
+    theirs: Sequence[Numbers],
+    allowed: float | None,
+    *,
+    seed: int,
+) -> Difference:
+    n, random = len(ours[0]), np.random.default_rng(seed)
+    a, b = (float(measure.statistic(*columns)) for columns in (ours, theirs))
+    drawn = []
+    for _ in range(RESAMPLES // BLOCK):
+        draws = random.integers(0, n, size=(BLOCK, n))
+        a_drawn, b_drawn = (measure.statistic(*(each[draws] for each in columns)) for columns in (ours, theirs))
+        drawn.append(b_drawn - a_drawn)
+    known = np.concatenate(drawn)
+    known = known[~np.isnan(known)]
+    low, high = (float(value) for value in np.percentile(known, [2.5, 97.5])) if len(known) else (None, None)
+    threshold = _threshold(measure, a, allowed)
+    verdict, more = _judge(measure, b - a, low=low, high=high, threshold=threshold, n=n)
+    return Difference(a, b, b - a, low, high, n, measure.unit, threshold, verdict, more)
+
+
+def _threshold(measure: Measure, a: float, allowed: float | None) -> float | None:
+    if allowed is None or math.isnan(a):
+        return None
+    return allowed * abs(a) if measure.relative else allowed
+
+
+def _judge(
+    measure: Measure, diff: float, *, low: float | None, high: float | None, threshold: float | None, n: int
+) -> tuple[Judgement, int | None]:
+    """Worse: surely lost more than allowed. Equal: surely did not. Better: surely gained, and may not have lost."""
+    if threshold is None or math.isnan(diff):
+        return "shown", None
+    gain, least, most = (diff, low, high) if measure.more_is_better else (-diff, _minus(high), _minus(low))
+    if measure.certain or least is None or most is None:
+        return ("worse" if gain < -threshold else "better" if gain > 0 else "equal"), None
+    if diff and n < FEWEST:
+        return "undecided", FEWEST - n
+    if least >= -threshold:
+        return ("better" if least > 0 else "equal"), None
+    if most < -threshold:
+        return "worse", None
+    return "undecided", _more_needed(gain, least, most, threshold, n)
+
+
+def _minus(value: float | None) -> float | None:
+    return None if value is None else -value
+
+
+def _more_needed(gain: float, least: float, most: float, threshold: float, n: int) -> int | None:
+    """An interval narrows with the root of the number of cases; it must become narrower than the way to the threshold."""
+    way = abs(gain + threshold)
+    half = max(gain - least, most - gain)
+    needed = math.inf if way == 0 else n * (half / way) ** 2
+    return math.ceil(needed - n) if needed < MOST else None
+
+
+def _peak(a: Side, b: Side, allowed: float | None) -> Difference:
+    ours, theirs = a.figures[PEAK.name], b.figures[PEAK.name]
+    threshold = None if _stale(PEAK, a, b) else _threshold(PEAK, ours, allowed)
+    verdict, _ = _judge(PEAK, theirs - ours, low=None, high=None, threshold=threshold, n=1)
+    return Difference(ours, theirs, theirs - ours, None, None, 1, PEAK.unit, threshold, verdict)
+
+
+def _overall(metrics: Mapping[str, Difference]) -> tuple[Judgement, str]:
+    by: dict[str, list[str]] = {}
+    for name, found in metrics.items():
+        by.setdefault(found.verdict, []).append(name)
+    if worse := by.get("worse"):
+        return "worse", f"B loses more than [observability.compare] allows on {', '.join(worse)}."
+    if open_ := by.get("undecided"):
+        needed = [metrics[name].more_needed for name in open_]
+        more = max((each for each in needed if each is not None), default=None)
+        how = (
+            "No number of cases would settle it: a difference lies at its threshold."
+            if None in needed
+            else f"About {more} more cases would decide it."
+        )
+        return "undecided", f"The cases are too few to tell on {', '.join(open_)}. {how}"
+    if better := by.get("better"):
+        return "better", f"B gains on {', '.join(better)}, and loses no more than is allowed on anything."
+    return "equal", "B loses no more than [observability.compare] allows on anything."
+
+
+def _notes(metrics: Mapping[str, Difference], a: Side, b: Side) -> tuple[str, ...]:
+    notes = []
+    shares = [
+        found for found in metrics.values() if found.unit == "share" and not found.diff and found.low == found.high
+    ]
+    if shares:
+        n = max(found.n for found in shares)
+        notes.append(f"Where no case of {n} differed, up to {3 / n:.1%} of all cases still may (rule of three).")
+    if a.stored or b.stored:
+        notes.append("One side was measured in an earlier run: times, money and memory are shown and not judged.")
+    unpriced = sum(row.get("asked", False) and row.get("usd") is None for side in (a, b) for row in side.rows)
+    if unpriced:
+        notes.append(
+            f"{unpriced} answers have no known price; they are left out of the cost figures, which are too low."
+        )
+    return tuple(notes)
+
+
+def changed(a: Side, b: Side) -> list[dict[str, Any]]:
+    """The trials whose outcome differs, side by side: the ones that B spoils first, then those that it mends."""
+    ours, theirs = _first(a.rows), _first(b.rows)
+    pairs = [(ours[key], theirs[key]) for key in ours if key in theirs]
+    told = [
+        {
+            "id": one["id"],
+            "question": one["question"],
+            "gold": list(one.get("gold_answers", ())),
+            "gold_documents": list(one.get("gold_documents", ())),
+            "gain": _gain(one, other),
+            "a": _shown(one),
+            "b": _shown(other),
+        }
+        for one, other in pairs
+        if _gain(one, other) or one.get("status") != other.get("status") or one.get("answer") != other.get("answer")
+    ]
+    return sorted(told, key=lambda each: (each["gain"] >= 0, -abs(each["gain"])))
+
+
+def _first(rows: Sequence[Row]) -> dict[str, Row]:
+    return {row["id"]: row for row in reversed(rows)}
+
+
+def _gain(one: Row, other: Row) -> float:
+    """What B did better on this one: whether it did what it should, and only then how well it searched."""
+    passed = (other.get("passed") or 0.0) - (one.get("passed") or 0.0)
+    return float(passed or ((other.get("ndcg_at_10") or 0.0) - (one.get("ndcg_at_10") or 0.0)) / 2)
+
+
+def _shown(row: Row) -> dict[str, Any]:
+    names = (
+        "status",
+        "answer",
+        "citations",
+        "found",
+        "passed",
+        "recall_at_10",
+        "ndcg_at_10",
+        "answer_ms",
+        "usd",
+        "error",
+    )
+    return {name: row[name] for name in names if row.get(name) is not None}

@@ -1,0 +1,168 @@
+"""What two systems are compared on: one question after the other, with what must be found and said, and a row of scores.
+
+Default are the golden set and the corpus of the support desk. A folder in the layout of the benchmarks serves as well:
+`qa.jsonl` is asked, `queries.jsonl` is searched for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foundation.errors import InvalidRequest
+from foundation.types import EVERY_TENANT
+from observability import bench
+from observability.evaluation import GoldenCase, ask_one, load_golden
+from orchestration.contract import Answer
+
+if TYPE_CHECKING:
+    from observability.leaks import LeakFinder
+    from retrieval.ingest import Item
+
+DESK = Path("examples/support_desk")
+DEPTH = 10
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One question. `grades` are the judged documents; `ask` says whether it is answered, or only searched for."""
+
+    case: GoldenCase
+    grades: Mapping[str, int] = field(default_factory=dict)
+    ask: bool = True
+
+
+@dataclass(frozen=True)
+class Material:
+    """A corpus and the trials on it, with a digest of each: runs on different ones must not be compared."""
+
+    name: str
+    items: Sequence[Item]
+    trials: Sequence[Trial]
+
+    @property
+    def corpus_digest(self) -> str:
+        return _digest(
+            [
+                [one.name, asdict(one.source) | {"groups": sorted(one.source.groups)}, _sha(one.content)]
+                for one in self.items
+            ]
+        )
+
+    @property
+    def trials_digest(self) -> str:
+        return _digest([[one.case.model_dump(mode="json"), dict(one.grades), one.ask] for one in self.trials])
+
+
+def material(data: Path | None, limit: int | None = None) -> Material:
+    """The support desk, or the folder `data`. `limit` draws the questions evenly and leaves the corpus whole.
+
+    Raises:
+        InvalidRequest: the folder holds neither qa.jsonl nor queries.jsonl, or a line is not in the format.
+    """
+    if data is None:
+        return _desk(limit)
+    corpus = list(_corpus(data))
+    asked, searched = _questions(data), _queries(data)
+    if not asked and not searched:
+        raise InvalidRequest(
+            f"{data} has neither qa.jsonl nor queries.jsonl with judgements, so there is nothing to ask."
+        )
+    return Material(data.name, bench.items_of(corpus), [*_drawn(asked, limit), *_drawn(searched, limit)])
+
+
+def _desk(limit: int | None) -> Material:
+    from retrieval.folders import read_folder
+
+    cases = load_golden(DESK / "golden.jsonl")
+    trials = [Trial(case, dict.fromkeys(case.gold_documents, 1)) for case in cases]
+    return Material("support_desk", list(read_folder(DESK / "corpus", tenant=EVERY_TENANT)), _drawn(trials, limit))
+
+
+def _corpus(data: Path) -> Iterable[bench.CorpusDocument]:
+    return bench.read_questions(data)[1] if (data / "qa.jsonl").exists() else bench.read_corpus(data)
+
+
+def _questions(data: Path) -> list[Trial]:
+    if not (data / "qa.jsonl").exists():
+        return []
+    return [
+        Trial(
+            GoldenCase(
+                id=one.question_id,
+                question=one.question,
+                kind="answerable" if one.answerable else "unanswerable",
+                tenant=bench.TENANT,
+                gold_documents=one.documents,
+                answers=one.answers,
+                answerable=one.answerable,
+            ),
+            dict.fromkeys(one.documents, 1) if one.answerable else {},
+        )
+        for one in bench.read_questions(data)[0]
+    ]
+
+
+def _queries(data: Path) -> list[Trial]:
+    """Searched for only; those of a folder whose questions are asked as well would be the same ones again."""
+    if (data / "qa.jsonl").exists() or not (data / "queries.jsonl").exists():
+        return []
+    texts = bench.read_queries(data)
+    return [
+        Trial(
+            GoldenCase(id=key, question=texts[key], kind="answerable", tenant=bench.TENANT, answerable=True),
+            grades,
+            ask=False,
+        )
+        for key, grades in bench.read_qrels(data).items()
+        if key in texts
+    ]
+
+
+def _drawn(trials: Sequence[Trial], limit: int | None) -> list[Trial]:
+    if limit is None or limit >= len(trials):
+        return list(trials)
+    return [trials[position * len(trials) // limit] for position in range(limit)]
+
+
+async def row_of(
+    trial: Trial,
+    answer: Callable[[GoldenCase], Awaitable[Answer]],
+    retrieve: Callable[[GoldenCase], Sequence[str]],
+    leaks: LeakFinder,
+) -> dict[str, Any]:
+    """Ask and search once. The answer comes first: a system remembers what it has embedded, which would spare it work."""
+    row: dict[str, Any] = {"id": trial.case.id, "question": trial.case.question, "asked": trial.ask}
+    if trial.ask:
+        scored = await ask_one(trial.case, answer, leaks=leaks)
+        row |= scored.as_dict() | {"answer_ms": scored.seconds * 1000}
+    begun = time.perf_counter()
+    found = list(dict.fromkeys(retrieve(trial.case)))[:DEPTH]
+    row |= {"found": found, "search_ms": (time.perf_counter() - begun) * 1000}
+    return row | (ranking_of(trial.grades, found) if trial.grades else {})
+
+
+def ranking_of(grades: Mapping[str, int], found: Sequence[str]) -> dict[str, float]:
+    """Recall, nDCG and reciprocal rank of the first ten documents, as ir-measures counts them."""
+    import ir_measures
+    from ir_measures import RR, Qrel, R, ScoredDoc, nDCG
+
+    numbers = {document: f"d{position}" for position, document in enumerate([*grades, *found])}
+    qrels = [Qrel("q", numbers[document], grade) for document, grade in grades.items()]
+    run = [ScoredDoc("q", numbers[document], -float(rank)) for rank, document in enumerate(found)]
+    keys = {"recall_at_10": R @ 10, "ndcg_at_10": nDCG @ 10, "mrr_at_10": RR @ 10}
+    scores = ir_measures.calc_aggregate(keys.values(), qrels, run or [ScoredDoc("q", "nothing", 0.0)])
+    return {name: float(scores[measure]) for name, measure in keys.items()}
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

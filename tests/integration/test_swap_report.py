@@ -1,0 +1,155 @@
+"""`sixply swap-report`: two whole systems, each in its own process, asked the same in turns."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from foundation.errors import InvalidRequest, InvalidSetting
+from observability import trials
+from serving import cli, swapping
+
+STACK = """
+[foundation]
+data_dir = "{data}"
+threads = 1
+[models.chat]
+use = "scripted"
+[models.embedder]
+use = "hashing"
+[retrieval.vectors]
+use = "memory"
+[retrieval.grounding]
+min_evidence = 0.0
+[orchestration.policy.roles]
+reader = []
+"""
+DOCUMENTS = {
+    "returns": "A device may be returned within 30 days of the delivery.",
+    "battery": "The battery of the scanner lasts 14 hours and is charged in a cradle.",
+    "ribbon": "Ribbons are sold in packs of six and must be kept dry.",
+    "noise": "Our offices are closed on the first Monday of every month.",
+}
+QUESTIONS = [
+    ("Within how many days may a device be returned?", "returns", "30 days"),
+    ("How many hours does the battery of the scanner last?", "battery", "14 hours"),
+    ("In packs of how many are ribbons sold?", "ribbon", "six"),
+]
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Path:
+    path = tmp_path / "a.toml"
+    path.write_text(STACK.format(data=tmp_path / "var"))
+    return path
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Each question three times, so that there are enough pairs."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    corpus = [{"_id": key, "title": key, "text": text} for key, text in DOCUMENTS.items()]
+    asked = [
+        {"id": f"q{number}-{turn}", "question": text, "doc_ids": [document], "answers": [gold], "answerable": True}
+        for turn in range(3)
+        for number, (text, document, gold) in enumerate(QUESTIONS)
+    ]
+    for name, rows in (("corpus", corpus), ("qa", asked)):
+        (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    return folder
+
+
+def sixply(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "serving.cli", "swap-report", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+
+
+def test_a_line_that_spoils_every_answer_is_worse_and_the_reports_show_why(
+    stack: Path, data: Path, tmp_path: Path
+) -> None:
+    swap = tmp_path / "b.toml"
+    swap.write_text("[retrieval.grounding]\nmin_evidence = 1.0\n")
+    out, page = tmp_path / "out.json", tmp_path / "out.html"
+    ran = sixply(stack, swap, "--data", data, "--repeats", 1, "--json", out, "--html", page)
+    assert ran.returncode == 1, ran.stderr
+    found = json.loads(out.read_text())
+    one = found["metrics"]["answer_contained"]
+    assert (found["verdict"], one["n"], one["b"], found["pairs"]) == ("worse", 9, 0.0, 9)
+    assert one["a"] > 0.5
+    assert one["low"] <= one["diff"] <= one["high"] < 0
+    assert found["metrics"]["recall_at_10"]["diff"] == 0.0, "the same parts search"
+    assert {each["b"]["status"] for each in found["changed"]} == {"abstained"}
+    assert found["runs"]["a"]["figures"]["peak_rss_mb"] > 50
+    assert "worse" in ran.stdout
+    assert "<svg" in page.read_text()
+    assert list((tmp_path / "var").iterdir()) == [], "what the two wrote is gone"
+
+
+def test_a_mistake_in_the_second_stack_is_told_before_the_first_one_works(
+    stack: Path, data: Path, tmp_path: Path
+) -> None:
+    swap = tmp_path / "b.toml"
+    swap.write_text("[retrieval.rankin]\ntop_k = 3\n")
+    ran = CliRunner().invoke(cli.app, ["swap-report", str(stack), str(swap), "--data", str(data)])
+    assert ran.exit_code == 3, "1 and 2 are verdicts"
+    assert 'Did you mean "ranking"' in " ".join(ran.output.split())
+
+
+def test_a_system_that_cannot_be_built_is_named(stack: Path, data: Path, tmp_path: Path) -> None:
+    swap = tmp_path / "b.toml"
+    swap.write_text('[retrieval.vectors]\nuse = "chorma"\n')
+    with pytest.raises(InvalidSetting, match=r'b\.toml: No adapter "chorma"'):
+        swapping.report(stack, swap, data=data, limit=1, repeats=1, json=None, html=None)
+
+
+def test_a_file_of_a_few_lines_is_laid_over_the_stack_and_a_whole_one_stands_for_itself(tmp_path: Path) -> None:
+    a, line, whole = tmp_path / "a.toml", tmp_path / "line.toml", tmp_path / "whole.toml"
+    a.write_text('[models.chat]\nuse = "scripted"\n[retrieval.vectors]\nuse = "chroma"\n[profiles.test]\n')
+    line.write_text('[retrieval.vectors]\nuse = "memory"\n')
+    whole.write_text('[models.chat]\nuse = "scripted"\n[retrieval.vectors]\nuse = "memory"\n')
+    assert swapping.laid_over(a, line) == swapping.Order("line.toml", a, {"retrieval": {"vectors": {"use": "memory"}}})
+    assert swapping.laid_over(a, whole) == swapping.Order("whole.toml", whole, {})
+
+
+def test_the_digests_tell_another_corpus_and_other_cases(data: Path) -> None:
+    before = trials.material(data)
+    assert trials.material(data).corpus_digest == before.corpus_digest
+    assert trials.material(data, 3).trials_digest != before.trials_digest
+    (data / "corpus.jsonl").write_text(json.dumps({"_id": "returns", "text": "Nothing is taken back."}))
+    changed = trials.material(data)
+    assert changed.corpus_digest != before.corpus_digest
+    assert changed.trials_digest == before.trials_digest
+
+
+def test_queries_with_judgements_are_searched_for_and_not_answered(data: Path) -> None:
+    (data / "qa.jsonl").unlink()
+    (data / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": "battery"}))
+    (data / "qrels").mkdir()
+    (data / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\tbattery\t2\n")
+    (trial,) = trials.material(data).trials
+    assert (trial.ask, trial.grades) == (False, {"battery": 2})
+
+
+def test_a_folder_with_nothing_to_ask_says_so(data: Path) -> None:
+    (data / "qa.jsonl").unlink()
+    with pytest.raises(InvalidRequest, match="nothing to ask"):
+        trials.material(data)
+
+
+def test_the_support_desk_is_what_is_asked_by_default() -> None:
+    desk = trials.material(None)
+    assert len(desk.trials) > 150
+    assert all(trial.grades for trial in desk.trials if trial.case.gold_documents)
+
+
+def test_rankings_are_scored_by_grade() -> None:
+    assert trials.ranking_of({"a": 1}, ["b", "a"]) == pytest.approx(
+        {"recall_at_10": 1.0, "mrr_at_10": 0.5, "ndcg_at_10": 0.6309}, abs=1e-4
+    )
+    assert set(trials.ranking_of({"a": 1}, []).values()) == {0.0}
