@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -155,9 +156,7 @@ class Postgres:
             self._types(connection)
         if not connection.autocommit:
             connection.commit()
-        dumper, loader = _any_text()
-        connection.adapters.register_dumper(str, dumper)
-        connection.adapters.register_loader("text", loader)
+        _take_any_text(connection)
 
 
 # PostgreSQL's texts cannot hold U+0000, but documents do. It is written as two characters that texts can hold.
@@ -169,16 +168,41 @@ _CHARACTER, _CODE = re.compile(f"[\0{_MARK}]"), re.compile(f"{_MARK}[01]")
 
 
 def written(text: str) -> str:
+    """As PostgreSQL can hold it."""
     return _CHARACTER.sub(lambda found: _CODES[found[0]], text)
 
 
 def read(text: str) -> str:
+    """As it was before `written`."""
     return _CODE.sub(lambda found: _CHARACTERS[found[0]], text) if _MARK in text else text
 
 
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    match value:
+        case str():
+            return change(value)
+        case dict():
+            return {change(key): _each_text(each, change) for key, each in value.items()}
+        case list() | tuple():
+            return [_each_text(each, change) for each in value]
+        case _:
+            return value
+
+
+def _take_any_text(connection: Connection) -> None:
+    from psycopg.types.json import set_json_dumps, set_json_loads
+
+    dumper, loaders = _text_adapters()
+    connection.adapters.register_dumper(str, dumper)
+    for loader in loaders:
+        connection.adapters.register_loader("text", loader)
+    set_json_dumps(lambda value: json.dumps(_each_text(value, written)), connection)
+    set_json_loads(lambda text: _each_text(json.loads(text), read), connection)
+
+
 @cache
-def _any_text() -> tuple[Any, Any]:
-    from psycopg.types.string import StrDumper, TextLoader
+def _text_adapters() -> tuple[Any, tuple[Any, Any]]:
+    from psycopg.types.string import StrDumper, TextBinaryLoader, TextLoader
 
     class AnyTextDumper(StrDumper):
         def dump(self, obj: str) -> Any:
@@ -188,7 +212,11 @@ def _any_text() -> tuple[Any, Any]:
         def load(self, data: Any) -> Any:
             return read(str(super().load(data)))
 
-    return AnyTextDumper, AnyTextLoader
+    class AnyTextBinaryLoader(TextBinaryLoader):
+        def load(self, data: Any) -> Any:
+            return read(str(super().load(data)))
+
+    return AnyTextDumper, (AnyTextLoader, AnyTextBinaryLoader)
 
 
 def _remedy(error: psycopg.Error) -> str:

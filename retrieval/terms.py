@@ -67,9 +67,14 @@ def telling_words(query: str) -> list[str]:
     >>> telling_words("What is the warranty of the QP-5?")
     ['warranty', 'QP', '5']
     """
-    text = searchable(query)
-    words = "".join(c if c.isalnum() or c == "_" or unicodedata.category(c)[0] == "M" else " " for c in text).split()
-    return [word for word in words if word.lower() not in _FUNCTION_WORDS] or words
+    found = words(query)
+    return [word for word in found if word.lower() not in _FUNCTION_WORDS] or found
+
+
+def words(text: str) -> list[str]:
+    """All words of a text in the form of `searchable`, in their order."""
+    text = searchable(text)
+    return "".join(c if c.isalnum() or c == "_" or unicodedata.category(c)[0] == "M" else " " for c in text).split()
 
 
 def _pairs(run: re.Match[str]) -> str:

@@ -7,14 +7,12 @@ Every chunk and every deletion draws the next number of one sequence, by which a
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 import threading
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -27,14 +25,13 @@ from foundation.clock import Clock
 from foundation.components import Context
 from foundation.errors import InvalidRequest, StorageFull, StoreUnavailable
 from foundation.types import EVERY_TENANT, Scope
+from retrieval import records
 from retrieval.contract import (
-    Block,
     Chunk,
     Document,
     Entry,
     Fingerprint,
     Hit,
-    Parsed,
     Refusal,
     Source,
     VectorItem,
@@ -195,7 +192,7 @@ class SqliteLedger:
     def set_fingerprint(self, fingerprint: Fingerprint) -> None:
         with self._transaction() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO state VALUES ('fingerprint', ?)", (json.dumps(asdict(fingerprint)),)
+                "INSERT OR REPLACE INTO state VALUES ('fingerprint', ?)", (records.fingerprint_text(fingerprint),)
             )
 
     # Reading
@@ -279,7 +276,7 @@ class SqliteLedger:
                 rows = connection.execute(passages, (key,)).fetchall()
                 vectors = np.array([np.frombuffer(row[-1], dtype="<f4") for row in rows], dtype=np.float32)
                 chunks = tuple(_chunk(row[:-1]) for row in rows)
-                yield Entry(_source(source), content_hash, _parsed(text, outline), chunks, vectors)
+                yield Entry(_source(source), content_hash, records.parsed(text, outline), chunks, vectors)
 
     def embeddings(self, *, after: int = 0) -> Iterator[VectorItem]:
         query = """
@@ -302,7 +299,7 @@ class SqliteLedger:
           SELECT c.digest, c.embedding FROM json_each(:digests) AS wanted
           JOIN chunks AS c ON c.digest = wanted.value
           JOIN documents AS d ON d.document_id = c.document_id WHERE d.tenant = :tenant"""
-        by_digest = {_digest(text): text for text in texts}
+        by_digest = {records.digest(text): text for text in texts}
         values = {"digests": json.dumps(list(by_digest)), "tenant": tenant}
         with self._reading() as connection:
             rows = connection.execute(query, values).fetchall()
@@ -324,10 +321,7 @@ class SqliteLedger:
     def fingerprint(self) -> Fingerprint | None:
         with self._reading() as connection:
             row = connection.execute("SELECT value FROM state WHERE name = 'fingerprint'").fetchone()
-        if row is None:
-            return None
-        told = json.loads(row[0])
-        return Fingerprint(**(told | {"probe": tuple(tuple(vector) for vector in told["probe"])}))
+        return records.fingerprint(row[0]) if row else None
 
     def close(self) -> None:
         self._closed = True
@@ -457,7 +451,7 @@ def _store(connection: sqlite3.Connection, entry: Entry, numbers: _Numbers, now:
         (
             source.document_id, source.tenant, source.uri, json.dumps(sorted(source.groups)), source.title,
             source.media_type, source.series, _day(source.effective_from), _day(source.published), source.origin,
-            entry.content_hash, len(text), len(entry.chunks), now.isoformat(), text, _outline(entry.parsed),
+            entry.content_hash, len(text), len(entry.chunks), now.isoformat(), text, records.outline(entry.parsed),
         ),
     )  # fmt: skip
     vectors = np.ascontiguousarray(entry.vectors, dtype="<f4")
@@ -465,7 +459,7 @@ def _store(connection: sqlite3.Connection, entry: Entry, numbers: _Numbers, now:
         (
             next(numbers), chunk.chunk_id, source.document_id, chunk.position, chunk.start, chunk.end, chunk.page,
             json.dumps(chunk.heading_path), "\n".join(chunk.heading_path), chunk.text,
-            _digest(chunk.indexed_text), vector.tobytes(),
+            records.digest(chunk.indexed_text), vector.tobytes(),
         )
         for chunk, vector in zip(entry.chunks, vectors, strict=True)
     ]  # fmt: skip
@@ -500,23 +494,8 @@ def _scope(scope: Scope) -> dict[str, str]:
     return {"tenant": scope.tenant, "groups": json.dumps(sorted(scope.groups))}
 
 
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-
-
 def _day(day: date | None) -> str | None:
     return day.isoformat() if day else None
-
-
-def _outline(parsed: Parsed) -> str:
-    blocks = [(block.kind, block.start, block.end, block.level, block.page) for block in parsed.blocks]
-    return json.dumps({"title": parsed.title, "pages": parsed.pages, "blocks": blocks}, separators=(",", ":"))
-
-
-def _parsed(text: str, outline: str) -> Parsed:
-    told = json.loads(outline)
-    blocks = tuple(Block(kind, start, end, level, page) for kind, start, end, level, page in told["blocks"])
-    return Parsed(text, blocks, title=told["title"], pages=told["pages"])
 
 
 def _source(row: Sequence[Any]) -> Source:

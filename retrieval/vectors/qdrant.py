@@ -53,6 +53,8 @@ class QdrantVectorIndex:
         self._options = options
         self._name = options.collection
         self._where = options.url or "in this process"
+        self._told_before: dict[str, Any] = {}
+        """The sequence and stamp of an empty index, until vectors come and make the collection."""
         self._one_at_a_time = nullcontext() if options.url else threading.RLock()  # local mode is not made for threads
         self._client: QdrantClient | None = _client(options)
         try:
@@ -98,9 +100,12 @@ class QdrantVectorIndex:
         return str(self._state().get("stamp", ""))
 
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
+        told = {"sequence": sequence, "stamp": stamp}
         with self._used() as client:
-            self._make(client, dimensions=1)  # of an empty ledger
-            client.set_payload(self._name, {"sequence": sequence, "stamp": stamp}, [_STATE], wait=True)
+            if client.collection_exists(self._name):
+                client.set_payload(self._name, told, [_STATE], wait=True)
+            else:
+                self._told_before = told
 
     def count(self) -> int:
         from qdrant_client import models
@@ -113,6 +118,7 @@ class QdrantVectorIndex:
 
     def clear(self) -> None:
         with self._used() as client:
+            self._told_before = {}
             client.delete_collection(self._name)
 
     def close(self) -> None:
@@ -125,7 +131,7 @@ class QdrantVectorIndex:
     def _state(self) -> dict[str, Any]:
         with self._used() as client:
             if not client.collection_exists(self._name):
-                return {}
+                return self._told_before
             [state] = client.retrieve(self._name, [_STATE])
             return state.payload or {}
 
@@ -139,7 +145,7 @@ class QdrantVectorIndex:
         if self._options.url:  # local mode compares one by one
             for field in ("tenant", "groups"):
                 client.create_payload_index(self._name, field, models.PayloadSchemaType.KEYWORD, wait=True)
-        state = models.PointStruct(id=_STATE, vector=[1.0] * dimensions, payload={"sequence": 0})
+        state = models.PointStruct(id=_STATE, vector=[1.0] * dimensions, payload=self._told_before)
         client.upsert(self._name, [state], wait=True)
 
     @contextmanager

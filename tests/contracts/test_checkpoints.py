@@ -19,11 +19,13 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
 from foundation.components import Context, load
+from foundation.errors import StoreUnavailable
+from tests import services
 from tests.contracts import under_test
 from tests.contracts.broken import checkpoints as broken
 
 SECTION = "orchestration.checkpoints"
-LASTING = ("sqlite",)
+LASTING = [name for name in under_test.adapters(SECTION) if name != "memory"]
 """Adapters that must survive the process."""
 
 Saver = BaseCheckpointSaver[Any]
@@ -113,7 +115,30 @@ async def a_deleted_thread_is_gone(open_saver: Open) -> None:
     assert await saver.aget_tuple(_thread("a")) is None
 
 
+async def any_text_comes_back_as_it_was(open_saver: Open) -> None:
+    """Of a person, or of a document that somebody uploaded."""
+    text = 'U+0000: \0, U+FFFF: \uffff, 漢字 🙂, \\u0000 "quoted"'
+    graph = _graph(open_saver())
+    await graph.ainvoke({"count": 0}, _thread(f"thread {text[8]}"), durability="sync")
+    done = await graph.ainvoke(Command(resume=text), _thread(f"thread {text[8]}"), durability="sync")
+    assert done["word"] == text
+    assert (await graph.aget_state(_thread(f"thread {text[8]}"))).values["word"] == text
+
+
+async def conversations_side_by_side_keep_their_own(open_saver: Open) -> None:
+    graph = _graph(open_saver())
+
+    async def converse(number: int) -> Any:
+        await graph.ainvoke({"count": number}, _thread(f"t{number}"), durability="sync")
+        return await graph.ainvoke(Command(resume=f"w{number}"), _thread(f"t{number}"), durability="sync")
+
+    done = await asyncio.gather(*(converse(number) for number in range(8)))
+    assert done == [{"count": number + 1, "word": f"w{number}"} for number in range(8)]
+
+
 CHECKS: list[Check] = [
+    any_text_comes_back_as_it_was,
+    conversations_side_by_side_keep_their_own,
     a_run_goes_on_where_it_waited,
     threads_do_not_meet,
     it_serves_one_event_loop_after_another,
@@ -133,7 +158,7 @@ def opener(data_dir: Path) -> Callable[[Callable[[Path], Saver]], Open]:
 
 def _adapter(name: str) -> Callable[[Path], Saver]:
     def make(folder: Path) -> Saver:
-        part = under_test.part(SECTION, name)
+        part = under_test.part(SECTION, name, **services.options(name, folder))
         saver: Saver = load(SECTION, part, Context(data_dir=folder), expected=BaseCheckpointSaver)
         _OPENED.append(saver)
         return saver
@@ -174,6 +199,16 @@ async def test_langgraphs_conformance_suite_passes(name: str, tmp_path: Path) ->
 
     report = await validate(fresh)
     assert report.passed_all_base(), report.to_dict()
+
+
+@pytest.mark.parametrize("name", LASTING)
+async def test_a_closed_store_is_an_error_that_says_so(name: str, data_dir: Path) -> None:
+    saver: Any = _adapter(name)(data_dir)
+    saver.close()
+    saver.close()
+    with pytest.raises(StoreUnavailable, match="closed") as caught:
+        await saver.aget_tuple(_thread("a"))
+    assert caught.value.__cause__ is not None
 
 
 @pytest.mark.parametrize(

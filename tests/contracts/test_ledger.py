@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foundation.components import Context, load
-from foundation.errors import InvalidRequest, StorageFull, StoreUnavailable
+from foundation.errors import InvalidRequest, StoreUnavailable
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import (
     Block,
@@ -31,6 +30,7 @@ from retrieval.contract import (
     VectorItem,
     Vectors,
 )
+from tests import services
 from tests.contracts import under_test
 from tests.contracts.broken import ledger as broken
 
@@ -158,6 +158,18 @@ def takes_a_document_without_a_passage(ledger: DocumentLedger) -> None:
     assert (stored.chunks, ledger.chunk_count()) == (0, 0)
     assert ledger.sequence() > before
     assert ledger.put([]) == []
+
+
+def takes_names_of_any_length(ledger: DocumentLedger) -> None:
+    """Longer, too, than an index of a database may hold."""
+    long = "".join(chr(0x4E00 + n % 20_000) for n in range(9_000))
+    [stored] = ledger.put([entry(long, "Refund.", series=long, title=long, groups=frozenset({long}))])
+    scope = Scope("acme", frozenset({long}))
+    assert uris(ledger, "refund", scope, as_of=TODAY) == [long]
+    assert ledger.documents(scope) == [stored]
+    ledger.refuse(refusal(long))
+    assert ledger.delete(long, "acme")
+    assert (ledger.documents(scope), ledger.refusals(scope)) == ([], [])
 
 
 def leaves_its_input_alone(ledger: DocumentLedger) -> None:
@@ -562,7 +574,7 @@ def _texts(ledger: DocumentLedger) -> list[str]:
 PROMISES: list[Callable[[DocumentLedger], None]] = [
     keeps_a_document_exactly, gives_back_entries_for_a_reindex, keeps_vectors_bit_by_bit,
     answers_in_the_order_of_the_ids_it_was_asked_for, lists_several_documents_in_the_order_they_were_put,
-    takes_a_document_without_a_passage, leaves_its_input_alone, replaces_a_document_whole,
+    takes_a_document_without_a_passage, takes_names_of_any_length, leaves_its_input_alone, replaces_a_document_whole,
     tells_documents_of_two_tenants_apart_that_share_a_uri, deletes_without_a_trace,
     says_whether_there_was_something_to_delete, remembers_a_refusal_until_it_is_taken_or_deleted,
     keeps_what_it_has_when_a_later_offer_is_refused, stores_all_or_nothing, refuses_text_that_cannot_be_stored_and_goes_on,
@@ -580,7 +592,7 @@ PROMISES: list[Callable[[DocumentLedger], None]] = [
 
 def opened(name: str, folder: Path, **options: Any) -> Any:
     context = Context(data_dir=folder, clock=StoppedClock())
-    part = under_test.part("retrieval.ledger", name, **options)
+    part = under_test.part("retrieval.ledger", name, **(services.options(name, folder) | options))
     return load("retrieval.ledger", part, context, expected=DocumentLedger)
 
 
@@ -629,72 +641,14 @@ def test_what_was_committed_survives_a_restart(name: str, data_dir: Path) -> Non
     again.close()
 
 
-# SQLite's own faults, translated
-
-
-@pytest.fixture
-def sqlite_ledger(data_dir: Path) -> Iterator[Any]:
-    built = opened("sqlite", data_dir, busy_timeout_s=0.05)
-    yield built
-    built.close()
-
-
-def test_a_full_disk_is_named_and_what_is_stored_can_still_be_read(sqlite_ledger: Any) -> None:
-    sqlite_ledger.put([entry("a.md", "Refund.")])
-    pages = sqlite_ledger._writer.execute("PRAGMA page_count").fetchone()[0]
-    sqlite_ledger._writer.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(StorageFull, match="free some space") as caught:
-        sqlite_ledger.put([entry("b.md", *(f"{n} " * 500 for n in range(100)))])
-    assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
-    assert words(sqlite_ledger, "refund") == ["Refund."]
-    sqlite_ledger._writer.execute("PRAGMA max_page_count = 1000000")
-    sqlite_ledger.put([entry("b.md", "Refund b.")])
-    assert len(words(sqlite_ledger, "refund")) == 2
-
-
-def test_a_writer_that_finds_the_file_locked_says_so_and_readers_go_on(sqlite_ledger: Any, data_dir: Path) -> None:
-    sqlite_ledger.put([entry("a.md", "Refund.")])
-    other = sqlite3.connect(data_dir / "ledger.sqlite", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreUnavailable, match="Another process"):
-        sqlite_ledger.put([entry("b.md", "B.")])
-    assert words(sqlite_ledger, "refund") == ["Refund."]
-    other.execute("ROLLBACK")
-    other.close()
-    sqlite_ledger.put([entry("b.md", "B.")])
-
-
-def test_a_file_that_is_no_database_is_named_and_left_alone(data_dir: Path) -> None:
-    file = data_dir / "ledger.sqlite"
-    file.write_text("Dear diary, " * 500, encoding="utf-8")
-    with pytest.raises(StoreUnavailable, match=r"ledger\.sqlite is damaged"):
-        opened("sqlite", data_dir)
-    assert file.read_text(encoding="utf-8").startswith("Dear diary")
-
-
-def test_a_ledger_of_another_format_is_refused_by_number(data_dir: Path) -> None:
-    opened("sqlite", data_dir).close()
-    with sqlite3.connect(data_dir / "ledger.sqlite") as raw:
-        raw.execute("PRAGMA user_version = 99")
-    raw.close()
-    with pytest.raises(StoreUnavailable, match="format 99"):
-        opened("sqlite", data_dir)
-
-
-def test_a_data_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(StoreUnavailable, match="file"):
-        opened("sqlite", tmp_path / "file")
-
-
 @pytest.mark.parametrize("act", ["put", "delete", "sequence", "documents"])
-def test_a_closed_ledger_is_an_error_that_says_so(act: str, sqlite_ledger: Any) -> None:
-    sqlite_ledger.close()
+def test_a_closed_ledger_is_an_error_that_says_so(act: str, ledger: DocumentLedger) -> None:
+    ledger.close()
     calls: dict[str, Callable[[], object]] = {
-        "put": lambda: sqlite_ledger.put([entry("a.md", "A.")]),
-        "delete": lambda: sqlite_ledger.delete("a.md", "acme"),
-        "sequence": sqlite_ledger.sequence,
-        "documents": lambda: sqlite_ledger.documents(ACME),
+        "put": lambda: ledger.put([entry("a.md", "A.")]),
+        "delete": lambda: ledger.delete("a.md", "acme"),
+        "sequence": ledger.sequence,
+        "documents": lambda: ledger.documents(ACME),
     }
     with pytest.raises(StoreUnavailable, match="closed"):
         calls[act]()

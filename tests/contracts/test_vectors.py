@@ -190,6 +190,14 @@ def begins_at_sequence_zero_and_keeps_what_it_is_told(index: VectorIndex) -> Non
     assert (index.sequence(), index.stamp()) == (42, "stamp of 42")
 
 
+def takes_vectors_after_the_sequence_of_an_empty_ledger(index: VectorIndex) -> None:
+    """All documents may have been deleted, or none had a passage."""
+    index.set_sequence(5, "stamp of 5")
+    assert (index.sequence(), index.stamp(), index.count()) == (5, "stamp of 5", 0)
+    index.upsert([item("a")])
+    assert (found(index), index.sequence(), index.stamp()) == (["a"], 5, "stamp of 5")
+
+
 def forgets_everything_together(index: VectorIndex) -> None:
     index.upsert([item("a"), item("b", groups=["board"])])
     index.set_sequence(2, "stamp")
@@ -256,7 +264,7 @@ PROMISES: list[Callable[[VectorIndex], None]] = [
     finds_what_was_deleted_and_added_again, ignores_unknown_ids_and_deletes_twice, takes_nothing_at_all,
     shows_a_tenant_its_own_and_the_common_ones, shows_restricted_ones_to_their_groups_only, shows_an_empty_scope_nothing,
     fills_the_limit_from_what_the_scope_admits, tells_strange_names_apart, leaves_its_input_alone,
-    begins_at_sequence_zero_and_keeps_what_it_is_told, forgets_everything_together, reports_a_source_that_fails,
+    begins_at_sequence_zero_and_keeps_what_it_is_told, takes_vectors_after_the_sequence_of_an_empty_ledger, forgets_everything_together, reports_a_source_that_fails,
     can_be_read_while_it_is_written, loses_nothing_to_writers_side_by_side, closes_twice,
 ]  # fmt: skip
 

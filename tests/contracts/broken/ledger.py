@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from foundation.errors import StoreUnavailable
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import Document, Entry, Hit, Refusal, VectorItem, Vectors
 
@@ -263,12 +264,15 @@ class KnowsWordsBySpacesOnly(Healthy):
 
 
 class PassesSyntaxOn(Healthy):
+    """A mark that means something to the database's search is refused by it."""
+
     caught_by = "takes_every_query_for_text"
 
     def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
-        with self.real._reading() as connection:
-            sql = "SELECT chunk_id FROM search JOIN chunks ON sequence = search.rowid WHERE search MATCH ?"
-            return [(row[0], 1.0) for row in connection.execute(sql, (query,))]
+        if set(query) & set('"*()^:'):
+            raise StoreUnavailable(f"syntax error near {query!r}")
+        found: list[tuple[str, float]] = self.real.keyword_search(query, scope, limit=limit, as_of=as_of)
+        return found
 
 
 class ReusesNumbers(Healthy):

@@ -1,0 +1,51 @@
+"""Checkpoints in PostgreSQL, for conversations that several processes carry on."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.postgres import PostgresSaver
+
+from foundation.components import Context
+from foundation.postgres import Postgres, PostgresOptions
+from orchestration.threaded_saver import ThreadedSaver, plain_data_only
+
+if TYPE_CHECKING:
+    from foundation.postgres import Connection
+
+
+class Options(PostgresOptions):
+    pass
+
+
+class PostgresCheckpoints(ThreadedSaver, PostgresSaver):
+    """`PostgresSaver` on a pool, with its async half, strict reading, and our errors."""
+
+    def __init__(self, options: Options) -> None:
+        self._database = Postgres(options, _migrate, autocommit=True, prepare_threshold=0)
+        super().__init__(self._database.pool, serde=plain_data_only())
+        self.lock: Any = nullcontext()  # it is meant for a single connection; each thread has its own from the pool
+
+    def translated(self) -> AbstractContextManager[None]:
+        return self._database.translated()
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def build(options: Options, context: Context) -> PostgresCheckpoints:
+    del context  # everything it keeps is in the database
+    return PostgresCheckpoints(options)
+
+
+def _migrate(connection: Connection) -> None:
+    """`PostgresSaver.setup`, alone among all processes. Two that meet in LangGraph's own would break each other's, and its
+    CONCURRENTLY cannot run in a transaction."""
+    first, *_ = PostgresSaver.MIGRATIONS
+    connection.execute(first)
+    done = connection.execute("SELECT coalesce(max(v), -1) FROM checkpoint_migrations").fetchone()
+    for version, migration in enumerate(PostgresSaver.MIGRATIONS):
+        if done and version > done[0]:
+            connection.execute(migration.replace("CONCURRENTLY", ""))
+            connection.execute("INSERT INTO checkpoint_migrations VALUES (%s)", (version,))

@@ -1,0 +1,449 @@
+# ruff: noqa: S608 - statements are put together from constants of this file; every value is bound
+"""The document ledger in PostgreSQL, with the keyword index in the same transactions: for several processes or machines.
+
+One transaction writes at a time, in all processes together, so that the numbers of the sequence are committed in their
+order; readers never wait. The keyword index is a table of postings, ranked by BM25 in the query, because `ts_rank` knows
+neither how rare a word is nor how long the passages are (measured in docs/decisions/0016). Words are stemmed by the
+server's own Snowball dictionary and prepared by `retrieval.terms`, so that both ledgers find the same.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import numpy as np
+
+from foundation.clock import Clock
+from foundation.components import Context
+from foundation.errors import StoreUnavailable
+from foundation.postgres import Postgres, PostgresOptions
+from foundation.types import EVERY_TENANT, Scope
+from retrieval import records
+from retrieval.contract import Chunk, Document, Entry, Fingerprint, Hit, Refusal, Source, VectorItem, Vectors
+from retrieval.terms import telling_words, words
+
+if TYPE_CHECKING:
+    from foundation.postgres import Connection
+
+_VERSION = 1
+"""Of the schema and of `retrieval.terms`, in whose form the postings are written."""
+_SCHEMA = """
+CREATE TABLE documents (
+  document_id text COLLATE "C" PRIMARY KEY,  -- of tenant and uri, which an index could not hold in every length
+  tenant text COLLATE "C" NOT NULL,
+  uri text COLLATE "C" NOT NULL,
+  groups text[] COLLATE "C" NOT NULL,  -- empty: everyone in the tenant
+  title text NOT NULL,
+  media_type text NOT NULL,
+  series text COLLATE "C",
+  effective_from date,
+  published date,
+  origin text NOT NULL,
+  content_hash text NOT NULL,
+  characters integer NOT NULL,
+  chunks integer NOT NULL,
+  ingested_at timestamptz NOT NULL,
+  text text NOT NULL,
+  outline text NOT NULL
+);
+CREATE INDEX versions ON documents USING hash (series);
+
+CREATE TABLE chunks (
+  sequence bigint PRIMARY KEY,
+  chunk_id text COLLATE "C" NOT NULL UNIQUE,
+  document_id text COLLATE "C" NOT NULL REFERENCES documents,
+  position integer NOT NULL,
+  start integer NOT NULL,
+  "end" integer NOT NULL,
+  page integer,
+  heading_path text NOT NULL,  -- JSON array
+  text text NOT NULL,
+  length integer NOT NULL,  -- in words
+  digest text NOT NULL,  -- of what was embedded
+  embedding bytea NOT NULL  -- float32, little-endian
+);
+CREATE INDEX chunks_by_document ON chunks (document_id);
+CREATE INDEX chunks_by_digest ON chunks USING hash (digest);
+CREATE TABLE deletions (sequence bigint PRIMARY KEY, chunk_id text COLLATE "C" NOT NULL UNIQUE);
+CREATE TABLE refusals (
+  document_id text COLLATE "C" PRIMARY KEY, tenant text COLLATE "C" NOT NULL, uri text COLLATE "C" NOT NULL,
+  reason text NOT NULL, message text NOT NULL, at timestamptz NOT NULL
+);
+CREATE TABLE commits (sequence bigint PRIMARY KEY, stamp text NOT NULL);  -- where each transaction ended
+CREATE TABLE fingerprint (one boolean PRIMARY KEY, value text NOT NULL);
+
+CREATE TABLE postings (
+  term text COLLATE "C", sequence bigint, frequency integer NOT NULL, length integer NOT NULL,
+  PRIMARY KEY (term, sequence) INCLUDE (frequency, length)
+);
+CREATE INDEX postings_by_chunk ON postings (sequence);
+CREATE TABLE totals (chunks bigint NOT NULL, words bigint NOT NULL);
+INSERT INTO totals VALUES (0, 0);
+CREATE TEXT SEARCH DICTIONARY stems (TEMPLATE = pg_catalog.snowball, LANGUAGE = english);
+CREATE FUNCTION stem(word text) RETURNS text LANGUAGE sql STABLE AS
+  $$ SELECT coalesce((ts_lexize('stems', word))[1], word) COLLATE "C" $$;
+
+CREATE TABLE format (version integer NOT NULL);
+"""
+
+# Conditions on a document `d`. They stand inside every query that answers somebody, so that no row out of scope is
+# ever counted or cut off by a limit.
+_IN_SCOPE = f"""
+  d.tenant IN (%(tenant)s, '{EVERY_TENANT}') AND (d.groups = '{{}}' OR d.groups && %(groups)s::text[])
+"""
+_IN_FORCE = """
+  (%(as_of)s::date IS NULL OR (
+    coalesce(d.effective_from, '-infinity') <= %(as_of)s::date
+    AND (d.series IS NULL OR NOT EXISTS (
+      SELECT 1 FROM documents AS newer
+      WHERE newer.tenant = d.tenant AND newer.series = d.series
+        AND newer.effective_from > coalesce(d.effective_from, '-infinity')
+        AND newer.effective_from <= %(as_of)s::date))))
+"""
+_SOURCE = "d.uri, d.tenant, d.groups, d.title, d.media_type, d.series, d.effective_from, d.published, d.origin"
+_SUMMARY = f"{_SOURCE}, d.document_id, d.content_hash, d.characters, d.chunks, d.ingested_at, NOT {_IN_FORCE}"
+_CHUNK = 'c.chunk_id, c.document_id, c.position, c.text, c.start, c."end", c.heading_path, c.page'
+
+_SEARCH = f"""
+  WITH asked AS (
+    SELECT stem(word) AS term, count(*) AS times FROM unnest(%(words)s::text[]) AS word GROUP BY 1
+  ), matches AS (
+    SELECT p.sequence, p.frequency, p.length, a.times, count(*) OVER (PARTITION BY p.term) AS holders
+    FROM asked AS a JOIN postings AS p ON p.term = a.term
+  ), ranked AS MATERIALIZED (
+    SELECT m.sequence, sum(
+      m.times * ln(1 + (t.chunks - m.holders + 0.5) / (m.holders + 0.5)::float8)
+      * m.frequency * (%(k1)s + 1) / (m.frequency + %(k1)s * (1 - %(b)s + %(b)s * m.length * t.chunks / t.words::float8))
+    ) AS score
+    FROM matches AS m CROSS JOIN totals AS t GROUP BY m.sequence
+  )
+  SELECT c.chunk_id, r.score
+  FROM ranked AS r
+  JOIN chunks AS c ON c.sequence = r.sequence
+  JOIN documents AS d ON d.document_id = c.document_id
+  WHERE {_IN_SCOPE} AND {_IN_FORCE} ORDER BY r.score DESC, c.chunk_id LIMIT %(limit)s"""
+_K1, _B = 1.2, 0.75
+"""Of BM25, as SQLite's FTS5 has them."""
+
+_REMEMBERED = 100_000
+"""Numbers of the sequence for which deletions and stamps are kept. An index that is further behind is filled anew."""
+_MOST_WORDS = 128
+"""A longer query is searched by its first words; the vector leg reads no further either."""
+_LONGEST = 64
+"""Characters of a word that count: what is longer is no word, and an index cannot hold it."""
+_PAGE = 500
+"""Rows fetched at a time from a stream."""
+
+
+class Options(PostgresOptions):
+    pass
+
+
+class PostgresLedger:
+    """A `DocumentLedger`. Safe to share between threads, processes and machines."""
+
+    def __init__(self, options: Options, clock: Clock) -> None:
+        self._clock = clock
+        self._database = Postgres(options, _prepare)
+
+    # Writing
+
+    def put(self, entries: Sequence[Entry]) -> list[Document]:
+        now = self._clock.now()
+        keys = [entry.source.document_id for entry in entries]
+        with self._writing() as connection:
+            numbers = _Numbers(connection)
+            for entry in entries:
+                _store(connection, entry, numbers, now)
+            numbers.save()
+            found = self._summaries(connection, "d.document_id = ANY(%(keys)s)", keys=keys)
+        stored = {document.document_id: document for document in found}
+        return [stored[key] for key in keys]
+
+    def refuse(self, refusal: Refusal) -> None:
+        key = Source(refusal.uri, refusal.tenant).document_id
+        with self._writing() as connection:
+            connection.execute("DELETE FROM refusals WHERE document_id = %s", (key,))
+            connection.execute(
+                "INSERT INTO refusals VALUES (%s, %s, %s, %s, %s, %s)",
+                (key, refusal.tenant, refusal.uri, refusal.reason, refusal.message, refusal.at),
+            )
+            connection.execute("UPDATE documents SET content_hash = '' WHERE document_id = %s", (key,))
+
+    def delete(self, uri: str, tenant: str) -> bool:
+        key = Source(uri, tenant).document_id
+        with self._writing() as connection:
+            numbers = _Numbers(connection)
+            removed = _remove(connection, key, numbers)
+            numbers.save()
+            refused = connection.execute("DELETE FROM refusals WHERE document_id = %s", (key,)).rowcount
+        return removed or refused > 0
+
+    def set_fingerprint(self, fingerprint: Fingerprint) -> None:
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT INTO fingerprint VALUES (true, %s) ON CONFLICT (one) DO UPDATE SET value = excluded.value",
+                (records.fingerprint_text(fingerprint),),
+            )
+
+    # Reading
+
+    def find(self, uri: str, tenant: str) -> Document | None:
+        key = Source(uri, tenant).document_id
+        with self._database.transaction() as connection:
+            found = self._summaries(connection, "d.document_id = %(key)s", key=key)
+        return found[0] if found else None
+
+    def documents(self, scope: Scope) -> list[Document]:
+        if _sees_nothing(scope):
+            return []
+        with self._database.transaction() as connection:
+            return self._summaries(connection, f"{_IN_SCOPE} ORDER BY d.uri, d.tenant", **_scope(scope))
+
+    def refusals(self, scope: Scope) -> list[Refusal]:
+        if _sees_nothing(scope):
+            return []
+        query = "SELECT uri, tenant, reason, message, at FROM refusals WHERE tenant IN (%s, %s) ORDER BY uri, tenant"
+        return [Refusal(*row) for row in self._rows(query, (scope.tenant, EVERY_TENANT))]
+
+    def text(self, document_id: str, scope: Scope) -> str | None:
+        if _sees_nothing(scope):
+            return None
+        query = f"SELECT d.text FROM documents AS d WHERE d.document_id = %(key)s AND {_IN_SCOPE}"
+        rows = self._rows(query, {"key": document_id, **_scope(scope)})
+        return rows[0][0] if rows else None
+
+    def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
+        if _sees_nothing(scope) or not chunk_ids:
+            return {}
+        query = f"""
+          SELECT {_CHUNK}, {_SOURCE}
+          FROM unnest(%(ids)s::text[]) WITH ORDINALITY AS wanted (chunk_id, place)
+          JOIN chunks AS c ON c.chunk_id = wanted.chunk_id
+          JOIN documents AS d ON d.document_id = c.document_id
+          WHERE {_IN_SCOPE} AND {_IN_FORCE} ORDER BY wanted.place"""
+        rows = self._rows(query, {"ids": list(chunk_ids), "as_of": as_of, **_scope(scope)})
+        return {row[0]: Hit(_chunk(row[:8]), _source(row[8:]), 0.0) for row in rows}
+
+    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
+        asked = [_folded(word) for word in telling_words(_storable(query))[:_MOST_WORDS]]
+        if _sees_nothing(scope) or not asked or limit < 1:
+            return []
+        values = {"words": asked, "limit": limit, "as_of": as_of, "k1": _K1, "b": _B, **_scope(scope)}
+        return self._rows(_SEARCH, values)
+
+    # For the vector index, and for reindexing
+
+    def entries(self) -> Iterator[Entry]:
+        documents = f"SELECT {_SOURCE}, d.content_hash, d.text, d.outline, d.document_id FROM documents AS d ORDER BY d.document_id"
+        passages = f"SELECT {_CHUNK}, c.embedding FROM chunks AS c WHERE c.document_id = %s ORDER BY c.position"
+        with self._database.transaction() as connection:
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            for *source, content_hash, text, outline, key in _streamed(connection, documents):
+                rows = connection.execute(passages, (key,)).fetchall()
+                vectors = np.array([np.frombuffer(row[-1], dtype="<f4") for row in rows], dtype=np.float32)
+                chunks = tuple(_chunk(row[:-1]) for row in rows)
+                yield Entry(_source(source), content_hash, records.parsed(text, outline), chunks, vectors)
+
+    def embeddings(self, *, after: int = 0) -> Iterator[VectorItem]:
+        query = """
+          SELECT c.sequence, c.chunk_id, d.tenant, d.groups, c.embedding
+          FROM chunks AS c JOIN documents AS d ON d.document_id = c.document_id
+          WHERE c.sequence > %s ORDER BY c.sequence"""
+        with self._database.transaction() as connection:
+            for sequence, chunk_id, tenant, groups, embedding in _streamed(connection, query, (after,)):
+                vector = np.frombuffer(embedding, dtype="<f4")
+                yield VectorItem(sequence, chunk_id, tenant, frozenset(groups), vector)
+
+    def deletions(self, *, after: int = 0) -> Iterator[str]:
+        query = "SELECT chunk_id FROM deletions WHERE sequence > %s ORDER BY sequence"
+        with self._database.transaction() as connection:
+            for (chunk_id,) in _streamed(connection, query, (after,)):
+                yield chunk_id
+
+    def known_vectors(self, texts: Collection[str], tenant: str) -> dict[str, Vectors]:
+        query = """
+          SELECT c.digest, c.embedding FROM chunks AS c JOIN documents AS d ON d.document_id = c.document_id
+          WHERE c.digest = ANY(%s) AND d.tenant = %s"""
+        by_digest = {records.digest(text): text for text in texts}
+        rows = self._rows(query, (list(by_digest), tenant))
+        return {by_digest[digest]: np.frombuffer(embedding, dtype="<f4") for digest, embedding in rows}
+
+    def sequence(self) -> int:
+        with self._database.transaction() as connection:
+            return _sequence(connection)
+
+    def stamp(self, sequence: int) -> str | None:
+        rows = self._rows("SELECT stamp FROM commits WHERE sequence = %s", (sequence,))
+        return rows[0][0] if rows else None
+
+    def chunk_count(self) -> int:
+        return int(self._rows("SELECT count(*) FROM chunks")[0][0])
+
+    def fingerprint(self) -> Fingerprint | None:
+        rows = self._rows("SELECT value FROM fingerprint")
+        return records.fingerprint(rows[0][0]) if rows else None
+
+    def close(self) -> None:
+        self._database.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._database.transaction() as connection:
+            connection.execute("LOCK TABLE commits IN EXCLUSIVE MODE")  # lets readers pass
+            yield connection
+
+    def _rows(self, query: str, values: Any = None) -> list[Any]:
+        with self._database.transaction() as connection:
+            return connection.execute(query, values).fetchall()
+
+    def _summaries(self, connection: Connection, where: str, **values: Any) -> list[Document]:
+        today = self._clock.now().date()
+        rows = connection.execute(f"SELECT {_SUMMARY} FROM documents AS d WHERE {where}", {"as_of": today, **values})
+        return [_document(row) for row in rows]
+
+
+def build(options: Options, context: Context) -> PostgresLedger:
+    return PostgresLedger(options, context.clock)
+
+
+class _Numbers:
+    """Draws the next numbers of the ledger's sequence within a transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._first = self._last = _sequence(connection)
+
+    def __next__(self) -> int:
+        self._last += 1
+        return self._last
+
+    def save(self) -> None:
+        """Stamp the transaction, and forget what only an index far behind would ask for."""
+        if self._last > self._first:
+            self._connection.execute("INSERT INTO commits VALUES (%s, %s)", (self._last, uuid4().hex))
+            for table in ("commits", "deletions"):
+                self._connection.execute(f"DELETE FROM {table} WHERE sequence <= %s", (self._last - _REMEMBERED,))
+
+
+def _prepare(connection: Connection) -> None:
+    made = connection.execute("SELECT to_regclass('format')").fetchone()
+    if made == (None,):
+        connection.execute(_SCHEMA)
+        connection.execute("INSERT INTO format VALUES (%s)", (_VERSION,))
+    version = connection.execute("SELECT version FROM format").fetchone()
+    if version != (_VERSION,):
+        raise StoreUnavailable(
+            f"The ledger in PostgreSQL has the format {version and version[0]}; this version of Sixply reads format "
+            f"{_VERSION}. Use the version that wrote it, or name another namespace and ingest again."
+        )
+
+
+def _sequence(connection: Connection) -> int:
+    row = connection.execute("SELECT coalesce(max(sequence), 0) FROM commits").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _store(connection: Connection, entry: Entry, numbers: _Numbers, now: datetime) -> None:
+    if len(entry.chunks) != len(entry.vectors):
+        raise ValueError(f"{entry.source.uri}: {len(entry.chunks)} chunks and {len(entry.vectors)} vectors")
+    source, text = entry.source, entry.parsed.text
+    _remove(connection, source.document_id, numbers)
+    connection.execute(
+        f"INSERT INTO documents VALUES ({', '.join(['%s'] * 16)})",
+        (
+            source.document_id, source.tenant, source.uri, sorted(source.groups), source.title, source.media_type,
+            source.series, source.effective_from, source.published, source.origin, entry.content_hash,
+            len(text), len(entry.chunks), now, text, records.outline(entry.parsed),
+        ),
+    )  # fmt: skip
+    vectors = np.ascontiguousarray(entry.vectors, dtype="<f4")
+    counted = [(next(numbers), Counter(map(_folded, words(chunk.indexed_text)))) for chunk in entry.chunks]
+    rows = [
+        (
+            sequence, chunk.chunk_id, source.document_id, chunk.position, chunk.start, chunk.end, chunk.page,
+            json.dumps(chunk.heading_path), chunk.text, terms.total(), records.digest(chunk.indexed_text), vector.tobytes(),
+        )
+        for chunk, vector, (sequence, terms) in zip(entry.chunks, vectors, counted, strict=True)
+    ]  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.executemany(f"INSERT INTO chunks VALUES ({', '.join(['%s'] * 12)})", rows)
+    _index(connection, counted)
+    connection.execute("DELETE FROM deletions WHERE chunk_id = ANY(%s)", ([chunk.chunk_id for chunk in entry.chunks],))
+    connection.execute("DELETE FROM refusals WHERE document_id = %s", (source.document_id,))
+    next(numbers)  # a document without a passage is a change, too
+
+
+def _index(connection: Connection, counted: Sequence[tuple[int, Counter[str]]]) -> None:
+    rows = [(word, at, times, terms.total()) for at, terms in counted for word, times in terms.items()]
+    if rows:
+        connection.execute(
+            """INSERT INTO postings SELECT stem(word), sequence, sum(frequency), min(length)
+            FROM unnest(%s::text[], %s::bigint[], %s::integer[], %s::integer[]) AS w (word, sequence, frequency, length)
+            GROUP BY 1, 2""",
+            [list(column) for column in zip(*rows, strict=True)],
+        )
+    _count(connection, len(counted), sum(terms.total() for _, terms in counted))
+
+
+def _count(connection: Connection, chunks: int, length: int) -> None:
+    connection.execute("UPDATE totals SET chunks = chunks + %s, words = words + %s", (chunks, length))
+
+
+def _remove(connection: Connection, key: str, numbers: _Numbers) -> bool:
+    query = "DELETE FROM chunks WHERE document_id = %s RETURNING sequence, chunk_id, length"
+    gone = sorted(connection.execute(query, (key,)).fetchall())
+    connection.execute("DELETE FROM postings WHERE sequence = ANY(%s)", ([sequence for sequence, _, _ in gone],))
+    with connection.cursor() as cursor:
+        cursor.executemany("INSERT INTO deletions VALUES (%s, %s)", [(next(numbers), each) for _, each, _ in gone])
+    _count(connection, -len(gone), -sum(length for *_, length in gone))
+    return connection.execute("DELETE FROM documents WHERE document_id = %s", (key,)).rowcount > 0
+
+
+def _streamed(connection: Connection, query: str, values: Any = None) -> Iterator[Any]:
+    """Rows through a cursor in the server, a page at a time."""
+    with connection.cursor(name="stream") as cursor:
+        cursor.itersize = _PAGE
+        yield from cursor.execute(query, values)
+
+
+def _folded(word: str) -> str:
+    """In lower case and without accents; marks of other scripts are letters."""
+    if not word.isascii():
+        decomposed = unicodedata.normalize("NFD", word)
+        word = unicodedata.normalize("NFC", "".join(c for c in decomposed if not "\u0300" <= c <= "\u036f"))
+    return word.lower()[:_LONGEST]
+
+
+def _storable(query: str) -> str:
+    """Without lone surrogates, which no stored text holds."""
+    return query.encode(errors="ignore").decode()
+
+
+def _sees_nothing(scope: Scope) -> bool:
+    return scope.tenant in ("", EVERY_TENANT)
+
+
+def _scope(scope: Scope) -> dict[str, Any]:
+    return {"tenant": scope.tenant, "groups": sorted(scope.groups)}
+
+
+def _source(row: Sequence[Any]) -> Source:
+    uri, tenant, groups, *rest = row
+    return Source(uri, tenant, frozenset(groups), *rest)
+
+
+def _document(row: Sequence[Any]) -> Document:
+    return Document(row[9], _source(row[:9]), *row[10:])
+
+
+def _chunk(row: Sequence[Any]) -> Chunk:
+    chunk_id, key, position, text, start, end, heading_path, page = row
+    return Chunk(chunk_id, key, position, text, start, end, tuple(json.loads(heading_path)), page)

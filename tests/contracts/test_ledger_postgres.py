@@ -1,0 +1,100 @@
+"""What the ledger in PostgreSQL promises besides what every ledger does: other processes, timeouts, a server that restarts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation.errors import StorageFull, StoreUnavailable
+from tests import services
+from tests.contracts.test_ledger import ACME, entry, opened, words
+
+psycopg = pytest.importorskip("psycopg", reason="make setup WITH=postgres")
+
+
+@pytest.fixture
+def ledger(data_dir: Path) -> Iterator[Any]:
+    with closing(opened("postgres", data_dir, timeout_s=0.2)) as built:
+        yield built
+
+
+@pytest.fixture
+def beside(data_dir: Path) -> Iterator[Any]:
+    """A connection of somebody else to the ledger's tables."""
+    with psycopg.connect(services.postgres(), autocommit=True) as connection:
+        connection.execute(f"SET search_path = {services.options('postgres', data_dir)['namespace']}")
+        yield connection
+
+
+def test_a_writer_that_waits_too_long_says_so_and_readers_go_on(ledger: Any, beside: Any) -> None:
+    ledger.put([entry("a.md", "Refund.")])
+    with beside.transaction():
+        beside.execute("LOCK TABLE commits IN EXCLUSIVE MODE")
+        with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.2 s") as caught:
+            ledger.put([entry("b.md", "B.")])
+        assert caught.value.__cause__ is not None
+        assert words(ledger, "refund") == ["Refund."]
+    ledger.put([entry("b.md", "B.")])
+
+
+def test_a_server_that_dropped_its_connections_costs_nothing(ledger: Any, beside: Any) -> None:
+    ledger.put([entry("a.md", "Refund.")])
+    beside.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query <> ''"
+    )
+    assert words(ledger, "refund") == ["Refund."]
+    ledger.put([entry("b.md", "B.")])
+
+
+def test_writers_in_several_processes_commit_in_the_order_of_their_numbers(data_dir: Path) -> None:
+    """Whoever has caught up to a number will never have missed one below it. Each writer has connections of its own."""
+    with closing(opened("postgres", data_dir)) as reader:
+        stop = threading.Event()
+
+        def write(writer: int) -> None:
+            with closing(opened("postgres", data_dir)) as own:
+                for turn in range(8):
+                    own.put([entry(f"{writer} {turn}.md", f"Refund {writer} {turn}.")])
+
+        def follow() -> set[str]:
+            seen, done = set[str](), 0
+            while not stop.is_set() or done < reader.sequence():
+                target = reader.sequence()
+                seen |= {item.chunk_id for item in reader.embeddings(after=done) if item.sequence <= target}
+                done = target
+            return seen
+
+        with ThreadPoolExecutor(4) as pool:
+            following = pool.submit(follow)
+            try:
+                list(pool.map(write, range(3)))
+            finally:
+                stop.set()
+            assert len(following.result()) == 24
+        assert len(reader.documents(ACME)) == 24
+
+
+def test_a_ledger_of_another_format_is_refused_by_number(data_dir: Path, ledger: Any, beside: Any) -> None:
+    beside.execute("UPDATE format SET version = 99")
+    with pytest.raises(StoreUnavailable, match="format 99"):
+        opened("postgres", data_dir)
+
+
+def test_a_full_disk_is_named(ledger: Any) -> None:
+    """No disk is filled here; what psycopg says then is."""
+    with pytest.raises(StorageFull, match="free some space") as caught, ledger._database.translated():
+        raise psycopg.errors.DiskFull("could not extend file")
+    assert isinstance(caught.value.__cause__, psycopg.errors.DiskFull)
+
+
+def test_a_password_in_the_address_is_never_told(data_dir: Path) -> None:
+    dsn = "postgresql://sixply:swordfish@127.0.0.1:9/x"
+    with pytest.raises(StoreUnavailable) as caught:
+        opened("postgres", data_dir, dsn=dsn)
+    assert "swordfish" not in str(caught.value)

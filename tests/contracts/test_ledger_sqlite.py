@@ -1,0 +1,68 @@
+"""SQLite's own faults, translated."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation.errors import StorageFull, StoreUnavailable
+from tests.contracts.test_ledger import entry, opened, words
+
+
+@pytest.fixture
+def sqlite_ledger(data_dir: Path) -> Iterator[Any]:
+    built = opened("sqlite", data_dir, busy_timeout_s=0.05)
+    yield built
+    built.close()
+
+
+def test_a_full_disk_is_named_and_what_is_stored_can_still_be_read(sqlite_ledger: Any) -> None:
+    sqlite_ledger.put([entry("a.md", "Refund.")])
+    pages = sqlite_ledger._writer.execute("PRAGMA page_count").fetchone()[0]
+    sqlite_ledger._writer.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StorageFull, match="free some space") as caught:
+        sqlite_ledger.put([entry("b.md", *(f"{n} " * 500 for n in range(100)))])
+    assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
+    assert words(sqlite_ledger, "refund") == ["Refund."]
+    sqlite_ledger._writer.execute("PRAGMA max_page_count = 1000000")
+    sqlite_ledger.put([entry("b.md", "Refund b.")])
+    assert len(words(sqlite_ledger, "refund")) == 2
+
+
+def test_a_writer_that_finds_the_file_locked_says_so_and_readers_go_on(sqlite_ledger: Any, data_dir: Path) -> None:
+    sqlite_ledger.put([entry("a.md", "Refund.")])
+    other = sqlite3.connect(data_dir / "ledger.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable, match="Another process"):
+        sqlite_ledger.put([entry("b.md", "B.")])
+    assert words(sqlite_ledger, "refund") == ["Refund."]
+    other.execute("ROLLBACK")
+    other.close()
+    sqlite_ledger.put([entry("b.md", "B.")])
+
+
+def test_a_file_that_is_no_database_is_named_and_left_alone(data_dir: Path) -> None:
+    file = data_dir / "ledger.sqlite"
+    file.write_text("Dear diary, " * 500, encoding="utf-8")
+    with pytest.raises(StoreUnavailable, match=r"ledger\.sqlite is damaged"):
+        opened("sqlite", data_dir)
+    assert file.read_text(encoding="utf-8").startswith("Dear diary")
+
+
+def test_a_ledger_of_another_format_is_refused_by_number(data_dir: Path) -> None:
+    opened("sqlite", data_dir).close()
+    with sqlite3.connect(data_dir / "ledger.sqlite") as raw:
+        raw.execute("PRAGMA user_version = 99")
+    raw.close()
+    with pytest.raises(StoreUnavailable, match="format 99"):
+        opened("sqlite", data_dir)
+
+
+def test_a_data_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreUnavailable, match="file"):
+        opened("sqlite", tmp_path / "file")
