@@ -18,6 +18,8 @@ stack = $(call given,STACK,--stack)
         value-report simulate-value contracts lock clean _base _dev
 .PHONY: bench-parse
 
+.PHONY: redteam
+
 help:  ## this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^#: / { printf "\n%s\n", substr($$0, 4) } \
@@ -109,6 +111,9 @@ bench-pii: _base  ## personal data that the redaction finds, by kind   DATA=dir 
 swap-report: _base  ## the same questions through two systems, and a verdict   [A=stack.toml] B=swap.toml [DATA=] [JSON=] [HTML=]
 	@$(CLI) swap-report "$(or $(A),stack.toml)" "$(call needed,B,swap.toml)" $(call given,DATA,--data) \
 	  $(call given,LIMIT,--limit) $(call given,REPEATS,--repeats) $(call given,JSON,--json) $(call given,HTML,--html)
+
+redteam: _base  ## AgentDojo's attacks against the executor, without a model   [JSON=out.json] [LIMIT=60]
+	@$(CLI) redteam --version v1 --version v1.2.2 $(call given,JSON,--json) $(call given,LIMIT,--limit)
 
 business-case: _base  ## what outcomes.toml promises, before anything runs   [JSON=out.json]
 	@$(CLI) business-case $(call given,JSON,--json) $(stack)

@@ -42,6 +42,7 @@ __all__ = [
     "EffectLedger",
     "Event",
     "Meter",
+    "Origin",
     "Step",
     "ToolOutcome",
 ]
@@ -140,12 +141,23 @@ class ToolOutcome(Noun):
     tool: str
     status: Literal["done", "waiting", "denied", "failed"]
     content: str
-    artifact: dict[str, Any] | None = None
+    arguments: dict[str, Any] = {}
+    """What it was called with, checked; empty where it was not called."""
+    artifact: Any = None
     """The result as data, where the tool gives one."""
     approval: Approval | None = None
     reason: str = ""
-    """A stable word for every status but `done`: role, arguments, approval, mismatch, rejected, expired, tool, timeout,
-    unknown."""
+    """A stable word: role, arguments, approval, mismatch, rejected, expired, tool, timeout, unknown, limit; of a `done`
+    effect `words` where the person's own words were enough, else empty."""
+
+
+class Origin(Noun):
+    """What the values of a call may be traced to. Empty, nothing can be, and every effect needs an approval."""
+
+    words: str = ""
+    """What the person said in this conversation. Never a document, a result or what a model wrote."""
+    results: tuple[ToolOutcome, ...] = ()
+    """What this run's earlier calls gave, as the executor returned it."""
 
 
 class AuditRecord(Noun):

@@ -1,8 +1,9 @@
 """The one door through which tools are called.
 
 Whatever a model, a document or a route asks for passes here: who may (allow-list by role, deny by default), with what
-(the tool's schema, nothing unknown), on whose word (an effect needs an approval of exactly this call), and how often
-(the effect ledger). Every call, refusal and decision is in the audit before anybody hears of it.
+(the tool's schema, nothing unknown), on whose word (an effect needs an approval of exactly this call, or, where the
+operator lists it as `unasked`, arguments that are traced to the person's own words), and how often (the effect ledger; a
+cap on the calls of a run). Every call, refusal and decision is in the audit before anybody hears of it.
 
 A tool declares in its `metadata`:
     effect       bool, default True: it changes something
@@ -11,6 +12,12 @@ A tool declares in its `metadata`:
     preview      optional `(arguments, principal) -> str`: what the effect would do, for the approver; raises
                  `ToolException` where it cannot be done, and then nobody is asked
     timeout_s    optional, default 30
+    reach        "own" or "outward" (default): whether the effect stays in our own house and can be undone there, or
+                 leaves it, moves money, gives access, destroys
+    arguments    for each argument its role: "target" (default; steers the effect), "content" (text that goes along),
+                 "amount", "choice" (any value is harmless)
+    asked_by     beginnings of the verbs by which people ask for it; none of them said, a person is asked
+    trusted      fields of the artifact that our own systems issue, "*" for all: others can be anybody's text
 It finds the caller in the RunnableConfig: `configurable["principal"]`, and for an effect `["idempotency_key"]` and
 `["approved_by"]`. `ToolException` means: it did not happen, and the text is fit for a person.
 """
@@ -20,6 +27,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,13 +35,13 @@ from typing import Any, Literal
 
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import ToolException
-from pydantic import BaseModel, ValidationError
 
 from foundation.clock import Clock
 from foundation.crashpoints import crash_point
 from foundation.errors import Conflict, Forbidden, InvalidSetting, NotFound, SixplyError
 from foundation.settings import PolicySettings
 from foundation.types import Principal
+from orchestration.arguments import UnfitArguments, arguments_hash, checked, demand_schema
 from orchestration.contract import (
     Approval,
     ApprovalStore,
@@ -42,20 +50,13 @@ from orchestration.contract import (
     BaseTool,
     Decision,
     EffectLedger,
+    Origin,
     ToolOutcome,
 )
+from orchestration.provenance import doubts
 
 TIMEOUT_S = 30.0
-
-
-def arguments_hash(tool: str, tenant: str, arguments: Mapping[str, Any]) -> str:
-    """SHA-256 of tool, tenant and arguments in one canonical JSON form: the order of keys does not matter.
-
-    >>> arguments_hash("t", "a", {"x": 1, "y": 2}) == arguments_hash("t", "a", {"y": 2, "x": 1})
-    True
-    """
-    canonical = json.dumps([tool, tenant, dict(arguments)], sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+COUNTED_RUNS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ class _Call:
     run_id: str
     thread_id: str
     step: int
-    tainted: frozenset[str]
+    origin: Origin
 
     @property
     def hash(self) -> str:
@@ -110,6 +111,7 @@ class Executor:
         self._effects = effects
         self._audit = audit
         self._clock = clock
+        self._calls: OrderedDict[str, int] = OrderedDict()
 
     @property
     def tools(self) -> tuple[BaseTool, ...]:
@@ -134,28 +136,30 @@ class Executor:
         run_id: str,
         thread_id: str,
         step: int,
-        tainted: frozenset[str] = frozenset(),
+        origin: Origin = Origin(),  # noqa: B008 - frozen
         approval: Approval | None = None,
     ) -> ToolOutcome:
         """Call `tool`, or say why not. Refusals and failures of the tool are outcomes; broken stores raise.
 
-        `step` numbers the tool calls of the run `run_id`. `tainted` names arguments that came from untrusted text.
+        `step` numbers the tool calls of the run `run_id`. `origin` is what its values may be traced to.
         """
+        if self._count(run_id) > self._policy.calls_per_run:
+            return await self._refuse(tool, arguments, principal, run_id, reason="limit")
         if tool not in self.allowed(principal):
-            return await self._refuse_unknown(tool, arguments, principal, run_id)
+            return await self._refuse(tool, arguments, principal, run_id, reason="role")
         try:
-            checked = _checked(self._tools[tool], arguments)
-        except ValidationError as error:
-            outcome = ToolOutcome(tool=tool, status="failed", content=_explain(tool, error), reason="arguments")
+            fitting = checked(self._tools[tool], arguments)
+        except UnfitArguments as error:
+            outcome = ToolOutcome(tool=tool, status="failed", content=str(error), reason="arguments")
             return await self._audited(outcome, principal, run_id, arguments_hash(tool, principal.tenant, {}))
         call = _Call(
             tool=self._tools[tool],
-            arguments=checked,
+            arguments=fitting,
             principal=principal,
             run_id=run_id,
             thread_id=thread_id,
             step=step,
-            tainted=tainted,
+            origin=origin,
         )
         outcome = await self._carry_out(call, approval)
         return await self._audited(outcome, principal, run_id, call.hash)
@@ -200,22 +204,31 @@ class Executor:
         if not call.declared("effect", True):
             return await self._invoke(call, {})
         if approval is None:
-            return await self._ask(call)
+            return await self._unasked_or_ask(call)
         stored = await self._approvals.get(approval.approval_id, call.principal.tenant)
         refusal = _mismatch(call, stored)
         if refusal is not None or stored is None:
             return refusal or _denied(call, "approval", "There is no such approval.")
         return (await self._once(call, stored)).model_copy(update={"approval": stored})
 
-    async def _ask(self, call: _Call) -> ToolOutcome:
+    async def _unasked_or_ask(self, call: _Call) -> ToolOutcome:
+        if call.tool.name not in self._policy.unasked:
+            return await self._ask(call, [])
+        found = doubts(call.tool, call.arguments, call.origin, self._tools)
+        if found:
+            return await self._ask(call, found)
+        outcome = await self._once(call, None)
+        return outcome.model_copy(update={"reason": "words"}) if outcome.status == "done" else outcome
+
+    async def _ask(self, call: _Call, found: Sequence[str]) -> ToolOutcome:
         """Stop and ask a person, having looked whether the effect is possible at all."""
         preview: Callable[[Mapping[str, Any], Principal], str] | None = call.declared("preview", None)
         try:
             described = await asyncio.to_thread(preview, call.arguments, call.principal) if preview else _plainly(call)
         except ToolException as error:
             return _failed(call, "tool", str(error))
-        if call.tainted:
-            described += f" Careful: {', '.join(sorted(call.tainted))} came from a document, not from the person."
+        if found:
+            described += f" Careful, this is not what the person said: {', '.join(found)}."
         now = self._clock.now()
         approval = await self._approvals.request(
             Approval(
@@ -234,8 +247,8 @@ class Executor:
         content = f"{described} This needs the approval of a colleague; nothing has been done yet."
         return ToolOutcome(tool=call.tool.name, status="waiting", content=content, approval=approval, reason="approval")
 
-    async def _once(self, call: _Call, approval: Approval) -> ToolOutcome:
-        """Carry an approved effect out, unless it has been carried out before."""
+    async def _once(self, call: _Call, approval: Approval | None) -> ToolOutcome:
+        """Carry an effect out, unless it has been carried out before. Without an approval: on the person's words."""
         try:
             stored = await self._effects.begin(call.key, call.tool.name, call.hash)
         except Conflict as error:
@@ -244,11 +257,11 @@ class Executor:
             stored = None  # begun in a run that was cut off; the tool itself keeps the key from acting twice
         if stored is not None:
             return ToolOutcome(**stored)
-        if self._clock.now() >= approval.expires_at:
+        if approval is not None and self._clock.now() >= approval.expires_at:
             await self._effects.abandon(call.key)
             return _denied(call, "expired", "The approval has expired. Ask for it again.")
         crash_point("before_effect")
-        extra = {"idempotency_key": call.key, "approved_by": approval.decided_by or ""}
+        extra = {"idempotency_key": call.key, "approved_by": approval.decided_by if approval else ""}
         outcome = await self._invoke(call, extra)
         crash_point("after_effect")
         if outcome.status == "done":
@@ -275,14 +288,35 @@ class Executor:
             return _failed(call, "unknown", f"{call.tool.name} failed with {name}. {_doubt(call)}")
         if message.status == "error":  # a tool with handle_tool_error
             return _failed(call, "tool", message.text)
-        artifact = message.artifact if isinstance(message.artifact, dict) else None
-        return ToolOutcome(tool=call.tool.name, status="done", content=message.text, artifact=artifact)
+        return ToolOutcome(
+            tool=call.tool.name,
+            status="done",
+            content=message.text,
+            arguments=call.arguments,
+            artifact=_plain(message.artifact),
+        )
 
-    async def _refuse_unknown(
-        self, tool: str, arguments: Mapping[str, Any], principal: Principal, run_id: str
+    def _count(self, run_id: str) -> int:
+        """The calls of this run so far, this one included. Old runs are forgotten: a loop is a matter of minutes."""
+        self._calls[run_id] = self._calls.pop(run_id, 0) + 1
+        while len(self._calls) > COUNTED_RUNS:
+            self._calls.popitem(last=False)
+        return self._calls[run_id]
+
+    async def _refuse(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        principal: Principal,
+        run_id: str,
+        *,
+        reason: Literal["role", "limit"],
     ) -> ToolOutcome:
-        content = f"Your role may not use {tool}. Ask a colleague who may."
-        outcome = ToolOutcome(tool=tool, status="denied", content=content, reason="role")
+        content = {
+            "role": f"Your role may not use {tool}. Ask a colleague who may.",
+            "limit": f"This run has made its {self._policy.calls_per_run} tool calls. Ask again, for less at a time.",
+        }[reason]
+        outcome = ToolOutcome(tool=tool, status="denied", content=content, reason=reason)
         try:
             hashed = arguments_hash(tool, principal.tenant, arguments)
         except (TypeError, ValueError):  # a refusal must not depend on what was sent
@@ -311,27 +345,17 @@ def _by_name(tools: Sequence[BaseTool]) -> dict[str, BaseTool]:
     for tool in tools:
         if tool.name in named:
             raise InvalidSetting(f'Two tools are named "{tool.name}". Rename one of them.')
-        schema = tool.tool_call_schema
-        if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
-            raise InvalidSetting(f'Tool "{tool.name}" has no pydantic args_schema, so its arguments cannot be checked.')
+        demand_schema(tool)
         named[tool.name] = tool
     return named
 
 
-def _checked(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as plain JSON values with defaults filled in; unknown ones are refused like wrong ones."""
-    schema: Any = tool.tool_call_schema
-    unknown = sorted(set(arguments) - set(schema.model_fields))
-    if unknown:
-        lines: list[Any] = [{"type": "extra_forbidden", "loc": (name,), "input": None} for name in unknown]
-        raise ValidationError.from_exception_data(tool.name, lines)
-    checked: dict[str, Any] = schema.model_validate(dict(arguments)).model_dump(mode="json")
-    return checked
-
-
-def _explain(tool: str, error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    return f'{tool} was not called: "{".".join(map(str, first["loc"]))}" does not fit ({first["msg"]}).'
+def _plain(artifact: Any) -> Any:
+    """The artifact where it is plain JSON, else nothing: what is kept must be readable after a restart."""
+    try:
+        return json.loads(json.dumps(artifact))
+    except (TypeError, ValueError):
+        return None
 
 
 def _mismatch(call: _Call, stored: Approval | None) -> ToolOutcome | None:

@@ -21,6 +21,7 @@ from typing import Any, Literal, Protocol
 from foundation.errors import UpstreamMalformed
 from models.contract import Embeddings
 from models.embedding import embed
+from orchestration.arguments import schema_of
 from orchestration.contract import BaseTool
 from orchestration.prompts import plan_for
 from orchestration.run import Run
@@ -216,17 +217,12 @@ def _flat(tool: BaseTool) -> list[Mapping[str, Any]]:
     return [{**schema, **branch} for schema in _properties(tool).values() for branch in (schema.get("anyOf") or [{}])]
 
 
-def _schema(tool: BaseTool) -> dict[str, Any]:
-    schema: Any = tool.tool_call_schema
-    return dict(schema.model_json_schema())
-
-
 def _properties(tool: BaseTool) -> dict[str, dict[str, Any]]:
-    return dict(_schema(tool).get("properties", {}))
+    return dict(schema_of(tool).get("properties", {}))
 
 
 def _required(tool: BaseTool) -> list[str]:
-    return list(_schema(tool).get("required", []))
+    return list(schema_of(tool).get("required", []))
 
 
 def _declared(tool: BaseTool, name: str) -> list[str]:

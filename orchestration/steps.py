@@ -9,7 +9,7 @@ from typing import Any, cast
 from foundation.errors import ComponentError
 from models.pricing import is_local
 from orchestration.composing import Draft, quoted, rendered, verified, written
-from orchestration.contract import AgentParts, Approval, ToolOutcome
+from orchestration.contract import AgentParts, Approval, Origin, ToolOutcome
 from orchestration.guard import instructs_reader
 from orchestration.planning import Plan, Planner, arguments_in, describe, rewrite
 from orchestration.run import Run
@@ -70,6 +70,7 @@ class Steps:
             run_id=state["answer_id"],
             thread_id=state["thread_id"],
             step=1,
+            origin=Origin(words=_said(state)),
             approval=approval,
         )
 
@@ -151,3 +152,8 @@ def _as_data(plan: Plan) -> dict[str, Any]:
 
 def _unfit(text: str) -> bool:
     return text.rstrip().endswith("?") or instructs_reader(text)
+
+
+def _said(state: State) -> str:
+    """The person's own words in this conversation: the only text by which an effect may be steered."""
+    return "\n".join([*(turn["question"] for turn in state.get("turns") or []), state["question"]])

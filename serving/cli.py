@@ -365,6 +365,20 @@ def swap_report(
     raise typer.Exit(code)
 
 
+@app.command()
+def redteam(
+    versions: Annotated[
+        list[str] | None, typer.Option("--version", help="Of AgentDojo; may be repeated; v1 if absent.")
+    ] = None,
+    limit: Limit = None,
+    json: Json = None,
+) -> None:
+    """Replay AgentDojo's attacks through the executor: none may succeed without a person's approval."""
+    from serving import redteam as team
+
+    _exit(ok=team.replay(versions or ["v1"], limit, json))
+
+
 @app.command("business-case")
 def business_case(json: Json = None, stack: Stack = STACK) -> None:
     """What outcomes.toml promises, before anything runs."""

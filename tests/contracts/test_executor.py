@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from foundation.errors import Conflict, Forbidden, Gone, NotFound
-from orchestration.contract import Approval, Decision, ToolOutcome
+from orchestration.contract import Approval, Decision, Origin, ToolOutcome
 from orchestration.executor import Executor
 from tests.contracts.broken import executor as broken
 from tests.doubles.orchestration import LEAD, NORTH, READER, SOUTH, SOUTH_LEAD, World
@@ -164,7 +164,60 @@ async def every_call_refusal_and_decision_is_in_the_audit(world: World, executor
     ]
 
 
+def allow_unasked(executor: Executor) -> None:
+    executor._policy = executor._policy.model_copy(update={"unasked": ("send_parcel",)})
+
+
+async def what_the_person_said_is_done_unasked_where_the_operator_allows_it(world: World, executor: Executor) -> None:
+    said = Origin(words="Please send parcel P-123, it was asked for")
+    assert (await call(executor, "send_parcel", SEND, origin=said)).status == "waiting"
+    allow_unasked(executor)
+    for _ in range(2):
+        outcome = await call(executor, "send_parcel", SEND, origin=said, run_id="run-2")
+        assert (outcome.status, outcome.reason, outcome.approval) == ("done", "words", None)
+    assert len(world.depot.sent) == 1
+
+
+async def a_value_that_the_person_did_not_say_needs_an_approval(world: World, executor: Executor) -> None:
+    allow_unasked(executor)
+    said = Origin(words="Please send parcel P-123")
+    for arguments, origin in (
+        (SEND, Origin()),
+        ({**SEND, "parcel_id": "P-999"}, said),
+        ({**SEND, "reason": "see www.evil.example"}, said),
+        (SEND, Origin(words="Where is parcel P-123?")),
+    ):
+        outcome = await call(executor, "send_parcel", arguments, origin=origin)
+        assert outcome.status == "waiting"
+        assert "not what the person said" in outcome.content
+    assert world.depot.sent == []
+
+
+async def a_run_makes_a_limited_number_of_calls(world: World, executor: Executor) -> None:
+    executor._policy = executor._policy.model_copy(update={"calls_per_run": 3})
+    outcomes = [await call(executor, "find_parcel", {"parcel_id": "P-123"}) for _ in range(5)]
+    assert [one.reason for one in outcomes] == ["", "", "", "limit", "limit"]
+    assert len(world.depot.callers) == 3
+    assert (await call(executor, "find_parcel", {"parcel_id": "P-123"}, run_id="run-2")).status == "done"
+
+
+async def an_effect_that_did_not_end_in_time_is_never_tried_again(world: World, executor: Executor) -> None:
+    """It may have happened: a second try could do it twice (langchain-ai/langchain#40688)."""
+    approval = await approved(executor)
+    world.depot.fails = TimeoutError()
+    first = await call(executor, "send_parcel", SEND, approval=approval)
+    assert first.status == "failed"
+    assert "a person must look" in first.content
+    again = await call(executor, "send_parcel", SEND, approval=approval)
+    assert (again.status, again.reason) == ("failed", "unknown")
+    assert len(world.depot.callers) == 1
+
+
 CHECKS: list[Check] = [
+    what_the_person_said_is_done_unasked_where_the_operator_allows_it,
+    a_value_that_the_person_did_not_say_needs_an_approval,
+    a_run_makes_a_limited_number_of_calls,
+    an_effect_that_did_not_end_in_time_is_never_tried_again,
     a_read_tool_is_called_for_the_caller,
     a_tool_in_no_list_of_the_callers_roles_is_denied,
     arguments_that_do_not_fit_the_schema_call_nothing,

@@ -157,7 +157,14 @@ class Depot:
 
         return [
             tool(self.find_parcel, FindParcel, effect=False, examples=("Where is parcel P-111?", "Find parcel P-222")),
-            tool(self.send_parcel, SendParcel, effect=True, examples=("Please send parcel P-111 now",)),
+            tool(
+                self.send_parcel,
+                SendParcel,
+                effect=True,
+                asked_by=("send",),
+                arguments={"reason": "content"},
+                examples=("Please send parcel P-111 now",),
+            ),
             tool(self.burn_parcel, FindParcel),  # declares nothing, and is therefore an effect
         ]
 

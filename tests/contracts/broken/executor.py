@@ -76,6 +76,32 @@ class ForgetsTheAudit(Executor):
         return outcome
 
 
+class BelievesThatThePersonSaidEverything(Executor):
+    async def _unasked_or_ask(self, call: Any) -> ToolOutcome:
+        if call.tool.name in self._policy.unasked:
+            return await self._once(call, None)
+        return await self._ask(call, [])
+
+
+class AsksForEverything(Executor):
+    async def _unasked_or_ask(self, call: Any) -> ToolOutcome:
+        return await self._ask(call, [])
+
+
+class RunsInCircles(Executor):
+    def _count(self, run_id: str) -> int:
+        del run_id
+        return 0
+
+
+class TriesAgain(Executor):
+    async def _once(self, call: Any, approval: Approval | None) -> ToolOutcome:
+        outcome = await super()._once(call, approval)
+        if outcome.status == "failed":
+            await self._effects.abandon(call.key)
+        return outcome
+
+
 BROKEN: dict[type[Executor], str] = {
     IgnoresApprovals: "an_effect_waits_for_an_approval",
     RepeatsEffects: "an_approved_effect_happens_once_however_often_it_is_called",
@@ -86,5 +112,9 @@ BROKEN: dict[type[Executor], str] = {
     LetsAnybodyDecide: "only_an_approver_of_the_same_tenant_decides",
     ActsWhereItWasRejected: "a_rejected_effect_never_happens",
     TreatsUndeclaredToolsAsHarmless: "a_tool_that_declares_nothing_is_an_effect",
+    BelievesThatThePersonSaidEverything: "a_value_that_the_person_did_not_say_needs_an_approval",
+    AsksForEverything: "what_the_person_said_is_done_unasked_where_the_operator_allows_it",
+    RunsInCircles: "a_run_makes_a_limited_number_of_calls",
+    TriesAgain: "an_effect_that_did_not_end_in_time_is_never_tried_again",
     ForgetsTheAudit: "every_call_refusal_and_decision_is_in_the_audit",
 }
