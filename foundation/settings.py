@@ -122,7 +122,9 @@ class AnswerSettings(Section):
     compose: Literal["auto", "extractive", "generative"] = "auto"
     rewrites: int = Field(default=1, ge=0, le=5)
     evidence: int = Field(default=6, ge=1)
-    """Hits handed to the composer."""
+    """Documents whose sentences are looked at."""
+    passages: int = Field(default=3, ge=1)
+    """Passages of each of them."""
     max_question_characters: int = Field(default=8_000, ge=1)
 
 

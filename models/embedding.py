@@ -42,6 +42,26 @@ def embed_query(embedder: Embeddings, text: str) -> Vectors:
     return first
 
 
+def embed_tokens(embedder: Embeddings, texts: Sequence[str]) -> list[Vectors] | None:
+    """For each text the vectors of its tokens, shape (tokens, dimensions), rows of unit length, for late interaction
+    (Khattab and Zaharia 2020). `None` where the embedder offers none; every text has one token at least.
+
+    Raises:
+        UpstreamMalformed: another number of texts came back, or one without a token.
+        ComponentError: whatever the embedder itself reports.
+    """
+    compute = getattr(embedder, "embed_tokens", None)
+    if not callable(compute):
+        return None
+    found: list[Vectors] = compute(list(texts)) if texts else []
+    if len(found) != len(texts) or not all(len(tokens) for tokens in found):
+        raise UpstreamMalformed(
+            f"{name_of(embedder)} returned token vectors for {len(found)} of {len(texts)} texts, or none for one of "
+            "them. Try again; if it stays, check the model."
+        )
+    return found
+
+
 def name_of(embedder: Embeddings) -> str:
     """The name that a fingerprint, a trace and a bill use: `model_name`, `model`, or the class's name."""
     for attribute in ("model_name", "model"):

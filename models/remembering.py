@@ -29,6 +29,8 @@ class RememberingEmbedder(Embeddings):
         self._limit = limit
         self._known: OrderedDict[tuple[Kind, str], Vectors] = OrderedDict()
         self._lock = threading.Lock()
+        if callable(tokens := getattr(inner, "embed_tokens", None)):
+            self.embed_tokens = tokens  # not remembered: a vector a token is too much to keep
 
     def embed_array(self, texts: Sequence[str]) -> Vectors:
         """Shape (texts, dimensions), in input order. Raises as `models.embedding.embed` does."""

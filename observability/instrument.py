@@ -27,6 +27,8 @@ from retrieval.contract import Hit, Retriever
 
 def traced_embedder(embedder: Embeddings) -> Embeddings:
     """A span `embeddings MODEL` for each call, with the number of texts."""
+    if callable(getattr(embedder, "embed_tokens", None)):
+        return TracedTokenEmbedder(embedder)
     wrapper = TracedArrayEmbedder if callable(getattr(embedder, "embed_array", None)) else TracedEmbedder
     return wrapper(embedder)
 
@@ -99,6 +101,14 @@ class TracedArrayEmbedder(TracedEmbedder):
             return self.inner.embed_array(texts)
 
 
+class TracedTokenEmbedder(TracedArrayEmbedder):
+    """For an embedder that also gives a vector a token."""
+
+    def embed_tokens(self, texts: list[str]) -> Any:
+        with self._span(len(texts)):
+            return self.inner.embed_tokens(texts)
+
+
 class TracedReranker(Around):
     """A `Reranker` whose calls are spans. The GenAI utility knows no reranking yet."""
 
@@ -117,11 +127,13 @@ class TracedRetriever(Around):
         self._handler = _handler()
         self._source = source or None
 
-    def retrieve(self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None) -> list[Hit]:
+    def retrieve(
+        self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None, per_document: int = 1
+    ) -> list[Hit]:
         with self._handler.retrieval(data_source_id=self._source) as call:
             call.attributes[names.LAYER] = "retrieval"
             call.top_k = limit
-            hits: list[Hit] = self.inner.retrieve(query, scope, limit=limit, as_of=as_of)
+            hits: list[Hit] = self.inner.retrieve(query, scope, limit=limit, as_of=as_of, per_document=per_document)
             call.attributes[names.HITS] = len(hits)
             return hits
 

@@ -82,7 +82,10 @@ class Steps:
 
     async def _search(self, state: State, run: Run) -> list[Hit]:
         search = self._parts.retriever.retrieve
-        return await asyncio.to_thread(search, state["query"], run.principal.scope, limit=self._settings.evidence)
+        documents, passages = self._settings.evidence, self._settings.passages
+        return await asyncio.to_thread(
+            search, state["query"], run.principal.scope, limit=documents, per_document=passages
+        )
 
     async def grade(self, state: State, run: Run) -> tuple[State, str]:
         evidence = await self._evidence(state, run)

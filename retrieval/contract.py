@@ -367,8 +367,12 @@ class VectorIndex(Protocol):
 class Retriever(Protocol):
     """A query to scoped evidence. The port has a scope, which LangChain's BaseRetriever cannot promise to apply."""
 
-    def retrieve(self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None) -> list[Hit]:
+    def retrieve(
+        self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None, per_document: int = 1
+    ) -> list[Hit]:
         """The best passage of each of the `limit` best documents, best first; `as_of=None` means today's versions.
+
+        With `per_document` above 1, further passages of a document follow its best one; `limit` counts documents.
 
         An empty scope gives an empty list.
 

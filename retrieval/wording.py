@@ -97,8 +97,12 @@ class Rarity:
 
     def coverage(self, found: frozenset[str]) -> float:
         """Share of the wanted terms, by weight, that are in `found`. Nothing wanted: 0."""
+        return sum(self.matched(found))
+
+    def matched(self, found: frozenset[str]) -> tuple[float, ...]:
+        """For each wanted term its weight where it is in `found`, else 0; the weights of all of them sum up to 1."""
         total = sum(self.weights.values())
-        return sum(weight for term, weight in self.weights.items() if term in found) / total if total else 0.0
+        return tuple(weight / total if term in found else 0.0 for term, weight in self.weights.items())
 
 
 def asks_for(question: str) -> AnswerKind:

@@ -74,7 +74,9 @@ class WordSearch:
                 progress(done)
         return Ingested(refused, chunks=len(self.texts))
 
-    def retrieve(self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None) -> list[Hit]:
+    def retrieve(
+        self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None, per_document: int = 1
+    ) -> list[Hit]:
         self.asked.append((query, limit))
         words = set(query.casefold().split())
         scored = {uri: len(words & set(text.casefold().split())) for uri, text in self.texts.items()}

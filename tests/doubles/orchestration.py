@@ -90,8 +90,10 @@ class ShelfRetriever:
     fails: Exception | None = None
     gate: threading.Event | None = None
 
-    def retrieve(self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None) -> list[Hit]:
-        del as_of
+    def retrieve(
+        self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None, per_document: int = 1
+    ) -> list[Hit]:
+        del as_of, per_document
         if self.fails:
             raise self.fails
         if self.gate:

@@ -166,7 +166,9 @@ class MemoryRetriever:
     def __init__(self, ledger: MemoryLedger) -> None:
         self.ledger = ledger
 
-    def retrieve(self, query: str, scope: Scope, *, limit: int | None = None, as_of: Any = None) -> list[Hit]:
+    def retrieve(
+        self, query: str, scope: Scope, *, limit: int | None = None, as_of: Any = None, per_document: int = 1
+    ) -> list[Hit]:
         hits = []
         for known, text in self.ledger.stored.values():
             if scope.admits(known.source.tenant, known.source.groups):

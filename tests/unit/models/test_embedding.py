@@ -14,7 +14,7 @@ from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from foundation.components import Context, load
 from foundation.errors import UpstreamMalformed, WeightsInvalid
 from foundation.settings import Part
-from models.embedding import embed, embed_query, name_of
+from models.embedding import embed, embed_query, embed_tokens, name_of
 from models.fingerprint import PROBE_TEXTS, probe
 
 
@@ -27,6 +27,24 @@ class Fixed(Embeddings):
 
     def embed_query(self, text: str) -> Any:
         return self.answer[0]
+
+
+class TokenByToken(Fixed):
+    def embed_tokens(self, texts: list[str]) -> Any:
+        return self.answer
+
+
+def test_token_vectors_come_only_from_an_embedder_that_has_them() -> None:
+    assert embed_tokens(Fixed([]), ["a"]) is None
+    given = [np.eye(3, dtype=np.float32)]
+    assert embed_tokens(TokenByToken(given), ["a"]) is given
+    assert embed_tokens(TokenByToken(given), []) == []
+
+
+@pytest.mark.parametrize("answer", [[], [np.zeros((0, 3), dtype=np.float32)]])
+def test_token_vectors_that_are_missing_are_an_upstream_error(answer: Any) -> None:
+    with pytest.raises(UpstreamMalformed, match="token vectors"):
+        embed_tokens(TokenByToken(answer), ["a"])
 
 
 def _hashing(tmp_path: Path, **options: Any) -> Any:

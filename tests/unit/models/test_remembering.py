@@ -55,6 +55,15 @@ def test_a_query_and_a_document_of_the_same_words_are_kept_apart() -> None:
     assert inner.seen == ["a", "query: a"]
 
 
+def test_token_vectors_come_from_the_inner_embedder_where_it_has_them() -> None:
+    class TokenByToken(Counting):
+        def embed_tokens(self, texts: list[str]) -> list[str]:
+            return [f"tokens of {text}" for text in texts]
+
+    assert not hasattr(RememberingEmbedder(Counting()), "embed_tokens")
+    assert RememberingEmbedder(TokenByToken()).embed_tokens(["a"]) == ["tokens of a"]
+
+
 def test_the_one_that_was_asked_for_longest_ago_is_forgotten_first() -> None:
     inner = Counting()
     embedder = RememberingEmbedder(inner, limit=2)

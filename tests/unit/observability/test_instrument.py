@@ -49,7 +49,7 @@ class Reversed:
 class NoHits:
     asked: tuple = ()
 
-    def retrieve(self, query, scope, *, limit=None, as_of=None):
+    def retrieve(self, query, scope, *, limit=None, as_of=None, per_document=1):
         self.asked = (query, scope, limit, as_of)
         return []
 
@@ -108,6 +108,16 @@ def test_the_array_door_is_there_only_where_the_inner_part_has_it(kept):
     assert embed(traced_embedder(ArrayEmbedder()), ["a", "b"]).shape == (2, 2)
     assert [span.attributes[names.TEXTS] for span in kept()] == [2]
     assert not hasattr(traced_embedder(DeterministicFakeEmbedding(size=3)), "embed_array")
+
+
+def test_embedding_token_by_token_is_a_span_too(kept):
+    class TokenByToken(ArrayEmbedder):
+        def embed_tokens(self, texts):
+            return [f"tokens of {text}" for text in texts]
+
+    assert traced_embedder(TokenByToken()).embed_tokens(["a", "b"]) == ["tokens of a", "tokens of b"]
+    assert [span.attributes[names.TEXTS] for span in kept()] == [2]
+    assert not hasattr(traced_embedder(ArrayEmbedder()), "embed_tokens")
 
 
 def test_a_traced_embedder_is_an_embedder_and_passes_everything_else_on():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_a_question_about_two_things_is_answered_from_both_documents(grounding: 
         ("a.md", "Scanners are covered by a guarantee."),
         ("b.md", "Printers are covered for 36 months."),
     )
-    draft = quoted("How long are scanners and printers covered?", found)
+    draft = quoted("How long are scanners covered, and how long are printers?", found)
     assert {citation.uri for citation in rendered(draft, found, grounding)[1]} == {"a.md", "b.md"}
 
 
@@ -77,10 +78,28 @@ def test_a_weak_second_sentence_is_left_out() -> None:
 
 
 def test_an_extractive_answer_stays_short() -> None:
-    long = "word " * 50
-    found = evidence(("a.md", f"alpha {long}."), ("b.md", f"beta {long}."), ("c.md", "gamma is short."))
+    long = "word " * 30
+    found = evidence(("a.md", f"alpha {long}."), ("a.md", f"beta {long}."), ("a.md", "gamma is short."))
     draft = quoted("alpha beta gamma", found)
+    assert [sentence.cited for sentence in draft.sentences] == [(0,), (2,)]
     assert sum(len(sentence.text.split()) for sentence in draft.sentences) <= WORDS
+
+
+def test_a_question_about_one_thing_is_answered_from_one_document() -> None:
+    found = evidence(
+        ("a.md", "Scanners are covered."), ("b.md", "Printers run warm."), ("a.md", "Cables come in black.")
+    )
+    assert [sentence.cited for sentence in quoted("Are scanners covered?", found).sentences] == [(0,), (2,)]
+
+
+def test_of_further_sentences_the_one_that_matches_what_the_first_leaves_open_comes_next() -> None:
+    matched = [(0.5, 0.0), (0.5, 0.0), (0.0, 0.4)]
+    texts = ("Scanners are covered for long.", "Guarantees exist everywhere today.", "Express parcels leave at noon.")
+    found = [
+        replace(item, matched=parts)
+        for item, parts in zip(evidence(*(("a.md", text) for text in texts)), matched, strict=True)
+    ]
+    assert [sentence.cited for sentence in quoted("guarantee, parcels?", found).sentences][:2] == [(0,), (2,)]
 
 
 async def write(world: World, reply: str, found: list[Evidence]) -> Draft:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,6 +109,37 @@ def test_however_many_sentences_there_are_a_bounded_number_is_embedded_in_one_ba
 
     assert [len(batch) for batch in embedder.texts] == [module._MOST_EMBEDDED]
     assert found[0].text == "The blue parcel is lost."
+
+
+class TokenByToken(HashingEmbedder):
+    """A vector a word, between two marks, as models of BERT's family give them."""
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[Any]:
+        return [self.embed_array(["[CLS]", *text.split(), "[SEP]"]) for text in texts]
+
+
+def test_with_token_vectors_the_sentence_in_which_each_word_finds_its_like_comes_first() -> None:
+    text = (
+        "Boots and hats and boots are kept in a store.\nYou may return a hat within 30 days.\nOur store is open daily."
+    )
+    found = Grounding(TokenByToken(256), GroundingSettings()).evidence(
+        "May hats be return within days", [hit(text)], limit=3
+    )
+
+    assert found[0].text == "You may return a hat within 30 days."
+    assert len(found[0].matched) == 6
+    assert sum(found[0].matched) > sum(found[1].matched)
+    assert all(0 <= sum(item.matched) <= 1 for item in found)
+
+
+def test_every_passage_of_a_document_has_the_rank_of_the_document() -> None:
+    first, second = "Parcels are weighed.", "Parcels are opened."
+    hits = [hit("Boots are sold.", start=100), hit(first, start=0), hit(second, uri="b.md")]
+    scores = {
+        e.text: e.score for e in Grounding(HashingEmbedder(256), GroundingSettings()).evidence("parcels", hits, limit=9)
+    }
+
+    assert scores[first] > scores[second]
 
 
 def test_a_question_without_content_words_still_gets_an_answer(grounding: Grounding) -> None:
