@@ -95,11 +95,17 @@ class ParsingSettings(Section):
 class RankingSettings(Section):
     top_k: int = Field(default=10, ge=1)
     """Documents served for one query."""
-    candidates: int = Field(default=100, ge=1)
-    """Chunks fetched by each leg before fusion."""
-    rrf_k: int = Field(default=60, ge=1)
-    keyword_weight: float = Field(default=1.0, ge=0)
-    vector_weight: float = Field(default=1.0, ge=0)
+    candidates: int = Field(default=150, ge=1)
+    """Passages fetched by each leg before fusion."""
+    keyword_weight: float = Field(default=0.45, ge=0)
+    vector_weight: float = Field(default=0.55, ge=0)
+    foreign_vector_weight: float = Field(default=0.15, ge=0)
+    """`vector_weight` for a query that is not in Latin letters: the bundled embedder reads English. With a multilingual
+    one, set both alike."""
+    reranked: int = Field(default=20, ge=1)
+    """Documents that the reranker sees; what stands below keeps its place."""
+    rerank_weight: float = Field(default=0.5, ge=0, le=1)
+    """How much the reranker decides, against the fusion: 1 is its order alone."""
 
 
 class GroundingSettings(Section):

@@ -259,6 +259,11 @@ class DocumentLedger(Protocol):
         """The whole text, or `None` where the document is absent or out of scope."""
         ...
 
+    def documents_of(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, str]:
+        """The document of each of the chunks that `hits` would show, without reading them: it is called for every
+        candidate of a query, and must take less than a millisecond for some hundreds."""
+        ...
+
     def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
         """The chunks that `scope` may see and that are in force `as_of` (`None`: any version), in the order asked for,
         score 0.0.
@@ -269,7 +274,11 @@ class DocumentLedger(Protocol):
         ...
 
     def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
-        """Chunk ids, best first, with scores where higher is better. The query is text, never a search syntax."""
+        """Chunk ids, best first, with scores above 0 whose distances count: they are fused with those of the vectors.
+
+        The query is text, never a search syntax. `retrieval.terms` prepares it and what it is compared with, so that
+        words are found in every script.
+        """
         ...
 
     def entries(self) -> Iterator[Entry]:

@@ -1,10 +1,10 @@
-"""A query to permitted evidence: keywords and vectors over the whole corpus, fused by rank, one passage a document."""
+"""A query to permitted evidence: keywords and vectors over the whole corpus, fused by score, one passage a document."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 
 from foundation.clock import Clock
@@ -14,11 +14,10 @@ from foundation.types import Scope
 from models.contract import Embeddings, Reranker
 from models.embedding import embed_query
 from retrieval.contract import DocumentLedger, Hit, VectorIndex
-from retrieval.fusion import reciprocal_rank_fusion
+from retrieval.fusion import standard_score_fusion, standard_scores
+from retrieval.terms import in_latin_letters
 
 KEYWORD, VECTOR = "keyword", "vector"
-RERANKED = 50
-"""Documents that the reranker sees; what stands below keeps its place."""
 DEEPEST = 5000
 """Passages at which a leg stops looking for more documents."""
 
@@ -26,11 +25,31 @@ _Search = Callable[[int], list[tuple[str, float]]]
 """So many ids of passages, best first, with their scores."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Leg:
+    """What one search found that may be seen, best first: the scores of passages, and each document by its best one."""
+
+    passages: Mapping[str, float]
+    documents: Mapping[str, float]
+    floor: float
+    """What anything that it did not return can have scored at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """A document, its passages with the one first that the legs together rank highest, and its rank in each leg."""
+
+    score: float
+    passages: Sequence[str]
+    legs: Mapping[str, int]
+
+
 class HybridRetriever:
     """Ranks documents, and shows each by its best passage.
 
-    Both legs are filtered by scope inside their own search. What comes back is looked up in the ledger under the same
-    scope and date, and checked once more here: an index that is wrong or stale cannot show what the ledger forbids.
+    Both legs are filtered by scope inside their own search. What they return is looked up in the ledger under the same
+    scope and date before it is ranked, and what is shown is checked once more here: an index that is wrong or stale
+    cannot show what the ledger forbids.
     """
 
     def __init__(
@@ -64,55 +83,80 @@ class HybridRetriever:
             KEYWORD: lambda depth: self._ledger.keyword_search(query, scope, limit=depth, as_of=as_of),
             VECTOR: lambda depth: self._vectors.search(vector, scope, limit=depth),
         }
-        ranked = {leg: self._walked(search, scope, as_of, enough=limit) for leg, search in searches.items()}
-        documents = self._reranked(query, self._fused(ranked))[:limit]
-        return [hit for passages in documents for hit in passages[:per_document]]
+        legs, owners = self._walked(searches, scope, as_of, enough=limit)
+        ranked = _fused(legs, owners, self._weights(query))[: max(limit, self._ranking.reranked)]
+        documents = self._reranked(query, self._read(ranked, scope, as_of, per_document))[:limit]
+        return [hit for passages in documents for hit in passages]
 
-    def _walked(self, search: _Search, scope: Scope, as_of: date, *, enough: int) -> list[Hit]:
-        """A leg's hits from `enough` documents, if there are so many. It is asked for more passages only where those of
-        one long document, or of versions out of force, which the index does not know of, crowd out the others."""
+    def _walked(
+        self, searches: Mapping[str, _Search], scope: Scope, as_of: date, *, enough: int
+    ) -> tuple[dict[str, _Leg], dict[str, str]]:
+        """For each leg passages from `enough` documents, if there are so many, and the document of each passage. They
+        are asked for more only where the passages of one long document, or of versions out of force, which the index
+        does not know of, crowd out the others."""
         depth = max(self._ranking.candidates, 2 * enough)
         while True:
-            found = [chunk_id for chunk_id, _ in search(depth)]
-            hits = self._permitted(found, scope, as_of)
-            documents = {hit.chunk.document_id for hit in hits}
-            if len(documents) >= enough or len(found) < depth or depth >= DEEPEST:
-                return hits
+            found = {leg: search(depth) for leg, search in searches.items()}
+            passages = dict.fromkeys(passage for each in found.values() for passage, _ in each)
+            owners = self._ledger.documents_of(list(passages), scope, as_of=as_of)
+            legs = {leg: _leg(each, owners, whole=len(each) < depth) for leg, each in found.items()}
+            full = all(len(legs[leg].documents) >= enough or len(found[leg]) < depth for leg in legs)
+            if full or depth >= DEEPEST:
+                return legs, owners
             depth = min(4 * depth, DEEPEST)
 
-    def _permitted(self, chunk_ids: Sequence[str], scope: Scope, as_of: date) -> list[Hit]:
-        known = self._ledger.hits(chunk_ids, scope, as_of=as_of)
-        hits = [known[chunk_id] for chunk_id in chunk_ids if chunk_id in known]
-        return [hit for hit in hits if scope.admits(hit.source.tenant, hit.source.groups)]
+    def _weights(self, query: str) -> dict[str, float]:
+        ranking = self._ranking
+        vector = ranking.vector_weight if in_latin_letters(query) else ranking.foreign_vector_weight
+        return {KEYWORD: ranking.keyword_weight, VECTOR: vector}
 
-    def _fused(self, ranked: Mapping[str, Sequence[Hit]]) -> list[list[Hit]]:
-        """For each document by fused rank its passages, the one first that the legs together rank highest."""
-        weights = {KEYWORD: self._ranking.keyword_weight, VECTOR: self._ranking.vector_weight}
-        places = {leg: _places(hit.chunk.document_id for hit in hits) for leg, hits in ranked.items()}
-        by_id = {hit.chunk.chunk_id: hit for hits in ranked.values() for hit in hits}
-        passages: defaultdict[str, list[Hit]] = defaultdict(list)
-        by_passage = {leg: [hit.chunk.chunk_id for hit in hits] for leg, hits in ranked.items()}
-        for chunk_id, _ in reciprocal_rank_fusion(by_passage, k=self._ranking.rrf_k, weights=weights):
-            passages[by_id[chunk_id].chunk.document_id].append(by_id[chunk_id])
-        by_document = {leg: list(names) for leg, names in places.items()}
-        return [
+    def _read(self, ranked: Sequence[_Ranked], scope: Scope, as_of: date, per_document: int) -> list[list[Hit]]:
+        """The passages to show of each document, looked up and checked once more."""
+        wanted = [passage for document in ranked for passage in document.passages[:per_document]]
+        known = self._ledger.hits(wanted, scope, as_of=as_of)
+        permitted = {key: hit for key, hit in known.items() if scope.admits(hit.source.tenant, hit.source.groups)}
+        shown = [
             [
-                replace(hit, score=score, legs={leg: at[name] for leg, at in places.items() if name in at})
-                for hit in passages[name]
+                replace(permitted[key], score=document.score, legs=document.legs)
+                for key in document.passages[:per_document]
+                if key in permitted
             ]
-            for name, score in reciprocal_rank_fusion(by_document, k=self._ranking.rrf_k, weights=weights)
+            for document in ranked
         ]
+        return [passages for passages in shown if passages]
 
     def _reranked(self, query: str, documents: list[list[Hit]]) -> list[list[Hit]]:
-        """The documents in the reranker's order. The scores, which only order, stay where they were."""
-        top = documents[:RERANKED]
-        scores = self._reranker.score(query, [passages[0].chunk.indexed_text for passages in top])
-        order = sorted(range(len(top)), key=lambda place: -scores[place])
+        """The first documents in the order of both the fusion and the reranker. The scores, which only order, stay where
+        they were."""
+        top, weight = documents[: self._ranking.reranked], self._ranking.rerank_weight
+        said = standard_scores(self._reranker.score(query, [passages[0].chunk.indexed_text for passages in top]))
+        fused = standard_scores([passages[0].score for passages in top])
+        blended = (1 - weight) * fused + weight * said
+        order = sorted(range(len(top)), key=lambda place: -blended[place])
         ladder = [passages[0].score for passages in top]
         moved = [[replace(hit, score=score) for hit in top[place]] for score, place in zip(ladder, order, strict=True)]
-        return moved + documents[RERANKED:]
+        return moved + documents[len(top) :]
 
 
-def _places(names: Iterable[str]) -> dict[str, int]:
-    """Each name's rank, from 1, by its first appearance."""
-    return {name: place for place, name in enumerate(dict.fromkeys(names), start=1)}
+def _leg(found: Sequence[tuple[str, float]], owners: Mapping[str, str], *, whole: bool) -> _Leg:
+    """`whole`: the leg had no more to return, so that everything else matches nothing."""
+    passages = {passage: score for passage, score in found if passage in owners}
+    documents: dict[str, float] = {}
+    for passage, score in passages.items():
+        documents.setdefault(owners[passage], score)
+    lowest = min(passages.values(), default=0.0)
+    return _Leg(passages, documents, min(lowest, 0.0) if whole else lowest)
+
+
+def _fused(legs: Mapping[str, _Leg], owners: Mapping[str, str], weights: Mapping[str, float]) -> list[_Ranked]:
+    floors = {leg: found.floor for leg, found in legs.items()}
+    passages: defaultdict[str, list[str]] = defaultdict(list)
+    by_passage = {leg: found.passages for leg, found in legs.items()}
+    for passage, _ in standard_score_fusion(by_passage, weights=weights, floors=floors):
+        passages[owners[passage]].append(passage)
+    by_document = {leg: found.documents for leg, found in legs.items()}
+    places = {leg: {name: at for at, name in enumerate(scores, start=1)} for leg, scores in by_document.items()}
+    return [
+        _Ranked(score, passages[name], {leg: at[name] for leg, at in places.items() if name in at})
+        for name, score in standard_score_fusion(by_document, weights=weights, floors=floors)
+    ]

@@ -39,6 +39,9 @@ _INFLECTED = re.compile(r"([\u0370-\u03ff\u0400-\u052f\u0531-\u0587]{5})[\u0370-
 """Cutting words to five letters conflates forms nearly as well as a stemmer for each language: McNamee, Nicholas and
 Mayfield, "Addressing Morphological Variation in Alphabetic Languages", SIGIR 2009."""
 
+_AFTER_LATIN = "\u0370"
+"""Letters below are Latin, those with marks included; those above are too few to count."""
+
 _FUNCTION_WORDS = frozenset(
     """a about after all also am an and any are as at be because been before being between both but by can could did do
     does doing during each for from further had has have having he her here hers him his how i if in into is it its
@@ -75,6 +78,18 @@ def words(text: str) -> list[str]:
     """All words of a text in the form of `searchable`, in their order."""
     text = searchable(text)
     return "".join(c if c.isalnum() or c == "_" or unicodedata.category(c)[0] == "M" else " " for c in text).split()
+
+
+def in_latin_letters(text: str) -> bool:
+    """Whether at least half of its letters are Latin ones, or it has none.
+
+    >>> in_latin_letters("Die Garantie für QP-5 (保修)"), in_latin_letters("QP-5的保修期")
+    (True, False)
+    """
+    if text.isascii():
+        return True
+    letters = [letter for letter in text if letter.isalpha()]
+    return 2 * sum(letter < _AFTER_LATIN for letter in letters) >= len(letters)
 
 
 def _pairs(run: re.Match[str]) -> str:

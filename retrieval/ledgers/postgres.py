@@ -220,6 +220,17 @@ class PostgresLedger:
         rows = self._rows(query, {"key": document_id, **_scope(scope)})
         return rows[0][0] if rows else None
 
+    def documents_of(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, str]:
+        if _sees_nothing(scope) or not chunk_ids:
+            return {}
+        query = f"""
+          SELECT c.chunk_id, c.document_id
+          FROM unnest(%(ids)s::text[]) AS wanted (chunk_id)
+          JOIN chunks AS c ON c.chunk_id = wanted.chunk_id
+          JOIN documents AS d ON d.document_id = c.document_id
+          WHERE {_IN_SCOPE} AND {_IN_FORCE}"""
+        return dict(self._rows(query, {"ids": list(chunk_ids), "as_of": as_of, **_scope(scope)}))
+
     def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
         if _sees_nothing(scope) or not chunk_ids:
             return {}

@@ -39,7 +39,7 @@ from retrieval.contract import (
 )
 from retrieval.terms import searchable, telling_words
 
-_VERSION = 3
+_VERSION = 4
 """Of the schema and of `retrieval.terms.searchable`, in whose form the keyword index is written."""
 _SCHEMA = f"""
 CREATE TABLE documents (
@@ -78,6 +78,7 @@ CREATE TABLE chunks (
   embedding BLOB NOT NULL  -- float32, little-endian
 );
 CREATE INDEX chunks_by_document ON chunks (document_id);
+CREATE INDEX chunk_owners ON chunks (chunk_id, document_id);  -- answers without reading the rows, with their vectors
 CREATE INDEX chunks_by_digest ON chunks (digest);
 CREATE TABLE deletions (sequence INTEGER PRIMARY KEY, chunk_id TEXT NOT NULL UNIQUE);
 CREATE TABLE refusals (
@@ -226,6 +227,19 @@ class SqliteLedger:
         with self._reading() as connection:
             row = connection.execute(query, {"key": document_id, **_scope(scope)}).fetchone()
         return row[0] if row else None
+
+    def documents_of(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, str]:
+        if _sees_nothing(scope) or not chunk_ids:
+            return {}
+        query = f"""
+          SELECT c.chunk_id, c.document_id
+          FROM json_each(:ids) AS wanted
+          CROSS JOIN chunks AS c INDEXED BY chunk_owners ON c.chunk_id = wanted.value
+          CROSS JOIN documents AS d ON d.document_id = c.document_id
+          WHERE {_IN_SCOPE} AND {_IN_FORCE}"""
+        values = {"ids": json.dumps(list(chunk_ids)), "as_of": _day(as_of), **_scope(scope)}
+        with self._reading() as connection:
+            return dict(connection.execute(query, values).fetchall())
 
     def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
         if _sees_nothing(scope) or not chunk_ids:

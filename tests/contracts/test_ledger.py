@@ -371,6 +371,25 @@ def hides_what_is_not_in_force_yet_even_without_a_series(ledger: DocumentLedger)
     assert uris(ledger, "refund", as_of=date(2027, 1, 1)) == ["soon.md"]
 
 
+def names_the_document_of_each_chunk_that_may_be_seen(ledger: DocumentLedger) -> None:
+    """As `hits` would: by tenant, group and date, without what is unknown or deleted."""
+    given = [
+        entry("a.md", "One.", "Two."), entry("common.md", "Three.", tenant=EVERY_TENANT),
+        entry("board.md", "Four.", groups=frozenset({"board"})), entry("foreign.md", "Five.", tenant="globex"),
+        entry("old.md", "Six.", series="s", effective_from=date(2025, 1, 1)),
+        entry("new.md", "Seven.", series="s", effective_from=date(2026, 1, 1)), entry("gone.md", "Eight."),
+    ]  # fmt: skip
+    ledger.put(given)
+    ledger.delete("gone.md", "acme")
+    asked = [*(chunk_id for each in given for chunk_id in ids(each)), "unknown"]
+    for scope in (ACME, BOARD, Scope("globex"), Scope(""), Scope(EVERY_TENANT)):
+        for day in (TODAY, date(2025, 6, 1), None):
+            seen = {key: hit.chunk.document_id for key, hit in ledger.hits(asked, scope, as_of=day).items()}
+            assert ledger.documents_of(asked, scope, as_of=day) == seen
+    assert len(ledger.documents_of(asked, ACME, as_of=TODAY)) == 4
+    assert ledger.documents_of([], ACME, as_of=TODAY) == {}
+
+
 # Searching by words
 
 
@@ -581,7 +600,7 @@ PROMISES: list[Callable[[DocumentLedger], None]] = [
     shows_every_scope_its_own_and_nothing_else, shows_refusals_to_their_tenant, fills_the_limit_from_what_the_scope_admits,
     knows_the_version_in_force_on_any_day, keeps_series_of_two_tenants_apart, shows_all_documents_of_the_version_in_force,
     hides_what_is_not_in_force_yet_even_without_a_series, ranks_the_better_match_first, finds_other_forms_and_headings,
-    finds_words_in_every_script,
+    finds_words_in_every_script, names_the_document_of_each_chunk_that_may_be_seen,
     takes_every_query_for_text, searches_function_words_only_when_there_is_nothing_else, takes_a_very_long_query,
     numbers_every_change_once_and_upwards, tells_what_happened_since, leads_an_index_from_any_point_to_the_present,
     can_be_written_while_it_is_streamed, stamps_each_change_once_and_for_good,

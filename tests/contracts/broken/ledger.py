@@ -207,6 +207,22 @@ class ShowsForeignRefusals(Healthy):
         return [*self.real.refusals(scope), *self.real.refusals(Scope("globex"))]
 
 
+class TellsForeignDocuments(Healthy):
+    caught_by = "names_the_document_of_each_chunk_that_may_be_seen"
+
+    def documents_of(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, str]:
+        foreign: dict[str, str] = self.real.documents_of(chunk_ids, Scope("globex"), as_of=as_of)
+        return foreign | self.real.documents_of(chunk_ids, scope, as_of=as_of)
+
+
+class TellsVersionsOutOfForce(Healthy):
+    caught_by = "names_the_document_of_each_chunk_that_may_be_seen"
+
+    def documents_of(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, str]:
+        found: dict[str, str] = self.real.documents_of(chunk_ids, scope, as_of=None)
+        return found
+
+
 class FiltersAfterwards(Healthy):
     """Cuts off at the limit, then drops what the scope forbids."""
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.fusion import reciprocal_rank_fusion
+from retrieval.fusion import reciprocal_rank_fusion, standard_score_fusion
 
 NAMES = st.lists(st.sampled_from("abcdefgh"), unique=True)
 RANKINGS = st.dictionaries(st.sampled_from(["keyword", "vector", "third"]), NAMES)
@@ -27,24 +27,13 @@ def test_two_middling_ranks_beat_one_first_rank() -> None:
 
 
 def test_the_score_is_the_published_formula() -> None:
-    fused = reciprocal_rank_fusion({"keyword": ["x"], "vector": ["y", "x"]}, k=9, weights={"vector": 3.0})
-    assert dict(fused) == pytest.approx({"x": 1 / 10 + 3 / 11, "y": 3 / 10})
+    fused = reciprocal_rank_fusion({"keyword": ["x"], "vector": ["y", "x"]}, k=9)
+    assert dict(fused) == pytest.approx({"x": 1 / 10 + 1 / 11, "y": 1 / 10})
 
 
 def test_equal_scores_stand_in_the_order_of_first_appearance() -> None:
     assert order({"keyword": ["x", "y"], "vector": ["y", "x"]}) == ["x", "y"]
     assert order({"keyword": ["y", "x"], "vector": ["x", "y"]}) == ["y", "x"]
-
-
-def test_a_weight_decides_between_legs_that_disagree() -> None:
-    legs = {"keyword": ["words"], "vector": ["meaning"]}
-    assert order(legs, weights={"keyword": 2.0})[0] == "words"
-    assert order(legs, weights={"vector": 2.0})[0] == "meaning"
-
-
-def test_a_leg_of_weight_zero_moves_nothing_that_another_leg_found() -> None:
-    legs = {"keyword": ["c", "b", "a"], "vector": ["a", "b"]}
-    assert order(legs, weights={"keyword": 0.0}) == ["a", "b", "c"]
 
 
 def test_a_small_k_lets_a_first_rank_count_for_more() -> None:
@@ -80,3 +69,63 @@ def test_the_rankings_are_left_as_they_were(rankings: dict[str, list[str]]) -> N
 @given(ranking=NAMES)
 def test_one_leg_alone_keeps_its_order(ranking: list[str]) -> None:
     assert order({"vector": ranking}) == ranking
+
+
+SCORES = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(0.01, 30))
+LEGS = st.dictionaries(st.sampled_from(["keyword", "vector"]), SCORES)
+
+
+def fused(legs: dict[str, dict[str, float]], floor: float = 0.0, **weights: float) -> list[str]:
+    found = standard_score_fusion(
+        legs, weights={leg: weights.get(leg, 1.0) for leg in legs}, floors=dict.fromkeys(legs, floor)
+    )
+    return [name for name, _ in found]
+
+
+def test_a_hit_that_stands_far_out_in_one_leg_beats_small_differences_in_the_other() -> None:
+    others = [f"other {number}" for number in range(20)]
+    keyword = {"exact": 30.0} | {name: 2.0 + 0.1 * place for place, name in enumerate(others)}
+    vector = {"exact": 0.49} | {name: 0.50 + 0.01 * place for place, name in enumerate(others)}
+    assert fused({"keyword": keyword, "vector": vector})[0] == "exact"
+
+
+def test_the_scale_of_a_leg_does_not_matter() -> None:
+    legs = {"keyword": {"x": 3.0, "y": 2.0, "z": 1.0}, "vector": {"z": 0.9, "y": 0.8, "x": 0.1}}
+    larger = {**legs, "keyword": {name: 1000 * score for name, score in legs["keyword"].items()}}
+    assert fused(legs) == fused(larger)
+
+
+def test_what_a_leg_did_not_return_stands_at_its_floor() -> None:
+    legs = {"keyword": {"x": 9.0}, "vector": {"y": 0.9, "x": 0.8}}
+    assert fused(legs, floor=0.0, vector=0.5) == ["x", "y"]
+    assert fused({"keyword": {"x": 9.0}, "vector": legs["vector"]}, floor=9.0) == ["y", "x"]
+
+
+def test_a_leg_whose_scores_are_all_alike_changes_nothing() -> None:
+    assert fused({"keyword": {"x": 1.0, "y": 1.0 + 1e-12}, "vector": {"x": 0.2, "y": 0.3}}) == ["y", "x"]
+
+
+def test_the_weight_decides_between_legs_that_disagree() -> None:
+    legs = {"keyword": {"words": 2.0, "meaning": 1.0}, "vector": {"meaning": 0.9, "words": 0.1}}
+    assert fused(legs, keyword=2.0)[0] == "words"
+    assert fused(legs, vector=2.0)[0] == "meaning"
+    assert fused(legs, keyword=0.0)[0] == "meaning"
+
+
+@pytest.mark.parametrize("legs", [{}, {"keyword": {}}, {"keyword": {}, "vector": {}}])
+def test_legs_that_found_nothing_give_nothing(legs: dict[str, dict[str, float]]) -> None:
+    assert fused(legs) == []
+
+
+@given(legs=LEGS)
+def test_every_name_of_every_leg_comes_back_once_with_falling_scores(legs: dict[str, dict[str, float]]) -> None:
+    found = standard_score_fusion(legs, weights=dict.fromkeys(legs, 1.0), floors=dict.fromkeys(legs, 0.0))
+    assert Counter(name for name, _ in found) == Counter({name for leg in legs.values() for name in leg})
+    assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
+
+
+@given(scores=SCORES)
+def test_a_single_leg_keeps_its_order(scores: dict[str, float]) -> None:
+    ranked = sorted(scores, key=lambda name: -scores[name])
+    distinct = len({round(score, 3) for score in scores.values()}) == len(scores)
+    assert not distinct or fused({"vector": scores}) == ranked

@@ -18,7 +18,7 @@ from models.contract import Embeddings
 from models.embedding import embed
 from retrieval.contract import Chunk, DocumentLedger, Entry, Hit, Parsed, Source, VectorIndex, Vectors
 from retrieval.index_care import catch_up
-from retrieval.retriever import KEYWORD, RERANKED, VECTOR, HybridRetriever
+from retrieval.retriever import KEYWORD, VECTOR, HybridRetriever
 
 ACME = Scope("acme")
 TODAY = date(2026, 11, 25)
@@ -70,10 +70,14 @@ class IndexThatShowsEverything(Through):
 
 
 class LedgerThatShowsEverything(Through):
-    """Its keyword search and its look-up answer as if the other tenant had asked."""
+    """Its keyword search and its look-ups answer as if the other tenant had asked."""
 
     def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
         found: list[tuple[str, float]] = self._part.keyword_search(query, Scope("globex"), limit=limit, as_of=as_of)
+        return found
+
+    def documents_of(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, str]:
+        found: dict[str, str] = self._part.documents_of(chunk_ids, Scope("globex"), as_of=as_of)
         return found
 
     def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
@@ -211,7 +215,7 @@ def test_a_leg_stops_looking_at_the_deepest(library: Library, monkeypatch: pytes
     ledger, vectors = Counting(library.ledger), Counting(library.vectors)
     few = RankingSettings(candidates=20, top_k=2)
     assert len(library.retriever(ledger=ledger, vectors=vectors, ranking=few).retrieve("refund", ACME)) == 1
-    assert (ledger.depths, vectors.depths) == ([20, 80, 90], [20, 80, 90])
+    assert (ledger.depths, vectors.depths) == ([20, 80, 90], [20, 80, 90]), "both legs walk in step"
 
 
 def test_without_a_limit_the_setting_decides(library: Library) -> None:
@@ -232,7 +236,7 @@ def test_scores_fall(library: Library) -> None:
         library.add(f"{number}.md", "Refund. " * (number + 1))
     scores = [hit.score for hit in library.retriever().retrieve("refund", ACME)]
     assert scores == sorted(scores, reverse=True)
-    assert scores[-1] > 0
+    assert scores[0] > scores[-1]
 
 
 def test_own_and_common_documents_are_found_and_foreign_ones_are_not(library: Library) -> None:
@@ -364,14 +368,57 @@ def test_the_weights_decide_where_the_legs_disagree(library: Library) -> None:
     assert library.retriever(ranking=vectors).retrieve("invoice", ACME)[0].source.uri == "spelling.md"
 
 
-def test_a_reranker_has_the_last_word_on_the_order(library: Library) -> None:
+def test_a_reranker_that_weighs_all_has_the_last_word_on_the_order(library: Library) -> None:
     for name in ("a", "b", "c"):
         library.add(f"{name}.md", f"Refund {name}{name}.")
     usual = library.uris("refund")
-    reranker = Prefers(usual[-1][0] * 2)
-    hits = library.retriever(reranker=reranker).retrieve("refund", ACME)
+    reranker, ranking = Prefers(usual[-1][0] * 2), RankingSettings(rerank_weight=1.0)
+    hits = library.retriever(reranker=reranker, ranking=ranking).retrieve("refund", ACME)
     assert [hit.source.uri for hit in hits] == [usual[-1], *usual[:-1]]
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_a_reranker_without_weight_changes_nothing(library: Library) -> None:
+    for name in ("a", "b", "c"):
+        library.add(f"{name}.md", f"Refund {name}{name}.")
+    usual = library.uris("refund")
+    reranker, ranking = Prefers(usual[-1][0] * 2), RankingSettings(rerank_weight=0.0)
+    assert [
+        hit.source.uri for hit in library.retriever(reranker=reranker, ranking=ranking).retrieve("refund", ACME)
+    ] == usual
+
+
+def test_a_reranker_is_shown_nothing_out_of_scope(library: Library) -> None:
+    library.add("own.md", "Refund.")
+    library.add("foreign.md", "Refund of globex.", tenant="globex")
+    library.add("restricted.md", "Refund of finance.", groups=frozenset({"finance"}))
+    reranker = Prefers("x")
+    library.retriever(reranker=reranker, vectors=IndexThatShowsEverything(library.vectors)).retrieve("refund", ACME)
+    assert reranker.asked == [["Refund."]]
+
+
+def test_what_is_out_of_scope_does_not_move_what_is_in_it(library: Library) -> None:
+    """The scores of the fusion depend on all candidates: none of them may be a foreign one."""
+    for number in range(6):
+        library.add(f"{number}.md", f"Refund rule {number} for a thing of kind {number}.", "Something else.")
+    before = library.retriever().retrieve("refund rule 3", ACME)
+    for number in range(6):
+        library.add(f"{number}.md", f"Refund rule {number}, refund rule 3.", tenant="globex")
+    lying = IndexThatShowsEverything(library.vectors)
+    after = library.retriever(vectors=lying).retrieve("refund rule 3", ACME)
+    assert [(hit.chunk, hit.legs) for hit in after] == [(hit.chunk, hit.legs) for hit in before]
+
+
+@pytest.mark.parametrize("query", ["保修期", "гарантия", "الضمان"])
+def test_a_query_in_letters_that_the_embedder_does_not_read_is_ranked_by_its_words(
+    library: Library, query: str
+) -> None:
+    library.add("wanted.md", f"{query}.")
+    for number in range(5):
+        library.add(f"{number}.md", f"Refund rule {number}.")
+    hidden = RankingSettings(foreign_vector_weight=0, vector_weight=9)
+    [first, *_] = library.retriever(ranking=hidden).retrieve(query, ACME)
+    assert first.source.uri == "wanted.md"
 
 
 def test_a_reranker_reads_each_document_once(library: Library) -> None:
@@ -383,13 +430,17 @@ def test_a_reranker_reads_each_document_once(library: Library) -> None:
 
 
 def test_what_stands_below_the_reranked_documents_keeps_its_place(library: Library) -> None:
-    for number in range(RERANKED + 3):
-        library.add(f"{number:02}.md", f"Refund {number}.")
+    for number in range(8):
+        library.add(f"{number}.md", f"Refund {number}.")
+    ranking = RankingSettings(reranked=5, rerank_weight=1.0)
     usual = library.uris("refund", limit=99)
     reranker = Prefers("nothing has it")
-    reranked = [hit.source.uri for hit in library.retriever(reranker=reranker).retrieve("refund", ACME, limit=99)]
+    reranked = [
+        hit.source.uri
+        for hit in library.retriever(reranker=reranker, ranking=ranking).retrieve("refund", ACME, limit=99)
+    ]
     assert reranked == usual
-    assert [len(texts) for texts in reranker.asked] == [RERANKED]
+    assert [len(texts) for texts in reranker.asked] == [5]
 
 
 def test_a_failing_index_is_an_error_and_never_half_an_answer(library: Library) -> None:
