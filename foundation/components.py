@@ -37,6 +37,7 @@ PORTS = {
     "orchestration.checkpoints": "orchestration.checkpoints",
     "orchestration.tools": "orchestration.tools",
     "observability.exporters": "observability.exporters",
+    "serving.cache": "serving.caches",
 }
 """Section of stack.toml -> folder that holds its adapters. Parsers are chosen by file type, not by a section."""
 

@@ -177,6 +177,8 @@ class HttpSettings(Section):
 
 class ServingSettings(Section):
     http: HttpSettings = HttpSettings()
+    cache: Part = Part(use="memory")
+    """What workers share and may forget: counters of the quotas, answers for a while."""
     keys_file: Path = Path("keys.json")
     """Hashed API keys with tenant, roles and groups; below the data folder unless absolute."""
 

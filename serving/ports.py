@@ -26,6 +26,7 @@ CONTRACTS = {
     "orchestration.checkpoints": "orchestration.contract:BaseCheckpointSaver",
     "orchestration.tools": "orchestration.contract:BaseTool",
     "observability.exporters": "observability.contract:SpanExporter",
+    "serving.cache": "serving.contract:Cache",
 }
 """Port -> where its contract stands."""
 

@@ -20,7 +20,7 @@ from foundation.settings import Part, Settings
 from serving import ports, terminal
 from serving.ports import Port
 
-STORES = ("retrieval.ledger", "retrieval.vectors", "orchestration.checkpoints")
+STORES = ("retrieval.ledger", "retrieval.vectors", "orchestration.checkpoints", "serving.cache")
 """Their tests write and clear. So they never get the address of the store that stack.toml names."""
 MARKS = {
     "kept": "[green]kept[/]       ",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # the real imports stand in `open_system`, so that `--help` n
     from retrieval.contract import Chunker, DocumentLedger, Retriever, VectorIndex
     from retrieval.grounding import Grounding
     from retrieval.ingest import Ingestor
+    from serving.contract import Cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,7 @@ class System:
     approvals: SqliteApprovals
     executor: Executor
     agent: Agent
+    cache: Cache
 
 
 @contextmanager
@@ -99,6 +101,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from retrieval.ingest import Ingestor
     from retrieval.parsing import ParserPool
     from retrieval.retriever import HybridRetriever
+    from serving.contract import Cache
 
     settings = loaded.settings
     data = settings.foundation.data_dir
@@ -210,6 +213,9 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
                 expected=Agent,
             )
         )
+
+        # serving
+        cache = part("serving.cache", settings.serving.cache, Cache)
         metrics.domain().watch(chunks=vectors.count)
         yield System(
             settings=settings,
@@ -233,6 +239,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             approvals=approvals,
             executor=executor,
             agent=counted_agent(agent),
+            cache=cache,
         )
 
 

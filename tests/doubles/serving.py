@@ -18,6 +18,8 @@ from foundation.settings import FoundationSettings, HttpSettings, ServingSetting
 from foundation.types import Principal, Scope, Usage
 from orchestration.contract import Answer, AnswerRequest, Approval, Decision, Event, Step
 from retrieval.contract import Chunk, Citation, Document, Hit, Refusal
+from serving.caches.memory import MemoryCache
+from serving.caches.memory import Options as CacheOptions
 from serving.identity import KeyStore
 
 TEXT = "The double ships on Tuesdays. It never ships on Sundays."
@@ -200,6 +202,7 @@ class FakeSystem:
     chat: object = None
 
     def __post_init__(self) -> None:
+        self.cache = MemoryCache(CacheOptions(), self.context.clock)
         self.vectors = MemoryIndex(self.ledger)
         self.ingestor = MemoryIngestor(self.ledger)
         self.retriever = MemoryRetriever(self.ledger)

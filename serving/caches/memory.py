@@ -1,0 +1,140 @@
+"""In this process: nothing to install, and right for one worker. Several workers would each count for themselves: `redis`."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from foundation.clock import Clock
+from foundation.components import Context
+from foundation.errors import StoreUnavailable
+from serving.contract import Quota, Window
+
+_Place = tuple[str, str]
+"""Tenant and key."""
+T = TypeVar("T")
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_entries: int = Field(default=100_000, ge=1)
+    """Of each kind; what was used longest ago is forgotten first."""
+
+
+@dataclass
+class _Kept(Generic[T]):
+    value: T
+    until: float
+
+
+class _Store(OrderedDict[_Place, _Kept[T]]):
+    """What has not expired; what was used longest ago goes first where there is too much."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def alive(self, place: _Place, now: float) -> _Kept[T] | None:
+        kept = self.get(place)
+        if kept is None or kept.until <= now:
+            self.pop(place, None)
+            return None
+        self.move_to_end(place)
+        return kept
+
+    def keep(self, place: _Place, kept: _Kept[T]) -> None:
+        self[place] = kept
+        self.move_to_end(place)
+        if len(self) > self._most:
+            self.popitem(last=False)
+
+
+@dataclass
+class _Windows:
+    """When the current window began, what was taken in it, and in the one before."""
+
+    begun: float
+    previous: int = 0
+    current: int = 0
+
+    def move_on(self, now: float, window_s: int) -> None:
+        passed = now - self.begun
+        if passed >= 2 * window_s:
+            self.begun, self.previous, self.current = now, 0, 0
+        elif passed >= window_s:
+            self.begun, self.previous, self.current = self.begun + window_s, self.current, 0
+
+    def at(self, now: float, window_s: int) -> Window:
+        return Window(self.previous, self.current, now - self.begun, window_s)
+
+
+class MemoryCache:
+    """See `serving.contract.Cache`."""
+
+    def __init__(self, options: Options, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._closed = False
+        self._values: _Store[bytes] = _Store(options.max_entries)
+        self._counters: _Store[int] = _Store(options.max_entries)
+        self._windows: _Store[_Windows] = _Store(options.max_entries)
+
+    async def get(self, tenant: str, key: str) -> bytes | None:
+        with self._lock:
+            kept = self._values.alive((tenant, key), self._now())
+            return kept.value if kept else None
+
+    async def set(self, tenant: str, key: str, value: bytes, *, ttl_s: float, only_new: bool = False) -> bool:
+        with self._lock:
+            now = self._now()
+            if only_new and self._values.alive((tenant, key), now):
+                return False
+            self._values.keep((tenant, key), _Kept(value, now + ttl_s))
+            return True
+
+    async def delete(self, tenant: str, key: str) -> bool:
+        with self._lock:
+            now, place = self._now(), (tenant, key)
+            known = self._values.alive(place, now) or self._counters.alive(place, now)
+            self._values.pop(place, None)
+            self._counters.pop(place, None)
+            return known is not None
+
+    async def increment(self, tenant: str, key: str, by: int = 1, *, ttl_s: float) -> int:
+        with self._lock:
+            now = self._now()
+            kept = self._counters.alive((tenant, key), now) or _Kept(0, now + ttl_s)
+            kept.value += by
+            self._counters.keep((tenant, key), kept)
+            return kept.value
+
+    async def take(
+        self, tenant: str, key: str, amount: int = 1, *, limit: int, window_s: int, forced: bool = False
+    ) -> Quota:
+        with self._lock:
+            now, place = self._now(), (tenant, f"{key} {window_s}")
+            kept = self._windows.alive(place, now) or _Kept(_Windows(now), 0.0)
+            windows = kept.value
+            windows.move_on(now, window_s)
+            allowed = forced or windows.at(now, window_s).used + amount <= limit
+            windows.current += amount if allowed else 0
+            self._windows.keep(place, _Kept(windows, windows.begun + 2 * window_s))
+            return windows.at(now, window_s).quota(allowed=allowed, limit=limit, amount=amount)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+
+    def _now(self) -> float:
+        if self._closed:
+            raise StoreUnavailable("The cache was closed by this process. Open the system again.")
+        return self._clock.monotonic_s()
+
+
+def build(options: Options, context: Context) -> MemoryCache:
+    return MemoryCache(options, context.clock)

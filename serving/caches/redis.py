@@ -1,0 +1,164 @@
+"""Redis or Valkey (from 7.0), for several workers or machines that count together and share what they have found.
+
+The synchronous client, in threads of its own: asynchronous ones bind themselves to the event loop in which they were made,
+while a command line runs one loop a command and an API another. Sliding windows are the limits library's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from foundation.components import Context
+from foundation.errors import StorageFull, StoreUnavailable
+from serving.contract import Quota, Window
+
+T = TypeVar("T")
+_NO_LIMIT = 2**53
+"""The largest whole number that the script in the server can tell from the next."""
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = "redis://127.0.0.1:6379/0"
+    """Also `rediss://` and `unix://`."""
+    password: SecretStr | None = None
+    prefix: str = Field(default="sixply", pattern="^[a-zA-Z0-9_-]+$")
+    """Of every key, so that systems can share a server."""
+    timeout_s: float = Field(default=2, gt=0)
+    """For one call, connecting included."""
+    connections: int = Field(default=16, ge=1)
+
+
+class RedisCache:
+    """See `serving.contract.Cache`. Counters live beside the values, under keys of their own."""
+
+    def __init__(self, options: Options) -> None:
+        """Raises:
+        StoreUnavailable: there is no server at the address, or it refuses us.
+        """
+        from limits.storage import RedisStorage
+        from redis import BlockingConnectionPool, Redis
+
+        where = urlsplit(options.url)
+        self._name = f"{where.hostname or where.path}{f':{where.port}' if where.port else ''}"
+        self._prefix = options.prefix
+        password = {"password": options.password.get_secret_value()} if options.password else {}
+        self._pool = BlockingConnectionPool.from_url(
+            options.url,
+            max_connections=options.connections,
+            timeout=options.timeout_s,
+            socket_timeout=options.timeout_s,
+            socket_connect_timeout=options.timeout_s,
+            **password,
+        )
+        self._client: Any = Redis(connection_pool=self._pool)
+        self._threads = ThreadPoolExecutor(options.connections, thread_name_prefix="redis")
+        self._closed = False
+        try:
+            with self._translated():
+                self._client.ping()
+                self._windows = RedisStorage(
+                    options.url, connection_pool=self._pool, key_prefix=f"{options.prefix}:window"
+                )
+        except BaseException:
+            self.close()
+            raise
+
+    async def get(self, tenant: str, key: str) -> bytes | None:
+        name = self._named("value", tenant, key)
+        return await self._threaded(lambda: self._client.get(name))
+
+    async def set(self, tenant: str, key: str, value: bytes, *, ttl_s: float, only_new: bool = False) -> bool:
+        name, ttl_ms = self._named("value", tenant, key), _milliseconds(ttl_s)
+        return bool(await self._threaded(lambda: self._client.set(name, value, px=ttl_ms, nx=only_new)))
+
+    async def delete(self, tenant: str, key: str) -> bool:
+        names = [self._named(kind, tenant, key) for kind in ("value", "counter")]
+        return bool(await self._threaded(lambda: self._client.delete(*names)))
+
+    async def increment(self, tenant: str, key: str, by: int = 1, *, ttl_s: float) -> int:
+        name, ttl_ms = self._named("counter", tenant, key), _milliseconds(ttl_s)
+
+        def added() -> int:
+            with self._client.pipeline(transaction=True) as both:
+                both.incrby(name, by).pexpire(name, ttl_ms, nx=True)
+                return int(both.execute()[0])
+
+        return await self._threaded(added)
+
+    async def take(
+        self, tenant: str, key: str, amount: int = 1, *, limit: int, window_s: int, forced: bool = False
+    ) -> Quota:
+        name = f"{_quoted(tenant)}:{_bytes(key).hex()}:{window_s}"
+
+        def taken() -> Quota:
+            most = _NO_LIMIT if forced else limit
+            allowed = self._windows.acquire_sliding_window_entry(name, most, window_s, amount)
+            previous, _, current, left_s = self._windows.get_sliding_window(name, window_s)
+            passed_s = 2 * window_s - left_s if left_s else 0.0
+            return Window(previous, current, passed_s, window_s).quota(allowed=allowed, limit=limit, amount=amount)
+
+        return await self._threaded(taken)
+
+    def close(self) -> None:
+        """A second call does nothing."""
+        self._closed = True
+        self._threads.shutdown()
+        self._client.close()
+        self._pool.disconnect()
+
+    def _named(self, kind: str, tenant: str, key: str) -> bytes:
+        return f"{self._prefix}:{kind}:{_quoted(tenant)}:".encode() + _bytes(key)
+
+    async def _threaded(self, work: Callable[[], T]) -> T:
+        with self._translated():
+            if self._closed:
+                raise StoreUnavailable("The cache was closed by this process. Open the system again.")
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        from redis import RedisError
+        from redis.exceptions import AuthenticationError, OutOfMemoryError
+
+        try:
+            yield
+        except OutOfMemoryError as error:
+            raise StorageFull(
+                f"The Redis server {self._name} is full. Raise its maxmemory, or set an eviction policy."
+            ) from error
+        except AuthenticationError as error:
+            raise StoreUnavailable(
+                f"The Redis server {self._name} refuses us. Correct the part's password and user."
+            ) from error
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(
+                f"The Redis server {self._name} cannot be used: {str(error).rstrip('.') or type(error).__name__}. "
+                f"Check that it runs, and that the part's url leads to it."
+            ) from error
+
+
+def build(options: Options, context: Context) -> RedisCache:
+    del context  # everything it keeps is in the server
+    return RedisCache(options)
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+def _quoted(tenant: str) -> str:
+    """Without a colon, so that no other tenant and key together make the same name."""
+    return quote(_bytes(tenant), safe="")
+
+
+def _bytes(key: str) -> bytes:
+    return key.encode(errors="surrogatepass")
