@@ -60,8 +60,8 @@ keys: _base  ## API keys: who may ask, for which tenant, in which roles
 approvals: _base  ## actions that wait for a person   [TENANT=name]
 	@$(CLI) approvals $(call given,TENANT,--tenant) $(stack)
 
-approve: _base  ## let one of them happen   ID=approval [TENANT=name]
-	@$(CLI) approve "$(call needed,ID,approval)" $(call given,TENANT,--tenant) $(stack)
+approve: _base  ## let one of them happen   ID=approval [SET="amount=120"] [TENANT=name]
+	@$(CLI) approve "$(call needed,ID,approval)" $(call given,SET,--set) $(call given,TENANT,--tenant) $(stack)
 
 reject: _base  ## forbid one of them   ID=approval [TENANT=name]
 	@$(CLI) reject "$(call needed,ID,approval)" $(call given,TENANT,--tenant) $(stack)

@@ -1,11 +1,16 @@
-"""Places where fault tests kill the process, by name: `SIXPLY_CRASH_AT=after_effect`. Otherwise nothing happens."""
+"""Places where fault tests kill the process, by name: `SIXPLY_CRASH_AT=after_effect`. Otherwise nothing happens.
+
+The executor has approval_asked, decided, before_effect, after_effect and after_ledger; each step of an agent has its name
+with _begun and _done; the index has mid_index and before_index_sequence.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 
 
 def crash_point(name: str) -> None:
-    """End the process here and now, without any clean-up, if the environment names this point."""
+    """End the process here and now by SIGKILL, without any clean-up, if the environment names this point."""
     if os.environ.get("SIXPLY_CRASH_AT") == name:
-        os._exit(137)
+        os.kill(os.getpid(), signal.SIGKILL)

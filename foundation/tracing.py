@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from opentelemetry import trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from foundation import names
 from foundation.types import Layer
@@ -22,8 +23,12 @@ def span(
     layer: Layer,
     kind: SpanKind = SpanKind.INTERNAL,
     attributes: Mapping[str, AttributeValue] | None = None,
+    parent: str = "",
 ) -> Iterator[Span]:
     """Open a span named `operation subject` that belongs to `layer`.
+
+    `parent` is a `traceparent` that was kept (`here`): the span then goes on with that trace, also in another process
+    and after a restart, and is linked to the one in which it happens to run.
 
     An exception marks it as failed with the exception's class as `error.type` and passes on. Message texts are never
     recorded: they can hold what a user wrote.
@@ -31,8 +36,15 @@ def span(
     tracer = trace.get_tracer("sixply")
     name = f"{operation} {subject}".strip()
     given = {names.OPERATION: operation, names.LAYER: layer, **(attributes or {})}
+    around = trace.get_current_span().get_span_context()
     with tracer.start_as_current_span(
-        name, kind=kind, attributes=given, record_exception=False, set_status_on_exception=False
+        name,
+        context=TraceContextTextMapPropagator().extract({"traceparent": parent}) if parent else None,
+        links=[Link(around)] if parent and around.is_valid else None,
+        kind=kind,
+        attributes=given,
+        record_exception=False,
+        set_status_on_exception=False,
     ) as current:
         try:
             yield current
@@ -40,6 +52,13 @@ def span(
             current.set_attribute(names.ERROR_TYPE, type(error).__name__)
             current.set_status(Status(StatusCode.ERROR))
             raise
+
+
+def here() -> str:
+    """The current span as a W3C `traceparent`, to be kept for later; empty outside a recorded trace."""
+    carrier: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carrier)
+    return carrier.get("traceparent", "")
 
 
 def trace_id() -> str | None:

@@ -2,7 +2,8 @@
 
 Time. Every instant of the request belongs to the span that was working just then: the innermost open one. Where several
 run side by side, the instant is shared equally among them. So the six rows add up to the request's duration, exactly,
-whatever ran in parallel or outlived its parent.
+whatever ran in parallel or outlived its parent. A run that waited for a person and went on later is one trace of several acts;
+the wait between them is nobody's time.
 
 Money. A call that a provider billed goes to its layer. Machine time (the charge of kind `machine`, and calls of local
 models) is spread over the layers by the time that each took itself. The rows add up to the charges, exactly.
@@ -11,11 +12,12 @@ models) is spread over the layers by the time that each took itself. The rows ad
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
 from typing import Any
 
+from foundation import names
 from foundation.types import LAYERS, Layer
 from observability.spans import SpanNode, SpanRow, tree
 from orchestration.contract import Charge
@@ -84,22 +86,48 @@ class Bill:
 
 def layer_bill(spans: Sequence[SpanRow], charges: Iterable[Charge]) -> Bill:
     """The bill of one trace. Without spans it still adds up: all money then goes to the layers of the charges."""
-    root = _root(spans)
-    ns, count = _times(root) if root else ({}, {})
+    acts = _acts(spans)
+    ns: dict[Layer, int] = defaultdict(int)
+    count: dict[Layer, int] = defaultdict(int)
+    for act in acts:
+        times, counts = _times(act)
+        for layer in counts:
+            ns[layer] += times.get(layer, 0)
+            count[layer] += counts[layer]
     usd, unpriced = _money(charges, ns)
     shares = tuple(
         LayerShare(layer, ns.get(layer, 0), usd.get(layer, Decimal(0)), count.get(layer, 0)) for layer in LAYERS
     )
     with localcontext(EXACT):
         whole = sum(usd.values(), Decimal(0))
-    duration = max(0, root.span.end_ns - root.span.start_ns) if root else 0
-    return Bill(shares, duration, whole, unpriced, root.span.trace_id if root else None)
+    duration = sum(max(0, act.span.end_ns - act.span.start_ns) for act in acts)
+    return Bill(shares, duration, whole, unpriced, acts[0].span.trace_id if acts else None)
 
 
-def _root(spans: Sequence[SpanRow]) -> SpanNode | None:
-    """The longest root, with every other root (a caller's lost parent, a detached task) hung below it."""
-    roots = sorted(tree(spans), key=lambda node: (node.span.start_ns - node.span.end_ns, node.span.start_ns))
-    return SpanNode(roots[0].span, (*roots[0].children, *roots[1:])) if roots else None
+def _acts(spans: Sequence[SpanRow]) -> list[SpanNode]:
+    """The longest root, with every other root (a caller's lost parent, a detached task) hung below it; and each agent that
+    went on after that was over, by itself."""
+    roots = [part for root in tree(spans) for part in _apart(root)]
+    roots.sort(key=lambda node: (node.span.start_ns - node.span.end_ns, node.span.start_ns))
+    if not roots:
+        return []
+    first, *others = roots
+    later = [other for other in others if _went_on(other.span, first.span)]
+    hung = [other for other in others if other not in later]
+    return [SpanNode(first.span, (*first.children, *hung)), *later]
+
+
+def _apart(node: SpanNode) -> Iterator[SpanNode]:
+    """The node without the agents below it that went on after it had ended, and each of those."""
+    later = [child for child in node.children if _went_on(child.span, node.span)]
+    yield SpanNode(node.span, tuple(child for child in node.children if child not in later)) if later else node
+    for child in later:
+        yield from _apart(child)
+
+
+def _went_on(span: SpanRow, first: SpanRow) -> bool:
+    apart = span.start_ns >= first.end_ns or span.end_ns <= first.start_ns
+    return apart and span.name.startswith(names.INVOKE_AGENT)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from foundation.clock import Clock
 from foundation.errors import Conflict, Gone, NotFound
@@ -55,7 +57,17 @@ class SqliteApprovals:
 
         return [approval for approval in await self._file.run(read) if approval.status == "pending"]
 
-    async def decide(self, approval_id: str, tenant: str, *, approve: bool, by: str, note: str) -> Approval:
+    async def decide(
+        self,
+        approval_id: str,
+        tenant: str,
+        *,
+        approve: bool,
+        by: str,
+        note: str,
+        edited: Mapping[str, Any] | None = None,
+        edited_hash: str = "",
+    ) -> Approval:
         """Raises:
         NotFound: no such approval in this tenant. Gone: it has expired. Conflict: somebody has decided it.
         """
@@ -72,6 +84,8 @@ class SqliteApprovals:
                 raise Conflict(f"Approval {approval_id} was {found.status} by {found.decided_by} already.")
             status = "approved" if approve else "rejected"
             changes = {"status": status, "decided_by": by, "decided_at": self._clock.now(), "note": note}
+            if edited is not None:
+                changes |= {"edited": dict(edited), "edited_hash": edited_hash}
             decided = found.model_copy(update=changes)
             connection.execute(
                 "UPDATE approvals SET status = ?, body = ? WHERE approval_id = ?",

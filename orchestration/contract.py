@@ -75,7 +75,10 @@ class Step(Noun):
 
 
 class Approval(Noun):
-    """A pending or decided permission for one effect, bound to exactly these arguments."""
+    """A pending or decided permission for one effect, bound to exactly these arguments.
+
+    An approver may grant other arguments than were asked for. Both stay on record; what was granted is what runs.
+    """
 
     approval_id: str
     thread_id: str
@@ -91,12 +94,22 @@ class Approval(Noun):
     decided_by: str | None = None
     decided_at: datetime | None = None
     note: str = ""
+    edited: dict[str, Any] | None = None
+    """What the approver granted instead of `arguments`; `None`: just those."""
+    edited_hash: str = ""
+
+    @property
+    def granted(self) -> dict[str, Any]:
+        """The arguments that may run once it is approved."""
+        return self.arguments if self.edited is None else self.edited
 
 
 class Decision(Noun):
     approval_id: str
     approve: bool
     note: str = ""
+    arguments: dict[str, Any] | None = None
+    """All arguments of the call to be made instead of the one that was asked for; only with `approve`."""
 
 
 class Answer(Noun):
@@ -126,6 +139,8 @@ class Event(Noun):
     """One item of a stream. The last one is `answer` (with the whole Answer) or `error`, never a bare end."""
 
     kind: Literal["step", "token", "answer", "error"]
+    thread_id: str | None = None
+    """Of a step: the conversation. Whoever loses the stream asks the same again there, and the run goes on."""
     step: Step | None = None
     token: str | None = None
     answer: Answer | None = None
@@ -184,6 +199,8 @@ class Agent(Protocol):
     def stream(self, request: AnswerRequest, principal: Principal) -> AsyncIterator[Event]:
         """Run one request. Closing the iterator cancels the work.
 
+        The same question again, in a conversation whose run was cut off before it ended, goes on from its last step.
+
         Raises:
             InvalidRequest: the question is blank. TooLarge: it is longer than the settings allow.
             NotFound: the thread is unknown, or somebody else's.
@@ -200,6 +217,7 @@ class Agent(Protocol):
             Gone: it has expired.
             Conflict: it was decided already. The same decision is taken again only where the run that waited for it
                 was cut off before it ended; it then goes on.
+            InvalidRequest: it edits the arguments, and the tool does not take them.
         """
         ...
 
@@ -210,7 +228,17 @@ class ApprovalStore(Protocol):
     async def request(self, approval: Approval) -> Approval: ...
     async def get(self, approval_id: str, tenant: str) -> Approval | None: ...
     async def pending(self, tenant: str) -> list[Approval]: ...
-    async def decide(self, approval_id: str, tenant: str, *, approve: bool, by: str, note: str) -> Approval:
+    async def decide(
+        self,
+        approval_id: str,
+        tenant: str,
+        *,
+        approve: bool,
+        by: str,
+        note: str,
+        edited: Mapping[str, Any] | None = None,
+        edited_hash: str = "",
+    ) -> Approval:
         """Exactly one of two simultaneous decisions wins; the other raises Conflict."""
         ...
 

@@ -29,7 +29,7 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -38,7 +38,7 @@ from langchain_core.tools import ToolException
 
 from foundation.clock import Clock
 from foundation.crashpoints import crash_point
-from foundation.errors import Conflict, Forbidden, InvalidSetting, NotFound, SixplyError
+from foundation.errors import Conflict, Forbidden, InvalidRequest, InvalidSetting, NotFound, SixplyError
 from foundation.settings import PolicySettings
 from foundation.types import Principal
 from orchestration.arguments import UnfitArguments, arguments_hash, checked, demand_schema
@@ -57,6 +57,8 @@ from orchestration.provenance import doubts
 
 TIMEOUT_S = 30.0
 COUNTED_RUNS = 10_000
+
+Preview = Callable[[Mapping[str, Any], Principal], str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,28 +164,38 @@ class Executor:
             origin=origin,
         )
         outcome = await self._carry_out(call, approval)
-        return await self._audited(outcome, principal, run_id, call.hash)
+        granted = outcome.approval.edited_hash if outcome.approval else ""
+        return await self._audited(outcome, principal, run_id, granted or call.hash)
 
     async def decide(self, decision: Decision, principal: Principal) -> Approval:
-        """Approve or reject, exactly once.
+        """Approve, as it was asked or with other arguments, or reject; exactly once.
 
         Raises:
             NotFound: no such approval in the caller's tenant. Forbidden: none of the caller's roles may decide.
             Gone: it has expired. Conflict: somebody has decided it already.
+            InvalidRequest: the tool does not take the edited arguments.
         """
-        await self.may_decide(decision.approval_id, principal)
+        asked = await self.may_decide(decision.approval_id, principal)
+        edited = await self._edited(decision, asked)
         decided = await self._approvals.decide(
-            decision.approval_id, principal.tenant, approve=decision.approve, by=principal.subject, note=decision.note
+            decision.approval_id,
+            principal.tenant,
+            approve=decision.approve,
+            by=principal.subject,
+            note=decision.note,
+            edited=edited,
+            edited_hash="" if edited is None else arguments_hash(asked.tool, asked.tenant, edited),
         )
+        crash_point("decided")
         await self._audit.record(
             AuditRecord(
                 tenant=principal.tenant,
                 subject=decided.requested_by,
                 run_id=decided.thread_id,  # an approval knows its conversation; the call's own record names the run
                 tool=decided.tool,
-                arguments_hash=decided.arguments_hash,
+                arguments_hash=decided.edited_hash or decided.arguments_hash,
                 outcome="decided",
-                reason=decided.status,
+                reason="edited" if decided.edited_hash else decided.status,
                 approval_id=decided.approval_id,
                 decided_by=principal.subject,
             )
@@ -200,6 +212,25 @@ class Executor:
             raise Forbidden(f"Approvals are decided by the roles: {needed}. Ask one of them.")
         return found
 
+    async def _edited(self, decision: Decision, asked: Approval) -> dict[str, Any] | None:
+        """The arguments that are granted instead, checked like any others; `None` where nothing is changed."""
+        if decision.arguments is None:
+            return None
+        if not decision.approve:
+            raise InvalidRequest("A rejection changes no arguments. Leave them out, or approve what you changed.")
+        tool = self._tools.get(asked.tool)
+        if tool is None:
+            raise Conflict(f"There is no tool {asked.tool} any more. Reject the approval.")
+        try:
+            fitting = checked(tool, decision.arguments)
+            preview: Preview | None = (tool.metadata or {}).get("preview")
+            if preview is not None:
+                requester = Principal(asked.requested_by, asked.tenant)
+                await asyncio.to_thread(preview, fitting, requester)
+        except (UnfitArguments, ToolException) as error:
+            raise InvalidRequest(f"It cannot be approved with these arguments: {error}") from error
+        return None if fitting == asked.arguments else fitting
+
     async def _carry_out(self, call: _Call, approval: Approval | None) -> ToolOutcome:
         if not call.declared("effect", True):
             return await self._invoke(call, {})
@@ -209,6 +240,10 @@ class Executor:
         refusal = _mismatch(call, stored)
         if refusal is not None or stored is None:
             return refusal or _denied(call, "approval", "There is no such approval.")
+        if stored.edited is not None:
+            call = replace(call, arguments=stored.edited)
+            if call.hash != stored.edited_hash:
+                return _denied(call, "mismatch", "The approval was given for something else.")
         return (await self._once(call, stored)).model_copy(update={"approval": stored})
 
     async def _unasked_or_ask(self, call: _Call) -> ToolOutcome:
@@ -222,7 +257,7 @@ class Executor:
 
     async def _ask(self, call: _Call, found: Sequence[str]) -> ToolOutcome:
         """Stop and ask a person, having looked whether the effect is possible at all."""
-        preview: Callable[[Mapping[str, Any], Principal], str] | None = call.declared("preview", None)
+        preview: Preview | None = call.declared("preview", None)
         try:
             described = await asyncio.to_thread(preview, call.arguments, call.principal) if preview else _plainly(call)
         except ToolException as error:
@@ -244,6 +279,7 @@ class Executor:
                 expires_at=now + timedelta(hours=self._policy.approval_expires_h),
             )
         )
+        crash_point("approval_asked")
         content = f"{described} This needs the approval of a colleague; nothing has been done yet."
         return ToolOutcome(tool=call.tool.name, status="waiting", content=content, approval=approval, reason="approval")
 

@@ -42,6 +42,10 @@ class State(TypedDict, total=False):
     confidence: float
     gate: str
     approval_id: str
+    trace: str
+    """Where the run began, as a `traceparent`: what goes on later, in whatever process, belongs to the same trace."""
+    steps: list[dict[str, Any]]
+    """What this run has done so far, in this process or in one that was killed."""
     result: Result | None
 
 
@@ -64,6 +68,8 @@ def fresh(question: str, compose: str, thread_id: str, principal: Principal) -> 
         "confidence": 0.0,
         "gate": "",
         "approval_id": "",
+        "trace": "",
+        "steps": [],
         "result": None,
     }
 

@@ -137,14 +137,19 @@ def approvals(tenant: Tenant = LOCAL, json: Json = None, stack: Stack = STACK) -
 @app.command()
 def approve(
     approval: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")],
+    *,
     tenant: Tenant = LOCAL,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Grant another argument; may be repeated.")
+    ] = None,
     note: Note = "",
     stack: Stack = STACK,
 ) -> None:
-    """Let one of them happen."""
+    """Let one of them happen, as it was asked for or with other arguments."""
     from serving import commands, terminal
 
-    terminal.show_answer(commands.decide(_load(stack), approval, tenant=tenant, note=note, approve=True))
+    answer = commands.decide(_load(stack), approval, tenant=tenant, note=note, approve=True, changes=changes or [])
+    terminal.show_answer(answer)
 
 
 @app.command()

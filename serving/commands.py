@@ -54,15 +54,41 @@ def ask(
         return asyncio.run(answering.answer(system.agent, request, principal))
 
 
-def decide(loaded: Loaded, approval_id: str, *, tenant: str, note: str, approve: bool) -> Answer:
-    """Decide as an approver of the tenant, and carry it out."""
+def decide(
+    loaded: Loaded, approval_id: str, *, tenant: str, note: str, approve: bool, changes: Sequence[str] = ()
+) -> Answer:
+    """Decide as an approver of the tenant, and carry it out. `changes` are arguments to grant instead, as NAME=VALUE.
+
+    Raises:
+        InvalidRequest: a change is not of that form.
+    """
     from orchestration import answering
     from orchestration.contract import Decision
 
     approver = local(tenant, loaded.settings.orchestration.policy.approvers, None)
-    decision = Decision(approval_id=approval_id, approve=approve, note=note)
+    edits = dict(_change(text) for text in changes)
     with open_system(loaded) as system:
-        return asyncio.run(answering.resume(system.agent, decision, approver))
+
+        async def decided() -> Answer:
+            asked = await system.executor.may_decide(approval_id, approver)
+            arguments = {**asked.arguments, **edits} if edits else None
+            decision = Decision(approval_id=approval_id, approve=approve, note=note, arguments=arguments)
+            return await answering.resume(system.agent, decision, approver)
+
+        return asyncio.run(decided())
+
+
+def _change(text: str) -> tuple[str, Any]:
+    """`NAME=VALUE`, the value as JSON where it is JSON and as text where it is not."""
+    import json
+
+    name, given, value = text.partition("=")
+    if not given or not name.strip():
+        raise InvalidRequest(f'"{text}" changes no argument. Say: --set amount=120, or --set reason="as agreed".')
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value
 
 
 def serve(loaded: Loaded) -> None:

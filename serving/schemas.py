@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from orchestration.contract import Approval
 from retrieval.contract import Citation, Document, Hit, Refusal
@@ -52,6 +52,9 @@ class SearchRequest(Request):
 class DecisionRequest(Request):
     approve: bool
     note: Annotated[Text, StringConstraints(max_length=2000)] = ""
+    arguments: dict[str, JsonValue] | None = Field(
+        default=None, description="All arguments of the call to approve instead of the one that was asked for."
+    )
 
 
 class SearchHit(BaseModel):

@@ -26,6 +26,7 @@ from langgraph.types import Command, StateSnapshot, interrupt
 from pydantic import BaseModel, ConfigDict
 
 from foundation import names
+from foundation.crashpoints import crash_point
 from foundation.errors import (
     BudgetExceeded,
     Conflict,
@@ -35,7 +36,7 @@ from foundation.errors import (
     SixplyError,
     TooLarge,
 )
-from foundation.tracing import span, trace_id
+from foundation.tracing import here, span, trace_id
 from foundation.types import Principal
 from orchestration.budget import Budget
 from orchestration.composing import quoted, rendered
@@ -80,10 +81,11 @@ class GraphAgent:
         question = self._checked(request.question)
         thread_id = request.thread_id or uuid4().hex
         with self._claimed(thread_id):
-            if request.thread_id is not None:
-                await self._owned(thread_id, principal)
-            state = fresh(question, request.compose or self._settings.compose, thread_id, principal)
-            async with aclosing(self._events(state, state, principal, request.max_usd)) as events:
+            given: State | None = None
+            state = await self._owned(thread_id, question, principal) if request.thread_id else None
+            if state is None:
+                given = state = fresh(question, request.compose or self._settings.compose, thread_id, principal)
+            async with aclosing(self._events(given, state, principal, request.max_usd)) as events:
                 async for event in events:
                     yield event
 
@@ -120,8 +122,11 @@ class GraphAgent:
         finally:
             self._busy.discard(thread_id)
 
-    async def _owned(self, thread_id: str, principal: Principal) -> None:
-        """Raise where the thread is not the caller's, or cannot take a question now."""
+    async def _owned(self, thread_id: str, question: str, principal: Principal) -> State | None:
+        """Raise where the thread is not the caller's, or cannot take a question now.
+
+        Where the same question was cut off there, what is known of its run, so that it can go on.
+        """
         snapshot = await self._graph.aget_state(_config(thread_id))
         owner = snapshot.values.get("owner", {})
         if (owner.get("tenant"), owner.get("subject")) != (principal.tenant, principal.subject):
@@ -132,6 +137,8 @@ class GraphAgent:
                 f"Conversation {thread_id} waits for the approval {approval.approval_id}. Let it be decided, or begin "
                 "another conversation."
             )
+        cut_off = bool(snapshot.next) and not snapshot.interrupts and snapshot.values["question"] == question
+        return cast("State", snapshot.values) if cut_off else None
 
     async def _decided(
         self, decision: Decision, approval: Approval, snapshot: StateSnapshot, principal: Principal
@@ -144,7 +151,7 @@ class GraphAgent:
             if not waiting:
                 raise NotFound(f"The run that asked for approval {approval.approval_id} is lost. Ask for it again.")
             await self._parts.executor.decide(decision, principal)
-        elif not waiting or decision.approve != (approval.status == "approved"):
+        elif not waiting or not _the_same(decision, approval):
             raise Conflict(f"Approval {approval.approval_id} was {approval.status} by {approval.decided_by} already.")
 
     # -- one run -----------------------------------------------------------------------------------------------------
@@ -156,6 +163,7 @@ class GraphAgent:
             budget = Budget(self._parts.settings.budget, self._parts.clock, max_usd=max_usd)
             answer_id = state["answer_id"]
             run = Run(parts=self._parts, principal=principal, answer_id=answer_id, budget=budget, emit=emit)
+            run.steps = [Step(**step) for step in state.get("steps") or []]
             await self._drive(given, state, run)
 
         return produced(produce)
@@ -169,7 +177,10 @@ class GraphAgent:
             names.TENANT: run.principal.tenant,
         }
         try:
-            with span(names.INVOKE_AGENT, NAME, layer="orchestration", attributes=attributes) as current:
+            trace = state.get("trace") or ""
+            with span(names.INVOKE_AGENT, NAME, layer="orchestration", attributes=attributes, parent=trace) as current:
+                if given is state:
+                    state["trace"] = here()
                 answer = await self._answer(given, state, run)
                 current.set_attribute(names.STATUS, answer.status)
                 current.set_attribute(names.STOP_REASON, answer.stop_reason)
@@ -254,6 +265,7 @@ def _node(name: str, work: Work) -> Callable[..., Awaitable[State]]:
     """A node that counts, traces and reports itself."""
 
     async def node(state: State, runtime: Runtime[Run]) -> State:
+        crash_point(f"{name}_begun")
         run = runtime.context
         run.budget.step()
         begun = time.perf_counter()
@@ -266,8 +278,9 @@ def _node(name: str, work: Work) -> Callable[..., Awaitable[State]]:
         finally:
             step = Step(name=name, detail=detail, outcome=outcome, ms=(time.perf_counter() - begun) * 1000)
             run.steps.append(step)
-            run.emit(Event(kind="step", step=step))
-        return update
+            run.emit(Event(kind="step", thread_id=state["thread_id"], step=step))
+        crash_point(f"{name}_done")
+        return {**update, "steps": [one.model_dump() for one in run.steps]}
 
     return node
 
@@ -284,9 +297,17 @@ async def _wait_for_a_person(state: State) -> State:
 
 
 async def _remember(state: State) -> State:
+    crash_point("finish_begun")
     result = state.get("result") or abstained(NOTHING_FOUND)
     turn = {"question": state["question"], "text": result["text"]}
     return {"turns": [*(state.get("turns") or []), turn][-TURNS:]}
+
+
+def _the_same(decision: Decision, approval: Approval) -> bool:
+    """Whether it says what was decided already."""
+    if not decision.approve:
+        return approval.status == "rejected"
+    return approval.status == "approved" and decision.arguments in (None, approval.granted)
 
 
 def _after_plan(state: State) -> Literal["tool", "retrieve", "finish"]:

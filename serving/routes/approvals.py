@@ -23,9 +23,11 @@ async def pending(caller: Decider, runtime: Running) -> ApprovalList:
 
 @router.post("/{approval_id}", response_model=Answer, responses=responses(404, 409, 410, 429, 504))
 async def decide(approval_id: Identifier, body: DecisionRequest, caller: Decider, runtime: Running) -> Response:
-    """Approve or reject, and get the answer that was waiting. Takes no place in the queue of answers.
+    """Approve, as asked or with other arguments, or reject, and get the answer that was waiting.
+
+    Takes no place in the queue of answers.
 
     What was decided is carried out even when you do not wait for the answer: an effect is not stopped half-way.
     """
-    decision = Decision(approval_id=approval_id, approve=body.approve, note=body.note)
+    decision = Decision(approval_id=approval_id, approve=body.approve, note=body.note, arguments=body.arguments)
     return as_json(await collect(runtime.system.agent.resume(decision, caller), runtime.lifecycle))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from foundation.errors import Conflict, Forbidden, Gone, NotFound
+from foundation.errors import Conflict, Forbidden, Gone, InvalidRequest, NotFound
 from orchestration.contract import Approval, Decision, Origin, ToolOutcome
 from orchestration.executor import Executor
 from tests.contracts.broken import executor as broken
@@ -114,6 +114,33 @@ async def a_rejected_effect_never_happens(world: World, executor: Executor) -> N
     assert (outcome.status, outcome.reason) == ("denied", "rejected")
     assert "not this week" in outcome.content
     assert world.depot.sent == []
+
+
+async def an_approver_may_grant_other_arguments_and_those_are_what_runs(world: World, executor: Executor) -> None:
+    waiting = await call(executor, "send_parcel", SEND)
+    assert waiting.approval is not None
+    granted = {**SEND, "parcel_id": "P-124"}
+    decision = Decision(approval_id=waiting.approval.approval_id, approve=True, arguments=granted)
+    approval = await executor.decide(decision, LEAD)
+    assert (approval.arguments, approval.granted) == (SEND, granted)
+    assert approval.edited_hash not in {"", approval.arguments_hash}
+    outcomes = [await call(executor, "send_parcel", SEND, approval=approval) for _ in range(2)]
+    assert {outcome.content for outcome in outcomes} == {"Parcel P-124 has been sent."}
+    assert [parcel for parcel, _ in world.depot.sent] == ["P-124"]
+    hashes = [record.arguments_hash for _, record in await world.audit.entries("north")]
+    assert hashes == [approval.arguments_hash, *[approval.edited_hash] * 3]
+
+
+async def an_edit_that_the_tool_does_not_take_decides_nothing(world: World, executor: Executor) -> None:
+    waiting = await call(executor, "send_parcel", SEND)
+    assert waiting.approval is not None
+    approval_id = waiting.approval.approval_id
+    for arguments, approve in (({**SEND, "parcel_id": "x"}, True), ({**SEND, "tenant": "south"}, True), (SEND, False)):
+        with pytest.raises(InvalidRequest):
+            await executor.decide(Decision(approval_id=approval_id, approve=approve, arguments=arguments), LEAD)
+    assert [one.status for one in await world.approvals.pending("north")] == ["pending"]
+    same = await executor.decide(Decision(approval_id=approval_id, approve=True, arguments=SEND), LEAD)
+    assert same.edited is None
 
 
 async def an_approval_ends_with_its_time(world: World, executor: Executor) -> None:
@@ -228,6 +255,8 @@ CHECKS: list[Check] = [
     an_approval_of_one_call_does_not_serve_another,
     only_the_stored_approval_counts,
     a_rejected_effect_never_happens,
+    an_approver_may_grant_other_arguments_and_those_are_what_runs,
+    an_edit_that_the_tool_does_not_take_decides_nothing,
     an_approval_ends_with_its_time,
     only_an_approver_of_the_same_tenant_decides,
     one_of_two_simultaneous_decisions_wins,

@@ -1,20 +1,28 @@
-"""A process that approves a refund and is killed on the way: `python -m tests.doubles.effects_child FOLDER APPROVAL`."""
+"""Processes that ask for a refund, or approve one, and are killed on the way.
+
+`python -m tests.doubles.effects_child` reads one order a line from standard input and does each in a process of its own:
+{"folder": ..., "act": "ask" | "approve", "id": approval, "point": where to die, "idempotent": true}. It prints the steps
+of the run as they end, and then how the process ended.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from foundation.components import Context, load
 from foundation.settings import Part, PolicySettings
 from foundation.types import Principal
-from orchestration.answering import resume
-from orchestration.contract import Decision
+from orchestration.contract import AnswerRequest, Decision
 from tests.doubles.orchestration import World
 
 CUSTOMER = Principal(subject="ilka", tenant="alder-clinics", roles=frozenset({"agent"}))
 LEAD = Principal(subject="rufus", tenant="alder-clinics", roles=frozenset({"approver"}))
+QUESTION = "Please refund order QM-10017"
 
 
 def desk(folder: Path, *, idempotent: bool = True) -> World:
@@ -25,7 +33,28 @@ def desk(folder: Path, *, idempotent: bool = True) -> World:
     return World(folder, tools=tools, policy=PolicySettings(roles={"agent": tuple(tool.name for tool in tools)}))
 
 
+def say(what: dict[str, Any]) -> None:
+    sys.stdout.write(f"{json.dumps(what)}\n")
+    sys.stdout.flush()
+
+
+async def work(order: dict[str, Any]) -> None:
+    agent = desk(Path(order["folder"]), idempotent=order["idempotent"]).agent()
+    if order["act"] == "ask":
+        events = agent.stream(AnswerRequest(question=order.get("question", QUESTION)), CUSTOMER)
+    else:
+        events = agent.resume(Decision(approval_id=order["id"], approve=True), LEAD)
+    async for event in events:
+        if event.step:
+            say({"step": event.step.name, "thread_id": event.thread_id})
+
+
 if __name__ == "__main__":
-    world = desk(Path(sys.argv[1]), idempotent=sys.argv[3:] != ["once-only"])
-    decision = Decision(approval_id=sys.argv[2], approve=True)
-    asyncio.run(resume(world.agent(), decision, LEAD))
+    for line in sys.stdin:
+        order = json.loads(line)
+        child = os.fork()
+        if not child:
+            os.environ["SIXPLY_CRASH_AT"] = order["point"]
+            asyncio.run(work(order))
+            os._exit(0)
+        say({"ended": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])})

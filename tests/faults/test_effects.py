@@ -1,22 +1,75 @@
-"""The process dies between an effect and what is known about it: the effect happens once, whatever comes after."""
+"""The process dies anywhere in a run: it goes on from its last step, and an effect happens once, whatever comes after."""
 
 from __future__ import annotations
 
 import asyncio
-import os
+import json
+import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from foundation.components import Context, load
 from foundation.errors import Conflict
+from foundation.settings import ObservabilitySettings, Part
+from observability import telemetry
+from observability.bill import layer_bill
+from observability.spans import SpanStore
 from orchestration.answering import answer, resume
 from orchestration.contract import Answer, AnswerRequest, Decision
-from tests.doubles.effects_child import CUSTOMER, LEAD, desk
+from tests.doubles.effects_child import CUSTOMER, LEAD, QUESTION, desk
+from tests.doubles.orchestration import NORTH, World
 
-KILLED = 137
+DONE = "Order QM-10017 has been refunded: 178.00 USD."
+WHILE_ASKING = ("plan_begun", "plan_done", "tool_begun", "approval_asked", "tool_done")
+WHILE_APPROVING = {
+    "decided": 0,
+    "effect_begun": 0,
+    "before_effect": 0,
+    "after_effect": 1,
+    "after_ledger": 1,
+    "effect_done": 1,
+    "finish_begun": 1,
+}
+"""Each point with the refunds that have happened by then."""
+
+Kill = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def kill() -> Iterator[Kill]:
+    """Do something in a process of its own that is killed at a point; what it had said of its steps until then."""
+    command = [sys.executable, "-m", "tests.doubles.effects_child"]
+    nursery = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert nursery.stdin is not None
+    assert nursery.stdout is not None
+    answers, orders = nursery.stdout, nursery.stdin
+
+    def killed(folder: Path, act: str, point: str, **order: Any) -> list[dict[str, Any]]:
+        print(
+            json.dumps({"idempotent": True, **order, "folder": str(folder), "act": act, "point": point}),
+            file=orders,
+            flush=True,
+        )
+        said: list[dict[str, Any]] = []
+        for line in answers:
+            told = json.loads(line)
+            if "ended" in told:
+                assert told["ended"] == -signal.SIGKILL
+                return said
+            said.append(told)
+        raise AssertionError("the nursery of processes ended")
+
+    yield killed
+    orders.close()
+    nursery.wait(60)
+    answers.close()
 
 
 def refunds(folder: Path) -> int:
@@ -28,46 +81,89 @@ def refunds(folder: Path) -> int:
 
 async def ask_for_a_refund(folder: Path) -> Answer:
     world = desk(folder)
-    waiting = await answer(world.agent(), AnswerRequest(question="Please refund order QM-10017"), CUSTOMER)
+    waiting = await answer(world.agent(), AnswerRequest(question=QUESTION), CUSTOMER)
     world.close()
     assert (waiting.status, refunds(folder)) == ("waiting", 0)
     return waiting
 
 
-def approve_and_die(folder: Path, approval_id: str, point: str, *flags: str) -> None:
-    command = [sys.executable, "-m", "tests.doubles.effects_child", str(folder), approval_id, *flags]
-    child = subprocess.run(
-        command, env=os.environ | {"SIXPLY_CRASH_AT": point}, check=False, timeout=240, capture_output=True
-    )
-    assert child.returncode == KILLED, child.stderr.decode()[-2000:]
-
-
-@pytest.mark.parametrize(("point", "already_done"), [("before_effect", 0), ("after_effect", 1), ("after_ledger", 1)])
-async def test_a_crash_around_an_approved_effect_repeats_nothing(data_dir: Path, point: str, already_done: int) -> None:
-    waiting = await ask_for_a_refund(data_dir)
-    assert waiting.approval is not None
-    await asyncio.to_thread(approve_and_die, data_dir, waiting.approval.approval_id, point)
-    assert refunds(data_dir) == already_done
-
+@pytest.mark.parametrize("point", WHILE_ASKING)
+async def test_a_question_that_was_cut_off_goes_on_from_its_last_step_when_it_is_asked_again(
+    data_dir: Path, kill: Kill, point: str
+) -> None:
+    before = await asyncio.to_thread(kill, data_dir, "ask", point)
     world = desk(data_dir)
-    decision = Decision(approval_id=waiting.approval.approval_id, approve=True)
-    with pytest.raises(Conflict):
-        await resume(world.agent(), decision.model_copy(update={"approve": False}), LEAD)
-    done = await resume(world.agent(), decision, LEAD)
-    assert (done.status, done.text) == ("answered", "Order QM-10017 has been refunded: 178.00 USD.")
-    with pytest.raises(Conflict):
-        await resume(world.agent(), decision, LEAD)
+    thread_id = before[-1]["thread_id"] if before else None
+    waiting = await answer(world.agent(), AnswerRequest(question=QUESTION, thread_id=thread_id), CUSTOMER)
+    assert (waiting.status, refunds(data_dir)) == ("waiting", 0)
+    assert [step.name for step in waiting.steps] == ["plan", "tool"]
+    pending = await world.approvals.pending("alder-clinics")
+    assert [one.approval_id for one in pending] == [waiting.approval and waiting.approval.approval_id]
+    assert (await resume(world.agent(), Decision(approval_id=pending[0].approval_id, approve=True), LEAD)).text == DONE
     assert refunds(data_dir) == 1
     world.close()
 
 
-async def test_an_effect_of_unknown_fate_is_not_tried_again_where_the_tool_cannot_recognise_it(data_dir: Path) -> None:
+@pytest.mark.parametrize(("point", "already_done"), WHILE_APPROVING.items())
+async def test_a_crash_around_an_approved_effect_repeats_nothing_and_the_story_is_one_trace(
+    data_dir: Path, kill: Kill, point: str, already_done: int
+) -> None:
+    exporter = load("observability.exporters", Part(use="sqlite"), Context(data_dir=data_dir))
+    with telemetry.start(ObservabilitySettings(), [exporter], manifest_id="m-1") as running:
+        waiting = await ask_for_a_refund(data_dir)
+        assert waiting.approval is not None
+        await asyncio.to_thread(kill, data_dir, "approve", point, id=waiting.approval.approval_id)
+        assert refunds(data_dir) == already_done
+
+        world = desk(data_dir)
+        decision = Decision(approval_id=waiting.approval.approval_id, approve=True)
+        with pytest.raises(Conflict):
+            await resume(world.agent(), decision.model_copy(update={"approve": False}), LEAD)
+        done = await resume(world.agent(), decision, LEAD)
+        assert (done.status, done.text) == ("answered", DONE)
+        with pytest.raises(Conflict):
+            await resume(world.agent(), decision, LEAD)
+        assert refunds(data_dir) == 1
+        world.close()
+        running.flush()
+
+    assert done.trace_id == waiting.trace_id
+    assert [step.name for step in done.steps] == ["plan", "tool", "effect"]
+    spans = SpanStore(data_dir / "spans.sqlite").trace(str(waiting.trace_id))
+    # with the point after the step, it was the killed process that did it, and its last second of spans is lost
+    told = {"plan", "tool"} if point in {"effect_done", "finish_begun"} else {"plan", "tool", "effect"}
+    assert told <= {span.name for span in spans}
+    bill = layer_bill(spans, [])
+    assert bill.exact
+    assert bill.ns >= sum(span.end_ns - span.start_ns for span in spans if span.name.startswith("invoke_agent"))
+
+
+async def test_an_effect_of_unknown_fate_is_not_tried_again_where_the_tool_cannot_recognise_it(
+    data_dir: Path, kill: Kill
+) -> None:
     waiting = await ask_for_a_refund(data_dir)
     assert waiting.approval is not None
-    await asyncio.to_thread(approve_and_die, data_dir, waiting.approval.approval_id, "after_effect", "once-only")
+    decision = Decision(approval_id=waiting.approval.approval_id, approve=True)
+    await asyncio.to_thread(kill, data_dir, "approve", "after_effect", id=decision.approval_id, idempotent=False)
     world = desk(data_dir, idempotent=False)
-    told = await resume(world.agent(), Decision(approval_id=waiting.approval.approval_id, approve=True), LEAD)
+    told = await resume(world.agent(), decision, LEAD)
     assert (told.status, told.stop_reason) == ("failed", "error")
     assert "A person must look" in told.text
     assert refunds(data_dir) == 1
+    world.close()
+
+
+async def test_a_long_answer_is_not_begun_again_either(data_dir: Path) -> None:
+    """What was searched is searched once more, since no passage is kept; what was planned is not planned again."""
+    world = World(data_dir)
+    question = "How many kilograms may a parcel weigh at most?"
+    async with aclosing(world.agent().stream(AnswerRequest(question=question), NORTH)) as events:  # type: ignore[type-var]
+        async for event in events:
+            if event.step and event.step.name == "grade":
+                break
+    again = AnswerRequest(question=question, thread_id=event.thread_id)
+    done = await answer(world.agent(), again, NORTH)
+    assert (done.status, "30 kilograms" in done.text) == ("answered", True)
+    names = [step.name for step in done.steps]
+    assert (names[:3], names.count("plan"), names.count("retrieve")) == (["plan", "retrieve", "grade"], 1, 1)
     world.close()

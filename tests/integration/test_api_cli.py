@@ -157,3 +157,17 @@ def test_bench_parse_writes_a_row_for_every_file_and_names_what_was_refused(
 
     assert (figures["files"], figures["text"], figures["reasons"]) == (3, 2, {"malformed": 1})
     assert (figures["mutated_files"], figures["strings"], figures["strings_failed"]) == (5, 4, 0)
+
+
+def test_an_approver_grants_less_than_was_asked_for(sixply: Callable[..., Any], tmp_path: Path) -> None:
+    stack = tmp_path / "stack.toml"
+    tools = '[[orchestration.tools]]\nuse = "examples.support_desk.tools:build"\n'
+    stack.write_text(stack.read_text() + tools + '[orchestration.policy.roles]\nagent = ["refund"]\n')
+    person = ("--tenant", "alder-clinics")
+    waiting = sixply("ask", "Please refund order QM-10017", "--role", "agent", *person)
+    assert waiting["status"] == "waiting"
+    approval = waiting["approval"]["approval_id"]
+    assert "changes no argument" in sixply("approve", approval, *person, "--set", "12", status=2, json_too=False)
+    told = sixply("approve", approval, *person, "--set", "amount_usd=12", "--set", "reason=as agreed", json_too=False)
+    assert "12.00 USD" in told
+    assert sixply("approvals", *person) == []

@@ -114,6 +114,19 @@ def test_a_refund_waits_for_an_approver_of_its_tenant_and_happens_once(callers: 
     assert callers["approver"].get("/v1/approvals").json()["approvals"] == []
 
 
+def test_an_approver_grants_less_than_was_asked_for(callers: dict[str, httpx2.Client]) -> None:
+    waiting = ask(callers["north"], "Please refund order QM-10017")["approval"]
+    path = f"/v1/approvals/{waiting['approval_id']}"
+    less = {**waiting["arguments"], "amount_usd": 5}
+    too_much = callers["approver"].post(path, json={"approve": True, "arguments": {**less, "amount_usd": 1e6}})
+    assert (too_much.status_code, too_much.json()["code"]) == (422, "invalid_request"), too_much.text
+    done = callers["approver"].post(path, json={"approve": True, "arguments": less}).json()
+    assert "5.00 USD" in done["text"]
+    kept = done["approval"]
+    assert (kept["arguments"], kept["edited"]["amount_usd"]) == (waiting["arguments"], 5)
+    assert kept["arguments_hash"] != kept["edited_hash"]
+
+
 def test_a_request_is_one_trace_whose_root_is_the_server(system: System, callers: dict[str, httpx2.Client]) -> None:
     answer = ask(callers["north"], "What is a lamp?")
     system.telemetry.flush()

@@ -63,6 +63,16 @@ class ActsWhereItWasRejected(Executor):
         return await super().decide(decision.model_copy(update={"approve": True}), principal)
 
 
+class RunsWhatWasAskedNotWhatWasGranted(Executor):
+    async def decide(self, decision: Decision, principal: Principal) -> Approval:
+        return await super().decide(decision.model_copy(update={"arguments": None}), principal)
+
+
+class GrantsAnything(Executor):
+    async def _edited(self, decision: Decision, asked: Approval) -> dict[str, Any] | None:
+        return None if decision.arguments == asked.arguments else decision.arguments
+
+
 class TreatsUndeclaredToolsAsHarmless(Executor):
     async def _carry_out(self, call: Any, approval: Approval | None) -> ToolOutcome:
         if not call.declared("effect", False):
@@ -111,6 +121,8 @@ BROKEN: dict[type[Executor], str] = {
     KeepsApprovalsForever: "an_approval_ends_with_its_time",
     LetsAnybodyDecide: "only_an_approver_of_the_same_tenant_decides",
     ActsWhereItWasRejected: "a_rejected_effect_never_happens",
+    RunsWhatWasAskedNotWhatWasGranted: "an_approver_may_grant_other_arguments_and_those_are_what_runs",
+    GrantsAnything: "an_edit_that_the_tool_does_not_take_decides_nothing",
     TreatsUndeclaredToolsAsHarmless: "a_tool_that_declares_nothing_is_an_effect",
     BelievesThatThePersonSaidEverything: "a_value_that_the_person_did_not_say_needs_an_approval",
     AsksForEverything: "what_the_person_said_is_done_unasked_where_the_operator_allows_it",
