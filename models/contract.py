@@ -2,7 +2,7 @@
 
 Chat models and embedders are LangChain's own contracts, so any integration of theirs plugs in by naming it. Prices and
 rerankers have no contract there that keeps our promises (dated, unpriced is not zero; scores in input order), so theirs
-are ours.
+are ours; a LangChain document compressor is taken for a reranker all the same (`models.reranking`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Protocol, runtime_checkable
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 
+from foundation.components import Context
 from foundation.types import Usage
 
-__all__ = ["BaseChatModel", "Call", "Embeddings", "Price", "PriceSource", "Reranker"]
+__all__ = ["BaseChatModel", "Call", "Embeddings", "Price", "PriceSource", "Reranker", "RerankerParts"]
 
 
 @runtime_checkable
@@ -32,6 +33,13 @@ class Reranker(Protocol):
             ComponentError: the model behind it failed.
         """
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class RerankerParts(Context):
+    """What a reranker adapter is built from: `build(options, context: RerankerParts) -> Reranker`."""
+
+    embedder: Embeddings
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
-from foundation.errors import UpstreamMalformed
+from foundation.errors import SixplyError, UpstreamMalformed
+from models.vendor_errors import translate
 
 Vectors = npt.NDArray[np.float32]
 """Shape (texts, dimensions), rows of unit length."""
@@ -22,15 +24,15 @@ def embed(embedder: Embeddings, texts: Sequence[str]) -> Vectors:
     Raises:
         UpstreamMalformed: the embedder returned another number of vectors, unequal lengths, or a vector without a
             direction (all zero, or not finite).
-        ComponentError: whatever the embedder itself reports.
+        ComponentError: the embedder failed; the vendor's exception is the cause.
     """
     if not texts:
         return np.zeros((0, 0), dtype=np.float32)
     embed_array = getattr(embedder, "embed_array", None)
     given = list(texts)
-    return _checked(
-        embed_array(given) if callable(embed_array) else embedder.embed_documents(given), len(given), embedder
-    )
+    with _translated(embedder):
+        raw = embed_array(given) if callable(embed_array) else embedder.embed_documents(given)
+    return _checked(raw, len(given), embedder)
 
 
 def embed_query(embedder: Embeddings, text: str) -> Vectors:
@@ -38,7 +40,9 @@ def embed_query(embedder: Embeddings, text: str) -> Vectors:
 
     It goes through `embed_query` of the embedder, because some models encode queries and passages differently.
     """
-    first: Vectors = _checked([embedder.embed_query(text)], 1, embedder)[0]
+    with _translated(embedder):
+        raw = embedder.embed_query(text)
+    first: Vectors = _checked([raw], 1, embedder)[0]
     return first
 
 
@@ -48,12 +52,13 @@ def embed_tokens(embedder: Embeddings, texts: Sequence[str]) -> list[Vectors] | 
 
     Raises:
         UpstreamMalformed: another number of texts came back, or one without a token.
-        ComponentError: whatever the embedder itself reports.
+        ComponentError: the embedder failed; the vendor's exception is the cause.
     """
     compute = getattr(embedder, "embed_tokens", None)
     if not callable(compute):
         return None
-    found: list[Vectors] = compute(list(texts)) if texts else []
+    with _translated(embedder):
+        found: list[Vectors] = compute(list(texts)) if texts else []
     if len(found) != len(texts) or not all(len(tokens) for tokens in found):
         raise UpstreamMalformed(
             f"{name_of(embedder)} returned token vectors for {len(found)} of {len(texts)} texts, or none for one of "
@@ -62,12 +67,39 @@ def embed_tokens(embedder: Embeddings, texts: Sequence[str]) -> list[Vectors] | 
     return found
 
 
-def name_of(embedder: Embeddings) -> str:
+def nearest_tokens(asked: Vectors, texts: Sequence[Vectors]) -> Vectors:
+    """For each text and each token of the query the cosine of the text's nearest token, from 0 to 1. Shape (texts,
+    tokens of the query); a row's sum is the MaxSim of late interaction (Khattab and Zaharia, "ColBERT", SIGIR 2020)."""
+    rows = [np.clip((asked @ tokens.T).max(axis=1), 0, 1) for tokens in texts]
+    return np.stack(rows) if rows else np.zeros((0, len(asked)), dtype=np.float32)
+
+
+def without_marks(tokens: Vectors) -> Vectors:
+    """Without the marks that models of BERT's family put at both ends; they stand for no word."""
+    return tokens[1:-1] if len(tokens) > 2 else tokens
+
+
+def readable(texts: Sequence[str]) -> list[str]:
+    """The texts with `?` for lone surrogates, which stop the tokenizers written in Rust."""
+    return [text.encode("utf-8", "replace").decode() for text in texts]
+
+
+def name_of(embedder: object) -> str:
     """The name that a fingerprint, a trace and a bill use: `model_name`, `model`, or the class's name."""
     for attribute in ("model_name", "model"):
         if isinstance(name := getattr(embedder, attribute, None), str):
             return name
     return type(embedder).__name__
+
+
+@contextmanager
+def _translated(embedder: Embeddings) -> Iterator[None]:
+    try:
+        yield
+    except (SixplyError, NotImplementedError):  # the latter says of itself what is not written yet
+        raise
+    except Exception as error:  # every vendor has exceptions of its own; `translate` knows them
+        raise translate(error, model=name_of(embedder)) from error
 
 
 def _checked(raw: object, expected: int, embedder: Embeddings) -> Vectors:

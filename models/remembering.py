@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from langchain_core.embeddings import Embeddings
 
-from models.embedding import Vectors, embed, embed_query
+from models.embedding import Vectors, embed, embed_query, name_of
 
 REMEMBERED = 20_000
 """Texts whose vectors are kept: about 40 MB with 384 dimensions, short texts included."""
@@ -26,6 +26,7 @@ class RememberingEmbedder(Embeddings):
 
     def __init__(self, inner: Embeddings, *, limit: int = REMEMBERED) -> None:
         self.inner = inner
+        self.model_name = name_of(inner)
         self._limit = limit
         self._known: OrderedDict[tuple[Kind, str], Vectors] = OrderedDict()
         self._lock = threading.Lock()

@@ -88,6 +88,16 @@ def verified(path: Path, sha256: str | None) -> Path:
     return path
 
 
+def checked_folder(path: Path) -> Path:
+    """Return `path` if it is a model's folder with weights in safetensors. Raises WeightsInvalid otherwise."""
+    if not path.is_dir() or not any(path.glob("*.safetensors")):
+        others = ", ".join(sorted(file.name for file in path.glob("*"))) if path.is_dir() else "no such folder"
+        raise WeightsInvalid(
+            f"No .safetensors weights in {path} (found: {others or 'nothing'}). Only that format is loaded."
+        )
+    return path
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file in hexadecimal, remembered for as long as its size and its time of change stay the same."""
     status = path.stat()

@@ -17,7 +17,7 @@ import numpy as np
 
 from foundation.settings import GroundingSettings
 from models.contract import Embeddings
-from models.embedding import Vectors, embed, embed_query, embed_tokens
+from models.embedding import Vectors, embed, embed_query, embed_tokens, nearest_tokens, without_marks
 from retrieval.contract import Citation, Hit
 from retrieval.sentences import sentence_spans
 from retrieval.wording import Rarity, asks_for, denies, figures, names, offers, terms, words
@@ -109,7 +109,7 @@ class Grounding:
             similarities = np.clip(vectors @ embed_query(self._embedder, question), 0, 1).tolist()
             matches = [rarity.matched(candidate.terms) for candidate in candidates]
             return [_Compared(s, (s + sum(m)) / 2, m) for s, m in zip(similarities, matches, strict=True)]
-        asked, *sentences = [_unmarked(each) for each in tokens]
+        asked, *sentences = [without_marks(each) for each in tokens]
         similarities = np.clip(np.stack([_middle(each) for each in sentences]) @ _middle(asked), 0, 1).tolist()
         matches = [tuple(row) for row in _late_interaction(asked, sentences).tolist()]
         return [_Compared(s, min(1.0, sum(m)), m) for s, m in zip(similarities, matches, strict=True)]
@@ -180,23 +180,18 @@ def _promising(candidates: Sequence[_Candidate], rarity: Rarity) -> list[_Candid
     return sorted(candidates, key=lambda c: -rarity.coverage(c.terms | c.before) - 1 / (2 + c.rank))[:_MOST_EMBEDDED]
 
 
-def _unmarked(tokens: Vectors) -> Vectors:
-    """Without the marks that models of BERT's family put at both ends; they stand for no word."""
-    return tokens[1:-1] if len(tokens) > 2 else tokens
-
-
 def _middle(tokens: Vectors) -> Vectors:
     mean: Vectors = tokens.mean(axis=0)
     return mean / max(float(np.linalg.norm(mean)), 1e-9)
 
 
 def _late_interaction(asked: Vectors, sentences: Sequence[Vectors]) -> Vectors:
-    """For each sentence and each token of the question the cosine of its nearest token (Khattab and Zaharia 2020).
+    """For each sentence and each token of the question the cosine of its nearest token, weighted.
 
     Shape (sentences, tokens of the question). A token counts the less the better it matches all the sentences, as an
     inverse document frequency would have it, and the weights sum up to 1.
     """
-    nearest = np.stack([np.clip((asked @ tokens.T).max(axis=1), 0, 1) for tokens in sentences])
+    nearest = nearest_tokens(asked, sentences)
     weights = 1 - nearest.mean(axis=0) + 1e-6
     weighted: Vectors = nearest * (weights / weights.sum())
     return weighted

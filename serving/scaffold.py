@@ -26,6 +26,7 @@ from serving.ports import CONTRACTS, Port
 
 LINE = 120
 CONTEXTS = {
+    "models.reranker": "models.contract:RerankerParts",
     "retrieval.parsers": "retrieval.contract:ParseLimits",
     "orchestration.agent": "orchestration.contract:AgentParts",
 }

@@ -82,8 +82,9 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from foundation import components, manifest
     from foundation.components import Context
     from models import weights
-    from models.contract import PriceSource, Reranker
+    from models.contract import PriceSource, RerankerParts
     from models.remembering import RememberingEmbedder
+    from models.reranking import reranker_of
     from models.resilience import resilient
     from observability import metrics, telemetry
     from observability.contract import SpanExporter
@@ -142,7 +143,10 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         chat = resilient(primary, fallbacks, settings.models.resilience, context.clock)
         embedder = traced_embedder(part("models.embedder", settings.models.embedder, Embeddings))
         asked = RememberingEmbedder(embedder)  # what answering embeds; an ingest goes to the embedder itself
-        reranker = traced_reranker(part("models.reranker", settings.models.reranker, Reranker))
+        to_rerank = RerankerParts(**vars(context), embedder=asked)
+        reranker = traced_reranker(
+            reranker_of(keep(components.load("models.reranker", settings.models.reranker, to_rerank)))
+        )
         prices = part("models.prices", settings.models.prices, PriceSource)
 
         # retrieval

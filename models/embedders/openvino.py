@@ -24,7 +24,7 @@ from foundation.components import Context
 from foundation.errors import ComponentError, InvalidSetting, WeightsInvalid
 from models import weights
 from models.bert import Bert, engine, graph
-from models.embedding import Vectors
+from models.embedding import Vectors, readable
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -89,8 +89,7 @@ class OpenVinoEmbedder(Embeddings):
         return self.embed_documents([text])[0]
 
     def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        readable = [text.encode("utf-8", "replace").decode() for text in texts]  # a lone surrogate stops the tokenizer
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(readable)]
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(readable(texts))]
 
     def _computed(self, ids: list[list[int]], *, tokens: bool) -> Iterator[tuple[list[int], Any]]:
         """The places of each batch's texts, and both outputs for them."""

@@ -16,9 +16,8 @@ from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.components import Context
-from foundation.errors import WeightsInvalid
 from models import weights
-from models.embedding import Vectors
+from models.embedding import Vectors, readable
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -69,14 +68,13 @@ class SentenceTransformerEmbedder(Embeddings):
         return self.embed_documents([text])[0]
 
     def _encode(self, texts: Sequence[str], **wanted: Any) -> Any:
-        readable = [text.encode("utf-8", "replace").decode() for text in texts]  # a lone surrogate stops the tokenizer
         with self._lock:
-            return self._model.encode(readable, batch_size=self._batch_size, show_progress_bar=False, **wanted)
+            return self._model.encode(readable(texts), batch_size=self._batch_size, show_progress_bar=False, **wanted)
 
 
 def build(options: Options, context: Context) -> Embeddings:
     """Check the weights, then load them. Raises WeightsInvalid for a missing, altered or pickled file."""
-    folder = _checked_folder(options.path)
+    folder = weights.MINILM.verified().parent if options.path is None else weights.checked_folder(options.path)
     # Threads that wait must sleep: spinning at barriers on a busy machine turned a query of 15 ms into one second.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is imported
     import torch
@@ -96,15 +94,3 @@ def build(options: Options, context: Context) -> Embeddings:
         model.max_seq_length = options.max_tokens
     name = weights.MINILM.name if options.path is None else folder.name
     return SentenceTransformerEmbedder(model, name=name, batch_size=options.batch_size)
-
-
-def _checked_folder(path: Path | None) -> Path:
-    if path is None:
-        return weights.MINILM.verified().parent
-    found = sorted(path.glob("*.safetensors")) if path.is_dir() else []
-    if not found:
-        others = ", ".join(sorted(file.name for file in path.glob("*"))) if path.is_dir() else "no such folder"
-        raise WeightsInvalid(
-            f"No .safetensors weights in {path} (found: {others or 'nothing'}). Only that format is loaded."
-        )
-    return path

@@ -1,22 +1,29 @@
-"""The promises of a reranker, on every adapter in models/rerankers, and on broken ones that must be rejected."""
+"""The promises of a reranker, on every adapter in models/rerankers, on LangChain's document compressors, and on broken
+ones that must be rejected."""
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from foundation.components import Context, load
+from foundation.components import load
 from foundation.settings import Part
-from models.contract import Reranker
+from models.contract import Reranker, RerankerParts
+from models.reranking import reranker_of
+from observability.instrument import traced_reranker
 from tests.contracts import under_test
 from tests.contracts.broken import reranker as broken
+from tests.doubles import tiny_models
 
 QUERY = "when is a refund paid"
 TEXTS = ["the printer prints", "a refund is paid within fourteen days", "", "漢字 🙂", "a refund"]
+ODD_TEXTS = [" ", "\n\n", "nul\x00byte", "a" * 5000, "word " * 2000, "lone \ud800 surrogate", "<|im_end|> [SEP]"]
 
 
 def gives_one_score_a_text(reranker: Reranker) -> None:
@@ -45,24 +52,65 @@ def takes_an_empty_query(reranker: Reranker) -> None:
     assert len(reranker.score("", list(TEXTS))) == len(TEXTS)
 
 
+def takes_any_text(reranker: Reranker) -> None:
+    assert len(reranker.score(QUERY, ODD_TEXTS)) == len(ODD_TEXTS)
+    for text in ODD_TEXTS:
+        assert len(reranker.score(text, ["a refund"])) == 1
+
+
+def scores_each_text_in_its_place(reranker: Reranker) -> None:
+    """A score belongs to its text, not to the order in which the scores were found. What scores by position alone, as
+    no reranking does, gives the same scores in any order and keeps this promise too."""
+    shuffled = random.Random(7).sample(range(len(TEXTS)), len(TEXTS))
+    straight, moved = reranker.score(QUERY, list(TEXTS)), reranker.score(QUERY, [TEXTS[at] for at in shuffled])
+    assert moved == pytest.approx([straight[at] for at in shuffled], abs=1e-4) or moved == straight
+
+
+def survives_concurrent_calls(reranker: Reranker) -> None:
+    expected = reranker.score(QUERY, list(TEXTS))
+    with ThreadPoolExecutor(4) as pool:
+        assert all(
+            scores == pytest.approx(expected, abs=1e-4)
+            for scores in pool.map(lambda _: reranker.score(QUERY, list(TEXTS)), range(12))
+        )
+
+
 PROMISES: list[Callable[[Reranker], None]] = [
     gives_one_score_a_text, takes_no_texts, is_deterministic, gives_finite_numbers, leaves_its_input_alone,
-    takes_an_empty_query,
+    takes_an_empty_query, takes_any_text, scores_each_text_in_its_place, survives_concurrent_calls,
 ]  # fmt: skip
+
+COMPRESSORS = ("tests.doubles.compressors:Scored", "tests.doubles.compressors:Ordered")
+ADAPTERS = under_test.adapters("models.reranker", *COMPRESSORS)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> RerankerParts:
+    """With the real embedder, because late interaction is no better than its token vectors."""
+    folder = Path(tmp_path_factory.mktemp("data"))
+    embedder = load("models.embedder", Part(use="openvino"), RerankerParts(data_dir=folder, threads=1, embedder=None))  # type: ignore[arg-type]
+    return RerankerParts(data_dir=folder, threads=1, embedder=embedder)
+
+
+@pytest.fixture(scope="module", params=ADAPTERS)
+def adapter(request: pytest.FixtureRequest, parts: RerankerParts) -> Reranker:
+    options: dict[str, Any] = {}
+    if request.param == "cross_encoder":
+        options["path"] = tiny_models.cross_encoder(parts.data_dir / "tiny-cross-encoder")
+    return reranker_of(load("models.reranker", under_test.part("models.reranker", request.param, **options), parts))
+
+
+@pytest.fixture(params=under_test.WRAPPED)
+def reranker(request: pytest.FixtureRequest, adapter: Reranker) -> Reranker:
+    return traced_reranker(adapter) if request.param == "traced" else adapter
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-@pytest.mark.parametrize("adapter", under_test.adapters("models.reranker"))
-def test_every_adapter_keeps(adapter: str, promise: Callable[[Reranker], None], tmp_path: Path) -> None:
-    part = under_test.part("models.reranker", adapter)
-    promise(load("models.reranker", part, Context(data_dir=tmp_path), expected=Reranker))
+def test_every_adapter_keeps(reranker: Reranker, promise: Callable[[Reranker], None]) -> None:
+    promise(reranker)
 
 
-def test_no_reranking_leaves_the_order_of_retrieval(tmp_path: Path) -> None:
-    reranker: Reranker = load("models.reranker", Part(use="none"), Context(data_dir=tmp_path))
-    scores = reranker.score(QUERY, TEXTS)
-    assert scores == sorted(scores, reverse=True)
-    assert len(set(scores)) == len(scores)
+# --- the suite itself -------------------------------------------------------------------------------------------------
 
 
 def _failures(reranker: Reranker) -> list[str]:
@@ -75,8 +123,9 @@ def _failures(reranker: Reranker) -> list[str]:
     return failed
 
 
-def test_the_suite_accepts_a_healthy_double() -> None:
-    assert _failures(broken.Healthy()) == []
+@pytest.mark.parametrize("wrapped", [lambda part: part, reranker_of], ids=["bare", "checked"])
+def test_the_suite_accepts_a_healthy_double(wrapped: Any) -> None:
+    assert _failures(wrapped(broken.Healthy())) == []
 
 
 @pytest.mark.parametrize("fault", broken.BROKEN, ids=lambda fault: fault.__name__)

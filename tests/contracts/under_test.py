@@ -22,9 +22,13 @@ from foundation.settings import Part
 NAMED: dict[str, list[dict[str, Any]]] = json.loads(os.environ.get("CONTRACT_PARTS") or "{}")
 
 
-def adapters(port: str) -> list[str]:
-    """What to write behind `use =`, one after the other."""
-    return [each["use"] for each in NAMED[port]] if port in NAMED else available(port)
+WRAPPED = ("plain", "traced")
+"""A part is tested as its adapter built it, and inside the wrapper by which `observability.instrument` watches it."""
+
+
+def adapters(port: str, *others: str) -> list[str]:
+    """What to write behind `use =`, one after the other; `others` are parts of the ecosystem, by dotted name."""
+    return [each["use"] for each in NAMED[port]] if port in NAMED else [*available(port), *others]
 
 
 def part(port: str, use: str, /, **options: Any) -> Part:

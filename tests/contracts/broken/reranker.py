@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Sequence
 
 
@@ -53,4 +54,48 @@ class SortsItsInput(Healthy):
         return super().score(query, texts)
 
 
-BROKEN = [DropsTheWorst, ChokesOnNoTexts, Rolls, NotANumber, SortsItsInput]
+class ScoresInTheOrderFound(Healthy):
+    """Sorts, and forgets whose score was whose."""
+
+    caught_by = "scores_each_text_in_its_place"
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        return (
+            sorted(super().score(query, texts), reverse=True)[::-1] if texts[0] > "b" else super().score(query, texts)
+        )
+
+
+class ChokesOnUnicode(Healthy):
+    caught_by = "takes_any_text"
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        for text in (query, *texts):
+            text.encode("utf-8")
+        return super().score(query, texts)
+
+
+class DividesByTheQuery(Healthy):
+    caught_by = "takes_an_empty_query"
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        return [score / len(query.split()) for score in super().score(query, texts)]
+
+
+class SharesABuffer(Healthy):
+    """Two calls at the same time write into the same list."""
+
+    caught_by = "survives_concurrent_calls"
+    buffer: list[float] = []  # noqa: RUF012  # the fault
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        self.buffer.clear()
+        for score in super().score(query, texts):
+            self.buffer.append(score)
+            time.sleep(0.0001)
+        return list(self.buffer)
+
+
+BROKEN = [
+    DropsTheWorst, ChokesOnNoTexts, Rolls, NotANumber, SortsItsInput, ScoresInTheOrderFound, ChokesOnUnicode,
+    DividesByTheQuery, SharesABuffer,
+]  # fmt: skip

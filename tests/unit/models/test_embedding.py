@@ -12,7 +12,7 @@ import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 
 from foundation.components import Context, load
-from foundation.errors import UpstreamMalformed, WeightsInvalid
+from foundation.errors import UpstreamDown, UpstreamMalformed, WeightsInvalid
 from foundation.settings import Part
 from models.embedding import embed, embed_query, embed_tokens, name_of
 from models.fingerprint import PROBE_TEXTS, probe
@@ -140,3 +140,19 @@ def test_the_bundled_embedder_knows_meaning_and_its_own_size(tmp_path: Path) -> 
     money, refund, printer = embed(embedder, ["How do I get my money back?", "Refund policy", "Clean the print head"])
     assert money @ refund > money @ printer
     assert (embedder.dimensions, name_of(embedder)) == (384, "all-MiniLM-L6-v2")
+
+
+@pytest.mark.parametrize("compute", [lambda e: embed(e, ["a"]), lambda e: embed_query(e, "a")], ids=["texts", "query"])
+def test_a_vendors_failure_is_ours_with_its_cause(compute: Any) -> None:
+    class Down(Fixed):
+        def embed_documents(self, texts: list[str]) -> Any:
+            raise self.answer
+
+        def embed_query(self, text: str) -> Any:
+            raise self.answer
+
+    failure = ConnectionError("secret address")
+    with pytest.raises(UpstreamDown, match="Down cannot be reached") as caught:
+        compute(Down(failure))
+    assert caught.value.__cause__ is failure
+    assert "secret" not in str(caught.value)

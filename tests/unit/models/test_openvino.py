@@ -16,7 +16,7 @@ from langchain_core.embeddings import Embeddings
 from foundation.components import Context, load
 from foundation.errors import ComponentError, InvalidSetting, WeightsInvalid
 from foundation.settings import Part
-from models import weights
+from tests.doubles import tiny_models
 
 TEXTS = ["Refunds are paid within fourteen days.", "printer", "Der Drucker druckt nicht mehr. " * 20, ""]
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,21 +30,7 @@ def _load(use: str, **options: Any) -> Any:
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sentence-transformers folder with a BERT of two layers and random weights."""
-    import torch
-    from transformers import BertConfig, BertModel
-
-    folder, bundled = tmp_path_factory.mktemp("model") / "tiny-bert", weights.MINILM.path.parent
-    torch.manual_seed(7)
-    config = BertConfig(
-        vocab_size=30522, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40,
-        max_position_embeddings=64, layer_norm_eps=1e-5,
-    )  # fmt: skip
-    BertModel(config).eval().save_pretrained(folder)
-    shutil.copytree(bundled / "1_Pooling", folder / "1_Pooling")
-    for name in ("tokenizer.json", "tokenizer_config.json", "modules.json", "vocab.txt"):
-        shutil.copy(bundled / name, folder / name)
-    _write(folder / "sentence_bert_config.json", {"max_seq_length": 32})
-    return folder
+    return tiny_models.bert(tmp_path_factory.mktemp("model") / "tiny-bert")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from langchain_core.embeddings import Embeddings
 
 from foundation import components
 from foundation.components import Context
+from foundation.errors import UpstreamDown
 from foundation.settings import Part
 from models.embedding import embed, embed_query
 from models.remembering import RememberingEmbedder
@@ -82,7 +83,7 @@ def test_a_failure_of_the_inner_embedder_passes_on_and_nothing_is_remembered() -
 
     inner = Failing()
     embedder = RememberingEmbedder(inner)
-    with pytest.raises(ConnectionError):
+    with pytest.raises(UpstreamDown):
         embed(embedder, ["a"])
     assert embed(embedder, ["a"]).shape[0] == 1
     assert inner.seen == ["a", "a"]

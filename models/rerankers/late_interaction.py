@@ -1,0 +1,51 @@
+"""MaxSim over the token vectors of the system's own embedder: no second model, and no training for the task.
+
+    [models.reranker]
+    use = "late_interaction"
+
+Each token of the query looks for its nearest token in the text; the mean of those cosines is the score: Khattab and
+Zaharia, "ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction over BERT", SIGIR 2020. It
+costs the embedding of every text that is reranked. The bundled model loses by it (docs/decisions/0011); choose it with an
+embedder that was trained for token vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from langchain_core.embeddings import Embeddings
+from pydantic import BaseModel, ConfigDict
+
+from foundation.errors import InvalidSetting
+from models.contract import Reranker, RerankerParts
+from models.embedding import embed_tokens, name_of, nearest_tokens, without_marks
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LateInteraction:
+    """Scores from 0 to 1. As safe to call from several threads as the embedder is."""
+
+    def __init__(self, embedder: Embeddings) -> None:
+        self.model_name = f"late interaction of {name_of(embedder)}"
+        self._embedder = embedder
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        if not texts:
+            return []
+        tokens = embed_tokens(self._embedder, [query, *texts]) or []
+        asked, *others = [without_marks(each) for each in tokens]
+        return [float(mean) for mean in nearest_tokens(asked, others).mean(axis=1)]
+
+
+def build(options: Options, context: RerankerParts) -> Reranker:  # noqa: ARG001  # every adapter has this signature
+    """Raises InvalidSetting where the embedder has no token vectors."""
+    if embed_tokens(context.embedder, []) is None:
+        raise InvalidSetting(
+            f'[models.reranker] use = "late_interaction" needs a vector a token, and the embedder '
+            f'{name_of(context.embedder)} has none. Use the embedder "openvino" or "sentence_transformers", or another '
+            f"reranker."
+        )
+    return LateInteraction(context.embedder)

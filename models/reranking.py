@@ -1,0 +1,99 @@
+"""Any part that can rerank, as a `Reranker` that keeps the port's promises whatever is behind it.
+
+LangChain has no reranker but document compressors: they return the documents that they think relevant, in a new order,
+with or without a score, and may drop the others. Here each text gets a score, in input order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from langchain_core.documents import BaseDocumentCompressor, Document
+
+from foundation.errors import InvalidSetting, SixplyError, UpstreamMalformed
+from models.contract import Reranker
+from models.embedding import name_of
+from models.vendor_errors import translate
+
+PLACE = "sixply_place"
+"""Key in a document's metadata: which text it was. Its id would be lost on some of the ways through a compressor."""
+
+
+def reranker_of(part: object) -> Reranker:
+    """`part`, a `Reranker` or a LangChain document compressor, with its errors translated and its scores checked.
+
+    Raises:
+        InvalidSetting: it is neither.
+    """
+    if isinstance(part, BaseDocumentCompressor):
+        return CheckedReranker(Compressor(part))
+    if isinstance(part, Reranker):
+        return CheckedReranker(part)
+    raise InvalidSetting(
+        f"[models.reranker] made a {type(part).__name__}, which is neither a reranker nor a LangChain document "
+        f"compressor. Name one of those."
+    )
+
+
+class CheckedReranker:
+    """Delegates, and lets nothing through that would spoil an order in silence."""
+
+    def __init__(self, inner: Reranker) -> None:
+        self.inner = inner
+        self.model_name = name_of(inner)
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        """As the port promises.
+
+        Raises:
+            UpstreamMalformed: another number of scores came back, or one that is no finite number.
+            ComponentError: the model behind it failed; the vendor's exception is the cause.
+        """
+        try:
+            scores = [float(score) for score in self.inner.score(query, texts)]
+        except (SixplyError, NotImplementedError):  # the latter says of itself what is not written yet
+            raise
+        except Exception as error:  # every vendor has exceptions of its own; `translate` knows them
+            raise translate(error, model=self.model_name) from error
+        if len(scores) != len(texts) or not all(map(math.isfinite, scores)):
+            raise UpstreamMalformed(
+                f"{self.model_name} returned {len(scores)} scores for {len(texts)} texts, or one that is no number. "
+                f"Try again; if it stays, check the model."
+            )
+        return scores
+
+
+class Compressor:
+    """A LangChain document compressor as a reranker.
+
+    Where each document that comes back has a number under `relevance_score`, as the vendors' rerankers write it, those
+    are the scores; otherwise it is the order: 1, 1/2, 1/3 ... What does not come back stands just below the lowest.
+    """
+
+    def __init__(self, compressor: BaseDocumentCompressor) -> None:
+        self._compressor = compressor
+        self.model_name = name_of(compressor)
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        if not texts:
+            return []  # some vendors refuse an empty list
+        given = [Document(page_content=text, metadata={PLACE: place}) for place, text in enumerate(texts)]
+        kept = list(self._compressor.compress_documents(given, query))
+        told = [document.metadata.get("relevance_score") for document in kept]
+        by_order = [1 / (1 + rank) for rank in range(len(kept))]
+        scores = [float(score) for score in told if score is not None]
+        if len(scores) < len(kept):
+            scores = by_order
+        below = math.nextafter(min(scores, default=0.0), -math.inf)
+        found = dict(zip(map(self._place, kept), scores, strict=True))
+        return [found.get(place, below) for place in range(len(texts))]
+
+    def _place(self, document: Document) -> int:
+        place = document.metadata.get(PLACE)
+        if not isinstance(place, int):
+            raise UpstreamMalformed(
+                f"{self.model_name} returned a document without the metadata that it was given, so that it cannot be told "
+                f"which one it is. Use a compressor that keeps the metadata."
+            )
+        return place
