@@ -48,8 +48,8 @@ ask: _base  ## one question   Q="..." [TENANT=name] [ROLE=agent] [STACK=stack.to
 serve: _base  ## the API, on loopback until told otherwise   [STACK=stack.toml]
 	@$(CLI) serve $(stack)
 
-ingest: _base  ## add files or folders to the corpus   SRC=path [TENANT=name]
-	@$(CLI) ingest "$(call needed,SRC,path)" $(call given,TENANT,--tenant) $(stack)
+ingest: _base  ## add files, folders or an address   SRC=path [TENANT=name], or RETRY=1: what was refused, again
+	@$(CLI) ingest $(if $(RETRY),--retry,"$(call needed,SRC,path)") $(call given,TENANT,--tenant) $(call given,JSON,--json) $(stack)
 
 documents: _base  ## what the ledger holds   [TENANT=name]
 	@$(CLI) documents $(call given,TENANT,--tenant) $(stack)

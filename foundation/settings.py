@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
@@ -90,6 +90,23 @@ class ParsingSettings(Section):
     timeout_s: float = Field(default=10, gt=0)
     memory_mb: int = Field(default=512, gt=0)
     """Of the parsing process, its libraries included, which take about 180."""
+    keep_refused_mb: float = Field(default=200, ge=0)
+    """How much of what was refused is kept below the data folder for `make ingest RETRY=1`; 0 keeps nothing."""
+
+
+class FetchingSettings(Section):
+    """Documents from addresses, `make ingest SRC=https://...`. Whoever names an address makes this machine call it."""
+
+    enabled: bool = False
+    hosts: tuple[str, ...] = ()
+    """Only these hosts, as `example.com` or `.example.com` for all below it; empty: any that is public."""
+    networks: tuple[IPvAnyNetwork, ...] = ()
+    """Networks that may be called although they are not public, e.g. `10.1.0.0/16`."""
+    schemes: tuple[Literal["https", "http"], ...] = ("https",)
+    ports: tuple[int, ...] = (443, 80)
+    redirects: int = Field(default=3, ge=0, le=20)
+    timeout_s: float = Field(default=20, gt=0)
+    """For all of it, redirects included."""
 
 
 class RankingSettings(Section):
@@ -120,6 +137,7 @@ class RetrievalSettings(Section):
     vectors: Part = Part(use="chroma")
     chunker: Part = Part(use="structure")
     parsing: ParsingSettings = ParsingSettings()
+    fetching: FetchingSettings = FetchingSettings()
     ranking: RankingSettings = RankingSettings()
     grounding: GroundingSettings = GroundingSettings()
 

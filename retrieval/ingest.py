@@ -12,12 +12,16 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from foundation.clock import Clock
 from foundation.errors import ComponentError, Conflict, DocumentRefused
 from models.contract import Embeddings
 from retrieval.contract import Chunk, Chunker, Document, DocumentLedger, Entry, Parsed, Refusal, Source, VectorIndex
 from retrieval.index_care import catch_up, embed_chunks
+
+if TYPE_CHECKING:
+    from retrieval.refused import RefusedFiles
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +84,12 @@ class Ingestor:
         chunker: Chunker,
         parse: Callable[[bytes, str], Parsed],
         clock: Clock,
+        refused: RefusedFiles | None = None,
     ) -> None:
+        """`refused` keeps what is refused for `retry`; without it that is sent again by whoever has it."""
         self._ledger, self._vectors, self._embedder = ledger, vectors, embedder
         self._chunker, self._parse, self._clock = chunker, parse, clock
+        self._refused = refused
         self._committing = threading.Lock()
 
     def ingest(self, items: Iterable[Item], *, progress: Callable[[int], None] | None = None) -> IngestReport:
@@ -130,11 +137,20 @@ class Ingestor:
             raise Conflict(f"{item.source.uri} was deleted by somebody else just after it was stored. Add it again.")
         return stored
 
+    def retry(self, *tenants: str, progress: Callable[[int], None] | None = None) -> IngestReport:
+        """Try the refused documents of these tenants again, as they were offered.
+
+        Raises:
+            As `ingest`.
+        """
+        return self.ingest(self._refused.items(*tenants) if self._refused else (), progress=progress)
+
     def delete(self, uri: str, tenant: str) -> bool:
         """Whether there was such a document. Afterwards nobody finds it."""
         with self._committing:
             gone = self._ledger.delete(uri, tenant)
             self._follow()
+        self._forget(Source(uri, tenant))
         return gone
 
     def _prepare(self, item: Item, pending: dict[str, _Pending], tally: _Tally) -> None:
@@ -151,6 +167,8 @@ class Ingestor:
             refusal = Refusal(item.source.uri, item.source.tenant, error.reason, str(error), self._clock.now())
             self._ledger.refuse(refusal)
             tally.refused.append(refusal)
+            if self._refused:
+                self._refused.keep(item)
             return
         pending[item.source.document_id] = _Pending(item, digest, parsed, chunks, new=known is None)
 
@@ -176,7 +194,13 @@ class Ingestor:
         tally.added += sum(each.new for each in documents)
         tally.replaced += sum(not each.new for each in documents)
         tally.chunks += sum(len(each.chunks) for each in documents)
+        for each in documents:
+            self._forget(each.item.source)
         pending.clear()
+
+    def _forget(self, source: Source) -> None:
+        if self._refused:
+            self._refused.forget(source)
 
     def _follow(self) -> None:
         """Bring the index up to the ledger. When it cannot, the commit stands: the index is behind, which readiness

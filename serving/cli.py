@@ -96,9 +96,10 @@ def serve(stack: Stack = STACK) -> None:
 @app.command()
 def ingest(
     source: Annotated[
-        Path, typer.Argument(metavar="SRC", help="A file, or a folder with all that is below it.", exists=True)
-    ],
+        str | None, typer.Argument(metavar="SRC", help="A file, a folder with all that is below it, or an address.")
+    ] = None,
     *,
+    retry: Annotated[bool, typer.Option("--retry", help="Try what was refused again, in place of SRC.")] = False,
     tenant: Tenant = LOCAL,
     groups: Groups = None,
     json: Json = None,
@@ -107,7 +108,12 @@ def ingest(
     """Add documents, or replace those of the same name."""
     from serving import commands
 
-    _exit(ok=commands.ingest(_load(stack), source, tenant=tenant, groups=groups or [], json=json))
+    if (source is None) is not retry:
+        raise typer.BadParameter("Name what to ingest, SRC, or say --retry, and not both.")
+    if source is None:
+        _exit(ok=commands.retry(_load(stack), tenant=tenant, json=json))
+    else:
+        _exit(ok=commands.ingest(_load(stack), source, tenant=tenant, groups=groups or [], json=json))
 
 
 @app.command()

@@ -15,7 +15,7 @@ from foundation.clock import SystemClock
 from foundation.components import Context
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.settings import Loaded, Part, Settings
-from foundation.types import Principal, Scope
+from foundation.types import EVERY_TENANT, Principal, Scope
 from serving import terminal
 from serving.identity import KeyStore, check_roles
 from serving.wiring import open_system
@@ -23,7 +23,7 @@ from serving.wiring import open_system
 if TYPE_CHECKING:
     from orchestration.contract import Answer
     from retrieval.contract import DocumentLedger
-    from retrieval.ingest import Item
+    from retrieval.ingest import IngestReport, Item
 
 
 def local(tenant: str, roles: Sequence[str], groups: Sequence[str] | None) -> Principal:
@@ -104,11 +104,31 @@ def serve(loaded: Loaded) -> None:
         out.print("Stopped.")
 
 
-def ingest(loaded: Loaded, source: Path, *, tenant: str, groups: Sequence[str], json: Path | None) -> bool:
+def ingest(loaded: Loaded, source: str, *, tenant: str, groups: Sequence[str], json: Path | None) -> bool:
     """Whether every document was taken."""
-    items = list(_items(source, tenant, frozenset(groups)))
+    items = list(_items(loaded.settings, source, tenant, frozenset(groups)))
     with open_system(loaded) as system, terminal.progress() as progress:
         report = system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, len(items)))
+    return _ingested(report, json)
+
+
+def retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
+    """Whether every refused document was taken now."""
+    with open_system(loaded) as system, terminal.progress() as progress:
+        scope = Scope(tenant)
+        waiting = len(system.ledger.refusals(scope))
+        report = system.ingestor.retry(
+            tenant, EVERY_TENANT, progress=lambda done: progress("retry", done, max(waiting, done))
+        )
+        left = len(system.ledger.refusals(scope)) - len(report.refused)
+    if left:
+        terminal.show_note(
+            f"{left} refused documents are not kept here and must be ingested again. make documents lists them."
+        )
+    return _ingested(report, json) and not left
+
+
+def _ingested(report: IngestReport, json: Path | None) -> bool:
     counts = {name: getattr(report, name) for name in ("added", "replaced", "unchanged", "seconds")}
     refused = [{"uri": one.uri, "reason": one.reason, "message": one.message} for one in report.refused]
     if not terminal.write_json(json, {**counts, "refused": refused}):
@@ -120,19 +140,30 @@ def ingest(loaded: Loaded, source: Path, *, tenant: str, groups: Sequence[str], 
     return not refused
 
 
-def _items(source: Path, tenant: str, groups: frozenset[str]) -> Iterator[Item]:
-    """A folder's files, or one file; `groups` restrict them further."""
+def _items(settings: Settings, source: str, tenant: str, groups: frozenset[str]) -> Iterator[Item]:
+    """A folder's files, one file, or what an address holds; `groups` restrict them further.
+
+    Raises:
+        InvalidRequest: there is nothing of that name.
+    """
     from dataclasses import replace
 
     from retrieval.contract import Source
+    from retrieval.fetching import fetch, is_address
     from retrieval.folders import read_folder
     from retrieval.ingest import Item
 
-    if source.is_dir():
-        for item in read_folder(source, tenant=tenant):
+    path = Path(source)
+    if is_address(source):
+        fetched = fetch(source, settings.retrieval.fetching, max_bytes=settings.retrieval.parsing.max_bytes)
+        yield Item(fetched.source(tenant, groups), fetched.content, fetched.name)
+    elif path.is_dir():
+        for item in read_folder(path, tenant=tenant):
             yield replace(item, source=replace(item.source, groups=item.source.groups | groups))
+    elif path.is_file():
+        yield Item(Source(uri=path.name, tenant=tenant, groups=groups), path.read_bytes(), path.name)
     else:
-        yield Item(Source(uri=source.name, tenant=tenant, groups=groups), source.read_bytes(), source.name)
+        raise InvalidRequest(f"There is nothing at {source}. Name a file, a folder or an address: SRC=folder")
 
 
 def reindex(loaded: Loaded) -> None:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, St
 
 from orchestration.contract import Approval
 from retrieval.contract import Citation, Document, Hit, Refusal
+from retrieval.ingest import IngestReport
 
 
 def _storable(text: str) -> str:
@@ -126,6 +127,17 @@ class DocumentList(BaseModel):
     documents: list[DocumentSummary]
     refusals: list[Refusal]
     """What could not be taken, and why."""
+
+
+class RetryReport(BaseModel):
+    added: int
+    replaced: int
+    refused: list[Refusal]
+    """What was refused once more."""
+
+    @classmethod
+    def of(cls, report: IngestReport) -> RetryReport:
+        return cls(added=report.added, replaced=report.replaced, refused=list(report.refused))
 
 
 class DocumentText(BaseModel):

@@ -101,6 +101,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from retrieval.index_care import fingerprint_of, open_index
     from retrieval.ingest import Ingestor
     from retrieval.parsing import ParserPool
+    from retrieval.refused import RefusedFiles
     from retrieval.retriever import HybridRetriever
     from serving.contract import Cache
 
@@ -164,6 +165,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
                 chunker=chunker,
                 parse=parsers.parse,
                 clock=context.clock,
+                refused=RefusedFiles(data / "refused", max_mb=settings.retrieval.parsing.keep_refused_mb),
             )
         )
         retriever = traced_retriever(

@@ -16,7 +16,7 @@ from retrieval.ingest import Item
 from serving.errors import responses
 from serving.identity import Asker, Writer
 from serving.runtime import Running
-from serving.schemas import DocumentList, DocumentSummary, DocumentText, Identifier, Name
+from serving.schemas import DocumentList, DocumentSummary, DocumentText, Identifier, Name, RetryReport
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
 
@@ -57,6 +57,14 @@ def add(
     if not content:
         raise DocumentRefused(f"{name} is empty. Upload a file with text in it.", reason="empty")
     return DocumentSummary.of(runtime.system.ingestor.ingest_one(Item(source=source, content=content, name=name)))
+
+
+@router.post("/retry", responses=responses(504))
+def retry(caller: Writer, runtime: Running) -> RetryReport:
+    """Try the refused documents of your tenant again, after a limit was raised or a parser mended; an operator's call
+    tries those of every tenant's shelf, too. What is refused once more stays listed, with the new reason."""
+    shelves = [caller.tenant, *([EVERY_TENANT] if "operator" in caller.roles else [])]
+    return RetryReport.of(runtime.system.ingestor.retry(*shelves))
 
 
 @router.get("", responses=responses())

@@ -18,6 +18,7 @@ from foundation.settings import FoundationSettings, HttpSettings, ServingSetting
 from foundation.types import Principal, Scope, Usage
 from orchestration.contract import Answer, AnswerRequest, Approval, Decision, Event, Step
 from retrieval.contract import Chunk, Citation, Document, Hit, Refusal
+from retrieval.ingest import IngestReport
 from serving.caches.memory import MemoryCache
 from serving.caches.memory import Options as CacheOptions
 from serving.identity import KeyStore
@@ -162,6 +163,10 @@ class MemoryIngestor:
 
     def delete(self, uri: str, tenant: str) -> bool:
         return self.ledger.stored.pop((uri, tenant), None) is not None
+
+    def retry(self, *tenants: str) -> IngestReport:
+        again = tuple(one for one in self.ledger.refused if one.tenant in tenants)
+        return IngestReport(0, 0, 0, again, 0, 0, 0.0)
 
 
 class MemoryRetriever:

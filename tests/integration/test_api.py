@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from fastapi.routing import iter_route_contexts
 
 from foundation.errors import StoreUnavailable
+from retrieval.contract import Refusal
 from serving.app import create_app
 from serving.identity import PUBLIC_PATHS, Access, anyone
 from tests.doubles.serving import TEXT, World, world
@@ -252,6 +254,20 @@ async def test_search_needs_no_language_model_and_sees_only_the_callers_document
 
 
 # -- documents ---------------------------------------------------------------------------------------------------------
+
+
+async def test_the_callers_refused_documents_are_tried_again(given: World, api: httpx2.AsyncClient) -> None:
+    now = datetime.now(UTC)
+    for tenant in ("north", "south", "*"):
+        given.system.ledger.refused.append(Refusal(f"{tenant}.pdf", tenant, "too_large", "Too large.", now))
+
+    async def retried(key: str) -> list[str]:
+        answer = await api.post("/v1/documents/retry", headers=bearer(key))
+        return [one["uri"] for one in answer.json()["refused"]]
+
+    assert await retried(given.agent) == ["north.pdf"]
+    assert sorted(await retried(given.all_roles)) == ["*.pdf", "north.pdf"]
+    assert_problem(await api.post("/v1/documents/retry", headers=bearer(given.reader)), 403, "forbidden")
 
 
 async def test_a_document_is_added_listed_read_and_deleted(given: World, api: httpx2.AsyncClient) -> None:

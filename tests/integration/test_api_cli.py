@@ -104,6 +104,23 @@ def test_one_file_is_taken_under_its_own_name_and_restricted_to_a_group(
     assert [one["uri"] for one in sixply("documents", "--group", "board")["documents"]] == ["moon.md"]
 
 
+def test_what_was_refused_is_tried_again_without_being_sent_again(sixply: Callable[..., Any], folder: Path) -> None:
+    (folder / "documents" / "long.md").write_text("The long lamp. " * 100)
+    stack = folder / "stack.toml"
+    stack.write_text(stack.read_text() + "[retrieval.parsing]\nmax_characters = 200\n")
+    sixply("ingest", str(folder / "documents"), status=1)
+    assert [one["uri"] for one in sixply("documents")["refusals"]] == ["broken.docx", "long.md"]
+    stack.write_text(stack.read_text().replace("max_characters = 200", "max_characters = 2000"))
+    report = sixply("ingest", "--retry", status=1)
+    assert (report["added"], [one["reason"] for one in report["refused"]]) == (1, ["malformed"])
+    assert [one["uri"] for one in sixply("documents")["refusals"]] == ["broken.docx"]
+
+
+def test_an_address_is_not_fetched_until_it_is_allowed(sixply: Callable[..., Any]) -> None:
+    assert "[retrieval.fetching] enabled = true" in sixply("ingest", "https://example.com/a.html", status=2)
+    assert "There is nothing at" in sixply("ingest", "no-such-folder", status=2)
+
+
 def test_another_embedder_is_refused_until_a_reindex(sixply: Callable[..., Any], folder: Path) -> None:
     sixply("ingest", str(folder / "documents"), status=1)
     stack = folder / "stack.toml"
