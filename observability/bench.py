@@ -14,6 +14,7 @@ import platform
 import resource
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,7 @@ import numpy as np
 
 from foundation.errors import InvalidRequest, SixplyError
 from foundation.types import Principal, Scope
+from models.contract import Embeddings
 from observability import measures
 from orchestration.contract import Answer
 from retrieval.contract import Retriever
@@ -34,7 +36,8 @@ TENANT = "bench"
 SCOPE = Scope(TENANT)
 PRINCIPAL = Principal(subject="bench", tenant=TENANT, roles=frozenset({"reader"}))
 DEPTH = 100
-SERVED = 10
+TIMED = 50
+"""Queries that are asked once more, to see where the time goes."""
 REFUSALS = ("abstained", "refused", "escalated")
 
 Progress = Callable[[str, int, int], None]
@@ -76,14 +79,19 @@ def bench_retrieval(
     *,
     ingestor: Ingests,
     retriever: Retriever,
+    embedder: Embeddings | None = None,
+    legs: Callable[[Sequence[str]], Mapping[str, float]] | None = None,
     limit: int | None = None,
     progress: Progress | None = None,
     stack: Mapping[str, str] | None = None,
+    seed: int = 7,
 ) -> dict[str, Any]:
     """Ingest the corpus, ask every judged query once for 100 documents, and score the documents.
 
     `limit` cuts the queries, never the corpus, which would make the task easier. Measures are those of ir-measures;
-    a query that finds nothing counts as zero. The first query is asked once beforehand, unmeasured.
+    a query that finds nothing counts as zero. The first query is asked once beforehand, unmeasured. With `embedder`,
+    the same queries go to `RawFusion` over the same corpus, and the difference is given with its interval. `legs` is
+    given some of the queries in the end and says where their time goes (`search_times`).
 
     Raises:
         InvalidRequest: the folder or one of its lines is not in BEIR layout.
@@ -96,8 +104,12 @@ def bench_retrieval(
         raise InvalidRequest(f"No query of {data} has a judgement in qrels/test.tsv, so there is nothing to measure.")
     ingested = _ingest(corpus, ingestor, progress)
     run, times_ms = _ask_all(asked, retriever, progress)
+    wanted = {key: judged[key] for key, _ in asked}
+    scores, each = _ranking_scores(wanted, run)
     return {
-        **_ranking_scores({key: judged[key] for key, _ in asked}, run),
+        **scores,
+        **(_against_raw_fusion(corpus, asked, wanted, each, embedder=embedder, seed=seed) if embedder else {}),
+        **(legs([text for _, text in asked[:TIMED]]) if legs else {}),
         **ingested,
         "query_p50_ms": float(np.percentile(times_ms, 50)),
         "query_p95_ms": float(np.percentile(times_ms, 95)),
@@ -158,8 +170,35 @@ def _ask_all(
     return run, times_ms
 
 
-def _ranking_scores(judged: Mapping[str, Mapping[str, int]], run: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Ids are replaced by numbers, so that no character in them can matter to the measuring library."""
+def _against_raw_fusion(
+    corpus: Sequence[CorpusDocument],
+    asked: Sequence[tuple[str, str]],
+    judged: Mapping[str, Mapping[str, int]],
+    ours: Mapping[str, float],
+    *,
+    embedder: Embeddings,
+    seed: int,
+) -> dict[str, Any]:
+    """Its scores, and by how much nDCG@10 is above it: the mean over the queries with its 95 % interval."""
+    from observability.raw_fusion import RawFusion
+
+    texts = {one.document_id: f"{one.title}\n{one.text}".strip() for one in corpus}
+    with closing(RawFusion({key: text for key, text in texts.items() if text}, embedder)) as raw:
+        scores, theirs = _ranking_scores(judged, {key: raw.rank(text) for key, text in asked})
+    gain = measures.estimate((ours[key] - theirs[key] for key in judged), seed=seed)
+    return {
+        **{f"raw_{name}": score for name, score in scores.items()},
+        "ndcg_gain": gain.mean,
+        "ndcg_gain_low": gain.low,
+        "ndcg_gain_high": gain.high,
+    }
+
+
+def _ranking_scores(
+    judged: Mapping[str, Mapping[str, int]], run: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The means, and nDCG@10 of each query. Ids are replaced by numbers, so that no character in them can matter to the
+    measuring library."""
     import ir_measures
     from ir_measures import RR, P, Qrel, R, ScoredDoc, nDCG
 
@@ -184,8 +223,10 @@ def _ranking_scores(judged: Mapping[str, Mapping[str, int]], run: Mapping[str, S
         for rank, one in enumerate(ids)
     ]
     nothing = [ScoredDoc(order[key], "nothing", 0.0) for key, ids in run.items() if not ids]
-    found = ir_measures.calc_aggregate(keys.values(), qrels, scored + nothing)
-    return {name: float(found[measure]) for name, measure in keys.items()}
+    found: Any = ir_measures.calc(keys.values(), qrels, scored + nothing)
+    names = {place: key for key, place in order.items()}
+    each = {names[one.query_id]: float(one.value) for one in found.per_query if one.measure == keys["ndcg_at_10"]}
+    return {name: float(found.aggregated[measure]) for name, measure in keys.items()}, each
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------

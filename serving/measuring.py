@@ -6,7 +6,7 @@ import asyncio
 import functools
 import json as jsons
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -78,9 +78,38 @@ def bench_retrieval(configure: Configure, data: Path, limit: int | None, json: P
 
     with _bench(configure) as (system, stack), terminal.progress() as progress:
         figures = bench_retrieval(
-            data, ingestor=system.ingestor, retriever=system.retriever, limit=limit, progress=progress, stack=stack
+            data,
+            ingestor=system.ingestor,
+            retriever=system.retriever,
+            embedder=system.embedder,
+            legs=functools.partial(_search_times, system),
+            limit=limit,
+            progress=progress,
+            stack=stack,
+            seed=system.context.seed,
         )
     _figures(figures, json)
+
+
+def _search_times(system: System, queries: Sequence[str]) -> dict[str, float]:
+    from observability.bench import SCOPE
+    from observability.search_times import search_times
+    from retrieval.retriever import HybridRetriever
+
+    ranking, clock = system.settings.retrieval.ranking, system.context.clock
+    parts = {
+        "ledger": system.ledger,
+        "vectors": system.vectors,
+        "embedder": system.embedder,
+        "reranker": system.reranker,
+    }
+    return search_times(
+        queries,
+        parts,
+        lambda watched: HybridRetriever(**watched, ranking=ranking, clock=clock),
+        SCOPE,
+        limit=ranking.top_k,
+    )
 
 
 def bench_answers(configure: Configure, data: Path, limit: int | None, json: Path | None) -> None:

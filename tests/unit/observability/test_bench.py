@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from foundation.components import Context, load
 from foundation.errors import InvalidRequest, UpstreamDown
+from foundation.settings import Part
 from observability.bench import bench_answers, bench_retrieval, read_questions
 from tests.doubles.answers import WordSearch, answer
 
@@ -191,3 +193,21 @@ def test_a_corpus_beside_the_questions_wins_over_contexts(beir):
     questions, corpus = read_questions(beir)
     assert questions[0].documents == ("d1",)
     assert len(corpus) == 4
+
+
+def test_raw_fusion_is_asked_the_same_queries_over_the_same_corpus(beir):
+    parts = WordSearch()
+    embedder = load("models.embedder", Part(use="hashing"), Context(data_dir=beir))
+    found = bench_retrieval(beir, ingestor=parts, retriever=parts, embedder=embedder)
+    # it finds a document for q3 as well: the nearest vectors have no floor
+    assert found["raw_recall_at_10"] == 1
+    assert found["ndcg_gain"] == pytest.approx(found["ndcg_at_10"] - found["raw_ndcg_at_10"])
+    assert found["ndcg_gain_low"] <= found["ndcg_gain"] <= found["ndcg_gain_high"]
+
+
+def test_the_legs_are_asked_the_same_queries(beir):
+    parts, seen = WordSearch(), []
+    found = bench_retrieval(
+        beir, ingestor=parts, retriever=parts, legs=lambda asked: seen.extend(asked) or {"x_ms": 1.0}
+    )
+    assert (seen, found["x_ms"]) == (["red apple", "pear", "nothing here"], 1.0)
