@@ -13,7 +13,7 @@ needed = $(or $($(1)),$(error $(1) is missing. Say: make $@ $(1)=$(2)))
 stack = $(call given,STACK,--stack)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format doctor ask serve ingest documents trace traces slow failures costs forecast approvals \
+.PHONY: help setup demo test check format doctor ask serve ingest documents trace traces slow failures costs forecast approvals audit-verify \
         approve reject reindex config keys bench-retrieval bench-answers bench-pii evaluate business-case roi \
         value-report simulate-value contracts lock clean _base _dev
 .PHONY: bench-parse
@@ -90,6 +90,9 @@ costs: _base  ## money spent   [BY=tenant|model|layer|kind|day|outcome] [JSON=ou
 
 forecast: _base  ## what the next 30 days will cost, from the days so far   [JSON=out.json]
 	@$(CLI) forecast $(call given,JSON,--json) $(stack)
+
+audit-verify: _base  ## is the audit whole? finds an edited, dropped or reordered record   [HEAD=count:hash] [JSON=out.json]
+	@$(CLI) audit-verify $(call given,HEAD,--head) $(call given,JSON,--json) $(stack)
 
 #: Measure
 evaluate: _base  ## score the golden set   [JSON=out.json] [LIMIT=20] [STACK=stack.toml]

@@ -74,6 +74,8 @@ ANSWER_PATH: Final = "sixply.answer.path"
 ANSWER_ID: Final = "sixply.answer.id"
 QUESTION_ID: Final = "sixply.question.id"
 APPROVAL_ID: Final = "sixply.approval.id"
+AUDIT_HEAD: Final = "sixply.audit.head"
+"""Count and hash of the audit's last record, so that a copy of it leaves the machine with the spans."""
 DECISION: Final = "sixply.policy.decision"
 
 # Event of the conventions for a score attached to an answer.

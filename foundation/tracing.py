@@ -61,6 +61,11 @@ def here() -> str:
     return carrier.get("traceparent", "")
 
 
+def annotate(name: str, value: AttributeValue) -> None:
+    """Set an attribute of the current span, where there is one."""
+    trace.get_current_span().set_attribute(name, value)
+
+
 def trace_id() -> str | None:
     """The current trace's id as 32 hexadecimal digits, or `None` outside a recorded trace."""
     context = trace.get_current_span().get_span_context()

@@ -1,49 +1,282 @@
-"""The audit: every tool call and every decision, written before anybody hears of it, never changed afterwards."""
+"""The audit: every tool call, decision and answer, written before anybody hears of it, never changed afterwards.
+
+Records form a chain: each holds the SHA-256 of itself together with the hash of the one before, over canonical JSON. An
+edited, dropped or reordered record breaks it. What the chain alone cannot show is a missing end, so its head (how many
+records, and the last hash) is kept a second time, in a file beside it and on the span of each call, which an exporter can
+carry to another machine. Whoever can rewrite the chain and every copy of its head can forge it; docs/decisions/0046.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
+import os
 import sqlite3
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
+from foundation import names
 from foundation.clock import Clock
-from orchestration.contract import AuditRecord
+from foundation.errors import InvalidRequest, SixplyError, StoreUnavailable
+from foundation.tracing import annotate, trace_id
+from foundation.types import Principal
+from orchestration.contract import Agent, Answer, AnswerRequest, AuditLog, AuditRecord, Decision, Event
 from orchestration.sqlite_file import SqliteFile
 
+BEGINNING = "0" * 64
+"""The hash before the first record."""
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS audit (
-    id     INTEGER PRIMARY KEY AUTOINCREMENT,
-    at     TEXT NOT NULL,
-    tenant TEXT NOT NULL,
-    entry  TEXT NOT NULL
+CREATE TABLE IF NOT EXISTS chain (
+    number   INTEGER PRIMARY KEY,
+    tenant   TEXT NOT NULL,
+    body     TEXT NOT NULL,
+    previous TEXT NOT NULL,
+    hash     TEXT NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS audit_by_tenant ON audit (tenant, id);
-CREATE TRIGGER IF NOT EXISTS audit_is_not_edited BEFORE UPDATE ON audit
+CREATE INDEX IF NOT EXISTS chain_by_tenant ON chain (tenant, number);
+CREATE TRIGGER IF NOT EXISTS chain_is_not_edited BEFORE UPDATE ON chain
     BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS audit_is_not_deleted BEFORE DELETE ON audit
+CREATE TRIGGER IF NOT EXISTS chain_is_not_deleted BEFORE DELETE ON chain
     BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
 """
 
 
-class SqliteAudit:
-    """An `AuditLog` in one append-only table. A chain of hashes that shows tampering with the file is a later step."""
+def canonical(value: Any) -> str:
+    """One spelling for equal JSON: sorted keys, no spaces, no NaN, ASCII.
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    >>> canonical({"b": 1, "a": "\u00e9"})
+    '{"a":"\\\\u00e9","b":1}'
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def record_hash(number: int, previous: str, body: str) -> str:
+    return hashlib.sha256(canonical([number, previous, body]).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How far the chain reached, and the hash of its last record. As text `COUNT:HASH`."""
+
+    count: int
+    hash: str
+
+    def __str__(self) -> str:
+        return f"{self.count}:{self.hash}"
+
+    @classmethod
+    def parse(cls, text: str) -> Head:
+        """Raises:
+        InvalidRequest: it is not COUNT:HASH.
+        """
+        count, _, digest = text.strip().partition(":")
+        if not count.isdigit() or len(digest) != len(BEGINNING):
+            raise InvalidRequest(f'"{text.strip()[:80]}" is no head of an audit. It looks like 12:ab34..., 64 digits.')
+        return cls(int(count), digest)
+
+
+class SqliteAudit:
+    """An `AuditLog` in one append-only table. `model` and `manifest_id` say what was running; every record carries them."""
+
+    def __init__(self, path: Path, clock: Clock, *, model: str = "", manifest_id: str = "") -> None:
         self._file = SqliteFile(path, SCHEMA)
+        self._head = head_file(path)
         self._clock = clock
+        self._running = {"model": model, "manifest_id": manifest_id}
 
     async def record(self, entry: AuditRecord) -> None:
-        row = (self._clock.now().isoformat(), entry.tenant, entry.model_dump_json())
-        await self._file.run(lambda c: c.execute("INSERT INTO audit (at, tenant, entry) VALUES (?, ?, ?)", row))
+        """Raises:
+        StoreUnavailable, StorageFull: it was not written, so what it tells of must not be told.
+        """
+        entry = entry if entry.trace_id else entry.model_copy(update={"trace_id": trace_id()})
+        body = canonical({"at": self._clock.now().isoformat(), **self._running, **entry.model_dump(mode="json")})
+
+        def append(connection: sqlite3.Connection) -> Head:
+            last = connection.execute("SELECT number, hash FROM chain ORDER BY number DESC LIMIT 1").fetchone()
+            number, previous = (last["number"] + 1, last["hash"]) if last else (1, BEGINNING)
+            head = Head(number, record_hash(number, previous, body))
+            connection.execute(
+                "INSERT INTO chain VALUES (?, ?, ?, ?, ?)", (number, entry.tenant, body, previous, head.hash)
+            )
+            return head
+
+        head = await self._file.run(append)
+        _keep(self._head, head)
+        annotate(names.AUDIT_HEAD, str(head))
 
     async def entries(self, tenant: str) -> list[tuple[str, AuditRecord]]:
         """(time, record) of one tenant, oldest first."""
 
         def read(connection: sqlite3.Connection) -> list[tuple[str, AuditRecord]]:
-            rows = connection.execute("SELECT at, entry FROM audit WHERE tenant = ? ORDER BY id", (tenant,))
-            return [(row["at"], AuditRecord(**json.loads(row["entry"]))) for row in rows]
+            rows = connection.execute("SELECT body FROM chain WHERE tenant = ? ORDER BY number", (tenant,))
+            bodies = [json.loads(row["body"]) for row in rows]
+            return [(body["at"], AuditRecord(**{k: v for k, v in body.items() if k in FIELDS})) for body in bodies]
 
         return await self._file.run(read)
 
     def close(self) -> None:
         self._file.close()
+
+
+FIELDS = frozenset(AuditRecord.model_fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    number: int
+    kind: Literal["edited", "dropped", "reordered", "truncated", "forged"]
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a walk along the chain found."""
+
+    records: int
+    head: Head
+    after_the_kept_head: int
+    """Records that the second place does not know yet. One is usual after a crash."""
+    problems: tuple[Problem, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "ok": self.ok,
+            "records": self.records,
+            "head": str(self.head),
+            "after_the_kept_head": self.after_the_kept_head,
+            "problems": [asdict(problem) for problem in self.problems],
+        }
+
+
+def verify(path: Path, *, known: Head | None = None) -> Verification:
+    """Walk the chain in the file at `path` and compare it with its kept head, and with a head `known` from elsewhere.
+
+    Raises:
+        StoreUnavailable: there is no audit, or what is there is no SQLite file with one.
+    """
+    kept = _kept(head_file(path))
+    heads = {head.count: head.hash for head in (kept, known) if head is not None}
+    problems: list[Problem] = []
+    count, last, expected = 0, BEGINNING, 1
+    for number, body, previous, stored in _rows(path):
+        if number != expected:
+            missing = f"{expected}" if number == expected + 1 else f"{expected} to {number - 1}"
+            problems.append(Problem(expected, "dropped", f"Record {missing} is missing."))
+        elif previous != last:
+            problems.append(Problem(number, "reordered", f"Record {number} does not follow the one before it."))
+        if record_hash(number, previous, body) != stored:
+            problems.append(Problem(number, "edited", f"Record {number} is not what was written."))
+        if heads.get(number, stored) != stored:
+            problems.append(Problem(number, "forged", f"Record {number} is not the one whose hash was kept."))
+        count, last, expected = count + 1, stored, number + 1
+    end = expected - 1
+    for head_count in sorted(heads):
+        if head_count > end:
+            what = f"The records from {end + 1} to {head_count} are missing at the end."
+            problems.append(Problem(end + 1, "truncated", what))
+    if kept is None and count:
+        problems.append(Problem(end, "truncated", f"{head_file(path).name} is missing, so an end may be missing too."))
+    after = max(0, end - kept.count) if kept else count
+    return Verification(count, Head(end, last), after, tuple(problems))
+
+
+def head_file(path: Path) -> Path:
+    return path.with_suffix(".head")
+
+
+def _rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
+    if not path.exists():
+        raise StoreUnavailable(f"There is no audit at {path}. Nothing has run there, or it was deleted.")
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            yield from database.execute("SELECT number, body, previous, hash FROM chain ORDER BY number")
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"{path} holds no audit that can be read: {error}. Restore it from a backup.") from error
+
+
+def _keep(path: Path, head: Head) -> None:
+    """Write the head to its second place, unless another process has written a later one."""
+    lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if head.count <= (_kept(path) or Head(0, BEGINNING)).count:
+            return
+        temporary = path.with_suffix(".new")
+        with temporary.open("w", encoding="ascii") as file:
+            file.write(f"{head}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise StoreUnavailable(f"{path} cannot be written: {error.strerror}. Make it writable.") from error
+    finally:
+        os.close(lock)
+
+
+def _kept(path: Path) -> Head | None:
+    try:
+        return Head.parse(path.read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return None
+    except (InvalidRequest, UnicodeDecodeError) as error:
+        raise StoreUnavailable(f"{path} is not what was written there. Look who changed it.") from error
+
+
+class AuditedAgent:
+    """An `Agent` whose every answer is in the audit before the caller has it."""
+
+    def __init__(self, inner: Agent, audit: AuditLog) -> None:
+        self.inner = inner
+        self._audit = audit
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # not set yet while the wrapper is being copied
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
+        async with aclosing(self._audited(self.inner.stream(request, principal), principal)) as events:
+            async for event in events:
+                yield event
+
+    async def resume(self, decision: Decision, principal: Principal) -> AsyncGenerator[Event, None]:
+        async with aclosing(self._audited(self.inner.resume(decision, principal), principal)) as events:
+            async for event in events:
+                yield event
+
+    async def _audited(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
+        async with aclosing(events) as given:  # type: ignore[type-var]
+            async for event in given:
+                if event.answer is not None:
+                    try:
+                        await self._audit.record(_record_of(event.answer, principal))
+                    except SixplyError as error:
+                        retry: Mapping[str, Any] = {"retryable": error.retryable, "retry_after_s": error.retry_after_s}
+                        yield Event(kind="error", code=error.code, message=str(error), **retry)
+                        return
+                yield event
+
+
+def _record_of(answer: Answer, principal: Principal) -> AuditRecord:
+    approval = answer.approval
+    return AuditRecord(
+        act="answer",
+        tenant=principal.tenant,
+        subject=approval.requested_by if approval else principal.subject,
+        run_id=answer.answer_id,
+        outcome=answer.status,
+        reason=answer.stop_reason,
+        documents=tuple(sorted({citation.document_id for citation in answer.citations})),
+        arguments_hash=(approval.edited_hash or approval.arguments_hash) if approval else "",
+        approval_id=approval.approval_id if approval else None,
+        decided_by=approval.decided_by if approval else None,
+        trace_id=answer.trace_id,
+    )

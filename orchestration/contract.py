@@ -176,15 +176,20 @@ class Origin(Noun):
 
 
 class AuditRecord(Noun):
-    """One tool call, carried out or not. Arguments appear as their hash: they can hold what a user wrote."""
+    """One tool call, carried out or not, one decision, or one answer. Arguments appear as their hash: they can hold what a
+    user wrote. The log adds when it was, and which model and manifest were running."""
 
+    act: Literal["tool", "decision", "answer", "memory"] = "tool"
     tenant: str
     subject: str
     run_id: str
-    tool: str
-    arguments_hash: str
-    outcome: Literal["done", "waiting", "denied", "failed", "decided"]
+    tool: str = ""
+    arguments_hash: str = ""
+    outcome: Literal["done", "waiting", "denied", "failed", "decided"] | Status
     reason: str = ""
+    documents: tuple[str, ...] = ()
+    """Ids of the documents that an answer cites."""
+    trace_id: str | None = None
     approval_id: str | None = None
     decided_by: str | None = None
 
@@ -261,7 +266,7 @@ class EffectLedger(Protocol):
 
 
 class AuditLog(Protocol):
-    """Append-only memory of every tool call and every decision."""
+    """Append-only memory of every tool call, every decision and every answer."""
 
     async def record(self, entry: AuditRecord) -> None: ...
 

@@ -189,6 +189,7 @@ class Executor:
         crash_point("decided")
         await self._audit.record(
             AuditRecord(
+                act="decision",
                 tenant=principal.tenant,
                 subject=decided.requested_by,
                 run_id=decided.thread_id,  # an approval knows its conversation; the call's own record names the run

@@ -291,6 +291,19 @@ def costs(
     commands.costs(_load(stack), by, json)
 
 
+@app.command("audit-verify")
+def audit_verify(
+    *,
+    head: Annotated[str | None, typer.Option(help="A head kept elsewhere, as count:hash.")] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Is the audit whole? Finds an edited, dropped or reordered record."""
+    from serving import oversight
+
+    _exit(ok=oversight.audit_verify(_load(stack), head, json))
+
+
 # -- measure -----------------------------------------------------------------------------------------------------------
 
 

@@ -83,6 +83,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from foundation.components import Context
     from models import weights
     from models.contract import PriceSource, RerankerParts
+    from models.pricing import identity
     from models.remembering import RememberingEmbedder
     from models.reranking import reranker_of
     from models.resilience import resilient
@@ -92,7 +93,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from observability.ledger import CostLedger
     from observability.spans import SpanStore
     from orchestration.approvals import SqliteApprovals
-    from orchestration.audit import SqliteAudit
+    from orchestration.audit import AuditedAgent, SqliteAudit
     from orchestration.contract import Agent, AgentParts
     from orchestration.effects import SqliteEffects
     from orchestration.executor import Executor
@@ -188,12 +189,17 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             for tool in components.load("orchestration.tools", chosen, context)
         )
         approvals = keep(SqliteApprovals(data / "approvals.sqlite", context.clock))
+        audit = keep(
+            SqliteAudit(
+                data / "audit.sqlite", context.clock, model="/".join(identity(chat)), manifest_id=run.manifest_id
+            )
+        )
         executor = Executor(
             tools=tools,
             policy=settings.orchestration.policy,
             approvals=approvals,
             effects=keep(SqliteEffects(data / "effects.sqlite")),
-            audit=keep(SqliteAudit(data / "audit.sqlite", context.clock)),
+            audit=audit,
             clock=context.clock,
         )
         agent = keep(
@@ -244,7 +250,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             tools=tools,
             approvals=approvals,
             executor=executor,
-            agent=counted_agent(agent),
+            agent=counted_agent(AuditedAgent(agent, audit)),
             cache=cache,
         )
 

@@ -188,3 +188,8 @@ def test_an_approver_grants_less_than_was_asked_for(sixply: Callable[..., Any], 
     told = sixply("approve", approval, *person, "--set", "amount_usd=12", "--set", "reason=as agreed", json_too=False)
     assert "12.00 USD" in told
     assert sixply("approvals", *person) == []
+
+    audit = sixply("audit-verify")  # the tool twice, the decision, the answer twice
+    assert (audit["ok"], audit["records"], audit["problems"]) == (True, 5, [])
+    assert sixply("audit-verify", "--head", audit["head"])["ok"]
+    assert "forged" in sixply("audit-verify", "--head", f"5:{'0' * 64}", status=1, json_too=False)

@@ -1,0 +1,164 @@
+"""The audit's chain: whatever is done to the file is found, as far as a head of it was kept."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from foundation.errors import InvalidRequest, StoreUnavailable
+from orchestration.answering import answer
+from orchestration.audit import BEGINNING, AuditedAgent, Head, SqliteAudit, head_file, record_hash, verify
+from orchestration.contract import AnswerRequest, AuditRecord
+from tests.doubles.orchestration import NORTH, ManualClock, World
+
+RECORDS = 6
+
+
+def entry(number: int) -> AuditRecord:
+    return AuditRecord(tenant="north", subject="ada", run_id=f"r{number}", tool="t", arguments_hash="", outcome="done")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "audit.sqlite"
+    log = SqliteAudit(path, ManualClock(), model="llama_cpp/small", manifest_id="m-1")
+    for number in range(RECORDS):
+        asyncio.run(log.record(entry(number)))
+    log.close()
+    return path
+
+
+def tamper(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        for trigger in ("chain_is_not_edited", "chain_is_not_deleted"):
+            database.execute(f"DROP TRIGGER {trigger}")
+        for statement in statements:
+            database.execute(statement)
+
+
+def kinds(path: Path, known: Head | None = None) -> set[str]:
+    return {problem.kind for problem in verify(path, known=known).problems}
+
+
+def test_an_untouched_audit_is_whole_and_says_who_when_and_with_what(path: Path) -> None:
+    found = verify(path)
+    assert (found.ok, found.records, found.head.count, found.after_the_kept_head) == (True, RECORDS, RECORDS, 0)
+    with closing(sqlite3.connect(path)) as database:
+        body = database.execute("SELECT body FROM chain WHERE number = 1").fetchone()[0]
+    for part in ('"at":"2026-', '"model":"llama_cpp/small"', '"manifest_id":"m-1"', '"subject":"ada"', '"tool":"t"'):
+        assert part in body
+
+
+@pytest.mark.parametrize("number", range(1, RECORDS + 1))
+def test_every_edited_record_is_found(path: Path, number: int) -> None:
+    tamper(path, f"UPDATE chain SET body = replace(body, 'ada', 'eve') WHERE number = {number}")
+    assert [(one.number, one.kind) for one in verify(path).problems] == [(number, "edited")]
+
+
+@pytest.mark.parametrize("number", range(1, RECORDS + 1))
+def test_an_edited_record_whose_own_hash_was_made_to_fit_is_found(path: Path, number: int) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        body, previous = database.execute("SELECT body, previous FROM chain WHERE number = ?", (number,)).fetchone()
+    body = body.replace("ada", "eve")
+    fitting = record_hash(number, previous, body)
+    tamper(path, f"UPDATE chain SET body = '{body}', hash = '{fitting}' WHERE number = {number}")
+    assert kinds(path) == ({"forged"} if number == RECORDS else {"reordered"})
+
+
+@pytest.mark.parametrize("number", range(1, RECORDS))
+def test_every_dropped_record_is_found(path: Path, number: int) -> None:
+    tamper(path, f"DELETE FROM chain WHERE number = {number}")
+    assert [(one.number, one.kind) for one in verify(path).problems] == [(number, "dropped")]
+
+
+def test_a_dropped_record_is_found_though_the_others_were_renumbered(path: Path) -> None:
+    tamper(path, "DELETE FROM chain WHERE number = 2", "UPDATE chain SET number = number - 1 WHERE number > 2")
+    assert {"reordered", "edited", "truncated"} == kinds(path)
+
+
+@pytest.mark.parametrize("number", range(1, RECORDS))
+def test_two_records_in_each_others_place_are_found(path: Path, number: int) -> None:
+    swap = f"UPDATE chain SET number = CASE number WHEN {number} THEN -{number + 1} ELSE -{number} END WHERE number IN"
+    tamper(path, f"{swap} ({number}, {number + 1})", "UPDATE chain SET number = -number WHERE number < 0")
+    assert "reordered" in kinds(path)
+
+
+@pytest.mark.parametrize("left", [0, 1, RECORDS - 1])
+def test_a_missing_end_is_found_by_the_kept_head(path: Path, left: int) -> None:
+    tamper(path, f"DELETE FROM chain WHERE number > {left}")
+    (problem,) = verify(path).problems
+    assert (problem.number, problem.kind) == (left + 1, "truncated")
+
+
+def test_an_end_that_was_rewritten_with_the_kept_head_is_found_by_a_head_from_elsewhere(path: Path) -> None:
+    known = verify(path).head
+    tamper(path, f"DELETE FROM chain WHERE number = {RECORDS}")
+    head_file(path).write_text(str(verify(path).head))
+    assert verify(path).ok  # what cannot be found from one machine alone
+    assert kinds(path, known) == {"truncated"}
+    assert kinds(path, Head(1, BEGINNING)) == {"forged"}
+
+
+def test_a_missing_or_spoilt_head_is_told(path: Path) -> None:
+    head_file(path).unlink()
+    assert kinds(path) == {"truncated"}
+    head_file(path).write_text("6")
+    with pytest.raises(StoreUnavailable, match="not what was written"):
+        verify(path)
+    with pytest.raises(InvalidRequest):
+        Head.parse("six")
+
+
+def test_a_lost_or_foreign_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="no audit at"):
+        verify(tmp_path / "none.sqlite")
+    (tmp_path / "text.sqlite").write_text("no database, and long enough to be looked at " * 9)
+    with pytest.raises(StoreUnavailable, match="no audit that can be read"):
+        verify(tmp_path / "text.sqlite")
+
+
+def test_a_crash_between_record_and_head_is_not_taken_for_an_intruder(path: Path) -> None:
+    before = head_file(path).read_text()
+    log = SqliteAudit(path, ManualClock())
+    asyncio.run(log.record(entry(7)))
+    log.close()
+    head_file(path).write_text(before)
+    assert (verify(path).ok, verify(path).after_the_kept_head) == (True, 1)
+
+
+def test_the_log_itself_changes_nothing(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        for statement in ("UPDATE chain SET body = ''", "DELETE FROM chain"):
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                database.execute(statement)
+
+
+async def test_writers_side_by_side_make_one_chain(path: Path) -> None:
+    """Each has its own connection, as two processes would."""
+    logs = [SqliteAudit(path, ManualClock()) for _ in range(3)]
+    await asyncio.gather(*(log.record(entry(number)) for number in range(5) for log in logs))
+    for log in logs:
+        log.close()
+    found = verify(path)
+    assert (found.ok, found.records, found.after_the_kept_head) == (True, RECORDS + 15, 0)
+
+
+async def test_an_answer_is_in_the_audit_before_the_caller_has_it(data_dir: Path) -> None:
+    world = World(data_dir)
+    agent = AuditedAgent(world.agent(), world.audit)
+    given = await answer(agent, AnswerRequest(question="How many kilograms may a parcel weigh at most?"), NORTH)
+    ((_, record),) = await world.audit.entries("north")
+    assert (record.act, record.outcome, record.run_id) == ("answer", "answered", given.answer_id)
+    assert record.documents == tuple({citation.document_id for citation in given.citations})
+
+    failing: Callable[..., object] = world.audit.close
+    failing()
+    with pytest.raises(StoreUnavailable):
+        await answer(agent, AnswerRequest(question="When does the counter open?"), NORTH)
+    for part in (world.approvals, world.effects, world.saver):
+        part.close()
