@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import cache, partial
+from itertools import product
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
@@ -60,9 +61,21 @@ class DomainMetrics:
         self.documents = Gauge(names.DOCUMENTS, "Documents in the ledger.", registry=registry)
         self.chunks = Gauge(names.CHUNKS, "Chunks in the vector index.", registry=registry)
         self.approvals_waiting = Gauge(names.APPROVALS_WAITING, "Effects that wait for a person.", registry=registry)
+        self.answers_running = Gauge(names.ANSWERS_RUNNING, "Answers that are being worked on.", registry=registry)
+        self.answers_queued = Gauge(names.ANSWERS_QUEUED, "Answers that wait for a place.", registry=registry)
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """A series that first appears with its first event hides that event from every `rate` and `increase`."""
+        for status, path in product(get_args(Status), get_args(Path)):
+            self.answers.labels(status, path)
+        for layer, kind in product(LAYERS, CHARGE_KINDS):
+            self.cost_usd.labels(layer, kind)
+        for kind in CHARGE_KINDS:
+            self.unpriced.labels(kind)
 
     def watch(self, **levels: Callable[[], float]) -> None:
-        """Read `documents`, `chunks` or `approvals_waiting` at each scrape. What cannot be read then is not a number."""
+        """Read gauges at each scrape, each by its name here. What cannot be read then is not a number."""
         for name, read in levels.items():
             gauge: Gauge = getattr(self, name)
             gauge.set_function(partial(_level, read))

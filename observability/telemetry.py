@@ -148,6 +148,8 @@ class CountingProcessor(BatchSpanProcessor):
         self._name = type(exporter).__name__
         self._exporter = exporter
         self._capture_content = capture_content
+        for reason in ("closed", "failed", "queue_full", "too_late"):
+            metrics.domain().spans_dropped.labels(self._name, reason)
         super().__init__(
             _Delivery(self),
             max_queue_size=QUEUE_SPANS,
@@ -289,7 +291,7 @@ def tracers() -> _CurrentTracerProvider:
 
 
 @cache
-def meters(service_name: str = names.SERVICE) -> MeterProvider:
+def _meters(service_name: str) -> MeterProvider:
     """The process's meter provider, read by Prometheus scrapes only; its resource names the first system started."""
     reader = PrometheusMetricReader(registry=metrics.registry(), scope_info_enabled=False)
     resource = Resource.create({names.SERVICE_NAME: service_name, names.SERVICE_VERSION: _version()})
@@ -310,7 +312,7 @@ class _OneMeter(otel_metrics.MeterProvider):
         schema_url: str | None = None,  # noqa: ARG002 - as above
         attributes: Attributes = None,  # noqa: ARG002 - as above
     ) -> Meter:
-        return meters().get_meter(f"{names.SERVICE}.genai")
+        return otel_metrics.get_meter(f"{names.SERVICE}.genai")
 
 
 @cache
@@ -323,7 +325,7 @@ def _claim_process(service_name: str) -> None:
     if trace.get_tracer_provider() is tracers():
         return
     trace.set_tracer_provider(tracers())
-    made = meters(service_name)
+    made = _meters(service_name)
     otel_metrics.set_meter_provider(made)
     for ours, found in ((tracers(), trace.get_tracer_provider()), (made, otel_metrics.get_meter_provider())):
         if found is not ours:

@@ -57,6 +57,16 @@ class SqliteApprovals:
 
         return [approval for approval in await self._file.run(read) if approval.status == "pending"]
 
+    def waiting(self) -> int:
+        """How many can still be decided, over all tenants: a number for operators, read at each scrape."""
+        now = self._clock.now()
+
+        def read(connection: sqlite3.Connection) -> int:
+            rows = connection.execute("SELECT body FROM approvals WHERE status = 'pending'")
+            return sum(now < Approval.model_validate_json(row["body"]).expires_at for row in rows)
+
+        return self._file.run_now(read)
+
     async def decide(
         self,
         approval_id: str,

@@ -41,13 +41,10 @@ class SqliteFile:
         Raises:
             StoreUnavailable: the file is locked for too long, read-only or damaged. StorageFull: the disk is full.
         """
-        return await asyncio.to_thread(self._transaction, work)
+        return await asyncio.to_thread(self.run_now, work)
 
-    def close(self) -> None:
-        with self._lock:
-            self._connection.close()
-
-    def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def run_now(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The same on the caller's thread."""
         with self._lock:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -60,6 +57,10 @@ class SqliteFile:
             except sqlite3.Error as error:
                 raise self._translate(error) from error
             return result
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
 
     def _translate(self, error: sqlite3.Error) -> StoreUnavailable:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:

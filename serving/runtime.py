@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from observability import metrics
 from serving.admission import Admission
 from serving.identity import KeyStore, Permission, permissions
 from serving.lifecycle import Lifecycle
@@ -28,11 +29,13 @@ class Runtime:
     def of(cls, system: System) -> Runtime:
         settings = system.settings
         http = settings.serving.http
+        admission = Admission(concurrent=http.concurrent_answers, queued=http.queued_answers)
+        metrics.domain().watch(answers_running=lambda: admission.running, answers_queued=lambda: admission.waiting)
         return cls(
             system=system,
             keys=KeyStore.of(settings, system.context.clock),
             permissions=permissions(settings.orchestration.policy),
-            admission=Admission(concurrent=http.concurrent_answers, queued=http.queued_answers),
+            admission=admission,
             lifecycle=Lifecycle(),
         )
 

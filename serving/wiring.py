@@ -228,7 +228,9 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
 
         # serving
         cache = part("serving.cache", settings.serving.cache, Cache)
-        metrics.domain().watch(chunks=vectors.count)
+        metrics.domain().watch(
+            documents=ledger.document_count, chunks=vectors.count, approvals_waiting=approvals.waiting
+        )
         yield System(
             settings=settings,
             origins=dict(loaded.origins),

@@ -89,6 +89,27 @@ def valkey() -> str:
     return f"redis://127.0.0.1:{port}"
 
 
+def prometheus(configuration: Path) -> str:
+    """Base URL of a Prometheus with that configuration and an empty store of its own."""
+    program = shutil.which("prometheus") or _missing("prometheus")
+    folder, port = _folder(), _free_port()
+    command = [
+        program, f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]  # fmt: skip
+    _start(command, folder)
+    _wait("Prometheus", folder, lambda: _answers(port))
+    return f"http://127.0.0.1:{port}"
+
+
+def promtool(*arguments: str | Path) -> None:
+    """Fails with what promtool says."""
+    program = shutil.which("promtool") or _missing("prometheus")
+    told = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+    if told.returncode:
+        pytest.fail(told.stdout + told.stderr, pytrace=False)
+
+
 def stop() -> None:
     """End every server that was started here."""
     _RUNNING.close()

@@ -295,6 +295,9 @@ class PostgresLedger:
         rows = self._rows("SELECT stamp FROM commits WHERE sequence = %s", (sequence,))
         return rows[0][0] if rows else None
 
+    def document_count(self) -> int:
+        return int(self._rows("SELECT count(*) FROM documents")[0][0])
+
     def chunk_count(self) -> int:
         return int(self._rows("SELECT count(*) FROM chunks")[0][0])
 

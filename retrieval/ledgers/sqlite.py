@@ -328,6 +328,10 @@ class SqliteLedger:
             row = connection.execute("SELECT stamp FROM commits WHERE sequence = ?", (sequence,)).fetchone()
         return row[0] if row else None
 
+    def document_count(self) -> int:
+        with self._reading() as connection:
+            return int(connection.execute("SELECT count(*) FROM documents").fetchone()[0])
+
     def chunk_count(self) -> int:
         with self._reading() as connection:
             return int(connection.execute("SELECT count(*) FROM chunks").fetchone()[0])

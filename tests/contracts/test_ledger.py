@@ -193,7 +193,7 @@ def replaces_a_document_whole(ledger: DocumentLedger) -> None:
     assert words(ledger, "refunds thirty zebra", BOARD) == ["Refunds take fourteen days."]
     assert ledger.hits(ids(old), BOARD, as_of=None) == {}
     assert [document.source for document in ledger.documents(ACME)] == [new.source]
-    assert ledger.chunk_count() == 1
+    assert (ledger.document_count(), ledger.chunk_count()) == (1, 1)
     assert [item.chunk_id for item in ledger.embeddings()] == ids(new)
 
 

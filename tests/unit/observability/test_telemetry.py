@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Sequence
 
 import pytest
+from opentelemetry import metrics as otel_metrics
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -167,9 +169,11 @@ def test_flushing_hands_over_at_once():
 
 def test_metrics_are_prometheus_text_and_hold_ours_and_those_of_the_conventions():
     with start() as running:
-        telemetry.meters().get_meter("test").create_counter("gen_ai.test.calls").add(2)
+        otel_metrics.get_meter("test").create_counter("gen_ai.test.calls").add(2)
         body, content_type = running.metrics()
     assert content_type.startswith("text/plain")
+    told = re.findall(r"^# HELP (\S+)", body.decode(), re.MULTILINE)
+    assert sorted(told) == sorted(set(told))  # a second HELP is an error of the format
     families = {family.name: family for family in text_string_to_metric_families(body.decode())}
     ours = {value for name, value in vars(names).items() if isinstance(value, str) and value.startswith("sixply_")}
     assert ours <= families.keys()
