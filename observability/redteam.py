@@ -12,7 +12,7 @@ import asyncio
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -235,8 +235,9 @@ class PipedWorlds:
     def __call__(self, do: str, **request: Any) -> Any:
         assert self._child.stdin is not None
         assert self._child.stdout is not None
-        self._child.stdin.write(json.dumps({"do": do, **request}) + "\n")
-        self._child.stdin.flush()
+        with suppress(BrokenPipeError):  # then there is no line either
+            self._child.stdin.write(json.dumps({"do": do, **request}) + "\n")
+            self._child.stdin.flush()
         line = self._child.stdout.readline()
         if not line:
             raise RuntimeError(f"AgentDojo's process ended with {self._child.wait(10)} while it was asked to {do}.")
@@ -248,7 +249,8 @@ class PipedWorlds:
     def close(self) -> None:
         for stream in (self._child.stdin, self._child.stdout):
             if stream is not None:
-                stream.close()
+                with suppress(BrokenPipeError):  # of a child that died: closing writes what it never read
+                    stream.close()
         self._child.wait(10)
 
 
