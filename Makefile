@@ -66,7 +66,7 @@ approve: _base  ## let one of them happen   ID=approval [SET="amount=120"] [TENA
 reject: _base  ## forbid one of them   ID=approval [TENANT=name]
 	@$(CLI) reject "$(call needed,ID,approval)" $(call given,TENANT,--tenant) $(stack)
 
-reindex: _base  ## write all documents anew with the configured embedder and chunker
+reindex: _base  ## after another embedder or chunker: build beside the old index, then swap; can be stopped and resumed
 	@$(CLI) reindex $(stack)
 
 #: Look inside

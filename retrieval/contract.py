@@ -154,8 +154,6 @@ class Fingerprint:
 
     def differs_from(self, other: Fingerprint) -> str | None:
         """What differs, in words, or `None`. The probes may differ by rounding: cosine below 0.9999 is a swap."""
-        if not (self.dimensions and other.dimensions):
-            return "a reindex was begun and not finished"
         if self.dimensions != other.dimensions:
             return f"{self.dimensions} dimensions against {other.dimensions}"
         ours, theirs = np.asarray(self.probe), np.asarray(other.probe)
@@ -319,6 +317,19 @@ class DocumentLedger(Protocol):
     def fingerprint(self) -> Fingerprint | None: ...
 
     def set_fingerprint(self, fingerprint: Fingerprint) -> None: ...
+
+    def beside(self, *, fresh: bool = False) -> DocumentLedger:
+        """A second ledger beside this one, in which a reindex is built while this one serves. Closed and asked for again,
+        in another process too, it holds what it held; `fresh` empties it.
+        """
+        ...
+
+    def adopt(self, beside: DocumentLedger, *, at: int) -> bool:
+        """In one transaction: the documents and the fingerprint of `beside` in place of one's own, as one change of the
+        sequence. Refusals stay. Earlier stamps are forgotten, so that every vector index is filled anew. Then `beside` is
+        emptied and closed. `False`, and nothing was done, where the sequence is not `at`: somebody wrote in between.
+        """
+        ...
 
     def close(self) -> None: ...
 

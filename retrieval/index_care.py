@@ -11,13 +11,13 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
 from foundation.crashpoints import crash_point
-from foundation.errors import FingerprintMismatch, StoreUnavailable
+from foundation.errors import FingerprintMismatch, IndexRebuilding, StoreUnavailable
 from models.contract import Embeddings
 from models.embedding import embed
 from models.fingerprint import probe
@@ -145,12 +145,12 @@ def catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
     """Apply to the index what the ledger has committed since the index was last complete.
 
     A kill in between loses nothing: the sequence moves last, and both steps may be done twice. An index whose stamp the
-    ledger does not know was filled from another ledger, from a copy that went another way, or so long ago that the
-    deletions since are forgotten: it is filled anew.
+    ledger does not know was filled from another ledger, from a copy that went another way, before a reindex, or so long
+    ago that the deletions since are forgotten: it is filled anew.
     """
     target, done = ledger.sequence(), vectors.sequence()
     if done and ledger.stamp(done) != vectors.stamp():
-        log.warning("The vector index does not belong to this ledger, or is too far behind it. It is filled anew.")
+        log.warning("The vector index is not of this ledger as it stands, or is too far behind it. It is filled anew.")
         vectors.clear()
         done = 0
     if target == done:
@@ -162,36 +162,135 @@ def catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
     vectors.set_sequence(target, ledger.stamp(target) or "")
 
 
+@dataclass(frozen=True, slots=True)
+class Reindexed:
+    """What a reindex did. A document that was written to while it ran counts each time."""
+
+    documents: int
+    """Cut and embedded by this run."""
+    kept: int
+    """Found as an earlier run, that was stopped, had left them."""
+
+
 def reindex(
     ledger: DocumentLedger,
-    vectors: VectorIndex,
     *,
     embedder: Embeddings,
     chunker: Chunker,
     fingerprint: Fingerprint,
-    progress: Callable[[int], None] | None = None,
-) -> int:
-    """Cut and embed every stored document anew; gives the number of documents.
+    progress: Callable[[int, int], None] | None = None,
+) -> Reindexed:
+    """Cut and embed every stored document anew, beside the present ones, and put them in their place at the end.
 
-    Until it is through, the ledger carries a fingerprint that fits nothing, so that a half-done reindex is not served.
+    Meanwhile the old ones are served, and may change. Stopped at any moment, even by a kill, it goes on where it was when
+    it is called again for the same fingerprint. `progress` is told how many of the old passages are done, and of how many.
+
     What other parsers would read differently is not seen, because the ledger holds texts and not files. So after a
     change of chunker or parsers every document is taken afresh when it is next ingested, its content changed or not.
     """
     before = ledger.fingerprint()
     same_cut = before is not None and before.chunker == fingerprint.chunker
-    ledger.set_fingerprint(replace(fingerprint, dimensions=0, chunker=before.chunker if before else ""))
-    done = 0
-    for entries in _recut(ledger.entries(), chunker):
-        vectors_anew = embed_chunks(embedder, [entry.chunks for entry in entries])
-        renewed = [replace(entry, vectors=rows) for entry, rows in zip(entries, vectors_anew, strict=True)]
-        ledger.put(renewed if same_cut else [replace(entry, content_hash="") for entry in renewed])
-        done += len(entries)
+    beside = ledger.beside()
+    begun = beside.fingerprint()
+    if begun is None or begun.differs_from(fingerprint):
+        beside.close()
+        beside = ledger.beside(fresh=True)
+        beside.set_fingerprint(fingerprint)
+    building = _Building(beside, chunker, embedder, same_cut=same_cut)
+    try:
+        while True:
+            at = ledger.sequence()
+            building.go_through(ledger.entries(), of=ledger.chunk_count(), progress=progress)
+            crash_point("before_adopt")
+            if ledger.adopt(beside, at=at):
+                return Reindexed(building.documents, building.kept)
+    finally:
+        beside.close()
+
+
+STALE = "before the reindex "
+"""Before a content hash: no offer has such a one, so the next offer of that document is taken afresh."""
+
+
+class _Building:
+    """The ledger beside, as it is brought up to the present one, in one pass or more."""
+
+    def __init__(self, beside: DocumentLedger, chunker: Chunker, embedder: Embeddings, *, same_cut: bool) -> None:
+        self._beside, self._chunker, self._embedder = beside, chunker, embedder
+        self._mark = "" if same_cut else STALE
+        self._through: set[str] = set()
+        """Content hashes that this run has seen, by document."""
+        self.documents = self.kept = 0
+
+    def go_through(
+        self, entries: Iterable[Entry], *, of: int, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        batch: list[Entry] = []
+        present: set[str] = set()
+        done = 0
+        for entry in entries:
+            present.add(entry.source.document_id)
+            done += len(entry.chunks)
+            if self._is_there(entry):
+                continue
+            batch.append(self._recut(entry))
+            if sum(len(each.chunks) for each in batch) >= REINDEX_BATCH:
+                self._put(batch)
+                batch = []
+                if progress:
+                    progress(done, max(of, done))
+        self._put(batch)
         if progress:
-            progress(done)
-    ledger.set_fingerprint(fingerprint)
-    vectors.clear()
-    catch_up(ledger, vectors)
-    return done
+            progress(done, max(of, done))
+        gone = [each.source for each in self._beside.entries() if each.source.document_id not in present]
+        for source in gone:
+            self._beside.delete(source.uri, source.tenant)
+
+    def _is_there(self, entry: Entry) -> bool:
+        known = self._beside.find(entry.source.uri, entry.source.tenant)
+        same = known is not None and entry.content_hash != "" and known.content_hash == self._hash(entry)
+        if same and entry.source.document_id not in self._through:
+            self.kept += 1
+        self._through.add(entry.source.document_id)
+        return same
+
+    def _recut(self, entry: Entry) -> Entry:
+        """With new chunks, and still its old vectors."""
+        chunks = self._chunker.chunk(entry.parsed, entry.source.document_id)
+        return replace(entry, chunks=chunks, content_hash=self._hash(entry))
+
+    def _hash(self, entry: Entry) -> str:
+        return f"{self._mark}{entry.content_hash.removeprefix(STALE)}" if self._mark else entry.content_hash
+
+    def _put(self, batch: Sequence[Entry]) -> None:
+        vectors = embed_chunks(self._embedder, [entry.chunks for entry in batch])
+        self._beside.put([replace(entry, vectors=rows) for entry, rows in zip(batch, vectors, strict=True)])
+        self.documents += len(batch)
+
+
+class SameParts:
+    """Notices that somebody reindexed the ledger for other parts than ours while we run: our vectors would mean nothing to
+    it, nor its vectors to us. Looks closer only when the ledger has changed."""
+
+    def __init__(self, ledger: DocumentLedger, fingerprint: Fingerprint) -> None:
+        self._ledger, self._fingerprint = ledger, fingerprint
+        self._seen = -1
+
+    def check(self) -> None:
+        """Raises:
+        IndexRebuilding: the ledger has another fingerprint now.
+        """
+        now = self._ledger.sequence()
+        if now == self._seen:
+            return
+        stored = self._ledger.fingerprint()
+        if stored and (difference := stored.differs_from(self._fingerprint)):
+            raise IndexRebuilding(
+                f"The ledger was reindexed with embedder {stored.embedder} and chunker {stored.chunker} while this process "
+                f"runs with {self._fingerprint.embedder} and {self._fingerprint.chunker}: {difference}. Start it again "
+                f"with the new configuration."
+            )
+        self._seen = now
 
 
 def embed_chunks(embedder: Embeddings, documents: Sequence[Sequence[Chunk]]) -> list[Vectors]:
@@ -199,15 +298,3 @@ def embed_chunks(embedder: Embeddings, documents: Sequence[Sequence[Chunk]]) -> 
     vectors = embed(embedder, [chunk.indexed_text for chunks in documents for chunk in chunks])
     ends = list(accumulate(len(chunks) for chunks in documents))
     return [vectors[end - len(chunks) : end] for end, chunks in zip(ends, documents, strict=True)]
-
-
-def _recut(entries: Iterable[Entry], chunker: Chunker) -> Iterator[list[Entry]]:
-    """The entries with new chunks and still their old vectors, as many at a time as are embedded together."""
-    batch: list[Entry] = []
-    for entry in entries:
-        batch.append(replace(entry, chunks=chunker.chunk(entry.parsed, entry.source.document_id)))
-        if sum(len(each.chunks) for each in batch) >= REINDEX_BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -18,7 +18,7 @@ from foundation.clock import Clock
 from foundation.errors import ComponentError, Conflict, DocumentRefused
 from models.contract import Embeddings
 from retrieval.contract import Chunk, Chunker, Document, DocumentLedger, Entry, Parsed, Refusal, Source, VectorIndex
-from retrieval.index_care import catch_up, embed_chunks
+from retrieval.index_care import SameParts, catch_up, embed_chunks
 
 if TYPE_CHECKING:
     from retrieval.refused import RefusedFiles
@@ -85,9 +85,11 @@ class Ingestor:
         parse: Callable[[bytes, str], Parsed],
         clock: Clock,
         refused: RefusedFiles | None = None,
+        same_parts: SameParts | None = None,
     ) -> None:
         """`refused` keeps what is refused for `retry`; without it that is sent again by whoever has it."""
         self._ledger, self._vectors, self._embedder = ledger, vectors, embedder
+        self._same_parts = same_parts
         self._chunker, self._parse, self._clock = chunker, parse, clock
         self._refused = refused
         self._committing = threading.Lock()
@@ -188,6 +190,8 @@ class Ingestor:
             for each, rows in zip(documents, vectors, strict=True)
         ]
         with self._committing:
+            if self._same_parts:
+                self._same_parts.check()
             if entries:
                 self._ledger.put(entries)
             self._follow()

@@ -15,6 +15,7 @@ from models.contract import Embeddings, Reranker
 from models.embedding import embed_query
 from retrieval.contract import DocumentLedger, Hit, VectorIndex
 from retrieval.fusion import standard_score_fusion, standard_scores
+from retrieval.index_care import SameParts
 from retrieval.terms import in_latin_letters
 
 KEYWORD, VECTOR = "keyword", "vector"
@@ -61,9 +62,10 @@ class HybridRetriever:
         reranker: Reranker,
         ranking: RankingSettings,
         clock: Clock,
+        same_parts: SameParts | None = None,
     ) -> None:
         self._ledger, self._vectors, self._embedder, self._reranker = ledger, vectors, embedder, reranker
-        self._ranking, self._clock = ranking, clock
+        self._ranking, self._clock, self._same_parts = ranking, clock, same_parts
 
     def retrieve(
         self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None, per_document: int = 1
@@ -76,6 +78,8 @@ class HybridRetriever:
         """
         if not query.strip():
             raise InvalidRequest("The query is empty. Ask for something.")
+        if self._same_parts:
+            self._same_parts.check()
         limit = self._ranking.top_k if limit is None else limit
         as_of = as_of or self._clock.now().date()
         vector = embed_query(self._embedder, query)

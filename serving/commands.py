@@ -167,11 +167,13 @@ def _items(settings: Settings, source: str, tenant: str, groups: frozenset[str])
 
 
 def reindex(loaded: Loaded) -> None:
-    """Needs no agent, and must work where `open_system` refuses: the ledger fits the old parts."""
+    """Needs no agent and no vector index, and must work where `open_system` refuses: the ledger fits the old parts. They may
+    go on serving; the vector index is filled when the system next starts."""
     from langchain_core.embeddings import Embeddings
 
-    from retrieval.contract import Chunker, DocumentLedger, VectorIndex
+    from retrieval.contract import Chunker, DocumentLedger
     from retrieval.index_care import fingerprint_of, reindex
+    from retrieval.ownership import Ownership
 
     settings = loaded.settings
     with ExitStack() as opened:
@@ -181,21 +183,24 @@ def reindex(loaded: Loaded) -> None:
             opened.callback(getattr(built, "close", bool))
             return built
 
+        owner = Ownership(settings.foundation.data_dir / "reindex.lock", what="The reindex")
+        opened.callback(owner.release)
         embedder = part("models.embedder", settings.models.embedder, Embeddings)
         chunker = part("retrieval.chunker", settings.retrieval.chunker, Chunker)
         ledger = part("retrieval.ledger", settings.retrieval.ledger, DocumentLedger)
-        vectors = part("retrieval.vectors", settings.retrieval.vectors, VectorIndex)
         fingerprint = fingerprint_of(settings.models.embedder.use, embedder, chunker)
         with terminal.progress() as progress:
             done = reindex(
                 ledger,
-                vectors,
                 embedder=embedder,
                 chunker=chunker,
                 fingerprint=fingerprint,
-                progress=lambda count: progress("reindex", count, count),
+                progress=lambda count, total: progress("reindex", count, total),
             )
-    terminal.console().print(f"{done} documents were cut and embedded anew.")
+    earlier = f" {done.kept} stood there from a run that was stopped." if done.kept else ""
+    terminal.console().print(
+        f"{done.documents} documents were cut and embedded anew.{earlier} Start whatever serves the old ones again."
+    )
 
 
 def documents(loaded: Loaded, scope: Scope, json: Path | None) -> None:

@@ -99,7 +99,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from orchestration.executor import Executor
     from retrieval.contract import Chunker, DocumentLedger, VectorIndex
     from retrieval.grounding import Grounding
-    from retrieval.index_care import fingerprint_of, open_index
+    from retrieval.index_care import SameParts, fingerprint_of, open_index
     from retrieval.ingest import Ingestor
     from retrieval.parsing import ParserPool
     from retrieval.refused import RefusedFiles
@@ -158,6 +158,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         parsers = keep(ParserPool(settings.retrieval.parsing))
         fingerprint = fingerprint_of(settings.models.embedder.use, embedder, chunker)
         open_index(ledger, vectors, fingerprint)
+        same_parts = SameParts(ledger, fingerprint)
         ingestor = keep(
             Ingestor(
                 ledger=ledger,
@@ -167,6 +168,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
                 parse=parsers.parse,
                 clock=context.clock,
                 refused=RefusedFiles(data / "refused", max_mb=settings.retrieval.parsing.keep_refused_mb),
+                same_parts=same_parts,
             )
         )
         retriever = traced_retriever(
@@ -177,6 +179,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
                 reranker=reranker,
                 ranking=settings.retrieval.ranking,
                 clock=context.clock,
+                same_parts=same_parts,
             ),
             source=f"{settings.retrieval.ledger.use}+{settings.retrieval.vectors.use}",
         )

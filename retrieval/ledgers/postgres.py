@@ -26,7 +26,18 @@ from foundation.errors import StoreUnavailable
 from foundation.postgres import Postgres, PostgresOptions
 from foundation.types import EVERY_TENANT, Scope
 from retrieval import records
-from retrieval.contract import Chunk, Document, Entry, Fingerprint, Hit, Refusal, Source, VectorItem, Vectors
+from retrieval.contract import (
+    Chunk,
+    Document,
+    DocumentLedger,
+    Entry,
+    Fingerprint,
+    Hit,
+    Refusal,
+    Source,
+    VectorItem,
+    Vectors,
+)
 from retrieval.terms import telling_words, words
 
 if TYPE_CHECKING:
@@ -150,7 +161,7 @@ class PostgresLedger:
     """A `DocumentLedger`. Safe to share between threads, processes and machines."""
 
     def __init__(self, options: Options, clock: Clock) -> None:
-        self._clock = clock
+        self._options, self._clock = options, clock
         self._database = Postgres(options, _prepare)
 
     # Writing
@@ -188,10 +199,42 @@ class PostgresLedger:
 
     def set_fingerprint(self, fingerprint: Fingerprint) -> None:
         with self._writing() as connection:
-            connection.execute(
-                "INSERT INTO fingerprint VALUES (true, %s) ON CONFLICT (one) DO UPDATE SET value = excluded.value",
-                (records.fingerprint_text(fingerprint),),
-            )
+            _set_fingerprint(connection, fingerprint)
+
+    def beside(self, *, fresh: bool = False) -> PostgresLedger:
+        if fresh:
+            self._drop_beside()
+        return PostgresLedger(self._options.model_copy(update={"namespace": self._beside_namespace}), self._clock)
+
+    def adopt(self, beside: DocumentLedger, *, at: int) -> bool:
+        now, fingerprint = self._clock.now(), beside.fingerprint()
+        with self._writing() as connection:
+            connection.execute("SET LOCAL statement_timeout = 0")
+            numbers = _Numbers(connection)
+            if _sequence(connection) != at:
+                return False
+            connection.execute("CREATE TEMPORARY TABLE kept ON COMMIT DROP AS SELECT * FROM refusals")
+            for table in ("postings", "chunks", "documents", "deletions", "commits"):
+                connection.execute(f"DELETE FROM {table}".encode())  # TRUNCATE would not let readers pass
+            connection.execute("UPDATE totals SET chunks = 0, words = 0")
+            for entry in beside.entries():
+                _store(connection, entry, numbers, now)
+            next(numbers)
+            numbers.save()
+            connection.execute("INSERT INTO refusals SELECT * FROM kept ON CONFLICT DO NOTHING")
+            if fingerprint:
+                _set_fingerprint(connection, fingerprint)
+        beside.close()
+        self._drop_beside()
+        return True
+
+    @property
+    def _beside_namespace(self) -> str:
+        return f"{self._options.namespace[:55]}_reindex"
+
+    def _drop_beside(self) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(f"DROP SCHEMA IF EXISTS {self._beside_namespace} CASCADE".encode())
 
     # Reading
 
@@ -358,6 +401,13 @@ def _prepare(connection: Connection) -> None:
             f"The ledger in PostgreSQL has the format {version and version[0]}; this version of Sixply reads format "
             f"{_VERSION}. Use the version that wrote it, or name another namespace and ingest again."
         )
+
+
+def _set_fingerprint(connection: Connection, fingerprint: Fingerprint) -> None:
+    connection.execute(
+        "INSERT INTO fingerprint VALUES (true, %s) ON CONFLICT (one) DO UPDATE SET value = excluded.value",
+        (records.fingerprint_text(fingerprint),),
+    )
 
 
 def _sequence(connection: Connection) -> int:

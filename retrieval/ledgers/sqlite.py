@@ -29,6 +29,7 @@ from retrieval import records
 from retrieval.contract import (
     Chunk,
     Document,
+    DocumentLedger,
     Entry,
     Fingerprint,
     Hit,
@@ -192,9 +193,41 @@ class SqliteLedger:
 
     def set_fingerprint(self, fingerprint: Fingerprint) -> None:
         with self._transaction() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO state VALUES ('fingerprint', ?)", (records.fingerprint_text(fingerprint),)
-            )
+            _set_fingerprint(connection, fingerprint)
+
+    def beside(self, *, fresh: bool = False) -> SqliteLedger:
+        if fresh:
+            self._remove_beside()
+        return SqliteLedger(self._beside_path, self._options, self._clock)
+
+    def adopt(self, beside: DocumentLedger, *, at: int) -> bool:
+        now, fingerprint = self._clock.now(), beside.fingerprint()
+        with self._transaction() as connection:
+            numbers = _Numbers(connection)
+            if _sequence(connection) != at:
+                return False
+            refusals = connection.execute("SELECT * FROM refusals").fetchall()
+            for table in ("chunks", "documents", "deletions", "commits"):
+                connection.execute(f"DELETE FROM {table}")
+            for entry in beside.entries():
+                _store(connection, entry, numbers, now)
+            next(numbers)
+            numbers.save()
+            connection.executemany("INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?, ?)", refusals)
+            if fingerprint:
+                _set_fingerprint(connection, fingerprint)
+        beside.close()
+        self._remove_beside()
+        return True
+
+    @property
+    def _beside_path(self) -> Path:
+        return self._path.with_name(f"{self._path.stem}-reindex{self._path.suffix}")
+
+    def _remove_beside(self) -> None:
+        with self._translated():
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self._beside_path}{suffix}").unlink(missing_ok=True)
 
     # Reading
 
@@ -453,6 +486,11 @@ class _Numbers:
             self._connection.execute("INSERT INTO commits VALUES (?, ?)", (self._last, uuid4().hex))
             for table in ("commits", "deletions"):
                 self._connection.execute(f"DELETE FROM {table} WHERE sequence <= ?", (self._last - _REMEMBERED,))
+
+
+def _set_fingerprint(connection: sqlite3.Connection, fingerprint: Fingerprint) -> None:
+    text = records.fingerprint_text(fingerprint)
+    connection.execute("INSERT OR REPLACE INTO state VALUES ('fingerprint', ?)", (text,))
 
 
 def _sequence(connection: sqlite3.Connection) -> int:

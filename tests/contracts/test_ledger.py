@@ -553,6 +553,75 @@ def keeps_a_fingerprint(ledger: DocumentLedger) -> None:
 # Side by side
 
 
+def _fingerprint(name: str) -> Fingerprint:
+    return Fingerprint(name, 2, ((1.0, 0.0), (0.6, 0.8)), "structure 1")
+
+
+def builds_beside_itself_and_finds_it_again(ledger: DocumentLedger) -> None:
+    ledger.put([entry("a.md", "Refund.")])
+    beside = ledger.beside()
+    assert (beside.sequence(), beside.fingerprint()) == (0, None)
+    beside.put([entry("b.md", "Refund beside.")])
+    beside.set_fingerprint(_fingerprint("new"))
+    assert (words(ledger, "refund"), ledger.fingerprint()) == (["Refund."], None)
+    beside.close()
+    again = ledger.beside()
+    assert (words(again, "refund"), again.fingerprint()) == (["Refund beside."], _fingerprint("new"))
+    again.close()
+    emptied = ledger.beside(fresh=True)
+    assert (emptied.chunk_count(), emptied.fingerprint()) == (0, None)
+    emptied.close()
+    assert words(ledger, "refund") == ["Refund."]
+
+
+def adopts_what_was_built_beside_it(ledger: DocumentLedger) -> None:
+    ledger.put([entry("a.md", "Refund old."), entry("gone.md", "Refund gone.")])
+    ledger.refuse(refusal("a.md"))
+    ledger.refuse(refusal("never.md"))
+    ledger.set_fingerprint(_fingerprint("old"))
+    before = ledger.sequence()
+    beside = ledger.beside()
+    new = entry("a.md", "Refund new.", "Refund newer.", groups=frozenset({"board"}))
+    beside.put([new])
+    beside.set_fingerprint(_fingerprint("new"))
+    assert ledger.adopt(beside, at=before)
+    assert sorted(words(ledger, "refund", BOARD)) == ["Refund new.", "Refund newer."]
+    assert words(ledger, "gone", BOARD) == []
+    assert (ledger.fingerprint(), ledger.chunk_count()) == (_fingerprint("new"), 2)
+    assert [each.uri for each in ledger.refusals(ACME)] == ["a.md", "never.md"]
+    [back] = ledger.entries()
+    assert (back.source, list(back.chunks)) == (new.source, list(new.chunks))
+    assert np.array_equal(back.vectors, new.vectors)
+    left = ledger.beside()
+    assert left.chunk_count() == 0, "what was adopted is not left there"
+    left.close()
+
+
+def has_every_index_filled_anew_after_it_adopted(ledger: DocumentLedger) -> None:
+    ledger.put([entry("a.md", "Refund old.")])
+    before = ledger.sequence()
+    beside = ledger.beside()
+    beside.put([entry("a.md", "Refund new.")])
+    assert ledger.adopt(beside, at=before)
+    after = ledger.sequence()
+    assert after > before
+    assert ledger.stamp(before) is None, "an index at this number must not think that it may follow"
+    assert ledger.stamp(after)
+    assert all(before < item.sequence <= after for item in ledger.embeddings())
+    assert list(ledger.deletions(after=before)) == []
+
+
+def adopts_nothing_where_somebody_wrote_in_between(ledger: DocumentLedger) -> None:
+    at = ledger.sequence()
+    beside = ledger.beside()
+    beside.put([entry("a.md", "Refund beside.")])
+    ledger.put([entry("b.md", "Refund in between.")])
+    assert not ledger.adopt(beside, at=at)
+    assert words(ledger, "refund") == ["Refund in between."]
+    assert ledger.adopt(beside, at=ledger.sequence())
+    assert words(ledger, "refund") == ["Refund beside."]
+
+
 def loses_nothing_to_writers_side_by_side(ledger: DocumentLedger) -> None:
     def write(writer: int) -> None:
         for turn in range(5):
@@ -605,7 +674,8 @@ PROMISES: list[Callable[[DocumentLedger], None]] = [
     numbers_every_change_once_and_upwards, tells_what_happened_since, leads_an_index_from_any_point_to_the_present,
     can_be_written_while_it_is_streamed, stamps_each_change_once_and_for_good,
     forgets_old_deletions_only_together_with_their_stamps, knows_the_vectors_of_its_texts, keeps_a_fingerprint, loses_nothing_to_writers_side_by_side,
-    never_shows_half_a_replacement,
+    never_shows_half_a_replacement, builds_beside_itself_and_finds_it_again, adopts_what_was_built_beside_it,
+    has_every_index_filled_anew_after_it_adopted, adopts_nothing_where_somebody_wrote_in_between,
 ]  # fmt: skip
 
 

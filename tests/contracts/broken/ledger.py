@@ -377,10 +377,48 @@ class ReplacesInTwoSteps(Healthy):
         return stored
 
 
+class BuildsInItself(Healthy):
+    """What is being built is served at once."""
+
+    caught_by = "builds_beside_itself_and_finds_it_again"
+
+    def beside(self, *, fresh: bool = False) -> Any:
+        return self
+
+
+class AddsWhatItAdopts(Healthy):
+    caught_by = "adopts_what_was_built_beside_it"
+
+    def adopt(self, beside: Any, *, at: int) -> bool:
+        self.real.put(list(beside.entries()))
+        self.real.set_fingerprint(beside.fingerprint())
+        return True
+
+
+class AdoptsAsOrdinaryChanges(Healthy):
+    """An index would follow step by step, and mix vectors of two embedders."""
+
+    caught_by = "has_every_index_filled_anew_after_it_adopted"
+
+    def adopt(self, beside: Any, *, at: int) -> bool:
+        for old in list(self.real.entries()):
+            self.real.delete(old.source.uri, old.source.tenant)
+        self.real.put(list(beside.entries()))
+        return True
+
+
+class AdoptsWhateverHappened(Healthy):
+    caught_by = "adopts_nothing_where_somebody_wrote_in_between"
+
+    def adopt(self, beside: Any, *, at: int) -> bool:
+        return bool(self.real.adopt(beside, at=self.real.sequence()))
+
+
 BROKEN = [
     TrimsTexts, LosesPages, HalvesPrecision, SortsHits, ConsumesItsInput, KeepsOldPassages, DeletesByUriAlone,
     ForgetsTheKeywordIndex, AlwaysDeleted, CollectsRefusals, DropsWhatItRefuses, StoresOneByOne, SwallowsErrors,
     ShowsTextsToEveryone, IgnoresGroups, IgnoresTheTenant, EmptyMeansEverything, ShowsForeignRefusals, FiltersAfterwards,
     NewestAlways, WorstFirst, WholeWordsOnly, PassesSyntaxOn, ReusesNumbers, ForgetsDeletions, NewPassagesOnly,
     StampsEverything, ForgetsTooMuch, TellsForeignTexts, KeepsTheFirstFingerprint, ReplacesInTwoSteps,
+    BuildsInItself, AddsWhatItAdopts, AdoptsAsOrdinaryChanges, AdoptsWhateverHappened,
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from foundation.components import Context, load
-from foundation.errors import FingerprintMismatch, StoreUnavailable, UpstreamDown
+from foundation.errors import FingerprintMismatch, IndexRebuilding, StoreUnavailable, UpstreamDown
 from foundation.settings import Part
 from foundation.types import Scope
 from models.contract import Embeddings
@@ -31,7 +31,7 @@ from retrieval.contract import (
     VectorIndex,
     VectorItem,
 )
-from retrieval.index_care import PROBING, Seal, catch_up, keep_or_quarantine, open_index, reindex
+from retrieval.index_care import PROBING, Reindexed, SameParts, Seal, catch_up, keep_or_quarantine, open_index, reindex
 
 ACME = Scope("acme")
 SURVIVES = [sys.executable, "-c", "pass"]
@@ -91,18 +91,18 @@ class Store:
     vectors: VectorIndex
     embedder: Embeddings
 
-    def add(self, uri: str, text: str, **about: Any) -> None:
+    def add(self, uri: str, text: str, *, content_hash: str = "hash", **about: Any) -> None:
         source = Source(uri, "acme", **about)
         chunk = Chunk(f"{uri} {text}", source.document_id, 0, text, 0, len(text))
-        self.ledger.put([Entry(source, "hash", Parsed(text, ()), [chunk], embed(self.embedder, [text]))])
+        self.ledger.put([Entry(source, content_hash, Parsed(text, ()), [chunk], embed(self.embedder, [text]))])
 
     def fingerprint(self, **changes: Any) -> Fingerprint:
         probes = probe(self.embedder)
         return replace(Fingerprint("hashing", len(probes[0]), probes, "structure 1"), **changes)
 
-    def reindex(self, chunker: Chunker, **changes: Any) -> int:
+    def reindex(self, chunker: Chunker, **changes: Any) -> Reindexed:
         given = {"embedder": self.embedder, "fingerprint": self.fingerprint(chunker="words 1")} | changes
-        return reindex(self.ledger, self.vectors, chunker=chunker, **given)
+        return reindex(self.ledger, chunker=chunker, **given)
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_an_index_of_another_ledger_is_filled_anew_though_both_have_gone_equally
     other.ledger.close()
     found = store.vectors.search(embed(store.embedder, ["Refund."])[0], ACME, limit=9)
     assert [chunk_id for chunk_id, _ in found] == ["ours.md Refund."]
-    assert "does not belong to this ledger" in caplog.text
+    assert "is not of this ledger" in caplog.text
 
 
 def test_a_copy_of_the_ledger_that_went_its_own_way_is_noticed(store: Store, data_dir: Path, tmp_path: Path) -> None:
@@ -270,10 +270,11 @@ def test_a_reindex_cuts_and_embeds_everything_anew_and_carries_the_new_fingerpri
     open_index(store.ledger, store.vectors, store.fingerprint())
     store.add("a.md", "One two three", groups=frozenset({"board"}), title="T")
     store.add("b.md", "Four")
-    told: list[int] = []
-    assert store.reindex(ByWords(), progress=told.append) == 2
-    assert (store.ledger.chunk_count(), store.vectors.count(), told[-1]) == (4, 4, 2)
+    told: list[tuple[int, int]] = []
+    assert store.reindex(ByWords(), progress=lambda *done: told.append(done)) == Reindexed(documents=2, kept=0)
+    assert told == [(2, 2)]
     open_index(store.ledger, store.vectors, store.fingerprint(chunker="words 1"))
+    assert (store.ledger.chunk_count(), store.vectors.count()) == (4, 4)
     [document] = [
         known for known in store.ledger.documents(Scope("acme", frozenset({"board"}))) if known.source.uri == "a.md"
     ]
@@ -282,9 +283,9 @@ def test_a_reindex_cuts_and_embeds_everything_anew_and_carries_the_new_fingerpri
 
 def test_a_reindex_keeps_a_document_in_which_the_new_chunker_finds_nothing(store: Store) -> None:
     store.add("blank.md", " ")
-    assert store.reindex(ByWords()) == 1
+    assert store.reindex(ByWords()).documents == 1
     assert [known.chunks for known in store.ledger.documents(ACME)] == [0]
-    assert store.reindex(ByWords()) == 1
+    assert store.reindex(ByWords()).documents == 1
 
 
 def test_after_another_chunker_or_parser_every_document_is_taken_afresh(store: Store) -> None:
@@ -293,7 +294,7 @@ def test_after_another_chunker_or_parser_every_document_is_taken_afresh(store: S
     store.reindex(ByWords())
     known = store.ledger.find("a.md", "acme")
     assert known is not None
-    assert known.content_hash == ""
+    assert known.content_hash == "before the reindex hash"
 
 
 def test_after_another_embedder_alone_unchanged_documents_stay_unchanged(store: Store) -> None:
@@ -305,21 +306,68 @@ def test_after_another_embedder_alone_unchanged_documents_stay_unchanged(store: 
     assert known.content_hash == "hash"
 
 
-def test_an_interrupted_reindex_is_served_by_neither_the_old_nor_the_new_parts_and_can_be_begun_again(
-    store: Store,
+def test_while_a_reindex_is_built_the_old_parts_serve_and_it_goes_on_where_it_was_stopped(
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("retrieval.index_care.REINDEX_BATCH", 200)
     before = store.fingerprint()
     open_index(store.ledger, store.vectors, before)
     for n in range(3):
         store.add(f"{n}.md", "word " * 200)
     with pytest.raises(UpstreamDown):
         store.reindex(ByWords(), embedder=Breaks(store.embedder, 1))
-    for fingerprint in (before, store.fingerprint(chunker="words 1")):
-        with pytest.raises(FingerprintMismatch, match="not finished"):
-            open_index(store.ledger, store.vectors, fingerprint)
-    assert store.reindex(ByWords()) == 3
+    open_index(store.ledger, store.vectors, before)
+    assert store.vectors.count() == 3
+    with pytest.raises(FingerprintMismatch):
+        open_index(store.ledger, store.vectors, store.fingerprint(chunker="words 1"))
+    assert store.reindex(ByWords()) == Reindexed(documents=2, kept=1)
     open_index(store.ledger, store.vectors, store.fingerprint(chunker="words 1"))
     assert store.vectors.count() == 600
+    with pytest.raises(FingerprintMismatch):
+        open_index(store.ledger, store.vectors, before)
+
+
+def test_what_is_left_of_a_reindex_for_other_parts_is_thrown_away(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.index_care.REINDEX_BATCH", 1)
+    open_index(store.ledger, store.vectors, store.fingerprint())
+    store.add("a.md", "One two")
+    store.add("b.md", "Three")
+    with pytest.raises(UpstreamDown):
+        store.reindex(ByWords(), embedder=Breaks(store.embedder, 1))
+    assert store.reindex(ByWords(), fingerprint=store.fingerprint(chunker="words 2")) == Reindexed(2, kept=0)
+
+
+def test_what_changes_while_a_reindex_is_built_is_in_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retrieval.index_care.REINDEX_BATCH", 1)
+    open_index(store.ledger, store.vectors, store.fingerprint())
+    for name in "abc":
+        store.add(f"{name}.md", f"Old {name}")
+    changed: list[bool] = []
+
+    def change(*_: int) -> None:
+        if not changed:
+            changed.append(True)
+            store.add("d.md", "New d")
+            store.add("a.md", "New a", content_hash="another")
+            store.ledger.delete("c.md", "acme")
+
+    assert store.reindex(ByWords(), progress=change).documents == 5
+    texts = sorted(entry.parsed.text for entry in store.ledger.entries())
+    assert texts == ["New a", "New d", "Old b"]
+
+
+def test_a_process_that_still_runs_with_the_old_parts_notices_a_reindex(store: Store) -> None:
+    before = store.fingerprint()
+    open_index(store.ledger, store.vectors, before)
+    parts = SameParts(store.ledger, before)
+    store.add("a.md", "One two")
+    parts.check()
+    other = store.fingerprint(embedder="other", probe=tuple((*vector[1:], vector[0]) for vector in before.probe))
+    store.reindex(ByWords(), fingerprint=other)
+    with pytest.raises(IndexRebuilding, match=r"reindexed with embedder other .* runs with hashing .* another vector"):
+        parts.check()
 
 
 # The folder of an embedded index
