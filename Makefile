@@ -16,7 +16,7 @@ stack = $(call given,STACK,--stack)
 .PHONY: help setup demo test check format doctor ask serve ingest documents trace traces slow failures costs forecast approvals audit-verify \
         approve reject reindex config keys bench-retrieval bench-answers bench-pii evaluate business-case roi \
         value-report simulate-value contracts lock clean _base _dev
-.PHONY: bench-parse
+.PHONY: bench-parse sources corpus export import
 
 .PHONY: redteam
 
@@ -50,6 +50,19 @@ serve: _base  ## the API, on loopback until told otherwise   [STACK=stack.toml]
 
 ingest: _base  ## add files, folders or an address   SRC=path [TENANT=name], or RETRY=1: what was refused, again
 	@$(CLI) ingest $(if $(RETRY),--retry,"$(call needed,SRC,path)") $(call given,TENANT,--tenant) $(call given,JSON,--json) $(stack)
+
+sources: _base  ## where the documents come from   [TENANT=name] [JSON=out.json]
+	@$(CLI) sources $(call given,TENANT,--tenant) $(call given,JSON,--json) $(stack)
+
+corpus: _base  ## its size, what is old or superseded, what says the same   [DAYS=365] [SIMILARITY=0.8] [TENANT=] [JSON=]
+	@$(CLI) corpus $(call given,DAYS,--days) $(call given,SIMILARITY,--similarity) $(call given,TENANT,--tenant) \
+	  $(call given,JSON,--json) $(stack)
+
+export: _base  ## the whole ledger as one file, vectors included   TO=ledger.jsonl.gz
+	@$(CLI) export "$(call needed,TO,ledger.jsonl.gz)" $(call given,JSON,--json) $(stack)
+
+import: _base  ## take in what was exported; nothing is embedded again   FROM=ledger.jsonl.gz
+	@$(CLI) import "$(call needed,FROM,ledger.jsonl.gz)" $(call given,JSON,--json) $(stack)
 
 documents: _base  ## what the ledger holds   [TENANT=name]
 	@$(CLI) documents $(call given,TENANT,--tenant) $(stack)

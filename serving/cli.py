@@ -125,6 +125,53 @@ def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, 
 
 
 @app.command()
+def sources(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:
+    """Where the documents come from."""
+    from serving import commands, corpus
+
+    corpus.sources(_load(stack), commands.local(tenant, [], groups).scope, json)
+
+
+@app.command()
+def corpus(
+    *,
+    tenant: Tenant = LOCAL,
+    groups: Groups = None,
+    days: Annotated[int, typer.Option(min=0, help="A document that did not change for so long is stale.")] = 365,
+    similarity: Annotated[float, typer.Option(min=0.1, max=1, help="Share of what two documents share.")] = 0.8,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Its size, what is old or superseded, and which documents say the same."""
+    from serving import commands, corpus
+
+    scope = commands.local(tenant, [], groups).scope
+    corpus.report(_load(stack), scope, days=days, similarity=similarity, json=json)
+
+
+@app.command("export")
+def export_ledger(
+    file: Annotated[Path, typer.Argument(help="Where it goes; packed if it ends in .gz.")],
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Write the whole ledger to one file: documents of every tenant, their passages and vectors."""
+    from serving import corpus
+
+    corpus.export_ledger(_load(stack), file, json)
+
+
+@app.command("import")
+def import_ledger(
+    file: Annotated[Path, typer.Argument(help="What export wrote.")], json: Json = None, stack: Stack = STACK
+) -> None:
+    """Take in an exported ledger, checked first; nothing is embedded again."""
+    from serving import corpus
+
+    corpus.import_ledger(_load(stack), file, json)
+
+
+@app.command()
 def reindex(stack: Stack = STACK) -> None:
     """Write all documents anew with the configured embedder and chunker."""
     from serving import commands

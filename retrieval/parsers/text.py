@@ -13,9 +13,9 @@ _UNDERLINE = re.compile(r"\s*([=\-~^#*])\1{2,}\s*")
 
 
 class TextParser:
-    """`.log` keeps every line for itself; `.txt` joins lines that were only wrapped at a margin."""
+    """`.log` keeps every line for itself; the others join lines that were only wrapped at a margin."""
 
-    suffixes: tuple[str, ...] = (".txt", ".log", ".text")
+    suffixes: tuple[str, ...] = (".txt", ".log", ".text", ".rst")
     version = "text 1"
 
     def __init__(self, limits: ParseLimits) -> None:

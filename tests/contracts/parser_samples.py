@@ -127,6 +127,7 @@ SAMPLES = {
     ".txt": text,
     ".log": text,
     ".text": text,
+    ".rst": text,
     ".md": markdown,
     ".markdown": markdown,
     ".html": html,

@@ -121,6 +121,27 @@ def test_an_address_is_not_fetched_until_it_is_allowed(sixply: Callable[..., Any
     assert "There is nothing at" in sixply("ingest", "no-such-folder", status=2)
 
 
+def test_the_corpus_is_described_exported_and_taken_in_elsewhere_without_a_model(
+    sixply: Callable[..., Any], folder: Path
+) -> None:
+    (folder / "documents" / "copy.md").write_text((folder / "documents" / "moon.md").read_text())
+    sixply("ingest", str(folder / "documents"), status=1)
+    found = sixply("corpus", "--days", "0")
+    assert (found["statistics"]["documents"], found["statistics"]["refused"]) == (3, 1)
+    assert (found["index"]["chunks_in_ledger"], found["index"]["dimensions"]) == (3, 256)
+    assert [(one["a"], one["b"]) for one in found["near_duplicates"]] == [("copy.md", "moon.md")]
+    assert {one["uri"] for one in found["stale"]} == {"copy.md", "moon.md", "sun.md"}
+    assert sum(one["documents"] for one in sixply("sources")) == 3
+    assert "pairs that say nearly the same" in sixply("corpus", json_too=False)
+
+    exported = sixply("export", str(folder / "ledger.jsonl.gz"))
+    stack = folder / "stack.toml"
+    stack.write_text(stack.read_text().replace('/var"', '/elsewhere"'))
+    assert sixply("documents")["documents"] == []
+    assert sixply("import", str(folder / "ledger.jsonl.gz"))["digest"] == exported["digest"]
+    assert sixply("ask", "How long does the moon lamp run?")["status"] == "answered"
+
+
 def test_another_embedder_is_refused_until_a_reindex(sixply: Callable[..., Any], folder: Path) -> None:
     sixply("ingest", str(folder / "documents"), status=1)
     stack = folder / "stack.toml"
