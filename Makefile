@@ -13,7 +13,7 @@ needed = $(or $($(1)),$(error $(1) is missing. Say: make $@ $(1)=$(2)))
 stack = $(call given,STACK,--stack)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format doctor ask serve ingest documents trace traces slow failures costs forecast approvals audit-verify \
+.PHONY: help setup demo test check format doctor ask serve mcp ingest documents trace traces slow failures costs forecast approvals audit-verify \
         approve reject reindex config keys bench-retrieval bench-answers bench-pii evaluate business-case roi \
         value-report simulate-value contracts lock clean _base _dev
 .PHONY: bench-parse sources corpus export import
@@ -47,6 +47,9 @@ ask: _base  ## one question   Q="..." [TENANT=name] [ROLE=agent] [STACK=stack.to
 
 serve: _base  ## the API, on loopback until told otherwise   [STACK=stack.toml]
 	@$(CLI) serve $(stack)
+
+mcp: _base  ## an MCP server on standard input and output   [TENANT=name] [ROLE=agent]; or SIXPLY_API_KEY in the environment
+	@$(CLI) mcp $(call given,TENANT,--tenant) $(call given,ROLE,--role) $(stack)
 
 ingest: _base  ## add files, folders or an address   SRC=path [TENANT=name], or RETRY=1: what was refused, again
 	@$(CLI) ingest $(if $(RETRY),--retry,"$(call needed,SRC,path)") $(call given,TENANT,--tenant) $(call given,JSON,--json) $(stack)

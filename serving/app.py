@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from foundation.settings import HttpSettings
 from serving import errors
 from serving.middleware import Authentication, Envelope
-from serving.routes import answers, approvals, docs, documents, health, openai, page
+from serving.routes import answers, approvals, docs, documents, health, mcp, openai, page
 from serving.runtime import Runtime
 from serving.wiring import System
 
@@ -38,6 +38,7 @@ def create_app(system: System) -> FastAPI:
     app = Api(
         title="Sixply",
         version=_version(),
+        lifespan=mcp.lifespan,
         openapi_url=None,  # ours stand behind a key: routes/docs.py
         max_body_size=settings.serving.http.max_body_bytes,
         # FastAPI traces requests by itself once a provider is set; messages of failed checks can quote what a user wrote.
@@ -47,7 +48,7 @@ def create_app(system: System) -> FastAPI:
     app.add_middleware(Authentication, keys=runtime.keys)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings.serving.http), www_redirect=False)
     errors.install(app)
-    for routes in (answers, openai, documents, approvals, health, docs, page):
+    for routes in (answers, openai, documents, approvals, health, docs, mcp, page):
         app.include_router(routes.router)
     return app
 

@@ -94,6 +94,23 @@ def serve(stack: Stack = STACK) -> None:
 
 
 @app.command()
+def mcp(
+    *,
+    tenant: Tenant = LOCAL,
+    roles: Annotated[list[str] | None, typer.Option("--role", help="May be repeated; reader if absent.")] = None,
+    groups: Groups = None,
+    stack: Stack = STACK,
+) -> None:
+    """Be an MCP server on standard input and output, for a client that starts this command.
+
+    With SIXPLY_API_KEY in the environment the caller is whom that key says, and the options do not count.
+    """
+    from serving import mcp_stdio
+
+    mcp_stdio.serve(_load(stack), tenant=tenant, roles=roles or ["reader"], groups=groups or [])
+
+
+@app.command()
 def ingest(
     source: Annotated[
         str | None, typer.Argument(metavar="SRC", help="A file, a folder with all that is below it, or an address.")

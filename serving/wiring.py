@@ -189,7 +189,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         tools = tuple(
             tool
             for chosen in settings.orchestration.tools
-            for tool in components.load("orchestration.tools", chosen, context)
+            for tool in keep(components.load("orchestration.tools", chosen, context))
         )
         approvals = keep(SqliteApprovals(data / "approvals.sqlite", context.clock))
         audit = keep(

@@ -1,0 +1,106 @@
+"""Sixply as an MCP server: search, answer and documents for any MCP client, as whom its credential says.
+
+Over standard input and output (`make mcp`, for a client on this machine that starts us) and over streamable HTTP at /mcp of
+the API, behind the same keys, the same queue and the same limits as the other routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any
+
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp_types import ToolAnnotations
+from pydantic import Field
+
+from foundation.errors import SixplyError
+from foundation.types import Principal
+from orchestration.contract import AnswerRequest
+from serving.routes.answers import check_length
+from serving.schemas import DocumentSummary, SearchHit
+from serving.streams import collect
+
+if TYPE_CHECKING:
+    from serving.lifecycle import Lifecycle
+    from serving.wiring import System
+
+READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+INSTRUCTIONS = (
+    "Documents of one organisation. `answer` answers a question with citations and says when the documents do not hold "
+    "it; `search` finds passages; `documents` lists what there is. You see what your credential may see."
+)
+
+CallerOf = Callable[[Context[Any]], Principal]
+Place = Callable[[], AbstractAsyncContextManager[None]]
+
+
+def mcp_server(
+    system: System, caller_of: CallerOf, lifecycle: Lifecycle, *, place: Place | None = None, version: str = "0"
+) -> MCPServer[Any]:
+    """The server. `caller_of` tells from a call's context who makes it; `place` holds the place of one answer."""
+    server: MCPServer[Any] = MCPServer(
+        name="sixply", title="Sixply", instructions=INSTRUCTIONS, version=version, log_level="WARNING"
+    )
+
+    @server.tool(annotations=READS)
+    async def search(
+        query: Annotated[str, Field(min_length=1, max_length=8000)],
+        context: Context[Any],
+        limit: Annotated[int, Field(ge=1, le=50)] = 10,
+    ) -> dict[str, Any]:
+        """Find passages in the documents that you may read, best first."""
+        import asyncio
+
+        with _told():
+            scope = caller_of(context).scope
+            hits = await asyncio.to_thread(system.retriever.retrieve, query, scope, limit=limit)
+            return {
+                "hits": [SearchHit.of(hit, marker=n).model_dump(mode="json") for n, hit in enumerate(hits, start=1)]
+            }
+
+    @server.tool()  # no `READS`: the agent behind it may ask for an effect, which then waits for an approval
+    async def answer(
+        question: Annotated[str, Field(min_length=1)], context: Context[Any], thread_id: str | None = None
+    ) -> dict[str, Any]:
+        """Answer a question from the documents that you may read, with citations. `thread_id` goes on with an answer's
+        conversation. Status `abstained` means that the documents do not say it; `waiting`, that a person must approve."""
+        with _told():
+            caller = caller_of(context)
+            check_length(question, system.settings.orchestration.answers)
+            lifecycle.refuse_while_draining()
+            request = AnswerRequest(question=question, thread_id=thread_id)
+            async with (place or _anywhere)():
+                given = await collect(system.agent.stream(request, caller), lifecycle)
+            return given.model_dump(mode="json")
+
+    @server.tool(annotations=READS)
+    async def documents(context: Context[Any]) -> dict[str, Any]:
+        """List the documents that you may read."""
+        import asyncio
+
+        with _told():
+            found = await asyncio.to_thread(system.ledger.documents, caller_of(context).scope)
+            return {"documents": [DocumentSummary.of(one).model_dump(mode="json") for one in found]}
+
+    return server
+
+
+class _told:  # noqa: N801 - it reads as a statement
+    """What is refused, or fails, as an error that the client shows; anything else stays inside."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if isinstance(error, SixplyError):
+            raise ToolError(f"{error.code}: {error}") from error
+
+
+@asynccontextmanager
+async def _anywhere() -> AsyncIterator[None]:
+    yield

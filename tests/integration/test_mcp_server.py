@@ -1,0 +1,146 @@
+"""Sixply as an MCP server, driven by the official client: over HTTP behind our keys, and over standard input and output."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+
+from foundation.settings import load
+from retrieval.contract import Source
+from retrieval.ingest import Item
+from serving.identity import KeyStore
+from serving.server import running
+from serving.wiring import open_system
+
+ROOT = Path(__file__).parents[2]
+STACK = """
+[foundation]
+data_dir = "{data}"
+[models.chat]
+use = "scripted"
+[models.embedder]
+use = "hashing"
+[retrieval.vectors]
+use = "memory"
+[retrieval.grounding]
+min_evidence = 0.0
+[orchestration.answers]
+compose = "extractive"
+[serving.http]
+port = 0
+grace_s = 4
+"""
+FACT = "The moon lamp runs for nine hours."
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mcp")
+    (folder / "stack.toml").write_text(STACK.format(data=folder / "var"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def keys(folder: Path) -> dict[str, str]:
+    """A key a tenant; the north has a document."""
+    with open_system(load(folder / "stack.toml")) as system:
+        system.ingestor.ingest(
+            [Item(Source(uri="moon.md", tenant="north"), f"# Lamps\n\n{FACT}\n".encode(), "moon.md")]
+        )
+        store = KeyStore.of(system.settings, system.context.clock)
+        return {name: store.create(subject=name, tenant=name, roles=["reader"]) for name in ("north", "south")}
+
+
+@pytest.fixture(scope="module")
+def url(folder: Path, keys: dict[str, str]) -> Iterator[str]:
+    assert keys
+    with open_system(load(folder / "stack.toml")) as system, running(system) as url:
+        yield f"{url}/mcp"
+
+
+@asynccontextmanager
+async def connected(url: str, key: str) -> AsyncIterator[Client]:
+    async with (
+        httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}, timeout=60) as http,
+        Client(streamable_http_client(url, http_client=http)) as client,
+    ):
+        yield client
+
+
+async def drive(client: Client) -> None:
+    """What a client of the north finds, by whichever way it came."""
+    listed = await client.list_tools()
+    assert {tool.name for tool in listed.tools} == {"search", "answer", "documents"}
+    assert all(tool.description for tool in listed.tools)
+
+    found = (await client.call_tool("search", {"query": "moon lamp", "limit": 3})).structured_content
+    assert found is not None
+    assert [hit["citation"]["quote"] for hit in found["hits"]] == [FACT]
+
+    given = (await client.call_tool("answer", {"question": "How long does the moon lamp run?"})).structured_content
+    assert given is not None
+    assert (given["status"], given["citations"][0]["quote"]) == ("answered", FACT)
+    more = {"question": "And the moon lamp's hours?", "thread_id": given["thread_id"]}
+    again = (await client.call_tool("answer", more)).structured_content
+    assert again is not None
+    assert again["thread_id"] == given["thread_id"]
+
+    documents = (await client.call_tool("documents", {})).structured_content
+    assert documents is not None
+    assert [one["uri"] for one in documents["documents"]] == ["moon.md"]
+
+
+async def test_a_client_over_http_sees_what_its_key_may_see(url: str, keys: dict[str, str]) -> None:
+    async with connected(url, keys["north"]) as client:
+        await drive(client)
+    async with connected(url, keys["south"]) as client:
+        for tool, arguments in (("search", {"query": "moon lamp"}), ("documents", {})):
+            seen = (await client.call_tool(tool, arguments)).structured_content
+            assert seen is not None
+            assert list(seen.values()) == [[]]
+        asked = (await client.call_tool("answer", {"question": "How long does the moon lamp run?"})).structured_content
+        assert asked is not None
+        assert asked["status"] == "abstained"
+
+
+async def test_bad_calls_are_told_to_the_client(url: str, keys: dict[str, str]) -> None:
+    async with connected(url, keys["north"]) as client:
+        for tool, arguments, told in (
+            ("answer", {"question": "Why?", "thread_id": "never-heard-of"}, "not_found"),
+            ("answer", {"question": " "}, "invalid_request"),
+            ("answer", {"question": "x" * 10_000}, "too_large"),
+            ("search", {"query": "x", "limit": 1000}, "limit"),
+            ("refund", {}, "refund"),
+        ):
+            result = await client.call_tool(tool, arguments)
+            assert result.is_error
+            assert told in str(result.content)
+
+
+async def test_without_a_key_nobody_gets_in(url: str) -> None:
+    async with httpx2.AsyncClient() as http:
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        for headers in ({}, {"Authorization": "Bearer sixply_wrong"}):
+            assert (await http.post(url, json=message, headers=headers)).status_code == 401
+    with pytest.raises(BaseException):  # noqa: B017 - anyio wraps it in a group
+        async with connected(url, "sixply_wrong"):
+            pass
+
+
+async def test_a_client_that_starts_us_is_whom_the_key_in_its_environment_says(
+    folder: Path, keys: dict[str, str]
+) -> None:
+    """No server runs meanwhile: one process owns the store."""
+    command = ["-m", "serving.cli", "mcp", "--tenant", "south", "--stack", str(folder / "stack.toml")]
+    env = {"SIXPLY_API_KEY": keys["north"], "PATH": os.environ["PATH"]}
+    started = StdioServerParameters(command=sys.executable, args=command, env=env, cwd=ROOT)
+    async with Client(started) as client:
+        await drive(client)
