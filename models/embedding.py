@@ -29,7 +29,7 @@ def embed(embedder: Embeddings, texts: Sequence[str]) -> Vectors:
     if not texts:
         return np.zeros((0, 0), dtype=np.float32)
     embed_array = getattr(embedder, "embed_array", None)
-    given = list(texts)
+    given = readable(texts)
     with _translated(embedder):
         raw = embed_array(given) if callable(embed_array) else embedder.embed_documents(given)
     return _checked(raw, len(given), embedder)
@@ -41,7 +41,7 @@ def embed_query(embedder: Embeddings, text: str) -> Vectors:
     It goes through `embed_query` of the embedder, because some models encode queries and passages differently.
     """
     with _translated(embedder):
-        raw = embedder.embed_query(text)
+        raw = embedder.embed_query(*readable([text]))
     first: Vectors = _checked([raw], 1, embedder)[0]
     return first
 
@@ -58,7 +58,7 @@ def embed_tokens(embedder: Embeddings, texts: Sequence[str]) -> list[Vectors] | 
     if not callable(compute):
         return None
     with _translated(embedder):
-        found: list[Vectors] = compute(list(texts)) if texts else []
+        found: list[Vectors] = compute(readable(texts)) if texts else []
     if len(found) != len(texts) or not all(len(tokens) for tokens in found):
         raise UpstreamMalformed(
             f"{name_of(embedder)} returned token vectors for {len(found)} of {len(texts)} texts, or none for one of "
@@ -80,8 +80,9 @@ def without_marks(tokens: Vectors) -> Vectors:
 
 
 def readable(texts: Sequence[str]) -> list[str]:
-    """The texts with `?` for lone surrogates, which stop the tokenizers written in Rust."""
-    return [text.encode("utf-8", "replace").decode() for text in texts]
+    """The texts as every tokenizer and every server takes them: `?` for a lone surrogate, which cannot be encoded, and a
+    blank for an empty text, which OpenAI's API and llama.cpp's server refuse."""
+    return [text.encode("utf-8", "replace").decode() or " " for text in texts]
 
 
 def name_of(embedder: object) -> str:

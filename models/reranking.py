@@ -13,7 +13,7 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 
 from foundation.errors import InvalidSetting, SixplyError, UpstreamMalformed
 from models.contract import Reranker
-from models.embedding import name_of
+from models.embedding import name_of, readable
 from models.vendor_errors import translate
 
 PLACE = "sixply_place"
@@ -51,7 +51,8 @@ class CheckedReranker:
             ComponentError: the model behind it failed; the vendor's exception is the cause.
         """
         try:
-            scores = [float(score) for score in self.inner.score(query, texts)]
+            [asked, *given] = readable([query, *texts])
+            scores = [float(score) for score in self.inner.score(asked, given)]
         except (SixplyError, NotImplementedError):  # the latter says of itself what is not written yet
             raise
         except Exception as error:  # every vendor has exceptions of its own; `translate` knows them

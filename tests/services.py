@@ -1,4 +1,5 @@
-"""Real servers for the tests: PostgreSQL with pgvector, Chroma, Valkey or Redis, each started when first needed.
+"""Real servers for the tests: PostgreSQL with pgvector, Chroma, Valkey or Redis, llama.cpp, each started when first
+needed.
 
 A test says `services.postgres()` and gets an address on this machine. The servers run until the test session ends, in a
 temporary folder, without waiting for the disk. Where a program is missing the test is skipped with what to install; with
@@ -26,6 +27,7 @@ from typing import Any
 import pytest
 
 START_S = 60
+LLAMA_KEY = "sk-of-the-tests"
 _RUNNING = ExitStack()
 
 
@@ -110,10 +112,21 @@ def promtool(*arguments: str | Path) -> None:
         pytest.fail(told.stdout + told.stderr, pytrace=False)
 
 
+@cache
+def llama() -> str:
+    """Address of a llama.cpp server in a process of its own, with the bundled model. It answers OpenAI's chat and
+    embeddings (mean of the token vectors: real, if poor) and Anthropic's messages; the key is `LLAMA_KEY`."""
+    folder = _folder()
+    told = folder / "address"
+    _start([sys.executable, "-m", "tests.doubles.llama_server", told, LLAMA_KEY], folder, cwd=Path(__file__).parents[1])
+    _wait("llama.cpp", folder, told.exists)
+    return told.read_text(encoding="ascii")
+
+
 def stop() -> None:
     """End every server that was started here."""
     _RUNNING.close()
-    for started in (postgres, chroma, valkey):
+    for started in (postgres, chroma, valkey, llama):
         started.cache_clear()
 
 

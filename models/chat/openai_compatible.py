@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,10 +10,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from foundation.components import Context
-from foundation.errors import MissingCredential
-from models.connections import clients, timeouts
-
-OPENAI = "https://api.openai.com/v1"
+from models.connections import OPENAI, clients, key_for, on_loopback, timeouts
 
 
 class Options(BaseModel):
@@ -54,14 +50,15 @@ class OpenAICompatibleChat(ChatOpenAI):
 
 def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001  # every adapter has this signature
     """Make the client; nothing is connected yet. Raises MissingCredential without a key."""
-    host = urlsplit(options.base_url).hostname or ""
     timeout = timeouts(connect_s=options.connect_timeout_s, read_s=options.read_timeout_s)
-    sync_client, async_client = clients(timeout, keep_alive=options.keep_alive, proxies=not _is_loopback(host))
+    proxies = not on_loopback(options.base_url)
+    sync_client, async_client = clients(timeout, keep_alive=options.keep_alive, proxies=proxies)
     return OpenAICompatibleChat(
         model=options.model,
         base_url=options.base_url,
-        api_key=_key(options, host),
-        provider=options.provider or ("openai" if options.base_url == OPENAI else host),
+        api_key=key_for("models.chat", options.model, options.base_url, options.api_key),
+        provider=options.provider
+        or ("openai" if options.base_url == OPENAI else urlsplit(options.base_url).hostname or ""),
         temperature=options.temperature,
         seed=options.seed,
         max_completion_tokens=options.max_tokens,
@@ -73,21 +70,3 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         http_async_client=async_client,
         http_socket_options=(),  # of clients that are not used; without it a proxy in the environment gets a warning
     )
-
-
-def _key(options: Options, host: str) -> SecretStr:
-    if options.api_key is not None and options.api_key.get_secret_value():
-        return options.api_key
-    if _is_loopback(host):
-        return SecretStr("none")  # the client insists on one; a local server without a key ignores it
-    raise MissingCredential(
-        f'The chat model "{options.model}" at {host} needs an API key and has none. '
-        f"Set SIXPLY__MODELS__CHAT__API_KEY in the environment."
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -24,7 +24,7 @@ from foundation.components import Context
 from foundation.errors import ComponentError, InvalidSetting, WeightsInvalid
 from models import weights
 from models.bert import Bert, engine, graph
-from models.embedding import Vectors, readable
+from models.embedding import Vectors
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -89,7 +89,7 @@ class OpenVinoEmbedder(Embeddings):
         return self.embed_documents([text])[0]
 
     def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(readable(texts))]
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
 
     def _computed(self, ids: list[list[int]], *, tokens: bool) -> Iterator[tuple[list[int], Any]]:
         """The places of each batch's texts, and both outputs for them."""

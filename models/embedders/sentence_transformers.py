@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.components import Context
 from models import weights
-from models.embedding import Vectors, readable
+from models.embedding import Vectors
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -69,7 +69,7 @@ class SentenceTransformerEmbedder(Embeddings):
 
     def _encode(self, texts: Sequence[str], **wanted: Any) -> Any:
         with self._lock:
-            return self._model.encode(readable(texts), batch_size=self._batch_size, show_progress_bar=False, **wanted)
+            return self._model.encode(list(texts), batch_size=self._batch_size, show_progress_bar=False, **wanted)
 
 
 def build(options: Options, context: Context) -> Embeddings:

@@ -23,7 +23,6 @@ from foundation.components import Context
 from foundation.errors import WeightsInvalid
 from models import weights
 from models.contract import Reranker
-from models.embedding import readable
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
@@ -53,8 +52,7 @@ class CrossEncoderReranker:
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         if not texts:
             return []
-        [asked] = readable([query])
-        pairs = [(asked, text) for text in readable(texts)]
+        pairs = [(query, text) for text in texts]
         with self._lock:
             scores = self._model.predict(pairs, batch_size=self._batch_size, show_progress_bar=False)
         return [float(score) for score in scores]

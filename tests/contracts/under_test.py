@@ -31,6 +31,11 @@ def adapters(port: str, *others: str) -> list[str]:
     return [each["use"] for each in NAMED[port]] if port in NAMED else [*available(port), *others]
 
 
+def named(port: str, use: str) -> bool:
+    """Whether `sixply contracts` named this part, which then comes with options of its own."""
+    return any(each["use"] == use and len(each) > 1 for each in NAMED.get(port, ()))
+
+
 def part(port: str, use: str, /, **options: Any) -> Part:
     """The part with what it needs to be built here; options that the caller named count more."""
     named = next((each for each in NAMED.get(port, ()) if each["use"] == use), {})

@@ -117,6 +117,18 @@ def ok(text: str) -> Behaviour:
     return reply
 
 
+def vectors() -> Behaviour:
+    """For each text a vector of its length and its place, the last one first, as the API allows it."""
+
+    def reply(handler: _Handler) -> None:
+        texts = handler.body["input"]
+        found = [{"index": at, "embedding": [len(text), at]} for at, text in enumerate(texts)]
+        body = {"object": "list", "data": found[::-1], "usage": {"prompt_tokens": 1, "total_tokens": 1}}
+        handler.send(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+
+    return reply
+
+
 def cut(text: str) -> Behaviour:
     """A stream that breaks off after its first words."""
 

@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Sequence
 
+import numpy as np
 from langchain_core.embeddings import Embeddings
 
 DIMENSIONS = 16
@@ -30,12 +31,15 @@ class Healthy(Embeddings):
     def embed_query(self, text: str) -> list[float]:
         return _unit(text)
 
+    def close(self) -> None:
+        """Nothing is open."""
 
-class NotNormalised(Healthy):
-    caught_by = "has_unit_length"
+
+class ChangesItsDimensions(Healthy):
+    caught_by = "has_as_many_dimensions_for_every_text"
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return [[3 * value for value in _unit(text)] for text in texts]
+        return [_unit(text)[: 8 + len(text) % 8] for text in texts]
 
 
 class SortsAndForgets(Healthy):
@@ -127,7 +131,34 @@ class Nameless(Healthy):
     model_name = ""
 
 
+class TokensOfAnotherSize(Healthy):
+    caught_by = "has_a_vector_a_token_or_says_that_it_has_none"
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
+        return [np.ones((2, 3), dtype=np.float32) for _ in texts]
+
+
+class ClosesOnlyOnce(Healthy):
+    caught_by = "closes_twice"
+    closed = False
+
+    def close(self) -> None:
+        if self.closed:
+            raise RuntimeError("already closed")
+        self.closed = True
+
+
+class QueriesElsewhere(Healthy):
+    """A query of another dimension finds nothing."""
+
+    caught_by = "embeds_a_query_into_the_same_space"
+
+    def embed_query(self, text: str) -> list[float]:
+        return [*_unit(text), 0.0]
+
+
 BROKEN = [
-    NotNormalised, SortsAndForgets, DropsDuplicates, ChokesOnUnicode, ZeroForNothing, ChokesOnNoTexts, SaltedByObject,
+    ChangesItsDimensions, SortsAndForgets, DropsDuplicates, ChokesOnUnicode, ZeroForNothing, ChokesOnNoTexts, SaltedByObject,
     EatsItsInput, SharesABuffer, DependsOnNeighbours, FastPathDisagrees, Nameless,
+    TokensOfAnotherSize, ClosesOnlyOnce, QueriesElsewhere,
 ]  # fmt: skip

@@ -1,0 +1,108 @@
+"""Embeddings behind OpenAI's embeddings API: OpenAI itself, vLLM, Ollama, text-embeddings-inference, llama.cpp's server.
+
+    [models.embedder]
+    use = "openai_compatible"
+    model = "text-embedding-3-small"       # and SIXPLY__MODELS__EMBEDDER__API_KEY in the environment
+    base_url = "http://127.0.0.1:8000/v1"  # any other server than OpenAI's
+
+Retries are the client's own: with an embedder there is no second one to fall back to, whose vectors would be others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from langchain_core.embeddings import Embeddings
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from foundation.components import Context
+from models.connections import OPENAI, clients, key_for, on_loopback, timeouts
+from models.embedding import Vectors
+
+if TYPE_CHECKING:
+    import openai
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    base_url: str = OPENAI
+    """With the version: `http://127.0.0.1:8000/v1`."""
+    api_key: SecretStr | None = None
+    """Needed everywhere but on this machine."""
+    dimensions: int | None = Field(default=None, ge=8)
+    """Asked of the server, which must be able to shorten its vectors; `None` is the model's own number."""
+    query_prefix: str = ""
+    """Put before a query, as the model's card says: `query: ` for E5."""
+    document_prefix: str = ""
+    """Put before a document: `passage: ` for E5."""
+    batch_size: int = Field(default=64, ge=1, le=2048)
+    """Texts in one request. OpenAI takes 2,048, many servers fewer."""
+    max_chars: int = Field(default=8000, ge=64)
+    """Texts are cut here, because servers refuse a text beyond the model's limit instead of cutting it."""
+    retries: int = Field(default=4, ge=0)
+    """After 408, 409, 429, 5xx and broken connections, with growing waits or as long as the server says."""
+    connect_timeout_s: float = Field(default=5, gt=0)
+    read_timeout_s: float = Field(default=60, gt=0)
+
+
+class OpenAICompatibleEmbedder(Embeddings):
+    """Vectors as the server sends them; `models.embedding` checks them and makes them one long. Safe to call from several
+    threads, as the client is."""
+
+    def __init__(self, client: openai.OpenAI, options: Options) -> None:
+        self.model_name = options.model
+        self.provider = "openai" if options.base_url == OPENAI else client.base_url.host
+        self._client = client
+        self._options = options
+        self._wanted: dict[str, Any] = {} if options.dimensions is None else {"dimensions": options.dimensions}
+
+    def embed_array(self, texts: Sequence[str]) -> Vectors:
+        """Shape (texts, dimensions), float32, in input order. Raises the client's exceptions."""
+        return self._embedded([self._options.document_prefix + text for text in texts])
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [[float(value) for value in row] for row in self.embed_array(texts)]
+
+    def embed_query(self, text: str) -> list[float]:
+        return [float(value) for value in self._embedded([self._options.query_prefix + text])[0]]
+
+    def close(self) -> None:
+        """Close idle connections. A second call does nothing."""
+        self._client.close()
+
+    def _embedded(self, texts: Sequence[str]) -> Vectors:
+        size = self._options.batch_size
+        rows = [row for start in range(0, len(texts), size) for row in self._batch(texts[start : start + size])]
+        return np.array(rows, dtype=np.float32)
+
+    def _batch(self, texts: Sequence[str]) -> list[list[float]]:
+        reply = self._client.embeddings.create(
+            model=self._options.model,
+            input=[text[: self._options.max_chars] for text in texts],
+            encoding_format="float",  # the client's own default, base64, is not spoken by every server
+            **self._wanted,
+        )
+        found = [each.embedding for each in sorted(reply.data, key=lambda each: each.index)]
+        if len(found) != len(texts):
+            raise ValueError(f"{len(found)} vectors for {len(texts)} texts")
+        return found
+
+
+def build(options: Options, context: Context) -> Embeddings:  # noqa: ARG001  # every adapter has this signature
+    """Make the client; nothing is connected yet. Raises MissingCredential without a key."""
+    import openai
+
+    timeout = timeouts(connect_s=options.connect_timeout_s, read_s=options.read_timeout_s)
+    sync_client, _ = clients(timeout, keep_alive=True, proxies=not on_loopback(options.base_url))
+    client = openai.OpenAI(
+        api_key=key_for("models.embedder", options.model, options.base_url, options.api_key).get_secret_value(),
+        base_url=options.base_url,
+        timeout=timeout,
+        max_retries=options.retries,
+        http_client=sync_client,
+    )
+    return OpenAICompatibleEmbedder(client, options)
