@@ -6,7 +6,8 @@ A port is a folder, an adapter is one file in it, and the folder is the registry
     def build(options, context) -> Port: ...  # makes the part
 
 `use = "chroma"` names a file of the port's folder. `use = "package.module:attribute"` names something outside the
-tree: an adapter's `build`, or any class of the ecosystem, which is then called with the options as keywords.
+tree: an adapter's `build`, or any class of the ecosystem, which is then called with the options as keywords. Where such
+a class is close to the port but not the port, the folder's `__init__.py` has `adopt(built, part)`, which makes it one.
 """
 
 from __future__ import annotations
@@ -126,10 +127,15 @@ def _build(section: str, part: Part, module: ModuleType, attribute: str, context
     factory: Callable[..., Any] = getattr(module, attribute)
     if attribute != "build":
         try:
-            return factory(**part.options)
-        except (TypeError, ValidationError) as error:
+            return _adopted(section, part, factory(**part.options))
+        except (TypeError, ValueError) as error:
             raise InvalidSetting(f'[{section}] use = "{part.use}" refused its options: {error}') from error
     return factory(_checked(section, part, module), context)
+
+
+def _adopted(section: str, part: Part, built: Any) -> Any:
+    adopt: Callable[[Any, Part], Any] | None = getattr(importlib.import_module(PORTS[section]), "adopt", None)
+    return adopt(built, part) if adopt else built
 
 
 def _checked(section: str, part: Part, module: ModuleType) -> BaseModel:

@@ -6,20 +6,18 @@ long rather than filled up one after the other, so that none of them is a meanin
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from foundation.components import Context
 from retrieval.contract import Block, Chunk, Parsed
+from retrieval.sections import passage, sections
 from retrieval.sentences import sentence_spans
 
-_HEADING_CHARACTERS = 120
-"""Headings are repeated in front of every passage; a paragraph that somebody set as a heading must not crowd it out."""
 _ROW_ALLOWANCE = 1.5
 """A table row may be this much longer than the target before it is cut like prose."""
 
@@ -41,15 +39,6 @@ class Options(BaseModel):
         return self
 
 
-@dataclass
-class _Section:
-    """A heading's path and what stands under it before the next heading."""
-
-    path: tuple[str, ...]
-    heading: Block | None = None
-    blocks: list[Block] = field(default_factory=list)
-
-
 @dataclass(frozen=True)
 class _Piece:
     """A block, or a part of a long one, that is never cut again."""
@@ -69,10 +58,11 @@ class StructureChunker:
 
     def chunk(self, parsed: Parsed, document_id: str) -> list[Chunk]:
         chunks: list[Chunk] = []
-        for section in _sections(parsed):
+        for section in sections(parsed):
             pieces = [piece for block in section.blocks for piece in self._pieces(block, parsed.text)]
             for group in self._groups(pieces):
-                chunks.append(_chunk(parsed, document_id, len(chunks), section.path, group))
+                span = group[0].start, group[-1].end
+                chunks.append(passage(parsed, document_id, len(chunks), section.path, span))
         return chunks
 
     def _pieces(self, block: Block, text: str) -> Iterator[_Piece]:
@@ -119,34 +109,6 @@ def build(options: Options, context: Context) -> StructureChunker:
     return StructureChunker(options)
 
 
-def _sections(parsed: Parsed) -> list[_Section]:
-    """Sections with text. A heading that nothing follows is kept as text: no word of a document may be lost."""
-    title = (parsed.title or "").strip()
-    open_headings: list[tuple[int, str]] = []
-    sections = [_Section(_path(title, []))]
-    for block in parsed.blocks:
-        if block.kind != "heading":
-            sections[-1].blocks.append(block)
-            continue
-        open_headings = [(level, words) for level, words in open_headings if level < block.level]
-        _keep_lonely(sections[-1], deeper=bool(open_headings) and sections[-1].path == _path(title, open_headings))
-        open_headings.append((block.level, parsed.text[block.start : block.end]))
-        sections.append(_Section(_path(title, open_headings), block))
-    _keep_lonely(sections[-1], deeper=False)
-    return [section for section in sections if section.blocks]
-
-
-def _keep_lonely(section: _Section, *, deeper: bool) -> None:
-    if section.heading is not None and not section.blocks and not deeper:
-        section.blocks.append(section.heading)
-
-
-def _path(title: str, headings: Sequence[tuple[int, str]]) -> tuple[str, ...]:
-    words = [words for _, words in headings]
-    told = any(title.casefold() in heading.casefold() for heading in words)
-    return tuple(part[:_HEADING_CHARACTERS] for part in ([*words] if told or not title else [title, *words]))
-
-
 def _at_words(text: str, start: int, end: int, longest: int) -> Iterator[tuple[int, int]]:
     """A sentence without an end (a list of numbers, a script without spaces) is cut at white space, or else anywhere."""
     while end - start > longest:
@@ -156,19 +118,3 @@ def _at_words(text: str, start: int, end: int, longest: int) -> Iterator[tuple[i
         start = cut + len(text[cut:end]) - len(text[cut:end].lstrip())
     if start < end:
         yield start, end
-
-
-def _chunk(parsed: Parsed, document_id: str, position: int, path: tuple[str, ...], group: Sequence[_Piece]) -> Chunk:
-    start, end = group[0].start, group[-1].end
-    text = parsed.text[start:end]
-    identity = f"{document_id}\0{position}\0{text}".encode("utf-8", errors="surrogatepass")
-    return Chunk(
-        chunk_id=hashlib.blake2b(identity, digest_size=16).hexdigest(),
-        document_id=document_id,
-        position=position,
-        text=text,
-        start=start,
-        end=end,
-        heading_path=path,
-        page=group[0].page,
-    )

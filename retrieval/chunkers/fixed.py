@@ -1,0 +1,78 @@
+"""Windows of equally many words with an overlap, whatever the structure: the plain baseline of most tutorials.
+
+Kept as what to compare with, and for texts that have no structure, such as transcripts. A word is a run of letters and
+digits of at most 16 characters, a sign, or one character of a script without spaces, so that a window is about equally
+much for an embedder in every script.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import count
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from foundation.components import Context
+from retrieval.contract import Block, Chunk, Parsed
+from retrieval.sections import passage, sections
+
+_WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w{1,16}|[^\w\s]")
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    window_words: int = Field(default=160, ge=10, le=2_000)
+    """The default leaves room for headings among the 256 tokens that the bundled embedder reads."""
+    overlap_words: int = Field(default=30, ge=0)
+    """Words of the window before with which a window begins."""
+
+    @model_validator(mode="after")
+    def _moves_on(self) -> Options:
+        if self.overlap_words >= self.window_words:
+            raise ValueError("overlap_words must be less than window_words")
+        return self
+
+
+class FixedChunker:
+    """Deterministic: the same document gives the same passages under the same ids."""
+
+    def __init__(self, options: Options) -> None:
+        self._window, self._step = options.window_words, options.window_words - options.overlap_words
+        self.version = f"fixed 1 {options.window_words}/{options.overlap_words}"
+
+    def chunk(self, parsed: Parsed, document_id: str) -> list[Chunk]:
+        paths = _Paths(parsed)
+        spans = self._spans(parsed.text)
+        return [
+            passage(parsed, document_id, position, paths.at(start), (start, end))
+            for position, (start, end) in enumerate(spans)
+        ]
+
+    def _spans(self, text: str) -> Iterator[tuple[int, int]]:
+        words = [word.span() for word in _WORD.finditer(text)]
+        for first in count(0, self._step):
+            window = words[first : first + self._window]
+            if window:
+                yield window[0][0], window[-1][1]
+            if first + self._window >= len(words):
+                return
+
+
+class _Paths:
+    """The headings under which a character stands."""
+
+    def __init__(self, parsed: Parsed) -> None:
+        self._starts: list[tuple[int, tuple[str, ...]]] = []
+        for section in sections(parsed):
+            first: Block = section.heading or section.blocks[0]
+            self._starts.append((first.start, section.path))
+
+    def at(self, start: int) -> tuple[str, ...]:
+        return next((path for begins, path in reversed(self._starts) if begins <= start), ())
+
+
+def build(options: Options, context: Context) -> FixedChunker:
+    del context  # cutting text needs nothing from outside
+    return FixedChunker(options)

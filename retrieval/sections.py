@@ -1,0 +1,73 @@
+"""A document as sections under their headings: what chunkers share, whatever they cut by."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from retrieval.contract import Block, Chunk, Parsed
+
+_HEADING_CHARACTERS = 120
+"""Headings are repeated in front of every passage; a paragraph that somebody set as a heading must not crowd it out."""
+
+
+@dataclass
+class Section:
+    """A heading's path and what stands under it before the next heading."""
+
+    path: tuple[str, ...]
+    heading: Block | None = None
+    blocks: list[Block] = field(default_factory=list)
+
+
+def sections(parsed: Parsed) -> list[Section]:
+    """Sections with text. A heading that nothing follows is kept as text: no word of a document may be lost."""
+    title = (parsed.title or "").strip()
+    open_headings: list[tuple[int, str]] = []
+    found = [Section(_path(title, []))]
+    for block in parsed.blocks:
+        if block.kind != "heading":
+            found[-1].blocks.append(block)
+            continue
+        open_headings = [(level, words) for level, words in open_headings if level < block.level]
+        _keep_lonely(found[-1], deeper=bool(open_headings) and found[-1].path == _path(title, open_headings))
+        open_headings.append((block.level, parsed.text[block.start : block.end]))
+        found.append(Section(_path(title, open_headings), block))
+    _keep_lonely(found[-1], deeper=False)
+    return [section for section in found if section.blocks]
+
+
+def passage(parsed: Parsed, document_id: str, position: int, path: tuple[str, ...], span: tuple[int, int]) -> Chunk:
+    """The chunk of `parsed.text[span[0]:span[1]]`; its id changes with its document, its place and its text."""
+    start, end = span
+    text = parsed.text[start:end]
+    identity = f"{document_id}\0{position}\0{text}".encode("utf-8", errors="surrogatepass")
+    return Chunk(
+        chunk_id=hashlib.blake2b(identity, digest_size=16).hexdigest(),
+        document_id=document_id,
+        position=position,
+        text=text,
+        start=start,
+        end=end,
+        heading_path=path,
+        page=_page_at(parsed.blocks, start),
+    )
+
+
+def _page_at(blocks: Sequence[Block], start: int) -> int | None:
+    """The page on which the character at `start` stands; blocks are in order."""
+    at = bisect_right(blocks, start, key=lambda block: block.end)
+    return blocks[at].page if at < len(blocks) else None
+
+
+def _keep_lonely(section: Section, *, deeper: bool) -> None:
+    if section.heading is not None and not section.blocks and not deeper:
+        section.blocks.append(section.heading)
+
+
+def _path(title: str, headings: Sequence[tuple[int, str]]) -> tuple[str, ...]:
+    words = [words for _, words in headings]
+    told = any(title.casefold() in heading.casefold() for heading in words)
+    return tuple(part[:_HEADING_CHARACTERS] for part in ([*words] if told or not title else [title, *words]))
