@@ -7,6 +7,7 @@ never taken from there: it stands in our own configuration, and what is not decl
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from foundation.errors import InvalidSetting, did_you_mean
+from foundation.errors import InvalidSetting, MissingCredential, did_you_mean
 from orchestration.guard import instructs_reader
 
 DESCRIPTION_CHARACTERS = 600
@@ -116,12 +117,22 @@ def chosen(options: ForeignOptions, found: Sequence[str], where: str) -> list[st
     return [name for name in found if options.only is None or name in options.only]
 
 
+def secret(variable: str) -> str:
+    """Raises:
+    MissingCredential: the environment has no such variable, or it is empty.
+    """
+    value = os.environ.get(variable)
+    if not value:
+        raise MissingCredential(f"The environment has no {variable}, which [[orchestration.tools]] names. Set it.")
+    return value
+
+
 def our_name(prefix: str, theirs: str) -> str:
     """
     >>> our_name("files", "read/me now")
     'files_read_me_now'
     """
-    return f"{prefix}_{_NOT_IN_A_NAME.sub('_', theirs).strip('_')}"[:64]
+    return f"{prefix}_{re.sub('_+', '_', _NOT_IN_A_NAME.sub('_', theirs)).strip('_')}"[:64]
 
 
 def harmless(text: str) -> str:

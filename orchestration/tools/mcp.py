@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import threading
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
@@ -27,7 +26,7 @@ from pydantic import Field
 from foundation.components import Context
 from foundation.errors import InvalidSetting, MissingCredential, UpstreamDown
 from orchestration.audit import canonical
-from orchestration.foreign_tools import ForeignOptions, ToolSet, chosen, foreign_tool
+from orchestration.foreign_tools import ForeignOptions, ToolSet, chosen, foreign_tool, secret
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -207,14 +206,14 @@ class _Session:
         options = self._options
         if options.command:
             program, *arguments = options.command
-            env = {**options.env, **{name: _secret(ours) for name, ours in options.env_from.items()}}
+            env = {**options.env, **{name: secret(ours) for name, ours in options.env_from.items()}}
             return StdioServerParameters(command=program, args=arguments, env=env)
         if not options.headers_from:
             return options.url
         import httpx2
         from mcp.client.streamable_http import streamable_http_client
 
-        headers = {header: _secret(ours) for header, ours in options.headers_from.items()}
+        headers = {header: secret(ours) for header, ours in options.headers_from.items()}
         timeout = httpx2.Timeout(options.connect_timeout_s, read=300)
         return streamable_http_client(options.url, http_client=httpx2.AsyncClient(headers=headers, timeout=timeout))
 
@@ -237,10 +236,3 @@ async def _listed(client: Client) -> list[Tool]:
         if not cursor:
             return found
     raise UpstreamDown(f"it lists more than {PAGES} pages of tools")
-
-
-def _secret(variable: str) -> str:
-    value = os.environ.get(variable)
-    if not value:
-        raise MissingCredential(f"The environment has no {variable}, which [[orchestration.tools]] names. Set it.")
-    return value

@@ -1,0 +1,304 @@
+"""The operations of an HTTP API as tools, from its OpenAPI document (3.0 or 3.1, JSON or YAML).
+
+    [[orchestration.tools]]
+    use = "openapi"
+    name = "depot"
+    spec = "depot.yaml"                       # a file: what the API may do is looked at once, not fetched at each start
+    base_url = "https://depot.example/api"    # the only place that is called; the document's own `servers` do not count
+    headers_from = { Authorization = "DEPOT_TOKEN" }
+
+GET and HEAD are reads, everything else is an effect. A path, query or header parameter is an argument of its own; a JSON
+body is the argument `body`. All of them are checked against the document before anything is sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from langchain_core.tools import ToolException
+from pydantic import Field
+
+from foundation.components import Context
+from foundation.errors import InvalidSetting
+from orchestration.foreign_tools import ForeignOptions, ToolSet, chosen, foreign_tool, secret
+
+if TYPE_CHECKING:
+    import httpx2
+
+READS = ("get", "head")
+METHODS = (*READS, "post", "put", "patch", "delete")
+NOT_DONE = range(400, 500)
+"""The API refused: by HTTP's meaning nothing has happened."""
+OWN_HEADERS = frozenset({"accept", "content-type", "authorization", "idempotency-key", "host", "cookie"})
+"""Ours to set, or nobody's: a document that lists them as parameters makes no arguments of them."""
+SHOWN_CHARACTERS = 4_000
+
+
+class Options(ForeignOptions):
+    spec: Path
+    base_url: str = Field(pattern=r"^https?://[^?#]+$")
+    timeout_s: float = Field(default=20, gt=0)
+    max_bytes: int = Field(default=1_000_000, gt=0)
+    """Of a response; a longer one is an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of the document, ready to be called."""
+
+    name: str
+    method: str
+    path: str
+    description: str
+    places: Mapping[str, str]
+    """Argument -> path, query or header."""
+    has_body: bool
+    schema: Mapping[str, Any]
+
+    @property
+    def effect(self) -> bool:
+        return self.method not in READS
+
+
+def build(options: Options, context: Context) -> ToolSet:
+    import httpx2
+
+    del context
+    operations = {
+        operation.name: operation
+        for operation in read(options.spec, fixed=OWN_HEADERS | {name.casefold() for name in options.headers_from})
+    }
+    where = f"{options.spec.name}"
+    headers = {header: secret(variable) for header, variable in options.headers_from.items()}
+    client = httpx2.Client(
+        base_url=options.base_url.rstrip("/"), headers=headers, timeout=options.timeout_s, follow_redirects=False
+    )
+    try:
+        tools = [
+            foreign_tool(
+                options,
+                name,
+                description=operations[name].description,
+                schema=operations[name].schema,
+                call=_caller(client, operations[name], options),
+                effect=operations[name].effect,
+            )
+            for name in chosen(options, list(operations), where)
+        ]
+    except BaseException:
+        client.close()
+        raise
+    return ToolSet(tools, client.close)
+
+
+def read(spec: Path, *, fixed: frozenset[str] = OWN_HEADERS) -> list[Operation]:
+    """The operations of an OpenAPI document. Headers in `fixed` are no arguments.
+
+    Raises:
+        InvalidSetting: there is no such file, it is not OpenAPI 3, or it uses what is not supported here.
+    """
+    document = _document(spec)
+    schemas = _schemas(document)
+    return [
+        _operation(document, schemas, method, path, [*shared, *found.get("parameters", [])], found, fixed)
+        for path, shared, method, found in _found(document)
+    ]
+
+
+def _document(spec: Path) -> dict[str, Any]:
+    try:
+        text = spec.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSetting(f"The OpenAPI document {spec} cannot be read: {error}. Correct `spec`.") from error
+    try:
+        document = json.loads(text) if text.lstrip().startswith("{") else _yaml(text)
+    except ValueError as error:
+        raise InvalidSetting(f"{spec} is neither JSON nor YAML: {str(error)[:200]}.") from error
+    version = str(document.get("openapi", "")) if isinstance(document, dict) else ""
+    if not version.startswith("3."):
+        raise InvalidSetting(f'{spec} is no OpenAPI 3 document (its version is "{version}"). Convert it.')
+    return dict(document)
+
+
+def _yaml(text: str) -> Any:
+    import yaml  # type: ignore[import-untyped]
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+def _found(document: Mapping[str, Any]) -> Iterator[tuple[str, list[Any], str, Mapping[str, Any]]]:
+    for path, item in document.get("paths", {}).items():
+        for method in METHODS:
+            if method in item:
+                yield path, item.get("parameters", []), method, item[method]
+
+
+def _operation(  # noqa: PLR0917 - what an operation consists of
+    document: Mapping[str, Any],
+    schemas: Mapping[str, Any],
+    method: str,
+    path: str,
+    parameters: list[Any],
+    found: Mapping[str, Any],
+    fixed: frozenset[str],
+) -> Operation:
+    name = found.get("operationId") or f"{method}_{path}"
+    properties: dict[str, Any] = {}
+    required: list[str] = []
+    places: dict[str, str] = {}
+    for parameter in (_followed(document, one) for one in parameters):
+        if parameter["in"] == "cookie" or (parameter["in"] == "header" and parameter["name"].casefold() in fixed):
+            continue
+        argument = parameter["name"]
+        places[argument] = parameter["in"]
+        properties[argument] = {"description": parameter.get("description", ""), **_moved(parameter.get("schema", {}))}
+        if parameter.get("required") or parameter["in"] == "path":
+            required.append(argument)
+    body = _followed(document, found.get("requestBody") or {})
+    content = body.get("content", {})
+    has_body = any("json" in kind for kind in content)
+    if content and not has_body and body.get("required"):
+        raise InvalidSetting(f"{name} takes a body that is not JSON ({', '.join(content)}). Leave it out of `only`.")
+    if has_body:
+        properties["body"] = _moved(next(value for kind, value in content.items() if "json" in kind).get("schema", {}))
+        required += ["body"] if body.get("required") else []
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": sorted(set(required)),
+        "additionalProperties": False,
+        "$defs": schemas,
+    }
+    description = f"{found.get('summary') or ''}. {found.get('description') or ''}".strip(". ")
+    return Operation(name, method, path, description, places, has_body, schema)
+
+
+def _schemas(document: Mapping[str, Any]) -> dict[str, Any]:
+    moved: dict[str, Any] = _moved(document.get("components", {}).get("schemas", {}))
+    return moved
+
+
+def _followed(document: Mapping[str, Any], value: Any) -> dict[str, Any]:
+    """The object behind a reference inside the document."""
+    seen = 0
+    while isinstance(value, Mapping) and "$ref" in value:
+        at: Any = document
+        for step in str(value["$ref"]).removeprefix("#/").split("/"):
+            at = at.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(at, Mapping) else None
+        seen += 1
+        if at is None or seen > 20:
+            raise InvalidSetting(f"The OpenAPI document refers to {value['$ref']}, which is not in it.")
+        value = at
+    return dict(value)
+
+
+def _moved(schema: Any) -> Any:
+    """A schema of the document as JSON Schema 2020-12: references to where we keep them, and 3.0's `nullable`."""
+    if isinstance(schema, list):
+        return [_moved(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    moved = {key: _moved(value) for key, value in schema.items() if key not in {"nullable", "discriminator", "xml"}}
+    if isinstance(moved.get("$ref"), str):
+        moved["$ref"] = moved["$ref"].replace("#/components/schemas/", "#/$defs/")
+    for bound in ("exclusiveMinimum", "exclusiveMaximum"):
+        if isinstance(moved.get(bound), bool):  # OpenAPI 3.0
+            exclusive, limit = moved.pop(bound), "minimum" if bound == "exclusiveMinimum" else "maximum"
+            if exclusive and limit in moved:
+                moved[bound] = moved.pop(limit)
+    return {"anyOf": [moved, {"type": "null"}]} if schema.get("nullable") is True else moved
+
+
+class _Unclear(Exception):
+    """An effect whose fate the API did not tell."""
+
+
+def _caller(client: httpx2.Client, operation: Operation, options: Options) -> Any:
+    import asyncio
+
+    declared = options.tools.get(operation.name)
+    effect = operation.effect if declared is None or declared.effect is None else declared.effect
+
+    def send(arguments: dict[str, Any], key: str | None) -> tuple[str, Any]:
+        import httpx2
+
+        request = _request(client, operation, arguments, key)
+        try:
+            response = client.send(request, stream=True)
+            body = _limited(response, options.max_bytes)
+        except httpx2.ConnectError as error:
+            raise ToolException(f"{options.name} cannot be reached. Nothing was done.") from error
+        except httpx2.HTTPError as error:
+            if effect:
+                raise _Unclear(type(error).__name__) from error
+            raise ToolException(f"{options.name} did not answer ({type(error).__name__}).") from error
+        return _outcome(operation, options.name, response.status_code, body, effect=effect)
+
+    async def call(arguments: dict[str, Any], told: Mapping[str, Any]) -> tuple[str, Any]:
+        return await asyncio.to_thread(send, arguments, told.get("idempotency_key"))
+
+    return call
+
+
+def _request(
+    client: httpx2.Client, operation: Operation, arguments: Mapping[str, Any], key: str | None
+) -> httpx2.Request:
+    """Every argument in its place. A path parameter cannot leave its segment, nor a header its line."""
+    path, query, headers = operation.path, {}, {"Accept": "application/json"}
+    for name, value in arguments.items():
+        place = operation.places.get(name)
+        if value is None or place is None:
+            continue
+        if place == "path":
+            text = _text(value)
+            if text in {"", ".", ".."}:
+                raise ToolException(f'"{text}" cannot stand for {name}. Nothing was done.')
+            path = path.replace(f"{{{name}}}", quote(text, safe=""))
+        elif place == "query":
+            query[name] = [_text(item) for item in value] if isinstance(value, list) else _text(value)
+        else:
+            headers[name] = _text(value).replace("\r", " ").replace("\n", " ")
+    if key:
+        headers["Idempotency-Key"] = key
+    body = {"json": arguments["body"]} if operation.has_body and arguments.get("body") is not None else {}
+    return client.build_request(operation.method.upper(), path, params=query or None, headers=headers, **body)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _limited(response: httpx2.Response, limit: int) -> bytes:
+    try:
+        read = bytearray()
+        for chunk in response.iter_bytes():
+            read += chunk
+            if len(read) > limit:
+                raise ToolException(f"The response is longer than {limit:,} bytes, so it was not read.")
+        return bytes(read)
+    finally:
+        response.close()
+
+
+def _outcome(operation: Operation, source: str, status: int, body: bytes, *, effect: bool) -> tuple[str, Any]:
+    text = body.decode("utf-8", errors="replace").replace("\0", "").strip()
+    shown = text[:SHOWN_CHARACTERS]
+    if status in NOT_DONE:
+        raise ToolException(f"{source} refused {operation.name} (HTTP {status}): {shown[:500]}")
+    if status not in range(200, 300):
+        if effect:
+            raise _Unclear(f"HTTP {status}")
+        raise ToolException(f"{source} could not do {operation.name} (HTTP {status}).")
+    try:
+        artifact = json.loads(text) if text else None
+    except ValueError:
+        artifact = None
+    return shown or "Done.", artifact
