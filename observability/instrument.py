@@ -23,6 +23,7 @@ from models.embedding import name_of
 from observability import metrics, telemetry
 from orchestration.contract import Agent, AnswerRequest, Decision, Event
 from retrieval.contract import Hit, Retriever
+from retrieval.where import Where
 
 
 def traced_embedder(embedder: Embeddings) -> Embeddings:
@@ -128,12 +129,21 @@ class TracedRetriever(Around):
         self._source = source or None
 
     def retrieve(
-        self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None, per_document: int = 1
+        self,
+        query: str,
+        scope: Scope,
+        *,
+        limit: int | None = None,
+        as_of: date | None = None,
+        per_document: int = 1,
+        where: Where | None = None,
     ) -> list[Hit]:
         with self._handler.retrieval(data_source_id=self._source) as call:
             call.attributes[names.LAYER] = "retrieval"
             call.top_k = limit
-            hits: list[Hit] = self.inner.retrieve(query, scope, limit=limit, as_of=as_of, per_document=per_document)
+            hits: list[Hit] = self.inner.retrieve(
+                query, scope, limit=limit, as_of=as_of, per_document=per_document, where=where
+            )
             call.attributes[names.HITS] = len(hits)
             return hits
 

@@ -16,7 +16,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from foundation.errors import InvalidRequest
 from foundation.types import Scope
+from retrieval.where import Value, Where, kind_of
 
 Vectors = npt.NDArray[np.float32]
 """Shape (texts, dimensions), rows of unit length."""
@@ -46,6 +48,10 @@ class Parsed:
     pages: int | None = None
 
 
+KNOWN = ("uri", "title", "media_type", "series", "effective_from", "published")
+"""Fields of `Source` by which one can filter as by its attributes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """What is known about a document besides its content."""
@@ -64,6 +70,23 @@ class Source:
     published: date | None = None
     origin: str = ""
     """The folder that it was read from, if any; only that folder's sync may take it away again."""
+    attributes: Mapping[str, Value] = field(default_factory=dict)
+    """What else is known of it, to filter by: a product, a language, a price. The names in `KNOWN` are taken."""
+
+    def __post_init__(self) -> None:
+        """Raises:
+        InvalidRequest: an attribute has a name that is taken or empty, or a value that cannot be compared.
+        """
+        for key, value in self.attributes.items():
+            kind_of(value)
+            if key in KNOWN or not key:
+                raise InvalidRequest(f'An attribute cannot be named "{key}". Taken are: {", ".join(KNOWN)}.')
+
+    @property
+    def filterable(self) -> dict[str, Value]:
+        """All that a `Where` can ask about: the attributes, and what every document has."""
+        known: dict[str, Value | None] = {name: getattr(self, name) for name in KNOWN}
+        return {name: value for name, value in known.items() if value is not None} | dict(self.attributes)
 
     @property
     def document_id(self) -> str:
@@ -271,8 +294,10 @@ class DocumentLedger(Protocol):
         """
         ...
 
-    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
-        """Chunk ids, best first, with scores above 0 whose distances count: they are fused with those of the vectors.
+    def keyword_search(
+        self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        """Chunk ids of documents in scope, in force and matching `where`, best first, with scores above 0 whose distances count: they are fused with those of the vectors.
 
         The query is text, never a search syntax. `retrieval.terms` prepares it and what it is compared with, so that
         words are found in every script.
@@ -344,6 +369,8 @@ class VectorItem:
     groups: frozenset[str]
     vector: Vectors
     """Shape (dimensions,)."""
+    attributes: Mapping[str, Value] = field(default_factory=dict)
+    """`Source.filterable` of its document."""
 
 
 @runtime_checkable
@@ -351,15 +378,17 @@ class VectorIndex(Protocol):
     """A disposable cache of the ledger's vectors. Every method hides the store's batch limits."""
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
-        """Add each item, or replace the one of the same chunk id, its tenant and groups included."""
+        """Add each item, or replace the one of the same chunk id, its tenant, groups and attributes included."""
         ...
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
         """Unknown ids are ignored."""
         ...
 
-    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
-        """Chunk ids with cosine similarity, best first, filtered by `scope` inside the search."""
+    def search(
+        self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        """Chunk ids with cosine similarity, best first, filtered by `scope` and `where` inside the search."""
         ...
 
     def sequence(self) -> int:
@@ -390,7 +419,14 @@ class Retriever(Protocol):
     """A query to scoped evidence. The port has a scope, which LangChain's BaseRetriever cannot promise to apply."""
 
     def retrieve(
-        self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None, per_document: int = 1
+        self,
+        query: str,
+        scope: Scope,
+        *,
+        limit: int | None = None,
+        as_of: date | None = None,
+        per_document: int = 1,
+        where: Where | None = None,
     ) -> list[Hit]:
         """The best passage of each of the `limit` best documents, best first; `as_of=None` means today's versions.
 

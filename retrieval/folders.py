@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from foundation.errors import InvalidRequest, did_you_mean
 from retrieval.contract import Source
 from retrieval.ingest import Item
+from retrieval.where import told
 
 SOURCES = "sources.jsonl"
 
@@ -31,6 +32,8 @@ class Described(BaseModel):
     series: str | None = None
     effective_from: date | None = None
     published: date | None = None
+    attributes: dict[str, str | bool | float] = {}
+    """What else is known, to filter by; a text such as 2026-01-15 is a day."""
 
 
 def read_folder(folder: Path, *, tenant: str) -> Iterator[Item]:
@@ -138,4 +141,5 @@ def _source(uri: str, described: Described, tenant: str) -> Source:
         series=described.series,
         effective_from=described.effective_from,
         published=described.published,
+        attributes={key: told(value) for key, value in described.attributes.items()},
     )

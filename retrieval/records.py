@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from retrieval.contract import Block, Fingerprint, Parsed
+from retrieval.where import Value, restored_attributes, stored_attributes
 
 
 def outline(parsed: Parsed) -> str:
@@ -19,6 +21,14 @@ def parsed(text: str, outline: str) -> Parsed:
     told = json.loads(outline)
     blocks = tuple(Block(kind, start, end, level, page) for kind, start, end, level, page in told["blocks"])
     return Parsed(text, blocks, title=told["title"], pages=told["pages"])
+
+
+def attributes_text(attributes: Mapping[str, Value]) -> str:
+    return json.dumps(stored_attributes(attributes), sort_keys=True)
+
+
+def attributes(text: str) -> dict[str, Value]:
+    return restored_attributes(json.loads(text))
 
 
 def digest(text: str) -> str:

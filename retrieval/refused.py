@@ -22,6 +22,7 @@ from typing import Any
 
 from retrieval.contract import Source
 from retrieval.ingest import Item
+from retrieval.where import restored_attributes, stored_attributes
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class RefusedFiles:
 
 def _pack(item: Item) -> bytes:
     told = asdict(item.source) | {"groups": sorted(item.source.groups), "name": item.name}
+    told["attributes"] = stored_attributes(item.source.attributes)
     return json.dumps(told, default=str).encode() + b"\n" + item.content
 
 
@@ -96,4 +98,6 @@ def _source_of(path: Path) -> Source:
 def _source(told: dict[str, Any]) -> Source:
     days = {name: date.fromisoformat(told[name]) for name in ("effective_from", "published") if told[name]}
     about = {name: value for name, value in told.items() if name != "name"}
-    return Source(**(about | {"groups": frozenset(told["groups"])} | days))
+    return Source(
+        **(about | {"groups": frozenset(told["groups"]), "attributes": restored_attributes(told["attributes"])} | days)
+    )

@@ -13,10 +13,11 @@ from foundation.settings import RankingSettings
 from foundation.types import Scope
 from models.contract import Embeddings, Reranker
 from models.embedding import embed_query
-from retrieval.contract import DocumentLedger, Hit, VectorIndex
+from retrieval.contract import DocumentLedger, Hit, Source, VectorIndex
 from retrieval.fusion import standard_score_fusion, standard_scores
 from retrieval.index_care import SameParts
 from retrieval.terms import in_latin_letters
+from retrieval.where import Where, matches
 
 KEYWORD, VECTOR = "keyword", "vector"
 DEEPEST = 5000
@@ -68,7 +69,14 @@ class HybridRetriever:
         self._ranking, self._clock, self._same_parts = ranking, clock, same_parts
 
     def retrieve(
-        self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None, per_document: int = 1
+        self,
+        query: str,
+        scope: Scope,
+        *,
+        limit: int | None = None,
+        as_of: date | None = None,
+        per_document: int = 1,
+        where: Where | None = None,
     ) -> list[Hit]:
         """See `retrieval.contract.Retriever`. With `per_document` above 1, further passages of a document follow its
         best one; `limit` counts documents all the same.
@@ -84,12 +92,12 @@ class HybridRetriever:
         as_of = as_of or self._clock.now().date()
         vector = embed_query(self._embedder, query)
         searches: dict[str, _Search] = {
-            KEYWORD: lambda depth: self._ledger.keyword_search(query, scope, limit=depth, as_of=as_of),
-            VECTOR: lambda depth: self._vectors.search(vector, scope, limit=depth),
+            KEYWORD: lambda depth: self._ledger.keyword_search(query, scope, limit=depth, as_of=as_of, where=where),
+            VECTOR: lambda depth: self._vectors.search(vector, scope, limit=depth, where=where),
         }
         legs, owners = self._walked(searches, scope, as_of, enough=limit)
         ranked = _fused(legs, owners, self._weights(query))[: max(limit, self._ranking.reranked)]
-        documents = self._reranked(query, self._read(ranked, scope, as_of, per_document))[:limit]
+        documents = self._reranked(query, self._read(ranked, scope, as_of, per_document, where))[:limit]
         return [hit for passages in documents for hit in passages]
 
     def _walked(
@@ -114,11 +122,13 @@ class HybridRetriever:
         vector = ranking.vector_weight if in_latin_letters(query) else ranking.foreign_vector_weight
         return {KEYWORD: ranking.keyword_weight, VECTOR: vector}
 
-    def _read(self, ranked: Sequence[_Ranked], scope: Scope, as_of: date, per_document: int) -> list[list[Hit]]:
+    def _read(
+        self, ranked: Sequence[_Ranked], scope: Scope, as_of: date, per_document: int, where: Where | None
+    ) -> list[list[Hit]]:
         """The passages to show of each document, looked up and checked once more."""
         wanted = [passage for document in ranked for passage in document.passages[:per_document]]
         known = self._ledger.hits(wanted, scope, as_of=as_of)
-        permitted = {key: hit for key, hit in known.items() if scope.admits(hit.source.tenant, hit.source.groups)}
+        permitted = {key: hit for key, hit in known.items() if _may_show(hit.source, scope, where)}
         shown = [
             [
                 replace(permitted[key], score=document.score, legs=document.legs)
@@ -140,6 +150,10 @@ class HybridRetriever:
         ladder = [passages[0].score for passages in top]
         moved = [[replace(hit, score=score) for hit in top[place]] for score, place in zip(ladder, order, strict=True)]
         return moved + documents[len(top) :]
+
+
+def _may_show(source: Source, scope: Scope, where: Where | None) -> bool:
+    return scope.admits(source.tenant, source.groups) and (where is None or matches(where, source.filterable))
 
 
 def _leg(found: Sequence[tuple[str, float]], owners: Mapping[str, str], *, whole: bool) -> _Leg:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from orchestration.contract import Approval
+from retrieval import where
 from retrieval.contract import Citation, Document, Hit, Refusal
 from retrieval.ingest import IngestReport
 
@@ -44,10 +45,54 @@ class AskRequest(Request):
     max_usd: float | None = Field(default=None, ge=0, description="Stop before this answer costs more.")
 
 
+Known = bool | float | Annotated[Text, StringConstraints(max_length=2000)]
+"""What can be known of a document. A text such as 2026-01-15 is a day."""
+
+
+class IsIn(Request):
+    key: Name
+    values: list[Known] = Field(alias="in", min_length=1, max_length=500)
+
+    def filter(self) -> where.Where:
+        return where.OneOf(self.key, tuple(where.told(value) for value in self.values))
+
+
+class IsBetween(Request):
+    key: Name
+    low: Known | None = Field(default=None, alias="from")
+    high: Known | None = Field(default=None, alias="to")
+
+    def filter(self) -> where.Where:
+        ends = (None if end is None else where.told(end) for end in (self.low, self.high))
+        return where.Between(self.key, *ends)
+
+
+class Both(Request):
+    parts: list[Filter] = Field(alias="all", min_length=1, max_length=50)
+
+    def filter(self) -> where.Where:
+        return where.AllOf(tuple(part.filter() for part in self.parts))
+
+
+class EitherOf(Request):
+    parts: list[Filter] = Field(alias="any", min_length=1, max_length=50)
+
+    def filter(self) -> where.Where:
+        return where.AnyOf(tuple(part.filter() for part in self.parts))
+
+
+Filter = IsIn | IsBetween | Both | EitherOf
+
+
 class SearchRequest(Request):
     query: Question
     limit: int = Field(default=10, ge=1, le=100)
     as_of: date | None = Field(default=None, description="Versions in force on that day; today if absent.")
+    where: Filter | None = Field(
+        default=None,
+        description="Only documents of which this is known: their fields, and the attributes they were added with.",
+        examples=[{"all": [{"key": "product", "in": ["QL-20"]}, {"key": "published", "from": "2026-01-01"}]}],
+    )
 
 
 class DecisionRequest(Request):

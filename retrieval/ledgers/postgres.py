@@ -39,11 +39,12 @@ from retrieval.contract import (
     Vectors,
 )
 from retrieval.terms import telling_words, words
+from retrieval.where import Leaf, OneOf, Where, as_sql, folded, stored_attributes
 
 if TYPE_CHECKING:
     from foundation.postgres import Connection
 
-_VERSION = 1
+_VERSION = 2
 """Of the schema and of `retrieval.terms`, in whose form the postings are written."""
 _SCHEMA = """
 CREATE TABLE documents (
@@ -57,6 +58,7 @@ CREATE TABLE documents (
   effective_from date,
   published date,
   origin text NOT NULL,
+  attributes text NOT NULL,  -- JSON object
   content_hash text NOT NULL,
   characters integer NOT NULL,
   chunks integer NOT NULL,
@@ -65,6 +67,12 @@ CREATE TABLE documents (
   outline text NOT NULL
 );
 CREATE INDEX versions ON documents USING hash (series);
+
+CREATE TABLE filterable (  -- what is known of a document, a row each, to filter by; one of the two columns is filled
+  document_id text COLLATE "C" NOT NULL REFERENCES documents, name text COLLATE "C" NOT NULL,
+  text text COLLATE "C", number float8
+);
+CREATE INDEX filterable_by_document ON filterable (document_id);
 
 CREATE TABLE chunks (
   sequence bigint PRIMARY KEY,
@@ -118,7 +126,9 @@ _IN_FORCE = """
         AND newer.effective_from > coalesce(d.effective_from, '-infinity')
         AND newer.effective_from <= %(as_of)s::date))))
 """
-_SOURCE = "d.uri, d.tenant, d.groups, d.title, d.media_type, d.series, d.effective_from, d.published, d.origin"
+_SOURCE = (
+    "d.uri, d.tenant, d.groups, d.title, d.media_type, d.series, d.effective_from, d.published, d.origin, d.attributes"
+)
 _SUMMARY = f"{_SOURCE}, d.document_id, d.content_hash, d.characters, d.chunks, d.ingested_at, NOT {_IN_FORCE}"
 _CHUNK = 'c.chunk_id, c.document_id, c.position, c.text, c.start, c."end", c.heading_path, c.page'
 
@@ -139,7 +149,7 @@ _SEARCH = f"""
   FROM ranked AS r
   JOIN chunks AS c ON c.sequence = r.sequence
   JOIN documents AS d ON d.document_id = c.document_id
-  WHERE {_IN_SCOPE} AND {_IN_FORCE} ORDER BY r.score DESC, c.chunk_id LIMIT %(limit)s"""
+  WHERE {_IN_SCOPE} AND {_IN_FORCE} /* where */ ORDER BY r.score DESC, c.chunk_id LIMIT %(limit)s"""
 _K1, _B = 1.2, 0.75
 """Of BM25, as SQLite's FTS5 has them."""
 
@@ -214,7 +224,7 @@ class PostgresLedger:
             if _sequence(connection) != at:
                 return False
             connection.execute("CREATE TEMPORARY TABLE kept ON COMMIT DROP AS SELECT * FROM refusals")
-            for table in ("postings", "chunks", "documents", "deletions", "commits"):
+            for table in ("postings", "chunks", "filterable", "documents", "deletions", "commits"):
                 connection.execute(f"DELETE FROM {table}".encode())  # TRUNCATE would not let readers pass
             connection.execute("UPDATE totals SET chunks = 0, words = 0")
             for entry in beside.entries():
@@ -286,12 +296,16 @@ class PostgresLedger:
         rows = self._rows(query, {"ids": list(chunk_ids), "as_of": as_of, **_scope(scope)})
         return {row[0]: Hit(_chunk(row[:8]), _source(row[8:]), 0.0) for row in rows}
 
-    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
+    def keyword_search(
+        self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
+    ) -> list[tuple[str, float]]:
         asked = [_folded(word) for word in telling_words(_storable(query))[:_MOST_WORDS]]
-        if _sees_nothing(scope) or not asked or limit < 1:
+        wanted = folded(where)
+        if _sees_nothing(scope) or not asked or limit < 1 or wanted is False:
             return []
-        values = {"words": asked, "limit": limit, "as_of": as_of, "k1": _K1, "b": _B, **_scope(scope)}
-        return self._rows(_SEARCH, values)
+        condition, bound = ("", {}) if wanted is True else _condition(wanted)
+        values = {"words": asked, "limit": limit, "as_of": as_of, "k1": _K1, "b": _B, **_scope(scope), **bound}
+        return self._rows(_SEARCH.replace("/* where */", condition), values)
 
     # For the vector index, and for reindexing
 
@@ -307,14 +321,14 @@ class PostgresLedger:
                 yield Entry(_source(source), content_hash, records.parsed(text, outline), chunks, vectors)
 
     def embeddings(self, *, after: int = 0) -> Iterator[VectorItem]:
-        query = """
-          SELECT c.sequence, c.chunk_id, d.tenant, d.groups, c.embedding
+        query = f"""
+          SELECT c.sequence, c.chunk_id, c.embedding, {_SOURCE}
           FROM chunks AS c JOIN documents AS d ON d.document_id = c.document_id
           WHERE c.sequence > %s ORDER BY c.sequence"""
         with self._database.transaction() as connection:
-            for sequence, chunk_id, tenant, groups, embedding in _streamed(connection, query, (after,)):
-                vector = np.frombuffer(embedding, dtype="<f4")
-                yield VectorItem(sequence, chunk_id, tenant, frozenset(groups), vector)
+            for sequence, chunk_id, embedding, *row in _streamed(connection, query, (after,)):
+                vector, source = np.frombuffer(embedding, dtype="<f4"), _source(row)
+                yield VectorItem(sequence, chunk_id, source.tenant, source.groups, vector, source.filterable)
 
     def deletions(self, *, after: int = 0) -> Iterator[str]:
         query = "SELECT chunk_id FROM deletions WHERE sequence > %s ORDER BY sequence"
@@ -421,13 +435,20 @@ def _store(connection: Connection, entry: Entry, numbers: _Numbers, now: datetim
     source, text = entry.source, entry.parsed.text
     _remove(connection, source.document_id, numbers)
     connection.execute(
-        f"INSERT INTO documents VALUES ({', '.join(['%s'] * 16)})",
+        f"INSERT INTO documents VALUES ({', '.join(['%s'] * 17)})",
         (
             source.document_id, source.tenant, source.uri, sorted(source.groups), source.title, source.media_type,
-            source.series, source.effective_from, source.published, source.origin, entry.content_hash,
+            source.series, source.effective_from, source.published, source.origin,
+            records.attributes_text(source.attributes), entry.content_hash,
             len(text), len(entry.chunks), now, text, records.outline(entry.parsed),
         ),
     )  # fmt: skip
+    known = [
+        (source.document_id, name, *((value, None) if isinstance(value, str) else (None, value)))
+        for name, value in stored_attributes(source.filterable).items()
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany("INSERT INTO filterable VALUES (%s, %s, %s, %s)", known)
     vectors = np.ascontiguousarray(entry.vectors, dtype="<f4")
     counted = [(next(numbers), Counter(map(_folded, words(chunk.indexed_text)))) for chunk in entry.chunks]
     rows = [
@@ -465,6 +486,7 @@ def _remove(connection: Connection, key: str, numbers: _Numbers) -> bool:
     query = "DELETE FROM chunks WHERE document_id = %s RETURNING sequence, chunk_id, length"
     gone = sorted(connection.execute(query, (key,)).fetchall())
     connection.execute("DELETE FROM postings WHERE sequence = ANY(%s)", ([sequence for sequence, _, _ in gone],))
+    connection.execute("DELETE FROM filterable WHERE document_id = %s", (key,))
     with connection.cursor() as cursor:
         cursor.executemany("INSERT INTO deletions VALUES (%s, %s)", [(next(numbers), each) for _, each, _ in gone])
     _count(connection, -len(gone), -sum(length for *_, length in gone))
@@ -491,6 +513,27 @@ def _storable(query: str) -> str:
     return query.encode(errors="ignore").decode()
 
 
+def _condition(where: Where) -> tuple[str, dict[str, Any]]:
+    """A condition on a document `d`, and what is bound in it."""
+    bound: dict[str, Any] = {}
+
+    def bind(value: Any) -> str:
+        bound[name := f"where_{len(bound)}"] = value
+        return f"%({name})s"
+
+    def single(leaf: Leaf) -> str:
+        named = (
+            f"EXISTS (SELECT 1 FROM filterable AS f WHERE f.document_id = d.document_id AND f.name = {bind(leaf.name)}"
+        )
+        if isinstance(leaf, OneOf):
+            column, kind = ("text", "text[]") if isinstance(leaf.stored[0], str) else ("number", "float8[]")
+            return f"{named} AND f.{column} = ANY({bind(leaf.stored)}::{kind}))"
+        low, high = map(bind, leaf.ends)
+        return f"{named} AND f.number BETWEEN {low}::float8 AND {high}::float8)"
+
+    return f"AND {as_sql(where, single)}", bound
+
+
 def _sees_nothing(scope: Scope) -> bool:
     return scope.tenant in ("", EVERY_TENANT)
 
@@ -500,12 +543,23 @@ def _scope(scope: Scope) -> dict[str, Any]:
 
 
 def _source(row: Sequence[Any]) -> Source:
-    uri, tenant, groups, *rest = row
-    return Source(uri, tenant, frozenset(groups), *rest)
+    uri, tenant, groups, title, media_type, series, effective_from, published, origin, attributes = row
+    return Source(
+        uri,
+        tenant,
+        frozenset(groups),
+        title,
+        media_type,
+        series,
+        effective_from,
+        published,
+        origin,
+        records.attributes(attributes),
+    )
 
 
 def _document(row: Sequence[Any]) -> Document:
-    return Document(row[9], _source(row[:9]), *row[10:])
+    return Document(row[10], _source(row[:10]), *row[11:])
 
 
 def _chunk(row: Sequence[Any]) -> Chunk:

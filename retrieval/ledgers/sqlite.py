@@ -39,8 +39,9 @@ from retrieval.contract import (
     Vectors,
 )
 from retrieval.terms import searchable, telling_words
+from retrieval.where import Leaf, OneOf, Stored, Where, as_sql, folded, stored_attributes
 
-_VERSION = 4
+_VERSION = 5
 """Of the schema and of `retrieval.terms.searchable`, in whose form the keyword index is written."""
 _SCHEMA = f"""
 CREATE TABLE documents (
@@ -54,6 +55,7 @@ CREATE TABLE documents (
   effective_from TEXT,
   published TEXT,
   origin TEXT NOT NULL,
+  attributes TEXT NOT NULL,  -- JSON object
   content_hash TEXT NOT NULL,
   characters INTEGER NOT NULL,
   chunks INTEGER NOT NULL,
@@ -63,6 +65,10 @@ CREATE TABLE documents (
   UNIQUE (tenant, uri)
 );
 CREATE INDEX versions ON documents (tenant, series, effective_from) WHERE series IS NOT NULL;
+
+CREATE TABLE filterable (  -- what is known of a document, a row each, to filter by
+  document_id TEXT NOT NULL REFERENCES documents, name TEXT NOT NULL, value NOT NULL, PRIMARY KEY (document_id, name)
+) WITHOUT ROWID;
 
 CREATE TABLE chunks (
   sequence INTEGER PRIMARY KEY,
@@ -117,7 +123,9 @@ _IN_FORCE = """
       WHERE newer.tenant = d.tenant AND newer.series = d.series
         AND newer.effective_from > coalesce(d.effective_from, '') AND newer.effective_from <= :as_of))))
 """
-_SOURCE = "d.uri, d.tenant, d.groups, d.title, d.media_type, d.series, d.effective_from, d.published, d.origin"
+_SOURCE = (
+    "d.uri, d.tenant, d.groups, d.title, d.media_type, d.series, d.effective_from, d.published, d.origin, d.attributes"
+)
 _SUMMARY = f"{_SOURCE}, d.document_id, d.content_hash, d.characters, d.chunks, d.ingested_at, NOT {_IN_FORCE}"
 _CHUNK = 'c.chunk_id, c.document_id, c.position, c.text, c.start, c."end", c.heading_path, c.page'
 
@@ -207,7 +215,7 @@ class SqliteLedger:
             if _sequence(connection) != at:
                 return False
             refusals = connection.execute("SELECT * FROM refusals").fetchall()
-            for table in ("chunks", "documents", "deletions", "commits"):
+            for table in ("chunks", "filterable", "documents", "deletions", "commits"):
                 connection.execute(f"DELETE FROM {table}")
             for entry in beside.entries():
                 _store(connection, entry, numbers, now)
@@ -287,12 +295,16 @@ class SqliteLedger:
         with self._reading() as connection:
             return {row[0]: Hit(_chunk(row[:8]), _source(row[8:]), 0.0) for row in connection.execute(query, values)}
 
-    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
+    def keyword_search(
+        self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
+    ) -> list[tuple[str, float]]:
         """All matches are ranked, and the best walked through until enough of them may be shown; asking of every match
         whether it may takes twice as long. `LIMIT -1` keeps SQLite from merging the two steps."""
         expression = match_expression(query)
-        if _sees_nothing(scope) or not expression or limit < 1:
+        wanted = folded(where)
+        if _sees_nothing(scope) or not expression or limit < 1 or wanted is False:
             return []
+        condition, asked = ("", {}) if wanted is True else _condition(wanted)
         sql = f"""
           SELECT c.chunk_id, ranked.score
           FROM (
@@ -301,13 +313,14 @@ class SqliteLedger:
           ) AS ranked
           CROSS JOIN chunks AS c ON c.sequence = ranked.sequence
           CROSS JOIN documents AS d ON d.document_id = c.document_id
-          WHERE {_IN_SCOPE} AND {_IN_FORCE} LIMIT :limit"""
+          WHERE {_IN_SCOPE} AND {_IN_FORCE} {condition} LIMIT :limit"""
         values = {
             "weight": self._options.heading_weight,
             "expression": expression,
             "limit": limit,
             "as_of": _day(as_of),
             **_scope(scope),
+            **asked,
         }
         with self._reading() as connection:
             found = connection.execute(sql, values).fetchall()
@@ -326,14 +339,14 @@ class SqliteLedger:
                 yield Entry(_source(source), content_hash, records.parsed(text, outline), chunks, vectors)
 
     def embeddings(self, *, after: int = 0) -> Iterator[VectorItem]:
-        query = """
-          SELECT c.sequence, c.chunk_id, d.tenant, d.groups, c.embedding
+        query = f"""
+          SELECT c.sequence, c.chunk_id, c.embedding, {_SOURCE}
           FROM chunks AS c JOIN documents AS d ON d.document_id = c.document_id
           WHERE c.sequence > ? ORDER BY c.sequence"""
         with self._reading() as connection:
-            for sequence, chunk_id, tenant, groups, embedding in connection.execute(query, (after,)):
-                vector = np.frombuffer(embedding, dtype="<f4")
-                yield VectorItem(sequence, chunk_id, tenant, frozenset(json.loads(groups)), vector)
+            for sequence, chunk_id, embedding, *row in connection.execute(query, (after,)):
+                vector, source = np.frombuffer(embedding, dtype="<f4"), _source(row)
+                yield VectorItem(sequence, chunk_id, source.tenant, source.groups, vector, source.filterable)
 
     def deletions(self, *, after: int = 0) -> Iterator[str]:
         query = "SELECT chunk_id FROM deletions WHERE sequence > ? ORDER BY sequence"
@@ -503,13 +516,15 @@ def _store(connection: sqlite3.Connection, entry: Entry, numbers: _Numbers, now:
     source, text = entry.source, entry.parsed.text
     _remove(connection, source.document_id, numbers)
     connection.execute(
-        f"INSERT INTO documents VALUES ({', '.join('?' * 16)})",
+        f"INSERT INTO documents VALUES ({', '.join('?' * 17)})",
         (
             source.document_id, source.tenant, source.uri, json.dumps(sorted(source.groups)), source.title,
             source.media_type, source.series, _day(source.effective_from), _day(source.published), source.origin,
-            entry.content_hash, len(text), len(entry.chunks), now.isoformat(), text, records.outline(entry.parsed),
+            records.attributes_text(source.attributes), entry.content_hash, len(text), len(entry.chunks), now.isoformat(), text, records.outline(entry.parsed),
         ),
     )  # fmt: skip
+    known = [(source.document_id, name, value) for name, value in stored_attributes(source.filterable).items()]
+    connection.executemany("INSERT INTO filterable VALUES (?, ?, ?)", known)
     vectors = np.ascontiguousarray(entry.vectors, dtype="<f4")
     rows = [
         (
@@ -528,6 +543,7 @@ def _store(connection: sqlite3.Connection, entry: Entry, numbers: _Numbers, now:
 def _remove(connection: sqlite3.Connection, key: str, numbers: _Numbers) -> bool:
     gone = connection.execute("SELECT chunk_id FROM chunks WHERE document_id = ?", (key,)).fetchall()
     connection.execute("DELETE FROM chunks WHERE document_id = ?", (key,))
+    connection.execute("DELETE FROM filterable WHERE document_id = ?", (key,))
     connection.executemany("INSERT INTO deletions VALUES (?, ?)", [(next(numbers), chunk_id) for (chunk_id,) in gone])
     return connection.execute("DELETE FROM documents WHERE document_id = ?", (key,)).rowcount > 0
 
@@ -540,6 +556,26 @@ def match_expression(query: str) -> str:
     '"warranty" OR "QP" OR "5"'
     """
     return " OR ".join(f'"{word}"' for word in telling_words(query)[:_MOST_WORDS])
+
+
+def _condition(where: Where) -> tuple[str, dict[str, Stored]]:
+    """A condition on a document `d`, and what is bound in it."""
+    bound: dict[str, Stored] = {}
+
+    def bind(value: Stored) -> str:
+        bound[name := f"where_{len(bound)}"] = value
+        return f":{name}"
+
+    def single(leaf: Leaf) -> str:
+        named = (
+            f"EXISTS (SELECT 1 FROM filterable AS f WHERE f.document_id = d.document_id AND f.name = {bind(leaf.name)}"
+        )
+        if isinstance(leaf, OneOf):
+            return f"{named} AND f.value IN ({', '.join(map(bind, leaf.stored))}))"
+        low, high = map(bind, leaf.ends)
+        return f"{named} AND f.value BETWEEN {low} AND {high})"
+
+    return f"AND {as_sql(where, single)}", bound
 
 
 def _sees_nothing(scope: Scope) -> bool:
@@ -555,7 +591,7 @@ def _day(day: date | None) -> str | None:
 
 
 def _source(row: Sequence[Any]) -> Source:
-    uri, tenant, groups, title, media_type, series, effective_from, published, origin = row
+    uri, tenant, groups, title, media_type, series, effective_from, published, origin, attributes = row
     return Source(
         uri=uri,
         tenant=tenant,
@@ -566,6 +602,7 @@ def _source(row: Sequence[Any]) -> Source:
         effective_from=date.fromisoformat(effective_from) if effective_from else None,
         published=date.fromisoformat(published) if published else None,
         origin=origin,
+        attributes=records.attributes(attributes),
     )
 
 

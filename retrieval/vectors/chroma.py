@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 import threading
 from collections import defaultdict
@@ -21,7 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,6 +33,7 @@ from foundation.types import Scope
 from retrieval.contract import VectorItem, Vectors
 from retrieval.index_care import PROBING, Seal, keep_or_quarantine
 from retrieval.ownership import Ownership
+from retrieval.where import AllOf, AnyOf, Between, OneOf, Stored, Where, folded, stored_attributes
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client
@@ -41,7 +43,8 @@ if TYPE_CHECKING:
 Access = tuple[str, frozenset[str]]
 """Tenant and groups of a shelf."""
 T = TypeVar("T")
-_STATE = "state"
+_STATE, _COMPLETE = "state", "complete_to"
+"""The second under another name than in an earlier format, whose indexes are thus filled anew."""
 _PAGE, _SAMPLED = 1000, 20
 """The probe reads so many vectors at a time, and searches for one in so many."""
 
@@ -99,20 +102,25 @@ class ChromaVectorIndex:
                 for shelf in self._shelves.values():
                     _take_off(shelf, batch)
 
-    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
+    def search(
+        self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        wanted = folded(where)
         with self._used():
             shelves = [
                 shelf for (tenant, groups), shelf in tuple(self._shelves.items()) if scope.admits(tenant, groups)
             ]
             found: dict[str, float] = {}
-            for shelf in shelves if limit > 0 else ():
-                for chunk_id, similarity in _nearest(shelf, vector, limit):  # a chunk on the move may stand on two
+            for shelf in shelves if limit > 0 and wanted is not False else ():
+                for chunk_id, similarity in _nearest(
+                    shelf, vector, limit, wanted
+                ):  # a chunk on the move may stand on two
                     found[chunk_id] = max(similarity, found.get(chunk_id, similarity))
         return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:limit]
 
     def sequence(self) -> int:
         with self._used():
-            return int(cast("int", (self._state.metadata or {}).get("sequence", 0)))
+            return int(cast("int", (self._state.metadata or {}).get(_COMPLETE, 0)))
 
     def stamp(self) -> str:
         with self._used():
@@ -121,7 +129,7 @@ class ChromaVectorIndex:
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
         """Kept in the same database as the vectors, so that it cannot reach the disk before them."""
         with self._changed():
-            self._state.modify(metadata={"sequence": sequence, "stamp": stamp})
+            self._state.modify(metadata={_COMPLETE: sequence, "stamp": stamp})
 
     def count(self) -> int:
         with self._used():
@@ -157,7 +165,7 @@ class ChromaVectorIndex:
 
     def _look_around(self, client: Client) -> None:
         self._state = client.get_or_create_collection(
-            _STATE, metadata={"sequence": 0, "stamp": ""}, embedding_function=None
+            _STATE, metadata={_COMPLETE: 0, "stamp": ""}, embedding_function=None
         )
         self._shelves = dict(_shelves(client))
 
@@ -244,9 +252,10 @@ def _shelves(client: Client) -> Iterator[tuple[Access, Collection]]:
         yield (str(told["tenant"]), frozenset(json.loads(str(told["groups"])))), shelf
 
 
-def _nearest(shelf: Collection, vector: Vectors, limit: int) -> Iterator[tuple[str, float]]:
+def _nearest(shelf: Collection, vector: Vectors, limit: int, where: Where | bool) -> Iterator[tuple[str, float]]:
     query = np.asarray(vector, dtype=np.float32)[None, :]
-    found = shelf.query(query_embeddings=query, n_results=limit, include=["distances"])
+    wanted = None if isinstance(where, bool) else cast("Any", _condition(where))
+    found = shelf.query(query_embeddings=query, n_results=limit, include=["distances"], where=wanted)
     distances = (found["distances"] or [[]])[0]
     for chunk_id, distance in zip(found["ids"][0], distances, strict=True):
         yield chunk_id, 1.0 - float(distance)
@@ -258,7 +267,11 @@ def _put(shelf: Collection, items: Sequence[VectorItem]) -> None:
     """
     left = items
     for _ in range(_WRITES):
-        shelf.upsert(ids=[item.chunk_id for item in left], embeddings=np.stack([item.vector for item in left]))
+        shelf.upsert(
+            ids=[item.chunk_id for item in left],
+            embeddings=np.stack([item.vector for item in left]),
+            metadatas=_known(shelf, left),
+        )
         left = _unreached(shelf, left)
         if not left:
             return
@@ -279,6 +292,33 @@ def _unreached(shelf: Collection, items: Sequence[VectorItem]) -> list[VectorIte
         for item, ids, distances in rows
         if item.chunk_id not in ids and not (len(ids) == _EQUALS and distances[-1] < _SAME)
     ]
+
+
+def _known(shelf: Collection, items: Sequence[VectorItem]) -> list[Any]:
+    """What is known of each, never empty, which Chroma would refuse. It merges what it is given with what it has, so
+    names that are gone are taken away one by one."""
+    before = shelf.get(ids=[item.chunk_id for item in items], include=["metadatas"])
+    gone: dict[str, dict[str, Stored | None]] = {
+        chunk_id: dict.fromkeys(known or {})
+        for chunk_id, known in zip(before["ids"], before["metadatas"] or [], strict=True)
+    }
+    return [{**gone.get(item.chunk_id, {}), "chunk": 1.0, **stored_attributes(item.attributes)} for item in items]
+
+
+def _condition(where: Where) -> dict[str, Any]:
+    match where:
+        case AllOf(parts):
+            return {"$and": [_condition(part) for part in parts]}
+        case AnyOf(parts):
+            return {"$or": [_condition(part) for part in parts]}
+        case OneOf():
+            return {where.name: {"$in": where.stored}}
+        case Between():
+            low, high = where.ends
+            ends = [{where.name: {"$gte": low}}] * (low > -math.inf) + [{where.name: {"$lte": high}}] * (
+                high < math.inf
+            )
+            return ends[0] if len(ends) == 1 else {"$and": ends}
 
 
 def _take_off(shelf: Collection, chunk_ids: Sequence[str]) -> None:

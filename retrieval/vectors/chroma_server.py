@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +28,7 @@ from foundation.components import Context
 from foundation.errors import SixplyError, StorageFull, StoreUnavailable
 from foundation.types import Scope
 from retrieval.contract import VectorItem, Vectors
+from retrieval.where import AllOf, AnyOf, Between, OneOf, Stored, Where, folded, stored_attributes
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 Access = tuple[str, frozenset[str]]
 T = TypeVar("T")
 _PAGE = 100
+_COMPLETE = "complete_to"
+"""Under another name than in an earlier format, whose indexes are thus filled anew."""
 
 
 class Options(BaseModel):
@@ -81,18 +85,23 @@ class ChromaServerIndex:
                 for _, shelf in self._shelves(client):
                     _take_off(shelf, batch)
 
-    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
+    def search(
+        self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
+    ) -> list[tuple[str, float]]:
         found: dict[str, float] = {}
+        wanted = folded(where)
         with self._used() as client:
-            for (tenant, groups), shelf in self._shelves(client) if limit > 0 else ():
+            for (tenant, groups), shelf in self._shelves(client) if limit > 0 and wanted is not False else ():
                 if scope.admits(tenant, groups):
-                    for chunk_id, similarity in _nearest(shelf, vector, limit):  # one on the move may stand on two
+                    for chunk_id, similarity in _nearest(
+                        shelf, vector, limit, wanted
+                    ):  # one on the move may stand on two
                         found[chunk_id] = max(similarity, found.get(chunk_id, similarity))
         return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:limit]
 
     def sequence(self) -> int:
         with self._used() as client:
-            return int(cast("int", (self._state(client).metadata or {}).get("sequence", 0)))
+            return int(cast("int", (self._state(client).metadata or {}).get(_COMPLETE, 0)))
 
     def stamp(self) -> str:
         with self._used() as client:
@@ -100,7 +109,7 @@ class ChromaServerIndex:
 
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
         with self._changed() as client:
-            self._state(client).modify(metadata={"sequence": sequence, "stamp": stamp})
+            self._state(client).modify(metadata={_COMPLETE: sequence, "stamp": stamp})
 
     def count(self) -> int:
         with self._used() as client:
@@ -109,7 +118,7 @@ class ChromaServerIndex:
     def clear(self) -> None:
         with self._changed() as client:
             self._state(client).modify(
-                metadata={"sequence": 0}
+                metadata={_COMPLETE: 0}
             )  # first: an index may hold more than it claims, never less
             for _, shelf in list(self._shelves(client)):
                 client.delete_collection(shelf.name)
@@ -127,7 +136,7 @@ class ChromaServerIndex:
     def _place(self, client: ClientAPI, access: Access, items: Sequence[VectorItem]) -> None:
         ids = [item.chunk_id for item in items]
         own = self._shelf(client, access)
-        own.upsert(ids=ids, embeddings=np.stack([item.vector for item in items]))
+        own.upsert(ids=ids, embeddings=np.stack([item.vector for item in items]), metadatas=_known(own, items))
         for _, shelf in self._shelves(client):
             if shelf.name != own.name:
                 _take_off(shelf, ids)
@@ -207,12 +216,40 @@ def _sessions(client: Any) -> list[Any]:
     return [each._server._session for each in (client, client._admin_client)]  # noqa: SLF001 - it offers no other way
 
 
-def _nearest(shelf: Collection, vector: Vectors, limit: int) -> Iterator[tuple[str, float]]:
+def _nearest(shelf: Collection, vector: Vectors, limit: int, where: Where | bool) -> Iterator[tuple[str, float]]:
     query = np.asarray(vector, dtype=np.float32)[None, :]
-    found = shelf.query(query_embeddings=query, n_results=limit, include=["distances"])
+    wanted = None if isinstance(where, bool) else cast("Any", _condition(where))
+    found = shelf.query(query_embeddings=query, n_results=limit, include=["distances"], where=wanted)
     distances = (found["distances"] or [[]])[0]
     for chunk_id, distance in zip(found["ids"][0], distances, strict=True):
         yield chunk_id, 1.0 - float(distance)
+
+
+def _known(shelf: Collection, items: Sequence[VectorItem]) -> list[Any]:
+    """What is known of each, never empty, which Chroma would refuse. It merges what it is given with what it has, so
+    names that are gone are taken away one by one."""
+    before = shelf.get(ids=[item.chunk_id for item in items], include=["metadatas"])
+    gone: dict[str, dict[str, Stored | None]] = {
+        chunk_id: dict.fromkeys(known or {})
+        for chunk_id, known in zip(before["ids"], before["metadatas"] or [], strict=True)
+    }
+    return [{**gone.get(item.chunk_id, {}), "chunk": 1.0, **stored_attributes(item.attributes)} for item in items]
+
+
+def _condition(where: Where) -> dict[str, Any]:
+    match where:
+        case AllOf(parts):
+            return {"$and": [_condition(part) for part in parts]}
+        case AnyOf(parts):
+            return {"$or": [_condition(part) for part in parts]}
+        case OneOf():
+            return {where.name: {"$in": where.stored}}
+        case Between():
+            low, high = where.ends
+            ends = [{where.name: {"$gte": low}}] * (low > -math.inf) + [{where.name: {"$lte": high}}] * (
+                high < math.inf
+            )
+            return ends[0] if len(ends) == 1 else {"$and": ends}
 
 
 def _take_off(shelf: Collection, chunk_ids: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ Good for tests, for small corpora (a few ten thousand chunks), and as the yardst
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from foundation.components import Context
 from foundation.types import Scope
 from retrieval.contract import VectorItem, Vectors
+from retrieval.where import Value, Where, matches
 
 
 class Options(BaseModel):
@@ -30,6 +31,7 @@ class _Stack:
     matrix: Vectors
     kinds: Sequence[tuple[str, frozenset[str]]]
     access: npt.NDArray[np.intp]
+    attributes: Sequence[Mapping[str, Value]]
 
     @classmethod
     def of(cls, items: Sequence[VectorItem]) -> _Stack:
@@ -41,6 +43,7 @@ class _Stack:
             matrix=np.stack([item.vector for item in items]) if items else np.zeros((0, 0), dtype=np.float32),
             kinds=list(kinds),
             access=np.array([kinds[item.tenant, item.groups] for item in items], dtype=np.intp),
+            attributes=[item.attributes for item in items],
         )
 
 
@@ -64,13 +67,17 @@ class MemoryVectorIndex:
             for chunk_id in chunk_ids:
                 self._items.pop(chunk_id, None)
 
-    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
+    def search(
+        self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
+    ) -> list[tuple[str, float]]:
         with self._lock:
             stack = self._stack = self._stack or _Stack.of(list(self._items.values()))
         admitted = np.array([scope.admits(tenant, groups) for tenant, groups in stack.kinds], dtype=bool)
         if limit < 1 or not admitted.any():
             return []
         rows = np.flatnonzero(admitted[stack.access])
+        if where is not None:
+            rows = np.array([row for row in rows.tolist() if matches(where, stack.attributes[row])], dtype=np.intp)
         scores = (stack.matrix if len(rows) == len(stack.matrix) else stack.matrix[rows]) @ vector
         best = np.argsort(-scores, kind="stable")[:limit]
         return [(stack.chunk_ids[rows[place]], float(scores[place])) for place in best]

@@ -8,6 +8,7 @@ returns as many as there are, never fewer because of the filter. Needs pgvector 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import Field
 
 from foundation.components import Context
-from foundation.postgres import Postgres, PostgresOptions
+from foundation.postgres import Postgres, PostgresOptions, written
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import VectorItem, Vectors
+from retrieval.where import Leaf, OneOf, Where, as_sql, folded, stored_attributes
 
 if TYPE_CHECKING:
     from foundation.postgres import Connection
@@ -31,16 +33,16 @@ _MOST_BREADTH = 1000
 _TABLE = """
   CREATE TABLE IF NOT EXISTS vectors (
     chunk_id text COLLATE "C" PRIMARY KEY, tenant text COLLATE "C" NOT NULL, groups text[] COLLATE "C" NOT NULL,
-    embedding vector({}) NOT NULL)"""
+    embedding vector({}) NOT NULL, attributes jsonb NOT NULL)"""
 _UPSERT = """
-  INSERT INTO vectors VALUES (%s, %s, %s, %s) ON CONFLICT (chunk_id) DO UPDATE
-  SET tenant = excluded.tenant, groups = excluded.groups, embedding = excluded.embedding"""
+  INSERT INTO vectors VALUES (%s, %s, %s, %s, %s::jsonb) ON CONFLICT (chunk_id) DO UPDATE
+  SET tenant = excluded.tenant, groups = excluded.groups, embedding = excluded.embedding, attributes = excluded.attributes"""
 _PREPARE_SEARCH = """
   SELECT to_regclass('vectors'), set_config('hnsw.ef_search', %s, true),
     set_config('hnsw.iterative_scan', 'strict_order', true)"""
 _SEARCH = f"""
   SELECT chunk_id, 1 - (embedding <=> %(vector)s) AS similarity FROM vectors
-  WHERE tenant IN (%(tenant)s, '{EVERY_TENANT}') AND (groups = '{{}}' OR groups && %(groups)s)
+  WHERE tenant IN (%(tenant)s, '{EVERY_TENANT}') AND (groups = '{{}}' OR groups && %(groups)s) /* where */
   ORDER BY embedding <=> %(vector)s LIMIT %(limit)s"""
 
 
@@ -60,7 +62,7 @@ class PgVectorIndex:
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
         for batch in _batches(items):
-            rows = {item.chunk_id: (item.chunk_id, item.tenant, sorted(item.groups), item.vector) for item in batch}
+            rows = {item.chunk_id: _row(item) for item in batch}
             with self._database.transaction() as connection, connection.cursor() as cursor:
                 if not _is_made(connection, "vectors"):
                     _one(connection, "SELECT 1 FROM vectors_state FOR UPDATE")  # one maker at a time
@@ -74,18 +76,23 @@ class PgVectorIndex:
                 if _is_made(connection, "vectors"):
                     connection.execute("DELETE FROM vectors WHERE chunk_id = ANY(%s)", (batch,))
 
-    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
-        if limit < 1 or not scope.admits(EVERY_TENANT, frozenset()):
+    def search(
+        self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        wanted = folded(where)
+        if limit < 1 or not scope.admits(EVERY_TENANT, frozenset()) or wanted is False:
             return []
         values = {"vector": vector, "tenant": scope.tenant, "groups": sorted(scope.groups), "limit": limit}
+        condition, bound = ("", {}) if wanted is True else _condition(wanted)
+        query, values = _SEARCH.replace("/* where */", condition), values | bound
         breadth = min(max(self._options.ef_search, 2 * limit), _MOST_BREADTH)
         with self._database.transaction() as connection:
             if _one(connection, _PREPARE_SEARCH, (str(breadth),)) is None:
                 return []
-            found = connection.execute(_SEARCH, values).fetchall()
+            found = connection.execute(query, values).fetchall()
             if len(found) < limit:  # too few of the graph's nearest may be shown: look at those that may
                 connection.execute("SET LOCAL enable_indexscan = off")
-                found = connection.execute(_SEARCH, values).fetchall()
+                found = connection.execute(query, values).fetchall()
         return sorted(found, key=lambda hit: (-hit[1], hit[0]))
 
     def sequence(self) -> int:
@@ -139,6 +146,36 @@ def _prepare(connection: Connection) -> None:
         "CREATE TABLE IF NOT EXISTS vectors_state (one boolean PRIMARY KEY, sequence bigint NOT NULL, stamp text NOT NULL)"
     )
     connection.execute("INSERT INTO vectors_state VALUES (true, 0, '') ON CONFLICT DO NOTHING")
+    known = "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('vectors') AND attname = 'attributes'"
+    if _is_made(connection, "vectors") and _one(connection, known) is None:  # of an earlier format: filled anew
+        connection.execute("DROP TABLE vectors")
+        connection.execute("UPDATE vectors_state SET sequence = 0, stamp = ''")
+
+
+def _row(item: VectorItem) -> tuple[Any, ...]:
+    attributes = {
+        written(name): written(value) if isinstance(value, str) else value
+        for name, value in stored_attributes(item.attributes).items()
+    }
+    return item.chunk_id, item.tenant, sorted(item.groups), item.vector, json.dumps(attributes)
+
+
+def _condition(where: Where) -> tuple[str, dict[str, Any]]:
+    bound: dict[str, Any] = {}
+
+    def bind(value: Any) -> str:
+        bound[name := f"where_{len(bound)}"] = value
+        return f"%({name})s"
+
+    def single(leaf: Leaf) -> str:
+        value = f"(attributes ->> {bind(leaf.name)}::text)"
+        if isinstance(leaf, OneOf):
+            kind = "text" if isinstance(leaf.stored[0], str) else "float8"
+            return f"{value}::{kind} = ANY({bind(leaf.stored)}::{kind}[])"
+        low, high = map(bind, leaf.ends)
+        return f"{value}::float8 BETWEEN {low}::float8 AND {high}::float8"
+
+    return f"AND {as_sql(where, single)}", bound
 
 
 def _is_made(connection: Connection, table: str) -> bool:

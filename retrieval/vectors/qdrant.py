@@ -8,6 +8,7 @@ same collection, so that it cannot reach the disk before the vectors.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -22,6 +23,7 @@ from foundation.components import Context
 from foundation.errors import SixplyError, StorageFull, StoreUnavailable
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import VectorItem, Vectors
+from retrieval.where import AllOf, AnyOf, Between, Where, folded, stored_attributes
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -31,6 +33,8 @@ _NAMES = UUID("6c8f1d2e-0f5a-4c58-9d53-6d3f5d3b7f10")
 _STATE = str(uuid5(_NAMES, "state"))
 """No chunk's: theirs are made from "chunk" and the id."""
 _BATCH = 500
+_FORMAT = 2
+"""Of the payloads. A collection of an earlier one is filled anew."""
 
 
 class Options(BaseModel):
@@ -58,7 +62,7 @@ class QdrantVectorIndex:
         self._one_at_a_time = nullcontext() if options.url else threading.RLock()  # local mode is not made for threads
         self._client: QdrantClient | None = _client(options)
         try:
-            self.count()
+            self._forget_an_earlier_format()
         except BaseException:
             self.close()
             raise
@@ -83,14 +87,17 @@ class QdrantVectorIndex:
                 if client.collection_exists(self._name):
                     client.delete(self._name, [_point(chunk_id) for chunk_id in batch], wait=True)
 
-    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
-        if limit < 1 or not scope.admits(EVERY_TENANT, frozenset()):
+    def search(
+        self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        wanted = folded(where)
+        if limit < 1 or not scope.admits(EVERY_TENANT, frozenset()) or wanted is False:
             return []
         with self._used() as client:
             if not client.collection_exists(self._name):
                 return []
             query = np.asarray(vector, dtype=np.float32).tolist()
-            found = client.query_points(self._name, query, query_filter=_filter(scope), limit=limit).points
+            found = client.query_points(self._name, query, query_filter=_filter(scope, wanted), limit=limit).points
         return sorted(((point.payload["chunk_id"], point.score) for point in found), key=lambda hit: (-hit[1], hit[0]))  # type: ignore[index]
 
     def sequence(self) -> int:
@@ -128,6 +135,13 @@ class QdrantVectorIndex:
             if client is not None:
                 client.close()
 
+    def _forget_an_earlier_format(self) -> None:
+        with self._used() as client:
+            if client.collection_exists(self._name):
+                state = client.retrieve(self._name, [_STATE])
+                if not state or (state[0].payload or {}).get("format") != _FORMAT:
+                    client.delete_collection(self._name)
+
     def _state(self) -> dict[str, Any]:
         with self._used() as client:
             if not client.collection_exists(self._name):
@@ -145,7 +159,9 @@ class QdrantVectorIndex:
         if self._options.url:  # local mode compares one by one
             for field in ("tenant", "groups"):
                 client.create_payload_index(self._name, field, models.PayloadSchemaType.KEYWORD, wait=True)
-        state = models.PointStruct(id=_STATE, vector=[1.0] * dimensions, payload=self._told_before)
+        state = models.PointStruct(
+            id=_STATE, vector=[1.0] * dimensions, payload=self._told_before | {"format": _FORMAT}
+        )
         client.upsert(self._name, [state], wait=True)
 
     @contextmanager
@@ -185,17 +201,42 @@ def _point(chunk_id: str) -> str:
 
 
 def _payload(item: VectorItem) -> dict[str, Any]:
-    return {"chunk_id": item.chunk_id, "tenant": item.tenant, "groups": sorted(item.groups)}
+    known = {_field(name): value for name, value in stored_attributes(item.attributes).items()}
+    return {"chunk_id": item.chunk_id, "tenant": item.tenant, "groups": sorted(item.groups)} | known
 
 
-def _filter(scope: Scope) -> Any:
+def _field(name: str) -> str:
+    """As Qdrant reads no path in it."""
+    return f"known_{name.encode().hex()}"
+
+
+def _filter(scope: Scope, where: Where | bool) -> Any:
     """Inside the search: a stranger's vectors are never ranked. An empty list of groups is "empty" for Qdrant."""
     from qdrant_client import models
 
     for_all = models.IsEmptyCondition(is_empty=models.PayloadField(key="groups"))
     for_some = models.FieldCondition(key="groups", match=models.MatchAny(any=sorted(scope.groups)))
     owner = models.FieldCondition(key="tenant", match=models.MatchAny(any=[scope.tenant, EVERY_TENANT]))
-    return models.Filter(must=[owner, models.Filter(should=[for_all, for_some] if scope.groups else [for_all])])
+    rights = models.Filter(should=[for_all, for_some] if scope.groups else [for_all])
+    return models.Filter(must=[owner, rights, *([] if isinstance(where, bool) else [_condition(where)])])
+
+
+def _condition(where: Where) -> Any:
+    from qdrant_client import models
+
+    match where:
+        case AllOf(parts):
+            return models.Filter(must=[_condition(part) for part in parts])
+        case AnyOf(parts):
+            return models.Filter(should=[_condition(part) for part in parts])
+        case Between():
+            low, high = (None if math.isinf(end) else end for end in where.ends)
+            return models.FieldCondition(key=_field(where.name), range=models.Range(gte=low, lte=high))
+    texts = [value for value in where.stored if isinstance(value, str)]
+    if texts:
+        return models.FieldCondition(key=_field(where.name), match=models.MatchAny(any=texts))
+    equal = [models.Range(gte=value, lte=value) for value in where.stored if not isinstance(value, str)]
+    return models.Filter(should=[models.FieldCondition(key=_field(where.name), range=each) for each in equal])
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:

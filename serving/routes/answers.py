@@ -57,7 +57,9 @@ async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Runnin
 @router.post("/search", responses=responses(504))
 def search(body: SearchRequest, caller: Asker, runtime: Running) -> SearchResult:
     """Find passages. Needs no language model, so it works while that is down."""
-    hits = runtime.system.retriever.retrieve(body.query, caller.scope, limit=body.limit, as_of=body.as_of)
+    hits = runtime.system.retriever.retrieve(
+        body.query, caller.scope, limit=body.limit, as_of=body.as_of, where=body.where.filter() if body.where else None
+    )
     found = [SearchHit.of(hit, marker=number) for number, hit in enumerate(hits, start=1)]
     return SearchResult(hits=found, trace_id=trace_id())
 

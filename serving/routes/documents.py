@@ -8,15 +8,19 @@ from pathlib import PurePosixPath
 from typing import Annotated
 
 from fastapi import APIRouter, File, Form, Query, UploadFile
+from pydantic import TypeAdapter, ValidationError
 
 from foundation.errors import DocumentRefused, Forbidden, InvalidRequest, NotFound
 from foundation.types import EVERY_TENANT, Principal
 from retrieval.contract import Source
 from retrieval.ingest import Item
+from retrieval.where import Value, told
 from serving.errors import responses
 from serving.identity import Asker, Writer
 from serving.runtime import Running
-from serving.schemas import DocumentList, DocumentSummary, DocumentText, Identifier, Name, RetryReport
+from serving.schemas import DocumentList, DocumentSummary, DocumentText, Identifier, Known, Name, RetryReport
+
+_ATTRIBUTES: TypeAdapter[dict[Name, Known]] = TypeAdapter(dict[Name, Known])
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
 
@@ -37,6 +41,9 @@ def add(
     effective_from: Annotated[date | None, Form()] = None,
     published: Annotated[date | None, Form()] = None,
     groups: Annotated[list[Name] | None, Form(description="Who in the tenant may read it; everyone if absent.")] = None,
+    attributes: Annotated[
+        str, Form(description='What else is known, to filter by, as a JSON object: {"product": "QL-20"}.')
+    ] = "{}",
     shared: Annotated[bool, Form(description="For every tenant; operators only.")] = False,
 ) -> DocumentSummary:
     """Add a document, or replace the one of the same `uri`. 201 means that it is stored and can be found."""
@@ -52,6 +59,7 @@ def add(
         series=series,
         effective_from=effective_from,
         published=published,
+        attributes=_attributes(attributes),
     )
     content = file.file.read()
     if not content:
@@ -104,6 +112,16 @@ def delete(
     """Delete a document. After this nobody finds anything of it."""
     if not runtime.system.ingestor.delete(uri, owner(caller, shared=shared)):
         raise NotFound(f'No document "{uri}" of yours. GET /v1/documents lists them.')
+
+
+def _attributes(text: str) -> dict[str, Value]:
+    try:
+        known = _ATTRIBUTES.validate_json(text)
+    except ValidationError as error:
+        raise InvalidRequest(
+            f"attributes is no JSON object of texts, numbers and truth values: {error.errors()[0]['msg']}."
+        ) from error
+    return {key: told(value) for key, value in known.items()}
 
 
 def owner(caller: Principal, *, shared: bool) -> str:

@@ -30,9 +30,11 @@ from retrieval.contract import (
     VectorItem,
     Vectors,
 )
+from retrieval.where import AnyOf, Between, OneOf, Where, equals
 from tests import services
 from tests.contracts import under_test
 from tests.contracts.broken import ledger as broken
+from tests.contracts.filter_cases import CASES, KNOWN, disagreements
 
 DIMENSIONS = 4
 TODAY = date(2026, 11, 25)
@@ -324,6 +326,62 @@ def fills_the_limit_from_what_the_scope_admits(ledger: DocumentLedger) -> None:
 
 
 # Which version is in force
+
+
+def filters_as_every_other_ledger_and_index_does(ledger: DocumentLedger) -> None:
+    ledger.put([entry(name, "Refund.", attributes=known) for name, known in KNOWN.items()])
+    found = {case: _filtered(ledger, where) for case, (where, _) in CASES.items()}
+    assert list(disagreements(found)) == []
+
+
+def _filtered(ledger: DocumentLedger, where: Where, scope: Scope = ACME, *, limit: int = 100) -> set[str]:
+    ids_ = [chunk_id for chunk_id, _ in ledger.keyword_search("refund", scope, limit=limit, as_of=None, where=where)]
+    return {hit.source.uri for hit in ledger.hits(ids_, scope, as_of=None).values()}
+
+
+def filters_by_what_every_document_has(ledger: DocumentLedger) -> None:
+    ledger.put(
+        [
+            entry("a.md", "Refund.", series="refunds", published=date(2025, 1, 1), media_type="text/markdown"),
+            entry("b.pdf", "Refund.", title="B", effective_from=date(2026, 1, 1), attributes={"uri ": "a.md"}),
+        ]
+    )
+    assert _filtered(ledger, OneOf("uri", ("a.md", "c.md"))) == {"a.md"}
+    assert _filtered(ledger, equals("title", "B")) == {"b.pdf"}
+    assert _filtered(ledger, equals("series", "refunds")) == {"a.md"}
+    assert _filtered(ledger, Between("published", high=date(2025, 1, 1))) == {"a.md"}
+    assert _filtered(ledger, Between("effective_from", low=date(2025, 12, 31))) == {"b.pdf"}
+    assert _filtered(ledger, equals("media_type", "text/markdown")) == {"a.md"}
+
+
+def tells_an_index_what_is_known_of_a_document(ledger: DocumentLedger) -> None:
+    given = entry("a.md", "Refund.", published=date(2025, 1, 1), attributes={"price": 2.5, "draft": True})
+    ledger.put([given])
+    [told] = ledger.embeddings()
+    assert told.attributes == given.source.filterable
+    assert told.attributes["published"] == date(2025, 1, 1)
+    [back] = ledger.entries()
+    assert back.source == given.source
+
+
+def applies_a_filter_and_the_scope_together(ledger: DocumentLedger) -> None:
+    for tenant in ("acme", "globex", EVERY_TENANT):
+        ledger.put([entry(f"{tenant}.md", "Refund.", tenant=tenant, attributes={"n": 1})])
+    ledger.put([entry("other.md", "Refund.", attributes={"n": 2})])
+    assert _filtered(ledger, AnyOf((equals("n", 1), equals("n", 3)))) == {"acme.md", f"{EVERY_TENANT}.md"}
+
+
+def fills_the_limit_from_what_the_filter_admits(ledger: DocumentLedger) -> None:
+    ledger.put([entry(f"wrong {n}.md", "Refund refund.", attributes={"kind": "wrong"}) for n in range(30)])
+    ledger.put([entry("right.md", "A refund, among many other words.", attributes={"kind": "right"})])
+    assert _filtered(ledger, equals("kind", "right"), limit=1) == {"right.md"}
+
+
+def forgets_what_was_known_of_a_replaced_document(ledger: DocumentLedger) -> None:
+    ledger.put([entry("a.md", "Refund.", attributes={"kind": "old", "gone": 1})])
+    ledger.put([entry("a.md", "Refund.", attributes={"kind": "new"})])
+    assert _filtered(ledger, AnyOf((equals("kind", "old"), equals("gone", 1)))) == set()
+    assert _filtered(ledger, equals("kind", "new")) == {"a.md"}
 
 
 def knows_the_version_in_force_on_any_day(ledger: DocumentLedger) -> None:
@@ -667,6 +725,9 @@ PROMISES: list[Callable[[DocumentLedger], None]] = [
     says_whether_there_was_something_to_delete, remembers_a_refusal_until_it_is_taken_or_deleted,
     keeps_what_it_has_when_a_later_offer_is_refused, stores_all_or_nothing, refuses_text_that_cannot_be_stored_and_goes_on,
     shows_every_scope_its_own_and_nothing_else, shows_refusals_to_their_tenant, fills_the_limit_from_what_the_scope_admits,
+    filters_as_every_other_ledger_and_index_does, filters_by_what_every_document_has,
+    tells_an_index_what_is_known_of_a_document, applies_a_filter_and_the_scope_together,
+    fills_the_limit_from_what_the_filter_admits, forgets_what_was_known_of_a_replaced_document,
     knows_the_version_in_force_on_any_day, keeps_series_of_two_tenants_apart, shows_all_documents_of_the_version_in_force,
     hides_what_is_not_in_force_yet_even_without_a_series, ranks_the_better_match_first, finds_other_forms_and_headings,
     finds_words_in_every_script, names_the_document_of_each_chunk_that_may_be_seen,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -16,8 +16,10 @@ from foundation.components import Context, load
 from foundation.errors import StoreUnavailable
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import VectorIndex, VectorItem, Vectors
+from retrieval.where import AnyOf, Value, equals
 from tests import services
 from tests.contracts.broken import vectors as broken
+from tests.contracts.filter_cases import CASES, KNOWN, disagreements
 from tests.contracts.under_test import adapters, part
 
 DIMENSIONS = 8
@@ -32,8 +34,15 @@ def direction(seed: int) -> Vectors:
     return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
 
 
-def item(name: str, seed: int = 1, *, tenant: str = "acme", groups: Iterable[str] = ()) -> VectorItem:
-    return VectorItem(seed, name, tenant, frozenset(groups), direction(seed))
+def item(
+    name: str,
+    seed: int = 1,
+    *,
+    tenant: str = "acme",
+    groups: Iterable[str] = (),
+    attributes: Mapping[str, Value] | None = None,
+) -> VectorItem:
+    return VectorItem(seed, name, tenant, frozenset(groups), direction(seed), attributes or {})
 
 
 def found(index: VectorIndex, scope: Scope = ACME, *, seed: int = 1, limit: int = 100) -> list[str]:
@@ -161,6 +170,56 @@ def fills_the_limit_from_what_the_scope_admits(index: VectorIndex) -> None:
     assert sorted(found(index, seed=1, limit=3)) == ["own 2", "own 3", "own 4"]
 
 
+def filters_as_every_other_index_and_ledger_does(index: VectorIndex) -> None:
+    index.upsert(item(name, seed, attributes=known) for seed, (name, known) in enumerate(KNOWN.items()))
+    found = {
+        case: {chunk_id for chunk_id, _ in index.search(direction(1), ACME, limit=100, where=where)}
+        for case, (where, _) in CASES.items()
+    }
+    assert list(disagreements(found)) == []
+
+
+def applies_a_filter_and_the_scope_together(index: VectorIndex) -> None:
+    index.upsert(
+        [
+            item("own", attributes={"n": 1}),
+            item("other", 2, attributes={"n": 2}),
+            item("foreign", tenant="globex", attributes={"n": 1}),
+            item("board", groups=["board"], attributes={"n": 1}),
+        ]
+    )
+    either = AnyOf((equals("n", 1), equals("n", 1.5)))
+    assert [chunk_id for chunk_id, _ in index.search(direction(1), ACME, limit=9, where=either)] == ["own"]
+
+
+def fills_the_limit_from_what_the_filter_admits(index: VectorIndex) -> None:
+    near = [_between(direction(1), direction(100 + number)) for number in range(300)]
+    far = [_between(-direction(1), direction(seed)) for seed in (2, 3, 4)]
+    index.upsert(
+        VectorItem(1, f"wrong {place}", "acme", frozenset(), vector, {"kind": "wrong"})
+        for place, vector in enumerate(near)
+    )
+    index.upsert(
+        VectorItem(2, f"right {place}", "acme", frozenset(), vector, {"kind": "right"})
+        for place, vector in enumerate(far)
+    )
+    hits = index.search(direction(1), ACME, limit=3, where=equals("kind", "right"))
+    assert sorted(chunk_id for chunk_id, _ in hits) == ["right 0", "right 1", "right 2"]
+
+
+def _between(one: Vectors, other: Vectors) -> Vectors:
+    """A direction between the two, nearer to the first."""
+    both = one + 0.3 * other
+    return np.asarray(both / np.linalg.norm(both), dtype=np.float32)
+
+
+def replaces_what_is_known_of_an_id(index: VectorIndex) -> None:
+    index.upsert([item("a", attributes={"kind": "old", "gone": 1})])
+    index.upsert([item("a", attributes={"kind": "new"})])
+    for where, expected in ((equals("kind", "old"), []), (equals("kind", "new"), ["a"]), (equals("gone", 1), [])):
+        assert [chunk_id for chunk_id, _ in index.search(direction(1), ACME, limit=9, where=where)] == expected
+
+
 def tells_strange_names_apart(index: VectorIndex) -> None:
     tenants = ["a", "A", "a b", "ä", "漢字", "a'; --", 'a"', "$in", "a\x1fb", "x" * 200]
     index.upsert(item(f"id of {tenant}", tenant=tenant, groups=[f"g {tenant}"]) for tenant in tenants)
@@ -263,7 +322,9 @@ PROMISES: list[Callable[[VectorIndex], None]] = [
     takes_the_last_of_two_items_with_one_id, replaces_the_access_rights_of_an_id, finds_nothing_that_was_deleted,
     finds_what_was_deleted_and_added_again, ignores_unknown_ids_and_deletes_twice, takes_nothing_at_all,
     shows_a_tenant_its_own_and_the_common_ones, shows_restricted_ones_to_their_groups_only, shows_an_empty_scope_nothing,
-    fills_the_limit_from_what_the_scope_admits, tells_strange_names_apart, leaves_its_input_alone,
+    fills_the_limit_from_what_the_scope_admits, filters_as_every_other_index_and_ledger_does,
+    applies_a_filter_and_the_scope_together, fills_the_limit_from_what_the_filter_admits, replaces_what_is_known_of_an_id,
+    tells_strange_names_apart, leaves_its_input_alone,
     begins_at_sequence_zero_and_keeps_what_it_is_told, takes_vectors_after_the_sequence_of_an_empty_ledger, forgets_everything_together, reports_a_source_that_fails,
     can_be_read_while_it_is_written, loses_nothing_to_writers_side_by_side, closes_twice,
 ]  # fmt: skip

@@ -75,7 +75,14 @@ class WordSearch:
         return Ingested(refused, chunks=len(self.texts))
 
     def retrieve(
-        self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None, per_document: int = 1
+        self,
+        query: str,
+        scope: Scope,
+        *,
+        limit: int | None = None,
+        as_of: date | None = None,
+        per_document: int = 1,
+        where: Any = None,
     ) -> list[Hit]:
         self.asked.append((query, limit))
         words = set(query.casefold().split())

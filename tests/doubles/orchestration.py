@@ -91,7 +91,14 @@ class ShelfRetriever:
     gate: threading.Event | None = None
 
     def retrieve(
-        self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None, per_document: int = 1
+        self,
+        query: str,
+        scope: Scope,
+        *,
+        limit: int | None = None,
+        as_of: date | None = None,
+        per_document: int = 1,
+        where: Any = None,
     ) -> list[Hit]:
         del as_of, per_document
         if self.fails:

@@ -19,6 +19,7 @@ from foundation.types import Principal, Scope, Usage
 from orchestration.contract import Answer, AnswerRequest, Approval, Decision, Event, Step
 from retrieval.contract import Chunk, Citation, Document, Hit, Refusal
 from retrieval.ingest import IngestReport
+from retrieval.where import matches
 from serving.caches.memory import MemoryCache
 from serving.caches.memory import Options as CacheOptions
 from serving.identity import KeyStore
@@ -174,11 +175,19 @@ class MemoryRetriever:
         self.ledger = ledger
 
     def retrieve(
-        self, query: str, scope: Scope, *, limit: int | None = None, as_of: Any = None, per_document: int = 1
+        self,
+        query: str,
+        scope: Scope,
+        *,
+        limit: int | None = None,
+        as_of: Any = None,
+        per_document: int = 1,
+        where: Any = None,
     ) -> list[Hit]:
         hits = []
         for known, text in self.ledger.stored.values():
-            if scope.admits(known.source.tenant, known.source.groups):
+            fits = where is None or matches(where, known.source.filterable)
+            if fits and scope.admits(known.source.tenant, known.source.groups):
                 chunk = Chunk("c-1", known.document_id, 0, text, 0, len(text), ("Double",))
                 hits.append(Hit(chunk, known.source, 0.5, {"keyword": 1}))
         return hits[:limit]

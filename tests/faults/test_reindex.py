@@ -30,7 +30,7 @@ CHILD = """
 import json, sys
 from pathlib import Path
 
-from foundation.components import Context, load
+from foundation.components import Context, available, load
 from foundation.settings import Part
 from retrieval import index_care
 
@@ -114,8 +114,12 @@ def go_on(child: subprocess.Popen[str]) -> None:
     child.stdin.flush()
 
 
-@pytest.mark.parametrize("seed", [None, 1], ids=["another-dimension", "equal-dimension"])
-@pytest.mark.parametrize("use", available("retrieval.ledger"))
+CASES = [case for case in (("sqlite", 1), ("postgres", None)) if case[0] in available("retrieval.ledger")]
+
+
+@pytest.mark.parametrize(
+    ("use", "seed"), CASES, ids=[f"{use}-{'equal' if seed else 'other'}-dimension" for use, seed in CASES]
+)
 def test_a_killed_reindex_costs_nothing_and_goes_on(use: str, seed: int | None, data_dir: Path) -> None:
     ledger: dict[str, Any] = {"use": use} | services.options(use, data_dir)
     old = {"use": "hashing"}

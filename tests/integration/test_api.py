@@ -253,6 +253,27 @@ async def test_search_needs_no_language_model_and_sees_only_the_callers_document
     assert (await api.post("/v1/search", json={"query": "ships"}, headers=bearer(given.stranger))).json()["hits"] == []
 
 
+async def test_a_search_can_be_filtered_and_a_filter_that_makes_no_sense_is_refused(
+    given: World, api: httpx2.AsyncClient
+) -> None:
+    added = await upload(api, given.agent, attributes='{"product": "QL-20", "since": "2026-01-15"}')
+    assert added.status_code == 201
+    search = {"query": "ships"}
+    fitting = {"all": [{"key": "product", "in": ["QL-20"]}, {"any": [{"key": "since", "from": "2026-01-01"}]}]}
+    for where, count in (
+        (fitting, 1),
+        ({"key": "product", "in": ["$or"]}, 0),
+        ({"key": "since", "to": "2025-12-31"}, 0),
+    ):
+        found = await api.post("/v1/search", json=search | {"where": where}, headers=bearer(given.reader))
+        assert len(found.json()["hits"]) == count, found.text
+    for where in ({"key": "product", "in": [1, "a"]}, {"key": "product", "from": "a"}, {"key": "a; DROP"}, {"all": []}):
+        refused = await api.post("/v1/search", json=search | {"where": where}, headers=bearer(given.reader))
+        assert refused.status_code == 422, refused.text
+    for attributes in ("[]", "{", '{"a": [1]}', '{"uri": "b"}'):
+        assert (await upload(api, given.agent, attributes=attributes)).status_code == 422
+
+
 # -- documents ---------------------------------------------------------------------------------------------------------
 
 

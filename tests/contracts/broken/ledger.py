@@ -12,6 +12,7 @@ import numpy as np
 from foundation.errors import StoreUnavailable
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import Document, Entry, Hit, Refusal, VectorItem, Vectors
+from retrieval.where import Where
 
 
 class Healthy:
@@ -107,8 +108,10 @@ class ForgetsTheKeywordIndex(Healthy):
         self.seen = self.real.hits([chunk_id for chunk_id, _ in found], Scope(tenant), as_of=None)
         return bool(self.real.delete(uri, tenant))
 
-    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
-        found = self.real.keyword_search(query, scope, limit=limit, as_of=as_of)
+    def keyword_search(
+        self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        found = self.real.keyword_search(query, scope, limit=limit, as_of=as_of, where=where)
         return [*found, *((chunk_id, 0.1) for chunk_id in self.seen if chunk_id not in dict(found))]
 
 
@@ -228,10 +231,12 @@ class FiltersAfterwards(Healthy):
 
     caught_by = "fills_the_limit_from_what_the_scope_admits"
 
-    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
+    def keyword_search(
+        self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
+    ) -> list[tuple[str, float]]:
         ranked: dict[str, float] = {}
         for tenant in ("acme", "globex"):
-            ranked |= dict(self.real.keyword_search(query, Scope(tenant), limit=99, as_of=as_of))
+            ranked |= dict(self.real.keyword_search(query, Scope(tenant), limit=99, as_of=as_of, where=where))
         best = sorted(ranked.items(), key=lambda item: -item[1])[:limit]
         admitted = self.real.hits([chunk_id for chunk_id, _ in best], scope, as_of=as_of)
         return [(chunk_id, score) for chunk_id, score in best if chunk_id in admitted]
@@ -242,7 +247,9 @@ class NewestAlways(Healthy):
 
     caught_by = "knows_the_version_in_force_on_any_day"
 
-    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
+    def keyword_search(
+        self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
+    ) -> list[tuple[str, float]]:
         found: list[tuple[str, float]] = self.real.keyword_search(query, scope, limit=limit, as_of=date.max)
         return found
 
@@ -254,16 +261,20 @@ class NewestAlways(Healthy):
 class WorstFirst(Healthy):
     caught_by = "ranks_the_better_match_first"
 
-    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
-        found: list[tuple[str, float]] = self.real.keyword_search(query, scope, limit=limit, as_of=as_of)
+    def keyword_search(
+        self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        found: list[tuple[str, float]] = self.real.keyword_search(query, scope, limit=limit, as_of=as_of, where=where)
         return found[::-1]
 
 
 class WholeWordsOnly(Healthy):
     caught_by = "finds_other_forms_and_headings"
 
-    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
-        found = self.real.keyword_search(query, scope, limit=limit, as_of=as_of)
+    def keyword_search(
+        self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        found = self.real.keyword_search(query, scope, limit=limit, as_of=as_of, where=where)
         hits = self.real.hits([chunk_id for chunk_id, _ in found], scope, as_of=as_of)
         return [(chunk_id, score) for chunk_id, score in found if query in hits[chunk_id].chunk.text]
 
@@ -271,8 +282,10 @@ class WholeWordsOnly(Healthy):
 class KnowsWordsBySpacesOnly(Healthy):
     caught_by = "finds_words_in_every_script"
 
-    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
-        found = self.real.keyword_search(query, scope, limit=limit, as_of=as_of)
+    def keyword_search(
+        self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        found = self.real.keyword_search(query, scope, limit=limit, as_of=as_of, where=where)
         hits = self.real.hits([chunk_id for chunk_id, _ in found], scope, as_of=as_of)
         if query.isascii():
             return list(found)
@@ -284,10 +297,12 @@ class PassesSyntaxOn(Healthy):
 
     caught_by = "takes_every_query_for_text"
 
-    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
+    def keyword_search(
+        self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
+    ) -> list[tuple[str, float]]:
         if set(query) & set('"*()^:'):
             raise StoreUnavailable(f"syntax error near {query!r}")
-        found: list[tuple[str, float]] = self.real.keyword_search(query, scope, limit=limit, as_of=as_of)
+        found: list[tuple[str, float]] = self.real.keyword_search(query, scope, limit=limit, as_of=as_of, where=where)
         return found
 
 
@@ -414,6 +429,37 @@ class AdoptsWhateverHappened(Healthy):
         return bool(self.real.adopt(beside, at=self.real.sequence()))
 
 
+class IgnoresTheFilter(Healthy):
+    caught_by = "filters_as_every_other_ledger_and_index_does"
+
+    def keyword_search(
+        self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        found: list[tuple[str, float]] = self.real.keyword_search(query, scope, limit=limit, as_of=as_of)
+        return found
+
+
+class FiltersWhatItFound(Healthy):
+    caught_by = "fills_the_limit_from_what_the_filter_admits"
+
+    def keyword_search(
+        self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        found = self.real.keyword_search(query, scope, limit=limit, as_of=as_of)
+        fitting = dict(self.real.keyword_search(query, scope, limit=1000, as_of=as_of, where=where))
+        return [hit for hit in found if hit[0] in fitting]
+
+
+class TellsNothingOfDocuments(Healthy):
+    """An index that it fills cannot filter."""
+
+    caught_by = "tells_an_index_what_is_known_of_a_document"
+
+    def embeddings(self, *, after: int = 0) -> Iterator[VectorItem]:
+        for item in self.real.embeddings(after=after):
+            yield replace(item, attributes={})
+
+
 BROKEN = [
     TrimsTexts, LosesPages, HalvesPrecision, SortsHits, ConsumesItsInput, KeepsOldPassages, DeletesByUriAlone,
     ForgetsTheKeywordIndex, AlwaysDeleted, CollectsRefusals, DropsWhatItRefuses, StoresOneByOne, SwallowsErrors,
@@ -421,4 +467,5 @@ BROKEN = [
     NewestAlways, WorstFirst, WholeWordsOnly, PassesSyntaxOn, ReusesNumbers, ForgetsDeletions, NewPassagesOnly,
     StampsEverything, ForgetsTooMuch, TellsForeignTexts, KeepsTheFirstFingerprint, ReplacesInTwoSteps,
     BuildsInItself, AddsWhatItAdopts, AdoptsAsOrdinaryChanges, AdoptsWhateverHappened,
+    IgnoresTheFilter, FiltersWhatItFound, TellsNothingOfDocuments,
 ]  # fmt: skip

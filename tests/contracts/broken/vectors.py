@@ -12,6 +12,7 @@ import numpy as np
 from foundation.errors import SixplyError
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import VectorItem, Vectors
+from retrieval.where import AllOf, AnyOf, OneOf, Where, matches
 
 
 class Healthy:
@@ -35,13 +36,18 @@ class Healthy:
         for chunk_id in chunk_ids:
             self.items.pop(chunk_id, None)
 
-    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
-        items = [item for item in tuple(self.items.values()) if self.admits(scope, item)]
+    def search(
+        self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        items = [item for item in tuple(self.items.values()) if self.admits(scope, item) and self.fits(where, item)]
         scored = [(item.chunk_id, float(item.vector @ vector)) for item in items]
         return sorted(scored, key=lambda pair: -pair[1])[:limit]
 
     def admits(self, scope: Scope, item: VectorItem) -> bool:
         return scope.admits(item.tenant, item.groups)
+
+    def fits(self, where: Where | None, item: VectorItem) -> bool:
+        return where is None or matches(where, item.attributes)
 
     def sequence(self) -> int:
         return self.done
@@ -72,22 +78,28 @@ class KeepsOnlyAsciiIds(Healthy):
 class GivesDistances(Healthy):
     caught_by = "gives_the_nearest_first_with_its_cosine"
 
-    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
-        return [(chunk_id, 1 - score) for chunk_id, score in super().search(vector, scope, limit=limit)]
+    def search(
+        self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        return [(chunk_id, 1 - score) for chunk_id, score in super().search(vector, scope, limit=limit, where=where)]
 
 
 class FarthestFirst(Healthy):
     caught_by = "gives_the_nearest_first_with_its_cosine"
 
-    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
-        return super().search(vector, scope, limit=limit)[::-1]
+    def search(
+        self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        return super().search(vector, scope, limit=limit, where=where)[::-1]
 
 
 class IgnoresTheLimit(Healthy):
     caught_by = "gives_no_more_than_asked_for"
 
-    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
-        return super().search(vector, scope, limit=max(limit, 10))
+    def search(
+        self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        return super().search(vector, scope, limit=max(limit, 10), where=where)
 
 
 class TakesTheFirstBatch(Healthy):
@@ -141,8 +153,10 @@ class RemembersSearches(Healthy):
         super().__init__()
         self.seen: set[str] = set()
 
-    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
-        hits = super().search(vector, scope, limit=limit)
+    def search(
+        self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        hits = super().search(vector, scope, limit=limit, where=where)
         stale = [(chunk_id, 0.0) for chunk_id in sorted(self.seen) if chunk_id not in self.items]
         self.seen |= {chunk_id for chunk_id, _ in hits}
         return [*hits, *stale]
@@ -214,7 +228,9 @@ class FiltersAfterwards(Healthy):
 
     caught_by = "fills_the_limit_from_what_the_scope_admits"
 
-    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
+    def search(
+        self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
+    ) -> list[tuple[str, float]]:
         nearest = sorted(self.items.values(), key=lambda item: -float(item.vector @ vector))[:limit]
         return [(item.chunk_id, float(item.vector @ vector)) for item in nearest if self.admits(scope, item)]
 
@@ -231,9 +247,11 @@ class FoldsNames(Healthy):
 class NormalisesInPlace(Healthy):
     caught_by = "leaves_its_input_alone"
 
-    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
+    def search(
+        self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
+    ) -> list[tuple[str, float]]:
         vector *= np.float32(2)
-        return [(chunk_id, score / 2) for chunk_id, score in super().search(vector, scope, limit=limit)]
+        return [(chunk_id, score / 2) for chunk_id, score in super().search(vector, scope, limit=limit, where=where)]
 
 
 class ClaimsWhatItDoesNotHold(Healthy):
@@ -325,6 +343,56 @@ class ClosesOnce(Healthy):
         self.open.pop()
 
 
+class IgnoresTheFilter(Healthy):
+    caught_by = "filters_as_every_other_index_and_ledger_does"
+
+    def fits(self, where: Where | None, item: VectorItem) -> bool:
+        return True
+
+
+class TakesNumbersAndTextsForEqual(Healthy):
+    caught_by = "filters_as_every_other_index_and_ledger_does"
+
+    def fits(self, where: Where | None, item: VectorItem) -> bool:
+        if isinstance(where, OneOf):
+            return str(item.attributes.get(where.key)) in map(str, where.values)
+        if isinstance(where, AllOf | AnyOf):
+            together = all if isinstance(where, AllOf) else any
+            return together(self.fits(part, item) for part in where.parts)
+        return super().fits(where, item)
+
+
+class FiltersWhatItFound(Healthy):
+    caught_by = "fills_the_limit_from_what_the_filter_admits"
+
+    def search(
+        self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        found = super().search(vector, scope, limit=limit)
+        return [hit for hit in found if self.fits(where, self.items[hit[0]])]
+
+
+class AFilterOpensTheScope(Healthy):
+    caught_by = "applies_a_filter_and_the_scope_together"
+
+    def search(
+        self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        if where is None:
+            return super().search(vector, scope, limit=limit)
+        items = [item for item in self.items.values() if self.fits(where, item)]
+        return [(item.chunk_id, float(item.vector @ vector)) for item in items][:limit]
+
+
+class KeepsWhatWasKnown(Healthy):
+    caught_by = "replaces_what_is_known_of_an_id"
+
+    def upsert(self, items: Iterable[VectorItem]) -> None:
+        for item in items:
+            old = self.items.get(item.chunk_id)
+            super().upsert([replace(item, attributes={**(old.attributes if old else {}), **item.attributes})])
+
+
 BROKEN = [
     KeepsOnlyAsciiIds, GivesDistances, FarthestFirst, IgnoresTheLimit, TakesTheFirstBatch, AddsInsteadOfReplacing,
     CountsTwice, KeepsOldRights, RemembersSearches, NeverComesBack, ChokesOnUnknownIds, IgnoresTheTenant,
@@ -332,4 +400,5 @@ BROKEN = [
     NormalisesInPlace, ClaimsWhatItDoesNotHold, ForgetsVectorsOnly, KeepsItsStamp, DropsTheStamp,
     LosesVectorsAtRestart, SwallowsErrors,
     GoesBlindWhileWriting, LosesRaces, ClosesOnce,
+    IgnoresTheFilter, TakesNumbersAndTextsForEqual, FiltersWhatItFound, AFilterOpensTheScope, KeepsWhatWasKnown,
 ]  # fmt: skip

@@ -49,7 +49,7 @@ class Reversed:
 class NoHits:
     asked: tuple = ()
 
-    def retrieve(self, query, scope, *, limit=None, as_of=None, per_document=1):
+    def retrieve(self, query, scope, *, limit=None, as_of=None, per_document=1, where=None):
         self.asked = (query, scope, limit, as_of)
         return []
 

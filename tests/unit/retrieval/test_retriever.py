@@ -19,6 +19,7 @@ from models.embedding import embed
 from retrieval.contract import Chunk, DocumentLedger, Entry, Hit, Parsed, Source, VectorIndex, Vectors
 from retrieval.index_care import catch_up
 from retrieval.retriever import KEYWORD, VECTOR, HybridRetriever
+from retrieval.where import AnyOf, Between, Where
 
 ACME = Scope("acme")
 TODAY = date(2026, 11, 25)
@@ -64,16 +65,22 @@ class Through:
 
 
 class IndexThatShowsEverything(Through):
-    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
+    def search(
+        self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
+    ) -> list[tuple[str, float]]:
         scopes = [Scope(tenant, frozenset({"finance"})) for tenant in ("globex", "acme")]
-        return [found for each in scopes for found in self._part.search(vector, each, limit=limit)]
+        return [found for each in scopes for found in self._part.search(vector, each, limit=limit, where=where)]
 
 
 class LedgerThatShowsEverything(Through):
     """Its keyword search and its look-ups answer as if the other tenant had asked."""
 
-    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
-        found: list[tuple[str, float]] = self._part.keyword_search(query, Scope("globex"), limit=limit, as_of=as_of)
+    def keyword_search(
+        self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        found: list[tuple[str, float]] = self._part.keyword_search(
+            query, Scope("globex"), limit=limit, as_of=as_of, where=where
+        )
         return found
 
     def documents_of(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, str]:
@@ -92,19 +99,25 @@ class Counting(Through):
         super().__init__(part)
         self.depths: list[int] = []
 
-    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
+    def search(
+        self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
+    ) -> list[tuple[str, float]]:
         self.depths.append(limit)
-        found: list[tuple[str, float]] = self._part.search(vector, scope, limit=limit)
+        found: list[tuple[str, float]] = self._part.search(vector, scope, limit=limit, where=where)
         return found
 
-    def keyword_search(self, query: str, scope: Scope, *, limit: int, as_of: date | None) -> list[tuple[str, float]]:
+    def keyword_search(
+        self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
+    ) -> list[tuple[str, float]]:
         self.depths.append(limit)
-        found: list[tuple[str, float]] = self._part.keyword_search(query, scope, limit=limit, as_of=as_of)
+        found: list[tuple[str, float]] = self._part.keyword_search(query, scope, limit=limit, as_of=as_of, where=where)
         return found
 
 
 class FailingIndex(Through):
-    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
+    def search(
+        self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
+    ) -> list[tuple[str, float]]:
         raise StoreUnavailable("The disk is gone. Look for it.")
 
 
@@ -459,3 +472,23 @@ def test_the_same_query_gives_the_same_hits(library: Library) -> None:
     for number in range(8):
         library.add(f"{number}.md", "Refund.")
     assert library.retriever().retrieve("refund", ACME) == library.retriever().retrieve("refund", ACME)
+
+
+def test_both_legs_are_filtered_by_what_is_known_of_a_document(library: Library) -> None:
+    for name, price in (("cheap.md", 5), ("dear.md", 50), ("free.md", None)):
+        library.add(name, "A refund takes fourteen days.", attributes={"price": price} if price else {})
+    assert sorted(library.uris("refund days")) == ["cheap.md", "dear.md", "free.md"]
+    assert library.uris("refund days", where=Between("price", high=10)) == ["cheap.md"]
+    assert library.uris("refund days", where=AnyOf(())) == []
+
+
+def test_what_an_index_shows_against_the_filter_is_not_shown(library: Library) -> None:
+    library.add("cheap.md", "A refund takes fourteen days.", attributes={"price": 5})
+
+    class Careless(Through):
+        def search(self, vector: Vectors, scope: Scope, **asked: Any) -> list[tuple[str, float]]:
+            found: list[tuple[str, float]] = self._part.search(vector, scope, limit=asked["limit"])
+            return found
+
+    retriever = library.retriever(vectors=Careless(library.vectors))
+    assert retriever.retrieve("refund", ACME, where=Between("price", low=10)) == []

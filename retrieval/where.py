@@ -1,0 +1,208 @@
+"""Filters on what is known of a document, with one meaning in every ledger and every vector index.
+
+    AllOf((equals("product", "QL-20"), Between("published", low=date(2026, 1, 1))))
+
+A filter is a value: immutable, typed, and made of names and values only. No adapter ever puts either into the text of a
+query. A name is compared with values of its own kind (text, number, truth, day), and a document without it never matches,
+so there is no third truth value to disagree about. Whole numbers count as numbers; above 2^53 they are not told apart.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TypeAlias
+
+from foundation.errors import InvalidRequest
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+Value: TypeAlias = str | float | bool | date
+"""What can be known of a document. `int` is a `float` here."""
+Stored: TypeAlias = str | float
+"""The form in which adapters keep and compare values: text as it is, everything else as a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The document's value is one of these; they are of one kind. None of them: nothing matches."""
+
+    key: str
+    values: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        if len({kind_of(value) for value in self.values}) > 1:
+            raise InvalidRequest(
+                f'The values for "{self.key}" are of several kinds. Give texts, numbers or days alone.'
+            )
+
+    @property
+    def name(self) -> str:
+        """Under which adapters keep the value."""
+        return stored_name(self.key, self.values[0])
+
+    @property
+    def stored(self) -> list[Stored]:
+        return [stored(value) for value in self.values]
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The document's number or day lies between the two, both included; `None` leaves a side open."""
+
+    key: str
+    low: Value | None = None
+    high: Value | None = None
+
+    def __post_init__(self) -> None:
+        ends = [end for end in (self.low, self.high) if end is not None]
+        kinds = {kind_of(end) for end in ends}
+        if len(kinds) != 1 or not kinds <= {"number", "day"}:
+            raise InvalidRequest(f'The range of "{self.key}" needs one or two numbers, or one or two days.')
+
+    @property
+    def name(self) -> str:
+        return stored_name(self.key, self.low if self.low is not None else self.high)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Both as numbers; an open side is infinite."""
+        low, high = (None if end is None else float(stored(end)) for end in (self.low, self.high))
+        return -math.inf if low is None else low, math.inf if high is None else high
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Every part matches. Without parts: everything does."""
+
+    parts: tuple[Where, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """One part at least matches. Without parts: nothing does."""
+
+    parts: tuple[Where, ...]
+
+
+Leaf: TypeAlias = OneOf | Between
+Where: TypeAlias = Leaf | AllOf | AnyOf
+
+
+def equals(key: str, value: Value) -> OneOf:
+    return OneOf(key, (value,))
+
+
+def matches(where: Where, attributes: Mapping[str, Value]) -> bool:
+    """What every adapter has to agree with.
+
+    >>> matches(Between("pages", high=10), {"pages": 7})
+    True
+    >>> matches(equals("pages", "7"), {"pages": 7})
+    False
+    """
+    match where:
+        case AllOf(parts):
+            return all(matches(part, attributes) for part in parts)
+        case AnyOf(parts):
+            return any(matches(part, attributes) for part in parts)
+    value = attributes.get(where.key)
+    if value is None:
+        return False
+    if isinstance(where, OneOf):
+        return any(kind_of(value) == kind_of(each) and stored(value) == stored(each) for each in where.values)
+    low, high = where.ends
+    return stored_name(where.key, value) == where.name and low <= float(stored(value)) <= high
+
+
+def folded(where: Where | None) -> Where | bool:
+    """Without parts that decide nothing; `True` where everything matches, `False` where nothing can."""
+    match where:
+        case None:
+            return True
+        case AllOf(parts) | AnyOf(parts):
+            deciding = isinstance(where, AnyOf)  # what ends it: one that matches, or one that does not
+            kept = [folded(part) for part in parts]
+            if any(part is deciding for part in kept):
+                return deciding
+            rest = tuple(part for part in kept if not isinstance(part, bool))
+            return (not deciding) if not rest else rest[0] if len(rest) == 1 else type(where)(rest)
+        case OneOf(values=()):
+            return False
+        case _:
+            return where
+
+
+def as_sql(where: Where, leaf: Callable[[Leaf], str]) -> str:
+    """A condition in SQL; `leaf` writes the single ones and binds their names and values."""
+    match where:
+        case AllOf(parts):
+            return f"({' AND '.join(as_sql(part, leaf) for part in parts)})"
+        case AnyOf(parts):
+            return f"({' OR '.join(as_sql(part, leaf) for part in parts)})"
+        case _:
+            return leaf(where)
+
+
+def kind_of(value: Value) -> str:
+    """Raises:
+    InvalidRequest: it is no value that can be compared.
+    """
+    match value:
+        case bool():
+            return "truth"
+        case int() | float() if math.isfinite(value):
+            return "number"
+        case str():
+            return "text"
+        case date() if not isinstance(value, datetime):
+            return "day"
+    raise InvalidRequest(f"{value!r} cannot be compared. Give a text, a finite number, true or false, or a day.")
+
+
+def told(value: Value) -> Value:
+    """A value as it comes in JSON, which has no days: a text that spells one is a day, here and in what it is compared with.
+
+    >>> told("2026-01-15"), told("QL-20")
+    (datetime.date(2026, 1, 15), 'QL-20')
+    """
+    if isinstance(value, str) and _DAY.fullmatch(value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+    return value
+
+
+def stored(value: Value) -> Stored:
+    match value:
+        case str():
+            return value
+        case date():
+            return float(value.toordinal())
+        case _:
+            return float(value)
+
+
+def stored_name(key: str, value: Value | None) -> str:
+    return f"{kind_of(value if value is not None else '')}:{key}"
+
+
+def stored_attributes(attributes: Mapping[str, Value]) -> dict[str, Stored]:
+    """Names with their kinds, and values in the form in which adapters keep them."""
+    return {stored_name(key, value): stored(value) for key, value in attributes.items()}
+
+
+def restored_attributes(kept: Mapping[str, Stored]) -> dict[str, Value]:
+    """What `stored_attributes` was made from."""
+    found: dict[str, Value] = {}
+    for name, value in kept.items():
+        kind, _, key = name.partition(":")
+        if kind == "day":
+            found[key] = date.fromordinal(int(value))
+        else:
+            found[key] = bool(value) if kind == "truth" else value
+    return found
