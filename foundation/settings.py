@@ -153,7 +153,7 @@ class AnswerSettings(Section):
 
 
 class BudgetSettings(Section):
-    steps: int = Field(default=12, ge=1)
+    steps: int = Field(default=20, ge=1)
     tokens: int = Field(default=20_000, ge=1)
     usd: float = Field(default=0.05, ge=0)
     seconds: float = Field(default=60, gt=0)

@@ -43,6 +43,8 @@ __all__ = [
     "Event",
     "Meter",
     "Origin",
+    "Plan",
+    "PlanStep",
     "Step",
     "ToolOutcome",
 ]
@@ -50,6 +52,8 @@ __all__ = [
 Status = Literal["answered", "abstained", "refused", "waiting", "escalated", "failed"]
 StopReason = Literal["complete", "insufficient_evidence", "policy", "approval", "budget", "error", "cancelled"]
 Path = Literal["extractive", "generative", "tool", "none"]
+Route = Literal["answer", "look_up", "act", "several", "clarify", "refuse", "hand_over"]
+Outcome = Literal["planned", "done", "failed", "skipped", "waiting"]
 
 
 class Noun(BaseModel):
@@ -66,12 +70,45 @@ class AnswerRequest(Noun):
 
 
 class Step(Noun):
-    """One visible step of the plan and what came of it."""
+    """One visible piece of work and what came of it."""
 
     name: str
     detail: str = ""
     outcome: Literal["done", "failed", "skipped", "waiting"] = "done"
     ms: float = 0.0
+
+
+class PlanStep(Noun):
+    """One thing to do: answer from the documents, look something up by a read tool, or act by an effect tool."""
+
+    step_id: str
+    kind: Literal["answer", "look_up", "act"]
+    ask: str
+    """The part of the request that it serves, in the person's words."""
+    tool: str = ""
+    arguments: dict[str, Any] = {}
+    """A value `$1.order_id` stands for the field `order_id` of what step 1 found."""
+    missing: tuple[str, ...] = ()
+    """Arguments that the person did not state and is asked for."""
+    after: tuple[str, ...] = ()
+    """Steps that must be done before. Steps that do not wait for each other run side by side."""
+    outcome: Outcome = "planned"
+    detail: str = ""
+
+
+class Plan(Noun):
+    """What a request asks for and how it is met, made from the person's words alone.
+
+    `several` are more than one step; `clarify`, `refuse` and `hand_over` (to a person) end the run at once, but for a
+    step that the caller's role may not take: it goes to the executor, whose refusal is in the audit.
+    """
+
+    route: Route
+    steps: tuple[PlanStep, ...] = ()
+    made_by: Literal["classifier", "model", "fixed"] = "fixed"
+    reason: str = ""
+    changes: tuple[str, ...] = ()
+    """What was changed on the way, and why."""
 
 
 class Approval(Noun):
@@ -125,7 +162,10 @@ class Answer(Noun):
     path: Path = "none"
     degraded: tuple[str, ...] = ()
     """What was worse than configured, in words; empty when all went as it should."""
+    plan: Plan | None = None
+    """`None` only where the run ended before there was one."""
     steps: tuple[Step, ...] = ()
+    """What was done, in the order in which it ended."""
     usage: Usage = Usage()
     cost_usd: Decimal | None = None
     """`None`: at least one call in it is unpriced."""

@@ -1,10 +1,13 @@
-"""What a request asks for: an answer from the documents, a tool, or first a question back.
+"""What a request asks for, as a plan that a person can read: which steps, in which order, and what became of them.
 
 The plan is made from the person's own words, before any document is read. Two planners make it:
 
-classifier   compares the question with the examples that each tool declares and with questions of knowledge, and reads
-             the arguments from the question by the patterns of the tool's schema. For models that cannot choose a tool.
-model        lets the chat model choose and fill in, through LangChain's `bind_tools`.
+classifier   compares each part of the request with the examples that the tools declare, with questions of knowledge and
+             with wishes for a person, and reads the arguments from the words by the patterns of the tools' schemas. For
+             models that cannot plan.
+model        lets the chat model write the plan under a JSON schema (`planning_by_model`).
+
+Where neither can, `fixed` is the plan: answer from the documents.
 
 A tool declares `metadata["examples"]`: a few requests in a person's words. `metadata["questions"]` may hold questions
 that sound like it and are none (for a refund tool: "How long does a refund take?").
@@ -14,20 +17,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
-from foundation.errors import UpstreamMalformed
 from models.contract import Embeddings
 from models.embedding import embed
-from orchestration.arguments import schema_of
-from orchestration.contract import BaseTool
-from orchestration.prompts import plan_for
+from orchestration.contract import BaseTool, Plan, PlanStep, ToolOutcome
 from orchestration.run import Run
+from orchestration.stated import arguments_in, declared, identifiers, identifies, masked, required_of
+from retrieval.sentences import sentence_spans
 from retrieval.wording import terms
-
-Route = Literal["answer", "tool", "clarify"]
 
 KNOWLEDGE = (
     "What is the policy on this?",
@@ -45,41 +45,50 @@ KNOWLEDGE = (
 )
 """Questions that documents answer, whatever the subject."""
 
+PERSON = (
+    "I want to speak to a human.",
+    "Can I talk to a real person?",
+    "Please put me through to a member of staff.",
+    "Connect me with your manager.",
+    "I don't want to talk to a bot, give me a colleague of yours.",
+)
+"""Wishes that only a person can meet."""
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """`tool` and `arguments` for the routes tool and clarify; `missing` names what has to be asked for."""
+REPLANNED = "planned anew"
+STEPS = 6
+"""A request of more parts than this is planned as if the last ones belonged together."""
 
-    route: Route
-    tool: str = ""
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    missing: tuple[str, ...] = ()
-    reason: str = ""
+REFERENCE = re.compile(r"\$(\w+)\.(\w+)")
+"""`$1.order_id`: the field of what step 1 found."""
+_BREAK = re.compile(r"\s*[,;]?\s+(?:and\s+then|and\s+also|and|then|also|plus)\s+|\s*[,;]\s+", re.IGNORECASE)
+_ASKS = re.compile(
+    r"(?:(?:please\s+)?(?:tell me|let me know|show me|explain|say)\s+|(?:and|but|so|for|until|by|from|in|to|at|on)\s+)?"
+    r"(?:who|whom|whose|what|which|when|where|why|how|can|could|do|does|did|is|are|may|must|should|will|would)\b",
+    re.IGNORECASE,
+)
+_ALONE = 4
+"""Words that a question needs to stand for itself: "and how long?" belongs to what it follows."""
+_POINTS = re.compile(r"\b(?:it|its|that|this|them|they|these|those|one|there)\b", re.IGNORECASE)
+_THEN = re.compile(r"\bthen\b|\bafter(?:wards| that)\b", re.IGNORECASE)
 
 
 class Planner(Protocol):
     async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:
-        """Plan with `tools`, of which the caller may use `allowed`. Another one may be proposed, and is then refused."""
+        """Plan with `tools`, of which the caller may use `allowed`. Another one may be proposed, and is then refused.
+
+        Raises:
+            ComponentError: the model behind it failed, or planned what cannot be read.
+        """
+        ...
+
+    async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:
+        """The plan with other steps in the place of those that wait for a failed one, or the same plan."""
         ...
 
 
-class ModelPlanner:
-    """The chat model chooses. Its choice is a proposal: the executor checks it like any other."""
-
-    async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:
-        """Raises:
-        UpstreamMalformed: a tool call that is no JSON.
-        """
-        tools = [tool for tool in tools if tool.name in allowed]
-        if not tools:
-            return Plan(route="answer", reason="no tools")
-        reply = await run.generate(plan_for(question), tools=tools)
-        if reply.invalid_tool_calls:
-            raise UpstreamMalformed("The language model proposed a tool call that cannot be read. Try again.")
-        if not reply.tool_calls:
-            return Plan(route="answer", reason="the model called no tool")
-        first = reply.tool_calls[0]
-        return _with_arguments(first["name"], first["args"], tools, "the model's choice")
+def fixed(question: str, reason: str) -> Plan:
+    """The plan that always works: answer from the documents."""
+    return Plan(route="answer", steps=(PlanStep(step_id="1", kind="answer", ask=question),), reason=reason)
 
 
 class ClassifierPlanner:
@@ -89,6 +98,9 @@ class ClassifierPlanner:
     nearest question of knowledge. An identifier that the tool asks for and the question holds counts as `identified`.
     The defaults are for all-MiniLM-L6-v2. They were set on the support desk's 185 golden questions, all of which go the
     right way; another desk should look at its own.
+
+    A request is cut where a sentence ends or something is joined to it; a part with a tool or a question of its own is a
+    step, every other part belongs to the one before it.
     """
 
     def __init__(
@@ -105,33 +117,183 @@ class ClassifierPlanner:
         tools: Sequence[BaseTool],
         run: Run,  # noqa: ARG002 - the protocol's
         *,
-        allowed: frozenset[str],  # noqa: ARG002 - a request for a forbidden tool is better refused than taken for a question
+        allowed: frozenset[str],
     ) -> Plan:
-        if not tools:
-            return Plan(route="answer", reason="no tools")
-        return await asyncio.to_thread(self._plan, question, tools)
+        return await asyncio.to_thread(self._plan, question, tools, allowed)
 
-    def _plan(self, question: str, tools: Sequence[BaseTool]) -> Plan:
-        knowledge = [*KNOWLEDGE, *(text for tool in tools for text in _declared(tool, "questions"))]
-        examples = {tool.name: _declared(tool, "examples") or [tool.description] for tool in tools}
-        against, *nearest = self._nearest(question, [knowledge, *examples.values()], tools)
+    async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:  # noqa: ARG002
+        return plan
+
+    def _plan(self, question: str, tools: Sequence[BaseTool], allowed: frozenset[str]) -> Plan:
+        spans = clauses(question)
+        pointed = [_pointed(question[start:end], question, tools) for start, end in spans]
+        whole, *read = self._read([question, *pointed], tools)
+        if whole.person:
+            return Plan(route="hand_over", made_by="classifier", reason=whole.reason)
+        pieces = [replace(piece, span=span) for piece, span in zip(read, spans, strict=True)]
+        parts = _parts(question, pieces, whole)
+        if len(parts) > 1 and (whole.tool is None or whole.tool in [part.tool for part in parts]):
+            return _several(question, parts, allowed)
+        step = _step(1, replace(whole, span=(0, len(question))), question)
+        return Plan(route=route_of([step], allowed), steps=(step,), made_by="classifier", reason=whole.reason)
+
+    def _read(self, texts: Sequence[str], tools: Sequence[BaseTool]) -> list[_Part]:
+        """What each text asks for, all embedded in one call."""
+        knowledge = [*KNOWLEDGE, *(text for tool in tools for text in declared(tool, "questions"))]
+        examples = [declared(tool, "examples") or [tool.description] for tool in tools]
+        groups = [knowledge, PERSON, *examples]
+        known = [masked(text, tools) for group in groups for text in group]
+        vectors = embed(self._embedder, [*(masked(text, tools) for text in texts), *known])
+        read = []
+        for text, vector in zip(texts, vectors, strict=False):
+            similarities = iter(float(other @ vector) for other in vectors[len(texts) :])
+            against, person, *nearest = [max(next(similarities) for _ in group) for group in groups]
+            read.append(self._judged(text, tools, against, person, nearest))
+        return read
+
+    def _judged(
+        self, text: str, tools: Sequence[BaseTool], against: float, person: float, nearest: Sequence[float]
+    ) -> _Part:
+        enough = max(self._floor, against + self._margin)
         scores = {
-            tool.name: score + (self._identified if _identifies(question, tool) else 0.0)
+            tool.name: score + (self._identified if identifies(text, tool) else 0.0)
             for tool, score in zip(tools, nearest, strict=True)
         }
-        best = max(scores, key=scores.__getitem__)
-        reason = f"{best} {scores[best]:.2f}, question of knowledge {against:.2f}"
-        if scores[best] < max(self._floor, against + self._margin):
-            return Plan(route="answer", reason=reason)
-        chosen = next(tool for tool in tools if tool.name == best)
-        return _with_arguments(best, arguments_in(question, chosen), tools, reason)
+        best = max(scores, key=scores.__getitem__, default="")
+        reason = f"question of knowledge {against:.2f}"
+        if person >= enough and person > scores.get(best, 0.0):
+            return _Part(text, person=True, reason=f"a person {person:.2f}, {reason}")
+        if not best:
+            return _Part(text, reason="no tools")
+        reason = f"{best} {scores[best]:.2f}, {reason}"
+        tool = next(tool for tool in tools if tool.name == best)
+        return _Part(text, tool=tool if scores[best] >= enough else None, reason=reason)
 
-    def _nearest(self, question: str, groups: Sequence[Sequence[str]], tools: Sequence[BaseTool]) -> list[float]:
-        """The cosine of the question with the nearest text of each group, all embedded in one call."""
-        texts = [_masked(text, tools) for group in groups for text in group]
-        asked, *known = embed(self._embedder, [_masked(question, tools), *texts])
-        similarities = iter(float(vector @ asked) for vector in known)
-        return [max(next(similarities) for _ in group) for group in groups]
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A stretch of the request and what it asks for: a tool, a person, or (neither) something to know."""
+
+    text: str
+    """The words as they were judged; `span` is their place in the request."""
+    tool: BaseTool | None = None
+    person: bool = False
+    reason: str = ""
+    span: tuple[int, int] = (0, 0)
+
+    @property
+    def asks(self) -> bool:
+        return _ASKS.match(self.text) is not None and len(self.text.split()) >= _ALONE
+
+
+def clauses(question: str) -> list[tuple[int, int]]:
+    """Spans of the stretches of a request that may be parts of their own; none where there is only one.
+
+    >>> question = "Where is QM-10042, and how long is the warranty?"
+    >>> [question[start:end] for start, end in clauses(question)]
+    ['Where is QM-10042', 'how long is the warranty?']
+    """
+    spans = []
+    for start, end in sentence_spans(question):
+        cuts = [(start + cut.start(), start + cut.end()) for cut in _BREAK.finditer(question[start:end])]
+        starts, ends = [start, *(cut[1] for cut in cuts)], [*(cut[0] for cut in cuts), end]
+        spans += [(a, b) for a, b in zip(starts, ends, strict=True) if a < b]
+    return spans if len(spans) > 1 else []
+
+
+def _pointed(piece: str, question: str, tools: Sequence[BaseTool]) -> str:
+    """A request with the only identifier of the whole question in the place of its "it".
+
+    A question and a remark ("it arrived broken") keep their words: with an identifier they would look like requests.
+    """
+    known = tuple(dict.fromkeys(name for tool in tools for name in identifiers(question, tool)))
+    if len(known) != 1 or _ASKS.match(piece) or _POINTS.match(piece) or known[0] in piece.upper():
+        return piece
+    return _POINTS.sub(known[0], piece, count=1)
+
+
+def route_of(steps: Sequence[PlanStep], allowed: frozenset[str]) -> Any:
+    """The route of a plan with these steps."""
+    if len(steps) > 1:
+        return "several"
+    step = steps[0]
+    if step.tool and step.tool not in allowed:
+        return "refuse"
+    return "clarify" if step.missing else step.kind
+
+
+def ready(plan: Plan, started: Iterable[str]) -> list[PlanStep]:
+    """The steps that can be begun now. Effects happen one after another, in the order of the plan."""
+    begun, outcomes = set(started), {step.step_id: step.outcome for step in plan.steps}
+    waits = [step for step in plan.steps if step.outcome == "planned" and step.step_id not in begun]
+    free = [step for step in waits if all(outcomes.get(before, "done") == "done" for before in step.after)]
+    acting = [step for step in plan.steps if step.kind == "act" and step.outcome in ("planned", "waiting")]
+    return [step for step in free if step.kind != "act" or step is acting[0]]
+
+
+def adapted(plan: Plan) -> Plan:
+    """The plan after its failures: a read that broke is tried once more; what needs a failed step is left out.
+
+    What the model planned is not tried again by rule: it plans anew itself. An effect is never tried again by itself: nobody knows whether it happened.
+    """
+    steps, changes = list(plan.steps), list(plan.changes)
+    for step in plan.steps:
+        again = f"{step.step_id}b"
+        broke = (
+            plan.made_by != "model"
+            and step.kind == "look_up"
+            and step.outcome == "failed"
+            and step.detail in ("failed (unknown)", "failed (timeout)")
+        )
+        if broke and not step.step_id.endswith("b") and again not in {one.step_id for one in steps}:
+            place = steps.index(step) + 1
+            steps.insert(place, step.model_copy(update={"step_id": again, "outcome": "planned", "detail": ""}))
+            steps = [_after(one, step.step_id, again) for one in steps]
+            changes.append(f"step {step.step_id} broke and is tried once more as {again}")
+    for place, step in enumerate(steps):
+        lost = [one.step_id for one in steps if one.step_id in step.after and one.outcome in ("failed", "skipped")]
+        if step.outcome == "planned" and lost:
+            steps[place] = step.model_copy(update={"outcome": "skipped", "detail": f"step {lost[0]} was not done"})
+            changes.append(f"step {step.step_id} is left out: step {lost[0]} was not done")
+    return plan.model_copy(update={"steps": tuple(steps), "changes": tuple(changes)})
+
+
+def _after(step: PlanStep, old: str, new: str) -> PlanStep:
+    if step.outcome != "planned" or old not in step.after:
+        return step
+    arguments = {
+        name: value.replace(f"${old}.", f"${new}.") if isinstance(value, str) else value
+        for name, value in step.arguments.items()
+    }
+    after = tuple(new if before == old else before for before in step.after)
+    return step.model_copy(update={"after": after, "arguments": arguments})
+
+
+def resolved(arguments: Mapping[str, Any], outcomes: Mapping[str, ToolOutcome]) -> dict[str, Any]:
+    """The arguments with every reference replaced by what that step found. One that leads nowhere stays as it is."""
+    return {
+        name: _found(match, outcomes) if isinstance(value, str) and (match := REFERENCE.fullmatch(value)) else value
+        for name, value in arguments.items()
+    }
+
+
+def filled(text: str, outcomes: Mapping[str, ToolOutcome]) -> str:
+    """A text with every reference in it replaced."""
+    return REFERENCE.sub(lambda match: str(_found(match, outcomes)), text)
+
+
+def _found(reference: re.Match[str], outcomes: Mapping[str, ToolOutcome]) -> Any:
+    step_id, name = reference.groups()
+    artifact = outcomes[step_id].artifact if step_id in outcomes else None
+    return artifact.get(name, reference.group()) if isinstance(artifact, Mapping) else reference.group()
+
+
+def query_of(steps: Sequence[PlanStep], plan: Plan, question: str) -> str:
+    """What to search for: the questions among the parts; the whole request where they point at the rest of it."""
+    asked = " ".join(step.ask for step in steps)
+    if all(step.kind == "answer" for step in plan.steps) and plan.made_by != "model":
+        return question
+    return question if plan.made_by != "model" and _POINTS.search(asked) else asked
 
 
 def rewrite(question: str, earlier: str | None) -> str:
@@ -142,88 +304,81 @@ def rewrite(question: str, earlier: str | None) -> str:
     return " ".join(words) or question
 
 
-def arguments_in(question: str, tool: BaseTool) -> dict[str, Any]:
-    """The tool's arguments as far as the question states them: by pattern, choice, currency, or as free text."""
-    found = {}
-    for name, schema in _properties(tool).items():
-        value = _value_in(question, schema, required=name in _required(tool))
-        if value is not None:
-            found[name] = value
-    return found
+def _parts(question: str, pieces: Sequence[_Part], whole: _Part) -> list[_Part]:
+    """The pieces with a tool or a question of their own; what stands between them goes with what it follows.
+
+    So does a question that points at a tool's result ("and what did it cost?"), and a tool that lacks an argument in a
+    request that is none for a tool as a whole.
+    """
+    parts: list[_Part] = []
+    for piece in pieces:
+        tools = [part.tool for part in parts if part.tool is not None]
+        if tools and _only_names(piece.text, tools[-1]):
+            parts.append(replace(piece, tool=tools[-1]))
+        elif same := next((part for part in parts if _same(part, piece)), None):
+            parts[parts.index(same)] = _longer(same, piece, question)
+        elif _own(piece, question, whole, after_tool=bool(tools)) and len(parts) < STEPS:
+            parts.append(piece)
+        elif parts:
+            parts[-1] = _longer(parts[-1], piece, question)
+    if parts:
+        parts[0] = _longer(parts[0], pieces[0], question)
+    return parts
 
 
-def _with_arguments(name: str, arguments: Mapping[str, Any], tools: Sequence[BaseTool], reason: str) -> Plan:
-    tool = next((tool for tool in tools if tool.name == name), None)
-    missing = tuple(key for key in _required(tool) if key not in arguments) if tool else ()
-    route: Route = "clarify" if missing else "tool"
-    return Plan(route=route, tool=name, arguments=dict(arguments), missing=missing, reason=reason)
+def _own(piece: _Part, question: str, whole: _Part, *, after_tool: bool) -> bool:
+    if piece.tool is not None:
+        return whole.tool is not None or not _step(1, piece, question).missing
+    return piece.asks and not (after_tool and whole.tool is not None and _POINTS.search(piece.text))
 
 
-def describe(tool: BaseTool, argument: str) -> str:
-    """How to ask a person for an argument: its description in the schema, else its name in words."""
-    schema = _properties(tool).get(argument, {})
-    return str(schema.get("description") or argument.replace("_", " "))
+def _longer(part: _Part, piece: _Part, question: str) -> _Part:
+    start, end = min(part.span[0], piece.span[0]), max(part.span[1], piece.span[1])
+    return replace(part, span=(start, end), text=question[start:end])
 
 
-def _value_in(question: str, schema: Mapping[str, Any], *, required: bool) -> Any:
-    kinds = {schema.get("type"), *(branch.get("type") for branch in schema.get("anyOf", ()))}
-    merged = {**schema, **next((b for b in schema.get("anyOf", ()) if b.get("type") != "null"), {})}
-    if "pattern" in merged:
-        return _by_pattern(question, merged["pattern"])
-    if "enum" in merged:
-        return next((choice for choice in merged["enum"] if _has_word(question, str(choice))), None)
-    if kinds & {"number", "integer"}:
-        return _amount_in(question)
-    if "string" in kinds and required:
-        return question.strip()[: merged.get("maxLength", len(question))]
-    return None
+def _same(part: _Part, piece: _Part) -> bool:
+    """Whether it is the same request once more, with no identifier of its own."""
+    if part.tool is None or part.tool is not piece.tool:
+        return False
+    old, new = identifiers(part.text, part.tool), identifiers(piece.text, part.tool)
+    return not old or not new or set(new) <= set(old)
 
 
-def _by_pattern(question: str, pattern: str) -> str | None:
-    bare = pattern.removeprefix("^").removesuffix("$")
-    match = re.search(rf"(?<!\w){bare}(?!\w)", question, re.IGNORECASE)
-    spellings = (match.group(), match.group().upper(), match.group().lower()) if match else ()
-    return next((text for text in spellings if re.fullmatch(bare, text)), None)
+def _only_names(text: str, tool: BaseTool) -> bool:
+    return re.sub(r"\bplease\b|[^\w-]", "", text, flags=re.IGNORECASE).upper() in identifiers(text, tool)
 
 
-def _has_word(question: str, word: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", question, re.IGNORECASE) is not None
+def _several(question: str, parts: Sequence[_Part], allowed: frozenset[str]) -> Plan:
+    steps: list[PlanStep] = []
+    for number, part in enumerate(parts, 1):
+        step = _step(number, part, question)
+        leads = [one for one in steps if one.kind == "look_up"]
+        borrows = part.tool is not None and not identifies(step.ask, part.tool)
+        if leads and step.kind == "act" and (borrows or _THEN.search(question)):
+            step = step.model_copy(update={"after": (leads[-1].step_id,)})
+        steps.append(step)
+    reason = "; ".join(part.reason for part in parts)
+    return Plan(route=route_of(steps, allowed), steps=tuple(steps), made_by="classifier", reason=reason)
 
 
-_AMOUNT = re.compile(
-    r"(?:[$€£]|\b(?:usd|eur|gbp)\b)\s?(\d+(?:[.,]\d{1,2})?)|(\d+(?:[.,]\d{1,2})?)\s?(?:[$€£]|(?:usd|eur|gbp|dollars?|euros?|pounds?)\b)",
-    re.IGNORECASE,
-)
+def _step(number: int, part: _Part, question: str) -> PlanStep:
+    ask = question[slice(*part.span)].strip(" ,;")
+    if part.tool is None:
+        return PlanStep(step_id=str(number), kind="answer", ask=ask)
+    arguments = arguments_in(part.text, part.tool, whole=question)
+    if not identifies(part.text, part.tool) and len(identifiers(question, part.tool)) == 1:
+        arguments = arguments_in(question, part.tool) | arguments
+    return tool_step(str(number), part.tool, arguments, ask=ask)
 
 
-def _amount_in(question: str) -> float | None:
-    match = _AMOUNT.search(question)
-    return float((match.group(1) or match.group(2)).replace(",", ".")) if match else None
-
-
-def _masked(text: str, tools: Sequence[BaseTool]) -> str:
-    """Identifiers replaced by one word: an embedder sees them as noise, and two of them as alike."""
-    for pattern in {schema["pattern"] for tool in tools for schema in _flat(tool) if "pattern" in schema}:
-        bare = pattern.removeprefix("^").removesuffix("$")
-        text = re.sub(rf"(?<!\w){bare}(?!\w)", "12345", text, flags=re.IGNORECASE)
-    return text
-
-
-def _identifies(question: str, tool: BaseTool) -> bool:
-    return any(_by_pattern(question, schema["pattern"]) for schema in _flat(tool) if "pattern" in schema)
-
-
-def _flat(tool: BaseTool) -> list[Mapping[str, Any]]:
-    return [{**schema, **branch} for schema in _properties(tool).values() for branch in (schema.get("anyOf") or [{}])]
-
-
-def _properties(tool: BaseTool) -> dict[str, dict[str, Any]]:
-    return dict(schema_of(tool).get("properties", {}))
-
-
-def _required(tool: BaseTool) -> list[str]:
-    return list(schema_of(tool).get("required", []))
-
-
-def _declared(tool: BaseTool, name: str) -> list[str]:
-    return list((tool.metadata or {}).get(name, ()))
+def tool_step(step_id: str, tool: BaseTool, arguments: Mapping[str, Any], *, ask: str) -> PlanStep:
+    effect = (tool.metadata or {}).get("effect", True)
+    return PlanStep(
+        step_id=step_id,
+        kind="act" if effect else "look_up",
+        ask=ask,
+        tool=tool.name,
+        arguments=dict(arguments),
+        missing=tuple(name for name in required_of(tool) if name not in arguments),
+    )

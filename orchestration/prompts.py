@@ -16,10 +16,17 @@ ANSWER = (
 )
 
 PLAN = (
-    "Decide what the person wants. If they ask for something that one of the tools does, call that tool with values "
-    "taken from their words only. If they ask a question about rules, products or procedures, call no tool and reply "
-    "with the word ANSWER."
+    "Plan how to meet the person's request, and reply with the plan as JSON. Cut it into as few steps as it has parts. "
+    "A step of kind answer asks the documents: rules, products, procedures; put the question in `ask`. A step of kind "
+    "tool calls one of the tools with values from the person's words only; `$1.name` stands for the field `name` of "
+    "what step 1 found. `after` lists the steps that must be done before; leave it empty where it need not wait. "
+    "decision: work where there are steps; clarify where a tool lacks a value (name it in `missing`); hand_over where "
+    "the person wants a human; refuse only what no desk may do. Tools:"
 )
+
+REPLAN = "These steps were not done: {failed}. Plan again what is left, with other steps; no step twice. Done already: {done}."
+
+REPAIR = "That does not fit: {wrong}. Reply again with the corrected JSON alone."
 
 
 def answer_from(question: str, passages: Sequence[str]) -> list[BaseMessage]:
@@ -28,8 +35,15 @@ def answer_from(question: str, passages: Sequence[str]) -> list[BaseMessage]:
     return [SystemMessage(ANSWER), HumanMessage(f"{framed}\n\nQuestion: {question}")]
 
 
-def plan_for(question: str) -> list[BaseMessage]:
-    return [SystemMessage(PLAN), HumanMessage(question)]
+def plan_for(question: str, tools: Sequence[tuple[str, str]], failed: str = "", done: str = "") -> list[BaseMessage]:
+    """The messages that ask for a plan with `tools` (name, description); `failed` and `done` name steps of an old one."""
+    listed = "\n".join(f"- {name}: {description}" for name, description in tools) or "- none"
+    again = [HumanMessage(REPLAN.format(failed=failed, done=done or "none"))] if failed else []
+    return [SystemMessage(f"{PLAN}\n{listed}"), HumanMessage(question), *again]
+
+
+def repair_of(wrong: str) -> str:
+    return REPAIR.format(wrong=wrong)
 
 
 def _data(text: str) -> str:

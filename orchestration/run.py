@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
 
 from foundation.errors import BudgetExceeded
 from foundation.tracing import trace_id
 from foundation.types import Principal, Usage
-from models.contract import Call, Price
+from models.contract import BaseChatModel, Call, Price
 from models.pricing import call_of
 from models.resilience import FALLBACK
 from orchestration.budget import Budget
-from orchestration.contract import AgentParts, BaseTool, Charge, Event, Step
+from orchestration.contract import AgentParts, Charge, Event, Plan, Step
 from retrieval.contract import Hit
 
 if TYPE_CHECKING:  # composing imports this module
     from orchestration.composing import Draft
+    from orchestration.state import Result
     from retrieval.grounding import Evidence
 
 _PICODOLLAR = Decimal("1e-12")
@@ -53,6 +55,11 @@ class Run:
     question: str = ""
     """What `evidence` was judged against."""
     draft: Draft | None = None
+    plan: Plan | None = None
+    results: dict[str, Result] = field(default_factory=dict)
+    """What came of the steps that are done, by their ids: given where a budget ends the run."""
+    learned: int = 0
+    """Passages that the last search found and no search before it."""
     _costs: list[Decimal | None] = field(default_factory=list)
     _local_s: float = 0.0
     _begun_s: float = field(default_factory=time.perf_counter)
@@ -70,9 +77,15 @@ class Run:
         return sum(known, Decimal(0)) if len(known) == len(self._costs) else None
 
     async def generate(
-        self, messages: Sequence[BaseMessage], *, max_tokens: int = REPLY_TOKENS, tools: Sequence[BaseTool] = ()
+        self,
+        messages: Sequence[BaseMessage],
+        *,
+        max_tokens: int = REPLY_TOKENS,
+        schema: Mapping[str, Any] | None = None,
     ) -> AIMessage:
         """One call of the chat model: reserved, made, priced, charged, settled.
+
+        `schema` is a JSON schema that the model is to keep to, by whichever way it has; the reply may still break it.
 
         Raises:
             BudgetExceeded: it does not fit into what is left, or the seconds ran out while it was under way.
@@ -83,7 +96,7 @@ class Run:
         reservation = self.budget.reserve(tokens=tokens, usd=self.parts.prices.price(expected).usd or Decimal(0))
         used, usd = 0, Decimal(0)
         try:
-            message, call = await self._call(messages, max_tokens, tools)
+            message, call = await self._call(messages, max_tokens, schema)
             price = self._charge(call)
             used, usd = (call.usage.input_tokens or 0) + (call.usage.output_tokens or 0), price.usd or Decimal(0)
         finally:
@@ -134,9 +147,9 @@ class Run:
         )
 
     async def _call(
-        self, messages: Sequence[BaseMessage], max_tokens: int, tools: Sequence[BaseTool]
+        self, messages: Sequence[BaseMessage], max_tokens: int, schema: Mapping[str, Any] | None
     ) -> tuple[AIMessage, Call]:
-        chat = self.parts.chat.bind_tools(tools) if tools else self.parts.chat
+        chat = self.parts.chat if schema is None else _constrained(self.parts.chat, schema)
         at, begun = self.parts.clock.now(), time.perf_counter()
         try:
             async with asyncio.timeout(self.budget.remaining_s()):
@@ -172,3 +185,16 @@ class Run:
     def _record(self, charge: Charge) -> None:
         self._costs.append(charge.usd)
         self.parts.meter.record(charge)
+
+
+def _constrained(chat: BaseChatModel, schema: Mapping[str, Any]) -> Runnable[Any, AIMessage]:
+    """The model bound to `schema` in its own way, without the parser behind it: the reply is checked by who asked.
+
+    A model without such a way is called as it is; the prompt has told it what is wanted.
+    """
+    try:
+        structured = chat.with_structured_output(dict(schema))
+    except NotImplementedError:
+        return chat
+    first = structured.first if isinstance(structured, RunnableSequence) else None
+    return cast("Runnable[Any, AIMessage]", first) if isinstance(first, RunnableBinding) else chat

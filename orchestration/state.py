@@ -5,12 +5,14 @@ Passages are not among it: what a person may read is asked again when a run goes
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 from uuid import uuid4
 
 from foundation.types import Principal
-from orchestration.contract import ToolOutcome
+from orchestration.contract import Plan, PlanStep, ToolOutcome
 from retrieval.contract import Citation
 
 NOTHING_FOUND = "I could not find this in the documents that you may read."
@@ -26,6 +28,23 @@ class Result(TypedDict):
     citations: list[dict[str, Any]]
 
 
+class Done(TypedDict):
+    """What came of one step of the plan. `outcome` is the executor's, where a tool was called."""
+
+    result: Result
+    outcome: dict[str, Any] | None
+
+
+def gathered(old: dict[str, Done], new: dict[str, Done] | None) -> dict[str, Done]:
+    """What steps that run side by side add; `None` begins anew."""
+    return {} if new is None else {**old, **new}
+
+
+def longer(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Steps that ran side by side each tell of all that had ended by then; none begins anew."""
+    return new if not new or len(new) > len(old) else old
+
+
 class State(TypedDict, total=False):
     owner: dict[str, Any]
     turns: list[dict[str, str]]
@@ -37,6 +56,19 @@ class State(TypedDict, total=False):
     question: str
     compose: str
     plan: dict[str, Any]
+    started: list[str]
+    """Steps of the plan that have been begun."""
+    batch: list[str]
+    """Tool steps to begin now, side by side."""
+    asking: list[str]
+    """Steps that the documents are being searched for; `query` is their question."""
+    done: Annotated[dict[str, Done], gathered]
+    step: str
+    """The tool step that a branch works on."""
+    part: Result | None
+    """What the documents gave for `asking`."""
+    legs: list[str]
+    """The single questions of a query that holds several: each is searched for beside it."""
     query: str
     rewrites: int
     confidence: float
@@ -44,8 +76,10 @@ class State(TypedDict, total=False):
     approval_id: str
     trace: str
     """Where the run began, as a `traceparent`: what goes on later, in whatever process, belongs to the same trace."""
-    steps: list[dict[str, Any]]
+    steps: Annotated[list[dict[str, Any]], longer]
     """What this run has done so far, in this process or in one that was killed."""
+    waiting: str
+    """The step that the approval is for."""
     result: Result | None
 
 
@@ -63,6 +97,12 @@ def fresh(question: str, compose: str, thread_id: str, principal: Principal) -> 
         "question": question,
         "compose": compose,
         "plan": {},
+        "started": [],
+        "batch": [],
+        "asking": [],
+        "done": None,  # type: ignore[typeddict-item]  # begins anew
+        "part": None,
+        "legs": [],
         "query": question,
         "rewrites": 0,
         "confidence": 0.0,
@@ -70,6 +110,7 @@ def fresh(question: str, compose: str, thread_id: str, principal: Principal) -> 
         "approval_id": "",
         "trace": "",
         "steps": [],
+        "waiting": "",
         "result": None,
     }
 
@@ -94,6 +135,38 @@ def as_result(
 ) -> Result:
     plain = [asdict(citation) for citation in citations]
     return {"status": status, "stop_reason": stop_reason, "text": text, "path": path, "citations": plain}
+
+
+def combined(plan: Plan, results: Mapping[str, Result]) -> Result:
+    """One result of those of the steps, in the order of the plan: their texts below each other, citations renumbered.
+
+    It waits while one of them does; it is answered where one was; else the last one tells why not.
+    """
+    parts = [results[step.step_id] for step in plan.steps if step.step_id in results and _shown(step, plan)]
+    if not parts:
+        return abstained(NOTHING_FOUND)
+    if len(parts) == 1:
+        return parts[0]
+    texts: list[str] = []
+    citations: list[dict[str, Any]] = []
+    for part in parts:
+        texts.append(_renumbered(part["text"], len(citations)))
+        citations += [{**one, "marker": one["marker"] + len(citations)} for one in part["citations"]]
+    deciding = next(
+        (part for status in ("waiting", "answered") for part in parts if part["status"] == status), parts[-1]
+    )
+    paths = [part["path"] for part in parts if part["path"] != "none"]
+    path = next((path for path in paths if path != "tool"), paths[0] if paths else "none")
+    return {**deciding, "text": "\n\n".join(texts), "path": path, "citations": citations}
+
+
+def _shown(step: PlanStep, plan: Plan) -> bool:
+    """A step that was tried again is told once."""
+    return not any(one.step_id == f"{step.step_id}b" for one in plan.steps)
+
+
+def _renumbered(text: str, by: int) -> str:
+    return re.sub(r"\[(\d{1,2})\]", lambda match: f"[{int(match.group(1)) + by}]", text) if by else text
 
 
 def abstained(text: str) -> Result:

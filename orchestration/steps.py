@@ -3,47 +3,95 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import cast
 
+from foundation import names
 from foundation.errors import ComponentError
+from foundation.tracing import annotate
 from models.pricing import is_local
 from orchestration.composing import Draft, quoted, rendered, verified, written
-from orchestration.contract import AgentParts, Approval, Origin, ToolOutcome
+from orchestration.contract import AgentParts, Approval, Origin, Outcome, Plan, PlanStep, ToolOutcome
 from orchestration.guard import instructs_reader
-from orchestration.planning import Plan, Planner, arguments_in, describe, rewrite
+from orchestration.planning import REPLANNED, Planner, adapted, filled, fixed, query_of, ready, resolved, rewrite
 from orchestration.run import Run
-from orchestration.state import NOTHING_FOUND, State, abstained, as_result, result_of, what_came
+from orchestration.state import (
+    NOTHING_FOUND,
+    Done,
+    Result,
+    State,
+    abstained,
+    as_result,
+    combined,
+    result_of,
+    what_came,
+)
+from orchestration.stated import arguments_in, describe
 from retrieval.contract import Hit
 from retrieval.grounding import Evidence
 
 SENTENCES_OF_EVIDENCE = 12
 PASSAGES = 6
 """Of them, those that the chat model is shown."""
+HANDED_OVER = (
+    "You want a person for this. The request is marked for a colleague as {answer_id}; nothing else has been done."
+)
 UNSUPPORTED = "What the language model wrote is not supported by the documents, so it is not shown."
+_SEVERAL = 2
+
+Work = Callable[[State, Run], Awaitable[tuple[State, str]]]
 
 
 class Steps:
     """The steps with the parts that they need. Every one returns its news and a detail for the person who looks on."""
 
-    def __init__(self, parts: AgentParts, planner: Planner, *, writes: bool | None) -> None:
+    def __init__(self, parts: AgentParts, planners: Sequence[Planner], *, writes: bool | None) -> None:
         self._parts = parts
         self._settings = parts.settings.answers
-        self._planner = planner
+        self._planners = tuple(planners)
         self._writes = not is_local(parts.chat) if writes is None else writes
 
+    # -- the plan ----------------------------------------------------------------------------------------------------
+
     async def plan(self, state: State, run: Run) -> tuple[State, str]:
+        question = self._in_full(state)
+        plan = await self._planned(question, run)
+        told = f"{plan.route}: {plan.reason}" if len(plan.steps) < _SEVERAL else f"{_outline(plan)}: {plan.reason}"
+        ended = self._ended(plan, state)
+        update: State = {"clarifying": {}, "result": ended}
+        if plan.route == "clarify":
+            step = plan.steps[0]
+            update["clarifying"] = {"question": question, "tool": step.tool, "missing": list(step.missing)}
+        if ended is None:
+            update |= self._launched(plan, state)
+        return update | self._kept(plan, run), told
+
+    async def _planned(self, question: str, run: Run) -> Plan:
+        """The first planner's plan; where it fails, the next one's, which is said; at last the fixed one."""
         executor = self._parts.executor
         allowed = executor.allowed(run.principal)
-        question = self._in_full(state)
-        plan = await self._planner.plan(question, executor.tools, run, allowed=allowed)
-        if plan.route == "clarify" and plan.tool in allowed:
-            tool = next(tool for tool in executor.tools if tool.name == plan.tool)
-            needed = " and ".join(describe(tool, argument) for argument in plan.missing)
-            asked = {"question": question, "tool": plan.tool, "missing": list(plan.missing)}
-            result = abstained(f"For that I need {needed}. Please tell me.")
-            return {"plan": _as_data(plan), "result": result, "clarifying": asked}, f"clarify: {plan.reason}"
-        return {"plan": _as_data(plan), "clarifying": {}}, f"{plan.route}: {plan.reason}"
+        for planner in self._planners:
+            try:
+                return await planner.plan(question, executor.tools, run, allowed=allowed)
+            except ComponentError as error:
+                run.note(f"{type(planner).__name__} could not plan: {error.code}")
+        return fixed(question, "no planner could plan")
+
+    def _ended(self, plan: Plan, state: State) -> Result | None:
+        """What a plan without anything to do comes to."""
+        if plan.route == "hand_over":
+            text = HANDED_OVER.format(answer_id=state["answer_id"])
+            return as_result("escalated", "complete", text)
+        if plan.route == "refuse" and not plan.steps:
+            return as_result("refused", "policy", f"This is not done here. {plan.reason}".strip())
+        if plan.route == "clarify":
+            return abstained(self._asked_back(plan.steps[0]))
+        return None
+
+    def _asked_back(self, step: PlanStep) -> str:
+        tool = next((tool for tool in self._parts.executor.tools if tool.name == step.tool), None)
+        names = [describe(tool, name) if tool else name.replace("_", " ") for name in step.missing]
+        return f"For that I need {' and '.join(names)}. Please tell me."
 
     def _in_full(self, state: State) -> str:
         """The question; or, where it states what was asked back for, together with the request before it."""
@@ -52,53 +100,163 @@ class Steps:
         answers = tool is not None and set(asked["missing"]) & arguments_in(state["question"], tool).keys()
         return f"{asked['question']} {state['question']}" if answers else state["question"]
 
+    def _launched(self, plan: Plan, state: State) -> State:
+        """What can be begun now: tool steps side by side, and beside them one search for all questions."""
+        steps = ready(plan, state.get("started") or [])
+        calls = [step for step in steps if step.kind != "answer"]
+        questions = [step for step in steps if step.kind == "answer"] if not state.get("asking") else []
+        update: State = {
+            "batch": [step.step_id for step in (*calls, *questions)],
+            "started": [*(state.get("started") or []), *(step.step_id for step in (*calls, *questions))],
+        }
+        if questions:
+            outcomes = _outcomes(state)
+            asks = [step.model_copy(update={"ask": filled(step.ask, outcomes)}) for step in questions]
+            update |= {
+                "asking": [step.step_id for step in questions],
+                "query": query_of(asks, plan, self._in_full(state)),
+                "legs": [step.ask for step in asks] if len(asks) > 1 else [],
+                "rewrites": 0,
+                "gate": "",
+                "part": None,
+            }
+        return update
+
+    def _kept(self, plan: Plan, run: Run) -> State:
+        run.plan = plan
+        annotate(names.PLAN_ROUTE, plan.route)
+        annotate(names.PLAN_MADE_BY, plan.made_by)
+        annotate(names.PLAN_STEPS, _outline(plan))
+        annotate(names.PLAN_CHANGES, len(plan.changes))
+        return {"plan": plan.model_dump(mode="json")}
+
+    async def gather(self, state: State, run: Run) -> tuple[State, str]:
+        """After some steps: note what came of them, change the plan where one failed, begin what can be begun now.
+
+        The detail is empty unless the plan was changed.
+        """
+        before = Plan(**state["plan"])
+        update: State = {}
+        if (part := state.get("part")) is not None and state.get("asking"):
+            update = {
+                "done": {one: {"result": part, "outcome": None} for one in state["asking"]},
+                "asking": [],
+                "part": None,
+            }
+        done = {**(state.get("done") or {}), **(update.get("done") or {})}
+        for step_id, one in done.items():
+            run.results[step_id] = one["result"]
+        state = cast("State", {**state, **update, "done": done})
+        plan = await self._changed(_settled(before, done), state, run)
+        update |= self._launched(plan, state)
+        running = set(update["started"]) - done.keys()
+        update["result"] = None if running else self._whole(plan, done, run)
+        told = plan.changes[-1] if len(plan.changes) > len(before.changes) else ""
+        return update | self._kept(plan, run), told
+
+    async def _changed(self, plan: Plan, state: State, run: Run) -> Plan:
+        changed = adapted(plan)
+        broke = [step for step in plan.steps if step.tool and step.detail.startswith("failed")]
+        if not broke or plan.made_by != "model" or any(REPLANNED in change for change in plan.changes):
+            return changed
+        try:
+            return await self._planners[0].replan(plan, self._in_full(state), self._parts.executor.tools, run)
+        except ComponentError as error:
+            run.note(f"the plan could not be changed: {error.code}")
+            return changed
+
+    def _whole(self, plan: Plan, done: Mapping[str, Done], run: Run) -> Result:
+        results = {step_id: one["result"] for step_id, one in done.items()}
+        result = combined(plan, results)
+        undone = [step.step_id for step in plan.steps if step.outcome in ("failed", "skipped")]
+        if result["status"] in ("answered", "waiting") and len(plan.steps) > 1 and undone:
+            run.note(f"incomplete: {len(undone)} of {len(plan.steps)} parts could not be met")
+        return result
+
+    # -- tools -------------------------------------------------------------------------------------------------------
+
     async def tool(self, state: State, run: Run) -> tuple[State, str]:
-        outcome = await self._call(state, run, None)
-        waiting = {"approval_id": outcome.approval.approval_id} if outcome.approval else {}
-        return cast("State", {"result": result_of(outcome), **waiting}), f"{outcome.tool}: {what_came(outcome)}"
+        step = _step_of(state)
+        if step.missing and step.tool in self._parts.executor.allowed(run.principal):
+            result = abstained(self._asked_back(step))
+            run.results[step.step_id] = result
+            return {"done": {step.step_id: {"result": result, "outcome": None}}}, f"{step.tool}: asked back"
+        outcome = await self._call(state, step, run, None)
+        waiting: State = {}
+        if outcome.approval:
+            waiting = {"approval_id": outcome.approval.approval_id, "waiting": step.step_id}
+        return _called(step, outcome, waiting, run), f"{outcome.tool}: {what_came(outcome)}"
 
     async def effect(self, state: State, run: Run) -> tuple[State, str]:
-        outcome = await self._call(state, run, await self.approval_of(state))
-        return {"result": result_of(outcome)}, f"{outcome.tool}: {what_came(outcome)}"
+        step = _step_of({**state, "step": state["waiting"]})
+        outcome = await self._call(state, step, run, await self.approval_of(state))
+        return _called(step, outcome, {"waiting": ""}, run), f"{outcome.tool}: {what_came(outcome)}"
 
-    async def _call(self, state: State, run: Run, approval: Approval | None) -> ToolOutcome:
-        plan = state["plan"]
+    async def _call(self, state: State, step: PlanStep, run: Run, approval: Approval | None) -> ToolOutcome:
+        outcomes = _outcomes(state)
         return await self._parts.executor.call(
-            plan["tool"],
-            plan["arguments"],
+            step.tool,
+            resolved(step.arguments, outcomes),
             principal=run.principal,
             run_id=state["answer_id"],
             thread_id=state["thread_id"],
-            step=1,
-            origin=Origin(words=_said(state)),
+            step=1 + [one["step_id"] for one in state["plan"]["steps"]].index(step.step_id),
+            origin=Origin(words=_said(state), results=tuple(outcomes.values())),
             approval=approval,
         )
 
-    async def retrieve(self, state: State, run: Run) -> tuple[State, str]:
-        found = await self._search(state, run)
-        known = {hit.chunk.chunk_id for hit in run.hits or ()}
-        run.hits = [*(run.hits or ()), *(hit for hit in found if hit.chunk.chunk_id not in known)]
-        return {}, f"{len(found)} passages"
+    # -- documents ---------------------------------------------------------------------------------------------------
 
-    async def _search(self, state: State, run: Run) -> list[Hit]:
-        search = self._parts.retriever.retrieve
-        documents, passages = self._settings.evidence, self._settings.passages
-        return await asyncio.to_thread(
-            search, state["query"], run.principal.scope, limit=documents, per_document=passages
-        )
+    async def _or_failed(self, work: Work, state: State, run: Run) -> tuple[State, str]:
+        """Where the documents are one part of several, their failure is not that of the others."""
+        try:
+            return await work(state, run)
+        except ComponentError as error:
+            if len(state["plan"]["steps"]) < _SEVERAL:
+                raise
+            run.note(f"the documents could not be asked: {error.code}")
+            return {"part": as_result("failed", "error", str(error))}, error.code
+
+    async def retrieve(self, state: State, run: Run) -> tuple[State, str]:
+        return await self._or_failed(self._retrieve, state, run)
 
     async def grade(self, state: State, run: Run) -> tuple[State, str]:
+        return await self._or_failed(self._grade, state, run)
+
+    async def verify(self, state: State, run: Run) -> tuple[State, str]:
+        return await self._or_failed(self._verify, state, run)
+
+    async def _retrieve(self, state: State, run: Run) -> tuple[State, str]:
+        queries = [state["query"], *(state.get("legs") or [])]
+        searched = await asyncio.gather(*(self._search(query, state, run) for query in queries))
+        known = {hit.chunk.chunk_id for hit in run.hits or ()}
+        fresh = {hit.chunk.chunk_id: hit for found in searched for hit in found if hit.chunk.chunk_id not in known}
+        run.learned = len(fresh)
+        run.hits = [*(run.hits or ()), *fresh.values()]
+        return {"legs": []}, f"{len(fresh)} passages" + (f" of {len(queries)} searches" if len(queries) > 1 else "")
+
+    async def _search(self, query: str, state: State, run: Run) -> list[Hit]:
+        search = self._parts.retriever.retrieve
+        wider = 2 if state["rewrites"] > 1 else 1
+        documents, passages = wider * self._settings.evidence, wider * self._settings.passages
+        return await asyncio.to_thread(search, query, run.principal.scope, limit=documents, per_document=passages)
+
+    async def _grade(self, state: State, run: Run) -> tuple[State, str]:
         evidence = await self._evidence(state, run)
         confidence = self._parts.grounding.confidence(state["query"], evidence)
         low = confidence < self._parts.grounding.settings.min_evidence
         update: State = {"confidence": confidence}
-        if low and state["rewrites"] >= self._settings.rewrites:
-            update["result"] = abstained(NOTHING_FOUND)
-        return update, f"confidence {confidence:.2f}{', too low' if low else ''}"
+        nothing_new = state["rewrites"] > 0 and run.learned == 0
+        if low and (nothing_new or state["rewrites"] >= self._settings.rewrites):
+            update["part"] = abstained(NOTHING_FOUND)
+        return (
+            update,
+            f"confidence {confidence:.2f}{', too low' if low else ''}{', nothing new' if nothing_new else ''}",
+        )
 
     async def _evidence(self, state: State, run: Run) -> list[Evidence]:
         """The sentences to answer from, without questions and without orders to whoever reads them."""
-        hits = run.hits if run.hits is not None else await self._search(state, run)
+        hits = run.hits if run.hits is not None else await self._search(state["query"], state, run)
         judge = self._parts.grounding.evidence
         found = await asyncio.to_thread(judge, state["query"], hits, limit=2 * SENTENCES_OF_EVIDENCE)
         run.question = state["query"]
@@ -106,9 +264,11 @@ class Steps:
         return run.evidence
 
     async def rewrite(self, state: State, run: Run) -> tuple[State, str]:  # noqa: ARG002 - every step has this form
+        """First with other words, then for more."""
         turns = state.get("turns") or []
         earlier = turns[-1]["question"] if turns else None
-        return {"query": rewrite(state["question"], earlier), "rewrites": state["rewrites"] + 1}, "searched otherwise"
+        told = "other words" if state["rewrites"] == 0 else "more documents and passages"
+        return {"query": rewrite(state["question"], earlier), "rewrites": state["rewrites"] + 1}, told
 
     async def compose(self, state: State, run: Run) -> tuple[State, str]:
         evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)
@@ -126,17 +286,17 @@ class Steps:
             run.note(f"language model unavailable: {error.code}")
             return quoted(state["query"], evidence)
 
-    async def verify(self, state: State, run: Run) -> tuple[State, str]:
+    async def _verify(self, state: State, run: Run) -> tuple[State, str]:
         evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)
         draft = run.draft or quoted(state["query"], evidence)
         checked = await asyncio.to_thread(verified, draft, evidence, self._parts.grounding)
         if checked is not None:
             text, citations = rendered(checked, evidence, self._parts.grounding)
             given = as_result("answered", "complete", text, checked.path, citations)
-            return {"result": given}, f"{len(citations)} citations hold"
+            return {"part": given}, f"{len(citations)} citations hold"
         if draft.path == "generative" and state["compose"] == "auto":
             return {"gate": "rejected"}, "the draft is not supported; quoting instead"
-        return {"result": abstained(UNSUPPORTED if draft.path == "generative" else NOTHING_FOUND)}, "not supported"
+        return {"part": abstained(UNSUPPORTED if draft.path == "generative" else NOTHING_FOUND)}, "not supported"
 
     def thin(self, state: State) -> bool:
         """Whether the evidence is too thin to answer from."""
@@ -149,8 +309,45 @@ class Steps:
         return await self._parts.executor.approvals.get(approval_id, state["owner"]["tenant"])
 
 
-def _as_data(plan: Plan) -> dict[str, Any]:
-    return {**asdict(plan), "arguments": dict(plan.arguments), "missing": list(plan.missing)}
+def _step_of(state: State) -> PlanStep:
+    return PlanStep(**next(step for step in state["plan"]["steps"] if step["step_id"] == state["step"]))
+
+
+def _outcomes(state: State) -> dict[str, ToolOutcome]:
+    """What the tools of this run gave, by step."""
+    done = state.get("done") or {}
+    return {step_id: ToolOutcome(**one["outcome"]) for step_id, one in done.items() if one["outcome"]}
+
+
+def _called(step: PlanStep, outcome: ToolOutcome, update: State, run: Run) -> State:
+    entry: Done = {"result": result_of(outcome), "outcome": outcome.model_dump(mode="json")}
+    run.results[step.step_id] = entry["result"]
+    return cast("State", {**update, "done": {step.step_id: entry}})
+
+
+def _settled(plan: Plan, done: Mapping[str, Done]) -> Plan:
+    """The plan with what came of each step that has ended."""
+    steps = []
+    for step in plan.steps:
+        one = done.get(step.step_id)
+        if one is None:
+            steps.append(step)
+            continue
+        came = ToolOutcome(**one["outcome"]) if one["outcome"] else None
+        status = one["result"]["status"]
+        outcome: Outcome = "done" if status == "answered" else "waiting" if status == "waiting" else "failed"
+        detail = what_came(came) if came else status
+        steps.append(step.model_copy(update={"outcome": outcome, "detail": detail}))
+    return plan.model_copy(update={"steps": tuple(steps)})
+
+
+def _outline(plan: Plan) -> str:
+    """The plan without anything that anybody wrote, fit for a trace: `1 look_up find_order, 2 act refund after 1`."""
+    return ", ".join(
+        f"{step.step_id} {step.kind}{f' {step.tool}' if step.tool else ''}"
+        f"{' after ' + '+'.join(step.after) if step.after else ''}"
+        for step in plan.steps
+    )
 
 
 def _unfit(text: str) -> bool:

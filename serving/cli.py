@@ -71,7 +71,7 @@ def ask(
     groups: Groups = None,
     compose: Annotated[str | None, typer.Option(help="auto, extractive or generative.")] = None,
     thread: Annotated[str | None, typer.Option(help="Continue this conversation.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Show the steps.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Show the plan, and what was done.")] = False,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:

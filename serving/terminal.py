@@ -20,7 +20,7 @@ from rich.table import Table
 from foundation.errors import InvalidSetting, SixplyError
 
 if TYPE_CHECKING:
-    from orchestration.contract import Answer
+    from orchestration.contract import Answer, Plan
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Escape sequences and direction marks, by which a document could repaint the terminal; tabs and newlines stay."""
@@ -55,9 +55,12 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
 
 
 def show_answer(answer: Answer, *, steps: bool = False) -> None:
-    """The text, then the citations, then what it took and how to go on."""
+    """The text, then the citations, then what it took and how to go on; `steps` shows the plan and the work before it."""
     out = console()
     if steps:
+        if answer.plan is not None:
+            out.print(plan_table(answer.plan))
+            out.print()
         for step in answer.steps:
             out.print(f"[dim]{step.ms:8.0f} ms  {plain(step.name)} {step.outcome}  {plain(step.detail)}[/]")
         out.print()
@@ -77,6 +80,32 @@ def show_answer(answer: Answer, *, steps: bool = False) -> None:
         given = ", ".join(f"{name}={value}" for name, value in waiting.arguments.items())
         out.print(f"[yellow]waiting[/]   {plain(waiting.tool)}({plain(given)}) needs an approver's yes:")
         out.print(f"          sixply approve {plain(waiting.approval_id)} --tenant {plain(waiting.tenant)}")
+
+
+def plan_table(plan: Plan) -> Table:
+    """A row a step, and below it what was changed on the way."""
+    table = table_of(
+        ["plan", "kind", "asks", "with", "after", "came to"],
+        [
+            (
+                step.step_id,
+                step.kind,
+                step.ask,
+                f"{step.tool}({', '.join(f'{name}={value}' for name, value in step.arguments.items())})"
+                if step.tool
+                else "",
+                ", ".join(step.after),
+                f"{step.outcome} {step.detail}".strip(),
+            )
+            for step in plan.steps
+        ],
+    )
+    table.title = f"[dim]{plain(plan.route)}, by {plain(plan.made_by)}: {plain(plan.reason)}[/]"
+    table.title_justify = "left"
+    if plan.changes:
+        table.caption = "\n".join(f"[yellow]changed[/] {plain(change)}" for change in plan.changes)
+        table.caption_justify = "left"
+    return table
 
 
 def show_error(error: SixplyError) -> None:

@@ -1,13 +1,12 @@
 """The agent as a LangGraph graph, durable node by node.
 
-    plan ─┬─ tool ─┬─────────────────────────────────────────────────────────── finish
-          │        └─ approval (waits for a person) ─ effect ────────────────── finish
-          ├─ retrieve ─ grade ─┬─ compose ─ verify ─┬────────────────────────── finish
-          │         └─ rewrite ┘            └─ compose (quoting, where the gate refused what was written)
-          └───────────────────────────────────────────────────────────────────── finish
+    plan ─┬─ tool, tool, ... (side by side) ──────────────────────────────── gather ─┬─ tool, retrieve: what waited for it
+          ├─ retrieve ─ grade ─┬─ compose ─ verify ─┬──────────────────────── gather ├─ approval ─ effect ─ gather
+          │         └─ rewrite ┘            └─ compose (quoting, where refused)      └─ finish
+          └─ finish (a question back, a refusal, a person)
 
-The plan is made from the person's words before any document is read, and nothing that is read later can change it: no
-edge leads from the lower branch to a tool. Checkpoints hold what was asked, planned and answered as plain data. They
+The plan is made from the person's words before any document is read, and nothing that is read later can add a step to
+it: `gather` begins the steps of the plan, and changes it only by what failed. Checkpoints hold what was asked, planned and answered as plain data. They
 hold no passages: what a person may read is asked again when a run goes on.
 """
 
@@ -22,7 +21,7 @@ from uuid import uuid4
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
-from langgraph.types import Command, StateSnapshot, interrupt
+from langgraph.types import Command, Send, StateSnapshot, interrupt
 from pydantic import BaseModel, ConfigDict
 
 from foundation import names
@@ -40,10 +39,21 @@ from foundation.tracing import here, span, trace_id
 from foundation.types import Principal
 from orchestration.budget import Budget
 from orchestration.composing import quoted, rendered
-from orchestration.contract import AgentParts, Answer, AnswerRequest, Approval, Decision, Event, Step
-from orchestration.planning import ClassifierPlanner, ModelPlanner
+from orchestration.contract import AgentParts, Answer, AnswerRequest, Approval, Decision, Event, Plan, Step
+from orchestration.planning import ClassifierPlanner, Planner
+from orchestration.planning_by_model import ModelPlanner
 from orchestration.run import Run
-from orchestration.state import NOTHING_FOUND, Result, State, abstained, as_result, fresh, owner_of, status_of
+from orchestration.state import (
+    NOTHING_FOUND,
+    Result,
+    State,
+    abstained,
+    as_result,
+    combined,
+    fresh,
+    owner_of,
+    status_of,
+)
 from orchestration.steps import Steps
 from orchestration.streaming import produced
 from retrieval.contract import Citation
@@ -57,7 +67,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     planner: Literal["classifier", "model"] = "classifier"
-    """Who chooses tools; `model` needs one that can."""
+    """Who plans; `model` needs one that can. Where it fails, the classifier plans, and the answer says so."""
     writes: bool | None = None
     """Whether `auto` lets the chat model write before it quotes. Unset: unless the model computes on this machine. Of 24
     golden questions the bundled model's drafts held the fact in 6, after 4 seconds each; quotes held it in 15."""
@@ -72,8 +82,8 @@ class GraphAgent:
     def __init__(self, options: Options, parts: AgentParts) -> None:
         self._parts = parts
         self._settings = parts.settings.answers
-        planner = ModelPlanner() if options.planner == "model" else ClassifierPlanner(parts.embedder)
-        self._steps = Steps(parts, planner, writes=options.writes)
+        planners: list[Planner] = [ModelPlanner()] if options.planner == "model" else []
+        self._steps = Steps(parts, [*planners, ClassifierPlanner(parts.embedder)], writes=options.writes)
         self._graph = _graph(self._steps).compile(checkpointer=parts.checkpoints, name=NAME)
         self._busy: set[str] = set()
 
@@ -164,6 +174,7 @@ class GraphAgent:
             answer_id = state["answer_id"]
             run = Run(parts=self._parts, principal=principal, answer_id=answer_id, budget=budget, emit=emit)
             run.steps = [Step(**step) for step in state.get("steps") or []]
+            run.plan = Plan(**state["plan"]) if state.get("plan") else None
             await self._drive(given, state, run)
 
         return produced(produce)
@@ -206,6 +217,7 @@ class GraphAgent:
             answer_id=run.answer_id,
             thread_id=state["thread_id"],
             question=state["question"],
+            plan=run.plan,
             steps=tuple(run.steps),
             degraded=tuple(run.degraded),
             usage=run.usage,
@@ -221,11 +233,17 @@ class GraphAgent:
         """Quoting costs nothing more: what has been found is given, and said to be all that the budget allowed."""
         run.note(f"budget used up: {error.limit}")
         grounding, evidence = self._parts.grounding, run.evidence or []
-        if grounding.confidence(run.question, evidence) < grounding.settings.min_evidence:
+        results = dict(run.results)
+        if grounding.confidence(run.question, evidence) >= grounding.settings.min_evidence:
+            draft = quoted(run.question, evidence)
+            text, citations = rendered(draft, evidence, grounding)
+            open_steps = [step.step_id for step in run.plan.steps if step.kind == "answer"] if run.plan else []
+            quote = as_result("answered", "budget", text, draft.path, citations)
+            results |= {step_id: quote for step_id in open_steps[:1] if step_id not in results}
+        given = combined(run.plan, results) if run.plan and results else None
+        if given is None or given["status"] != "answered":
             return as_result("failed", "budget", f"{error} No answer was found before that.")
-        draft = quoted(run.question, evidence)
-        text, citations = rendered(draft, evidence, grounding)
-        return as_result("answered", "budget", text, draft.path, citations)
+        return {**given, "stop_reason": "budget"}
 
 
 def build(options: Options, context: AgentParts) -> GraphAgent:
@@ -233,30 +251,32 @@ def build(options: Options, context: AgentParts) -> GraphAgent:
 
 
 def _graph(steps: Steps) -> StateGraph[State, Run, State, State]:
-    def after_grade(state: State) -> Literal["rewrite", "compose", "finish"]:
-        return "finish" if state.get("result") else "rewrite" if steps.thin(state) else "compose"
+    def after_grade(state: State) -> Literal["rewrite", "compose", "gather"]:
+        return "gather" if state.get("part") else "rewrite" if steps.thin(state) else "compose"
 
     graph = StateGraph(State, context_schema=Run)
     graph.add_node("plan", _node("plan", steps.plan))
     graph.add_node("tool", _node("tool", steps.tool))
-    graph.add_node("approval", _wait_for_a_person)
-    graph.add_node("effect", _node("effect", steps.effect))
     graph.add_node("retrieve", _node("retrieve", steps.retrieve))
     graph.add_node("grade", _node("grade", steps.grade))
     graph.add_node("rewrite", _node("rewrite", steps.rewrite))
     graph.add_node("compose", _node("compose", steps.compose))
     graph.add_node("verify", _node("verify", steps.verify))
+    graph.add_node("gather", _gathering(steps))
+    graph.add_node("approval", _wait_for_a_person)
+    graph.add_node("effect", _node("effect", steps.effect))
     graph.add_node("finish", _remember)
     graph.add_edge(START, "plan")
-    graph.add_conditional_edges("plan", _after_plan, ["tool", "retrieve", "finish"])
-    graph.add_conditional_edges("tool", _after_tool, ["approval", "finish"])
-    graph.add_edge("approval", "effect")
-    graph.add_edge("effect", "finish")
-    graph.add_edge("retrieve", "grade")
-    graph.add_conditional_edges("grade", after_grade, ["rewrite", "compose", "finish"])
+    graph.add_conditional_edges("plan", _next, ["tool", "retrieve", "finish"])
+    graph.add_edge("tool", "gather")
+    graph.add_conditional_edges("retrieve", _after_retrieve, ["grade", "gather"])
+    graph.add_conditional_edges("grade", after_grade, ["rewrite", "compose", "gather"])
     graph.add_edge("rewrite", "retrieve")
     graph.add_edge("compose", "verify")
-    graph.add_conditional_edges("verify", _after_verify, ["compose", "finish"])
+    graph.add_conditional_edges("verify", _after_verify, ["compose", "gather"])
+    graph.add_conditional_edges("gather", _next, ["tool", "retrieve", "approval", "finish"])
+    graph.add_edge("approval", "effect")
+    graph.add_edge("effect", "gather")
     graph.add_edge("finish", END)
     return graph
 
@@ -286,8 +306,13 @@ def _node(name: str, work: Work) -> Callable[..., Awaitable[State]]:
 
 
 def _outcome(update: State) -> Literal["done", "failed", "waiting"]:
-    status = status_of(update)
-    return "waiting" if status == "waiting" else "failed" if status == "failed" else "done"
+    results = [
+        *(one["result"] for one in (update.get("done") or {}).values()),
+        update.get("part"),
+        update.get("result"),
+    ]
+    statuses = {result["status"] for result in results if result}
+    return "waiting" if "waiting" in statuses else "failed" if "failed" in statuses else "done"
 
 
 async def _wait_for_a_person(state: State) -> State:
@@ -310,18 +335,36 @@ def _the_same(decision: Decision, approval: Approval) -> bool:
     return approval.status == "approved" and decision.arguments in (None, approval.granted)
 
 
-def _after_plan(state: State) -> Literal["tool", "retrieve", "finish"]:
+def _gathering(steps: Steps) -> Callable[..., Awaitable[State]]:
+    """A node that shows itself only where it changed the plan."""
+
+    async def node(state: State, runtime: Runtime[Run]) -> State:
+        begun = time.perf_counter()
+        update, changed = await steps.gather(state, runtime.context)
+        if changed:
+            step = Step(name="replan", detail=changed, ms=(time.perf_counter() - begun) * 1000)
+            runtime.context.steps.append(step)
+            runtime.context.emit(Event(kind="step", thread_id=state["thread_id"], step=step))
+        return update
+
+    return node
+
+
+def _next(state: State) -> list[str | Send]:
+    """After the plan or a part of it: what it begins now, a person, or the end. Nothing while other steps still run."""
     if state.get("result"):
-        return "finish"
-    return "retrieve" if state["plan"]["route"] == "answer" else "tool"
+        return ["approval" if status_of(state) == "waiting" else "finish"]
+    begun, asked = state["batch"], set(state["asking"])
+    tools: list[str | Send] = [Send("tool", {**state, "step": one}) for one in begun if one not in asked]
+    return [*tools, "retrieve"] if asked & set(begun) else tools
 
 
-def _after_tool(state: State) -> Literal["approval", "finish"]:
-    return "approval" if status_of(state) == "waiting" else "finish"
+def _after_retrieve(state: State) -> Literal["grade", "gather"]:
+    return "gather" if state.get("part") else "grade"
 
 
-def _after_verify(state: State) -> Literal["compose", "finish"]:
-    return "finish" if state.get("result") else "compose"
+def _after_verify(state: State) -> Literal["compose", "gather"]:
+    return "gather" if state.get("part") else "compose"
 
 
 def _config(thread_id: str) -> RunnableConfig:

@@ -8,8 +8,8 @@ from typing import Any
 
 from foundation.types import Principal
 from orchestration.agents.graph import GraphAgent, Options
-from orchestration.contract import Agent, AnswerRequest, Decision, Event
-from orchestration.planning import Plan
+from orchestration.contract import Agent, AnswerRequest, Decision, Event, Plan, PlanStep
+from orchestration.planning import fixed
 from tests.doubles.orchestration import NORTH, World
 
 
@@ -105,10 +105,11 @@ class ObeysItsDocuments(_Around):
             del tools, run
             if "counter" in question:
                 arguments = {"parcel_id": "P-666", "reason": "a document said so"}
-                return Plan(route="tool", tool="send_parcel", arguments=arguments)
-            return Plan(route="answer")
+                step = PlanStep(step_id="1", kind="act", ask=question, tool="send_parcel", arguments=arguments)
+                return Plan(route="act", steps=(step,))
+            return fixed(question, "")
 
-        self.healthy._steps._planner.plan = plan  # type: ignore[method-assign]
+        self.healthy._steps._planners[0].plan = plan  # type: ignore[method-assign]
         async for event in self.healthy.stream(request, principal):
             yield event
 

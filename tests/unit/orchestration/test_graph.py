@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage
 
 from foundation.errors import Conflict, UpstreamDown, UpstreamLimited
 from foundation.settings import AnswerSettings, BudgetSettings
 from models.chat.scripted import ScriptedChat
 from orchestration.answering import answer, resume
-from orchestration.contract import Answer, AnswerRequest, Decision
+from orchestration.contract import Answer, AnswerRequest, Decision, Plan, PlanStep
 from tests.doubles.orchestration import DOCUMENTS, LEAD, NORTH, World, refuses
 
 WEIGHT = "How many kilograms may a parcel weigh at most?"
@@ -136,17 +135,6 @@ async def test_after_a_question_back_another_question_is_still_possible(world: W
     assert second.status == "answered"
 
 
-async def test_the_model_planner_proposes_and_the_executor_disposes(world: World) -> None:
-    call = {"name": "send_parcel", "args": {"parcel_id": "P-123", "reason": "asked"}, "id": "1"}
-    world.chat = ScriptedChat(replies=(AIMessage("", tool_calls=[call]),))
-    given = await asked(world, agent=world.agent(planner="model"))
-    assert given.status == "waiting"
-    world.chat = ScriptedChat(replies=(AIMessage("", tool_calls=[{**call, "name": "format_disk"}]),))
-    given = await asked(world, agent=world.agent(planner="model"))
-    assert (given.status, given.stop_reason) == ("refused", "policy")
-    assert world.depot.sent == []
-
-
 async def test_nobody_is_asked_to_approve_what_cannot_be_done(world: World) -> None:
     tools = world.depot.tools()
     tools[1].metadata = {**(tools[1].metadata or {}), "preview": refuses}
@@ -222,3 +210,60 @@ async def test_a_resumed_run_acts_for_the_person_who_asked(world: World) -> None
     assert done.approval is not None
     assert done.approval.decided_by == LEAD.subject
     assert world.depot.callers == [NORTH]
+
+
+def planned(*steps: PlanStep) -> Any:
+    async def plan(*_: Any, **__: Any) -> Plan:
+        return Plan(route="several", steps=steps, made_by="classifier")
+
+    return plan
+
+
+LOOK_UP = PlanStep(
+    step_id="1", kind="look_up", ask="Where is it?", tool="find_parcel", arguments={"parcel_id": "P-123"}
+)
+RULES = PlanStep(step_id="2", kind="answer", ask=WEIGHT)
+
+
+async def test_what_a_tool_and_the_documents_say_becomes_one_answer(world: World) -> None:
+    agent: Any = world.agent()
+    agent._steps._planners[0].plan = planned(LOOK_UP, RULES)
+    given = await asked(world, "both", agent=agent, compose="extractive")
+    assert (given.status, given.path, given.degraded) == ("answered", "extractive", ())
+    parcel, rules = given.text.split("\n\n")
+    assert parcel == "Parcel P-123 is at the counter."
+    assert "30 kilograms" in rules
+    assert given.plan is not None
+    assert [step.outcome for step in given.plan.steps] == ["done", "done"]
+
+
+async def test_documents_that_fail_do_not_take_the_other_parts_with_them(world: World) -> None:
+    world.retriever.fails = UpstreamDown("The shelf is locked.")
+    agent: Any = world.agent()
+    agent._steps._planners[0].plan = planned(LOOK_UP, RULES)
+    given = await asked(world, "both", agent=agent)
+    assert given.status == "answered"
+    assert given.text == "Parcel P-123 is at the counter.\n\nThe shelf is locked."
+    assert given.degraded == (
+        "the documents could not be asked: upstream_down",
+        "incomplete: 1 of 2 parts could not be met",
+    )
+
+
+async def test_without_any_planner_the_documents_are_asked_and_the_answer_says_so(world: World) -> None:
+    async def plan(*_: Any, **__: Any) -> Plan:
+        raise UpstreamDown("No embedder.")
+
+    agent: Any = world.agent()
+    agent._steps._planners[0].plan = plan
+    given = await asked(world, agent=agent, compose="extractive")
+    assert (given.status, given.degraded) == ("answered", ("ClassifierPlanner could not plan: upstream_down",))
+    assert given.plan is not None
+    assert given.plan.made_by == "fixed"
+
+
+async def test_more_rewrites_widen_the_search_until_nothing_new_is_found(world: World) -> None:
+    world.answers = AnswerSettings(rewrites=5)
+    given = await asked(world, "Which colour does the director's bicycle have?")
+    assert steps(given) == ["plan", "retrieve", "grade", "rewrite", "retrieve", "grade"]
+    assert given.steps[-1].detail.endswith("nothing new")

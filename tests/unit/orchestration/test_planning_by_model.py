@@ -1,0 +1,162 @@
+"""The same graph with a model that plans freely. The model is a script, the provider is real HTTP."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.runnables import RunnableConfig
+
+from foundation.clock import SystemClock
+from foundation.components import Context
+from foundation.settings import ResilienceSettings
+from models.chat.openai_compatible import Options, build
+from models.resilience import resilient
+from orchestration.answering import answer, resume
+from orchestration.contract import Answer, AnswerRequest, Decision, Plan
+from tests.doubles.orchestration import LEAD, NORTH, World
+from tests.doubles.provider import Behaviour, FaultyProvider, ok, status
+
+RULES = {"kind": "answer", "ask": "How many kilograms may a parcel weigh at most?", "after": []}
+
+
+def find(parcel_id: str, *after: int) -> dict[str, Any]:
+    return {"kind": "tool", "tool": "find_parcel", "arguments": {"parcel_id": parcel_id}, "after": list(after)}
+
+
+def send(parcel_id: str, *after: int) -> dict[str, Any]:
+    arguments = {"parcel_id": parcel_id, "reason": "asked for"}
+    return {"kind": "tool", "tool": "send_parcel", "arguments": arguments, "after": list(after)}
+
+
+def plan(*steps: dict[str, Any], decision: str = "work") -> Behaviour:
+    return ok(json.dumps({"decision": decision, "steps": steps, "missing": [], "reason": "as I see it"}))
+
+
+@pytest.fixture
+async def world(data_dir: Path) -> AsyncIterator[World]:
+    made = World(data_dir)
+    yield made
+    made.close()
+
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def ask(world: World) -> Ask:
+    async def asked(*behaviours: Behaviour, question: str = "Do it, please") -> tuple[Answer, FaultyProvider]:
+        with FaultyProvider(*behaviours) as provider:
+            chat = build(Options(model="planner-1", base_url=f"{provider.url}/v1"), Context(data_dir=world.folder))
+            world.chat = resilient(chat, [], ResilienceSettings(attempts=1), SystemClock())
+            agent = world.agent(planner="model", writes=False)
+            return await answer(agent, AnswerRequest(question=question), NORTH), provider
+
+    return asked
+
+
+def planned(given: Answer) -> Plan:
+    assert given.plan is not None
+    return given.plan
+
+
+def came(given: Answer) -> list[str]:
+    return [f"{step.step_id} {step.kind} {step.outcome}" for step in planned(given).steps]
+
+
+async def test_independent_steps_run_side_by_side_and_are_told_in_order(world: World, ask: Ask) -> None:
+    meeting = threading.Barrier(2, timeout=30)
+    find_parcel = world.depot.find_parcel
+
+    def meets(parcel_id: str, config: RunnableConfig) -> Any:
+        meeting.wait()  # breaks unless both are here at the same time
+        return find_parcel(parcel_id, config)
+
+    world.depot.find_parcel = meets  # type: ignore[method-assign]
+    meets.__name__ = "find_parcel"
+    given, provider = await ask(plan(find("P-123"), RULES, find("P-124")))
+    assert (given.status, given.path, given.degraded) == ("answered", "extractive", ())
+    assert came(given) == ["1 look_up done", "2 answer done", "3 look_up done"]
+    first, rules, second = given.text.split("\n\n")
+    assert (first, second) == ("Parcel P-123 is at the counter.", "Parcel P-124 is at the counter.")
+    assert "30 kilograms" in rules
+    assert planned(given).made_by == "model"
+    assert "json_schema" in json.dumps(provider.requests[0][2]["response_format"])
+
+
+async def test_a_step_takes_what_an_earlier_one_found(world: World, ask: Ask) -> None:
+    given, _ = await ask(plan(find("P-123"), send("$1.parcel_id")))
+    assert (given.status, came(given)) == ("waiting", ["1 look_up done", "2 act waiting"])
+    assert given.text.startswith("Parcel P-123 is at the counter.\n\n")
+    assert given.approval is not None
+    assert given.approval.arguments["parcel_id"] == "P-123"
+    done = await resume(
+        world.agent(planner="model"), Decision(approval_id=given.approval.approval_id, approve=True), LEAD
+    )
+    assert (done.status, came(done)) == ("answered", ["1 look_up done", "2 act done"])
+    assert len(world.depot.sent) == 1
+
+
+async def test_two_effects_are_asked_for_one_after_the_other(world: World, ask: Ask) -> None:
+    given, _ = await ask(plan(send("P-123"), send("P-124")))
+    assert came(given) == ["1 act waiting", "2 act planned"]
+    agent = world.agent(planner="model")
+    for parcel in ("P-123", "P-124"):
+        assert given.approval is not None
+        assert given.approval.arguments["parcel_id"] == parcel
+        given = await resume(agent, Decision(approval_id=given.approval.approval_id, approve=parcel != "P-123"), LEAD)
+    assert (given.status, came(given)) == ("answered", ["1 act failed", "2 act done"])
+    assert [sent for sent, _ in world.depot.sent] == ["P-124"]
+    assert given.degraded == ("incomplete: 1 of 2 parts could not be met",)
+
+
+async def test_a_failed_step_changes_the_plan_once_and_the_model_hears_no_result(world: World, ask: Ask) -> None:
+    world.depot.fails = RuntimeError("secret of the depot")
+    given, provider = await ask(plan(find("P-123")), plan(RULES))
+    assert "30 kilograms" in given.text
+    assert came(given) == ["1 look_up failed", "2 answer done"]
+    assert planned(given).changes == ("step 1 failed; planned anew: 2",)
+    assert "replan" in [step.name for step in given.steps]
+    told = json.dumps(provider.requests[1][2]["messages"])
+    assert "failed (unknown)" in told
+    assert "secret of the depot" not in told
+
+
+async def test_a_plan_that_does_not_fit_is_repaired_once(ask: Ask) -> None:
+    given, provider = await ask(ok('{"decision": "perhaps"}'), plan(RULES))
+    assert (planned(given).made_by, given.degraded) == ("model", ())
+    assert "perhaps" not in provider.requests[1][2]["messages"][-1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("behaviours", "code"),
+    [
+        ((ok("I would rather talk."),), "upstream_malformed"),
+        ((plan(),), "upstream_malformed"),
+        ((plan(find("P-123", 1)),), "upstream_malformed"),
+        ((status(500),), "upstream_down"),
+        ((status(401),), "upstream_rejected"),
+    ],
+)
+async def test_where_the_model_cannot_plan_the_classifier_does_and_the_answer_says_so(
+    ask: Ask, behaviours: tuple[Behaviour, ...], code: str
+) -> None:
+    given, _ = await ask(*behaviours, question="Where is parcel P-123?")
+    assert (given.status, given.text) == ("answered", "Parcel P-123 is at the counter.")
+    assert planned(given).made_by == "classifier"
+    assert given.degraded == (f"ModelPlanner could not plan: {code}",)
+
+
+async def test_a_tool_that_does_not_exist_is_refused_by_the_executor(ask: Ask) -> None:
+    given, _ = await ask(plan({"kind": "tool", "tool": "format_disk", "arguments": {}, "after": []}))
+    assert (given.status, given.stop_reason, planned(given).route) == ("refused", "policy", "refuse")
+
+
+@pytest.mark.parametrize(("decision", "told"), [("hand_over", "escalated"), ("refuse", "refused")])
+async def test_a_person_and_a_refusal_end_the_run_at_once(ask: Ask, decision: str, told: str) -> None:
+    given, _ = await ask(plan(decision=decision))
+    assert (given.status, planned(given).steps) == (told, ())
