@@ -32,8 +32,8 @@ _dev:
 	@$(PYTHON) -m foundation.install --quiet --torch "$(TORCH)" --dev
 
 #: Start here
-setup:  ## install everything that the system needs   [PYTHON=python3.12] [TORCH=auto: the build for your GPU]
-	@$(PYTHON) -m foundation.install --torch "$(TORCH)"
+setup:  ## install everything that the system needs   [PYTHON=python3.12] [WITH=postgres,redis] [TORCH=auto: your GPU's build]
+	@$(PYTHON) -m foundation.install --torch "$(TORCH)" $(call given,WITH,--with)
 
 demo: _base  ## all six layers at work on real models, about a minute
 	@$(CLI) demo $(stack)

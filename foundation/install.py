@@ -1,6 +1,6 @@
 """Set up this machine: `.venv` from the lock, torch in the build that fits, the bundled weights. Needs Python and pip.
 
-    python3 -m foundation.install [--dev] [--check] [--torch cpu|auto|cu128|...]
+    python3 -m foundation.install [--dev] [--check] [--with postgres,redis] [--torch cpu|auto|cu128|...]
 
 It runs before anything is installed, so it imports the standard library only, and it parses on old Pythons so that it
 can tell them that they are too old. A second run finds its own stamp and ends at once; an interrupted one is repaired
@@ -15,6 +15,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -95,14 +96,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _refuse_wrong_machine()
         lock = ROOT / ("requirements-dev.lock" if options.dev else "requirements.lock")
-        if _is_done(lock):
+        extras = [] if options.dev else _extras(options.extras)  # the developers' lock has them all
+        if _is_done(lock, extras):
             if not options.quiet:
                 print(f"Set-up is complete: {VENV.name} holds {lock.name}, the weights are in place.")
             return 0
         if options.check:
             print("Set-up is missing or out of date. Run: make setup", file=sys.stderr)
             return 1
-        _set_up(lock, options.torch)
+        _set_up(lock, options.torch, sorted({*extras, *_stamped_extras()}))
     except SetupFailed as failure:
         print(f"\nSet-up stopped. {failure}", file=sys.stderr)
         return 1
@@ -117,6 +119,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--dev", action="store_true", help="also the tools for tests and checks")
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if set-up is needed")
     parser.add_argument("--quiet", action="store_true", help="print nothing when there is nothing to do")
+    parser.add_argument("--with", dest="extras", default="", help="also the packages of these extras: postgres,redis")
     parser.add_argument("--torch", default="cpu", help="build of torch on Linux: cpu (default), auto, or a CUDA name")
     return parser.parse_args(arguments)
 
@@ -139,18 +142,27 @@ def _refuse_wrong_machine() -> None:
 # --- is there anything to do? ---
 
 
-def _is_done(lock: Path) -> bool:
+def _is_done(lock: Path, extras: list[str]) -> bool:
     try:
         stamp = json.loads(STAMP.read_text(encoding="utf-8"))
-        return PYTHON.exists() and stamp[lock.name] == _sha256(lock) and stamp["weights"] == _state_of(WEIGHTS)
+        done = PYTHON.exists() and stamp[lock.name] == _sha256(lock) and stamp["weights"] == _state_of(WEIGHTS)
+        return done and set(extras) <= set(_stamped_extras())
     except (OSError, ValueError, KeyError, TypeError):  # no stamp, or not one of ours
         return False
 
 
-def _write_stamp(lock: Path) -> None:
+def _stamped_extras() -> list[str]:
+    """Those of the last set-up: they are kept when the lock changes."""
+    try:
+        return list(json.loads(STAMP.read_text(encoding="utf-8")).get("with", []))
+    except (OSError, ValueError):
+        return []
+
+
+def _write_stamp(lock: Path, extras: list[str]) -> None:
     """Written last, in one step. The developers' lock contains the base lock, so it vouches for both."""
     locks = {ROOT / "requirements.lock", lock}
-    stamp = {"weights": _state_of(WEIGHTS), **{each.name: _sha256(each) for each in locks}}
+    stamp = {"weights": _state_of(WEIGHTS), "with": extras, **{each.name: _sha256(each) for each in locks}}
     partial = STAMP.with_suffix(".partial")
     partial.write_text(json.dumps(stamp), encoding="utf-8")
     partial.replace(STAMP)
@@ -170,20 +182,22 @@ def _sha256(file: Path) -> str:
 # --- the steps ---
 
 
-def _set_up(lock: Path, torch_build: str) -> None:
+def _set_up(lock: Path, torch_build: str, extras: list[str]) -> None:
     started = time.monotonic()
     try:
         _make_venv()
         use_uv = platform.system() == "Linux" and not _pip_is_configured()
         _announce(lock, torch_build, use_uv=use_uv)
         _install_lock(lock)
+        if extras and "dev" not in lock.name:
+            _install_extras(extras)
         _install_torch(torch_build, use_uv=use_uv)
         _install_project()
         _fetch_weights()
     except OSError as error:
         raise SetupFailed(f"{error}. {_remedy(str(error))}") from error
     _pip(["check"], "The environment contradicts itself. Remove .venv and run: make setup")
-    _write_stamp(lock)
+    _write_stamp(lock, extras)
     print(f"Set-up done in {time.monotonic() - started:.0f} s. Next: make demo")
 
 
@@ -219,6 +233,58 @@ def _install_lock(lock: Path) -> None:
         f"{lock.name} could not be installed.",
         expect=count,
     )
+
+
+def _extras(told: str) -> list[str]:
+    wanted = [name for name in re.split(r"[,\s]+", told) if name]
+    known = _extras_of_the_project() if wanted else {}
+    for name in wanted:
+        if name not in known:
+            raise SetupFailed(f"There is no extra {name!r}. Found: {', '.join(sorted(known))}.")
+    return wanted
+
+
+def _extras_of_the_project() -> dict[str, list[str]]:
+    import tomllib  # Python 3.11; older ones have been refused by now
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return dict(project["optional-dependencies"])
+
+
+def _install_extras(extras: list[str]) -> None:
+    """The developers' lock pins every extra; what these need of it, and the base lock does not have, is installed."""
+    asked = _extras_of_the_project()
+    direct = {_normal(requirement) for extra in extras for requirement in asked[extra]}
+    base = {name for name, _, _ in _pins(ROOT / "requirements.lock")}
+    pins = [pin for pin in _pins(ROOT / "requirements-dev.lock") if pin[0] not in base]
+    names, before = direct, set[str]()
+    while names != before:
+        before, names = names, names | {name for name, _, needed_by in pins if needed_by & names}
+    chosen = [text for name, text, _ in pins if name in names]
+    print(f"Extras: {', '.join(extras)}, {len(chosen)} packages, versions and hashes from requirements-dev.lock")
+    with tempfile.TemporaryDirectory() as folder:
+        lock = Path(folder) / "extras.lock"
+        lock.write_text("".join(chosen), encoding="utf-8")
+        _pip(["install", "--require-hashes", "--no-deps", "-r", str(lock)], "The extras could not be installed.")
+
+
+def _pins(lock: Path) -> list[tuple[str, str, set[str]]]:
+    """Of each pin its name, its lines, and the names of the packages that need it, as the comment below it tells."""
+    blocks = re.findall(r"^[A-Za-z0-9].*\n(?:[ \t].*\n)*", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    found = []
+    for block in blocks:
+        told = re.findall(r"#(?: via)? {1,3}([A-Za-z0-9][\w.-]*)", block)
+        found.append((_normal(block), block, {_normal(name) for name in told} - {"via"}))
+    return found
+
+
+def _normal(requirement: str) -> str:
+    """
+    >>> _normal("psycopg[binary,pool]>=3.3,<4"), _normal("My_Package==1")
+    ('psycopg', 'my-package')
+    """
+    name = re.match(r"[A-Za-z0-9][\w.-]*", requirement)
+    return re.sub(r"[-_.]+", "-", name.group().lower()) if name else ""
 
 
 def _install_torch(build: str, *, use_uv: bool) -> None:

