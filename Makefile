@@ -135,6 +135,11 @@ swap-report: _base  ## the same questions through two systems, and a verdict   [
 redteam: _base  ## AgentDojo's attacks against the executor, without a model   [JSON=out.json] [LIMIT=60]
 	@$(CLI) redteam --version v1 --version v1.2.2 $(call given,JSON,--json) $(call given,LIMIT,--limit)
 
+.PHONY: load
+load: _base  ## latency against offered load, overload, aborts, stops   [SECONDS=60] [RATE=] [ABORTS=1000] [TERMS=100] [PLOTS=dir] [JSON=]
+	@$(CLI) load $(call given,SECONDS,--seconds) $(call given,RATE,--rate) $(call given,ABORTS,--aborts) \
+	  $(call given,TERMS,--terms) $(call given,PLOTS,--plots) $(call given,JSON,--json) $(stack)
+
 business-case: _base  ## what outcomes.toml promises, before anything runs   [JSON=out.json]
 	@$(CLI) business-case $(call given,JSON,--json) $(stack)
 

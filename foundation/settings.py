@@ -189,7 +189,12 @@ class HttpSettings(Section):
     """Host names besides loopback and `host` under which the API may be called, e.g. behind a proxy."""
     max_body_bytes: int = Field(default=10_000_000, gt=0)
     concurrent_answers: int = Field(default=4, ge=1)
-    queued_answers: int = Field(default=32, ge=0)
+    queued_answers: int = Field(default=2, ge=0)
+    """Beyond this a caller is told at once to come back. Half of the places keeps every wait below half an answer."""
+    concurrent_searches: int = Field(default=4, ge=1)
+    queued_searches: int = Field(default=32, ge=0)
+    concurrent_writes: int = Field(default=2, ge=1)
+    queued_writes: int = Field(default=8, ge=0)
     grace_s: float = Field(default=15, gt=0)
 
 

@@ -58,11 +58,23 @@ class DomainMetrics:
             buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
             registry=registry,
         )
+        self.requests_shed = counter(names.REQUESTS_SHED_TOTAL, "Requests turned away as too many.", ("work",))
+        self.requests_running = Gauge(
+            names.REQUESTS_RUNNING, "Requests that hold a place.", ["work"], registry=registry
+        )
+        self.requests_waiting = Gauge(
+            names.REQUESTS_WAITING, "Requests that wait for a place.", ["work"], registry=registry
+        )
+        self.loop_lag_seconds = Histogram(
+            names.LOOP_LAG_SECONDS,
+            "How late the event loop wakes a timer: what blocks it blocks every caller.",
+            buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+            registry=registry,
+        )
+        self.loop_tasks = Gauge(names.LOOP_TASKS, "Tasks of the event loop.", registry=registry)
         self.documents = Gauge(names.DOCUMENTS, "Documents in the ledger.", registry=registry)
         self.chunks = Gauge(names.CHUNKS, "Chunks in the vector index.", registry=registry)
         self.approvals_waiting = Gauge(names.APPROVALS_WAITING, "Effects that wait for a person.", registry=registry)
-        self.answers_running = Gauge(names.ANSWERS_RUNNING, "Answers that are being worked on.", registry=registry)
-        self.answers_queued = Gauge(names.ANSWERS_QUEUED, "Answers that wait for a place.", registry=registry)
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
@@ -79,6 +91,16 @@ class DomainMetrics:
         for name, read in levels.items():
             gauge: Gauge = getattr(self, name)
             gauge.set_function(partial(_level, read))
+
+    def admission(self, work: str, *, running: Callable[[], float], waiting: Callable[[], float]) -> None:
+        """Read how many requests of one kind of work run and wait, at each scrape."""
+        self.requests_shed.labels(work)
+        self.requests_running.labels(work).set_function(running)
+        self.requests_waiting.labels(work).set_function(waiting)
+
+    def shed(self, work: str) -> None:
+        """Count a request that was turned away."""
+        self.requests_shed.labels(work).inc()
 
     def answered(self, answer: Answer) -> None:
         """Count a finished answer and its time."""

@@ -467,6 +467,28 @@ def redteam(
     _exit(ok=team.replay(versions or ["v1"], limit, json))
 
 
+@app.command()
+def load(
+    *,
+    seconds: Annotated[float, typer.Option(min=6, help="Of the overload; the steps before it take a sixth.")] = 60.0,
+    rate: Annotated[
+        float | None, typer.Option(help="Answers a second that count as the capacity; else measured.")
+    ] = None,
+    aborts: Annotated[int, typer.Option(min=0, help="Callers that hang up.")] = 1000,
+    terms: Annotated[int, typer.Option(min=0, help="Servers that are told to stop under 50 streams.")] = 100,
+    plots: Annotated[Path | None, typer.Option(help="A folder for the plots, as SVG.")] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Latency against offered load, an overload of ten times, callers that leave, and stopping under streams."""
+    from serving.load import command
+    from serving.load.report import Order
+
+    data_dir = _load(stack).settings.foundation.data_dir
+    order = Order(stack=stack, data_dir=data_dir, seconds=seconds, rate=rate, aborts=aborts, terms=terms)
+    _exit(ok=command.run(order, plots_in=plots or data_dir / "reports", json=json))
+
+
 @app.command("business-case")
 def business_case(json: Json = None, stack: Stack = STACK) -> None:
     """What outcomes.toml promises, before anything runs."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from observability import metrics
-from serving.admission import Admission
+from serving.admission import Admission, Work
 from serving.identity import KeyStore, Permission, permissions
 from serving.lifecycle import Lifecycle
 from serving.wiring import System
@@ -22,20 +21,24 @@ class Runtime:
     system: System
     keys: KeyStore
     permissions: Mapping[Permission, frozenset[str] | None]
-    admission: Admission
+    admission: Mapping[Work, Admission]
     lifecycle: Lifecycle
 
     @classmethod
     def of(cls, system: System) -> Runtime:
         settings = system.settings
         http = settings.serving.http
-        admission = Admission(concurrent=http.concurrent_answers, queued=http.queued_answers)
-        metrics.domain().watch(answers_running=lambda: admission.running, answers_queued=lambda: admission.waiting)
         return cls(
             system=system,
             keys=KeyStore.of(settings, system.context.clock),
             permissions=permissions(settings.orchestration.policy),
-            admission=admission,
+            admission={
+                "answers": Admission(concurrent=http.concurrent_answers, queued=http.queued_answers, work="answers"),
+                "searches": Admission(
+                    concurrent=http.concurrent_searches, queued=http.queued_searches, work="searches"
+                ),
+                "writes": Admission(concurrent=http.concurrent_writes, queued=http.queued_writes, work="writes"),
+            },
             lifecycle=Lifecycle(),
         )
 
@@ -48,11 +51,12 @@ def _runtime(request: Request) -> Runtime:
 Running = Annotated[Runtime, Depends(_runtime)]
 
 
-async def _admitted(runtime: Running) -> AsyncIterator[None]:
-    runtime.lifecycle.refuse_while_draining()
-    async with runtime.admission.place():
-        yield
+def admitted(work: Work) -> Any:
+    """A place for `work`, held from before it begins until the last byte of the response, however that ends."""
 
+    async def hold(runtime: Running) -> AsyncIterator[None]:
+        runtime.lifecycle.refuse_while_draining()
+        async with runtime.admission[work].place():
+            yield
 
-admitted = Depends(_admitted)
-"""Held from before the work begins until the last byte of the response, however that ends."""
+    return Depends(hold)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import math
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -16,11 +18,13 @@ from fastapi import FastAPI
 
 from foundation.errors import AddressInUse, InvalidSetting
 from foundation.settings import HttpSettings
+from observability import metrics
 from serving.app import create_app
 from serving.runtime import Runtime
 from serving.wiring import System
 
 STARTED_WITHIN_S = 30
+PULSE_S = 0.1
 
 
 def bind(http: HttpSettings, *, port: int | None = None) -> socket.socket:
@@ -35,6 +39,7 @@ def bind(http: HttpSettings, *, port: int | None = None) -> socket.socket:
     taken = socket.socket(family, socket.SOCK_STREAM)
     try:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it only on sockets that it made
         taken.bind((http.host, port))
         taken.listen(1)  # two sockets may bind the same address; only listening claims it
     except OSError as error:
@@ -94,11 +99,13 @@ class GracefulServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._pulse = asyncio.create_task(pulse())
         self.is_up.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._runtime.lifecycle.drain(self._grace_s)
         await super().shutdown(sockets)
+        self._pulse.cancel()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -116,6 +123,16 @@ class GracefulServer(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+async def pulse() -> None:
+    """Measure for ever how late the event loop is: whatever blocks it, blocks every caller and every health check."""
+    observed = metrics.domain()
+    while True:
+        due = time.monotonic() + PULSE_S
+        await asyncio.sleep(PULSE_S)
+        observed.loop_lag_seconds.observe(max(0.0, time.monotonic() - due))
+        observed.loop_tasks.set(len(asyncio.all_tasks()))
 
 
 def _server(app: FastAPI, http: HttpSettings) -> GracefulServer:

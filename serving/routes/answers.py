@@ -38,7 +38,7 @@ def _streamed() -> dict[str, Any]:
     "/answers",
     response_model=Answer,
     responses={200: _streamed(), **responses(404, 409, 429, 504)},
-    dependencies=[admitted],
+    dependencies=[admitted("answers")],
 )
 async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer a question: as JSON, or with `Accept: text/event-stream` as events.
@@ -54,7 +54,7 @@ async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Runnin
     return as_json(answer)
 
 
-@router.post("/search", responses=responses(504))
+@router.post("/search", responses=responses(504), dependencies=[admitted("searches")])
 def search(body: SearchRequest, caller: Asker, runtime: Running) -> SearchResult:
     """Find passages. Needs no language model, so it works while that is down."""
     hits = runtime.system.retriever.retrieve(

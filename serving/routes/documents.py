@@ -17,7 +17,7 @@ from retrieval.ingest import Item
 from retrieval.where import Value, told
 from serving.errors import responses
 from serving.identity import Asker, Writer
-from serving.runtime import Running
+from serving.runtime import Running, admitted
 from serving.schemas import DocumentList, DocumentSummary, DocumentText, Identifier, Known, Name, RetryReport
 
 _ATTRIBUTES: TypeAdapter[dict[Name, Known]] = TypeAdapter(dict[Name, Known])
@@ -25,7 +25,7 @@ _ATTRIBUTES: TypeAdapter[dict[Name, Known]] = TypeAdapter(dict[Name, Known])
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
 
 
-@router.post("", status_code=201, responses=responses(429, 504))
+@router.post("", status_code=201, responses=responses(429, 504), dependencies=[admitted("writes")])
 def add(
     file: Annotated[
         UploadFile, File(description="Markdown, HTML, PDF, DOCX, PPTX, XLSX, mail, CSV, JSON or plain text.")

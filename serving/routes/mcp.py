@@ -51,7 +51,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         runtime.system,
         _caller,
         runtime.lifecycle,
-        place=runtime.admission.place,
+        place=runtime.admission["answers"].place,
         version=app.version,
     )
     server.streamable_http_app(

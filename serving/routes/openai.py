@@ -71,7 +71,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
         },
         **responses(404, 409, 429, 504, openai=True),
     },
-    dependencies=[admitted],
+    dependencies=[admitted("answers")],
 )
 async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the last user message."""

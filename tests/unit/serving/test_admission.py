@@ -49,3 +49,64 @@ async def test_no_queue_means_no_waiting() -> None:
         with pytest.raises(Overloaded):
             async with admission.place():
                 pass
+
+
+async def test_a_waiting_caller_who_leaves_keeps_no_place_even_in_the_moment_of_his_turn() -> None:
+    admission, until = Admission(concurrent=1, queued=2), asyncio.Event()
+    held = asyncio.create_task(hold(admission, until))
+    await asyncio.sleep(0)
+    waiting = [asyncio.create_task(hold(admission, asyncio.Event())) for _ in range(2)]
+    await asyncio.sleep(0)
+    until.set()
+    await held  # its place has been given on, and nobody has run since
+    waiting[0].cancel()
+    waiting[1].cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert (admission.running, admission.waiting) == (0, 0)
+
+
+class Watch:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.s = 0.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+async def together(admission: Admission, watch: Watch, many: int, seconds: float) -> None:
+    """So many pieces of work at once, each of which takes `seconds`."""
+    until = asyncio.Event()
+    tasks = [asyncio.create_task(hold(admission, until)) for _ in range(many)]
+    await asyncio.sleep(0)
+    watch.s += seconds
+    until.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_fewer_places_are_given_while_work_gets_slower_in_company_and_more_again_when_not() -> None:
+    watch = Watch()
+    admission = Admission(concurrent=8, queued=4, now=watch)
+    for _ in range(5):
+        await together(admission, watch, 1, 1.0)
+    for _ in range(20):
+        await together(admission, watch, admission.places, 8.0)
+    assert admission.places == 2
+    for _ in range(60):
+        await together(admission, watch, admission.places, 1.0)
+    assert admission.places == 8
+
+
+async def test_the_time_to_come_back_follows_from_what_is_here_and_how_long_it_usually_takes() -> None:
+    watch = Watch()
+    admission, until = Admission(concurrent=2, queued=1, now=watch), asyncio.Event()
+    await together(admission, watch, 1, 6.0)
+    tasks = [asyncio.create_task(hold(admission, until)) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded) as refused:
+        async with admission.place():
+            pass
+    assert refused.value.retry_after_s == 9.0
+    until.set()
+    await asyncio.gather(*tasks)
