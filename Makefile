@@ -121,6 +121,10 @@ bench-retrieval: _base  ## retrieval on a folder in BEIR layout   DATA=dir JSON=
 bench-answers: _base  ## answers on a folder with qa.jsonl   DATA=dir JSON=out.json [STACK=] [LIMIT=200]
 	@$(CLI) bench-answers "$(call needed,DATA,folder)" $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
 
+.PHONY: bench-cache
+bench-cache: _base  ## the answer cache on a log with repeats and paraphrases: gain, false hits   DATA=dir [JSON=] [LIMIT=100]
+	@$(CLI) bench-cache "$(call needed,DATA,folder)" $(call given,LIMIT,--limit) $(call given,JSON,--json) $(stack)
+
 bench-parse: _base  ## every file to text or a typed reason   DATA=dir JSON=out.json [MUTATE=1000] [SEED=7] [STRINGS=list.json]
 	@$(CLI) bench-parse "$(call needed,DATA,folder)" $(call given,MUTATE,--mutate) $(call given,SEED,--seed) \
 	  $(call given,STRINGS,--strings) $(call given,JSON,--json) $(stack)

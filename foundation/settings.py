@@ -198,10 +198,24 @@ class HttpSettings(Section):
     grace_s: float = Field(default=15, gt=0)
 
 
+class AnswerCacheSettings(Section):
+    """Answers from documents that are given again (`serving/answer_cache.py`). They say so, and cost no model."""
+
+    mode: Literal["off", "exact", "semantic"] = "off"
+    """`exact`: the same question, spelled the same but for case, spaces and the last mark. `semantic`: also one that means
+    the same by its vector and asks for the same numbers and names."""
+    ttl_s: float = Field(default=3600, gt=0)
+    min_similarity: float = Field(default=0.9, gt=0, le=1)
+    """Cosine of two questions from which they can mean the same. It depends on the embedder: `make bench-cache`."""
+    recent: int = Field(default=200, ge=1)
+    """Questions that a new one is compared with, for each tenant and set of permissions."""
+
+
 class ServingSettings(Section):
     http: HttpSettings = HttpSettings()
     cache: Part = Part(use="memory")
     """What workers share and may forget: counters of the quotas, answers for a while."""
+    answer_cache: AnswerCacheSettings = AnswerCacheSettings()
     keys_file: Path = Path("keys.json")
     """Hashed API keys with tenant, roles and groups; below the data folder unless absolute."""
 

@@ -30,6 +30,7 @@ __all__ = [
     "Agent",
     "AgentParts",
     "Answer",
+    "AnswerMemory",
     "AnswerRequest",
     "Approval",
     "ApprovalStore",
@@ -45,6 +46,7 @@ __all__ = [
     "Origin",
     "Plan",
     "PlanStep",
+    "Recalled",
     "Step",
     "ToolOutcome",
 ]
@@ -172,6 +174,10 @@ class Answer(Noun):
     seconds: float = 0.0
     trace_id: str | None = None
     approval: Approval | None = None
+    cached: Literal["exact", "semantic"] | None = None
+    """Whether it was given before, to the same question or to one that means the same, and is given again."""
+    first_answer_id: str | None = None
+    """Of the answer that is given again."""
     ai_generated: bool = True
 
 
@@ -317,7 +323,7 @@ class Charge:
 
     layer: Layer
     kind: str
-    """chat, embeddings, rerank, tool or machine."""
+    """chat, embeddings, rerank, tool, machine, or cached: an answer that was given before."""
     part: str
     model: str
     usage: Usage
@@ -337,6 +343,38 @@ class Meter(Protocol):
     def record(self, charge: Charge) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """An answer from documents that was given before. All it cites is as it was, and may be seen by who asks now."""
+
+    kind: Literal["exact", "semantic"]
+    answer_id: str
+    """Of the answer when it was made."""
+    text: str
+    path: Path
+    citations: tuple[Citation, ...]
+
+
+@runtime_checkable
+class AnswerMemory(Protocol):
+    """Answers from documents, by tenant and permissions. Never asked about tools, nor told what came of them."""
+
+    async def recall(self, question: str, *, compose: str, principal: Principal) -> Recalled | None:
+        """Raises:
+        ComponentError: it cannot be reached. An answer can be made without it.
+        """
+        ...
+
+    async def remember(self, answer: Answer, *, compose: str, principal: Principal, since: int) -> None:
+        """Keep an answer for a while, unless the documents have changed since the ledger's sequence `since`. Raises as
+        `recall`."""
+        ...
+
+    def now(self) -> int:
+        """The ledger's sequence, to be given to `remember` as `since`."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class AgentParts(Context):
     """What an agent adapter is built from: `build(options, context: AgentParts) -> Agent`."""
@@ -350,3 +388,5 @@ class AgentParts(Context):
     prices: PriceSource
     meter: Meter
     settings: OrchestrationSettings
+    memory: AnswerMemory | None = None
+    """Where answers from documents are looked up before they are made again; `None`: nowhere."""

@@ -21,7 +21,7 @@ from models.contract import BaseChatModel, Call, Price
 from models.pricing import call_of
 from models.resilience import FALLBACK
 from orchestration.budget import Budget
-from orchestration.contract import AgentParts, Charge, Event, Plan, Step
+from orchestration.contract import AgentParts, Charge, Event, Plan, Recalled, Step
 from retrieval.contract import Hit
 
 if TYPE_CHECKING:  # composing imports this module
@@ -109,6 +109,25 @@ class Run:
         """Remember, once, what is worse than configured."""
         if what not in self.degraded:
             self.degraded.append(what)
+
+    def reuse(self, found: Recalled) -> None:
+        """Put on record that an earlier answer is given again, which costs no model."""
+        self._record(
+            Charge(
+                layer="orchestration",
+                kind="cached",
+                part=found.kind,
+                model="",
+                usage=Usage(),
+                seconds=0.0,
+                usd=Decimal(0),
+                basis=f"answer {found.answer_id} given again",
+                tenant=self.principal.tenant,
+                answer_id=self.answer_id,
+                trace_id=trace_id(),
+                at=self.parts.clock.now(),
+            )
+        )
 
     def close(self) -> None:
         """Charge the machine's time that no local model call has been charged for. A second call does nothing."""

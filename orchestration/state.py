@@ -80,6 +80,11 @@ class State(TypedDict, total=False):
     """What this run has done so far, in this process or in one that was killed."""
     waiting: str
     """The step that the approval is for."""
+    since: int
+    """The ledger's sequence before anything was looked up in it."""
+    cached: str
+    """How the result was recalled from an earlier answer: exact or semantic; empty: it was made."""
+    first_answer_id: str
     result: Result | None
 
 
@@ -111,6 +116,9 @@ def fresh(question: str, compose: str, thread_id: str, principal: Principal) -> 
         "trace": "",
         "steps": [],
         "waiting": "",
+        "since": 0,
+        "cached": "",
+        "first_answer_id": "",
         "result": None,
     }
 

@@ -11,7 +11,7 @@ from foundation.errors import ComponentError
 from foundation.tracing import annotate
 from models.pricing import is_local
 from orchestration.composing import Draft, quoted, rendered, verified, written
-from orchestration.contract import AgentParts, Approval, Origin, Outcome, Plan, PlanStep, ToolOutcome
+from orchestration.contract import AgentParts, Answer, Approval, Origin, Outcome, Plan, PlanStep, ToolOutcome
 from orchestration.guard import instructs_reader
 from orchestration.planning import REPLANNED, Planner, adapted, filled, fixed, query_of, ready, resolved, rewrite
 from orchestration.run import Run
@@ -205,6 +205,40 @@ class Steps:
             approval=approval,
         )
 
+    # -- earlier answers ---------------------------------------------------------------------------------------------
+
+    def recalls(self, state: State) -> bool:
+        """Whether earlier answers are looked at: for the first question of a conversation, where all it asks for is an
+        answer from documents. What a tool does is done anew, and no memory of it is kept."""
+        return self._parts.memory is not None and not state.get("turns") and _asks_documents_alone(state)
+
+    async def recall(self, state: State, run: Run) -> tuple[State, str]:
+        memory = self._parts.memory
+        assert memory is not None
+        try:
+            since = await asyncio.to_thread(memory.now)
+            found = await memory.recall(state["question"], compose=state["compose"], principal=run.principal)
+        except ComponentError:
+            run.note("earlier answers could not be looked up")
+            return {}, "could not be reached"
+        if found is None:
+            return {"since": since}, "new"
+        run.reuse(found)
+        part = as_result("answered", "complete", found.text, found.path, found.citations)
+        return {"since": since, "cached": found.kind, "first_answer_id": found.answer_id, "part": part}, found.kind
+
+    async def remember(self, answer: Answer, state: State, run: Run) -> None:
+        """Keep what was made of documents alone, completely, and as well as it can be made."""
+        memory = self._parts.memory
+        made = answer.status == "answered" and answer.stop_reason == "complete" and not answer.cached
+        whole = made and answer.path in ("extractive", "generative") and answer.citations and not answer.degraded
+        if memory is None or not whole or not state.get("since"):
+            return
+        try:
+            await memory.remember(answer, compose=state["compose"], principal=run.principal, since=state["since"])
+        except ComponentError:
+            return  # the next question will say so
+
     # -- documents ---------------------------------------------------------------------------------------------------
 
     async def _or_failed(self, work: Work, state: State, run: Run) -> tuple[State, str]:
@@ -357,3 +391,8 @@ def _unfit(text: str) -> bool:
 def _said(state: State) -> str:
     """The person's own words in this conversation: the only text by which an effect may be steered."""
     return "\n".join([*(turn["question"] for turn in state.get("turns") or []), state["question"]])
+
+
+def _asks_documents_alone(state: State) -> bool:
+    kinds = [step["kind"] for step in state["plan"].get("steps", ())]
+    return state["plan"].get("route") == "answer" and kinds == ["answer"]

@@ -400,6 +400,19 @@ def bench_answers(data: Data, limit: Limit = None, json: Json = None, stack: Sta
     measuring.bench_answers(lambda overrides: _load(stack, overrides), data, limit, json)
 
 
+@app.command("bench-cache")
+def bench_cache(
+    data: Data,
+    limit: Annotated[int, typer.Option(min=1, help="Different questions in the log.")] = 100,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """The answer cache on a log with repeats and paraphrases, made of a folder's qa.jsonl: what it saves, where it errs."""
+    from serving import measuring
+
+    measuring.bench_cache(lambda overrides: _load(stack, overrides), data, limit, json)
+
+
 @app.command("bench-parse")
 def bench_parse(
     data: Annotated[Path, typer.Argument(help="A folder of documents.", exists=True, file_okay=False)],

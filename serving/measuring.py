@@ -135,6 +135,29 @@ def bench_answers(configure: Configure, data: Path, limit: int | None, json: Pat
     _figures(figures, json)
 
 
+def bench_cache(configure: Configure, data: Path, limit: int, json: Path | None) -> None:
+    """The same log through a system that makes every answer, and through one that gives answers again."""
+    from observability import cache_bench
+    from observability.bench import TENANT
+
+    log, corpus = cache_bench.question_log(data, limit=limit, seed=configure({}).settings.foundation.seed)
+    person = Principal("bench", TENANT, frozenset({"reader"}))
+    told: dict[str, list[cache_bench.Told]] = {}
+    with terminal.progress() as progress:
+        for mode in ("off", "semantic"):
+            with _bench(configure, {"serving": {"answer_cache": {"mode": mode}}}) as (system, stack):
+                system.ingestor.ingest(cache_bench.items_of(corpus))
+                asking = cache_bench.replay(
+                    log,
+                    lambda text, system=system: ask(system, text, person),  # type: ignore[misc]
+                    lambda done, mode=mode: progress(f"cache {mode}", done, len(log)),  # type: ignore[misc]
+                )
+                told[mode] = asyncio.run(asking)
+                settings = system.settings.serving.answer_cache
+    figures = cache_bench.figures(log, made=told["off"], cached=told["semantic"])
+    _figures(figures | {"min_similarity": settings.min_similarity, "data": data.name, "stack": stack}, json)
+
+
 def bench_parse(
     configure: Configure, data: Path, *, mutate: int, seed: int, strings: Path | None, json: Path | None
 ) -> bool:
@@ -256,12 +279,12 @@ def _worth(loaded: Loaded) -> tuple[OutcomeContract, ValueReport]:
 
 
 @contextmanager
-def _bench(configure: Configure) -> Iterator[tuple[System, dict[str, str]]]:
+def _bench(configure: Configure, more: Mapping[str, object] | None = None) -> Iterator[tuple[System, dict[str, str]]]:
     """A system of its own in an empty folder: a benchmark neither sees nor leaves any document of yours."""
     home = configure({}).settings.foundation.data_dir
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=home) as folder:
-        loaded = configure({"foundation": {"data_dir": folder}})
+        loaded = configure({"foundation": {"data_dir": folder}, **(more or {})})
         stack = {key: value for key, value, _ in loaded.rows() if key.endswith(".use")}
         with open_system(loaded) as system:
             yield system, stack

@@ -104,6 +104,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from retrieval.parsing import ParserPool
     from retrieval.refused import RefusedFiles
     from retrieval.retriever import HybridRetriever
+    from serving.answer_cache import AnswerCache
     from serving.contract import Cache
 
     settings = loaded.settings
@@ -185,7 +186,9 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         )
         grounding = Grounding(asked, settings.retrieval.grounding)
 
-        # orchestration
+        # orchestration; the cache of the layer above, because an agent may look answers up in it
+        cache = part("serving.cache", settings.serving.cache, Cache)
+        memory = AnswerCache(settings.serving.answer_cache, cache, ledger, asked, context.clock)
         tools = tuple(
             tool
             for chosen in settings.orchestration.tools
@@ -224,13 +227,11 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
                     prices=prices,
                     meter=costs,
                     settings=settings.orchestration,
+                    memory=memory if settings.serving.answer_cache.mode != "off" else None,
                 ),
                 expected=Agent,
             )
         )
-
-        # serving
-        cache = part("serving.cache", settings.serving.cache, Cache)
         metrics.domain().watch(
             documents=ledger.document_count, chunks=vectors.count, approvals_waiting=approvals.waiting
         )

@@ -5,6 +5,8 @@
           │         └─ rewrite ┘            └─ compose (quoting, where refused)      └─ finish
           └─ finish (a question back, a refusal, a person)
 
+Where answers are kept (`parts.memory`), `recall` stands before `retrieve`: an answer from documents that was given before.
+
 The plan is made from the person's words before any document is read, and nothing that is read later can add a step to
 it: `gather` begins the steps of the plan, and changes it only by what failed. Checkpoints hold what was asked, planned and answered as plain data. They
 hold no passages: what a person may read is asked again when a run goes on.
@@ -213,7 +215,7 @@ class GraphAgent:
             result = await self._with_what_there_is(run, error)
         finally:
             run.close()
-        return Answer(
+        answer = Answer(
             answer_id=run.answer_id,
             thread_id=state["thread_id"],
             question=state["question"],
@@ -226,8 +228,12 @@ class GraphAgent:
             trace_id=trace_id(),
             approval=await self._steps.approval_of(values),
             citations=tuple(Citation(**citation) for citation in result["citations"]),
+            cached=values.get("cached") or None,
+            first_answer_id=values.get("first_answer_id") or None,
             **{key: result[key] for key in ("status", "stop_reason", "text", "path")},
         )
+        await self._steps.remember(answer, values, run)
+        return answer
 
     async def _with_what_there_is(self, run: Run, error: BudgetExceeded) -> Result:
         """Quoting costs nothing more: what has been found is given, and said to be all that the budget allowed."""
@@ -254,9 +260,13 @@ def _graph(steps: Steps) -> StateGraph[State, Run, State, State]:
     def after_grade(state: State) -> Literal["rewrite", "compose", "gather"]:
         return "gather" if state.get("part") else "rewrite" if steps.thin(state) else "compose"
 
+    def after_plan(state: State) -> list[str | Send]:
+        return ["recall" if one == "retrieve" and steps.recalls(state) else one for one in _next(state)]
+
     graph = StateGraph(State, context_schema=Run)
     graph.add_node("plan", _node("plan", steps.plan))
     graph.add_node("tool", _node("tool", steps.tool))
+    graph.add_node("recall", _node("recall", steps.recall))
     graph.add_node("retrieve", _node("retrieve", steps.retrieve))
     graph.add_node("grade", _node("grade", steps.grade))
     graph.add_node("rewrite", _node("rewrite", steps.rewrite))
@@ -267,7 +277,8 @@ def _graph(steps: Steps) -> StateGraph[State, Run, State, State]:
     graph.add_node("effect", _node("effect", steps.effect))
     graph.add_node("finish", _remember)
     graph.add_edge(START, "plan")
-    graph.add_conditional_edges("plan", _next, ["tool", "retrieve", "finish"])
+    graph.add_conditional_edges("plan", after_plan, ["tool", "recall", "retrieve", "finish"])
+    graph.add_conditional_edges("recall", _after_recall, ["retrieve", "gather"])
     graph.add_edge("tool", "gather")
     graph.add_conditional_edges("retrieve", _after_retrieve, ["grade", "gather"])
     graph.add_conditional_edges("grade", after_grade, ["rewrite", "compose", "gather"])
@@ -357,6 +368,10 @@ def _next(state: State) -> list[str | Send]:
     begun, asked = state["batch"], set(state["asking"])
     tools: list[str | Send] = [Send("tool", {**state, "step": one}) for one in begun if one not in asked]
     return [*tools, "retrieve"] if asked & set(begun) else tools
+
+
+def _after_recall(state: State) -> Literal["retrieve", "gather"]:
+    return "gather" if state.get("part") else "retrieve"
 
 
 def _after_retrieve(state: State) -> Literal["grade", "gather"]:

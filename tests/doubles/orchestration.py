@@ -31,7 +31,7 @@ from models.contract import Call, Price
 from models.embedders.hashing import HashingEmbedder
 from orchestration.approvals import SqliteApprovals
 from orchestration.audit import SqliteAudit
-from orchestration.contract import Agent, AgentParts, Charge
+from orchestration.contract import Agent, AgentParts, AnswerMemory, Charge
 from orchestration.effects import SqliteEffects
 from orchestration.executor import Executor
 from retrieval.contract import Chunk, Hit, Source
@@ -220,6 +220,7 @@ class World:
     policy: PolicySettings = POLICY
     tools: Sequence[BaseTool] | None = None
     checkpoints: str = "sqlite"
+    memory: AnswerMemory | None = None
 
     def __post_init__(self) -> None:
         self.approvals = SqliteApprovals(self.folder / "approvals.sqlite", self.clock)
@@ -252,6 +253,7 @@ class World:
             prices=self.prices,
             meter=self.till,
             settings=settings,
+            memory=self.memory,
         )
 
     def agent(self, use: str = "graph", **options: Any) -> Agent:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from foundation.errors import Conflict, UpstreamDown, UpstreamLimited
+from foundation.errors import Conflict, StoreUnavailable, UpstreamDown, UpstreamLimited
 from foundation.settings import AnswerSettings, BudgetSettings
 from models.chat.scripted import ScriptedChat
 from orchestration.answering import answer, resume
-from orchestration.contract import Answer, AnswerRequest, Decision, Plan, PlanStep
+from orchestration.contract import Answer, AnswerRequest, Decision, Plan, PlanStep, Recalled
 from tests.doubles.orchestration import DOCUMENTS, LEAD, NORTH, World, refuses
 
 WEIGHT = "How many kilograms may a parcel weigh at most?"
@@ -267,3 +267,66 @@ async def test_more_rewrites_widen_the_search_until_nothing_new_is_found(world: 
     given = await asked(world, "Which colour does the director's bicycle have?")
     assert steps(given) == ["plan", "retrieve", "grade", "rewrite", "retrieve", "grade"]
     assert given.steps[-1].detail.endswith("nothing new")
+
+
+class Remembering:
+    """An answer memory that is told and asked; it gives what it was told to the very same question."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Answer] = {}
+        self.looked_up: list[str] = []
+        self.fails: Exception | None = None
+
+    def now(self) -> int:
+        return 7
+
+    async def recall(self, question: str, *, compose: str, principal: Any) -> Recalled | None:
+        self.looked_up.append(question)
+        if self.fails:
+            raise self.fails
+        known = self.kept.get(question)
+        return Recalled("exact", known.answer_id, known.text, known.path, known.citations) if known else None
+
+    async def remember(self, answer: Answer, *, compose: str, principal: Any, since: int) -> None:
+        assert since == 7
+        self.kept[answer.question] = answer
+
+
+async def test_an_answer_from_documents_is_given_again_says_so_and_stands_in_the_books(world: World) -> None:
+    world.memory, world.chat = memory, chat = Remembering(), ScriptedChat(replies=(RIGHT,))
+    agent = world.agent()
+    first, again = await asked(world, agent=agent), await asked(world, agent=agent)
+    assert (first.cached, again.cached) == (None, "exact")
+    assert (again.text, again.citations, again.status) == (first.text, first.citations, "answered")
+    assert (again.first_answer_id, again.answer_id == first.answer_id) == (first.answer_id, False)
+    assert steps(again) == ["plan", "recall"]
+    assert len(chat.seen) == 1
+    [hit] = [charge for charge in world.till.charges if charge.kind == "cached"]
+    assert (hit.usd, hit.answer_id, first.answer_id in hit.basis) == (0, again.answer_id, True)
+    later = await asked(world, "And a letter?", agent=agent, thread_id=again.thread_id)
+    assert (later.thread_id, memory.looked_up) == (again.thread_id, [WEIGHT, WEIGHT]), "it may depend on what was said"
+
+
+async def test_what_tools_say_and_do_is_neither_looked_up_nor_kept(world: World) -> None:
+    world.memory = memory = Remembering()
+    agent = world.agent()
+    assert (await asked(world, "Where is parcel P-111?", agent=agent)).path == "tool"
+    assert (await asked(world, "Please send parcel P-111 now", agent=agent)).status != "failed"
+    assert (memory.looked_up, memory.kept) == ([], {})
+
+
+async def test_an_answer_that_is_worse_than_configured_or_none_is_not_kept(world: World) -> None:
+    world.memory = memory = Remembering()
+    world.chat = ScriptedChat(replies=(UpstreamDown("It refused."),))
+    assert (await asked(world)).degraded
+    world.retriever.documents = {}
+    assert (await asked(world)).status == "abstained"
+    assert memory.kept == {}
+
+
+async def test_a_memory_that_cannot_be_reached_costs_no_answer_and_the_answer_says_so(world: World) -> None:
+    world.memory = memory = Remembering()
+    world.chat = ScriptedChat(replies=(RIGHT,))
+    memory.fails = StoreUnavailable("Gone.")
+    given = await asked(world)
+    assert (given.status, given.degraded) == ("answered", ("earlier answers could not be looked up",))

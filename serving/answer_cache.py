@@ -1,0 +1,215 @@
+"""Answers from documents that are given again: to the same question, or to one that means the same.
+
+An answer is kept for one tenant, one set of roles and groups, and one day, because what may be seen and what is in force
+depend on them. Before it is given again every document that it cites is looked up under the rights of who asks now: gone,
+replaced, out of force or out of sight, and the answer is made anew. Two questions mean the same when their vectors are near
+and they ask for the same numbers, names and negations, which vectors alone do not tell apart (`make bench-cache`).
+
+GPTCache has the idea (Bang 2023); it keeps no permissions, and knows no document behind an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from foundation.clock import Clock
+from foundation.settings import AnswerCacheSettings
+from foundation.types import Principal
+from models.contract import Embeddings
+from models.embedding import Vectors, embed_query
+from orchestration.contract import Answer, Recalled
+from retrieval.contract import Citation, DocumentLedger
+from serving.contract import Cache
+
+_WORD = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*")
+_TURNING = frozenset(
+    [
+        "not",
+        "no",
+        "never",
+        "without",
+        "none",
+        "nor",
+        "cannot",
+        "unless",
+        "except",
+        "before",
+        "after",
+        "above",
+        "below",
+        "under",
+        "over",
+        "more",
+        "less",
+        "fewer",
+        "than",
+        "minimum",
+        "maximum",
+        "first",
+        "last",
+        "only",
+        "earliest",
+        "latest",
+        "newest",
+        "oldest",
+        "who",
+        "when",
+        "where",
+        "why",
+        "how",
+    ]
+)
+"""Words that turn a question around while its vector hardly moves."""
+
+
+class AnswerCache:
+    """See `orchestration.contract.AnswerMemory`."""
+
+    def __init__(
+        self, settings: AnswerCacheSettings, cache: Cache, ledger: DocumentLedger, embedder: Embeddings, clock: Clock
+    ) -> None:
+        self._settings, self._cache, self._ledger = settings, cache, ledger
+        self._embedder, self._clock = embedder, clock
+
+    def now(self) -> int:
+        return self._ledger.sequence()
+
+    async def recall(self, question: str, *, compose: str, principal: Principal) -> Recalled | None:
+        shelf = self._shelf(compose, principal)
+        exact = await self._valid(_key(shelf, question), "exact", principal)
+        if exact or self._settings.mode != "semantic":
+            return exact
+        vector = await asyncio.to_thread(embed_query, self._embedder, question)
+        for known in _nearest(await self._asked(shelf, principal), vector, self._settings.min_similarity):
+            if same_details(question, known.question) and (
+                found := await self._valid(_key(shelf, known.question), "semantic", principal)
+            ):
+                return found
+        return None
+
+    async def remember(self, answer: Answer, *, compose: str, principal: Principal, since: int) -> None:
+        sources = await asyncio.to_thread(self._sources, answer.citations, principal)
+        if sources is None or await asyncio.to_thread(self.now) != since:
+            return
+        kept = {
+            "answer_id": answer.answer_id,
+            "text": answer.text,
+            "path": answer.path,
+            "citations": [asdict(citation) for citation in answer.citations],
+            "sources": sources,
+        }
+        shelf, ttl_s = self._shelf(compose, principal), self._settings.ttl_s
+        await self._cache.set(principal.tenant, _key(shelf, answer.question), json.dumps(kept).encode(), ttl_s=ttl_s)
+        if self._settings.mode == "semantic":
+            vector = await asyncio.to_thread(embed_query, self._embedder, answer.question)
+            asked = [one for one in await self._asked(shelf, principal) if one.question != answer.question]
+            asked = [*asked, _Asked(answer.question, vector)][-self._settings.recent :]
+            await self._cache.set(principal.tenant, f"{shelf} asked", _packed(asked), ttl_s=ttl_s)
+
+    async def _asked(self, shelf: str, principal: Principal) -> list[_Asked]:
+        return _unpacked(await self._cache.get(principal.tenant, f"{shelf} asked"))
+
+    async def _valid(self, key: str, kind: Literal["exact", "semantic"], principal: Principal) -> Recalled | None:
+        kept = await self._cache.get(principal.tenant, key)
+        if kept is None:
+            return None
+        told: Mapping[str, Any] = json.loads(kept)
+        citations = tuple(Citation(**each) for each in told["citations"])
+        if await asyncio.to_thread(self._sources, citations, principal) != told["sources"]:
+            await self._cache.delete(principal.tenant, key)
+            return None
+        return Recalled(kind, told["answer_id"], told["text"], told["path"], citations)
+
+    def _sources(self, citations: Sequence[Citation], principal: Principal) -> dict[str, str] | None:
+        """The content hash of each cited document, or `None` where one can no longer be shown as it was cited."""
+        asked = list(dict.fromkeys(citation.chunk_id for citation in citations))
+        today = self._clock.now().date()
+        hits = self._ledger.hits(asked, principal.scope, as_of=today)
+        for citation in citations:
+            chunk = hits[citation.chunk_id].chunk if citation.chunk_id in hits else None
+            if chunk is None or chunk.text[citation.start - chunk.start : citation.end - chunk.start] != citation.quote:
+                return None
+        sources = {hit.chunk.document_id: hit.source for hit in hits.values()}
+        known = {key: self._ledger.find(source.uri, source.tenant) for key, source in sources.items()}
+        return {key: document.content_hash if document else "" for key, document in known.items()}
+
+    def _shelf(self, compose: str, principal: Principal) -> str:
+        """What two people must share to be given the same answer; the cache itself keeps tenants apart."""
+        shared = [sorted(principal.groups), sorted(principal.roles), compose, self._clock.now().date().isoformat()]
+        return f"answers {hashlib.blake2b(json.dumps(shared).encode(), digest_size=16).hexdigest()}"
+
+
+@dataclass(frozen=True)
+class _Asked:
+    question: str
+    vector: Vectors
+
+
+def normal(question: str) -> str:
+    """As two spellings of one question are the same.
+
+    >>> normal("  How long is  the Warranty? ")
+    'how long is the warranty'
+    """
+    return " ".join(question.split()).rstrip("?!. ").casefold()
+
+
+def same_details(one: str, other: str) -> bool:
+    """Whether they ask for the same numbers, codes, negations and names. A name is what has a capital inside a sentence:
+    the other question has to have that word, whatever its case.
+
+    >>> same_details("How long is the warranty of the QP-5?", "What is the warranty of the QP-5?")
+    False
+    >>> same_details("Is the QP-5 waterproof?", "Tell me: is the qp-5 waterproof?")
+    True
+    """
+    words, others = _WORD.findall(one), _WORD.findall(other)
+    folded, folded_others = ({word.casefold() for word in each} for each in (words, others))
+    names = {word.casefold() for each in (words, others) for word in each[1:] if word[:1].isupper()}
+    return _turning(folded) == _turning(folded_others) and names <= folded & folded_others
+
+
+def _turning(words: set[str]) -> set[str]:
+    return {
+        word
+        for word in words
+        if word in _TURNING or word.endswith(("n't", "n’t")) or any(character.isdigit() for character in word)
+    }
+
+
+def _nearest(asked: Sequence[_Asked], vector: Vectors, least: float) -> list[_Asked]:
+    """Those that may mean the same, nearest first."""
+    if not asked:
+        return []
+    cosines = np.stack([each.vector for each in asked]) @ vector
+    return [asked[place] for place in np.argsort(-cosines, kind="stable") if cosines[place] >= least]
+
+
+def _key(shelf: str, question: str) -> str:
+    return f"{shelf} {hashlib.blake2b(normal(question).encode(errors='surrogatepass'), digest_size=16).hexdigest()}"
+
+
+def _packed(asked: Sequence[_Asked]) -> bytes:
+    vectors = np.stack([each.vector for each in asked]).astype("<f2")
+    told = {"questions": [each.question for each in asked], "vectors": base64.b64encode(vectors.tobytes()).decode()}
+    return json.dumps(told).encode()
+
+
+def _unpacked(packed: bytes | None) -> list[_Asked]:
+    if packed is None:
+        return []
+    told = json.loads(packed)
+    flat = np.frombuffer(base64.b64decode(told["vectors"]), dtype="<f2").astype(np.float32)
+    return [
+        _Asked(question, vector)
+        for question, vector in zip(told["questions"], flat.reshape(len(told["questions"]), -1), strict=True)
+    ]
