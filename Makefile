@@ -32,7 +32,7 @@ _dev:
 	@$(PYTHON) -m foundation.install --quiet --torch "$(TORCH)" --dev
 
 #: Start here
-setup:  ## install everything that the system needs   [PYTHON=python3.12] [WITH=postgres,redis] [TORCH=auto: your GPU's build]
+setup:  ## install everything that the system needs   [PYTHON=python3.12] [WITH=postgres,qdrant,redis] [TORCH=auto: your GPU's build]
 	@$(PYTHON) -m foundation.install --torch "$(TORCH)" $(call given,WITH,--with)
 
 demo: _base  ## all six layers at work on real models, about a minute

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,5 +160,26 @@ def _checked(section: str, part: Part, module: ModuleType) -> BaseModel:
 def _missing(section: str, use: str, error: ModuleNotFoundError) -> SixplyError:
     return MissingDependency(
         f'[{section}] use = "{use}" needs the Python package "{error.name}", which is not installed. '
-        f"Run make setup, or install that package into the environment."
+        f"{_remedy(error.name or '')}"
     )
+
+
+def _remedy(package: str) -> str:
+    """The command that installs an import, if one of our extras brings it."""
+    wanted = package.replace(".", "-").replace("_", "-").lower()
+    for extra, names in _extras().items():
+        if any(wanted == name or wanted.startswith(f"{name}-") for name in names):
+            return f"Run: make setup WITH={extra}"
+    return f"Run make setup, or install it: .venv/bin/python -m pip install {wanted}"
+
+
+def _extras() -> dict[str, list[str]]:
+    """What `make setup WITH=...` can install, each with the names of its packages; nothing outside of the repository."""
+    try:
+        project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    except (OSError, KeyError):
+        return {}
+    return {
+        extra: [re.split(r"[\[<>=;~! ]", requirement)[0].lower() for requirement in requirements]
+        for extra, requirements in project["optional-dependencies"].items()
+    }

@@ -145,3 +145,24 @@ def test_a_secret_does_not_stand_in_the_text_of_an_error(port, context):
     with pytest.raises(InvalidSetting) as refused:
         load(SECTION, Part(use="good", size="hunter2", api_key="hunter2"), context)
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("package", "command"),
+    [
+        ("psycopg", "make setup WITH=postgres"),
+        ("psycopg_pool", "make setup WITH=postgres"),
+        ("langgraph.checkpoint.postgres", "make setup WITH=postgres"),
+        ("qdrant_client", "make setup WITH=qdrant"),
+        ("redis", "make setup WITH=redis"),
+        ("langchain_mistralai", "pip install langchain-mistralai"),
+    ],
+)
+def test_a_part_whose_package_is_missing_says_what_to_run(package, command, monkeypatch, tmp_path):
+    module = f"needs_{package.replace('.', '_')}"
+    (tmp_path / f"{module}.py").write_text(
+        f"raise ModuleNotFoundError('No module named {package}', name={package!r})\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(MissingDependency, match=command):
+        load(SECTION, Part(use=f"{module}:build"), Context(data_dir=tmp_path))
