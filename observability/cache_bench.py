@@ -97,20 +97,28 @@ def _otherwise(text: str, chance: random.Random) -> str:
 
 
 async def replay(
-    log: Sequence[Asked], ask: Callable[[str], Awaitable[Answer]], count: Callable[[int], None] | None = None
-) -> list[Told]:
-    """One after the other, as one person would: what is timed is not waiting for others."""
-    told = []
+    log: Sequence[Asked],
+    systems: Sequence[Callable[[str], Awaitable[Answer]]],
+    count: Callable[[int], None] | None = None,
+) -> list[list[Told]]:
+    """Each line to all systems, one after the other and in changing order, before the next line: what is timed is neither
+    waiting for others nor a machine that was busier in one half of the run."""
+    told: list[list[Told]] = [[] for _ in systems]
     for done, line in enumerate(log, start=1):
-        begun = time.perf_counter()
-        try:
-            answer: Answer | None = await ask(line.text)
-        except SixplyError:
-            answer = None
-        told.append(Told(answer, (time.perf_counter() - begun) * 1000))
+        for place in range(len(systems))[:: 1 if done % 2 else -1]:
+            told[place].append(await _told(systems[place], line.text))
         if count:
             count(done)
     return told
+
+
+async def _told(ask: Callable[[str], Awaitable[Answer]], text: str) -> Told:
+    begun = time.perf_counter()
+    try:
+        answer: Answer | None = await ask(text)
+    except SixplyError:
+        answer = None
+    return Told(answer, (time.perf_counter() - begun) * 1000)
 
 
 def figures(log: Sequence[Asked], *, made: Sequence[Told], cached: Sequence[Told]) -> dict[str, Any]:

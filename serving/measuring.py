@@ -7,7 +7,7 @@ import functools
 import json as jsons
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -142,19 +142,15 @@ def bench_cache(configure: Configure, data: Path, limit: int, json: Path | None)
 
     log, corpus = cache_bench.question_log(data, limit=limit, seed=configure({}).settings.foundation.seed)
     person = Principal("bench", TENANT, frozenset({"reader"}))
-    told: dict[str, list[cache_bench.Told]] = {}
-    with terminal.progress() as progress:
+    with ExitStack() as opened, terminal.progress() as progress:
+        systems = []
         for mode in ("off", "semantic"):
-            with _bench(configure, {"serving": {"answer_cache": {"mode": mode}}}) as (system, stack):
-                system.ingestor.ingest(cache_bench.items_of(corpus))
-                asking = cache_bench.replay(
-                    log,
-                    lambda text, system=system: ask(system, text, person),  # type: ignore[misc]
-                    lambda done, mode=mode: progress(f"cache {mode}", done, len(log)),  # type: ignore[misc]
-                )
-                told[mode] = asyncio.run(asking)
-                settings = system.settings.serving.answer_cache
-    figures = cache_bench.figures(log, made=told["off"], cached=told["semantic"])
+            system, stack = opened.enter_context(_bench(configure, {"serving": {"answer_cache": {"mode": mode}}}))
+            system.ingestor.ingest(cache_bench.items_of(corpus))
+            systems.append(functools.partial(ask, system, person=person))
+        made, cached = asyncio.run(cache_bench.replay(log, systems, lambda done: progress("ask", done, len(log))))
+        settings = system.settings.serving.answer_cache
+    figures = cache_bench.figures(log, made=made, cached=cached)
     _figures(figures | {"min_similarity": settings.min_similarity, "data": data.name, "stack": stack}, json)
 
 

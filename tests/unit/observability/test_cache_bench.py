@@ -78,7 +78,7 @@ async def test_a_question_that_fails_is_counted_and_not_fatal() -> None:
     async def ask(text: str) -> Answer:
         raise UpstreamDown("Gone.")
 
-    [one] = await replay([Asked(LAMP, LAMP.question, "first")], ask)
+    [[one]] = await replay([Asked(LAMP, LAMP.question, "first")], [ask])
     assert one.answer is None
     found = figures([Asked(LAMP, LAMP.question, "first")], made=[one], cached=[one])
     assert (found["hits"], found["false_hit_rate"], found["hit_p50_ms"]) == (0, None, None)
