@@ -119,7 +119,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--dev", action="store_true", help="also the tools for tests and checks")
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if set-up is needed")
     parser.add_argument("--quiet", action="store_true", help="print nothing when there is nothing to do")
-    parser.add_argument("--with", dest="extras", default="", help="also the packages of these extras: postgres,qdrant,redis")
+    parser.add_argument(
+        "--with", dest="extras", default="", help="also the packages of these extras: postgres,qdrant,redis"
+    )
     parser.add_argument("--torch", default="cpu", help="build of torch on Linux: cpu (default), auto, or a CUDA name")
     return parser.parse_args(arguments)
 
