@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -29,11 +29,12 @@ CREATE TABLE IF NOT EXISTS outcomes (
   recorded_by TEXT NOT NULL,
   at TEXT NOT NULL,
   minutes REAL,
-  note TEXT NOT NULL DEFAULT ''
+  note TEXT NOT NULL DEFAULT '',
+  tenant TEXT NOT NULL DEFAULT ''
 );
 """
-COLUMNS = ("answer_id", "verdict", "origin", "recorded_by", "at", "minutes", "note")
-LATER = {"minutes": "REAL", "note": "TEXT NOT NULL DEFAULT ''"}
+COLUMNS = ("answer_id", "verdict", "origin", "recorded_by", "at", "minutes", "note", "tenant")
+LATER = {"minutes": "REAL", "note": "TEXT NOT NULL DEFAULT ''", "tenant": "TEXT NOT NULL DEFAULT ''"}
 """Columns that files of earlier versions lack."""
 
 
@@ -51,6 +52,8 @@ class Outcome:
     """That a person spent on the case, where somebody recorded them; otherwise the contract's assumption stands."""
     note: str = ""
     """The edited text, or the reason for a rejection; stored without personal data."""
+    tenant: str = ""
+    """Whose answer it was; empty where it was recorded on the command line."""
 
 
 class OutcomeStore:
@@ -70,8 +73,8 @@ class OutcomeStore:
             for column in LATER.keys() - known:
                 self._database.execute(f"ALTER TABLE outcomes ADD COLUMN {column} {LATER[column]}")
 
-    def record(self, outcome: Outcome) -> None:
-        """Store an outcome; a later one for the same answer replaces it.
+    def record(self, outcome: Outcome) -> Outcome:
+        """Store an outcome and give it as it is kept; a later one for the same answer replaces it.
 
         Raises:
             InvalidRequest: no such verdict, or minutes below zero.
@@ -80,18 +83,22 @@ class OutcomeStore:
             raise InvalidRequest(f'No verdict "{outcome.verdict}". {did_you_mean(outcome.verdict, get_args(Verdict))}')
         if outcome.minutes is not None and not 0 <= outcome.minutes < float("inf"):
             raise InvalidRequest(f"{outcome.minutes} minutes cannot have been spent. Give a number from 0 up.")
+        kept = replace(outcome, note=personal_data.redact(outcome.note))
         values = (
-            outcome.answer_id, outcome.verdict, outcome.origin, outcome.recorded_by,
-            outcome.at.astimezone(UTC).isoformat(), outcome.minutes,
-            personal_data.redact(outcome.note),
+            kept.answer_id, kept.verdict, kept.origin, kept.recorded_by,
+            kept.at.astimezone(UTC).isoformat(), kept.minutes, kept.note, kept.tenant,
         )  # fmt: skip
+        marks = ", ".join("?" * len(COLUMNS))
         with self._lock, self._translated(), self._database:
             self._database.execute(
-                f"INSERT OR REPLACE INTO outcomes ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - own names
+                f"INSERT OR REPLACE INTO outcomes ({', '.join(COLUMNS)}) VALUES ({marks})",  # noqa: S608 - own names
                 values,
             )
+        return kept
 
-    def all(self, *, origin: Origin | None = None, since: datetime | None = None) -> list[Outcome]:
+    def all(
+        self, *, origin: Origin | None = None, since: datetime | None = None, tenant: str | None = None
+    ) -> list[Outcome]:
         """Outcomes in the order of their time."""
         with self._lock, self._translated():
             rows = self._database.execute(
@@ -100,11 +107,22 @@ class OutcomeStore:
             ).fetchall()
         found = [
             Outcome(
-                answer, cast("Verdict", verdict), datetime.fromisoformat(at), cast("Origin", made), by, minutes, note
+                answer,
+                cast("Verdict", verdict),
+                datetime.fromisoformat(at),
+                cast("Origin", made),
+                by,
+                minutes,
+                note,
+                owner,
             )
-            for answer, verdict, made, by, at, minutes, note in rows
+            for answer, verdict, made, by, at, minutes, note, owner in rows
         ]
-        return [outcome for outcome in found if origin is None or outcome.origin == origin]
+        return [
+            outcome
+            for outcome in found
+            if (origin is None or outcome.origin == origin) and (tenant is None or outcome.tenant == tenant)
+        ]
 
     def close(self) -> None:
         with self._lock:

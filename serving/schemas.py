@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
+from observability.outcomes import Outcome, Verdict
 from orchestration.contract import Approval
 from retrieval import where
 from retrieval.contract import Citation, Document, Hit, Refusal
@@ -101,6 +102,68 @@ class DecisionRequest(Request):
     arguments: dict[str, JsonValue] | None = Field(
         default=None, description="All arguments of the call to approve instead of the one that was asked for."
     )
+
+
+Minutes = Annotated[float, Field(ge=0, le=100_000, description="That a person spent on the case.", examples=[4])]
+Note = Annotated[Question, StringConstraints(max_length=20_000)]
+
+
+class Accepted(Request):
+    verdict: Literal["accepted"]
+    minutes: Minutes | None = None
+
+    @property
+    def note(self) -> str:
+        return ""
+
+
+class Edited(Request):
+    verdict: Literal["edited"]
+    edit: Note = Field(description="The text that was used instead.")
+    minutes: Minutes | None = None
+
+    @property
+    def note(self) -> str:
+        return self.edit
+
+
+class Rejected(Request):
+    verdict: Literal["rejected"]
+    reason: Note = Field(description="What was wrong with it.")
+    minutes: Minutes | None = None
+
+    @property
+    def note(self) -> str:
+        return self.reason
+
+
+class Escalated(Request):
+    verdict: Literal["escalated"]
+    reason: Note | None = None
+    minutes: Minutes | None = None
+
+    @property
+    def note(self) -> str:
+        return self.reason or ""
+
+
+Feedback = Annotated[Accepted | Edited | Rejected | Escalated, Field(discriminator="verdict")]
+"""What became of an answer."""
+
+
+class FeedbackGiven(BaseModel):
+    """Feedback as it is kept: personal data is gone from `note`, the edited text or the reason."""
+
+    answer_id: str
+    verdict: Verdict
+    minutes: float | None
+    note: str
+    recorded_by: str
+    at: datetime
+
+    @classmethod
+    def of(cls, kept: Outcome) -> FeedbackGiven:
+        return cls(**{name: getattr(kept, name) for name in cls.model_fields})
 
 
 class SearchHit(BaseModel):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # the real imports stand in `open_system`, so that `--help` n
     from foundation.settings import Settings
     from models.contract import PriceSource, Reranker
     from observability.ledger import CostLedger
+    from observability.outcomes import OutcomeStore
     from observability.spans import SpanStore
     from observability.telemetry import Telemetry
     from orchestration.approvals import SqliteApprovals
@@ -49,6 +50,7 @@ class System:
     telemetry: Telemetry
     spans: SpanStore
     costs: CostLedger
+    outcomes: OutcomeStore
     chat: BaseChatModel
     embedder: Embeddings
     reranker: Reranker
@@ -91,6 +93,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from observability.contract import SpanExporter
     from observability.instrument import counted_agent, traced_embedder, traced_reranker, traced_retriever
     from observability.ledger import CostLedger
+    from observability.outcomes import OutcomeStore
     from observability.spans import SpanStore
     from orchestration.approvals import SqliteApprovals
     from orchestration.audit import AuditedAgent, SqliteAudit
@@ -139,6 +142,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         telemetry_ = keep(telemetry.start(settings.observability, exporters, manifest_id=run.manifest_id))
         spans = keep(SpanStore(data / "spans.sqlite"))
         costs = keep(CostLedger(data / "costs.sqlite", context.clock))
+        outcomes = keep(OutcomeStore(data / "outcomes.sqlite"))
 
         # models
         primary = part("models.chat", settings.models.chat, BaseChatModel)
@@ -243,6 +247,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             telemetry=telemetry_,
             spans=spans,
             costs=costs,
+            outcomes=outcomes,
             chat=chat,
             embedder=embedder,
             reranker=reranker,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,9 @@ from foundation.components import Context
 from foundation.errors import Conflict, DocumentRefused, Gone, NotFound, UpstreamDown, UpstreamLimited
 from foundation.settings import FoundationSettings, HttpSettings, ServingSettings, Settings
 from foundation.types import Principal, Scope, Usage
-from orchestration.contract import Answer, AnswerRequest, Approval, Decision, Event, Step
+from observability.ledger import CostLedger
+from observability.outcomes import OutcomeStore
+from orchestration.contract import Answer, AnswerRequest, Approval, Charge, Decision, Event, Step
 from retrieval.contract import Chunk, Citation, Document, Hit, Refusal
 from retrieval.ingest import IngestReport
 from retrieval.where import matches
@@ -56,6 +59,16 @@ def approval(approval_id: str = "ap-1", tenant: str = "north") -> Approval:
         arguments={"order": "o-1"}, arguments_hash="h", reason="an effect", requested_at=now,
         expires_at=now + timedelta(hours=24),
     )  # fmt: skip
+
+
+def charge(**changes: Any) -> Charge:
+    """What the double's only answer cost; by default in the tenant north."""
+    given: dict[str, Any] = {
+        "layer": "models", "kind": "chat", "part": "double", "model": "double-1", "usage": Usage(7, 3), "seconds": 0.1,
+        "usd": Decimal("0.000012"), "basis": "a double", "tenant": "north", "answer_id": "a-1", "trace_id": None,
+        "at": datetime.now(UTC),
+    }  # fmt: skip
+    return Charge(**(given | changes))
 
 
 class ScriptedAgent:
@@ -220,6 +233,12 @@ class FakeSystem:
         self.vectors = MemoryIndex(self.ledger)
         self.ingestor = MemoryIngestor(self.ledger)
         self.retriever = MemoryRetriever(self.ledger)
+        folder = self.settings.foundation.data_dir
+        self.costs = CostLedger(folder / "costs.sqlite", self.context.clock)
+        self.costs.record(charge())
+        self.outcomes = OutcomeStore(folder / "outcomes.sqlite")
+        for store in (self.costs, self.outcomes):
+            weakref.finalize(self, store.close)
 
 
 @dataclass(frozen=True)

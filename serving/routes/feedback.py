@@ -1,0 +1,34 @@
+"""What became of an answer: without it there is cost but no value (`make roi`)."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from foundation.errors import NotFound
+from observability.outcomes import Outcome
+from serving.errors import responses
+from serving.identity import Asker
+from serving.runtime import Running
+from serving.schemas import Feedback, FeedbackGiven, Identifier
+
+router = APIRouter(prefix="/v1", tags=["feedback"])
+
+
+@router.post("/answers/{answer_id}/feedback", responses=responses(404))
+def give(answer_id: Identifier, body: Feedback, caller: Asker, runtime: Running) -> FeedbackGiven:
+    """Say what became of an answer of your tenant. Said again, the last word counts."""
+    system = runtime.system
+    if not any(charge.tenant == caller.tenant for charge in system.costs.of_answer(answer_id)):
+        raise NotFound(f'No answer "{answer_id}" of your tenant. Every answer carries its answer_id.')
+    kept = system.outcomes.record(
+        Outcome(
+            answer_id=answer_id,
+            verdict=body.verdict,
+            at=system.context.clock.now(),
+            recorded_by=caller.subject,
+            minutes=body.minutes,
+            note=body.note,
+            tenant=caller.tenant,
+        )
+    )
+    return FeedbackGiven.of(kept)

@@ -1,0 +1,96 @@
+"""What people say of answers: who may, what is kept, and that the value report counts it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from observability.outcome_contract import load_contract
+from observability.value import value_report
+from serving.app import create_app
+from tests.doubles.serving import World, charge, world
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> World:
+    return world(tmp_path)
+
+
+@pytest.fixture
+async def api(given: World) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(create_app(given.system))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        yield client
+
+
+async def say(api: httpx2.AsyncClient, key: str, answer_id: str = "a-1", **body: Any) -> httpx2.Response:
+    headers = {"Authorization": f"Bearer {key}"}
+    return await api.post(f"/v1/answers/{answer_id}/feedback", json=body, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("body", "note"),
+    [
+        ({"verdict": "accepted"}, ""),
+        ({"verdict": "edited", "edit": "It ships on Mondays.", "minutes": 2.5}, "It ships on Mondays."),
+        ({"verdict": "rejected", "reason": "Out of date.", "minutes": 4}, "Out of date."),
+        ({"verdict": "escalated"}, ""),
+    ],
+)
+async def test_feedback_is_kept_with_who_said_it_and_the_minutes(
+    given: World, api: httpx2.AsyncClient, body: dict[str, Any], note: str
+) -> None:
+    said = await say(api, given.reader, **body)
+    assert said.status_code == 200, said.text
+    (kept,) = given.system.outcomes.all(origin="production")
+    assert (kept.answer_id, kept.verdict, kept.note, kept.minutes) == (
+        "a-1",
+        body["verdict"],
+        note,
+        body.get("minutes"),
+    )
+    assert (kept.recorded_by, kept.tenant) == ("reader@north", "north")
+    assert said.json()["recorded_by"] == "reader@north"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {}, {"verdict": "loved"}, {"verdict": "edited"}, {"verdict": "edited", "edit": " "}, {"verdict": "rejected"},
+        {"verdict": "accepted", "minutes": -1}, {"verdict": "accepted", "reason": "x"},
+        {"verdict": "accepted", "minutes": 1e9},
+    ],
+)  # fmt: skip
+async def test_feedback_that_lacks_its_edit_or_reason_is_refused(
+    given: World, api: httpx2.AsyncClient, body: dict[str, Any]
+) -> None:
+    assert (await say(api, given.reader, **body)).status_code == 422
+    assert given.system.outcomes.all() == []
+
+
+async def test_the_last_word_counts_and_personal_data_is_not_kept(given: World, api: httpx2.AsyncClient) -> None:
+    await say(api, given.reader, verdict="accepted")
+    said = await say(api, given.agent, verdict="rejected", reason="Wrong for ada@example.org.")
+    assert "ada@example.org" not in said.text
+    (kept,) = given.system.outcomes.all()
+    assert (kept.verdict, kept.recorded_by) == ("rejected", "agent@north")
+    assert "ada@example.org" not in kept.note
+
+
+async def test_another_tenants_answer_does_not_exist(given: World, api: httpx2.AsyncClient) -> None:
+    hidden = await say(api, given.stranger, verdict="accepted")
+    absent = await say(api, given.stranger, answer_id="a-2", verdict="accepted")
+    assert (hidden.status_code, absent.status_code) == (404, 404)
+    assert hidden.json()["detail"] == absent.json()["detail"].replace("a-2", "a-1")
+    assert given.system.outcomes.all() == []
+
+
+async def test_the_value_report_counts_what_was_said(given: World, api: httpx2.AsyncClient) -> None:
+    given.system.costs.record(charge(answer_id="a-2"))
+    await say(api, given.reader, verdict="edited", edit="Shorter.", minutes=3)
+    contract = load_contract(Path("outcomes.toml"))
+    system = given.system
+    report = value_report(contract, system.outcomes.all(origin="production"), system.costs.answers())
+    assert (report.counts["edited"], report.counts["unknown"]) == (1, 1)
