@@ -41,7 +41,8 @@ CREATE TABLE IF NOT EXISTS charges (
   usd TEXT,
   basis TEXT NOT NULL,
   answer_id TEXT,
-  trace_id TEXT
+  trace_id TEXT,
+  subject TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS charges_by_trace ON charges (trace_id);
 CREATE INDEX IF NOT EXISTS charges_by_answer ON charges (answer_id);
@@ -49,7 +50,7 @@ CREATE INDEX IF NOT EXISTS charges_by_time ON charges (at);
 """
 COLUMNS = (
     "at", "tenant", "layer", "kind", "part", "model", "input_tokens", "output_tokens", "cached_input_tokens",
-    "reasoning_tokens", "seconds", "usd", "basis", "answer_id", "trace_id",
+    "reasoning_tokens", "seconds", "usd", "basis", "answer_id", "trace_id", "subject",
 )  # fmt: skip
 
 EXACT = Context(prec=60)
@@ -106,6 +107,10 @@ class CostLedger:
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
             self._database.executescript(SCHEMA)
+            if "subject" not in {row[1] for row in self._database.execute("PRAGMA table_info(charges)")}:
+                self._database.execute(
+                    "ALTER TABLE charges ADD COLUMN subject TEXT NOT NULL DEFAULT ''"
+                )  # before 0.1.0
             self._database.create_aggregate("exact_sum", 1, _ExactSum)  # type: ignore[arg-type]  # typeshed wants int
 
     def record(self, charge: Charge) -> None:
@@ -119,6 +124,7 @@ class CostLedger:
             charge.at.astimezone(UTC).isoformat(), charge.tenant, charge.layer, charge.kind, charge.part, charge.model,
             usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.reasoning_tokens, charge.seconds,
             None if charge.usd is None else str(charge.usd), charge.basis, charge.answer_id, charge.trace_id,
+            charge.subject,
         )  # fmt: skip
         marks = ", ".join("?" * len(COLUMNS))
         with self._lock, self._translated("written"), self._database:
@@ -137,12 +143,22 @@ class CostLedger:
         """Every charge, in the order in which they were made."""
         return self._charges("? = ''", "")
 
-    def totals(self, by: By = "tenant", *, since: datetime | None = None) -> list[Total]:
-        """Sums by `by`, the most expensive first; of charges at or after `since`."""
+    def totals(
+        self,
+        by: By = "tenant",
+        *,
+        since: datetime | None = None,
+        tenant: str | None = None,
+        subject: str | None = None,
+    ) -> list[Total]:
+        """Sums by `by`, the most expensive first; of charges at or after `since`, of one tenant or one of its people."""
         rows = self._select(
             f"SELECT {KEY_OF[by]}, exact_sum(usd), count(*), count(*) - count(usd), total(seconds), "  # noqa: S608 - own names
-            "coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0) FROM charges WHERE at >= ? GROUP BY 1",
+            "coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0) FROM charges "
+            "WHERE at >= ? AND tenant = coalesce(?, tenant) AND subject = coalesce(?, subject) GROUP BY 1",
             since.astimezone(UTC).isoformat() if since else "",
+            tenant,
+            subject,
         )
         totals = [Total(key, Decimal(usd), *rest) for key, usd, *rest in rows]
         return sorted(totals, key=lambda total: (-total.usd, -total.calls, total.key))
@@ -242,5 +258,6 @@ def _charge(row: dict[str, Any]) -> Charge:
         tenant=row["tenant"],
         answer_id=row["answer_id"],
         trace_id=row["trace_id"],
+        subject=row["subject"],
         at=datetime.fromisoformat(row["at"]),
     )

@@ -39,6 +39,8 @@ __all__ = [
     "BaseCheckpointSaver",
     "BaseTool",
     "Charge",
+    "Conversation",
+    "ConversationStore",
     "Decision",
     "EffectLedger",
     "Event",
@@ -49,6 +51,7 @@ __all__ = [
     "Recalled",
     "Step",
     "ToolOutcome",
+    "Turn",
 ]
 
 Status = Literal["answered", "abstained", "refused", "waiting", "escalated", "failed"]
@@ -181,6 +184,26 @@ class Answer(Noun):
     ai_generated: bool = True
 
 
+class Conversation(Noun):
+    """A conversation by the question that began it."""
+
+    thread_id: str
+    question: str
+    begun_at: datetime
+
+
+class Turn(Noun):
+    """One question of a conversation and what came of it."""
+
+    answer_id: str
+    question: str
+    status: Status | Literal["unfinished"]
+    """`unfinished`: the run still goes on, or was cut off."""
+    text: str
+    citations: tuple[Citation, ...] = ()
+    at: datetime
+
+
 class Event(Noun):
     """One item of a stream. The last one is `answer` (with the whole Answer) or `error`, never a bare end."""
 
@@ -273,6 +296,31 @@ class Agent(Protocol):
         ...
 
 
+@runtime_checkable
+class ConversationStore(Protocol):
+    """The conversations of a person. An agent that keeps them offers this as its attribute `conversations`."""
+
+    async def all(self, principal: Principal) -> list[Conversation]:
+        """Newest first."""
+        ...
+
+    async def turns(self, thread_id: str, principal: Principal) -> list[Turn]:
+        """Oldest first.
+
+        Raises:
+            NotFound: it is unknown, or somebody else's.
+        """
+        ...
+
+    async def delete(self, thread_id: str, principal: Principal) -> None:
+        """Nothing of it can be read afterwards.
+
+        Raises:
+            NotFound: it is unknown, or somebody else's. Conflict: it is busy, or waits for an approval.
+        """
+        ...
+
+
 class ApprovalStore(Protocol):
     """Durable approvals; they survive a restart."""
 
@@ -334,6 +382,8 @@ class Charge:
     answer_id: str | None
     trace_id: str | None
     at: datetime
+    subject: str = ""
+    """Who asked; empty where nobody did."""
 
 
 @runtime_checkable

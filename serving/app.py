@@ -12,7 +12,19 @@ from starlette.types import ASGIApp
 from foundation.settings import HttpSettings
 from serving import errors
 from serving.middleware import Authentication, Envelope
-from serving.routes import answers, approvals, docs, documents, feedback, health, mcp, openai, page
+from serving.routes import (
+    answers,
+    approvals,
+    conversations,
+    docs,
+    documents,
+    feedback,
+    health,
+    mcp,
+    openai,
+    page,
+    usage,
+)
 from serving.runtime import Runtime
 from serving.wiring import System
 
@@ -48,7 +60,7 @@ def create_app(system: System) -> FastAPI:
     app.add_middleware(Authentication, keys=runtime.keys)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings.serving.http), www_redirect=False)
     errors.install(app)
-    for routes in (answers, feedback, openai, documents, approvals, health, docs, mcp, page):
+    for routes in (answers, conversations, feedback, usage, openai, documents, approvals, health, docs, mcp, page):
         app.include_router(routes.router)
     return app
 

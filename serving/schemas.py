@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
+from observability.ledger import Total
 from observability.outcomes import Outcome, Verdict
-from orchestration.contract import Approval
+from orchestration.contract import Approval, Conversation, Turn
 from retrieval import where
 from retrieval.contract import Citation, Document, Hit, Refusal
 from retrieval.ingest import IngestReport
@@ -166,6 +168,55 @@ class FeedbackGiven(BaseModel):
         return cls(**{name: getattr(kept, name) for name in cls.model_fields})
 
 
+class FeedbackList(BaseModel):
+    feedback: list[FeedbackGiven]
+    next_cursor: str | None
+
+
+class ConversationList(BaseModel):
+    conversations: list[Conversation]
+    next_cursor: str | None
+
+
+class ConversationTurns(BaseModel):
+    thread_id: str
+    turns: list[Turn]
+    next_cursor: str | None
+
+
+class UsageRow(BaseModel):
+    """What was used under one key: a day, a model, a kind of work, or the tenant."""
+
+    key: str
+    usd: Decimal
+    """A decimal in a string; of the calls whose price is known."""
+    unpriced: int
+    """Calls whose price is not: with any, `usd` is a lower bound."""
+    calls: int
+    seconds: float
+    input_tokens: int
+    output_tokens: int
+
+    @classmethod
+    def of(cls, total: Total) -> UsageRow:
+        return cls(**{name: getattr(total, name) for name in cls.model_fields})
+
+    @classmethod
+    def nothing(cls, key: str) -> UsageRow:
+        return cls(key=key, usd=Decimal(0), unpriced=0, calls=0, seconds=0.0, input_tokens=0, output_tokens=0)
+
+
+class UsageReport(BaseModel):
+    since: datetime
+    subject: str | None
+    """Whose it is; `null`: everybody's in the tenant."""
+    total: UsageRow
+    by_day: list[UsageRow]
+    by_model: list[UsageRow]
+    """The model is empty where none was called: the machine's own time, answers given again."""
+    by_kind: list[UsageRow]
+
+
 class SearchHit(BaseModel):
     """A passage with its score, which orders the hits of one search only, and each leg's rank."""
 
@@ -234,7 +285,8 @@ class DocumentSummary(BaseModel):
 class DocumentList(BaseModel):
     documents: list[DocumentSummary]
     refusals: list[Refusal]
-    """What could not be taken, and why."""
+    """What could not be taken, and why; after the documents, in the same pages."""
+    next_cursor: str | None
 
 
 class RetryReport(BaseModel):
@@ -258,6 +310,7 @@ class DocumentText(BaseModel):
 
 class ApprovalList(BaseModel):
     approvals: list[Approval]
+    next_cursor: str | None
 
 
 class Ready(BaseModel):

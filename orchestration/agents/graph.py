@@ -42,6 +42,7 @@ from foundation.types import Principal
 from orchestration.budget import Budget
 from orchestration.composing import quoted, rendered
 from orchestration.contract import AgentParts, Answer, AnswerRequest, Approval, Decision, Event, Plan, Step
+from orchestration.conversations import BEGUN_BY, Conversations, mark
 from orchestration.planning import ClassifierPlanner, Planner
 from orchestration.planning_by_model import ModelPlanner
 from orchestration.run import Run
@@ -88,6 +89,7 @@ class GraphAgent:
         self._steps = Steps(parts, [*planners, ClassifierPlanner(parts.embedder)], writes=options.writes)
         self._graph = _graph(self._steps).compile(checkpointer=parts.checkpoints, name=NAME)
         self._busy: set[str] = set()
+        self.conversations = Conversations(parts.checkpoints, self._claimed, self._owned)
 
     async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
         question = self._checked(request.question)
@@ -209,7 +211,8 @@ class GraphAgent:
     async def _answer(self, given: Any, state: State, run: Run) -> Answer:
         values: Any = state
         try:
-            values = await self._graph.ainvoke(given, _config(state["thread_id"]), context=run, durability="sync")
+            config = _config(state["thread_id"], **{BEGUN_BY: mark(owner_of(state))})
+            values = await self._graph.ainvoke(given, config, context=run, durability="sync")
             result = values.get("result") or abstained(NOTHING_FOUND)
         except BudgetExceeded as error:
             result = await self._with_what_there_is(run, error)
@@ -382,6 +385,7 @@ def _after_verify(state: State) -> Literal["compose", "gather"]:
     return "gather" if state.get("part") else "compose"
 
 
-def _config(thread_id: str) -> RunnableConfig:
+def _config(thread_id: str, **marks: str) -> RunnableConfig:
     """`otel_trace` off: the graph's plumbing makes no spans of its own, the steps and `invoke_agent` make theirs."""
-    return {"configurable": {"thread_id": thread_id}, "metadata": {"otel_trace": False}, "recursion_limit": 50}
+    metadata = {"otel_trace": False, **marks}
+    return {"configurable": {"thread_id": thread_id}, "metadata": metadata, "recursion_limit": 50}

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from orchestration.contract import Answer, Decision
 from serving.errors import responses
 from serving.identity import Decider
+from serving.paging import Pages
 from serving.routes.answers import as_json
 from serving.runtime import Running
 from serving.schemas import ApprovalList, DecisionRequest, Identifier
@@ -16,9 +17,11 @@ router = APIRouter(prefix="/v1/approvals", tags=["approvals"])
 
 
 @router.get("", responses=responses())
-async def pending(caller: Decider, runtime: Running) -> ApprovalList:
-    """What waits in your tenant: the tool, its exact arguments, who asked, and until when."""
-    return ApprovalList(approvals=await runtime.system.approvals.pending(caller.tenant))
+async def pending(caller: Decider, runtime: Running, pages: Pages) -> ApprovalList:
+    """What waits in your tenant, oldest first: the tool, its exact arguments, who asked, and until when."""
+    waiting = await runtime.system.approvals.pending(caller.tenant)
+    page, cursor = pages.page(waiting, lambda one: f"{one.requested_at.isoformat()} {one.approval_id}")
+    return ApprovalList(approvals=page, next_cursor=cursor)
 
 
 @router.post("/{approval_id}", response_model=Answer, responses=responses(404, 409, 410, 429, 504))

@@ -12,11 +12,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from foundation.errors import DocumentRefused, Forbidden, InvalidRequest, NotFound
 from foundation.types import EVERY_TENANT, Principal
-from retrieval.contract import Source
+from retrieval.contract import Document, Refusal, Source
 from retrieval.ingest import Item
 from retrieval.where import Value, told
 from serving.errors import responses
 from serving.identity import Asker, Writer
+from serving.paging import Pages
 from serving.runtime import Running, admitted
 from serving.schemas import DocumentList, DocumentSummary, DocumentText, Identifier, Known, Name, RetryReport
 
@@ -76,11 +77,16 @@ def retry(caller: Writer, runtime: Running) -> RetryReport:
 
 
 @router.get("", responses=responses())
-def listed(caller: Asker, runtime: Running) -> DocumentList:
-    """The documents that you may read, and those of your tenant that were refused."""
+def listed(caller: Asker, runtime: Running, pages: Pages) -> DocumentList:
+    """The documents that you may read, by `uri`, and after them those of your tenant that were refused."""
     ledger = runtime.system.ledger
-    documents = [DocumentSummary.of(document) for document in ledger.documents(caller.scope)]
-    return DocumentList(documents=documents, refusals=list(ledger.refusals(caller.scope)))
+    known: list[Document | Refusal] = [*ledger.documents(caller.scope), *ledger.refusals(caller.scope)]
+    page, cursor = pages.page(known, _place)
+    return DocumentList(
+        documents=[DocumentSummary.of(one) for one in page if isinstance(one, Document)],
+        refusals=[one for one in page if isinstance(one, Refusal)],
+        next_cursor=cursor,
+    )
 
 
 @router.get("/{document_id}", responses=responses(404))
@@ -112,6 +118,13 @@ def delete(
     """Delete a document. After this nobody finds anything of it."""
     if not runtime.system.ingestor.delete(uri, owner(caller, shared=shared)):
         raise NotFound(f'No document "{uri}" of yours. GET /v1/documents lists them.')
+
+
+def _place(one: Document | Refusal) -> str:
+    """Where it stands in the list."""
+    if isinstance(one, Document):
+        return f"0 {one.source.uri} {one.document_id}"
+    return f"1 {one.uri} {one.tenant}"
 
 
 def _attributes(text: str) -> dict[str, Value]:

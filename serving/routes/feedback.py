@@ -8,8 +8,9 @@ from foundation.errors import NotFound
 from observability.outcomes import Outcome
 from serving.errors import responses
 from serving.identity import Asker
+from serving.paging import Pages
 from serving.runtime import Running
-from serving.schemas import Feedback, FeedbackGiven, Identifier
+from serving.schemas import Feedback, FeedbackGiven, FeedbackList, Identifier
 
 router = APIRouter(prefix="/v1", tags=["feedback"])
 
@@ -32,3 +33,11 @@ def give(answer_id: Identifier, body: Feedback, caller: Asker, runtime: Running)
         )
     )
     return FeedbackGiven.of(kept)
+
+
+@router.get("/feedback", responses=responses())
+def given(caller: Asker, runtime: Running, pages: Pages) -> FeedbackList:
+    """What your tenant said of its answers, the newest first."""
+    known = runtime.system.outcomes.all(origin="production", tenant=caller.tenant)
+    page, cursor = pages.page(known, lambda one: f"{one.at.isoformat()} {one.answer_id}", newest_first=True)
+    return FeedbackList(feedback=[FeedbackGiven.of(one) for one in page], next_cursor=cursor)

@@ -36,7 +36,7 @@ def base_url(given: World) -> Iterator[str]:
 
 
 def send(base_url: str, key: str, method: str, path: str, body: str | None) -> httpx2.Response:
-    url = base_url + path.format(document_id="doc-1", approval_id="ap-1", answer_id="a-1")
+    url = base_url + path.format(document_id="doc-1", approval_id="ap-1", answer_id="a-1", thread_id="t-1")
     upload = {"file": ("double.md", TEXT.encode())} if (method, path) == ("POST", "/v1/documents") else None
     headers = {"Authorization": f"Bearer {key}"}
     return httpx2.request(method, url, headers=headers, json=json.loads(body) if body else None, files=upload)

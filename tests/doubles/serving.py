@@ -19,7 +19,7 @@ from foundation.settings import FoundationSettings, HttpSettings, ServingSetting
 from foundation.types import Principal, Scope, Usage
 from observability.ledger import CostLedger
 from observability.outcomes import OutcomeStore
-from orchestration.contract import Answer, AnswerRequest, Approval, Charge, Decision, Event, Step
+from orchestration.contract import Answer, AnswerRequest, Approval, Charge, Conversation, Decision, Event, Step, Turn
 from retrieval.contract import Chunk, Citation, Document, Hit, Refusal
 from retrieval.ingest import IngestReport
 from retrieval.where import matches
@@ -27,6 +27,7 @@ from serving.caches.memory import MemoryCache
 from serving.caches.memory import Options as CacheOptions
 from serving.identity import KeyStore
 
+BEGUN = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 TEXT = "The double ships on Tuesdays. It never ships on Sundays."
 CITATION = Citation(
     marker=1, document_id="doc-1", chunk_id="c-1", uri="double.md", title="The double", start=0, end=29, quote=TEXT[:29]
@@ -68,7 +69,27 @@ def charge(**changes: Any) -> Charge:
         "usd": Decimal("0.000012"), "basis": "a double", "tenant": "north", "answer_id": "a-1", "trace_id": None,
         "at": datetime.now(UTC),
     }  # fmt: skip
-    return Charge(**(given | changes))
+    return Charge(**({"subject": "reader@north"} | given | changes))
+
+
+class MemoryConversations:
+    """One conversation, of the reader of the tenant north."""
+
+    def __init__(self) -> None:
+        self.turns_of = {"t-1": [Turn(answer_id="a-1", question="When?", status="answered", text="T.", at=BEGUN)]}
+
+    async def all(self, principal: Principal) -> list[Conversation]:
+        mine = principal.subject == "reader@north"
+        return [Conversation(thread_id=one, question="When?", begun_at=BEGUN) for one in self.turns_of if mine]
+
+    async def turns(self, thread_id: str, principal: Principal) -> list[Turn]:
+        if thread_id not in [one.thread_id for one in await self.all(principal)]:
+            raise NotFound("No such conversation.")
+        return self.turns_of[thread_id]
+
+    async def delete(self, thread_id: str, principal: Principal) -> None:
+        await self.turns(thread_id, principal)
+        del self.turns_of[thread_id]
 
 
 class ScriptedAgent:
@@ -80,6 +101,7 @@ class ScriptedAgent:
         self.cancelled = threading.Event()
         self.let_go = threading.Event()
         self.decided: dict[str, bool] = {}
+        self.conversations = MemoryConversations()
 
     async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncIterator[Event]:
         self.asked.append((request, principal))

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from foundation.errors import StoreUnavailable
 from retrieval.contract import Refusal
 from serving.app import create_app
 from serving.identity import PUBLIC_PATHS, Access, anyone
-from tests.doubles.serving import TEXT, World, world
+from tests.doubles.serving import TEXT, World, charge, world
 
 JSON = {"Content-Type": "application/json"}
 
@@ -355,6 +356,59 @@ async def test_a_body_over_the_limit_is_413(tmp_path: Path) -> None:
 
         unannounced = await api.post("/v1/answers", content=chunks(), headers=bearer(given.reader, **JSON))
         assert_problem(unannounced, 413, "too_large")
+
+
+# -- lists in pages, conversations, usage ------------------------------------------------------------------------------
+
+
+async def test_every_list_comes_in_pages_that_end(given: World, api: httpx2.AsyncClient) -> None:
+    for name in ("a.md", "b.md", "c.md"):
+        await upload(api, given.agent, name=name)
+    given.system.ledger.refused.append(Refusal("d.pdf", "north", "too_large", "Too large.", datetime.now(UTC)))
+    seen: list[str] = []
+    page: dict = {"next_cursor": ""}
+    while page["next_cursor"] is not None:
+        cursor = f"&cursor={page['next_cursor']}" if page["next_cursor"] else ""
+        page = (await api.get(f"/v1/documents?limit=2{cursor}", headers=bearer(given.reader))).json()
+        seen += [one["uri"] for one in (*page["documents"], *page["refusals"])]
+    assert seen == ["a.md", "b.md", "c.md", "d.pdf"]
+    for path, role in (
+        ("documents", "reader"),
+        ("approvals", "approver"),
+        ("conversations", "reader"),
+        ("feedback", "reader"),
+    ):
+        listed = await api.get(f"/v1/{path}", headers=bearer(getattr(given, role)))
+        assert listed.json()["next_cursor"] is None
+        for bad in ("cursor=%00", "limit=0", "limit=1001"):
+            assert_problem(
+                await api.get(f"/v1/{path}?{bad}", headers=bearer(getattr(given, role))), 422, "invalid_request"
+            )
+
+
+async def test_a_person_lists_reads_and_deletes_their_own_conversations(given: World, api: httpx2.AsyncClient) -> None:
+    listed = await api.get("/v1/conversations", headers=bearer(given.reader))
+    assert [one["thread_id"] for one in listed.json()["conversations"]] == ["t-1"]
+    assert (await api.get("/v1/conversations", headers=bearer(given.agent))).json()["conversations"] == []
+    for method in ("GET", "DELETE"):
+        hidden = await api.request(method, "/v1/conversations/t-1", headers=bearer(given.agent))
+        assert_problem(hidden, 404, "not_found")
+    read = await api.get("/v1/conversations/t-1", headers=bearer(given.reader))
+    assert [turn["answer_id"] for turn in read.json()["turns"]] == ["a-1"]
+    assert (await api.delete("/v1/conversations/t-1", headers=bearer(given.reader))).status_code == 204
+    assert_problem(await api.get("/v1/conversations/t-1", headers=bearer(given.reader)), 404, "not_found")
+
+
+async def test_usage_is_the_callers_own_and_a_tenants_is_for_operators(given: World, api: httpx2.AsyncClient) -> None:
+    given.system.costs.record(charge(subject="agent@north", usd=None))
+    given.system.costs.record(charge(tenant="south", usd=Decimal(5)))
+    mine = (await api.get("/v1/usage", headers=bearer(given.reader))).json()
+    assert (mine["subject"], mine["total"]["calls"], mine["total"]["usd"]) == ("reader@north", 1, "0.000012")
+    assert [row["key"] for row in mine["by_model"]] == ["double-1"]
+    assert (await api.get("/v1/usage", headers=bearer(given.stranger))).json()["total"]["calls"] == 0
+    assert_problem(await api.get("/v1/usage?of=tenant", headers=bearer(given.reader)), 403, "forbidden")
+    all_of_it = (await api.get("/v1/usage?of=tenant", headers=bearer(given.operator))).json()["total"]
+    assert (all_of_it["calls"], all_of_it["unpriced"], all_of_it["usd"]) == (2, 1, "0.000012")
 
 
 # -- approvals ---------------------------------------------------------------------------------------------------------

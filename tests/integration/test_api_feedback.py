@@ -53,6 +53,10 @@ async def test_feedback_is_kept_with_who_said_it_and_the_minutes(
     )
     assert (kept.recorded_by, kept.tenant) == ("reader@north", "north")
     assert said.json()["recorded_by"] == "reader@north"
+    listed = await api.get("/v1/feedback", headers={"Authorization": f"Bearer {given.reader}"})
+    assert listed.json()["feedback"] == [said.json()]
+    hidden = await api.get("/v1/feedback", headers={"Authorization": f"Bearer {given.stranger}"})
+    assert hidden.json()["feedback"] == []
 
 
 @pytest.mark.parametrize(

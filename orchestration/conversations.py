@@ -1,0 +1,89 @@
+"""What was said, out of the checkpoints themselves: no second record that could disagree with them or outlive them.
+
+A conversation is found by a mark that its first checkpoint carries, and belongs to one person of one tenant. What the
+answers quoted stays in it until it is deleted, whatever became of the documents.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from foundation.errors import NotFound
+from foundation.types import Principal
+from orchestration.contract import Conversation, Turn
+from retrieval.contract import Citation
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+
+BEGUN_BY = "begun_by"
+"""Metadata of the checkpoints of a conversation's first run."""
+BEFORE_THE_FIRST_NODE = -1
+
+
+def mark(principal: Principal) -> str:
+    """Who began it, without saying who: a checkpointer may show its metadata."""
+    return hashlib.sha256(f"{principal.tenant}\0{principal.subject}".encode("utf-8", "replace")).hexdigest()
+
+
+class Conversations:
+    """See `orchestration.contract.ConversationStore`. `claimed` keeps a thread from being worked on meanwhile; `owned`
+    raises where it is not the caller's, or waits for a person."""
+
+    def __init__(
+        self,
+        checkpoints: BaseCheckpointSaver[Any],
+        claimed: Callable[[str], AbstractContextManager[None]],
+        owned: Callable[[str, str, Principal], Awaitable[Any]],
+    ) -> None:
+        self._checkpoints, self._claimed, self._owned = checkpoints, claimed, owned
+
+    async def all(self, principal: Principal) -> list[Conversation]:
+        begun = {BEGUN_BY: mark(principal), "step": BEFORE_THE_FIRST_NODE}
+        found = [one async for one in self._checkpoints.alist(None, filter=begun)]
+        return sorted((_begun(one) for one in found), key=lambda one: (one.begun_at, one.thread_id), reverse=True)
+
+    async def turns(self, thread_id: str, principal: Principal) -> list[Turn]:
+        newest: dict[str, CheckpointTuple] = {}
+        async for one in self._checkpoints.alist(_config(thread_id)):
+            owner = one.checkpoint["channel_values"].get("owner", {})
+            if (owner.get("tenant"), owner.get("subject")) == (principal.tenant, principal.subject):
+                newest.setdefault(one.checkpoint["channel_values"]["answer_id"], one)
+        if not newest:
+            raise NotFound(f"There is no conversation {thread_id} of yours.")
+        return [_turn(one) for one in reversed(newest.values())]
+
+    async def delete(self, thread_id: str, principal: Principal) -> None:
+        with self._claimed(thread_id):
+            await self._owned(thread_id, "", principal)
+            await self._checkpoints.adelete_thread(thread_id)
+
+
+def _config(thread_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
+
+
+def _begun(one: CheckpointTuple) -> Conversation:
+    return Conversation(
+        thread_id=one.config["configurable"]["thread_id"],
+        question=one.checkpoint["channel_values"]["__start__"]["question"],
+        begun_at=datetime.fromisoformat(one.checkpoint["ts"]),
+    )
+
+
+def _turn(one: CheckpointTuple) -> Turn:
+    values = one.checkpoint["channel_values"]
+    result = values.get("result") or {"status": "unfinished", "text": "", "citations": []}
+    return Turn(
+        answer_id=values["answer_id"],
+        question=values["question"],
+        status=result["status"],
+        text=result["text"],
+        citations=tuple(Citation(**citation) for citation in result["citations"]),
+        at=datetime.fromisoformat(one.checkpoint["ts"]),
+    )

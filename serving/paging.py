@@ -1,0 +1,63 @@
+"""Long lists in pages. A cursor names the last item that was seen, so what is added or deleted meanwhile neither repeats
+nor skips another."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Query
+
+from foundation.errors import InvalidRequest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """What a caller asked for."""
+
+    limit: int
+    after: str | None
+    """The key of the last item of the page before."""
+
+    def page(
+        self, items: Sequence[T], key: Callable[[T], str], *, newest_first: bool = False
+    ) -> tuple[list[T], str | None]:
+        """The page, in the order of `key`, which must be unique, and the cursor of the next one; `None`: it was the last."""
+        ordered = sorted(items, key=key, reverse=newest_first)
+        if (after := self.after) is not None:
+            ordered = [one for one in ordered if (key(one) < after if newest_first else key(one) > after)]
+        page = ordered[: self.limit]
+        return page, _cursor(key(page[-1])) if len(ordered) > len(page) else None
+
+
+def _paging(
+    limit: Annotated[int, Query(ge=1, le=1000, description="Items in a page.")] = 100,
+    cursor: Annotated[
+        str | None, Query(max_length=4000, description="`next_cursor` of the page before; the first page if absent.")
+    ] = None,
+) -> Paging:
+    """Raises:
+    InvalidRequest: the cursor is none of ours.
+    """
+    return Paging(limit, None if cursor is None else _key(cursor))
+
+
+Pages = Annotated[Paging, Depends(_paging)]
+
+
+def _cursor(key: str) -> str:
+    return base64.urlsafe_b64encode(key.encode("utf-8", "surrogatepass")).decode()
+
+
+def _key(cursor: str) -> str:
+    try:
+        return base64.b64decode(cursor, altchars=b"-_", validate=True).decode("utf-8", "surrogatepass")
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequest(
+            "The cursor is none that this server gave. Send next_cursor of the page before, or leave it out."
+        ) from error

@@ -1,0 +1,44 @@
+"""The caller's own conversations. Nobody else's exist, not even in the same tenant."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from foundation.errors import NotFound
+from orchestration.contract import ConversationStore
+from serving.errors import responses
+from serving.identity import Asker
+from serving.paging import Pages
+from serving.runtime import Running, Runtime
+from serving.schemas import ConversationList, ConversationTurns, Identifier
+
+router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
+
+
+@router.get("", responses=responses(404))
+async def listed(caller: Asker, runtime: Running, pages: Pages) -> ConversationList:
+    """Your conversations, the newest first, each by the question that began it."""
+    found = await _kept(runtime).all(caller)
+    page, cursor = pages.page(found, lambda one: f"{one.begun_at.isoformat()} {one.thread_id}", newest_first=True)
+    return ConversationList(conversations=page, next_cursor=cursor)
+
+
+@router.get("/{thread_id}", responses=responses(404))
+async def read(thread_id: Identifier, caller: Asker, runtime: Running, pages: Pages) -> ConversationTurns:
+    """What was asked and answered, oldest first. Quotes stay as they were given, whatever became of the documents."""
+    turns = await _kept(runtime).turns(thread_id, caller)
+    page, cursor = pages.page(list(enumerate(turns)), lambda one: f"{one[0]:09}")
+    return ConversationTurns(thread_id=thread_id, turns=[turn for _, turn in page], next_cursor=cursor)
+
+
+@router.delete("/{thread_id}", status_code=204, responses=responses(404, 409))
+async def delete(thread_id: Identifier, caller: Asker, runtime: Running) -> None:
+    """Delete what was said. What it cost and that it was answered stay in the cost ledger and in the audit."""
+    await _kept(runtime).delete(thread_id, caller)
+
+
+def _kept(runtime: Runtime) -> ConversationStore:
+    store: ConversationStore | None = getattr(runtime.system.agent, "conversations", None)
+    if store is None:
+        raise NotFound("The agent that is configured keeps no conversations ([orchestration.agent] in stack.toml).")
+    return store

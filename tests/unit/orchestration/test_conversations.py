@@ -1,0 +1,95 @@
+"""Conversations out of the checkpoints: whose they are, what they hold, and that a deleted one is gone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from foundation.errors import Conflict, NotFound
+from orchestration.answering import answer
+from orchestration.contract import Answer, AnswerRequest, ConversationStore
+from tests.doubles.orchestration import NORTH, READER, SOUTH, World
+
+HOURS = "When does the counter open?"
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+async def world(data_dir: Path, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    made = World(data_dir, checkpoints=request.param)
+    yield made
+    made.close()
+
+
+def kept(agent: object) -> ConversationStore:
+    store = agent.conversations  # type: ignore[attr-defined]
+    assert isinstance(store, ConversationStore)
+    return store
+
+
+async def test_a_conversation_is_listed_by_its_first_question_and_read_turn_by_turn(world: World) -> None:
+    agent = world.agent()
+    first = await answer(agent, AnswerRequest(question=HOURS), NORTH)
+    second = await answer(agent, AnswerRequest(question="And when does it close?", thread_id=first.thread_id), NORTH)
+    other = await answer(agent, AnswerRequest(question="How long are parcels kept?"), NORTH)
+
+    listed = await kept(agent).all(NORTH)
+    assert [(one.thread_id, one.question) for one in listed] == [
+        (other.thread_id, other.question),
+        (first.thread_id, HOURS),
+    ]
+    turns = await kept(agent).turns(first.thread_id, NORTH)
+    assert [(one.answer_id, one.question, one.text, one.status) for one in turns] == [
+        (given.answer_id, given.question, given.text, given.status) for given in (first, second)
+    ]
+    assert turns[0].citations == first.citations
+
+
+@pytest.mark.parametrize("stranger", [SOUTH, READER])
+async def test_somebody_elses_conversation_does_not_exist(world: World, stranger: object) -> None:
+    agent = world.agent()
+    thread_id = (await answer(agent, AnswerRequest(question=HOURS), NORTH)).thread_id
+    store = kept(agent)
+    assert await store.all(stranger) == []  # type: ignore[arg-type]
+    for act in (store.turns, store.delete):
+        with pytest.raises(NotFound):
+            await act(thread_id, stranger)  # type: ignore[arg-type]
+    assert len(await store.turns(thread_id, NORTH)) == 1
+
+
+async def test_a_deleted_conversation_is_gone_and_cannot_be_continued(world: World) -> None:
+    agent = world.agent()
+    first = await answer(agent, AnswerRequest(question=HOURS), NORTH)
+    await kept(agent).delete(first.thread_id, NORTH)
+    assert await kept(agent).all(NORTH) == []
+    with pytest.raises(NotFound):
+        await kept(agent).turns(first.thread_id, NORTH)
+    with pytest.raises(NotFound):
+        await answer(agent, AnswerRequest(question=HOURS, thread_id=first.thread_id), NORTH)
+
+
+async def test_a_conversation_that_waits_for_a_person_says_so_and_stays(world: World) -> None:
+    agent = world.agent()
+    waiting: Answer = await answer(agent, AnswerRequest(question="Please send parcel P-111 now"), NORTH)
+    assert waiting.status == "waiting"
+    (turn,) = await kept(agent).turns(waiting.thread_id, NORTH)
+    assert turn.status == "waiting"
+    with pytest.raises(Conflict, match="approval"):
+        await kept(agent).delete(waiting.thread_id, NORTH)
+
+
+async def test_a_run_that_is_under_way_is_unfinished_and_cannot_be_deleted(world: World) -> None:
+    agent = world.agent()
+    begun = await answer(agent, AnswerRequest(question=HOURS), NORTH)
+    world.retriever.gate = threading.Event()
+    again = AnswerRequest(question="How long are parcels kept?", thread_id=begun.thread_id)
+    async with aclosing(agent.stream(again, NORTH)) as events:  # type: ignore[type-var]
+        await anext(events)
+        with pytest.raises(Conflict, match="busy"):
+            await kept(agent).delete(begun.thread_id, NORTH)
+        turns = await kept(agent).turns(begun.thread_id, NORTH)
+        world.retriever.gate.set()
+    assert [one.status for one in turns] == ["answered", "unfinished"]
