@@ -136,6 +136,10 @@ swap-report: _base  ## the same questions through two systems, and a verdict   [
 	@$(CLI) swap-report "$(or $(A),stack.toml)" "$(call needed,B,swap.toml)" $(call given,DATA,--data) \
 	  $(call given,LIMIT,--limit) $(call given,REPEATS,--repeats) $(call given,JSON,--json) $(call given,HTML,--html)
 
+.PHONY: gate
+gate: _base  ## the golden set against the committed baseline; blocks what got worse   [RENEW=1] [JSON=out.json] [STACK=]
+	@$(CLI) gate $(if $(RENEW),--renew) $(call given,JSON,--json) $(stack)
+
 redteam: _base  ## AgentDojo's attacks against the executor, without a model   [JSON=out.json] [LIMIT=60]
 	@$(CLI) redteam --version v1 --version v1.2.2 $(call given,JSON,--json) $(call given,LIMIT,--limit)
 

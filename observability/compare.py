@@ -91,6 +91,8 @@ MEASURES = (
 PEAK = Measure(
     "peak_rss_mb", "most memory held", (), _mean, "MB", more_is_better=False, relative=True, certain=True, timed=True
 )
+BETTER = {measure.name: 1 if measure.more_is_better else -1 for measure in (*MEASURES, PEAK)}
+"""The sign of a gain."""
 
 
 @dataclass(frozen=True)
@@ -169,13 +171,40 @@ def side_of(report: Mapping[str, Any], name: str) -> Side:
         raise InvalidRequest(f"{name} is no report of swap-report: {error} is missing or wrong.") from error
 
 
+def as_baseline(side: Side) -> dict[str, Any]:
+    """What a later run is held against: scores and answers, without times, money and memory of this machine."""
+    kept = {"id", "question", "status", "answer"} | {
+        key for measure in MEASURES if not measure.timed for key in measure.keys
+    }
+    rows = [{key: _short(row[key]) for key in sorted(kept) if row.get(key) is not None} for row in side.rows]
+    return {"corpus": side.corpus, "trials": side.trials, "stack": dict(side.stack), "rows": rows}
+
+
+def _short(value: object) -> object:
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def baseline_of(stored: Mapping[str, Any], name: str) -> Side:
+    """The side that `as_baseline` wrote.
+
+    Raises:
+        InvalidRequest: this is no such file.
+    """
+    try:
+        return Side(name, stored["rows"], stored["corpus"], stored["trials"], stored["stack"], {}, stored=True)
+    except (KeyError, TypeError) as error:
+        raise InvalidRequest(
+            f"{name} is no baseline: {error} is missing or wrong. Write one: make gate RENEW=1"
+        ) from error
+
+
 def compare(a: Side, b: Side, allowed: CompareSettings, *, seed: int = 7) -> Comparison:
     """Pair the rows by trial, difference them, judge each figure against the loss that is allowed, and the whole.
 
     Raises:
         InvalidRequest: the corpora or the trials of the two differ.
     """
-    _demand_the_same(a, b)
+    demand_the_same(a, b)
     ours, theirs = _by_trial(a.rows), _by_trial(b.rows)
     thresholds = allowed.model_dump()
     metrics: dict[str, Difference] = {}
@@ -196,12 +225,17 @@ def compare(a: Side, b: Side, allowed: CompareSettings, *, seed: int = 7) -> Com
     )
 
 
-def _demand_the_same(a: Side, b: Side) -> None:
+def demand_the_same(a: Side, b: Side, *, otherwise: str = "Run both on the same data.") -> None:
+    """Two runs on different data must not be compared.
+
+    Raises:
+        InvalidRequest: the corpora or the trials differ.
+    """
     for what, ours, theirs in (("corpus", a.corpus, b.corpus), ("cases", a.trials, b.trials)):
         if ours != theirs:
             raise InvalidRequest(
                 f"The {what} of the two runs differ (sha256 {ours[:12]} of {a.name}, {theirs[:12]} of {b.name}), so their "
-                f"difference would say nothing about the swap. Run both on the same data."
+                f"difference would say nothing about the systems. {otherwise}"
             )
 
 

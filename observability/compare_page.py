@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from observability.compare import MEASURES, PEAK, Comparison, Difference, Side
+from observability.compare import BETTER, MEASURES, PEAK, Comparison, Difference, Side
 
 WORDS = {measure.name: measure.words for measure in (*MEASURES, PEAK)}
-BETTER = {measure.name: 1 if measure.more_is_better else -1 for measure in (*MEASURES, PEAK)}
 COLOURS = {"better": "#1a7f37", "equal": "#57606a", "worse": "#cf222e", "undecided": "#9a6700", "shown": "#8c959f"}
 A, B = "#0969da", "#bc4c00"
 WIDTH, ROW, LEFT = 860, 26, 300

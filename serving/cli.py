@@ -467,6 +467,22 @@ def swap_report(
 
 
 @app.command()
+def gate(
+    *,
+    baseline: Annotated[Path, typer.Option(help="What was committed.")] = Path("observability/baseline.json"),
+    renew: Annotated[
+        bool, typer.Option("--renew", help="Write today's answers as the baseline, and judge nothing.")
+    ] = False,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """The golden set against the committed baseline: blocks what got worse by more than is allowed."""
+    from serving import gate as gates
+
+    _exit(ok=gates.gate(stack, baseline=baseline, renew=renew, json=json))
+
+
+@app.command()
 def redteam(
     versions: Annotated[
         list[str] | None, typer.Option("--version", help="Of AgentDojo; may be repeated; v1 if absent.")

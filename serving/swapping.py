@@ -38,21 +38,22 @@ def report(
     """
     from observability import compare, compare_page, trials
 
-    stored = compare.side_of(_read_json(a), a.name) if a.suffix == ".json" else None
+    stored = compare.side_of(read_json(a), a.name) if a.suffix == ".json" else None
     base = Path("stack.toml") if stored else a
     orders = ([] if stored else [Order(a.name, a, {})]) + [laid_over(base, b)]
     for order in orders:
         load(order.stack, overrides=order.changes)  # a mistake in B is told before A has worked for minutes
     settings = load(base).settings
     material = trials.material(data, limit)
-    sides = _run(orders, material, data=data, limit=limit, repeats=repeats, home=settings.foundation.data_dir)
+    sides = run(orders, material, data=data, limit=limit, repeats=repeats, home=settings.foundation.data_dir)
     found = compare.compare(
         stored or sides[0], sides[-1], settings.observability.compare, seed=settings.foundation.seed
     )
     if html is not None:
         terminal.write_text(html, compare_page.page(found, material.name))
     if not terminal.write_json(json, found.as_dict()):
-        _show(found)
+        show(found)
+        terminal.console().print(f"\n[bold]{found.verdict}[/]: {terminal.plain(found.reason)}")
     return found.exit_code
 
 
@@ -72,7 +73,7 @@ def laid_over(a: Path, b: Path) -> Order:
     return Order(b.name, b, {}) if whole else Order(b.name, a, theirs)
 
 
-def _run(
+def run(
     orders: Sequence[Order], material: Material, *, data: Path | None, limit: int | None, repeats: int, home: Path
 ) -> list[Side]:
     """Every trial goes to all systems before the next one does, and who is first changes from trial to trial."""
@@ -165,7 +166,12 @@ def _system(order: Order, folder: Path, *, data: Path | None, limit: int | None)
         yield system
 
 
-def _read_json(path: Path) -> Mapping[str, Any]:
+def read_json(path: Path) -> Mapping[str, Any]:
+    """The JSON of an earlier run.
+
+    Raises:
+        InvalidSetting: it cannot be read.
+    """
     try:
         found: Mapping[str, Any] = jsons.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -173,7 +179,8 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     return found
 
 
-def _show(found: Comparison) -> None:
+def show(found: Comparison) -> None:
+    """The figures of both, and the first cases that changed, on the terminal."""
     rows = [
         (
             name,
@@ -199,7 +206,6 @@ def _show(found: Comparison) -> None:
         out.print(f"[dim]and {len(found.changed) - SHOWN} more cases that changed: see JSON= or HTML=[/]")
     for note in found.notes:
         out.print(f"[dim]{terminal.plain(note)}[/]")
-    out.print(f"\n[bold]{found.verdict}[/]: {terminal.plain(found.reason)}")
 
 
 def _number(value: float, *, sign: bool = False) -> str:
