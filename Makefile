@@ -174,6 +174,10 @@ format: _dev  ## let ruff mend what it can
 adapter: _dev  ## the one file of a new part, with what is to be written in it   PORT=retrieval/vectors NAME=acme
 	@$(CLI) adapter "$(call needed,PORT,retrieval/vectors)" "$(call needed,NAME,acme)"
 
+.PHONY: parts
+parts: _base  ## every port with its adapters   [JSON=out.json] [MARKDOWN=docs/swap/parts.md]
+	@$(CLI) parts $(call given,JSON,--json) $(call given,MARKDOWN,--markdown)
+
 contracts: _dev  ## which promises a part keeps   [PORT=retrieval/vectors] [NAME=acme|my_pkg.acme:build|all] [OPTIONS='{}']
 	@$(CLI) contracts $(call given,PORT,--port) $(call given,NAME,--name) $(if $(OPTIONS),--options "$$OPTIONS") \
 	  $(call given,JSON,--json) $(stack)

@@ -164,12 +164,20 @@ def _missing(section: str, use: str, error: ModuleNotFoundError) -> SixplyError:
     )
 
 
-def _remedy(package: str) -> str:
-    """The command that installs an import, if one of our extras brings it."""
+def extra_of(package: str) -> str | None:
+    """The extra of `make setup WITH=...` that installs an imported package, if one of ours does."""
     wanted = package.replace(".", "-").replace("_", "-").lower()
     for extra, names in _extras().items():
         if any(wanted == name or wanted.startswith(f"{name}-") for name in names):
-            return f"Run: make setup WITH={extra}"
+            return extra
+    return None
+
+
+def _remedy(package: str) -> str:
+    """The command that installs an import."""
+    if extra := extra_of(package):
+        return f"Run: make setup WITH={extra}"
+    wanted = package.replace(".", "-").replace("_", "-").lower()
     return f"Run make setup, or install it: .venv/bin/python -m pip install {wanted}"
 
 

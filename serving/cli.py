@@ -587,6 +587,17 @@ def adapter(
 
 
 @app.command()
+def parts(
+    json: Json = None,
+    markdown: Annotated[Path | None, typer.Option(help="Also write the page of the documentation there.")] = None,
+) -> None:
+    """Every port with its adapters: what they are, what they need, what they can be told."""
+    from serving import catalogue
+
+    catalogue.report(json=json, markdown=markdown)
+
+
+@app.command()
 def contracts(
     port: Annotated[
         str | None, typer.Option(help="Such as retrieval.vectors or retrieval/vectors; all if absent.")

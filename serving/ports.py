@@ -12,6 +12,7 @@ from pathlib import Path
 
 from foundation.components import PORTS
 from foundation.errors import InvalidRequest, did_you_mean
+from foundation.settings import Part, Settings
 
 CONTRACTS = {
     "models.chat": "models.contract:BaseChatModel",
@@ -58,6 +59,12 @@ class Port:
         module, _, name = CONTRACTS[self.name].partition(":")
         found: type = getattr(importlib.import_module(module), name)
         return found
+
+    def configured(self, settings: Settings) -> tuple[Part, ...]:
+        """What stack.toml names for it; nothing for parsers."""
+        layer, _, section = self.name.partition(".")
+        value = getattr(getattr(settings, layer), section, ())
+        return value if isinstance(value, tuple) else (value,)
 
 
 def port(text: str) -> Port:

@@ -171,7 +171,7 @@ def _pytest(files: Sequence[str], parts: Mapping[str, Any], told: Telling) -> in
 
 def _parts(settings: Settings, port: Port, name: str | None, given: dict[str, Any]) -> list[dict[str, Any]]:
     """What to test, as it would stand in stack.toml, secrets in the clear: an environment variable carries it."""
-    configured = _configured(settings, port)
+    configured = port.configured(settings)
     if name == "all" or (name is None and not configured):
         return [{"use": each} for each in components.available(port.name)]
     chosen = [part for part in configured if name in (None, part.use)] or [Part(use=str(name))]
@@ -185,12 +185,6 @@ def _own_options(port: Port, part: Part) -> dict[str, Any]:
         key: value.get_secret_value() if isinstance(value, SecretStr) else value for key, value in part.options.items()
     }
     return {key: str(value) if isinstance(value, Path) else value for key, value in plain.items()}
-
-
-def _configured(settings: Settings, port: Port) -> tuple[Part, ...]:
-    layer, _, section = port.name.partition(".")
-    value = getattr(getattr(settings, layer), section, ())
-    return value if isinstance(value, tuple) else (value,)
 
 
 def _check(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:

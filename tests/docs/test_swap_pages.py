@@ -1,0 +1,54 @@
+"""The table of ports and adapters is what the code says; the pages about swaps name only what exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from foundation.settings import load
+from serving import catalogue
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs" / "swap"
+TABLE = (PAGES / "parts.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.name)
+def test_every_link_and_command_of_the_page_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"\bmake ([a-z][a-z-]*)", text):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (page.parent / link).exists(), link
+
+
+def test_every_variable_that_the_pages_set_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = re.findall(r"(SIXPLY__\w+)=(\w+)", "".join(page.read_text(encoding="utf-8") for page in PAGES.glob("*.md")))
+    assert found
+    for name, value in found:
+        monkeypatch.setenv(name, value)
+    load(ROOT / "stack.toml")
+
+
+IN_CODE = {f"{one.port} {one.name}": catalogue.row(one) for one in catalogue.adapters()}
+IN_PAGE = {
+    f"{section.partition(chr(10))[0]} {line.split('`')[1]}": line
+    for section in TABLE.split("\n## ")[1:]
+    for line in section.splitlines()
+    if line.startswith("| `")
+}
+
+
+@pytest.mark.parametrize("adapter", sorted(IN_CODE.keys() | IN_PAGE.keys()))
+def test_the_table_says_what_the_code_says_of(adapter: str) -> None:
+    assert IN_PAGE.get(adapter) == IN_CODE.get(adapter), "Run: make parts MARKDOWN=docs/swap/parts.md"
+
+
+def test_the_rest_of_the_table_is_what_the_code_says() -> None:
+    def without_rows(text: str) -> list[str]:
+        return [line for line in text.splitlines() if not line.startswith("| `")]
+
+    assert without_rows(TABLE) == without_rows(catalogue.page([])), "Run: make parts MARKDOWN=docs/swap/parts.md"

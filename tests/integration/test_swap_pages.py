@@ -1,0 +1,184 @@
+"""Every swap in docs/swap is made, as it is written there, over data that stack.toml wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation.errors import FingerprintMismatch, PolicyDenied
+from foundation.settings import Loaded, load
+from foundation.types import EVERY_TENANT, Principal
+from models import weights
+from retrieval.folders import read_folder
+from serving import commands, corpus, measuring
+from serving.wiring import System, open_system
+from tests import services
+from tests.doubles.spans import receiver
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs" / "swap"
+LAYERS = ("foundation", "models", "retrieval", "orchestration", "serving", "observability")
+QUESTION, GOLD = "From what order value is delivery free?", "150 USD"
+DOCUMENTS = ("shipping-policy-2024-06.md", "warranty-policy-2025-06.md")
+PERSON = Principal("reader of the page", "acme", frozenset({"agent"}))
+BLOCK = re.compile(r"```(toml|python)\n(?:# (\S+)\n)?(.*?)```", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Swap:
+    """A section of a page: its lines for stack.toml, its modules, and what it says becomes of the data."""
+
+    page: str
+    title: str
+    toml: str
+    profile: str | None
+    modules: Mapping[str, str]
+    data: str
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        changes = tomllib.loads(self.toml)
+        return changes["profiles"][self.profile] if self.profile else changes  # type: ignore[no-any-return]
+
+
+def swaps() -> Iterator[Swap]:
+    for page in LAYERS:
+        for section in (PAGES / f"{page}.md").read_text(encoding="utf-8").split("\n## ")[1:]:
+            blocks = BLOCK.findall(section)
+            data = re.search(r"^\*\*Your data:\*\* ([\w ]+)", section, re.MULTILINE)
+            for _, head, text in [block for block in blocks if block[0] == "toml"]:
+                yield Swap(
+                    page=page,
+                    title=section.partition("\n")[0],
+                    toml=text,
+                    profile=head.removeprefix("SIXPLY_PROFILE=") or None,
+                    modules={name: code for language, name, code in blocks if language == "python"},
+                    data=data[1] if data else "",
+                )
+
+
+SWAPS = list(swaps())
+
+
+def _stack(data_dir: Path, changes: Mapping[str, Any]) -> Loaded:
+    """stack.toml with the changes over it, in that folder whatever they say."""
+    changes = {**changes, "foundation": {**changes.get("foundation", {}), "data_dir": str(data_dir)}}
+    return load(ROOT / "stack.toml", overrides=changes)
+
+
+def _reachable(changes: Any, folder: Path, collector: str) -> Any:
+    """The same with the addresses of servers that the tests start, in place of those that the page gives as examples."""
+    if isinstance(changes, list):
+        return [_reachable(each, folder, collector) for each in changes]
+    if not isinstance(changes, dict):
+        return changes
+    found = {key: _reachable(value, folder, collector) for key, value in changes.items()}
+    if "base_url" in found:
+        found |= {"model": weights.SMOLLM2.name, "base_url": f"{services.llama()}/v1", "api_key": services.LLAMA_KEY}
+    if "endpoint" in found:
+        found["endpoint"] = f"{collector}/v1/traces"
+    return found | services.options(str(found.get("use", "")), folder)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder as the shipped stack.toml leaves it."""
+    folder = Path(tmp_path_factory.mktemp("filled"))
+    items = read_folder(ROOT / "examples" / "support_desk" / "corpus" / "policies", tenant=EVERY_TENANT)
+    with open_system(_stack(folder, {})) as system:
+        system.ingestor.ingest([item for item in items if item.name in DOCUMENTS])
+    return folder
+
+
+@pytest.mark.real_model
+@pytest.mark.parametrize("swap", SWAPS, ids=lambda swap: f"{swap.page}: {swap.title}")
+def test_the_swap_does_what_the_page_says(
+    swap: Swap, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, code in swap.modules.items():
+        (tmp_path / name).write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    old = Path(shutil.copytree(filled, tmp_path / "var"))
+    with receiver() as (collector, received):
+        changes = _reachable(swap.changes, tmp_path, collector)
+        loaded = _stack(_carried_over(swap, old, changes, tmp_path), changes)
+        with open_system(loaded) as system:
+            assert system.ledger.document_count() == len(DOCUMENTS)
+            assert system.vectors.count() == system.ledger.chunk_count()
+            _answers(system)
+            EFFECTS.get(swap.title, lambda _: None)(system)
+    assert bool(received.bodies) == ("otlp" in swap.toml)
+
+
+def _carried_over(swap: Swap, old: Path, changes: Mapping[str, Any], folder: Path) -> Path:
+    """Do what the page says has to be done with the data, and see that it has to be; gives the folder to start in."""
+    match swap.data:
+        case "stay" | "are indexed anew":
+            return old
+        case "need a reindex":
+            with pytest.raises(FingerprintMismatch), open_system(_stack(old, changes)):
+                pass
+            commands.reindex(_stack(old, changes))
+            return old
+        case "are moved":
+            corpus.export_ledger(_stack(old, {}), folder / "ledger.jsonl.gz", None)
+            corpus.import_ledger(_stack(old, changes), folder / "ledger.jsonl.gz", None)
+            return old
+        case "begin anew":
+            new = folder / "new"
+            with open_system(_stack(new, changes)) as system:
+                assert system.ledger.document_count() == 0
+            corpus.export_ledger(_stack(old, {}), folder / "ledger.jsonl.gz", None)
+            corpus.import_ledger(_stack(new, changes), folder / "ledger.jsonl.gz", None)
+            return new
+    raise AssertionError(f'{swap.page}: "{swap.title}" must say what becomes of the data, not "{swap.data}"')
+
+
+def _answers(system: System) -> None:
+    """It finds the document; and it answers from it, where the thresholds were set for this embedder."""
+    assert DOCUMENTS[0] in {hit.source.uri for hit in system.retriever.retrieve(QUESTION, PERSON.scope)}
+    if system.settings.models.embedder.use == "openvino":
+        answer = asyncio.run(measuring.ask(system, QUESTION, PERSON))
+        assert (answer.status, GOLD in answer.text) == ("answered", True), answer.text
+
+
+def _has_one_tool(system: System) -> None:
+    (tool,) = system.tools
+    assert tool.invoke({"day": "Monday"}) == "Monday: from 11 to 15"
+
+
+def _refuses_the_word(system: System) -> None:
+    with pytest.raises(PolicyDenied, match="lawsuit"):
+        asyncio.run(measuring.ask(system, "Will you win the lawsuit?", PERSON))
+
+
+def _gives_it_again(system: System) -> None:
+    assert asyncio.run(measuring.ask(system, f"{QUESTION} ", PERSON)).cached
+
+
+def _counts_layers(system: System) -> None:
+    system.telemetry.flush()
+    assert {"retrieval", "orchestration"} <= set(sys.modules["layer_counter"].COUNTED)
+
+
+EFFECTS: Mapping[str, Callable[[System], None]] = {
+    "Tools of your own": _has_one_tool,
+    "A rule before the agent": _refuses_the_word,
+    "Answers that were given before": _gives_it_again,
+    "An exporter of your own": _counts_layers,
+}
+"""What else a swap does, by its title."""
+
+
+def test_every_page_has_swaps_and_no_effect_is_forgotten() -> None:
+    assert {swap.page for swap in SWAPS} == set(LAYERS)
+    assert EFFECTS.keys() <= {swap.title for swap in SWAPS}

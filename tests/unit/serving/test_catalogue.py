@@ -1,0 +1,38 @@
+"""`sixply parts`: ports and adapters, from the code."""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from serving import cli
+
+
+def listed() -> Mapping[tuple[str, str], dict[str, Any]]:
+    ran = CliRunner().invoke(cli.app, ["parts", "--json", "-"])
+    assert ran.exit_code == 0, ran.output
+    return {(one["port"], one["name"]): one for one in json.loads(ran.stdout)["adapters"]}
+
+
+def test_an_adapter_is_told_with_what_it_needs_and_what_it_can_be_told() -> None:
+    found = listed()
+    index = found["retrieval.vectors", "pgvector"]
+    assert index["extras"] == ["postgres"]
+    assert found["retrieval.ledger", "postgres"]["extras"] == ["postgres"], "its package is imported one file further"
+    assert index["options"]["namespace"] == "sixply"
+    assert found["models.chat", "openai_compatible"]["options"]["model"] is None, "it must be given"
+    assert [name for (port, name), one in found.items() if port == "serving.cache" and one["default"]] == ["memory"]
+
+
+def test_an_adapter_whose_package_is_missing_is_listed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "langgraph.checkpoint.postgres", None)
+    monkeypatch.delitem(sys.modules, "orchestration.checkpoints.postgres", raising=False)
+    one = listed()["orchestration.checkpoints", "postgres"]
+    assert (one["options"], one["extras"]) == (None, ["postgres"])
+
+
+def test_on_the_terminal_the_default_is_marked() -> None:
+    assert "memory *" in CliRunner().invoke(cli.app, ["parts"]).stdout
