@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from foundation.settings import HttpSettings
 from serving import errors
+from serving.idempotency import Idempotency, declare
 from serving.middleware import Authentication, Envelope
 from serving.routes import (
     answers,
@@ -37,6 +38,11 @@ class Api(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         return Envelope(super().build_middleware_stack())
 
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            declare(super().openapi())
+        return super().openapi()
+
 
 def create_app(system: System) -> FastAPI:
     """The ASGI application over a wired system.
@@ -57,6 +63,7 @@ def create_app(system: System) -> FastAPI:
         telemetry={"operation_spans": False, "logs": False, "exclude": _unwatched},
     )
     app.state.runtime = runtime
+    app.add_middleware(Idempotency, store=system.idempotency)  # the innermost: each later one stands around it
     app.add_middleware(Authentication, keys=runtime.keys)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings.serving.http), www_redirect=False)
     errors.install(app)

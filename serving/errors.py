@@ -35,6 +35,9 @@ OPENAI_PATHS = ("/v1/chat/", "/v1/models")
 EXPLAINED = "explained"
 """Member of a request's state: its unforeseen exception has been logged and answered."""
 CHALLENGE = 'Bearer realm="sixply"'
+CONFLICT = (
+    "It does not go together with what is there: decided already, busy, waiting, or the first request is at work."
+)
 BROWSER_PATHS = ("/docs", "/openapi.json")
 """Read-only pages that a person opens in a browser, which can send a key as HTTP Basic only."""
 
@@ -100,7 +103,7 @@ def responses(*statuses: int, openai: bool = False) -> dict[int | str, dict[str,
         401: "No valid API key.",
         403: "The key's roles do not allow this.",
         404: "It does not exist, or is not yours.",
-        409: "It was decided already.",
+        409: CONFLICT,
         410: "It has expired.",
         413: "Larger than allowed.",
         422: "Something in the request does not fit.",

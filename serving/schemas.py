@@ -34,6 +34,11 @@ Question = Annotated[Text, AfterValidator(_not_blank)]
 Name = Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:\-]{1,128}$")]
 
+AnswerId = Annotated[Identifier, Field(examples=["a-1"])]
+ApprovalId = Annotated[Identifier, Field(examples=["ap-1"])]
+DocumentId = Annotated[Identifier, Field(examples=["doc-1"])]
+ThreadId = Annotated[Identifier, Field(examples=["t-1"])]
+
 
 class Request(BaseModel):
     """A request body; a member that we do not know is an error, not ignored."""
@@ -42,7 +47,16 @@ class Request(BaseModel):
 
 
 class AskRequest(Request):
-    question: Question = Field(examples=["How long is the warranty of the QP-5?"])
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"question": "How long is the warranty of the QP-5?"},
+                {"question": "When does it ship?", "compose": "extractive", "max_usd": 0.01},
+            ]
+        }
+    )
+
+    question: Question
     thread_id: Identifier | None = Field(default=None, description="Continues a conversation of yours.")
     compose: Literal["auto", "extractive", "generative"] | None = None
     max_usd: float | None = Field(default=None, ge=0, description="Stop before this answer costs more.")
@@ -88,6 +102,18 @@ Filter = IsIn | IsBetween | Both | EitherOf
 
 
 class SearchRequest(Request):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"query": "warranty", "limit": 5},
+                {
+                    "query": "ships",
+                    "where": {"all": [{"key": "product", "in": ["QL-20"]}, {"key": "published", "from": "2026-01-01"}]},
+                },
+            ]
+        }
+    )
+
     query: Question
     limit: int = Field(default=10, ge=1, le=100)
     as_of: date | None = Field(default=None, description="Versions in force on that day; today if absent.")
@@ -99,6 +125,8 @@ class SearchRequest(Request):
 
 
 class DecisionRequest(Request):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"approve": True, "note": "checked"}]})
+
     approve: bool
     note: Annotated[Text, StringConstraints(max_length=2000)] = ""
     arguments: dict[str, JsonValue] | None = Field(
@@ -111,6 +139,8 @@ Note = Annotated[Question, StringConstraints(max_length=20_000)]
 
 
 class Accepted(Request):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"verdict": "accepted", "minutes": 1}]})
+
     verdict: Literal["accepted"]
     minutes: Minutes | None = None
 
@@ -120,6 +150,10 @@ class Accepted(Request):
 
 
 class Edited(Request):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"verdict": "edited", "edit": "It ships on Tuesdays.", "minutes": 2}]}
+    )
+
     verdict: Literal["edited"]
     edit: Note = Field(description="The text that was used instead.")
     minutes: Minutes | None = None
@@ -130,6 +164,10 @@ class Edited(Request):
 
 
 class Rejected(Request):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"verdict": "rejected", "reason": "It cites last year's price list."}]}
+    )
+
     verdict: Literal["rejected"]
     reason: Note = Field(description="What was wrong with it.")
     minutes: Minutes | None = None
@@ -140,6 +178,8 @@ class Rejected(Request):
 
 
 class Escalated(Request):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"verdict": "escalated", "minutes": 10}]})
+
     verdict: Literal["escalated"]
     reason: Note | None = None
     minutes: Minutes | None = None
@@ -351,7 +391,13 @@ class ChatMetadata(BaseModel):
 class ChatRequest(BaseModel):
     """Parameters that are not listed here are refused when they ask for something; see `docs/api.md`."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(
+        extra="allow",
+        frozen=True,
+        json_schema_extra={
+            "examples": [{"model": "sixply", "messages": [{"role": "user", "content": "When does it ship?"}]}]
+        },
+    )
 
     model: Text
     messages: list[ChatMessage] = Field(min_length=1)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # the real imports stand in `open_system`, so that `--help` n
     from retrieval.grounding import Grounding
     from retrieval.ingest import Ingestor
     from serving.contract import Cache
+    from serving.idempotency import IdempotencyStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,7 @@ class System:
     executor: Executor
     agent: Agent
     cache: Cache
+    idempotency: IdempotencyStore
 
 
 @contextmanager
@@ -109,6 +111,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from retrieval.retriever import HybridRetriever
     from serving.answer_cache import AnswerCache
     from serving.contract import Cache
+    from serving.idempotency import IdempotencyStore
 
     settings = loaded.settings
     data = settings.foundation.data_dir
@@ -192,6 +195,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
 
         # orchestration; the cache of the layer above, because an agent may look answers up in it
         cache = part("serving.cache", settings.serving.cache, Cache)
+        idempotency = keep(IdempotencyStore(data / "idempotency.sqlite", context.clock))
         memory = AnswerCache(settings.serving.answer_cache, cache, ledger, asked, context.clock)
         tools = tuple(
             tool
@@ -263,6 +267,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             executor=executor,
             agent=counted_agent(AuditedAgent(agent, audit)),
             cache=cache,
+            idempotency=idempotency,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -16,6 +16,7 @@ from foundation.tracing import trace_id
 from foundation.types import Principal
 from orchestration.contract import Answer, AnswerRequest, Event
 from serving.errors import responses
+from serving.idempotency import attempt_of
 from serving.identity import Asker
 from serving.runtime import Running, Runtime, admitted
 from serving.schemas import AskRequest, SearchHit, SearchRequest, SearchResult
@@ -48,10 +49,10 @@ async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Runnin
     """
     check_length(body.question, runtime.system.settings.orchestration.answers)
     asked = AnswerRequest(**body.model_dump())
+    at_work = begun(runtime, asked, caller, request)
     if "text/event-stream" in request.headers.get("accept", ""):
-        return EventStream(_events(runtime, asked, caller))
-    answer = await collect(runtime.system.agent.stream(asked, caller), runtime.lifecycle, request)
-    return as_json(answer)
+        return EventStream(_events(runtime, at_work))
+    return as_json(await collect(at_work, runtime.lifecycle, request))
 
 
 @router.post("/search", responses=responses(504), dependencies=[admitted("searches")])
@@ -62,6 +63,14 @@ def search(body: SearchRequest, caller: Asker, runtime: Running) -> SearchResult
     )
     found = [SearchHit.of(hit, marker=number) for number, hit in enumerate(hits, start=1)]
     return SearchResult(hits=found, trace_id=trace_id())
+
+
+def begun(runtime: Runtime, asked: AnswerRequest, caller: Principal, request: Request) -> AsyncIterator[Event]:
+    """The agent at work; under an Idempotency-Key from where an earlier attempt stopped."""
+    attempt = attempt_of(request)
+    if attempt is None:
+        return runtime.system.agent.stream(asked, caller)
+    return attempt.followed(runtime.system.agent.stream(attempt.resumed(asked), caller))
 
 
 def check_length(question: str, settings: AnswerSettings) -> None:
@@ -77,9 +86,9 @@ def as_json(answer: Answer) -> Response:
     return Response(answer.model_dump_json(), media_type=JSONResponse.media_type)
 
 
-async def _events(runtime: Runtime, asked: AnswerRequest, caller: Principal) -> AsyncGenerator[ServerSentEvent | None]:
+async def _events(runtime: Runtime, at_work: AsyncIterator[Event]) -> AsyncGenerator[ServerSentEvent | None]:
     try:
-        async with aclosing(follow(runtime.system.agent.stream(asked, caller), runtime.lifecycle)) as events:
+        async with aclosing(follow(at_work, runtime.lifecycle)) as events:
             async for event in events:
                 yield None if event is None else _sse(event)
     except Exception as error:  # the response has begun: the stream itself must say how it ended

@@ -10,7 +10,7 @@ from serving.identity import Decider
 from serving.paging import Pages
 from serving.routes.answers import as_json
 from serving.runtime import Running
-from serving.schemas import ApprovalList, DecisionRequest, Identifier
+from serving.schemas import ApprovalId, ApprovalList, DecisionRequest
 from serving.streams import collect
 
 router = APIRouter(prefix="/v1/approvals", tags=["approvals"])
@@ -25,7 +25,7 @@ async def pending(caller: Decider, runtime: Running, pages: Pages) -> ApprovalLi
 
 
 @router.post("/{approval_id}", response_model=Answer, responses=responses(404, 409, 410, 429, 504))
-async def decide(approval_id: Identifier, body: DecisionRequest, caller: Decider, runtime: Running) -> Response:
+async def decide(approval_id: ApprovalId, body: DecisionRequest, caller: Decider, runtime: Running) -> Response:
     """Approve, as asked or with other arguments, or reject, and get the answer that was waiting.
 
     Takes no place in the queue of answers.

@@ -10,7 +10,7 @@ from serving.errors import responses
 from serving.identity import Asker
 from serving.paging import Pages
 from serving.runtime import Running, Runtime
-from serving.schemas import ConversationList, ConversationTurns, Identifier
+from serving.schemas import ConversationList, ConversationTurns, ThreadId
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
@@ -24,7 +24,7 @@ async def listed(caller: Asker, runtime: Running, pages: Pages) -> ConversationL
 
 
 @router.get("/{thread_id}", responses=responses(404))
-async def read(thread_id: Identifier, caller: Asker, runtime: Running, pages: Pages) -> ConversationTurns:
+async def read(thread_id: ThreadId, caller: Asker, runtime: Running, pages: Pages) -> ConversationTurns:
     """What was asked and answered, oldest first. Quotes stay as they were given, whatever became of the documents."""
     turns = await _kept(runtime).turns(thread_id, caller)
     page, cursor = pages.page(list(enumerate(turns)), lambda one: f"{one[0]:09}")
@@ -32,7 +32,7 @@ async def read(thread_id: Identifier, caller: Asker, runtime: Running, pages: Pa
 
 
 @router.delete("/{thread_id}", status_code=204, responses=responses(404, 409))
-async def delete(thread_id: Identifier, caller: Asker, runtime: Running) -> None:
+async def delete(thread_id: ThreadId, caller: Asker, runtime: Running) -> None:
     """Delete what was said. What it cost and that it was answered stay in the cost ledger and in the audit."""
     await _kept(runtime).delete(thread_id, caller)
 

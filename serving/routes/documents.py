@@ -19,7 +19,7 @@ from serving.errors import responses
 from serving.identity import Asker, Writer
 from serving.paging import Pages
 from serving.runtime import Running, admitted
-from serving.schemas import DocumentList, DocumentSummary, DocumentText, Identifier, Known, Name, RetryReport
+from serving.schemas import DocumentId, DocumentList, DocumentSummary, DocumentText, Known, Name, RetryReport
 
 _ATTRIBUTES: TypeAdapter[dict[Name, Known]] = TypeAdapter(dict[Name, Known])
 
@@ -91,7 +91,7 @@ def listed(caller: Asker, runtime: Running, pages: Pages) -> DocumentList:
 
 @router.get("/{document_id}", responses=responses(404))
 def read(
-    document_id: Identifier,
+    document_id: DocumentId,
     caller: Asker,
     runtime: Running,
     start: Annotated[int, Query(ge=0)] = 0,
@@ -109,7 +109,7 @@ def read(
 
 @router.delete("", status_code=204, responses=responses(404))
 def delete(
-    uri: Annotated[Name, Query()],
+    uri: Annotated[Name, Query(examples=["double.md"])],
     caller: Writer,
     runtime: Running,
     *,

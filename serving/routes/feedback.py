@@ -10,13 +10,13 @@ from serving.errors import responses
 from serving.identity import Asker
 from serving.paging import Pages
 from serving.runtime import Running
-from serving.schemas import Feedback, FeedbackGiven, FeedbackList, Identifier
+from serving.schemas import AnswerId, Feedback, FeedbackGiven, FeedbackList
 
 router = APIRouter(prefix="/v1", tags=["feedback"])
 
 
 @router.post("/answers/{answer_id}/feedback", responses=responses(404))
-def give(answer_id: Identifier, body: Feedback, caller: Asker, runtime: Running) -> FeedbackGiven:
+def give(answer_id: AnswerId, body: Feedback, caller: Asker, runtime: Running) -> FeedbackGiven:
     """Say what became of an answer of your tenant. Said again, the last word counts."""
     system = runtime.system
     if not any(charge.tenant == caller.tenant for charge in system.costs.of_answer(answer_id)):

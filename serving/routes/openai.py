@@ -6,7 +6,7 @@ Only checked text is sent, so a stream begins when the answer is ready: this sha
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from typing import Any, Literal
 
@@ -14,11 +14,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.sse import ServerSentEvent
 
 from foundation.errors import InvalidRequest, NotFound, did_you_mean
-from foundation.types import Principal, Usage
-from orchestration.contract import Answer, AnswerRequest
+from foundation.types import Usage
+from orchestration.contract import Answer, AnswerRequest, Event
 from serving.errors import UnsupportedParameter, openai_problem, responses, to_json
 from serving.identity import Asker
-from serving.routes.answers import check_length
+from serving.routes.answers import begun, check_length
 from serving.runtime import Running, Runtime, admitted
 from serving.schemas import (
     ChatChoice,
@@ -77,9 +77,10 @@ async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: 
     """Answer the last user message."""
     asked = _asked(body)
     check_length(asked.question, runtime.system.settings.orchestration.answers)
+    at_work = begun(runtime, asked, caller, request)
     if body.stream:
-        return EventStream(_chunks(runtime, body, asked, caller))
-    answer = await collect(runtime.system.agent.stream(asked, caller), runtime.lifecycle, request)
+        return EventStream(_chunks(runtime, body, at_work))
+    answer = await collect(at_work, runtime.lifecycle, request)
     completion = ChatCompletion(
         id=_id(answer),
         created=_now(runtime),
@@ -128,10 +129,10 @@ def _asked(body: ChatRequest) -> AnswerRequest:
 
 
 async def _chunks(
-    runtime: Runtime, body: ChatRequest, asked: AnswerRequest, caller: Principal
+    runtime: Runtime, body: ChatRequest, at_work: AsyncIterator[Event]
 ) -> AsyncGenerator[ServerSentEvent | None]:
     try:
-        async with aclosing(follow(runtime.system.agent.stream(asked, caller), runtime.lifecycle)) as events:
+        async with aclosing(follow(at_work, runtime.lifecycle)) as events:
             async for event in events:
                 if event is None:
                     yield None

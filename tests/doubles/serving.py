@@ -25,6 +25,7 @@ from retrieval.ingest import IngestReport
 from retrieval.where import matches
 from serving.caches.memory import MemoryCache
 from serving.caches.memory import Options as CacheOptions
+from serving.idempotency import IdempotencyStore
 from serving.identity import KeyStore
 
 BEGUN = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
@@ -105,7 +106,7 @@ class ScriptedAgent:
 
     async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncIterator[Event]:
         self.asked.append((request, principal))
-        yield Event(kind="step", step=Step(name="retrieve"))
+        yield Event(kind="step", thread_id=request.thread_id or "t-1", step=Step(name="retrieve"))
         match request.question.split()[0].casefold():
             case "wait":
                 await self._wait()
@@ -259,7 +260,8 @@ class FakeSystem:
         self.costs = CostLedger(folder / "costs.sqlite", self.context.clock)
         self.costs.record(charge())
         self.outcomes = OutcomeStore(folder / "outcomes.sqlite")
-        for store in (self.costs, self.outcomes):
+        self.idempotency = IdempotencyStore(folder / "idempotency.sqlite", self.context.clock)
+        for store in (self.costs, self.outcomes, self.idempotency):
             weakref.finalize(self, store.close)
 
 

@@ -1,0 +1,90 @@
+"""The OpenAPI document is executed: every operation declares its errors, and every example of it works."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from serving.app import create_app
+from serving.idempotency import HEADER, METHODS
+from tests.doubles.serving import TEXT, World, world
+
+PUBLIC = ("/health/",)
+COMMON = {"400", "401", "403", "413", "422", "503"}
+LAST = ("delete",)
+"""What takes away what other examples need."""
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> World:
+    return world(tmp_path)
+
+
+@pytest.fixture
+def document(given: World) -> dict[str, Any]:
+    return create_app(given.system).openapi()
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    found = [(method, path, one) for path, methods in document["paths"].items() for method, one in methods.items()]
+    yield from sorted(found, key=lambda one: (one[0] in LAST, one[1] == "/v1/documents/{document_id}"))
+
+
+def resolved(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in part:
+        _, *way = part["$ref"].split("/")
+        part = document
+        for step in way:
+            part = part[step]
+    return part
+
+
+def examples(document: dict[str, Any], schema: dict[str, Any]) -> list[Any]:
+    schema = resolved(document, schema)
+    return [*schema.get("examples", []), *(one for kind in schema.get("oneOf", []) for one in examples(document, kind))]
+
+
+def test_every_operation_declares_the_errors_that_any_request_can_get(document: dict[str, Any]) -> None:
+    for method, path, operation in operations(document):
+        if path.startswith(PUBLIC):
+            continue
+        missing = COMMON - operation["responses"].keys()
+        assert not missing, f"{method} {path} does not declare {missing}: responses=responses(...)"
+        parameters = [resolved(document, one) for one in operation.get("parameters", [])]
+        changes = method.upper() in METHODS
+        assert any(one["name"] == HEADER for one in parameters) == changes, f"{method} {path}"
+        assert not changes or "409" in operation["responses"]
+        if "{" in path:
+            assert "404" in operation["responses"], f"{method} {path} does not say that there may be no such thing"
+
+
+async def test_every_example_works(given: World, document: dict[str, Any]) -> None:
+    transport = httpx2.ASGITransport(create_app(given.system))
+    headers = {"Authorization": f"Bearer {given.all_roles}"}
+    ran = 0
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as api:
+        first = await api.post("/v1/documents", files={"file": ("double.md", TEXT.encode())})
+        assert first.status_code == 201
+        for method, path, operation in operations(document):
+            values, query = {}, {}
+            for parameter in (resolved(document, one) for one in operation.get("parameters", [])):
+                known = examples(document, parameter["schema"]) or parameter.get("examples", [])
+                assert known or not parameter["required"], f"{method} {path}: {parameter['name']} has no example"
+                if known:
+                    (values if parameter["in"] == "path" else query)[parameter["name"]] = known[0]
+            media = operation.get("requestBody", {}).get("content", {})
+            if "multipart/form-data" in media:
+                bodies: list[dict[str, Any]] = [{"files": {"file": ("other.md", TEXT.encode())}}]
+            elif media:
+                bodies = [{"json": one} for one in examples(document, media["application/json"]["schema"])]
+                assert bodies, f"{method} {path} has no example of its body"
+            else:
+                bodies = [{}]
+            for body in bodies:
+                response = await api.request(method.upper(), path.format(**values), params=query, **body)
+                assert response.is_success, f"{method} {path} {body}: {response.text}"
+                assert str(response.status_code) in operation["responses"]
+                ran += 1
+    assert ran >= 20

@@ -1,0 +1,176 @@
+"""A request that is sent twice under one key is done once."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from serving.app import create_app
+from serving.idempotency import Attempt, IdempotencyStore, Reply
+from tests.doubles.orchestration import ManualClock
+from tests.doubles.serving import TEXT, World, world
+
+PATIENCE_S = 60
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> World:
+    return world(tmp_path, concurrent_answers=64)
+
+
+def client(given: World) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(create_app(given.system)), base_url="http://127.0.0.1")
+
+
+@pytest.fixture
+async def api(given: World) -> AsyncIterator[httpx2.AsyncClient]:
+    async with client(given) as opened:
+        yield opened
+
+
+async def ask(
+    api: httpx2.AsyncClient, caller: str, question: str = "When?", key: str = "k-1", **headers: str
+) -> httpx2.Response:
+    headers = {"Authorization": f"Bearer {caller}", "Idempotency-Key": key, **headers}
+    return await api.post("/v1/answers", json={"question": question}, headers=headers)
+
+
+def asked(given: World) -> list[Any]:
+    return given.system.agent.asked
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+async def test_the_second_request_gets_the_first_reply_and_nothing_is_done(
+    given: World, api: httpx2.AsyncClient, accept: str
+) -> None:
+    first, second = [await ask(api, given.reader, Accept=accept) for _ in range(2)]
+    assert len(asked(given)) == 1
+    assert (second.status_code, second.content) == (first.status_code, first.content)
+    assert second.headers["content-type"] == first.headers["content-type"]
+    assert "idempotent-replayed" not in first.headers
+    assert second.headers["idempotent-replayed"] == "true"
+    assert second.headers["x-request-id"] != first.headers["x-request-id"]
+
+
+async def test_the_reply_survives_a_restart(given: World, api: httpx2.AsyncClient, tmp_path: Path) -> None:
+    first = await ask(api, given.reader)
+    again = type(given.system)(given.system.settings, given.system.context)
+    transport = httpx2.ASGITransport(create_app(again))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as other:
+        assert (await ask(other, given.reader)).content == first.content
+    assert again.agent.asked == []
+
+
+async def test_the_same_key_with_another_request_is_refused(given: World, api: httpx2.AsyncClient) -> None:
+    await ask(api, given.reader)
+    for other in (
+        await ask(api, given.reader, "Why?"),
+        await ask(api, given.reader, Accept="text/event-stream"),
+        await api.post(
+            "/v1/search",
+            json={"query": "x"},
+            headers={"Authorization": f"Bearer {given.reader}", "Idempotency-Key": "k-1"},
+        ),
+    ):
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert len(asked(given)) == 1
+
+
+async def test_a_key_is_its_callers_own(given: World, api: httpx2.AsyncClient) -> None:
+    for caller in (given.reader, given.agent, given.stranger):
+        assert "idempotent-replayed" not in (await ask(api, caller)).headers
+    assert len(asked(given)) == 3
+
+
+async def test_while_the_first_is_at_work_a_second_is_told_so(given: World, api: httpx2.AsyncClient) -> None:
+    first = asyncio.create_task(ask(api, given.reader, "wait"))
+    assert await asyncio.to_thread(given.system.agent.started.wait, PATIENCE_S)
+    second = await ask(api, given.reader, "wait")
+    assert (second.status_code, second.json()["code"], second.json()["retryable"]) == (409, "in_flight", True)
+    assert second.headers["retry-after"] == "1"
+    given.system.agent.let_go.set()
+    third = (await first), await ask(api, given.reader, "wait")
+    assert third[0].content == third[1].content
+    assert len(asked(given)) == 1
+
+
+async def test_pairs_that_arrive_together_are_done_once_each(given: World, api: httpx2.AsyncClient) -> None:
+    keys = [f"k-{number // 2}" for number in range(40)]
+    replies = await asyncio.gather(*(ask(api, given.reader, f"Question {key}?", key) for key in keys))
+    assert len(asked(given)) == 20
+    for first, second in zip(replies[::2], replies[1::2], strict=True):
+        statuses = sorted((first.status_code, second.status_code))
+        assert statuses in ([200, 200], [200, 409])
+        assert statuses == [200, 409] or first.content == second.content
+
+
+async def test_a_failure_frees_the_key_and_the_next_attempt_goes_on_where_it_stopped(
+    given: World, api: httpx2.AsyncClient
+) -> None:
+    for accept, status in (("application/json", 503), ("text/event-stream", 200)):
+        asked(given).clear()
+        for _ in range(2):
+            failed = await ask(api, given.reader, "down", accept, Accept=accept)
+            assert (failed.status_code, "upstream_down" in failed.text) == (status, True)
+            assert "idempotent-replayed" not in failed.headers
+        assert [request.thread_id for request, _ in asked(given)] == [None, "t-1"]
+
+
+async def test_what_a_client_did_wrong_is_told_again(given: World, api: httpx2.AsyncClient) -> None:
+    first, second = [await ask(api, given.reader, "x" * 9_000) for _ in range(2)]
+    assert (first.status_code, second.status_code) == (413, 413)
+    assert second.headers["idempotent-replayed"] == "true"
+
+
+async def test_a_form_is_the_same_though_its_boundary_is_new(given: World, api: httpx2.AsyncClient) -> None:
+    headers = {"Authorization": f"Bearer {given.agent}", "Idempotency-Key": "k-1"}
+    replies = [
+        await api.post("/v1/documents", files={"file": ("a.md", text.encode())}, headers=headers)
+        for text in (TEXT, TEXT, "Another.")
+    ]
+    assert [one.status_code for one in replies] == [201, 201, 422]
+    assert replies[0].content == replies[1].content
+    assert replies[2].json()["code"] == "idempotency_key_reused"
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256])
+async def test_a_key_that_is_none_is_refused(given: World, api: httpx2.AsyncClient, key: str) -> None:
+    refused = await ask(api, given.reader, key=key)
+    assert (refused.status_code, refused.json()["code"]) == (400, "request")
+    assert asked(given) == []
+
+
+async def test_a_body_over_the_limit_is_still_413_in_our_shape(tmp_path: Path) -> None:
+    given = world(tmp_path, max_body_bytes=1_000)
+    async with client(given) as api:
+        refused = await ask(api, given.reader, "x" * 2_000)
+    assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+
+
+async def test_a_key_of_a_process_that_died_is_free_and_one_of_a_living_process_is_not(data_dir: Path) -> None:
+    path = data_dir / "idempotency.sqlite"
+    with closing(IdempotencyStore(path, ManualClock())) as store:
+        assert isinstance(await store.begin("ada", "k-1", "r"), Attempt)
+        with pytest.raises(Exception, match="still at work"):
+            await store.begin("ada", "k-1", "r")
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("UPDATE requests SET worker = '1:0.0'")  # process 1 lives, but began at another time
+        assert isinstance(await store.begin("ada", "k-1", "r"), Attempt)
+
+
+async def test_replies_are_kept_for_a_day(data_dir: Path) -> None:
+    clock = ManualClock()
+    with closing(IdempotencyStore(data_dir / "idempotency.sqlite", clock)) as store:
+        taken = await store.begin("ada", "k-1", "r")
+        assert isinstance(taken, Attempt)
+        await store.keep(taken, Reply(200, "text/plain", b"\0\xff"))
+        clock.time += timedelta(hours=23)
+        assert await store.begin("ada", "k-1", "r") == Reply(200, "text/plain", b"\0\xff")
+        clock.time += timedelta(hours=2)
+        assert isinstance(await store.begin("ada", "k-1", "other"), Attempt)
