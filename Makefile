@@ -111,6 +111,16 @@ forecast: _base  ## what the next 30 days will cost, from the days so far   [JSO
 audit-verify: _base  ## is the audit whole? finds an edited, dropped or reordered record   [HEAD=count:hash] [JSON=out.json]
 	@$(CLI) audit-verify $(call given,HEAD,--head) $(call given,JSON,--json) $(stack)
 
+.PHONY: stop lift stops
+stop: _base  ## kill switch, at once and for every process   WHAT=effects|all|tenant:NAME|model:NAME WHY="..."
+	@$(CLI) stop "$(call needed,WHAT,effects)" --why "$(call needed,WHY,"what happened")" $(stack)
+
+lift: _base  ## let it work again   WHAT=effects
+	@$(CLI) lift "$(call needed,WHAT,effects)" $(stack)
+
+stops: _base  ## what is stopped, by whom and why   [JSON=out.json]
+	@$(CLI) stops $(call given,JSON,--json) $(stack)
+
 #: Measure
 evaluate: _base  ## score the golden set   [JSON=out.json] [LIMIT=20] [STACK=stack.toml]
 	@$(CLI) evaluate $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)

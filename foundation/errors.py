@@ -32,6 +32,7 @@ SixplyError
     │   └── StorageFull                503
     ├── IndexRebuilding                503
     ├── Overloaded                     503
+    ├── Stopped                        503: an operator has stopped it
     └── ShuttingDown                   503
 
 A message says what happened, what was found and what to do.
@@ -209,6 +210,10 @@ class IndexRebuilding(ComponentError):
 class Overloaded(ComponentError):
     code = "overloaded"
     retryable = True
+
+
+class Stopped(ComponentError):
+    code = "stopped"
 
 
 class ShuttingDown(ComponentError):

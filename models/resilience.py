@@ -28,6 +28,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 from foundation.clock import Clock
 from foundation.errors import ComponentError, InvalidRequest, UpstreamMalformed
 from foundation.settings import ResilienceSettings
+from foundation.stops import Demand, nothing_stopped
 from models.breaker import Breaker
 from models.pricing import identity, is_local
 from models.vendor_errors import translate
@@ -44,16 +45,22 @@ Chunks = AsyncGenerator[ChatGenerationChunk, None]
 
 
 def resilient(
-    primary: BaseChatModel, fallbacks: Sequence[BaseChatModel], settings: ResilienceSettings, clock: Clock
+    primary: BaseChatModel,
+    fallbacks: Sequence[BaseChatModel],
+    settings: ResilienceSettings,
+    clock: Clock,
+    demand: Demand = nothing_stopped,
 ) -> ResilientChatModel:
     """Wrap `primary` and the models that answer in its place, in order, when it fails.
 
-    `settings.attempts` counts for each model, `settings.timeout_s` for all of them together.
+    `settings.attempts` counts for each model, `settings.timeout_s` for all of them together. `demand` is asked before each
+    attempt and each piece of a stream, with the model's name; a model that is stopped has failed.
     """
     return ResilientChatModel(
         candidates=(primary, *fallbacks),
         settings=settings,
         clock=clock,
+        demand=demand,
         rate_limiter=primary.rate_limiter,
         output_version=primary.output_version,
     )
@@ -71,6 +78,7 @@ class ResilientChatModel(BaseChatModel):
     candidates: tuple[BaseChatModel, ...]
     settings: ResilienceSettings
     clock: Any
+    demand: Any = nothing_stopped
     _breakers: tuple[Breaker, ...] = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
@@ -241,6 +249,7 @@ class ResilientChatModel(BaseChatModel):
 
     async def _attempt(self, index: int, call: Callable[[int], Awaitable[T]], deadline: float) -> T:
         try:
+            self.demand(identity(self.candidates[index])[1])
             async with asyncio.timeout(max(0.0, deadline - self.clock.monotonic_s())):
                 return await call(index)
         except Exception as error:  # every vendor has exceptions of its own; `translate` knows them
@@ -251,12 +260,13 @@ class ResilientChatModel(BaseChatModel):
 
     async def _rest(self, first: list[ChatGenerationChunk], rest: Chunks, index: int, deadline: float) -> Chunks:
         """A stream that has begun, under the deadline. What fails now is reported: its beginning is already out."""
-        breaker = self._breakers[index]
+        breaker, name = self._breakers[index], identity(self.candidates[index])[1]
         async with aclosing(rest):
             try:
                 for chunk in first:
                     yield chunk
                 while (later := await self._next(rest, deadline)) is not None:
+                    self.demand(name)
                     yield later
                 breaker.succeeded()
             except Exception as error:  # as in `_attempt`
@@ -288,21 +298,6 @@ class ResilientChatModel(BaseChatModel):
         if isinstance(error, ComponentError) and error.retry_after_s is not None:
             return error.retry_after_s
         return wait_random_exponential(multiplier=0.25, max=self.settings.wait_max_s)(state)
-
-    async def _timed(self, chunks: Chunks, index: int, deadline: float) -> Chunks:
-        """The rest of a stream under the deadline. What fails now is reported: its beginning is already out."""
-        try:
-            while True:
-                async with asyncio.timeout(max(0.0, deadline - self.clock.monotonic_s())):
-                    chunk = await _next_or_none(chunks)
-                if chunk is None:
-                    return
-                yield chunk
-        except Exception as error:  # as in `_attempt`
-            self._breakers[index].failed()
-            raise translate(error, model=identity(self.candidates[index])[1]) from error
-        finally:
-            await chunks.aclose()
 
     def _deadline(self) -> float:
         return float(self.clock.monotonic_s()) + self.settings.timeout_s

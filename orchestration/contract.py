@@ -231,7 +231,8 @@ class ToolOutcome(Noun):
     """The result as data, where the tool gives one."""
     approval: Approval | None = None
     reason: str = ""
-    """A stable word: role, arguments, approval, mismatch, rejected, expired, tool, timeout, unknown, limit; of a `done`
+    """A stable word: role, arguments, approval, mismatch, rejected, expired, tool, timeout, unknown, limit,
+    stopped; of a `done`
     effect `words` where the person's own words were enough, else empty."""
 
 
@@ -248,13 +249,13 @@ class AuditRecord(Noun):
     """One tool call, carried out or not, one decision, or one answer. Arguments appear as their hash: they can hold what a
     user wrote. The log adds when it was, and which model and manifest were running."""
 
-    act: Literal["tool", "decision", "answer", "memory"] = "tool"
+    act: Literal["tool", "decision", "answer", "memory", "stop"] = "tool"
     tenant: str
     subject: str
     run_id: str
     tool: str = ""
     arguments_hash: str = ""
-    outcome: Literal["done", "waiting", "denied", "failed", "decided"] | Status
+    outcome: Literal["done", "waiting", "denied", "failed", "decided", "stopped", "lifted"] | Status
     reason: str = ""
     documents: tuple[str, ...] = ()
     """Ids of the documents that an answer cites."""

@@ -38,8 +38,9 @@ from langchain_core.tools import ToolException
 
 from foundation.clock import Clock
 from foundation.crashpoints import crash_point
-from foundation.errors import Conflict, Forbidden, InvalidRequest, InvalidSetting, NotFound, SixplyError
+from foundation.errors import Conflict, Forbidden, InvalidRequest, InvalidSetting, NotFound, SixplyError, Stopped
 from foundation.settings import PolicySettings
+from foundation.stops import Stops
 from foundation.types import Principal
 from orchestration.arguments import UnfitArguments, arguments_hash, checked, demand_schema
 from orchestration.contract import (
@@ -106,7 +107,9 @@ class Executor:
         effects: EffectLedger,
         audit: AuditLog,
         clock: Clock,
+        stops: Stops | None = None,
     ) -> None:
+        self._stops = stops
         self._tools = _by_name(tools)
         self._policy = policy
         self._approvals = approvals
@@ -149,6 +152,8 @@ class Executor:
             return await self._refuse(tool, arguments, principal, run_id, reason="limit")
         if tool not in self.allowed(principal):
             return await self._refuse(tool, arguments, principal, run_id, reason="role")
+        if stopped := self._stopped(self._tools[tool], principal):
+            return await self._refuse(tool, arguments, principal, run_id, reason="stopped", why=stopped)
         try:
             fitting = checked(self._tools[tool], arguments)
         except UnfitArguments as error:
@@ -174,8 +179,11 @@ class Executor:
             NotFound: no such approval in the caller's tenant. Forbidden: none of the caller's roles may decide.
             Gone: it has expired. Conflict: somebody has decided it already.
             InvalidRequest: the tool does not take the edited arguments.
+            Stopped: it would be approved while effects are stopped; it goes on waiting.
         """
         asked = await self.may_decide(decision.approval_id, principal)
+        if self._stops is not None and decision.approve:
+            self._stops.demand("effects")
         edited = await self._edited(decision, asked)
         decided = await self._approvals.decide(
             decision.approval_id,
@@ -297,6 +305,9 @@ class Executor:
         if approval is not None and self._clock.now() >= approval.expires_at:
             await self._effects.abandon(call.key)
             return _denied(call, "expired", "The approval has expired. Ask for it again.")
+        if stopped := self._stopped(call.tool, call.principal):  # it may have been since the call was checked
+            await self._effects.abandon(call.key)
+            return _denied(call, "stopped", stopped)
         crash_point("before_effect")
         extra = {"idempotency_key": call.key, "approved_by": approval.decided_by if approval else ""}
         outcome = await self._invoke(call, extra)
@@ -333,6 +344,18 @@ class Executor:
             artifact=_plain(message.artifact),
         )
 
+    def _stopped(self, tool: BaseTool, principal: Principal) -> str:
+        """Why the switches forbid this call; empty where they do not."""
+        if self._stops is None:
+            return ""
+        try:
+            self._stops.demand("tenant", principal.tenant)
+            if (tool.metadata or {}).get("effect", True):
+                self._stops.demand("effects")
+        except Stopped as error:
+            return str(error)
+        return ""
+
     def _count(self, run_id: str) -> int:
         """The calls of this run so far, this one included. Old runs are forgotten: a loop is a matter of minutes."""
         self._calls[run_id] = self._calls.pop(run_id, 0) + 1
@@ -347,10 +370,12 @@ class Executor:
         principal: Principal,
         run_id: str,
         *,
-        reason: Literal["role", "limit"],
+        reason: Literal["role", "limit", "stopped"],
+        why: str = "",
     ) -> ToolOutcome:
         content = {
             "role": f"Your role may not use {tool}. Ask a colleague who may.",
+            "stopped": f"Nothing was done. {why}",
             "limit": f"This run has made its {self._policy.calls_per_run} tool calls. Ask again, for less at a time.",
         }[reason]
         outcome = ToolOutcome(tool=tool, status="denied", content=content, reason=reason)
@@ -410,7 +435,9 @@ def _mismatch(call: _Call, stored: Approval | None) -> ToolOutcome | None:
     return None if stored.status == "approved" else _denied(call, "approval", "It has not been approved yet.")
 
 
-def _denied(call: _Call, reason: Literal["approval", "mismatch", "rejected", "expired"], text: str) -> ToolOutcome:
+def _denied(
+    call: _Call, reason: Literal["approval", "mismatch", "rejected", "expired", "stopped"], text: str
+) -> ToolOutcome:
     return ToolOutcome(tool=call.tool.name, status="denied", content=f"Nothing was done. {text}", reason=reason)
 
 

@@ -24,6 +24,7 @@ from serving.routes import (
     mcp,
     openai,
     page,
+    stops,
     usage,
 )
 from serving.runtime import Runtime
@@ -67,7 +68,20 @@ def create_app(system: System) -> FastAPI:
     app.add_middleware(Authentication, keys=runtime.keys)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings.serving.http), www_redirect=False)
     errors.install(app)
-    for routes in (answers, conversations, feedback, usage, openai, documents, approvals, health, docs, mcp, page):
+    for routes in (
+        answers,
+        conversations,
+        feedback,
+        usage,
+        openai,
+        documents,
+        approvals,
+        stops,
+        health,
+        docs,
+        mcp,
+        page,
+    ):
         app.include_router(routes.router)
     return app
 

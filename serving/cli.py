@@ -355,6 +355,38 @@ def costs(
     commands.costs(_load(stack), by, json)
 
 
+@app.command()
+def stop(
+    what: Annotated[str, typer.Argument(help="effects, all, tenant:NAME or model:NAME")],
+    *,
+    why: Annotated[str, typer.Option(help="It is told to everybody who is refused.")],
+    stack: Stack = STACK,
+) -> None:
+    """Kill switch: holds from the next step of any work, in every process, until it is lifted."""
+    from serving import oversight
+
+    oversight.switch(_load(stack), what, why=why)
+
+
+@app.command()
+def lift(
+    what: Annotated[str, typer.Argument(help="As it was stopped.")],
+    stack: Stack = STACK,
+) -> None:
+    """Let work again what was stopped."""
+    from serving import oversight
+
+    oversight.switch(_load(stack), what, why=None)
+
+
+@app.command()
+def stops(json: Json = None, stack: Stack = STACK) -> None:
+    """What is stopped, by whom and why."""
+    from serving import oversight
+
+    oversight.show_stops(_load(stack), json)
+
+
 @app.command("audit-verify")
 def audit_verify(
     *,

@@ -232,12 +232,15 @@ class Access:
     ) -> Principal:
         """Raises:
         Forbidden: the key has none of the roles that hold the permission.
+        Stopped: an operator has stopped the caller's tenant.
         """
         principal: Principal = request.state.principal
         roles = request.app.state.runtime.permissions[self.permission]
         if roles is not None and not roles & principal.roles:
             needed = " or ".join(sorted(roles)) or "a role that nobody has"
             raise Forbidden(f"This needs the role {needed}; your key has: {', '.join(sorted(principal.roles))}.")
+        if self.permission != "operate":  # an operator must reach the switches
+            request.app.state.runtime.system.stops.demand("tenant", principal.tenant)
         current = trace.get_current_span()
         current.set_attribute(names.LAYER, "serving")
         current.set_attribute(names.TENANT, principal.tenant)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
+from foundation.stops import Stop
 from observability.ledger import Total
 from observability.outcomes import Outcome, Verdict
 from orchestration.contract import Approval, Conversation, Turn
@@ -64,6 +65,14 @@ class AskRequest(Request):
 
 Known = bool | float | Annotated[Text, StringConstraints(max_length=2000)]
 """What can be known of a document. A text such as 2026-01-15 is a day."""
+
+
+class StopRequest(Request):
+    why: Text = Field(min_length=1, max_length=500, examples=["Refunds go out twice; we are looking."])
+
+
+class StopList(BaseModel):
+    stops: list[Stop]
 
 
 class IsIn(Request):

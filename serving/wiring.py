@@ -25,12 +25,14 @@ if TYPE_CHECKING:  # the real imports stand in `open_system`, so that `--help` n
     from foundation.components import Context
     from foundation.manifest import Manifest
     from foundation.settings import Settings
+    from foundation.stops import Stops
     from models.contract import PriceSource, Reranker
     from observability.ledger import CostLedger
     from observability.outcomes import OutcomeStore
     from observability.spans import SpanStore
     from observability.telemetry import Telemetry
     from orchestration.approvals import SqliteApprovals
+    from orchestration.audit import SqliteAudit
     from orchestration.contract import Agent
     from orchestration.executor import Executor
     from retrieval.contract import Chunker, DocumentLedger, Retriever, VectorIndex
@@ -64,6 +66,8 @@ class System:
     grounding: Grounding
     tools: tuple[BaseTool, ...]
     approvals: SqliteApprovals
+    audit: SqliteAudit
+    stops: Stops
     executor: Executor
     agent: Agent
     cache: Cache
@@ -85,6 +89,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
 
     from foundation import components, manifest
     from foundation.components import Context
+    from foundation.stops import Stops
     from models import weights
     from models.contract import PriceSource, RerankerParts
     from models.pricing import identity
@@ -102,6 +107,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from orchestration.contract import Agent, AgentParts
     from orchestration.effects import SqliteEffects
     from orchestration.executor import Executor
+    from orchestration.stoppable import StoppableAgent
     from retrieval.contract import Chunker, DocumentLedger, VectorIndex
     from retrieval.grounding import Grounding
     from retrieval.index_care import SameParts, fingerprint_of, open_index
@@ -134,6 +140,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             return keep(components.load(section, chosen, context, expected=expected))
 
         # foundation
+        stops = Stops(data / "stops.json", context.clock)
         digest = manifest.digest_of_files([corpus]) if corpus else None
         run = manifest.build(settings, weights=weights.digests(), corpus=digest, clock=context.clock)
 
@@ -150,7 +157,9 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         # models
         primary = part("models.chat", settings.models.chat, BaseChatModel)
         fallbacks = [part("models.chat", chosen, BaseChatModel) for chosen in settings.models.fallbacks]
-        chat = resilient(primary, fallbacks, settings.models.resilience, context.clock)
+        chat = resilient(
+            primary, fallbacks, settings.models.resilience, context.clock, lambda name: stops.demand("model", name)
+        )
         embedder = traced_embedder(part("models.embedder", settings.models.embedder, Embeddings))
         asked = RememberingEmbedder(embedder)  # what answering embeds; an ingest goes to the embedder itself
         to_rerank = RerankerParts(**vars(context), embedder=asked)
@@ -215,6 +224,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             effects=keep(SqliteEffects(data / "effects.sqlite")),
             audit=audit,
             clock=context.clock,
+            stops=stops,
         )
         agent = keep(
             components.load(
@@ -264,8 +274,10 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             grounding=grounding,
             tools=tools,
             approvals=approvals,
+            audit=audit,
+            stops=stops,
             executor=executor,
-            agent=counted_agent(AuditedAgent(agent, audit)),
+            agent=counted_agent(AuditedAgent(StoppableAgent(agent, stops), audit)),
             cache=cache,
             idempotency=idempotency,
         )

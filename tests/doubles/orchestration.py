@@ -25,6 +25,7 @@ from foundation.settings import (
     Part,
     PolicySettings,
 )
+from foundation.stops import Stops
 from foundation.types import Principal, Scope, Usage
 from models.chat.scripted import ScriptedChat
 from models.contract import Call, Price
@@ -221,6 +222,7 @@ class World:
     tools: Sequence[BaseTool] | None = None
     checkpoints: str = "sqlite"
     memory: AnswerMemory | None = None
+    stops: Stops | None = None
 
     def __post_init__(self) -> None:
         self.approvals = SqliteApprovals(self.folder / "approvals.sqlite", self.clock)
@@ -236,6 +238,7 @@ class World:
             effects=self.effects,
             audit=self.audit,
             clock=self.clock,
+            stops=self.stops,
         )
 
     def parts(self) -> AgentParts:

@@ -16,9 +16,11 @@ from foundation.clock import SystemClock
 from foundation.components import Context
 from foundation.errors import Conflict, DocumentRefused, Gone, NotFound, UpstreamDown, UpstreamLimited
 from foundation.settings import FoundationSettings, HttpSettings, ServingSettings, Settings
+from foundation.stops import Stops
 from foundation.types import Principal, Scope, Usage
 from observability.ledger import CostLedger
 from observability.outcomes import OutcomeStore
+from orchestration.audit import SqliteAudit
 from orchestration.contract import Answer, AnswerRequest, Approval, Charge, Conversation, Decision, Event, Step, Turn
 from retrieval.contract import Chunk, Citation, Document, Hit, Refusal
 from retrieval.ingest import IngestReport
@@ -252,6 +254,8 @@ class FakeSystem:
     chat: object = None
 
     def __post_init__(self) -> None:
+        self.stops = Stops(self.context.data_dir / "stops.json", self.context.clock)
+        self.audit = SqliteAudit(self.context.data_dir / "audit.sqlite", self.context.clock)
         self.cache = MemoryCache(CacheOptions(), self.context.clock)
         self.vectors = MemoryIndex(self.ledger)
         self.ingestor = MemoryIngestor(self.ledger)

@@ -1,0 +1,39 @@
+"""Kill switches over the API, for whoever operates the system."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from foundation import stops
+from serving import oversight
+from serving.errors import responses
+from serving.identity import Operator
+from serving.runtime import Running
+from serving.schemas import StopList, StopRequest
+
+router = APIRouter(prefix="/v1/stops", tags=["oversight"])
+What = Annotated[str, Path(max_length=200, description="effects, all, tenant:NAME or model:NAME", examples=["effects"])]
+
+
+@router.get("", responses=responses())
+async def stopped(_: Operator, runtime: Running) -> StopList:
+    """What is stopped, by whom and why."""
+    return StopList(stops=list(runtime.system.stops.list()))
+
+
+@router.put("/{what}", responses=responses())
+async def stop(what: What, body: StopRequest, caller: Operator, runtime: Running) -> StopList:
+    """Stop every effect, a tenant, a model or everything. It holds from the next step of any work, in every process."""
+    kind, name = stops.parse(what)
+    await oversight.stop(runtime.system.stops, runtime.system.audit, kind, name, by=caller.subject, why=body.why)
+    return StopList(stops=list(runtime.system.stops.list()))
+
+
+@router.delete("/{what}", responses=responses(404))
+async def lift(what: What, caller: Operator, runtime: Running) -> StopList:
+    """Let it work again."""
+    kind, name = stops.parse(what)
+    await oversight.lift(runtime.system.stops, runtime.system.audit, kind, name, by=caller.subject)
+    return StopList(stops=list(runtime.system.stops.list()))

@@ -1,0 +1,171 @@
+"""Kill switches: from the next step of any work on, whatever is under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from foundation.clock import SystemClock
+from foundation.errors import Stopped
+from foundation.settings import ResilienceSettings
+from foundation.stops import Stops
+from models.chat.scripted import ScriptedChat
+from models.pricing import identity
+from models.resilience import FALLBACK, resilient
+from orchestration.answering import answer, resume
+from orchestration.contract import Answer, AnswerRequest, Decision
+from orchestration.stoppable import StoppableAgent
+from serving.app import create_app
+from tests.doubles import serving
+from tests.doubles.orchestration import LEAD, NORTH, SOUTH, World
+
+SEND = AnswerRequest(question="Please send parcel P-123 now")
+FIND = AnswerRequest(question="Where is parcel P-123?")
+
+
+@pytest.fixture
+async def world(data_dir: Path) -> AsyncIterator[World]:
+    made = World(data_dir)
+    made.stops = Stops(data_dir / "stops.json", made.clock)
+    yield made
+    made.close()
+
+
+def decision_on(waiting: Answer) -> Decision:
+    assert waiting.approval is not None
+    return Decision(approval_id=waiting.approval.approval_id, approve=True)
+
+
+async def test_effects_are_stopped_and_reading_goes_on(world: World) -> None:
+    agent = world.agent()
+    world.stops.add("effects", by="ola", why="refunds go out twice")
+    refused = await answer(agent, SEND, NORTH)
+    assert "refunds go out twice" in refused.text
+    assert refused.approval is None
+    assert (await answer(agent, FIND, NORTH)).status == "answered"
+    assert world.depot.sent == []
+    (record,) = [entry for _, entry in await world.audit.entries("north") if entry.tool == "send_parcel"]
+    assert (record.outcome, record.reason) == ("denied", "stopped")
+
+
+async def test_what_waits_cannot_be_approved_meanwhile_and_is_not_lost(world: World) -> None:
+    agent = world.agent()
+    waiting = await answer(agent, SEND, NORTH)
+    world.stops.add("effects", by="ola", why="")
+    with pytest.raises(Stopped):
+        await resume(agent, decision_on(waiting), LEAD)
+    assert world.depot.sent == []
+    world.stops.lift("effects")
+    assert (await resume(agent, decision_on(waiting), LEAD)).status == "answered"
+    assert len(world.depot.sent) == 1
+
+
+async def test_an_effect_that_was_checked_already_is_stopped_at_the_last_moment(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = world.agent()
+    waiting = await answer(agent, SEND, NORTH)
+    begin = world.effects.begin
+
+    async def stopped_meanwhile(*given: Any) -> Any:
+        world.stops.add("effects", by="ola", why="")
+        return await begin(*given)
+
+    monkeypatch.setattr(world.effects, "begin", stopped_meanwhile)
+    assert "Nothing was done" in (await resume(agent, decision_on(waiting), LEAD)).text
+    assert world.depot.sent == []
+
+
+async def test_a_tenant_is_stopped_and_the_others_go_on(world: World) -> None:
+    agent = StoppableAgent(world.agent(), world.stops)
+    world.stops.add("tenant", "north", by="ola", why="their contract ended")
+    with pytest.raises(Stopped, match="their contract ended"):
+        await answer(agent, FIND, NORTH)
+    assert (await answer(agent, FIND, SOUTH)).status == "answered"
+
+
+async def test_a_run_under_way_ends_with_an_error_event(world: World) -> None:
+    agent = StoppableAgent(world.agent(), world.stops)
+    events = []
+    async for event in agent.stream(FIND, NORTH):
+        events.append(event)
+        world.stops.add("tenant", "north", by="ola", why="")
+    assert events[-1].kind == "error"
+    assert events[-1].code == "stopped"
+    assert len(events) == 2
+
+
+def _chat(stops: Stops, *models: ScriptedChat) -> Any:
+    return resilient(
+        models[0], models[1:], ResilienceSettings(), SystemClock(), lambda name: stops.demand("model", name)
+    )
+
+
+class StandIn(ScriptedChat):
+    """Another double, with a name of its own."""
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
+        return {**super()._get_ls_params(stop, **kwargs), "ls_model_name": "stand-in (test double)"}
+
+
+async def test_a_stopped_model_is_not_called_and_a_fallback_answers(world: World) -> None:
+    first, second = ScriptedChat(replies=("one",)), StandIn(replies=("two",))
+    assert identity(first)[1] != identity(second)[1]
+    world.stops.add("model", identity(first)[1], by="ola", why="")
+    reply = await _chat(world.stops, first, second).ainvoke("x")
+    assert reply.text == "two"
+    assert reply.response_metadata[FALLBACK]
+    assert first.seen == []
+    with pytest.raises(Stopped, match="was stopped by ola"):
+        await _chat(world.stops, first).ainvoke("x")
+
+
+async def test_a_model_is_stopped_in_the_middle_of_a_stream(world: World) -> None:
+    model = ScriptedChat(replies=("one two three four five",))
+    seen = []
+
+    async def read() -> None:
+        async for chunk in _chat(world.stops, model).astream("x"):
+            seen.append(chunk.text)
+            world.stops.add("model", identity(model)[1], by="ola", why="")
+
+    with pytest.raises(Stopped):
+        await asyncio.wait_for(read(), 60)
+    assert "five" not in "".join(seen)
+
+
+@pytest.fixture
+async def given(tmp_path: Path) -> AsyncIterator[tuple[serving.World, httpx2.AsyncClient]]:
+    made = serving.world(tmp_path)
+    transport = httpx2.ASGITransport(create_app(made.system))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        yield made, client
+
+
+async def test_an_operator_stops_and_lifts_over_the_api(given: tuple[serving.World, httpx2.AsyncClient]) -> None:
+    world, api = given
+
+    def key(of: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {of}"}
+
+    stopped = await api.put("/v1/stops/tenant:north", json={"why": "an audit"}, headers=key(world.operator))
+    assert [one["why"] for one in stopped.json()["stops"]] == ["an audit"]
+    refused = await api.get("/v1/documents", headers=key(world.reader))
+    assert (refused.status_code, refused.json()["code"], refused.json()["retryable"]) == (503, "stopped", False)
+    assert "an audit" in refused.json()["detail"]
+    assert (await api.get("/v1/documents", headers=key(world.stranger))).status_code == 200
+    assert (await api.put("/v1/stops/all", json={"why": "x"}, headers=key(world.reader))).status_code == 403
+    assert (await api.put("/v1/stops/nonsense", json={"why": "x"}, headers=key(world.operator))).status_code == 422
+    assert (await api.delete("/v1/stops/tenant:north", headers=key(world.operator))).json() == {"stops": []}
+    assert (await api.delete("/v1/stops/tenant:north", headers=key(world.operator))).status_code == 404
+    assert (await api.get("/v1/documents", headers=key(world.reader))).status_code == 200
+    written = await world.system.audit.entries("north")
+    assert [(entry.act, entry.outcome, entry.subject) for _, entry in written] == [
+        ("stop", "stopped", "operator@north"),
+        ("stop", "lifted", "operator@north"),
+    ]
