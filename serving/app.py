@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -12,6 +14,7 @@ from starlette.types import ASGIApp
 from foundation.settings import HttpSettings
 from serving import errors
 from serving.idempotency import Idempotency, declare
+from serving.identity import PAGE_PATHS
 from serving.middleware import Authentication, Envelope
 from serving.routes import (
     answers,
@@ -57,7 +60,7 @@ def create_app(system: System) -> FastAPI:
     app = Api(
         title="Sixply",
         version=_version(),
-        lifespan=mcp.lifespan,
+        lifespan=_lifespan,
         openapi_url=None,  # ours stand behind a key: routes/docs.py
         max_body_size=settings.serving.http.max_body_bytes,
         # FastAPI traces requests by itself once a provider is set; messages of failed checks can quote what a user wrote.
@@ -65,7 +68,7 @@ def create_app(system: System) -> FastAPI:
     )
     app.state.runtime = runtime
     app.add_middleware(Idempotency, store=system.idempotency)  # the innermost: each later one stands around it
-    app.add_middleware(Authentication, keys=runtime.keys)
+    app.add_middleware(Authentication, keys=runtime.keys, sessions=runtime.sessions)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings.serving.http), www_redirect=False)
     errors.install(app)
     for routes in (
@@ -86,13 +89,19 @@ def create_app(system: System) -> FastAPI:
     return app
 
 
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with mcp.lifespan(app), page.lifespan(app):
+        yield
+
+
 def _hosts(http: HttpSettings) -> list[str]:
     """Host headers that we answer to; any other comes from a page that rebinds its name to this machine."""
     return [*LOOPBACK, http.host, *http.names]
 
 
 def _unwatched(scope: Any) -> bool:
-    return str(scope["path"]).startswith(("/health/", "/metrics"))
+    return str(scope["path"]).startswith(("/health/", "/metrics", *PAGE_PATHS))
 
 
 def _version() -> str:

@@ -24,10 +24,11 @@ from typing import Annotated, Literal
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from opentelemetry import trace
+from starlette.requests import HTTPConnection
 
 from foundation import names
 from foundation.clock import Clock
-from foundation.errors import ConfigurationError, Forbidden, InvalidRequest, NotFound, Unauthenticated, did_you_mean
+from foundation.errors import ConfigurationError, InvalidRequest, NotFound, Unauthenticated, did_you_mean
 from foundation.settings import PolicySettings, Settings
 from foundation.types import EVERY_TENANT, Principal
 
@@ -154,14 +155,29 @@ class KeyStore:
         Raises:
             Unauthenticated: no header, another scheme, or a key that is not in the file.
         """
-        given = _digest(_credential(authorization or "", basic=basic))
-        found = None
-        for key in self.list():  # all of them, whatever matched: the time taken says nothing
-            if hmac.compare_digest(key.sha256, given):
-                found = key
+        found = self.known(_digest(_credential(authorization or "", basic=basic)))
         if found is None:
             raise Unauthenticated("No valid API key. Send it as: Authorization: Bearer sixply_...")
-        return found.principal
+        return found
+
+    def digest_of(self, key: str) -> str:
+        """What the file keeps of `key`.
+
+        Raises:
+            Unauthenticated: it is not in the file.
+        """
+        digest = _digest(key.strip())
+        if self.known(digest) is None:
+            raise Unauthenticated("That is no valid API key.")
+        return digest
+
+    def known(self, digest: str) -> Principal | None:
+        """Whoever has the key of this digest."""
+        found = None
+        for key in self.list():  # all of them, whatever matched: the time taken says nothing
+            if hmac.compare_digest(key.sha256, digest):
+                found = key
+        return found.principal if found else None
 
     def demand_one(self) -> None:
         """Raises:
@@ -235,12 +251,7 @@ class Access:
         Stopped: an operator has stopped the caller's tenant.
         """
         principal: Principal = request.state.principal
-        roles = request.app.state.runtime.permissions[self.permission]
-        if roles is not None and not roles & principal.roles:
-            needed = " or ".join(sorted(roles)) or "a role that nobody has"
-            raise Forbidden(f"This needs the role {needed}; your key has: {', '.join(sorted(principal.roles))}.")
-        if self.permission != "operate":  # an operator must reach the switches
-            request.app.state.runtime.system.stops.demand("tenant", principal.tenant)
+        request.app.state.runtime.demand(self.permission, principal)
         current = trace.get_current_span()
         current.set_attribute(names.LAYER, "serving")
         current.set_attribute(names.TENANT, principal.tenant)
@@ -251,7 +262,15 @@ async def anyone() -> None:
     """The rule of a public route. Its path must stand in `PUBLIC_PATHS` too, or it stays closed."""
 
 
-PUBLIC_PATHS = frozenset({"/", "/health/live", "/health/ready"})
+async def signed_in(connection: HTTPConnection) -> Principal:
+    """The rule of `PAGE_PATHS`, requests and websockets: whoever is signed in to the page."""
+    principal: Principal = connection.state.principal
+    return principal
+
+
+PUBLIC_PATHS = frozenset({"/", "/sign-in", "/sign-out", "/health/live", "/health/ready"})
+PAGE_PATHS = ("/_nicegui/", "/_nicegui_ws/")
+"""What the page itself asks for, as whom its cookie says. No other path takes a cookie."""
 
 Asker = Annotated[Principal, Depends(Access("ask"))]
 Writer = Annotated[Principal, Depends(Access("write"))]

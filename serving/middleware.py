@@ -9,11 +9,14 @@ from typing import Any
 
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from foundation.errors import Unauthenticated
+from foundation.errors import RequestError, Unauthenticated
+from foundation.types import Principal
 from serving.errors import BROWSER_PATHS, EXPLAINED, MEDIA_TYPE, from_status, problem, respond, to_json
-from serving.identity import PUBLIC_PATHS, KeyStore
+from serving.identity import PAGE_PATHS, PUBLIC_PATHS, KeyStore
+from serving.sessions import Sessions, refuse_other_sites, token_of
 
 REQUEST_ID = "X-Request-Id"
 _GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -85,21 +88,35 @@ class Authentication:
     It stands before the routes because FastAPI reads and parses a body before it asks any dependency.
     """
 
-    def __init__(self, app: ASGIApp, keys: KeyStore) -> None:
+    def __init__(self, app: ASGIApp, keys: KeyStore, sessions: Sessions) -> None:
         self._app = app
         self._keys = keys
+        self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in PUBLIC_PATHS:
-            request = Request(scope)
-            basic = scope["method"] == "GET" and scope["path"].startswith(BROWSER_PATHS)
+        http = scope["type"] == "http"
+        if scope["type"] == "websocket" or (http and scope["path"] not in PUBLIC_PATHS):
+            connection = HTTPConnection(scope)
             try:
-                principal = self._keys.authenticate(request.headers.get("authorization"), basic=basic)
-            except Unauthenticated as error:
-                await respond(request, error)(scope, receive, send)
+                principal = await self._principal(connection)
+            except RequestError as error:
+                if http:
+                    await respond(Request(scope), error)(scope, receive, send)
+                else:
+                    await send({"type": "websocket.close", "code": 1008, "reason": error.code})
                 return
-            scope["state"]["principal"] = principal
+            scope.setdefault("state", {})["principal"] = principal
         await self._app(scope, receive, send)
+
+    async def _principal(self, connection: HTTPConnection) -> Principal:
+        path = connection.scope["path"]
+        if path.startswith(PAGE_PATHS):
+            refuse_other_sites(connection)
+            return await self._sessions.principal(token_of(connection))
+        if connection.scope["type"] == "websocket":
+            raise Unauthenticated("There is no websocket but the page's.")
+        basic = connection.scope["method"] == "GET" and path.startswith(BROWSER_PATHS)
+        return self._keys.authenticate(connection.headers.get("authorization"), basic=basic)
 
 
 def _request_id(given: str | None) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from foundation.errors import Forbidden
+from foundation.types import Principal
 from serving.admission import Admission, Work
 from serving.identity import KeyStore, Permission, permissions
 from serving.lifecycle import Lifecycle
+from serving.sessions import Sessions
 from serving.wiring import System
 
 
@@ -20,6 +24,7 @@ class Runtime:
 
     system: System
     keys: KeyStore
+    sessions: Sessions
     permissions: Mapping[Permission, frozenset[str] | None]
     admission: Mapping[Work, Admission]
     lifecycle: Lifecycle
@@ -28,9 +33,11 @@ class Runtime:
     def of(cls, system: System) -> Runtime:
         settings = system.settings
         http = settings.serving.http
+        keys = KeyStore.of(settings, system.context.clock)
         return cls(
             system=system,
-            keys=KeyStore.of(settings, system.context.clock),
+            keys=keys,
+            sessions=Sessions(keys, system.cache),
             permissions=permissions(settings.orchestration.policy),
             admission={
                 "answers": Admission(concurrent=http.concurrent_answers, queued=http.queued_answers, work="answers"),
@@ -41,6 +48,31 @@ class Runtime:
             },
             lifecycle=Lifecycle(),
         )
+
+    def demand(self, permission: Permission, principal: Principal) -> None:
+        """What every route and every view asks before it does anything.
+
+        Raises:
+            Forbidden: the caller has none of the roles that hold the permission.
+            Stopped: an operator has stopped the caller's tenant.
+        """
+        roles = self.permissions[permission]
+        if roles is not None and not roles & principal.roles:
+            needed = " or ".join(sorted(roles)) or "a role that nobody has"
+            raise Forbidden(f"This needs the role {needed}; your key has: {', '.join(sorted(principal.roles))}.")
+        if permission != "operate":  # an operator must reach the switches
+            self.system.stops.demand("tenant", principal.tenant)
+
+    @asynccontextmanager
+    async def place(self, work: Work) -> AsyncIterator[None]:
+        """Hold a place for `work`.
+
+        Raises:
+            ShuttingDown: nothing new is taken. Overloaded: too much waits already.
+        """
+        self.lifecycle.refuse_while_draining()
+        async with self.admission[work].place():
+            yield
 
 
 def _runtime(request: Request) -> Runtime:
@@ -55,8 +87,7 @@ def admitted(work: Work) -> Any:
     """A place for `work`, held from before it begins until the last byte of the response, however that ends."""
 
     async def hold(runtime: Running) -> AsyncIterator[None]:
-        runtime.lifecycle.refuse_while_draining()
-        async with runtime.admission[work].place():
+        async with runtime.place(work):
             yield
 
     return Depends(hold)

@@ -142,7 +142,7 @@ def _server(app: FastAPI, http: HttpSettings) -> GracefulServer:
         access_log=False,  # requests are traced; a second record of them would need its own redaction
         server_header=False,
         proxy_headers=False,  # behind a proxy, let it be configured on purpose: these headers can be forged
-        ws="none",
+        ws="websockets-sansio",  # the page's only; every other websocket is refused (serving/middleware.py)
         timeout_graceful_shutdown=math.ceil(http.grace_s),
     )
     return GracefulServer(config, app.state.runtime, http.grace_s)

@@ -123,6 +123,11 @@ def llama() -> str:
     return told.read_text(encoding="ascii")
 
 
+def chromium() -> str:
+    """The browser for Playwright, which would otherwise fetch one of its own."""
+    return str(shutil.which("chromium") or _missing("chromium"))
+
+
 def stop() -> None:
     """End every server that was started here."""
     _RUNNING.close()

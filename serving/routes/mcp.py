@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from starlette.types import Receive, Scope, Send
 
 from foundation.types import Principal
 from serving.identity import Asker
 from serving.runtime import Runtime
+from serving.streams import PassedOn
 
 router = APIRouter(tags=["mcp"])
 
@@ -20,18 +20,7 @@ router = APIRouter(tags=["mcp"])
 async def message(caller: Asker, request: Request) -> Response:
     """A message of a client, as whom its key says. The calls in it find the caller in the request again."""
     del caller
-    return _PassedOn(request.app.state.mcp)
-
-
-class _PassedOn(Response):
-    """A response that another ASGI application makes."""
-
-    def __init__(self, app: Any) -> None:
-        super().__init__()
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+    return PassedOn(request.app.state.mcp)
 
 
 def _caller(context: Any) -> Principal:

@@ -1,17 +1,79 @@
-"""The page at `/`."""
+"""The page at `/`: who is not signed in gets the form, who is gets the page. What it shows: serving/page/."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends
-from fastapi.responses import HTMLResponse
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
 
-from serving import page
-from serving.identity import anyone
+from fastapi import APIRouter, Depends, FastAPI, Form, Request, Response, WebSocket
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from foundation.errors import Unauthenticated
+from serving.identity import anyone, signed_in
+from serving.page import sign_in
+from serving.page.mounting import Mounted
+from serving.runtime import Running, Runtime
+from serving.sessions import COOKIE, TTL_S, refuse_other_sites, token_of
+from serving.streams import PassedOn
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/", dependencies=[Depends(anyone)])
-async def show() -> HTMLResponse:
-    html, policy = page.load()
-    return HTMLResponse(html, headers={"Content-Security-Policy": policy})
+async def show(request: Request, runtime: Running) -> Response:
+    try:
+        request.state.principal = await runtime.sessions.principal(token_of(request))
+    except Unauthenticated:
+        return HTMLResponse(sign_in.form(), headers=sign_in.HEADERS)
+    return await _page(request)
+
+
+@router.post("/sign-in", dependencies=[Depends(anyone)])
+async def begin(key: Annotated[str, Form(max_length=500)], request: Request, runtime: Running) -> Response:
+    refuse_other_sites(request)
+    try:
+        token = await runtime.sessions.begin(key)
+    except Unauthenticated as error:
+        return HTMLResponse(sign_in.form(str(error)), status_code=error.status, headers=sign_in.HEADERS)
+    back = RedirectResponse("/", status_code=303)
+    over_tls = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
+    back.set_cookie(COOKIE, token, max_age=TTL_S, httponly=True, samesite="strict", secure=over_tls)
+    return back
+
+
+@router.post("/sign-out", dependencies=[Depends(anyone)])
+async def end(request: Request, runtime: Running) -> Response:
+    refuse_other_sites(request)
+    await runtime.sessions.end(token_of(request))
+    back = RedirectResponse("/", status_code=303)
+    back.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return back
+
+
+@router.api_route("/_nicegui/{rest:path}", methods=["GET", "POST"], dependencies=[Depends(signed_in)])
+@router.api_route("/_nicegui_ws/{rest:path}", methods=["GET", "POST"], dependencies=[Depends(signed_in)])
+async def parts(request: Request) -> Response:
+    """Scripts, styles, uploads, and the page's events where a proxy lets no websocket through."""
+    return await _page(request)
+
+
+@router.websocket("/_nicegui_ws/{rest:path}", dependencies=[Depends(signed_in)])
+async def events(socket: WebSocket) -> None:
+    """The page's events."""
+    mounted: Mounted = socket.app.state.page
+    await (await mounted.app())(socket.scope, socket.receive, socket.send)
+
+
+async def _page(request: Request) -> Response:
+    mounted: Mounted = request.app.state.page
+    runtime: Runtime = request.app.state.runtime
+    request.state.runtime = runtime
+    return PassedOn(await mounted.app())
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with Mounted() as mounted:
+        app.state.page = mounted
+        yield

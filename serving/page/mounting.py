@@ -1,0 +1,145 @@
+"""NiceGUI inside our application: loaded when somebody who is signed in opens the page, and never in a server of an API only.
+
+NiceGUI keeps its state in its own module, so a process has one page. It wants to own the server; here it gets requests that
+our routes have let through, and its start and end are those of our lifespan.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import functools
+import hashlib
+from collections.abc import MutableMapping
+from contextlib import AsyncExitStack
+from html.parser import HTMLParser
+from types import TracebackType
+from typing import Any, Self
+
+from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+RECONNECT_S = 20.0
+"""How long a page that lost its connection is kept, with whatever it was showing and asking."""
+
+
+class Mounted:
+    """The page of one server."""
+
+    def __init__(self) -> None:
+        self._running = AsyncExitStack()
+        self._one_at_a_time = asyncio.Lock()
+        self._app: ASGIApp | None = None
+
+    async def app(self) -> ASGIApp:
+        """NiceGUI's application; the first call takes about a second, in which other requests are served."""
+        async with self._one_at_a_time:
+            if self._app is None:
+                owner, app = await asyncio.to_thread(_mounted)
+                await self._running.enter_async_context(owner.router.lifespan_context(owner))
+                self._app = app
+        return self._app
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        await self._running.aclose()
+
+
+@functools.cache
+def _mounted() -> tuple[FastAPI, ASGIApp]:
+    """What owns NiceGUI's start and end, and NiceGUI."""
+    from nicegui import app, ui
+
+    from serving.page import shell
+
+    shell.define()
+    owner = FastAPI(openapi_url=None)
+    app.add_middleware(ContentPolicy)  # added first, so it stands innermost and sees HTML before it is compressed
+    ui.run_with(
+        owner,
+        title="Sixply",
+        favicon=shell.ICON,
+        dark=None,  # as the system says
+        language="en-US",
+        tailwind=False,  # it compiles styles in the browser
+        reconnect_timeout=RECONNECT_S,
+        show_welcome_message=False,
+    )
+    return owner, app
+
+
+class ContentPolicy:
+    """Gives each HTML page a Content-Security-Policy that admits exactly the inline scripts which it was made with.
+
+    NiceGUI builds functions from text in the browser, and sets styles inline: it needs 'unsafe-eval' and inline styles.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, _Held(send).send if scope["type"] == "http" else send)
+
+
+class _Held:
+    """The sending side of one response; HTML is held back until it is whole."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._start: MutableMapping[str, Any] | None = None
+        self._body = b""
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            if headers.get("content-type", "").startswith("text/html"):
+                self._start = message
+                return
+        elif self._start is not None and message["type"] == "http.response.body":
+            self._body += message.get("body", b"")
+            if message.get("more_body", False):
+                return
+            headers = MutableHeaders(scope=self._start)
+            headers["Content-Security-Policy"] = policy(self._body.decode())
+            headers["Referrer-Policy"] = "same-origin"  # the form that signs out must say which site it comes from
+            await self._send(self._start)
+            message = {"type": "http.response.body", "body": self._body}
+        await self._send(message)
+
+
+def policy(page: str) -> str:
+    """The policy for a page."""
+    inline = _InlineScripts()
+    inline.feed(page)
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in inline.found
+    )
+    return (
+        f"default-src 'none'; script-src 'self' 'unsafe-eval' {hashes}; style-src 'self' 'unsafe-inline'; "
+        "font-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; "
+        "frame-ancestors 'none'"
+    )
+
+
+class _InlineScripts(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._inside = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._inside = tag == "script" and "src" not in dict(attrs)
+        if self._inside:
+            self.found.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = self._inside and tag != "script"
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.found[-1] += data

@@ -1,0 +1,104 @@
+"""What surrounds every view: the bar with the menu, who is signed in, light and dark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import Request
+from nicegui import html, ui
+
+from serving.page.ask import AskView
+from serving.page.source import SourcePanel
+from serving.page.visitor import View, Visitor, told
+from serving.sessions import token_of
+
+LOOK = Path(__file__).with_name("look.css").read_text(encoding="utf-8")
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="6" fill="#2457c5"/>'
+    '<path d="M5 8h14M5 12h14M5 16h14" stroke="#fff" stroke-width="2" stroke-linecap="round"/></svg>'
+)
+DARK = "sixply_dark"
+"""Cookie of who chose light or dark; without it the page follows the system."""
+
+
+def define() -> None:
+    """Tell NiceGUI about the page."""
+    ui.page("/")(page)
+
+
+def page(request: Request) -> None:
+    """Build it for who is signed in; `routes/page.py` has looked."""
+    visitor = Visitor(request.state.runtime, token_of(request), request.state.principal)
+    ui.add_css(LOOK)
+    ui.colors(primary="var(--mark)")
+    Shell(visitor, dark=request.cookies.get(DARK)).build()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the menu."""
+
+    label: str
+    icon: str
+    view: View
+    built: list[bool] = field(default_factory=list)
+
+
+class Shell:
+    """The whole page of one visitor."""
+
+    def __init__(self, visitor: Visitor, *, dark: str | None) -> None:
+        self._visitor = visitor
+        self._dark = ui.dark_mode({"yes": True, "no": False}.get(dark or ""))
+        self._source = SourcePanel(visitor)
+        self._entries = [Entry("Ask", "forum", AskView(visitor, self._source))]
+        self._buttons: list[ui.button] = []
+        self._places: list[ui.element] = []
+
+    def build(self) -> None:
+        with html.header().classes("bar"):
+            html.span("Sixply").classes("brand")
+            with html.nav().props('aria-label="Views"').classes("menu"):
+                for number, entry in enumerate(self._entries):
+                    self._buttons.append(_menu_button(entry, lambda number=number: self._show(number)))
+            self._who()
+        with html.main().classes("views"):
+            for entry in self._entries:
+                place = html.section().classes("view")
+                place.props["aria-label"] = entry.label
+                self._places.append(place)
+        self._source.build()
+        ui.timer(0, lambda: self._show(0), once=True)
+
+    def _who(self) -> None:
+        seen = self._visitor.seen
+        with html.div().classes("who"):
+            with html.span().classes("name"):
+                html.b(seen.subject)
+                html.span(f"{seen.tenant} · {', '.join(sorted(seen.roles))}")
+            ui.button(icon="contrast", on_click=self._switch).props('flat round dense aria-label="Light or dark"')
+            with html.form().props('method="post" action="/sign-out"'):
+                ui.button("Sign out").props("flat dense no-caps type=submit").classes("quiet")
+
+    def _switch(self) -> None:
+        """From what is shown now to the other one."""
+        ui.run_javascript(
+            f"const dark = !Quasar.Dark.isActive; Quasar.Dark.set(dark);"
+            f'document.cookie = "{DARK}=" + (dark ? "yes" : "no") + "; path=/; max-age=31536000; samesite=strict";'
+        )
+
+    async def _show(self, number: int) -> None:
+        for place, (button, section) in enumerate(zip(self._buttons, self._places, strict=True)):
+            section.set_visibility(place == number)
+            button.props["aria-current"] = "page" if place == number else "false"
+        entry = self._entries[number]
+        with self._places[number], told():
+            if not entry.built:
+                entry.built.append(True)
+                entry.view.build()
+            await entry.view.refresh()
+
+
+def _menu_button(entry: Entry, chosen: object) -> ui.button:
+    return ui.button(entry.label, icon=entry.icon, on_click=chosen).props("flat no-caps dense").classes("entry")  # type: ignore[arg-type]

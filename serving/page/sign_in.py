@@ -1,0 +1,27 @@
+"""The form of who is not signed in: plain HTML without a script, so that nothing of NiceGUI is served to strangers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import re
+from pathlib import Path
+
+_FORM = Path(__file__).with_name("sign_in.html").read_text(encoding="utf-8")
+_STYLE = re.findall(r"<style>(.*?)</style>", _FORM, re.DOTALL)[0]
+_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+
+HEADERS = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{_HASH}'; img-src data:; base-uri 'none'; form-action 'self'; "
+        "frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "same-origin",  # with "no-referrer" a form would not say which site it comes from
+    "Cache-Control": "no-store",
+}
+
+
+def form(refused: str = "") -> str:
+    """The page, with what is to be said about the last attempt."""
+    return _FORM.replace("{refused}", html.escape(refused))

@@ -1,0 +1,274 @@
+"""The page in a real browser, over the real wiring and stores; only the two models are doubles.
+
+The server is a process of its own, as `make serve` starts it. Nothing here waits for a time: Playwright waits for what is
+to be seen.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from foundation.clock import SystemClock
+from foundation.settings import load
+from serving.identity import KeyStore
+from tests import services
+from tests.integration.test_api_system import STACK
+
+ROOT = Path(__file__).parents[2]
+WAIT_S = 60
+FACT = "The moon lamp runs for nine hours."
+HOSTILE = "The sun lamp says <img src=x onerror=hacked=1><script>hacked=1</script> and weighs two kilograms."
+expect.set_options(timeout=WAIT_S * 1000)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server, and a key for each kind of caller."""
+
+    url: str
+    keys: KeyStore
+    agent: str
+    reader: str
+
+    def add(self, name: str, text: str) -> None:
+        headers = {"Authorization": f"Bearer {self.agent}"}
+        files = {"file": (name, text.encode())}
+        added = httpx2.post(f"{self.url}/v1/documents", files=files, headers=headers, timeout=WAIT_S)
+        assert added.status_code == 201, added.text
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    services.chromium()
+    folder = tmp_path_factory.mktemp("page")
+    stack = folder / "stack.toml"
+    stack.write_text(STACK.format(data=folder / "var") + '[orchestration.answers]\ncompose = "extractive"\n'
+                     '[[observability.exporters]]\nuse = "sqlite"\n')  # fmt: skip
+    keys = KeyStore(folder / "var" / load(stack).settings.serving.keys_file, clock=SystemClock())
+
+    def key(*roles: str) -> str:
+        return keys.create(subject=f"{roles[0]}@alder", tenant="alder-clinics", roles=roles)
+
+    given = {"agent": key("agent", "approver", "operator"), "reader": key("reader")}
+    log = folder / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serving.cli", "serve", "--stack", stack],
+            stdout=out, stderr=out, cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+    try:
+        served = Served(_address(process, log), keys, **given)
+        served.add("moon.md", f"# Moon lamp\n\n{FACT}\n")
+        served.add("sun.txt", HOSTILE)
+        yield served
+    finally:
+        process.terminate()
+        process.wait(WAIT_S)
+
+
+def _address(process: subprocess.Popen[bytes], log: Path) -> str:
+    give_up = time.monotonic() + WAIT_S
+    while process.poll() is None and time.monotonic() < give_up:
+        if found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text(errors="replace")):
+            return found[0]
+        time.sleep(0.05)
+    pytest.fail(log.read_text(errors="replace")[-3000:], pytrace=False)
+
+
+@pytest.fixture(scope="module")
+def browser(served: Served) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=services.chromium(), args=sandbox)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
+    """A browser of one test's own. `pytest.mark.parametrize("context", [{...}], indirect=True)` says how it is."""
+    context = browser.new_context(**getattr(request, "param", {}))
+    context.set_default_timeout(WAIT_S * 1000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, served: Served) -> Iterator[Page]:
+    """The form to sign in. Whatever the page asks for comes from our server, and nothing fails in the browser."""
+    page = context.new_page()
+    asked: list[str] = []
+    wrong: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda line: wrong.append(line.text) if "Content Security" in line.text else None)
+    page.goto(served.url)
+    yield page
+    assert [url for url in asked if not url.startswith((served.url, "data:"))] == []
+    assert wrong == []
+
+
+def sign_in(page: Page, key: str) -> None:
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_label("Question")).to_be_focused()
+
+
+def ask(page: Page, question: str) -> Any:
+    """Ask, and give the place of the answer."""
+    page.get_by_label("Question").fill(question)
+    page.keyboard.press("Enter")
+    turn = page.get_by_role("article").filter(has=page.get_by_role("heading", name=question, exact=True)).last
+    expect(turn.get_by_role("status")).to_have_text("Answered")
+    return turn
+
+
+def test_a_person_signs_in_and_out(page: Page, served: Served) -> None:
+    page.get_by_label("API key").fill("sixply_wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("no valid API key")
+    sign_in(page, served.reader)
+    expect(page.get_by_text("reader@alder")).to_be_visible()
+    page.reload()
+    expect(page.get_by_label("Question")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("API key")).to_be_visible()
+    page.goto(served.url)
+    expect(page.get_by_label("API key")).to_be_visible()
+
+
+def test_an_answer_comes_with_a_source_that_opens_at_the_span(page: Page, served: Served) -> None:
+    sign_in(page, served.reader)
+    turn = ask(page, "How long does the moon lamp run?")
+    expect(turn).to_contain_text("nine hours")
+    turn.get_by_role("button", name="Source 1").first.click()
+    source = page.get_by_role("dialog")
+    expect(source.get_by_role("heading", name="Moon lamp")).to_be_visible()
+    expect(source.locator("mark")).to_have_text(FACT)
+    expect(source.locator("mark")).to_be_in_viewport()
+
+
+def test_an_answer_tells_how_it_was_made(page: Page, served: Served) -> None:
+    sign_in(page, served.reader)
+    turn = ask(page, "How long does the moon lamp run?")
+    turn.get_by_text("How it was made").click()
+    spans = turn.locator(".waterfall tbody tr")
+    expect(spans.first).to_contain_text("ask page")
+    expect(spans.filter(has_text="retrieval").first).to_be_visible()
+    bill = turn.locator(".bill")
+    for layer in ("foundation", "models", "retrieval", "orchestration", "serving", "observability", "Whole"):
+        expect(bill.get_by_role("row", name=layer)).to_be_visible()
+
+
+def test_two_questions_are_one_conversation_and_two_traces(page: Page, served: Served) -> None:
+    sign_in(page, served.reader)
+    traces = []
+    for question in ("How long does the moon lamp run?", "What weighs two kilograms?"):
+        turn = ask(page, question)
+        turn.get_by_text("How it was made").click()
+        traces.append(turn.locator("code").inner_text())
+    assert len(set(traces)) == 2
+    page.get_by_role("button", name="New conversation").click()
+    expect(page.get_by_role("article")).to_have_count(0)
+
+
+def test_markup_in_a_document_is_shown_and_never_run(page: Page, served: Served) -> None:
+    sign_in(page, served.reader)
+    turn = ask(page, "What weighs two kilograms?")
+    expect(turn.get_by_text("<script>hacked=1</script>").first).to_be_visible()
+    turn.get_by_role("button", name="Source 1").first.click()
+    expect(page.get_by_role("dialog").locator("mark")).to_contain_text("<img src=x onerror=hacked=1>")
+    assert page.locator("img[src=x]").count() == 0
+    assert page.evaluate("typeof hacked") == "undefined"
+
+
+def test_markup_in_a_question_is_shown_and_never_run(page: Page, served: Served) -> None:
+    sign_in(page, served.reader)
+    ask(page, "How long does the moon lamp run? <img src=y onerror=hacked=1>")
+    assert page.locator("img[src=y]").count() == 0
+    assert page.evaluate("typeof hacked") == "undefined"
+
+
+def test_everything_can_be_done_from_the_keyboard(page: Page, served: Served) -> None:
+    page.keyboard.type(served.reader)
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Question")).to_be_focused()
+    page.keyboard.type("How long does the moon lamp run?")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("article").get_by_role("status")).to_have_text("Answered")
+    for _ in range(3):
+        page.keyboard.press("Shift+Tab")
+        if page.evaluate("document.activeElement.className.includes('open')"):
+            break
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog").locator("mark")).to_have_text(FACT)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@pytest.mark.parametrize("context", [{"viewport": {"width": 360, "height": 640}}], indirect=True)
+def test_a_narrow_screen_needs_no_sideways_scrolling(page: Page, served: Served) -> None:
+    sign_in(page, served.reader)
+    turn = ask(page, "How long does the moon lamp run?")
+    turn.get_by_role("button", name="Source 1").first.click()
+    expect(page.get_by_role("dialog").locator("mark")).to_be_in_viewport()
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    expect(page.get_by_role("button", name="Ask").last).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("context", [{"color_scheme": "dark"}], indirect=True)
+def test_the_page_is_dark_where_the_system_is_until_somebody_says_otherwise(page: Page, served: Served) -> None:
+    sign_in(page, served.reader)
+    expect(page.locator("body")).to_have_class(re.compile("body--dark"))
+    page.get_by_role("button", name="Light or dark").click()
+    expect(page.locator("body")).to_have_class(re.compile("body--light"))
+    page.reload()
+    expect(page.get_by_label("Question")).to_be_visible()
+    expect(page.locator("body")).to_have_class(re.compile("body--light"))
+
+
+def test_a_key_that_is_revoked_can_ask_nothing_more(page: Page, served: Served) -> None:
+    key = served.keys.create(subject="gone", tenant="alder-clinics", roles=["reader"])
+    sign_in(page, key)
+    served.keys.revoke(next(known.key_id for known in served.keys.list() if known.subject == "gone"))
+    page.get_by_label("Question").fill("How long does the moon lamp run?")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("not signed in any more")
+
+
+def test_nothing_of_the_page_is_served_to_strangers_and_no_websocket_to_another_site(served: Served) -> None:
+    script = "/_nicegui_ws/socket.io/?EIO=4&transport="
+    assert httpx2.get(f"{served.url}{script}polling", timeout=WAIT_S).status_code == 401
+    socket = served.url.replace("http", "ws") + script + "websocket"
+    with pytest.raises(InvalidStatus, match="403"), connect(socket, open_timeout=WAIT_S):
+        pass
+    with httpx2.Client(base_url=served.url, timeout=WAIT_S) as client:
+        client.post("/sign-in", data={"key": served.reader})
+        cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in client.cookies.items())}
+        assert client.get(f"{script}polling").status_code == 200
+        assert client.get(f"{script}polling", headers={"Origin": "https://evil.example"}).status_code == 403
+        policy = client.get("/").headers["content-security-policy"]
+    assert "'unsafe-inline'" not in policy.partition("script-src")[2].partition(";")[0]
+    with connect(socket, open_timeout=WAIT_S, additional_headers=cookie, origin=served.url):  # type: ignore[arg-type]
+        pass
+    with (
+        pytest.raises(InvalidStatus, match="403"),
+        connect(socket, open_timeout=WAIT_S, additional_headers=cookie, origin="http://evil.example"),
+    ):  # type: ignore[arg-type]
+        pass
