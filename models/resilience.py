@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, NoReturn, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LangSmithParams
+from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableParallel, RunnableSequence
@@ -106,6 +106,9 @@ class ResilientChatModel(BaseChatModel):
         """Whether the primary model computes on this machine."""
         return is_local(self.primary)
 
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return self.primary.profile
+
     def who_answered(self, message: AIMessage) -> BaseChatModel:
         """The wrapped model that a reply came from."""
         index: int = message.response_metadata.get(ANSWERED_BY, 0)
@@ -143,11 +146,20 @@ class ResilientChatModel(BaseChatModel):
     def bind_tools(
         self, tools: Sequence[Any], *, tool_choice: str | None = None, **kwargs: Any
     ) -> Runnable[Any, AIMessage]:
-        """Bind tools in the primary model's form; a fallback gets them in its own form when it is its turn."""
+        """Bind tools in the primary model's form; a fallback gets them in its own form when it is its turn.
+
+        Raises:
+            NotImplementedError: the primary model cannot, or its profile says that it calls none.
+        """
         return cast("Runnable[Any, AIMessage]", self.bind(**_bound(self.primary, tools, tool_choice, **kwargs)))
 
     def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Runnable[Any, Any]:
-        """The primary model's own way to structured output, with this model in its place."""
+        """The primary model's own way to structured output, with this model in its place.
+
+        Raises:
+            NotImplementedError: the primary model cannot, or its profile says that it has neither of the two ways.
+        """
+        _claimed(self.primary, "structured output", "structured_output", "tool_calling")
         structured = self.primary.with_structured_output(schema, include_raw=include_raw, **kwargs)
         return _rebind(structured, self.primary, self)
 
@@ -165,6 +177,7 @@ class ResilientChatModel(BaseChatModel):
 
         index, result = await self._first_success(messages, generate, self._deadline())
         self._breakers[index].succeeded()
+        self._check_choice(index, kwargs, called=any(_calls(each.message) for each in result.generations))
         for generation in result.generations:
             metadata = generation.message.response_metadata
             metadata.update(self._labels(index, {**(generation.generation_info or {}), **metadata}))
@@ -183,10 +196,13 @@ class ResilientChatModel(BaseChatModel):
         deadline = self._deadline()
         index, (first, rest) = await self._first_success(messages, start, deadline)
         known: dict[str, Any] = {}
+        called = False
         async with aclosing(self._rest(first, rest, index, deadline)) as chunks:
             async for chunk in chunks:
                 known |= {**(chunk.generation_info or {}), **chunk.message.response_metadata}
+                called = called or _calls(chunk.message)
                 yield chunk
+        self._check_choice(index, kwargs, called=called)
         yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=self._labels(index, known)))
 
     def _generate(
@@ -311,6 +327,16 @@ class ResilientChatModel(BaseChatModel):
         rest = {key: value for key, value in kwargs.items() if key not in {"tools", "tool_choice"}}
         return rest | _bound(model, tools, _plain_choice(kwargs.get("tool_choice")))
 
+    def _check_choice(self, index: int, kwargs: Mapping[str, Any], *, called: bool) -> None:
+        """Servers drop tools that a model has no template for, and answer as if none had been given. Another attempt
+        would end in the same way."""
+        choice = kwargs.get("tool_choice")
+        if not called and choice is not None and _plain_choice(choice) not in {"auto", "none"}:
+            raise UpstreamMalformed(
+                f"{identity(self.candidates[index])[1]} had to call a tool and did not. It may have no template for "
+                f"tools, or too few tokens left. Use a model that calls tools, or leave it the choice."
+            )
+
     def _labels(self, index: int, known: Mapping[str, Any]) -> dict[str, Any]:
         """What a reply must say about its origin and does not say yet."""
         labels: dict[str, Any] = {ANSWERED_BY: index} | ({FALLBACK: True} if index else {})
@@ -323,11 +349,24 @@ class ResilientChatModel(BaseChatModel):
 
 def _bound(model: BaseChatModel, tools: Sequence[Any], tool_choice: str | None, **kwargs: Any) -> dict[str, Any]:
     """The keyword arguments by which a call of `model` carries tools."""
+    _claimed(model, "tools", "tool_calling")
     choice = {} if tool_choice is None else {"tool_choice": tool_choice}
     bound = model.bind_tools(tools, **choice, **kwargs)
     if not isinstance(bound, RunnableBinding):
         raise NotImplementedError(f"bind_tools of {type(model).__name__} gave a {type(bound).__name__}, no binding.")
     return dict(bound.kwargs)
+
+
+def _claimed(model: BaseChatModel, what: str, *abilities: str) -> None:
+    """Refuse what the model's profile says that it cannot do; what it says nothing about is tried."""
+    profile: Mapping[str, Any] = model.profile or {}
+    if all(profile.get(ability) is False for ability in abilities):
+        raise NotImplementedError(f"{identity(model)[1]} is not made for {what}. Use a model that is.")
+
+
+def _calls(message: BaseMessage) -> bool:
+    """Whether it calls a tool, or a part of it does."""
+    return bool(getattr(message, "tool_calls", ()) or getattr(message, "tool_call_chunks", ()))
 
 
 def _plain_choice(choice: Any) -> str | None:

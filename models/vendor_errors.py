@@ -39,6 +39,8 @@ _KINDS: Mapping[str, type[ComponentError]] = {
     "builtins.OSError": UpstreamDown,
     "openai.APIResponseValidationError": UpstreamMalformed,
     "anthropic.APIResponseValidationError": UpstreamMalformed,
+    "openai.LengthFinishReasonError": UpstreamMalformed,  # an object that was cut off
+    "openai.ContentFilterFinishReasonError": UpstreamMalformed,
     "openai.APIError": UpstreamDown,  # without a status: an error event inside a stream
     "anthropic.APIError": UpstreamDown,
     # What the clients trip over when a body is not what they expect.

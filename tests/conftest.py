@@ -1,10 +1,11 @@
-"""What every test shares: no network outside loopback, no hub, nothing from the developer's own environment."""
+"""What every test shares: no network outside loopback, no hub, nothing from the developer's own environment; and on CI no
+skipped test."""
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from tests import services
+from tests.contracts.under_test import NAMED
 
 for name in [name for name in os.environ if name.startswith("SIXPLY_")]:
     del os.environ[name]
@@ -29,6 +31,36 @@ settings.register_profile("sixply", deadline=None, print_blob=True)
 settings.load_profile("sixply")
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost", "0.0.0.0", "::", None, ""}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Suites from outside skip what a part does not claim, while they run. A class of ours that takes one over says in
+    `not_run` which of its tests those are, reason by reason, and they are left out instead. A part that somebody else
+    puts to the suites has claims of its own: nothing is left out for it.
+    """
+    if NAMED:
+        return
+    gone = [item for item in items if item.name.partition("[")[0] in _not_run(getattr(item, "cls", None))]
+    config.hook.pytest_deselected(items=gone)
+    items[:] = [item for item in items if item not in set(gone)]
+
+
+def _not_run(suite: type | None) -> set[str]:
+    reasons: Mapping[str, Sequence[str]] = getattr(suite, "not_run", {})
+    names = {name for each in reasons.values() for name in each}
+    if unknown := [name for name in names if not hasattr(suite, name)]:
+        raise pytest.UsageError(f"{suite}.not_run names tests that it does not have: {', '.join(sorted(unknown))}")
+    return names
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return services.demanded((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return services.demanded((yield))
 
 
 @pytest.fixture

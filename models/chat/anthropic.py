@@ -8,7 +8,7 @@ from typing import Any
 import anthropic
 import httpx2
 from langchain_anthropic import ChatAnthropic
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, ModelProfile
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
 from foundation.components import Context
@@ -26,6 +26,9 @@ class Options(BaseModel):
     temperature: float | None = Field(default=None, ge=0)
     """`None` sends none: the newer models accept no other than their own."""
     max_tokens: int = Field(default=1024, ge=1)
+    profile: ModelProfile | None = None
+    """What the model can, such as `{ tool_calling = true, structured_output = true }`; `None` is what LangChain knows of
+    the vendors' own models. What is false is refused, and what is not said is tried."""
     connect_timeout_s: float = Field(default=5, gt=0)
     read_timeout_s: float = Field(default=60, gt=0)
     """The longest silence: before the first token, between two, or before a whole reply that is not streamed."""
@@ -71,6 +74,7 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         base_url=options.base_url,
         temperature=options.temperature,
         max_tokens=options.max_tokens,
+        profile=options.profile,
         max_retries=0,  # retries are the business of models/resilience.py, which sees all models alike
     )
     timeout = timeouts(connect_s=options.connect_timeout_s, read_s=options.read_timeout_s)

@@ -10,7 +10,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from langchain_core.language_models import BaseChatModel, LangSmithParams
+from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
 from langchain_core.messages import BaseMessage, get_buffer_string
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
@@ -62,22 +62,26 @@ class LlamaCppChat(ChatOpenAI):
 
     def get_token_ids(self, text: str) -> list[int]:
         """Token ids by the model's own tokenizer; OpenAI's, which the parent uses, would be downloaded."""
-        address = str(self.openai_api_base).removesuffix("/v1")
-        key = self._key.get_secret_value()
-        reply = self.http_client.post(  # type: ignore[union-attr]
-            f"{address}/tokenize", json={"content": text}, headers={"Authorization": f"Bearer {key}"}
-        )
-        return list(reply.raise_for_status().json()["tokens"])
+        return list(self._ask("POST", "tokenize", json={"content": text})["tokens"])
 
     def get_num_tokens_from_messages(self, messages: Any, tools: Any = None, **_: Any) -> int:  # noqa: ARG002
         """Tokens of the messages without the template's few marks between them; `tools` are not counted."""
         given: list[BaseMessage] = list(messages)
         return sum(len(self.get_token_ids(get_buffer_string([message]))) for message in given)
 
-    @property
-    def _key(self) -> SecretStr:
+    def has_tool_template(self) -> bool:
+        """Whether the chat template in the weights has a place for tools. Where it has none, as in the bundled model,
+        llama.cpp leaves them out of the prompt without a word."""
+        return bool(self._ask("GET", "props")["chat_template_caps"]["supports_tools"])
+
+    def _ask(self, method: str, path: str, **given: Any) -> dict[str, Any]:
+        """What llama.cpp says beside OpenAI's API."""
         assert isinstance(self.openai_api_key, SecretStr)
-        return self.openai_api_key
+        address, key = str(self.openai_api_base).removesuffix("/v1"), self.openai_api_key.get_secret_value()
+        headers = {"Authorization": f"Bearer {key}"}
+        reply = self.http_client.request(method, f"{address}/{path}", headers=headers, **given)  # type: ignore[union-attr]
+        told: dict[str, Any] = reply.raise_for_status().json()
+        return told
 
     def close(self) -> None:
         """Stop the server and free the model. A second call does nothing."""
@@ -112,6 +116,9 @@ def build(options: Options, context: Context) -> BaseChatModel:
         extra_body={"cache_prompt": options.reuse_prompts},
     )
     model._server = server  # noqa: SLF001  # private to pydantic; this is its maker
+    model.profile = ModelProfile(
+        max_input_tokens=options.context_tokens, structured_output=True, tool_calling=model.has_tool_template()
+    )
     return model
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from langchain_core.language_models import BaseChatModel, LangSmithParams
+from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -27,6 +27,9 @@ class Options(BaseModel):
     """`None` sends none: some models accept no other than their own."""
     seed: int | None = None
     max_tokens: int | None = Field(default=1024, ge=1)
+    profile: ModelProfile | None = None
+    """What the model can, such as `{ tool_calling = true, structured_output = true }`; `None` is what LangChain knows of
+    the vendors' own models. What is false is refused, and what is not said is tried."""
     connect_timeout_s: float = Field(default=5, gt=0)
     read_timeout_s: float = Field(default=60, gt=0)
     """The longest silence: before the first token, between two, or before a whole reply that is not streamed."""
@@ -62,6 +65,7 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         temperature=options.temperature,
         seed=options.seed,
         max_completion_tokens=options.max_tokens,
+        profile=options.profile,
         max_retries=0,  # retries are the business of models/resilience.py, which sees all models alike
         timeout=timeout,
         stream_usage=True,

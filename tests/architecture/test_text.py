@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import services
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # Written in two halves, so that this file does not find itself.
@@ -26,7 +28,7 @@ BINARY = {".pdf", ".docx", ".png", ".jpg", ".ico", ".gguf", ".bin", ".sqlite"}
 def files() -> list[Path]:
     """Everything that is committed or would be."""
     if not (ROOT / ".git").exists():
-        pytest.skip("not a git checkout, so nobody knows which files belong to the repository")
+        services.refused("tell which files belong to the repository: it has no git checkout of it")
     command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\0")
     return [ROOT / name for name in names if name and (ROOT / name).is_file()]

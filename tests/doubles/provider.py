@@ -117,6 +117,21 @@ def ok(text: str) -> Behaviour:
     return reply
 
 
+def calls(tool: str, **arguments: Any) -> Behaviour:
+    """A call of a tool instead of a text, in whole or as a stream of two parts."""
+
+    def reply(handler: _Handler) -> None:
+        given = json.dumps(arguments)
+        if handler.body.get("stream"):
+            events = _events(handler, "", call=(tool, given))
+            handler.send(200, b"".join(events), {"Content-Type": "text/event-stream"})
+        else:
+            whole = json.dumps(_whole(handler, "", call=(tool, given))).encode()
+            handler.send(200, whole, {"Content-Type": "application/json"})
+
+    return reply
+
+
 def vectors() -> Behaviour:
     """For each text a vector of its length and its place, the last one first, as the API allows it."""
 
@@ -150,40 +165,51 @@ def _is_anthropic(handler: _Handler) -> bool:
     return handler.path.endswith("/messages")
 
 
-def _whole(handler: _Handler, text: str) -> dict[str, Any]:
+def _whole(handler: _Handler, text: str, call: tuple[str, str] | None = None) -> dict[str, Any]:
     model = handler.body.get("model", "")
     if _is_anthropic(handler):
         usage = {"input_tokens": 3, "output_tokens": 2}
-        content = [{"type": "text", "text": text}]
-        return {"id": "m1", "type": "message", "role": "assistant", "model": model, "content": content,
-                "stop_reason": "end_turn", "stop_sequence": None, "usage": usage}  # fmt: skip
-    message = {"role": "assistant", "content": text}
+        content: dict[str, Any] = {"type": "text", "text": text}
+        if call:
+            content = {"type": "tool_use", "id": "t1", "name": call[0], "input": json.loads(call[1])}
+        return {"id": "m1", "type": "message", "role": "assistant", "model": model, "content": [content],
+                "stop_reason": "tool_use" if call else "end_turn", "stop_sequence": None, "usage": usage}  # fmt: skip
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    if call:
+        function = {"name": call[0], "arguments": call[1]}
+        message = {"role": "assistant", "content": None,
+                   "tool_calls": [{"id": "t1", "type": "function", "function": function}]}  # fmt: skip
     usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-    choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+    choices = [{"index": 0, "message": message, "finish_reason": "tool_calls" if call else "stop"}]
     return {"id": "c1", "object": "chat.completion", "created": 0, "model": model, "choices": choices, "usage": usage}
 
 
-def _events(handler: _Handler, text: str) -> list[bytes]:
-    model = handler.body.get("model", "")
+def _events(handler: _Handler, text: str, call: tuple[str, str] | None = None) -> list[bytes]:
+    whole = _whole(handler, text, call)
     words = [word + " " for word in text.split()]
+    halves = (call[1][: len(call[1]) // 2], call[1][len(call[1]) // 2 :]) if call else ()
     if _is_anthropic(handler):
-        start = _whole(handler, "") | {"content": [], "stop_reason": None}
-        block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
-        deltas = [
-            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}} for word in words
+        empty = {"type": "tool_use", "id": "t1", "name": call[0], "input": {}} if call else {"type": "text", "text": ""}
+        deltas = [{"type": "input_json_delta", "partial_json": half} for half in halves] or [
+            {"type": "text_delta", "text": word} for word in words
         ]
-        end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}}
-        events = [
-            {"type": "message_start", "message": start},
-            block,
-            *deltas,
+        events: list[dict[str, Any]] = [
+            {"type": "message_start", "message": whole | {"content": [], "stop_reason": None}},
+            {"type": "content_block_start", "index": 0, "content_block": empty},
+            *({"type": "content_block_delta", "index": 0, "delta": delta} for delta in deltas),
             {"type": "content_block_stop", "index": 0},
+            {"type": "message_delta", "delta": {"stop_reason": whole["stop_reason"]}, "usage": {"output_tokens": 2}},
+            {"type": "message_stop"},
         ]
-        events += [end, {"type": "message_stop"}]
         return [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events]
-    frame = {"id": "c1", "object": "chat.completion.chunk", "created": 0, "model": model}
-    pieces = [{"index": 0, "delta": {"role": "assistant", "content": word}, "finish_reason": None} for word in words]
-    pieces.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    parts: list[dict[str, Any]] = [{"role": "assistant", "content": word} for word in words]
+    for half in halves:
+        named = {"id": "t1", "type": "function"} if half is halves[0] else {}
+        function = {"arguments": half} | ({"name": call[0]} if call and named else {})
+        parts.append({"role": "assistant", "tool_calls": [{"index": 0, **named, "function": function}]})
+    frame = {"id": "c1", "object": "chat.completion.chunk", "created": 0, "model": whole["model"]}
+    pieces: list[dict[str, Any]] = [{"index": 0, "delta": part, "finish_reason": None} for part in parts]
+    pieces.append({"index": 0, "delta": {}, "finish_reason": whole["choices"][0]["finish_reason"]})
     frames = [{**frame, "choices": [piece]} for piece in pieces]
-    frames.append({**frame, "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}})
+    frames.append({**frame, "choices": [], "usage": whole["usage"]})
     return [f"data: {json.dumps(each)}\n\n".encode() for each in frames] + [b"data: [DONE]\n\n"]

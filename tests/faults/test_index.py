@@ -23,6 +23,8 @@ from typing import Any
 
 import pytest
 
+from tests import services
+
 KILLS = 10
 DOCUMENTS = 1100
 """In the index that gets damaged: Chroma keeps fewer than a thousand vectors in its log and writes no graph files."""
@@ -514,7 +516,7 @@ def small_disk(tmp_path: Path) -> list[str]:
     mount = f'mount -t tmpfs -o size=3m none "{tmp_path}" && exec "$@"'
     command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
     if not shutil.which("unshare") or subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets nobody mount a small file system of his own")
+        services.refused("mount a small file system (unshare of util-linux, and user namespaces)")
     return command
 
 
@@ -543,7 +545,7 @@ def bound_by_permissions() -> list[str]:
     if os.geteuid():
         return []
     if not shutil.which("setpriv"):
-        pytest.skip("the superuser may write everywhere, and setpriv is not installed")
+        pytest.skip("the superuser may write everywhere, and setpriv of util-linux is not installed")
     return ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import services
+
 ROOT = Path(__file__).parents[2]
 LAYERS = ["foundation", "models", "retrieval", "orchestration", "serving", "observability"]
 
@@ -33,7 +35,7 @@ def namespaces_allowed() -> bool:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
     """One run of the demo without any network, and the folder that it wrote to."""
     if not namespaces_allowed():
-        pytest.skip("needs util-linux's unshare and the right to make a network namespace")
+        services.refused("make a network namespace (unshare of util-linux, and user namespaces)")
     data = tmp_path_factory.mktemp("var")
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SIXPLY_")}
     environment |= {"SIXPLY__FOUNDATION__DATA_DIR": str(data), "HOME": str(data), "COLUMNS": "120"}

@@ -28,7 +28,7 @@ from models import resilience
 from models.chat.scripted import ScriptedChat
 from models.pricing import call_of, identity
 from models.resilience import FALLBACK, ResilientChatModel, resilient
-from tests.doubles.provider import FaultyProvider, cut, hang, ok, status
+from tests.doubles.provider import FaultyProvider, calls, cut, hang, ok, status
 
 
 def _wrap(*models: BaseChatModel, **settings: Any) -> ResilientChatModel:
@@ -285,13 +285,41 @@ async def test_tools_reach_a_fallback_of_another_vendor_in_its_own_form(waits: l
         """Find an order."""
         return str(number)
 
-    with FaultyProvider(status(401)) as first, FaultyProvider(ok("fine")) as second:
+    with FaultyProvider(status(401)) as first, FaultyProvider(calls("find_order", number=7)) as second:
         chat = _wrap(_openai(first.url, tmp_path), _anthropic(second.url, tmp_path))
-        await chat.bind_tools([find_order], tool_choice="any").ainvoke("x")
+        reply = await chat.bind_tools([find_order], tool_choice="any").ainvoke("x")
+    assert reply.tool_calls[0]["args"] == {"number": 7}
     assert first.requests[0][2]["tools"][0]["function"]["name"] == "find_order"
     assert first.requests[0][2]["tool_choice"] == "required"
     assert second.requests[0][2]["tools"][0]["name"] == "find_order"
     assert second.requests[0][2]["tool_choice"] == {"type": "any"}
+
+
+@pytest.mark.parametrize("choice", ["any", "find_order"])
+async def test_a_server_that_drops_the_tool_it_had_to_call_is_no_answer_and_is_not_asked_again(
+    choice: str, waits: list[float], tmp_path: Path
+) -> None:
+    tools = [
+        {"name": "find_order", "description": "Find an order.", "parameters": {"type": "object", "properties": {}}}
+    ]
+    with FaultyProvider(ok("It is on its way.")) as provider:
+        chat = _wrap(_openai(provider.url, tmp_path)).bind_tools(tools, tool_choice=choice)
+        with pytest.raises(UpstreamMalformed, match="had to call a tool and did not"):
+            await chat.ainvoke("x")
+        with pytest.raises(UpstreamMalformed, match="had to call a tool and did not"):
+            _ = [chunk async for chunk in chat.astream("x")]
+        free = await _wrap(_openai(provider.url, tmp_path)).bind_tools(tools, tool_choice="auto").ainvoke("x")
+    assert free.text == "It is on its way."
+    assert len(provider.requests) == 3
+
+
+def test_what_the_profile_rules_out_is_refused_before_a_call(waits: list[float]) -> None:
+    chat = _wrap(ScriptedChat(profile={"tool_calling": False, "structured_output": False}))
+    assert chat.profile == {"tool_calling": False, "structured_output": False}
+    with pytest.raises(NotImplementedError, match="not made for tools"):
+        chat.bind_tools([])
+    with pytest.raises(NotImplementedError, match="not made for structured output"):
+        chat.with_structured_output({"title": "T", "type": "object", "properties": {}})
 
 
 @pytest.mark.parametrize("include_raw", [False, True])

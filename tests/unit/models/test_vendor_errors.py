@@ -12,6 +12,7 @@ import httpx2
 import openai
 import pytest
 from langchain_core import exceptions as lc
+from openai.types.chat import ChatCompletion
 
 from foundation.errors import (
     BudgetExceeded,
@@ -42,6 +43,8 @@ CASES = [
     (openai.APITimeoutError(REQUEST), UpstreamTimeout),
     (openai.APIConnectionError(request=REQUEST), UpstreamDown),
     (openai.APIResponseValidationError(_response(200), None), UpstreamMalformed),
+    (openai.LengthFinishReasonError(completion=ChatCompletion.model_construct(usage=None)), UpstreamMalformed),
+    (openai.ContentFilterFinishReasonError(), UpstreamMalformed),
     (openai.APIError("error inside a stream", REQUEST, body=None), UpstreamDown),
     (anthropic.RateLimitError("slow down", response=_response(429), body=None), UpstreamLimited),
     (anthropic.InternalServerError("overloaded", response=_response(529), body=None), UpstreamDown),

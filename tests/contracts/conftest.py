@@ -1,0 +1,42 @@
+"""What every contract suite shares: the two ways in which a part is tested."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from foundation import tracing
+from foundation.settings import ObservabilitySettings
+from observability import telemetry
+from observability.instrument import counted_agent, traced_embedder, traced_reranker
+from tests.contracts import under_test
+
+WRAPPERS: dict[str, Callable[[Any], Any]] = {
+    "models.embedder": traced_embedder,
+    "models.reranker": traced_reranker,
+    "orchestration.agent": counted_agent,
+}
+"""The ports whose parts `serving.wiring` hands on in a wrapper. The others are watched from where they are called."""
+
+
+@pytest.fixture(params=under_test.WRAPPED)
+def watched(request: pytest.FixtureRequest) -> Iterator[Callable[[str, Any], Any]]:
+    """`watched(port, part)` is the part as its adapter built it; or as it is while the system runs: telemetry records,
+    LangChain is instrumented, a request's span is open, and the part stands in the wrapper of its port."""
+    with ExitStack() as opened:
+        if request.param == "plain":
+            yield lambda _, part: part
+            return
+        opened.enter_context(
+            telemetry.start(ObservabilitySettings(), [InMemorySpanExporter()], manifest_id="contract tests")
+        )
+        opened.enter_context(tracing.span("answer", layer="serving"))
+        yield lambda port, part: WRAPPERS.get(port, _itself)(part)
+
+
+def _itself(part: Any) -> Any:
+    return part
