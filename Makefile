@@ -131,6 +131,10 @@ bench-retrieval: _base  ## retrieval on a folder in BEIR layout   DATA=dir JSON=
 bench-answers: _base  ## answers on a folder with qa.jsonl   DATA=dir JSON=out.json [STACK=] [LIMIT=200]
 	@$(CLI) bench-answers "$(call needed,DATA,folder)" $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
 
+.PHONY: bench-followups
+bench-followups: _base  ## follow-up questions, as asked and read with their conversation   [DATA=folder with histories] [JSON=]
+	@$(CLI) bench-followups $(if $(DATA),"$(DATA)") $(call given,JSON,--json) $(stack)
+
 .PHONY: bench-cache
 bench-cache: _base  ## the answer cache on a log with repeats and paraphrases: gain, false hits   DATA=dir [JSON=] [LIMIT=100]
 	@$(CLI) bench-cache "$(call needed,DATA,folder)" $(call given,LIMIT,--limit) $(call given,JSON,--json) $(stack)

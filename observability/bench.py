@@ -105,7 +105,7 @@ def bench_retrieval(
     ingested = _ingest(corpus, ingestor, progress)
     run, times_ms = _ask_all(asked, retriever, progress)
     wanted = {key: judged[key] for key, _ in asked}
-    scores, each = _ranking_scores(wanted, run)
+    scores, each = ranking_scores(wanted, run)
     return {
         **scores,
         **(_against_raw_fusion(corpus, asked, wanted, each, embedder=embedder, seed=seed) if embedder else {}),
@@ -184,7 +184,7 @@ def _against_raw_fusion(
 
     texts = {one.document_id: f"{one.title}\n{one.text}".strip() for one in corpus}
     with closing(RawFusion({key: text for key, text in texts.items() if text}, embedder)) as raw:
-        scores, theirs = _ranking_scores(judged, {key: raw.rank(text) for key, text in asked})
+        scores, theirs = ranking_scores(judged, {key: raw.rank(text) for key, text in asked})
     gain = measures.estimate((ours[key] - theirs[key] for key in judged), seed=seed)
     return {
         **{f"raw_{name}": score for name, score in scores.items()},
@@ -194,7 +194,7 @@ def _against_raw_fusion(
     }
 
 
-def _ranking_scores(
+def ranking_scores(
     judged: Mapping[str, Mapping[str, int]], run: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, float], dict[str, float]]:
     """The means, and nDCG@10 of each query. Ids are replaced by numbers, so that no character in them can matter to the
@@ -361,7 +361,7 @@ def evenly(questions: Sequence[Question], limit: int | None) -> list[Question]:
 
 def read_corpus(data: Path) -> Iterator[CorpusDocument]:
     """The documents of `corpus.jsonl`."""
-    for number, row in _lines(data / "corpus.jsonl"):
+    for number, row in lines(data / "corpus.jsonl"):
         yield CorpusDocument(
             _field(row, "_id", data / "corpus.jsonl", number), str(row.get("title") or ""), str(row.get("text") or "")
         )
@@ -370,7 +370,7 @@ def read_corpus(data: Path) -> Iterator[CorpusDocument]:
 def read_queries(data: Path) -> dict[str, str]:
     """Query id -> text, in the order of the file."""
     path = data / "queries.jsonl"
-    return {_field(row, "_id", path, number): _field(row, "text", path, number) for number, row in _lines(path)}
+    return {_field(row, "_id", path, number): _field(row, "text", path, number) for number, row in lines(path)}
 
 
 def read_qrels(data: Path) -> dict[str, dict[str, int]]:
@@ -394,7 +394,7 @@ def read_qrels(data: Path) -> dict[str, dict[str, int]]:
 def read_questions(data: Path) -> tuple[list[Question], list[CorpusDocument]]:
     """The questions and the corpus. Without `corpus.jsonl`, the distinct contexts of the questions are the corpus."""
     path = data / "qa.jsonl"
-    rows = list(_lines(path))
+    rows = list(lines(path))
     if (data / "corpus.jsonl").exists():
         return [_question(row, path, number) for number, row in rows], list(read_corpus(data))
     corpus: dict[str, CorpusDocument] = {}
@@ -435,7 +435,7 @@ def _field(row: Mapping[str, Any], name: str, path: Path, number: int) -> str:
     return str(row[name])
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     with _opened(path) as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():

@@ -48,6 +48,8 @@ def longer(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[st
 class State(TypedDict, total=False):
     owner: dict[str, Any]
     turns: list[dict[str, str]]
+    """The last questions and answers of the conversation; `summary` has what is left of those before them."""
+    summary: list[str]
     clarifying: dict[str, Any]
     """The request that a question back was asked about: question, tool, missing."""
 
@@ -68,7 +70,7 @@ class State(TypedDict, total=False):
     part: Result | None
     """What the documents gave for `asking`."""
     legs: list[str]
-    """The single questions of a query that holds several: each is searched for beside it."""
+    """What is searched for beside the query: the single questions of one that holds several, and a follow-up as asked."""
     query: str
     rewrites: int
     confidence: float

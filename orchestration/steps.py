@@ -13,6 +13,7 @@ from models.pricing import is_local
 from orchestration.composing import Draft, quoted, rendered, verified, written
 from orchestration.contract import AgentParts, Answer, Approval, Origin, Outcome, Plan, PlanStep, ToolOutcome
 from orchestration.guard import instructs_reader
+from orchestration.history import in_context, pointed
 from orchestration.planning import REPLANNED, Planner, adapted, filled, fixed, query_of, ready, resolved, rewrite
 from orchestration.run import Run
 from orchestration.state import (
@@ -28,6 +29,7 @@ from orchestration.state import (
 )
 from orchestration.stated import arguments_in, describe
 from retrieval.contract import Hit
+from retrieval.fusion import in_one_ranking
 from retrieval.grounding import Evidence
 
 SENTENCES_OF_EVIDENCE = 12
@@ -94,11 +96,14 @@ class Steps:
         return f"For that I need {' and '.join(names)}. Please tell me."
 
     def _in_full(self, state: State) -> str:
-        """The question; or, where it states what was asked back for, together with the request before it."""
-        asked = state.get("clarifying") or {}
-        tool = next((tool for tool in self._parts.executor.tools if tool.name == asked.get("tool")), None)
+        """The question; or, where it states what was asked back for, together with the request before it. An "it" that
+        stands for an identifier said before is replaced by it."""
+        tools, asked = self._parts.executor.tools, state.get("clarifying") or {}
+        tool = next((tool for tool in tools if tool.name == asked.get("tool")), None)
         answers = tool is not None and set(asked["missing"]) & arguments_in(state["question"], tool).keys()
-        return f"{asked['question']} {state['question']}" if answers else state["question"]
+        if answers:
+            return f"{asked['question']} {state['question']}"
+        return pointed(state["question"], _earlier(state), tools)
 
     def _launched(self, plan: Plan, state: State) -> State:
         """What can be begun now: tool steps side by side, and beside them one search for all questions."""
@@ -112,10 +117,12 @@ class Steps:
         if questions:
             outcomes = _outcomes(state)
             asks = [step.model_copy(update={"ask": filled(step.ask, outcomes)}) for step in questions]
+            asked = query_of(asks, plan, self._in_full(state))
+            query = in_context(asked, _earlier(state))
             update |= {
                 "asking": [step.step_id for step in questions],
-                "query": query_of(asks, plan, self._in_full(state)),
-                "legs": [step.ask for step in asks] if len(asks) > 1 else [],
+                "query": query,
+                "legs": [*([asked] if query != asked else []), *(step.ask for step in asks if len(asks) > 1)],
                 "rewrites": 0,
                 "gate": "",
                 "part": None,
@@ -264,9 +271,9 @@ class Steps:
         queries = [state["query"], *(state.get("legs") or [])]
         searched = await asyncio.gather(*(self._search(query, state, run) for query in queries))
         known = {hit.chunk.chunk_id for hit in run.hits or ()}
-        fresh = {hit.chunk.chunk_id: hit for found in searched for hit in found if hit.chunk.chunk_id not in known}
+        fresh = [hit for hit in in_one_ranking(searched) if hit.chunk.chunk_id not in known]
         run.learned = len(fresh)
-        run.hits = [*(run.hits or ()), *fresh.values()]
+        run.hits = [*(run.hits or ()), *fresh]
         return {"legs": []}, f"{len(fresh)} passages" + (f" of {len(queries)} searches" if len(queries) > 1 else "")
 
     async def _search(self, query: str, state: State, run: Run) -> list[Hit]:
@@ -386,6 +393,11 @@ def _outline(plan: Plan) -> str:
 
 def _unfit(text: str) -> bool:
     return text.rstrip().endswith("?") or instructs_reader(text)
+
+
+def _earlier(state: State) -> list[str]:
+    """What the person asked before in this conversation, oldest first, as far as it is remembered."""
+    return [*(state.get("summary") or []), *(turn["question"] for turn in state.get("turns") or [])]
 
 
 def _said(state: State) -> str:

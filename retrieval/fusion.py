@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from retrieval.contract import Hit
+
 _NO_SPREAD = 1e-9
 """Scores that differ by less are equal: rounding must not be blown up to an opinion."""
 
@@ -61,3 +63,14 @@ def reciprocal_rank_fusion(rankings: Mapping[str, Sequence[str]], *, k: int = 60
         for rank, name in enumerate(ranking, start=1):
             scores[name] += 1 / (k + rank)
     return sorted(scores.items(), key=lambda item: -item[1])
+
+
+def in_one_ranking(searches: Sequence[Sequence[Hit]]) -> list[Hit]:
+    """The hits of several searches, by the reciprocal ranks of their documents; each passage once, a document's together."""
+    ranked: dict[str, list[str]] = {}
+    passages: dict[str, dict[str, Hit]] = defaultdict(dict)
+    for place, hits in enumerate(searches):
+        ranked[str(place)] = list(dict.fromkeys(hit.chunk.document_id for hit in hits))
+        for hit in hits:
+            passages[hit.chunk.document_id].setdefault(hit.chunk.chunk_id, hit)
+    return [hit for document, _ in reciprocal_rank_fusion(ranked) for hit in passages[document].values()]

@@ -41,6 +41,7 @@ Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Ask only so m
 Data = Annotated[Path, typer.Argument(help="A folder in BEIR layout.", exists=True, file_okay=False)]
 STACK = Path("stack.toml")
 GOLDEN = Path("examples/support_desk/golden.jsonl")
+FOLLOW_UPS = Path("examples/support_desk/follow_ups.jsonl")
 
 
 @app.callback()
@@ -430,6 +431,20 @@ def bench_answers(data: Data, limit: Limit = None, json: Json = None, stack: Sta
     from serving import measuring
 
     measuring.bench_answers(lambda overrides: _load(stack, overrides), data, limit, json)
+
+
+@app.command("bench-followups")
+def bench_followups(
+    data: Annotated[
+        Path, typer.Argument(help="A folder in BEIR layout with histories, or a file of follow-ups.", exists=True)
+    ] = FOLLOW_UPS,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Retrieval of follow-up questions: the last turn as asked, and read with its conversation."""
+    from serving import measuring
+
+    measuring.bench_follow_ups(lambda overrides: _load(stack, overrides), data, json)
 
 
 @app.command("bench-cache")

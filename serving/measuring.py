@@ -135,6 +135,27 @@ def bench_answers(configure: Configure, data: Path, limit: int | None, json: Pat
     _figures(figures, json)
 
 
+def bench_follow_ups(configure: Configure, data: Path, json: Path | None) -> None:
+    """`data` is a folder in BEIR layout, or the file of follow-ups that lies beside the corpus of an example world."""
+    from foundation.types import EVERY_TENANT
+    from observability.bench import items_of, read_corpus
+    from observability.follow_up_bench import bench_follow_ups, read_follow_ups
+    from retrieval.folders import read_folder
+
+    cases = read_follow_ups(data)
+    with _bench(configure) as (system, stack), terminal.progress() as progress:
+        world = data.is_file()
+        items = list(read_folder(data.parent / "corpus", tenant=EVERY_TENANT)) if world else items_of(read_corpus(data))
+        system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, len(items)))
+        figures = bench_follow_ups(
+            cases,
+            system.retriever,
+            progress=lambda done: progress("ask", done, len(cases)),
+            seed=system.context.seed,
+        )
+    _figures(figures | {"data": data.name, "stack": stack}, json)
+
+
 def bench_cache(configure: Configure, data: Path, limit: int, json: Path | None) -> None:
     """The same log through a system that makes every answer, and through one that gives answers again."""
     from observability import cache_bench

@@ -43,6 +43,7 @@ from orchestration.budget import Budget
 from orchestration.composing import quoted, rendered
 from orchestration.contract import AgentParts, Answer, AnswerRequest, Approval, Decision, Event, Plan, Step
 from orchestration.conversations import BEGUN_BY, Conversations, mark
+from orchestration.history import remembered
 from orchestration.planning import ClassifierPlanner, Planner
 from orchestration.planning_by_model import ModelPlanner
 from orchestration.run import Run
@@ -62,8 +63,6 @@ from orchestration.streaming import produced
 from retrieval.contract import Citation
 
 NAME = "graph"
-TURNS = 6
-"""Earlier questions and answers that a conversation remembers."""
 
 
 class Options(BaseModel):
@@ -338,8 +337,8 @@ async def _wait_for_a_person(state: State) -> State:
 async def _remember(state: State) -> State:
     crash_point("finish_begun")
     result = state.get("result") or abstained(NOTHING_FOUND)
-    turn = {"question": state["question"], "text": result["text"]}
-    return {"turns": [*(state.get("turns") or []), turn][-TURNS:]}
+    turns, summary = remembered(state.get("turns") or [], state.get("summary") or [], state["question"], result["text"])
+    return {"turns": turns, "summary": summary}
 
 
 def _the_same(decision: Decision, approval: Approval) -> bool:

@@ -111,11 +111,29 @@ async def test_without_rewrites_thin_evidence_is_searched_for_once(world: World)
     assert steps(await asked(world, "Which colour does the director's bicycle have?")) == ["plan", "retrieve", "grade"]
 
 
-async def test_a_follow_up_is_searched_together_with_the_question_before_it(world: World) -> None:
+async def test_a_follow_up_is_searched_for_with_the_words_of_the_question_before_it_and_as_asked(world: World) -> None:
     agent = world.agent()
     first = await asked(world, agent=agent)
-    await asked(world, "Really?", agent=agent, thread_id=first.thread_id)
-    assert world.retriever.queries[-1] == f"{WEIGHT} Really?"
+    again = await asked(world, "And for a parcel?", agent=agent, thread_id=first.thread_id)
+    assert sorted(world.retriever.queries[1:3]) == ["And for a parcel?", "And for a parcel? kilograms weigh"]
+    assert (again.status, again.question) == ("answered", "And for a parcel?")
+
+
+async def test_a_request_about_it_means_the_parcel_that_was_asked_about(world: World) -> None:
+    agent = world.agent()
+    first = await asked(world, "Where is parcel P-123?", agent=agent)
+    second = await asked(world, "Please send it now", agent=agent, thread_id=first.thread_id)
+    assert second.status == "waiting"
+    assert second.approval
+    assert second.approval.arguments["parcel_id"] == "P-123"
+
+
+async def test_what_was_asked_long_ago_is_still_what_a_chain_of_follow_ups_is_about(world: World) -> None:
+    agent = world.agent()
+    thread_id = (await asked(world, agent=agent)).thread_id
+    for _ in range(7):
+        await asked(world, "And why?", agent=agent, thread_id=thread_id)
+    assert "And why? kilograms parcel weigh" in world.retriever.queries[-4:]
 
 
 async def test_a_request_without_its_number_asks_back_and_goes_on_with_the_reply(world: World) -> None:

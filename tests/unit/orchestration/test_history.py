@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+
+from orchestration.history import QUESTION_CHARACTERS, SUMMARY, TURNS, in_context, pointed, remembered, stands_alone
+from tests.doubles.orchestration import Depot
+
+LOAN = "Can I borrow a QL-40 while mine is repaired?"
+
+
+@pytest.mark.parametrize("question", [LOAN, "How long is the warranty on a scanner?", "Wie lange gilt die Garantie?"])
+def test_a_question_with_words_of_its_own_is_searched_for_as_it_is(question: str) -> None:
+    assert stands_alone(question)
+    assert in_context(question, [LOAN]) == question
+
+
+def test_a_question_with_few_words_takes_the_content_of_what_was_asked_before() -> None:
+    assert in_context("How long may I keep it?", [LOAN]) == "How long may I keep it? borrow QL-40 mine repaired"
+
+
+def test_a_longer_one_takes_names_only_and_none_where_it_has_one() -> None:
+    asked = "Does it show a red light when the paper jams?"
+    assert in_context(asked, [LOAN]) == f"{asked} QL-40"
+    other = "Does it show the same red light as the QP-5 when the paper jams?"
+    assert in_context(other, [LOAN]) == other
+
+
+def test_a_chain_of_follow_ups_hangs_on_the_last_question_that_stood_alone() -> None:
+    earlier = ["How do I wash the cover of the QP-5?", LOAN, "How long may I keep it?"]
+    read = in_context("And if I am late?", earlier)
+    assert "QL-40" in read
+    assert "QP-5" not in read
+
+
+def test_without_an_earlier_question_nothing_is_added() -> None:
+    assert in_context("And then?", []) == "And then?"
+
+
+def test_it_is_the_only_identifier_that_was_said_last() -> None:
+    tools = Depot().tools()
+    assert pointed("Please send it now", ["Where is P-111?", "And P-123?"], tools) == "Please send P-123 now"
+    assert pointed("Please send it now", ["Where are P-111 and P-123?"], tools) == "Please send it now"
+    assert pointed("Please send P-222, not it", ["Where is P-111?"], tools) == "Please send P-222, not it"
+    assert pointed("What is the rule on this?", ["Where is P-111?"], tools) == "What is the rule on this?"
+
+
+def test_old_turns_leave_the_questions_that_stood_alone_and_no_more() -> None:
+    turns: list[dict[str, str]] = []
+    summary: list[str] = []
+    for number in range(40):
+        question = f"How many kilograms does parcel {number} weigh?" if number % 2 else "And why?"
+        turns, summary = remembered(turns, summary, question, "x" * 5_000)
+    assert len(turns) == TURNS
+    assert max(len(turn["text"]) for turn in turns) < 5_000
+    assert summary == [f"How many kilograms does parcel {number} weigh?" for number in range(23, 34, 2)]
+    assert len(summary) == SUMMARY
+    long = {"question": "the weight of a parcel in kilograms " * 99, "text": ""}
+    assert [len(one) for one in remembered([long, *turns[1:]], [], "b", "")[1]] == [QUESTION_CHARACTERS]
