@@ -24,6 +24,7 @@ from serving.routes import (
     documents,
     feedback,
     health,
+    jobs,
     mcp,
     openai,
     page,
@@ -78,6 +79,7 @@ def create_app(system: System) -> FastAPI:
         usage,
         openai,
         documents,
+        jobs,
         approvals,
         stops,
         health,
@@ -91,7 +93,7 @@ def create_app(system: System) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with mcp.lifespan(app), page.lifespan(app):
+    async with mcp.lifespan(app), app.state.runtime.jobs.open(), page.lifespan(app):
         yield
 
 

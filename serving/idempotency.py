@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -20,7 +19,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import psutil
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
@@ -33,6 +31,7 @@ from foundation.types import Principal
 from orchestration.contract import AnswerRequest, Event
 from orchestration.sqlite_file import SqliteFile
 from serving.errors import CONFLICT, from_status, respond
+from serving.workers import this_worker, worker_lives
 
 log = logging.getLogger("sixply.serving")
 
@@ -44,8 +43,6 @@ PATTERN = r"^[\x21-\x7e]{1,255}$"
 KEPT = timedelta(hours=24)
 PASSING = frozenset({401, 403, 408, 409, 429, 499})
 """Besides 5xx: replies that say "not now"."""
-SAME_START_S = 2.0
-"""Two readings of when a process began differ by less, whatever was done to the clock."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS requests (
@@ -121,7 +118,7 @@ class IdempotencyStore:
     def __init__(self, path: Path, clock: Clock) -> None:
         self._file = SqliteFile(path, SCHEMA)
         self._clock = clock
-        self._worker = f"{os.getpid()}:{psutil.Process().create_time()}"
+        self._worker = this_worker()
 
     async def begin(self, caller: str, key: str, request: str) -> Attempt | Reply:
         """Take the key, or give the reply that it got.
@@ -138,7 +135,7 @@ class IdempotencyStore:
                 raise KeyReused(f"The {HEADER} was sent before with another request. Take a new key for a new request.")
             if row is not None and row["status"] is not None:
                 return Reply(row["status"], row["media"], row["body"])
-            if row is not None and row["worker"] and _lives(row["worker"]):
+            if row is not None and row["worker"] and worker_lives(row["worker"]):
                 raise InFlight(
                     f"The first request with this {HEADER} is still at work. Wait for its reply.", retry_after_s=1
                 )
@@ -309,12 +306,3 @@ def _given_again(body: bytes, receive: Receive) -> Receive:
         return waiting.pop() if waiting else await receive()
 
     return again
-
-
-def _lives(worker: str) -> bool:
-    """Whether the process that took a key still runs: not only one that has got its number since."""
-    pid, _, begun = worker.partition(":")
-    try:
-        return abs(psutil.Process(int(pid)).create_time() - float(begun)) < SAME_START_S
-    except psutil.NoSuchProcess:
-        return False

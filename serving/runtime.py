@@ -13,6 +13,8 @@ from foundation.errors import Forbidden
 from foundation.types import Principal
 from serving.admission import Admission, Work
 from serving.identity import KeyStore, Permission, permissions
+from serving.job_work import work_of
+from serving.jobs import Jobs
 from serving.lifecycle import Lifecycle
 from serving.sessions import Sessions
 from serving.wiring import System
@@ -28,25 +30,27 @@ class Runtime:
     permissions: Mapping[Permission, frozenset[str] | None]
     admission: Mapping[Work, Admission]
     lifecycle: Lifecycle
+    jobs: Jobs
 
     @classmethod
     def of(cls, system: System) -> Runtime:
         settings = system.settings
         http = settings.serving.http
         keys = KeyStore.of(settings, system.context.clock)
+        lifecycle = Lifecycle()
+        admission: dict[Work, Admission] = {
+            "answers": Admission(concurrent=http.concurrent_answers, queued=http.queued_answers, work="answers"),
+            "searches": Admission(concurrent=http.concurrent_searches, queued=http.queued_searches, work="searches"),
+            "writes": Admission(concurrent=http.concurrent_writes, queued=http.queued_writes, work="writes"),
+        }
         return cls(
             system=system,
             keys=keys,
             sessions=Sessions(keys, system.cache),
             permissions=permissions(settings.orchestration.policy),
-            admission={
-                "answers": Admission(concurrent=http.concurrent_answers, queued=http.queued_answers, work="answers"),
-                "searches": Admission(
-                    concurrent=http.concurrent_searches, queued=http.queued_searches, work="searches"
-                ),
-                "writes": Admission(concurrent=http.concurrent_writes, queued=http.queued_writes, work="writes"),
-            },
-            lifecycle=Lifecycle(),
+            admission=admission,
+            lifecycle=lifecycle,
+            jobs=Jobs(system.jobs, work_of(system, lifecycle), admission, lifecycle),
         )
 
     def demand(self, permission: Permission, principal: Principal) -> None:

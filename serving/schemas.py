@@ -15,6 +15,7 @@ from orchestration.contract import Approval, Conversation, Turn
 from retrieval import where
 from retrieval.contract import Citation, Document, Hit, Refusal
 from retrieval.ingest import IngestReport
+from serving.jobs import Job, JobItem
 
 
 def _storable(text: str) -> str:
@@ -38,6 +39,7 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:\-]{1,128}
 AnswerId = Annotated[Identifier, Field(examples=["a-1"])]
 ApprovalId = Annotated[Identifier, Field(examples=["ap-1"])]
 DocumentId = Annotated[Identifier, Field(examples=["doc-1"])]
+JobId = Annotated[Identifier, Field(examples=["job-1"])]
 ThreadId = Annotated[Identifier, Field(examples=["t-1"])]
 
 
@@ -230,6 +232,54 @@ class ConversationList(BaseModel):
 class ConversationTurns(BaseModel):
     thread_id: str
     turns: list[Turn]
+    next_cursor: str | None
+
+
+class BatchRequest(Request):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"questions": [{"question": "When does it ship?"}, {"question": "When not?"}]}]}
+    )
+
+    questions: list[AskRequest] = Field(min_length=1, max_length=200)
+
+
+class JobStatus(BaseModel):
+    job_id: str
+    kind: Literal["ingest", "answers"]
+    status: Literal["running", "done", "cancelled"]
+    """`running` also while it waits for its turn."""
+    begun_at: datetime
+    total: int
+    done: int
+    failed: int
+
+    @classmethod
+    def of(cls, job: Job) -> JobStatus:
+        return cls(**{name: getattr(job, name) for name in cls.model_fields})
+
+
+class JobList(BaseModel):
+    jobs: list[JobStatus]
+    next_cursor: str | None
+
+
+class JobProgress(BaseModel):
+    number: int
+    name: str
+    """The file or the question."""
+    status: Literal["waiting", "done", "failed"]
+    outcome: dict[str, Any] | None
+    """Of a `done` item the document or the answer, as their routes give them; of a `failed` one `code`, `detail` and
+    `retryable`, of a refused document its `reason`, too."""
+
+    @classmethod
+    def of(cls, item: JobItem) -> JobProgress:
+        return cls(**{name: getattr(item, name) for name in cls.model_fields})
+
+
+class JobDetail(BaseModel):
+    job: JobStatus
+    items: list[JobProgress]
     next_cursor: str | None
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # the real imports stand in `open_system`, so that `--help` n
     from retrieval.ingest import Ingestor
     from serving.contract import Cache
     from serving.idempotency import IdempotencyStore
+    from serving.jobs import JobStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,7 @@ class System:
     agent: Agent
     cache: Cache
     idempotency: IdempotencyStore
+    jobs: JobStore
 
 
 @contextmanager
@@ -118,6 +120,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from serving.answer_cache import AnswerCache
     from serving.contract import Cache
     from serving.idempotency import IdempotencyStore
+    from serving.jobs import JobStore
 
     settings = loaded.settings
     data = settings.foundation.data_dir
@@ -205,6 +208,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         # orchestration; the cache of the layer above, because an agent may look answers up in it
         cache = part("serving.cache", settings.serving.cache, Cache)
         idempotency = keep(IdempotencyStore(data / "idempotency.sqlite", context.clock))
+        jobs = keep(JobStore(data / "jobs", context.clock))
         memory = AnswerCache(settings.serving.answer_cache, cache, ledger, asked, context.clock)
         tools = tuple(
             tool
@@ -280,6 +284,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             agent=counted_agent(AuditedAgent(StoppableAgent(agent, stops), audit)),
             cache=cache,
             idempotency=idempotency,
+            jobs=jobs,
         )
 
 

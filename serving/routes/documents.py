@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import mimetypes
 from datetime import date
-from pathlib import PurePosixPath
 from typing import Annotated
 
 from fastapi import APIRouter, File, Form, Query, UploadFile
 from pydantic import TypeAdapter, ValidationError
 
-from foundation.errors import DocumentRefused, Forbidden, InvalidRequest, NotFound
+from foundation.errors import Forbidden, InvalidRequest, NotFound
 from foundation.types import EVERY_TENANT, Principal
 from retrieval.contract import Document, Refusal, Source
 from retrieval.ingest import Item
@@ -20,6 +18,7 @@ from serving.identity import Asker, Writer
 from serving.paging import Pages
 from serving.runtime import Running, admitted
 from serving.schemas import DocumentId, DocumentList, DocumentSummary, DocumentText, Known, Name, RetryReport
+from serving.uploads import file_name, media_type_of, taken_in
 
 _ATTRIBUTES: TypeAdapter[dict[Name, Known]] = TypeAdapter(dict[Name, Known])
 
@@ -48,24 +47,19 @@ def add(
     shared: Annotated[bool, Form(description="For every tenant; operators only.")] = False,
 ) -> DocumentSummary:
     """Add a document, or replace the one of the same `uri`. 201 means that it is stored and can be found."""
-    name = PurePosixPath((file.filename or "").replace("\\", "/")).name.replace("\0", "")
-    if not name:
-        raise InvalidRequest("The upload has no file name; its ending says how the file is read.")
+    name = file_name(file)
     source = Source(
         uri=uri or name,
         tenant=owner(caller, shared=shared),
         groups=frozenset(groups or ()),
         title=title or "",
-        media_type=mimetypes.guess_type(name)[0] or "application/octet-stream",
+        media_type=media_type_of(name),
         series=series,
         effective_from=effective_from,
         published=published,
         attributes=_attributes(attributes),
     )
-    content = file.file.read()
-    if not content:
-        raise DocumentRefused(f"{name} is empty. Upload a file with text in it.", reason="empty")
-    return DocumentSummary.of(runtime.system.ingestor.ingest_one(Item(source=source, content=content, name=name)))
+    return DocumentSummary.of(taken_in(runtime.system, Item(source=source, content=file.file.read(), name=name)))
 
 
 @router.post("/retry", responses=responses(504))

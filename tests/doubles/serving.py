@@ -29,6 +29,7 @@ from serving.caches.memory import MemoryCache
 from serving.caches.memory import Options as CacheOptions
 from serving.idempotency import IdempotencyStore
 from serving.identity import KeyStore
+from serving.jobs import JobStore
 
 BEGUN = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 TEXT = "The double ships on Tuesdays. It never ships on Sundays."
@@ -241,6 +242,16 @@ class QuietTelemetry:
         return b"# the double counts nothing\n", "text/plain; version=0.0.4; charset=utf-8"
 
 
+class NumberedJobs(JobStore):
+    """The real store; its first job is job-1."""
+
+    _given: int = 0
+
+    def new_id(self) -> str:
+        self._given += 1
+        return f"job-{self._given}"
+
+
 @dataclass
 class FakeSystem:
     """The parts of `serving.wiring.System` that the routes reach."""
@@ -265,7 +276,8 @@ class FakeSystem:
         self.costs.record(charge())
         self.outcomes = OutcomeStore(folder / "outcomes.sqlite")
         self.idempotency = IdempotencyStore(folder / "idempotency.sqlite", self.context.clock)
-        for store in (self.costs, self.outcomes, self.idempotency):
+        self.jobs = NumberedJobs(folder / "jobs", self.context.clock)
+        for store in (self.costs, self.outcomes, self.idempotency, self.jobs):
             weakref.finalize(self, store.close)
 
 

@@ -1,0 +1,56 @@
+"""What jobs do with one item each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foundation.types import Principal
+from orchestration.contract import AnswerRequest
+from retrieval.contract import Source
+from retrieval.ingest import Item
+from serving.admission import Work
+from serving.jobs import Do, JobItem, Kind
+from serving.lifecycle import Lifecycle
+from serving.schemas import DocumentSummary
+from serving.streams import collect
+from serving.uploads import media_type_of, taken_in
+
+if TYPE_CHECKING:
+    from serving.wiring import System
+
+
+def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, Do]]:
+    """How each kind of item is done, and among which places."""
+
+    async def take_in(item: JobItem, principal: Principal, files: Path) -> Mapping[str, Any]:
+        del principal  # the tenant was found from it when the job was sent
+        given = item.given
+        source = Source(
+            uri=item.name,
+            tenant=given["tenant"],
+            groups=frozenset(given["groups"]),
+            title="",
+            media_type=media_type_of(item.name),
+        )
+
+        def ingest() -> DocumentSummary:
+            content = (files / str(item.number)).read_bytes()
+            return DocumentSummary.of(taken_in(system, Item(source=source, content=content, name=item.name)))
+
+        thread = asyncio.ensure_future(asyncio.to_thread(ingest))
+        try:
+            summary = await asyncio.shield(thread)
+        except asyncio.CancelledError:
+            await asyncio.wait([thread])  # the stores must not be closed under it
+            raise
+        return summary.model_dump(mode="json")
+
+    async def ask(item: JobItem, principal: Principal, files: Path) -> Mapping[str, Any]:
+        del files
+        answer = await collect(system.agent.stream(AnswerRequest(**item.given), principal), lifecycle)
+        return answer.model_dump(mode="json")
+
+    return {"ingest": ("writes", take_in), "answers": ("answers", ask)}
