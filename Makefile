@@ -105,6 +105,10 @@ failures: _base  ## how the latest requests failed, and where it began   [JSON=o
 costs: _base  ## money spent   [BY=tenant|model|layer|kind|day|outcome] [JSON=out.json]
 	@$(CLI) costs $(call given,BY,--by) $(call given,JSON,--json) $(stack)
 
+.PHONY: drift
+drift: _base  ## what has changed since last week: quality, questions, refusals, time, cost, parts   [DAYS=7] [JSON=out.json]
+	@$(CLI) drift $(call given,DAYS,--days) $(call given,JSON,--json) $(stack)
+
 forecast: _base  ## what the next 30 days will cost, from the days so far   [JSON=out.json]
 	@$(CLI) forecast $(call given,JSON,--json) $(stack)
 
@@ -149,6 +153,10 @@ bench-pii: _base  ## personal data that the redaction finds, by kind   DATA=dir 
 swap-report: _base  ## the same questions through two systems, and a verdict   [A=stack.toml] B=swap.toml [DATA=] [JSON=] [HTML=]
 	@$(CLI) swap-report "$(or $(A),stack.toml)" "$(call needed,B,swap.toml)" $(call given,DATA,--data) \
 	  $(call given,LIMIT,--limit) $(call given,REPEATS,--repeats) $(call given,JSON,--json) $(call given,HTML,--html)
+
+.PHONY: cases-from-feedback
+cases-from-feedback: _base  ## judged answers as golden cases, for review   [TO=var/reports/cases.jsonl], then TAKE=file [GOLDEN=]
+	@$(CLI) cases-from-feedback $(call given,TO,--to) $(call given,TAKE,--take) $(call given,GOLDEN,--golden) $(stack)
 
 .PHONY: gate
 gate: _base  ## the golden set against the committed baseline; blocks what got worse   [RENEW=1] [JSON=out.json] [STACK=]

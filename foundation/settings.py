@@ -251,6 +251,8 @@ class ObservabilitySettings(Section):
     exporters: tuple[Part, ...] = (Part(use="sqlite"),)
     capture_content: bool = False
     """Whether prompts and answers may enter spans. Off, as OpenTelemetry has it."""
+    scored_share: float = Field(default=1.0, ge=0, le=1)
+    """Share of the answers that are scored as they are given (`observability/online.py`); `make drift` compares the weeks."""
     service_name: str = "sixply"
     outcomes_file: Path = Path("outcomes.toml")
 

@@ -145,6 +145,8 @@ class TracedRetriever(Around):
                 query, scope, limit=limit, as_of=as_of, per_document=per_document, where=where
             )
             call.attributes[names.HITS] = len(hits)
+            if hits:
+                call.attributes[names.TOP_SCORE] = max(hit.score for hit in hits)
             return hits
 
 

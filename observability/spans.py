@@ -196,6 +196,10 @@ class SpanStore:
         parent = "SELECT 1 FROM spans p WHERE p.trace_id = spans.trace_id AND p.span_id = spans.parent_id"
         return self._rows(f"WHERE NOT EXISTS ({parent}) ORDER BY start_ns DESC LIMIT ?", limit)
 
+    def between(self, since_ns: int, until_ns: int) -> list[SpanRow]:
+        """Every span that began in a period, nanoseconds since 1970, by start time."""
+        return self._rows("WHERE start_ns >= ? AND start_ns < ? ORDER BY start_ns, id", since_ns, until_ns)
+
     def _recent_ids(self) -> list[str]:
         return [row.trace_id[:12] for row in self.recent(5)]
 

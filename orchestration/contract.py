@@ -6,7 +6,7 @@ called by nobody but the executor. Checkpoints are LangGraph's `BaseCheckpointSa
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -441,3 +441,5 @@ class AgentParts(Context):
     settings: OrchestrationSettings
     memory: AnswerMemory | None = None
     """Where answers from documents are looked up before they are made again; `None`: nowhere."""
+    scorer: Callable[[Answer], Mapping[str, Any]] | None = None
+    """Gives attributes for the span of a finished answer. Called off the event loop."""

@@ -64,6 +64,22 @@ class Conversations:
             await self._checkpoints.adelete_thread(thread_id)
 
 
+async def told(checkpoints: BaseCheckpointSaver[Any], thread_id: str) -> tuple[Principal, list[Turn]]:
+    """A conversation for whoever operates the system, and whose it is; no turns where it was deleted."""
+    newest: dict[str, CheckpointTuple] = {}
+    async for one in checkpoints.alist(_config(thread_id)):
+        if answer_id := one.checkpoint["channel_values"].get("answer_id"):
+            newest.setdefault(answer_id, one)
+    owner = next(iter(newest.values())).checkpoint["channel_values"]["owner"] if newest else {}
+    person = Principal(
+        owner.get("subject", ""),
+        owner.get("tenant", ""),
+        frozenset(owner.get("roles", ())),
+        frozenset(owner.get("groups", ())),
+    )
+    return person, [_turn(one) for one in reversed(newest.values())]
+
+
 def _config(thread_id: str) -> RunnableConfig:
     return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
 

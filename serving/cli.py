@@ -42,6 +42,7 @@ Data = Annotated[Path, typer.Argument(help="A folder in BEIR layout.", exists=Tr
 STACK = Path("stack.toml")
 GOLDEN = Path("examples/support_desk/golden.jsonl")
 FOLLOW_UPS = Path("examples/support_desk/follow_ups.jsonl")
+PROPOSALS = Path("var/reports/cases.jsonl")
 
 
 @app.callback()
@@ -388,6 +389,18 @@ def stops(json: Json = None, stack: Stack = STACK) -> None:
     oversight.show_stops(_load(stack), json)
 
 
+@app.command()
+def drift(
+    days: Annotated[float, typer.Option(min=0.001, help="The last so many days, against as many before.")] = 7,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """What has changed since last week: quality, questions, refusals, time, cost, parts. 1: something moved."""
+    from serving import commands
+
+    _exit(ok=commands.drift(_load(stack), days, json))
+
+
 @app.command("audit-verify")
 def audit_verify(
     *,
@@ -511,6 +524,25 @@ def swap_report(
         terminal.show_error(error)
         code = 3
     raise typer.Exit(code)
+
+
+@app.command("cases-from-feedback")
+def cases_from_feedback(
+    *,
+    to: Annotated[Path, typer.Option(help="Where the proposals are written for a person to review.")] = PROPOSALS,
+    take: Annotated[
+        Path | None, typer.Option(help="Proposals that were reviewed, to be taken in.", exists=True)
+    ] = None,
+    golden: Annotated[Path, typer.Option(help="The golden set.")] = GOLDEN,
+    stack: Stack = STACK,
+) -> None:
+    """Judged answers become golden cases, after a person's review."""
+    from serving import feedback
+
+    if take is None:
+        feedback.propose(_load(stack), to, golden)
+    else:
+        feedback.take(take, golden)
 
 
 @app.command()

@@ -385,6 +385,47 @@ def forecast(loaded: Loaded, json: Path | None) -> None:
         terminal.show(found.table())
 
 
+def drift(loaded: Loaded, days: float, json: Path | None) -> bool:
+    """Whether everything is as it was."""
+    from contextlib import closing
+
+    from observability import drift as drifts
+    from observability.outcomes import OutcomeStore
+    from observability.spans import SpanStore
+
+    with _costs(loaded) as costs, closing(OutcomeStore(_file(loaded, "outcomes.sqlite"))) as outcomes:
+        found = drifts.drift(
+            SpanStore(_file(loaded, "spans.sqlite")), costs, outcomes.all(), now=SystemClock().now(), days=days
+        )
+    if not terminal.write_json(json, found.as_dict()):
+        terminal.show_table(
+            ["figure", "before", "now", "99 % interval of the change", "n before", "n now", ""],
+            [
+                (
+                    one.words,
+                    _mean(one.before),
+                    _mean(one.now),
+                    "" if one.low is None else f"{one.low:+.4g} to {one.high:+.4g}",
+                    one.n_before,
+                    one.n_now,
+                    one.verdict,
+                )
+                for one in found.figures.values()
+            ],
+        )
+        asked, out = found.questions, terminal.console()
+        chance = "" if asked.p is None else f", by chance {asked.p:.1%}"
+        out.print(f"\nwhat is asked: {asked.verdict} (n = {asked.n_before} and {asked.n_now}{chance})")
+        for note in found.notes:
+            out.print(terminal.plain(note))
+        out.print(f"[bold]{'moved: ' + ', '.join(found.moved) if found.moved else 'nothing moved'}[/]")
+    return not found.moved
+
+
+def _mean(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
 def _fields(row: Any) -> dict[str, Any]:
     return {name: getattr(row, name) for name in type(row).__slots__}
 

@@ -102,6 +102,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from observability.contract import SpanExporter
     from observability.instrument import counted_agent, traced_embedder, traced_reranker, traced_retriever
     from observability.ledger import CostLedger
+    from observability.online import OnlineScorer
     from observability.outcomes import OutcomeStore
     from observability.spans import SpanStore
     from orchestration.approvals import SqliteApprovals
@@ -249,6 +250,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
                     prices=prices,
                     meter=costs,
                     settings=settings.orchestration,
+                    scorer=OnlineScorer(grounding, asked, settings.observability.scored_share),
                     memory=memory if settings.serving.answer_cache.mode != "off" else None,
                 ),
                 expected=Agent,

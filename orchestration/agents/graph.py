@@ -14,6 +14,7 @@ hold no passages: what a person may read is asked again when a run goes on.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
@@ -199,6 +200,8 @@ class GraphAgent:
                 current.set_attribute(names.STATUS, answer.status)
                 current.set_attribute(names.STOP_REASON, answer.stop_reason)
                 current.set_attribute(names.ANSWER_PATH, answer.path)
+                if self._parts.scorer is not None:
+                    current.set_attributes(await asyncio.to_thread(self._parts.scorer, answer))
         except SixplyError as error:
             retry = {"retryable": error.retryable, "retry_after_s": error.retry_after_s}
             run.emit(Event(kind="error", code=error.code, message=str(error), **retry))

@@ -1,0 +1,239 @@
+"""What has changed since last week, from the local stores: quality, questions, retrieval, refusals, time, cost, parts.
+
+Figures are compared by the interval of a bootstrap over the answers of each period (Efron 1979), the questions by the energy
+distance of their signatures under random relabelling (Székely and Rizzo 2004). At 99 %, since a dozen figures are looked at
+every week: one of them then moves by chance about every second month. evidently and alibi-detect were rejected: they bring
+pandas and plotting stacks for two statistics of a few lines.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from foundation import names
+from observability.ledger import CostLedger
+from observability.outcomes import Outcome
+from observability.spans import SpanRow, SpanStore
+
+FEWEST = 30
+"""Answers that each period needs before anything is said to have moved."""
+DRAWS, RELABELLED, MOST = 2000, 400, 400
+LEVEL = 0.99
+
+Judgement = Literal["moved", "as before", "too few"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One answer, with what is known of it. What was not measured is `None`."""
+
+    at_ns: int
+    tenant: str
+    manifest_id: str
+    values: Mapping[str, float | None]
+    signature: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """The mean of one figure before and now, and the difference with its 99 % interval."""
+
+    words: str
+    before: float | None
+    now: float | None
+    low: float | None
+    high: float | None
+    n_before: int
+    n_now: int
+    verdict: Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Whether people ask something else. `distance` is 0 for equal distributions; `p` how often chance gives as much."""
+
+    distance: float | None
+    p: float | None
+    n_before: int
+    n_now: int
+    verdict: Judgement
+
+
+@dataclass(frozen=True)
+class Drift:
+    """The report; `notes` say what else changed: the parts that run, tenants that came or went."""
+
+    days: float
+    figures: Mapping[str, Figure]
+    questions: Questions
+    notes: tuple[str, ...]
+
+    @property
+    def moved(self) -> list[str]:
+        found = [name for name, one in self.figures.items() if one.verdict == "moved"]
+        return [*found, "questions"] if self.questions.verdict == "moved" else found
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "days": self.days,
+            "moved": self.moved,
+            "figures": {name: asdict(one) for name, one in self.figures.items()},
+            "questions": asdict(self.questions),
+            "notes": list(self.notes),
+        }
+
+
+FIGURES = {
+    "answered": "questions answered",
+    "abstained": "abstained or refused",
+    "failed": "failed",
+    "confidence": "confidence in the evidence",
+    "top_score": "best score of a search",
+    "support": "written sentences supported by what they cite",
+    "seconds": "seconds to answer",
+    "usd": "USD of an answer",
+    "accepted": "accepted, of the judged ones",
+    "rejected": "rejected, of the judged ones",
+}
+
+
+def drift(
+    spans: SpanStore, costs: CostLedger, outcomes: Sequence[Outcome], *, now: datetime, days: float = 7, seed: int = 7
+) -> Drift:
+    """Compare the last `days` with as many before them."""
+    middle, begin = now - timedelta(days=days), now - timedelta(days=2 * days)
+    asked = answers(spans, costs, outcomes, since=begin, until=now)
+    border = _ns(middle)
+    before, after = [one for one in asked if one.at_ns < border], [one for one in asked if one.at_ns >= border]
+    random = np.random.default_rng(seed)
+    return Drift(
+        days,
+        {name: _figure(name, words, before, after, random) for name, words in FIGURES.items()},
+        _questions(before, after, random),
+        tuple(_notes(before, after)),
+    )
+
+
+def answers(
+    spans: SpanStore, costs: CostLedger, outcomes: Sequence[Outcome], *, since: datetime, until: datetime
+) -> list[Asked]:
+    """Every answer of a period, oldest first, from the spans of its agent, its searches and its grading."""
+    paid = costs.answers(since=since)
+    judged = {one.answer_id: one.verdict for one in outcomes if one.origin == "production"}
+    rows = spans.between(_ns(since), _ns(until))
+    best = _largest(rows, names.TOP_SCORE)
+    sure = _largest(rows, names.CONFIDENCE)
+    found = []
+    for row in rows:
+        if row.attribute(names.OPERATION) != names.INVOKE_AGENT or (status := row.attribute(names.STATUS)) is None:
+            continue
+        answer_id = str(row.attribute(names.ANSWER_ID))
+        cost, verdict = paid.get(answer_id), judged.get(answer_id)
+        found.append(
+            Asked(
+                at_ns=row.start_ns,
+                tenant=str(row.attribute(names.TENANT) or ""),
+                manifest_id=row.manifest_id or "",
+                values={
+                    "answered": float(status == "answered"),
+                    "abstained": float(status in ("abstained", "refused")),
+                    "failed": float(status == "failed"),
+                    "confidence": sure.get(row.trace_id),
+                    "top_score": best.get(row.trace_id),
+                    "support": row.attribute(names.ANSWER_SUPPORT),
+                    "seconds": row.ms / 1000,
+                    "usd": None if cost is None or cost.usd is None else float(cost.usd),
+                    "accepted": None if verdict is None else float(verdict == "accepted"),
+                    "rejected": None if verdict is None else float(verdict == "rejected"),
+                },
+                signature=tuple(given) if (given := row.attribute(names.QUESTION_SIGNATURE)) else None,
+            )
+        )
+    return sorted(found, key=lambda one: one.at_ns)
+
+
+def _largest(rows: Sequence[SpanRow], attribute: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for row in rows:
+        if (value := row.attribute(attribute)) is not None:
+            found[row.trace_id] = max(float(value), found.get(row.trace_id, float("-inf")))
+    return found
+
+
+def _figure(
+    name: str, words: str, before: Sequence[Asked], after: Sequence[Asked], random: np.random.Generator
+) -> Figure:
+    ours, theirs = (_column(each, name) for each in (before, after))
+    a, b = (float(each.mean()) if len(each) else None for each in (ours, theirs))
+    if min(len(ours), len(theirs)) < FEWEST:
+        return Figure(words, a, b, None, None, len(ours), len(theirs), "too few")
+    drawn = _resampled(theirs, random) - _resampled(ours, random)
+    low, high = (float(value) for value in np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
+    verdict: Judgement = "moved" if low > 0 or high < 0 else "as before"
+    return Figure(words, a, b, low, high, len(ours), len(theirs), verdict)
+
+
+def _column(asked: Sequence[Asked], name: str) -> npt.NDArray[np.float64]:
+    return np.array([value for one in asked if (value := one.values[name]) is not None], dtype=np.float64)
+
+
+def _resampled(values: npt.NDArray[np.float64], random: np.random.Generator) -> npt.NDArray[np.float64]:
+    return np.array([random.choice(values, len(values)).mean() for _ in range(DRAWS)])
+
+
+def _questions(before: Sequence[Asked], after: Sequence[Asked], random: np.random.Generator) -> Questions:
+    ours, theirs = (_some([one.signature for one in each if one.signature], random) for each in (before, after))
+    n = len(ours), len(theirs)
+    if min(n) < FEWEST:
+        return Questions(None, None, *n, "too few")
+    both = np.concatenate([ours, theirs])
+    apart = np.sqrt(((both[:, None] - both[None]) ** 2).sum(axis=-1))
+    first = np.arange(len(both)) < n[0]
+    distance = _energy(apart, first)
+    by_chance = [_energy(apart, random.permutation(first)) for _ in range(RELABELLED)]
+    p = (1 + sum(each >= distance for each in by_chance)) / (1 + RELABELLED)
+    return Questions(distance, p, *n, "moved" if p < 1 - LEVEL else "as before")
+
+
+def _some(signatures: Sequence[tuple[float, ...]], random: np.random.Generator) -> npt.NDArray[np.float64]:
+    """At most `MOST` of them: the distances are a square."""
+    all_ = np.array(signatures, dtype=np.float64)
+    return all_ if len(all_) <= MOST else all_[random.choice(len(all_), MOST, replace=False)]
+
+
+def _energy(apart: npt.NDArray[np.float64], first: npt.NDArray[np.bool_]) -> float:
+    """Twice the mean distance between the two samples, less the mean distances inside them."""
+    across, ours, theirs = apart[first][:, ~first], apart[first][:, first], apart[~first][:, ~first]
+    return float(2 * across.mean() - ours.mean() - theirs.mean())
+
+
+def _notes(before: Sequence[Asked], after: Sequence[Asked]) -> list[str]:
+    notes = []
+    for words, of in (("run manifest", _manifest), ("tenant", _tenant)):
+        ours, theirs = (Counter(map(of, each)) for each in (before, after))
+        come, gone = sorted(theirs.keys() - ours.keys()), sorted(ours.keys() - theirs.keys())
+        if come and before:
+            notes.append(f"new {words}: {', '.join(f'{name} ({theirs[name]} answers)' for name in come)}")
+        if gone and after:
+            notes.append(f"{words} no longer seen: {', '.join(gone)}")
+    return notes
+
+
+def _manifest(one: Asked) -> str:
+    return one.manifest_id[:12]
+
+
+def _tenant(one: Asked) -> str:
+    return one.tenant
+
+
+def _ns(at: datetime) -> int:
+    return int(at.timestamp() * 1e9)

@@ -1,0 +1,104 @@
+"""A small week of a whole system: asked over its own path, judged, looked back at, and made into cases."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from foundation import names
+from foundation.settings import load
+from foundation.types import Principal
+from observability.outcomes import Outcome
+from observability.spans import SpanStore
+from orchestration import answering
+from orchestration.contract import AnswerRequest
+from retrieval.contract import Source
+from retrieval.ingest import Item
+from serving import cli
+from serving.wiring import open_system
+
+STACK = """
+[foundation]
+data_dir = "{data}"
+threads = 1
+[models.chat]
+use = "scripted"
+[models.embedder]
+use = "hashing"
+[retrieval.vectors]
+use = "memory"
+[retrieval.grounding]
+min_evidence = 0.0
+"""
+ADA = Principal("ada", "north", frozenset({"reader"}))
+QUESTION = "Within how many days may a device be returned?"
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Path:
+    """The chat model and the embedder are doubles; everything else is what a user runs."""
+    path = tmp_path / "stack.toml"
+    path.write_text(STACK.format(data=tmp_path / "var"))
+    with open_system(load(path)) as system:
+        text = b"A device may be returned within 30 days of the delivery."
+        system.ingestor.ingest([Item(Source("returns.md", "north", title="Returns"), text, "returns.md")])
+        answer = asyncio.run(answering.answer(system.agent, AnswerRequest(question=QUESTION), ADA))
+        assert answer.status == "answered"
+        system.outcomes.record(
+            Outcome(
+                answer.answer_id,
+                "edited",
+                datetime.now(UTC),
+                recorded_by="ada",
+                note="30 days after delivery",
+                tenant="north",
+            )
+        )
+    return path
+
+
+def run(*arguments: object) -> str:
+    done = CliRunner().invoke(cli.app, [str(one) for one in arguments])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_an_answer_carries_its_scores_on_its_spans(stack: Path) -> None:
+    spans = SpanStore(stack.parent / "var" / "spans.sqlite").between(0, 2**63 - 1)
+    (agent,) = [span for span in spans if span.attribute(names.OPERATION) == names.INVOKE_AGENT]
+    assert len(agent.attribute(names.QUESTION_SIGNATURE)) == 8
+    of_trace = [span for span in spans if span.trace_id == agent.trace_id]
+    assert any(
+        0 <= span.attribute(names.CONFIDENCE) <= 1 for span in of_trace if span.attribute(names.CONFIDENCE) is not None
+    )
+    assert any(span.attribute(names.TOP_SCORE) is not None for span in of_trace)
+
+
+def test_drift_counts_this_week(stack: Path, tmp_path: Path) -> None:
+    run("drift", "--stack", stack, "--json", tmp_path / "drift.json")
+    told = json.loads((tmp_path / "drift.json").read_text())
+    assert (told["figures"]["answered"]["n_before"], told["figures"]["answered"]["n_now"]) == (0, 1)
+    assert told["figures"]["confidence"]["n_now"] == 1
+    assert told["figures"]["accepted"]["n_now"] == 1
+    assert told["moved"] == []
+    assert "nothing moved" in run("drift", "--stack", stack)
+
+
+def test_a_judged_answer_becomes_a_case_after_a_review(stack: Path, tmp_path: Path) -> None:
+    golden, file = tmp_path / "golden.jsonl", tmp_path / "cases.jsonl"
+    assert "1 proposals of 1 judged answers" in run(
+        "cases-from-feedback", "--stack", stack, "--to", file, "--golden", golden
+    ).replace("\n", " ")
+    (line,) = [json.loads(one) for one in file.read_text().splitlines()]
+    assert line["case"]["question"] == QUESTION
+    assert line["case"]["answers"] == ["30 days after delivery"]
+    assert line["case"]["gold_documents"] == ["returns.md"]
+    file.write_text(json.dumps(line | {"reviewed": True}))
+    assert "1 cases were added" in run("cases-from-feedback", "--stack", stack, "--take", file, "--golden", golden)
+    said = run("cases-from-feedback", "--stack", stack, "--to", tmp_path / "again.jsonl", "--golden", golden)
+    assert "No new case" in said

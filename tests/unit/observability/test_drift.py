@@ -1,0 +1,137 @@
+"""What moved since last week: on stores whose truth is known."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from foundation import names
+from observability.drift import FIGURES, Drift, drift
+from observability.ledger import CostLedger
+from observability.outcomes import Outcome
+from observability.spans import COLUMNS, SCHEMA, SpanRow, SpanStore, values_of
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+Week = Callable[..., list[SpanRow]]
+
+
+@pytest.fixture
+def costs(tmp_path: Path) -> Iterator[CostLedger]:
+    ledger = CostLedger(tmp_path / "costs.sqlite")
+    yield ledger
+    ledger.close()
+
+
+def answers(days_ago: float, n: int, *, seed: int, **more: Any) -> list[SpanRow]:
+    """`n` answered questions around one day, with the spans that drift reads."""
+    random = np.random.default_rng(seed)
+    status, sure, topic = more.get("status", "answered"), more.get("confidence", 0.7), more.get("topic", 0.0)
+    rows = []
+    for number in range(n):
+        begin = int((NOW - timedelta(days=days_ago) + timedelta(minutes=number)).timestamp() * 1e9)
+        trace = f"{seed:016x}{number:016x}"
+        attributes = {
+            names.OPERATION: names.INVOKE_AGENT,
+            names.STATUS: status if number % 10 else "abstained",
+            names.ANSWER_ID: trace,
+            names.TENANT: more.get("tenant", "north"),
+            names.QUESTION_SIGNATURE: [float(value) for value in random.normal(topic, 1, 8)],
+        }
+        graded = {names.CONFIDENCE: float(random.normal(sure, 0.05))}
+        manifest = more.get("manifest", "m-1")
+        rows += [
+            SpanRow(
+                trace, "a", None, "invoke_agent", begin, begin + 3 * 10**8, manifest_id=manifest, attributes=attributes
+            ),
+            SpanRow(trace, "b", "a", "grade", begin, begin + 10**6, manifest_id=manifest, attributes=graded),
+        ]
+    return rows
+
+
+def found(tmp_path: Path, costs: CostLedger, rows: list[SpanRow], outcomes: list[Outcome] | None = None) -> Drift:
+    path = tmp_path / "spans.sqlite"
+    with sqlite3.connect(path) as database:
+        database.executescript(SCHEMA)
+        marks = ", ".join("?" * len(COLUMNS))
+        database.executemany(f"INSERT INTO spans ({', '.join(COLUMNS)}) VALUES ({marks})", map(values_of, rows))
+    database.close()
+    return drift(SpanStore(path), costs, outcomes or [], now=NOW)
+
+
+def test_two_weeks_alike_have_not_moved(tmp_path: Path, costs: CostLedger) -> None:
+    report = found(tmp_path, costs, answers(10, 120, seed=1) + answers(3, 120, seed=2))
+    assert report.moved == []
+    assert report.figures["confidence"].verdict == "as before"
+    assert (report.figures["confidence"].n_before, report.figures["confidence"].n_now) == (120, 120)
+    assert report.questions.verdict == "as before"
+    assert report.notes == ()
+
+
+def test_a_week_in_which_retrieval_got_worse_shows_where(tmp_path: Path, costs: CostLedger) -> None:
+    worse = answers(3, 60, seed=2, confidence=0.6) + answers(2, 60, seed=3, confidence=0.6, status="abstained")
+    report = found(tmp_path, costs, answers(10, 120, seed=1) + worse)
+    assert report.moved == ["answered", "abstained", "confidence"]
+    fell = report.figures["confidence"]
+    assert fell.high is not None
+    assert fell.high < 0
+    assert report.figures["answered"].before == pytest.approx(0.9)
+
+
+def test_other_questions_are_noticed(tmp_path: Path, costs: CostLedger) -> None:
+    report = found(tmp_path, costs, answers(10, 100, seed=1) + answers(3, 100, seed=2, topic=0.7))
+    assert report.moved == ["questions"]
+
+
+def test_chance_rarely_moves_anything(tmp_path: Path, costs: CostLedger) -> None:
+    """Forty pairs of equal weeks, three figures each: at 99 % about one alarm, and six are far too many."""
+    alarms = 0
+    for number in range(40):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        rows = answers(10, 40, seed=100 + number) + answers(3, 40, seed=200 + number)
+        alarms += len(found(folder, costs, rows).moved)
+    assert alarms < 6
+
+
+def test_few_answers_say_nothing(tmp_path: Path, costs: CostLedger) -> None:
+    report = found(tmp_path, costs, answers(10, 10, seed=1) + answers(3, 200, seed=2, confidence=0.1))
+    assert report.moved == []
+    assert {one.verdict for one in report.figures.values()} == {"too few"}
+    assert report.questions.verdict == "too few"
+
+
+def test_an_empty_store_is_no_error(tmp_path: Path, costs: CostLedger) -> None:
+    report = drift(SpanStore(tmp_path / "none.sqlite"), costs, [], now=NOW)
+    assert report.moved == []
+    assert report.as_dict()["figures"].keys() == FIGURES.keys()
+
+
+def test_what_people_said_counts_in_production_only(tmp_path: Path, costs: CostLedger) -> None:
+    rows = answers(10, 60, seed=1) + answers(3, 60, seed=2)
+
+    def said(row: SpanRow, verdict: Any, origin: Any = "production") -> Outcome:
+        return Outcome(str(row.attribute(names.ANSWER_ID)), verdict, NOW, origin)
+
+    agents = [row for row in rows if row.span_id == "a"]
+    outcomes = [said(row, "accepted") for row in agents[:60]] + [said(row, "rejected") for row in agents[60:]]
+    assert found(tmp_path, costs, rows, outcomes).moved == ["accepted", "rejected"]
+    other = tmp_path / "other"
+    other.mkdir()
+    by_evaluation = [said(row, "accepted", "evaluation") for row in agents]
+    assert found(other, costs, rows, by_evaluation).figures["accepted"].n_now == 0
+
+
+def test_new_parts_and_tenants_are_told(tmp_path: Path, costs: CostLedger) -> None:
+    rows = answers(10, 40, seed=1) + answers(3, 40, seed=2, manifest="m-2", tenant="south")
+    assert found(tmp_path, costs, rows).notes == (
+        "new run manifest: m-2 (40 answers)",
+        "run manifest no longer seen: m-1",
+        "new tenant: south (40 answers)",
+        "tenant no longer seen: north",
+    )

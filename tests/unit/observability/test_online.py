@@ -1,0 +1,79 @@
+"""Scores of answers in production."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from foundation import names
+from foundation.errors import UpstreamDown
+from foundation.settings import GroundingSettings
+from models.embedders.hashing import HashingEmbedder
+from observability.online import SIGNS, OnlineScorer, sampled, signature
+from orchestration.contract import Answer
+from retrieval.contract import Citation
+from retrieval.grounding import Grounding
+
+QUOTE = "The depot keeps parcels for 14 days."
+
+
+def answer(text: str = "The depot keeps parcels for 14 days.", **more: Any) -> Answer:
+    cited = Citation(
+        marker=1, document_id="d", chunk_id="c", uri="d.md", title="D", start=0, end=len(QUOTE), quote=QUOTE
+    )
+    given = {
+        "answer_id": "a-1",
+        "thread_id": "t",
+        "question": "How long are parcels kept?",
+        "status": "answered",
+        "stop_reason": "complete",
+        "text": text,
+        "path": "generative",
+        "citations": (cited,),
+    }
+    return Answer(**(given | more))
+
+
+@pytest.fixture
+def scorer() -> OnlineScorer:
+    embedder = HashingEmbedder(64)
+    return OnlineScorer(Grounding(embedder, GroundingSettings()), embedder, 1.0)
+
+
+def test_a_written_answer_gets_its_support_and_a_wrong_one_gets_less(scorer: OnlineScorer) -> None:
+    right, wrong = scorer(answer()), scorer(answer("The depot keeps parcels for 90 days."))
+    assert right[names.ANSWER_SUPPORT] > wrong[names.ANSWER_SUPPORT]
+    assert len(right[names.QUESTION_SIGNATURE]) == SIGNS
+
+
+@pytest.mark.parametrize("more", [{"path": "extractive"}, {"status": "abstained", "citations": (), "path": "none"}])
+def test_a_quote_is_its_source_and_what_was_not_answered_has_no_support(scorer: OnlineScorer, more: Any) -> None:
+    assert scorer(answer(**more)).keys() == {names.QUESTION_SIGNATURE}
+
+
+def test_a_part_that_fails_costs_the_score_and_not_the_answer() -> None:
+    class Down(HashingEmbedder):
+        def embed_query(self, text: str) -> list[float]:
+            raise UpstreamDown(f"no embedder for {len(text)} characters")
+
+    embedder = Down(64)
+    scored = OnlineScorer(Grounding(embedder, GroundingSettings()), embedder, 1.0)(answer())
+    assert scored == {names.EVALUATION_ERROR: "upstream_down"}
+
+
+def test_a_share_of_the_answers_is_scored_the_same_ones_everywhere() -> None:
+    chosen = {f"a-{number}" for number in range(2000) if sampled(f"a-{number}", 0.25)}
+    assert 400 < len(chosen) < 600
+    assert chosen == {f"a-{number}" for number in range(2000) if sampled(f"a-{number}", 0.25)}
+    assert not any(sampled(f"a-{number}", 0.0) for number in range(100))
+
+
+def test_near_questions_have_near_signatures() -> None:
+    random = np.random.default_rng(1)
+    one = random.standard_normal(384)
+    other = random.standard_normal(384)
+    near = one + 0.1 * random.standard_normal(384)
+    first, second, third = (np.array(signature(each / np.linalg.norm(each))) for each in (one, near, other))
+    assert np.linalg.norm(first - second) < np.linalg.norm(first - third) / 3
