@@ -125,6 +125,13 @@ lift: _base  ## let it work again   WHAT=effects
 stops: _base  ## what is stopped, by whom and why   [JSON=out.json]
 	@$(CLI) stops $(call given,JSON,--json) $(stack)
 
+.PHONY: erase retention
+erase: _base  ## everything that one person said, asked and was told   USER_ID=ada TENANT=north [JSON=out.json]
+	@$(CLI) erase --user "$(call needed,USER_ID,ada)" --tenant "$(call needed,TENANT,north)" $(call given,JSON,--json) $(stack)
+
+retention: _base  ## take out what is older than [foundation.retention] allows   [JSON=out.json]
+	@$(CLI) retention $(call given,JSON,--json) $(stack)
+
 #: Measure
 evaluate: _base  ## score the golden set   [JSON=out.json] [LIMIT=20] [STACK=stack.toml]
 	@$(CLI) evaluate $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)

@@ -53,9 +53,20 @@ class Part(BaseModel):
         return dict(self.model_extra or {})
 
 
+class RetentionSettings(Section):
+    """How long each class of what is kept may stay, in days; without a number for good. `make retention` applies it."""
+
+    spans_days: float | None = Field(default=30, gt=0)
+    conversations_days: float | None = Field(default=None, gt=0)
+    """Since anything was said in them."""
+    approvals_days: float | None = Field(default=None, gt=0)
+    """Decided or expired ones. The audit, the effects and the costs hold no words and stay."""
+
+
 class FoundationSettings(Section):
     data_dir: Path = Path("var")
     """Everything that the system writes lies below this folder."""
+    retention: RetentionSettings = RetentionSettings()
     seed: int = 7
     threads: int = Field(default=2, ge=1)
     """CPU threads of the local models. More than the free cores makes them wait for each other."""

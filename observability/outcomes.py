@@ -68,6 +68,7 @@ class OutcomeStore:
         with self._translated():
             self._database = sqlite3.connect(path, timeout=5, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA secure_delete=ON")
             self._database.executescript(SCHEMA)
             known = {row[1] for row in self._database.execute("PRAGMA table_info(outcomes)")}
             for column in LATER.keys() - known:
@@ -123,6 +124,18 @@ class OutcomeStore:
             for outcome in found
             if (origin is None or outcome.origin == origin) and (tenant is None or outcome.tenant == tenant)
         ]
+
+    def erase(self, answer_ids: Iterable[str], subject: str) -> int:
+        """Take out what was said of these answers, and what and who one person said it of any; the verdicts stay."""
+        with self._lock, self._translated(), self._database:
+            done = self._database.execute(
+                "UPDATE outcomes SET note = '', recorded_by = 'erased' WHERE recorded_by = ?", (subject,)
+            ).rowcount
+            for answer_id in answer_ids:
+                done += self._database.execute(
+                    "UPDATE outcomes SET note = '' WHERE answer_id = ? AND note != ''", (answer_id,)
+                ).rowcount
+        return done
 
     def close(self) -> None:
         with self._lock:

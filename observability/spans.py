@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,12 +200,39 @@ class SpanStore:
         """Every span that began in a period, nanoseconds since 1970, by start time."""
         return self._rows("WHERE start_ns >= ? AND start_ns < ? ORDER BY start_ns, id", since_ns, until_ns)
 
+    def erase_conversations(self, thread_ids: Iterable[str]) -> int:
+        """Take out the traces of some conversations; gives how many traces."""
+        wanted = set(thread_ids)
+        rows = self._select(
+            "SELECT trace_id, attributes FROM spans WHERE attributes LIKE ?", f"%{names.CONVERSATION_ID}%"
+        )
+        traces = {trace for trace, attributes in rows if json.loads(attributes).get(names.CONVERSATION_ID) in wanted}
+        self._delete("DELETE FROM spans WHERE trace_id = ?", [(trace,) for trace in traces])
+        return len(traces)
+
+    def erase_before(self, before_ns: int) -> int:
+        """Take out every span that ended before then; gives how many spans."""
+        return self._delete("DELETE FROM spans WHERE end_ns < ?", [(before_ns,)])
+
     def _recent_ids(self) -> list[str]:
         return [row.trace_id[:12] for row in self.recent(5)]
 
     def _rows(self, rest: str, *parameters: Any) -> list[SpanRow]:
         found = self._select(f"SELECT {', '.join(COLUMNS)} FROM spans {rest}", *parameters)  # noqa: S608 - our own text
         return [SpanRow(**{**dict(zip(COLUMNS, row, strict=True)), "attributes": json.loads(row[-1])}) for row in found]
+
+    def _delete(self, statement: str, parameters: Sequence[tuple[Any, ...]]) -> int:
+        if not self.path.exists():
+            return 0
+        try:
+            with closing(sqlite3.connect(self.path, timeout=5)) as database, database:
+                database.executescript(SCHEMA)
+                database.execute("PRAGMA secure_delete=ON")  # what is erased must not be left in a free page
+                return database.executemany(statement, parameters).rowcount
+        except sqlite3.Error as error:
+            raise StoreUnavailable(
+                f"Nothing was erased from {self.path}: {error}. Make it writable, or stop what locks it."
+            ) from error
 
     def _select(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         if not self.path.exists():

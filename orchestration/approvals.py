@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,33 @@ class SqliteApprovals:
             return decided
 
         return await self._file.run(settle)
+
+    def erase(self, tenant: str, subject: str) -> int:
+        """Take out all that one person asked for, decided or not: what was waiting can then not be approved any more."""
+
+        def remove(connection: sqlite3.Connection) -> int:
+            rows = connection.execute("SELECT approval_id, body FROM approvals WHERE tenant = ?", (tenant,)).fetchall()
+            theirs = [row["approval_id"] for row in rows if json.loads(row["body"])["requested_by"] == subject]
+            connection.executemany("DELETE FROM approvals WHERE approval_id = ?", [(one,) for one in theirs])
+            return len(theirs)
+
+        return self._file.run_now(remove)
+
+    def erase_before(self, at: datetime) -> int:
+        """Take out what was asked for before then, unless it can still be decided."""
+        now = self._clock.now()
+
+        def remove(connection: sqlite3.Connection) -> int:
+            found = [Approval.model_validate_json(row[0]) for row in connection.execute("SELECT body FROM approvals")]
+            old = [
+                (one.approval_id,)
+                for one in found
+                if one.requested_at < at and (one.status != "pending" or one.expires_at <= now)
+            ]
+            connection.executemany("DELETE FROM approvals WHERE approval_id = ?", old)
+            return len(old)
+
+        return self._file.run_now(remove)
 
     def close(self) -> None:
         self._file.close()

@@ -249,7 +249,7 @@ class AuditRecord(Noun):
     """One tool call, carried out or not, one decision, or one answer. Arguments appear as their hash: they can hold what a
     user wrote. The log adds when it was, and which model and manifest were running."""
 
-    act: Literal["tool", "decision", "answer", "memory", "stop"] = "tool"
+    act: Literal["tool", "decision", "answer", "memory", "stop", "erasure"] = "tool"
     tenant: str
     subject: str
     run_id: str

@@ -64,6 +64,21 @@ class Conversations:
             await self._checkpoints.adelete_thread(thread_id)
 
 
+async def begun_by(checkpoints: BaseCheckpointSaver[Any], principal: Principal) -> list[str]:
+    """The conversations of a person, for whoever operates the system."""
+    begun = {BEGUN_BY: mark(principal), "step": BEFORE_THE_FIRST_NODE}
+    return [one.config["configurable"]["thread_id"] async for one in checkpoints.alist(None, filter=begun)]
+
+
+async def untouched_since(checkpoints: BaseCheckpointSaver[Any], at: datetime) -> list[str]:
+    """The conversations in which nothing has happened since."""
+    latest: dict[str, datetime] = {}
+    async for one in checkpoints.alist(None):
+        thread, then = one.config["configurable"]["thread_id"], datetime.fromisoformat(one.checkpoint["ts"])
+        latest[thread] = max(then, latest.get(thread, then))
+    return sorted(thread for thread, then in latest.items() if then < at)
+
+
 async def told(checkpoints: BaseCheckpointSaver[Any], thread_id: str) -> tuple[Principal, list[Turn]]:
     """A conversation for whoever operates the system, and whose it is; no turns where it was deleted."""
     newest: dict[str, CheckpointTuple] = {}

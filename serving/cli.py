@@ -401,6 +401,28 @@ def drift(
     _exit(ok=commands.drift(_load(stack), days, json))
 
 
+@app.command()
+def erase(
+    *,
+    user: Annotated[str, typer.Option(help="The subject of their key, as `sixply keys` lists it.")],
+    tenant: Tenant = LOCAL,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Erase everything that one person said, asked and was told; says of each store what went and what stays."""
+    from serving import erasure
+
+    erasure.erase(_load(stack), tenant, user, json)
+
+
+@app.command()
+def retention(json: Json = None, stack: Stack = STACK) -> None:
+    """Take out what is older than [foundation.retention] allows; for a daily timer."""
+    from serving import erasure
+
+    erasure.retain(_load(stack), json)
+
+
 @app.command("audit-verify")
 def audit_verify(
     *,

@@ -163,6 +163,11 @@ class IdempotencyStore:
         statement = f"UPDATE requests SET {change} WHERE caller = ? AND key = ?"  # noqa: S608 - own words
         await self._file.run(lambda connection: connection.execute(statement, (*values, attempt.caller, attempt.key)))
 
+    def erase(self, caller: str) -> int:
+        """Forget every reply of one caller."""
+        done = self._file.run_now(lambda c: c.execute("DELETE FROM requests WHERE caller = ?", (caller,)).rowcount)
+        return int(done)
+
     def close(self) -> None:
         self._file.close()
 

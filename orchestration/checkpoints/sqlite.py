@@ -31,6 +31,7 @@ class SqliteCheckpoints(ThreadedSaver, SqliteSaver):
         self._path = path
         connection = sqlite3.connect(path, timeout=busy_timeout_s, check_same_thread=False)
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA secure_delete=ON")  # what a person has deleted must not be left in a free page
         super().__init__(connection, serde=plain_data_only())
 
     @contextmanager

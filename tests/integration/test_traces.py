@@ -45,7 +45,7 @@ class NoHits:
     def __init__(self, embedder):
         self.embedder = embedder
 
-    def retrieve(self, query, scope, *, limit=None, as_of=None, per_document=1):
+    def retrieve(self, query, scope, *, limit=None, as_of=None, per_document=1, where=None):
         self.embedder.embed_query(query)
         return []
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from foundation import names
+from foundation.clock import SystemClock
 from foundation.settings import load
 from foundation.types import Principal
 from observability.outcomes import Outcome
 from observability.spans import SpanStore
 from orchestration import answering
-from orchestration.contract import AnswerRequest
+from orchestration.contract import AnswerRequest, Approval
 from retrieval.contract import Source
 from retrieval.ingest import Item
 from serving import cli
+from serving.identity import KeyStore
 from serving.wiring import open_system
 
 STACK = """
@@ -102,3 +106,58 @@ def test_a_judged_answer_becomes_a_case_after_a_review(stack: Path, tmp_path: Pa
     assert "1 cases were added" in run("cases-from-feedback", "--stack", stack, "--take", file, "--golden", golden)
     said = run("cases-from-feedback", "--stack", stack, "--to", tmp_path / "again.jsonl", "--golden", golden)
     assert "No new case" in said
+
+
+SECRET = "my bank is Fenwick and Daughters"
+
+
+def said_in(folder: Path) -> list[str]:
+    """The files of the data folder that hold the words, whatever their format."""
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes())
+
+
+def test_everything_that_a_person_said_is_erased_and_nobody_elses(stack: Path, tmp_path: Path) -> None:
+    data = tmp_path / "var"
+    keys = KeyStore.of(load(stack).settings, SystemClock())
+    keys.create(subject="zoe", tenant="north", roles=["reader"])
+    zoe = Principal("zoe", "north", frozenset({"reader"}))
+    with open_system(load(stack)) as system:
+        request = AnswerRequest(question=f"{QUESTION} By the way, {SECRET}.")
+        answer = asyncio.run(answering.answer(system.agent, request, zoe))
+        system.outcomes.record(Outcome(answer.answer_id, "rejected", datetime.now(UTC), recorded_by="zoe", note=SECRET))
+        asyncio.run(system.approvals.request(_approval("zoe")))
+        asyncio.run(system.approvals.request(_approval("ada")))
+    assert said_in(data)
+    run("erase", "--stack", stack, "--tenant", "north", "--user", "zoe", "--json", tmp_path / "erased.json")
+    told = {one["store"]: one["count"] for one in json.loads((tmp_path / "erased.json").read_text())["erased"]}
+    assert told == {"keys": 1, "spans": 1, "approvals": 1, "outcomes": 1, "idempotency": 0, "conversations": 1}
+    assert said_in(data) == []
+    with open_system(load(stack)) as system:
+        assert len(asyncio.run(system.agent.conversations.all(ADA))) == 1
+        assert [one.requested_by for one in asyncio.run(system.approvals.pending("north"))] == ["ada"]
+        assert {one.verdict for one in system.outcomes.all()} == {"edited", "rejected"}
+    assert "whole" in run("audit-verify", "--stack", stack)
+    again = tmp_path / "again.json"
+    run("erase", "--stack", stack, "--tenant", "north", "--user", "zoe", "--json", again)
+    assert {one["count"] for one in json.loads(again.read_text())["erased"]} == {0}
+
+
+def _approval(subject: str) -> Approval:
+    now = datetime.now(UTC)
+    return Approval(
+        approval_id=f"ap-{subject}", thread_id="t", tenant="north", requested_by=subject, tool="send",
+        arguments={"text": SECRET if subject == "zoe" else ""}, arguments_hash="h", reason="", requested_at=now,
+        expires_at=now + timedelta(hours=1),
+    )  # fmt: skip
+
+
+def test_retention_takes_what_is_too_old_and_leaves_the_rest(stack: Path, tmp_path: Path) -> None:
+    stack.write_text(stack.read_text() + "[foundation.retention]\nspans_days = 1\nconversations_days = 1\n")
+    with open_system(load(stack)) as system:
+        old = int((datetime.now(UTC) - timedelta(days=3)).timestamp() * 1e9)
+        with closing(sqlite3.connect(tmp_path / "var" / "spans.sqlite")) as database, database:
+            database.execute("UPDATE spans SET end_ns = ? WHERE id = (SELECT min(id) FROM spans)", (old,))
+        assert len(asyncio.run(system.agent.conversations.all(ADA))) == 1
+    run("retention", "--stack", stack, "--json", tmp_path / "kept.json")
+    told = {one["store"]: one["count"] for one in json.loads((tmp_path / "kept.json").read_text())["erased"]}
+    assert told == {"spans": 1, "conversations": 0}
