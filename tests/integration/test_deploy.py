@@ -213,7 +213,7 @@ def test_the_autoscaler_follows_a_metric_that_is_served() -> None:
     (metric,) = scaler["spec"]["metrics"]
     name = metric["pods"]["metric"]["name"]
     domain()
-    assert name == names.ANSWERS_QUEUED
+    assert name == names.REQUESTS_WAITING
     assert name in {family.name for family in registry().collect()}
     adapter = yaml.safe_load((DEPLOY / "kubernetes" / "scaled" / "prometheus-adapter.yaml").read_text(encoding="utf-8"))
     assert adapter["rules"]["custom"][0]["seriesQuery"].startswith(name)
