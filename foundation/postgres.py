@@ -64,6 +64,7 @@ class Postgres:
             self._types = types
             self.pool: ConnectionPool[Connection] = ConnectionPool(
                 options.dsn.get_secret_value(),
+                connection_class=_giving_up_after(options.timeout_s + options.connect_timeout_s),
                 kwargs=self._arguments | settings,
                 min_size=1,
                 max_size=options.connections,
@@ -157,6 +158,37 @@ class Postgres:
         if not connection.autocommit:
             connection.commit()
         _take_any_text(connection)
+
+
+@contextmanager
+def unhurried(connection: Connection) -> Iterator[None]:
+    """Without a limit of time to the end of the transaction, for what takes as long as it takes."""
+    patience: Any = connection
+    before, patience.patience_s = patience.patience_s, None
+    try:
+        connection.execute("SET LOCAL statement_timeout = 0")
+        yield
+    finally:
+        patience.patience_s = before
+
+
+def _giving_up_after(seconds: float) -> type[Connection]:
+    """The server itself ends a statement that takes too long. One that has gone silent ends nothing, and psycopg would
+    wait for it for ever."""
+    import psycopg
+    from psycopg import errors
+
+    class Connection(psycopg.Connection[Any]):
+        patience_s: float | None = seconds
+
+        def wait(self, *given: Any, **options: Any) -> Any:
+            try:
+                return super().wait(*given, **{"timeout": self.patience_s, **options})
+            except errors._WaitTimeout as error:  # noqa: SLF001 - what `wait` raises at its `timeout`
+                self.pgconn.finish()  # what the server may still send belongs to a statement that was given up
+                raise errors.QueryCanceled(f"the server was silent for {self.patience_s} s") from error
+
+    return Connection
 
 
 # PostgreSQL's texts cannot hold U+0000, but documents do. It is written as two characters that texts can hold.

@@ -23,7 +23,7 @@ import numpy as np
 from foundation.clock import Clock
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
-from foundation.postgres import Postgres, PostgresOptions
+from foundation.postgres import Postgres, PostgresOptions, unhurried
 from foundation.types import EVERY_TENANT, Scope
 from retrieval import records
 from retrieval.contract import (
@@ -218,8 +218,7 @@ class PostgresLedger:
 
     def adopt(self, beside: DocumentLedger, *, at: int) -> bool:
         now, fingerprint = self._clock.now(), beside.fingerprint()
-        with self._writing() as connection:
-            connection.execute("SET LOCAL statement_timeout = 0")
+        with self._writing() as connection, unhurried(connection):
             numbers = _Numbers(connection)
             if _sequence(connection) != at:
                 return False

@@ -203,8 +203,12 @@ def build(options: Options, context: Context) -> ChromaServerIndex:
 
 def _client(options: Options) -> ClientAPI:
     import chromadb
+    import httpx2
     from chromadb.config import Settings
 
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    with httpx2.Client(trust_env=False, timeout=options.timeout_s) as asking:  # Chroma's first call has no timeout
+        asking.get(f"http://{host}:{options.port}/api/v2/heartbeat").raise_for_status()
     client = chromadb.HttpClient(options.host, options.port, settings=Settings(anonymized_telemetry=False))
     for session in _sessions(client):
         session.timeout = options.timeout_s

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import Field
 
 from foundation.components import Context
-from foundation.postgres import Postgres, PostgresOptions, written
+from foundation.postgres import Postgres, PostgresOptions, unhurried, written
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import VectorItem, Vectors
 from retrieval.where import Leaf, OneOf, Where, as_sql, folded, stored_attributes
@@ -124,15 +124,15 @@ class PgVectorIndex:
         with self._database.transaction() as connection:
             if not _is_made(connection, "vectors") or _is_made(connection, "vectors_by_direction"):
                 return
-            connection.execute("SET LOCAL statement_timeout = 0")
-            _one(connection, "SELECT 1 FROM vectors_state FOR UPDATE")
-            connection.execute("CREATE INDEX IF NOT EXISTS vectors_by_tenant ON vectors USING hash (tenant)")
-            if _one(connection, "SELECT vector_dims(embedding) FROM vectors LIMIT 1") <= _MOST_INDEXED:
-                connection.execute(
-                    f"""CREATE INDEX IF NOT EXISTS vectors_by_direction ON vectors USING hnsw (embedding vector_cosine_ops)
-                    WITH (m = {self._options.max_neighbors}, ef_construction = {self._options.ef_construction})"""
-                )
-            connection.execute("ANALYZE vectors")
+            with unhurried(connection):
+                _one(connection, "SELECT 1 FROM vectors_state FOR UPDATE")
+                connection.execute("CREATE INDEX IF NOT EXISTS vectors_by_tenant ON vectors USING hash (tenant)")
+                if _one(connection, "SELECT vector_dims(embedding) FROM vectors LIMIT 1") <= _MOST_INDEXED:
+                    connection.execute(
+                        f"""CREATE INDEX IF NOT EXISTS vectors_by_direction ON vectors USING hnsw (embedding vector_cosine_ops)
+                        WITH (m = {self._options.max_neighbors}, ef_construction = {self._options.ef_construction})"""
+                    )
+                connection.execute("ANALYZE vectors")
 
 
 def build(options: Options, context: Context) -> PgVectorIndex:

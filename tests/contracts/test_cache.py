@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from foundation.components import Context, load
 from foundation.errors import StoreUnavailable
 from serving.contract import Cache, Window
 from tests import services
-from tests.contracts import under_test
+from tests.contracts import bad_line, under_test
 from tests.contracts.broken import cache as broken
 
 SECTION = "serving.cache"
@@ -237,6 +237,34 @@ if "redis" in under_test.adapters(SECTION):
             opened("redis", data_dir, url=url)
         assert caught.value.__cause__ is not None
         assert "swordfish" not in str(caught.value)
+
+    def test_a_server_that_never_answers_is_given_up(data_dir: Path) -> None:
+        with (
+            bad_line.to_nobody("redis", data_dir) as options,
+            pytest.raises(StoreUnavailable, match="cannot be used: Timeout") as caught,
+        ):
+            opened("redis", data_dir, **options)
+        assert caught.value.__cause__ is not None
+
+    async def test_a_server_that_falls_silent_is_given_up_and_used_again(data_dir: Path) -> None:
+        with (
+            bad_line.to_server("redis", data_dir) as (line, options),
+            closing(opened("redis", data_dir, **options)) as cache,
+        ):
+            await cache.set("acme", "k", b"1", ttl_s=HOUR)
+            line.silence()
+            for call in (lambda: cache.get("acme", "k"), lambda: cache.take("acme", "k", limit=1, window_s=1)):
+                with pytest.raises(StoreUnavailable, match="Timeout") as caught:
+                    await call()
+                assert caught.value.__cause__ is not None
+            line.heal()
+
+            async def used_again() -> bool:
+                with suppress(StoreUnavailable):
+                    return await cache.get("acme", "k") == b"1"
+                return False
+
+            await until(used_again)
 
     async def test_two_processes_count_together(data_dir: Path) -> None:
         """Each is another client here, which holds nothing in common with the first."""

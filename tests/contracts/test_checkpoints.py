@@ -21,7 +21,7 @@ from langgraph.types import Command, interrupt
 from foundation.components import Context, load
 from foundation.errors import StoreUnavailable
 from tests import services
-from tests.contracts import under_test
+from tests.contracts import bad_line, under_test
 from tests.contracts.broken import checkpoints as broken
 
 SECTION = "orchestration.checkpoints"
@@ -209,6 +209,20 @@ async def test_a_closed_store_is_an_error_that_says_so(name: str, data_dir: Path
     with pytest.raises(StoreUnavailable, match="closed") as caught:
         await saver.aget_tuple(_thread("a"))
     assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize("name", [name for name in ("postgres",) if name in LASTING])
+async def test_a_server_that_falls_silent_is_given_up_and_used_again(name: str, data_dir: Path) -> None:
+    with bad_line.to_server(name, data_dir) as (line, options):
+        saver: Any = load(SECTION, under_test.part(SECTION, name, **options), Context(data_dir=data_dir))
+        await _graph(saver).ainvoke({"count": 1}, _thread("a"), durability="sync")
+        line.silence()
+        with pytest.raises(StoreUnavailable) as caught:
+            await saver.aget_tuple(_thread("a"))
+        assert caught.value.__cause__ is not None
+        line.heal()
+        bad_line.until(lambda: saver.get_tuple(_thread("a")) is not None)
+        saver.close()
 
 
 @pytest.mark.parametrize(

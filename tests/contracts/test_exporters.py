@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from foundation.components import Context, load
 from tests.contracts import under_test
 from tests.contracts.broken import exporters as broken
+from tests.doubles.relay import relay
 from tests.doubles.spans import ended_spans, receiver
 
 SUCCESS, FAILURE = SpanExportResult.SUCCESS, SpanExportResult.FAILURE
@@ -88,6 +89,15 @@ def test_every_adapter_keeps(
     try:
         promise(exporter)
     finally:
+        exporter.shutdown()
+
+
+@pytest.mark.parametrize("name", [name for name in ("otlp",) if name in under_test.adapters(SECTION)])
+def test_a_collector_that_never_answers_costs_spans_and_nothing_else(name: str, data_dir: Path) -> None:
+    with relay() as line:
+        options = {"endpoint": f"http://127.0.0.1:{line.port}", "timeout_s": 1}
+        exporter = load(SECTION, under_test.part(SECTION, name, **options), Context(data_dir=data_dir))
+        assert exporter.export(ended_spans("lost")) is FAILURE
         exporter.shutdown()
 
 

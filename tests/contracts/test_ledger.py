@@ -40,6 +40,7 @@ DIMENSIONS = 4
 TODAY = date(2026, 11, 25)
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 ACME = Scope("acme")
+MANY = 70_000
 BOARD = Scope("acme", frozenset({"board"}))
 GLOBEX = Scope("globex")
 
@@ -505,6 +506,19 @@ def takes_a_very_long_query(ledger: DocumentLedger) -> None:
 # What a vector index catches up by
 
 
+def takes_more_ids_and_texts_than_a_store_takes_in_one_call(ledger: DocumentLedger) -> None:
+    """SQLite takes 32,766 values in a statement, PostgreSQL 65,535."""
+    stored = entry("a.md", "Refund one.", "Refund two.")
+    ledger.put([stored])
+    many = [f"{number:032x}" for number in range(MANY)]
+    asked = [*many, *reversed(ids(stored))]
+    assert list(ledger.hits(asked, ACME, as_of=None)) == list(reversed(ids(stored)))
+    assert ledger.documents_of(asked, ACME, as_of=None).keys() == set(ids(stored))
+    assert ledger.known_vectors([*many, stored.chunks[0].indexed_text], "acme").keys() == {
+        stored.chunks[0].indexed_text
+    }
+
+
 def numbers_every_change_once_and_upwards(ledger: DocumentLedger) -> None:
     assert ledger.sequence() == 0
     ledger.put([entry("a.md", "One.", "Two."), entry("b.md", "Three.")])
@@ -731,6 +745,7 @@ PROMISES: list[Callable[[DocumentLedger], None]] = [
     knows_the_version_in_force_on_any_day, keeps_series_of_two_tenants_apart, shows_all_documents_of_the_version_in_force,
     hides_what_is_not_in_force_yet_even_without_a_series, ranks_the_better_match_first, finds_other_forms_and_headings,
     finds_words_in_every_script, names_the_document_of_each_chunk_that_may_be_seen,
+    takes_more_ids_and_texts_than_a_store_takes_in_one_call,
     takes_every_query_for_text, searches_function_words_only_when_there_is_nothing_else, takes_a_very_long_query,
     numbers_every_change_once_and_upwards, tells_what_happened_since, leads_an_index_from_any_point_to_the_present,
     can_be_written_while_it_is_streamed, stamps_each_change_once_and_for_good,

@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from foundation.errors import StorageFull, StoreUnavailable
+from foundation.postgres import unhurried
 from tests import services
+from tests.contracts import bad_line
 from tests.contracts.test_ledger import ACME, entry, opened, words
+from tests.doubles.relay import Relay
 
 psycopg = pytest.importorskip("psycopg", reason="make setup WITH=postgres")
 
@@ -50,6 +53,62 @@ def test_a_server_that_dropped_its_connections_costs_nothing(ledger: Any, beside
     )
     assert words(ledger, "refund") == ["Refund."]
     ledger.put([entry("b.md", "B.")])
+
+
+def test_a_server_that_never_answers_is_given_up(data_dir: Path) -> None:
+    with (
+        bad_line.to_nobody("postgres", data_dir) as options,
+        pytest.raises(StoreUnavailable, match="connection timeout expired") as caught,
+    ):
+        opened("postgres", data_dir, **options)
+    assert caught.value.__cause__ is not None
+
+
+@pytest.fixture
+def line_and_ledger(data_dir: Path) -> Iterator[tuple[Relay, Any]]:
+    with (
+        bad_line.to_server("postgres", data_dir) as (line, options),
+        closing(opened("postgres", data_dir, **options)) as built,
+    ):
+        yield line, built
+
+
+def test_a_server_that_falls_silent_is_given_up_and_used_again(line_and_ledger: tuple[Relay, Any]) -> None:
+    line, ledger = line_and_ledger
+    ledger.put([entry("a.md", "Refund.")])
+    line.silence()
+    for act in (lambda: words(ledger, "refund"), lambda: ledger.put([entry("lost.md", "Refund.")])):
+        with pytest.raises(StoreUnavailable) as caught:
+            act()
+        assert caught.value.__cause__ is not None
+    line.heal()
+    bad_line.until(lambda: words(ledger, "refund") == ["Refund."])
+
+
+def test_a_silence_in_the_middle_of_a_statement_ends_it(line_and_ledger: tuple[Relay, Any]) -> None:
+    """The pool asks a connection whether it lives before it lends it; here the server falls silent afterwards."""
+    line, ledger = line_and_ledger
+
+    def read() -> None:
+        with ledger._database.transaction() as connection:
+            line.silence()
+            connection.execute("SELECT 1")
+
+    with pytest.raises(StoreUnavailable, match="did not answer within") as caught:
+        read()
+    assert caught.value.__cause__ is not None
+    line.heal()
+    bad_line.until(lambda: bool(ledger.sequence() == 0))
+
+
+def test_what_may_take_long_is_given_its_time(ledger: Any) -> None:
+    """`timeout_s` is 0.2 here."""
+    with ledger._database.transaction() as connection:
+        hurried = connection.patience_s
+        with unhurried(connection):
+            connection.execute("SELECT pg_sleep(0.5)")
+            assert connection.patience_s is None
+        assert connection.patience_s == hurried
 
 
 def test_writers_in_several_processes_commit_in_the_order_of_their_numbers(data_dir: Path) -> None:

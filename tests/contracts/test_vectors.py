@@ -18,6 +18,7 @@ from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import VectorIndex, VectorItem, Vectors
 from retrieval.where import AnyOf, Value, equals
 from tests import services
+from tests.contracts import bad_line
 from tests.contracts.broken import vectors as broken
 from tests.contracts.filter_cases import CASES, KNOWN, disagreements
 from tests.contracts.under_test import adapters, part
@@ -418,7 +419,35 @@ def test_a_server_that_is_not_there_is_an_error_that_names_it(name: str, data_di
     assert caught.value.__cause__ is not None
 
 
-@pytest.mark.parametrize("name", [name for name in ("chroma_server", "pgvector") if name in ADAPTERS])
+@pytest.mark.parametrize("name", [name for name in NOBODY if name in ADAPTERS])
+def test_a_server_that_never_answers_is_given_up(name: str, data_dir: Path) -> None:
+    with (
+        bad_line.to_nobody(name, data_dir) as options,
+        pytest.raises(StoreUnavailable, match=r"cannot be used: .*(timed out|timeout)") as caught,
+    ):
+        load(SECTION, part(SECTION, name, **options), Context(data_dir=data_dir))
+    assert caught.value.__cause__ is not None
+
+
+SHARED = [name for name in ("chroma_server", "pgvector") if name in ADAPTERS]
+"""Whose server the tests can start."""
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_a_server_that_falls_silent_is_given_up_and_used_again(name: str, data_dir: Path) -> None:
+    with bad_line.to_server(name, data_dir) as (line, options):
+        index: VectorIndex = load(SECTION, part(SECTION, name, **options), Context(data_dir=data_dir))
+        index.upsert([item("a")])
+        line.silence()
+        with pytest.raises(StoreUnavailable) as caught:
+            found(index)
+        assert caught.value.__cause__ is not None
+        line.heal()
+        bad_line.until(lambda: found(index) == ["a"])
+        index.close()
+
+
+@pytest.mark.parametrize("name", SHARED)
 def test_two_processes_may_share_a_server(name: str, data_dir: Path) -> None:
     """Each is another client here, which holds nothing in common with the first."""
     with ExitStack() as open_ones:

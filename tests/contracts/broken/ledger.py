@@ -460,6 +460,16 @@ class TellsNothingOfDocuments(Healthy):
             yield replace(item, attributes={})
 
 
+class TakesWhatOneStatementTakes(Healthy):
+    caught_by = "takes_more_ids_and_texts_than_a_store_takes_in_one_call"
+
+    def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
+        if len(chunk_ids) > 32_766:
+            raise StoreUnavailable("too many SQL variables")
+        found: dict[str, Hit] = self.real.hits(chunk_ids, scope, as_of=as_of)
+        return found
+
+
 BROKEN = [
     TrimsTexts, LosesPages, HalvesPrecision, SortsHits, ConsumesItsInput, KeepsOldPassages, DeletesByUriAlone,
     ForgetsTheKeywordIndex, AlwaysDeleted, CollectsRefusals, DropsWhatItRefuses, StoresOneByOne, SwallowsErrors,
@@ -467,5 +477,5 @@ BROKEN = [
     NewestAlways, WorstFirst, WholeWordsOnly, PassesSyntaxOn, ReusesNumbers, ForgetsDeletions, NewPassagesOnly,
     StampsEverything, ForgetsTooMuch, TellsForeignTexts, KeepsTheFirstFingerprint, ReplacesInTwoSteps,
     BuildsInItself, AddsWhatItAdopts, AdoptsAsOrdinaryChanges, AdoptsWhateverHappened,
-    IgnoresTheFilter, FiltersWhatItFound, TellsNothingOfDocuments,
+    IgnoresTheFilter, FiltersWhatItFound, TellsNothingOfDocuments, TakesWhatOneStatementTakes,
 ]  # fmt: skip
