@@ -75,8 +75,14 @@ class FoundationSettings(Section):
 class ResilienceSettings(Section):
     attempts: int = Field(default=3, ge=1, le=10)
     """Calls in all, the first included; only errors marked retryable are tried again."""
+    retry_share: float = Field(default=0.2, ge=0, le=1)
+    """Of a model's calls, how many may be retries once ten saved ones are spent: an outage must not multiply the load."""
     timeout_s: float = Field(default=120, gt=0)
-    """For one call in all. First token and gap limits belong to the adapters."""
+    """For one call in all, retries and fallbacks included."""
+    first_token_s: float = Field(default=30, gt=0)
+    """Of a streamed reply: the longest wait for its first word. The time to connect belongs to the adapters."""
+    gap_s: float = Field(default=15, gt=0)
+    """Of a streamed reply: the longest silence after that."""
     wait_max_s: float = Field(default=8, ge=0)
     breaker_failures: int = Field(default=5, ge=1)
     breaker_open_s: float = Field(default=30, gt=0)

@@ -1,4 +1,4 @@
-"""A circuit breaker, after Nygard, "Release It!" (2007)."""
+"""Two ways to spare a model that fails: a circuit breaker, after Nygard, "Release It!" (2007), and a budget of retries."""
 
 from __future__ import annotations
 
@@ -55,3 +55,29 @@ class Breaker:
         """The call was cancelled, or failed in a way that says nothing about the model's health."""
         with self._lock:
             self._trial = False
+
+
+class RetryBudget:
+    """Retries as a share of the calls: each call earns `share`, each retry costs 1, and a few are always saved up.
+
+    Without it an outage multiplies the load on a provider by the attempts of every call, just when it can least bear it.
+    """
+
+    SAVED = 10.0
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._left = self.SAVED
+        self._lock = threading.Lock()
+
+    def earn(self) -> None:
+        with self._lock:
+            self._left = min(self.SAVED, self._left + self._share)
+
+    def spend(self) -> bool:
+        """Whether one more retry may be made; it is then paid for."""
+        with self._lock:
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True

@@ -1,10 +1,11 @@
-"""Any chat models as one that keeps its promises: a deadline, retries, fallbacks in order, a breaker for each.
+"""Any chat models as one that keeps its promises: time limits, retries, fallbacks in order, a breaker for each.
 
 The wrapper is an ordinary LangChain chat model, so agents, graphs and telemetry see one model and one call. It talks to
 the wrapped models below the level at which LangChain reports a call; a retry or a fallback is therefore no second span.
 All logic is async; the sync entries run it in an event loop of their own.
 
-Waiting times have full jitter: Brooker, "Exponential Backoff And Jitter" (2015).
+Waiting times have full jitter: Brooker, "Exponential Backoff And Jitter" (2015). Retries are a share of the calls: Nygard,
+"Release It!", and gRPC's A6. A model that kept silent to the end of its limit is not asked again, the next one is.
 """
 # ruff: noqa: SLF001  # LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
 
@@ -29,7 +30,7 @@ from foundation.clock import Clock
 from foundation.errors import ComponentError, InvalidRequest, UpstreamMalformed
 from foundation.settings import ResilienceSettings
 from foundation.stops import Demand, nothing_stopped
-from models.breaker import Breaker
+from models.breaker import Breaker, RetryBudget
 from models.pricing import identity, is_local
 from models.vendor_errors import translate
 
@@ -38,7 +39,7 @@ __all__ = ["ANSWERED_BY", "FALLBACK", "ResilientChatModel", "resilient", "transl
 FALLBACK = "fallback"
 """Key of `response_metadata`: True where a fallback answered, so that the answer can be labelled as degraded."""
 ANSWERED_BY = "answered_by"
-"""Key of `response_metadata`: which model answered, 0 for the primary one, 1 for the first fallback."""
+"""Key of `response_metadata`: which model answered, 1 for the first fallback; absent for the primary one."""
 
 T = TypeVar("T")
 Chunks = AsyncGenerator[ChatGenerationChunk, None]
@@ -53,8 +54,9 @@ def resilient(
 ) -> ResilientChatModel:
     """Wrap `primary` and the models that answer in its place, in order, when it fails.
 
-    `settings.attempts` counts for each model, `settings.timeout_s` for all of them together. `demand` is asked before each
-    attempt and each piece of a stream, with the model's name; a model that is stopped has failed.
+    `settings.attempts` and the limits of silence count for each model, `settings.timeout_s` for all of them together.
+    `demand` is asked before each attempt and each piece of a stream, with the model's name; a model that is stopped has
+    failed.
     """
     return ResilientChatModel(
         candidates=(primary, *fallbacks),
@@ -80,6 +82,7 @@ class ResilientChatModel(BaseChatModel):
     clock: Any
     demand: Any = nothing_stopped
     _breakers: tuple[Breaker, ...] = PrivateAttr()
+    _retries: tuple[RetryBudget, ...] = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
         super().model_post_init(context)
@@ -92,6 +95,7 @@ class ResilientChatModel(BaseChatModel):
             )
             for model in self.candidates
         )
+        self._retries = tuple(RetryBudget(self.settings.retry_share) for _ in self.candidates)
 
     @property
     def primary(self) -> BaseChatModel:
@@ -175,12 +179,13 @@ class ResilientChatModel(BaseChatModel):
         async def generate(index: int) -> ChatResult:
             return await self.candidates[index]._agenerate(messages, stop=stop, **self._arguments(index, kwargs))
 
-        index, result = await self._first_success(messages, generate, self._deadline())
+        index, result = await self._first_success(messages, generate, self._deadline(), self.settings.timeout_s)
         self._breakers[index].succeeded()
         self._check_choice(index, kwargs, called=any(_calls(each.message) for each in result.generations))
         for generation in result.generations:
             metadata = generation.message.response_metadata
-            metadata.update(self._labels(index, {**(generation.generation_info or {}), **metadata}))
+            known = {**(generation.generation_info or {}), **metadata}
+            metadata.update(_origin(index), **self._labels(index, known))
         return result
 
     async def _astream(
@@ -194,9 +199,11 @@ class ResilientChatModel(BaseChatModel):
             return await _started(_stream_of(self.candidates[index], messages, stop, self._arguments(index, kwargs)))
 
         deadline = self._deadline()
-        index, (first, rest) = await self._first_success(messages, start, deadline)
+        index, (first, rest) = await self._first_success(messages, start, deadline, self.settings.first_token_s)
         known: dict[str, Any] = {}
         called = False
+        if index:  # first, so that what a cut-off call cost is charged to the model that was at work
+            yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=_origin(index)))
         async with aclosing(self._rest(first, rest, index, deadline)) as chunks:
             async for chunk in chunks:
                 known |= {**(chunk.generation_info or {}), **chunk.message.response_metadata}
@@ -237,36 +244,39 @@ class ResilientChatModel(BaseChatModel):
     # Retries, fallbacks, breakers.
 
     async def _first_success(
-        self, messages: list[BaseMessage], call: Callable[[int], Awaitable[T]], deadline: float
+        self, messages: list[BaseMessage], call: Callable[[int], Awaitable[T]], deadline: float, patience_s: float
     ) -> tuple[int, T]:
         if not messages:
             raise InvalidRequest("A chat model was called with no message at all. Give it at least one.")
         failures: list[ComponentError] = []
         for index in range(len(self.candidates)):
             try:
-                return index, await self._with_retries(index, call, deadline)
+                return index, await self._with_retries(index, call, deadline, patience_s)
             except ComponentError as error:
                 failures.append(error)
         raise _combined(failures)
 
-    async def _with_retries(self, index: int, call: Callable[[int], Awaitable[T]], deadline: float) -> T:
-        breaker = self._breakers[index]
+    async def _with_retries(
+        self, index: int, call: Callable[[int], Awaitable[T]], deadline: float, patience_s: float
+    ) -> T:
+        breaker, retries = self._breakers[index], self._retries[index]
 
         def give_up(state: RetryCallState) -> bool:
             late = self.clock.monotonic_s() + state.upcoming_sleep >= deadline
-            return state.attempt_number >= self.settings.attempts or breaker.is_open or late
+            return state.attempt_number >= self.settings.attempts or breaker.is_open or late or not retries.spend()
 
         breaker.admit()
+        retries.earn()
         retrying = AsyncRetrying(
             retry=retry_if_exception(self._worth_retrying), wait=self._wait_s, stop=give_up, sleep=_sleep, reraise=True
         )
-        result: T = await retrying(self._attempt, index, call, deadline)
+        result: T = await retrying(self._attempt, index, call, deadline, patience_s)
         return result
 
-    async def _attempt(self, index: int, call: Callable[[int], Awaitable[T]], deadline: float) -> T:
+    async def _attempt(self, index: int, call: Callable[[int], Awaitable[T]], deadline: float, patience_s: float) -> T:
         try:
             self.demand(identity(self.candidates[index])[1])
-            async with asyncio.timeout(max(0.0, deadline - self.clock.monotonic_s())):
+            async with asyncio.timeout(self._at_most(patience_s, deadline)):
                 return await call(index)
         except Exception as error:  # every vendor has exceptions of its own; `translate` knows them
             self._fail(index, error)
@@ -275,7 +285,7 @@ class ResilientChatModel(BaseChatModel):
             raise
 
     async def _rest(self, first: list[ChatGenerationChunk], rest: Chunks, index: int, deadline: float) -> Chunks:
-        """A stream that has begun, under the deadline. What fails now is reported: its beginning is already out."""
+        """A stream that has begun, under its limits. What fails now is reported: its beginning is already out."""
         breaker, name = self._breakers[index], identity(self.candidates[index])[1]
         async with aclosing(rest):
             try:
@@ -291,8 +301,11 @@ class ResilientChatModel(BaseChatModel):
                 breaker.undecided()  # the reader may have left; no news after a success or a failure
 
     async def _next(self, chunks: Chunks, deadline: float) -> ChatGenerationChunk | None:
-        async with asyncio.timeout(max(0.0, deadline - self.clock.monotonic_s())):
+        async with asyncio.timeout(self._at_most(self.settings.gap_s, deadline)):
             return await _next_or_none(chunks)
+
+    def _at_most(self, patience_s: float, deadline: float) -> float:
+        return max(0.0, min(patience_s, deadline - float(self.clock.monotonic_s())))
 
     def _fail(self, index: int, error: Exception) -> NoReturn:
         """Report a failure to the breaker and raise it as an error of our own."""
@@ -304,8 +317,8 @@ class ResilientChatModel(BaseChatModel):
         raise failure from error
 
     def _worth_retrying(self, error: BaseException) -> bool:
-        """Retryable, and not told to wait longer than we are willing to."""
-        if not isinstance(error, ComponentError) or not error.retryable:
+        """Retryable, not silent for as long as we wait, and not told to wait longer than we are willing to."""
+        if not isinstance(error, ComponentError) or not error.retryable or type(error.__cause__) is TimeoutError:
             return False
         return (error.retry_after_s or 0.0) <= self.settings.wait_max_s
 
@@ -338,13 +351,17 @@ class ResilientChatModel(BaseChatModel):
             )
 
     def _labels(self, index: int, known: Mapping[str, Any]) -> dict[str, Any]:
-        """What a reply must say about its origin and does not say yet."""
-        labels: dict[str, Any] = {ANSWERED_BY: index} | ({FALLBACK: True} if index else {})
+        """What a reply must say for itself and does not say yet."""
+        labels: dict[str, Any] = {}
         if not known.get("model_name") and not known.get("model"):
             labels["model_name"] = identity(self.candidates[index])[1]
         if not any(known.get(key) for key in ("finish_reason", "stop_reason", "done_reason")):
             labels["finish_reason"] = "unknown"  # telemetry reports a missing one as an error
         return labels
+
+
+def _origin(index: int) -> dict[str, Any]:
+    return {ANSWERED_BY: index, FALLBACK: True} if index else {}
 
 
 def _bound(model: BaseChatModel, tools: Sequence[Any], tool_choice: str | None, **kwargs: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from orchestration.guard import without_foreign_urls
@@ -54,6 +54,8 @@ class Sentence:
 class Draft:
     path: Literal["extractive", "generative"]
     sentences: tuple[Sentence, ...]
+    whole: bool = True
+    """Unless the language model broke off in the middle."""
 
 
 def quoted(question: str, evidence: Sequence[Evidence]) -> Draft:
@@ -82,12 +84,13 @@ async def written(question: str, evidence: Sequence[Evidence], run: Run) -> Draf
         BudgetExceeded, ComponentError: the model could not be called.
     """
     reply = await run.generate(answer_from(question, [item.text for item in evidence]), max_tokens=REPLY_TOKENS)
-    text = _unmarked_ends(reply.text)
-    cut = [text[start:end] for start, end in sentence_spans(text)]
-    if len(cut) > 1 and not cut[-1].endswith(_ENDS):
-        cut.pop()  # the reply was cut off in the middle of it
-    sentences = [_read(sentence, len(evidence)) for sentence in cut]
-    return Draft("generative", tuple(sentence for sentence in sentences if sentence.text)[:SENTENCES])
+    return Draft("generative", _sentences(reply.text, len(evidence)))
+
+
+def begun(text: str, evidence: Sequence[Evidence]) -> Draft | None:
+    """The whole sentences of a reply that broke off, or `None` where there is none."""
+    sentences = _sentences(text, len(evidence), broke_off=True)
+    return Draft("generative", sentences, whole=False) if sentences else None
 
 
 def verified(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> Draft | None:
@@ -108,7 +111,7 @@ def verified(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -
             return None
         quotes = [evidence[index].text for index in cited]
         checked.append(Sentence(without_foreign_urls(sentence.text, quotes), cited))
-    return Draft(draft.path, tuple(checked)) if checked else None
+    return replace(draft, sentences=tuple(checked)) if checked else None
 
 
 def rendered(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> tuple[str, tuple[Citation, ...]]:
@@ -147,6 +150,16 @@ def _repeats(text: str, other: str) -> bool:
     ours, theirs = terms(text), terms(other)
     alike = len(ours & theirs) / max(1, min(len(ours), len(theirs))) > _ALIKE
     return alike and not any(any(map(str.isdigit, term)) for term in ours - theirs)
+
+
+def _sentences(text: str, passages: int, *, broke_off: bool = False) -> tuple[Sentence, ...]:
+    """Without a last one that was cut off in the middle; of a reply that did not break off, one is always kept."""
+    text = _unmarked_ends(text)
+    cut = [text[start:end] for start, end in sentence_spans(text)]
+    if cut and not cut[-1].endswith(_ENDS) and (broke_off or len(cut) > 1):
+        cut.pop()
+    sentences = [_read(sentence, passages) for sentence in cut]
+    return tuple(sentence for sentence in sentences if sentence.text)[:SENTENCES]
 
 
 def _supporting(sentence: Sentence, evidence: Sequence[Evidence], grounding: Grounding) -> tuple[int, ...]:

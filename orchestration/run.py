@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any, cast
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
 
-from foundation.errors import BudgetExceeded
+from foundation.errors import BudgetExceeded, ComponentError, SixplyError
 from foundation.tracing import trace_id
 from foundation.types import Principal, Usage
-from models.contract import BaseChatModel, Call, Price
+from models.contract import BaseChatModel, Call
 from models.pricing import call_of
 from models.resilience import FALLBACK
 from orchestration.budget import Budget
@@ -60,6 +63,8 @@ class Run:
     """What came of the steps that are done, by their ids: given where a budget ends the run."""
     learned: int = 0
     """Passages that the last search found and no search before it."""
+    partial: str = ""
+    """What the last call of the chat model had said when it broke off; empty where it did not."""
     _costs: list[Decimal | None] = field(default_factory=list)
     _local_s: float = 0.0
     _begun_s: float = field(default_factory=time.perf_counter)
@@ -83,22 +88,29 @@ class Run:
         max_tokens: int = REPLY_TOKENS,
         schema: Mapping[str, Any] | None = None,
     ) -> AIMessage:
-        """One call of the chat model: reserved, made, priced, charged, settled.
+        """One call of the chat model: reserved, made, priced, charged, settled. Cancelling it leaves the provider.
 
         `schema` is a JSON schema that the model is to keep to, by whichever way it has; the reply may still break it.
 
         Raises:
             BudgetExceeded: it does not fit into what is left, or the seconds ran out while it was under way.
-            ComponentError: the model failed, after retries and fallbacks.
+            ComponentError: the model failed, after retries and fallbacks; `partial` has what it had said.
         """
         expected = self._expected(messages, max_tokens)
         tokens = (expected.usage.input_tokens or 0) + (expected.usage.output_tokens or 0)
         reservation = self.budget.reserve(tokens=tokens, usd=self.parts.prices.price(expected).usd or Decimal(0))
-        used, usd = 0, Decimal(0)
+        heard: list[AIMessageChunk] = []
+        used, usd, self.partial = 0, Decimal(0), ""
+        begun = time.perf_counter()
         try:
-            message, call = await self._call(messages, max_tokens, schema)
-            price = self._charge(call)
-            used, usd = (call.usage.input_tokens or 0) + (call.usage.output_tokens or 0), price.usd or Decimal(0)
+            message = await self._call(messages, max_tokens, schema, heard)
+            call = self._made(message, expected, begun)
+            used, usd = self._charge(call)
+        except (SixplyError, asyncio.CancelledError) as error:
+            self.partial = "".join(chunk.text for chunk in heard)
+            if heard or not isinstance(error, ComponentError):  # a provider bills what it did until we left
+                used, usd = self._charge(self._made(_cut_off(heard, messages), expected, begun), whole=False)
+            raise
         finally:
             self.budget.settle(reservation, tokens=used, usd=usd)
         if message.response_metadata.get(FALLBACK):
@@ -168,18 +180,33 @@ class Run:
         )
 
     async def _call(
-        self, messages: Sequence[BaseMessage], max_tokens: int, schema: Mapping[str, Any] | None
-    ) -> tuple[AIMessage, Call]:
-        chat = self.parts.chat if schema is None else _constrained(self.parts.chat, schema)
-        at, begun = self.parts.clock.now(), time.perf_counter()
+        self,
+        messages: Sequence[BaseMessage],
+        max_tokens: int,
+        schema: Mapping[str, Any] | None,
+        heard: list[AIMessageChunk],
+    ) -> AIMessage:
+        """Text is streamed, so that silence is noticed and what was said before a failure is known in `heard`."""
         try:
             async with asyncio.timeout(self.budget.remaining_s()):
-                message = await chat.ainvoke(list(messages), max_tokens=max_tokens)
+                if schema is not None:
+                    structured = _constrained(self.parts.chat, schema)
+                    return await structured.ainvoke(list(messages), max_tokens=max_tokens)
+                chunks = cast(
+                    "AsyncGenerator[AIMessageChunk]", self.parts.chat.astream(messages, max_tokens=max_tokens)
+                )
+                async with aclosing(chunks):
+                    async for chunk in chunks:
+                        heard.append(chunk)  # noqa: PERF401  # a comprehension would lose what came before an error
         except TimeoutError as error:
             raise BudgetExceeded("The seconds of this run ran out during a model call.", limit="seconds") from error
-        return message, call_of(self.parts.chat, message, seconds=time.perf_counter() - begun, at=at)
+        return cast("AIMessage", message_chunk_to_message(reduce(add, heard)))
 
-    def _charge(self, call: Call) -> Price:
+    def _made(self, message: AIMessage, expected: Call, begun: float) -> Call:
+        return call_of(self.parts.chat, message, seconds=time.perf_counter() - begun, at=expected.at)
+
+    def _charge(self, call: Call, *, whole: bool = True) -> tuple[int, Decimal]:
+        """Put a call on record; the tokens and the money by which it is settled."""
         price = self.parts.prices.price(call)
         self.usage += call.usage
         self._local_s += call.seconds if call.local else 0.0
@@ -194,7 +221,7 @@ class Run:
                 usage=call.usage,
                 seconds=call.seconds,
                 usd=price.usd,
-                basis=price.basis,
+                basis=price.basis if whole else f"{price.basis}, tokens estimated: the call was cut off",
                 tenant=self.principal.tenant,
                 subject=self.principal.subject,
                 answer_id=self.answer_id,
@@ -202,11 +229,20 @@ class Run:
                 at=call.at,
             )
         )
-        return price
+        return (call.usage.input_tokens or 0) + (call.usage.output_tokens or 0), price.usd or Decimal(0)
 
     def _record(self, charge: Charge) -> None:
         self._costs.append(charge.usd)
         self.parts.meter.record(charge)
+
+
+def _cut_off(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -> AIMessage:
+    """What came of a call that did not end, with its tokens counted by us: the provider reports them at the end."""
+    text = "".join(chunk.text for chunk in heard)
+    read, wrote = count_tokens_approximately(messages), count_tokens_approximately([AIMessage(text)]) if text else 0
+    usage = UsageMetadata(input_tokens=read, output_tokens=wrote, total_tokens=read + wrote)
+    known = {key: value for chunk in heard for key, value in chunk.response_metadata.items()}
+    return AIMessage(text, usage_metadata=usage, response_metadata=known)
 
 
 def _constrained(chat: BaseChatModel, schema: Mapping[str, Any]) -> Runnable[Any, AIMessage]:

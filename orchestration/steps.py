@@ -10,7 +10,7 @@ from foundation import names
 from foundation.errors import ComponentError
 from foundation.tracing import annotate
 from models.pricing import is_local
-from orchestration.composing import Draft, quoted, rendered, verified, written
+from orchestration.composing import Draft, begun, quoted, rendered, verified, written
 from orchestration.contract import AgentParts, Answer, Approval, Origin, Outcome, Plan, PlanStep, ToolOutcome
 from orchestration.guard import instructs_reader
 from orchestration.history import in_context, pointed
@@ -319,7 +319,7 @@ class Steps:
 
     async def _draft(self, state: State, run: Run, evidence: list[Evidence]) -> Draft:
         if state["compose"] == "generative":
-            return await written(state["query"], evidence[:PASSAGES], run)
+            return await self._written(state, run, evidence[:PASSAGES])
         if state["compose"] == "extractive" or not self._writes or state["gate"] == "rejected":
             return quoted(state["query"], evidence)
         try:
@@ -328,13 +328,23 @@ class Steps:
             run.note(f"language model unavailable: {error.code}")
             return quoted(state["query"], evidence)
 
+    async def _written(self, state: State, run: Run, evidence: list[Evidence]) -> Draft:
+        """Where nothing else may answer, the sentences that came before the model broke off; said to be no more than that."""
+        try:
+            return await written(state["query"], evidence, run)
+        except ComponentError as error:
+            if (draft := begun(run.partial, evidence)) is None:
+                raise
+            run.note(f"incomplete: the language model broke off ({error.code})")
+            return draft
+
     async def _verify(self, state: State, run: Run) -> tuple[State, str]:
         evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)
         draft = run.draft or quoted(state["query"], evidence)
         checked = await asyncio.to_thread(verified, draft, evidence, self._parts.grounding)
         if checked is not None:
             text, citations = rendered(checked, evidence, self._parts.grounding)
-            given = as_result("answered", "complete", text, checked.path, citations)
+            given = as_result("answered", "complete" if checked.whole else "error", text, checked.path, citations)
             return {"part": given}, f"{len(citations)} citations hold"
         if draft.path == "generative" and state["compose"] == "auto":
             return {"gate": "rejected"}, "the draft is not supported; quoting instead"

@@ -64,8 +64,9 @@ class Provider:
             async with asyncio.timeout(self._delay_s()):
                 await reader.read(1)  # nothing comes before the reply but the end
                 return False
-        body = json.dumps(reply(asked)).encode()
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        kind = "text/event-stream" if asked.get("stream") else "application/json"
+        body = streamed(asked) if asked.get("stream") else json.dumps(reply(asked)).encode()
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)
         await writer.drain()
         return True
@@ -86,6 +87,17 @@ def reply(asked: dict[str, Any]) -> dict[str, Any]:
         "choices": [choice],
         "usage": usage,
     }
+
+
+def streamed(asked: dict[str, Any]) -> bytes:
+    """The same as a stream of one chunk, its end and its usage."""
+    whole = reply(asked)
+    frame = {**whole, "object": "chat.completion.chunk"}
+    (choice,) = whole["choices"]
+    pieces = [{"delta": choice["message"], "finish_reason": None}, {"delta": {}, "finish_reason": "stop"}]
+    chunks = [{**frame, "choices": [{"index": 0, **piece}], "usage": None} for piece in pieces]
+    chunks.append({**frame, "choices": []})
+    return b"".join(f"data: {json.dumps(chunk)}\n\n".encode() for chunk in chunks) + b"data: [DONE]\n\n"
 
 
 def spread(low_s: float, high_s: float, seed: int) -> Callable[[], float]:

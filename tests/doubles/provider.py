@@ -7,10 +7,11 @@ with FaultyProvider(status(429, {"Retry-After": "7"}), ok("fine")) as provider:
 from __future__ import annotations
 
 import json
+import select
 import socket
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -25,6 +26,8 @@ class FaultyProvider:
         self.behaviours = list(behaviours)
         self.requests: list[tuple[str, dict[str, str], dict[str, Any]]] = []
         self.released = threading.Event()
+        self.left = threading.Event()
+        """Set when a caller has closed the connection of a request that `hang` or `stall` holds."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.provider = self  # type: ignore[attr-defined]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -65,6 +68,21 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def begin_stream(self, events: Sequence[bytes]) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for event in events:
+            self.wfile.write(f"{len(event):x}\r\n".encode() + event + b"\r\n")
+        self.wfile.flush()
+
+    def wait_for_the_caller_to_leave(self) -> None:
+        while not self.provider.released.is_set():
+            if select.select([self.connection], [], [], 0.02)[0]:
+                self.provider.left.set()  # a caller who waits for a reply sends nothing but its end
+                return
+
     def break_off(self) -> None:
         """Reset the connection instead of closing it."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -96,13 +114,24 @@ def reset() -> Behaviour:
 
 
 def hang() -> Behaviour:
-    """Accept the request and say nothing until the provider is closed."""
+    """Accept the request and say nothing until the caller leaves or the provider is closed."""
 
     def wait(handler: _Handler) -> None:
-        handler.provider.released.wait(30)
+        handler.wait_for_the_caller_to_leave()
         handler.break_off()
 
     return wait
+
+
+def stall(text: str) -> Behaviour:
+    """A stream that says all of `text` and then neither goes on nor ends."""
+
+    def reply(handler: _Handler) -> None:
+        handler.begin_stream(_events(handler, text)[: 1 + len(text.split())])
+        handler.wait_for_the_caller_to_leave()
+        handler.break_off()
+
+    return reply
 
 
 def ok(text: str) -> Behaviour:
@@ -144,17 +173,11 @@ def vectors() -> Behaviour:
     return reply
 
 
-def cut(text: str) -> Behaviour:
-    """A stream that breaks off after its first words."""
+def cut(text: str, *, events: int = 3) -> Behaviour:
+    """A stream that breaks off after its first events."""
 
     def reply(handler: _Handler) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Type", "text/event-stream")
-        handler.send_header("Transfer-Encoding", "chunked")
-        handler.end_headers()
-        for event in _events(handler, text)[:3]:
-            handler.wfile.write(f"{len(event):x}\r\n".encode() + event + b"\r\n")
-        handler.wfile.flush()
+        handler.begin_stream(_events(handler, text)[:events])
         handler.provider.released.wait(0.2)  # or the reset overtakes what was sent
         handler.break_off()
 

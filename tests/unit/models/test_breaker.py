@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from foundation.errors import UpstreamDown
-from models.breaker import Breaker
+from models.breaker import Breaker, RetryBudget
 
 
 class Clock:
@@ -85,3 +85,23 @@ def test_a_cancelled_trial_leaves_room_for_the_next(breaker: Breaker, clock: Clo
     breaker.admit()
     breaker.undecided()
     breaker.admit()
+
+
+def test_retries_are_a_share_of_the_calls_once_the_saved_ones_are_spent() -> None:
+    retries = RetryBudget(0.5)
+    saved = 0
+    while retries.spend():
+        saved += 1
+    assert saved == RetryBudget.SAVED
+    retries.earn()
+    assert not retries.spend()
+    retries.earn()
+    assert retries.spend()
+    assert not retries.spend()
+
+
+def test_no_more_retries_are_saved_up_than_there_were_at_first() -> None:
+    retries = RetryBudget(1)
+    for _ in range(100):
+        retries.earn()
+    assert sum(retries.spend() for _ in range(100)) == RetryBudget.SAVED

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from models import resilience
 from models.chat.scripted import ScriptedChat
 from models.pricing import call_of, identity
 from models.resilience import FALLBACK, ResilientChatModel, resilient
-from tests.doubles.provider import FaultyProvider, calls, cut, hang, ok, status
+from tests.doubles.provider import FaultyProvider, calls, cut, hang, ok, stall, status
 
 
 def _wrap(*models: BaseChatModel, **settings: Any) -> ResilientChatModel:
@@ -58,10 +60,16 @@ def _anthropic(address: str, tmp_path: Path, **options: Any) -> Any:
     return load("models.chat", Part.model_validate(given), Context(data_dir=tmp_path))
 
 
-async def _read(chat: BaseChatModel, seen: list[str]) -> None:
-    """Read a stream into `seen`, which then also has what came before an error."""
+async def _keep(chat: BaseChatModel, heard: list[Any]) -> None:
+    """Read a stream into `heard`, which then also has what came before an error."""
     async for chunk in chat.astream("x"):
-        seen.append(chunk.text)  # noqa: PERF401  # extending by a comprehension would lose what came before an error
+        heard.append(chunk)  # noqa: PERF401  # extending by a comprehension would lose what came before an error
+
+
+async def _read(chat: BaseChatModel, seen: list[str]) -> None:
+    """The same for the text of each piece."""
+    async for chunk in chat.astream("x"):
+        seen.append(chunk.text)  # noqa: PERF401  # as above
 
 
 # --- retries ----------------------------------------------------------------------------------------------------------
@@ -140,6 +148,37 @@ async def test_a_stream_that_stalls_in_the_middle_is_left_at_the_deadline() -> N
     with pytest.raises(UpstreamTimeout):
         await _read(_wrap(Stalls(), timeout_s=0.1), seen)
     assert seen == ["one "]
+
+
+async def test_a_stream_that_says_nothing_is_left_for_the_next_model_without_a_second_attempt(
+    waits: list[float], tmp_path: Path
+) -> None:
+    with FaultyProvider(hang()) as provider:
+        chat = _wrap(_openai(provider.url, tmp_path), ScriptedChat(replies=("fine",)), first_token_s=0.2)
+        seen: list[str] = []
+        await _read(chat, seen)
+        assert provider.left.wait(60)
+    assert "".join(seen) == "fine"
+    assert len(provider.requests) == 1
+    assert waits == []
+
+
+async def test_a_stream_that_falls_silent_is_left_after_the_gap(tmp_path: Path) -> None:
+    with FaultyProvider(stall("one two")) as provider:
+        seen: list[str] = []
+        with pytest.raises(UpstreamTimeout):
+            await _read(_wrap(_openai(provider.url, tmp_path), gap_s=0.2), seen)
+        assert provider.left.wait(60)
+    assert "".join(seen).split() == ["one", "two"]
+
+
+async def test_in_an_outage_retries_are_only_a_share_of_the_calls(waits: list[float]) -> None:
+    model = ScriptedChat(replies=(UpstreamDown("gone"),))
+    chat = _wrap(model, attempts=3, breaker_failures=1000, retry_share=0.1)
+    for _ in range(100):
+        with pytest.raises(UpstreamDown):
+            await chat.ainvoke("x")
+    assert 100 + 10 <= len(model.seen) <= 100 + 20
 
 
 async def test_cancelling_the_caller_cancels_the_call() -> None:
@@ -277,6 +316,16 @@ async def test_the_call_is_charged_to_the_model_that_answered(waits: list[float]
     call = call_of(chat, await chat.ainvoke("x"), seconds=1.5, at=datetime.now(UTC))
     assert chat.local
     assert (call.model, call.local, call.seconds) == ("second", False, 1.5)
+
+
+async def test_a_fallback_that_breaks_off_is_charged_for_its_own_words(waits: list[float], tmp_path: Path) -> None:
+    with FaultyProvider(cut("one two three four")) as provider:
+        chat = _wrap(ScriptedChat(replies=(UpstreamDown("gone"),)), _openai(provider.url, tmp_path))
+        heard: list[AIMessageChunk] = []
+        with pytest.raises(UpstreamDown):
+            await _keep(chat, heard)
+    assert "".join(chunk.text for chunk in heard)
+    assert identity(chat.who_answered(reduce(add, heard)))[1] == "m-1"
 
 
 async def test_tools_reach_a_fallback_of_another_vendor_in_its_own_form(waits: list[float], tmp_path: Path) -> None:

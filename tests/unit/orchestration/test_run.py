@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.outputs import ChatGenerationChunk
 
 from foundation.errors import BudgetExceeded, UpstreamDown
 from foundation.settings import BudgetSettings
@@ -70,8 +71,9 @@ async def test_parallel_calls_overspend_by_no_more_than_themselves(world: World)
 
 async def test_a_call_ends_with_the_seconds_of_its_run(world: World) -> None:
     class Hanging(ScriptedChat):
-        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
-            await asyncio.sleep(30)
+        async def _astream(self, *args: Any, **kwargs: Any) -> Any:
+            await asyncio.Event().wait()
+            yield
 
     world.chat = Hanging()
     with pytest.raises(BudgetExceeded) as refused:
@@ -92,9 +94,10 @@ async def test_the_machines_time_is_charged_once_and_without_the_time_of_local_c
     class Local(ScriptedChat):
         local: bool = True
 
-        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+        async def _astream(self, *args: Any, **kwargs: Any) -> Any:
             await asyncio.sleep(0.2)
-            return self._generate(*args, **kwargs)
+            for chunk in self._stream(*args, **kwargs):
+                yield chunk
 
     world.chat = Local(replies=("fine",))
     run = run_of(world)
@@ -108,3 +111,57 @@ async def test_the_machines_time_is_charged_once_and_without_the_time_of_local_c
     assert machine[0].usd == pytest.approx(
         Decimal(str(machine[0].seconds)) * Decimal("3.6") / 3600, abs=Decimal("1e-9")
     )
+
+
+class BreaksOff(ScriptedChat):
+    """Says a few words, and then does what `then` says."""
+
+    then: Any = None
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        for word in ("Some ", "words "):
+            yield ChatGenerationChunk(message=AIMessageChunk(content=word))
+        await self.then()
+
+
+async def test_what_was_said_before_a_call_broke_off_is_known_and_paid_for(world: World) -> None:
+    async def fails() -> None:
+        raise UpstreamDown("It went away.")
+
+    world.chat = BreaksOff(then=fails)
+    run = run_of(world)
+    with pytest.raises(UpstreamDown):
+        await run.generate([HumanMessage("two words")])
+    assert run.partial == "Some words "
+    (charge,) = world.till.charges
+    assert charge.usage.input_tokens
+    assert charge.usage.output_tokens
+    assert "estimated" in charge.basis
+    assert run.budget.tokens == charge.usage.input_tokens + charge.usage.output_tokens
+    assert run.cost_usd == charge.usd
+
+
+async def test_a_cancelled_call_is_paid_for_and_gives_its_reservation_back(world: World) -> None:
+    said = asyncio.Event()
+
+    async def hangs() -> None:
+        said.set()
+        await asyncio.Event().wait()
+
+    world.chat = BreaksOff(then=hangs)
+    run = run_of(world, tokens=400)
+    task = asyncio.create_task(run.generate([HumanMessage("two words")], max_tokens=300))
+    await said.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(world.till.charges) == 1
+    run.budget.reserve(tokens=300, usd=Decimal(0))
+
+
+async def test_a_call_after_one_that_broke_off_has_no_words_of_it(world: World) -> None:
+    world.chat = ScriptedChat(replies=("fine",))
+    run = run_of(world)
+    run.partial = "Some words "
+    await run.generate([HumanMessage("hello")])
+    assert run.partial == ""
