@@ -169,11 +169,26 @@ class AnswerSettings(Section):
     max_question_characters: int = Field(default=8_000, ge=1)
 
 
+class DayLimits(Section):
+    """Of one day (UTC); unset, there is no limit."""
+
+    usd: float | None = Field(default=None, ge=0)
+    tokens: int | None = Field(default=None, ge=0)
+
+
 class BudgetSettings(Section):
+    """What one request may use up, and what its model calls may cost in a day. Reserved before each call."""
+
     steps: int = Field(default=20, ge=1)
     tokens: int = Field(default=20_000, ge=1)
     usd: float = Field(default=0.05, ge=0)
     seconds: float = Field(default=60, gt=0)
+    day: DayLimits = DayLimits()
+    """For all tenants together."""
+    tenant_day: DayLimits = DayLimits()
+    """For each tenant."""
+    tenants: dict[str, DayLimits] = {}
+    """For a tenant by its name, instead of `tenant_day`."""
 
 
 class PolicySettings(Section):

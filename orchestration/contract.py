@@ -49,6 +49,7 @@ __all__ = [
     "Plan",
     "PlanStep",
     "Recalled",
+    "Spending",
     "Step",
     "ToolOutcome",
     "Turn",
@@ -394,6 +395,22 @@ class Meter(Protocol):
     def record(self, charge: Charge) -> None: ...
 
 
+class Spending(Protocol):
+    """What all runs together may spend on model calls, by tenant and day."""
+
+    async def reserve(self, tenant: str, *, tokens: int, usd: Decimal) -> int | None:
+        """Set aside what a call may need; what comes back is for `settle`. `None`: nothing is limited.
+
+        Raises:
+            BudgetExceeded: it, with what is used and reserved today, does not fit.
+        """
+        ...
+
+    async def settle(self, held: int | None, *, tokens: int, usd: Decimal) -> None:
+        """Replace what was set aside by what was used; 0 for a call that never came about."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Recalled:
     """An answer from documents that was given before. All it cites is as it was, and may be seen by who asks now."""
@@ -439,6 +456,8 @@ class AgentParts(Context):
     prices: PriceSource
     meter: Meter
     settings: OrchestrationSettings
+    spending: Spending | None = None
+    """`None`: there are no limits beyond those of a single run."""
     memory: AnswerMemory | None = None
     """Where answers from documents are looked up before they are made again; `None`: nowhere."""
     scorer: Callable[[Answer], Mapping[str, Any]] | None = None

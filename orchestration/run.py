@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import reduce
@@ -35,6 +35,14 @@ if TYPE_CHECKING:  # composing imports this module
 _PICODOLLAR = Decimal("1e-12")
 REPLY_TOKENS = 256
 """Reserved for a reply whose length the call does not limit."""
+
+
+@dataclass
+class _Spent:
+    """What a call turned out to cost; nothing where it did not come about."""
+
+    tokens: int = 0
+    usd: Decimal = Decimal(0)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -93,28 +101,50 @@ class Run:
         `schema` is a JSON schema that the model is to keep to, by whichever way it has; the reply may still break it.
 
         Raises:
-            BudgetExceeded: it does not fit into what is left, or the seconds ran out while it was under way.
+            BudgetExceeded: it does not fit into what is left to this run or this day, or the seconds ran out while it was under way.
             ComponentError: the model failed, after retries and fallbacks; `partial` has what it had said.
         """
         expected = self._expected(messages, max_tokens)
         tokens = (expected.usage.input_tokens or 0) + (expected.usage.output_tokens or 0)
-        reservation = self.budget.reserve(tokens=tokens, usd=self.parts.prices.price(expected).usd or Decimal(0))
+        async with self._reserved(tokens, self.parts.prices.price(expected).usd or Decimal(0)) as spent:
+            message = await self._paid(messages, max_tokens, schema, expected, spent)
+        if message.response_metadata.get(FALLBACK):
+            self.note(f"answered by the fallback model {message.response_metadata.get('model_name', '')}".rstrip())
+        return message
+
+    @asynccontextmanager
+    async def _reserved(self, tokens: int, usd: Decimal) -> AsyncIterator[_Spent]:
+        """Room for a call in the budget of this run and in that of the day; settled by what was spent."""
+        spent, shared = _Spent(), self.parts.spending
+        reservation = self.budget.reserve(tokens=tokens, usd=usd)
+        try:
+            held = await shared.reserve(self.principal.tenant, tokens=tokens, usd=usd) if shared else None
+            try:
+                yield spent
+            finally:
+                if shared:
+                    await shared.settle(held, tokens=spent.tokens, usd=spent.usd)
+        finally:
+            self.budget.settle(reservation, tokens=spent.tokens, usd=spent.usd)
+
+    async def _paid(
+        self,
+        messages: Sequence[BaseMessage],
+        max_tokens: int,
+        schema: Mapping[str, Any] | None,
+        expected: Call,
+        spent: _Spent,
+    ) -> AIMessage:
         heard: list[AIMessageChunk] = []
-        used, usd, self.partial = 0, Decimal(0), ""
-        begun = time.perf_counter()
+        self.partial, begun = "", time.perf_counter()
         try:
             message = await self._call(messages, max_tokens, schema, heard)
-            call = self._made(message, expected, begun)
-            used, usd = self._charge(call)
         except (SixplyError, asyncio.CancelledError) as error:
             self.partial = "".join(chunk.text for chunk in heard)
             if heard or not isinstance(error, ComponentError):  # a provider bills what it did until we left
-                used, usd = self._charge(self._made(_cut_off(heard, messages), expected, begun), whole=False)
+                self._charge(self._made(_cut_off(heard, messages), expected, begun), spent, whole=False)
             raise
-        finally:
-            self.budget.settle(reservation, tokens=used, usd=usd)
-        if message.response_metadata.get(FALLBACK):
-            self.note(f"answered by the fallback model {call.model}")
+        self._charge(self._made(message, expected, begun), spent)
         return message
 
     def note(self, what: str) -> None:
@@ -205,8 +235,7 @@ class Run:
     def _made(self, message: AIMessage, expected: Call, begun: float) -> Call:
         return call_of(self.parts.chat, message, seconds=time.perf_counter() - begun, at=expected.at)
 
-    def _charge(self, call: Call, *, whole: bool = True) -> tuple[int, Decimal]:
-        """Put a call on record; the tokens and the money by which it is settled."""
+    def _charge(self, call: Call, spent: _Spent, *, whole: bool = True) -> None:
         price = self.parts.prices.price(call)
         self.usage += call.usage
         self._local_s += call.seconds if call.local else 0.0
@@ -229,7 +258,8 @@ class Run:
                 at=call.at,
             )
         )
-        return (call.usage.input_tokens or 0) + (call.usage.output_tokens or 0), price.usd or Decimal(0)
+        spent.tokens = (call.usage.input_tokens or 0) + (call.usage.output_tokens or 0)
+        spent.usd = price.usd or Decimal(0)
 
     def _record(self, charge: Charge) -> None:
         self._costs.append(charge.usd)

@@ -110,6 +110,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from orchestration.contract import Agent, AgentParts
     from orchestration.effects import SqliteEffects
     from orchestration.executor import Executor
+    from orchestration.spending import SqliteSpending
     from orchestration.stoppable import StoppableAgent
     from retrieval.contract import Chunker, DocumentLedger, VectorIndex
     from retrieval.grounding import Grounding
@@ -249,6 +250,9 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
                     checkpoints=part("orchestration.checkpoints", settings.orchestration.checkpoints),
                     prices=prices,
                     meter=costs,
+                    spending=keep(
+                        SqliteSpending(data / "spending.sqlite", settings.orchestration.budget, context.clock)
+                    ),
                     settings=settings.orchestration,
                     scorer=OnlineScorer(grounding, asked, settings.observability.scored_share),
                     memory=memory if settings.serving.answer_cache.mode != "off" else None,

@@ -32,7 +32,7 @@ from models.contract import Call, Price
 from models.embedders.hashing import HashingEmbedder
 from orchestration.approvals import SqliteApprovals
 from orchestration.audit import SqliteAudit
-from orchestration.contract import Agent, AgentParts, AnswerMemory, Charge
+from orchestration.contract import Agent, AgentParts, AnswerMemory, Charge, Spending
 from orchestration.effects import SqliteEffects
 from orchestration.executor import Executor
 from retrieval.contract import Chunk, Hit, Source
@@ -223,6 +223,7 @@ class World:
     checkpoints: str = "sqlite"
     memory: AnswerMemory | None = None
     stops: Stops | None = None
+    spending: Spending | None = None
 
     def __post_init__(self) -> None:
         self.approvals = SqliteApprovals(self.folder / "approvals.sqlite", self.clock)
@@ -257,6 +258,7 @@ class World:
             meter=self.till,
             settings=settings,
             memory=self.memory,
+            spending=self.spending,
         )
 
     def agent(self, use: str = "graph", **options: Any) -> Agent:
