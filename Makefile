@@ -74,6 +74,10 @@ documents: _base  ## what the ledger holds   [TENANT=name]
 keys: _base  ## API keys: who may ask, for which tenant, in which roles
 	@$(CLI) keys $(stack)
 
+.PHONY: facts
+facts: _base  ## what is remembered of a person   [TENANT=name] [USER_ID=subject]; .venv/bin/sixply facts correct, erase
+	@$(CLI) facts list $(call given,TENANT,--tenant) $(call given,USER_ID,--user) $(stack)
+
 approvals: _base  ## actions that wait for a person   [TENANT=name]
 	@$(CLI) approvals $(call given,TENANT,--tenant) $(stack)
 

@@ -44,6 +44,8 @@ __all__ = [
     "Decision",
     "EffectLedger",
     "Event",
+    "Fact",
+    "FactStore",
     "Meter",
     "Origin",
     "Plan",
@@ -205,6 +207,17 @@ class Turn(Noun):
     at: datetime
 
 
+class Fact(Noun):
+    """Something that is remembered of a person beyond one conversation."""
+
+    fact_id: str
+    text: str
+    at: datetime
+    """When it was told, or corrected."""
+    approved_by: str = ""
+    """Who let it in, where it was not in the person's own words."""
+
+
 class Event(Noun):
     """One item of a stream. The last one is `answer` (with the whole Answer) or `error`, never a bare end."""
 
@@ -320,6 +333,14 @@ class ConversationStore(Protocol):
         Raises:
             NotFound: it is unknown, or somebody else's. Conflict: it is busy, or waits for an approval.
         """
+        ...
+
+
+class FactStore(Protocol):
+    """What is remembered of people. Nobody's facts are another's, not even in the same tenant."""
+
+    def of(self, principal: Principal) -> list[Fact]:
+        """Oldest first."""
         ...
 
 
@@ -462,3 +483,5 @@ class AgentParts(Context):
     """Where answers from documents are looked up before they are made again; `None`: nowhere."""
     scorer: Callable[[Answer], Mapping[str, Any]] | None = None
     """Gives attributes for the span of a finished answer. Called off the event loop."""
+    facts: FactStore | None = None
+    """What is remembered of the person who asks."""

@@ -62,10 +62,17 @@ def in_context(question: str, earlier: Sequence[str]) -> str:
     if len(terms(question)) <= FEW:
         added = [word for one in about for word in re.findall(r"[\w-]+", one) if terms(word)]
     else:
-        added = [] if _named(question) else [name for one in about for name in _named(one)]
+        added = [] if named(question) else [name for one in about for name in named(one)]
     known = terms(question)
     new = [word for word in dict.fromkeys(added) if not terms(word) <= known]
     return f"{question} {' '.join(new)}" if new else question
+
+
+def named(text: str) -> list[str]:
+    """Products, codes and names in it, in their order."""
+    known = names(text)
+    words = re.findall(r"[\w-]+", text)
+    return [word for word in dict.fromkeys(words) if word in known or _PRODUCT.fullmatch(word)]
 
 
 def pointed(question: str, earlier: Sequence[str], tools: Sequence[BaseTool]) -> str:
@@ -93,13 +100,6 @@ def _about(earlier: Sequence[str]) -> list[str]:
     """The last question that stands alone, and those after it."""
     last = next((place for place in reversed(range(len(earlier))) if stands_alone(earlier[place])), 0)
     return list(earlier[last:])
-
-
-def _named(text: str) -> list[str]:
-    """Products, codes and names in it, in their order."""
-    known = names(text)
-    words = re.findall(r"[\w-]+", text)
-    return [word for word in dict.fromkeys(words) if word in known or _PRODUCT.fullmatch(word)]
 
 
 def _identifiers(text: str, tools: Sequence[BaseTool]) -> tuple[str, ...]:

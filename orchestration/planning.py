@@ -10,7 +10,8 @@ model        lets the chat model write the plan under a JSON schema (`planning_b
 Where neither can, `fixed` is the plan: answer from the documents.
 
 A tool declares `metadata["examples"]`: a few requests in a person's words. `metadata["questions"]` may hold questions
-that sound like it and are none (for a refund tool: "How long does a refund take?").
+that sound like it and are none (for a refund tool: "How long does a refund take?"), and `metadata["opens"]` a pattern of
+the first words by which people ask for it in so many words, whatever follows ("Remember that ...").
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ class ClassifierPlanner:
     ) -> _Part:
         enough = max(self._floor, against + self._margin)
         scores = {
-            tool.name: score + (self._identified if identifies(text, tool) else 0.0)
+            tool.name: 1.0 if _opened(text, tool) else score + (self._identified if identifies(text, tool) else 0.0)
             for tool, score in zip(tools, nearest, strict=True)
         }
         best = max(scores, key=scores.__getitem__, default="")
@@ -210,6 +211,11 @@ def _pointed(piece: str, question: str, tools: Sequence[BaseTool]) -> str:
     if len(known) != 1 or _ASKS.match(piece) or _POINTS.match(piece) or known[0] in piece.upper():
         return piece
     return _POINTS.sub(known[0], piece, count=1)
+
+
+def _opened(text: str, tool: BaseTool) -> bool:
+    pattern = (tool.metadata or {}).get("opens")
+    return bool(pattern and re.match(pattern, text, re.IGNORECASE))
 
 
 def route_of(steps: Sequence[PlanStep], allowed: frozenset[str]) -> Any:

@@ -56,6 +56,8 @@ class State(TypedDict, total=False):
     answer_id: str
     thread_id: str
     question: str
+    known: list[dict[str, Any]]
+    """What is remembered of the person, as it was when they asked."""
     compose: str
     plan: dict[str, Any]
     started: list[str]
@@ -102,6 +104,7 @@ def fresh(question: str, compose: str, thread_id: str, principal: Principal) -> 
         "answer_id": uuid4().hex,
         "thread_id": thread_id,
         "question": question,
+        "known": [],
         "compose": compose,
         "plan": {},
         "started": [],

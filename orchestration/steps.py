@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 from foundation import names
 from foundation.errors import ComponentError
 from foundation.tracing import annotate
 from models.pricing import is_local
 from orchestration.composing import Draft, begun, quoted, rendered, verified, written
-from orchestration.contract import AgentParts, Answer, Approval, Origin, Outcome, Plan, PlanStep, ToolOutcome
+from orchestration.contract import AgentParts, Answer, Approval, Fact, Origin, Outcome, Plan, PlanStep, ToolOutcome
+from orchestration.facts import with_facts
 from orchestration.guard import instructs_reader
 from orchestration.history import in_context, pointed
 from orchestration.planning import REPLANNED, Planner, adapted, filled, fixed, query_of, ready, resolved, rewrite
@@ -56,17 +57,23 @@ class Steps:
     # -- the plan ----------------------------------------------------------------------------------------------------
 
     async def plan(self, state: State, run: Run) -> tuple[State, str]:
+        state = cast("State", {**state, "known": await self._known(run)})
         question = self._in_full(state)
         plan = await self._planned(question, run)
         told = f"{plan.route}: {plan.reason}" if len(plan.steps) < _SEVERAL else f"{_outline(plan)}: {plan.reason}"
         ended = self._ended(plan, state)
-        update: State = {"clarifying": {}, "result": ended}
+        update: State = {"clarifying": {}, "result": ended, "known": state["known"]}
         if plan.route == "clarify":
             step = plan.steps[0]
             update["clarifying"] = {"question": question, "tool": step.tool, "missing": list(step.missing)}
         if ended is None:
             update |= self._launched(plan, state)
         return update | self._kept(plan, run), told
+
+    async def _known(self, run: Run) -> list[dict[str, Any]]:
+        facts = self._parts.facts
+        found = await asyncio.to_thread(facts.of, run.principal) if facts else []
+        return [fact.model_dump(mode="json") for fact in found]
 
     async def _planned(self, question: str, run: Run) -> Plan:
         """The first planner's plan; where it fails, the next one's, which is said; at last the fixed one."""
@@ -118,7 +125,7 @@ class Steps:
             outcomes = _outcomes(state)
             asks = [step.model_copy(update={"ask": filled(step.ask, outcomes)}) for step in questions]
             asked = query_of(asks, plan, self._in_full(state))
-            query = in_context(asked, _earlier(state))
+            query = with_facts(in_context(asked, _earlier(state)), [Fact(**one) for one in state.get("known") or []])
             update |= {
                 "asking": [step.step_id for step in questions],
                 "query": query,
@@ -217,7 +224,8 @@ class Steps:
     def recalls(self, state: State) -> bool:
         """Whether earlier answers are looked at: for the first question of a conversation, where all it asks for is an
         answer from documents. What a tool does is done anew, and no memory of it is kept."""
-        return self._parts.memory is not None and not state.get("turns") and _asks_documents_alone(state)
+        personal = state.get("turns") or state.get("legs")  # read with what is known of the person
+        return self._parts.memory is not None and not personal and _asks_documents_alone(state)
 
     async def recall(self, state: State, run: Run) -> tuple[State, str]:
         memory = self._parts.memory

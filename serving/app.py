@@ -22,6 +22,7 @@ from serving.routes import (
     conversations,
     docs,
     documents,
+    facts,
     feedback,
     health,
     jobs,
@@ -75,6 +76,7 @@ def create_app(system: System) -> FastAPI:
     for routes in (
         answers,
         conversations,
+        facts,
         feedback,
         usage,
         openai,

@@ -26,12 +26,15 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="API keys: who may call, as whom.", rich_markup_mode=None)
 app.add_typer(keys, name="keys")
+facts = typer.Typer(help="What is remembered of a person.", rich_markup_mode=None)
+app.add_typer(facts, name="facts")
 
 LOCAL = "local"
 """The tenant of someone at the command line who names none."""
 
 Stack = Annotated[Path, typer.Option("--stack", help="The configuration file.")]
 Tenant = Annotated[str, typer.Option("--tenant", help="Whose documents.")]
+User = Annotated[str | None, typer.Option("--user", help="The subject of a credential; you if absent.")]
 Groups = Annotated[list[str] | None, typer.Option("--group", help="A group inside the tenant; may be repeated.")]
 Json = Annotated[
     Path | None, typer.Option("--json", help="Also write it there as JSON; - writes it to standard output.")
@@ -274,6 +277,52 @@ def revoke_key(
     from serving import commands
 
     commands.revoke_key(_load(stack), key_id)
+
+
+@facts.callback(invoke_without_command=True)
+def _list_facts(context: typer.Context, tenant: Tenant = LOCAL, user: User = None, stack: Stack = STACK) -> None:
+    """What is remembered of you, or of a user of the tenant. Without a command: list it."""
+    if context.invoked_subcommand is None:
+        list_facts(tenant, user, None, stack)
+
+
+@facts.command("list")
+def list_facts(tenant: Tenant = LOCAL, user: User = None, json: Json = None, stack: Stack = STACK) -> None:
+    """What is remembered."""
+    from serving import commands
+
+    commands.list_facts(_load(stack), commands.person(tenant, user), json)
+
+
+@facts.command("correct")
+def correct_fact(
+    fact: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")],
+    text: Annotated[str, typer.Argument(help="What is true.")],
+    tenant: Tenant = LOCAL,
+    user: User = None,
+    stack: Stack = STACK,
+) -> None:
+    """Put other words in its place."""
+    from serving import commands
+
+    commands.correct_fact(_load(stack), fact, text, commands.person(tenant, user))
+
+
+@facts.command("erase")
+def erase_facts(
+    fact: Annotated[str | None, typer.Argument(metavar="ID", help="As the list shows it.")] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="All of them, in place of ID.")] = False,
+    tenant: Tenant = LOCAL,
+    user: User = None,
+    stack: Stack = STACK,
+) -> None:
+    """Erase one, or all that is remembered of the person."""
+    from serving import commands
+
+    if (fact is None) is not every:
+        raise typer.BadParameter("Name what to erase, ID, or say --all, and not both.")
+    commands.erase_facts(_load(stack), fact, commands.person(tenant, user))
 
 
 # -- look inside -------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from serving.wiring import open_system
 
 if TYPE_CHECKING:
     from orchestration.contract import Answer
+    from orchestration.facts import SqliteFacts
     from retrieval.contract import DocumentLedger
     from retrieval.ingest import IngestReport, Item
 
@@ -245,6 +246,36 @@ def approvals(loaded: Loaded, tenant: str, json: Path | None) -> None:
         terminal.show_table(["id", "tool", "arguments", "asked by", "until (UTC)"], rows)
 
 
+def person(tenant: str, subject: str | None) -> Principal:
+    """The user of that name in the tenant, else the person at the keyboard."""
+    return Principal(subject, tenant) if subject else local(tenant, [], None)
+
+
+def list_facts(loaded: Loaded, whose: Principal, json: Path | None) -> None:
+    with _facts(loaded) as facts:
+        found = facts.of(whose)
+    if not terminal.write_json(json, [one.model_dump(mode="json") for one in found]):
+        rows = [(one.fact_id, one.text, f"{one.at:%Y-%m-%d %H:%M}", one.approved_by) for one in found]
+        terminal.show_table(["id", f"remembered of {whose.subject}", "since (UTC)", "approved by"], rows)
+
+
+def correct_fact(loaded: Loaded, fact_id: str, text: str, whose: Principal) -> None:
+    with _facts(loaded) as facts:
+        corrected = facts.correct(fact_id, text, whose)
+    terminal.console().print(f"Remembered now: {terminal.plain(corrected.text)}")
+
+
+def erase_facts(loaded: Loaded, fact_id: str | None, whose: Principal) -> None:
+    """One, or without an id all of them."""
+    with _facts(loaded) as facts:
+        if fact_id is None:
+            count = facts.erase_all(whose.tenant, whose.subject)
+        else:
+            facts.erase(fact_id, whose)
+            count = 1
+    terminal.console().print(f"Erased: {count}.")
+
+
 def add_key(loaded: Loaded, *, subject: str, tenant: str, roles: Sequence[str], groups: Sequence[str]) -> None:
     check_roles(roles, loaded.settings.orchestration.policy)
     key = _keys(loaded).create(subject=subject, tenant=tenant, roles=roles, groups=groups)
@@ -448,6 +479,16 @@ def _costs(loaded: Loaded) -> Iterator[Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(CostLedger(path)) as ledger:
         yield ledger
+
+
+@contextmanager
+def _facts(loaded: Loaded) -> Iterator[SqliteFacts]:
+    from contextlib import closing
+
+    from orchestration.facts import FILE, SqliteFacts
+
+    with closing(SqliteFacts(_file(loaded, FILE), SystemClock())) as facts:
+        yield facts
 
 
 @contextmanager

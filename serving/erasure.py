@@ -60,6 +60,7 @@ async def _erase(loaded: Loaded, person: Principal, by: str, clock: Clock) -> li
     from orchestration.approvals import SqliteApprovals
     from orchestration.audit import SqliteAudit
     from orchestration.contract import AuditRecord
+    from orchestration.facts import FILE, SqliteFacts
     from serving.idempotency import IdempotencyStore
     from serving.identity import KeyStore
 
@@ -74,6 +75,7 @@ async def _erase(loaded: Loaded, person: Principal, by: str, clock: Clock) -> li
         threads = await conversations.begun_by(saver, person)
         answers = [turn.answer_id for thread in threads for turn in (await conversations.told(saver, thread))[1]]
         approvals = opened.enter_context(closing(SqliteApprovals(data / "approvals.sqlite", clock)))
+        facts = opened.enter_context(closing(SqliteFacts(data / FILE, clock)))
         outcomes = opened.enter_context(closing(OutcomeStore(data / "outcomes.sqlite")))
         replies = opened.enter_context(closing(IdempotencyStore(data / "idempotency.sqlite", clock)))
         spans = SpanStore(data / "spans.sqlite")
@@ -84,6 +86,7 @@ async def _erase(loaded: Loaded, person: Principal, by: str, clock: Clock) -> li
                 "approvals", "what they asked for, with its arguments", approvals.erase(person.tenant, person.subject)
             ),
             Erased("outcomes", "notes, and who wrote them; the verdicts stay", outcomes.erase(answers, person.subject)),
+            Erased("facts", "what was remembered of them", facts.erase_all(person.tenant, person.subject)),
             Erased("idempotency", "replies that were kept for a day", replies.erase(conversations.mark(person))),
         ]
         for thread in threads:  # last: they say which the others are

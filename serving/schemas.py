@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, St
 from foundation.stops import Stop
 from observability.ledger import Total
 from observability.outcomes import Outcome, Verdict
-from orchestration.contract import Approval, Conversation, Turn
+from orchestration.contract import Approval, Conversation, Fact, Turn
 from retrieval import where
 from retrieval.contract import Citation, Document, Hit, Refusal
 from retrieval.ingest import IngestReport
@@ -38,6 +38,7 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:\-]{1,128}
 
 AnswerId = Annotated[Identifier, Field(examples=["a-1"])]
 ApprovalId = Annotated[Identifier, Field(examples=["ap-1"])]
+FactId = Annotated[Identifier, Field(examples=["fact-1"])]
 DocumentId = Annotated[Identifier, Field(examples=["doc-1"])]
 JobId = Annotated[Identifier, Field(examples=["job-1"])]
 ThreadId = Annotated[Identifier, Field(examples=["t-1"])]
@@ -405,6 +406,15 @@ class DocumentText(BaseModel):
     end: int
     text: str
     """Exactly the characters from `start` to `end` of the document, as citations count them."""
+
+
+class FactText(Request):
+    text: Text = Field(min_length=1, max_length=300, examples=["Our printers are all QL-20W."])
+
+
+class FactList(BaseModel):
+    facts: list[Fact]
+    next_cursor: str | None
 
 
 class ApprovalList(BaseModel):

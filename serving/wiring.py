@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # the real imports stand in `open_system`, so that `--help` n
     from orchestration.audit import SqliteAudit
     from orchestration.contract import Agent
     from orchestration.executor import Executor
+    from orchestration.facts import SqliteFacts
     from retrieval.contract import Chunker, DocumentLedger, Retriever, VectorIndex
     from retrieval.grounding import Grounding
     from retrieval.ingest import Ingestor
@@ -67,6 +68,7 @@ class System:
     grounding: Grounding
     tools: tuple[BaseTool, ...]
     approvals: SqliteApprovals
+    facts: SqliteFacts
     audit: SqliteAudit
     stops: Stops
     executor: Executor
@@ -110,6 +112,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from orchestration.contract import Agent, AgentParts
     from orchestration.effects import SqliteEffects
     from orchestration.executor import Executor
+    from orchestration.facts import FILE, SqliteFacts
     from orchestration.spending import SqliteSpending
     from orchestration.stoppable import StoppableAgent
     from retrieval.contract import Chunker, DocumentLedger, VectorIndex
@@ -217,6 +220,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             for chosen in settings.orchestration.tools
             for tool in keep(components.load("orchestration.tools", chosen, context))
         )
+        facts = keep(SqliteFacts(data / FILE, context.clock))
         approvals = keep(SqliteApprovals(data / "approvals.sqlite", context.clock))
         audit = keep(
             SqliteAudit(
@@ -255,6 +259,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
                     ),
                     settings=settings.orchestration,
                     scorer=OnlineScorer(grounding, asked, settings.observability.scored_share),
+                    facts=facts,
                     memory=memory if settings.serving.answer_cache.mode != "off" else None,
                 ),
                 expected=Agent,
@@ -284,6 +289,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             grounding=grounding,
             tools=tools,
             approvals=approvals,
+            facts=facts,
             audit=audit,
             stops=stops,
             executor=executor,

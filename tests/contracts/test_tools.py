@@ -29,6 +29,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "find_order": {"order_id": "QM-10042"},
     "list_tickets": {},
     "open_ticket": {"subject": "The cradle does not charge", "order_id": "QM-10037"},
+    "remember": {"fact": "Our printers are all QL-20W"},
+    "recall_facts": {},
     "refund": {"order_id": "QM-10017", "reason": "arrived broken"},
 }
 """One valid call for each tool, by the customer below."""

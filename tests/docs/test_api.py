@@ -37,7 +37,7 @@ def base_url(given: World) -> Iterator[str]:
 
 def send(base_url: str, key: str, method: str, path: str, body: str | None) -> httpx2.Response:
     url = base_url + path.format(
-        document_id="doc-1", approval_id="ap-1", answer_id="a-1", thread_id="t-1", job_id="job-1"
+        document_id="doc-1", approval_id="ap-1", answer_id="a-1", thread_id="t-1", job_id="job-1", fact_id="fact-1"
     )
     field = {"/v1/documents": "file", "/v1/jobs/ingest": "files"}.get(path) if method == "POST" else None
     upload = {field: ("double.md", TEXT.encode())} if field else None

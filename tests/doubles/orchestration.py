@@ -35,6 +35,7 @@ from orchestration.audit import SqliteAudit
 from orchestration.contract import Agent, AgentParts, AnswerMemory, Charge, Spending
 from orchestration.effects import SqliteEffects
 from orchestration.executor import Executor
+from orchestration.facts import SqliteFacts
 from retrieval.contract import Chunk, Hit, Source
 from retrieval.grounding import Grounding
 
@@ -222,6 +223,7 @@ class World:
     tools: Sequence[BaseTool] | None = None
     checkpoints: str = "sqlite"
     memory: AnswerMemory | None = None
+    facts: SqliteFacts | None = None
     stops: Stops | None = None
     spending: Spending | None = None
 
@@ -259,6 +261,7 @@ class World:
             settings=settings,
             memory=self.memory,
             spending=self.spending,
+            facts=self.facts,
         )
 
     def agent(self, use: str = "graph", **options: Any) -> Agent:

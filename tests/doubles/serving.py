@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import weakref
 from collections.abc import AsyncIterator
@@ -22,6 +23,7 @@ from observability.ledger import CostLedger
 from observability.outcomes import OutcomeStore
 from orchestration.audit import SqliteAudit
 from orchestration.contract import Answer, AnswerRequest, Approval, Charge, Conversation, Decision, Event, Step, Turn
+from orchestration.facts import SqliteFacts
 from retrieval.contract import Chunk, Citation, Document, Hit, Refusal
 from retrieval.ingest import IngestReport
 from retrieval.where import matches
@@ -277,7 +279,9 @@ class FakeSystem:
         self.outcomes = OutcomeStore(folder / "outcomes.sqlite")
         self.idempotency = IdempotencyStore(folder / "idempotency.sqlite", self.context.clock)
         self.jobs = NumberedJobs(folder / "jobs", self.context.clock)
-        for store in (self.costs, self.outcomes, self.idempotency, self.jobs):
+        numbers = itertools.count(1)
+        self.facts = SqliteFacts(folder / "facts.sqlite", self.context.clock, lambda: f"fact-{next(numbers)}")
+        for store in (self.costs, self.outcomes, self.idempotency, self.jobs, self.facts):
             weakref.finalize(self, store.close)
 
 

@@ -400,6 +400,22 @@ async def test_a_person_lists_reads_and_deletes_their_own_conversations(given: W
     assert_problem(await api.get("/v1/conversations/t-1", headers=bearer(given.reader)), 404, "not_found")
 
 
+async def test_a_person_lists_corrects_and_erases_what_is_remembered_of_them_alone(
+    given: World, api: httpx2.AsyncClient
+) -> None:
+    mine, theirs = bearer(given.reader), bearer(given.agent)
+    made = await api.post("/v1/facts", headers=mine, json={"text": "Our printers are all QL-20W"})
+    assert made.status_code == 201
+    fact = f"/v1/facts/{made.json()['fact_id']}"
+    assert (await api.get("/v1/facts", headers=theirs)).json()["facts"] == []
+    assert_problem(await api.put(fact, headers=theirs, json={"text": "mine"}), 404, "not_found")
+    assert_problem(await api.delete(fact, headers=theirs), 404, "not_found")
+    assert_problem(await api.put(fact, headers=mine, json={"text": " "}), 422, "invalid_request")
+    assert (await api.put(fact, headers=mine, json={"text": "They are QL-40"})).json()["text"] == "They are QL-40"
+    assert (await api.delete(fact, headers=mine)).status_code == 204
+    assert (await api.get("/v1/facts", headers=mine)).json()["facts"] == []
+
+
 async def test_usage_is_the_callers_own_and_a_tenants_is_for_operators(given: World, api: httpx2.AsyncClient) -> None:
     given.system.costs.record(charge(subject="agent@north", usd=None))
     given.system.costs.record(charge(tenant="south", usd=Decimal(5)))

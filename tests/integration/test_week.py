@@ -127,13 +127,24 @@ def test_everything_that_a_person_said_is_erased_and_nobody_elses(stack: Path, t
         system.outcomes.record(Outcome(answer.answer_id, "rejected", datetime.now(UTC), recorded_by="zoe", note=SECRET))
         asyncio.run(system.approvals.request(_approval("zoe")))
         asyncio.run(system.approvals.request(_approval("ada")))
+        system.facts.add(zoe, SECRET)
+        system.facts.add(ADA, "We print on Tuesdays")
     assert said_in(data)
     run("erase", "--stack", stack, "--tenant", "north", "--user", "zoe", "--json", tmp_path / "erased.json")
     told = {one["store"]: one["count"] for one in json.loads((tmp_path / "erased.json").read_text())["erased"]}
-    assert told == {"keys": 1, "spans": 1, "approvals": 1, "outcomes": 1, "idempotency": 0, "conversations": 1}
+    assert told == {
+        "keys": 1,
+        "spans": 1,
+        "approvals": 1,
+        "outcomes": 1,
+        "facts": 1,
+        "idempotency": 0,
+        "conversations": 1,
+    }
     assert said_in(data) == []
     with open_system(load(stack)) as system:
         assert len(asyncio.run(system.agent.conversations.all(ADA))) == 1
+        assert [len(system.facts.of(one)) for one in (zoe, ADA)] == [0, 1]
         assert [one.requested_by for one in asyncio.run(system.approvals.pending("north"))] == ["ada"]
         assert {one.verdict for one in system.outcomes.all()} == {"edited", "rejected"}
     assert "whole" in run("audit-verify", "--stack", stack)

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import pytest
 import typer
 from typer.main import get_command
 
+from foundation.clock import SystemClock
+from foundation.types import Principal
+from orchestration.facts import FILE, SqliteFacts
 from serving.cli import app, main
 
 ROOT = Path(__file__).parents[3]
@@ -146,3 +150,16 @@ def test_costs_by_something_unknown_name_what_there_is(cli: Callable[..., Done])
 
 def test_a_profile_that_does_not_exist_is_an_error(cli: Callable[..., Done]) -> None:
     assert cli("config", SIXPLY_PROFILE="nope").returncode == 2
+
+
+def test_what_is_remembered_of_a_user_is_listed_corrected_and_erased(cli: Callable[..., Done], tmp_path: Path) -> None:
+    with closing(SqliteFacts(tmp_path / "var" / FILE, SystemClock())) as facts:
+        kept = [facts.add(Principal(one, "north"), "We use QL-20W") for one in ("ada", "ada", "bo")]
+    whose = ("--tenant", "north", "--user", "ada")
+    assert cli("facts", "correct", kept[0].fact_id, "We use QL-40", *whose).returncode == 0
+    listed = json.loads(cli("facts", "list", *whose, "--json", "-").stdout)
+    assert [one["text"] for one in listed] == ["We use QL-40", "We use QL-20W"]
+    assert cli("facts", "erase", kept[2].fact_id, *whose).returncode == 2
+    assert cli("facts", "erase", *whose).returncode == 2
+    assert "Erased: 2." in cli("facts", "erase", "--all", *whose).stdout
+    assert "We use QL-20W" in cli("facts", "--tenant", "north", "--user", "bo").stdout

@@ -1,0 +1,121 @@
+"""Remember something of the person who asks, and tell what is remembered.
+
+    [[orchestration.tools]]
+    use = "memory"
+
+    [orchestration.policy]
+    unasked = ["remember"]
+
+With `unasked`, what stands in the person's own words is remembered at once, and anything else needs an approval: a text from
+a document or another tool, or a model's own wording. Without it, everything needs one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import StructuredTool, ToolException
+from pydantic import BaseModel, ConfigDict, Field
+
+from foundation.components import Context
+from foundation.errors import InvalidRequest
+from orchestration.facts import FILE, SqliteFacts
+from orchestration.foreign_tools import ToolSet
+
+OPENS = (
+    r"\s*(?:please\s+|can you\s+|could you\s+)*(?:remember|note|keep in mind|make a note|don['’]t forget)"
+    r"(?:\s+for (?:later|me|next time))?(?:\s*,)?(?:\s+that\b|\s*:)\s*"
+)
+"""How people ask for it in so many words; what follows is the fact."""
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Remember(BaseModel):
+    fact: str = Field(min_length=3, max_length=300, description="what to remember, in your own words")
+
+
+class Nothing(BaseModel):
+    pass
+
+
+class Memory:
+    """Acts for the caller alone, whom the executor puts into the RunnableConfig."""
+
+    def __init__(self, facts: SqliteFacts) -> None:
+        self._facts = facts
+
+    def remember(self, fact: str, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
+        given = _caller(config)
+        text = re.sub(OPENS, "", fact, count=1, flags=re.IGNORECASE).strip().removesuffix(".")
+        try:
+            kept = self._facts.add(
+                given["principal"], text, approved_by=given.get("approved_by", ""), key=given["idempotency_key"]
+            )
+        except InvalidRequest as error:
+            raise ToolException(str(error)) from error
+        return f"I will remember: {kept.text}.", {"fact_id": kept.fact_id}
+
+    def recall_facts(self, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
+        facts = self._facts.of(_caller(config)["principal"])
+        told = "\n".join(f"{fact.text} (since {fact.at:%Y-%m-%d})" for fact in facts)
+        text = f"This is what I remember of you:\n{told}" if facts else "I remember nothing of you."
+        return text, {"facts": [fact.model_dump(mode="json") for fact in facts]}
+
+
+def _caller(config: RunnableConfig) -> dict[str, Any]:
+    given: dict[str, Any] = config.get("configurable", {})
+    if given.get("principal") is None:
+        raise ToolException("Nobody is signed in.")
+    return given
+
+
+def build(options: Options, context: Context) -> ToolSet:
+    del options
+    facts = SqliteFacts(context.data_dir / FILE, context.clock)
+    memory = Memory(facts)
+    return ToolSet(
+        [
+            StructuredTool.from_function(
+                func=memory.remember,
+                name="remember",
+                description="Remember something about the person for later conversations.",
+                args_schema=Remember,
+                response_format="content_and_artifact",
+                metadata={
+                    "effect": True,
+                    "idempotent": True,
+                    "opens": OPENS,
+                    "asked_by": ("rememb", "note", "keep", "forget"),
+                    "examples": (
+                        "Remember that we use the large model",
+                        "Please remember that I prefer e-mail",
+                        "Keep in mind that our depot is closed on Fridays",
+                        "Note for later that I work in the northern office",
+                        "Don't forget that we have five devices",
+                    ),
+                },
+            ),
+            StructuredTool.from_function(
+                func=memory.recall_facts,
+                name="recall_facts",
+                description="Tell the person what is remembered of them.",
+                args_schema=Nothing,
+                response_format="content_and_artifact",
+                metadata={
+                    "effect": False,
+                    "examples": (
+                        "What do you remember about me?",
+                        "What do you know about us?",
+                        "Tell me what you have noted about me",
+                    ),
+                    "questions": ("Which data do you keep about customers?", "How long is my data kept?"),
+                },
+            ),
+        ],
+        facts.close,
+    )
