@@ -181,6 +181,15 @@ load: _base  ## latency against offered load, overload, aborts, stops   [SECONDS
 	@$(CLI) load $(call given,SECONDS,--seconds) $(call given,RATE,--rate) $(call given,ABORTS,--aborts) \
 	  $(call given,TERMS,--terms) $(call given,PLOTS,--plots) $(call given,JSON,--json) $(stack)
 
+.PHONY: leaks
+leaks: _base  ## random reads, writes and deletes of several tenants: does anything cross?   [OPS=100000] [SEED=7] [STACK=] [JSON=]
+	@$(CLI) leaks $(call given,OPS,--operations) $(call given,SEED,--seed) $(call given,JSON,--json) $(stack)
+
+.PHONY: torture
+torture: _base  ## kill the ingest, damage the index, fill the disk: is all still found?   [KILLS=200] [MUTATIONS=50] [SEED=7] [STACK=] [JSON=]
+	@$(CLI) torture $(call given,KILLS,--kills) $(call given,MUTATIONS,--mutations) $(call given,SEED,--seed) \
+	  $(call given,JSON,--json) $(stack)
+
 business-case: _base  ## what outcomes.toml promises, before anything runs   [JSON=out.json]
 	@$(CLI) business-case $(call given,JSON,--json) $(stack)
 

@@ -32,6 +32,8 @@ PROBE_S = 60
 PROBING = "probing\n"
 """What a probe prints when it has imported all that it needs and begins to read."""
 BLOCK = 1 << 20
+HOLLOW = 16 << 20
+"""Smaller files are read whatever they claim."""
 REINDEX_BATCH = 256
 """Chunks that are embedded and committed together."""
 
@@ -43,29 +45,49 @@ class Seal:
         self._path, self._folder = path, folder
 
     def put(self) -> None:
-        """All or nothing: half a seal would look like a damaged index."""
+        """All or nothing: half a seal would look like a damaged index. A hollow one gets none and is looked at when it is
+        next opened."""
+        if hollow(self._folder):
+            return
         new = self._path.with_suffix(".new")
-        new.write_text(self._digest(), encoding="ascii")
+        new.write_text(f"{self._sizes()}\n{self._digest()}", encoding="ascii")
         new.replace(self._path)
 
     def break_(self) -> None:
         self._path.unlink(missing_ok=True)
 
     def intact(self) -> bool | None:
-        """Whether nothing changed since; `None` without a seal: the last owner did not close in order."""
+        """Whether nothing changed since; `None` without a seal: the last owner did not close in order. Files are read only
+        if there are as many and as large ones."""
         try:
-            return self._path.read_text(encoding="ascii") == self._digest()
+            sizes, _, digest = self._path.read_text(encoding="ascii").partition("\n")
         except FileNotFoundError:
             return None
+        return sizes == self._sizes() and digest == self._digest()
+
+    def _sizes(self) -> str:
+        listed = [(str(file.relative_to(self._folder)), file.stat().st_size) for file in _files(self._folder)]
+        return hashlib.blake2b(repr(listed).encode()).hexdigest()
 
     def _digest(self) -> str:
         digest = hashlib.blake2b()
-        for file in sorted(path for path in self._folder.rglob("*") if path.is_file()):
+        for file in _files(self._folder):
             digest.update(str(file.relative_to(self._folder)).encode())
             with file.open("rb") as content:
                 while block := content.read(BLOCK):
                     digest.update(block)
         return digest.hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def hollow(folder: Path) -> bool:
+    """Whether a file claims to be far larger than what was ever written to it. A damaged graph can claim more than the disk
+    holds, and whoever reads it to its end is busy for hours."""
+    states = [file.stat() for file in _files(folder)]
+    return any(state.st_size > HOLLOW and state.st_blocks * 512 < state.st_size / 2 for state in states)
 
 
 def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> None:
@@ -80,7 +102,7 @@ def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> Non
     """
     if folder.exists():
         intact = seal.intact()
-        if intact is False or (intact is None and not _survives(probe)):
+        if intact is False or (intact is None and (hollow(folder) or not _survives(probe))):
             for earlier in folder.parent.glob("quarantine-*"):
                 shutil.rmtree(earlier, ignore_errors=True)
             aside = folder.with_name(f"quarantine-{time.time_ns()}")

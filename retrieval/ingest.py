@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from foundation.clock import Clock
+from foundation.crashpoints import crash_point
 from foundation.errors import ComponentError, Conflict, DocumentRefused
 from models.contract import Embeddings
 from retrieval.contract import Chunk, Chunker, Document, DocumentLedger, Entry, Parsed, Refusal, Source, VectorIndex
@@ -151,6 +152,7 @@ class Ingestor:
         """Whether there was such a document. Afterwards nobody finds it."""
         with self._committing:
             gone = self._ledger.delete(uri, tenant)
+            crash_point("after_commit")
             self._follow()
         self._forget(Source(uri, tenant))
         return gone
@@ -194,6 +196,7 @@ class Ingestor:
                 self._same_parts.check()
             if entries:
                 self._ledger.put(entries)
+            crash_point("after_commit")
             self._follow()
         tally.added += sum(each.new for each in documents)
         tally.replaced += sum(not each.new for each in documents)

@@ -42,7 +42,10 @@ Json = Annotated[
 Note = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Ask only so many questions.")]
 Data = Annotated[Path, typer.Argument(help="A folder in BEIR layout.", exists=True, file_okay=False)]
+Hashed = Annotated[Path | None, typer.Option("--stack", help="The configuration; else stack.toml with hashed vectors.")]
 STACK = Path("stack.toml")
+HASHED: dict[str, object] = {"models": {"embedder": {"use": "hashing"}}}
+"""Where meaning does not matter: an embedder that costs nothing."""
 GOLDEN = Path("examples/support_desk/golden.jsonl")
 FOLLOW_UPS = Path("examples/support_desk/follow_ups.jsonl")
 PROPOSALS = Path("var/reports/cases.jsonl")
@@ -668,6 +671,46 @@ def load(
     _exit(ok=command.run(order, plots_in=plots or data_dir / "reports", json=json))
 
 
+@app.command()
+def leaks(
+    *,
+    operations: Annotated[int, typer.Option(min=10, help="Reads, writes and deletes.")] = 100_000,
+    seed: Annotated[int, typer.Option(help="Of the trial.")] = 7,
+    json: Json = None,
+    stack: Hashed = None,
+) -> None:
+    """Random reads, writes and deletes of several tenants at once: does anything cross from one to another?"""
+    from serving import isolation
+
+    _exit(ok=isolation.run(_hashed(stack), operations=operations, seed=seed, json=json))
+
+
+@app.command()
+def torture(
+    *,
+    kills: Annotated[int, typer.Option(min=1, help="How often the process is killed.")] = 200,
+    mutations: Annotated[int, typer.Option(min=0, help="How often a file of the closed index is damaged.")] = 50,
+    ready_chunks: Annotated[int, typer.Option(min=0, help="Passages at which a restart is timed.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Of the trial, which repeats except for the moments of the kills.")] = 7,
+    json: Json = None,
+    stack: Hashed = None,
+) -> None:
+    """Kill the ingesting process, damage its index, fill its disk: is all that it acknowledged still found, and once?"""
+    from serving.torture import command
+    from serving.torture.report import Order
+
+    order = Order(
+        stack=stack or STACK,
+        data_dir=_hashed(stack).settings.foundation.data_dir,
+        overrides=HASHED if stack is None else {},
+        kills=kills,
+        mutations=mutations,
+        ready_chunks=ready_chunks,
+        seed=seed,
+    )
+    _exit(ok=command.run(order, json))
+
+
 @app.command("business-case")
 def business_case(json: Json = None, stack: Stack = STACK) -> None:
     """What outcomes.toml promises, before anything runs."""
@@ -769,6 +812,10 @@ def _load(stack: Path, overrides: dict[str, object] | None = None) -> Loaded:
     from foundation.settings import load
 
     return load(stack, overrides=overrides)
+
+
+def _hashed(stack: Path | None) -> Loaded:
+    return _load(stack or STACK, HASHED if stack is None else None)
 
 
 def _exit(*, ok: bool) -> None:

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.clock import Clock
 from foundation.components import Context
+from foundation.crashpoints import crash_point
 from foundation.errors import InvalidRequest, StorageFull, StoreUnavailable
 from foundation.types import EVERY_TENANT, Scope
 from retrieval import records
@@ -431,6 +432,7 @@ class SqliteLedger:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
+                crash_point("before_commit")
                 self._writer.execute("COMMIT")
             except BaseException:
                 if self._writer.in_transaction:

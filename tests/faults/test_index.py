@@ -16,8 +16,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ import pytest
 
 from tests import services
 
-KILLS = 10
 DOCUMENTS = 1100
 """In the index that gets damaged: Chroma keeps fewer than a thousand vectors in its log and writes no graph files."""
 
@@ -94,12 +92,6 @@ class System:
     def add(self, documents):
         report = self.ingestor.ingest(item(name, text) for name, text in documents)
         return {"added": report.added, "refused": len(report.refused)}
-
-    def work(self, steps):
-        for number, (name, text) in enumerate(steps, start=1):
-            self.ingestor.delete(name, "acme") if text is None else self.ingestor.ingest_one(item(name, text))
-            tell(done=number)
-        return {"through": True}
 
     def ask(self, queries):
         found = [self.retriever.retrieve(query, ACME) for query in queries]
@@ -223,100 +215,6 @@ def finds_all(child: Child, documents: Sequence[int]) -> None:
 
 
 # -- killed ------------------------------------------------------------------------------------------------------------
-
-State = Mapping[int, int]
-"""Document -> the version that is stored."""
-PARTS = 24
-"""Paragraphs of a document that makes several passages."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """A document is stored in a version, or deleted (`None`)."""
-
-    document: int
-    version: int | None
-
-    @property
-    def told(self) -> tuple[str, str | None]:
-        paragraphs = [] if self.version is None else [words(self.document, self.version, part) for part in range(PARTS)]
-        return name(self.document), "\n\n".join(paragraphs) or None
-
-
-def after(state: State, steps: Sequence[Step]) -> State:
-    changed = dict(state)
-    for step in steps:
-        changed.pop(step.document, None)
-        if step.version is not None:
-            changed[step.document] = step.version
-    return changed
-
-
-def plan(state: State, dice: random.Random, *, length: int, fresh: int) -> list[Step]:
-    """New documents, numbered from `fresh` on, among replacements and deletions of those that are there."""
-    steps: list[Step] = []
-    for number in range(fresh, fresh + length):
-        there = after(state, steps)
-        kind = dice.choice(["add", "add", "replace", "delete"])
-        if kind == "add" or not there:
-            steps.append(Step(number, 0))
-        else:
-            known = dice.choice(sorted(there))
-            # a version is never used twice, not even after a deletion
-            steps.append(Step(known, there[known] + 1 if kind == "replace" else None))
-    return steps
-
-
-def stored(child: Child, tried: Sequence[tuple[int, int]]) -> State:
-    """Which of the documents and versions queries find. Each must be there whole, once, and for both legs."""
-    ends = [words(document, version, part) for document, version in tried for part in (0, PARTS - 1)]
-    answers = child.ask("ask", queries=ends)["found"]
-    passages = [[hit[1] for hit in hits if end in hit[1]] for end, hits in zip(ends, answers, strict=True)]
-    assert all(len(found) <= 1 for found in passages), "a passage is found twice"
-    assert [len(found) for found in passages[::2]] == [len(found) for found in passages[1::2]], "half a document"
-    present = [found[0] for found in passages if found]
-    for passage, hits in zip(present, child.ask("ask", queries=present)["found"], strict=True):
-        assert hits[0][1:] == [passage, {"keyword": 1, "vector": 1}]
-    found = [key for key, first in zip(tried, passages[::2], strict=True) if first]
-    assert len({document for document, _ in found}) == len(found), "two versions of a document"
-    return dict(found)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_kill_during_ingest_loses_no_acknowledged_document_and_leaves_none_twice(
-    tmp_path: Path, start: Start
-) -> None:
-    seed = random.randrange(10**6)
-    print(f"seed {seed}")  # noqa: T201  # with it, a failure can be repeated
-    dice = random.Random(seed)
-    possible: list[State] = [{}]
-    tried: list[tuple[int, int]] = []
-    for kill in range(KILLS + 1):
-        child = opened(start(tmp_path))
-        state = stored(child, tried)
-        assert state in possible
-        counted = child.ask("count")
-        assert counted["documents"] == len(state)
-        assert counted["vectors"] == counted["chunks"] >= 2 * len(state), "or no document could be half there"
-        assert counted["embedded"] == 0
-        steps = plan(state, dice, length=40, fresh=100 * kill)
-        done, begun = killed_at_work(child, steps, dice)
-        possible = [after(state, steps[:done]), after(state, steps[:begun])]
-        versions = {(step.document, step.version): None for step in steps[:begun] if step.version is not None}
-        tried = list(dict.fromkeys([*tried, *versions]))
-
-
-def killed_at_work(child: Child, steps: Sequence[Step], dice: random.Random) -> tuple[int, int]:
-    """How many steps it had acknowledged when it was killed, and how many it can have begun."""
-    child.send("work", steps=[step.told for step in steps])
-    for _ in range(dice.randrange(12)):
-        child.answer()
-    time.sleep(dice.uniform(0, 0.05))
-    child.process.kill()
-    answers = [*child.heard, *iter(child.line, None)]
-    done = max((answer.get("done", 0) for answer in answers), default=0)
-    return done, min(done + 1, len(steps))
 
 
 @pytest.mark.slow

@@ -448,3 +448,20 @@ def test_only_the_latest_damaged_folder_is_kept(folder: Path) -> None:
         (folder / "vectors.bin").write_bytes(content)
         keep_or_quarantine(folder, Seal(folder.parent / "seal", folder), probe=CRASHES)
     assert [path.read_bytes() for path in folder.parent.glob("quarantine-*/vectors.bin")] == [b"second"]
+
+
+def test_a_file_that_claims_more_than_was_written_is_damage_and_is_not_read_to_its_end(folder: Path) -> None:
+    """64 GB of nothing would take minutes to read."""
+    seal = Seal(folder.parent / "seal", folder)
+    seal.put()
+    os.truncate(folder / "deep" / "vectors.bin", 1 << 36)
+    assert not kept(folder, seal, SURVIVES)
+
+
+@pytest.mark.timeout(60)
+def test_a_hollow_file_is_damage_without_a_seal_too_and_gets_none(folder: Path) -> None:
+    seal = Seal(folder.parent / "seal", folder)
+    os.truncate(folder / "deep" / "vectors.bin", 1 << 36)
+    seal.put()
+    assert seal.intact() is None
+    assert not kept(folder, seal, SURVIVES)

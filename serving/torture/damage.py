@@ -1,0 +1,55 @@
+"""What can befall the files of an embedded index."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+BLOAT = 64 << 30
+"""A damaged graph has been seen to say that it is larger than the disk; a hole in the file costs no room."""
+
+
+def index_files(folder: Path) -> list[Path]:
+    """The files of the index below a data folder, the largest first; none where the stack keeps it elsewhere."""
+    files = [path for path in (folder / "index" / "chroma").rglob("*") if path.is_file() and path.stat().st_size]
+    return sorted(files, key=lambda path: (-path.stat().st_size, path.name))
+
+
+def set_aside(folder: Path) -> list[str]:
+    """The damaged indexes that were moved out of the way."""
+    return sorted(path.name for path in (folder / "index").glob("quarantine-*"))
+
+
+def damage(path: Path, how: str, dice: random.Random) -> int:
+    """How many files were damaged, 1."""
+    DAMAGES[how](path, dice)
+    return 1
+
+
+def _truncate(path: Path, dice: random.Random) -> None:
+    os.truncate(path, int(path.stat().st_size * dice.uniform(0, 0.9)))
+
+
+def _flip(path: Path, dice: random.Random) -> None:
+    """A bit in each of a hundred places."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        for _ in range(100):
+            place = dice.randrange(size)
+            file.seek(place)
+            old = file.read(1)[0]
+            file.seek(place)
+            file.write(bytes([old ^ 1 << dice.randrange(8)]))
+
+
+def _bloat(path: Path, dice: random.Random) -> None:
+    os.truncate(path, BLOAT + dice.randrange(1 << 20))
+
+
+def _delete(path: Path, dice: random.Random) -> None:
+    del dice
+    path.unlink()
+
+
+DAMAGES = {"truncate": _truncate, "flip": _flip, "bloat": _bloat, "delete": _delete}

@@ -1,0 +1,53 @@
+"""The isolation trial at a small size, and on systems with one wall taken out: it has to see through the hole."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation.settings import load
+from retrieval.contract import Source
+from serving.isolation import ZEROS, leaks
+
+OPERATIONS = 2000
+
+
+def tried(tmp_path: Path, vectors: str, operations: int) -> dict[str, Any]:
+    loaded = load(
+        Path("stack.toml"),
+        overrides={
+            "foundation": {"data_dir": str(tmp_path)},
+            "models": {"embedder": {"use": "hashing"}},
+            "retrieval": {"vectors": {"use": vectors}},
+        },
+    )
+    return leaks(loaded, operations=operations, seed=7, progress=lambda what, done, total: None)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("vectors", "operations"), [("memory", OPERATIONS), ("chroma", 300)])
+def test_nothing_crosses_from_one_tenant_to_another(vectors: str, operations: int, tmp_path: Path) -> None:
+    report = tried(tmp_path, vectors, operations)
+    assert {name: report[name] for name in ZEROS} == dict.fromkeys(ZEROS, 0), report["first"]
+    assert report["operations"] >= operations * 0.99
+    assert vectors == "chroma" or report["by_kind"]["recalled"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_trial_notices_a_ledger_that_forgets_the_scope(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("retrieval.ledgers.sqlite"), "_IN_SCOPE", "1")
+    assert tried(tmp_path, "memory", 200)["crossings"] > 0
+
+
+def test_the_trial_notices_tenants_who_overwrite_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Source, "document_id", property(lambda source: source.uri.encode().hex()))
+    report = tried(tmp_path, "memory", 200)
+    assert report["lost"] > 0
+
+
+def test_the_trial_notices_what_somebody_without_a_tenant_gets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("retrieval.ledgers.sqlite"), "_sees_nothing", lambda scope: False)
+    assert tried(tmp_path, "memory", 200)["not_empty"] > 0
