@@ -150,6 +150,14 @@ bench-answers: _base  ## answers on a folder with qa.jsonl   DATA=dir JSON=out.j
 bench-followups: _base  ## follow-up questions, as asked and read with their conversation   [DATA=folder with histories] [JSON=]
 	@$(CLI) bench-followups $(if $(DATA),"$(DATA)") $(call given,JSON,--json) $(stack)
 
+.PHONY: bench-verify
+bench-verify: _base  ## does verify tell what is supported?   DATA=dir with claims.jsonl or human_judgements.jsonl [JSON=] [LIMIT=]
+	@$(CLI) bench-verify "$(call needed,DATA,folder)" $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
+
+.PHONY: train-verify
+train-verify: _base  ## train the judge of verify on claims of yours   CLAIMS=claims_train.jsonl [TO=retrieval/support.json]
+	@$(CLI) train-verify "$(call needed,CLAIMS,claims.jsonl)" $(call given,TO,--to) $(stack)
+
 .PHONY: bench-cache
 bench-cache: _base  ## the answer cache on a log with repeats and paraphrases: gain, false hits   DATA=dir [JSON=] [LIMIT=100]
 	@$(CLI) bench-cache "$(call needed,DATA,folder)" $(call given,LIMIT,--limit) $(call given,JSON,--json) $(stack)

@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from retrieval.contract import Retriever
 if TYPE_CHECKING:
     from retrieval.ingest import Item
 
+T = TypeVar("T")
 TENANT = "bench"
 SCOPE = Scope(TENANT)
 PRINCIPAL = Principal(subject="bench", tenant=TENANT, roles=frozenset({"reader"}))
@@ -345,7 +346,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def evenly(questions: Sequence[Question], limit: int | None) -> list[Question]:
+def evenly(questions: Sequence[T], limit: int | None) -> list[T]:
     """`limit` of them in their order, spread over the whole list; all of them without a limit.
 
     >>> evenly(["a", "b", "c", "d", "e", "f"], 3)

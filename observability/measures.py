@@ -117,3 +117,30 @@ def estimate(values: Iterable[float | None], *, seed: int = 7, resamples: int = 
     draws = np.random.default_rng(seed).integers(0, len(known), size=(resamples, len(known)))
     low, high = np.percentile(known[draws].mean(axis=1), [2.5, 97.5])
     return Estimate(float(known.mean()), float(low), float(high), len(known))
+
+
+def auc(scores: Sequence[float], truths: Sequence[bool], *, seed: int = 7, resamples: int = 300) -> Estimate:
+    """The chance that a true case scores above a false one (ties count half), with its percentile bootstrap interval.
+
+    >>> auc([0.9, 0.4, 0.6, 0.1], [True, True, False, False]).mean
+    0.75
+    """
+    from scipy.stats import rankdata
+
+    values, truth = np.asarray(scores, dtype=np.float64), np.asarray(truths, dtype=bool)
+
+    def area(of: Any) -> float | None:
+        high = int(truth[of].sum())
+        low = len(of) - high
+        if not high or not low:
+            return None
+        ranks = rankdata(values[of])
+        return float((ranks[truth[of]].sum() - high * (high + 1) / 2) / (high * low))
+
+    whole = area(np.arange(len(values)))
+    if whole is None:
+        return Estimate(None, None, None, len(values))
+    draws = np.random.default_rng(seed).integers(0, len(values), size=(resamples, len(values)))
+    drawn = [found for row in draws if (found := area(row)) is not None]
+    edges = np.percentile(drawn, [2.5, 97.5])
+    return Estimate(whole, float(edges[0]), float(edges[1]), len(values))

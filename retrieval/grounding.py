@@ -20,7 +20,8 @@ from models.contract import Embeddings
 from models.embedding import Vectors, embed, embed_query, embed_tokens, nearest_tokens, without_marks
 from retrieval.contract import Citation, Hit
 from retrieval.sentences import sentence_spans
-from retrieval.wording import Rarity, asks_for, denies, figures, names, offers, terms, words
+from retrieval.support import Check, checked, trained
+from retrieval.wording import Rarity, asks_for, offers, terms, words
 
 _MOST_EMBEDDED = 32
 """Sentences that are embedded for one question, the most promising by wording and rank: nearly all of an answer's time.
@@ -123,21 +124,20 @@ class Grounding:
         coverage = max(item.coverage for item in evidence)
         return 0.8 * similarity + 0.2 * coverage
 
-    def support(self, sentence: str, quotes: Sequence[str]) -> float:
-        """How well the quotes support the sentence, from 0 to 1. No quotes, or an empty sentence: 0.
+    def checks(self, sentences: Sequence[str], quotes: Sequence[str]) -> list[Check]:
+        """Each sentence held against all the quotes: how sure it is that they support it, and what speaks against it.
 
-        A figure that the quotes lack, or a denial where a quote that says the same otherwise has none, halves it; a
-        name that they lack costs three tenths. Those are the errors that read well, so wording and meaning must not
-        outweigh them. Give the headings of a quote with it where the sentence may take its subject from there.
+        What stands there word for word scores 1; without quotes, or without a word, 0. Give the headings of a quote with
+        it where a sentence may take its subject from there.
 
         Raises:
             ComponentError: the embedder failed.
         """
-        parts = [quote[start:end] for quote in quotes for start, end in sentence_spans(quote)]
-        if not parts or not words(sentence):
-            return 0.0
-        vectors = embed(self._embedder, [sentence, *parts])
-        return _supported(sentence, parts, float(np.max(vectors[1:] @ vectors[0])))
+        return checked(sentences, quotes, self._embedder, trained())
+
+    def support(self, sentence: str, quotes: Sequence[str]) -> float:
+        """How sure it is that the quotes support the sentence, from 0 to 1. Raises as `checks` does."""
+        return self.checks([sentence], quotes)[0].score
 
     def cite(self, evidence: Evidence, marker: int) -> Citation:
         """The citation of a piece of evidence under the number by which an answer refers to it."""
@@ -220,27 +220,3 @@ def _judge(question: str, candidate: _Candidate, rarity: Rarity, compared: _Comp
         coverage=near,
         matched=compared.matched,
     )
-
-
-def _supported(sentence: str, parts: Sequence[str], similarity: float) -> float:
-    claimed, quotes = terms(sentence), " ".join(parts)
-    coverage = _share(claimed, terms(quotes)) if claimed else similarity
-    score = 0.5 * coverage + 0.5 * max(0.0, similarity)
-    if figures(sentence) - figures(quotes) or any(_contradicts(sentence, part) for part in parts):
-        score *= 0.5
-    return score * (0.7 if _unknown_names(sentence, quotes) else 1.0)
-
-
-def _share(wanted: frozenset[str], given: frozenset[str]) -> float:
-    return len(wanted & given) / len(wanted)
-
-
-def _contradicts(sentence: str, part: str) -> bool:
-    """Whether one denies what the other says; only sentences that say nearly the same can."""
-    claimed = terms(sentence)
-    return denies(sentence) != denies(part) and bool(claimed) and _share(claimed, terms(part)) >= 0.6
-
-
-def _unknown_names(sentence: str, quotes: str) -> set[str]:
-    known, lowered = terms(quotes), quotes.lower()
-    return {name for name in names(sentence) if name.lower() not in lowered and not terms(name) <= known}

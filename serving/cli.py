@@ -534,6 +534,26 @@ def bench_followups(
     measuring.bench_follow_ups(lambda overrides: _load(stack, overrides), data, json)
 
 
+@app.command("bench-verify")
+def bench_verify(data: Data, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
+    """How well `verify` tells supported claims from others: a folder with claims.jsonl or human_judgements.jsonl."""
+    from serving import measuring
+
+    measuring.bench_verify(lambda overrides: _load(stack, overrides), data, limit, json)
+
+
+@app.command("train-verify")
+def train_verify(
+    claims: Annotated[Path, typer.Argument(help="Judged claims, one JSON object a line.", exists=True, dir_okay=False)],
+    to: Annotated[Path, typer.Option(help="Where the judge is written.")] = Path("retrieval/support.json"),
+    stack: Stack = STACK,
+) -> None:
+    """Train the judge of `verify` on judged claims; for another embedder, or for claims of your own field."""
+    from serving import measuring
+
+    measuring.train_verify(lambda overrides: _load(stack, overrides), claims, to)
+
+
 @app.command("bench-cache")
 def bench_cache(
     data: Data,

@@ -175,6 +175,30 @@ def bench_cache(configure: Configure, data: Path, limit: int, json: Path | None)
     _figures(figures | {"min_similarity": settings.min_similarity, "data": data.name, "stack": stack}, json)
 
 
+def bench_verify(configure: Configure, data: Path, limit: int | None, json: Path | None) -> None:
+    from observability.verify_bench import bench_verify
+
+    with _bench(configure) as (system, stack), terminal.progress() as progress:
+        figures = bench_verify(
+            data,
+            system.grounding.checks,
+            threshold=system.settings.retrieval.grounding.min_support,
+            limit=limit,
+            progress=progress,
+            seed=system.context.seed,
+        )
+    _figures(figures | {"stack": stack}, json)
+
+
+def train_verify(configure: Configure, claims: Path, to: Path) -> None:
+    """Train the judge of `verify` on these claims with the configured embedder, and write it."""
+    from observability.verify_bench import train_verify
+
+    with _bench(configure) as (system, _), terminal.progress() as progress:
+        judge = train_verify(claims, system.embedder, progress=progress, seed=system.context.seed)
+    terminal.write_json(to, judge)
+
+
 def bench_parse(
     configure: Configure, data: Path, *, mutate: int, seed: int, strings: Path | None, json: Path | None
 ) -> bool:
