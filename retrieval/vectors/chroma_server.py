@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random
 
 from foundation.components import Context
 from foundation.errors import SixplyError, StorageFull, StoreUnavailable
@@ -223,10 +224,19 @@ def _sessions(client: Any) -> list[Any]:
 def _nearest(shelf: Collection, vector: Vectors, limit: int, where: Where | bool) -> Iterator[tuple[str, float]]:
     query = np.asarray(vector, dtype=np.float32)[None, :]
     wanted = None if isinstance(where, bool) else cast("Any", _condition(where))
-    found = shelf.query(query_embeddings=query, n_results=limit, include=["distances"], where=wanted)
+    asking = Retrying(
+        retry=retry_if_exception(_overtaken), stop=stop_after_attempt(8), wait=wait_random(0, 0.1), reraise=True
+    )
+    found = asking(shelf.query, query_embeddings=query, n_results=limit, include=["distances"], where=wanted)
     distances = (found["distances"] or [[]])[0]
     for chunk_id, distance in zip(found["ids"][0], distances, strict=True):
         yield chunk_id, 1.0 - float(distance)
+
+
+def _overtaken(error: BaseException) -> bool:
+    """A vector that is deleted while the server searches ends the search with an internal error (chromadb 1.5.9). Asked
+    again, it answers."""
+    return "Error getting embedding" in str(error)
 
 
 def _known(shelf: Collection, items: Sequence[VectorItem]) -> list[Any]:
