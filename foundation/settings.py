@@ -243,6 +243,31 @@ class AnswerCacheSettings(Section):
     """Questions that a new one is compared with, for each tenant and set of permissions."""
 
 
+class JwtSettings(Section):
+    """Tokens of an identity provider, taken beside API keys once `jwks_file` is named (`serving/tokens.py`)."""
+
+    jwks_file: Path | None = None
+    """The provider's public keys, below the data folder unless absolute. Read again when it changes."""
+    issuer: str = ""
+    audience: str = ""
+    algorithms: tuple[
+        Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"], ...
+    ] = ("RS256", "ES256")
+    leeway_s: float = Field(default=30, ge=0, le=600)
+    """How far the clocks of the provider and this server may differ."""
+    subject_claim: str = "sub"
+    tenant_claim: str = "tenant"
+    roles_claim: str = "roles"
+    groups_claim: str = "groups"
+    """Claims are named by their own name, or by the path to them: `realm_access.roles`."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> JwtSettings:
+        if self.jwks_file is not None and not (self.issuer and self.audience):
+            raise ValueError("tokens need an issuer and an audience beside the jwks_file, else any token would do")
+        return self
+
+
 class ServingSettings(Section):
     http: HttpSettings = HttpSettings()
     cache: Part = Part(use="memory")
@@ -250,6 +275,7 @@ class ServingSettings(Section):
     answer_cache: AnswerCacheSettings = AnswerCacheSettings()
     keys_file: Path = Path("keys.json")
     """Hashed API keys with tenant, roles and groups; below the data folder unless absolute."""
+    jwt: JwtSettings = JwtSettings()
 
 
 class CompareSettings(Section):

@@ -11,17 +11,14 @@ next one on, in every process, with no message that could be lost. A file that c
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from foundation.clock import Clock
 from foundation.errors import InvalidRequest, NotFound, Stopped, did_you_mean
+from foundation.json_file import JsonFile, Unreadable
 
 Kind = Literal["effects", "tenant", "model", "all"]
 NAMED: frozenset[Kind] = frozenset({"tenant", "model"})
@@ -65,8 +62,7 @@ class Stops:
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
         self._clock = clock
-        self._seen: tuple[int, int, int] | None = None
-        self._stops: tuple[Stop, ...] = ()
+        self._file = JsonFile(path, _parsed)
 
     def list(self) -> tuple[Stop, ...]:
         """What is stopped, the oldest first.
@@ -75,13 +71,12 @@ class Stops:
             Stopped: the file cannot be read, so nobody can know.
         """
         try:
-            status = self.path.stat()
-        except FileNotFoundError:
-            return ()
-        seen = (status.st_mtime_ns, status.st_size, status.st_ino)
-        if seen != self._seen:
-            self._stops, self._seen = self._read(), seen
-        return self._stops
+            return self._file.read() or ()
+        except Unreadable as error:
+            raise Stopped(
+                f"{self.path} cannot be read ({error}), so nobody can say what is stopped, and nothing is done. Restore "
+                f"it; or delete it, if nothing is to be stopped."
+            ) from error
 
     def demand(self, kind: Kind, name: str = "") -> None:
         """Nothing, or an error that says who stopped this and why.
@@ -99,7 +94,7 @@ class Stops:
     def add(self, kind: Kind, name: str = "", *, by: str, why: str) -> Stop:
         """Switch off. What is off already keeps who did it first."""
         new = Stop(kind, name, by, why, self._clock.now().isoformat(timespec="seconds"))
-        with self._exclusive():
+        with self._file.exclusive():
             stops = self.list()
             same = [stop for stop in stops if (stop.kind, stop.name) == (kind, name)]
             if same:
@@ -113,7 +108,7 @@ class Stops:
         Raises:
             NotFound: it is not stopped.
         """
-        with self._exclusive():
+        with self._file.exclusive():
             gone = self.find(kind, name)
             self._write([stop for stop in self.list() if stop != gone])
         return gone
@@ -128,33 +123,12 @@ class Stops:
         wanted = f"{kind}:{name}" if name else kind
         raise NotFound(f'"{wanted}" is not stopped. {did_you_mean(wanted, map(str, self.list()))}')
 
-    @contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        """One writer at a time, also between processes: each rewrites the whole file."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
-
-    def _read(self) -> tuple[Stop, ...]:
-        try:
-            return tuple(Stop(**entry) for entry in json.loads(self.path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise Stopped(
-                f"{self.path} cannot be read ({error}), so nobody can say what is stopped, and nothing is done. Restore "
-                f"it; or delete it, if nothing is to be stopped."
-            ) from error
-
     def _write(self, stops: Sequence[Stop]) -> None:
-        temporary = self.path.with_suffix(".new")
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump([asdict(stop) for stop in stops], file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
+        self._file.write([asdict(stop) for stop in stops])
+
+
+def _parsed(entries: Any) -> tuple[Stop, ...]:
+    return tuple(Stop(**entry) for entry in entries)
 
 
 def _words(stop: Stop) -> str:

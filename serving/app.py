@@ -54,11 +54,11 @@ def create_app(system: System) -> FastAPI:
     """The ASGI application over a wired system.
 
     Raises:
-        ConfigurationError: there is no API key, so nobody could call it.
+        ConfigurationError: there is no API key and no issuer of tokens, so nobody could call it.
     """
     settings = system.settings
     runtime = Runtime.of(system)
-    runtime.keys.demand_one()
+    runtime.callers.demand_any()
     app = Api(
         title="Sixply",
         version=_version(),
@@ -70,7 +70,7 @@ def create_app(system: System) -> FastAPI:
     )
     app.state.runtime = runtime
     app.add_middleware(Idempotency, store=system.idempotency)  # the innermost: each later one stands around it
-    app.add_middleware(Authentication, keys=runtime.keys, sessions=runtime.sessions)
+    app.add_middleware(Authentication, callers=runtime.callers, sessions=runtime.sessions)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings.serving.http), www_redirect=False)
     errors.install(app)
     for routes in (

@@ -18,6 +18,7 @@ from foundation.settings import Loaded, Part, Settings
 from foundation.types import EVERY_TENANT, Principal, Scope
 from serving import terminal
 from serving.identity import KeyStore, check_roles
+from serving.tokens import Callers
 from serving.wiring import open_system
 
 if TYPE_CHECKING:
@@ -93,11 +94,11 @@ def _change(text: str) -> tuple[str, Any]:
 
 
 def serve(loaded: Loaded) -> None:
-    """Take the port and look for keys first: both fail at once, the models take seconds."""
+    """Look for callers and take the port first: both fail at once, the models take seconds."""
     from serving.server import base_url, bind, serve
 
     http = loaded.settings.serving.http
-    KeyStore.of(loaded.settings, SystemClock()).demand_one()
+    Callers.of(loaded.settings, SystemClock()).demand_any()
     with bind(http) as listening, open_system(loaded) as system:
         out, url = terminal.console(), base_url(http, listening)
         out.print(f"Sixply answers at {url}, OpenAI's clients at {url}/v1. Stop it with Ctrl-C.")

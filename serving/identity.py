@@ -1,4 +1,4 @@
-"""Who calls, and what they may do: API keys, and the one rule that each route declares.
+"""Who calls, and what they may do: API keys, and the one rule that each route declares. Tokens: serving/tokens.py.
 
 A key is `sixply_` and 256 random bits, shown once. The keys file keeps its SHA-256 only: a slow password hash protects
 guessable secrets, and 256 random bits cannot be guessed, so it would cost every request time and buy nothing.
@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import fcntl
 import hashlib
 import hmac
-import json
-import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -29,6 +25,7 @@ from starlette.requests import HTTPConnection
 from foundation import names
 from foundation.clock import Clock
 from foundation.errors import ConfigurationError, InvalidRequest, NotFound, Unauthenticated, did_you_mean
+from foundation.json_file import JsonFile, Unreadable
 from foundation.settings import PolicySettings, Settings
 from foundation.types import EVERY_TENANT, Principal
 
@@ -61,10 +58,15 @@ def check_roles(roles: Iterable[str], policy: PolicySettings) -> None:
     Raises:
         InvalidRequest: a role that neither the API nor the tool policy knows.
     """
-    known = {*ROLES, *policy.roles, *policy.approvers}
+    known = known_roles(policy)
     for role in roles:
         if role not in known:
             raise InvalidRequest(f'No role "{role}". {did_you_mean(role, known)}')
+
+
+def known_roles(policy: PolicySettings) -> frozenset[str]:
+    """Those of the API and of the tool policy."""
+    return frozenset({*ROLES, *policy.roles, *policy.approvers})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,7 @@ class KeyStore:
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
         self._clock = clock
-        self._seen: tuple[int, int, int] | None = None
-        self._keys: tuple[Key, ...] = ()
+        self._file = JsonFile(path, _parsed)
 
     @classmethod
     def of(cls, settings: Settings, clock: Clock) -> KeyStore:
@@ -115,7 +116,7 @@ class KeyStore:
         key = PREFIX + secrets.token_urlsafe(32)
         created_at = self._clock.now().isoformat(timespec="seconds")
         entry = Key(_digest(key), subject, tenant, roles, tuple(sorted(set(groups))), created_at)
-        with self._exclusive():
+        with self._file.exclusive():
             self._write((*self.list(), entry))
         return key
 
@@ -124,13 +125,11 @@ class KeyStore:
         ConfigurationError: the file is not one that this class wrote.
         """
         try:
-            status = self.path.stat()
-        except FileNotFoundError:
-            return ()
-        seen = (status.st_mtime_ns, status.st_size, status.st_ino)
-        if seen != self._seen:
-            self._keys, self._seen = self._read(), seen
-        return self._keys
+            return self._file.read() or ()
+        except Unreadable as error:
+            raise ConfigurationError(
+                f"{self.path} is no keys file ({error}). Restore it, or delete it. {CREATE_ONE}"
+            ) from error
 
     def revoke(self, key_id: str) -> Key:
         """Take the entry out; the key stops working with the next request.
@@ -138,7 +137,7 @@ class KeyStore:
         Raises:
             NotFound: no entry of that id.
         """
-        with self._exclusive():
+        with self._file.exclusive():
             keys = self.list()
             gone = next((key for key in keys if key.key_id == key_id), None)
             if gone is None:
@@ -155,7 +154,7 @@ class KeyStore:
         Raises:
             Unauthenticated: no header, another scheme, or a key that is not in the file.
         """
-        found = self.known(_digest(_credential(authorization or "", basic=basic)))
+        found = self.known(_digest(credential_of(authorization or "", basic=basic)))
         if found is None:
             raise Unauthenticated("No valid API key. Send it as: Authorization: Bearer sixply_...")
         return found
@@ -186,43 +185,22 @@ class KeyStore:
         if not self.list():
             raise ConfigurationError(f"There is no API key in {self.path}, so nobody could call the API. {CREATE_ONE}")
 
-    @contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        """One writer at a time, also between processes: each rewrites the whole file."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
-
-    def _read(self) -> tuple[Key, ...]:
-        try:
-            entries = json.loads(self.path.read_text(encoding="utf-8"))
-            return tuple(
-                Key(**{**entry, "roles": tuple(entry["roles"]), "groups": tuple(entry["groups"])}) for entry in entries
-            )
-        except (ValueError, TypeError, KeyError) as error:
-            raise ConfigurationError(
-                f"{self.path} is no keys file ({error}). Restore it, or delete it. {CREATE_ONE}"
-            ) from error
-
     def _write(self, keys: Iterable[Key]) -> None:
-        temporary = self.path.with_suffix(".new")
-        temporary.unlink(missing_ok=True)
-        with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-            json.dump([asdict(key) for key in keys], file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
+        self._file.write([asdict(key) for key in keys])
+
+
+def _parsed(entries: Any) -> tuple[Key, ...]:
+    return tuple(
+        Key(**{**entry, "roles": tuple(entry["roles"]), "groups": tuple(entry["groups"])}) for entry in entries
+    )
 
 
 def _digest(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", errors="replace")).hexdigest()
 
 
-def _credential(authorization: str, *, basic: bool) -> str:
+def credential_of(authorization: str, *, basic: bool) -> str:
+    """What a header carries; empty where it is of another scheme."""
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() == "bearer":
         return value.strip()
@@ -234,7 +212,9 @@ def _credential(authorization: str, *, basic: bool) -> str:
     return ""
 
 
-_BEARER = HTTPBearer(auto_error=False, description="An API key: sixply_...")  # for the OpenAPI document only
+_BEARER = HTTPBearer(
+    auto_error=False, description="An API key, sixply_..., or a token of the configured issuer."
+)  # for the OpenAPI document only
 
 
 @dataclass(frozen=True)

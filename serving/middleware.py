@@ -12,11 +12,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from foundation.errors import RequestError, Unauthenticated
+from foundation.errors import ComponentError, RequestError, Unauthenticated
 from foundation.types import Principal
 from serving.errors import BROWSER_PATHS, EXPLAINED, MEDIA_TYPE, from_status, problem, respond, to_json
-from serving.identity import PAGE_PATHS, PUBLIC_PATHS, KeyStore
+from serving.identity import PAGE_PATHS, PUBLIC_PATHS
 from serving.sessions import Sessions, refuse_other_sites, token_of
+from serving.tokens import Callers
 
 REQUEST_ID = "X-Request-Id"
 _GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -83,14 +84,14 @@ class _Outgoing:
 
 
 class Authentication:
-    """Closed by default: without a valid key nothing but the public paths is reached, not even a 404.
+    """Closed by default: without a valid credential nothing but the public paths is reached, not even a 404.
 
     It stands before the routes because FastAPI reads and parses a body before it asks any dependency.
     """
 
-    def __init__(self, app: ASGIApp, keys: KeyStore, sessions: Sessions) -> None:
+    def __init__(self, app: ASGIApp, callers: Callers, sessions: Sessions) -> None:
         self._app = app
-        self._keys = keys
+        self._callers = callers
         self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,7 +100,7 @@ class Authentication:
             connection = HTTPConnection(scope)
             try:
                 principal = await self._principal(connection)
-            except RequestError as error:
+            except (RequestError, ComponentError) as error:
                 if http:
                     await respond(Request(scope), error)(scope, receive, send)
                 else:
@@ -116,7 +117,7 @@ class Authentication:
         if connection.scope["type"] == "websocket":
             raise Unauthenticated("There is no websocket but the page's.")
         basic = connection.scope["method"] == "GET" and path.startswith(BROWSER_PATHS)
-        return self._keys.authenticate(connection.headers.get("authorization"), basic=basic)
+        return self._callers.authenticate(connection.headers.get("authorization"), basic=basic)
 
 
 def _request_id(given: str | None) -> str:

@@ -17,6 +17,7 @@ from serving.job_work import work_of
 from serving.jobs import Jobs
 from serving.lifecycle import Lifecycle
 from serving.sessions import Sessions
+from serving.tokens import Callers
 from serving.wiring import System
 
 
@@ -25,7 +26,7 @@ class Runtime:
     """One a server process, at `app.state.runtime`."""
 
     system: System
-    keys: KeyStore
+    callers: Callers
     sessions: Sessions
     permissions: Mapping[Permission, frozenset[str] | None]
     admission: Mapping[Work, Admission]
@@ -45,7 +46,7 @@ class Runtime:
         }
         return cls(
             system=system,
-            keys=keys,
+            callers=Callers.of(settings, system.context.clock),
             sessions=Sessions(keys, system.cache),
             permissions=permissions(settings.orchestration.policy),
             admission=admission,
@@ -63,7 +64,7 @@ class Runtime:
         roles = self.permissions[permission]
         if roles is not None and not roles & principal.roles:
             needed = " or ".join(sorted(roles)) or "a role that nobody has"
-            raise Forbidden(f"This needs the role {needed}; your key has: {', '.join(sorted(principal.roles))}.")
+            raise Forbidden(f"This needs the role {needed}; you have: {', '.join(sorted(principal.roles))}.")
         if permission != "operate":  # an operator must reach the switches
             self.system.stops.demand("tenant", principal.tenant)
 

@@ -299,10 +299,10 @@ class World:
     all_roles: str
 
 
-def world(folder: Path, **http: Any) -> World:
+def world(folder: Path, *, serving: dict[str, Any] | None = None, **http: Any) -> World:
     settings = Settings(
         foundation=FoundationSettings(data_dir=folder),
-        serving=ServingSettings(http=HttpSettings(**({"port": 0, "grace_s": 4} | http))),
+        serving=ServingSettings(http=HttpSettings(**({"port": 0, "grace_s": 4} | http)), **(serving or {})),
     )
     context = Context(data_dir=folder, clock=SystemClock())
     keys = KeyStore.of(settings, context.clock)

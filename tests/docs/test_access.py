@@ -1,0 +1,48 @@
+"""docs/access.md is executed: its settings are read, its test token is made and lets its bearer in."""
+
+import re
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from foundation.settings import load
+from serving.server import running
+from tests.doubles.serving import world
+
+PAGE = (Path(__file__).parents[2] / "docs" / "access.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_settings_that_the_page_shows_are_settings(tmp_path: Path) -> None:
+    stack = tmp_path / "stack.toml"
+    for block in blocks("toml"):
+        stack.write_text(block, encoding="utf-8")
+        assert load(stack).settings.serving
+
+
+def test_the_token_that_the_page_makes_is_let_in_as_its_tenant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "var").mkdir()
+    (example,) = blocks("python")
+    exec(compile(example, "docs/access.md", "exec"), {})
+    token = capsys.readouterr().out.strip()
+    stated = dict(re.findall(r"SIXPLY__SERVING__JWT__(\w+)=(\S+)", PAGE))
+    given = world(tmp_path / "var", serving={"jwt": {name.lower(): value for name, value in stated.items()}})
+    with running(given.system) as url:
+        asked = {"question": "When does it ship?"}
+        answered = httpx2.post(f"{url}/v1/answers", json=asked, headers={"Authorization": f"Bearer {token}"})
+        refused = httpx2.post(
+            f"{url}/v1/answers", json=asked, headers={"Authorization": f"Bearer {token[:-8]}AAAAAAAA"}
+        )
+        forbidden = httpx2.get(f"{url}/metrics", headers={"Authorization": f"Bearer {token}"})
+    assert answered.status_code == 200
+    ((_, caller),) = given.system.agent.asked
+    assert (caller.subject, caller.tenant) == ("ada", "north")
+    assert (refused.status_code, refused.json()["detail"]) == (401, "The token's signature is wrong.")
+    assert forbidden.status_code == 403
