@@ -100,9 +100,10 @@ def _config(thread_id: str) -> RunnableConfig:
 
 
 def _begun(one: CheckpointTuple) -> Conversation:
+    values = one.checkpoint["channel_values"]
     return Conversation(
         thread_id=one.config["configurable"]["thread_id"],
-        question=one.checkpoint["channel_values"]["__start__"]["question"],
+        question=values.get("__start__", values)["question"],  # a graph keeps its input there
         begun_at=datetime.fromisoformat(one.checkpoint["ts"]),
     )
 

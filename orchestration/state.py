@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, TypedDict, cast
 from uuid import uuid4
 
 from foundation.types import Principal
@@ -126,6 +126,13 @@ def fresh(question: str, compose: str, thread_id: str, principal: Principal) -> 
         "first_answer_id": "",
         "result": None,
     }
+
+
+def merged(state: State, news: State) -> State:
+    """What is known after a step."""
+    done = gathered(state.get("done") or {}, news["done"]) if "done" in news else state.get("done")
+    steps = longer(state.get("steps") or [], news.get("steps", state.get("steps") or []))
+    return cast("State", {**state, **news, "done": done, "steps": steps})
 
 
 def owner_of(state: State) -> Principal:

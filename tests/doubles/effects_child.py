@@ -1,7 +1,7 @@
 """Processes that ask for a refund, or approve one, and are killed on the way.
 
 `python -m tests.doubles.effects_child` reads one order a line from standard input and does each in a process of its own:
-{"folder": ..., "act": "ask" | "approve", "id": approval, "point": where to die, "idempotent": true}. It prints the steps
+{"folder": ..., "act": "ask" | "approve", "id": approval, "point": where to die, "agent": "graph", "idempotent": true}. It prints the steps
 of the run as they end, and then how the process ended.
 """
 
@@ -25,12 +25,13 @@ LEAD = Principal(subject="rufus", tenant="alder-clinics", roles=frozenset({"appr
 QUESTION = "Please refund order QM-10017"
 
 
-def desk(folder: Path, *, idempotent: bool = True) -> World:
+def desk(folder: Path, agent: str = "graph", *, idempotent: bool = True) -> World:
     """The support desk's own tools and database; everything else is a double."""
     tools = load("orchestration.tools", Part(use="examples.support_desk.tools:build"), Context(data_dir=folder))
     for tool in tools:
         tool.metadata |= {"idempotent": idempotent}
-    return World(folder, tools=tools, policy=PolicySettings(roles={"agent": tuple(tool.name for tool in tools)}))
+    policy = PolicySettings(roles={"agent": tuple(tool.name for tool in tools)})
+    return World(folder, tools=tools, policy=policy, agents=agent)
 
 
 def say(what: dict[str, Any]) -> None:
@@ -39,7 +40,7 @@ def say(what: dict[str, Any]) -> None:
 
 
 async def work(order: dict[str, Any]) -> None:
-    agent = desk(Path(order["folder"]), idempotent=order["idempotent"]).agent()
+    agent = desk(Path(order["folder"]), order["agent"], idempotent=order["idempotent"]).agent()
     if order["act"] == "ask":
         events = agent.stream(AnswerRequest(question=order.get("question", QUESTION)), CUSTOMER)
     else:

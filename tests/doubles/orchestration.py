@@ -226,6 +226,7 @@ class World:
     facts: SqliteFacts | None = None
     stops: Stops | None = None
     spending: Spending | None = None
+    agents: str = "graph"
 
     def __post_init__(self) -> None:
         self.approvals = SqliteApprovals(self.folder / "approvals.sqlite", self.clock)
@@ -264,8 +265,10 @@ class World:
             facts=self.facts,
         )
 
-    def agent(self, use: str = "graph", **options: Any) -> Agent:
-        agent: Agent = load("orchestration.agent", Part(use=use, **options), self.parts(), expected=Agent)
+    def agent(self, use: str | None = None, **options: Any) -> Agent:
+        agent: Agent = load(
+            "orchestration.agent", Part(use=use or self.agents, **options), self.parts(), expected=Agent
+        )
         return agent
 
     def close(self) -> None:

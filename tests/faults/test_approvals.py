@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from foundation.components import available
 from foundation.errors import Conflict, Gone, NotFound, StoreUnavailable
 from orchestration import sqlite_file
 from orchestration.answering import answer, resume
@@ -19,9 +20,9 @@ from tests.doubles.orchestration import LEAD, NORTH, World
 SEND = AnswerRequest(question="Please send parcel P-123 now")
 
 
-@pytest.fixture
-async def world(data_dir: Path) -> AsyncIterator[World]:
-    made = World(data_dir)
+@pytest.fixture(params=available("orchestration.agent"))
+async def world(data_dir: Path, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    made = World(data_dir, agents=request.param)
     yield made
     made.close()
 
@@ -94,7 +95,7 @@ async def test_lost_checkpoints_are_reported_and_nothing_is_decided(world: World
     world.saver.close()
     for file in world.folder.glob("checkpoints.sqlite*"):
         file.unlink()
-    fresh = World(world.folder)
+    fresh = World(world.folder, agents=world.agents)
     with pytest.raises(NotFound, match="lost"):
         await resume(fresh.agent(), decision_on(waiting), LEAD)
     with pytest.raises(NotFound):

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from foundation.components import Context, load
+from foundation.components import Context, available, load
 from foundation.errors import Conflict
 from foundation.settings import ObservabilitySettings, Part
 from observability import telemetry
@@ -39,6 +39,8 @@ WHILE_APPROVING = {
 }
 """Each point with the refunds that have happened by then."""
 
+AGENTS = available("orchestration.agent")
+
 Kill = Callable[..., list[dict[str, Any]]]
 
 
@@ -53,7 +55,9 @@ def kill() -> Iterator[Kill]:
 
     def killed(folder: Path, act: str, point: str, **order: Any) -> list[dict[str, Any]]:
         print(
-            json.dumps({"idempotent": True, **order, "folder": str(folder), "act": act, "point": point}),
+            json.dumps(
+                {"agent": "graph", "idempotent": True, **order, "folder": str(folder), "act": act, "point": point}
+            ),
             file=orders,
             flush=True,
         )
@@ -79,20 +83,21 @@ def refunds(folder: Path) -> int:
     return count
 
 
-async def ask_for_a_refund(folder: Path) -> Answer:
-    world = desk(folder)
+async def ask_for_a_refund(folder: Path, agent: str = "graph") -> Answer:
+    world = desk(folder, agent)
     waiting = await answer(world.agent(), AnswerRequest(question=QUESTION), CUSTOMER)
     world.close()
     assert (waiting.status, refunds(folder)) == ("waiting", 0)
     return waiting
 
 
+@pytest.mark.parametrize("agent", AGENTS)
 @pytest.mark.parametrize("point", WHILE_ASKING)
 async def test_a_question_that_was_cut_off_goes_on_from_its_last_step_when_it_is_asked_again(
-    data_dir: Path, kill: Kill, point: str
+    data_dir: Path, kill: Kill, point: str, agent: str
 ) -> None:
-    before = await asyncio.to_thread(kill, data_dir, "ask", point)
-    world = desk(data_dir)
+    before = await asyncio.to_thread(kill, data_dir, "ask", point, agent=agent)
+    world = desk(data_dir, agent)
     thread_id = before[-1]["thread_id"] if before else None
     waiting = await answer(world.agent(), AnswerRequest(question=QUESTION, thread_id=thread_id), CUSTOMER)
     assert (waiting.status, refunds(data_dir)) == ("waiting", 0)
@@ -104,18 +109,19 @@ async def test_a_question_that_was_cut_off_goes_on_from_its_last_step_when_it_is
     world.close()
 
 
+@pytest.mark.parametrize("agent", AGENTS)
 @pytest.mark.parametrize(("point", "already_done"), WHILE_APPROVING.items())
 async def test_a_crash_around_an_approved_effect_repeats_nothing_and_the_story_is_one_trace(
-    data_dir: Path, kill: Kill, point: str, already_done: int
+    data_dir: Path, kill: Kill, point: str, already_done: int, agent: str
 ) -> None:
     exporter = load("observability.exporters", Part(use="sqlite"), Context(data_dir=data_dir))
     with telemetry.start(ObservabilitySettings(), [exporter], manifest_id="m-1") as running:
-        waiting = await ask_for_a_refund(data_dir)
+        waiting = await ask_for_a_refund(data_dir, agent)
         assert waiting.approval is not None
-        await asyncio.to_thread(kill, data_dir, "approve", point, id=waiting.approval.approval_id)
+        await asyncio.to_thread(kill, data_dir, "approve", point, agent=agent, id=waiting.approval.approval_id)
         assert refunds(data_dir) == already_done
 
-        world = desk(data_dir)
+        world = desk(data_dir, agent)
         decision = Decision(approval_id=waiting.approval.approval_id, approve=True)
         with pytest.raises(Conflict):
             await resume(world.agent(), decision.model_copy(update={"approve": False}), LEAD)

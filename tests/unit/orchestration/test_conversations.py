@@ -9,17 +9,23 @@ from pathlib import Path
 
 import pytest
 
+from foundation.components import available
 from foundation.errors import Conflict, NotFound
-from orchestration.answering import answer
-from orchestration.contract import Answer, AnswerRequest, ConversationStore
-from tests.doubles.orchestration import NORTH, READER, SOUTH, World
+from orchestration.answering import answer, resume
+from orchestration.contract import Answer, AnswerRequest, ConversationStore, Decision
+from tests.doubles.orchestration import LEAD, NORTH, READER, SOUTH, World
 
 HOURS = "When does the counter open?"
 
 
 @pytest.fixture(params=["sqlite", "memory"])
-async def world(data_dir: Path, request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    made = World(data_dir, checkpoints=request.param)
+def checkpoints(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=available("orchestration.agent"))
+async def world(data_dir: Path, checkpoints: str, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    made = World(data_dir, checkpoints=checkpoints, agents=request.param)
     yield made
     made.close()
 
@@ -46,6 +52,27 @@ async def test_a_conversation_is_listed_by_its_first_question_and_read_turn_by_t
         (given.answer_id, given.question, given.text, given.status) for given in (first, second)
     ]
     assert turns[0].citations == first.citations
+
+
+async def test_a_conversation_goes_on_with_another_agent(world: World) -> None:
+    first = await answer(world.agent(), AnswerRequest(question=HOURS), NORTH)
+    for question, use in (("Where is parcel P-124?", "loop"), ("Where is parcel P-123?", "graph")):
+        given = await answer(world.agent(use), AnswerRequest(question=question, thread_id=first.thread_id), NORTH)
+        assert given.status == "answered"
+    assert len(await kept(world.agent()).turns(first.thread_id, NORTH)) == 3
+
+
+async def test_what_another_agent_left_waiting_is_said_to_be_lost_or_goes_on(world: World) -> None:
+    """The loop finds its place in what is known, whoever wrote it; a graph only in its own checkpoints."""
+    waiting = await answer(world.agent(), AnswerRequest(question="Please send parcel P-123 now"), NORTH)
+    assert waiting.approval is not None
+    decision = Decision(approval_id=waiting.approval.approval_id, approve=True)
+    if world.agents == "graph":
+        assert (await resume(world.agent("loop"), decision, LEAD)).status == "answered"
+    else:
+        with pytest.raises(NotFound, match="lost"):
+            await resume(world.agent("graph"), decision, LEAD)
+    assert len(world.depot.sent) == (1 if world.agents == "graph" else 0)
 
 
 @pytest.mark.parametrize("stranger", [SOUTH, READER])

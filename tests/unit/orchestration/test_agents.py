@@ -1,3 +1,5 @@
+"""How every agent of this layer goes about a request. The promises that any agent keeps are in tests/contracts."""
+
 from __future__ import annotations
 
 import asyncio
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from foundation.components import available
 from foundation.errors import Conflict, StoreUnavailable, UpstreamDown, UpstreamLimited
 from foundation.settings import AnswerSettings, BudgetSettings
 from models.chat.scripted import ScriptedChat
@@ -21,9 +24,9 @@ RIGHT = "A parcel may weigh at most 30 kilograms [1]."
 WRONG = "A parcel may weigh at most 90 kilograms [1]."
 
 
-@pytest.fixture
-async def world(data_dir: Path) -> AsyncIterator[World]:
-    made = World(data_dir)
+@pytest.fixture(params=available("orchestration.agent"))
+async def world(data_dir: Path, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    made = World(data_dir, agents=request.param)
     yield made
     made.close()
 
@@ -206,15 +209,12 @@ async def test_checkpoints_hold_no_passage_that_was_not_quoted(world: World) -> 
     assert all(text.split(".")[0].encode() not in stored for text in unquoted)
 
 
-async def test_the_decision_in_force_is_the_stored_one_whatever_resumes_the_graph(world: World) -> None:
-    """Resuming the graph behind the agent's back, as a route that forgot the approval would, does nothing."""
-    from langgraph.types import Command
-
+async def test_the_decision_in_force_is_the_stored_one_whatever_resumes_the_run(world: World) -> None:
+    """Resuming the run behind the agent's back, as a route that forgot the approval would, does nothing."""
     agent = world.agent()
     waiting = await asked(world, "Please send parcel P-123 now", agent=agent)
-    config = {"configurable": {"thread_id": waiting.thread_id}}
-    state = (await agent._graph.aget_state(config)).values
-    events = [event async for event in agent._events(Command(resume={"approve": True}), state, NORTH, None)]
+    state = (await agent._kept(waiting.thread_id)).state
+    events = [event async for event in agent._events("decided", state, NORTH, None)]
     assert events[-1].answer is not None
     assert events[-1].answer.status == "refused"
     assert world.depot.sent == []
