@@ -228,6 +228,10 @@ adapter: _dev  ## the one file of a new part, with what is to be written in it  
 parts: _base  ## every port with its adapters   [JSON=out.json] [MARKDOWN=docs/swap/parts.md]
 	@$(CLI) parts $(call given,JSON,--json) $(call given,MARKDOWN,--markdown)
 
+.PHONY: pictures
+pictures: _base  ## how the agents join their steps, drawn from the code into docs/agents.md
+	@$(CLI) pictures
+
 contracts: _dev  ## which promises a part keeps   [PORT=retrieval/vectors] [NAME=acme|my_pkg.acme:build|all] [OPTIONS='{}']
 	@$(CLI) contracts $(call given,PORT,--port) $(call given,NAME,--name) $(if $(OPTIONS),--options "$$OPTIONS") \
 	  $(call given,JSON,--json) $(stack)

@@ -811,6 +811,16 @@ def parts(
 
 
 @app.command()
+def pictures(
+    page: Annotated[Path, typer.Argument(help="A page with places for them.")] = Path("docs/agents.md"),
+) -> None:
+    """Draw how the agents join their steps, from the code into the page about them."""
+    from serving import pictures
+
+    pictures.draw(page)
+
+
+@app.command()
 def contracts(
     port: Annotated[
         str | None, typer.Option(help="Such as retrieval.vectors or retrieval/vectors; all if absent.")

@@ -28,7 +28,7 @@ from orchestration.run import Run
 from orchestration.state import State, status_of
 from orchestration.steps import Steps, Work
 
-__all__ = ["GraphAgent", "Options", "build"]
+__all__ = ["GraphAgent", "Options", "build", "picture"]
 
 
 class GraphAgent(DurableAgent):
@@ -54,6 +54,11 @@ class GraphAgent(DurableAgent):
 
 def build(options: Options, context: AgentParts) -> GraphAgent:
     return GraphAgent(options, context)
+
+
+def picture() -> str:
+    """The graph as mermaid text. Drawing it takes no step, so the steps have no parts."""
+    return _graph(Steps.__new__(Steps)).compile(name=GraphAgent.name).get_graph().draw_mermaid()
 
 
 def _graph(steps: Steps) -> StateGraph[State, Run, State, State]:
