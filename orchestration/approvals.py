@@ -59,6 +59,19 @@ class SqliteApprovals:
 
         return [approval for approval in await self._file.run(read) if approval.status == "pending"]
 
+    async def decided(self, tenant: str, *, limit: int) -> list[Approval]:
+        """The latest decisions, newest first."""
+
+        def read(connection: sqlite3.Connection) -> list[Approval]:
+            rows = connection.execute(
+                "SELECT body FROM approvals WHERE tenant = ? AND status IN ('approved', 'rejected') "
+                "ORDER BY body ->> '$.decided_at' DESC LIMIT ?",
+                (tenant, limit),
+            )
+            return [Approval.model_validate_json(row["body"]) for row in rows]
+
+        return await self._file.run(read)
+
     def waiting(self) -> int:
         """How many can still be decided, over all tenants: a number for operators, read at each scrape."""
         now = self._clock.now()

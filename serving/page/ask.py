@@ -10,22 +10,17 @@ from nicegui import background_tasks, html, ui
 
 from orchestration.contract import Answer, AnswerRequest, Event, Step
 from retrieval.contract import Citation
+from serving.page.feedback import FeedbackBar
 from serving.page.making import Making
 from serving.page.source import SourcePanel
-from serving.page.visitor import Visitor, traced
+from serving.page.visitor import WORDS, Visitor, every, traced
 from serving.routes.answers import check_length
+from serving.routes.conversations import kept
 from serving.streams import explained, follow
 
+LOOK_AGAIN_S = 2.0
+"""Between looks whether somebody has decided."""
 MARKER = re.compile(r"(\[\d+\])")
-WORDS = {
-    "answered": "Answered",
-    "abstained": "Not in the documents",
-    "refused": "Refused",
-    "waiting": "Waits for approval",
-    "escalated": "Passed on to a person",
-    "failed": "Failed",
-}
-"""Status of an answer, in a person's words."""
 
 
 class AskView:
@@ -179,14 +174,39 @@ class Turn:
         with self._rest:
             for worse in answer.degraded:
                 html.p(worse).classes("warning")
-            if answer.status == "waiting":
-                html.p("A person with the role approver decides under Approvals. Nothing happens before.").classes(
-                    "dim"
-                )
             if answer.citations:
                 self._sources(answer)
+            if answer.status == "waiting":
+                self._wait_for(answer)
+            else:
+                FeedbackBar(answer, self._visitor).build()
             Making(answer, self._visitor).build()
         self._follow_end()
+
+    def _wait_for(self, answer: Answer) -> None:
+        """Nothing happens before a person decides; when one has, show what came of it."""
+        html.p("Somebody who may approve decides under Approvals. Nothing happens before.").classes("dim")
+        approval_id = answer.approval.approval_id if answer.approval else ""
+
+        async def look() -> None:
+            caller = await self._visitor.caller()
+            approval = await self._visitor.system.approvals.get(approval_id, caller.tenant)
+            if approval is None or approval.status == "pending":
+                return
+            if approval.status == "expired":
+                again.cancel()
+                self._status.text = "Nobody decided in time; nothing was done"
+                return
+            turns = await kept(self._visitor.runtime).turns(answer.thread_id, caller)
+            turn = next(one for one in turns if one.answer_id == answer.answer_id)
+            if turn.status in ("waiting", "unfinished"):
+                return  # it is being carried out
+            again.cancel()
+            self._rest.clear()
+            self._show(answer.model_copy(update={"status": turn.status, "text": turn.text}))
+            self._status.text = f"{approval.status.capitalize()} by {approval.decided_by}"
+
+        again = every(LOOK_AGAIN_S, look)
 
     def _paragraph(self, text: str, answer: Answer) -> None:
         known = {f"[{citation.marker}]": citation for citation in answer.citations}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from fastapi import Request
 from nicegui import html, ui
 
+from serving.page.approvals import ApprovalsView
 from serving.page.ask import AskView
 from serving.page.source import SourcePanel
 from serving.page.visitor import View, Visitor, told
@@ -31,7 +34,7 @@ def page(request: Request) -> None:
     """Build it for who is signed in; `routes/page.py` has looked."""
     visitor = Visitor(request.state.runtime, token_of(request), request.state.principal)
     ui.add_css(LOOK)
-    ui.colors(primary="var(--mark)")
+    ui.colors(primary="var(--mark)", negative="var(--bad)")
     Shell(visitor, dark=request.cookies.get(DARK)).build()
 
 
@@ -52,7 +55,10 @@ class Shell:
         self._visitor = visitor
         self._dark = ui.dark_mode({"yes": True, "no": False}.get(dark or ""))
         self._source = SourcePanel(visitor)
-        self._entries = [Entry("Ask", "forum", AskView(visitor, self._source))]
+        self._entries = [
+            Entry("Ask", "forum", AskView(visitor, self._source)),
+            Entry("Approvals", "task_alt", ApprovalsView(visitor)),
+        ]
         self._buttons: list[ui.button] = []
         self._places: list[ui.element] = []
 
@@ -61,7 +67,7 @@ class Shell:
             html.span("Sixply").classes("brand")
             with html.nav().props('aria-label="Views"').classes("menu"):
                 for number, entry in enumerate(self._entries):
-                    self._buttons.append(_menu_button(entry, lambda number=number: self._show(number)))
+                    self._buttons.append(_menu_button(entry, partial(self._show, number)))
             self._who()
         with html.main().classes("views"):
             for entry in self._entries:
@@ -77,9 +83,11 @@ class Shell:
             with html.span().classes("name"):
                 html.b(seen.subject)
                 html.span(f"{seen.tenant} · {', '.join(sorted(seen.roles))}")
-            ui.button(icon="contrast", on_click=self._switch).props('flat round dense aria-label="Light or dark"')
+            ui.button(icon="contrast", on_click=self._switch, color=None).props(
+                'flat round dense aria-label="Light or dark"'
+            ).classes("quiet")
             with html.form().props('method="post" action="/sign-out"'):
-                ui.button("Sign out").props("flat dense no-caps type=submit").classes("quiet")
+                ui.button("Sign out", color=None).props("flat dense no-caps type=submit").classes("quiet")
 
     def _switch(self) -> None:
         """From what is shown now to the other one."""
@@ -93,6 +101,7 @@ class Shell:
             section.set_visibility(place == number)
             button.props["aria-current"] = "page" if place == number else "false"
         entry = self._entries[number]
+        self._visitor.looks_at = entry.view
         with self._places[number], told():
             if not entry.built:
                 entry.built.append(True)
@@ -100,5 +109,6 @@ class Shell:
             await entry.view.refresh()
 
 
-def _menu_button(entry: Entry, chosen: object) -> ui.button:
-    return ui.button(entry.label, icon=entry.icon, on_click=chosen).props("flat no-caps dense").classes("entry")  # type: ignore[arg-type]
+def _menu_button(entry: Entry, chosen: Callable[[], Awaitable[None]]) -> ui.button:
+    button = ui.button(entry.label, icon=entry.icon, on_click=chosen, color=None)
+    return button.props("flat no-caps dense").classes("entry")

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
-from nicegui import ui
+from nicegui import html, ui
 from opentelemetry import context as tracing
 from opentelemetry.context import Context
+from pydantic import TypeAdapter, ValidationError
 
 from foundation import names
+from foundation.errors import InvalidRequest, RequestError
 from foundation.tracing import span
 from foundation.types import Principal
 from serving.identity import Permission
 from serving.runtime import Runtime
 from serving.streams import explained
 from serving.wiring import System
+
+T = TypeVar("T")
+
+WORDS = {
+    "answered": "Answered",
+    "abstained": "Not in the documents",
+    "refused": "Refused",
+    "waiting": "Waits for approval",
+    "escalated": "Passed on to a person",
+    "failed": "Failed",
+}
+"""Status of an answer, in a person's words."""
 
 
 class Visitor:
@@ -26,6 +40,8 @@ class Visitor:
         self.runtime = runtime
         self.seen = principal
         """As the page was opened: good enough to decide what is shown, never what is done."""
+        self.looks_at: View | None = None
+        """The view that is open now."""
         self._token = token
 
     @property
@@ -42,10 +58,16 @@ class Visitor:
         self.runtime.demand(permission, principal)
         return principal
 
+    def refusal(self, permission: Permission) -> str:
+        """Why not to show what needs this permission; empty where it may be shown."""
+        try:
+            self.runtime.demand(permission, self.seen)
+        except RequestError as error:
+            return str(error)
+        return ""
+
     def may(self, permission: Permission) -> bool:
-        """Whether to show what needs this permission."""
-        roles = self.runtime.permissions[permission]
-        return roles is None or bool(roles & self.seen.roles)
+        return not self.refusal(permission)
 
 
 class View(Protocol):
@@ -69,9 +91,42 @@ def told() -> Iterator[None]:
         say(str(explained(error)), kind="negative")
 
 
+def every(seconds: float, look: Callable[[], Awaitable[None]]) -> ui.timer:
+    """Look again and again. What fails is said once and ends it, until somebody activates the timer again."""
+
+    async def once() -> None:
+        try:
+            await look()
+        except Exception as error:
+            timer.deactivate()
+            say(str(explained(error)), kind="negative")
+
+    timer = ui.timer(seconds, once)
+    return timer
+
+
 def say(message: str, *, kind: Any = "positive") -> None:
     """Show a message for a while, and read it to who cannot see it."""
     ui.notify(message, type=kind, position="bottom", multi_line=True, close_button="Close", timeout=8000)
+
+
+def alert(message: str, *, kind: Literal["bad", "note"] = "bad") -> None:
+    """Show a message where it belongs, to stay there."""
+    html.p(message).classes(f"alert {kind}").props("role=alert" if kind == "bad" else "role=note")
+
+
+def filled(shape: TypeAdapter[T], given: Mapping[str, Any]) -> T:
+    """What a person filled in, checked as the body of the route is.
+
+    Raises:
+        InvalidRequest: it does not fit.
+    """
+    try:
+        return shape.validate_python(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = str(first["loc"][-1]).replace("_", " ").capitalize() if first["loc"] else "It"
+        raise InvalidRequest(f"{where}: {first['msg'].removeprefix('Value error, ')}.") from error
 
 
 @contextmanager

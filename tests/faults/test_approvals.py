@@ -40,6 +40,18 @@ async def test_a_restart_keeps_what_waits(world: World) -> None:
     reopened.close()
 
 
+async def test_decisions_are_listed_in_their_tenant_the_latest_first(world: World) -> None:
+    agent = world.agent()
+    for approve in (True, False):
+        waiting = await answer(agent, SEND, NORTH)
+        world.clock.forward(seconds=1)
+        await resume(agent, decision_on(waiting, approve=approve), LEAD)
+    decided = await world.approvals.decided("north", limit=5)
+    assert [one.status for one in decided] == ["rejected", "approved"]
+    assert await world.approvals.decided("north", limit=1) == decided[:1]
+    assert await world.approvals.decided("south", limit=5) == []
+
+
 async def test_two_processes_that_decide_at_once_have_one_winner(world: World) -> None:
     """Each store has its own connection, as two processes would."""
     waiting = await answer(world.agent(), SEND, NORTH)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,28 +55,39 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    services.chromium()
-    folder = tmp_path_factory.mktemp("page")
-    stack = folder / "stack.toml"
-    stack.write_text(STACK.format(data=folder / "var") + '[orchestration.answers]\ncompose = "extractive"\n'
-                     '[[observability.exporters]]\nuse = "sqlite"\n')  # fmt: skip
-    keys = KeyStore(folder / "var" / load(stack).settings.serving.keys_file, clock=SystemClock())
+    stack = stack_in(tmp_path_factory.mktemp("page"))
+    keys = KeyStore.of(load(stack).settings, SystemClock())
 
     def key(*roles: str) -> str:
         return keys.create(subject=f"{roles[0]}@alder", tenant="alder-clinics", roles=roles)
 
     given = {"agent": key("agent", "approver", "operator"), "reader": key("reader")}
-    log = folder / "log"
+    with serving(stack) as (url, _):
+        served = Served(url, keys, **given)
+        served.add("moon.md", f"# Moon lamp\n\n{FACT}\n")
+        served.add("sun.txt", HOSTILE)
+        yield served
+
+
+def stack_in(folder: Path) -> Path:
+    """A configuration whose data lie in `folder`."""
+    stack = folder / "stack.toml"
+    stack.write_text(STACK.format(data=folder / "var") + '[orchestration.answers]\ncompose = "extractive"\n'
+                     '[[observability.exporters]]\nuse = "sqlite"\n')  # fmt: skip
+    return stack
+
+
+@contextmanager
+def serving(stack: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The server as `make serve` starts it: its address, and its process, which may be killed."""
+    log = stack.with_suffix(f".{time.monotonic_ns()}.log")
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "serving.cli", "serve", "--stack", stack],
             stdout=out, stderr=out, cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
     try:
-        served = Served(_address(process, log), keys, **given)
-        served.add("moon.md", f"# Moon lamp\n\n{FACT}\n")
-        served.add("sun.txt", HOSTILE)
-        yield served
+        yield _address(process, log), process
     finally:
         process.terminate()
         process.wait(WAIT_S)
@@ -128,13 +141,18 @@ def sign_in(page: Page, key: str) -> None:
     expect(page.get_by_label("Question")).to_be_focused()
 
 
-def ask(page: Page, question: str) -> Any:
+def ask(page: Page, question: str, status: str = "Answered") -> Any:
     """Ask, and give the place of the answer."""
     page.get_by_label("Question").fill(question)
     page.keyboard.press("Enter")
     turn = page.get_by_role("article").filter(has=page.get_by_role("heading", name=question, exact=True)).last
-    expect(turn.get_by_role("status")).to_have_text("Answered")
+    expect(turn.get_by_role("status").first).to_have_text(status)
     return turn
+
+
+def open_view(page: Page, name: str) -> Any:
+    page.get_by_role("navigation").get_by_role("button", name=name).click()
+    return page.get_by_role("region", name=name)
 
 
 def test_a_person_signs_in_and_out(page: Page, served: Served) -> None:
@@ -211,7 +229,7 @@ def test_everything_can_be_done_from_the_keyboard(page: Page, served: Served) ->
     page.keyboard.press("Shift+Enter")
     page.keyboard.press("Enter")
     expect(page.get_by_role("article").get_by_role("status")).to_have_text("Answered")
-    for _ in range(3):
+    for _ in range(20):  # past what may be said of the answer, to its source
         page.keyboard.press("Shift+Tab")
         if page.evaluate("document.activeElement.className.includes('open')"):
             break
@@ -272,3 +290,101 @@ def test_nothing_of_the_page_is_served_to_strangers_and_no_websocket_to_another_
         connect(socket, open_timeout=WAIT_S, additional_headers=cookie, origin="http://evil.example"),
     ):  # type: ignore[arg-type]
         pass
+
+
+def test_what_waits_is_approved_with_other_arguments_or_rejected_with_a_reason(page: Page, served: Served) -> None:
+    sign_in(page, served.agent)
+    asked = ask(page, "Please refund order QM-10013", "Waits for approval")
+    view = open_view(page, "Approvals")
+    card = view.get_by_role("article").filter(has_text="QM-10013")
+    expect(card).to_contain_text("agent@alder")
+    card.get_by_role("button", name="Change and approve").click()
+    card.get_by_label("Amount (USD)").fill("1000000")
+    card.get_by_role("button", name="Approve this").click()
+    expect(card.get_by_role("alert")).to_contain_text("can be refunded, not 1000000.00 USD")
+    card.get_by_role("button", name="Change and approve").click()
+    card.get_by_label("Amount (USD)").fill("5")
+    card.get_by_role("button", name="Approve this").click()
+    expect(card.get_by_role("status")).to_have_text("Done")
+    expect(card).to_contain_text("QM-10013 has been refunded: 5.00 USD")
+    expect(view.get_by_role("listitem").filter(has_text="with other values")).to_be_visible()
+    open_view(page, "Ask")
+    expect(asked.get_by_role("status").first).to_have_text("Approved by agent@alder")
+    expect(asked).to_contain_text("refunded: 5.00 USD")
+
+    page.get_by_role("button", name="New conversation").click()
+    asked = ask(page, "Please refund order QM-10017", "Waits for approval")
+    card = open_view(page, "Approvals").get_by_role("article").filter(has_text="QM-10017")
+    card.get_by_role("button", name="Reject").click()
+    card.get_by_role("button", name="Reject").click()
+    expect(card).to_contain_text("Say why")
+    card.get_by_label("Reason").fill("The photographs show another device.")
+    card.get_by_role("button", name="Reject").click()
+    expect(card.get_by_role("status")).to_have_text("Rejected")
+    expect(view.get_by_role("listitem").filter(has_text="another device")).to_be_visible()
+
+
+def test_who_may_not_decide_sees_why(page: Page, served: Served) -> None:
+    sign_in(page, served.reader)
+    view = open_view(page, "Approvals")
+    expect(view.get_by_role("note")).to_contain_text("needs the role approver")
+    expect(view.get_by_role("article")).to_have_count(0)
+
+
+def test_what_became_of_an_answer_is_kept_as_it_was_said(page: Page, served: Served) -> None:
+    sign_in(page, served.reader)
+    turn = ask(page, "How long does the moon lamp run?")
+    said = turn.get_by_role("group", name="What became of this answer?")
+    said.get_by_role("button", name="Wrong").click()
+    said.get_by_role("button", name="Save").click()
+    expect(said.get_by_role("alert")).to_contain_text("must not be empty")
+    said.get_by_label("What was wrong with it?").fill("It is the old lamp.")
+    said.get_by_label("Minutes spent").fill("3")
+    said.get_by_role("button", name="Save").click()
+    expect(said.get_by_role("status")).to_contain_text("Saved: wrong, 3 minutes")
+    headers = {"Authorization": f"Bearer {served.reader}"}
+    kept = httpx2.get(f"{served.url}/v1/feedback", headers=headers, timeout=WAIT_S).json()["feedback"][0]
+    assert (kept["verdict"], kept["note"], kept["minutes"]) == ("rejected", "It is the old lamp.", 3)
+
+
+def test_an_effect_outlives_a_killed_server_and_is_done_once(browser: Browser, tmp_path: Path) -> None:
+    """Asked for, killed, started again, approved: one effect, and one trace that tells all of it."""
+    stack = stack_in(tmp_path)
+    keys = KeyStore.of(load(stack).settings, SystemClock())
+    asking = keys.create(subject="ilka", tenant="alder-clinics", roles=["agent"])
+    deciding = keys.create(subject="rufus", tenant="alder-clinics", roles=["approver", "operator"])
+    with serving(stack) as (url, process), closing(browser.new_page()) as page:
+        page.set_default_timeout(WAIT_S * 1000)
+        page.goto(url)
+        sign_in(page, asking)
+        turn = ask(page, "Please refund order QM-10017", "Waits for approval")
+        turn.get_by_text("How it was made").click()
+        trace = turn.locator("code").inner_text()
+        process.kill()
+    assert effects(tmp_path) == []
+    with serving(stack) as (url, _), closing(browser.new_page()) as page:
+        page.set_default_timeout(WAIT_S * 1000)
+        page.goto(url)
+        sign_in(page, deciding)
+        card = open_view(page, "Approvals").get_by_role("article")
+        expect(card).to_contain_text("ilka")
+        card.get_by_role("button", name="Approve", exact=True).click()
+        expect(card.get_by_role("status")).to_have_text("Done")
+        card.get_by_text("How it was made").click()
+        expect(card.locator("code")).to_have_text(trace)
+        spans = card.locator(".waterfall tbody tr")
+        for told, times in (("ask page", 1), ("invoke_agent", 2), ("execute_tool refund", 1)):
+            expect(spans.filter(has_text=told)).to_have_count(times)
+    assert effects(tmp_path) == [("refund", "done", "rufus")]
+
+
+def effects(folder: Path) -> list[tuple[str, str, str]]:
+    """What the ledger of effects and the desk's own database hold together: tool, how it ended, who approved it."""
+    found = []
+    for name, statement in (
+        ("effects", "SELECT tool, result ->> '$.status' FROM effects"),
+        ("desk", "SELECT approved_by FROM refunds"),
+    ):
+        with closing(sqlite3.connect(folder / "var" / f"{name}.sqlite")) as database:
+            found.append(database.execute(statement).fetchall())
+    return [(*effect, *booked) for effect, booked in zip(*found, strict=True)]

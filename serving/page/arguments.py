@@ -1,0 +1,110 @@
+"""The arguments of a tool call: in plain words, and as fields that can be changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nicegui import html, ui
+
+from foundation.errors import InvalidRequest
+
+
+def label_of(name: str) -> str:
+    """The name of a tool or an argument, as a person would write it.
+
+    >>> label_of("order_id"), label_of("amount_usd")
+    ('Order id', 'Amount (USD)')
+    """
+    words = name.replace("_", " ").strip()
+    if words.endswith(" usd"):
+        words = f"{words[:-4]} (USD)"
+    return words[:1].upper() + words[1:]
+
+
+def shown(value: Any) -> str:
+    """A value in plain words.
+
+    >>> shown(True), shown(None), shown(["a", "b"])
+    ('yes', 'not given', 'a, b')
+    """
+    if value is None:
+        return "not given"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list) and all(isinstance(one, str | int | float) for one in value):
+        return ", ".join(map(str, value))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+class Arguments:
+    """A field for each argument of a tool, by its JSON schema. What the tool takes is checked where it is decided."""
+
+    def __init__(self, schema: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+        self._read: dict[str, Callable[[], Any]] = {}
+        properties: Mapping[str, Any] = schema.get("properties") or {name: {} for name in given}
+        required = set(schema.get("required", ()))
+        with html.div().classes("fields"):
+            for name, declared in properties.items():
+                self._read[name] = _field(
+                    name, _resolved(declared, schema), given.get(name), may_be_absent=name not in required
+                )
+
+    def values(self) -> dict[str, Any]:
+        """All arguments; one that was left empty is left out.
+
+        Raises:
+            InvalidRequest: a field holds no value of its kind.
+        """
+        read = {name: value() for name, value in self._read.items()}
+        return {name: value for name, value in read.items() if value is not None}
+
+
+def _resolved(declared: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema of one argument: a reference inside followed, and the `null` of an optional one left out."""
+    if "$ref" in declared:
+        name = str(declared["$ref"]).rpartition("/")[2]
+        return {**schema.get("$defs", {}).get(name, {}), **declared}
+    kinds = [one for one in declared.get("anyOf", ()) if one.get("type") != "null"]
+    return {**declared, **_resolved(kinds[0], schema)} if len(kinds) == 1 else declared
+
+
+def _field(name: str, declared: Mapping[str, Any], value: Any, *, may_be_absent: bool) -> Callable[[], Any]:
+    label, hint = label_of(name), str(declared.get("description", ""))
+    kind = declared.get("type")
+    if "enum" in declared:
+        choices = [*([None] if may_be_absent else []), *declared["enum"]]
+        chosen = ui.select({one: shown(one) for one in choices}, label=label, value=value if value in choices else None)
+        _look(chosen, hint)
+        return lambda: chosen.value
+    if kind == "boolean":
+        switch = ui.checkbox(label, value=bool(value))
+        return lambda: bool(switch.value)
+    if kind in ("number", "integer"):
+        number = ui.number(label, value=value)
+        _look(number, hint)
+        whole = kind == "integer"
+        return lambda: None if number.value is None else (int(number.value) if whole else float(number.value))
+    if kind == "string":
+        text = ui.input(label, value=value or "")
+        _look(text, hint)
+        return lambda: text.value or None
+    written = ui.textarea(f"{label}, as JSON", value="" if value is None else json.dumps(value, ensure_ascii=False))
+    _look(written.props("autogrow"), hint)
+    return lambda: _parsed(label, written.value)
+
+
+def _look(field: ui.element, hint: str) -> None:
+    field.props("outlined dense")
+    if hint:
+        field.props["hint"] = hint[:1].upper() + hint[1:]
+
+
+def _parsed(label: str, text: str | None) -> Any:
+    if not (text or "").strip():
+        return None
+    try:
+        return json.loads(text or "")
+    except ValueError as error:
+        raise InvalidRequest(f"{label} is no JSON: {error}.") from error
