@@ -143,6 +143,11 @@ evaluate: _base  ## score the golden set   [JSON=out.json] [LIMIT=20] [STACK=sta
 bench-retrieval: _base  ## retrieval on a folder in BEIR layout   DATA=dir JSON=out.json [STACK=] [LIMIT=200]
 	@$(CLI) bench-retrieval "$(call needed,DATA,folder)" $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
 
+.PHONY: bench-ingest
+bench-ingest: _base  ## ingest against its own encoder, a second run, a change, memory   [DATA=dir] [LIMIT=450] [CHUNKS=100000] [AGAINST=sentence_transformers] [JSON=]
+	@$(CLI) bench-ingest $(call given,DATA,--data) $(call given,LIMIT,--limit) $(call given,CHUNKS,--chunks) \
+	  $(call given,AGAINST,--against) $(call given,JSON,--json) $(stack)
+
 bench-answers: _base  ## answers on a folder with qa.jsonl   DATA=dir JSON=out.json [STACK=] [LIMIT=200]
 	@$(CLI) bench-answers "$(call needed,DATA,folder)" $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
 

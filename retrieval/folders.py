@@ -7,6 +7,7 @@ import json
 import mimetypes
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PurePosixPath
 
@@ -36,7 +37,27 @@ class Described(BaseModel):
     """What else is known, to filter by; a text such as 2026-01-15 is a day."""
 
 
-def read_folder(folder: Path, *, tenant: str) -> Iterator[Item]:
+@dataclass(frozen=True, slots=True)
+class FolderItems:
+    """The files of a folder as documents. They are counted at once and read one by one, each when its turn comes."""
+
+    _files: Mapping[str, Path]
+    _described: Mapping[str, Described]
+    _tenant: str
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __iter__(self) -> Iterator[Item]:
+        """Raises:
+        InvalidRequest: a file cannot be read.
+        """
+        for name, path in self._files.items():
+            known = self._described.get(name, Described(path=name))
+            yield Item(source=_source(name, known, self._tenant), content=_content(path), name=path.name)
+
+
+def read_folder(folder: Path, *, tenant: str) -> FolderItems:
     """Every file below `folder`, in the order of their paths; hidden ones and `sources.jsonl` itself are left out.
 
     `sources.jsonl`, inside the folder or beside it, supplies titles, tenants, groups and dates. A file that it does not
@@ -44,7 +65,7 @@ def read_folder(folder: Path, *, tenant: str) -> Iterator[Item]:
 
     Raises:
         InvalidRequest: no such folder; a line of sources.jsonl that is wrong or describes no file; a link that leads out
-            of the folder; a file that cannot be read.
+            of the folder.
     """
     if not folder.is_dir():
         raise InvalidRequest(f"There is no folder {folder}. Name one that holds documents.")
@@ -55,9 +76,7 @@ def read_folder(folder: Path, *, tenant: str) -> Iterator[Item]:
             f"{SOURCES} describes {lost[0]}, which is not in {folder}. Correct the path: the file it was meant for would "
             f"be read without its tenant and groups. {_nearest(lost[0], files)}"
         )
-    for name, path in files.items():
-        known = described.get(name, Described(path=name))
-        yield Item(source=_source(name, known, tenant), content=_content(path), name=path.name)
+    return FolderItems(files, described, tenant)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

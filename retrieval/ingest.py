@@ -1,7 +1,8 @@
 """Documents into the ledger: parse, cut, embed, commit; then the vector index catches up.
 
-Embedding takes nearly all of the time, so the passages of many documents are embedded together. A document is
-acknowledged when its ledger transaction has committed; the index follows and may fail without losing anything.
+Embedding takes nearly all of the time, so the passages of many documents are embedded together, the embedder never waits
+for the disk, and a passage that is stored already is not embedded again. A document is acknowledged when its ledger
+transaction has committed; the index follows and may fail without losing anything.
 """
 
 from __future__ import annotations
@@ -10,16 +11,34 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
 
 from foundation.clock import Clock
 from foundation.crashpoints import crash_point
 from foundation.errors import ComponentError, Conflict, DocumentRefused
 from models.contract import Embeddings
-from retrieval.contract import Chunk, Chunker, Document, DocumentLedger, Entry, Parsed, Refusal, Source, VectorIndex
-from retrieval.index_care import SameParts, catch_up, embed_chunks
+from models.embedding import embed
+from retrieval.contract import (
+    Chunk,
+    Chunker,
+    Document,
+    DocumentLedger,
+    Entry,
+    Parsed,
+    Refusal,
+    Source,
+    VectorIndex,
+    Vectors,
+)
+from retrieval.index_care import SameParts, catch_up
 
 if TYPE_CHECKING:
     from retrieval.refused import RefusedFiles
@@ -28,6 +47,9 @@ log = logging.getLogger(__name__)
 
 BATCH = 256
 """Passages that are embedded and committed together."""
+UNDER_WAY = 2
+"""Batches between preparing and committed: one is committed while the next is embedded, and so few documents are held at a
+time, however many come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +72,7 @@ class IngestReport:
     chunks: int
     """Passages written."""
     embedded: int
-    """Passages embedded."""
+    """Passages embedded; the others were stored already, in an earlier version or under another name."""
     seconds: float
 
 
@@ -63,13 +85,28 @@ class _Pending:
     new: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Embedded:
+    vectors: Sequence[Vectors]
+    """Of each document, in the order of its chunks."""
+    texts: int
+    """How many the embedder was given."""
+
+
 @dataclass
 class _Tally:
     added: int = 0
     replaced: int = 0
     unchanged: int = 0
     chunks: int = 0
+    embedded: int = 0
     refused: list[Refusal] = field(default_factory=list)
+
+    def committed(self, documents: Sequence[_Pending], embedded: int) -> None:
+        self.added += sum(each.new for each in documents)
+        self.replaced += sum(not each.new for each in documents)
+        self.chunks += sum(len(each.chunks) for each in documents)
+        self.embedded += embedded
 
 
 class Ingestor:
@@ -105,22 +142,27 @@ class Ingestor:
         """
         begun, tally = self._clock.monotonic_s(), _Tally()
         pending: dict[str, _Pending] = {}
-        for done, item in enumerate(items, start=1):
-            if item.source.document_id in pending:  # the same name twice: the later one replaces the earlier one
-                self._commit(pending, tally)
-            self._prepare(item, pending, tally)
-            if sum(len(each.chunks) for each in pending.values()) >= BATCH:
-                self._commit(pending, tally)
-            if progress:
-                progress(done)
-        self._commit(pending, tally)
+        with _Line(self._embed, self._commit, tally) as line:
+            for done, item in enumerate(items, start=1):
+                key = item.source.document_id
+                if key in pending or line.carries(key):  # the same name twice: the later one replaces the earlier one
+                    line.send(pending)
+                    line.arrive()
+                    pending = {}
+                self._prepare(item, pending, tally)
+                if sum(len(each.chunks) for each in pending.values()) >= BATCH:
+                    line.send(pending)
+                    pending = {}
+                if progress:
+                    progress(done)
+            line.send(pending, last=True)
         return IngestReport(
             added=tally.added,
             replaced=tally.replaced,
             unchanged=tally.unchanged,
             refused=tuple(tally.refused),
             chunks=tally.chunks,
-            embedded=tally.chunks,
+            embedded=tally.embedded,
             seconds=self._clock.monotonic_s() - begun,
         )
 
@@ -184,9 +226,24 @@ class Ingestor:
             )
         return chunks
 
-    def _commit(self, pending: dict[str, _Pending], tally: _Tally) -> None:
-        documents = list(pending.values())
-        vectors = embed_chunks(self._embedder, [each.chunks for each in documents])
+    def _embed(self, documents: Sequence[_Pending]) -> _Embedded:
+        """Each text once, and none of which its tenant has a vector already. That those are of this embedder is made sure
+        when the system opens, and by `same_parts` before anything is committed."""
+        passages = [[(each.item.source.tenant, chunk.indexed_text) for chunk in each.chunks] for each in documents]
+        by_tenant: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        for tenant, text in chain.from_iterable(passages):
+            by_tenant[tenant][text] = None
+        known = {
+            (tenant, text): vector
+            for tenant, texts in by_tenant.items()
+            for text, vector in self._ledger.known_vectors(texts, tenant).items()
+        }
+        new = list(dict.fromkeys(each[1] for each in chain.from_iterable(passages) if each not in known))
+        made = dict(zip(new, embed(self._embedder, new), strict=True))
+        rows = [np.stack([known[each] if each in known else made[each[1]] for each in own]) for own in passages]
+        return _Embedded(rows, len(new))
+
+    def _commit(self, documents: Sequence[_Pending], vectors: Sequence[Vectors]) -> None:
         entries = [
             Entry(_described(each), each.content_hash, each.parsed, each.chunks, rows)
             for each, rows in zip(documents, vectors, strict=True)
@@ -198,12 +255,8 @@ class Ingestor:
                 self._ledger.put(entries)
             crash_point("after_commit")
             self._follow()
-        tally.added += sum(each.new for each in documents)
-        tally.replaced += sum(not each.new for each in documents)
-        tally.chunks += sum(len(each.chunks) for each in documents)
         for each in documents:
             self._forget(each.item.source)
-        pending.clear()
 
     def _forget(self, source: Source) -> None:
         if self._refused:
@@ -216,6 +269,69 @@ class Ingestor:
             catch_up(self._ledger, self._vectors)
         except ComponentError as error:
             log.warning("The vector index could not follow the ledger; it will be tried again. %s", error)
+
+
+class _Line:
+    """Batches on their way, one behind the other: while one is committed the next is embedded, and the caller prepares a
+    third. Both run in threads of their own only where there is more than one batch."""
+
+    def __init__(
+        self,
+        embed: Callable[[Sequence[_Pending]], _Embedded],
+        commit: Callable[[Sequence[_Pending], Sequence[Vectors]], None],
+        tally: _Tally,
+    ) -> None:
+        self._embed, self._commit, self._tally = embed, commit, tally
+        self._embedding = ThreadPoolExecutor(1, "ingest-embed")
+        self._committing = ThreadPoolExecutor(1, "ingest-commit")
+        self._under_way: deque[tuple[dict[str, _Pending], Future[int]]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """What has begun ends as it would have; after a failure nothing else is begun."""
+        for pool in (self._embedding, self._committing):
+            pool.shutdown(cancel_futures=True)
+
+    def carries(self, document_id: str) -> bool:
+        """Whether the document is on its way, so that the ledger does not know yet what it will hold."""
+        return any(document_id in batch for batch, _ in self._under_way)
+
+    def send(self, batch: dict[str, _Pending], *, last: bool = False) -> None:
+        """Take a batch, which nobody changes afterwards, as soon as there is room; the last one is waited for.
+
+        Raises:
+            ComponentError: an earlier batch failed, or with `last` this one.
+        """
+        documents = list(batch.values())
+        if last and not self._under_way:
+            embedded = self._embed(documents)
+            self._commit(documents, embedded.vectors)
+            self._tally.committed(documents, embedded.texts)
+            return
+        while len(self._under_way) >= UNDER_WAY:
+            self._arrived()
+        vectors = self._embedding.submit(copy_context().run, self._embed, documents)
+        committed = self._committing.submit(copy_context().run, self._committed, documents, vectors)
+        self._under_way.append((batch, committed))
+        if last:
+            self.arrive()
+
+    def arrive(self) -> None:
+        """Wait for all that is on its way. Raises as `send`."""
+        while self._under_way:
+            self._arrived()
+
+    def _arrived(self) -> None:
+        batch, committed = self._under_way.popleft()
+        self._tally.committed(list(batch.values()), committed.result())
+
+    def _committed(self, documents: Sequence[_Pending], embedding: Future[_Embedded]) -> int:
+        """How many texts were embedded for it."""
+        embedded = embedding.result()
+        self._commit(documents, embedded.vectors)
+        return embedded.texts
 
 
 def _described(pending: _Pending) -> Source:

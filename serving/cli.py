@@ -512,6 +512,26 @@ def bench_retrieval(data: Data, limit: Limit = None, json: Json = None, stack: S
     measuring.bench_retrieval(lambda overrides: _load(stack, overrides), data, limit, json)
 
 
+@app.command("bench-ingest")
+def bench_ingest(
+    *,
+    data: Annotated[
+        Path | None, typer.Option(help="A folder with corpus.jsonl; else made-up documents.", exists=True)
+    ] = None,
+    limit: Annotated[int, typer.Option(min=3, help="Documents.")] = 450,
+    chunks: Annotated[int, typer.Option(min=1_000, help="Passages up to which memory is followed.")] = 100_000,
+    against: Annotated[str | None, typer.Option(help="Another embedder, to compare the speed with.")] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Ingest against its own encoder, what a second run and a change cost, and whether memory stays flat."""
+    from serving import measuring
+
+    measuring.bench_ingest(
+        lambda overrides: _load(stack, overrides), data, limit=limit, chunks=chunks, against=against, json=json
+    )
+
+
 @app.command("bench-answers")
 def bench_answers(data: Data, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
     """Answers on a folder with corpus.jsonl and qa.jsonl."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -108,9 +108,9 @@ def serve(loaded: Loaded) -> None:
 
 def ingest(loaded: Loaded, source: str, *, tenant: str, groups: Sequence[str], json: Path | None) -> bool:
     """Whether every document was taken."""
-    items = list(_items(loaded.settings, source, tenant, frozenset(groups)))
+    count, items = _items(loaded.settings, source, tenant, frozenset(groups))
     with open_system(loaded) as system, terminal.progress() as progress:
-        report = system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, len(items)))
+        report = system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, count))
     return _ingested(report, json)
 
 
@@ -142,8 +142,9 @@ def _ingested(report: IngestReport, json: Path | None) -> bool:
     return not refused
 
 
-def _items(settings: Settings, source: str, tenant: str, groups: frozenset[str]) -> Iterator[Item]:
-    """A folder's files, one file, or what an address holds; `groups` restrict them further.
+def _items(settings: Settings, source: str, tenant: str, groups: frozenset[str]) -> tuple[int, Iterable[Item]]:
+    """How many, and each as its turn comes: a folder's files, one file, or what an address holds; `groups` restrict them
+    further.
 
     Raises:
         InvalidRequest: there is nothing of that name.
@@ -158,14 +159,15 @@ def _items(settings: Settings, source: str, tenant: str, groups: frozenset[str])
     path = Path(source)
     if is_address(source):
         fetched = fetch(source, settings.retrieval.fetching, max_bytes=settings.retrieval.parsing.max_bytes)
-        yield Item(fetched.source(tenant, groups), fetched.content, fetched.name)
-    elif path.is_dir():
-        for item in read_folder(path, tenant=tenant):
-            yield replace(item, source=replace(item.source, groups=item.source.groups | groups))
-    elif path.is_file():
-        yield Item(Source(uri=path.name, tenant=tenant, groups=groups), path.read_bytes(), path.name)
-    else:
-        raise InvalidRequest(f"There is nothing at {source}. Name a file, a folder or an address: SRC=folder")
+        return 1, [Item(fetched.source(tenant, groups), fetched.content, fetched.name)]
+    if path.is_dir():
+        folder = read_folder(path, tenant=tenant)
+        return len(folder), (
+            replace(item, source=replace(item.source, groups=item.source.groups | groups)) for item in folder
+        )
+    if path.is_file():
+        return 1, [Item(Source(uri=path.name, tenant=tenant, groups=groups), path.read_bytes(), path.name)]
+    raise InvalidRequest(f"There is nothing at {source}. Name a file, a folder or an address: SRC=folder")
 
 
 def reindex(loaded: Loaded) -> None:

@@ -147,7 +147,7 @@ def retrieval(stage: Stage, story: Story, system: System) -> None:
     from retrieval.folders import read_folder
 
     with stage.part("retrieval", "documents become cited, permitted evidence") as report:
-        items = list(read_folder(HOME / "corpus", tenant=EVERY_TENANT))
+        items = read_folder(HOME / "corpus", tenant=EVERY_TENANT)
         with stage.progress("ingest", len(items)) as advance:
             done = system.ingestor.ingest(items, progress=advance)
         stored = len(items) - len(done.refused)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from observability.outcomes import OutcomeStore
     from observability.value import ValueReport
 
+WORLD = Path("examples/support_desk/corpus")
 Configure = Callable[[dict[str, object]], Loaded]
 Count = Callable[[int], None]
 
@@ -91,6 +92,55 @@ def bench_retrieval(configure: Configure, data: Path, limit: int | None, json: P
     _figures(figures, json)
 
 
+def bench_ingest(
+    configure: Configure, data: Path | None, *, limit: int, chunks: int, against: str | None, json: Path | None
+) -> None:
+    """Without `data`, on documents made of the example world's sentences. `chunks`: to how many memory is followed.
+    `against` names another embedder."""
+    from langchain_core.embeddings import Embeddings
+
+    from foundation import components
+    from foundation.settings import Part
+    from observability import ingest_bench
+    from observability.bench import evenly, items_of, read_corpus
+    from retrieval.ingest import Ingestor
+    from serving.library import open_library, own_parse
+
+    seed = configure({}).settings.foundation.seed
+    sentences = ingest_bench.sentences_of(WORLD)
+    items = evenly(items_of(read_corpus(data)), limit) if data else [*ingest_bench.made_up(sentences, limit, seed=seed)]
+    with _bench(configure) as (system, stack), terminal.progress() as progress:
+        other = (
+            components.load("models.embedder", Part(use=against), system.context, expected=Embeddings)
+            if against
+            else None
+        )
+        figures = ingest_bench.bench_ingest(
+            items,
+            ingestor=system.ingestor,
+            embedder=system.embedder,
+            parse=own_parse,
+            chunker=system.chunker,
+            progress=progress,
+            against=other,
+        )
+    hashed = {"models": {"embedder": {"use": "hashing"}}}  # memory does not depend on meaning
+    with _folder(configure, hashed) as loaded, open_library(loaded) as library, terminal.progress() as progress:
+        own = Ingestor(
+            ledger=library.ledger,
+            vectors=ingest_bench.KeepsNothing(),
+            embedder=library.embedder,
+            chunker=library.chunker,
+            parse=own_parse,
+            clock=library.context.clock,
+        )
+        many = ingest_bench.made_up(sentences, chunks, seed=seed)
+        figures |= ingest_bench.memory_growth(
+            many, ingestor=own, ledger=library.ledger, chunks=chunks, progress=progress
+        )
+    _figures(figures | {"data": data.name if data else "made up", "stack": stack}, json)
+
+
 def _search_times(system: System, queries: Sequence[str]) -> dict[str, float]:
     from observability.bench import SCOPE
     from observability.search_times import search_times
@@ -145,7 +195,7 @@ def bench_follow_ups(configure: Configure, data: Path, json: Path | None) -> Non
     cases = read_follow_ups(data)
     with _bench(configure) as (system, stack), terminal.progress() as progress:
         world = data.is_file()
-        items = list(read_folder(data.parent / "corpus", tenant=EVERY_TENANT)) if world else items_of(read_corpus(data))
+        items = [*read_folder(data.parent / "corpus", tenant=EVERY_TENANT)] if world else items_of(read_corpus(data))
         system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, len(items)))
         figures = bench_follow_ups(
             cases,
@@ -322,19 +372,25 @@ def _worth(loaded: Loaded) -> tuple[OutcomeContract, ValueReport]:
 @contextmanager
 def _bench(configure: Configure, more: Mapping[str, object] | None = None) -> Iterator[tuple[System, dict[str, str]]]:
     """A system of its own in an empty folder: a benchmark neither sees nor leaves any document of yours."""
+    with _folder(configure, more) as loaded, open_system(loaded) as system:
+        yield system, {key: value for key, value, _ in loaded.rows() if key.endswith(".use")}
+
+
+@contextmanager
+def _folder(configure: Configure, more: Mapping[str, object] | None = None) -> Iterator[Loaded]:
+    """The configuration on an empty folder that is gone afterwards."""
     home = configure({}).settings.foundation.data_dir
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=home) as folder:
-        loaded = configure({"foundation": {"data_dir": folder}, **(more or {})})
-        stack = {key: value for key, value, _ in loaded.rows() if key.endswith(".use")}
-        with open_system(loaded) as system:
-            yield system, stack
+        yield configure({"foundation": {"data_dir": folder}, **(more or {})})
 
 
 def _figures(figures: Mapping[str, Any], json: Path | None) -> None:
     if not terminal.write_json(json, figures):
         rows = [(name, f"{value:.4g}" if isinstance(value, float) else value) for name, value in figures.items()]
-        terminal.show_table(["figure", ""], [row for row in rows if row[0] not in {"rows", "stack", "intervals_95"}])
+        terminal.show_table(
+            ["figure", ""], [row for row in rows if row[0] not in {"rows", "rounds", "stack", "intervals_95"}]
+        )
 
 
 def texts_of(system: System, cases: list[GoldenCase]) -> list[DocumentText]:

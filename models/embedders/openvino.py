@@ -1,6 +1,6 @@
 """A BERT from sentence-transformers on the CPU, by OpenVINO: no torch in the process. Bundled: all-MiniLM-L6-v2.
 
-Against torch on the same threads: `sixply bench-encoder`. What makes the difference, in this order: the engine's fused
+Against torch on the same threads: `make bench-ingest AGAINST=sentence_transformers`. What makes the difference, in this order: the engine's fused
 kernels; int8 (weights as integers, and each row of activations quantised in groups of 32 while it is multiplied, which
 needs no calibration text); and small batches, whose rows stay in the processor's cache. The vectors of int8 and
 float32 cannot be mixed in one index: the ledger's fingerprint tells them apart.

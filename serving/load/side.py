@@ -67,7 +67,7 @@ def main() -> None:
 def _ingest(system: System, corpus: str) -> int:
     from retrieval.folders import read_folder
 
-    return system.ingestor.ingest(list(read_folder(Path(corpus), tenant=TENANT))).chunks
+    return system.ingestor.ingest(read_folder(Path(corpus), tenant=TENANT)).chunks
 
 
 def _obey(system: System, out: Any) -> None:

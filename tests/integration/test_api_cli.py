@@ -214,3 +214,10 @@ def test_an_approver_grants_less_than_was_asked_for(sixply: Callable[..., Any], 
     assert (audit["ok"], audit["records"], audit["problems"]) == (True, 5, [])
     assert sixply("audit-verify", "--head", audit["head"])["ok"]
     assert "forged" in sixply("audit-verify", "--head", f"5:{'0' * 64}", status=1, json_too=False)
+
+
+def test_a_benchmark_of_ingest_writes_the_agreed_figures(sixply: Callable[..., Any]) -> None:
+    figures = sixply("bench-ingest", "--limit", "3", "--chunks", "1000")
+    agreed = "encoder_share second_run_share second_run_embedded renamed_embedded changed_embedded memory_growth_mb"
+    assert set(agreed.split()) <= set(figures)
+    assert (figures["documents"], figures["second_run_embedded"]) == (3, 0)

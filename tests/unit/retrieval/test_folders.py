@@ -132,7 +132,7 @@ def test_a_wrong_list_is_refused_before_the_first_document_is_handed_out(folder:
     write(folder, "a.md")
     describe(folder, {"path": "a.md"}, {"path": "missing.md"})
     with pytest.raises(InvalidRequest, match=r"missing\.md"):
-        next(read_folder(folder, tenant="acme"))
+        read_folder(folder, tenant="acme")
 
 
 @pytest.mark.parametrize("path", ["./a/b.md", "a//b.md", "a/./b.md"])
@@ -200,6 +200,17 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 def test_a_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match=r"There is no folder .*a\.md"):
         items(write(tmp_path, "a.md"))
+
+
+def test_the_files_are_counted_at_once_and_read_when_their_turn_comes(folder: Path) -> None:
+    write(folder, "a.md")
+    second = write(folder, "b.md")
+    found = read_folder(folder, tenant="acme")
+    reading = iter(found)
+    assert (len(found), next(reading).source.uri) == (2, "a.md")
+    second.unlink()
+    with pytest.raises(InvalidRequest, match=r"b\.md cannot be read"):
+        next(reading)
 
 
 def test_an_empty_folder_has_no_documents(folder: Path) -> None:

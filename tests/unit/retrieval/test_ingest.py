@@ -16,8 +16,8 @@ from foundation.errors import DocumentRefused, StorageFull, StoreUnavailable, Up
 from foundation.settings import Part
 from foundation.types import EVERY_TENANT, Scope
 from models.contract import Embeddings
-from retrieval.contract import Block, DocumentLedger, Entry, Parsed, Source, VectorIndex, VectorItem
-from retrieval.ingest import BATCH, Ingestor, Item
+from retrieval.contract import Block, DocumentLedger, Entry, Parsed, Source, VectorIndex, VectorItem, Vectors
+from retrieval.ingest import BATCH, UNDER_WAY, Ingestor, Item
 
 ACME = Scope("acme")
 
@@ -107,6 +107,9 @@ class Desk:
         }
         return Ingestor(**(usual | parts))
 
+    def stored(self) -> list[tuple[str, Vectors]]:
+        return [(entry.source.uri, entry.vectors) for entry in self.ledger.entries()]
+
     def texts(self, scope: Scope = ACME) -> dict[str, str | None]:
         return {known.source.uri: self.ledger.text(known.document_id, scope) for known in self.ledger.documents(scope)}
 
@@ -124,7 +127,7 @@ def test_each_item_is_counted_once_as_what_became_of_it(desk: Desk) -> None:
     ingestor = desk.ingestor()
     ingestor.ingest([item("same.md"), item("changing.md", "Old.")])
     report = ingestor.ingest(
-        [item("same.md"), item("changing.md", "New."), item("new.md"), item("bad.md", "refuse me")]
+        [item("same.md"), item("changing.md", "New."), item("new.md", "More."), item("bad.md", "refuse me")]
     )
     assert (report.added, report.replaced, report.unchanged) == (1, 1, 1)
     assert [(each.uri, each.reason, each.tenant) for each in report.refused] == [("bad.md", "malformed", "acme")]
@@ -194,17 +197,84 @@ def test_many_documents_are_embedded_in_one_call(desk: Desk) -> None:
     assert len(desk.embedder.calls) == 1
 
 
-def test_the_items_are_streamed_and_committed_on_the_way(desk: Desk) -> None:
-    seen: list[int] = []
+def test_the_items_are_streamed_and_few_are_held_at_a_time(desk: Desk) -> None:
+    held: list[int] = []
 
     def items() -> Iterator[Item]:
-        for n in range(2 * BATCH + 10):
-            seen.append(desk.ledger.chunk_count())
+        for n in range(6 * BATCH + 10):
+            held.append(n - desk.ledger.chunk_count())
             yield item(f"{n}.md", f"Passage {n}.")
 
-    desk.ingestor().ingest(items())
-    assert sorted(set(seen)) == [0, BATCH, 2 * BATCH]
-    assert desk.vectors.count() == 2 * BATCH + 10
+    report = desk.ingestor().ingest(items())
+    assert max(held) <= (UNDER_WAY + 1) * BATCH
+    assert (report.added, report.chunks, report.embedded) == (6 * BATCH + 10,) * 3
+    assert desk.vectors.count() == 6 * BATCH + 10
+
+
+def test_a_batch_is_embedded_while_the_one_before_it_is_committed(desk: Desk) -> None:
+    embedded = threading.Event()
+
+    class Waiting(Through):
+        """Commits the first batch only when the second one has been embedded."""
+
+        def put(self, entries: Sequence[Entry]) -> Any:
+            assert embedded.wait(60)
+            return self.part.put(entries)
+
+    class Telling(CountingEmbedder):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            found = super().embed_documents(texts)
+            if len(self.calls) == 2:
+                embedded.set()
+            return found
+
+    ingestor = desk.ingestor(ledger=Waiting(desk.ledger), embedder=Telling(desk.embedder))
+    assert ingestor.ingest(item(f"{n}.md", f"Passage {n}.") for n in range(2 * BATCH)).added == 2 * BATCH
+
+
+def test_one_name_in_two_batches_is_taken_twice_in_their_order(desk: Desk) -> None:
+    others = [item(f"{n}.md", f"Passage {n}.") for n in range(BATCH)]
+    report = desk.ingestor().ingest([item("a.md", "First."), *others, item("a.md", "Second."), item("a.md", "Second.")])
+    assert (report.added, report.replaced, report.unchanged) == (BATCH + 1, 1, 1)
+    assert desk.texts()["a.md"] == "Second."
+
+
+def test_a_batch_that_fails_behind_others_is_an_error_and_what_was_committed_stays(desk: Desk) -> None:
+    class FailsAt(CountingEmbedder):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            self.broken = len(self.calls) == 1
+            return super().embed_documents(texts)
+
+    with pytest.raises(UpstreamDown):
+        desk.ingestor(embedder=FailsAt(desk.embedder)).ingest(
+            item(f"{n}.md", f"Passage {n}.") for n in range(5 * BATCH)
+        )
+    assert desk.ledger.document_count() == BATCH
+    assert desk.vectors.count() == BATCH
+
+
+def test_a_passage_that_is_stored_already_is_not_embedded_again(desk: Desk) -> None:
+    ingestor = desk.ingestor()
+    ingestor.ingest([item("a.md", "One.\nTwo.\nThree."), item("b.md", "Four.")])
+    before = desk.embedder.texts
+    renamed = ingestor.ingest([item("moved/a.md", "One.\nTwo.\nThree.")])
+    rights = ingestor.ingest([item("b.md", "Four.", groups=frozenset({"board"}))])
+    assert (renamed.added, renamed.embedded, rights.replaced, rights.embedded) == (1, 0, 1, 0)
+    assert desk.embedder.texts == before
+    old, new = (vectors for uri, vectors in desk.stored() if uri.endswith("a.md"))
+    assert old.tobytes() == new.tobytes()
+
+
+def test_a_passage_that_stands_in_several_new_documents_is_embedded_once(desk: Desk) -> None:
+    report = desk.ingestor().ingest([item("a.md", "Same."), item("b.md", "Same."), item("c.md", "Other.")])
+    assert (report.chunks, report.embedded) == (3, 2)
+    assert desk.embedder.texts == 2
+
+
+def test_another_tenants_passages_are_embedded_as_if_they_were_not_there(desk: Desk) -> None:
+    ingestor = desk.ingestor()
+    ingestor.ingest([item("a.md", "Same.", tenant="globex")])
+    assert ingestor.ingest([item("a.md", "Same.")]).embedded == 1
 
 
 def test_progress_is_told_how_many_items_are_done(desk: Desk) -> None:
@@ -270,10 +340,10 @@ def test_when_the_embedder_fails_nothing_is_half_written_and_the_next_try_succee
     ingestor.ingest([item("old.md")])
     desk.embedder.broken = True
     with pytest.raises(UpstreamDown):
-        ingestor.ingest([item("a.md"), item("b.md")])
+        ingestor.ingest([item("a.md", "One."), item("b.md", "Two.")])
     assert list(desk.texts()) == ["old.md"]
     desk.embedder.broken = False
-    assert ingestor.ingest([item("a.md"), item("b.md")]).added == 2
+    assert ingestor.ingest([item("a.md", "One."), item("b.md", "Two.")]).added == 2
 
 
 def test_when_the_ledger_is_full_nothing_is_acknowledged(desk: Desk) -> None:
