@@ -158,8 +158,8 @@ class BudgetExceeded(RequestError):
     code = "budget_exceeded"
     status = 429
 
-    def __init__(self, message: str, *, limit: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, limit: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
         self.limit = limit
 
 

@@ -243,6 +243,45 @@ class AnswerCacheSettings(Section):
     """Questions that a new one is compared with, for each tenant and set of permissions."""
 
 
+class Windows(Section):
+    """The most in any minute, hour, day or 30 days; a window without a number has no limit."""
+
+    minute: int | None = Field(default=None, ge=0)
+    hour: int | None = Field(default=None, ge=0)
+    day: int | None = Field(default=None, ge=0)
+    month: int | None = Field(default=None, ge=0)
+
+
+class MoneyWindows(Section):
+    """As `Windows`, in dollars."""
+
+    minute: float | None = Field(default=None, ge=0)
+    hour: float | None = Field(default=None, ge=0)
+    day: float | None = Field(default=None, ge=0)
+    month: float | None = Field(default=None, ge=0)
+
+
+class QuotaLimits(Section):
+    """0 lets nothing pass."""
+
+    requests: Windows = Windows()
+    tokens: Windows = Windows()
+    usd: MoneyWindows = MoneyWindows()
+    concurrent: int | None = Field(default=None, ge=1, le=1000)
+    """Requests at work at once."""
+
+
+class QuotaSettings(Section):
+    """Counted in `[serving.cache]`: by each process for itself, or with `redis` by all together (`serving/quotas.py`)."""
+
+    caller: QuotaLimits = QuotaLimits()
+    """For each subject of a tenant, all of its keys and tokens together."""
+    tenant: QuotaLimits = QuotaLimits()
+    """For each tenant, all of its callers together."""
+    tenants: dict[str, QuotaLimits] = {}
+    """For a tenant by its name, instead of `tenant`."""
+
+
 class JwtSettings(Section):
     """Tokens of an identity provider, taken beside API keys once `jwks_file` is named (`serving/tokens.py`)."""
 
@@ -276,6 +315,7 @@ class ServingSettings(Section):
     keys_file: Path = Path("keys.json")
     """Hashed API keys with tenant, roles and groups; below the data folder unless absolute."""
     jwt: JwtSettings = JwtSettings()
+    quotas: QuotaSettings = QuotaSettings()
 
 
 class CompareSettings(Section):

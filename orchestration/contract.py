@@ -417,17 +417,17 @@ class Meter(Protocol):
 
 
 class Spending(Protocol):
-    """What all runs together may spend on model calls, by tenant and day."""
+    """What all runs together may spend on model calls, by tenant and day. `usd` is `None` where the price is not known."""
 
-    async def reserve(self, tenant: str, *, tokens: int, usd: Decimal) -> int | None:
-        """Set aside what a call may need; what comes back is for `settle`. `None`: nothing is limited.
+    async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> Any:
+        """Set aside what a call may need; what comes back is for `settle`.
 
         Raises:
             BudgetExceeded: it, with what is used and reserved today, does not fit.
         """
         ...
 
-    async def settle(self, held: int | None, *, tokens: int, usd: Decimal) -> None:
+    async def settle(self, held: Any, *, tokens: int, usd: Decimal | None) -> None:
         """Replace what was set aside by what was used; 0 for a call that never came about."""
         ...
 

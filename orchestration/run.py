@@ -42,7 +42,8 @@ class _Spent:
     """What a call turned out to cost; nothing where it did not come about."""
 
     tokens: int = 0
-    usd: Decimal = Decimal(0)
+    usd: Decimal | None = Decimal(0)
+    """`None`: it has no known price."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -106,26 +107,26 @@ class Run:
         """
         expected = self._expected(messages, max_tokens)
         tokens = (expected.usage.input_tokens or 0) + (expected.usage.output_tokens or 0)
-        async with self._reserved(tokens, self.parts.prices.price(expected).usd or Decimal(0)) as spent:
+        async with self._reserved(tokens, self.parts.prices.price(expected).usd) as spent:
             message = await self._paid(messages, max_tokens, schema, expected, spent)
         if message.response_metadata.get(FALLBACK):
             self.note(f"answered by the fallback model {message.response_metadata.get('model_name', '')}".rstrip())
         return message
 
     @asynccontextmanager
-    async def _reserved(self, tokens: int, usd: Decimal) -> AsyncIterator[_Spent]:
+    async def _reserved(self, tokens: int, usd: Decimal | None) -> AsyncIterator[_Spent]:
         """Room for a call in the budget of this run and in that of the day; settled by what was spent."""
         spent, shared = _Spent(), self.parts.spending
-        reservation = self.budget.reserve(tokens=tokens, usd=usd)
+        reservation = self.budget.reserve(tokens=tokens, usd=usd or Decimal(0))
         try:
-            held = await shared.reserve(self.principal.tenant, tokens=tokens, usd=usd) if shared else None
+            held = await shared.reserve(self.principal, tokens=tokens, usd=usd) if shared else None
             try:
                 yield spent
             finally:
                 if shared:
                     await shared.settle(held, tokens=spent.tokens, usd=spent.usd)
         finally:
-            self.budget.settle(reservation, tokens=spent.tokens, usd=spent.usd)
+            self.budget.settle(reservation, tokens=spent.tokens, usd=spent.usd or Decimal(0))
 
     async def _paid(
         self,
@@ -259,7 +260,7 @@ class Run:
             )
         )
         spent.tokens = (call.usage.input_tokens or 0) + (call.usage.output_tokens or 0)
-        spent.usd = price.usd or Decimal(0)
+        spent.usd = price.usd
 
     def _record(self, charge: Charge) -> None:
         self._costs.append(charge.usd)

@@ -14,6 +14,7 @@ from pathlib import Path
 from foundation.clock import Clock
 from foundation.errors import BudgetExceeded
 from foundation.settings import BudgetSettings, DayLimits
+from foundation.types import Principal
 from orchestration.sqlite_file import SqliteFile
 
 SCHEMA = """
@@ -50,7 +51,8 @@ class SqliteSpending:
         self._file = SqliteFile(path, SCHEMA)
         self._limits, self._clock = limits, clock
 
-    async def reserve(self, tenant: str, *, tokens: int, usd: Decimal) -> int | None:
+    async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> int | None:
+        tenant = principal.tenant
         for_tenant = self._limits.tenants.get(tenant, self._limits.tenant_day)
         checks = [
             (limits, whose, name)
@@ -63,7 +65,7 @@ class SqliteSpending:
         if not checks:
             return None
         now = self._clock.now()
-        day, picodollars = now.date().isoformat(), int(usd * PICO)
+        day, picodollars = now.date().isoformat(), int((usd or Decimal(0)) * PICO)
         until = now + timedelta(seconds=self._limits.seconds + _GRACE_S)
 
         def hold(connection: sqlite3.Connection) -> int | None:
@@ -78,10 +80,10 @@ class SqliteSpending:
 
         return await self._file.run(hold)
 
-    async def settle(self, held: int | None, *, tokens: int, usd: Decimal) -> None:
+    async def settle(self, held: int | None, *, tokens: int, usd: Decimal | None) -> None:
         if held is None:
             return
-        picodollars = int(usd * PICO)
+        picodollars = int((usd or Decimal(0)) * PICO)
 
         def book(connection: sqlite3.Connection) -> None:
             row = connection.execute("DELETE FROM reserved WHERE id = ? RETURNING day, tenant", (held,)).fetchone()

@@ -16,6 +16,7 @@ from serving import errors
 from serving.idempotency import Idempotency, declare
 from serving.identity import PAGE_PATHS
 from serving.middleware import Authentication, Envelope
+from serving.quotas import QuotaGate
 from serving.routes import (
     answers,
     approvals,
@@ -70,6 +71,7 @@ def create_app(system: System) -> FastAPI:
     )
     app.state.runtime = runtime
     app.add_middleware(Idempotency, store=system.idempotency)  # the innermost: each later one stands around it
+    app.add_middleware(QuotaGate, quotas=system.quotas)
     app.add_middleware(Authentication, callers=runtime.callers, sessions=runtime.sessions)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings.serving.http), www_redirect=False)
     errors.install(app)

@@ -107,13 +107,13 @@ def responses(*statuses: int, openai: bool = False) -> dict[int | str, dict[str,
         410: "It has expired.",
         413: "Larger than allowed.",
         422: "Something in the request does not fit.",
-        429: "The budget is used up.",
+        429: "A quota or a budget is used up; Retry-After says when there is more of a quota.",
         503: "A part is down, busy or stopping. `retryable` and Retry-After say whether and when to try again.",
         504: "A model did not answer in time.",
     }
     model, media = (OpenAIProblem, "application/json") if openai else (Problem, MEDIA_TYPE)
     reference = {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}
-    common = (400, 401, 403, 413, 422, 503)
+    common = (400, 401, 403, 413, 422, 429, 503)
     return {
         status: {"model": model, "description": texts[status], "content": {media: reference}}
         for status in sorted({*common, *statuses})

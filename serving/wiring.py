@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # the real imports stand in `open_system`, so that `--help` n
     from serving.contract import Cache
     from serving.idempotency import IdempotencyStore
     from serving.jobs import JobStore
+    from serving.quotas import Quotas
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,7 @@ class System:
     executor: Executor
     agent: Agent
     cache: Cache
+    quotas: Quotas
     idempotency: IdempotencyStore
     jobs: JobStore
 
@@ -126,6 +128,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from serving.contract import Cache
     from serving.idempotency import IdempotencyStore
     from serving.jobs import JobStore
+    from serving.quotas import QuotaAgent, Quotas, QuotaSpending
 
     settings = loaded.settings
     data = settings.foundation.data_dir
@@ -212,6 +215,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
 
         # orchestration; the cache of the layer above, because an agent may look answers up in it
         cache = part("serving.cache", settings.serving.cache, Cache)
+        quotas = Quotas(settings.serving.quotas, settings.orchestration.budget, cache)
         idempotency = keep(IdempotencyStore(data / "idempotency.sqlite", context.clock))
         jobs = keep(JobStore(data / "jobs", context.clock))
         memory = AnswerCache(settings.serving.answer_cache, cache, ledger, asked, context.clock)
@@ -236,6 +240,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             clock=context.clock,
             stops=stops,
         )
+        spending = keep(SqliteSpending(data / "spending.sqlite", settings.orchestration.budget, context.clock))
         agent = keep(
             components.load(
                 "orchestration.agent",
@@ -254,9 +259,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
                     checkpoints=part("orchestration.checkpoints", settings.orchestration.checkpoints),
                     prices=prices,
                     meter=costs,
-                    spending=keep(
-                        SqliteSpending(data / "spending.sqlite", settings.orchestration.budget, context.clock)
-                    ),
+                    spending=QuotaSpending(spending, quotas),
                     settings=settings.orchestration,
                     scorer=OnlineScorer(grounding, asked, settings.observability.scored_share),
                     facts=facts,
@@ -293,8 +296,9 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             audit=audit,
             stops=stops,
             executor=executor,
-            agent=counted_agent(AuditedAgent(StoppableAgent(agent, stops), audit)),
+            agent=QuotaAgent(counted_agent(AuditedAgent(StoppableAgent(agent, stops), audit)), quotas),
             cache=cache,
+            quotas=quotas,
             idempotency=idempotency,
             jobs=jobs,
         )

@@ -38,7 +38,7 @@ def _streamed() -> dict[str, Any]:
 @router.post(
     "/answers",
     response_model=Answer,
-    responses={200: _streamed(), **responses(404, 409, 429, 504)},
+    responses={200: _streamed(), **responses(404, 409, 504)},
     dependencies=[admitted("answers")],
 )
 async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Running) -> Response:
@@ -49,7 +49,7 @@ async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Runnin
     """
     check_length(body.question, runtime.system.settings.orchestration.answers)
     asked = AnswerRequest(**body.model_dump())
-    at_work = begun(runtime, asked, caller, request)
+    at_work = await begun(runtime, asked, caller, request)
     if "text/event-stream" in request.headers.get("accept", ""):
         return EventStream(_events(runtime, at_work))
     return as_json(await collect(at_work, runtime.lifecycle, request))
@@ -65,8 +65,13 @@ def search(body: SearchRequest, caller: Asker, runtime: Running) -> SearchResult
     return SearchResult(hits=found, trace_id=trace_id())
 
 
-def begun(runtime: Runtime, asked: AnswerRequest, caller: Principal, request: Request) -> AsyncIterator[Event]:
-    """The agent at work; under an Idempotency-Key from where an earlier attempt stopped."""
+async def begun(runtime: Runtime, asked: AnswerRequest, caller: Principal, request: Request) -> AsyncIterator[Event]:
+    """The agent at work; under an Idempotency-Key from where an earlier attempt stopped.
+
+    Raises:
+        QuotaExceeded: nothing is left for it. The agent would say so, too, but only after a stream has begun.
+    """
+    await runtime.system.quotas.demand_left(caller)
     attempt = attempt_of(request)
     if attempt is None:
         return runtime.system.agent.stream(asked, caller)

@@ -24,7 +24,7 @@ async def pending(caller: Decider, runtime: Running, pages: Pages) -> ApprovalLi
     return ApprovalList(approvals=page, next_cursor=cursor)
 
 
-@router.post("/{approval_id}", response_model=Answer, responses=responses(404, 409, 410, 429, 504))
+@router.post("/{approval_id}", response_model=Answer, responses=responses(404, 409, 410, 504))
 async def decide(approval_id: ApprovalId, body: DecisionRequest, caller: Decider, runtime: Running) -> Response:
     """Approve, as asked or with other arguments, or reject, and get the answer that was waiting.
 

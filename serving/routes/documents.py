@@ -25,7 +25,7 @@ _ATTRIBUTES: TypeAdapter[dict[Name, Known]] = TypeAdapter(dict[Name, Known])
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
 
 
-@router.post("", status_code=201, responses=responses(429, 504), dependencies=[admitted("writes")])
+@router.post("", status_code=201, responses=responses(504), dependencies=[admitted("writes")])
 def add(
     file: Annotated[
         UploadFile, File(description="Markdown, HTML, PDF, DOCX, PPTX, XLSX, mail, CSV, JSON or plain text.")

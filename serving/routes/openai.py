@@ -69,7 +69,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
             "description": "The completion, or with `stream` its chunks, ending with [DONE].",
             "content": {"text/event-stream": {"itemSchema": {"type": "object"}}},
         },
-        **responses(404, 409, 429, 504, openai=True),
+        **responses(404, 409, 504, openai=True),
     },
     dependencies=[admitted("answers")],
 )
@@ -77,7 +77,7 @@ async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: 
     """Answer the last user message."""
     asked = _asked(body)
     check_length(asked.question, runtime.system.settings.orchestration.answers)
-    at_work = begun(runtime, asked, caller, request)
+    at_work = await begun(runtime, asked, caller, request)
     if body.stream:
         return EventStream(_chunks(runtime, body, at_work))
     answer = await collect(at_work, runtime.lifecycle, request)

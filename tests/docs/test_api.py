@@ -87,7 +87,7 @@ def test_every_code_that_is_named_exists_and_every_callers_code_is_named() -> No
     callers = {
         kind.code
         for kind in tree(RequestError)
-        if kind.__module__ in {"foundation.errors", "serving.errors", "serving.idempotency"}
+        if kind.__module__ in {"foundation.errors", "serving.errors", "serving.idempotency", "serving.quotas"}
     }
     assert callers <= named
     assert named <= callers | {kind.code for kind in tree(ComponentError)}

@@ -32,6 +32,7 @@ from serving.caches.memory import Options as CacheOptions
 from serving.idempotency import IdempotencyStore
 from serving.identity import KeyStore
 from serving.jobs import JobStore
+from serving.quotas import Quotas
 
 BEGUN = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 TEXT = "The double ships on Tuesdays. It never ships on Sundays."
@@ -270,6 +271,7 @@ class FakeSystem:
         self.stops = Stops(self.context.data_dir / "stops.json", self.context.clock)
         self.audit = SqliteAudit(self.context.data_dir / "audit.sqlite", self.context.clock)
         self.cache = MemoryCache(CacheOptions(), self.context.clock)
+        self.quotas = Quotas(self.settings.serving.quotas, self.settings.orchestration.budget, self.cache)
         self.vectors = MemoryIndex(self.ledger)
         self.ingestor = MemoryIngestor(self.ledger)
         self.retriever = MemoryRetriever(self.ledger)

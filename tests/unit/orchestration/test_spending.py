@@ -12,7 +12,7 @@ import pytest
 from foundation.errors import BudgetExceeded
 from foundation.settings import BudgetSettings, DayLimits
 from orchestration.spending import SqliteSpending
-from tests.doubles.orchestration import ManualClock
+from tests.doubles.orchestration import NORTH, SOUTH, ManualClock
 
 CENT = Decimal("0.01")
 Open = Callable[..., SqliteSpending]
@@ -38,33 +38,33 @@ def open_(tmp_path: Path, clock: ManualClock) -> Iterator[Open]:
 
 async def test_what_is_reserved_counts_until_it_is_settled_by_what_was_used(open_: Open) -> None:
     spending = open_(tenant_day=DayLimits(usd=0.05, tokens=100))
-    held = await spending.reserve("north", tokens=90, usd=4 * CENT)
+    held = await spending.reserve(NORTH, tokens=90, usd=4 * CENT)
     with pytest.raises(BudgetExceeded, match=r'Tenant "north" has used 0.040000 of 0.05 USD today') as refused:
-        await spending.reserve("north", tokens=1, usd=2 * CENT)
+        await spending.reserve(NORTH, tokens=1, usd=2 * CENT)
     assert refused.value.limit == "usd_per_day"
     with pytest.raises(BudgetExceeded) as refused:
-        await spending.reserve("north", tokens=11, usd=CENT)
+        await spending.reserve(NORTH, tokens=11, usd=CENT)
     assert refused.value.limit == "tokens_per_day"
     await spending.settle(held, tokens=10, usd=CENT)
     assert await spending.today("north") == (10, CENT)
-    await spending.reserve("north", tokens=90, usd=4 * CENT)
+    await spending.reserve(NORTH, tokens=90, usd=4 * CENT)
 
 
 async def test_a_call_that_never_came_about_costs_nothing(open_: Open) -> None:
     spending = open_(tenant_day=DayLimits(usd=0.01))
     for _ in range(3):
-        await spending.settle(await spending.reserve("north", tokens=1, usd=CENT), tokens=0, usd=Decimal(0))
+        await spending.settle(await spending.reserve(NORTH, tokens=1, usd=CENT), tokens=0, usd=Decimal(0))
     assert await spending.today() == (0, Decimal(0))
 
 
 async def test_tenants_have_a_day_of_their_own_and_share_that_of_the_system(open_: Open) -> None:
     spending = open_(day=DayLimits(usd=0.03), tenant_day=DayLimits(usd=0.01), tenants={"south": DayLimits(usd=0.05)})
-    await spending.reserve("north", tokens=1, usd=CENT)
+    await spending.reserve(NORTH, tokens=1, usd=CENT)
     with pytest.raises(BudgetExceeded, match="north"):
-        await spending.reserve("north", tokens=1, usd=CENT)
-    await spending.reserve("south", tokens=1, usd=2 * CENT)
+        await spending.reserve(NORTH, tokens=1, usd=CENT)
+    await spending.reserve(SOUTH, tokens=1, usd=2 * CENT)
     with pytest.raises(BudgetExceeded, match="The system has used"):
-        await spending.reserve("south", tokens=1, usd=CENT)
+        await spending.reserve(SOUTH, tokens=1, usd=CENT)
 
 
 async def test_a_new_day_begins_with_nothing_and_a_call_belongs_to_the_day_on_which_it_began(
@@ -72,11 +72,11 @@ async def test_a_new_day_begins_with_nothing_and_a_call_belongs_to_the_day_on_wh
 ) -> None:
     spending = open_(tenant_day=DayLimits(usd=0.01))
     clock.forward(hours=14, minutes=59, seconds=59)
-    held = await spending.reserve("north", tokens=1, usd=CENT)
+    held = await spending.reserve(NORTH, tokens=1, usd=CENT)
     clock.forward(seconds=2)
     await spending.settle(held, tokens=1, usd=CENT)
     assert await spending.today("north") == (0, Decimal(0))
-    await spending.reserve("north", tokens=1, usd=CENT)
+    await spending.reserve(NORTH, tokens=1, usd=CENT)
 
 
 async def test_it_survives_a_restart_and_forgets_what_a_killed_process_had_reserved(
@@ -84,30 +84,30 @@ async def test_it_survives_a_restart_and_forgets_what_a_killed_process_had_reser
 ) -> None:
     limits = DayLimits(usd=0.02)
     first = open_(tenant_day=limits)
-    await first.settle(await first.reserve("north", tokens=1, usd=CENT), tokens=1, usd=CENT)
-    await first.reserve("north", tokens=1, usd=CENT)
+    await first.settle(await first.reserve(NORTH, tokens=1, usd=CENT), tokens=1, usd=CENT)
+    await first.reserve(NORTH, tokens=1, usd=CENT)
     first.close()
     second = open_(tenant_day=limits)
     with pytest.raises(BudgetExceeded):
-        await second.reserve("north", tokens=1, usd=CENT)
+        await second.reserve(NORTH, tokens=1, usd=CENT)
     clock.forward(minutes=10)
-    await second.reserve("north", tokens=1, usd=CENT)
+    await second.reserve(NORTH, tokens=1, usd=CENT)
 
 
 async def test_two_processes_share_the_limit(open_: Open) -> None:
     both = [open_(tenant_day=DayLimits(usd=0.05)) for _ in range(2)]
-    calls = (both[number % 2].reserve("north", tokens=1, usd=CENT) for number in range(20))
+    calls = (both[number % 2].reserve(NORTH, tokens=1, usd=CENT) for number in range(20))
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(isinstance(outcome, BudgetExceeded) for outcome in outcomes) == 15
 
 
 async def test_without_limits_nothing_is_kept(open_: Open) -> None:
     spending = open_()
-    held = await spending.reserve("north", tokens=10**9, usd=Decimal(10**6))
+    held = await spending.reserve(NORTH, tokens=10**9, usd=Decimal(10**6))
     await spending.settle(held, tokens=10**9, usd=Decimal(10**6))
     assert (held, await spending.today()) == (None, (0, Decimal(0)))
 
 
 async def test_money_without_any_limit_left_admits_not_even_a_free_call(open_: Open) -> None:
     with pytest.raises(BudgetExceeded):
-        await open_(tenant_day=DayLimits(usd=0)).reserve("north", tokens=1, usd=Decimal(0))
+        await open_(tenant_day=DayLimits(usd=0)).reserve(NORTH, tokens=1, usd=Decimal(0))
