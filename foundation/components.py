@@ -18,6 +18,7 @@ import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -181,6 +182,7 @@ def _remedy(package: str) -> str:
     return f"Run make setup, or install it: .venv/bin/python -m pip install {wanted}"
 
 
+@cache
 def _extras() -> dict[str, list[str]]:
     """What `make setup WITH=...` can install, each with the names of its packages; nothing outside of the repository."""
     try:

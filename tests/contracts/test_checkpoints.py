@@ -225,6 +225,15 @@ async def test_a_server_that_falls_silent_is_given_up_and_used_again(name: str, 
         saver.close()
 
 
+@pytest.mark.parametrize("check", [*CHECKS, a_written_checkpoint_is_there_for_the_next_process])
+async def test_the_double_that_the_broken_ones_spoil_is_itself_sound(check: Check, opener: Any) -> None:
+    def make(folder: Path) -> Saver:
+        _OPENED.append(broken.Healthy(folder / "sound.sqlite"))
+        return _OPENED[-1]
+
+    await check(opener(make))
+
+
 @pytest.mark.parametrize(
     ("fault", "caught_by"), broken.BROKEN.items(), ids=lambda value: getattr(value, "__name__", "")
 )

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 from langchain_core.runnables import RunnableConfig
+from langchain_openai import ChatOpenAI
 
 from foundation.clock import SystemClock
-from foundation.components import Context
 from foundation.settings import ResilienceSettings
-from models.chat.openai_compatible import Options, build
 from models.resilience import resilient
 from orchestration.answering import answer, resume
 from orchestration.contract import Answer, AnswerRequest, Decision, Plan
@@ -51,7 +50,7 @@ Ask = Callable[..., Any]
 def ask(world: World) -> Ask:
     async def asked(*behaviours: Behaviour, question: str = "Do it, please") -> tuple[Answer, FaultyProvider]:
         with FaultyProvider(*behaviours) as provider:
-            chat = build(Options(model="planner-1", base_url=f"{provider.url}/v1"), Context(data_dir=world.folder))
+            chat = ChatOpenAI(model="planner-1", base_url=f"{provider.url}/v1", api_key="none", max_retries=0)
             world.chat = resilient(chat, [], ResilienceSettings(attempts=1), SystemClock())
             agent = world.agent(planner="model", writes=False)
             return await answer(agent, AnswerRequest(question=question), NORTH), provider

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.embeddings import Embeddings
 
-from foundation.settings import GroundingSettings
+from foundation.components import Context, load
+from foundation.settings import GroundingSettings, Settings
 from models.embedders.hashing import HashingEmbedder
 from retrieval import grounding as module
 from retrieval.contract import Chunk, Hit, Source
@@ -221,10 +222,8 @@ def test_a_citation_quotes_the_exact_span(grounding: Grounding) -> None:
 
 @pytest.mark.real_model
 def test_with_the_bundled_embedder_a_paraphrase_is_found_and_a_foreign_question_is_not_trusted(tmp_path) -> None:
-    from foundation.components import Context
-    from models.embedders.openvino import Options, build
-
-    grounding = Grounding(build(Options(), Context(data_dir=tmp_path)), GroundingSettings())
+    embedder = load("models.embedder", Settings().models.embedder, Context(data_dir=tmp_path))
+    grounding = Grounding(embedder, GroundingSettings())
     question = "What is the deadline for sending goods back?"
     found = grounding.evidence(question, [hit(RETURNS), hit(REFUNDS)], limit=3)
 
