@@ -12,6 +12,7 @@ from nicegui import html, ui
 
 from serving.page.approvals import ApprovalsView
 from serving.page.ask import AskView
+from serving.page.documents import DocumentsView
 from serving.page.source import SourcePanel
 from serving.page.visitor import View, Visitor, told
 from serving.sessions import token_of
@@ -57,6 +58,7 @@ class Shell:
         self._source = SourcePanel(visitor)
         self._entries = [
             Entry("Ask", "forum", AskView(visitor, self._source)),
+            Entry("Documents", "description", DocumentsView(visitor, self._source)),
             Entry("Approvals", "task_alt", ApprovalsView(visitor)),
         ]
         self._buttons: list[ui.button] = []

@@ -88,7 +88,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        say(str(explained(error)), kind="negative")
+        say(str(explained(error)), kind="bad")
 
 
 def every(seconds: float, look: Callable[[], Awaitable[None]]) -> ui.timer:
@@ -99,15 +99,23 @@ def every(seconds: float, look: Callable[[], Awaitable[None]]) -> ui.timer:
             await look()
         except Exception as error:
             timer.deactivate()
-            say(str(explained(error)), kind="negative")
+            say(str(explained(error)), kind="bad")
 
     timer = ui.timer(seconds, once)
     return timer
 
 
-def say(message: str, *, kind: Any = "positive") -> None:
+def say(message: str, *, kind: Literal["good", "bad"] = "good") -> None:
     """Show a message for a while, and read it to who cannot see it."""
-    ui.notify(message, type=kind, position="bottom", multi_line=True, close_button="Close", timeout=8000)
+    ui.notify(message, classes=f"notice {kind}", position="bottom", close_button="Close", timeout=8000)
+
+
+def counted(many: int, what: str) -> str:
+    """
+    >>> counted(1, "document"), counted(2, "document")
+    ('1 document', '2 documents')
+    """
+    return f"{many:,} {what}" if many == 1 else f"{many:,} {what}s"
 
 
 def alert(message: str, *, kind: Literal["bad", "note"] = "bad") -> None:

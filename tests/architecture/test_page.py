@@ -25,9 +25,13 @@ def unfit(source: str) -> list[str]:
     """What a view must not do: give markup, or put anything but names of our own into code."""
     found = [name for name, _ in calls(source) if name in TAKES_MARKUP]
     for name, call in calls(source):
-        if name in RUNS_CODE:
+        handlers = [word.value for word in call.keywords if word.arg == "js_handler"]
+        if name in RUNS_CODE or handlers:
             inside = [
-                part for argument in call.args for part in ast.walk(argument) if isinstance(part, ast.FormattedValue)
+                part
+                for argument in (handlers or call.args)
+                for part in ast.walk(argument)
+                if isinstance(part, ast.FormattedValue)
             ]
             found += [ast.unparse(part.value) for part in inside if not _our_own(part.value)]
     return found
@@ -35,7 +39,7 @@ def unfit(source: str) -> list[str]:
 
 def _our_own(value: ast.expr) -> bool:
     """An element's id, or a constant of the module."""
-    return (isinstance(value, ast.Attribute) and value.attr == "html_id") or (
+    return (isinstance(value, ast.Attribute) and value.attr in ("html_id", "id")) or (
         isinstance(value, ast.Name) and value.id.isupper()
     )
 
@@ -49,4 +53,5 @@ def test_no_view_gives_markup_or_code_that_others_wrote() -> None:
 def test_the_guard_sees_what_it_must() -> None:
     assert unfit("ui.html(text)\nui.markdown(text)\nhtml.p(text)") == ["html", "markdown"]
     assert unfit("ui.run_javascript(f'show({text})')") == ["text"]
+    assert unfit("button.on('click', js_handler=f'() => show({text})')") == ["text"]
     assert unfit("ui.run_javascript(f'show({self._place.html_id}, {DARK})')") == []

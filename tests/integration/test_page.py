@@ -331,6 +331,47 @@ def test_who_may_not_decide_sees_why(page: Page, served: Served) -> None:
     expect(view.get_by_role("article")).to_have_count(0)
 
 
+def test_documents_are_added_refused_read_and_deleted(page: Page, served: Served) -> None:
+    sign_in(page, served.agent)
+    view = open_view(page, "Documents")
+    expect(view.get_by_role("button", name="Choose files")).to_be_visible()
+    star = "# Star lamp\n\nThe star lamp is orange.\n"
+    page.locator("input[type=file]").set_input_files(
+        [
+            {"name": "star.md", "mimeType": "text/markdown", "buffer": star.encode()},
+            {"name": "broken.docx", "mimeType": "application/zip", "buffer": b"PK no document"},
+        ]
+    )
+    expect(view.get_by_role("status").filter(has_text="2 of 2, 1 refused")).to_be_visible()
+    refused = view.get_by_role("list", name="Refused documents").get_by_role("listitem")
+    expect(refused).to_contain_text("Malformed")
+    expect(refused).to_contain_text('"broken.docx" is not a readable Word document')
+    view.get_by_role("button", name="Try again").click()
+    expect(page.get_by_text("0 taken in, 1 refused again.")).to_be_visible()
+
+    view.get_by_label("Find by name").fill("star")
+    known = view.get_by_role("list", name="Documents", exact=True).get_by_role("listitem")
+    expect(known).to_have_count(1)
+    view.get_by_role("button", name="Read Star lamp").click()
+    expect(page.get_by_role("dialog").get_by_text("The star lamp is orange.")).to_be_visible()
+    page.keyboard.press("Escape")
+    view.get_by_role("button", name="Delete Star lamp").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(known).to_have_count(0)
+    headers = {"Authorization": f"Bearer {served.agent}"}
+    left = httpx2.get(f"{served.url}/v1/documents", headers=headers, timeout=WAIT_S).json()["documents"]
+    assert "star.md" not in {one["uri"] for one in left}
+
+
+def test_who_may_not_write_sees_why_and_reads(page: Page, served: Served) -> None:
+    sign_in(page, served.reader)
+    view = open_view(page, "Documents")
+    expect(view.get_by_role("note")).to_contain_text("needs the role agent or operator")
+    expect(view.get_by_role("button", name="Read Moon lamp")).to_be_visible()
+    expect(view.get_by_role("button", name="Delete")).to_have_count(0)
+    expect(page.locator("input[type=file]")).to_have_count(0)
+
+
 def test_what_became_of_an_answer_is_kept_as_it_was_said(page: Page, served: Served) -> None:
     sign_in(page, served.reader)
     turn = ask(page, "How long does the moon lamp run?")
