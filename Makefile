@@ -32,7 +32,7 @@ _dev:
 	@$(PYTHON) -m foundation.install --quiet --torch "$(TORCH)" --dev
 
 #: Start here
-setup:  ## install everything that the system needs   [PYTHON=python3.12] [WITH=postgres,qdrant,redis] [TORCH=auto: your GPU's build]
+setup:  ## install everything that the system needs   [PYTHON=python3.12] [WITH=postgres,qdrant,ray,redis] [TORCH=auto: your GPU's build]
 	@$(PYTHON) -m foundation.install --torch "$(TORCH)" $(call given,WITH,--with)
 
 demo: _base  ## all six layers at work on real models, about a minute
@@ -193,6 +193,10 @@ redteam: _base  ## AgentDojo's attacks against the executor, without a model   [
 load: _base  ## latency against offered load, overload, aborts, stops   [SECONDS=60] [RATE=] [ABORTS=1000] [TERMS=100] [PLOTS=dir] [JSON=]
 	@$(CLI) load $(call given,SECONDS,--seconds) $(call given,RATE,--rate) $(call given,ABORTS,--aborts) \
 	  $(call given,TERMS,--terms) $(call given,PLOTS,--plots) $(call given,JSON,--json) $(stack)
+
+.PHONY: scale
+scale: _base  ## ingest on a local Ray cluster, a node killed on the way: the same as in one process?   [DOCUMENTS=20000] [NODES=2] [STACK=] [JSON=]
+	@$(CLI) scale $(call given,DOCUMENTS,--documents) $(call given,NODES,--nodes) $(call given,JSON,--json) $(stack)
 
 .PHONY: leaks
 leaks: _base  ## random reads, writes and deletes of several tenants: does anything cross?   [OPS=100000] [SEED=7] [STACK=] [JSON=]

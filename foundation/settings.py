@@ -63,10 +63,21 @@ class RetentionSettings(Section):
     """Decided or expired ones. The audit, the effects and the costs hold no words and stay."""
 
 
+class ClusterSettings(Section):
+    """More machines than this one: `use = "ray"` prepares documents on a Ray cluster (docs/scale.md)."""
+
+    use: Literal["none", "ray"] = "none"
+    address: str = ""
+    """Of the cluster's head, `host:6379`. Empty: RAY_ADDRESS, or else a cluster of this machine alone."""
+    cpus: float = Field(default=1, gt=0)
+    """Processors that a worker holds while it prepares documents. Its models use as many threads, one at least."""
+
+
 class FoundationSettings(Section):
     data_dir: Path = Path("var")
     """Everything that the system writes lies below this folder."""
     retention: RetentionSettings = RetentionSettings()
+    cluster: ClusterSettings = ClusterSettings()
     seed: int = 7
     threads: int = Field(default=2, ge=1)
     """CPU threads of the local models. More than the free cores makes them wait for each other."""

@@ -11,13 +11,13 @@ import hashlib
 import json
 import logging
 import threading
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
@@ -38,7 +38,7 @@ from retrieval.contract import (
     VectorIndex,
     Vectors,
 )
-from retrieval.index_care import SameParts, catch_up
+from retrieval.index_care import SameParts, catch_up, embed_chunks
 
 if TYPE_CHECKING:
     from retrieval.refused import RefusedFiles
@@ -50,6 +50,8 @@ BATCH = 256
 UNDER_WAY = 2
 """Batches between preparing and committed: one is committed while the next is embedded, and so few documents are held at a
 time, however many come."""
+SENT_ITEMS, SENT_BYTES = 64, 1 << 19
+"""What workers are sent together: so many items, or as many as weigh so much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,69 @@ class IngestReport:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that can be made of an item without a ledger."""
+
+    parsed: Parsed
+    chunks: list[Chunk]
+    vectors: Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why an item cannot be taken: `DocumentRefused` as a value that can travel."""
+
+    reason: str
+    message: str
+
+
+class Preparation:
+    """Parse, cut, embed: what an ingest does without a ledger, and so can do anywhere."""
+
+    def __init__(self, *, embedder: Embeddings, chunker: Chunker, parse: Callable[[bytes, str], Parsed]) -> None:
+        self._embedder, self._chunker, self._parse = embedder, chunker, parse
+
+    def cut(self, item: Item) -> tuple[Parsed, list[Chunk]]:
+        """Raises:
+        DocumentRefused: with the reason.
+        """
+        parsed = self._parse(item.content, item.name)
+        parsed = replace(parsed, title=item.source.title or parsed.title)
+        chunks = self._chunker.chunk(parsed, item.source.document_id)
+        if not chunks:
+            raise DocumentRefused(
+                f"{item.name} holds no text. Is it a scan? Run it through text recognition.", reason="empty"
+            )
+        return parsed, chunks
+
+    def prepared(self, items: Sequence[Item]) -> list[Prepared | Refused]:
+        """What becomes of each of them. Raises ComponentError."""
+        found: list[tuple[Parsed, list[Chunk]] | Refused] = []
+        for item in items:
+            try:
+                found.append(self.cut(item))
+            except DocumentRefused as error:
+                found.append(Refused(error.reason, str(error)))
+        cuts = [each for each in found if not isinstance(each, Refused)]
+        vectors = iter(embed_chunks(self._embedder, [chunks for _, chunks in cuts]))
+        return [each if isinstance(each, Refused) else Prepared(*each, next(vectors)) for each in found]
+
+
+class Workers(Protocol):
+    """Processes elsewhere that do a `Preparation` with the same parts."""
+
+    def prepared(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
+        """What becomes of each batch, in their order. It reads a bounded number of batches ahead of what it has given, and
+        what a worker had when it died is done again by another one.
+
+        Raises:
+            ComponentError: no worker can be reached, or the embedder failed there.
+            FingerprintMismatch: a worker has other parts than we have.
+        """
+        ...
+
+
 @dataclass
 class _Pending:
     item: Item
@@ -83,6 +148,21 @@ class _Pending:
     parsed: Parsed
     chunks: list[Chunk]
     new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An item that is to be stored, as the ledger sees it."""
+
+    content_hash: str
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    item: Item
+    known: _Known | None
+    """`None` while another item of the same document is on its way before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +188,10 @@ class _Tally:
         self.chunks += sum(len(each.chunks) for each in documents)
         self.embedded += embedded
 
+    @property
+    def done(self) -> int:
+        return self.added + self.replaced + self.unchanged + len(self.refused)
+
 
 class Ingestor:
     """Adds, replaces and deletes documents. Safe to share between threads: they parse and embed side by side, and
@@ -124,12 +208,14 @@ class Ingestor:
         clock: Clock,
         refused: RefusedFiles | None = None,
         same_parts: SameParts | None = None,
+        workers: Workers | None = None,
     ) -> None:
-        """`refused` keeps what is refused for `retry`; without it that is sent again by whoever has it."""
+        """`refused` keeps what is refused for `retry`; without it that is sent again by whoever has it. `workers` prepare
+        what `ingest` takes, and this process commits it."""
         self._ledger, self._vectors, self._embedder = ledger, vectors, embedder
         self._same_parts = same_parts
-        self._chunker, self._parse, self._clock = chunker, parse, clock
-        self._refused = refused
+        self._preparation = Preparation(embedder=embedder, chunker=chunker, parse=parse)
+        self._clock, self._refused, self._workers = clock, refused, workers
         self._committing = threading.Lock()
 
     def ingest(self, items: Iterable[Item], *, progress: Callable[[int], None] | None = None) -> IngestReport:
@@ -141,21 +227,10 @@ class Ingestor:
             ComponentError: the embedder or the ledger failed. What was committed before stays; nothing is half-written.
         """
         begun, tally = self._clock.monotonic_s(), _Tally()
-        pending: dict[str, _Pending] = {}
-        with _Line(self._embed, self._commit, tally) as line:
-            for done, item in enumerate(items, start=1):
-                key = item.source.document_id
-                if key in pending or line.carries(key):  # the same name twice: the later one replaces the earlier one
-                    line.send(pending)
-                    line.arrive()
-                    pending = {}
-                self._prepare(item, pending, tally)
-                if sum(len(each.chunks) for each in pending.values()) >= BATCH:
-                    line.send(pending)
-                    pending = {}
-                if progress:
-                    progress(done)
-            line.send(pending, last=True)
+        if self._workers:
+            self._ingest_with(self._workers, items, tally, progress)
+        else:
+            self._ingest_here(items, tally, progress)
         return IngestReport(
             added=tally.added,
             replaced=tally.replaced,
@@ -173,9 +248,10 @@ class Ingestor:
             DocumentRefused: it cannot be taken; the refusal has been recorded.
             ComponentError: the embedder or the ledger failed; nothing has been stored.
         """
-        report = self.ingest([item])
-        if report.refused:
-            refusal = report.refused[0]
+        tally = _Tally()
+        self._ingest_here([item], tally)  # its caller waits
+        if tally.refused:
+            refusal = tally.refused[0]
             raise DocumentRefused(refusal.message, reason=refusal.reason)
         stored = self._ledger.find(item.source.uri, item.source.tenant)
         if stored is None:
@@ -199,32 +275,88 @@ class Ingestor:
         self._forget(Source(uri, tenant))
         return gone
 
-    def _prepare(self, item: Item, pending: dict[str, _Pending], tally: _Tally) -> None:
+    def _ingest_here(self, items: Iterable[Item], tally: _Tally, progress: Callable[[int], None] | None = None) -> None:
+        pending: dict[str, _Pending] = {}
+        with _Line(self._embed, self._commit, tally) as line:
+            for done, item in enumerate(items, start=1):
+                key = item.source.document_id
+                if key in pending or line.carries(key):  # the same name twice: the later one replaces the earlier one
+                    line.send(pending)
+                    line.arrive()
+                    pending = {}
+                self._prepare(item, pending, tally)
+                if sum(len(each.chunks) for each in pending.values()) >= BATCH:
+                    line.send(pending)
+                    pending = {}
+                if progress:
+                    progress(done)
+            line.send(pending, last=True)
+
+    def _ingest_with(
+        self, workers: Workers, items: Iterable[Item], tally: _Tally, progress: Callable[[int], None] | None
+    ) -> None:
+        """The same in the same order; `progress` is told what is committed."""
+        under_way: Counter[str] = Counter()
+        sent: deque[list[_Sent]] = deque()
+
+        def batches() -> Iterator[list[Item]]:
+            for batch in _batches(self._to_send(items, under_way, tally)):
+                sent.append(batch)
+                yield [each.item for each in batch]
+
+        for results in workers.prepared(batches()):
+            batch, pending, vectors = sent.popleft(), list[_Pending](), list[Vectors]()
+            for each, found in zip(batch, results, strict=True):
+                known = each.known or self._unless_unchanged(each.item, tally)
+                if known and isinstance(found, Refused):
+                    self._refuse(each.item, found, tally)
+                elif known and isinstance(found, Prepared):
+                    pending.append(_Pending(each.item, known.content_hash, found.parsed, found.chunks, known.new))
+                    vectors.append(found.vectors)
+            self._commit(pending, vectors)
+            tally.committed(pending, sum(len(each.chunks) for each in pending))
+            under_way.subtract(each.item.source.document_id for each in batch)
+            under_way += Counter()  # forgets those at 0
+            if progress:
+                progress(tally.done)
+
+    def _to_send(self, items: Iterable[Item], under_way: Counter[str], tally: _Tally) -> Iterator[_Sent]:
+        for item in items:
+            key = item.source.document_id
+            if under_way[key]:  # what the ledger holds says nothing yet: it is asked when this item's turn comes
+                sent = _Sent(item, None)
+            elif known := self._unless_unchanged(item, tally):
+                sent = _Sent(item, known)
+            else:
+                continue
+            under_way[key] += 1
+            yield sent
+
+    def _unless_unchanged(self, item: Item, tally: _Tally) -> _Known | None:
         digest = _content_hash(item)
         known = self._ledger.find(item.source.uri, item.source.tenant)
         if known is not None and known.content_hash == digest:
             tally.unchanged += 1
+            return None
+        return _Known(digest, new=known is None)
+
+    def _prepare(self, item: Item, pending: dict[str, _Pending], tally: _Tally) -> None:
+        known = self._unless_unchanged(item, tally)
+        if known is None:
             return
         try:
-            parsed = self._parse(item.content, item.name)
-            parsed = replace(parsed, title=item.source.title or parsed.title)
-            chunks = self._chunked(item, parsed)
+            parsed, chunks = self._preparation.cut(item)
         except DocumentRefused as error:
-            refusal = Refusal(item.source.uri, item.source.tenant, error.reason, str(error), self._clock.now())
-            self._ledger.refuse(refusal)
-            tally.refused.append(refusal)
-            if self._refused:
-                self._refused.keep(item)
+            self._refuse(item, Refused(error.reason, str(error)), tally)
             return
-        pending[item.source.document_id] = _Pending(item, digest, parsed, chunks, new=known is None)
+        pending[item.source.document_id] = _Pending(item, known.content_hash, parsed, chunks, known.new)
 
-    def _chunked(self, item: Item, parsed: Parsed) -> list[Chunk]:
-        chunks = self._chunker.chunk(parsed, item.source.document_id)
-        if not chunks:
-            raise DocumentRefused(
-                f"{item.name} holds no text. Is it a scan? Run it through text recognition.", reason="empty"
-            )
-        return chunks
+    def _refuse(self, item: Item, refused: Refused, tally: _Tally) -> None:
+        refusal = Refusal(item.source.uri, item.source.tenant, refused.reason, refused.message, self._clock.now())
+        self._ledger.refuse(refusal)
+        tally.refused.append(refusal)
+        if self._refused:
+            self._refused.keep(item)
 
     def _embed(self, documents: Sequence[_Pending]) -> _Embedded:
         """Each text once, and none of which its tenant has a vector already. That those are of this embedder is made sure
@@ -332,6 +464,21 @@ class _Line:
         embedded = embedding.result()
         self._commit(documents, embedded.vectors)
         return embedded.texts
+
+
+def _batches(sent: Iterable[_Sent]) -> Iterator[list[_Sent]]:
+    """No document twice in one, because a batch is committed as a whole."""
+    batch: dict[str, _Sent] = {}
+    size = 0
+    for each in sent:
+        key = each.item.source.document_id
+        if key in batch or len(batch) >= SENT_ITEMS or size >= SENT_BYTES:
+            yield list(batch.values())
+            batch, size = {}, 0
+        batch[key] = each
+        size += len(each.item.content)
+    if batch:
+        yield list(batch.values())
 
 
 def _described(pending: _Pending) -> Source:

@@ -712,6 +712,20 @@ def load(
 
 
 @app.command()
+def scale(
+    *,
+    documents: Annotated[int, typer.Option(min=10, help="Documents that are taken in.")] = 20_000,
+    nodes: Annotated[int, typer.Option(min=2, help="Nodes of the local cluster, one processor each.")] = 2,
+    json: Json = None,
+    stack: Hashed = None,
+) -> None:
+    """Ingest on a local Ray cluster against one process: the same, also when a node is killed? And how fast?"""
+    from serving import scaling
+
+    _exit(ok=scaling.run(scaling.Order(_hashed(stack), documents=documents, nodes=nodes), json))
+
+
+@app.command()
 def leaks(
     *,
     operations: Annotated[int, typer.Option(min=10, help="Reads, writes and deletes.")] = 100_000,

@@ -19,6 +19,7 @@ from models.reranking import reranker_of
 from retrieval.contract import Chunker, DocumentLedger, Parsed, ParseLimits, VectorIndex
 from retrieval.index_care import SameParts, fingerprint_of, open_index
 from retrieval.ingest import Ingestor
+from retrieval.on_ray import RayWorkers
 from retrieval.parsing import parse_here
 from retrieval.retriever import HybridRetriever
 
@@ -68,6 +69,10 @@ def open_library(loaded: Loaded, *, watched: Callable[[Any], Any] = lambda embed
         fingerprint = fingerprint_of(settings.models.embedder.use, embedder, chunker)
         open_index(ledger, vectors, fingerprint)
         same_parts = SameParts(ledger, fingerprint)
+        workers = None
+        if settings.foundation.cluster.use == "ray":
+            workers = RayWorkers(settings, fingerprint)
+            opened.callback(workers.close)
         yield Library(
             context=context,
             embedder=embedder,
@@ -82,6 +87,7 @@ def open_library(loaded: Loaded, *, watched: Callable[[Any], Any] = lambda embed
                 parse=own_parse,
                 clock=context.clock,
                 same_parts=same_parts,
+                workers=workers,
             ),
             retriever=HybridRetriever(
                 ledger=ledger,

@@ -121,6 +121,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from retrieval.grounding import Grounding
     from retrieval.index_care import SameParts, fingerprint_of, open_index
     from retrieval.ingest import Ingestor
+    from retrieval.on_ray import RayWorkers
     from retrieval.parsing import ParserPool
     from retrieval.refused import RefusedFiles
     from retrieval.retriever import HybridRetriever
@@ -197,6 +198,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
                 clock=context.clock,
                 refused=RefusedFiles(data / "refused", max_mb=settings.retrieval.parsing.keep_refused_mb),
                 same_parts=same_parts,
+                workers=keep(RayWorkers(settings, fingerprint)) if settings.foundation.cluster.use == "ray" else None,
             )
         )
         retriever = traced_retriever(

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {
-    "chromadb", "fastapi", "langchain", "langchain_core", "langgraph", "nicegui", "numpy", "openai", "opentelemetry.sdk",
+    "chromadb", "fastapi", "langchain", "langchain_core", "langgraph", "nicegui", "numpy", "openai", "opentelemetry.sdk", "ray",
     "sentence_transformers", "starlette", "torch", "transformers", "uvicorn", "xllamacpp",
 }  # fmt: skip
 

@@ -1,0 +1,66 @@
+"""Ingest on a local Ray cluster, with PostgreSQL and pgvector behind it, and a node that is killed on the way."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from serving import scaling
+from tests import services
+
+ROOT = Path(__file__).resolve().parents[2]
+STACK = """
+[models.embedder]
+use = "hashing"
+[retrieval.ledger]
+use = "postgres"
+dsn = "{dsn}"
+[retrieval.vectors]
+use = "pgvector"
+dsn = "{dsn}"
+"""
+DOCUMENTS = 300
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_cluster_that_loses_a_node_stores_exactly_what_one_process_stores(tmp_path: Path) -> None:
+    """In a process of its own: Ray starts threads and servers that no test should share."""
+    stack, out = tmp_path / "stack.toml", tmp_path / "report.json"
+    stack.write_text(STACK.format(dsn=services.postgres()), encoding="utf-8")
+    command = [
+        sys.executable, "-m", "serving.cli", "scale", "--documents", str(DOCUMENTS), "--stack", stack, "--json", out,
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=840, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    report = json.loads(out.read_text(encoding="utf-8"))
+    assert report["documents"] == DOCUMENTS
+    assert {name: each["differences"] for name, each in report["ingest"].items()} == {
+        "one process": [], "2 nodes": [], "2 nodes, one killed": [], "1 node": [],
+    }  # fmt: skip
+    assert DOCUMENTS / 3 <= report["ingest"]["2 nodes, one killed"]["killed_at"] < DOCUMENTS
+    for each in report["ingest"].values():
+        assert each["added"] > 250
+        assert each["replaced"] > 0
+        assert each["unchanged"] > 0
+        assert each["refused"] > 0
+
+
+def test_the_trial_names_what_is_not_as_one_process_left_it() -> None:
+    report = scaling.IngestReport(9, 0, 0, (), 20, 20, 1.0)
+    alone = scaling.Stored(report, 2.0, {"documents": "a", "order": "b"}, {"documents": 9, "vectors": 20})
+    other = replace(
+        alone, report=replace(report, added=8), digests={"documents": "a", "order": "c"}, counts={"documents": 9, "vectors": 19}
+    )  # fmt: skip
+    assert scaling.figures(alone, alone, 9)["differences"] == []
+    assert scaling.figures(other, alone, 9)["differences"] == ["added", "order", "vectors"]
+
+
+def test_nothing_imports_ray_unless_it_is_configured() -> None:
+    program = "import sys, serving.wiring, serving.library, serving.scaling; assert 'ray' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=120)

@@ -1,0 +1,152 @@
+"""Documents that workers prepare: the ledger ends as if this process had done it all."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation.components import Context, load
+from foundation.errors import FingerprintMismatch, MissingDependency
+from foundation.settings import ClusterSettings, FoundationSettings, Part, Settings
+from foundation.types import Scope
+from retrieval import ingest, on_ray
+from retrieval.contract import Source
+from retrieval.index_care import fingerprint_of
+from retrieval.ingest import Ingestor, Item, Preparation, Prepared, Refused
+from retrieval.parsing import ParseLimits, parse_here
+
+ACME = Scope("acme")
+
+
+class ReadingAhead:
+    """A double of workers: it prepares here, and takes three batches before it gives one."""
+
+    def __init__(self, preparation: Preparation) -> None:
+        self.preparation = preparation
+        self.sent: list[Sequence[Item]] = []
+
+    def prepared(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
+        under_way: list[Sequence[Item]] = []
+        for batch in batches:
+            self.sent.append(batch)
+            under_way.append(pickle.loads(pickle.dumps(batch)))
+            if len(under_way) == 3:
+                yield self.preparation.prepared(under_way.pop(0))
+        for batch in under_way:
+            yield self.preparation.prepared(batch)
+
+
+class Desk:
+    def __init__(self, folder: Path, *, workers: bool) -> None:
+        folder.mkdir()
+        context = Context(data_dir=folder)
+        self.ledger = load("retrieval.ledger", Part(use="sqlite"), context)
+        self.vectors = load("retrieval.vectors", Part(use="memory"), context)
+        parts: dict[str, Any] = {
+            "embedder": load("models.embedder", Part(use="hashing"), context),
+            "chunker": load("retrieval.chunker", Part(use="structure"), context),
+            "parse": lambda content, name: parse_here(content, name, ParseLimits()),
+        }
+        self.workers = ReadingAhead(Preparation(**parts)) if workers else None
+        self.ingestor = Ingestor(
+            ledger=self.ledger, vectors=self.vectors, clock=context.clock, workers=self.workers, **parts
+        )
+
+    def stored(self) -> list[Any]:
+        entries = sorted(self.ledger.entries(), key=lambda entry: entry.source.uri)
+        return [
+            [(each.source, each.content_hash, each.parsed, each.chunks, each.vectors.tolist()) for each in entries],
+            [(each.sequence, each.chunk_id) for each in self.ledger.embeddings()],
+            [(each.uri, each.reason, each.message) for each in self.ledger.refusals(ACME)],
+            self.vectors.count(),
+        ]
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Iterator[tuple[Desk, Desk]]:
+    alone, helped = Desk(tmp_path / "alone", workers=False), Desk(tmp_path / "helped", workers=True)
+    yield alone, helped
+    for desk in (alone, helped):
+        desk.ledger.close()
+
+
+def item(number: int, text: str = "") -> Item:
+    content = text or f"# Rule {number}\n\nRule number {number} says something of its own."
+    return Item(Source(f"{number}.md", "acme"), content.encode(), "rule.md")
+
+
+MIXED = [
+    item(1), item(2), item(1, "# Rule 1\n\nIt was changed."), item(3, "\0\1\2" * 20), item(2), item(4),
+    item(4, "\0\1\2" * 20), item(4), item(5), item(1, "# Rule 1\n\nIt was changed."), item(1, "# Rule 1\n\nAgain."),
+]  # fmt: skip
+"""The same names again while they are under way: changed, unchanged, refused, and taken back."""
+
+
+@pytest.mark.parametrize("together", [1, 2, 64])
+def test_with_workers_everything_ends_as_without(
+    both: tuple[Desk, Desk], together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "SENT_ITEMS", together)
+    alone, helped = both
+    for items in ([item(1), item(9)], MIXED, MIXED):
+        expected, found = alone.ingestor.ingest(items), helped.ingestor.ingest(items)
+        counted = ("added", "replaced", "unchanged", "chunks")
+        assert [getattr(found, name) for name in counted] == [getattr(expected, name) for name in counted]
+        assert [each.uri for each in found.refused] == [each.uri for each in expected.refused]
+        assert helped.stored() == alone.stored()
+
+
+def test_what_is_unchanged_is_not_sent_and_a_batch_is_bounded_by_items_and_bytes(both: tuple[Desk, Desk]) -> None:
+    _, helped = both
+    assert helped.workers is not None
+    helped.ingestor.ingest([item(number) for number in range(100)])
+    large = [item(number, "word " * (ingest.SENT_BYTES // 9)) for number in range(100, 104)]
+    helped.workers.sent.clear()
+    helped.ingestor.ingest([*(item(number) for number in range(100)), *large])
+    assert [len(batch) for batch in helped.workers.sent] == [2, 2]
+    helped.workers.sent.clear()
+    helped.ingestor.ingest([item(number) for number in range(200, 200 + 2 * ingest.SENT_ITEMS + 1)])
+    assert [len(batch) for batch in helped.workers.sent] == [ingest.SENT_ITEMS, ingest.SENT_ITEMS, 1]
+
+
+def test_progress_counts_what_is_committed(both: tuple[Desk, Desk]) -> None:
+    _, helped = both
+    seen: list[tuple[int, int]] = []
+    items = [item(number) for number in range(3 * ingest.SENT_ITEMS)]
+    helped.ingestor.ingest(items, progress=lambda done: seen.append((done, helped.ledger.document_count())))
+    assert seen[-1] == (len(items), len(items))
+    assert all(done == documents for done, documents in seen)
+
+
+def test_one_document_whose_caller_waits_is_prepared_here(both: tuple[Desk, Desk]) -> None:
+    _, helped = both
+    assert helped.workers is not None
+    assert helped.ingestor.ingest_one(item(1)).chunks == 1
+    assert helped.workers.sent == []
+
+
+def settings(folder: Path) -> Settings:
+    models: Any = {"embedder": {"use": "hashing"}}
+    return Settings(foundation=FoundationSettings(data_dir=folder, cluster=ClusterSettings(use="ray")), models=models)
+
+
+def test_a_worker_with_other_parts_refuses(tmp_path: Path) -> None:
+    context = Context(data_dir=tmp_path)
+    embedder = load("models.embedder", Part(use="hashing"), context)
+    chunker = load("retrieval.chunker", Part(use="structure"), context)
+    ours = fingerprint_of("hashing", embedder, chunker)
+    assert isinstance(on_ray.preparation_of(on_ray.RayWorkers(settings(tmp_path), ours).parts), Preparation)
+    turned = tuple(tuple(-value for value in row) for row in ours.probe)
+    other = on_ray.RayWorkers(settings(tmp_path), type(ours)("other", ours.dimensions, turned, ours.chunker)).parts
+    with pytest.raises(FingerprintMismatch, match="same version of everything"):
+        on_ray.preparation_of(other)
+
+
+def test_without_the_package_the_start_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_ray.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependency, match="WITH=ray"):
+        on_ray.demand_ray()
