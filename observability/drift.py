@@ -106,11 +106,18 @@ FIGURES = {
 
 
 def drift(
-    spans: SpanStore, costs: CostLedger, outcomes: Sequence[Outcome], *, now: datetime, days: float = 7, seed: int = 7
+    spans: SpanStore,
+    costs: CostLedger,
+    outcomes: Sequence[Outcome],
+    *,
+    now: datetime,
+    days: float = 7,
+    seed: int = 7,
+    tenant: str | None = None,
 ) -> Drift:
-    """Compare the last `days` with as many before them."""
+    """Compare the last `days` with as many before them, over all tenants or of one."""
     middle, begin = now - timedelta(days=days), now - timedelta(days=2 * days)
-    asked = answers(spans, costs, outcomes, since=begin, until=now)
+    asked = answers(spans, costs, outcomes, since=begin, until=now, tenant=tenant)
     border = _ns(middle)
     before, after = [one for one in asked if one.at_ns < border], [one for one in asked if one.at_ns >= border]
     random = np.random.default_rng(seed)
@@ -123,7 +130,13 @@ def drift(
 
 
 def answers(
-    spans: SpanStore, costs: CostLedger, outcomes: Sequence[Outcome], *, since: datetime, until: datetime
+    spans: SpanStore,
+    costs: CostLedger,
+    outcomes: Sequence[Outcome],
+    *,
+    since: datetime,
+    until: datetime,
+    tenant: str | None = None,
 ) -> list[Asked]:
     """Every answer of a period, oldest first, from the spans of its agent, its searches and its grading."""
     paid = costs.answers(since=since)
@@ -134,6 +147,8 @@ def answers(
     found = []
     for row in rows:
         if row.attribute(names.OPERATION) != names.INVOKE_AGENT or (status := row.attribute(names.STATUS)) is None:
+            continue
+        if tenant is not None and row.attribute(names.TENANT) != tenant:
             continue
         answer_id = str(row.attribute(names.ANSWER_ID))
         cost, verdict = paid.get(answer_id), judged.get(answer_id)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from foundation.clock import SystemClock
 from foundation.errors import InvalidRequest
-from foundation.settings import Loaded
+from foundation.settings import Loaded, Settings
 from foundation.types import Principal, Scope
 from orchestration import answering
 from orchestration.contract import Answer, AnswerRequest
@@ -23,6 +23,7 @@ from serving.wiring import System, open_system
 if TYPE_CHECKING:
     from observability.evaluation import GoldenCase, Report
     from observability.leaks import DocumentText
+    from observability.ledger import CostLedger
     from observability.outcome_contract import OutcomeContract
     from observability.outcomes import OutcomeStore
     from observability.value import ValueReport
@@ -66,7 +67,7 @@ def evaluate(loaded: Loaded, golden: Path, limit: int | None, json: Path | None)
     cases = cast("list[GoldenCase]", evenly(cast("Any", load_golden(golden)), limit))
     with open_system(loaded) as system, terminal.progress() as progress:
         report = asyncio.run(golden_report(system, cases, lambda done: progress("ask", done, len(cases))))
-    terminal.write_json(_floors_file(loaded), report.as_dict())
+    terminal.write_json(_floors_file(loaded.settings), report.as_dict())
     with _outcomes(loaded) as store:
         for outcome in outcomes_of(report, at=SystemClock().now()):
             store.record(outcome)
@@ -346,25 +347,30 @@ def simulate_value(loaded: Loaded, months: int, json: Path | None) -> bool:
 
 
 def _worth(loaded: Loaded) -> tuple[OutcomeContract, ValueReport]:
-    from observability import value
     from observability.ledger import CostLedger
+
+    with _outcomes(loaded) as store, closing(CostLedger(loaded.settings.foundation.data_dir / "costs.sqlite")) as costs:
+        return worth(loaded.settings, store, costs)
+
+
+def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> tuple[OutcomeContract, ValueReport]:
+    """The contract, and what recorded outcomes were worth against it; where there are none, the stand-ins.
+
+    Raises:
+        InvalidSetting, UnknownSetting: there is no contract, or it does not fit.
+    """
+    from observability import value
     from observability.outcome_contract import load_contract
 
-    contract = load_contract(loaded.settings.observability.outcomes_file)
-    with _outcomes(loaded) as store:
-        recorded = store.all(origin="production")
-        stand_ins = store.all(origin="evaluation")
-    with closing(CostLedger(loaded.settings.foundation.data_dir / "costs.sqlite")) as ledger:
-        answers = ledger.answers()
+    contract = load_contract(settings.observability.outcomes_file)
+    recorded = outcomes.all(origin="production")
+    stand_ins = outcomes.all(origin="evaluation")
+    answers = costs.answers()
     evaluated = {one.answer_id for one in stand_ins}
     # questions that an evaluation asked are no traffic, and traffic is no evaluation
     answers = {answer: cost for answer, cost in answers.items() if (answer in evaluated) is not bool(recorded)}
     report = value.value_report(
-        contract,
-        recorded or stand_ins,
-        answers,
-        measured=_measured(loaded),
-        seed=loaded.settings.foundation.seed,
+        contract, recorded or stand_ins, answers, measured=_measured(settings), seed=settings.foundation.seed
     )
     return contract, report
 
@@ -412,14 +418,14 @@ def texts_of(system: System, cases: list[GoldenCase]) -> list[DocumentText]:
     return list(found.values())
 
 
-def _floors_file(loaded: Loaded) -> Path:
-    return loaded.settings.foundation.data_dir / "reports" / "evaluation.json"
+def _floors_file(settings: Settings) -> Path:
+    return settings.foundation.data_dir / "reports" / "evaluation.json"
 
 
-def _measured(loaded: Loaded) -> dict[str, float | None]:
+def _measured(settings: Settings) -> dict[str, float | None]:
     """What the last evaluation found for the floors of the outcome contract; nothing where there was none."""
     try:
-        report = jsons.loads(_floors_file(loaded).read_text(encoding="utf-8"))
+        report = jsons.loads(_floors_file(settings).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     return {name: found["mean"] for name, found in report["overall"].items()} | {

@@ -13,6 +13,7 @@ from nicegui import html, ui
 from serving.page.approvals import ApprovalsView
 from serving.page.ask import AskView
 from serving.page.documents import DocumentsView
+from serving.page.live import LiveView
 from serving.page.source import SourcePanel
 from serving.page.visitor import View, Visitor, told
 from serving.sessions import token_of
@@ -60,6 +61,7 @@ class Shell:
             Entry("Ask", "forum", AskView(visitor, self._source)),
             Entry("Documents", "description", DocumentsView(visitor, self._source)),
             Entry("Approvals", "task_alt", ApprovalsView(visitor)),
+            Entry("Live", "insights", LiveView(visitor)),
         ]
         self._buttons: list[ui.button] = []
         self._places: list[ui.element] = []

@@ -34,6 +34,8 @@ ROOT = Path(__file__).parents[2]
 WAIT_S = 60
 FACT = "The moon lamp runs for nine hours."
 HOSTILE = "The sun lamp says <img src=x onerror=hacked=1><script>hacked=1</script> and weighs two kilograms."
+NAMELESS = r"^ *- (?:button|checkbox|combobox|link|spinbutton|textbox)(?!.* \").*$"
+"""A control without a name, in Playwright's picture of what a screen reader is told."""
 expect.set_options(timeout=WAIT_S * 1000)
 
 
@@ -240,14 +242,25 @@ def test_everything_can_be_done_from_the_keyboard(page: Page, served: Served) ->
 
 
 @pytest.mark.parametrize("context", [{"viewport": {"width": 360, "height": 640}}], indirect=True)
-def test_a_narrow_screen_needs_no_sideways_scrolling(page: Page, served: Served) -> None:
-    sign_in(page, served.reader)
+def test_a_narrow_screen_needs_no_sideways_scrolling_and_every_control_has_a_name(page: Page, served: Served) -> None:
+    sign_in(page, served.agent)
     turn = ask(page, "How long does the moon lamp run?")
     turn.get_by_role("button", name="Source 1").first.click()
     expect(page.get_by_role("dialog").locator("mark")).to_be_in_viewport()
     page.keyboard.press("Escape")
-    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.get_by_role("button", name="Ask").last).to_be_in_viewport()
+    for name, shown in (
+        ("Documents", "Moon lamp"),
+        ("Approvals", "Nothing happens"),
+        ("Live", "Net value"),
+        ("Ask", "moon"),
+    ):
+        expect(open_view(page, name).get_by_text(shown).first).to_be_visible()
+        wide = "[...document.querySelectorAll('.view, html')].filter(one => one.scrollWidth > one.clientWidth).length"
+        assert page.evaluate(wide) == 0, name
+        nameless = re.findall(NAMELESS, page.locator("body").aria_snapshot(), re.MULTILINE)
+        assert nameless == [], name
 
 
 @pytest.mark.parametrize("context", [{"color_scheme": "dark"}], indirect=True)
@@ -388,6 +401,26 @@ def test_what_became_of_an_answer_is_kept_as_it_was_said(page: Page, served: Ser
     assert (kept["verdict"], kept["note"], kept["minutes"]) == ("rejected", "It is the old lamp.", 3)
 
 
+def test_an_operator_sees_load_time_money_and_value_and_others_what_is_theirs(page: Page, served: Served) -> None:
+    sign_in(page, served.agent)
+    ask(page, "How long does the moon lamp run?")
+    view = open_view(page, "Live")
+    for figure in ("Load of this server", "Seconds to an answer", "US dollars a day", "Answers a day", "What became"):
+        expect(view.get_by_role("img", name=figure)).to_be_visible()
+    expect(view.locator(".chart svg")).to_have_count(5)
+    expect(view.get_by_text("at work", exact=False).first).to_be_visible()
+    expect(view.get_by_role("row", name="written sentences supported")).to_contain_text("unknown")
+    expect(view.get_by_text("Net value a month")).to_be_visible()
+
+    page.get_by_role("button", name="Sign out").click()
+    sign_in(page, served.reader)
+    view = open_view(page, "Live")
+    expect(view.get_by_role("note")).to_contain_text("needs the role operator")
+    expect(view.get_by_role("img", name="US dollars a day")).to_be_visible()
+    expect(view.get_by_role("img", name="Load")).to_have_count(0)
+    expect(view.get_by_text("Net value a month")).to_have_count(0)
+
+
 def test_an_effect_outlives_a_killed_server_and_is_done_once(browser: Browser, tmp_path: Path) -> None:
     """Asked for, killed, started again, approved: one effect, and one trace that tells all of it."""
     stack = stack_in(tmp_path)
@@ -416,6 +449,9 @@ def test_an_effect_outlives_a_killed_server_and_is_done_once(browser: Browser, t
         spans = card.locator(".waterfall tbody tr")
         for told, times in (("ask page", 1), ("invoke_agent", 2), ("execute_tool refund", 1)):
             expect(spans.filter(has_text=told)).to_have_count(times)
+        value = open_view(page, "Live").locator(".tile").filter(has_text="Net value a month")
+        expect(value).to_contain_text("Unknown")
+        expect(value).to_contain_text("Nobody has recorded what became of an answer")
     assert effects(tmp_path) == [("refund", "done", "rufus")]
 
 
