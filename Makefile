@@ -148,6 +148,10 @@ bench-ingest: _base  ## ingest against its own encoder, a second run, a change, 
 	@$(CLI) bench-ingest $(call given,DATA,--data) $(call given,LIMIT,--limit) $(call given,CHUNKS,--chunks) \
 	  $(call given,AGAINST,--against) $(call given,JSON,--json) $(stack)
 
+.PHONY: bench-index
+bench-index: _base  ## the vector index against exact search among near-duplicates   [CHUNKS=50000] [JSON=out.json] [STACK=]
+	@$(CLI) bench-index $(call given,CHUNKS,--chunks) $(call given,JSON,--json) $(stack)
+
 bench-answers: _base  ## answers on a folder with qa.jsonl   DATA=dir JSON=out.json [STACK=] [LIMIT=200]
 	@$(CLI) bench-answers "$(call needed,DATA,folder)" $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
 

@@ -532,6 +532,19 @@ def bench_ingest(
     )
 
 
+@app.command("bench-index")
+def bench_index(
+    *,
+    chunks: Annotated[int, typer.Option(min=100, help="Passages, most of them nearly alike.")] = 50_000,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """The vector index against exact search among near-duplicates, and what a query costs there."""
+    from serving import measuring
+
+    measuring.bench_index(lambda overrides: _load(stack, overrides), chunks=chunks, json=json)
+
+
 @app.command("bench-answers")
 def bench_answers(data: Data, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
     """Answers on a folder with corpus.jsonl and qa.jsonl."""

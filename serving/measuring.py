@@ -142,6 +142,19 @@ def bench_ingest(
     _figures(figures | {"data": data.name if data else "made up", "stack": stack}, json)
 
 
+def bench_index(configure: Configure, *, chunks: int, json: Path | None) -> None:
+    """The configured vector index among near-duplicates, and where the time of a query goes there."""
+    from observability import bench, index_bench
+    from observability.ingest_bench import sentences_of
+
+    with _bench(configure) as (system, stack), terminal.progress() as progress:
+        seed = system.context.seed
+        corpus = index_bench.copies(sentences_of(WORLD), system.embedder, chunks=chunks, seed=seed)
+        seconds = index_bench.fill(corpus, system.ledger, system.vectors, seed=seed, progress=progress)
+        figures = index_bench.recall(corpus, system.vectors) | _search_times(system, corpus.words[: bench.TIMED])
+    _figures(figures | {"chunks": chunks, "index_s": seconds, "stack": stack}, json)
+
+
 def _search_times(system: System, queries: Sequence[str]) -> dict[str, float]:
     from observability.bench import SCOPE
     from observability.search_times import search_times

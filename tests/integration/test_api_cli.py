@@ -221,3 +221,10 @@ def test_a_benchmark_of_ingest_writes_the_agreed_figures(sixply: Callable[..., A
     agreed = "encoder_share second_run_share second_run_embedded renamed_embedded changed_embedded memory_growth_mb"
     assert set(agreed.split()) <= set(figures)
     assert (figures["documents"], figures["second_run_embedded"]) == (3, 0)
+
+
+def test_a_benchmark_of_the_index_writes_the_agreed_figures(sixply: Callable[..., Any]) -> None:
+    figures = sixply("bench-index", "--chunks", "300")
+    agreed = "recall_at_10 search_p50_ms exact_p50_ms check_p50_ms fusion_p50_ms index_s"
+    assert set(agreed.split()) <= set(figures)
+    assert (figures["recall_at_10"], figures["chunks"]) == (1.0, 300)
