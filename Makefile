@@ -42,9 +42,9 @@ doctor: _base  ## check this machine and this configuration; say what to do
 	@$(CLI) doctor $(stack)
 
 #: Use it
-ask: _base  ## one question   Q="..." [TENANT=name] [ROLE=agent] [PLAN=1] [STACK=stack.toml]
+ask: _base  ## one question   Q="..." [TENANT=name] [ROLE=agent] [PLAN=1] [AS_OF=2025-03-31] [STACK=stack.toml]
 	@$(CLI) ask $(if $(call needed,Q,"a question"),"$$Q") $(call given,TENANT,--tenant) $(call given,ROLE,--role) \
-	  $(if $(PLAN),--plan) $(stack)
+	  $(if $(PLAN),--plan) $(call given,AS_OF,--as-of) $(stack)
 
 serve: _base  ## the API, on loopback until told otherwise   [STACK=stack.toml]
 	@$(CLI) serve $(stack)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -69,12 +69,13 @@ class Noun(BaseModel):
 
 
 class AnswerRequest(Noun):
-    """What a person asked. `thread_id` continues a conversation."""
+    """What a person asked. `thread_id` continues a conversation; `as_of` asks for the versions in force on that day."""
 
     question: str
     thread_id: str | None = None
     compose: Literal["auto", "extractive", "generative"] | None = None
     max_usd: float | None = Field(default=None, ge=0)
+    as_of: date | None = None
 
 
 class Step(Noun):
@@ -184,6 +185,8 @@ class Answer(Noun):
     """Whether it was given before, to the same question or to one that means the same, and is given again."""
     first_answer_id: str | None = None
     """Of the answer that is given again."""
+    as_of: date | None = None
+    """The day whose versions of the documents it is made from, where another one than today was asked for."""
     ai_generated: bool = True
 
 

@@ -28,11 +28,12 @@ from orchestration.budget import Budget
 from orchestration.composing import quoted, rendered
 from orchestration.contract import AgentParts, Answer, AnswerRequest, Approval, Decision, Event, Plan, Step
 from orchestration.conversations import BEGUN_BY, Conversations, mark
+from orchestration.days import day_asked
 from orchestration.history import remembered
 from orchestration.planning import ClassifierPlanner, Planner
 from orchestration.planning_by_model import ModelPlanner
 from orchestration.run import Run
-from orchestration.state import NOTHING_FOUND, Result, State, abstained, as_result, combined, fresh, owner_of
+from orchestration.state import NOTHING_FOUND, Result, State, abstained, as_result, combined, day_of, fresh, owner_of
 from orchestration.steps import Steps, Work
 from orchestration.streaming import produced
 from retrieval.contract import Citation
@@ -94,7 +95,7 @@ class DurableAgent(ABC):
             state = await self._owned(thread_id, question, principal) if request.thread_id else None
             if state is None:
                 begin, compose = "new", request.compose or self._settings.compose
-                state = fresh(question, compose, thread_id, principal)
+                state = fresh(question, compose, thread_id, principal, request.as_of or day_asked(question))
             async with aclosing(self._events(begin, state, principal, request.max_usd)) as events:
                 async for event in events:
                     yield event
@@ -230,6 +231,7 @@ class DurableAgent(ABC):
             citations=tuple(Citation(**citation) for citation in result["citations"]),
             cached=values.get("cached") or None,
             first_answer_id=values.get("first_answer_id") or None,
+            as_of=day_of(state),
             **{key: result[key] for key in ("status", "stop_reason", "text", "path")},
         )
         await self._steps.remember(answer, values, run)

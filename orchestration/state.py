@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import date
 from typing import Annotated, Any, TypedDict, cast
 from uuid import uuid4
 
@@ -59,6 +60,8 @@ class State(TypedDict, total=False):
     known: list[dict[str, Any]]
     """What is remembered of the person, as it was when they asked."""
     compose: str
+    as_of: str
+    """The day whose versions of the documents are asked for; empty: today's."""
     plan: dict[str, Any]
     started: list[str]
     """Steps of the plan that have been begun."""
@@ -92,7 +95,7 @@ class State(TypedDict, total=False):
     result: Result | None
 
 
-def fresh(question: str, compose: str, thread_id: str, principal: Principal) -> State:
+def fresh(question: str, compose: str, thread_id: str, principal: Principal, as_of: date | None) -> State:
     owner = {
         "subject": principal.subject,
         "tenant": principal.tenant,
@@ -106,6 +109,7 @@ def fresh(question: str, compose: str, thread_id: str, principal: Principal) -> 
         "question": question,
         "known": [],
         "compose": compose,
+        "as_of": as_of.isoformat() if as_of else "",
         "plan": {},
         "started": [],
         "batch": [],
@@ -143,6 +147,12 @@ def owner_of(state: State) -> Principal:
         roles=frozenset(owner["roles"]),
         groups=frozenset(owner["groups"]),
     )
+
+
+def day_of(state: State) -> date | None:
+    """The day whose versions are asked for; `None`: today's."""
+    told = state.get("as_of")
+    return date.fromisoformat(told) if told else None
 
 
 def status_of(state: State) -> str:

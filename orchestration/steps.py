@@ -25,6 +25,7 @@ from orchestration.state import (
     abstained,
     as_result,
     combined,
+    day_of,
     result_of,
     what_came,
 )
@@ -225,7 +226,8 @@ class Steps:
         """Whether earlier answers are looked at: for the first question of a conversation, where all it asks for is an
         answer from documents. What a tool does is done anew, and no memory of it is kept."""
         personal = state.get("turns") or state.get("legs")  # read with what is known of the person
-        return self._parts.memory is not None and not personal and _asks_documents_alone(state)
+        today = day_of(state) is None
+        return self._parts.memory is not None and today and not personal and _asks_documents_alone(state)
 
     async def recall(self, state: State, run: Run) -> tuple[State, str]:
         memory = self._parts.memory
@@ -288,7 +290,9 @@ class Steps:
         search = self._parts.retriever.retrieve
         wider = 2 if state["rewrites"] > 1 else 1
         documents, passages = wider * self._settings.evidence, wider * self._settings.passages
-        return await asyncio.to_thread(search, query, run.principal.scope, limit=documents, per_document=passages)
+        return await asyncio.to_thread(
+            search, query, run.principal.scope, limit=documents, per_document=passages, as_of=day_of(state)
+        )
 
     async def _grade(self, state: State, run: Run) -> tuple[State, str]:
         evidence = await self._evidence(state, run)

@@ -80,6 +80,7 @@ def ask(
     compose: Annotated[str | None, typer.Option(help="auto, extractive or generative.")] = None,
     thread: Annotated[str | None, typer.Option(help="Continue this conversation.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show the plan, and what was done.")] = False,
+    as_of: Annotated[str | None, typer.Option(help="From the versions in force on that day, e.g. 2025-03-31.")] = None,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
@@ -87,7 +88,12 @@ def ask(
     from serving import commands, terminal
 
     answer = commands.ask(
-        _load(stack), question, commands.local(tenant, roles or ["reader"], groups), compose=compose, thread_id=thread
+        _load(stack),
+        question,
+        commands.local(tenant, roles or ["reader"], groups),
+        compose=compose,
+        thread_id=thread,
+        as_of=as_of,
     )
     if not terminal.write_json(json, answer.model_dump(mode="json")):
         terminal.show_answer(answer, steps=plan)

@@ -6,6 +6,7 @@ import asyncio
 import getpass
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -34,10 +35,16 @@ def local(tenant: str, roles: Sequence[str], groups: Sequence[str] | None) -> Pr
 
 
 def ask(
-    loaded: Loaded, question: str, principal: Principal, *, compose: str | None = None, thread_id: str | None = None
+    loaded: Loaded,
+    question: str,
+    principal: Principal,
+    *,
+    compose: str | None = None,
+    thread_id: str | None = None,
+    as_of: str | None = None,
 ) -> Answer:
     """Raises:
-    InvalidRequest: an empty question, an unknown role or way to compose.
+    InvalidRequest: an empty question, an unknown role or way to compose, something that is no day.
     """
     from orchestration import answering
     from orchestration.contract import AnswerRequest
@@ -49,11 +56,20 @@ def ask(
     if not question.strip():
         raise InvalidRequest("The question is empty. Say what you want to know.")
     check_roles(principal.roles, settings.orchestration.policy)
-    request = AnswerRequest(question=question, thread_id=thread_id, compose=cast("Any", compose))
+    request = AnswerRequest(
+        question=question, thread_id=thread_id, compose=cast("Any", compose), as_of=_day(as_of) if as_of else None
+    )
     with open_system(loaded) as system:
         if not system.ledger.chunk_count():
             terminal.show_note("There is no document yet. Run make demo, or add yours: make ingest SRC=folder")
         return asyncio.run(answering.answer(system.agent, request, principal))
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidRequest(f'"{text}" is no day. Write it as year-month-day: 2025-03-31') from error
 
 
 def decide(

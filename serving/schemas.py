@@ -56,6 +56,7 @@ class AskRequest(Request):
             "examples": [
                 {"question": "How long is the warranty of the QP-5?"},
                 {"question": "When does it ship?", "compose": "extractive", "max_usd": 0.01},
+                {"question": "How long did the warranty last?", "as_of": "2025-01-31"},
             ]
         }
     )
@@ -64,6 +65,7 @@ class AskRequest(Request):
     thread_id: Identifier | None = Field(default=None, description="Continues a conversation of yours.")
     compose: Literal["auto", "extractive", "generative"] | None = None
     max_usd: float | None = Field(default=None, ge=0, description="Stop before this answer costs more.")
+    as_of: date | None = Field(default=None, description="From the versions in force on that day; today if absent.")
 
 
 Known = bool | float | Annotated[Text, StringConstraints(max_length=2000)]

@@ -71,6 +71,8 @@ def show_answer(answer: Answer, *, steps: bool = False) -> None:
     out.print()
     for worse in answer.degraded:
         out.print(f"[yellow]degraded[/]  {plain(worse)}")
+    if answer.as_of:
+        out.print(f"[dim]from the versions in force on {answer.as_of}[/]")
     facts = [answer.status, answer.path, _usd(answer.cost_usd), f"{answer.seconds:.2f} s"]
     out.print(f"[dim]{'  '.join(facts)}  answer {plain(answer.answer_id)}  thread {plain(answer.thread_id)}[/]")
     if answer.trace_id:

@@ -89,6 +89,8 @@ class ShelfRetriever:
 
     documents: dict[str, tuple[str, str]] = field(default_factory=lambda: dict(DOCUMENTS))
     queries: list[str] = field(default_factory=list)
+    days: list[date | None] = field(default_factory=list)
+    """`as_of` of each query."""
     fails: Exception | None = None
     gate: threading.Event | None = None
 
@@ -102,12 +104,13 @@ class ShelfRetriever:
         per_document: int = 1,
         where: Any = None,
     ) -> list[Hit]:
-        del as_of, per_document
+        del per_document
         if self.fails:
             raise self.fails
         if self.gate:
             self.gate.wait(10)
         self.queries.append(query)
+        self.days.append(as_of)
         words = set(query.casefold().split())
         seen = [
             hit(uri, tenant, text)

@@ -96,6 +96,23 @@ def test_documents_go_in_are_listed_and_asked_and_the_answer_can_be_traced(
     assert {total["key"] for total in sixply("costs", "--by", "tenant")} == {"local"}
 
 
+def test_an_earlier_version_answers_only_who_asks_for_its_day(sixply: Callable[..., Any], folder: Path) -> None:
+    known = [
+        {"path": f"lamp-{year}.md", "series": "lamp", "effective_from": f"{year}-01-01"} for year in ("2024", "2025")
+    ]
+    (folder / "sources.jsonl").write_text("\n".join(json.dumps(one) for one in known))
+    for year, hours in (("2024", "six"), ("2025", "nine")):
+        (folder / "documents" / f"lamp-{year}.md").write_text(f"# Star lamp\n\nThe star lamp runs for {hours} hours.\n")
+    sixply("ingest", str(folder / "documents"), status=1)
+    question = "How long does the star lamp run?"
+    assert "nine hours" in sixply("ask", question)["text"]
+    earlier = sixply("ask", question, "--as-of", "2024-06-30")
+    assert "six hours" in earlier["text"]
+    assert earlier["as_of"] == "2024-06-30"
+    assert "in force on 2024-06-30" in sixply("ask", question, "--as-of", "2024-06-30", json_too=False)
+    assert "is no day" in sixply("ask", question, "--as-of", "last year", status=2)
+
+
 def test_one_file_is_taken_under_its_own_name_and_restricted_to_a_group(
     sixply: Callable[..., Any], folder: Path
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,22 @@ async def test_thin_evidence_is_searched_for_once_more_and_then_not_answered(wor
     given = await asked(world, "Which colour does the director's bicycle have?")
     assert given.status == "abstained"
     assert steps(given) == ["plan", "retrieve", "grade", "rewrite", "retrieve", "grade"]
+
+
+async def test_a_question_about_an_earlier_day_is_answered_from_the_versions_of_that_day_and_says_so(
+    world: World,
+) -> None:
+    told = await asked(world, as_of=date(2025, 3, 31))
+    read = await asked(world, "How many kilograms might a parcel weigh as of March 2025?")
+    today = await asked(world)
+    assert (told.as_of, read.as_of, today.as_of) == (date(2025, 3, 31), date(2025, 3, 31), None)
+    assert [told.status, read.status] == ["answered", "answered"]
+    assert [*dict.fromkeys(world.retriever.days)] == [date(2025, 3, 31), None]
+
+
+async def test_a_day_that_is_told_stands_before_one_in_the_question(world: World) -> None:
+    given = await asked(world, "How many kilograms might a parcel weigh as of 2024?", as_of=date(2025, 1, 1))
+    assert given.as_of == date(2025, 1, 1)
 
 
 async def test_without_rewrites_thin_evidence_is_searched_for_once(world: World) -> None:
@@ -340,6 +357,12 @@ async def test_an_answer_that_is_worse_than_configured_or_none_is_not_kept(world
     world.retriever.documents = {}
     assert (await asked(world)).status == "abstained"
     assert memory.kept == {}
+
+
+async def test_an_answer_about_an_earlier_day_is_neither_looked_up_nor_kept(world: World) -> None:
+    world.memory = memory = Remembering()
+    await asked(world, as_of=date(2025, 3, 31))
+    assert (memory.looked_up, memory.kept) == ([], {})
 
 
 async def test_a_memory_that_cannot_be_reached_costs_no_answer_and_the_answer_says_so(world: World) -> None:

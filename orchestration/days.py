@@ -1,0 +1,44 @@
+"""The day that a question asks about, where it says so: "as of March 2025", "in force on 2024-11-30"."""
+
+from __future__ import annotations
+
+import calendar
+import re
+from datetime import date
+
+_MONTHS = {name.casefold(): number for number, name in enumerate(calendar.month_name) if name}
+_MONTH = "|".join(_MONTHS)
+_ASKED = re.compile(
+    r"\b(?:as (?:of|at)|(?:in force|valid|effective|applicable)(?: \w+)? (?:on|in|at|as of))\s+(?:the\s+)?"
+    r"(?:(?P<iso>\d{4}-\d{2}-\d{2})"
+    rf"|(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<month>{_MONTH}),?\s+(?P<year>\d{{4}})"
+    rf"|(?P<month2>{_MONTH})\s+(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<year2>\d{{4}})"
+    rf"|(?P<month3>{_MONTH})\s+(?P<year3>\d{{4}})"
+    r"|(?P<year4>\d{4})\b)",
+    re.IGNORECASE,
+)
+
+
+def day_asked(question: str) -> date | None:
+    """The day as of which somebody explicitly asks; of a month or a year its last. `None` means today: a year that only
+    stands in a question ("the price list of 2024") asks about what is in force.
+
+    >>> day_asked("What was the return window as of March 2025?")
+    datetime.date(2025, 3, 31)
+    >>> day_asked("Which warranty was in force on 3 May 2024?")
+    datetime.date(2024, 5, 3)
+    >>> day_asked("What did we order in 2024?")
+    """
+    found = _ASKED.search(question)
+    if found is None:
+        return None
+    told = found.groupdict()
+    try:
+        if told["iso"]:
+            return date.fromisoformat(told["iso"])
+        year = int(told["year"] or told["year2"] or told["year3"] or told["year4"])
+        month = _MONTHS[(told["month"] or told["month2"] or told["month3"] or "december").casefold()]
+        day = told["day"] or told["day2"] or calendar.monthrange(year, month)[1]
+        return date(year, month, int(day))
+    except ValueError:  # the 31st of February
+        return None

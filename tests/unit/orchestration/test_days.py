@@ -1,0 +1,30 @@
+"""The day that a question asks about."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from orchestration.days import day_asked
+
+
+@pytest.mark.parametrize(
+    ("question", "day"),
+    [
+        ("What was the return window as of 2025-03-14?", date(2025, 3, 14)),
+        ("What was the return window as of March 2025?", date(2025, 3, 31)),
+        ("As of the 3rd of May 2024, how long was the warranty?", date(2024, 5, 3)),
+        ("Which policy was in force on March 3, 2024?", date(2024, 3, 3)),
+        ("Which prices were valid in 2024?", date(2024, 12, 31)),
+        ("as at 28 February 2023", date(2023, 2, 28)),
+        ("What is the return window?", None),
+        ("What did we order in 2024?", None),
+        ("Is the price list of March 2024 still current?", None),
+        ("What was it as of 31 February 2024?", None),
+        ("as of 2024-13-01", None),
+        ("as of now", None),
+    ],
+)
+def test_only_a_day_that_is_asked_for_counts(question: str, day: date | None) -> None:
+    assert day_asked(question) == day
