@@ -46,7 +46,7 @@ async def answers(body: BatchRequest, caller: Asker, runtime: Running) -> JobSta
     """Answer questions one after the other, each as `POST /v1/answers` does; they wait behind people who wait."""
     for one in body.questions:
         check_length(one.question, runtime.system.settings.orchestration.answers)
-    items = [(one.question, one.model_dump()) for one in body.questions]
+    items = [(one.question, one.model_dump(mode="json")) for one in body.questions]
     return JobStatus.of(await runtime.jobs.begin("answers", caller, items))
 
 
