@@ -19,6 +19,7 @@ from serving.middleware import Authentication, Envelope
 from serving.quotas import QuotaGate
 from serving.routes import (
     answers,
+    anthropic,
     approvals,
     conversations,
     docs,
@@ -30,6 +31,7 @@ from serving.routes import (
     mcp,
     openai,
     page,
+    responses,
     stops,
     usage,
 )
@@ -82,6 +84,8 @@ def create_app(system: System) -> FastAPI:
         feedback,
         usage,
         openai,
+        responses,
+        anthropic,
         documents,
         jobs,
         approvals,

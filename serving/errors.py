@@ -1,4 +1,4 @@
-"""Errors on the wire: problem+json (RFC 9457) for our routes, OpenAI's shape for its routes.
+"""Errors on the wire: problem+json (RFC 9457) for our routes, OpenAI's and Anthropic's shapes for theirs.
 
 The family of an error decides its status, `foundation/errors.py` draws them. What nobody foresaw becomes a 500 that
 carries the request id and nothing else; the log has the rest.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -31,7 +31,8 @@ from foundation.errors import (
 log = logging.getLogger("sixply.serving")
 
 MEDIA_TYPE = "application/problem+json"
-OPENAI_PATHS = ("/v1/chat/", "/v1/models")
+OPENAI_PATHS = ("/v1/chat/", "/v1/models", "/v1/responses")
+ANTHROPIC_PATHS = ("/v1/messages",)
 EXPLAINED = "explained"
 """Member of a request's state: its unforeseen exception has been logged and answered."""
 CHALLENGE = 'Bearer realm="sixply"'
@@ -76,8 +77,21 @@ class OpenAIProblem(BaseModel):
     error: OpenAIError
 
 
+class AnthropicError(BaseModel):
+    type: str
+    message: str
+    code: str
+
+
+class AnthropicProblem(BaseModel):
+    """The error object that clients of Anthropic's API expect."""
+
+    type: Literal["error"] = "error"
+    error: AnthropicError
+
+
 class UnsupportedParameter(RequestError):
-    """A parameter of OpenAI's API that would change the answer and that we do not honour."""
+    """A parameter of another vendor's API that would change the answer and that we do not honour."""
 
     code = "unsupported_parameter"
 
@@ -96,7 +110,15 @@ class CallerLeft(Exception):
     """The client closed the connection before its answer was ready."""
 
 
-def responses(*statuses: int, openai: bool = False) -> dict[int | str, dict[str, Any]]:
+Shape = Literal["problem", "openai", "anthropic"]
+SHAPES: dict[Shape, tuple[type[BaseModel], str]] = {
+    "problem": (Problem, MEDIA_TYPE),
+    "openai": (OpenAIProblem, "application/json"),
+    "anthropic": (AnthropicProblem, "application/json"),
+}
+
+
+def responses(*statuses: int, shape: Shape = "problem") -> dict[int | str, dict[str, Any]]:
     """The error responses of a route for its OpenAPI document: those given, and those that any request can get."""
     texts = {
         400: "The request cannot be read.",
@@ -111,7 +133,7 @@ def responses(*statuses: int, openai: bool = False) -> dict[int | str, dict[str,
         503: "A part is down, busy or stopping. `retryable` and Retry-After say whether and when to try again.",
         504: "A model did not answer in time.",
     }
-    model, media = (OpenAIProblem, "application/json") if openai else (Problem, MEDIA_TYPE)
+    model, media = SHAPES[shape]
     reference = {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}
     common = (400, 401, 403, 413, 422, 429, 503)
     return {
@@ -163,6 +185,8 @@ def respond(
     status = status or error.status
     if request.url.path.startswith(OPENAI_PATHS):
         content, media_type = openai_problem(error), "application/json"
+    elif request.url.path.startswith(ANTHROPIC_PATHS):
+        content, media_type = anthropic_problem(error), "application/json"
     else:
         content, media_type = problem(error, status=status, request_id=request_id(request), fields=fields), MEDIA_TYPE
     response = Response(to_json(content), status_code=status, media_type=media_type)
@@ -196,6 +220,21 @@ def openai_problem(error: SixplyError) -> dict[str, Any]:
     kind = "invalid_request_error" if error.status < 500 else "server_error"
     param = error.param if isinstance(error, UnsupportedParameter) else None
     return OpenAIProblem(error=OpenAIError(message=str(error), type=kind, param=param, code=error.code)).model_dump()
+
+
+def anthropic_problem(error: SixplyError) -> dict[str, Any]:
+    """The error object of Anthropic's API for `error`; the same inside a stream."""
+    kinds = {
+        401: "authentication_error",
+        403: "permission_error",
+        404: "not_found_error",
+        413: "request_too_large",
+        429: "rate_limit_error",
+        503: "overloaded_error",
+        504: "timeout_error",
+    }
+    kind = kinds.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
+    return AnthropicProblem(error=AnthropicError(type=kind, message=str(error), code=error.code)).model_dump()
 
 
 def to_json(content: Any) -> bytes:

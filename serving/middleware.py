@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foundation.errors import ComponentError, RequestError, Unauthenticated
 from foundation.types import Principal
-from serving.errors import BROWSER_PATHS, EXPLAINED, MEDIA_TYPE, from_status, problem, respond, to_json
+from serving.errors import ANTHROPIC_PATHS, BROWSER_PATHS, EXPLAINED, MEDIA_TYPE, from_status, problem, respond, to_json
 from serving.identity import PAGE_PATHS, PUBLIC_PATHS
 from serving.sessions import Sessions, refuse_other_sites, token_of
 from serving.tokens import Callers
@@ -117,7 +117,10 @@ class Authentication:
         if connection.scope["type"] == "websocket":
             raise Unauthenticated("There is no websocket but the page's.")
         basic = connection.scope["method"] == "GET" and path.startswith(BROWSER_PATHS)
-        return self._callers.authenticate(connection.headers.get("authorization"), basic=basic)
+        authorization = connection.headers.get("authorization")
+        if authorization is None and path.startswith(ANTHROPIC_PATHS) and (key := connection.headers.get("x-api-key")):
+            authorization = f"Bearer {key}"  # where Anthropic's clients put it
+        return self._callers.authenticate(authorization, basic=basic)
 
 
 def _request_id(given: str | None) -> str:

@@ -430,7 +430,7 @@ class Ready(BaseModel):
     """Why not, a part each; empty when ready."""
 
 
-# OpenAI's shapes, as far as we serve them.
+# OpenAI's and Anthropic's shapes, as far as we serve them. `speaker` tells who says a message, "tool" for a tool's result.
 
 
 class TextPart(BaseModel):
@@ -439,12 +439,16 @@ class TextPart(BaseModel):
 
 
 class ChatMessage(BaseModel):
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Text | list[TextPart]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Text | list[TextPart] | None = None
+
+    @property
+    def speaker(self) -> str:
+        return self.role
 
     @property
     def text(self) -> str:
-        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content or ())
 
 
 class StreamOptions(BaseModel):
@@ -505,6 +509,198 @@ class ChatCompletion(BaseModel):
     """`null` where the provider did not say, which is not zero."""
     sixply: dict[str, Any]
     """What OpenAI's shape has no place for: citations, status, path, cost, trace id."""
+
+
+class InputPart(BaseModel):
+    type: Literal["input_text", "output_text"]
+    text: Text
+
+
+class InputMessage(BaseModel):
+    type: Literal["message"] = "message"
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text | list[InputPart]
+
+    @property
+    def speaker(self) -> str:
+        return self.role
+
+    @property
+    def text(self) -> str:
+        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+
+
+class InputItem(BaseModel):
+    """What clients send back of earlier responses; it is not read."""
+
+    type: Literal["function_call", "function_call_output", "item_reference", "reasoning"]
+
+    @property
+    def speaker(self) -> str:
+        return "tool" if self.type == "function_call_output" else "assistant"
+
+    @property
+    def text(self) -> str:
+        return ""
+
+
+class ConversationName(Request):
+    id: Identifier
+
+
+class ResponsesRequest(BaseModel):
+    """Parameters that are not listed here are refused when they ask for something; see `docs/api.md`."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        frozen=True,
+        json_schema_extra={"examples": [{"model": "sixply", "input": "When does it ship?"}]},
+    )
+
+    model: Text
+    input: Text | Annotated[list[InputMessage | InputItem], Field(min_length=1)]
+    stream: bool = False
+    previous_response_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:\-]{1,300}$")] | None = Field(
+        default=None, description="Continues the conversation that this response belongs to."
+    )
+    conversation: Identifier | ConversationName | None = Field(
+        default=None, description="Continues a conversation of yours."
+    )
+    metadata: ChatMetadata | None = None
+
+    @property
+    def messages(self) -> list[InputMessage | InputItem]:
+        if isinstance(self.input, str):
+            return [InputMessage(role="user", content=self.input)]
+        return self.input
+
+
+class ResponseContent(BaseModel):
+    type: Literal["output_text"] = "output_text"
+    text: str
+    annotations: list[dict[str, Any]]
+    """A `file_citation` for each marker in the text."""
+    logprobs: list[Any] = []
+
+
+class ResponseOutput(BaseModel):
+    id: str
+    type: Literal["message"] = "message"
+    role: Literal["assistant"] = "assistant"
+    status: Literal["completed"] = "completed"
+    content: list[ResponseContent]
+
+
+class InputTokenDetails(BaseModel):
+    cached_tokens: int
+    cache_write_tokens: int = 0
+
+
+class OutputTokenDetails(BaseModel):
+    reasoning_tokens: int
+
+
+class ResponseUsage(BaseModel):
+    input_tokens: int
+    input_tokens_details: InputTokenDetails
+    output_tokens: int
+    output_tokens_details: OutputTokenDetails
+    total_tokens: int
+
+
+class ResponseReply(BaseModel):
+    """OpenAI's `response` object. Members for what is not done here say so."""
+
+    id: str
+    object: Literal["response"] = "response"
+    created_at: int
+    status: Literal["completed"] = "completed"
+    model: str
+    output: list[ResponseOutput]
+    usage: ResponseUsage | None
+    """`null` where the provider did not say, which is not zero."""
+    previous_response_id: str | None
+    metadata: dict[str, Any]
+    error: None = None
+    incomplete_details: None = None
+    instructions: None = None
+    parallel_tool_calls: Literal[False] = False
+    temperature: None = None
+    tool_choice: Literal["none"] = "none"
+    tools: list[Any] = []
+    top_p: None = None
+    sixply: dict[str, Any]
+    """What OpenAI's shape has no place for: status, path, cost, trace id."""
+
+
+class MessagePart(BaseModel):
+    """What clients send back of earlier messages; it is not read."""
+
+    type: Literal["redacted_thinking", "thinking", "tool_result", "tool_use"]
+
+
+class MessageParam(BaseModel):
+    role: Literal["user", "assistant"]
+    content: Text | list[TextPart | MessagePart]
+
+    @property
+    def speaker(self) -> str:
+        parts = () if isinstance(self.content, str) else self.content
+        return "tool" if any(part.type == "tool_result" for part in parts) else self.role
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
+
+
+class MessagesRequest(BaseModel):
+    """Parameters that are not listed here are refused when they ask for something; see `docs/api.md`."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {"model": "sixply", "max_tokens": 1024, "messages": [{"role": "user", "content": "When does it ship?"}]}
+            ]
+        },
+    )
+
+    model: Text
+    messages: list[MessageParam] = Field(min_length=1)
+    stream: bool = False
+    metadata: ChatMetadata | None = None
+
+
+class MessageContent(BaseModel):
+    type: Literal["text"] = "text"
+    text: str
+    citations: list[dict[str, Any]] | None
+    """A `char_location` for each source."""
+
+
+class MessageUsage(BaseModel):
+    """`null` where the provider did not say, which is not zero."""
+
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_input_tokens: int | None
+    cache_creation_input_tokens: None = None
+
+
+class MessageReply(BaseModel):
+    id: str
+    type: Literal["message"] = "message"
+    role: Literal["assistant"] = "assistant"
+    model: str
+    content: list[MessageContent]
+    stop_reason: Literal["end_turn"] = "end_turn"
+    stop_sequence: None = None
+    usage: MessageUsage
+    sixply: dict[str, Any]
+    """What Anthropic's shape has no place for: status, path, cost, trace id."""
 
 
 class ModelCard(BaseModel):

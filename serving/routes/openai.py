@@ -1,22 +1,21 @@
 """OpenAI's shape over our answers, so that whatever speaks to OpenAI speaks to this by another `base_url`.
 
-The last user message is the question; `metadata={"thread_id": ...}` continues a conversation, which lives on our side.
-Only checked text is sent, so a stream begins when the answer is ready: this shape has no way to take a token back.
+`metadata={"thread_id": ...}` continues a conversation. What the shapes have in common: serving/shapes.py. Only checked text
+is sent, so a stream begins when the answer is ready: this shape has no way to take a token back.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.sse import ServerSentEvent
 
-from foundation.errors import InvalidRequest, NotFound, did_you_mean
 from foundation.types import Usage
 from orchestration.contract import Answer, AnswerRequest, Event
-from serving.errors import UnsupportedParameter, openai_problem, responses, to_json
+from serving.errors import openai_problem, responses, to_json
 from serving.identity import Asker
 from serving.routes.answers import begun, check_length
 from serving.runtime import Running, Runtime, admitted
@@ -29,17 +28,10 @@ from serving.schemas import (
     ModelCard,
     ModelList,
 )
+from serving.shapes import MODELS, asked, extra_of, refuse_unsupported, with_footnotes
 from serving.streams import EventStream, collect, explained, follow
 
 router = APIRouter(prefix="/v1", tags=["openai"])
-
-Compose = Literal["auto", "extractive", "generative"]
-MODELS: dict[str, Compose | None] = {
-    "sixply": None,
-    "sixply-extractive": "extractive",
-    "sixply-generative": "generative",
-}
-"""Names to ask for, and how each composes; `None`: as configured."""
 
 TUNING = frozenset({
     "frequency_penalty", "max_completion_tokens", "max_tokens", "presence_penalty", "reasoning_effort",
@@ -69,15 +61,15 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
             "description": "The completion, or with `stream` its chunks, ending with [DONE].",
             "content": {"text/event-stream": {"itemSchema": {"type": "object"}}},
         },
-        **responses(404, 409, 504, openai=True),
+        **responses(404, 409, 504, shape="openai"),
     },
     dependencies=[admitted("answers")],
 )
 async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the last user message."""
-    asked = _asked(body)
-    check_length(asked.question, runtime.system.settings.orchestration.answers)
-    at_work = await begun(runtime, asked, caller, request)
+    question = _asked(body)
+    check_length(question.question, runtime.system.settings.orchestration.answers)
+    at_work = await begun(runtime, question, caller, request)
     if body.stream:
         return EventStream(_chunks(runtime, body, at_work))
     answer = await collect(at_work, runtime.lifecycle, request)
@@ -87,45 +79,20 @@ async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: 
         model=body.model,
         choices=[ChatChoice(message=ChatReply(content=with_footnotes(answer)))],
         usage=_usage(answer.usage),
-        sixply=_extra(answer),
+        sixply=extra_of(answer),
     )
     return Response(completion.model_dump_json(), media_type="application/json")
 
 
-@router.get("/models", responses=responses(openai=True))
+@router.get("/models", responses=responses(shape="openai"))
 async def models(_: Asker, runtime: Running) -> ModelList:
     """The names that `model` may have."""
     return ModelList(data=[ModelCard(id=name, created=_now(runtime)) for name in MODELS])
 
 
-def with_footnotes(answer: Answer) -> str:
-    """The answer's text with its citations below it, for clients that show nothing else.
-
-    An answer that waits for a person says by which approval.
-    """
-    notes = [
-        f"[{cited.marker}] {cited.title or cited.uri} ({cited.uri}, characters {cited.start}-{cited.end})"
-        for cited in answer.citations
-    ]
-    if answer.approval is not None and answer.status == "waiting":
-        notes.append(f"Waiting for approval {answer.approval.approval_id}.")
-    return "\n\n".join(filter(None, (answer.text, "\n".join(notes))))
-
-
 def _asked(body: ChatRequest) -> AnswerRequest:
-    for name, value in (body.model_extra or {}).items():
-        if value is None or name in TUNING or value in NEUTRAL.get(name, ()):
-            continue
-        raise UnsupportedParameter(
-            f'"{name}" is not supported here. Leave it out; docs/api.md lists what is.', param=name
-        )
-    if body.model not in MODELS:
-        raise NotFound(f'No model "{body.model}". {did_you_mean(body.model, MODELS)}')
-    question = next((message.text for message in reversed(body.messages) if message.role == "user"), "")
-    if not question.strip():
-        raise InvalidRequest("There is no user message with text in it, so there is no question.")
-    thread_id = body.metadata and body.metadata.thread_id
-    return AnswerRequest(question=question, thread_id=thread_id, compose=MODELS[body.model])
+    refuse_unsupported(body.model_extra or {}, tuning=TUNING, neutral=NEUTRAL)
+    return asked(body.model, body.messages, body.metadata.thread_id if body.metadata else None)
 
 
 async def _chunks(
@@ -156,7 +123,7 @@ def _chunks_of(answer: Answer, body: ChatRequest, *, created: int) -> Iterator[d
     yield chunk({"role": "assistant", "content": ""})
     for line in with_footnotes(answer).splitlines(keepends=True):
         yield chunk({"content": line})
-    yield chunk({}, "stop", sixply=_extra(answer))
+    yield chunk({}, "stop", sixply=extra_of(answer))
     if wants_usage:
         usage = _usage(answer.usage)
         yield {**common, "choices": [], "usage": usage and usage.model_dump()}
@@ -167,11 +134,6 @@ def _usage(usage: Usage) -> ChatUsage | None:
         return None
     total = usage.input_tokens + usage.output_tokens
     return ChatUsage(prompt_tokens=usage.input_tokens, completion_tokens=usage.output_tokens, total_tokens=total)
-
-
-def _extra(answer: Answer) -> dict[str, Any]:
-    """The answer without what OpenAI's shape already carries, and without the steps."""
-    return answer.model_dump(mode="json", exclude={"question", "text", "usage", "steps"})
 
 
 def _id(answer: Answer) -> str:

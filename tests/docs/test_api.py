@@ -4,7 +4,9 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import anthropic
 import httpx2
 import openai
 import pytest
@@ -12,8 +14,11 @@ import pytest
 from foundation.errors import ComponentError, RequestError, SixplyError
 from serving.errors import UnsupportedParameter
 from serving.identity import ROLES
-from serving.routes.openai import MODELS, TUNING
+from serving.routes import anthropic as messages
+from serving.routes.openai import TUNING
+from serving.routes.responses import HERE
 from serving.server import running
+from serving.shapes import MODELS
 from tests.doubles.serving import TEXT, World, world
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
@@ -61,18 +66,22 @@ def test_the_replies_that_the_page_shows_are_real(given: World, base_url: str) -
     assert problem.items() <= refused.items()
 
 
-def test_the_example_for_openai_runs(given: World, base_url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = blocks("python")
-    names = {"base_url": base_url, "key": given.reader}
-    exec(compile(example, "docs/api.md", "exec"), names)
+@pytest.mark.parametrize(("number", "kind"), [(0, openai.OpenAI), (1, anthropic.Anthropic)])
+def test_the_examples_for_other_vendors_clients_run(
+    given: World, base_url: str, capsys: pytest.CaptureFixture[str], number: int, kind: type
+) -> None:
+    examples = blocks("python")
+    assert len(examples) == 2
+    names: dict[str, Any] = {"base_url": base_url, "key": given.reader}
+    exec(compile(examples[number], "docs/api.md", "exec"), names)
     client = names["client"]
-    assert isinstance(client, openai.OpenAI)
+    assert isinstance(client, kind)
     client.close()
     assert "The double ships on Tuesdays [1]." in capsys.readouterr().out
 
 
 def test_roles_models_and_parameters_are_all_named() -> None:
-    for name in (*ROLES, *MODELS, *TUNING):
+    for name in (*ROLES, *MODELS, *TUNING, *HERE, *messages.TUNING):
         assert f"`{name}`" in PAGE, name
 
 

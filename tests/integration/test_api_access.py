@@ -41,6 +41,7 @@ PAGE: frozenset[str] = frozenset({"page"})
 
 ASK = {"question": "When does it ship?"}
 CHAT = {"model": "sixply", "messages": [{"role": "user", "content": "When does it ship?"}]}
+ANSWERS = {f"POST /v1/{shape}" for shape in ("answers", "chat/completions", "responses", "messages")}
 FILE = {"file": ("double.md", TEXT.encode())}
 MCP = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 
@@ -74,6 +75,8 @@ RULES = {
     "DELETE /v1/facts/{fact_id}": Rule(of_tenant=True, of_person=True),
     "GET /v1/usage": Rule(),
     "POST /v1/chat/completions": Rule(json=CHAT),
+    "POST /v1/responses": Rule(json={"model": "sixply", "input": "When does it ship?"}),
+    "POST /v1/messages": Rule(json=CHAT),
     "GET /v1/models": Rule(),
     "POST /v1/documents": Rule(WRITERS, files=FILE),
     "POST /v1/documents/retry": Rule(WRITERS),
@@ -283,7 +286,7 @@ async def test_c11_nothing_of_a_tenant_is_in_any_reply_to_another(given: World, 
     stranger = key_of(given, "reader", "agent", "approver", tenant="south")
     for name in KEYED:
         reply = await caller.call(name, stranger)
-        if name not in {"POST /v1/answers", "POST /v1/chat/completions"}:  # the double's answer is always the same
+        if name not in ANSWERS:  # the double's answer is always the same
             for ours in (canary, "canary.md", "@north", "Tuesdays"):
                 assert ours not in reply.text, f"{name} shows {ours}"
 

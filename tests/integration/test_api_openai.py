@@ -88,6 +88,19 @@ def test_a_parameter_that_we_do_not_honour_is_refused_by_name(client: openai.Ope
     assert f'"{name}"' in refused.value.message
 
 
+def test_tools_that_are_only_mentioned_do_no_harm_and_their_results_are_refused(client: openai.OpenAI) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    told = [*ASK, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": "x"}]
+    mentioned = client.chat.completions.create(model="sixply", messages=[*told, *ASK], tools=[tool], tool_choice="none")
+    assert mentioned.choices[0].finish_reason == "stop"
+    with pytest.raises(openai.BadRequestError, match="The agent asks for none") as refused:
+        client.chat.completions.create(model="sixply", messages=told)
+    assert refused.value.param == "messages"
+    with pytest.raises(openai.BadRequestError, match=r"run on the server under its policy.*docs/tools\.md"):
+        client.chat.completions.create(model="sixply", messages=ASK, tools=[tool])
+
+
 def test_errors_are_those_that_the_client_knows(client: openai.OpenAI, base_url: str) -> None:
     with pytest.raises(openai.NotFoundError, match="sixply-extractive"):
         client.chat.completions.create(model="sixply-extractiv", messages=ASK)
