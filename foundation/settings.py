@@ -64,13 +64,15 @@ class RetentionSettings(Section):
 
 
 class ClusterSettings(Section):
-    """More machines than this one: `use = "ray"` prepares documents on a Ray cluster (docs/scale.md)."""
+    """More machines than this one: `use = "ray"` prepares documents and serves on a Ray cluster (docs/scale.md)."""
 
     use: Literal["none", "ray"] = "none"
     address: str = ""
     """Of the cluster's head, `host:6379`. Empty: RAY_ADDRESS, or else a cluster of this machine alone."""
     cpus: float = Field(default=1, gt=0)
-    """Processors that a worker holds while it prepares documents. Its models use as many threads, one at least."""
+    """Processors that a worker holds while it prepares documents, and a replica while it lives."""
+    replicas: int = Field(default=1, ge=1)
+    """Processes that answer the API."""
 
 
 class FoundationSettings(Section):

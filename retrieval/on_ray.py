@@ -125,8 +125,11 @@ def connect(cluster: ClusterSettings) -> bool:
 
     if ray.is_initialized():
         return False
+    alone: dict[str, Any] = {} if cluster.address or os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
     try:
-        ray.init(address=cluster.address or None, log_to_driver=False, configure_logging=False, namespace="sixply")
+        ray.init(
+            address=cluster.address or None, log_to_driver=False, configure_logging=False, namespace="sixply", **alone
+        )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise StoreUnavailable(
             f"No Ray cluster can be reached at {cluster.address or os.environ.get('RAY_ADDRESS') or 'this machine'}: "

@@ -1,0 +1,152 @@
+"""The API as replicas of a Ray Serve deployment, `[foundation.cluster] use = "ray"`: the same app over the same wiring.
+
+Each replica is a process with a system of its own, as if it had been started by `make serve` on its machine; Serve's proxy
+spreads the requests, starts replicas anew that died, and takes no new request to one that is to go. That one has as long as
+an answer may take to finish what it began.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from foundation.errors import AddressInUse, InvalidSetting
+from foundation.settings import Loaded, Settings
+from retrieval.on_ray import connect, demand_ray
+from serving.wiring import System, open_system
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+REQUEST_ID = "x-request-id"
+NAME = "sixply"
+MARGIN_S = 5.0
+"""Longer than an answer may take, for its last bytes and for closing the stores."""
+PLACES = 1_000
+"""Requests that Serve lets through to a replica at once. Admission is ours: it sheds with an error that says when to come
+back, and lets health checks and approvals pass."""
+ALONE = {
+    "retrieval.ledger": ("sqlite",),
+    "retrieval.vectors": ("chroma", "memory"),
+    "orchestration.checkpoints": ("sqlite", "memory"),
+    "serving.cache": ("memory",),
+}
+"""Adapters that keep what they hold in one process or on one machine."""
+
+
+@contextmanager
+def deployed(loaded: Loaded, *, opener: Callable[[Loaded], Any] = open_system) -> Iterator[str]:
+    """Replicas that answer while this is open; gives the base URL.
+
+    `opener` gives each replica's system, as a context manager.
+
+    Raises:
+        InvalidSetting: several replicas over a store that one process holds.
+        MissingDependency, StoreUnavailable: as `connect`. AddressInUse: the port is taken.
+    """
+    demand_ray()
+    settings = loaded.settings
+    demand_shared(settings, processes=settings.foundation.cluster.replicas, what="[foundation.cluster] replicas")
+    ours = connect(settings.foundation.cluster)
+    import ray
+    from ray import serve
+
+    http = settings.serving.http
+    try:
+        serve.start(http_options={"host": http.host, "port": http.port}, logging_config={"enable_access_log": False})
+        serve.run(application(loaded, opener), name=NAME)
+        yield f"http://{http.host}:{http.port}"
+    except RuntimeError as error:
+        if "port" not in str(error).casefold():
+            raise
+        raise AddressInUse(f"Ray Serve cannot listen on {http.host} port {http.port}: {error}") from error
+    finally:
+        serve.shutdown()  # type: ignore[no-untyped-call]
+        if ours:
+            ray.shutdown()
+
+
+def application(loaded: Loaded, opener: Callable[[Loaded], Any] = open_system) -> Any:
+    """The deployment, for `ray.serve.run`; run again with other `replicas` it grows or shrinks."""
+    from ray import serve
+
+    settings = loaded.settings
+    deployment: Any = serve.deployment(
+        serve.ingress()(Replica),
+        name=NAME,
+        num_replicas=settings.foundation.cluster.replicas,
+        max_ongoing_requests=PLACES,
+        ray_actor_options={"num_cpus": settings.foundation.cluster.cpus},
+        graceful_shutdown_timeout_s=settings.orchestration.budget.seconds + MARGIN_S,
+        graceful_shutdown_wait_loop_s=0.5,
+    )
+    return deployment.bind(loaded, opener)
+
+
+class Replica:
+    """One process. Serve calls the two methods with these names."""
+
+    def __init__(self, loaded: Loaded, opener: Callable[[Loaded], Any]) -> None:
+        self._open = ExitStack()
+        self._system: System = self._open.enter_context(opener(loaded))
+
+    def __serve_build_asgi_app__(self) -> Any:
+        from serving.app import create_app
+
+        return OneRequestId(create_app(self._system))
+
+    def __del__(self) -> None:
+        self._open.close()
+
+
+class OneRequestId:
+    """Serve's proxy gives each request an id that we keep, and adds it to the response itself: ours would stand beside it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = dict(scope.get("headers", ())).get(REQUEST_ID.encode())
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = (REQUEST_ID.encode(), given)
+                message["headers"] = [each for each in message["headers"] if tuple(each) != own]
+            await send(message)
+
+        await self._app(scope, receive, sent)
+
+
+def demand_shared(settings: Settings, *, processes: int, what: str) -> None:
+    """Raises:
+    InvalidSetting: more than one process, and a store that only one can hold.
+    """
+    chosen = {
+        "retrieval.ledger": settings.retrieval.ledger,
+        "retrieval.vectors": settings.retrieval.vectors,
+        "orchestration.checkpoints": settings.orchestration.checkpoints,
+        "serving.cache": settings.serving.cache,
+    }
+    lonely = [f'[{section}] use = "{part.use}"' for section, part in chosen.items() if part.use in ALONE[section]]
+    if processes > 1 and lonely:
+        raise InvalidSetting(
+            f"{what} = {processes}, but one process alone can hold {', '.join(lonely)}: the others would not see what it "
+            f"stores. Use postgres, pgvector and redis (make setup WITH=postgres,redis), or one process."
+        )
+
+
+def serve(loaded: Loaded, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    import signal
+
+    stopped = threading.Event()
+    with deployed(loaded) as url:
+        before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            announce(url)
+            stopped.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
