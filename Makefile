@@ -202,6 +202,10 @@ load: _base  ## latency against offered load, overload, aborts, stops   [SECONDS
 scale: _base  ## ingest on a local Ray cluster, a node killed on the way: the same as in one process?   [DOCUMENTS=20000] [NODES=2] [STACK=] [JSON=]
 	@$(CLI) scale $(call given,DOCUMENTS,--documents) $(call given,NODES,--nodes) $(call given,JSON,--json) $(stack)
 
+.PHONY: scale-model
+scale-model: _base  ## memory, hours, money and servers from 10,000 to a billion passages, from what one takes here   [PLOT=file.svg] [JSON=]
+	@$(CLI) scale-model $(call given,PLOT,--plot) $(call given,JSON,--json) $(stack)
+
 .PHONY: leaks
 leaks: _base  ## random reads, writes and deletes of several tenants: does anything cross?   [OPS=100000] [SEED=7] [STACK=] [JSON=]
 	@$(CLI) leaks $(call given,OPS,--operations) $(call given,SEED,--seed) $(call given,JSON,--json) $(stack)

@@ -112,6 +112,11 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], *, title: str, x_
     return _frame(title, 275, drawn)
 
 
+def standalone(drawn: str) -> str:
+    """A plot that is a file of its own."""
+    return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
+
+
 def _line(low: float, high: float, y: int) -> str:
     ends = f'x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}"'
     return f'<line {ends} stroke="{COLOURS[0]}" stroke-width="4" opacity=".45"/>'

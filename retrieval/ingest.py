@@ -214,7 +214,7 @@ class Ingestor:
         what `ingest` takes, and this process commits it."""
         self._ledger, self._vectors, self._embedder = ledger, vectors, embedder
         self._same_parts = same_parts
-        self._preparation = Preparation(embedder=embedder, chunker=chunker, parse=parse)
+        self.preparation = Preparation(embedder=embedder, chunker=chunker, parse=parse)
         self._clock, self._refused, self._workers = clock, refused, workers
         self._committing = threading.Lock()
 
@@ -345,7 +345,7 @@ class Ingestor:
         if known is None:
             return
         try:
-            parsed, chunks = self._preparation.cut(item)
+            parsed, chunks = self.preparation.cut(item)
         except DocumentRefused as error:
             self._refuse(item, Refused(error.reason, str(error)), tally)
             return

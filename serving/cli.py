@@ -744,6 +744,20 @@ def scale(
     _exit(ok=scaling.run(scaling.Order(_hashed(stack), documents=documents, nodes=nodes), json))
 
 
+@app.command("scale-model")
+def scale_model(
+    *,
+    documents: Annotated[int, typer.Option(min=50, help="Documents that are measured.")] = 1000,
+    plot: Annotated[Path | None, typer.Option(help="A file for the plot, as SVG.")] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Measure what a passage takes here, and what 10,000 to a billion of them would."""
+    from serving import scaling
+
+    scaling.run_model(_load(stack), count=documents, json=json, plot=plot)
+
+
 @app.command()
 def leaks(
     *,

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import psutil
@@ -24,11 +24,15 @@ import psutil
 from foundation.errors import InvalidRequest
 from foundation.settings import Loaded, Part
 from foundation.types import Scope
-from retrieval.contract import Source
-from retrieval.ingest import SENT_ITEMS, IngestReport, Item
+from retrieval.contract import Entry, Source
+from retrieval.index_care import catch_up
+from retrieval.ingest import SENT_ITEMS, IngestReport, Item, Prepared
 from retrieval.on_ray import demand_ray
 from serving import terminal
 from serving.library import Library, open_library
+
+if TYPE_CHECKING:
+    from observability.capacity import Measured
 
 Progress = Callable[[str, int, int], None]
 
@@ -285,4 +289,63 @@ def _show(report: dict[str, Any]) -> None:
     terminal.show_table([f"ingest of {report['documents']}", "documents/s", "times one process", "differences"], rows)
     terminal.show_note(
         f"{report['cores']} cores, load average {report['load_average']:.1f} at the end. Nodes of one machine share its cores."
+    )
+
+
+def run_model(loaded: Loaded, *, count: int, json: Path | None, plot: Path | None) -> None:
+    """`sixply scale-model`."""
+    from observability import capacity, plots
+
+    measured = measure(loaded, count)
+    if plot:
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        plot.write_text(plots.standalone(capacity.plot(capacity.model(measured))), encoding="utf-8")
+    if not terminal.write_json(json, capacity.report(measured) | {"load_average": os.getloadavg()[0]}):
+        terminal.show(capacity.table(capacity.model(measured)))
+        terminal.show_note(
+            f"From {measured.passages} passages of {measured.characters:.0f} characters: {measured.embedded_per_core_s:.0f} "
+            f"prepared in a second of each of {measured.cores} cores, {measured.committed_per_s:.0f}/s committed, load average "
+            f"{os.getloadavg()[0]:.1f}. The rest is arithmetic: observability/capacity.py."
+        )
+
+
+def measure(loaded: Loaded, count: int) -> Measured:
+    """What a passage takes with the configured parts: `count` documents are prepared, committed and indexed, one after the
+    other, so that each can be timed."""
+    from observability.capacity import Measured
+
+    items = [item for item in documents(count, 7) if item.name != "refused.md"]
+    items = list({item.source.document_id: item for item in items}.values())
+    with tempfile.TemporaryDirectory(prefix="scale-") as folder, _apart(loaded, Path(folder)) as apart:
+        with open_library(apart) as library:
+            preparation = library.ingestor.preparation
+            preparation.prepared(items[:10])  # the model is compiled for lengths that it has seen
+            begun = time.process_time()
+            prepared = preparation.prepared(items)
+            embedded_s = time.process_time() - begun
+            entries = [
+                Entry(item.source, "measured", each.parsed, each.chunks, each.vectors)
+                for item, each in zip(items, prepared, strict=True)
+                if isinstance(each, Prepared)
+            ]
+            begun = time.perf_counter()
+            for start in range(0, len(entries), 64):
+                library.ledger.put(entries[start : start + 64])
+            committed_s = time.perf_counter() - begun
+            begun = time.perf_counter()
+            catch_up(library.ledger, library.vectors)
+            indexed_s = time.perf_counter() - begun
+            chunks = library.ledger.chunk_count()
+        sizes = {path: path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()}  # all is written now
+    return Measured(
+        passages=chunks,
+        characters=sum(len(chunk.text) for entry in entries for chunk in entry.chunks) / chunks,
+        dimensions=entries[0].vectors.shape[1],
+        cores=psutil.cpu_count() or 1,
+        embedded_per_core_s=chunks / embedded_s,
+        committed_per_s=chunks / committed_s,
+        indexed_per_s=chunks / indexed_s,
+        ledger_bytes=sum(size for path, size in sizes.items() if path.name.startswith("ledger")) / chunks,
+        disk_bytes=sum(sizes.values()) / chunks,
+        usd_per_hour=loaded.settings.models.machine_usd_per_hour,
     )

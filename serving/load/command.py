@@ -36,7 +36,7 @@ def run(order: Order, *, plots_in: Path | None, json: Path | None) -> bool:
         report = asyncio.run(measure(order, progress))
     if plots_in is not None:
         for name, drawn in drawings(report).items():
-            terminal.write_text(plots_in / f"{name}.svg", standalone(drawn))
+            terminal.write_text(plots_in / f"{name}.svg", plots.standalone(drawn))
     if not terminal.write_json(json, report):
         terminal.show_table(["offered/s", "answered/s", "p50 ms", "p99 ms", "rejected", "of"], _rows(report))
         terminal.show_table(["promise", "found", "at most", ""], goals(report))
@@ -80,11 +80,6 @@ def drawings(report: Mapping[str, Any]) -> dict[str, str]:
             y_label="a second",
         ),
     }
-
-
-def standalone(drawn: str) -> str:
-    """An SVG that is a file of its own."""
-    return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
 
 
 def _steps(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:

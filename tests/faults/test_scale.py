@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from foundation.settings import load
 from serving import scaling
 from tests import services
 
@@ -64,3 +65,17 @@ def test_the_trial_names_what_is_not_as_one_process_left_it() -> None:
 def test_nothing_imports_ray_unless_it_is_configured() -> None:
     program = "import sys, serving.wiring, serving.library, serving.scaling; assert 'ray' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=120)
+
+
+def test_what_a_passage_takes_is_measured_and_the_rest_is_arithmetic(tmp_path: Path) -> None:
+    stack, out, plot = tmp_path / "stack.toml", tmp_path / "model.json", tmp_path / "plots" / "model.svg"
+    stack.write_text('[models.embedder]\nuse = "hashing"\n[retrieval.vectors]\nuse = "memory"\n', encoding="utf-8")
+    loaded = scaling.Loaded(load(stack, overrides={"foundation": {"data_dir": str(tmp_path / "var")}}).settings, {})
+    scaling.run_model(loaded, count=60, json=out, plot=plot)
+    report = json.loads(out.read_text(encoding="utf-8"))
+    measured = report["measured"]
+    assert measured["passages"] > 50
+    assert measured["dimensions"] == 256
+    assert all(measured[name] > 0 for name in ("embedded_per_core_s", "committed_per_s", "indexed_per_s"))
+    assert 1000 < measured["ledger_bytes"] <= measured["disk_bytes"] < 100_000
+    assert plot.read_text(encoding="utf-8").startswith("<svg")
