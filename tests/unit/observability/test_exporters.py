@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import gzip
 import logging
 import sqlite3
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from pydantic import ValidationError
 
@@ -71,6 +73,35 @@ def test_the_span_file_does_not_grow_without_end(data_dir):
     assert [row.name for row in SpanStore(data_dir / "spans.sqlite").recent(50)] == [
         f"span {n}" for n in range(19, 9, -1)
     ]
+
+
+def test_a_collector_reads_from_otlp_what_our_own_store_has(data_dir):
+    """Decoded by OpenTelemetry's own protocol classes, as a collector does it: ids, parents, names, times, attributes."""
+    spans = ended_spans("root", "child", "other", attributes={"sixply.layer": "retrieval", "n": 3, "share": 0.5})
+    own = built("sqlite", data_dir)
+    own.export(spans)
+    own.shutdown()
+    with receiver() as (address, kept):
+        exporter = built("otlp", data_dir, endpoint=address)
+        exporter.export(spans)
+        exporter.shutdown()
+    request = ExportTraceServiceRequest.FromString(gzip.decompress(kept.bodies[0]))
+    read = [each for resource in request.resource_spans for scope in resource.scope_spans for each in scope.spans]
+    stored = SpanStore(data_dir / "spans.sqlite").trace(read[0].trace_id.hex())
+    assert len(stored) == len(read) == 3
+
+    def told(span):
+        values = {each.key: each.value for each in span.attributes}
+        known = (values["sixply.layer"].string_value, values["n"].int_value, values["share"].double_value)
+        times = (span.start_time_unix_nano, span.end_time_unix_nano)
+        return (span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex() or None, span.name, *times, *known)
+
+    def kept_here(row):
+        times = (row.start_ns, row.end_ns)
+        known = (row.layer, row.attribute("n"), row.attribute("share"))
+        return (row.trace_id, row.span_id, row.parent_id, row.name, *times, *known)
+
+    assert sorted(map(told, read)) == sorted(map(kept_here, stored))
 
 
 def test_otlp_sends_spans_and_its_secret_header_to_the_collector(data_dir):
