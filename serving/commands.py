@@ -113,13 +113,21 @@ def serve(loaded: Loaded) -> None:
     """Look for callers and take the port first: both fail at once, the models take seconds."""
     from serving.server import base_url, bind, serve
 
-    http = loaded.settings.serving.http
-    Callers.of(loaded.settings, SystemClock()).demand_any()
-    with bind(http) as listening, open_system(loaded) as system:
-        out, url = terminal.console(), base_url(http, listening)
+    http, out = loaded.settings.serving.http, terminal.console()
+
+    def announce(url: str) -> None:
         out.print(f"Sixply answers at {url}, OpenAI's clients at {url}/v1. Stop it with Ctrl-C.")
-        serve(system, listening)
-        out.print("Stopped.")
+
+    Callers.of(loaded.settings, SystemClock()).demand_any()
+    if loaded.settings.foundation.cluster.use == "ray":
+        from serving import on_ray
+
+        on_ray.serve(loaded, announce)
+    else:
+        with bind(http) as listening, open_system(loaded) as system:
+            announce(base_url(http, listening))
+            serve(system, listening)
+    out.print("Stopped.")
 
 
 def ingest(loaded: Loaded, source: str, *, tenant: str, groups: Sequence[str], json: Path | None) -> bool:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,11 @@ import httpx2
 import openai
 import pytest
 
+from foundation.clock import SystemClock
 from foundation.errors import InvalidSetting
-from foundation.settings import Settings
+from foundation.settings import Loaded, Settings
+from serving import commands, on_ray
+from serving.identity import KeyStore
 from serving.on_ray import demand_shared
 from tests.doubles.serving import World
 from tests.integration.test_api import (  # noqa: F401 - collected here, with this module's fixtures
@@ -164,3 +167,24 @@ def test_several_processes_over_a_store_of_one_are_refused_by_name() -> None:
         {"retrieval": shared, "orchestration": {"checkpoints": {"use": "postgres"}}, "serving": {"cache": {"use": "redis"}}}
     )  # fmt: skip
     demand_shared(settings, processes=8, what="x")
+
+
+def test_one_line_moves_serving_to_the_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = settings_of(tmp_path)
+    KeyStore.of(settings, SystemClock()).create(subject="ada", tenant="north", roles=["reader"])
+    served: list[Settings] = []
+
+    def double(loaded: Loaded, announce: Callable[[str], None]) -> None:
+        served.append(loaded.settings)
+        announce("http://127.0.0.1:1")
+
+    monkeypatch.setattr(on_ray, "serve", double)
+    commands.serve(Loaded(settings, {}))
+    assert served == [settings]
+    assert "http://127.0.0.1:1/v1" in capsys.readouterr().out
+
+
+def settings_of(folder: Path) -> Settings:
+    return Settings.model_validate({"foundation": {"data_dir": folder, "cluster": {"use": "ray"}}})
