@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from foundation.errors import AddressInUse, InvalidSetting
+from foundation.errors import ComponentError, InvalidSetting
 from foundation.settings import Loaded, Settings
 from retrieval.on_ray import connect, demand_ray
 from serving.wiring import System, open_system
@@ -43,25 +43,31 @@ def deployed(loaded: Loaded, *, opener: Callable[[Loaded], Any] = open_system) -
     `opener` gives each replica's system, as a context manager.
 
     Raises:
-        InvalidSetting: several replicas over a store that one process holds.
-        MissingDependency, StoreUnavailable: as `connect`. AddressInUse: the port is taken.
+        InvalidSetting: several replicas over a store that one process holds, or no port is named.
+        MissingDependency, StoreUnavailable: as `connect`. ComponentError: the replicas did not come up.
     """
     demand_ray()
     settings = loaded.settings
+    http = settings.serving.http
     demand_shared(settings, processes=settings.foundation.cluster.replicas, what="[foundation.cluster] replicas")
+    if not http.port:
+        raise InvalidSetting(
+            "[serving.http] port = 0 takes any free one, and on a cluster nobody knows which. Name one."
+        )
     ours = connect(settings.foundation.cluster)
     import ray
     from ray import serve
 
-    http = settings.serving.http
     try:
-        serve.start(http_options={"host": http.host, "port": http.port}, logging_config={"enable_access_log": False})
-        serve.run(application(loaded, opener), name=NAME)
+        try:
+            serve.start(http_options={"host": http.host, "port": http.port})
+            serve.run(application(loaded, opener), name=NAME)
+        except RuntimeError as error:
+            raise ComponentError(
+                f"Ray Serve could not start the replicas at {http.host} port {http.port}: {error}. Is the port free on every "
+                f"machine, and the same version of everything installed there? Ray's logs say more."
+            ) from error
         yield f"http://{http.host}:{http.port}"
-    except RuntimeError as error:
-        if "port" not in str(error).casefold():
-            raise
-        raise AddressInUse(f"Ray Serve cannot listen on {http.host} port {http.port}: {error}") from error
     finally:
         serve.shutdown()  # type: ignore[no-untyped-call]
         if ours:

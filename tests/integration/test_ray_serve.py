@@ -19,7 +19,7 @@ import pytest
 
 from foundation.clock import SystemClock
 from foundation.errors import InvalidSetting
-from foundation.settings import Loaded, Settings
+from foundation.settings import HttpSettings, Loaded, ServingSettings, Settings
 from serving import commands, on_ray
 from serving.identity import KeyStore
 from serving.on_ray import demand_shared
@@ -184,6 +184,12 @@ def test_one_line_moves_serving_to_the_cluster(
     commands.serve(Loaded(settings, {}))
     assert served == [settings]
     assert "http://127.0.0.1:1/v1" in capsys.readouterr().out
+
+
+def test_a_port_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path).model_copy(update={"serving": ServingSettings(http=HttpSettings(port=0))})
+    with pytest.raises(InvalidSetting, match="Name one"), on_ray.deployed(Loaded(settings, {})):
+        pass
 
 
 def settings_of(folder: Path) -> Settings:
