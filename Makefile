@@ -245,6 +245,10 @@ adapter: _dev  ## the one file of a new part, with what is to be written in it  
 parts: _base  ## every port with its adapters   [JSON=out.json] [MARKDOWN=docs/swap/parts.md]
 	@$(CLI) parts $(call given,JSON,--json) $(call given,MARKDOWN,--markdown)
 
+.PHONY: screenshots
+screenshots: _dev  ## the views of the page as pictures, in headless Chromium, into docs/pictures   [TO=folder] [STACK=stack.toml]
+	@$(CLI) screenshots $(call given,TO,--to) $(stack)
+
 .PHONY: pictures
 pictures: _base  ## how the agents join their steps, drawn from the code into docs/agents.md
 	@$(CLI) pictures

@@ -888,6 +888,16 @@ def pictures(
 
 
 @app.command()
+def screenshots(
+    to: Annotated[Path, typer.Option(help="Folder for them.")] = Path("docs/pictures"), stack: Stack = STACK
+) -> None:
+    """Pictures of the page's views, taken in headless Chromium of a system of its own."""
+    from serving import screenshots
+
+    screenshots.take(lambda overrides: _load(stack, overrides), to)
+
+
+@app.command()
 def contracts(
     port: Annotated[
         str | None, typer.Option(help="Such as retrieval.vectors or retrieval/vectors; all if absent.")

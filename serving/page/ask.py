@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import aclosing
+from typing import Literal
 
 from nicegui import background_tasks, html, ui
 
@@ -130,7 +131,7 @@ class Turn:
             self._steps = html.ol().classes("steps").props('aria-label="What is being done"')
             self._text = html.div().classes("answer draft").props("aria-busy=true")
             self._rest = html.div().classes("rest")
-        self._follow_end()
+        self._look_at("end")
 
     def take(self, event: Event) -> None:
         """Show what has just happened."""
@@ -158,7 +159,7 @@ class Turn:
             html.b(step.name.replace("_", " "))
             html.span(step.detail).classes("dim")
             html.span(f"{step.ms:.0f} ms").classes("ms")
-        self._follow_end()
+        self._look_at("end")
 
     def _show(self, answer: Answer) -> None:
         self.answer = answer
@@ -181,7 +182,7 @@ class Turn:
             else:
                 FeedbackBar(answer, self._visitor).build()
             Making(answer, self._visitor).build()
-        self._follow_end()
+        self._look_at("start")
 
     def _wait_for(self, answer: Answer) -> None:
         """Nothing happens before a person decides; when one has, show what came of it."""
@@ -234,5 +235,7 @@ class Turn:
         button.props["aria-label"] = f"Source {citation.marker}: {citation.title or citation.uri}"
         button.on("click", lambda: self._source.cite(citation))
 
-    def _follow_end(self) -> None:
-        ui.run_javascript(f"document.getElementById('{self._article.html_id}')?.scrollIntoView({{block: 'end'}})")
+    def _look_at(self, edge: Literal["start", "end"]) -> None:
+        """Its end while it comes about, and from its beginning once it can be read."""
+        scroll = f"document.getElementById('{self._article.html_id}')?.scrollIntoView"
+        ui.run_javascript(scroll + ("({block: 'start'})" if edge == "start" else "({block: 'end'})"))

@@ -17,6 +17,7 @@ from foundation import names
 from foundation.errors import ConfigurationError
 from foundation.types import Principal
 from observability import drift, metrics
+from observability.amounts import usd, usd_exact
 from observability.drift import Asked, Drift
 from observability.outcomes import Outcome
 from observability.value import ValueReport
@@ -256,14 +257,12 @@ def _worth(report: ValueReport) -> None:
         if estimate is None:
             Tile("Net value a month").show("Unknown", "Nobody has recorded what became of an answer.")
         else:
-            Tile("Net value a month").show(
-                f"${estimate:,.0f}", f"95 % between ${low:,.0f} and ${high:,.0f}; {report.label}"
-            )
+            Tile("Net value a month").show(usd(estimate), f"95 % between {usd(low)} and {usd(high)}; {report.label}")
         Tile("Used, as it is or changed").show(
             "Unknown" if used is None else f"{used:.0%}", f"of {counted(report.outcomes, 'outcome')}, {report.origin}"
         )
         Tile("Cost of a used answer").show(
-            "Unknown" if cost is None else f"${cost:.6f}",
+            "Unknown" if cost is None else usd_exact(cost),
             f"{counted(report.counts.get('unknown', 0), 'answer')} without an outcome",
         )
         Tile("Decision").show(report.verdict.capitalize(), "by the rule of the contract")

@@ -13,6 +13,9 @@ from observability.spans import SpanRow, tree
 from orchestration.contract import Answer, Plan
 from serving.page.visitor import Visitor, told
 
+NUMBERS = ("ms", "US dollars")
+"""Heads of columns of figures."""
+
 
 class Making:
     """One line under an answer, which opens."""
@@ -117,4 +120,4 @@ def _bill(bill: Bill) -> None:
 def _head(*names: str) -> None:
     with html.thead(), html.tr():
         for name in names:
-            html.th(name).props("scope=col")
+            html.th(name).classes("number" if name in NUMBERS else "").props("scope=col")
