@@ -42,9 +42,9 @@ doctor: _base  ## check this machine and this configuration; say what to do
 	@$(CLI) doctor $(stack)
 
 #: Use it
-ask: _base  ## one question   Q="..." [TENANT=name] [ROLE=agent] [PLAN=1] [AS_OF=2025-03-31] [STACK=stack.toml]
+ask: _base  ## one question   Q="..." [TENANT=name] [ROLE=agent] [PLAN=1] [AS_OF=2025-03-31] [SCHEMA=object.json] [TEXT=file] [STACK=]
 	@$(CLI) ask $(if $(call needed,Q,"a question"),"$$Q") $(call given,TENANT,--tenant) $(call given,ROLE,--role) \
-	  $(if $(PLAN),--plan) $(call given,AS_OF,--as-of) $(stack)
+	  $(if $(PLAN),--plan) $(call given,AS_OF,--as-of) $(call given,SCHEMA,--schema) $(call given,TEXT,--text) $(stack)
 
 serve: _base  ## the API, on loopback until told otherwise   [STACK=stack.toml]
 	@$(CLI) serve $(stack)
@@ -158,6 +158,10 @@ bench-answers: _base  ## answers on a folder with qa.jsonl   DATA=dir JSON=out.j
 .PHONY: bench-followups
 bench-followups: _base  ## follow-up questions, as asked and read with their conversation   [DATA=folder with histories] [JSON=]
 	@$(CLI) bench-followups $(if $(DATA),"$(DATA)") $(call given,JSON,--json) $(stack)
+
+.PHONY: bench-structured
+bench-structured: _base  ## objects from texts: valid, right, by whom filled   [DATA=file or folder] [LIMIT=200] [JSON=]
+	@$(CLI) bench-structured $(if $(DATA),"$(DATA)") $(call given,LIMIT,--limit) $(call given,JSON,--json) $(stack)
 
 .PHONY: bench-verify
 bench-verify: _base  ## does verify tell what is supported?   DATA=dir with claims.jsonl or human_judgements.jsonl [JSON=] [LIMIT=]

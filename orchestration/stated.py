@@ -33,9 +33,9 @@ def _value_in(question: str, whole: str, schema: Mapping[str, Any], *, required:
     kinds = {schema.get("type"), *(branch.get("type") for branch in schema.get("anyOf", ()))}
     merged = {**schema, **next((b for b in schema.get("anyOf", ()) if b.get("type") != "null"), {})}
     if "pattern" in merged:
-        return _by_pattern(question, merged["pattern"])
+        return by_pattern(question, merged["pattern"])
     if "enum" in merged:
-        return next((choice for choice in merged["enum"] if _has_word(question, str(choice))), None)
+        return next((choice for choice in merged["enum"] if has_word(question, str(choice))), None)
     if kinds & {"number", "integer"}:
         return _amount_in(question)
     if "string" in kinds and required:
@@ -43,14 +43,14 @@ def _value_in(question: str, whole: str, schema: Mapping[str, Any], *, required:
     return None
 
 
-def _by_pattern(question: str, pattern: str) -> str | None:
+def by_pattern(question: str, pattern: str) -> str | None:
     bare = pattern.removeprefix("^").removesuffix("$")
     match = re.search(rf"(?<!\w){bare}(?!\w)", question, re.IGNORECASE)
     spellings = (match.group(), match.group().upper(), match.group().lower()) if match else ()
     return next((text for text in spellings if re.fullmatch(bare, text)), None)
 
 
-def _has_word(question: str, word: str) -> bool:
+def has_word(question: str, word: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", question, re.IGNORECASE) is not None
 
 
@@ -81,7 +81,7 @@ def identifiers(text: str, tool: BaseTool) -> tuple[str, ...]:
 
 
 def identifies(question: str, tool: BaseTool) -> bool:
-    return any(_by_pattern(question, schema["pattern"]) for schema in _flat(tool) if "pattern" in schema)
+    return any(by_pattern(question, schema["pattern"]) for schema in _flat(tool) if "pattern" in schema)
 
 
 def _flat(tool: BaseTool) -> list[Mapping[str, Any]]:

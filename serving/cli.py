@@ -47,6 +47,7 @@ STACK = Path("stack.toml")
 HASHED: dict[str, object] = {"models": {"embedder": {"use": "hashing"}}}
 """Where meaning does not matter: an embedder that costs nothing."""
 GOLDEN = Path("examples/support_desk/golden.jsonl")
+OBJECTS = Path("examples/support_desk/objects.json")
 FOLLOW_UPS = Path("examples/support_desk/follow_ups.jsonl")
 PROPOSALS = Path("var/reports/cases.jsonl")
 
@@ -81,20 +82,22 @@ def ask(
     thread: Annotated[str | None, typer.Option(help="Continue this conversation.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show the plan, and what was done.")] = False,
     as_of: Annotated[str | None, typer.Option(help="From the versions in force on that day, e.g. 2025-03-31.")] = None,
+    schema: Annotated[
+        Path | None, typer.Option(help="Answer as an object of this JSON schema.", exists=True, dir_okay=False)
+    ] = None,
+    text: Annotated[
+        Path | None, typer.Option(help="With --schema: read it from this text, not the documents.", exists=True)
+    ] = None,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
     """Ask one question, as a person of a tenant."""
     from serving import commands, terminal
 
-    answer = commands.ask(
-        _load(stack),
-        question,
-        commands.local(tenant, roles or ["reader"], groups),
-        compose=compose,
-        thread_id=thread,
-        as_of=as_of,
-    )
+    person = commands.local(tenant, roles or ["reader"], groups)
+    if schema is not None:
+        _exit(ok=commands.ask_as(_load(stack), question, person, schema=schema, text=text, json=json))
+    answer = commands.ask(_load(stack), question, person, compose=compose, thread_id=thread, as_of=as_of)
     if not terminal.write_json(json, answer.model_dump(mode="json")):
         terminal.show_answer(answer, steps=plan)
 
@@ -571,6 +574,21 @@ def bench_followups(
     from serving import measuring
 
     measuring.bench_follow_ups(lambda overrides: _load(stack, overrides), data, json)
+
+
+@app.command("bench-structured")
+def bench_structured(
+    data: Annotated[
+        Path, typer.Argument(help="A file of kinds of objects, or a folder of function calls.", exists=True)
+    ] = OBJECTS,
+    limit: Annotated[int, typer.Option(min=1, help="How many cases.")] = 200,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Objects from texts: how many are valid, and how many right."""
+    from serving import measuring
+
+    measuring.bench_structured(lambda overrides: _load(stack, overrides), data, limit, json)
 
 
 @app.command("bench-verify")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import json as jsons
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import date
@@ -70,6 +71,29 @@ def _day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError as error:
         raise InvalidRequest(f'"{text}" is no day. Write it as year-month-day: 2025-03-31') from error
+
+
+def ask_as(
+    loaded: Loaded, question: str, principal: Principal, *, schema: Path, text: Path | None, json: Path | None
+) -> bool:
+    """Print an object of that schema; whether there is one.
+
+    Raises:
+        InvalidRequest: an empty question, or a file that holds no JSON schema of an object.
+    """
+    from orchestration.objects import model_of
+
+    try:
+        shape = model_of(jsons.loads(schema.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise InvalidRequest(f"{schema} holds no JSON schema: {error}.") from error
+    given = text.read_text(encoding="utf-8") if text else None
+    with open_system(loaded) as system:
+        made = asyncio.run(system.objects.answer_as(shape, question, principal, text=given))
+    content = made.object.model_dump(mode="json") if made.object is not None else None
+    if not terminal.write_json(json, {"object": content, "failure": made.failure, "written": made.written}):
+        terminal.show_object(made)
+    return made.object is not None
 
 
 def decide(

@@ -220,6 +220,25 @@ def bench_follow_ups(configure: Configure, data: Path, json: Path | None) -> Non
     _figures(figures | {"data": data.name, "stack": stack}, json)
 
 
+def bench_structured(configure: Configure, data: Path, limit: int, json: Path | None) -> None:
+    """Objects of every kind from texts whose values are known; `data` is the file of kinds, or a folder of calls."""
+    from observability.bench import TENANT
+    from observability.bench_objects import ObjectCase, bench_objects, cases_from
+    from orchestration.objects import ObjectAnswer, model_of
+
+    person = Principal("bench", TENANT, frozenset({"reader"}))
+    with _bench(configure) as (system, stack), terminal.progress() as progress:
+        cases = cases_from(data, limit, seed=system.context.seed)
+
+        async def fill(case: ObjectCase) -> ObjectAnswer[Any]:
+            return await system.objects.answer_as(model_of(case.schema), case.question, person, text=case.text)
+
+        figures = asyncio.run(
+            bench_objects(cases, fill, lambda done: progress("fill", done, len(cases)), seed=system.context.seed)
+        )
+    _figures(figures | {"data": data.name, "stack": stack}, json)
+
+
 def bench_cache(configure: Configure, data: Path, limit: int, json: Path | None) -> None:
     """The same log through a system that makes every answer, and through one that gives answers again."""
     from observability import cache_bench

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -9,9 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from foundation.stops import Stop
+from foundation.types import Usage
 from observability.ledger import Total
 from observability.outcomes import Outcome, Verdict
 from orchestration.contract import Approval, Conversation, Fact, Turn
+from orchestration.objects import ObjectAnswer
 from retrieval import where
 from retrieval.contract import Citation, Document, Hit, Refusal
 from retrieval.ingest import IngestReport
@@ -66,6 +69,47 @@ class AskRequest(Request):
     compose: Literal["auto", "extractive", "generative"] | None = None
     max_usd: float | None = Field(default=None, ge=0, description="Stop before this answer costs more.")
     as_of: date | None = Field(default=None, description="From the versions in force on that day; today if absent.")
+
+
+class ObjectRequest(Request):
+    question: Question = Field(examples=["Which order is this about?"])
+    shape: dict[str, JsonValue] = Field(
+        alias="schema",
+        description="The JSON schema of an object; describe its fields, since that is how they are found.",
+        examples=[
+            {
+                "type": "object",
+                "properties": {"quantity": {"type": "integer", "description": "how many devices were ordered"}},
+                "required": ["quantity"],
+            }
+        ],
+    )
+    text: Annotated[Text, StringConstraints(max_length=20_000)] | None = Field(
+        default=None, description="Where to read it from; absent: the documents that you may read."
+    )
+
+
+class ObjectReply(BaseModel):
+    """Either `object` or `failure` is there."""
+
+    answer_id: str
+    object: JsonValue = None
+    failure: Literal["insufficient_evidence", "budget", "model"] | None
+    told: str
+    """Why it failed, fit for a person."""
+    read: tuple[str, ...]
+    written: tuple[str, ...]
+    citations: tuple[Citation, ...]
+    usage: Usage
+    cost_usd: Decimal | None
+    seconds: float
+    trace_id: str | None
+
+    @classmethod
+    def of(cls, made: ObjectAnswer[Any]) -> ObjectReply:
+        content = made.object.model_dump(mode="json") if made.object is not None else None
+        told = {field.name: getattr(made, field.name) for field in fields(made) if field.name != "object"}
+        return cls(object=content, **told)
 
 
 Known = bool | float | Annotated[Text, StringConstraints(max_length=2000)]

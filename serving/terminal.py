@@ -21,6 +21,7 @@ from foundation.errors import InvalidSetting, SixplyError
 
 if TYPE_CHECKING:
     from orchestration.contract import Answer, Plan
+    from orchestration.objects import ObjectAnswer
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Escape sequences and direction marks, by which a document could repaint the terminal; tabs and newlines stay."""
@@ -52,6 +53,20 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     for row in rows:
         table.add_row(*(plain(value) for value in row))
     return table
+
+
+def show_object(made: ObjectAnswer[Any]) -> None:
+    """The object as JSON, then who filled it and from where; or why there is none."""
+    out = console()
+    if made.object is None:
+        out.print(f"[red]{made.failure}[/]  {plain(made.told)}")
+        return
+    out.print(plain(json.dumps(made.object.model_dump(mode="json"), indent=2, ensure_ascii=False)))
+    for cited in made.citations:
+        out.print(f"[dim]from {plain(cited.title or cited.uri)}, characters {cited.start} to {cited.end}[/]")
+    if made.written:
+        out.print(f"[yellow]written by the language model, not read:[/] {plain(', '.join(made.written))}")
+    out.print(f"[dim]{_usd(made.cost_usd)}  {made.seconds:.2f} s  answer {plain(made.answer_id)}[/]")
 
 
 def show_answer(answer: Answer, *, steps: bool = False) -> None:

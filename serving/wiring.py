@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # the real imports stand in `open_system`, so that `--help` n
     from orchestration.contract import Agent
     from orchestration.executor import Executor
     from orchestration.facts import SqliteFacts
+    from orchestration.objects import Objects
     from retrieval.contract import Chunker, DocumentLedger, Retriever, VectorIndex
     from retrieval.grounding import Grounding
     from retrieval.ingest import Ingestor
@@ -74,6 +75,7 @@ class System:
     stops: Stops
     executor: Executor
     agent: Agent
+    objects: Objects
     cache: Cache
     quotas: Quotas
     idempotency: IdempotencyStore
@@ -115,6 +117,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from orchestration.effects import SqliteEffects
     from orchestration.executor import Executor
     from orchestration.facts import FILE, SqliteFacts
+    from orchestration.objects import Objects
     from orchestration.spending import SqliteSpending
     from orchestration.stoppable import StoppableAgent
     from retrieval.contract import Chunker, DocumentLedger, VectorIndex
@@ -243,33 +246,27 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             stops=stops,
         )
         spending = keep(SqliteSpending(data / "spending.sqlite", settings.orchestration.budget, context.clock))
-        agent = keep(
-            components.load(
-                "orchestration.agent",
-                settings.orchestration.agent,
-                AgentParts(
-                    data_dir=data,
-                    clock=context.clock,
-                    seed=context.seed,
-                    threads=context.threads,
-                    machine_usd_per_hour=context.machine_usd_per_hour,
-                    chat=chat,
-                    embedder=asked,
-                    retriever=retriever,
-                    grounding=grounding,
-                    executor=executor,
-                    checkpoints=part("orchestration.checkpoints", settings.orchestration.checkpoints),
-                    prices=prices,
-                    meter=costs,
-                    spending=QuotaSpending(spending, quotas),
-                    settings=settings.orchestration,
-                    scorer=OnlineScorer(grounding, asked, settings.observability.scored_share),
-                    facts=facts,
-                    memory=memory if settings.serving.answer_cache.mode != "off" else None,
-                ),
-                expected=Agent,
-            )
+        parts = AgentParts(
+            data_dir=data,
+            clock=context.clock,
+            seed=context.seed,
+            threads=context.threads,
+            machine_usd_per_hour=context.machine_usd_per_hour,
+            chat=chat,
+            embedder=asked,
+            retriever=retriever,
+            grounding=grounding,
+            executor=executor,
+            checkpoints=part("orchestration.checkpoints", settings.orchestration.checkpoints),
+            prices=prices,
+            meter=costs,
+            spending=QuotaSpending(spending, quotas),
+            settings=settings.orchestration,
+            scorer=OnlineScorer(grounding, asked, settings.observability.scored_share),
+            facts=facts,
+            memory=memory if settings.serving.answer_cache.mode != "off" else None,
         )
+        agent = keep(components.load("orchestration.agent", settings.orchestration.agent, parts, expected=Agent))
         metrics.domain().watch(
             documents=ledger.document_count, chunks=vectors.count, approvals_waiting=approvals.waiting
         )
@@ -299,6 +296,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             stops=stops,
             executor=executor,
             agent=QuotaAgent(counted_agent(AuditedAgent(StoppableAgent(agent, stops), audit)), quotas),
+            objects=Objects(parts, stops, audit),
             cache=cache,
             quotas=quotas,
             idempotency=idempotency,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -15,11 +16,12 @@ from foundation.settings import AnswerSettings
 from foundation.tracing import trace_id
 from foundation.types import Principal
 from orchestration.contract import Answer, AnswerRequest, Event
+from orchestration.objects import model_of
 from serving.errors import responses
 from serving.idempotency import attempt_of
 from serving.identity import Asker
 from serving.runtime import Running, Runtime, admitted
-from serving.schemas import AskRequest, SearchHit, SearchRequest, SearchResult
+from serving.schemas import AskRequest, ObjectReply, ObjectRequest, SearchHit, SearchRequest, SearchResult
 from serving.streams import EventStream, collect, error_event, follow
 
 router = APIRouter(prefix="/v1", tags=["answers"])
@@ -53,6 +55,19 @@ async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Runnin
     if "text/event-stream" in request.headers.get("accept", ""):
         return EventStream(_events(runtime, at_work))
     return as_json(await collect(at_work, runtime.lifecycle, request))
+
+
+@router.post("/objects", responses=responses(429), dependencies=[admitted("answers")])
+async def fill(body: ObjectRequest, caller: Asker, runtime: Running) -> ObjectReply:
+    """Answer as an object that fits a JSON schema, from a text that you give or from the documents.
+
+    What the text states is read from it; `written` names the fields that the language model had to write. Where there is
+    no object, `failure` says why.
+    """
+    check_length(body.question, runtime.system.settings.orchestration.answers)
+    await runtime.system.quotas.demand_left(caller)
+    schema = await asyncio.to_thread(model_of, body.shape)
+    return ObjectReply.of(await runtime.system.objects.answer_as(schema, body.question, caller, text=body.text))
 
 
 @router.post("/search", responses=responses(504), dependencies=[admitted("searches")])

@@ -13,6 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from pydantic import RootModel
+
 from foundation.clock import SystemClock
 from foundation.components import Context
 from foundation.errors import Conflict, DocumentRefused, Gone, NotFound, UpstreamDown, UpstreamLimited
@@ -24,6 +26,7 @@ from observability.outcomes import OutcomeStore
 from orchestration.audit import SqliteAudit
 from orchestration.contract import Answer, AnswerRequest, Approval, Charge, Conversation, Decision, Event, Step, Turn
 from orchestration.facts import SqliteFacts
+from orchestration.objects import ObjectAnswer
 from retrieval.contract import Chunk, Citation, Document, Hit, Refusal
 from retrieval.ingest import IngestReport
 from retrieval.where import matches
@@ -255,6 +258,23 @@ class NumberedJobs(JobStore):
         return f"job-{self._given}"
 
 
+class AlwaysTwelve:
+    """Answers every question with the same object, or with a failure where the text says nothing."""
+
+    async def answer_as(self, schema: Any, question: str, principal: Any, *, text: str | None = None) -> Any:
+        del schema, question, principal
+        failed = text == "nothing"
+        return ObjectAnswer(
+            answer_id="a-1",
+            object=None if failed else RootModel({"quantity": 12}),
+            failure="insufficient_evidence" if failed else None,
+            usage=Usage(),
+            cost_usd=Decimal(0),
+            seconds=0.1,
+            trace_id=None,
+        )
+
+
 @dataclass
 class FakeSystem:
     """The parts of `serving.wiring.System` that the routes reach."""
@@ -266,6 +286,7 @@ class FakeSystem:
     approvals: MemoryApprovals = field(default_factory=MemoryApprovals)
     telemetry: QuietTelemetry = field(default_factory=QuietTelemetry)
     chat: object = None
+    objects: AlwaysTwelve = field(default_factory=AlwaysTwelve)
 
     def __post_init__(self) -> None:
         self.stops = Stops(self.context.data_dir / "stops.json", self.context.clock)

@@ -40,6 +40,7 @@ PAGE: frozenset[str] = frozenset({"page"})
 """A signed-in browser only: whatever is in Authorization, it is 401."""
 
 ASK = {"question": "When does it ship?"}
+OBJECT = {**ASK, "schema": {"type": "object", "properties": {"day": {"type": "string"}}}}
 CHAT = {"model": "sixply", "messages": [{"role": "user", "content": "When does it ship?"}]}
 ANSWERS = {f"POST /v1/{shape}" for shape in ("answers", "chat/completions", "responses", "messages")}
 FILE = {"file": ("double.md", TEXT.encode())}
@@ -63,6 +64,7 @@ class Rule:
 
 RULES = {
     "POST /v1/answers": Rule(json=ASK),
+    "POST /v1/objects": Rule(json=OBJECT),
     "POST /v1/search": Rule(json={"query": "ships"}),
     "POST /v1/answers/{answer_id}/feedback": Rule(json={"verdict": "accepted"}, of_tenant=True),
     "GET /v1/feedback": Rule(paged=True),
