@@ -194,6 +194,10 @@ cases-from-feedback: _base  ## judged answers as golden cases, for review   [TO=
 gate: _base  ## the golden set against the committed baseline; blocks what got worse   [RENEW=1] [JSON=out.json] [STACK=]
 	@$(CLI) gate $(if $(RENEW),--renew) $(call given,JSON,--json) $(stack)
 
+.PHONY: bench-team
+bench-team: _base  ## the team against the single agent on the golden set: quality, time, money   [JSON=out.json] [LIMIT=60]
+	@$(CLI) swap-report stack.toml examples/team.toml --repeats 1 $(call given,LIMIT,--limit) $(call given,JSON,--json) || test $$? -lt 3
+
 redteam: _base  ## AgentDojo's attacks against the executor, without a model   [JSON=out.json] [LIMIT=60]
 	@$(CLI) redteam --version v1 --version v1.2.2 $(call given,JSON,--json) $(call given,LIMIT,--limit)
 

@@ -266,7 +266,7 @@ async def taken(name: str, work: Work, state: State, run: Run) -> State:
             update, detail = await work(state, run)
         outcome = _outcome(update)
     finally:
-        _report(Step(name=name, detail=detail, outcome=outcome, ms=(time.perf_counter() - begun) * 1000), state, run)
+        report(Step(name=name, detail=detail, outcome=outcome, ms=(time.perf_counter() - begun) * 1000), state, run)
     crash_point(f"{name}_done")
     return {**update, "steps": [one.model_dump() for one in run.steps]}
 
@@ -276,7 +276,7 @@ async def gathered_up(steps: Steps, state: State, run: Run) -> State:
     begun = time.perf_counter()
     update, changed = await steps.gather(state, run)
     if changed:
-        _report(Step(name="replan", detail=changed, ms=(time.perf_counter() - begun) * 1000), state, run)
+        report(Step(name="replan", detail=changed, ms=(time.perf_counter() - begun) * 1000), state, run)
     return update
 
 
@@ -298,7 +298,7 @@ def config_of(thread_id: str, **marks: str) -> RunnableConfig:
     }
 
 
-def _report(step: Step, state: State, run: Run) -> None:
+def report(step: Step, state: State, run: Run) -> None:
     run.steps.append(step)
     run.emit(Event(kind="step", thread_id=state["thread_id"], step=step))
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import reduce
 from operator import add
@@ -23,7 +23,7 @@ from foundation.types import Principal, Usage
 from models.contract import BaseChatModel, Call
 from models.pricing import call_of
 from models.resilience import FALLBACK
-from orchestration.budget import Budget
+from orchestration.budget import Budget, Share
 from orchestration.contract import AgentParts, Charge, Event, Plan, Recalled, Step
 from retrieval.contract import Hit
 
@@ -72,6 +72,8 @@ class Run:
     """What came of the steps that are done, by their ids: given where a budget ends the run."""
     learned: int = 0
     """Passages that the last search found and no search before it."""
+    shares: dict[str, Budget] = field(default_factory=dict)
+    """The budgets of those who work at the run, where they are several."""
     partial: str = ""
     """What the last call of the chat model had said when it broke off; empty where it did not."""
     _costs: list[Decimal | None] = field(default_factory=list)
@@ -147,6 +149,18 @@ class Run:
             raise
         self._charge(self._made(message, expected, begun), spent)
         return message
+
+    def branch(self, who: str, share: float) -> Run:
+        """The same run for one of several who work at it: with a budget of its own inside the whole one, and with what it
+        finds apart. What it does and costs is told here; `join` adds up the rest."""
+        if who not in self.shares:
+            self.shares[who] = Share(self.budget, share)
+        clean: dict[str, Any] = {"hits": None, "evidence": None, "question": "", "draft": None, "learned": 0}
+        return replace(self, budget=self.shares[who], usage=Usage(), _local_s=0.0, **clean)
+
+    def join(self, branch: Run) -> None:
+        self.usage += branch.usage
+        self._local_s += branch._local_s
 
     def note(self, what: str) -> None:
         """Remember, once, what is worse than configured."""

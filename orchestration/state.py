@@ -172,7 +172,11 @@ def combined(plan: Plan, results: Mapping[str, Result]) -> Result:
 
     It waits while one of them does; it is answered where one was; else the last one tells why not.
     """
-    parts = [results[step.step_id] for step in plan.steps if step.step_id in results and _shown(step, plan)]
+    parts: list[Result] = []
+    for step in plan.steps:
+        result = results.get(step.step_id)
+        if result is not None and _shown(step, plan) and result not in parts:  # one search may serve several steps
+            parts.append(result)
     if not parts:
         return abstained(NOTHING_FOUND)
     if len(parts) == 1:

@@ -126,7 +126,7 @@ class Steps:
             outcomes = _outcomes(state)
             asks = [step.model_copy(update={"ask": filled(step.ask, outcomes)}) for step in questions]
             asked = query_of(asks, plan, self._in_full(state))
-            query = with_facts(in_context(asked, _earlier(state)), [Fact(**one) for one in state.get("known") or []])
+            query = self.in_context(asked, state)
             update |= {
                 "asking": [step.step_id for step in questions],
                 "query": query,
@@ -136,6 +136,10 @@ class Steps:
                 "part": None,
             }
         return update
+
+    def in_context(self, question: str, state: State) -> str:
+        """What to search for: the question with what was asked before it and what is known of the person."""
+        return with_facts(in_context(question, _earlier(state)), [Fact(**one) for one in state.get("known") or []])
 
     def _kept(self, plan: Plan, run: Run) -> State:
         run.plan = plan

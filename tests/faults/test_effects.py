@@ -83,6 +83,10 @@ def refunds(folder: Path) -> int:
     return count
 
 
+def names_of(given: Answer) -> list[str]:
+    return [step.name for step in given.steps if step.name != "hand_off"]
+
+
 async def ask_for_a_refund(folder: Path, agent: str = "graph") -> Answer:
     world = desk(folder, agent)
     waiting = await answer(world.agent(), AnswerRequest(question=QUESTION), CUSTOMER)
@@ -101,7 +105,7 @@ async def test_a_question_that_was_cut_off_goes_on_from_its_last_step_when_it_is
     thread_id = before[-1]["thread_id"] if before else None
     waiting = await answer(world.agent(), AnswerRequest(question=QUESTION, thread_id=thread_id), CUSTOMER)
     assert (waiting.status, refunds(data_dir)) == ("waiting", 0)
-    assert [step.name for step in waiting.steps] == ["plan", "tool"]
+    assert names_of(waiting) == ["plan", "tool"]
     pending = await world.approvals.pending("alder-clinics")
     assert [one.approval_id for one in pending] == [waiting.approval and waiting.approval.approval_id]
     assert (await resume(world.agent(), Decision(approval_id=pending[0].approval_id, approve=True), LEAD)).text == DONE
@@ -134,7 +138,7 @@ async def test_a_crash_around_an_approved_effect_repeats_nothing_and_the_story_i
         running.flush()
 
     assert done.trace_id == waiting.trace_id
-    assert [step.name for step in done.steps] == ["plan", "tool", "effect"]
+    assert names_of(done) == ["plan", "tool", "effect"]
     spans = SpanStore(data_dir / "spans.sqlite").trace(str(waiting.trace_id))
     # with the point after the step, it was the killed process that did it, and its last second of spans is lost
     told = {"plan", "tool"} if point in {"effect_done", "finish_begun"} else {"plan", "tool", "effect"}

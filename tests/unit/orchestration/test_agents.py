@@ -37,7 +37,7 @@ async def asked(world: World, question: str = WEIGHT, *, agent: Any = None, **ch
 
 
 def steps(given: Answer) -> list[str]:
-    return [step.name for step in given.steps]
+    return [step.name for step in given.steps if step.name != "hand_off"]
 
 
 async def test_auto_shows_what_the_model_wrote_where_the_gate_lets_it_through(world: World) -> None:
@@ -371,3 +371,11 @@ async def test_a_memory_that_cannot_be_reached_costs_no_answer_and_the_answer_sa
     memory.fails = StoreUnavailable("Gone.")
     given = await asked(world)
     assert (given.status, given.degraded) == ("answered", ("earlier answers could not be looked up",))
+
+
+async def test_one_search_that_answers_two_parts_is_told_once(world: World) -> None:
+    agent: Any = world.agent()
+    agent._steps._planners[0].plan = planned(RULES, RULES.model_copy(update={"step_id": "3", "ask": "And how heavy?"}))
+    given = await asked(world, agent=agent, compose="extractive")
+    assert given.text.count("30 kilograms") == 1
+    assert len(given.citations) == len({citation.quote for citation in given.citations})
