@@ -21,18 +21,19 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _UNSPACED = re.compile(
     r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])"
 )
+_ZEROS = re.compile(r"(?<=\d)\.00(?!\d)")
 RESAMPLES = 1000
 
 
 def tokens(text: str) -> list[str]:
-    """The words of a normalised text.
+    """The words of a normalised text. Whole amounts count the same with and without their zeros.
 
     >>> tokens("The print-head costs $64.00!")
-    ['printhead', 'costs', '6400']
+    ['printhead', 'costs', '64']
     """
     plain = "".join(
         char
-        for char in unicodedata.normalize("NFKC", text).lower()
+        for char in _ZEROS.sub("", unicodedata.normalize("NFKC", text).lower())
         if char not in string.punctuation and not unicodedata.category(char).startswith("P")
     )
     return _UNSPACED.sub(r" \1 ", _ARTICLES.sub(" ", plain)).split()

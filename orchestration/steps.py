@@ -300,7 +300,7 @@ class Steps:
 
     async def _grade(self, state: State, run: Run) -> tuple[State, str]:
         evidence = await self._evidence(state, run)
-        confidence = self._parts.grounding.confidence(state["query"], evidence)
+        confidence = self._parts.grounding.confidence(state["question"], evidence)
         annotate(names.CONFIDENCE, confidence)
         low = confidence < self._parts.grounding.settings.min_evidence
         update: State = {"confidence": confidence}

@@ -21,7 +21,7 @@ from models.embedding import Vectors, embed, embed_query, embed_tokens, nearest_
 from retrieval.contract import Citation, Hit
 from retrieval.sentences import sentence_spans
 from retrieval.support import Check, checked, trained
-from retrieval.wording import Rarity, asks_for, offers, terms, words
+from retrieval.wording import Rarity, asks_for, offers, terms, unmet_names, words
 
 _MOST_EMBEDDED = 32
 """Sentences that are embedded for one question, the most promising by wording and rank: nearly all of an answer's time.
@@ -74,6 +74,12 @@ class _Compared(NamedTuple):
     matched: tuple[float, ...]
 
 
+def _around(item: Evidence) -> str:
+    """The passage with its headings and title."""
+    chunk = item.hit.chunk
+    return " ".join([*chunk.heading_path, item.hit.source.title or "", chunk.text])
+
+
 class Grounding:
     """Evidence, confidence and support, with one embedder. Calls it once or twice for each judgement.
 
@@ -116,13 +122,17 @@ class Grounding:
         return [_Compared(s, min(1.0, sum(m)), m) for s, m in zip(similarities, matches, strict=True)]
 
     def confidence(self, question: str, evidence: Sequence[Evidence]) -> float:
-        """How sure it is, from 0 to 1, that the evidence answers the question at all. No evidence: 0."""
-        del question  # what matters of it is in the evidence already; it stays in the signature for learned judges
+        """How sure it is, from 0 to 1, that the evidence answers the question at all. No evidence: 0.
+
+        Half of it, where the question names something that the passages around the evidence do not: what is said of others
+        may sound like the answer.
+        """
         if not evidence:
             return 0.0
         similarity = max(item.similarity for item in evidence)
         coverage = max(item.coverage for item in evidence)
-        return 0.8 * similarity + 0.2 * coverage
+        sure = 0.8 * similarity + 0.2 * coverage
+        return sure / 2 if unmet_names(question, " ".join(_around(item) for item in evidence)) else sure
 
     def checks(self, sentences: Sequence[str], quotes: Sequence[str]) -> list[Check]:
         """Each sentence held against all the quotes: how sure it is that they support it, and what speaks against it.

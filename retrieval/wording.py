@@ -8,11 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from math import log
 from typing import Literal
 
 AnswerKind = Literal["figure", "date", "name", "any"]
 
+_CODE = re.compile(r"(?<![\w-])(?:[A-Z]{2,}[A-Z0-9-]*|[A-Za-z]+-?\d[\w-]*|\d+\.\d[\w.]*\w|\d+\.\d)(?!\w)")
+_MANY_CAPITALS = 0.2
+"""Of the different words of a text; English prose has about a tenth."""
 _WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?|[^\W_]+")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 _FIGURE = re.compile(r"\d+(?:[.,:/]\d+)*")
@@ -141,6 +145,29 @@ def names(text: str) -> frozenset[str]:
     return frozenset(
         match[1].removesuffix("'s").removesuffix("’s") for match in found if match[1].lower() not in _FUNCTION_WORDS
     )
+
+
+def unmet_names(question: str, text: str) -> frozenset[str]:
+    """Names, abbreviations and codes in the question that the text does not have; one letter more or less is the same.
+
+    Numbers alone are not among them (an amount in a question is the person's own), nor are months and days. Where a
+    language gives capitals to many words, as German does, capitals name nothing.
+
+    >>> sorted(unmet_names("Can the QS-3 read RFID tags in Leeds?", "The QS-3 reads codes. Ask in leeds."))
+    ['RFID']
+    """
+    found = set(words(text)) | {word.lower() for word in _CODE.findall(text)}
+    capitals = names(text)
+    many = len(capitals) > _MANY_CAPITALS * len(set(words(text)))
+    asked = {word for word in _CODE.findall(question) if word.lower() not in _FUNCTION_WORDS}
+    asked |= set() if many else {name for name in names(question) if not _DATE.fullmatch(name)}
+    return frozenset(word for word in asked if not _known(word.lower(), found))
+
+
+def _known(word: str, found: set[str]) -> bool:
+    if word in found or all(part in found for part in words(word)):
+        return True
+    return word.isalpha() and len(word) > _PREFIX and bool(get_close_matches(word, found, n=1, cutoff=0.8))
 
 
 def denies(text: str) -> bool:

@@ -232,3 +232,13 @@ def test_with_the_bundled_embedder_a_paraphrase_is_found_and_a_foreign_question_
     assert grounding.confidence(question, found) > grounding.confidence(
         foreign, grounding.evidence(foreign, [hit(RETURNS), hit(REFUNDS)], limit=3)
     )
+
+
+def test_what_the_passages_do_not_name_halves_the_confidence(grounding: Grounding) -> None:
+    found = grounding.evidence("When may a QL-20 be returned?", [hit(RETURNS)], limit=5)
+    asked = "When may a device be returned?"
+    whole = grounding.confidence(asked, found)
+    assert whole > 0
+    for unmet in ("When may a device be returned in Leeds?", "When may a ZX-9 be returned?", "Is RFID returned?"):
+        assert grounding.confidence(unmet, found) == pytest.approx(whole / 2)
+    assert grounding.confidence("When may 300 devices be returned?", found) == whole
