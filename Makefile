@@ -152,6 +152,11 @@ bench-ingest: _base  ## ingest against its own encoder, a second run, a change, 
 bench-index: _base  ## the vector index against exact search among near-duplicates   [CHUNKS=50000] [JSON=out.json] [STACK=]
 	@$(CLI) bench-index $(call given,CHUNKS,--chunks) $(call given,JSON,--json) $(stack)
 
+.PHONY: bench-encoder
+bench-encoder: _base  ## the default encoder and search against torch and exact search, in one run   DATA="dir dir" [LIMIT=128] [ROUNDS=5] [THREADS=1] [JSON=]
+	@$(CLI) bench-encoder $(call needed,DATA,folder) $(call given,LIMIT,--limit) $(call given,ROUNDS,--rounds) \
+	  $(call given,THREADS,--threads) $(call given,JSON,--json) $(stack)
+
 bench-answers: _base  ## answers on a folder with qa.jsonl   DATA=dir JSON=out.json [STACK=] [LIMIT=200]
 	@$(CLI) bench-answers "$(call needed,DATA,folder)" $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
 
@@ -264,6 +269,10 @@ pictures: _base  ## how the agents join their steps, drawn from the code into do
 contracts: _dev  ## which promises a part keeps   [PORT=retrieval/vectors] [NAME=acme|my_pkg.acme:build|all] [OPTIONS='{}']
 	@$(CLI) contracts $(call given,PORT,--port) $(call given,NAME,--name) $(if $(OPTIONS),--options "$$OPTIONS") \
 	  $(call given,JSON,--json) $(stack)
+
+.PHONY: release-check
+release-check: _dev  ## wheel, sdist, bill of materials, licences, locks, known holes: may this be released?   [OUT=dist] [JSON=out.json]
+	@$(CLI) release-check $(call given,OUT,--out) $(call given,JSON,--json)
 
 lock: _dev  ## pin the newest versions that pyproject.toml allows   [ARGS=--upgrade]
 	@$(BIN)/uv pip compile --quiet $(ARGS) pyproject.toml --group setup -o requirements.lock

@@ -3,6 +3,9 @@
 Every figure is a difference of pairs: the same question to both. Its interval is a percentile bootstrap over the pairs
 (Efron 1979), the questions drawn once for all figures. scipy.stats.bootstrap was rejected: scipy is here only because a
 dependency brings it, and its default interval (BCa) is undefined where no pair differs, which is the best case of a swap.
+
+Times, and money that is paid by time, are measured and not counted: the same question never takes equally long twice.
+docs/decisions/0014 says how they are kept from deciding by noise.
 """
 
 from __future__ import annotations
@@ -44,6 +47,8 @@ class Measure:
     certain: bool = False
     """Judged by the figure alone: one case is too many, or there is only one measurement."""
     timed: bool = False
+    of_pairs: bool = False
+    """Whether the difference is the statistic of B minus A, pair by pair, and not what the two statistics differ by."""
 
 
 def _mean(values: Numbers) -> Numbers:
@@ -64,7 +69,17 @@ def _time(name: str, words: str, key: str, percent: int) -> Measure:
     def statistic(values: Numbers) -> Numbers:
         return np.asarray(np.percentile(values, percent, axis=-1))
 
-    return Measure(name, words, (key,), statistic, "ms", more_is_better=False, relative=True, timed=True)
+    return Measure(
+        name,
+        words,
+        (key,),
+        statistic,
+        unit="ms",
+        of_pairs=percent == 50,
+        more_is_better=False,
+        relative=True,
+        timed=True,
+    )
 
 
 MEASURES = (
@@ -112,7 +127,10 @@ class Side:
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure of both, and B minus A with its 95 % interval. `threshold` is the loss that is allowed, in `unit`."""
+    """A figure of both, and B minus A with its 95 % interval. `threshold` is the loss that is allowed, in `unit`.
+
+    Of a median time, `diff` is the median of the pairs' differences: how much longer the same question took.
+    """
 
     a: float
     b: float
@@ -240,7 +258,7 @@ def demand_the_same(a: Side, b: Side, *, otherwise: str = "Run both on the same 
 
 
 def _by_trial(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """One row a trial: the mean of its repeats for scores and money, the median for times."""
+    """One row a trial: the mean of its repeats for scores, the median for times and money, where a spike is no repeat."""
     grouped: dict[str, list[Row]] = {}
     for row in rows:
         grouped.setdefault(row["id"], []).append(row)
@@ -252,7 +270,7 @@ def _joined(repeats: Sequence[Row]) -> dict[str, Any]:
     for key in {key for measure in MEASURES for key in measure.keys}:
         values = [row[key] for row in repeats if row.get(key) is not None]
         if values:
-            joined[key] = float(np.median(values) if key.endswith("_ms") else np.mean(values))
+            joined[key] = float(np.median(values) if key == "usd" or key.endswith("_ms") else np.mean(values))
     return joined
 
 
@@ -278,17 +296,20 @@ def _difference(
 ) -> Difference:
     n, random = len(ours[0]), np.random.default_rng(seed)
     a, b = (float(measure.statistic(*columns)) for columns in (ours, theirs))
-    drawn = []
-    for _ in range(RESAMPLES // BLOCK):
-        draws = random.integers(0, n, size=(BLOCK, n))
-        a_drawn, b_drawn = (measure.statistic(*(each[draws] for each in columns)) for columns in (ours, theirs))
-        drawn.append(b_drawn - a_drawn)
+    draws = (random.integers(0, n, size=(BLOCK, n)) for _ in range(RESAMPLES // BLOCK))
+    drawn = [_apart(measure, [each[d] for each in ours], [each[d] for each in theirs]) for d in draws]
     known = np.concatenate(drawn)
     known = known[~np.isnan(known)]
     low, high = (float(value) for value in np.percentile(known, [2.5, 97.5])) if len(known) else (None, None)
-    threshold = _threshold(measure, a, allowed)
-    verdict, more = _judge(measure, b - a, low=low, high=high, threshold=threshold, n=n)
-    return Difference(a, b, b - a, low, high, n, measure.unit, threshold, verdict, more)
+    diff, threshold = float(_apart(measure, ours, theirs)), _threshold(measure, a, allowed)
+    verdict, more = _judge(measure, diff, low=low, high=high, threshold=threshold, a=a, n=n)
+    return Difference(a, b, diff, low, high, n, measure.unit, threshold, verdict, more)
+
+
+def _apart(measure: Measure, ours: Sequence[Numbers], theirs: Sequence[Numbers]) -> Numbers:
+    if measure.of_pairs:
+        return measure.statistic(*(their - our for our, their in zip(ours, theirs, strict=True)))
+    return measure.statistic(*theirs) - measure.statistic(*ours)
 
 
 def _threshold(measure: Measure, a: float, allowed: float | None) -> float | None:
@@ -298,18 +319,23 @@ def _threshold(measure: Measure, a: float, allowed: float | None) -> float | Non
 
 
 def _judge(
-    measure: Measure, diff: float, *, low: float | None, high: float | None, threshold: float | None, n: int
+    measure: Measure, diff: float, *, low: float | None, high: float | None, threshold: float | None, a: float, n: int
 ) -> tuple[Judgement, int | None]:
-    """Worse: surely lost more than allowed. Equal: surely did not. Better: surely gained, and may not have lost."""
+    """Worse: surely lost more than allowed. Equal: surely did not. Better: surely gained, and may not have lost.
+
+    What is measured must have gained as much as it might have lost: with a quarter allowed, B is better from four fifths
+    of A downwards. Otherwise every second run of a system against itself would be better by a hair.
+    """
     if threshold is None or math.isnan(diff):
         return "shown", None
     gain, least, most = (diff, low, high) if measure.more_is_better else (-diff, _minus(high), _minus(low))
+    enough = threshold * abs(a) / (abs(a) + threshold) if measure.relative and a else 0.0
     if measure.certain or least is None or most is None:
-        return ("worse" if gain < -threshold else "better" if gain > 0 else "equal"), None
+        return ("worse" if gain < -threshold else "better" if gain > enough else "equal"), None
     if diff and n < FEWEST:
         return "undecided", FEWEST - n
     if least >= -threshold:
-        return ("better" if least > 0 else "equal"), None
+        return ("better" if least > enough else "equal"), None
     if most < -threshold:
         return "worse", None
     return "undecided", _more_needed(gain, least, most, threshold, n)
@@ -330,7 +356,7 @@ def _more_needed(gain: float, least: float, most: float, threshold: float, n: in
 def _peak(a: Side, b: Side, allowed: float | None) -> Difference:
     ours, theirs = a.figures[PEAK.name], b.figures[PEAK.name]
     threshold = None if _stale(PEAK, a, b) else _threshold(PEAK, ours, allowed)
-    verdict, _ = _judge(PEAK, theirs - ours, low=None, high=None, threshold=threshold, n=1)
+    verdict, _ = _judge(PEAK, theirs - ours, low=None, high=None, threshold=threshold, a=ours, n=1)
     return Difference(ours, theirs, theirs - ours, None, None, 1, PEAK.unit, threshold, verdict)
 
 

@@ -375,7 +375,11 @@ class VectorItem:
 
 @runtime_checkable
 class VectorIndex(Protocol):
-    """A disposable cache of the ledger's vectors. Every method hides the store's batch limits."""
+    """A disposable cache of the ledger's vectors. Every method hides the store's batch limits.
+
+    Several threads call it at once. What the store throws, and a vector of another size, become `StoreUnavailable` with
+    their cause.
+    """
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
         """Add each item, or replace the one of the same chunk id, its tenant, groups and attributes included."""
@@ -411,7 +415,9 @@ class VectorIndex(Protocol):
         """Forget every vector, the sequence and its stamp."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Twice is as good as once; every other call afterwards raises `StoreUnavailable`."""
+        ...
 
 
 @runtime_checkable

@@ -554,6 +554,26 @@ def bench_index(
     measuring.bench_index(lambda overrides: _load(stack, overrides), chunks=chunks, json=json)
 
 
+@app.command("bench-encoder")
+def bench_encoder(
+    *,
+    data: Annotated[
+        list[Path], typer.Argument(help="Folders in BEIR layout; times are taken on the first.", exists=True)
+    ],
+    limit: Annotated[int, typer.Option(min=8, help="Documents and queries that times are taken of.")] = 128,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each side is timed, in turns.")] = 5,
+    threads: Annotated[int, typer.Option(min=1, help="Of each encoder.")] = 1,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """The default encoder and search against torch and exact search: speed, quality, queries, threads, cold start."""
+    from serving import encoder_bench
+
+    encoder_bench.bench_encoder(
+        lambda overrides: _load(stack, overrides), stack, data, limit=limit, rounds=rounds, threads=threads, json=json
+    )
+
+
 @app.command("bench-answers")
 def bench_answers(data: Data, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
     """Answers on a folder with corpus.jsonl and qa.jsonl."""
@@ -662,7 +682,10 @@ def swap_report(
     *,
     data: Annotated[Path | None, typer.Option(help="A folder with corpus.jsonl and qa.jsonl or queries.jsonl.")] = None,
     limit: Limit = None,
-    repeats: Annotated[int, typer.Option(min=1, help="How often each question is asked.")] = 2,
+    repeats: Annotated[
+        int,
+        typer.Option(min=1, help="How often each question is asked; from three on, a spike of the machine is no cost."),
+    ] = 3,
     json: Json = None,
     html: Annotated[Path | None, typer.Option("--html", help="Also write it there as one page.")] = None,
 ) -> None:
@@ -903,6 +926,18 @@ def pictures(
     from serving import pictures
 
     pictures.draw(page)
+
+
+@app.command("release-check")
+def release_check(
+    *,
+    out: Annotated[Path, typer.Option(help="Where packages and bill of materials go.")] = Path("dist"),
+    json: Json = None,
+) -> None:
+    """May this tree be released? Builds and starts the packages; bill of materials, licences, locks, known holes."""
+    from serving import release
+
+    _exit(ok=release.check(out, json))
 
 
 @app.command()

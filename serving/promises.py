@@ -161,6 +161,7 @@ def _pytest(files: Sequence[str], parts: Mapping[str, Any], told: Telling) -> in
     except ModuleNotFoundError as error:
         raise MissingDependency("Contract tests need pytest, which is not installed. Run make contracts.") from error
     arguments = [*files, "-qq", "--no-header", "--no-summary", "--show-capture=no", "--tb=line"]
+    arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # a plug-in's package was imported with the part
     os.environ["CONTRACT_PARTS"] = jsons.dumps(parts)
     try:
         with redirect_stdout(io.StringIO()) if told.quiet else nullcontext():

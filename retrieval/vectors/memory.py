@@ -6,14 +6,17 @@ Good for tests, for small corpora (a few ten thousand chunks), and as the yardst
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from foundation.components import Context
+from foundation.errors import StoreUnavailable
 from foundation.types import Scope
 from retrieval.contract import VectorItem, Vectors
 from retrieval.where import Value, Where, matches
@@ -55,14 +58,17 @@ class MemoryVectorIndex:
         self._items: dict[str, VectorItem] = {}
         self._stack: _Stack | None = None
         self._sequence, self._stamp = 0, ""
+        self._closed = False
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
-        with self._lock:
+        new = {item.chunk_id: item for item in items}
+        with self._open():
+            _demand_one_size([*islice(self._items.values(), 1), *new.values()])
             self._stack = None
-            self._items.update((item.chunk_id, item) for item in items)
+            self._items |= new
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
-        with self._lock:
+        with self._open():
             self._stack = None
             for chunk_id in chunk_ids:
                 self._items.pop(chunk_id, None)
@@ -70,7 +76,7 @@ class MemoryVectorIndex:
     def search(
         self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
     ) -> list[tuple[str, float]]:
-        with self._lock:
+        with self._open():
             stack = self._stack = self._stack or _Stack.of(list(self._items.values()))
         admitted = np.array([scope.admits(tenant, groups) for tenant, groups in stack.kinds], dtype=bool)
         if limit < 1 or not admitted.any():
@@ -92,15 +98,37 @@ class MemoryVectorIndex:
         self._sequence, self._stamp = sequence, stamp
 
     def count(self) -> int:
-        return len(self._items)
+        with self._open():
+            return len(self._items)
 
     def clear(self) -> None:
-        with self._lock:
+        with self._open():
             self._items, self._stack = {}, None
             self._sequence, self._stamp = 0, ""
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Let go of the vectors."""
+        with self._lock:
+            self._items, self._stack, self._closed = {}, None, True
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        with self._lock:
+            if self._closed:
+                raise StoreUnavailable("The index in memory was closed by this process. Open the system again.")
+            yield
+
+
+def _demand_one_size(items: Sequence[VectorItem]) -> None:
+    odd = next((item for item in items if item.vector.shape != items[0].vector.shape), None)
+    if odd is not None:
+        try:
+            np.stack([items[0].vector, odd.vector])
+        except ValueError as error:
+            raise StoreUnavailable(
+                f"The index in memory holds vectors of {items[0].vector.shape[0]} dimensions and was given one of "
+                f"{odd.vector.shape[0]}. Is it the embedder that the index was built with?"
+            ) from error
 
 
 def build(options: Options, context: Context) -> MemoryVectorIndex:

@@ -20,7 +20,7 @@ WRAPPERS: dict[str, Callable[[Any], Any]] = {
     "models.reranker": traced_reranker,
     "orchestration.agent": counted_agent,
 }
-"""The ports whose parts `serving.wiring` hands on in a wrapper. The others are watched from where they are called."""
+"""The ports whose parts `serving.wiring` hands on in a wrapper; docs/decisions/0013 says why not the others."""
 
 
 @pytest.fixture(params=under_test.WRAPPED)

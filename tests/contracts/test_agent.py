@@ -250,8 +250,9 @@ async def world(data_dir: Path) -> AsyncIterator[World]:
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", under_test.adapters(SECTION))
-async def test_an_adapter_keeps(name: str, check: Check, world: World) -> None:
-    await check(world, lambda world: world.agent(name, **under_test.part(SECTION, name).options))
+async def test_an_adapter_keeps(name: str, check: Check, watched: under_test.Watch, world: World) -> None:
+    options = under_test.part(SECTION, name).options
+    await check(world, lambda world: watched(SECTION, world.agent(name, **options)))
 
 
 @pytest.mark.parametrize(

@@ -225,8 +225,8 @@ def cache(request: pytest.FixtureRequest, data_dir: Path) -> Iterator[Cache]:
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-async def test_every_adapter_keeps(promise: Promise, cache: Cache) -> None:
-    await promise(cache)
+async def test_every_adapter_keeps(promise: Promise, watched: under_test.Watch, cache: Cache) -> None:
+    await promise(watched(SECTION, cache))
 
 
 if "redis" in under_test.adapters(SECTION):

@@ -42,7 +42,6 @@ from tests.contracts.broken import chat as broken
 from tests.doubles.provider import Behaviour, FaultyProvider, calls, garbage, hang, ok, reset, status
 
 PROMPT: list[BaseMessage] = [SystemMessage("You are brief."), HumanMessage("Say hello.")]
-Watch = Callable[[str, Any], Any]
 QUICK = ResilienceSettings(attempts=1, timeout_s=200)
 
 
@@ -244,7 +243,7 @@ def adapter(
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
 async def test_every_adapter_keeps(
-    promise: Callable[[ResilientChatModel], Awaitable[None]], adapter: BaseChatModel, watched: Watch
+    promise: Callable[[ResilientChatModel], Awaitable[None]], adapter: BaseChatModel, watched: under_test.Watch
 ) -> None:
     await promise(watched("models.chat", resilient(adapter, (), QUICK, SystemClock())))
 

@@ -180,8 +180,8 @@ def _closed() -> Any:
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", under_test.adapters(SECTION))
-async def test_an_adapter_keeps(name: str, check: Check, opener: Any) -> None:
-    await check(opener(_adapter(name)))
+async def test_an_adapter_keeps(name: str, check: Check, watched: under_test.Watch, opener: Any) -> None:
+    await check(opener(lambda folder: watched(SECTION, _adapter(name)(folder))))
 
 
 @pytest.mark.parametrize("name", LASTING)

@@ -19,8 +19,8 @@ SECTION = "retrieval.chunker"
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", under_test.adapters(SECTION))
-def test_chunker(name: str, check: Callable[[Chunker], None], tmp_path: Path) -> None:
-    check(load(SECTION, under_test.part(SECTION, name), Context(data_dir=tmp_path)))
+def test_chunker(name: str, check: Callable[[Chunker], None], watched: under_test.Watch, tmp_path: Path) -> None:
+    check(watched(SECTION, load(SECTION, under_test.part(SECTION, name), Context(data_dir=tmp_path))))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

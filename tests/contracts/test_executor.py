@@ -13,6 +13,7 @@ from foundation.errors import Conflict, Forbidden, Gone, InvalidRequest, NotFoun
 from orchestration.contract import Approval, Decision, Origin, ToolOutcome
 from orchestration.executor import Executor
 from tests.contracts.broken import executor as broken
+from tests.contracts.under_test import Watch
 from tests.doubles.orchestration import LEAD, NORTH, READER, SOUTH, SOUTH_LEAD, World
 
 Check = Callable[[World, Executor], Awaitable[None]]
@@ -272,8 +273,8 @@ async def world(data_dir: Path) -> AsyncIterator[World]:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-async def test_the_executor_keeps(check: Check, world: World) -> None:
-    await check(world, world.executor())
+async def test_the_executor_keeps(check: Check, watched: Watch, world: World) -> None:
+    await check(world, watched("orchestration.executor", world.executor()))
 
 
 @pytest.mark.parametrize(

@@ -81,13 +81,13 @@ def collector() -> Iterator[str]:
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
 @pytest.mark.parametrize("adapter", under_test.adapters(SECTION))
 def test_every_adapter_keeps(
-    adapter: str, promise: Callable[[SpanExporter], None], data_dir: Path, collector: str
+    adapter: str, promise: Callable[[SpanExporter], None], watched: under_test.Watch, data_dir: Path, collector: str
 ) -> None:
     options = {"endpoint": collector} if adapter == "otlp" else {}
     part = under_test.part(SECTION, adapter, **options)
     exporter = load(SECTION, part, Context(data_dir=data_dir), expected=SpanExporter)
     try:
-        promise(exporter)
+        promise(watched(SECTION, exporter))
     finally:
         exporter.shutdown()
 

@@ -769,8 +769,10 @@ def ledger(request: pytest.FixtureRequest, data_dir: Path) -> Iterator[DocumentL
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-def test_every_adapter_keeps(promise: Callable[[DocumentLedger], None], ledger: DocumentLedger) -> None:
-    promise(ledger)
+def test_every_adapter_keeps(
+    promise: Callable[[DocumentLedger], None], watched: under_test.Watch, ledger: DocumentLedger
+) -> None:
+    promise(watched("retrieval.ledger", ledger))
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)

@@ -84,9 +84,12 @@ PROMISES: list[Callable[[PriceSource], None]] = [
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
 @pytest.mark.parametrize("adapter", under_test.adapters("models.prices"))
-def test_every_adapter_keeps(adapter: str, promise: Callable[[PriceSource], None], tmp_path: Path) -> None:
+def test_every_adapter_keeps(
+    adapter: str, promise: Callable[[PriceSource], None], watched: under_test.Watch, tmp_path: Path
+) -> None:
     context = Context(data_dir=tmp_path, machine_usd_per_hour=3.6)
-    promise(load("models.prices", under_test.part("models.prices", adapter), context, expected=PriceSource))
+    prices = load("models.prices", under_test.part("models.prices", adapter), context, expected=PriceSource)
+    promise(watched("models.prices", prices))
 
 
 def _failures(prices: PriceSource) -> list[str]:

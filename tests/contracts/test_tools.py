@@ -121,10 +121,10 @@ def tools_of(part: str, folder: Path) -> dict[str, BaseTool]:
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("part", PARTS)
-def test_every_tool_keeps(part: str, check: Check, data_dir: Path) -> None:
+def test_every_tool_keeps(part: str, check: Check, watched: under_test.Watch, data_dir: Path) -> None:
     for name in tools_of(part, data_dir):
         tool = tools_of(part, data_dir / name)[name]
-        check(tool, ARGUMENTS[name])
+        check(watched(SECTION, tool), ARGUMENTS[name])
 
 
 @pytest.mark.parametrize(

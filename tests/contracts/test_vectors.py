@@ -21,7 +21,7 @@ from tests import services
 from tests.contracts import bad_line
 from tests.contracts.broken import vectors as broken
 from tests.contracts.filter_cases import CASES, KNOWN, disagreements
-from tests.contracts.under_test import adapters, part
+from tests.contracts.under_test import Watch, adapters, part
 
 DIMENSIONS = 8
 ACME = Scope("acme")
@@ -347,8 +347,10 @@ def adapter(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-def test_every_adapter_keeps(promise: Callable[[VectorIndex], None], adapter: str, data_dir: Path) -> None:
-    index = opened(adapter, data_dir)
+def test_every_adapter_keeps(
+    promise: Callable[[VectorIndex], None], adapter: str, watched: Watch, data_dir: Path
+) -> None:
+    index = watched(SECTION, opened(adapter, data_dir))
     try:
         promise(index)
     finally:
@@ -373,12 +375,8 @@ def assert_claims_no_more_than_it_holds(index: VectorIndex) -> None:
     assert (index.sequence(), index.stamp(), index.count(), held) in [(3, "s", 3, {"a", "b", "c"}), (0, "", 0, set())]
 
 
-KEEPING = [name for name in ADAPTERS if name != "memory"]
-"""Those that hold something to let go of. The list in memory is as good after `close` as before."""
-
-
 @pytest.mark.parametrize("act", ["upsert", "delete", "search", "count"])
-@pytest.mark.parametrize("name", KEEPING)
+@pytest.mark.parametrize("name", ADAPTERS)
 def test_a_closed_store_is_an_error_that_says_so(name: str, act: str, data_dir: Path) -> None:
     index = opened(name, data_dir)
     index.close()
@@ -392,7 +390,7 @@ def test_a_closed_store_is_an_error_that_says_so(name: str, act: str, data_dir: 
         calls[act]()
 
 
-@pytest.mark.parametrize("name", KEEPING)
+@pytest.mark.parametrize("name", ADAPTERS)
 def test_a_fault_of_the_store_is_translated_with_its_cause(name: str, data_dir: Path) -> None:
     index = opened(name, data_dir)
     index.upsert([item("a")])

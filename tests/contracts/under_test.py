@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from foundation.components import available
@@ -23,7 +24,9 @@ NAMED: dict[str, list[dict[str, Any]]] = json.loads(os.environ.get("CONTRACT_PAR
 
 
 WRAPPED = ("plain", "traced")
-"""A part is tested as its adapter built it, and inside the wrapper by which `observability.instrument` watches it."""
+"""A part is tested as its adapter built it, and as it is while the system runs: see `watched` in conftest."""
+Watch = Callable[[str, Any], Any]
+"""Port and part -> the part to be tested."""
 
 
 def adapters(port: str, *others: str) -> list[str]:

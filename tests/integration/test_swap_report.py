@@ -52,7 +52,10 @@ def stack(tmp_path: Path) -> Path:
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """Each question three times, so that there are enough pairs."""
-    folder = tmp_path / "data"
+    return folder_of_questions(tmp_path / "data")
+
+
+def folder_of_questions(folder: Path) -> Path:
     folder.mkdir()
     corpus = [{"_id": key, "title": key, "text": text} for key, text in DOCUMENTS.items()]
     asked = [

@@ -12,7 +12,7 @@ import pytest
 from foundation.errors import InvalidRequest
 from foundation.settings import CompareSettings
 from observability import compare, compare_page
-from observability.compare import Side
+from observability.compare import Numbers, Side
 
 ALLOWED = CompareSettings()
 
@@ -131,6 +131,46 @@ def test_times_money_and_memory_are_allowed_a_share_of_what_they_were() -> None:
     assert found.metrics["usd_per_correct_answer"].verdict == "shown"
     assert (found.metrics["peak_rss_mb"].verdict, found.metrics["peak_rss_mb"].threshold) == ("equal", 250.0)
     assert verdict(a, a, peak=800.0).verdict == "worse"
+
+
+SPIKES = 0.02
+"""Share of the calls that another program on the machine held up."""
+
+
+def measured(base: Numbers, random: np.random.Generator, *, repeats: int = 3) -> list[dict[str, Any]]:
+    """Rows of a system whose answers take `base` seconds, as they are measured on a busy machine and paid by time."""
+    rows = []
+    for _ in range(repeats):
+        took = base * random.lognormal(0, 0.25, len(base)) * np.where(random.random(len(base)) < SPIKES, 6, 1)
+        rows += [row(n, answer_ms=s * 1000, search_ms=s * 50, usd=s * 3e-5, passed=1.0) for n, s in enumerate(took)]
+    return rows
+
+
+def test_on_a_busy_machine_a_system_against_itself_is_equal() -> None:
+    """Twenty reports on a system whose answers take from a tenth of a second to one, measured with noise and spikes."""
+    random, verdicts = np.random.default_rng(3), []
+    for _ in range(20):
+        base = random.uniform(0.1, 1.0, 60)
+        peaks = random.normal(800, 5, 2)
+        a, b = measured(base, random), measured(base, random)
+        verdicts.append(compare.compare(side("A", a, peak=peaks[0]), side("B", b, peak=peaks[1]), ALLOWED).verdict)
+    assert verdicts.count("equal") >= 19
+
+
+@pytest.mark.parametrize(("times", "verdict_"), [(2.0, "worse"), (0.5, "better")])
+def test_on_a_busy_machine_a_system_of_another_speed_is_told(times: float, verdict_: str) -> None:
+    random, verdicts = np.random.default_rng(4), []
+    for _ in range(20):
+        base = random.uniform(0.1, 1.0, 60)
+        found = verdict(measured(base, random), measured(base * times, random))
+        verdicts.append((found.metrics["answer_p50_ms"].verdict, found.metrics["usd_per_answer"].verdict))
+    assert verdicts == [(verdict_, verdict_)] * 20
+
+
+def test_less_memory_by_a_hair_is_no_gain() -> None:
+    rows = recalls([1] * 20)
+    found = [verdict(rows, rows, peak=peak).metrics["peak_rss_mb"].verdict for peak in (499.0, 334.0, 333.0)]
+    assert found == ["equal", "equal", "better"], "half as much again is allowed, so two thirds are a gain"
 
 
 def test_the_cost_of_a_correct_answer_carries_the_wrong_ones() -> None:

@@ -147,6 +147,16 @@ def test_a_part_from_outside_the_tree_goes_through_the_same_suite(tmp_path: Path
     assert told["kept"] > 0
 
 
+def test_a_part_whose_packages_bring_plug_ins_of_pytest_goes_through_its_suite() -> None:
+    """LangChain imports anyio, whose plug-in pytest would then warn about; and warnings are errors here."""
+    ran = python(
+        "-m", "serving.cli", "contracts", "--port", "models.prices", "--json", "-", cwd=Path.cwd(), path=Path.cwd()
+    )
+    told = json.loads(ran.stdout)
+    assert (ran.returncode, set(told) - {"kept"}) == (0, {"promises"}), ran.stderr[-2000:]
+    assert told["kept"] >= 9
+
+
 def python(*arguments: str, cwd: Path, path: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(path)}
     return subprocess.run(

@@ -1,0 +1,98 @@
+"""The swaps that people ask for first, and a system against itself, by `sixply swap-report` on the bundled models.
+
+What is asked of a loaded CI machine are quality and the report itself; times and money may differ a hundredfold here.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from models import weights
+from serving import cli
+from tests import services
+from tests.integration.test_swap_report import folder_of_questions
+
+ROOT = Path(__file__).parents[2]
+MEASURED = ("answer_p50_ms", "search_p50_ms", "usd_per_answer", "peak_rss_mb")
+QUALITY = (
+    "recall_at_10",
+    "ndcg_at_10",
+    "mrr_at_10",
+    "answer_contained",
+    "citation_precision",
+    "citation_recall",
+    "passed",
+)
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Path:
+    path = tmp_path / "a.toml"
+    shipped = (ROOT / "stack.toml").read_text(encoding="utf-8")
+    allowed = "".join(f"{name} = 100.0\n" for name in MEASURED)
+    path.write_text(
+        shipped.replace('data_dir = "var"', f'data_dir = "{tmp_path / "var"}"')
+        + f"\n[observability.compare]\n{allowed}"
+    )
+    return path
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return folder_of_questions(tmp_path / "data")
+
+
+def reported(stack: Path, swap: str, data: Path, tmp_path: Path) -> tuple[int, dict[str, Any]]:
+    b, out = tmp_path / "b.toml", tmp_path / "out.json"
+    b.write_text(swap)
+    arguments = [str(stack), str(b), "--data", str(data), "--repeats", "1", "--json", str(out)]
+    ran = CliRunner().invoke(cli.app, ["swap-report", *arguments])
+    assert ran.exit_code in (0, 1, 2), ran.output
+    return ran.exit_code, json.loads(out.read_text())
+
+
+def inline(**options: Any) -> str:
+    return "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in options.items()) + " }"
+
+
+@pytest.mark.real_model
+def test_a_system_against_itself_is_equal(stack: Path, data: Path, tmp_path: Path) -> None:
+    code, told = reported(stack, stack.read_text(), data, tmp_path)
+    assert (code, told["verdict"], told["changed"]) == (0, "equal", [])
+    assert {told["metrics"][name]["diff"] for name in QUALITY} == {0.0}
+
+
+@pytest.mark.real_model
+def test_from_chroma_to_pgvector_nothing_is_found_or_said_differently(stack: Path, data: Path, tmp_path: Path) -> None:
+    swap = f"retrieval.vectors = {inline(use='pgvector', **services.options('pgvector', tmp_path))}"
+    code, told = reported(stack, swap, data, tmp_path)
+    assert (code, told["verdict"], told["changed"]) == (0, "equal", [])
+    used = [told["runs"][side]["stack"]["retrieval.vectors.use"] for side in ("a", "b")]
+    assert used == ["chroma", "pgvector"]
+
+
+@pytest.mark.real_model
+def test_another_embedder_is_held_against_minilm(stack: Path, data: Path, tmp_path: Path) -> None:
+    """The hashing double knows no meaning, and its scores are not those that the thresholds were set for."""
+    code, told = reported(stack, 'models.embedder = { use = "hashing" }', data, tmp_path)
+    assert told["metrics"]["passed"]["a"] == 1.0
+    assert code == {"worse": 1, "undecided": 2}.get(told["verdict"], 0)
+    assert {"low", "high", "diff"} <= told["metrics"]["ndcg_at_10"].keys()
+    assert told["runs"]["b"]["stack"]["models.embedder.use"] == "hashing"
+
+
+@pytest.mark.real_model
+def test_a_server_of_openais_api_in_place_of_the_bundled_model(stack: Path, data: Path, tmp_path: Path) -> None:
+    """The search is the same, and every question was answered by one side or the other, or was told why not."""
+    server = {"model": weights.SMOLLM2.name, "base_url": f"{services.llama()}/v1", "api_key": services.LLAMA_KEY}
+    swap = f"models.chat = {inline(use='openai_compatible', **server)}"
+    code, told = reported(stack, swap, data, tmp_path)
+    assert code == {"worse": 1, "undecided": 2}.get(told["verdict"], 0)
+    assert told["metrics"]["ndcg_at_10"]["diff"] == 0.0
+    assert [row["status"] for row in told["runs"]["b"]["rows"] if row["status"] == "error"] == []
+    assert services.LLAMA_KEY not in json.dumps(told)
