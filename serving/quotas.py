@@ -76,7 +76,7 @@ class Limit:
         most = f"{self.most / MICRO:g} USD" if self.kind == "usd" else f"{self.most} {self.kind}"
         whose = "You have" if self.whose == "caller" else "Your tenant has"
         return QuotaExceeded(
-            f"{whose} used up the quota of {most} a {self.window}. An operator sets it: [serving.quotas].",
+            f"{whose} used up the quota of {most} per {self.window}. An operator sets it: [serving.quotas].",
             limit=f"{self.kind}_per_{self.window}",
             retry_after_s=None if math.isinf(said.retry_after_s) else said.retry_after_s,
         )

@@ -84,7 +84,7 @@ async def test_a_tenants_quota_is_for_all_its_callers_and_a_named_tenant_has_its
     passed, refused = await outcomes(quotas.admit(who) for who in (ADA, BO, ADA))
     assert (passed, str(refused[0])) == (
         2,
-        "Your tenant has used up the quota of 2 requests a day. An operator sets it: [serving.quotas].",
+        "Your tenant has used up the quota of 2 requests per day. An operator sets it: [serving.quotas].",
     )
     passed, refused = await outcomes(quotas.admit(EVE) for _ in range(4))
     assert (passed, len(refused)) == (3, 1)
@@ -114,12 +114,12 @@ async def test_at_most_so_many_at_once_and_a_slot_comes_back(worker: Callable[..
 async def test_tokens_and_money_count_from_the_reservation_and_are_settled(worker: Callable[..., Quotas]) -> None:
     quotas = worker(caller={"tokens": {"day": 100}, "usd": {"day": 0.01}})
     booked = await quotas.reserve(ADA, tokens=150, usd=Decimal("0.002"))
-    with pytest.raises(QuotaExceeded, match="100 tokens a day"):
+    with pytest.raises(QuotaExceeded, match="100 tokens per day"):
         await quotas.demand_left(ADA)
     await quotas.settle(ADA, booked, tokens=40, usd=Decimal("0.001"))
     await quotas.demand_left(ADA)
     await quotas.reserve(ADA, tokens=1, usd=Decimal("0.009"))
-    with pytest.raises(QuotaExceeded, match=r"0\.01 USD a day"):
+    with pytest.raises(QuotaExceeded, match=r"0\.01 USD per day"):
         await quotas.demand_left(ADA)
     await quotas.demand_left(BO)
 
