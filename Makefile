@@ -52,8 +52,8 @@ serve: _base  ## the API, on loopback until told otherwise   [STACK=stack.toml]
 mcp: _base  ## an MCP server on standard input and output   [TENANT=name] [ROLE=agent]; or SIXPLY_API_KEY in the environment
 	@$(CLI) mcp $(call given,TENANT,--tenant) $(call given,ROLE,--role) $(stack)
 
-ingest: _base  ## add files, folders or an address   SRC=path [TENANT=name], or RETRY=1: what was refused, again
-	@$(CLI) ingest $(if $(RETRY),--retry,"$(call needed,SRC,path)") $(call given,TENANT,--tenant) $(call given,JSON,--json) $(stack)
+ingest: _base  ## add files, folders or an address   SRC=path [TENANT=name], or RETRY=1: what was refused, again   [CLASS=confidential]
+	@$(CLI) ingest $(if $(RETRY),--retry,"$(call needed,SRC,path)") $(call given,TENANT,--tenant) $(call given,CLASS,--class) $(call given,JSON,--json) $(stack)
 
 sources: _base  ## where the documents come from   [TENANT=name] [JSON=out.json]
 	@$(CLI) sources $(call given,TENANT,--tenant) $(call given,JSON,--json) $(stack)
@@ -118,6 +118,11 @@ forecast: _base  ## what the next 30 days will cost, from the days so far   [JSO
 
 audit-verify: _base  ## is the audit whole? finds an edited, dropped or reordered record   [HEAD=count:hash] [JSON=out.json]
 	@$(CLI) audit-verify $(call given,HEAD,--head) $(call given,JSON,--json) $(stack)
+
+.PHONY: policy
+policy: _base  ## what is allowed; one case with its rule   [ROLE=reader] [TENANT=north] [TOOL=refund] [MODEL=] [CLASS=internal] [JSON=]
+	@$(CLI) policy $(call given,ROLE,--role) $(call given,TENANT,--tenant) $(call given,TOOL,--tool) \
+	  $(call given,MODEL,--model) $(call given,CLASS,--class) $(call given,JSON,--json) $(stack)
 
 .PHONY: stop lift stops
 stop: _base  ## kill switch, at once and for every process   WHAT=effects|all|tenant:NAME|model:NAME WHY="..."

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,8 @@ from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
 
 PREFIX = "SIXPLY__"
 SECRET_NAMES = ("api_key", "password", "secret", "token", "dsn")
+EVERYBODY = "*"
+"""In the policy: every role, every tenant, every name."""
 
 
 class Section(BaseModel):
@@ -204,9 +206,24 @@ class BudgetSettings(Section):
     """For a tenant by its name, instead of `tenant_day`."""
 
 
+class TenantRules(Section):
+    """What a tenant may use at most, whatever its people's roles give them. `*` in a name stands for anything."""
+
+    tools: tuple[str, ...] = (EVERYBODY,)
+    models: tuple[str, ...] = (EVERYBODY,)
+    data: tuple[str, ...] = (EVERYBODY,)
+    """Classes of documents, by their whole names; "*" alone: every class."""
+
+
 class PolicySettings(Section):
+    """The rules, which stand in the file that `[orchestration] policy_file` names. `make policy` explains them."""
+
     roles: dict[str, tuple[str, ...]] = {}
     """Tools that each role may call. A tool in no list can be called by nobody."""
+    data: dict[str, tuple[str, ...]] = {EVERYBODY: (EVERYBODY,)}
+    """Classes of documents that each role may see, besides those under "*", which everybody may."""
+    tenants: dict[str, TenantRules] = {}
+    """Those of a tenant without a section of its own stand under "*"."""
     approvers: tuple[str, ...] = ("approver",)
     """Roles that may decide an approval."""
     approval_expires_h: float = Field(default=24, gt=0)
@@ -223,6 +240,8 @@ class OrchestrationSettings(Section):
     tools: tuple[Part, ...] = ()
     answers: AnswerSettings = AnswerSettings()
     budget: BudgetSettings = BudgetSettings()
+    policy_file: Path | None = None
+    """Where the rules of `policy` stand, from the folder of stack.toml; without one, below `[orchestration.policy]`."""
     policy: PolicySettings = PolicySettings()
 
 
@@ -430,6 +449,7 @@ def load(
         sources.append((f"profile {profile}", profiles[profile]))
     sources.append(("environment", _environment()))
     sources.append(("command line", overrides or {}))
+    sources[:0] = _policy(path, sources)
 
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -440,6 +460,30 @@ def load(
         return Loaded(Settings(**merged), origins)
     except ValidationError as error:
         raise _explain(error, origins, path) from error
+
+
+def _policy(path: Path, sources: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
+    """The policy file as a source below all others; none where no source names one.
+
+    Raises:
+        InvalidSetting: the file that names it has rules of its own, too.
+    """
+    sections = [section for _, values in sources if isinstance(section := values.get("orchestration"), Mapping)]
+    named = [section["policy_file"] for section in sections if "policy_file" in section]
+    if not named:
+        return []
+    if "policy" in sources[0][1].get("orchestration", {}):
+        raise InvalidSetting(
+            f"{path.name} has rules below [orchestration.policy], and names {named[-1]} for them. Move them into that "
+            "file, where [orchestration.policy.roles] is [roles], or take policy_file away."
+        )
+    file = path.parent / str(named[-1])
+    if not file.is_file():
+        raise InvalidSetting(
+            f"[orchestration] policy_file names {named[-1]}, and there is no {file}. Put the rules there; a role without rules "
+            "may use no tool. To have none at all, take policy_file away."
+        )
+    return [(file.name, {"orchestration": {"policy": read_toml(file)}})]
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -12,6 +12,9 @@ LAYERS: tuple[Layer, ...] = ("foundation", "models", "retrieval", "orchestration
 EVERY_TENANT = "*"
 """Owner of a document that every tenant may read. Never a tenant that a credential can carry."""
 
+UNCLASSIFIED = "unclassified"
+"""The class of a document that names none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -19,6 +22,8 @@ class Scope:
 
     tenant: str
     groups: frozenset[str] = frozenset()
+    classes: frozenset[str] | None = None
+    """Classes of documents, as the policy gives them to a role; `None`: of every class."""
 
     def admits(self, tenant: str, groups: frozenset[str]) -> bool:
         """Whether a document owned by `tenant` and restricted to `groups` (empty: unrestricted) may be shown."""
@@ -26,19 +31,19 @@ class Scope:
             return False
         return tenant in (self.tenant, EVERY_TENANT) and (not groups or bool(groups & self.groups))
 
+    def admits_class(self, data_class: str) -> bool:
+        return self.classes is None or data_class in self.classes
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller. Tenant, roles and groups come from the credential alone."""
+    """An authenticated caller. Tenant, roles and groups come from the credential alone; what the caller may see, from
+    these and the policy: `orchestration.policy.Policy.scope`."""
 
     subject: str
     tenant: str
     roles: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
-
-    @property
-    def scope(self) -> Scope:
-        return Scope(tenant=self.tenant, groups=self.groups)
 
 
 @dataclass(frozen=True, slots=True)

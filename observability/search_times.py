@@ -54,7 +54,7 @@ def search_times(
         name: _Watched(part, {method: timed(leg, getattr(part, method)) for (of, method), leg in _LEGS.items() if of == name})
         for name, part in parts.items()
     }  # fmt: skip
-    retriever, who = build(watched), Checked(scope.tenant, scope.groups)
+    retriever, who = build(watched), Checked(scope.tenant, scope.groups, scope.classes)
     rows: defaultdict[str, list[float]] = defaultdict(list)
     for query in queries:
         retriever.retrieve(query, scope, limit=limit)

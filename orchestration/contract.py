@@ -248,9 +248,10 @@ class ToolOutcome(Noun):
     """The result as data, where the tool gives one."""
     approval: Approval | None = None
     reason: str = ""
-    """A stable word: role, arguments, approval, mismatch, rejected, expired, tool, timeout, unknown, limit,
-    stopped; of a `done`
-    effect `words` where the person's own words were enough, else empty."""
+    """A stable word: role, tenant, arguments, approval, mismatch, rejected, expired, tool, timeout, unknown, limit,
+    stopped; of a `done` effect `words` where the person's own words were enough, else empty."""
+    rule: str = ""
+    """The setting of the policy that denied it or made it wait; `stops` where a kill switch did."""
 
 
 class Origin(Noun):
@@ -274,6 +275,8 @@ class AuditRecord(Noun):
     arguments_hash: str = ""
     outcome: Literal["done", "waiting", "denied", "failed", "decided", "stopped", "lifted"] | Status
     reason: str = ""
+    rule: str = ""
+    """Of the policy, by which it was denied or made to wait."""
     documents: tuple[str, ...] = ()
     """Ids of the documents that an answer cites."""
     trace_id: str | None = None

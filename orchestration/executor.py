@@ -54,10 +54,22 @@ from orchestration.contract import (
     Origin,
     ToolOutcome,
 )
+from orchestration.policy import Policy, Ruling
 from orchestration.provenance import doubts
 
 TIMEOUT_S = 30.0
 COUNTED_RUNS = 10_000
+
+Denial = Literal["role", "tenant", "limit", "stopped", "approval", "mismatch", "rejected", "expired"]
+RULES: Mapping[Denial, str] = {
+    "limit": "calls_per_run",
+    "stopped": "stops",
+    "approval": "unasked",
+    "mismatch": "unasked",
+    "rejected": "approvers",
+    "expired": "approval_expires_h",
+}
+"""The setting of the policy behind each denial. For a role and a tenant the ruling names it."""
 
 Preview = Callable[[Mapping[str, Any], Principal], str]
 
@@ -112,6 +124,7 @@ class Executor:
         self._stops = stops
         self._tools = _by_name(tools)
         self._policy = policy
+        self.policy = Policy(policy)
         self._approvals = approvals
         self._effects = effects
         self._audit = audit
@@ -128,9 +141,11 @@ class Executor:
         return self._approvals
 
     def allowed(self, principal: Principal) -> frozenset[str]:
-        """Names of the tools that the caller's roles may call. No role, no tool."""
-        listed = {name for role in principal.roles for name in self._policy.roles.get(role, ())}
-        return frozenset(listed & self._tools.keys())
+        """Names of the tools that the caller may call. No role, no tool."""
+        return frozenset(name for name in self._tools if self._ruling(name, principal).allowed)
+
+    def _ruling(self, tool: str, principal: Principal) -> Ruling:
+        return self.policy.tool(tool, principal)
 
     async def call(
         self,
@@ -150,8 +165,10 @@ class Executor:
         """
         if self._count(run_id) > self._policy.calls_per_run:
             return await self._refuse(tool, arguments, principal, run_id, reason="limit")
-        if tool not in self.allowed(principal):
-            return await self._refuse(tool, arguments, principal, run_id, reason="role")
+        ruling = self._ruling(tool, principal)
+        if not ruling.allowed or tool not in self._tools:
+            reason: Denial = "tenant" if ruling.rule.startswith("tenants.") else "role"
+            return await self._refuse(tool, arguments, principal, run_id, reason=reason, rule=ruling.rule)
         if stopped := self._stopped(self._tools[tool], principal):
             return await self._refuse(tool, arguments, principal, run_id, reason="stopped", why=stopped)
         try:
@@ -217,8 +234,22 @@ class Executor:
         if found is None:
             raise NotFound(f"There is no approval {approval_id}.")
         if not principal.roles & set(self._policy.approvers):
+            await self._audit.record(
+                AuditRecord(
+                    act="decision",
+                    tenant=principal.tenant,
+                    subject=principal.subject,
+                    run_id=found.thread_id,
+                    tool=found.tool,
+                    arguments_hash=found.arguments_hash,
+                    outcome="denied",
+                    reason="role",
+                    rule="approvers",
+                    approval_id=found.approval_id,
+                )
+            )
             needed = ", ".join(self._policy.approvers) or "none is configured"
-            raise Forbidden(f"Approvals are decided by the roles: {needed}. Ask one of them.")
+            raise Forbidden(f"Approvals are decided by the roles: {needed}. Ask one of them. Rule: approvers.")
         return found
 
     async def _edited(self, decision: Decision, asked: Approval) -> dict[str, Any] | None:
@@ -290,7 +321,14 @@ class Executor:
         )
         crash_point("approval_asked")
         content = f"{described} This needs the approval of a colleague; nothing has been done yet."
-        return ToolOutcome(tool=call.tool.name, status="waiting", content=content, approval=approval, reason="approval")
+        return ToolOutcome(
+            tool=call.tool.name,
+            status="waiting",
+            content=content,
+            approval=approval,
+            reason="approval",
+            rule=RULES["approval"],
+        )
 
     async def _once(self, call: _Call, approval: Approval | None) -> ToolOutcome:
         """Carry an effect out, unless it has been carried out before. Without an approval: on the person's words."""
@@ -370,15 +408,18 @@ class Executor:
         principal: Principal,
         run_id: str,
         *,
-        reason: Literal["role", "limit", "stopped"],
+        reason: Denial,
+        rule: str = "",
         why: str = "",
     ) -> ToolOutcome:
         content = {
             "role": f"Your role may not use {tool}. Ask a colleague who may.",
+            "tenant": f"{tool} is not open to your organisation. Ask the operator.",
             "stopped": f"Nothing was done. {why}",
             "limit": f"This run has made its {self._policy.calls_per_run} tool calls. Ask again, for less at a time.",
         }[reason]
-        outcome = ToolOutcome(tool=tool, status="denied", content=content, reason=reason)
+        rule = rule or RULES[reason]
+        outcome = ToolOutcome(tool=tool, status="denied", content=content, reason=reason, rule=rule)
         try:
             hashed = arguments_hash(tool, principal.tenant, arguments)
         except (TypeError, ValueError):  # a refusal must not depend on what was sent
@@ -395,6 +436,7 @@ class Executor:
                 arguments_hash=hashed,
                 outcome=outcome.status,
                 reason=outcome.reason,
+                rule=outcome.rule,
                 approval_id=outcome.approval.approval_id if outcome.approval else None,
                 decided_by=outcome.approval.decided_by if outcome.approval else None,
             )
@@ -435,10 +477,9 @@ def _mismatch(call: _Call, stored: Approval | None) -> ToolOutcome | None:
     return None if stored.status == "approved" else _denied(call, "approval", "It has not been approved yet.")
 
 
-def _denied(
-    call: _Call, reason: Literal["approval", "mismatch", "rejected", "expired", "stopped"], text: str
-) -> ToolOutcome:
-    return ToolOutcome(tool=call.tool.name, status="denied", content=f"Nothing was done. {text}", reason=reason)
+def _denied(call: _Call, reason: Denial, text: str) -> ToolOutcome:
+    content = f"Nothing was done. {text}"
+    return ToolOutcome(tool=call.tool.name, status="denied", content=content, reason=reason, rule=RULES[reason])
 
 
 def _failed(call: _Call, reason: Literal["tool", "timeout", "unknown"], text: str) -> ToolOutcome:

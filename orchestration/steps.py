@@ -294,8 +294,9 @@ class Steps:
         search = self._parts.retriever.retrieve
         wider = 2 if state["rewrites"] > 1 else 1
         documents, passages = wider * self._settings.evidence, wider * self._settings.passages
+        scope = self._parts.executor.policy.scope(run.principal)
         return await asyncio.to_thread(
-            search, query, run.principal.scope, limit=documents, per_document=passages, as_of=day_of(state)
+            search, query, scope, limit=documents, per_document=passages, as_of=day_of(state)
         )
 
     async def _grade(self, state: State, run: Run) -> tuple[State, str]:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foundation.errors import InvalidRequest
-from foundation.types import Scope
+from foundation.types import UNCLASSIFIED, Scope
 from retrieval.where import Value, Where, kind_of
 
 Vectors = npt.NDArray[np.float32]
@@ -50,6 +50,8 @@ class Parsed:
 
 KNOWN = ("uri", "title", "media_type", "series", "effective_from", "published")
 """Fields of `Source` by which one can filter as by its attributes."""
+DATA_CLASS = "data_class"
+"""The attribute that names the class of a document, by which the policy lets roles and tenants see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ class Source:
         InvalidRequest: an attribute has a name that is taken or empty, or a value that cannot be compared.
         """
         for key, value in self.attributes.items():
-            kind_of(value)
+            if kind_of(value) != "text" and key == DATA_CLASS:
+                raise InvalidRequest(f"The class of a document is a word, such as internal; found {value!r}.")
             if key in KNOWN or not key:
                 raise InvalidRequest(f'An attribute cannot be named "{key}". Taken are: {", ".join(KNOWN)}.')
 
@@ -86,7 +89,12 @@ class Source:
     def filterable(self) -> dict[str, Value]:
         """All that a `Where` can ask about: the attributes, and what every document has."""
         known: dict[str, Value | None] = {name: getattr(self, name) for name in KNOWN}
-        return {name: value for name, value in known.items() if value is not None} | dict(self.attributes)
+        given = {name: value for name, value in known.items() if value is not None}
+        return given | {**self.attributes, DATA_CLASS: self.data_class}
+
+    @property
+    def data_class(self) -> str:
+        return str(self.attributes.get(DATA_CLASS, UNCLASSIFIED))
 
     @property
     def document_id(self) -> str:

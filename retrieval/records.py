@@ -7,8 +7,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from retrieval.contract import Block, Fingerprint, Parsed
-from retrieval.where import Value, restored_attributes, stored_attributes
+from retrieval.contract import DATA_CLASS, Block, Fingerprint, Parsed
+from retrieval.where import Value, restored_attributes, stored_attributes, stored_name
+
+DATA_CLASS_KEY = stored_name(DATA_CLASS, "")
+"""Under which `attributes_text` has the class of a document."""
 
 
 def outline(parsed: Parsed) -> str:

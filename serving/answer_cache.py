@@ -27,6 +27,7 @@ from foundation.types import Principal
 from models.contract import Embeddings
 from models.embedding import Vectors, embed_query
 from orchestration.contract import Answer, Recalled
+from orchestration.policy import Policy
 from retrieval.contract import Citation, DocumentLedger
 from serving.contract import Cache
 
@@ -75,10 +76,17 @@ class AnswerCache:
     """See `orchestration.contract.AnswerMemory`."""
 
     def __init__(
-        self, settings: AnswerCacheSettings, cache: Cache, ledger: DocumentLedger, embedder: Embeddings, clock: Clock
+        self,
+        settings: AnswerCacheSettings,
+        cache: Cache,
+        ledger: DocumentLedger,
+        embedder: Embeddings,
+        *,
+        clock: Clock,
+        policy: Policy,
     ) -> None:
         self._settings, self._cache, self._ledger = settings, cache, ledger
-        self._embedder, self._clock = embedder, clock
+        self._embedder, self._clock, self._policy = embedder, clock, policy
 
     def now(self) -> int:
         return self._ledger.sequence()
@@ -133,7 +141,7 @@ class AnswerCache:
         """The content hash of each cited document, or `None` where one can no longer be shown as it was cited."""
         asked = list(dict.fromkeys(citation.chunk_id for citation in citations))
         today = self._clock.now().date()
-        hits = self._ledger.hits(asked, principal.scope, as_of=today)
+        hits = self._ledger.hits(asked, self._policy.scope(principal), as_of=today)
         for citation in citations:
             chunk = hits[citation.chunk_id].chunk if citation.chunk_id in hits else None
             if chunk is None or chunk.text[citation.start - chunk.start : citation.end - chunk.start] != citation.quote:

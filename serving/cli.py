@@ -136,6 +136,7 @@ def ingest(
     retry: Annotated[bool, typer.Option("--retry", help="Try what was refused again, in place of SRC.")] = False,
     tenant: Tenant = LOCAL,
     groups: Groups = None,
+    data_class: Annotated[str | None, typer.Option("--class", help="Who may see it stands in the policy.")] = None,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
@@ -147,7 +148,11 @@ def ingest(
     if source is None:
         _exit(ok=commands.retry(_load(stack), tenant=tenant, json=json))
     else:
-        _exit(ok=commands.ingest(_load(stack), source, tenant=tenant, groups=groups or [], json=json))
+        _exit(
+            ok=commands.ingest(
+                _load(stack), source, tenant=tenant, groups=groups or [], data_class=data_class, json=json
+            )
+        )
 
 
 @app.command()
@@ -155,7 +160,7 @@ def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, 
     """What the ledger holds, and what it refused."""
     from serving import commands
 
-    commands.documents(_load(stack), commands.local(tenant, [], groups).scope, json)
+    commands.documents(_load(stack), commands.all_of(tenant, groups), json)
 
 
 @app.command()
@@ -163,7 +168,7 @@ def sources(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, st
     """Where the documents come from."""
     from serving import commands, corpus
 
-    corpus.sources(_load(stack), commands.local(tenant, [], groups).scope, json)
+    corpus.sources(_load(stack), commands.all_of(tenant, groups), json)
 
 
 @app.command()
@@ -179,7 +184,7 @@ def corpus(
     """Its size, what is old or superseded, and which documents say the same."""
     from serving import commands, corpus
 
-    scope = commands.local(tenant, [], groups).scope
+    scope = commands.all_of(tenant, groups)
     corpus.report(_load(stack), scope, days=days, similarity=similarity, json=json)
 
 
@@ -416,6 +421,27 @@ def costs(
     from serving import commands
 
     commands.costs(_load(stack), by, json)
+
+
+@app.command()
+def policy(
+    *,
+    roles: Annotated[list[str] | None, typer.Option("--role", help="Of the caller; may be repeated.")] = None,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", help="Of the caller; absent: one without rules of its own.")
+    ] = None,
+    tool: Annotated[str | None, typer.Option("--tool", help="May it be called?")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="May it answer?")] = None,
+    data_class: Annotated[str | None, typer.Option("--class", help="May documents of this class be seen?")] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """The rules; or allowed or denied, by which of them, and why."""
+    from serving import oversight
+
+    oversight.policy(
+        _load(stack), json, roles=roles or [], tenant=tenant, tool=tool, model=model, data_class=data_class
+    )
 
 
 @app.command()

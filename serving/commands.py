@@ -35,6 +35,11 @@ def local(tenant: str, roles: Sequence[str], groups: Sequence[str] | None) -> Pr
     return Principal(f"{getpass.getuser()}@terminal", tenant, frozenset(roles), frozenset(groups or ()))
 
 
+def all_of(tenant: str, groups: Sequence[str] | None) -> Scope:
+    """What the person at the keyboard may list: documents of every class."""
+    return Scope(tenant, frozenset(groups or ()))
+
+
 def ask(
     loaded: Loaded,
     question: str,
@@ -154,9 +159,13 @@ def serve(loaded: Loaded) -> None:
     out.print("Stopped.")
 
 
-def ingest(loaded: Loaded, source: str, *, tenant: str, groups: Sequence[str], json: Path | None) -> bool:
+def ingest(
+    loaded: Loaded, source: str, *, tenant: str, groups: Sequence[str], data_class: str | None, json: Path | None
+) -> bool:
     """Whether every document was taken."""
     count, items = _items(loaded.settings, source, tenant, frozenset(groups))
+    if data_class:
+        items = (_of_class(item, data_class) for item in items)
     with open_system(loaded) as system, terminal.progress() as progress:
         report = system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, count))
     return _ingested(report, json)
@@ -216,6 +225,15 @@ def _items(settings: Settings, source: str, tenant: str, groups: frozenset[str])
     if path.is_file():
         return 1, [Item(Source(uri=path.name, tenant=tenant, groups=groups), path.read_bytes(), path.name)]
     raise InvalidRequest(f"There is nothing at {source}. Name a file, a folder or an address: SRC=folder")
+
+
+def _of_class(item: Item, data_class: str) -> Item:
+    from dataclasses import replace
+
+    from retrieval.contract import DATA_CLASS
+
+    known = {**item.source.attributes, DATA_CLASS: data_class}
+    return replace(item, source=replace(item.source, attributes=known))
 
 
 def reindex(loaded: Loaded) -> None:

@@ -169,7 +169,7 @@ def retrieval(stage: Stage, story: Story, system: System) -> None:
         )
 
         query = story.text["retrieval"]["query"]
-        hits = system.retriever.retrieve(query, story.people["customer"].scope, limit=3)
+        hits = system.retriever.retrieve(query, system.policy.scope(story.people["customer"]), limit=3)
         stage.say("query", query)
         stage.table(
             ["", "document", "section", "rank in each leg"],
@@ -262,7 +262,7 @@ async def approve(stage: Stage, story: Story, system: System, scene: dict[str, A
 
 
 def check_poison(stage: Stage, story: Story, system: System, scene: dict[str, Any]) -> None:
-    hits = system.retriever.retrieve(scene["question"], story.people[scene["who"]].scope)
+    hits = system.retriever.retrieve(scene["question"], system.policy.scope(story.people[scene["who"]]))
     uris = [hit.source.uri for hit in hits]
     place = uris.index(scene["poisoned"]) + 1 if scene["poisoned"] in uris else None
     stage.check(f"the poisoned document was retrieved (rank {place})", holds=place is not None, found=uris)

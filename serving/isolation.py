@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import InvalidRequest
-from foundation.settings import AnswerCacheSettings, Loaded, Part
-from foundation.types import EVERY_TENANT, Principal, Scope
+from foundation.settings import EVERYBODY, AnswerCacheSettings, Loaded, Part, PolicySettings
+from foundation.types import EVERY_TENANT, UNCLASSIFIED, Principal, Scope
 from models.contract import Reranker
 from models.embedding import embed_query
 from orchestration.contract import Answer
-from retrieval.contract import Citation, Hit, Source
+from orchestration.policy import Policy
+from retrieval.contract import DATA_CLASS, Citation, Hit, Source
 from retrieval.ingest import Item
 from retrieval.retriever import HybridRetriever
 from retrieval.where import AllOf, AnyOf, Between, OneOf, Where
@@ -44,6 +45,11 @@ GROUPS = ("board", "desk", "field")
 NAMES = tuple(f"handbook/page-{number}.md" for number in range(30))
 """The same for every tenant: what one replaces or deletes must be its own."""
 TOPICS = ("warranty", "refund", "battery", "printer", "delivery", "invoice")
+CLASSES = (UNCLASSIFIED, "internal", "confidential")
+POLICY = PolicySettings(
+    data={EVERYBODY: (UNCLASSIFIED,), "agent": ("internal",), "board": ("internal", "confidential")}
+)
+ROLES = ("reader", "agent", "board")
 FOREIGN_KEYS = (
     "tenant", "groups", "document_id", "d.tenant", "text:tenant", "$or", "__proto__", "",
     "x' OR '1'='1", "x) OR 1=1 --", '"; DROP TABLE documents; --', "product\0", "{tenant}", "%", "product' --",
@@ -61,6 +67,7 @@ class Version:
     tenant: str
     uri: str
     groups: frozenset[str]
+    data_class: str
     number: int
     topic: str
 
@@ -136,6 +143,7 @@ class Trial:
         self._versions: list[Version] = []
         """By the number in their canary."""
         self._reader = threading.local()
+        self.policy = Policy(POLICY)
         ranking = loaded.settings.retrieval.ranking
         self.retriever = HybridRetriever(
             ledger=library.ledger,
@@ -151,7 +159,8 @@ class Trial:
             cache,
             library.ledger,
             library.embedder,
-            library.context.clock,
+            clock=library.context.clock,
+            policy=self.policy,
         )
 
     def run(self, operations: int, progress: Progress) -> dict[str, Any]:
@@ -178,9 +187,9 @@ class Trial:
             person.finds_its_own()
         return self._report(time.perf_counter() - begun)
 
-    def new(self, tenant: str, uri: str, groups: frozenset[str], topic: str) -> Version:
+    def new(self, tenant: str, uri: str, groups: frozenset[str], data_class: str, topic: str) -> Version:
         with self._lock:
-            version = Version(tenant, uri, groups, len(self._versions), topic)
+            version = Version(tenant, uri, groups, data_class, len(self._versions), topic)
             self._versions.append(version)
         return version
 
@@ -215,7 +224,7 @@ class Trial:
         reader = scope or self._reader.scope
         seen = [self.version(int(number)) for text in texts for number in _CANARY.findall(text)]
         for version in seen:
-            if not reader.admits(version.tenant, version.groups):
+            if not reader.admits(version.tenant, version.groups) or not reader.admits_class(version.data_class):
                 self.note("crossings", f"{reader} saw {version}")
         return seen
 
@@ -277,10 +286,13 @@ class Person:
 
     def _write(self) -> None:
         uri = self._dice.choice(NAMES)
-        version = self._trial.new(self._tenant, uri, self._groups(), self._dice.choice(TOPICS))
-        source = Source(
-            uri, self._tenant, groups=version.groups, media_type="text/plain", attributes={"product": version.topic}
+        version = self._trial.new(
+            self._tenant, uri, self._groups(), self._dice.choice(CLASSES), self._dice.choice(TOPICS)
         )
+        known = {"product": version.topic} | (
+            {DATA_CLASS: version.data_class} if version.data_class != UNCLASSIFIED else {}
+        )
+        source = Source(uri, self._tenant, groups=version.groups, media_type="text/plain", attributes=known)
         self._library.ingestor.ingest_one(Item(source, version.text.encode(), "page.txt"))
         self._mine[uri] = version
 
@@ -334,14 +346,14 @@ class Person:
         scope = self._scope()
         for document in self._library.ledger.documents(scope):
             source = document.source
-            if not scope.admits(source.tenant, source.groups):
+            if not scope.admits(source.tenant, source.groups) or not scope.admits_class(source.data_class):
                 self._trial.note("crossings", f"{scope} was listed {source.uri} of {source.tenant}")
 
     def _remember(self) -> None:
         """An answer that quotes what this reader found goes into the cache."""
         person, question = self._principal(), f"What about the {self._dice.choice(TOPICS)}?"
         since = self._trial.memory.now()
-        hits = self._ask(question, person.scope)[:1]
+        hits = self._ask(question, self._trial.policy.scope(person))[:1]
         if not hits:
             return
         [hit] = hits
@@ -357,7 +369,7 @@ class Person:
         found = self._wait(self._trial.memory.recall(question, compose="auto", principal=person))
         if found:
             self._trial.count("recalled")
-            self._current(self._trial.look([found.text], person.scope))
+            self._current(self._trial.look([found.text], self._trial.policy.scope(person)))
 
     def _ask_without_tenant(self) -> None:
         for scope in (Scope(""), Scope("", frozenset(GROUPS)), Scope(EVERY_TENANT, frozenset(GROUPS))):
@@ -379,7 +391,8 @@ class Person:
     def _saw(self, hits: Iterable[Hit], scope: Scope) -> None:
         shown = list(hits)
         for hit in shown:
-            if not scope.admits(hit.source.tenant, hit.source.groups):
+            source = hit.source
+            if not scope.admits(source.tenant, source.groups) or not scope.admits_class(source.data_class):
                 self._trial.note("crossings", f"{scope} was shown {hit.source.uri} of {hit.source.tenant}")
         self._current(self._trial.look([hit.chunk.text for hit in shown], scope))
 
@@ -406,11 +419,11 @@ class Person:
         return version.text if self._dice.random() < 0.5 else version.canary
 
     def _scope(self) -> Scope:
-        return self._principal().scope
+        return self._trial.policy.scope(self._principal())
 
     def _principal(self) -> Principal:
         tenant = self._tenant if self._tenant != EVERY_TENANT else self._dice.choice(TENANTS)
-        return Principal("somebody", tenant, frozenset({"reader"}), self._groups())
+        return Principal("somebody", tenant, frozenset({self._dice.choice(ROLES)}), self._groups())
 
     def _groups(self) -> frozenset[str]:
         return frozenset(self._dice.sample(GROUPS, self._dice.choice([0, 0, 1, 2])))

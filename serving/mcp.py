@@ -56,7 +56,7 @@ def mcp_server(
         import asyncio
 
         with _told():
-            scope = caller_of(context).scope
+            scope = system.policy.scope(caller_of(context))
             hits = await asyncio.to_thread(system.retriever.retrieve, query, scope, limit=limit)
             return {
                 "hits": [SearchHit.of(hit, marker=n).model_dump(mode="json") for n, hit in enumerate(hits, start=1)]
@@ -83,7 +83,8 @@ def mcp_server(
         import asyncio
 
         with _told():
-            found = await asyncio.to_thread(system.ledger.documents, caller_of(context).scope)
+            scope = system.policy.scope(caller_of(context))
+            found = await asyncio.to_thread(system.ledger.documents, scope)
             return {"documents": [DocumentSummary.of(one).model_dump(mode="json") for one in found]}
 
     return server

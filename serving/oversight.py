@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from foundation.settings import Loaded
+from foundation.errors import InvalidRequest
+from foundation.settings import Loaded, flatten
 from foundation.stops import Kind, Stop, Stops
 from serving import terminal
 
@@ -91,6 +93,63 @@ def switch(loaded: Loaded, what: str, *, why: str | None) -> None:
     finally:
         audit.close()
     show_stops(loaded, None)
+
+
+def policy(
+    loaded: Loaded,
+    json: Path | None,
+    *,
+    roles: Sequence[str] = (),
+    tenant: str | None = None,
+    tool: str | None = None,
+    model: str | None = None,
+    data_class: str | None = None,
+) -> None:
+    """What the policy makes of a tool, a model or a class of documents, and by which rule; of none: its rules.
+
+    Raises:
+        InvalidRequest: a role that nobody knows, or a case without what it is about.
+    """
+    from dataclasses import asdict
+    from functools import partial
+
+    from foundation.settings import EVERYBODY
+    from foundation.types import Principal
+    from orchestration.policy import Policy
+    from serving.identity import check_roles
+
+    settings = loaded.settings.orchestration.policy
+    check_roles(roles, settings)
+    rules, caller = Policy(settings), Principal("anybody", tenant or EVERYBODY, frozenset(roles))
+    rulings = {
+        name: ruling(asked)
+        for name, asked, ruling in (
+            ("tool", tool, partial(rules.tool, principal=caller)),
+            ("model", model, partial(rules.model, tenant=caller.tenant)),
+            ("data_class", data_class, partial(rules.data, principal=caller)),
+        )
+        if asked is not None
+    }
+    if rulings:
+        told = {name: asdict(ruling) for name, ruling in rulings.items()}
+        asked = {"roles": sorted(roles), "tenant": caller.tenant, "rulings": told}
+        if not terminal.write_json(json, asked):
+            for ruling in rulings.values():
+                verdict = "[green]allowed[/]" if ruling.allowed else "[red]denied[/]"
+                terminal.console().print(f"{verdict} by {ruling.rule}: {terminal.plain(ruling.why)}")
+        return
+    if roles or tenant:
+        raise InvalidRequest("Say what it is about: TOOL=refund, MODEL=name or CLASS=confidential.")
+    rows = [
+        (rule, value, loaded.origins.get(f"orchestration.policy.{rule}", "default"))
+        for rule, value in flatten(settings.model_dump(mode="json"))
+    ]
+    if not terminal.write_json(json, {rule: {"value": value, "from": origin} for rule, value, origin in rows}):
+        terminal.show_table(["rule", "value", "from"], [(rule, _listed(value), origin) for rule, value, origin in rows])
+
+
+def _listed(value: object) -> str:
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
 def show_stops(loaded: Loaded, json: Path | None) -> None:

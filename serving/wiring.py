@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # the real imports stand in `open_system`, so that `--help` n
     from orchestration.executor import Executor
     from orchestration.facts import SqliteFacts
     from orchestration.objects import Objects
+    from orchestration.policy import Policy
     from retrieval.contract import Chunker, DocumentLedger, Retriever, VectorIndex
     from retrieval.grounding import Grounding
     from retrieval.ingest import Ingestor
@@ -73,6 +74,7 @@ class System:
     facts: SqliteFacts
     audit: SqliteAudit
     stops: Stops
+    policy: Policy
     executor: Executor
     agent: Agent
     objects: Objects
@@ -118,6 +120,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from orchestration.executor import Executor
     from orchestration.facts import FILE, SqliteFacts
     from orchestration.objects import Objects
+    from orchestration.policy import Policy
     from orchestration.spending import SqliteSpending
     from orchestration.stoppable import StoppableAgent
     from retrieval.contract import Chunker, DocumentLedger, VectorIndex
@@ -169,9 +172,14 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         costs = keep(CostLedger(data / "costs.sqlite", context.clock))
         outcomes = keep(OutcomeStore(data / "outcomes.sqlite"))
 
-        # models
+        # models; those that the policy forbids for a tenant are refused here
+        policy = Policy(settings.orchestration.policy)
+        policy.demand_models(
+            str(each.options.get("model", each.use)) for each in (settings.models.embedder, settings.models.reranker)
+        )
         primary = part("models.chat", settings.models.chat, BaseChatModel)
         fallbacks = [part("models.chat", chosen, BaseChatModel) for chosen in settings.models.fallbacks]
+        policy.demand_models(identity(model)[1] for model in (primary, *fallbacks))
         chat = resilient(
             primary, fallbacks, settings.models.resilience, context.clock, lambda name: stops.demand("model", name)
         )
@@ -223,7 +231,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         quotas = Quotas(settings.serving.quotas, settings.orchestration.budget, cache)
         idempotency = keep(IdempotencyStore(data / "idempotency.sqlite", context.clock))
         jobs = keep(JobStore(data / "jobs", context.clock))
-        memory = AnswerCache(settings.serving.answer_cache, cache, ledger, asked, context.clock)
+        memory = AnswerCache(settings.serving.answer_cache, cache, ledger, asked, clock=context.clock, policy=policy)
         tools = tuple(
             tool
             for chosen in settings.orchestration.tools
@@ -294,6 +302,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             facts=facts,
             audit=audit,
             stops=stops,
+            policy=policy,
             executor=executor,
             agent=QuotaAgent(counted_agent(AuditedAgent(StoppableAgent(agent, stops), audit)), quotas),
             objects=Objects(parts, stops, audit),

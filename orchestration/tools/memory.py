@@ -3,7 +3,7 @@
     [[orchestration.tools]]
     use = "memory"
 
-    [orchestration.policy]
+    # policy.toml
     unasked = ["remember"]
 
 With `unasked`, what stands in the person's own words is remembered at once, and anything else needs an approval: a text from

@@ -24,7 +24,7 @@ from foundation.clock import Clock
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
 from foundation.postgres import Postgres, PostgresOptions, unhurried
-from foundation.types import EVERY_TENANT, Scope
+from foundation.types import EVERY_TENANT, UNCLASSIFIED, Scope
 from retrieval import records
 from retrieval.contract import (
     Chunk,
@@ -116,6 +116,8 @@ CREATE TABLE format (version integer NOT NULL);
 # ever counted or cut off by a limit.
 _IN_SCOPE = f"""
   d.tenant IN (%(tenant)s, '{EVERY_TENANT}') AND (d.groups = '{{}}' OR d.groups && %(groups)s::text[])
+  AND (%(classes)s::text[] IS NULL
+    OR coalesce(d.attributes::json ->> '{records.DATA_CLASS_KEY}', '{UNCLASSIFIED}') = ANY(%(classes)s::text[]))
 """
 _IN_FORCE = """
   (%(as_of)s::date IS NULL OR (
@@ -538,7 +540,8 @@ def _sees_nothing(scope: Scope) -> bool:
 
 
 def _scope(scope: Scope) -> dict[str, Any]:
-    return {"tenant": scope.tenant, "groups": sorted(scope.groups)}
+    classes = None if scope.classes is None else sorted(scope.classes)
+    return {"tenant": scope.tenant, "groups": sorted(scope.groups), "classes": classes}
 
 
 def _source(row: Sequence[Any]) -> Source:

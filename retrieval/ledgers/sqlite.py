@@ -25,7 +25,7 @@ from foundation.clock import Clock
 from foundation.components import Context
 from foundation.crashpoints import crash_point
 from foundation.errors import InvalidRequest, StorageFull, StoreUnavailable
-from foundation.types import EVERY_TENANT, Scope
+from foundation.types import EVERY_TENANT, UNCLASSIFIED, Scope
 from retrieval import records
 from retrieval.contract import (
     Chunk,
@@ -115,6 +115,8 @@ _IN_SCOPE = f"""
   d.tenant IN (:tenant, '{EVERY_TENANT}')
   AND (d.groups = '[]' OR EXISTS (
     SELECT 1 FROM json_each(d.groups) AS theirs JOIN json_each(:groups) AS mine ON mine.value = theirs.value))
+  AND (:classes IS NULL OR coalesce(json_extract(d.attributes, '$."{records.DATA_CLASS_KEY}"'), '{UNCLASSIFIED}') IN (
+    SELECT value FROM json_each(:classes)))
 """
 _IN_FORCE = """
   (:as_of IS NULL OR (
@@ -584,8 +586,9 @@ def _sees_nothing(scope: Scope) -> bool:
     return scope.tenant in ("", EVERY_TENANT)
 
 
-def _scope(scope: Scope) -> dict[str, str]:
-    return {"tenant": scope.tenant, "groups": json.dumps(sorted(scope.groups))}
+def _scope(scope: Scope) -> dict[str, str | None]:
+    classes = None if scope.classes is None else json.dumps(sorted(scope.classes))
+    return {"tenant": scope.tenant, "groups": json.dumps(sorted(scope.groups)), "classes": classes}
 
 
 def _day(day: date | None) -> str | None:

@@ -82,7 +82,7 @@ def _obey(system: System, out: Any) -> None:
 
     loop = asyncio.new_event_loop()
     work: dict[str, Callable[[str], Any]] = {
-        "search": lambda query: system.retriever.retrieve(query, person.scope, limit=10),
+        "search": lambda query: system.retriever.retrieve(query, system.policy.scope(person), limit=10),
         "answer": lambda query: loop.run_until_complete(ask(query)),
     }
     for line in sys.stdin:

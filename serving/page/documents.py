@@ -57,9 +57,9 @@ class DocumentsView:
 
     async def refresh(self) -> None:
         caller = await self._visitor.caller()
-        ledger = self._visitor.system.ledger
-        known = await asyncio.to_thread(ledger.documents, caller.scope)
-        refused = await asyncio.to_thread(ledger.refusals, caller.scope)
+        ledger, scope = self._visitor.system.ledger, self._visitor.system.policy.scope(caller)
+        known = await asyncio.to_thread(ledger.documents, scope)
+        refused = await asyncio.to_thread(ledger.refusals, scope)
         self._versions = versions([DocumentSummary.of(one) for one in known])
         self._fill()
         self._refused.clear()

@@ -73,8 +73,9 @@ async def fill(body: ObjectRequest, caller: Asker, runtime: Running) -> ObjectRe
 @router.post("/search", responses=responses(504), dependencies=[admitted("searches")])
 def search(body: SearchRequest, caller: Asker, runtime: Running) -> SearchResult:
     """Find passages. Needs no language model, so it works while that is down."""
+    scope = runtime.system.policy.scope(caller)
     hits = runtime.system.retriever.retrieve(
-        body.query, caller.scope, limit=body.limit, as_of=body.as_of, where=body.where.filter() if body.where else None
+        body.query, scope, limit=body.limit, as_of=body.as_of, where=body.where.filter() if body.where else None
     )
     found = [SearchHit.of(hit, marker=number) for number, hit in enumerate(hits, start=1)]
     return SearchResult(hits=found, trace_id=trace_id())

@@ -73,8 +73,8 @@ def retry(caller: Writer, runtime: Running) -> RetryReport:
 @router.get("", responses=responses())
 def listed(caller: Asker, runtime: Running, pages: Pages) -> DocumentList:
     """The documents that you may read, by `uri`, and after them those of your tenant that were refused."""
-    ledger = runtime.system.ledger
-    known: list[Document | Refusal] = [*ledger.documents(caller.scope), *ledger.refusals(caller.scope)]
+    ledger, scope = runtime.system.ledger, runtime.system.policy.scope(caller)
+    known: list[Document | Refusal] = [*ledger.documents(scope), *ledger.refusals(scope)]
     page, cursor = pages.page(known, _place)
     return DocumentList(
         documents=[DocumentSummary.of(one) for one in page if isinstance(one, Document)],
@@ -92,9 +92,9 @@ def read(
     end: Annotated[int | None, Query(ge=0, description="The whole text if absent.")] = None,
 ) -> DocumentText:
     """A document's text, or the span of it that a citation names."""
-    ledger = runtime.system.ledger
-    document = next((known for known in ledger.documents(caller.scope) if known.document_id == document_id), None)
-    text = ledger.text(document_id, caller.scope)
+    ledger, scope = runtime.system.ledger, runtime.system.policy.scope(caller)
+    document = next((known for known in ledger.documents(scope) if known.document_id == document_id), None)
+    text = ledger.text(document_id, scope)
     if document is None or text is None:
         raise NotFound(f'No document "{document_id}" that you may read.')
     part = text[start:end]

@@ -115,7 +115,7 @@ def looked(tmp_path_factory):
     copy = tmp_path_factory.mktemp("copy")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("stack.toml", "outcomes.toml", "pyproject.toml"):
+    for file in ("stack.toml", "policy.toml", "outcomes.toml", "pyproject.toml"):
         shutil.copy(ROOT / file, copy)
     order = json.dumps([PACKAGES, [{adapter: port_of(adapter) for adapter in deleted} for deleted in ROUNDS]])
     done = subprocess.run(

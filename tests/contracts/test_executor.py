@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from foundation.errors import Conflict, Forbidden, Gone, InvalidRequest, NotFound
+from foundation.settings import TenantRules
 from orchestration.contract import Approval, Decision, Origin, ToolOutcome
 from orchestration.executor import Executor
+from orchestration.policy import Policy
 from tests.contracts.broken import executor as broken
 from tests.contracts.under_test import Watch
 from tests.doubles.orchestration import LEAD, NORTH, READER, SOUTH, SOUTH_LEAD, World
@@ -44,6 +46,14 @@ async def a_tool_in_no_list_of_the_callers_roles_is_denied(world: World, executo
         outcome = await call(executor, tool, {"parcel_id": "P-123"}, principal=principal)
         assert (outcome.status, outcome.reason) == ("denied", "role")
     assert world.depot.callers == []
+
+
+async def a_tool_that_the_tenant_may_not_use_is_denied_whatever_the_role(world: World, executor: Executor) -> None:
+    executor.policy = Policy(world.policy.model_copy(update={"tenants": {"north": TenantRules(tools=("find_*",))}}))
+    outcome = await call(executor, "send_parcel", SEND)
+    assert (outcome.status, outcome.reason, outcome.rule) == ("denied", "tenant", "tenants.north.tools")
+    assert (await call(executor, "find_parcel", {"parcel_id": "P-123"})).status == "done"
+    assert executor.allowed(NORTH) == {"find_parcel"}
 
 
 async def arguments_that_do_not_fit_the_schema_call_nothing(world: World, executor: Executor) -> None:
@@ -181,14 +191,20 @@ async def every_call_refusal_and_decision_is_in_the_audit(world: World, executor
     await call(executor, "find_parcel", {"parcel_id": "nonsense"})
     await call(executor, "send_parcel", SEND, principal=READER)
     await call(executor, "send_parcel", SEND, approval=await approved(executor))
-    kept = [(record.tool, record.outcome, record.reason) for _, record in await world.audit.entries("north")]
-    assert kept == [
-        ("find_parcel", "done", ""),
-        ("find_parcel", "failed", "arguments"),
-        ("send_parcel", "denied", "role"),
-        ("send_parcel", "waiting", "approval"),
-        ("send_parcel", "decided", "approved"),
-        ("send_parcel", "done", ""),
+    waiting = await call(executor, "send_parcel", SEND, run_id="run-2")
+    assert waiting.approval is not None
+    with pytest.raises(Forbidden):
+        await executor.decide(Decision(approval_id=waiting.approval.approval_id, approve=True), NORTH)
+    records = [record for _, record in await world.audit.entries("north")]
+    assert [(record.tool, record.outcome, record.reason, record.rule) for record in records] == [
+        ("find_parcel", "done", "", ""),
+        ("find_parcel", "failed", "arguments", ""),
+        ("send_parcel", "denied", "role", "roles.reader"),
+        ("send_parcel", "waiting", "approval", "unasked"),
+        ("send_parcel", "decided", "approved", ""),
+        ("send_parcel", "done", "", ""),
+        ("send_parcel", "waiting", "approval", "unasked"),
+        ("send_parcel", "denied", "role", "approvers"),
     ]
 
 
@@ -248,6 +264,7 @@ CHECKS: list[Check] = [
     an_effect_that_did_not_end_in_time_is_never_tried_again,
     a_read_tool_is_called_for_the_caller,
     a_tool_in_no_list_of_the_callers_roles_is_denied,
+    a_tool_that_the_tenant_may_not_use_is_denied_whatever_the_role,
     arguments_that_do_not_fit_the_schema_call_nothing,
     an_effect_waits_for_an_approval,
     a_tool_that_declares_nothing_is_an_effect,

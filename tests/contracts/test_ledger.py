@@ -313,6 +313,30 @@ def shows_every_scope_its_own_and_nothing_else(ledger: DocumentLedger) -> None:
         assert everything_shown(ledger, scope, given) == [seen] * 4, scope
 
 
+def shows_only_the_classes_of_the_scope(ledger: DocumentLedger) -> None:
+    given = [
+        entry("plain", "secret"),
+        entry("public", "secret", attributes={"data_class": "public"}),
+        entry("odd", "secret", attributes={"data_class": 'it\'s "$" [odd]', "other": "public"}),
+        entry("board", "secret", groups=frozenset({"board"}), attributes={"data_class": "public"}),
+    ]
+    ledger.put(given)
+    expected = {
+        ACME: {"plain", "public", "odd"},
+        Scope("acme", classes=frozenset({"public"})): {"public"},
+        Scope("acme", frozenset({"board"}), frozenset({"public", "Unclassified"})): {"public", "board"},
+        Scope("acme", classes=frozenset({"unclassified", 'it\'s "$" [odd]'})): {"plain", "odd"},
+        Scope("acme", classes=frozenset({"%", "", "null"})): set(),
+        Scope("acme", classes=frozenset()): set(),
+    }
+    passages = [chunk_id for one in given for chunk_id in ids(one)]
+    for scope, seen in expected.items():
+        assert everything_shown(ledger, scope, given) == [seen] * 4, scope
+        assert set(ledger.documents_of(passages, scope, as_of=None).values()) == {
+            one.source.document_id for one in given if one.source.uri in seen
+        }
+
+
 def shows_refusals_to_their_tenant(ledger: DocumentLedger) -> None:
     for tenant in ("acme", "globex", EVERY_TENANT):
         ledger.refuse(refusal(f"of {tenant}", tenant=tenant))
@@ -738,7 +762,7 @@ PROMISES: list[Callable[[DocumentLedger], None]] = [
     tells_documents_of_two_tenants_apart_that_share_a_uri, deletes_without_a_trace,
     says_whether_there_was_something_to_delete, remembers_a_refusal_until_it_is_taken_or_deleted,
     keeps_what_it_has_when_a_later_offer_is_refused, stores_all_or_nothing, refuses_text_that_cannot_be_stored_and_goes_on,
-    shows_every_scope_its_own_and_nothing_else, shows_refusals_to_their_tenant, fills_the_limit_from_what_the_scope_admits,
+    shows_every_scope_its_own_and_nothing_else, shows_only_the_classes_of_the_scope, shows_refusals_to_their_tenant, fills_the_limit_from_what_the_scope_admits,
     filters_as_every_other_ledger_and_index_does, filters_by_what_every_document_has,
     tells_an_index_what_is_known_of_a_document, applies_a_filter_and_the_scope_together,
     fills_the_limit_from_what_the_filter_admits, forgets_what_was_known_of_a_replaced_document,

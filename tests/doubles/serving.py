@@ -27,6 +27,7 @@ from orchestration.audit import SqliteAudit
 from orchestration.contract import Answer, AnswerRequest, Approval, Charge, Conversation, Decision, Event, Step, Turn
 from orchestration.facts import SqliteFacts
 from orchestration.objects import ObjectAnswer
+from orchestration.policy import Policy
 from retrieval.contract import Chunk, Citation, Document, Hit, Refusal
 from retrieval.ingest import IngestReport
 from retrieval.where import matches
@@ -289,6 +290,7 @@ class FakeSystem:
     objects: AlwaysTwelve = field(default_factory=AlwaysTwelve)
 
     def __post_init__(self) -> None:
+        self.policy = Policy(self.settings.orchestration.policy)
         self.stops = Stops(self.context.data_dir / "stops.json", self.context.clock)
         self.audit = SqliteAudit(self.context.data_dir / "audit.sqlite", self.context.clock)
         self.cache = MemoryCache(CacheOptions(), self.context.clock)

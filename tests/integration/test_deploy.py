@@ -84,7 +84,7 @@ def test_the_image_uses_a_python_and_extras_that_set_up_takes_and_does_not_run_a
 
 def test_what_the_image_copies_holds_everything_that_set_up_and_serving_read() -> None:
     left_out = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
-    for needed in ("pyproject.toml", "requirements.lock", "requirements-dev.lock", "README.md", "LICENSE", "stack.toml",
+    for needed in ("pyproject.toml", "requirements.lock", "requirements-dev.lock", "README.md", "LICENSE", "stack.toml", "policy.toml",
                    "outcomes.toml", "examples", "serving", *re.findall(r"serving/deploy/\w+\.py", DOCKERFILE)):  # fmt: skip
         assert (ROOT / needed).exists()
         assert needed not in left_out

@@ -35,11 +35,12 @@ BLOCK = re.compile(r"```(toml|python)\n(?:# (\S+)\n)?(.*?)```", re.DOTALL)
 
 @dataclass(frozen=True)
 class Swap:
-    """A section of a page: its lines for stack.toml, its modules, and what it says becomes of the data."""
+    """A section of a page: its lines for stack.toml and policy.toml, its modules, and what becomes of the data."""
 
     page: str
     title: str
     toml: str
+    policy: str
     profile: str | None
     modules: Mapping[str, str]
     data: str
@@ -47,6 +48,8 @@ class Swap:
     @property
     def changes(self) -> dict[str, Any]:
         changes = tomllib.loads(self.toml)
+        if self.policy:
+            changes["orchestration"] = {**changes.get("orchestration", {}), "policy": tomllib.loads(self.policy)}
         return changes["profiles"][self.profile] if self.profile else changes  # type: ignore[no-any-return]
 
 
@@ -55,11 +58,13 @@ def swaps() -> Iterator[Swap]:
         for section in (PAGES / f"{page}.md").read_text(encoding="utf-8").split("\n## ")[1:]:
             blocks = BLOCK.findall(section)
             data = re.search(r"^\*\*Your data:\*\* ([\w ]+)", section, re.MULTILINE)
-            for _, head, text in [block for block in blocks if block[0] == "toml"]:
+            policy = next((text for _, head, text in blocks if head == "policy.toml"), "")
+            for _, head, text in [block for block in blocks if block[0] == "toml" and block[1] != "policy.toml"]:
                 yield Swap(
                     page=page,
                     title=section.partition("\n")[0],
                     toml=text,
+                    policy=policy,
                     profile=head.removeprefix("SIXPLY_PROFILE=") or None,
                     modules={name: code for language, name, code in blocks if language == "python"},
                     data=data[1] if data else "",
@@ -145,7 +150,7 @@ def _carried_over(swap: Swap, old: Path, changes: Mapping[str, Any], folder: Pat
 
 def _answers(system: System) -> None:
     """It finds the document; and it answers from it, where the thresholds were set for this embedder."""
-    assert DOCUMENTS[0] in {hit.source.uri for hit in system.retriever.retrieve(QUESTION, PERSON.scope)}
+    assert DOCUMENTS[0] in {hit.source.uri for hit in system.retriever.retrieve(QUESTION, system.policy.scope(PERSON))}
     if system.settings.models.embedder.use == "openvino":
         answer = asyncio.run(measuring.ask(system, QUESTION, PERSON))
         assert (answer.status, GOLD in answer.text) == ("answered", True), answer.text

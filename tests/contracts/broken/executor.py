@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from foundation.types import Principal
 from orchestration.contract import Approval, Decision, ToolOutcome
 from orchestration.executor import Executor
+from orchestration.policy import Ruling
 
 
 class IgnoresApprovals(Executor):
@@ -22,9 +24,14 @@ class RepeatsEffects(Executor):
 
 
 class AllowsEveryone(Executor):
-    def allowed(self, principal: Principal) -> frozenset[str]:
+    def _ruling(self, tool: str, principal: Principal) -> Ruling:
         del principal
-        return frozenset(tool.name for tool in self.tools)
+        return Ruling(allowed=tool in {one.name for one in self.tools}, rule="", why="")
+
+
+class ForgetsTheTenant(Executor):
+    def _ruling(self, tool: str, principal: Principal) -> Ruling:
+        return super()._ruling(tool, replace(principal, tenant="another"))
 
 
 class TakesAnyApproval(Executor):
@@ -116,6 +123,7 @@ BROKEN: dict[type[Executor], str] = {
     IgnoresApprovals: "an_effect_waits_for_an_approval",
     RepeatsEffects: "an_approved_effect_happens_once_however_often_it_is_called",
     AllowsEveryone: "a_tool_in_no_list_of_the_callers_roles_is_denied",
+    ForgetsTheTenant: "a_tool_that_the_tenant_may_not_use_is_denied_whatever_the_role",
     TakesAnyApproval: "an_approval_of_one_call_does_not_serve_another",
     TrustsWhatItIsHanded: "only_the_stored_approval_counts",
     KeepsApprovalsForever: "an_approval_ends_with_its_time",

@@ -184,6 +184,22 @@ class IgnoresGroups(Healthy):
         return found
 
 
+class IgnoresTheClasses(Healthy):
+    caught_by = "shows_only_the_classes_of_the_scope"
+
+    def documents_of(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, str]:
+        found: dict[str, str] = self.real.documents_of(chunk_ids, replace(scope, classes=None), as_of=as_of)
+        return found
+
+
+class TakesNoClassForAny(Healthy):
+    caught_by = "shows_only_the_classes_of_the_scope"
+
+    def documents(self, scope: Scope) -> list[Document]:
+        found: list[Document] = self.real.documents(scope if scope.classes else replace(scope, classes=None))
+        return found
+
+
 class IgnoresTheTenant(Healthy):
     caught_by = "shows_every_scope_its_own_and_nothing_else"
 

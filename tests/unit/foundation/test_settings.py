@@ -53,6 +53,36 @@ def test_each_source_overrides_the_one_before_and_is_remembered(stack, monkeypat
     assert found["serving.http.grace_s"] == ("15.0", "default")
 
 
+def test_the_policy_has_a_file_of_its_own_below_every_other_source(stack, tmp_path, monkeypatch):
+    (tmp_path / "rules.toml").write_text(
+        'calls_per_run = 3\n[roles]\nclerk = ["refund"]\n[tenants.north]\ntools = []\n'
+    )
+    monkeypatch.setenv("SIXPLY__ORCHESTRATION__POLICY__CALLS_PER_RUN", "4")
+    loaded = stack('[orchestration]\npolicy_file = "rules.toml"')
+    policy = loaded.settings.orchestration.policy
+    assert (policy.roles, policy.tenants["north"].tools) == ({"clerk": ("refund",)}, ())
+    assert (policy.tenants["north"].models, policy.calls_per_run) == (("*",), 4)
+    assert loaded.origins["orchestration.policy.roles.clerk"] == "rules.toml"
+    assert loaded.origins["orchestration.policy.calls_per_run"] == "environment"
+
+
+def test_rules_in_two_places_are_refused(stack, tmp_path):
+    (tmp_path / "rules.toml").write_text("")
+    with pytest.raises(InvalidSetting, match=r"Move them into that file, where .* is \[roles\]"):
+        stack('[orchestration]\npolicy_file = "rules.toml"\n[orchestration.policy.roles]\nclerk = []')
+
+
+def test_a_policy_that_is_missing_or_has_an_unknown_key_says_which(stack, tmp_path):
+    with pytest.raises(InvalidSetting, match=r"policy_file names rules\.toml, and there is no"):
+        stack('[orchestration]\npolicy_file = "rules.toml"')
+    (tmp_path / "rules.toml").write_text("[rolls]\nclerk = []")
+    with pytest.raises(UnknownSetting, match=r'"orchestration\.policy\.rolls" \(rules\.toml\).*Did you mean "roles"'):
+        stack('[orchestration]\npolicy_file = "rules.toml"')
+    (tmp_path / "rules.toml").write_text("[tenants.north]\nmodel = []")
+    with pytest.raises(UnknownSetting, match=r'"orchestration\.policy\.tenants\.north\.model"'):
+        stack('[orchestration]\npolicy_file = "rules.toml"')
+
+
 def test_the_profile_can_come_from_the_environment(stack, monkeypatch):
     monkeypatch.setenv("SIXPLY_PROFILE", "test")
     assert stack("[profiles.test.foundation]\nseed = 9").settings.foundation.seed == 9

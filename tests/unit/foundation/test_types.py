@@ -5,7 +5,7 @@ from datetime import UTC
 import pytest
 
 from foundation.clock import SystemClock
-from foundation.types import EVERY_TENANT, Principal, Scope, Usage
+from foundation.types import EVERY_TENANT, Scope, Usage
 
 NONE: frozenset[str] = frozenset()
 
@@ -41,9 +41,11 @@ def test_groups_restrict_documents_of_everyone_too():
     assert not scope("north").admits(EVERY_TENANT, frozenset({"staff"}))
 
 
-def test_the_scope_of_a_principal_comes_from_the_principal_alone():
-    caller = Principal(subject="ada", tenant="north", roles=frozenset({"agent"}), groups=frozenset({"staff"}))
-    assert caller.scope == scope("north", "staff")
+def test_a_scope_without_classes_admits_every_class_and_one_with_none_admits_none():
+    assert scope("north").admits_class("secret")
+    assert Scope("north", classes=frozenset({"public"})).admits_class("public")
+    assert not Scope("north", classes=frozenset({"public"})).admits_class("secret")
+    assert not Scope("north", classes=NONE).admits_class("unclassified")
 
 
 def test_usage_adds_what_is_known_and_keeps_what_nobody_said_unknown():

@@ -292,6 +292,36 @@ def test_a_ledger_that_ignores_the_scope_reveals_nothing(library: Library) -> No
     assert library.retriever(ledger=lying).retrieve("refund", ACME) == []
 
 
+PUBLIC = Scope("acme", classes=frozenset({"public"}))
+
+
+def test_only_the_classes_of_the_scope_are_found_and_they_fill_the_limit(library: Library) -> None:
+    for number in range(9):
+        library.add(f"secret-{number}.md", "Refund refund refund.", attributes={"data_class": "secret"})
+    library.add("plain.md", "Refund.")
+    library.add("public.md", "A refund among many other words.", attributes={"data_class": "public"})
+    few = library.retriever(ranking=RankingSettings(candidates=2, top_k=2))
+    assert [hit.source.uri for hit in few.retrieve("refund", PUBLIC)] == ["public.md"]
+    both = Scope("acme", classes=frozenset({"public", "unclassified"}))
+    assert sorted(hit.source.uri for hit in few.retrieve("refund", both)) == ["plain.md", "public.md"]
+    assert library.uris("refund", Scope("acme", classes=frozenset())) == []
+    assert len(library.uris("refund", ACME)) > 2
+
+
+def test_an_index_and_a_ledger_that_ignore_the_classes_reveal_nothing(library: Library) -> None:
+    library.add("secret.md", "Refund.", tenant=EVERY_TENANT, attributes={"data_class": "secret"})
+    vectors, ledger = IndexThatShowsEverything(library.vectors), LedgerThatShowsEverything(library.ledger)
+    key = [key for key, _ in ledger.keyword_search("refund", PUBLIC, limit=9, as_of=None)]
+    assert ledger.hits(key, PUBLIC, as_of=None), "or this test would prove nothing"
+    assert library.retriever(vectors=vectors, ledger=ledger).retrieve("refund", PUBLIC) == []
+
+
+@pytest.mark.parametrize("word", [3, True, date(2026, 1, 1)])
+def test_the_class_of_a_document_is_a_word(word: object) -> None:
+    with pytest.raises(InvalidRequest, match="class of a document is a word"):
+        Source("a.md", "acme", attributes={"data_class": word})  # type: ignore[dict-item]
+
+
 def test_a_stale_index_shows_nothing_that_the_ledger_has_deleted(library: Library) -> None:
     library.add("gone.md", "Refund.")
     library.add("here.md", "Printer.")

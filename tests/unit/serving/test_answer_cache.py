@@ -13,11 +13,12 @@ import pytest
 
 from foundation.components import Context, load
 from foundation.errors import StoreUnavailable
-from foundation.settings import AnswerCacheSettings, Part
+from foundation.settings import EVERYBODY, AnswerCacheSettings, Part, PolicySettings
 from foundation.types import Principal
 from models.embedders.hashing import HashingEmbedder
 from models.embedding import embed
 from orchestration.contract import Answer
+from orchestration.policy import Policy
 from retrieval.contract import Chunk, Citation, DocumentLedger, Entry, Parsed, Source
 from serving.answer_cache import AnswerCache, same_details
 from serving.caches.memory import MemoryCache, Options
@@ -25,6 +26,7 @@ from serving.caches.memory import MemoryCache, Options
 QUESTION = "How long does the moon lamp run?"
 TEXT = "The moon lamp runs for nine hours."
 READER = Principal("ada@north", "north", frozenset({"reader"}))
+POLICY = PolicySettings(data={EVERYBODY: ("unclassified",), "board": ("secret",)})
 
 
 class ManualClock:
@@ -47,7 +49,7 @@ class Desk:
 
     def remembering(self, **settings: Any) -> AnswerCache:
         given = AnswerCacheSettings(**({"mode": "semantic", "min_similarity": 0.5} | settings))
-        return AnswerCache(given, self.cache, self.ledger, self.embedder, self.clock)
+        return AnswerCache(given, self.cache, self.ledger, self.embedder, clock=self.clock, policy=Policy(POLICY))
 
     def add(self, uri: str = "lamp.md", text: str = TEXT, *, tenant: str = "north", **about: Any) -> Citation:
         source = Source(uri, tenant, **about)
@@ -92,6 +94,15 @@ async def test_a_question_that_means_the_same_is_given_it_where_that_is_switched
     desk.memory = desk.remembering(mode="exact")
     assert await desk.recalled("Tell me, how long does the moon lamp run?") is None
     assert await desk.recalled() == "exact"
+
+
+async def test_an_answer_from_a_class_that_the_caller_may_not_see_is_neither_kept_nor_given(desk: Desk) -> None:
+    board = replace(READER, roles=frozenset({"board"}))
+    secret = desk.add(attributes={"data_class": "secret"})
+    await desk.keep(secret)
+    assert await desk.recalled() is None
+    await desk.keep(secret, principal=board)
+    assert (await desk.recalled(principal=board), await desk.recalled()) == ("exact", None)
 
 
 async def test_a_question_that_is_not_near_enough_is_not(desk: Desk) -> None:

@@ -1,0 +1,115 @@
+"""What is allowed, and by which rule of `policy.toml`: every answer is a `Ruling`, for the executor and `make policy` alike.
+
+A tool needs a role of the caller that lists it, and a tenant that may use it; a document a class that both may see; a
+model a tenant that may use it. What no list names is denied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from foundation.errors import InvalidSetting
+from foundation.settings import EVERYBODY, PolicySettings, TenantRules
+from foundation.types import Principal, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    allowed: bool
+    rule: str
+    """The setting that decides, such as `roles.reader`."""
+    why: str
+
+
+class Policy:
+    def __init__(self, settings: PolicySettings) -> None:
+        self._settings = settings
+
+    def tool(self, name: str, principal: Principal) -> Ruling:
+        """Whether the caller may call it. The tenant is asked first: no role gives what the tenant may not use."""
+        tenant, rules = self._of_tenant(principal.tenant)
+        if not _listed(name, rules.tools):
+            return _no(f"{tenant}.tools", f'The tenant "{principal.tenant}" may not use {name}.')
+        roles = sorted(principal.roles)
+        for role in roles:
+            if _listed(name, self._settings.roles.get(role, ())):
+                return _yes(f"roles.{role}", f'The role "{role}" may use {name}.')
+        holders = [role for role, tools in self._settings.roles.items() if _listed(name, tools)]
+        may = f"It is open to: {', '.join(holders)}." if holders else "No role lists it."
+        return _no(_rules("roles", roles), f"{_said(roles)} may not use {name}. {may}")
+
+    def model(self, name: str, tenant: str) -> Ruling:
+        section, rules = self._of_tenant(tenant)
+        if _listed(name, rules.models):
+            return _yes(f"{section}.models", f'The tenant "{tenant}" may use the model {name}.')
+        return _no(
+            f"{section}.models",
+            f'The tenant "{tenant}" may not use the model {name}. Its models: {", ".join(rules.models) or "none"}.',
+        )
+
+    def data(self, data_class: str, principal: Principal) -> Ruling:
+        """Whether the caller may see documents of this class."""
+        section, rules = self._of_tenant(principal.tenant)
+        if not _listed(data_class, rules.data):
+            return _no(f"{section}.data", f'The tenant "{principal.tenant}" may not see {data_class} documents.')
+        roles = sorted(principal.roles)
+        for role in (EVERYBODY, *roles):
+            if _listed(data_class, self._settings.data.get(role, ())):
+                whose = "Everybody" if role == EVERYBODY else f'The role "{role}"'
+                return _yes(f"data.{role}", f"{whose} may see {data_class} documents.")
+        return _no(_rules("data", roles), f"{_said(roles)} may not see {data_class} documents.")
+
+    def scope(self, principal: Principal) -> Scope:
+        """What the caller may see: the only way from a caller to a scope."""
+        granted = {one for role in (EVERYBODY, *principal.roles) for one in self._settings.data.get(role, ())}
+        at_most = set(self._of_tenant(principal.tenant)[1].data)
+        everything = {EVERYBODY}
+        if everything <= granted:
+            granted = at_most
+        elif not everything <= at_most:
+            granted &= at_most
+        classes = None if everything <= granted else frozenset(granted)
+        return Scope(principal.tenant, principal.groups, classes)
+
+    def demand_models(self, names: Iterable[str]) -> None:
+        """Look at start whether every tenant may use the configured models: which one answers must not depend on luck.
+
+        Raises:
+            InvalidSetting: one of them is forbidden for a tenant.
+        """
+        for name in names:
+            for tenant in dict.fromkeys((EVERYBODY, *self._settings.tenants)):
+                ruling = self.model(name, tenant)
+                if not ruling.allowed:
+                    raise InvalidSetting(
+                        f"{ruling.why} The rule is {ruling.rule} of the policy. Configure another model in [models], or "
+                        f"change the rule: make policy TENANT='{tenant}' MODEL='{name}'"
+                    )
+
+    def _of_tenant(self, tenant: str) -> tuple[str, TenantRules]:
+        """The section that holds for a tenant, and what it says; its name must be found before its default is used."""
+        tenants = self._settings.tenants
+        name = tenant if tenant in tenants else EVERYBODY
+        return f"tenants.{name}", tenants.get(name, TenantRules())
+
+
+def _listed(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _rules(section: str, roles: Sequence[str]) -> str:
+    return ", ".join(f"{section}.{role}" for role in roles) or section
+
+
+def _said(roles: Sequence[str]) -> str:
+    return " and ".join(f'The role "{role}"' for role in roles) if roles else "Nobody without a role"
+
+
+def _yes(rule: str, why: str) -> Ruling:
+    return Ruling(allowed=True, rule=rule, why=why)
+
+
+def _no(rule: str, why: str) -> Ruling:
+    return Ruling(allowed=False, rule=rule, why=why)

@@ -1,0 +1,133 @@
+"""What the rules of the policy make of tools, models and documents, and by which of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from foundation.errors import InvalidSetting
+from foundation.settings import PolicySettings, TenantRules, load
+from foundation.types import Principal, Scope
+from orchestration.policy import Policy, Ruling
+from serving.cli import app
+from serving.wiring import open_system
+
+RULES = PolicySettings(
+    roles={"reader": ("find_*",), "agent": ("find_order", "refund")},
+    data={"*": ("public",), "agent": ("internal",), "board": ("*",)},
+    tenants={
+        "north": TenantRules(tools=("find_*",), models=("small-*",), data=("public", "secret")),
+        "*": TenantRules(models=("small-*", "big")),
+    },
+)
+POLICY = Policy(RULES)
+
+
+def caller(*roles: str, tenant: str = "south") -> Principal:
+    return Principal("ada", tenant, frozenset(roles), frozenset({"staff"}))
+
+
+@pytest.mark.parametrize(
+    ("tool", "who", "allowed", "rule"),
+    [
+        ("find_order", caller("reader"), True, "roles.reader"),
+        ("refund", caller("reader"), False, "roles.reader"),
+        ("refund", caller("reader", "agent"), True, "roles.agent"),
+        ("refund", caller("agent", "board"), True, "roles.agent"),
+        ("format_disk", caller("agent", "reader"), False, "roles.agent, roles.reader"),
+        ("find_order", caller(), False, "roles"),
+        ("refund", caller("agent", tenant="north"), False, "tenants.north.tools"),
+        ("find_order", caller("agent", tenant="north"), True, "roles.agent"),
+    ],
+)
+def test_a_tool_needs_a_role_that_lists_it_and_a_tenant_that_may_use_it(
+    tool: str, who: Principal, *, allowed: bool, rule: str
+) -> None:
+    ruling = POLICY.tool(tool, who)
+    assert (ruling.allowed, ruling.rule) == (allowed, rule)
+    assert tool in ruling.why
+
+
+def test_a_denial_says_who_may() -> None:
+    assert POLICY.tool("refund", caller("reader")).why.endswith("It is open to: agent.")
+    assert POLICY.tool("format_disk", caller("reader")).why.endswith("No role lists it.")
+
+
+def test_a_tenant_has_its_own_models_or_those_of_every_tenant() -> None:
+    assert POLICY.model("big", "south") == Ruling(
+        allowed=True, rule="tenants.*.models", why='The tenant "south" may use the model big.'
+    )
+    denied = POLICY.model("big", "north")
+    assert (denied.allowed, denied.rule) == (False, "tenants.north.models")
+    assert "Its models: small-*." in denied.why
+
+
+@pytest.mark.parametrize(
+    ("who", "classes"),
+    [
+        (caller("reader"), {"public"}),
+        (caller("agent"), {"public", "internal"}),
+        (caller("agent", tenant="north"), {"public"}),
+        (caller("board", tenant="north"), {"public", "secret"}),
+        (caller("board"), None),
+        (caller(), {"public"}),
+    ],
+)
+def test_a_scope_has_the_classes_that_role_and_tenant_both_may_see(who: Principal, classes: set[str] | None) -> None:
+    expected = None if classes is None else frozenset(classes)
+    assert POLICY.scope(who) == Scope(who.tenant, frozenset({"staff"}), expected)
+    for one in ("public", "internal", "secret", "unclassified"):
+        assert POLICY.data(one, who).allowed is POLICY.scope(who).admits_class(one), one
+
+
+def test_without_rules_every_class_is_seen_and_no_tool_is_called() -> None:
+    policy = Policy(PolicySettings())
+    assert policy.scope(caller("reader")).classes is None
+    assert policy.model("anything", "south").allowed
+    assert not policy.tool("find_order", caller("reader")).allowed
+
+
+STACK = """
+[foundation]
+data_dir = "{data}"
+[models.chat]
+use = "scripted"
+[models.embedder]
+use = "hashing"
+[retrieval.vectors]
+use = "memory"
+[orchestration]
+policy_file = "policy.toml"
+"""
+
+
+@pytest.mark.parametrize(("section", "model"), [("north", "scripted"), ('"*"', "hashing")])
+def test_a_model_that_a_tenant_may_not_use_is_refused_at_start(tmp_path: Path, section: str, model: str) -> None:
+    (tmp_path / "stack.toml").write_text(STACK.format(data=tmp_path / "var"))
+    other = {"scripted": "hashing", "hashing": "scripted"}[model]
+    (tmp_path / "policy.toml").write_text(f'[tenants.{section}]\nmodels = ["{other}", "none"]')
+    name = section.strip('"')
+    told = rf"may not use the model {model}.*The rule is tenants\.{name.replace('*', chr(92) + '*')}\.models"
+    with pytest.raises(InvalidSetting, match=told), open_system(load(tmp_path / "stack.toml")):
+        pass
+
+
+def said(*arguments: str) -> str:
+    done = CliRunner().invoke(app, ["policy", *arguments], catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.output
+
+
+def test_the_command_names_the_rule_and_without_a_case_all_of_them(tmp_path: Path) -> None:
+    assert "denied by roles.reader" in said("--role", "reader", "--tool", "refund")
+    assert "allowed by roles.agent" in said("--role", "agent", "--tool", "refund")
+    told = json.loads(said("--role", "reader", "--class", "confidential", "--model", "big", "--json", "-"))
+    assert {name: one["allowed"] for name, one in told["rulings"].items()} == {"data_class": False, "model": True}
+    (tmp_path / "stack.toml").write_text('[orchestration]\npolicy_file = "rules.toml"')
+    (tmp_path / "rules.toml").write_text('[roles]\nclerk = ["refund"]')
+    rules = json.loads(said("--stack", str(tmp_path / "stack.toml"), "--json", "-"))
+    assert rules["roles.clerk"] == {"value": ["refund"], "from": "rules.toml"}
+    assert rules["calls_per_run"] == {"value": 25, "from": "default"}
