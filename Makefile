@@ -124,6 +124,10 @@ policy: _base  ## what is allowed; one case with its rule   [ROLE=reader] [TENAN
 	@$(CLI) policy $(call given,ROLE,--role) $(call given,TENANT,--tenant) $(call given,TOOL,--tool) \
 	  $(call given,MODEL,--model) $(call given,CLASS,--class) $(call given,JSON,--json) $(stack)
 
+.PHONY: system-card
+system-card: _base  ## what runs, what it may do, how good it is, what can go wrong   [HTML=var/reports/card.html] [JSON=out.json]
+	@$(CLI) system-card $(call given,HTML,--html) $(call given,JSON,--json) $(stack)
+
 .PHONY: stop lift stops
 stop: _base  ## kill switch, at once and for every process   WHAT=effects|all|tenant:NAME|model:NAME WHY="..."
 	@$(CLI) stop "$(call needed,WHAT,effects)" --why "$(call needed,WHY,"what happened")" $(stack)

@@ -444,6 +444,20 @@ def policy(
     )
 
 
+@app.command("system-card")
+def system_card(
+    *,
+    html: Annotated[Path | None, typer.Option("--html", help="Also write it there as one page.")] = None,
+    register: Annotated[Path, typer.Option(help="The risks, with their controls.")] = Path("risks.toml"),
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """What runs, what it may do, how good it was measured to be, and what can go wrong."""
+    from serving import card
+
+    _exit(ok=card.system_card(_load(stack), register=register, html=html, json=json))
+
+
 @app.command()
 def stop(
     what: Annotated[str, typer.Argument(help="effects, all, tenant:NAME or model:NAME")],

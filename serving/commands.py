@@ -249,7 +249,7 @@ def reindex(loaded: Loaded) -> None:
     with ExitStack() as opened:
 
         def part(section: str, chosen: Part, expected: type) -> Any:
-            built = components.load(section, chosen, _context(settings), expected=expected)
+            built = components.load(section, chosen, context_of(settings), expected=expected)
             opened.callback(getattr(built, "close", bool))
             return built
 
@@ -274,7 +274,7 @@ def reindex(loaded: Loaded) -> None:
 
 
 def documents(loaded: Loaded, scope: Scope, json: Path | None) -> None:
-    with _ledger(loaded.settings) as ledger:
+    with open_ledger(loaded.settings) as ledger:
         found, refused = ledger.documents(scope), ledger.refusals(scope)
     rows = [
         (
@@ -561,12 +561,12 @@ def _facts(loaded: Loaded) -> Iterator[SqliteFacts]:
 
 
 @contextmanager
-def _ledger(settings: Settings) -> Iterator[DocumentLedger]:
+def open_ledger(settings: Settings) -> Iterator[DocumentLedger]:
     """The document ledger alone: no model is loaded for a list."""
     from retrieval.contract import DocumentLedger
 
     ledger: DocumentLedger = components.load(
-        "retrieval.ledger", settings.retrieval.ledger, _context(settings), expected=DocumentLedger
+        "retrieval.ledger", settings.retrieval.ledger, context_of(settings), expected=DocumentLedger
     )
     try:
         yield ledger
@@ -574,7 +574,7 @@ def _ledger(settings: Settings) -> Iterator[DocumentLedger]:
         ledger.close()
 
 
-def _context(settings: Settings) -> Context:
+def context_of(settings: Settings) -> Context:
     data = settings.foundation.data_dir
     data.mkdir(parents=True, exist_ok=True)
     return Context(data_dir=data, seed=settings.foundation.seed, threads=settings.foundation.threads)

@@ -67,7 +67,7 @@ def evaluate(loaded: Loaded, golden: Path, limit: int | None, json: Path | None)
     cases = cast("list[GoldenCase]", evenly(cast("Any", load_golden(golden)), limit))
     with open_system(loaded) as system, terminal.progress() as progress:
         report = asyncio.run(golden_report(system, cases, lambda done: progress("ask", done, len(cases))))
-    terminal.write_json(_floors_file(loaded.settings), report.as_dict())
+    terminal.write_json(evaluation_file(loaded.settings), report.as_dict())
     with _outcomes(loaded) as store:
         for outcome in outcomes_of(report, at=SystemClock().now()):
             store.record(outcome)
@@ -450,14 +450,14 @@ def texts_of(system: System, cases: list[GoldenCase]) -> list[DocumentText]:
     return list(found.values())
 
 
-def _floors_file(settings: Settings) -> Path:
+def evaluation_file(settings: Settings) -> Path:
     return settings.foundation.data_dir / "reports" / "evaluation.json"
 
 
 def _measured(settings: Settings) -> dict[str, float | None]:
     """What the last evaluation found for the floors of the outcome contract; nothing where there was none."""
     try:
-        report = jsons.loads(_floors_file(settings).read_text(encoding="utf-8"))
+        report = jsons.loads(evaluation_file(settings).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     return {name: found["mean"] for name, found in report["overall"].items()} | {

@@ -1,0 +1,83 @@
+"""What the page on governance and the risk register name is there: fields, settings, commands, controls and their tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from foundation.clock import SystemClock
+from foundation.errors import InvalidSetting
+from observability import risks
+from orchestration.audit import SqliteAudit
+from orchestration.contract import Answer, AuditRecord
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "governance.md").read_text(encoding="utf-8")
+ARTICLES = PAGE.partition("## The EU AI Act")[2]
+
+
+def test_every_field_that_the_articles_are_mapped_to_is_in_a_record_as_it_is_stored(tmp_path: Path) -> None:
+    audit = SqliteAudit(tmp_path / "audit.sqlite", SystemClock(), model="m", manifest_id="id")
+    asyncio.run(audit.record(AuditRecord(tenant="north", subject="ada", run_id="r", outcome="denied")))
+    audit.close()
+    with closing(sqlite3.connect(tmp_path / "audit.sqlite")) as database:
+        stored = json.loads(database.execute("SELECT body FROM chain").fetchone()[0])
+    named = set(re.findall(r"`audit\.(\w+)`", ARTICLES))
+    assert len(named) >= 15
+    assert named - {"sqlite"} <= stored.keys()
+    assert {"ai_generated", "degraded"} <= Answer.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    "article", ["12(1)", "12(2)(a)", "12(2)(b)", "12(2)(c)", "14(1)", "14(4)(e)", "26(5)", "26(6)"]
+)
+def test_the_article_is_mapped(article: str) -> None:
+    assert re.search(rf"^\|[^|]*{re.escape(article)}", ARTICLES, re.MULTILINE)
+
+
+def test_every_command_and_setting_that_the_page_names_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    commands = set(re.findall(r"make ([a-z][a-z-]*)", PAGE))
+    assert {name for name in commands if not re.search(rf"^{name}:", makefile, re.MULTILINE)} == set()
+    settings = re.findall(r"`\[([a-z.]+)\] (\w+)", PAGE)
+    assert settings
+    assert [f"{section}.{key}" for section, key in settings if not risks.is_setting(f"{section}.{key}")] == []
+
+
+def test_every_control_of_the_register_is_there_and_has_its_test() -> None:
+    register = risks.load_register(ROOT / "risks.toml")
+    assert len(register.risks) >= 10
+    assert risks.gone(register, ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("retrieval/retriever.py:_may_show", "retrieval/retriever.py:_may_hide"),
+        ("foundation/stops.py:Stops.demand", "foundation/stops.py:Stops.ask"),
+        ("serving/erasure.py", "serving/eraser.py"),
+        ("orchestration.policy.unasked", "orchestration.policy.asked"),
+        ("::test_every_dropped_record_is_found", "::test_nothing"),
+        ("0.008 [-0.044, 0.058]", "0.8 [0.7, 0.9]"),
+        ("make bench-pii", "make bench-nothing"),
+    ],
+)
+def test_a_control_that_is_gone_is_noticed(before: str, after: str, tmp_path: Path) -> None:
+    text = (ROOT / "risks.toml").read_text(encoding="utf-8")
+    assert before in text
+    (tmp_path / "risks.toml").write_text(text.replace(f'"{before}', f'"{after}').replace(before, after))
+    found = risks.gone(risks.load_register(tmp_path / "risks.toml"), ROOT)
+    assert len(found) == text.count(before)
+    assert after.removeprefix("::") in str(found[0])
+
+
+def test_an_entry_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    (tmp_path / "risks.toml").write_text('[[risks]]\nid = "a"\nrisk = "b"\ncause = "c"\nresidual = "d"\n')
+    with pytest.raises(InvalidSetting, match=r"risks\.0\.controls"):
+        risks.load_register(tmp_path / "risks.toml")

@@ -1,0 +1,90 @@
+"""The system card says what is in force, and nothing that was written for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation.clock import SystemClock
+from foundation.settings import load
+from foundation.stops import Stops
+from serving import card
+
+ROOT = Path(__file__).parents[3]
+STACK = """
+[foundation]
+data_dir = "{data}"
+[foundation.retention]
+conversations_days = 12
+[models.chat]
+use = "openai_compatible"
+model = "<b>big</b>"
+api_key = "sk-very-secret"
+[orchestration.budget]
+usd = 0.5
+[[orchestration.tools]]
+use = "memory"
+[orchestration.policy]
+unasked = ["remember"]
+[orchestration.policy.roles]
+clerk = ["remember", "recall_facts"]
+boss = ["recall_facts"]
+"""
+EVALUATION = {
+    "overall": {"passed": {"mean": 0.75, "low": 0.5, "high": 1.0, "n": 8}},
+    "by_kind": {"tool": {"passed": {"mean": 0.5, "low": 0.1, "high": 0.9, "n": 4}}},
+}
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    def draw(register: str = str(ROOT / "risks.toml")) -> dict[str, Any]:
+        (tmp_path / "stack.toml").write_text(STACK.format(data=tmp_path / "var"))
+        loaded, out, page = load(tmp_path / "stack.toml"), tmp_path / "card.json", tmp_path / "card.html"
+        ok = card.system_card(loaded, register=Path(register), html=page, json=out)
+        return {"ok": ok, "page": page.read_text(), "text": out.read_text(), **json.loads(out.read_text())}
+
+    return draw
+
+
+def test_it_says_what_is_configured(drawn: Callable[..., dict[str, Any]]) -> None:
+    found = drawn()
+    assert found["ok"]
+    assert found["models"][0] == {"port": "chat", "part": "openai_compatible", "model": "<b>big</b>"}
+    assert found["retention"] == {"spans_days": 30, "conversations_days": 12, "approvals_days": "for good"}
+    assert (found["limits"]["budget.usd"], found["data"]["documents"], found["audit"]) == (0.5, 0, {"records": 0})
+    tools = {one["name"]: (one["effect"], one["roles"], one["approval"]) for one in found["tools"]}
+    assert tools == {
+        "remember": (True, ["clerk"], "unless in the person's own words"),
+        "recall_facts": (False, ["clerk", "boss"], "never"),
+    }
+    assert "&lt;b&gt;big&lt;/b&gt;" in found["page"]
+    assert "sk-very-secret" not in found["page"] + found["text"]
+
+
+def test_the_last_evaluation_stands_beside_the_baseline(drawn: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    assert drawn()["evaluated"] == "Not evaluated here yet: make evaluate."
+    (tmp_path / "var" / "reports").mkdir()
+    (tmp_path / "var" / "reports" / "evaluation.json").write_text(json.dumps(EVALUATION))
+    found = drawn()
+    passed = next(one for one in found["evaluation"] if one["measure"] == "passed")
+    assert (passed["last"]["mean"], passed["baseline"]["n"] > 100) == (0.75, True)
+    assert found["evaluated"].startswith("Last evaluated ")
+    assert any("Of 4 golden questions of the kind tool 50% did" in one for one in found["known_limits"])
+    assert any("make bench-pii" in one for one in found["known_limits"])
+
+
+def test_what_is_stopped_and_what_is_gone_is_told(drawn: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    drawn()
+    Stops(tmp_path / "var" / "stops.json", SystemClock()).add("effects", "", by="ada", why="a wrong refund")
+    register = tmp_path / "risks.toml"
+    register.write_text((ROOT / "risks.toml").read_text().replace("Stops.demand", "Stops.beg"))
+    found = drawn(str(register))
+    assert not found["ok"]
+    assert found["stops"] == ["effects: a wrong refund"]
+    assert found["gone"] == ["unstoppable: there is no foundation/stops.py:Stops.beg"]
+    assert "Stops.beg" in found["page"]
