@@ -77,11 +77,20 @@ class ClusterSettings(Section):
     """Processes that answer the API."""
 
 
+class LoggingSettings(Section):
+    """Of `make serve`, on standard error. Never what people wrote: `observability/logs.py`."""
+
+    format: Literal["json", "text"] = "json"
+    """`json`: a line for each request, too, with its id, trace and tenant. `text`: for reading along at a terminal."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
 class FoundationSettings(Section):
     data_dir: Path = Path("var")
     """Everything that the system writes lies below this folder."""
     retention: RetentionSettings = RetentionSettings()
     cluster: ClusterSettings = ClusterSettings()
+    logging: LoggingSettings = LoggingSettings()
     seed: int = 7
     threads: int = Field(default=2, ge=1)
     """CPU threads of the local models. More than the free cores makes them wait for each other."""

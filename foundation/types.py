@@ -53,7 +53,10 @@ class Usage:
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_input_tokens: int | None = None
+    """Of the input tokens, those that the provider had kept and sells for less."""
     reasoning_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    """Of the input tokens, those that the provider keeps from now on, which some sell for more."""
 
     def __add__(self, other: Usage) -> Usage:
         def plus(a: int | None, b: int | None) -> int | None:
@@ -64,4 +67,5 @@ class Usage:
             plus(self.output_tokens, other.output_tokens),
             plus(self.cached_input_tokens, other.cached_input_tokens),
             plus(self.reasoning_tokens, other.reasoning_tokens),
+            plus(self.cache_write_tokens, other.cache_write_tokens),
         )

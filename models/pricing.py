@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import UsageMetadata
 
 from foundation.types import Usage
 from models.contract import Call
+
+USAGE_AT_START = "usage_at_start"
+"""In the metadata of a reply: the usage that its provider told before the first word, for a reply whose end tells none."""
+CACHE_WRITES = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+"""Under which LangChain's adapters tell the tokens that a provider has put into its cache, each of them once."""
 
 
 def usage_of(message: AIMessage) -> Usage:
     """The tokens that the provider reported; `None` in every field where it reported none."""
     reported = message.usage_metadata
+    begun: UsageMetadata | None = message.response_metadata.get(USAGE_AT_START)
+    if begun and not (reported and reported["input_tokens"]):
+        reported = {**begun, "output_tokens": reported["output_tokens"] if reported else 0}
     if reported is None:
         return Usage()
+    read: Mapping[str, Any] = reported.get("input_token_details", {})
+    written = [read[name] for name in CACHE_WRITES if read.get(name) is not None]
     return Usage(
         input_tokens=reported["input_tokens"],
         output_tokens=reported["output_tokens"],
-        cached_input_tokens=reported.get("input_token_details", {}).get("cache_read"),
+        cached_input_tokens=read.get("cache_read"),
         reasoning_tokens=reported.get("output_token_details", {}).get("reasoning"),
+        cache_write_tokens=sum(written) if written else None,
     )
 
 

@@ -42,7 +42,8 @@ CREATE TABLE IF NOT EXISTS charges (
   basis TEXT NOT NULL,
   answer_id TEXT,
   trace_id TEXT,
-  subject TEXT NOT NULL DEFAULT ''
+  subject TEXT NOT NULL DEFAULT '',
+  cache_write_tokens INTEGER
 );
 CREATE INDEX IF NOT EXISTS charges_by_trace ON charges (trace_id);
 CREATE INDEX IF NOT EXISTS charges_by_answer ON charges (answer_id);
@@ -51,6 +52,7 @@ CREATE INDEX IF NOT EXISTS charges_by_time ON charges (at);
 COLUMNS = (
     "at", "tenant", "layer", "kind", "part", "model", "input_tokens", "output_tokens", "cached_input_tokens",
     "reasoning_tokens", "seconds", "usd", "basis", "answer_id", "trace_id", "subject",
+    "cache_write_tokens",
 )  # fmt: skip
 
 EXACT = Context(prec=60)
@@ -107,10 +109,10 @@ class CostLedger:
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
             self._database.executescript(SCHEMA)
-            if "subject" not in {row[1] for row in self._database.execute("PRAGMA table_info(charges)")}:
-                self._database.execute(
-                    "ALTER TABLE charges ADD COLUMN subject TEXT NOT NULL DEFAULT ''"
-                )  # before 0.1.0
+            known = {row[1] for row in self._database.execute("PRAGMA table_info(charges)")}
+            for column, kind in (("subject", "TEXT NOT NULL DEFAULT ''"), ("cache_write_tokens", "INTEGER")):
+                if column not in known:  # a file from before 0.1.0
+                    self._database.execute(f"ALTER TABLE charges ADD COLUMN {column} {kind}")
             self._database.create_aggregate("exact_sum", 1, _ExactSum)  # type: ignore[arg-type]  # typeshed wants int
 
     def record(self, charge: Charge) -> None:
@@ -124,7 +126,7 @@ class CostLedger:
             charge.at.astimezone(UTC).isoformat(), charge.tenant, charge.layer, charge.kind, charge.part, charge.model,
             usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.reasoning_tokens, charge.seconds,
             None if charge.usd is None else str(charge.usd), charge.basis, charge.answer_id, charge.trace_id,
-            charge.subject,
+            charge.subject, usage.cache_write_tokens,
         )  # fmt: skip
         marks = ", ".join("?" * len(COLUMNS))
         with self._lock, self._translated("written"), self._database:
@@ -251,7 +253,13 @@ def _charge(row: dict[str, Any]) -> Charge:
         kind=row["kind"],
         part=row["part"],
         model=row["model"],
-        usage=Usage(row["input_tokens"], row["output_tokens"], row["cached_input_tokens"], row["reasoning_tokens"]),
+        usage=Usage(
+            row["input_tokens"],
+            row["output_tokens"],
+            row["cached_input_tokens"],
+            row["reasoning_tokens"],
+            row["cache_write_tokens"],
+        ),
         seconds=row["seconds"],
         usd=None if row["usd"] is None else Decimal(row["usd"]),
         basis=row["basis"],

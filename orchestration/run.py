@@ -21,7 +21,7 @@ from foundation.errors import BudgetExceeded, ComponentError, SixplyError
 from foundation.tracing import trace_id
 from foundation.types import Principal, Usage
 from models.contract import BaseChatModel, Call
-from models.pricing import call_of
+from models.pricing import USAGE_AT_START, call_of
 from models.resilience import FALLBACK
 from orchestration.budget import Budget, Share
 from orchestration.contract import AgentParts, Charge, Event, Plan, Recalled, Step
@@ -282,11 +282,15 @@ class Run:
 
 
 def _cut_off(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -> AIMessage:
-    """What came of a call that did not end, with its tokens counted by us: the provider reports them at the end."""
+    """What came of a call that did not end. Its tokens are counted by us, but for what the provider has reported: some
+    tell at the beginning what they have read, and all of them at the end what they wrote."""
     text = "".join(chunk.text for chunk in heard)
-    read, wrote = count_tokens_approximately(messages), count_tokens_approximately([AIMessage(text)]) if text else 0
-    usage = UsageMetadata(input_tokens=read, output_tokens=wrote, total_tokens=read + wrote)
     known = {key: value for chunk in heard for key, value in chunk.response_metadata.items()}
+    read, wrote = count_tokens_approximately(messages), count_tokens_approximately([AIMessage(text)]) if text else 0
+    told: UsageMetadata = known.get(USAGE_AT_START) or UsageMetadata(
+        input_tokens=read, output_tokens=0, total_tokens=read
+    )
+    usage: UsageMetadata = {**told, "output_tokens": wrote, "total_tokens": told["input_tokens"] + wrote}
     return AIMessage(text, usage_metadata=usage, response_metadata=known)
 
 

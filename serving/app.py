@@ -14,8 +14,7 @@ from starlette.types import ASGIApp
 from foundation.settings import HttpSettings
 from serving import errors
 from serving.idempotency import Idempotency, declare
-from serving.identity import PAGE_PATHS
-from serving.middleware import Authentication, Envelope
+from serving.middleware import UNWATCHED, Authentication, Envelope
 from serving.quotas import QuotaGate
 from serving.routes import (
     answers,
@@ -111,7 +110,7 @@ def _hosts(http: HttpSettings) -> list[str]:
 
 
 def _unwatched(scope: Any) -> bool:
-    return str(scope["path"]).startswith(("/health/", "/metrics", *PAGE_PATHS))
+    return str(scope["path"]).startswith(UNWATCHED)
 
 
 def _version() -> str:

@@ -140,8 +140,10 @@ def _change(text: str) -> tuple[str, Any]:
 
 def serve(loaded: Loaded) -> None:
     """Look for callers and take the port first: both fail at once, the models take seconds."""
+    from observability import logs
     from serving.server import base_url, bind, serve
 
+    logs.set_up(loaded.settings.foundation.logging)
     http, out = loaded.settings.serving.http, terminal.console()
 
     def announce(url: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 import uuid
 from collections.abc import MutableMapping
 from typing import Any
@@ -14,12 +16,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foundation.errors import ComponentError, RequestError, Unauthenticated
 from foundation.types import Principal
+from observability import logs
 from serving.errors import ANTHROPIC_PATHS, BROWSER_PATHS, EXPLAINED, MEDIA_TYPE, from_status, problem, respond, to_json
 from serving.identity import PAGE_PATHS, PUBLIC_PATHS
 from serving.sessions import Sessions, refuse_other_sites, token_of
 from serving.tokens import Callers
 
+log = logging.getLogger("sixply.request")
+
 REQUEST_ID = "X-Request-Id"
+UNWATCHED = ("/health/", "/metrics", *PAGE_PATHS)
 _GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -40,11 +46,28 @@ class Envelope:
             return
         request_id = _request_id(Headers(scope=scope).get(REQUEST_ID))
         scope.setdefault("state", {})["request_id"] = request_id
-        try:
-            await self._app(scope, receive, _Outgoing(send, request_id).send)
-        except Exception:
-            if not scope["state"].get(EXPLAINED):  # else it has been logged and answered: once is enough
-                raise
+        outgoing, begun = _Outgoing(send, request_id), time.perf_counter()
+        with logs.of_request(request_id):
+            try:
+                await self._app(scope, receive, outgoing.send)
+            except Exception:
+                if not scope["state"].get(EXPLAINED):  # else it has been logged and answered: once is enough
+                    raise
+            finally:
+                _log(scope, outgoing.status, time.perf_counter() - begun)
+
+
+def _log(scope: Scope, status: int | None, seconds: float) -> None:
+    """A line for the request, by its route: its address can name documents and people. Probes are left out."""
+    if not log.isEnabledFor(logging.INFO) or scope["path"].startswith(UNWATCHED):
+        return
+    fields = {
+        "method": scope["method"],
+        "route": getattr(scope.get("route"), "path_format", None),
+        "status": status,
+        "ms": round(seconds * 1000, 1),
+    }
+    log.info("request", extra={logs.FIELDS: fields})
 
 
 class _Outgoing:
@@ -54,9 +77,12 @@ class _Outgoing:
         self._send = send
         self._request_id = request_id
         self._replaced = False
+        self.status: int | None = None
+        """`None`: the caller left before there was an answer."""
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self.status = message["status"]
             message = self._start(message)
             await self._send(message)
             if self._replaced:
@@ -107,6 +133,7 @@ class Authentication:
                     await send({"type": "websocket.close", "code": 1008, "reason": error.code})
                 return
             scope.setdefault("state", {})["principal"] = principal
+            logs.belongs_to(principal.tenant)
         await self._app(scope, receive, send)
 
     async def _principal(self, connection: HTTPConnection) -> Principal:

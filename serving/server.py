@@ -138,8 +138,9 @@ async def pulse() -> None:
 def _server(app: FastAPI, http: HttpSettings) -> GracefulServer:
     config = uvicorn.Config(
         app,
+        log_config=None,  # observability/logs.py sets up the process's log
         log_level="warning",
-        access_log=False,  # requests are traced; a second record of them would need its own redaction
+        access_log=False,  # serving/middleware.py logs a request with its trace, and without what is in its address
         server_header=False,
         proxy_headers=False,  # behind a proxy, let it be configured on purpose: these headers can be forged
         ws="websockets-sansio",  # the page's only; every other websocket is refused (serving/middleware.py)

@@ -9,11 +9,14 @@ import anthropic
 import httpx2
 from langchain_anthropic import ChatAnthropic
 from langchain_core.language_models import BaseChatModel, ModelProfile
+from langchain_core.messages import AIMessageChunk
+from langchain_core.messages.ai import UsageMetadata
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
 from foundation.components import Context
 from foundation.errors import MissingCredential
 from models.connections import clients, timeouts
+from models.pricing import USAGE_AT_START
 
 
 class Options(BaseModel):
@@ -56,9 +59,28 @@ class AnthropicChat(ChatAnthropic):
     def _own_params(self) -> dict[str, Any]:
         return {**self._client_params, "timeout": self._http[0].timeout}
 
+    def _make_message_chunk_from_anthropic_event(self, event: Any, **given: Any) -> tuple[AIMessageChunk | None, Any]:
+        """What the parent makes of it, and what the provider has read, which it tells first. The parent waits for the end,
+        which not every server of this API repeats it at, and which an abandoned stream never reaches."""
+        chunk, block = super()._make_message_chunk_from_anthropic_event(event, **given)
+        if event.type == "message_start" and chunk is not None:
+            chunk.response_metadata[USAGE_AT_START] = _read(event.message.usage)
+        return chunk, block
+
     def close(self) -> None:
         """Close idle connections. A second call does nothing."""
         self._http[0].close()
+
+
+def _read(usage: anthropic.types.Usage) -> UsageMetadata:
+    cached, kept = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
+    total = usage.input_tokens + cached + kept  # the provider counts the three apart
+    return UsageMetadata(
+        input_tokens=total,
+        output_tokens=0,
+        total_tokens=total,
+        input_token_details={"cache_read": cached, "cache_creation": kept},
+    )
 
 
 def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001  # every adapter has this signature

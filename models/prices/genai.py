@@ -56,6 +56,7 @@ def _usage(usage: Usage) -> object:
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cache_read_tokens=usage.cached_input_tokens or 0,
+        cache_write_tokens=usage.cache_write_tokens or 0,
     )
 
 

@@ -25,6 +25,8 @@ class FaultyProvider:
     def __init__(self, *behaviours: Behaviour) -> None:
         self.behaviours = list(behaviours)
         self.requests: list[tuple[str, dict[str, str], dict[str, Any]]] = []
+        self.billed: list[dict[str, Any]] = []
+        """What `metered` replies have cost: the model, and tokens by kind."""
         self.released = threading.Event()
         self.left = threading.Event()
         """Set when a caller has closed the connection of a request that `hang` or `stall` holds."""
@@ -146,6 +148,42 @@ def ok(text: str) -> Behaviour:
     return reply
 
 
+def metered(
+    text: str,
+    *,
+    read: int,
+    wrote: int,
+    cached: int = 0,
+    kept: int = 0,
+    reasoning: int = 0,
+    upto: int | None = None,
+    totals: bool = False,
+) -> Behaviour:
+    """A stream that is billed: the provider knows what it has read and written, tells it as its API does, and keeps it in
+    `billed`. `read` includes what was `cached` and what is `kept` for later. `upto`: it breaks off after so many events,
+    having billed them. `totals`: Anthropic's end repeats what was read, as its own API does and not every server of it."""
+
+    def reply(handler: _Handler) -> None:
+        bill = {"read": read, "wrote": wrote, "cached": cached, "kept": kept, "reasoning": reasoning}
+        handler.provider.billed.append({"model": handler.body["model"], **bill})
+        if _is_anthropic(handler):
+            usage: dict[str, Any] = {"input_tokens": read - cached - kept, "output_tokens": wrote,
+                                     "cache_read_input_tokens": cached, "cache_creation_input_tokens": kept}  # fmt: skip
+        else:
+            usage = {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote,
+                     "prompt_tokens_details": {"cached_tokens": cached},
+                     "completion_tokens_details": {"reasoning_tokens": reasoning}}  # fmt: skip
+        events = _events(handler, text, usage=usage, totals=totals)
+        if upto is None:
+            handler.send(200, b"".join(events), {"Content-Type": "text/event-stream"})
+            return
+        handler.begin_stream(events[:upto])
+        handler.wait_for_the_caller_to_leave()
+        handler.break_off()
+
+    return reply
+
+
 def calls(tool: str, **arguments: Any) -> Behaviour:
     """A call of a tool instead of a text, in whole or as a stream of two parts."""
 
@@ -207,8 +245,16 @@ def _whole(handler: _Handler, text: str, call: tuple[str, str] | None = None) ->
     return {"id": "c1", "object": "chat.completion", "created": 0, "model": model, "choices": choices, "usage": usage}
 
 
-def _events(handler: _Handler, text: str, call: tuple[str, str] | None = None) -> list[bytes]:
+def _events(
+    handler: _Handler,
+    text: str,
+    call: tuple[str, str] | None = None,
+    *,
+    usage: Mapping[str, Any] | None = None,
+    totals: bool = False,
+) -> list[bytes]:
     whole = _whole(handler, text, call)
+    usage = whole["usage"] if usage is None else usage
     words = [word + " " for word in text.split()]
     halves = (call[1][: len(call[1]) // 2], call[1][len(call[1]) // 2 :]) if call else ()
     if _is_anthropic(handler):
@@ -217,11 +263,18 @@ def _events(handler: _Handler, text: str, call: tuple[str, str] | None = None) -
             {"type": "text_delta", "text": word} for word in words
         ]
         events: list[dict[str, Any]] = [
-            {"type": "message_start", "message": whole | {"content": [], "stop_reason": None}},
+            {
+                "type": "message_start",
+                "message": whole | {"content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}},
+            },
             {"type": "content_block_start", "index": 0, "content_block": empty},
             *({"type": "content_block_delta", "index": 0, "delta": delta} for delta in deltas),
             {"type": "content_block_stop", "index": 0},
-            {"type": "message_delta", "delta": {"stop_reason": whole["stop_reason"]}, "usage": {"output_tokens": 2}},
+            {
+                "type": "message_delta",
+                "delta": {"stop_reason": whole["stop_reason"]},
+                "usage": usage if totals else {"output_tokens": usage["output_tokens"]},
+            },
             {"type": "message_stop"},
         ]
         return [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events]
@@ -234,5 +287,5 @@ def _events(handler: _Handler, text: str, call: tuple[str, str] | None = None) -
     pieces: list[dict[str, Any]] = [{"index": 0, "delta": part, "finish_reason": None} for part in parts]
     pieces.append({"index": 0, "delta": {}, "finish_reason": whole["choices"][0]["finish_reason"]})
     frames = [{**frame, "choices": [piece]} for piece in pieces]
-    frames.append({**frame, "choices": [], "usage": whole["usage"]})
+    frames.append({**frame, "choices": [], "usage": usage})
     return [f"data: {json.dumps(each)}\n\n".encode() for each in frames] + [b"data: [DONE]\n\n"]
