@@ -189,6 +189,10 @@ train-verify: _base  ## train the judge of verify on claims of yours   CLAIMS=cl
 bench-cache: _base  ## the answer cache on a log with repeats and paraphrases: gain, false hits   DATA=dir [JSON=] [LIMIT=100]
 	@$(CLI) bench-cache "$(call needed,DATA,folder)" $(call given,LIMIT,--limit) $(call given,JSON,--json) $(stack)
 
+.PHONY: bench-telemetry
+bench-telemetry: _base  ## searches and answers with and without telemetry, in turns   [ROUNDS=20] [JSON=out.json]
+	@$(CLI) bench-telemetry $(call given,ROUNDS,--rounds) $(call given,JSON,--json) $(stack)
+
 bench-parse: _base  ## every file to text or a typed reason   DATA=dir JSON=out.json [MUTATE=1000] [SEED=7] [STRINGS=list.json]
 	@$(CLI) bench-parse "$(call needed,DATA,folder)" $(call given,MUTATE,--mutate) $(call given,SEED,--seed) \
 	  $(call given,STRINGS,--strings) $(call given,JSON,--json) $(stack)

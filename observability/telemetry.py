@@ -112,6 +112,19 @@ class Telemetry:
         for processor in self._processors:
             processor.flush(timeout_s)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """As if nothing had ever been set up: no span is made, and LangChain is left alone. To measure what it costs."""
+        with _lock:
+            _open.remove(self)
+            _forget_langchain()
+        try:
+            yield
+        finally:
+            with _lock:
+                _open.append(self)
+                _observe_langchain(capture_content=self.capture_content)
+
     def close(self) -> None:
         """Flush, stop, and give the spans back to the system that was open before. May be called twice."""
         with _lock:

@@ -671,6 +671,22 @@ def train_verify(
     measuring.train_verify(lambda overrides: _load(stack, overrides), claims, to)
 
 
+@app.command("bench-telemetry")
+def bench_telemetry(
+    *,
+    rounds: Annotated[int, typer.Option(min=4, help="Each does the requests traced and untraced.")] = 20,
+    block: Annotated[int, typer.Option(min=1, help="Requests of a round.")] = 20,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """What telemetry costs: searches and answers over HTTP with it and without it, in turns."""
+    from serving import measuring
+
+    _exit(
+        ok=measuring.bench_telemetry(lambda overrides: _load(stack, overrides), rounds=rounds, block=block, json=json)
+    )
+
+
 @app.command("bench-cache")
 def bench_cache(
     data: Data,

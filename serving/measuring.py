@@ -414,6 +414,65 @@ def _bench(configure: Configure, more: Mapping[str, object] | None = None) -> It
         yield system, {key: value for key, value, _ in loaded.rows() if key.endswith(".use")}
 
 
+def bench_telemetry(configure: Configure, *, rounds: int, block: int, json: Path | None) -> bool:
+    """Searches and quoted answers over HTTP; whether both keep what they must. Writing takes far longer and would hide it."""
+    from http.client import HTTPConnection
+
+    from observability.evaluation import load_golden
+    from observability.telemetry_bench import GOALS, cost, verdict
+    from retrieval.folders import read_folder
+    from serving.identity import KeyStore
+    from serving.server import running
+
+    questions = [case.question for case in load_golden(WORLD.parent / "golden.jsonl") if case.kind == "answerable"][
+        :block
+    ]
+    with _bench(configure) as (system, stack):
+        system.ingestor.ingest([*read_folder(WORLD, tenant="bench")])
+        key = KeyStore.of(system.settings, system.context.clock).create(
+            subject="bench", tenant="bench", roles=["agent"]
+        )
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        with running(system) as url, closing(HTTPConnection(url.removeprefix("http://"))) as connection:
+
+            def block_of(path: str, field: str, **more: str) -> Callable[[], None]:
+                def ask_all() -> None:
+                    for question in questions:
+                        body = jsons.dumps({field: question, **more})
+                        connection.request("POST", path, body, headers)
+                        response = connection.getresponse()
+                        told = response.read()
+                        if response.status != 200:
+                            raise InvalidRequest(f"{path} answered {response.status}: {told.decode()[:200]}")
+
+                return ask_all
+
+            kinds = {
+                "search": block_of("/v1/search", "query"),
+                "answer": block_of("/v1/answers", "question", compose="extractive"),
+            }
+            figures = {
+                kind: cost(work, paused=system.telemetry.paused, flush=system.telemetry.flush, rounds=rounds)
+                for kind, work in kinds.items()
+            }
+    ok = verdict(figures)
+    if not terminal.write_json(json, {**figures, "requests": len(questions), "goals": GOALS, "ok": ok, "stack": stack}):
+        terminal.show_table(
+            ["request", "traced / untraced a second", "middle half of the rounds", "goal", "rounds of requests"],
+            [
+                (
+                    kind,
+                    f"{one['ratio']:.3f}",
+                    f"{one['ratio_low']:.3f} to {one['ratio_high']:.3f}",
+                    GOALS[kind],
+                    f"{rounds} of {len(questions)}",
+                )
+                for kind, one in figures.items()
+            ],
+        )
+    return ok
+
+
 @contextmanager
 def _folder(configure: Configure, more: Mapping[str, object] | None = None) -> Iterator[Loaded]:
     """The configuration on an empty folder that is gone afterwards."""
