@@ -213,6 +213,8 @@ class BudgetSettings(Section):
     """For each tenant."""
     tenants: dict[str, DayLimits] = {}
     """For a tenant by its name, instead of `tenant_day`."""
+    warn_share: float = Field(default=0.8, gt=0, le=1)
+    """Of a day's limit: from here on the log warns, once a day for each, and `sixply_budget_used_share` is to alert."""
 
 
 class TenantRules(Section):

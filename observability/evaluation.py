@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -69,6 +69,11 @@ class GoldenCase(BaseModel):
     def scope(self) -> Scope:
         return Scope(self.tenant, frozenset(self.groups))
 
+    @property
+    def document_types(self) -> list[str]:
+        """Suffixes of the gold documents, each once."""
+        return sorted({PurePosixPath(uri).suffix.removeprefix(".") or "none" for uri in self.gold_documents})
+
     def answered_by(self, text: str) -> bool:
         return measures.contains_all(text, self.answers_all or (self.answers,))
 
@@ -120,6 +125,8 @@ class Report:
     rows: tuple[CaseScore, ...]
     overall: Mapping[str, Estimate]
     by_kind: Mapping[str, Mapping[str, Estimate]]
+    slices: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
+    """By tenant, and by the type of the documents that hold the answer: which of them, and its figures."""
     seconds: float
     effects_done: int = 0
 
@@ -146,6 +153,12 @@ class Report:
             "by_kind": {
                 kind: {name: found.as_dict() for name, found in scores.items()} for kind, scores in self.by_kind.items()
             },
+            "slices": {
+                by: {
+                    which: {name: found.as_dict() for name, found in scores.items()} for which, scores in found.items()
+                }
+                for by, found in self.slices.items()
+            },
             "worst": [row.as_dict() for row in self.worst()],
             "rows": [row.as_dict() for row in self.rows],
         }
@@ -160,6 +173,31 @@ class Report:
                 table.add_row(
                     words, escape(str(whole)), str(whole.n), *(_cell(kind, name) for kind in self.by_kind.values())
                 )
+        return table
+
+    def slice_table(self) -> Table:
+        """Where it does worst: every kind, tenant and document type with its share of cases that did what they should."""
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for column in ("by", "which", "did what it should, with 95 % interval", "n"):
+            table.add_column(escape(column), justify="right" if column == "n" else "left")
+        rows = [
+            (by, which, scores["passed"])
+            for by, found in {"question kind": self.by_kind, **self.slices}.items()
+            for which, scores in found.items()
+        ]
+        for by, which, passed in sorted(rows, key=lambda row: (row[0], row[2].mean or 0.0)):
+            table.add_row(by, escape(which), escape(str(passed)), str(passed.n))
+        return table
+
+    def worst_table(self, limit: int = 5) -> Table:
+        """The cases that went worst, with what was said and what should have been."""
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for column in ("case", "kind", "question", "came to", "should have been"):
+            table.add_column(escape(column), overflow="fold")
+        for row in self.worst(limit):
+            wanted = " or ".join(row.case.answers) or (row.case.tool.name if row.case.tool else "no answer")
+            came = row.error or f"{row.status}: {row.text}"
+            table.add_row(*map(escape, (row.case.id, row.case.kind, row.case.question, came[:160], wanted[:160])))
         return table
 
 
@@ -214,16 +252,28 @@ async def evaluate_golden(
 
 def summarise(rows: Sequence[CaseScore], *, seconds: float, seed: int = 7) -> Report:
     """Put case scores together."""
-    kinds: dict[str, list[CaseScore]] = {}
-    for row in rows:
-        kinds.setdefault(row.case.kind, []).append(row)
     return Report(
         rows=tuple(rows),
         overall=_estimates(rows, seed),
-        by_kind={kind: _estimates(of_kind, seed) for kind, of_kind in kinds.items()},
+        by_kind=_by(rows, lambda case: [case.kind], seed),
+        slices={
+            "tenant": _by(rows, lambda case: [case.tenant], seed),
+            "document type": _by(rows, lambda case: case.document_types, seed),
+        },
         seconds=seconds,
         effects_done=sum(row.effect_done for row in rows),
     )
+
+
+def _by(
+    rows: Sequence[CaseScore], belongs_to: Callable[[GoldenCase], Iterable[str]], seed: int
+) -> dict[str, dict[str, Estimate]]:
+    """The figures of each group; a case may belong to several, or to none."""
+    groups: dict[str, list[CaseScore]] = {}
+    for row in rows:
+        for group in belongs_to(row.case):
+            groups.setdefault(group, []).append(row)
+    return {group: _estimates(of_group, seed) for group, of_group in groups.items()}
 
 
 def _estimates(rows: Sequence[CaseScore], seed: int) -> dict[str, Estimate]:

@@ -7,7 +7,7 @@ use. Every label has a bounded set of values; anything else is counted under `ot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import cache, partial
 from itertools import product
@@ -75,6 +75,12 @@ class DomainMetrics:
         self.documents = Gauge(names.DOCUMENTS, "Documents in the ledger.", registry=registry)
         self.chunks = Gauge(names.CHUNKS, "Chunks in the vector index.", registry=registry)
         self.approvals_waiting = Gauge(names.APPROVALS_WAITING, "Effects that wait for a person.", registry=registry)
+        self.budget_used = Gauge(
+            names.BUDGET_USED_SHARE,
+            "Share of the day's budget that is used or reserved: of the system, and of the tenant nearest to its limit.",
+            ["whose"],
+            registry=registry,
+        )
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
@@ -91,6 +97,11 @@ class DomainMetrics:
         for name, read in levels.items():
             gauge: Gauge = getattr(self, name)
             gauge.set_function(partial(_level, read))
+
+    def budget(self, used: Mapping[str, Callable[[], float]]) -> None:
+        """Read the shares of the day's budgets at each scrape."""
+        for whose, read in used.items():
+            self.budget_used.labels(whose).set_function(partial(_level, read))
 
     def admission(self, work: str, *, running: Callable[[], float], waiting: Callable[[], float]) -> None:
         """Read how many requests of one kind of work run and wait, at each scrape."""

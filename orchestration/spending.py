@@ -6,6 +6,7 @@ those of UTC. `orchestration.budget` is the same for a single run.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from datetime import timedelta
 from decimal import Decimal
@@ -16,6 +17,8 @@ from foundation.errors import BudgetExceeded
 from foundation.settings import BudgetSettings, DayLimits
 from foundation.types import Principal
 from orchestration.sqlite_file import SqliteFile
+
+log = logging.getLogger(__name__)
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS spent (
@@ -50,6 +53,8 @@ class SqliteSpending:
     def __init__(self, path: Path, limits: BudgetSettings, clock: Clock) -> None:
         self._file = SqliteFile(path, SCHEMA)
         self._limits, self._clock = limits, clock
+        self._warned: set[tuple[str, str]] = set()
+        """(day, whose budget) that a line was logged about."""
 
     async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> int | None:
         tenant = principal.tenant
@@ -68,17 +73,25 @@ class SqliteSpending:
         day, picodollars = now.date().isoformat(), int((usd or Decimal(0)) * PICO)
         until = now + timedelta(seconds=self._limits.seconds + _GRACE_S)
 
+        nearly: dict[str, float] = {}
+
         def hold(connection: sqlite3.Connection) -> int | None:
             connection.execute("DELETE FROM reserved WHERE until < ?", (now.isoformat(),))
             for limits, whose, name in checks:
                 used = connection.execute(USED, (day, whose, whose)).fetchone()
                 _demand(limits, name, used=(used[0], used[1]), more=(tokens, picodollars))
+                nearly[name] = _share(limits, (used[0] + tokens, used[1] + picodollars))
             row = (day, tenant, tokens, picodollars, until.isoformat())
             return connection.execute(
                 "INSERT INTO reserved (day, tenant, tokens, picodollars, until) VALUES (?, ?, ?, ?, ?)", row
             ).lastrowid
 
-        return await self._file.run(hold)
+        held = await self._file.run(hold)
+        for name, share in nearly.items():
+            if share >= self._limits.warn_share and (day, name) not in self._warned:
+                self._warned = {known for known in self._warned if known[0] == day} | {(day, name)}
+                log.warning("%s has used or reserved %.0f %% of the budget of the day", name, 100 * share)
+        return held
 
     async def settle(self, held: int | None, *, tokens: int, usd: Decimal | None) -> None:
         if held is None:
@@ -104,8 +117,44 @@ class SqliteSpending:
         )
         return tokens, Decimal(picodollars) / PICO
 
+    def system_share(self) -> float:
+        """How much of the day's budget for all is used or reserved; 0 where there is none. For operators, at each scrape."""
+        return _share(self._limits.day, self._file.run_now(lambda connection: self._used(connection, None)))
+
+    def fullest_share(self) -> float:
+        """The same of the tenant that is nearest to its limit."""
+
+        def read(connection: sqlite3.Connection) -> float:
+            day = self._clock.now().date().isoformat()
+            tenants = connection.execute(
+                "SELECT tenant FROM spent WHERE day = ? UNION SELECT tenant FROM reserved WHERE day = ?", (day, day)
+            ).fetchall()
+            shares = (
+                _share(self._limits.tenants.get(tenant, self._limits.tenant_day), self._used(connection, tenant))
+                for (tenant,) in tenants
+            )
+            return max(shares, default=0.0)
+
+        return self._file.run_now(read)
+
+    def _used(self, connection: sqlite3.Connection, tenant: str | None) -> tuple[int, int]:
+        day = self._clock.now().date().isoformat()
+        tokens, picodollars = connection.execute(USED, (day, tenant, tenant)).fetchone()
+        return tokens, picodollars
+
     def close(self) -> None:
         self._file.close()
+
+
+def _share(limits: DayLimits, used: tuple[int, int]) -> float:
+    """Of the limit that is nearer; `used` are tokens and picodollars. A limit of nothing is used up."""
+    picodollars = None if limits.usd is None else float(limits.usd) * PICO
+    shares = [
+        amount / limit if limit else 1.0
+        for amount, limit in zip(used, (limits.tokens, picodollars), strict=True)
+        if limit is not None
+    ]
+    return max(shares, default=0.0)
 
 
 def _demand(limits: DayLimits, name: str, *, used: tuple[int, int], more: tuple[int, int]) -> None:

@@ -73,6 +73,11 @@ def evaluate(loaded: Loaded, golden: Path, limit: int | None, json: Path | None)
             store.record(outcome)
     if not terminal.write_json(json, report.as_dict()):
         terminal.show(report.table())
+        terminal.show("")
+        terminal.show(report.slice_table())
+        if report.worst():
+            terminal.show("")
+            terminal.show(report.worst_table())
 
 
 def bench_retrieval(configure: Configure, data: Path, limit: int | None, json: Path | None) -> None:

@@ -278,6 +278,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         metrics.domain().watch(
             documents=ledger.document_count, chunks=vectors.count, approvals_waiting=approvals.waiting
         )
+        metrics.domain().budget({"system": spending.system_share, "tenant": spending.fullest_share})
         yield System(
             settings=settings,
             origins=dict(loaded.origins),

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
+from rich.console import Console
 
 from foundation.errors import InvalidRequest, UpstreamDown
 from observability.evaluation import evaluate_golden, load_golden, score
@@ -119,6 +121,33 @@ async def test_the_report_is_by_kind_with_numbers_of_cases_and_lists_the_worst()
     assert report.worst()[0].error == "upstream_down: the double is down"
     assert json.loads(json.dumps(report.as_dict()))["cases"] == 4
     assert report.table().row_count == len(report.overall)
+
+
+async def test_the_report_is_sliced_by_tenant_and_document_type_and_shows_what_went_wrong():
+    cases = [
+        case(id="a"),
+        case(id="b", tenant="bell", question="[red]How wide?[/]", gold_documents=("b.pdf", "c.md", "d.pdf")),
+        case(id="c", kind="unanswerable", answerable=False, answers=(), gold_documents=()),
+    ]
+
+    async def asked(one):
+        return {"a": answer("30 days", cites=["a.md"]), "b": answer("9 years"), "c": answer("", status="abstained")}[
+            one.id
+        ]
+
+    report = await evaluate_golden(cases, asked)
+    passed = {
+        by: {which: (scores["passed"].mean, scores["passed"].n) for which, scores in found.items()}
+        for by, found in report.slices.items()
+    }
+    assert passed == {"tenant": {"acme": (1, 2), "bell": (0, 1)}, "document type": {"md": (0.5, 2), "pdf": (0, 1)}}
+    assert report.as_dict()["slices"]["tenant"]["bell"]["passed"]["mean"] == 0
+    assert report.slice_table().row_count == 2 + 2 + 2
+    shown = Console(file=io.StringIO(), width=200)
+    shown.print(report.worst_table())
+    assert "[red]How wide?[/]" in shown.file.getvalue()
+    assert "answered: 9 years" in shown.file.getvalue()
+    assert "30 days" in shown.file.getvalue()
 
 
 def test_a_golden_set_is_read_line_by_line(tmp_path):
