@@ -97,8 +97,8 @@ config: _base  ## every value in force and where it came from   [STACK=stack.tom
 traces: _base  ## the latest answers
 	@$(CLI) traces $(stack)
 
-trace: _base  ## one answer's spans and its bill by layer   ID=last, or a trace's first digits
-	@$(CLI) trace "$(call needed,ID,last)" $(stack)
+trace: _base  ## one answer's spans and its bill by layer   ID=last, or a trace's first digits   [JSON=out.json]
+	@$(CLI) trace "$(call needed,ID,last)" $(call given,JSON,--json) $(stack)
 
 slow: _base  ## the slowest of the latest requests, and what each layer takes   [LIMIT=10] [JSON=out.json]
 	@$(CLI) slow $(call given,LIMIT,--limit) $(call given,JSON,--json) $(stack)
