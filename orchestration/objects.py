@@ -217,7 +217,10 @@ def _evidence(question: str, run: Run) -> list[Evidence]:
     """The best sentences in the order of their documents, without orders to whoever reads them; none where too thin."""
     parts, settings = run.parts, run.parts.settings.answers
     hits = parts.retriever.retrieve(
-        question, run.principal.scope, limit=settings.evidence, per_document=settings.passages
+        question,
+        run.parts.executor.policy.scope(run.principal),
+        limit=settings.evidence,
+        per_document=settings.passages,
     )
     found = parts.grounding.evidence(question, hits, limit=2 * SENTENCES)
     kept = [item for item in found if not instructs_reader(item.text)][:SENTENCES]

@@ -138,7 +138,8 @@ def start(root: Path, out: Path) -> Step:
     with tempfile.TemporaryDirectory(prefix="release-") as folder:
         home, away = Path(folder, "env"), Path(folder, "elsewhere")
         away.mkdir()
-        (away / "stack.toml").write_bytes((root / "stack.toml").read_bytes())
+        for file in ("stack.toml", "policy.toml"):
+            (away / file).write_bytes((root / file).read_bytes())
         python = home / "bin" / "python"
         for command in (
             [_uv(), "venv", "--quiet", "--python", sys.executable, str(home)],
