@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foundation.errors import SixplyError
+from foundation.errors import InvalidRequest, SixplyError
 
 if TYPE_CHECKING:
     from foundation.settings import Loaded
@@ -95,8 +95,11 @@ def ask(
     from serving import commands, terminal
 
     person = commands.local(tenant, roles or ["reader"], groups)
+    if text is not None and schema is None:
+        raise InvalidRequest("--text is what an object is read from. Give its JSON schema with --schema.")
     if schema is not None:
         _exit(ok=commands.ask_as(_load(stack), question, person, schema=schema, text=text, json=json))
+        return
     answer = commands.ask(_load(stack), question, person, compose=compose, thread_id=thread, as_of=as_of)
     if not terminal.write_json(json, answer.model_dump(mode="json")):
         terminal.show_answer(answer, steps=plan)
