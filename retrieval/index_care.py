@@ -34,6 +34,8 @@ PROBING = "probing\n"
 BLOCK = 1 << 20
 HOLLOW = 16 << 20
 """Smaller files are read whatever they claim."""
+READINGS = 5
+"""Of what an index says of itself, before it is taken for a foreign one."""
 REINDEX_BATCH = 256
 """Chunks that are embedded and committed together."""
 
@@ -157,7 +159,8 @@ def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Finger
             f"Run make reindex, or set the parts back."
         )
     catch_up(ledger, vectors)
-    if vectors.count() != ledger.chunk_count():
+    at = ledger.sequence()
+    if vectors.count() != ledger.chunk_count() and ledger.sequence() == at == vectors.sequence():  # nobody writes now
         log.warning("The vector index holds %d of %d chunks. It is rebuilt.", vectors.count(), ledger.chunk_count())
         vectors.clear()
         catch_up(ledger, vectors)
@@ -171,7 +174,7 @@ def catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
     ago that the deletions since are forgotten: it is filled anew.
     """
     target, done = ledger.sequence(), vectors.sequence()
-    if done and ledger.stamp(done) != vectors.stamp():
+    if done and not _knows(ledger, vectors):
         log.warning("The vector index is not of this ledger as it stands, or is too far behind it. It is filled anew.")
         vectors.clear()
         done = 0
@@ -182,6 +185,12 @@ def catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
     vectors.upsert(ledger.embeddings(after=done))
     crash_point("before_index_sequence")
     vectors.set_sequence(target, ledger.stamp(target) or "")
+
+
+def _knows(ledger: DocumentLedger, vectors: VectorIndex) -> bool:
+    """Whether the index was filled from this ledger. Other processes may move the sequence of a shared one and its stamp
+    between our two readings, so one pair that does not fit says nothing."""
+    return any(ledger.stamp(vectors.sequence()) == vectors.stamp() for _ in range(READINGS))
 
 
 @dataclass(frozen=True, slots=True)

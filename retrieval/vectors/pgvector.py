@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import Field
 
 from foundation.components import Context
+from foundation.errors import StoreUnavailable
 from foundation.postgres import Postgres, PostgresOptions, unhurried, written
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import VectorItem, Vectors
@@ -44,6 +45,9 @@ _SEARCH = f"""
   SELECT chunk_id, 1 - (embedding <=> %(vector)s) AS similarity FROM vectors
   WHERE tenant IN (%(tenant)s, '{EVERY_TENANT}') AND (groups = '{{}}' OR groups && %(groups)s) /* where */
   ORDER BY embedding <=> %(vector)s LIMIT %(limit)s"""
+
+
+_NO_TABLE = "42P01"
 
 
 class Options(PostgresOptions):
@@ -86,13 +90,18 @@ class PgVectorIndex:
         condition, bound = ("", {}) if wanted is True else _condition(wanted)
         query, values = _SEARCH.replace("/* where */", condition), values | bound
         breadth = min(max(self._options.ef_search, 2 * limit), _MOST_BREADTH)
-        with self._database.transaction() as connection:
-            if _one(connection, _PREPARE_SEARCH, (str(breadth),)) is None:
-                return []
-            found = connection.execute(query, values).fetchall()
-            if len(found) < limit:  # too few of the graph's nearest may be shown: look at those that may
-                connection.execute("SET LOCAL enable_indexscan = off")
+        try:
+            with self._database.transaction() as connection:
+                if _one(connection, _PREPARE_SEARCH, (str(breadth),)) is None:
+                    return []
                 found = connection.execute(query, values).fetchall()
+                if len(found) < limit:  # too few of the graph's nearest may be shown: look at those that may
+                    connection.execute("SET LOCAL enable_indexscan = off")
+                    found = connection.execute(query, values).fetchall()
+        except StoreUnavailable as error:
+            if getattr(error.__cause__, "sqlstate", None) == _NO_TABLE:  # another process has just cleared it
+                return []
+            raise
         return sorted(found, key=lambda hit: (-hit[1], hit[0]))
 
     def sequence(self) -> int:

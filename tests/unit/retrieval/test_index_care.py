@@ -31,7 +31,17 @@ from retrieval.contract import (
     VectorIndex,
     VectorItem,
 )
-from retrieval.index_care import PROBING, Reindexed, SameParts, Seal, catch_up, keep_or_quarantine, open_index, reindex
+from retrieval.index_care import (
+    PROBING,
+    Reindexed,
+    SameParts,
+    Seal,
+    _knows,
+    catch_up,
+    keep_or_quarantine,
+    open_index,
+    reindex,
+)
 
 ACME = Scope("acme")
 SURVIVES = [sys.executable, "-c", "pass"]
@@ -465,3 +475,24 @@ def test_a_hollow_file_is_damage_without_a_seal_too_and_gets_none(folder: Path) 
     seal.put()
     assert seal.intact() is None
     assert not kept(folder, seal, SURVIVES)
+
+
+def test_an_index_that_others_move_while_it_is_read_is_not_taken_for_a_foreign_one() -> None:
+    class Moving:
+        """A double: another process moves the sequence and its stamp between the first two readings."""
+
+        asked = 0
+
+        def sequence(self) -> int:
+            return 5 if self.asked == 0 else 9
+
+        def stamp(self) -> str:
+            self.asked += 1
+            return "stamp 9"
+
+    class Ledger:
+        def stamp(self, sequence: int) -> str:
+            return f"stamp {sequence}"
+
+    assert _knows(Ledger(), Moving())
+    assert not _knows(Ledger(), type("Foreign", (), {"sequence": lambda _: 5, "stamp": lambda _: "other"})())
