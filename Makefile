@@ -52,8 +52,8 @@ serve: _base  ## the API, on loopback until told otherwise   [STACK=stack.toml]
 mcp: _base  ## an MCP server on standard input and output   [TENANT=name] [ROLE=agent]; or SIXPLY_API_KEY in the environment
 	@$(CLI) mcp $(call given,TENANT,--tenant) $(call given,ROLE,--role) $(stack)
 
-ingest: _base  ## add files, folders or an address   SRC=path [TENANT=name], or RETRY=1: what was refused, again   [CLASS=confidential]
-	@$(CLI) ingest $(if $(RETRY),--retry,"$(call needed,SRC,path)") $(call given,TENANT,--tenant) $(call given,CLASS,--class) $(call given,JSON,--json) $(stack)
+ingest: _base  ## add files, folders or an address   SRC=path [TENANT=name] [CLASS=confidential] [PRUNE=1: take out what left the folder], or RETRY=1
+	@$(CLI) ingest $(if $(RETRY),--retry,"$(call needed,SRC,path)") $(if $(PRUNE),--prune) $(call given,TENANT,--tenant) $(call given,CLASS,--class) $(call given,JSON,--json) $(stack)
 
 sources: _base  ## where the documents come from   [TENANT=name] [JSON=out.json]
 	@$(CLI) sources $(call given,TENANT,--tenant) $(call given,JSON,--json) $(stack)

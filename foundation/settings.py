@@ -179,6 +179,8 @@ class RetrievalSettings(Section):
     chunker: Part = Part(use="structure")
     parsing: ParsingSettings = ParsingSettings()
     fetching: FetchingSettings = FetchingSettings()
+    keep_replaced: bool = True
+    """What a document said on earlier days is kept when it is replaced, for questions about such a day."""
     ranking: RankingSettings = RankingSettings()
     grounding: GroundingSettings = GroundingSettings()
 

@@ -282,6 +282,10 @@ class DocumentLedger(Protocol):
 
     def documents(self, scope: Scope) -> list[Document]: ...
 
+    def stored(self, tenant: str, *, origin: str | None = None, series: str | None = None) -> list[Document]:
+        """A tenant's documents of that origin and series, by uri. For those who write: it knows no scope."""
+        ...
+
     def refusals(self, scope: Scope) -> list[Refusal]: ...
 
     def text(self, document_id: str, scope: Scope) -> str | None:
@@ -310,6 +314,10 @@ class DocumentLedger(Protocol):
         The query is text, never a search syntax. `retrieval.terms` prepares it and what it is compared with, so that
         words are found in every script.
         """
+        ...
+
+    def entry(self, uri: str, tenant: str) -> Entry | None:
+        """A stored document as it was put. For those who write, like `find`."""
         ...
 
     def entries(self) -> Iterator[Entry]:

@@ -7,14 +7,14 @@ import json
 import mimetypes
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from foundation.errors import InvalidRequest, did_you_mean
-from retrieval.contract import Source
+from retrieval.contract import Document, DocumentLedger, Source
 from retrieval.ingest import Item
 from retrieval.where import told
 
@@ -41,9 +41,18 @@ class Described(BaseModel):
 class FolderItems:
     """The files of a folder as documents. They are counted at once and read one by one, each when its turn comes."""
 
+    origin: str
+    """By which its documents are known in the ledger."""
     _files: Mapping[str, Path]
     _described: Mapping[str, Described]
     _tenant: str
+
+    @property
+    def tenants(self) -> set[str]:
+        return {self._tenant, *(one.tenant for one in self._described.values() if one.tenant)}
+
+    def __contains__(self, uri: object) -> bool:
+        return uri in self._files
 
     def __len__(self) -> int:
         return len(self._files)
@@ -54,7 +63,8 @@ class FolderItems:
         """
         for name, path in self._files.items():
             known = self._described.get(name, Described(path=name))
-            yield Item(source=_source(name, known, self._tenant), content=_content(path), name=path.name)
+            source = replace(_source(name, known, self._tenant), origin=self.origin)
+            yield Item(source=source, content=_content(path), name=path.name)
 
 
 def read_folder(folder: Path, *, tenant: str) -> FolderItems:
@@ -76,7 +86,59 @@ def read_folder(folder: Path, *, tenant: str) -> FolderItems:
             f"{SOURCES} describes {lost[0]}, which is not in {folder}. Correct the path: the file it was meant for would "
             f"be read without its tenant and groups. {_nearest(lost[0], files)}"
         )
-    return FolderItems(files, described, tenant)
+    return FolderItems(folder.resolve().as_posix(), files, described, tenant)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderChanges:
+    """What reading a folder again has changed in the ledger, by uri."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    renamed: tuple[tuple[str, str], ...]
+    """The old name and the new one. The old one is still stored."""
+    removed: tuple[str, ...]
+    """No longer in the folder, and still stored."""
+    gone: tuple[Document, ...]
+    """What stands behind the old names and the removed ones."""
+
+
+def of_folder(ledger: DocumentLedger, folder: FolderItems) -> dict[str, Document]:
+    """What is stored of a folder, by document id."""
+    found = [one for tenant in sorted(folder.tenants) for one in ledger.stored(tenant, origin=folder.origin)]
+    return {one.document_id: one for one in found}
+
+
+def changes(ledger: DocumentLedger, folder: FolderItems, before: Mapping[str, Document]) -> FolderChanges:
+    """Compares with what `of_folder` gave before the ingest. A document is renamed where one of the same tenant and text is
+    new and it is gone."""
+    after = of_folder(ledger, folder)
+    new = [one for key, one in after.items() if key not in before]
+    gone = [one for one in after.values() if one.source.uri not in folder]
+    names: dict[str, str] = {}
+    for old in gone:
+        same = (one for one in new if _same_text(ledger, old, one) and one.source.uri not in names.values())
+        if found := next(same, None):
+            names[old.source.uri] = found.source.uri
+    changed = [one for key, one in after.items() if key in before and before[key].content_hash != one.content_hash]
+    return FolderChanges(
+        added=tuple(one.source.uri for one in new if one.source.uri not in names.values()),
+        changed=tuple(one.source.uri for one in changed),
+        renamed=tuple(names.items()),
+        removed=tuple(one.source.uri for one in gone if one.source.uri not in names),
+        gone=tuple(gone),
+    )
+
+
+def _same_text(ledger: DocumentLedger, one: Document, other: Document) -> bool:
+    if (one.characters, one.source.tenant) != (other.characters, other.source.tenant):
+        return False
+    texts = [
+        entry and entry.parsed.text
+        for each in (one, other)
+        if (entry := ledger.entry(each.source.uri, each.source.tenant))
+    ]
+    return len(texts) == 2 and texts[0] == texts[1]
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

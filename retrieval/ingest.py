@@ -39,6 +39,7 @@ from retrieval.contract import (
     Vectors,
 )
 from retrieval.index_care import SameParts, catch_up, embed_chunks
+from retrieval.versions import versions, with_history
 
 if TYPE_CHECKING:
     from retrieval.refused import RefusedFiles
@@ -209,11 +210,13 @@ class Ingestor:
         refused: RefusedFiles | None = None,
         same_parts: SameParts | None = None,
         workers: Workers | None = None,
+        keep_replaced: bool = True,
     ) -> None:
         """`refused` keeps what is refused for `retry`; without it that is sent again by whoever has it. `workers` prepare
-        what `ingest` takes, and this process commits it."""
+        what `ingest` takes, and this process commits it. `keep_replaced`: what a document said on earlier days stays, for
+        who asks for such a day."""
         self._ledger, self._vectors, self._embedder = ledger, vectors, embedder
-        self._same_parts = same_parts
+        self._same_parts, self._keep_replaced = same_parts, keep_replaced
         self.preparation = Preparation(embedder=embedder, chunker=chunker, parse=parse)
         self._clock, self._refused, self._workers = clock, refused, workers
         self._committing = threading.Lock()
@@ -267,8 +270,11 @@ class Ingestor:
         return self.ingest(self._refused.items(*tenants) if self._refused else (), progress=progress)
 
     def delete(self, uri: str, tenant: str) -> bool:
-        """Whether there was such a document. Afterwards nobody finds it."""
+        """Whether there was such a document. Afterwards nobody finds it, nor its earlier versions."""
         with self._committing:
+            known = self._ledger.find(uri, tenant)
+            for version in versions(self._ledger, known) if known else ():
+                self._ledger.delete(version.source.uri, tenant)
             gone = self._ledger.delete(uri, tenant)
             crash_point("after_commit")
             self._follow()
@@ -383,6 +389,9 @@ class Ingestor:
         with self._committing:
             if self._same_parts:
                 self._same_parts.check()
+            if self._keep_replaced:
+                today = self._clock.now().date()
+                entries = [one for entry in entries for one in with_history(self._ledger, entry, today)]
             if entries:
                 self._ledger.put(entries)
             crash_point("after_commit")
@@ -487,8 +496,9 @@ def _described(pending: _Pending) -> Source:
 
 
 def _content_hash(item: Item) -> str:
-    """Of the bytes and of everything that is known about them: new access rights are a change, too."""
-    source = asdict(item.source) | {"groups": sorted(item.source.groups)}
+    """Of the bytes and of everything that is known about them: new access rights are a change, too. The folder that it was
+    read from is not, which may be moved."""
+    source = asdict(item.source) | {"groups": sorted(item.source.groups), "origin": ""}
     digest = hashlib.blake2b(item.content, digest_size=32)
     digest.update(json.dumps(source, default=str, sort_keys=True).encode())
     digest.update(item.name.encode(errors="surrogatepass"))

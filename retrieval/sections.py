@@ -43,9 +43,8 @@ def passage(parsed: Parsed, document_id: str, position: int, path: tuple[str, ..
     """The chunk of `parsed.text[span[0]:span[1]]`; its id changes with its document, its place and its text."""
     start, end = span
     text = parsed.text[start:end]
-    identity = f"{document_id}\0{position}\0{text}".encode("utf-8", errors="surrogatepass")
     return Chunk(
-        chunk_id=hashlib.blake2b(identity, digest_size=16).hexdigest(),
+        chunk_id=chunk_id(document_id, position, text),
         document_id=document_id,
         position=position,
         text=text,
@@ -54,6 +53,11 @@ def passage(parsed: Parsed, document_id: str, position: int, path: tuple[str, ..
         heading_path=path,
         page=_page_at(parsed.blocks, start),
     )
+
+
+def chunk_id(document_id: str, position: int, text: str) -> str:
+    identity = f"{document_id}\0{position}\0{text}".encode("utf-8", errors="surrogatepass")
+    return hashlib.blake2b(identity, digest_size=16).hexdigest()
 
 
 def _page_at(blocks: Sequence[Block], start: int) -> int | None:

@@ -138,6 +138,7 @@ def ingest(
     *,
     retry: Annotated[bool, typer.Option("--retry", help="Try what was refused again, in place of SRC.")] = False,
     tenant: Tenant = LOCAL,
+    prune: Annotated[bool, typer.Option("--prune", help="Take out what is no longer in the folder.")] = False,
     groups: Groups = None,
     data_class: Annotated[str | None, typer.Option("--class", help="Who may see it stands in the policy.")] = None,
     json: Json = None,
@@ -151,11 +152,16 @@ def ingest(
     if source is None:
         _exit(ok=commands.retry(_load(stack), tenant=tenant, json=json))
     else:
-        _exit(
-            ok=commands.ingest(
-                _load(stack), source, tenant=tenant, groups=groups or [], data_class=data_class, json=json
-            )
+        ok = commands.ingest(
+            _load(stack),
+            source,
+            tenant=tenant,
+            groups=groups or [],
+            data_class=data_class,
+            json=json,
+            prune=prune,
         )
+        _exit(ok=ok)
 
 
 @app.command()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from orchestration.contract import Answer
     from orchestration.facts import SqliteFacts
     from retrieval.contract import DocumentLedger
+    from retrieval.folders import FolderChanges, FolderItems
     from retrieval.ingest import IngestReport, Item
 
 
@@ -162,15 +163,31 @@ def serve(loaded: Loaded) -> None:
 
 
 def ingest(
-    loaded: Loaded, source: str, *, tenant: str, groups: Sequence[str], data_class: str | None, json: Path | None
+    loaded: Loaded,
+    source: str,
+    *,
+    tenant: str,
+    groups: Sequence[str],
+    data_class: str | None,
+    json: Path | None,
+    prune: bool = False,
 ) -> bool:
-    """Whether every document was taken."""
-    count, items = _items(loaded.settings, source, tenant, frozenset(groups))
+    """Whether every document was taken. `prune` takes out what is no longer in the folder."""
+    from retrieval.folders import changes, of_folder, read_folder
+
+    folder = read_folder(Path(source), tenant=tenant) if Path(source).is_dir() else None
+    if prune and folder is None:
+        raise InvalidRequest(f"Only a folder can be kept in step, and {source} is none. Leave PRUNE out.")
+    count, items = _items(loaded.settings, source, tenant, frozenset(groups), folder)
     if data_class:
         items = (_of_class(item, data_class) for item in items)
     with open_system(loaded) as system, terminal.progress() as progress:
+        before = of_folder(system.ledger, folder) if folder else {}
         report = system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, count))
-    return _ingested(report, json)
+        found = changes(system.ledger, folder, before) if folder else None
+        for one in found.gone if found and prune else ():
+            system.ingestor.delete(one.source.uri, one.source.tenant)
+    return _ingested(report, json, found, pruned=prune)
 
 
 def retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
@@ -189,19 +206,40 @@ def retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
     return _ingested(report, json) and not left
 
 
-def _ingested(report: IngestReport, json: Path | None) -> bool:
+def _ingested(
+    report: IngestReport, json: Path | None, found: FolderChanges | None = None, *, pruned: bool = False
+) -> bool:
     counts = {name: getattr(report, name) for name in ("added", "replaced", "unchanged", "seconds")}
     refused = [{"uri": one.uri, "reason": one.reason, "message": one.message} for one in report.refused]
-    if not terminal.write_json(json, {**counts, "refused": refused}):
+    moves = {"changed": found.changed, "renamed": found.renamed, "removed": found.removed} if found else {}
+    if not terminal.write_json(json, {**counts, "refused": refused, **moves, "pruned": pruned}):
         terminal.show_table(
             list(counts), [[f"{value:.1f}" if name == "seconds" else value for name, value in counts.items()]]
         )
         if refused:
             terminal.show_table(["refused", "reason", "what it says"], [list(one.values()) for one in refused])
+        if found:
+            _show_changes(found, pruned=pruned)
     return not refused
 
 
-def _items(settings: Settings, source: str, tenant: str, groups: frozenset[str]) -> tuple[int, Iterable[Item]]:
+def _show_changes(found: FolderChanges, *, pruned: bool) -> None:
+    rows = [
+        *(("changed", one) for one in found.changed),
+        *(("renamed", f"{old} is now {new}") for old, new in found.renamed),
+        *(("removed", one) for one in found.removed),
+    ]
+    if rows:
+        terminal.show_table(["", "document"], rows)
+    if found.gone and not pruned:
+        terminal.show_note(
+            f"{len(found.gone)} documents of this folder are still stored and no longer in it. PRUNE=1 takes them out."
+        )
+
+
+def _items(
+    settings: Settings, source: str, tenant: str, groups: frozenset[str], folder: FolderItems | None
+) -> tuple[int, Iterable[Item]]:
     """How many, and each as its turn comes: a folder's files, one file, or what an address holds; `groups` restrict them
     further.
 
@@ -212,15 +250,13 @@ def _items(settings: Settings, source: str, tenant: str, groups: frozenset[str])
 
     from retrieval.contract import Source
     from retrieval.fetching import fetch, is_address
-    from retrieval.folders import read_folder
     from retrieval.ingest import Item
 
     path = Path(source)
     if is_address(source):
         fetched = fetch(source, settings.retrieval.fetching, max_bytes=settings.retrieval.parsing.max_bytes)
         return 1, [Item(fetched.source(tenant, groups), fetched.content, fetched.name)]
-    if path.is_dir():
-        folder = read_folder(path, tenant=tenant)
+    if folder is not None:
         return len(folder), (
             replace(item, source=replace(item.source, groups=item.source.groups | groups)) for item in folder
         )

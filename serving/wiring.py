@@ -207,6 +207,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
                 chunker=chunker,
                 parse=parsers.parse,
                 clock=context.clock,
+                keep_replaced=settings.retrieval.keep_replaced,
                 refused=RefusedFiles(data / "refused", max_mb=settings.retrieval.parsing.keep_refused_mb),
                 same_parts=same_parts,
                 workers=keep(RayWorkers(settings, fingerprint)) if settings.foundation.cluster.use == "ray" else None,

@@ -261,6 +261,14 @@ class PostgresLedger:
         with self._database.transaction() as connection:
             return self._summaries(connection, f"{_IN_SCOPE} ORDER BY d.uri, d.tenant", **_scope(scope))
 
+    def stored(self, tenant: str, *, origin: str | None = None, series: str | None = None) -> list[Document]:
+        asked = {"origin": origin, "series": series}
+        where = " AND ".join(
+            ["d.tenant = %(tenant)s", *(f"d.{name} = %({name})s" for name, told in asked.items() if told)]
+        )
+        with self._database.transaction() as connection:
+            return self._summaries(connection, f"{where} ORDER BY d.uri", tenant=tenant, **asked)
+
     def refusals(self, scope: Scope) -> list[Refusal]:
         if _sees_nothing(scope):
             return []
@@ -310,12 +318,19 @@ class PostgresLedger:
 
     # For the vector index, and for reindexing
 
+    def entry(self, uri: str, tenant: str) -> Entry | None:
+        found = list(self._entries("WHERE d.document_id = %s", (Source(uri, tenant).document_id,)))
+        return found[0] if found else None
+
     def entries(self) -> Iterator[Entry]:
-        documents = f"SELECT {_SOURCE}, d.content_hash, d.text, d.outline, d.document_id FROM documents AS d ORDER BY d.document_id"
+        yield from self._entries("ORDER BY d.document_id", ())
+
+    def _entries(self, which: str, values: Sequence[str]) -> Iterator[Entry]:
+        documents = f"SELECT {_SOURCE}, d.content_hash, d.text, d.outline, d.document_id FROM documents AS d {which}"
         passages = f"SELECT {_CHUNK}, c.embedding FROM chunks AS c WHERE c.document_id = %s ORDER BY c.position"
         with self._database.transaction() as connection:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            for *source, content_hash, text, outline, key in _streamed(connection, documents):
+            for *source, content_hash, text, outline, key in _streamed(connection, documents, values):
                 rows = connection.execute(passages, (key,)).fetchall()
                 vectors = np.array([np.frombuffer(row[-1], dtype="<f4") for row in rows], dtype=np.float32)
                 chunks = tuple(_chunk(row[:-1]) for row in rows)

@@ -253,6 +253,12 @@ class SqliteLedger:
         with self._reading() as connection:
             return self._summaries(connection, f"{_IN_SCOPE} ORDER BY d.uri, d.tenant", **_scope(scope))
 
+    def stored(self, tenant: str, *, origin: str | None = None, series: str | None = None) -> list[Document]:
+        asked = {"origin": origin, "series": series}
+        where = " AND ".join(["d.tenant = :tenant", *(f"d.{name} = :{name}" for name, told in asked.items() if told)])
+        with self._reading() as connection:
+            return self._summaries(connection, f"{where} ORDER BY d.uri", tenant=tenant, **asked)
+
     def refusals(self, scope: Scope) -> list[Refusal]:
         if _sees_nothing(scope):
             return []
@@ -331,11 +337,18 @@ class SqliteLedger:
 
     # For the vector index, and for reindexing
 
+    def entry(self, uri: str, tenant: str) -> Entry | None:
+        found = list(self._entries("WHERE d.document_id = ?", (Source(uri, tenant).document_id,)))
+        return found[0] if found else None
+
     def entries(self) -> Iterator[Entry]:
-        documents = f"SELECT {_SOURCE}, d.content_hash, d.text, d.outline, d.document_id FROM documents AS d ORDER BY d.document_id"
+        yield from self._entries("ORDER BY d.document_id", ())
+
+    def _entries(self, which: str, values: Sequence[str]) -> Iterator[Entry]:
+        documents = f"SELECT {_SOURCE}, d.content_hash, d.text, d.outline, d.document_id FROM documents AS d {which}"
         passages = f"SELECT {_CHUNK}, c.embedding FROM chunks AS c WHERE c.document_id = ? ORDER BY c.position"
         with self._reading() as connection:
-            for *source, content_hash, text, outline, key in connection.execute(documents):
+            for *source, content_hash, text, outline, key in connection.execute(documents, values):
                 rows = connection.execute(passages, (key,)).fetchall()
                 vectors = np.array([np.frombuffer(row[-1], dtype="<f4") for row in rows], dtype=np.float32)
                 chunks = tuple(_chunk(row[:-1]) for row in rows)

@@ -132,6 +132,30 @@ def gives_back_entries_for_a_reindex(ledger: DocumentLedger) -> None:
         assert np.array_equal(got.vectors, asked.vectors)
 
 
+def gives_back_one_document_and_those_of_a_series_or_a_folder(ledger: DocumentLedger) -> None:
+    mine = entry("a.md", "One.", "Two, longer.", series="s", origin="/srv", groups=frozenset({"board"}))
+    later = entry("b.md", "Three.", series="s", effective_from=date(2026, 1, 1))
+    ledger.put(
+        [mine, later, entry("c.md", "Four.", origin="/srv"), entry("a.md", "Theirs.", tenant="globex", series="s")]
+    )
+    got = ledger.entry("a.md", "acme")
+    assert got is not None
+    assert (got.source, got.content_hash, got.parsed, list(got.chunks)) == (
+        mine.source, mine.content_hash, mine.parsed, list(mine.chunks),
+    )  # fmt: skip
+    assert np.array_equal(got.vectors, mine.vectors)
+    assert ledger.entry("b.md", "globex") is None
+
+    def names(**asked: str) -> list[str]:
+        return [one.source.uri for one in ledger.stored("acme", **asked)]
+
+    assert names() == ["a.md", "b.md", "c.md"]
+    assert (names(series="s"), names(origin="/srv"), names(origin="/srv", series="s")) == (
+        ["a.md", "b.md"], ["a.md", "c.md"], ["a.md"],
+    )  # fmt: skip
+    assert names(series="none of that name") == []
+
+
 def keeps_vectors_bit_by_bit(ledger: DocumentLedger) -> None:
     given = entry("a.md", "One.", "Two, longer.", groups=frozenset({"board"}))
     ledger.put([given])
@@ -757,6 +781,7 @@ def _texts(ledger: DocumentLedger) -> list[str]:
 
 PROMISES: list[Callable[[DocumentLedger], None]] = [
     keeps_a_document_exactly, gives_back_entries_for_a_reindex, keeps_vectors_bit_by_bit,
+    gives_back_one_document_and_those_of_a_series_or_a_folder,
     answers_in_the_order_of_the_ids_it_was_asked_for, lists_several_documents_in_the_order_they_were_put,
     takes_a_document_without_a_passage, takes_names_of_any_length, leaves_its_input_alone, replaces_a_document_whole,
     tells_documents_of_two_tenants_apart_that_share_a_uri, deletes_without_a_trace,

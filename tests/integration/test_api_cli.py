@@ -113,6 +113,31 @@ def test_an_earlier_version_answers_only_who_asks_for_its_day(sixply: Callable[.
     assert "is no day" in sixply("ask", question, "--as-of", "last year", status=2)
 
 
+def test_a_folder_that_is_read_again_tells_what_changed_was_renamed_and_is_gone(
+    sixply: Callable[..., Any], folder: Path
+) -> None:
+    documents = folder / "documents"
+    (documents / "broken.docx").unlink()
+    (documents / "star.md").write_text("# Star\n\nThe star lamp is blue.\n")
+    assert sixply("ingest", str(documents))["added"] == 3
+    (documents / "moon.md").rename(documents / "luna.md")
+    (documents / "sun.md").write_text("# The sun lamp\n\nThe sun lamp weighs three kilograms.\n")
+    (documents / "star.md").unlink()
+    report = sixply("ingest", str(documents))
+    assert (report["changed"], report["renamed"], report["removed"]) == (
+        ["sun.md"],
+        [["moon.md", "luna.md"]],
+        ["star.md"],
+    )
+    assert [one["uri"] for one in sixply("documents")["documents"]] == ["luna.md", "moon.md", "star.md", "sun.md"]
+    assert "PRUNE=1" in sixply("ingest", str(documents), json_too=False)
+    sixply("ingest", str(documents), "--prune")
+    assert [one["uri"] for one in sixply("documents")["documents"]] == ["luna.md", "sun.md"]
+    again = sixply("ingest", str(documents))
+    assert (again["unchanged"], again["changed"], again["renamed"], again["removed"]) == (2, [], [], [])
+    assert "is none" in sixply("ingest", str(documents / "sun.md"), "--prune", status=2)
+
+
 def test_one_file_is_taken_under_its_own_name_and_restricted_to_a_group(
     sixply: Callable[..., Any], folder: Path
 ) -> None:

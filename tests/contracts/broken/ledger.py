@@ -43,6 +43,22 @@ class LosesPages(Healthy):
             yield replace(entry, parsed=replace(entry.parsed, pages=None))
 
 
+class ListsEveryTenants(Healthy):
+    caught_by = "gives_back_one_document_and_those_of_a_series_or_a_folder"
+
+    def stored(self, tenant: str, **asked: Any) -> list[Document]:
+        return [one for each in (tenant, "globex") for one in self.real.stored(each, **asked)]
+
+
+class ForgetsTheSeries(Healthy):
+    caught_by = "gives_back_one_document_and_those_of_a_series_or_a_folder"
+
+    def stored(self, tenant: str, *, origin: str | None = None, series: str | None = None) -> list[Document]:
+        del series
+        found: list[Document] = self.real.stored(tenant, origin=origin)
+        return found
+
+
 class HalvesPrecision(Healthy):
     caught_by = "keeps_vectors_bit_by_bit"
 
@@ -487,7 +503,7 @@ class TakesWhatOneStatementTakes(Healthy):
 
 
 BROKEN = [
-    TrimsTexts, LosesPages, HalvesPrecision, SortsHits, ConsumesItsInput, KeepsOldPassages, DeletesByUriAlone,
+    TrimsTexts, LosesPages, ListsEveryTenants, ForgetsTheSeries, HalvesPrecision, SortsHits, ConsumesItsInput, KeepsOldPassages, DeletesByUriAlone,
     ForgetsTheKeywordIndex, AlwaysDeleted, CollectsRefusals, DropsWhatItRefuses, StoresOneByOne, SwallowsErrors,
     ShowsTextsToEveryone, IgnoresGroups, IgnoresTheTenant, EmptyMeansEverything, ShowsForeignRefusals, FiltersAfterwards,
     NewestAlways, WorstFirst, WholeWordsOnly, PassesSyntaxOn, ReusesNumbers, ForgetsDeletions, NewPassagesOnly,

@@ -1,0 +1,176 @@
+"""What a document said on earlier days is kept, dated, and found only by who asks for such a day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation.components import Context, load
+from foundation.settings import Part, RankingSettings
+from foundation.types import Scope
+from retrieval.contract import Block, DocumentLedger, Parsed, Source
+from retrieval.ingest import Ingestor, Item
+from retrieval.retriever import HybridRetriever
+
+ACME = Scope("acme")
+JANUARY = datetime(2026, 1, 10, 9, tzinfo=UTC)
+
+
+class Calendar:
+    """A clock that stands where a test puts it."""
+
+    def __init__(self) -> None:
+        self.at = JANUARY
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic_s(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        raise NotImplementedError
+
+
+class World:
+    def __init__(self, folder: Path, **ingest: Any) -> None:
+        self.clock = Calendar()
+        self.context = Context(data_dir=folder, clock=self.clock)
+        self.ledger: DocumentLedger = load("retrieval.ledger", Part(use="sqlite"), self.context)
+        parts: dict[str, Any] = {
+            "ledger": self.ledger,
+            "vectors": load("retrieval.vectors", Part(use="memory"), self.context),
+            "embedder": load("models.embedder", Part(use="hashing"), self.context),
+            "clock": self.clock,
+        }
+        chunker = load("retrieval.chunker", Part(use="structure"), self.context)
+        self.vectors = parts["vectors"]
+        self.ingestor = Ingestor(**parts, chunker=chunker, parse=parse, **ingest)
+        reranker = load("models.reranker", Part(use="none"), self.context)
+        self.retriever = HybridRetriever(**parts, reranker=reranker, ranking=RankingSettings())
+
+    def ingest(self, text: str, *, after_days: int = 0, **about: Any) -> Any:
+        self.clock.at += timedelta(days=after_days)
+        return self.ingestor.ingest([Item(Source("window.md", "acme", **about), text.encode(), "window.md")])
+
+    def found(self, as_of: date | None = None, scope: Scope = ACME) -> list[str]:
+        return [hit.chunk.text for hit in self.retriever.retrieve("return window days", scope, as_of=as_of)]
+
+    def names(self) -> list[tuple[str, bool]]:
+        return [(one.source.uri, one.superseded) for one in self.ledger.stored("acme")]
+
+
+def parse(content: bytes, name: str) -> Parsed:
+    text = content.decode()
+    return Parsed(text, (Block("paragraph", 0, len(text)),))
+
+
+@pytest.fixture
+def world(data_dir: Path) -> Iterator[World]:
+    made = World(data_dir)
+    yield made
+    made.ledger.close()
+
+
+OLD, NEW, NEWEST = (f"The return window is {days} days." for days in (14, 30, 60))
+
+
+def test_a_replaced_text_is_kept_and_answers_only_who_asks_for_its_day(world: World) -> None:
+    world.ingest(OLD)
+    report = world.ingest(NEW, after_days=60)
+    assert (report.replaced, report.chunks, report.embedded) == (1, 1, 1)
+    assert world.found() == [NEW]
+    assert world.found(date(2026, 2, 1)) == [OLD]
+    assert world.found(date(2026, 3, 11)) == [NEW]
+    assert world.names() == [("window.md", False), ("window.md@2026-01-10", True)]
+    assert world.vectors.count() == world.ledger.chunk_count() == 2
+
+
+def test_each_of_several_versions_has_its_days(world: World) -> None:
+    world.ingest(OLD)
+    world.ingest(NEW, after_days=60)
+    world.ingest(NEWEST, after_days=60)
+    assert [world.found(date(2026, month, 20)) for month in (1, 4, 6)] == [[OLD], [NEW], [NEWEST]]
+    assert world.ingest(NEWEST, after_days=60).unchanged == 1
+
+
+def test_a_correction_on_the_same_day_leaves_no_version(world: World) -> None:
+    world.ingest(OLD)
+    world.ingest(NEW)
+    assert world.names() == [("window.md", False)]
+    world.ingest(NEWEST, after_days=60)
+    world.ingest(NEWEST + " Unopened.")
+    assert world.found() == [NEWEST + " Unopened."]
+    assert world.found(date(2026, 2, 1)) == [NEW]
+    assert len(world.names()) == 2
+
+
+def test_what_is_only_known_otherwise_is_no_new_version_and_keeps_its_day(world: World) -> None:
+    world.ingest(OLD)
+    world.ingest(NEW, after_days=60)
+    world.ingest(NEW, after_days=60, title="Returns")
+    assert len(world.names()) == 2
+    assert world.found(date(2026, 2, 1)) == [OLD]
+    assert world.found(date(2026, 3, 20)) == [NEW]
+
+
+def test_new_access_rights_hold_for_earlier_versions_too(world: World) -> None:
+    board = Scope("acme", frozenset({"board"}))
+    world.ingest(OLD)
+    world.ingest(NEW, after_days=60)
+    world.ingest(NEW, after_days=1, groups=frozenset({"board"}))
+    for day in (None, date(2026, 2, 1)):
+        assert world.found(day) == []
+        assert len(world.found(day, board)) == 1
+    world.ingest(NEWEST, after_days=60, groups=frozenset({"board"}))
+    assert world.found(date(2026, 4, 20)) == []
+    assert world.found(date(2026, 4, 20), board) == [NEW]
+
+
+def test_what_is_known_of_a_document_now_is_known_of_its_earlier_versions(world: World) -> None:
+    world.ingest(OLD)
+    world.ingest(NEW, after_days=60)
+    world.ingest(NEW, after_days=1, attributes={"data_class": "restricted"})
+    assert {one.source.attributes.get("data_class") for one in world.ledger.stored("acme")} == {"restricted"}
+
+
+def test_a_deleted_document_takes_its_versions_with_it(world: World) -> None:
+    world.ingest(OLD)
+    world.ingest(NEW, after_days=60)
+    world.ingest(NEWEST, after_days=60)
+    assert world.ingestor.delete("window.md", "acme")
+    assert world.names() == []
+    assert world.vectors.count() == 0
+    assert world.found(date(2026, 2, 1)) == []
+
+
+def test_a_series_and_days_of_ones_own_stand(world: World) -> None:
+    about = {"series": "returns", "effective_from": date(2025, 1, 1)}
+    world.ingest(OLD, **about)
+    world.ingest(NEW, after_days=60, **about)
+    assert world.names() == [("window.md", False)], "the same day: a correction"
+    world.ingest(NEWEST, **about | {"effective_from": date(2026, 3, 1)})
+    assert world.found(date(2026, 2, 1)) == [NEW]
+    assert {one.source.series for one in world.ledger.stored("acme")} == {"returns"}
+
+
+def test_versions_follow_into_a_series_that_is_named_later(world: World) -> None:
+    world.ingest(OLD)
+    world.ingest(NEW, after_days=60)
+    world.ingest(NEW, after_days=1, series="returns")
+    assert {one.source.series for one in world.ledger.stored("acme", series="returns")} == {"returns"}
+    assert world.found() == [NEW]
+    assert world.found(date(2026, 2, 1)) == [OLD]
+
+
+def test_nothing_is_kept_where_that_is_switched_off(data_dir: Path) -> None:
+    world = World(data_dir, keep_replaced=False)
+    world.ingest(OLD)
+    world.ingest(NEW, after_days=60)
+    assert world.names() == [("window.md", False)]
+    assert world.found(date(2026, 2, 1)) == [NEW]
+    world.ledger.close()
