@@ -10,6 +10,8 @@ import logging
 import os
 import shutil
 import subprocess
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +30,8 @@ log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[1]
 """Where the layers lie. A child process must import them from whatever folder it is started in."""
-PROBE_S = 60
+BEGIN_S, PROBE_S = 300, 60
+"""How long a probe may take to import what it needs, on a busy machine, and then to read."""
 PROBING = "probing\n"
 """What a probe prints when it has imported all that it needs and begins to read."""
 BLOCK = 1 << 20
@@ -116,14 +119,23 @@ def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> Non
 
 def _survives(probe: Sequence[str]) -> bool:
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    try:
-        child = subprocess.run(
-            probe, capture_output=True, timeout=PROBE_S, check=False, env=os.environ | {"PYTHONPATH": paths}
-        )
-        survived, said, complained = child.returncode == 0, child.stdout, child.stderr
-    except subprocess.TimeoutExpired as error:
-        survived, said, complained = False, error.stdout or b"", error.stderr or b""
-    if not survived and PROBING.encode() not in said:
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(probe, stdout=subprocess.PIPE, stderr=errors, env=os.environ | {"PYTHONPATH": paths}) as child,
+    ):
+        assert child.stdout
+        watch = threading.Timer(BEGIN_S, child.kill)
+        watch.start()
+        began = child.stdout.readline() == PROBING.encode()
+        watch.cancel()
+        try:
+            child.communicate(timeout=PROBE_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+        survived = child.wait() == 0
+        errors.seek(0)
+        complained = errors.read()
+    if not survived and not began:
         cause = (complained.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
         raise StoreUnavailable(
             f"The vector index was not closed in order, and the process that should check it could not begin: {cause}. "

@@ -432,7 +432,7 @@ def test_a_probe_that_cannot_begin_is_an_error_and_no_reason_to_throw_the_folder
     folder: Path, probe_: list[str], cause: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if probe_ is HANGS_BEFORE_IT_BEGINS:
-        monkeypatch.setattr("retrieval.index_care.PROBE_S", 0.2)
+        monkeypatch.setattr("retrieval.index_care.BEGIN_S", 0.2)
     seal = Seal(folder.parent / "seal", folder)
     with pytest.raises(StoreUnavailable, match=cause):
         keep_or_quarantine(folder, seal, probe=probe_)
