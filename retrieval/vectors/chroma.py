@@ -12,17 +12,13 @@ Whoever gives every document access rights of its own has one shelf for each, an
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,19 +26,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from foundation.components import Context
 from foundation.errors import SixplyError, StorageFull, StoreUnavailable
 from foundation.types import Scope
+from retrieval.chroma_shelves import Access, access_of, batches, condition, known, shelf_name, take_off, told_of
 from retrieval.contract import VectorItem, Vectors
 from retrieval.index_care import PROBING, Seal, keep_or_quarantine
 from retrieval.ownership import Ownership
-from retrieval.where import AllOf, AnyOf, Between, OneOf, Stored, Where, folded, stored_attributes
+from retrieval.where import Where, folded
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client
     from chromadb.api.collection_configuration import CreateHNSWConfiguration
     from chromadb.api.models.Collection import Collection
 
-Access = tuple[str, frozenset[str]]
-"""Tenant and groups of a shelf."""
-T = TypeVar("T")
 _STATE, _COMPLETE = "state", "complete_to"
 """The second under another name than in an earlier format, whose indexes are thus filled anew."""
 _PAGE, _SAMPLED = 1000, 20
@@ -93,14 +87,14 @@ class ChromaVectorIndex:
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
         with self._changed() as client:
-            for batch in _batches(items, client.get_max_batch_size()):
+            for batch in batches(items, client.get_max_batch_size()):
                 self._place(client, {item.chunk_id: item for item in batch})
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
         with self._changed() as client:
-            for batch in _batches(chunk_ids, client.get_max_batch_size()):
+            for batch in batches(chunk_ids, client.get_max_batch_size()):
                 for shelf in self._shelves.values():
-                    _take_off(shelf, batch)
+                    take_off(shelf, batch)
 
     def search(
         self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
@@ -177,11 +171,10 @@ class ChromaVectorIndex:
             ids = [item.chunk_id for item in group]
             _put(self._shelf(client, access), group)
             for shelf in (shelf for other, shelf in self._shelves.items() if other != access):
-                _take_off(shelf, ids)
+                take_off(shelf, ids)
 
     def _shelf(self, client: Client, access: Access) -> Collection:
         if access not in self._shelves:
-            tenant, groups = access[0], json.dumps(sorted(access[1]))
             graph: CreateHNSWConfiguration = {
                 "space": "cosine",
                 "max_neighbors": self._options.max_neighbors,
@@ -189,8 +182,8 @@ class ChromaVectorIndex:
                 "ef_search": self._options.ef_search,
             }
             shelf = client.create_collection(
-                f"shelf-{hashlib.blake2b(json.dumps([tenant, groups]).encode(), digest_size=16).hexdigest()}",
-                metadata={"tenant": tenant, "groups": groups},
+                shelf_name(access),
+                metadata=told_of(access),
                 configuration={"hnsw": graph},
                 embedding_function=None,  # otherwise Chroma would fetch a model of its own
             )
@@ -248,13 +241,12 @@ def _client(store: Path) -> Client:
 def _shelves(client: Client) -> Iterator[tuple[Access, Collection]]:
     for name in (listed.name for listed in client.list_collections() if listed.name != _STATE):
         shelf = client.get_collection(name, embedding_function=None)
-        told = shelf.metadata or {}
-        yield (str(told["tenant"]), frozenset(json.loads(str(told["groups"])))), shelf
+        yield access_of(shelf), shelf
 
 
 def _nearest(shelf: Collection, vector: Vectors, limit: int, where: Where | bool) -> Iterator[tuple[str, float]]:
     query = np.asarray(vector, dtype=np.float32)[None, :]
-    wanted = None if isinstance(where, bool) else cast("Any", _condition(where))
+    wanted = None if isinstance(where, bool) else cast("Any", condition(where))
     found = shelf.query(query_embeddings=query, n_results=limit, include=["distances"], where=wanted)
     distances = (found["distances"] or [[]])[0]
     for chunk_id, distance in zip(found["ids"][0], distances, strict=True):
@@ -270,7 +262,7 @@ def _put(shelf: Collection, items: Sequence[VectorItem]) -> None:
         shelf.upsert(
             ids=[item.chunk_id for item in left],
             embeddings=np.stack([item.vector for item in left]),
-            metadatas=_known(shelf, left),
+            metadatas=known(shelf, left),
         )
         left = _unreached(shelf, left)
         if not left:
@@ -292,45 +284,6 @@ def _unreached(shelf: Collection, items: Sequence[VectorItem]) -> list[VectorIte
         for item, ids, distances in rows
         if item.chunk_id not in ids and not (len(ids) == _EQUALS and distances[-1] < _SAME)
     ]
-
-
-def _known(shelf: Collection, items: Sequence[VectorItem]) -> list[Any]:
-    """What is known of each, never empty, which Chroma would refuse. It merges what it is given with what it has, so
-    names that are gone are taken away one by one."""
-    before = shelf.get(ids=[item.chunk_id for item in items], include=["metadatas"])
-    gone: dict[str, dict[str, Stored | None]] = {
-        chunk_id: dict.fromkeys(known or {})
-        for chunk_id, known in zip(before["ids"], before["metadatas"] or [], strict=True)
-    }
-    return [{**gone.get(item.chunk_id, {}), "chunk": 1.0, **stored_attributes(item.attributes)} for item in items]
-
-
-def _condition(where: Where) -> dict[str, Any]:
-    match where:
-        case AllOf(parts):
-            return {"$and": [_condition(part) for part in parts]}
-        case AnyOf(parts):
-            return {"$or": [_condition(part) for part in parts]}
-        case OneOf():
-            return {where.name: {"$in": where.stored}}
-        case Between():
-            low, high = where.ends
-            ends = [{where.name: {"$gte": low}}] * (low > -math.inf) + [{where.name: {"$lte": high}}] * (
-                high < math.inf
-            )
-            return ends[0] if len(ends) == 1 else {"$and": ends}
-
-
-def _take_off(shelf: Collection, chunk_ids: Sequence[str]) -> None:
-    present = shelf.get(ids=list(chunk_ids), include=[])["ids"]
-    if present:
-        shelf.delete(ids=present)
-
-
-def _batches(items: Iterable[T], most: int) -> Iterator[Sequence[T]]:
-    rest = iter(items)
-    while batch := list(islice(rest, most)):
-        yield batch
 
 
 def _probe(store: Path) -> None:

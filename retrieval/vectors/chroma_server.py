@@ -11,15 +11,11 @@ that its scope admits. Other processes may add some, so the shelves are listed a
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,16 +24,15 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 from foundation.components import Context
 from foundation.errors import SixplyError, StorageFull, StoreUnavailable
 from foundation.types import Scope
+from retrieval.chroma_shelves import Access, access_of, batches, condition, known, shelf_name, take_off, told_of
 from retrieval.contract import VectorItem, Vectors
-from retrieval.where import AllOf, AnyOf, Between, OneOf, Stored, Where, folded, stored_attributes
+from retrieval.where import Where, folded
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
     from chromadb.api.collection_configuration import CreateHNSWConfiguration
     from chromadb.api.models.Collection import Collection
 
-Access = tuple[str, frozenset[str]]
-T = TypeVar("T")
 _PAGE = 100
 _COMPLETE = "complete_to"
 """Under another name than in an earlier format, whose indexes are thus filled anew."""
@@ -72,7 +67,7 @@ class ChromaServerIndex:
             self._most = self._client.get_max_batch_size()
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
-        for batch in _batches(items, self._most):
+        for batch in batches(items, self._most):
             by_access: defaultdict[Access, list[VectorItem]] = defaultdict(list)
             for item in {item.chunk_id: item for item in batch}.values():
                 by_access[item.tenant, item.groups].append(item)
@@ -81,10 +76,10 @@ class ChromaServerIndex:
                     self._place(client, access, group)
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
-        for batch in _batches(chunk_ids, self._most):
+        for batch in batches(chunk_ids, self._most):
             with self._changed() as client:
                 for _, shelf in self._shelves(client):
-                    _take_off(shelf, batch)
+                    take_off(shelf, batch)
 
     def search(
         self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
@@ -137,13 +132,12 @@ class ChromaServerIndex:
     def _place(self, client: ClientAPI, access: Access, items: Sequence[VectorItem]) -> None:
         ids = [item.chunk_id for item in items]
         own = self._shelf(client, access)
-        own.upsert(ids=ids, embeddings=np.stack([item.vector for item in items]), metadatas=_known(own, items))
+        own.upsert(ids=ids, embeddings=np.stack([item.vector for item in items]), metadatas=known(own, items))
         for _, shelf in self._shelves(client):
             if shelf.name != own.name:
-                _take_off(shelf, ids)
+                take_off(shelf, ids)
 
     def _shelf(self, client: ClientAPI, access: Access) -> Collection:
-        tenant, groups = access[0], json.dumps(sorted(access[1]))
         graph: CreateHNSWConfiguration = {
             "space": "cosine",
             "max_neighbors": self._options.max_neighbors,
@@ -151,8 +145,8 @@ class ChromaServerIndex:
             "ef_search": self._options.ef_search,
         }
         return client.get_or_create_collection(
-            f"{self._options.prefix}-shelf-{hashlib.blake2b(json.dumps([tenant, groups]).encode(), digest_size=16).hexdigest()}",
-            metadata={"tenant": tenant, "groups": groups},
+            f"{self._options.prefix}-{shelf_name(access)}",
+            metadata=told_of(access),
             configuration={"hnsw": graph},
             embedding_function=None,  # otherwise Chroma would fetch a model of its own
         )
@@ -164,9 +158,8 @@ class ChromaServerIndex:
         offset = 0
         while page := client.list_collections(limit=_PAGE, offset=offset):
             for shelf in page:
-                told = shelf.metadata or {}
                 if shelf.name.startswith(f"{self._options.prefix}-shelf-"):
-                    yield (str(told["tenant"]), frozenset(json.loads(str(told["groups"])))), shelf
+                    yield access_of(shelf), shelf
             offset += _PAGE
 
     @contextmanager
@@ -223,7 +216,7 @@ def _sessions(client: Any) -> list[Any]:
 
 def _nearest(shelf: Collection, vector: Vectors, limit: int, where: Where | bool) -> Iterator[tuple[str, float]]:
     query = np.asarray(vector, dtype=np.float32)[None, :]
-    wanted = None if isinstance(where, bool) else cast("Any", _condition(where))
+    wanted = None if isinstance(where, bool) else cast("Any", condition(where))
     asking = Retrying(
         retry=retry_if_exception(_overtaken), stop=stop_after_attempt(8), wait=wait_random(0, 0.1), reraise=True
     )
@@ -237,42 +230,3 @@ def _overtaken(error: BaseException) -> bool:
     """A vector that is deleted while the server searches ends the search with an internal error (chromadb 1.5.9). Asked
     again, it answers."""
     return "Error getting embedding" in str(error)
-
-
-def _known(shelf: Collection, items: Sequence[VectorItem]) -> list[Any]:
-    """What is known of each, never empty, which Chroma would refuse. It merges what it is given with what it has, so
-    names that are gone are taken away one by one."""
-    before = shelf.get(ids=[item.chunk_id for item in items], include=["metadatas"])
-    gone: dict[str, dict[str, Stored | None]] = {
-        chunk_id: dict.fromkeys(known or {})
-        for chunk_id, known in zip(before["ids"], before["metadatas"] or [], strict=True)
-    }
-    return [{**gone.get(item.chunk_id, {}), "chunk": 1.0, **stored_attributes(item.attributes)} for item in items]
-
-
-def _condition(where: Where) -> dict[str, Any]:
-    match where:
-        case AllOf(parts):
-            return {"$and": [_condition(part) for part in parts]}
-        case AnyOf(parts):
-            return {"$or": [_condition(part) for part in parts]}
-        case OneOf():
-            return {where.name: {"$in": where.stored}}
-        case Between():
-            low, high = where.ends
-            ends = [{where.name: {"$gte": low}}] * (low > -math.inf) + [{where.name: {"$lte": high}}] * (
-                high < math.inf
-            )
-            return ends[0] if len(ends) == 1 else {"$and": ends}
-
-
-def _take_off(shelf: Collection, chunk_ids: Sequence[str]) -> None:
-    present = shelf.get(ids=list(chunk_ids), include=[])["ids"]
-    if present:
-        shelf.delete(ids=present)
-
-
-def _batches(items: Iterable[T], most: int) -> Iterator[list[T]]:
-    rest = iter(items)
-    while batch := list(islice(rest, most)):
-        yield batch
