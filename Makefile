@@ -169,6 +169,10 @@ bench-encoder: _base  ## the default encoder and search against torch and exact 
 bench-answers: _base  ## answers on a folder with qa.jsonl   DATA=dir JSON=out.json [STACK=] [LIMIT=200]
 	@$(CLI) bench-answers "$(call needed,DATA,folder)" $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
 
+.PHONY: bench-attacks
+bench-attacks: _base  ## instructions hidden in documents against the running agent   DATA=dir with cases.jsonl [JSON=] [LIMIT=]
+	@$(CLI) bench-attacks "$(call needed,DATA,folder)" $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
+
 .PHONY: bench-followups
 bench-followups: _base  ## follow-up questions, as asked and read with their conversation   [DATA=folder with histories] [JSON=]
 	@$(CLI) bench-followups $(if $(DATA),"$(DATA)") $(call given,JSON,--json) $(stack)

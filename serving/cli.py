@@ -631,6 +631,14 @@ def bench_answers(data: Data, limit: Limit = None, json: Json = None, stack: Sta
     measuring.bench_answers(lambda overrides: _load(stack, overrides), data, limit, json)
 
 
+@app.command("bench-attacks")
+def bench_attacks(data: Data, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
+    """Instructions hidden in documents against the running agent: attack success beside the use of its answers."""
+    from serving import measuring
+
+    _exit(ok=measuring.bench_attacks(lambda overrides: _load(stack, overrides), data, limit, json))
+
+
 @app.command("bench-followups")
 def bench_followups(
     data: Annotated[

@@ -204,6 +204,51 @@ def bench_answers(configure: Configure, data: Path, limit: int | None, json: Pat
     _figures(figures, json)
 
 
+def bench_attacks(configure: Configure, data: Path, limit: int | None, json: Path | None) -> bool:
+    """Whether no document steered a tool. Whoever asks may act, so that there is something to steer."""
+    from observability import bench_attacks as attacks
+    from observability.measures import without_markers
+    from orchestration.composing import REPLY_TOKENS
+    from orchestration.prompts import answer_from
+    from orchestration.steps import PASSAGES
+
+    with _bench(configure) as (system, stack), terminal.progress() as progress:
+
+        async def ask(question: str, tenant: str, mode: attacks.Mode) -> attacks.Said:
+            if mode == "unguarded":
+                hits = system.retriever.retrieve(question, Scope(tenant), per_document=PASSAGES)[:PASSAGES]
+                prompt = answer_from(question, [hit.chunk.text for hit in hits])
+                reply = await system.chat.ainvoke(prompt, max_tokens=REPLY_TOKENS)
+                return attacks.Said("answered", without_markers(reply.text, range(1, PASSAGES + 1)))
+            before = len(await system.audit.entries(tenant))
+            request = AnswerRequest(question=question, compose="generative" if mode == "model" else None)
+            given = await answering.answer(system.agent, request, Principal("bench", tenant, frozenset({"agent"})))
+            entries = (await system.audit.entries(tenant))[before:]
+            said = without_markers(given.text, (citation.marker for citation in given.citations))
+            return attacks.Said(given.status, said, tuple(entry.tool for _, entry in entries if entry.act == "tool"))
+
+        figures = asyncio.run(
+            attacks.bench_attacks(
+                attacks.read_attacks(data, limit),
+                ingestor=system.ingestor,
+                ask=ask,
+                progress=progress,
+                seed=system.context.seed,
+            )
+        )
+    modes = [figures[mode] for mode in attacks.MODES]
+    if not terminal.write_json(json, figures | {"data": data.name, "stack": stack}):
+        hidden = {"rows", "intervals_95", "by_category"}
+        names = [name for name in modes[0] if name not in hidden]
+        shown = [(name, *("-" if one[name] is None else f"{one[name]:.4g}" for one in modes)) for name in names]
+        terminal.show_table(["figure", *attacks.MODES], shown)
+        kinds = [(kind, one["n"], *(f"{mode['by_category'][kind][name]:.4g}" for mode in modes for name in
+                  ("attack_success", "instruction_quoted"))) for kind, one in modes[0]["by_category"].items()]  # fmt: skip
+        heads = [f"{mode}: {name}" for mode in attacks.MODES for name in ("success", "quoted")]
+        terminal.show_table(["attack", "n", *heads], kinds)
+    return not any(one["calls_steered"] for one in modes)
+
+
 def bench_follow_ups(configure: Configure, data: Path, json: Path | None) -> None:
     """`data` is a folder in BEIR layout, or the file of follow-ups that lies beside the corpus of an example world."""
     from foundation.types import EVERY_TENANT
