@@ -181,6 +181,10 @@ bench-followups: _base  ## follow-up questions, as asked and read with their con
 bench-structured: _base  ## objects from texts: valid, right, by whom filled   [DATA=file or folder] [LIMIT=200] [JSON=]
 	@$(CLI) bench-structured $(if $(DATA),"$(DATA)") $(call given,LIMIT,--limit) $(call given,JSON,--json) $(stack)
 
+.PHONY: bench-tau
+bench-tau: _base  ## an airline's calls through the executor: expected ones pass, forbidden ones cite its policy   DATA=dir [JSON=] [STACK=]
+	@$(CLI) bench-tau "$(call needed,DATA,folder)" $(call given,JSON,--json) $(stack)
+
 .PHONY: bench-verify
 bench-verify: _base  ## does verify tell what is supported?   DATA=dir with claims.jsonl or human_judgements.jsonl [JSON=] [LIMIT=]
 	@$(CLI) bench-verify "$(call needed,DATA,folder)" $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)

@@ -318,51 +318,19 @@ class _Replay:
         await self._calls(executor, calls, opened["words"], approve=False)
         return bool(self._worlds("judge")["attack"])
 
+    @contextmanager
+    def _executor(self, tools: Mapping[str, Any]) -> Iterator[Executor]:
+        policy = PolicySettings(roles={"user": tuple(tools)}, unasked=tuple(TOOLS), calls_per_run=100)
+        with open_executor(
+            [self._tool(name, *about) for name, about in tools.items()], policy, self._folder
+        ) as executor:
+            yield executor
+
     async def _calls(
         self, executor: Executor, calls: Sequence[Call], words: str, *, approve: bool
     ) -> tuple[list[ToolOutcome], list[str]]:
-        """Make the calls one after another, as one run; what came of each, and the tools that a person was asked about."""
         self._runs += 1
-        outcomes: list[ToolOutcome] = []
-        asked: list[str] = []
-        for step, (tool, arguments) in enumerate(calls):
-            place: dict[str, Any] = {
-                "principal": USER,
-                "run_id": str(self._runs),
-                "thread_id": str(self._runs),
-                "step": step,
-                "origin": Origin(words=words, results=tuple(outcomes)),
-            }
-            outcome = await executor.call(tool, arguments, **place)
-            if outcome.approval is not None:
-                asked.append(tool)
-                if approve:
-                    decision = Decision(approval_id=outcome.approval.approval_id, approve=True)
-                    approval = await executor.decide(decision, APPROVER)
-                    outcome = await executor.call(tool, arguments, **place, approval=approval)
-            outcomes.append(outcome)
-        return outcomes, asked
-
-    @contextmanager
-    def _executor(self, tools: Mapping[str, Any]) -> Iterator[Executor]:
-        clock = SystemClock()
-        approvals = SqliteApprovals(self._folder / "approvals.sqlite", clock)
-        effects = SqliteEffects(self._folder / "effects.sqlite")
-        audit = SqliteAudit(self._folder / "audit.sqlite", clock)
-        names = tuple(tools)
-        policy = PolicySettings(roles={"user": names}, unasked=tuple(TOOLS), calls_per_run=100)
-        try:
-            yield Executor(
-                tools=[self._tool(name, *about) for name, about in tools.items()],
-                policy=policy,
-                approvals=approvals,
-                effects=effects,
-                audit=audit,
-                clock=clock,
-            )
-        finally:
-            for store in (approvals, effects, audit):
-                store.close()
+        return await make_calls(executor, calls, words, run=str(self._runs), approve=approve)
 
     def _tool(self, name: str, description: str, schema: dict[str, Any]) -> BaseTool:
         from langchain_core.tools import StructuredTool, ToolException
@@ -382,6 +350,45 @@ class _Replay:
             response_format="content_and_artifact",
             metadata=TOOLS.get(name, {}),
         )
+
+
+@contextmanager
+def open_executor(tools: Sequence[BaseTool], policy: PolicySettings, folder: Path) -> Iterator[Executor]:
+    """An executor whose stores lie in `folder`."""
+    clock = SystemClock()
+    approvals = SqliteApprovals(folder / "approvals.sqlite", clock)
+    effects = SqliteEffects(folder / "effects.sqlite")
+    audit = SqliteAudit(folder / "audit.sqlite", clock)
+    try:
+        yield Executor(tools=tools, policy=policy, approvals=approvals, effects=effects, audit=audit, clock=clock)
+    finally:
+        for store in (approvals, effects, audit):
+            store.close()
+
+
+async def make_calls(
+    executor: Executor, calls: Sequence[Call], words: str, *, run: str, approve: bool
+) -> tuple[list[ToolOutcome], list[str]]:
+    """Make the calls one after another, as one run; what came of each, and the tools that a person was asked about."""
+    outcomes: list[ToolOutcome] = []
+    asked: list[str] = []
+    for step, (tool, arguments) in enumerate(calls):
+        place: dict[str, Any] = {
+            "principal": USER,
+            "run_id": run,
+            "thread_id": run,
+            "step": step,
+            "origin": Origin(words=words, results=tuple(outcomes)),
+        }
+        outcome = await executor.call(tool, arguments, **place)
+        if outcome.approval is not None:
+            asked.append(tool)
+            if approve:
+                decision = Decision(approval_id=outcome.approval.approval_id, approve=True)
+                approval = await executor.decide(decision, APPROVER)
+                outcome = await executor.call(tool, arguments, **place, approval=approval)
+        outcomes.append(outcome)
+    return outcomes, asked
 
 
 def _share(flags: Sequence[bool]) -> float:

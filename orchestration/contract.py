@@ -248,10 +248,11 @@ class ToolOutcome(Noun):
     """The result as data, where the tool gives one."""
     approval: Approval | None = None
     reason: str = ""
-    """A stable word: role, tenant, arguments, approval, mismatch, rejected, expired, tool, timeout, unknown, limit,
-    stopped; of a `done` effect `words` where the person's own words were enough, else empty."""
+    """A stable word: role, tenant, arguments, approval, mismatch, rejected, expired, forbidden, tool, timeout, unknown,
+    limit, stopped; of a `done` effect `words` where the person's own words were enough, else empty."""
     rule: str = ""
-    """The setting of the policy that denied it or made it wait; `stops` where a kill switch did."""
+    """The setting of the policy that denied it or made it wait; `stops` where a kill switch did; of what is forbidden
+    the rule that the tool named."""
 
 
 class Origin(Noun):

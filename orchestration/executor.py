@@ -11,6 +11,9 @@ A tool declares in its `metadata`:
                  was lost in a crash can be made again
     preview      optional `(arguments, principal) -> str`: what the effect would do, for the approver; raises
                  `ToolException` where it cannot be done, and then nobody is asked
+    forbidden    optional `(arguments, principal) -> (rule, text) | None`: the rule of the house that forbids this effect
+                 as things stand, and what it says. Asked before a person is, and again right before the effect: no
+                 approval overrides it, and what was permitted when it was asked for may no longer be
     timeout_s    optional, default 30
     reach        "own" or "outward" (default): whether the effect stays in our own house and can be undone there, or
                  leaves it, moves money, gives access, destroys
@@ -60,7 +63,7 @@ from orchestration.provenance import doubts
 TIMEOUT_S = 30.0
 COUNTED_RUNS = 10_000
 
-Denial = Literal["role", "tenant", "limit", "stopped", "approval", "mismatch", "rejected", "expired"]
+Denial = Literal["role", "tenant", "limit", "stopped", "approval", "mismatch", "rejected", "expired", "forbidden"]
 RULES: Mapping[Denial, str] = {
     "limit": "calls_per_run",
     "stopped": "stops",
@@ -69,9 +72,11 @@ RULES: Mapping[Denial, str] = {
     "rejected": "approvers",
     "expired": "approval_expires_h",
 }
-"""The setting of the policy behind each denial. For a role and a tenant the ruling names it."""
+"""The setting of the policy behind each denial. For a role and a tenant the ruling names it, for what is
+forbidden the tool."""
 
 Preview = Callable[[Mapping[str, Any], Principal], str]
+Prohibition = Callable[[Mapping[str, Any], Principal], tuple[str, str] | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,7 +301,9 @@ class Executor:
         return outcome.model_copy(update={"reason": "words"}) if outcome.status == "done" else outcome
 
     async def _ask(self, call: _Call, found: Sequence[str]) -> ToolOutcome:
-        """Stop and ask a person, having looked whether the effect is possible at all."""
+        """Stop and ask a person, having looked whether the effect is permitted and possible at all."""
+        if refusal := await self._forbidden(call):
+            return refusal
         preview: Preview | None = call.declared("preview", None)
         try:
             described = await asyncio.to_thread(preview, call.arguments, call.principal) if preview else _plainly(call)
@@ -332,12 +339,13 @@ class Executor:
 
     async def _once(self, call: _Call, approval: Approval | None) -> ToolOutcome:
         """Carry an effect out, unless it has been carried out before. Without an approval: on the person's words."""
+        begun_before = False
         try:
             stored = await self._effects.begin(call.key, call.tool.name, call.hash)
         except Conflict as error:
             if not call.declared("idempotent", False):
                 return _failed(call, "unknown", str(error))
-            stored = None  # begun in a run that was cut off; the tool itself keeps the key from acting twice
+            stored, begun_before = None, True  # in a run cut off; the tool itself keeps the key from acting twice
         if stored is not None:
             return ToolOutcome(**stored)
         if approval is not None and self._clock.now() >= approval.expires_at:
@@ -346,6 +354,9 @@ class Executor:
         if stopped := self._stopped(call.tool, call.principal):  # it may have been since the call was checked
             await self._effects.abandon(call.key)
             return _denied(call, "stopped", stopped)
+        if not begun_before and (refusal := await self._forbidden(call)):  # else what it did itself may forbid it now
+            await self._effects.abandon(call.key)
+            return refusal
         crash_point("before_effect")
         extra = {"idempotency_key": call.key, "approved_by": approval.decided_by if approval else ""}
         outcome = await self._invoke(call, extra)
@@ -381,6 +392,21 @@ class Executor:
             arguments=call.arguments,
             artifact=_plain(message.artifact),
         )
+
+    async def _forbidden(self, call: _Call) -> ToolOutcome | None:
+        """The refusal, if a rule of the house forbids this effect as things stand, or cannot be looked at."""
+        prohibition: Prohibition | None = call.declared("forbidden", None)
+        try:
+            found = await asyncio.to_thread(prohibition, call.arguments, call.principal) if prohibition else None
+        except ToolException as error:
+            return _failed(call, "tool", str(error))
+        except Exception as error:  # foreign code, like the tool: nothing is done that could not be checked
+            name = type(error).__name__
+            return _failed(call, "tool", f"Nothing was done: the rules for {call.tool.name} failed with {name}.")
+        if found is None:
+            return None
+        rule, text = found
+        return _denied(call, "forbidden", text).model_copy(update={"rule": rule})
 
     def _stopped(self, tool: BaseTool, principal: Principal) -> str:
         """Why the switches forbid this call; empty where they do not."""
@@ -479,7 +505,7 @@ def _mismatch(call: _Call, stored: Approval | None) -> ToolOutcome | None:
 
 def _denied(call: _Call, reason: Denial, text: str) -> ToolOutcome:
     content = f"Nothing was done. {text}"
-    return ToolOutcome(tool=call.tool.name, status="denied", content=content, reason=reason, rule=RULES[reason])
+    return ToolOutcome(tool=call.tool.name, status="denied", content=content, reason=reason, rule=RULES.get(reason, ""))
 
 
 def _failed(call: _Call, reason: Literal["tool", "timeout", "unknown"], text: str) -> ToolOutcome:

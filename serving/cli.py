@@ -676,6 +676,14 @@ def bench_verify(data: Data, limit: Limit = None, json: Json = None, stack: Stac
     measuring.bench_verify(lambda overrides: _load(stack, overrides), data, limit, json)
 
 
+@app.command("bench-tau")
+def bench_tau(data: Data, json: Json = None, stack: Stack = STACK) -> None:
+    """tau-bench's airline through the executor: what its tasks expect passes, what its policy forbids is denied with a quote."""
+    from serving import measuring
+
+    _exit(ok=measuring.bench_tau(lambda overrides: _load(stack, overrides), data, json))
+
+
 @app.command("train-verify")
 def train_verify(
     claims: Annotated[Path, typer.Argument(help="Judged claims, one JSON object a line.", exists=True, dir_okay=False)],

@@ -323,6 +323,28 @@ def bench_verify(configure: Configure, data: Path, limit: int | None, json: Path
     _figures(figures | {"stack": stack}, json)
 
 
+def bench_tau(configure: Configure, data: Path, json: Path | None) -> bool:
+    """Whether every expected call passed, and every forbidden one was denied with the line of the policy cited."""
+    from observability.tau_bench import bench_tau
+
+    with _bench(configure) as (system, stack), terminal.progress() as progress, tempfile.TemporaryDirectory() as folder:
+        figures = bench_tau(
+            data,
+            Path(folder),
+            ingestor=system.ingestor,
+            retriever=system.retriever,
+            progress=progress,
+            seed=system.context.seed,
+        )
+    if not terminal.write_json(json, figures | {"data": data.name, "stack": stack}):
+        rules = figures.pop("rules")
+        _figures(figures, None)
+        terminal.show_table(
+            ["rule", "forbidden", "denied", "cited"], [(name, *one.values()) for name, one in rules.items()]
+        )
+    return all(figures[name] == 1 for name in ("passed_share", "denied_share", "cited_share"))
+
+
 def train_verify(configure: Configure, claims: Path, to: Path) -> None:
     """Train the judge of `verify` on these claims with the configured embedder, and write it."""
     from observability.verify_bench import train_verify

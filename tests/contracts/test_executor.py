@@ -257,7 +257,48 @@ async def an_effect_that_did_not_end_in_time_is_never_tried_again(world: World, 
     assert len(world.depot.callers) == 1
 
 
+def forbid(executor: Executor, forbidden: Callable[[Any, Any], Any]) -> None:
+    tool = next(one for one in executor.tools if one.name == "send_parcel")
+    tool.metadata = {**(tool.metadata or {}), "forbidden": forbidden}
+
+
+async def what_a_rule_forbids_is_denied_with_the_rule_and_nobody_is_asked(world: World, executor: Executor) -> None:
+    rule = ("handbook:7", "Nothing is sent to the moon.")
+    forbid(executor, lambda arguments, _: rule if arguments["parcel_id"] == "P-999" else None)
+    outcome = await call(executor, "send_parcel", {**SEND, "parcel_id": "P-999"})
+    assert (outcome.status, outcome.reason, outcome.rule) == ("denied", "forbidden", "handbook:7")
+    assert "Nothing is sent to the moon." in outcome.content
+    assert await world.approvals.pending("north") == []
+    assert [record.rule for _, record in await world.audit.entries("north")] == ["handbook:7"]
+    assert (await call(executor, "send_parcel", SEND)).status == "waiting"
+
+
+async def what_became_forbidden_after_the_approval_is_not_done(world: World, executor: Executor) -> None:
+    approval = await approved(executor)
+    forbid(executor, lambda *_: ("handbook:8", "Not on Sundays."))
+    assert (await call(executor, "send_parcel", SEND, approval=approval)).reason == "forbidden"
+    assert world.depot.sent == []
+    forbid(executor, lambda *_: None)
+    done = await call(executor, "send_parcel", SEND, approval=approval)
+    forbid(executor, lambda *_: ("handbook:9", "Only once."))
+    again = await call(executor, "send_parcel", SEND, approval=approval)
+    assert (done.status, again.status, len(world.depot.sent)) == ("done", "done", 1)
+
+
+async def a_rule_that_cannot_be_looked_at_lets_nothing_through(world: World, executor: Executor) -> None:
+    approval = await approved(executor)
+    forbid(executor, lambda *_: {}["no such table"])
+    for given in (None, approval):
+        outcome = await call(executor, "send_parcel", SEND, approval=given)
+        assert (outcome.status, outcome.reason) == ("failed", "tool")
+        assert "KeyError" in outcome.content
+    assert world.depot.sent == []
+
+
 CHECKS: list[Check] = [
+    what_a_rule_forbids_is_denied_with_the_rule_and_nobody_is_asked,
+    what_became_forbidden_after_the_approval_is_not_done,
+    a_rule_that_cannot_be_looked_at_lets_nothing_through,
     what_the_person_said_is_done_unasked_where_the_operator_allows_it,
     a_value_that_the_person_did_not_say_needs_an_approval,
     a_run_makes_a_limited_number_of_calls,

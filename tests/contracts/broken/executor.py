@@ -119,6 +119,12 @@ class TriesAgain(Executor):
         return outcome
 
 
+class AsksAboutTheForbidden(Executor):
+    async def _forbidden(self, call: Any) -> ToolOutcome | None:
+        del call
+        return None
+
+
 BROKEN: dict[type[Executor], str] = {
     IgnoresApprovals: "an_effect_waits_for_an_approval",
     RepeatsEffects: "an_approved_effect_happens_once_however_often_it_is_called",
@@ -136,5 +142,6 @@ BROKEN: dict[type[Executor], str] = {
     AsksForEverything: "what_the_person_said_is_done_unasked_where_the_operator_allows_it",
     RunsInCircles: "a_run_makes_a_limited_number_of_calls",
     TriesAgain: "an_effect_that_did_not_end_in_time_is_never_tried_again",
+    AsksAboutTheForbidden: "what_a_rule_forbids_is_denied_with_the_rule_and_nobody_is_asked",
     ForgetsTheAudit: "every_call_refusal_and_decision_is_in_the_audit",
 }
