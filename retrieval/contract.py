@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol, runtime_checkable
@@ -433,6 +434,19 @@ class VectorIndex(Protocol):
 
     def close(self) -> None:
         """Twice is as good as once; every other call afterwards raises `StoreUnavailable`."""
+        ...
+
+
+@runtime_checkable
+class SharedIndex(Protocol):
+    """What a `VectorIndex` has besides if several processes may bring it up to the ledger at once."""
+
+    def alone(self, *, patient: bool = False) -> AbstractContextManager[None]:
+        """Until it is left, everybody else who enters waits; searches do not. It is not entered twice by one caller.
+
+        Raises:
+            StoreUnavailable: another one stayed in it for too long; `patient` waits without a limit.
+        """
         ...
 
 

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -23,7 +24,7 @@ from foundation.errors import FingerprintMismatch, IndexRebuilding, StoreUnavail
 from models.contract import Embeddings
 from models.embedding import embed
 from models.fingerprint import probe
-from retrieval.contract import Chunk, Chunker, DocumentLedger, Entry, Fingerprint, VectorIndex, Vectors
+from retrieval.contract import Chunk, Chunker, DocumentLedger, Entry, Fingerprint, SharedIndex, VectorIndex, Vectors
 from retrieval.parsing import parsers_version
 
 log = logging.getLogger(__name__)
@@ -170,12 +171,14 @@ def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Finger
             f"{fingerprint.embedder} and {fingerprint.chunker}: {difference}. Old and new vectors cannot be compared. "
             f"Run make reindex, or set the parts back."
         )
-    catch_up(ledger, vectors)
-    at = ledger.sequence()
-    if vectors.count() != ledger.chunk_count() and ledger.sequence() == at == vectors.sequence():  # nobody writes now
-        log.warning("The vector index holds %d of %d chunks. It is rebuilt.", vectors.count(), ledger.chunk_count())
-        vectors.clear()
-        catch_up(ledger, vectors)
+    with _alone(vectors, patient=True):  # another process may be filling it from the start
+        _catch_up(ledger, vectors)
+        at = ledger.sequence()
+        differs = vectors.count() != ledger.chunk_count()
+        if differs and ledger.sequence() == at == vectors.sequence():  # nobody writes now
+            log.warning("The vector index holds %d of %d chunks. It is rebuilt.", vectors.count(), ledger.chunk_count())
+            vectors.clear()
+            _catch_up(ledger, vectors)
 
 
 def catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
@@ -184,7 +187,19 @@ def catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
     A kill in between loses nothing: the sequence moves last, and both steps may be done twice. An index whose stamp the
     ledger does not know was filled from another ledger, from a copy that went another way, before a reindex, or so long
     ago that the deletions since are forgotten: it is filled anew.
+
+    One process at a time where several share the index: what one has read of the ledger must not be written over what
+    another has read later, and the sequence and its stamp must not move while they are compared.
     """
+    with _alone(vectors):
+        _catch_up(ledger, vectors)
+
+
+def _alone(vectors: VectorIndex, *, patient: bool = False) -> AbstractContextManager[None]:
+    return vectors.alone(patient=patient) if isinstance(vectors, SharedIndex) else nullcontext()
+
+
+def _catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
     target, done = ledger.sequence(), vectors.sequence()
     if done and not _knows(ledger, vectors):
         log.warning("The vector index is not of this ledger as it stands, or is too far behind it. It is filled anew.")

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from statistics import fmean
 
 from foundation.clock import Clock
 from foundation.errors import InvalidRequest
@@ -34,7 +35,8 @@ class _Leg:
     passages: Mapping[str, float]
     documents: Mapping[str, float]
     floor: float
-    """What anything that it did not return can have scored at most."""
+    """Where what it did not return stands: at the score that it can have had at most. An index that had no more to return
+    is behind the ledger with what it lacks, and nothing is known of that: it stands in the middle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class HybridRetriever:
             if narrower and self._other_classes([key for key in passages if key not in owners], scope, as_of):
                 searches, narrower = {**searches, **narrower}, {}
                 continue
-            legs = {leg: _leg(each, owners, whole=len(each) < depth) for leg, each in found.items()}
+            legs = {leg: _leg(leg, each, owners, whole=len(each) < depth) for leg, each in found.items()}
             full = all(len(legs[leg].documents) >= enough or len(found[leg]) < depth for leg in legs)
             if full or depth >= DEEPEST:
                 return legs, owners
@@ -188,14 +190,16 @@ def _may_show(source: Source, scope: Scope, where: Where | None) -> bool:
     return admitted and (where is None or matches(where, source.filterable))
 
 
-def _leg(found: Sequence[tuple[str, float]], owners: Mapping[str, str], *, whole: bool) -> _Leg:
-    """`whole`: the leg had no more to return, so that everything else matches nothing."""
+def _leg(name: str, found: Sequence[tuple[str, float]], owners: Mapping[str, str], *, whole: bool) -> _Leg:
+    """`whole`: the leg had no more to return, so that everything else has none of the words, or no vector yet."""
     passages = {passage: score for passage, score in found if passage in owners}
     documents: dict[str, float] = {}
     for passage, score in passages.items():
         documents.setdefault(owners[passage], score)
-    lowest = min(passages.values(), default=0.0)
-    return _Leg(passages, documents, min(lowest, 0.0) if whole else lowest)
+    floor = min(passages.values(), default=0.0)
+    if whole:
+        floor = fmean(documents.values()) if name == VECTOR and documents else min(floor, 0.0)
+    return _Leg(passages, documents, floor)
 
 
 def _fused(legs: Mapping[str, _Leg], owners: Mapping[str, str], weights: Mapping[str, float]) -> list[_Ranked]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -115,6 +116,18 @@ class PgVectorIndex:
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
         with self._database.transaction() as connection:
             connection.execute("UPDATE vectors_state SET sequence = %s, stamp = %s", (sequence, stamp))
+
+    @contextmanager
+    def alone(self, *, patient: bool = False) -> Iterator[None]:
+        """By a lock in the server, which goes with our connection if we die."""
+        with self._database.transaction() as connection:
+            lock = "SELECT pg_advisory_xact_lock('vectors_state'::regclass::oid::bigint)"
+            if patient:
+                with unhurried(connection):
+                    connection.execute(lock)
+            else:
+                connection.execute(lock)
+            yield
 
     def count(self) -> int:
         with self._database.transaction() as connection:

@@ -170,6 +170,15 @@ def library(data_dir: Path) -> Iterator[Library]:
     ledger.close()
 
 
+def test_a_document_that_the_index_lacks_still_stands_first_by_its_words(library: Library) -> None:
+    for number in range(30):
+        library.add(f"{number}.md", f"This is the rule of word{number}, and of nothing else.")
+    [lacking] = library.ledger.keyword_search("word7", ACME, limit=9, as_of=None)
+    library.vectors.delete([lacking[0]])
+    [first, *_] = library.retriever().retrieve("What is the rule of word7?", ACME)
+    assert (first.source.uri, first.legs) == ("7.md", {KEYWORD: 1})
+
+
 def test_a_document_is_found_by_its_words_and_its_hit_names_both_legs_from_rank_one(library: Library) -> None:
     library.add("printer.md", "The printer jams.")
     library.add("refunds.md", "A refund takes fourteen days.")
