@@ -227,6 +227,6 @@ def _nearest(shelf: Collection, vector: Vectors, limit: int, where: Where | bool
 
 
 def _overtaken(error: BaseException) -> bool:
-    """A vector that is deleted while the server searches ends the search with an internal error (chromadb 1.5.9). Asked
-    again, it answers."""
-    return "Error getting embedding" in str(error)
+    """A vector that is written or deleted while the server searches ends the search with an internal error (chromadb
+    1.5.9). Asked again, it answers."""
+    return any(said in str(error) for said in ("Error getting embedding", "Error finding id"))

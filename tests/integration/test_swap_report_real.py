@@ -36,7 +36,9 @@ def stack(tmp_path: Path) -> Path:
     shipped = (ROOT / "stack.toml").read_text(encoding="utf-8")
     allowed = "".join(f"{name} = 100.0\n" for name in MEASURED)
     path.write_text(
-        shipped.replace('data_dir = "var"', f'data_dir = "{tmp_path / "var"}"')
+        shipped.replace('data_dir = "var"', f'data_dir = "{tmp_path / "var"}"').replace(
+            '"policy.toml"', f'"{ROOT / "policy.toml"}"'
+        )
         + f"\n[observability.compare]\n{allowed}"
     )
     return path
