@@ -22,6 +22,7 @@ from orchestration.contract import Answer
 
 if TYPE_CHECKING:
     from observability.leaks import LeakFinder
+    from retrieval.contract import Source
     from retrieval.ingest import Item
 
 DESK = Path("examples/support_desk")
@@ -47,12 +48,7 @@ class Material:
 
     @property
     def corpus_digest(self) -> str:
-        return _digest(
-            [
-                [one.name, asdict(one.source) | {"groups": sorted(one.source.groups)}, _sha(one.content)]
-                for one in self.items
-            ]
-        )
+        return _digest([[one.name, _told(one.source), _sha(one.content)] for one in self.items])
 
     @property
     def trials_digest(self) -> str:
@@ -82,6 +78,11 @@ def _desk(limit: int | None) -> Material:
     cases = load_golden(DESK / "golden.jsonl")
     trials = [Trial(case, dict.fromkeys(case.gold_documents, 1)) for case in cases]
     return Material("support_desk", list(read_folder(DESK / "corpus", tenant=EVERY_TENANT)), _drawn(trials, limit))
+
+
+def _told(source: Source) -> dict[str, Any]:
+    """All but the folder, which stands elsewhere on another machine."""
+    return asdict(source) | {"groups": sorted(source.groups), "origin": ""}
 
 
 def _corpus(data: Path) -> Iterable[bench.CorpusDocument]:
