@@ -181,6 +181,7 @@ def test_one_line_moves_serving_to_the_cluster(
         announce("http://127.0.0.1:1")
 
     monkeypatch.setattr(on_ray, "serve", double)
+    monkeypatch.setattr("observability.logs.set_up", lambda _: None)  # it would take the log of the test run over
     commands.serve(Loaded(settings, {}))
     assert served == [settings]
     assert "http://127.0.0.1:1/v1" in capsys.readouterr().out

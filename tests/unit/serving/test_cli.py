@@ -35,6 +35,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setenv("SIXPLY__FOUNDATION__DATA_DIR", str(tmp_path / "var"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("serving.cli._quiet", lambda: None)  # it is for a whole process
+    monkeypatch.setattr("observability.logs.set_up", lambda _: None)  # and so is this
 
     def run(*arguments: str, **environment: str) -> Done:
         with monkeypatch.context() as patch:
