@@ -225,6 +225,7 @@ def test_markup_in_a_question_is_shown_and_never_run(page: Page, served: Served)
 
 
 def test_everything_can_be_done_from_the_keyboard(page: Page, served: Served) -> None:
+    expect(page.get_by_label("API key")).to_be_focused()
     page.keyboard.type(served.reader)
     page.keyboard.press("Enter")
     expect(page.get_by_label("Question")).to_be_focused()

@@ -69,8 +69,8 @@ def test_a_key_works_beside_tokens_and_tokens_do_not_work_where_none_are_configu
     ("changes", "says"),
     [
         ({"exp": int(time.time()) - 120}, "has expired"),
-        ({"nbf": int(time.time()) + 600}, "not valid yet"),
-        ({"iat": int(time.time()) + 600}, "not valid yet"),
+        ({"nbf": int(time.time()) + 86400}, "not valid yet"),
+        ({"iat": int(time.time()) + 86400}, "not valid yet"),
         ({"iss": "https://elsewhere.example"}, "not from the issuer"),
         ({"aud": "another-service"}, 'not for the audience "sixply"'),
         ({"exp": None}, 'no claim "exp"'),
