@@ -33,7 +33,7 @@ class Calendar:
         return 0.0
 
     async def sleep(self, seconds: float) -> None:
-        raise NotImplementedError
+        raise NotImplementedError("This clock is a double that is only read: an ingest never waits.")
 
 
 class World:
