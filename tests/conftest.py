@@ -26,8 +26,9 @@ os.environ |= {
     "TRANSFORMERS_OFFLINE": "1",
 }
 
-# A slow machine is no failure; and a failure is printed so that it can be repeated elsewhere.
-settings.register_profile("sixply", deadline=None, print_blob=True)
+# A slow machine is no failure; and a failure is printed so that it can be repeated elsewhere. CI tries the same examples
+# each time, as it takes the same order; see .ci/run.
+settings.register_profile("sixply", deadline=None, print_blob=True, derandomize="CI" in os.environ)
 settings.load_profile("sixply")
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost", "0.0.0.0", "::", None, ""}
