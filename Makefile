@@ -166,8 +166,9 @@ bench-encoder: _base  ## the default encoder and search against torch and exact 
 	@$(CLI) bench-encoder $(call needed,DATA,folder) $(call given,LIMIT,--limit) $(call given,ROUNDS,--rounds) \
 	  $(call given,THREADS,--threads) $(call given,JSON,--json) $(stack)
 
-bench-answers: _base  ## answers on a folder with qa.jsonl   DATA=dir JSON=out.json [STACK=] [LIMIT=200]
-	@$(CLI) bench-answers "$(call needed,DATA,folder)" $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
+bench-answers: _base  ## answers on a folder with qa.jsonl, risk against coverage   DATA=dir JSON=out.json [FOREIGN=dir] [PLOT=file.svg] [STACK=] [LIMIT=200]
+	@$(CLI) bench-answers "$(call needed,DATA,folder)" $(call given,FOREIGN,--foreign) $(call given,PLOT,--plot) \
+	  $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
 
 .PHONY: bench-attacks
 bench-attacks: _base  ## instructions hidden in documents against the running agent   DATA=dir with cases.jsonl [JSON=] [LIMIT=]

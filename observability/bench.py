@@ -25,7 +25,7 @@ import numpy as np
 from foundation.errors import InvalidRequest, SixplyError
 from foundation.types import Principal, Scope
 from models.contract import Embeddings
-from observability import measures
+from observability import measures, risk_coverage
 from orchestration.contract import Answer
 from retrieval.contract import Retriever
 
@@ -43,6 +43,9 @@ REFUSALS = ("abstained", "refused", "escalated")
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and how many there are."""
+
+Confidences = Callable[[], Mapping[str, float]]
+"""Trace id -> how sure the system was of its evidence, of the answers that came to look at any."""
 
 
 class Ingests(Protocol):
@@ -238,6 +241,8 @@ async def bench_answers(
     *,
     ingestor: Ingests,
     answer: Callable[[Question], Awaitable[Answer]],
+    confidences: Confidences | None = None,
+    foreign: Path | None = None,
     limit: int | None = None,
     progress: Progress | None = None,
     stack: Mapping[str, str] | None = None,
@@ -248,27 +253,52 @@ async def bench_answers(
     Shares are means over the questions that they apply to; `n_...` says how many those are. An answerable question
     without an answer counts as 0 for `answer_contained`, `token_f1` and `citation_recall`; `citation_precision` is
     over the answers that cite. With `limit`, questions are drawn evenly over the file, because such files are sorted.
+    The questions of `foreign`, another folder, are asked of this corpus as well, and all count as unanswerable. With
+    `confidences`, the risk is given at every coverage.
 
     Raises:
         InvalidRequest: the folder or one of its lines is not in the format.
     """
     questions, corpus = read_questions(data)
     asked = evenly(questions, limit)
+    others = evenly(_foreign_questions(foreign), limit) if foreign else []
     ingested = _ingest(corpus, ingestor, progress)
-    count = _counting(progress, "answer", len(asked))
+    rows = await _answers(asked, answer, _counting(progress, "answer", len(asked)))
+    foreign_rows = await _answers(others, answer, _counting(progress, "foreign", len(others)))
+    shares = {"refused_foreign": [row["refused_unanswerable"] for row in foreign_rows]}
+    scores = _answer_scores(rows, seed) | {"n_foreign": len(foreign_rows)}
+    if confidences:
+        known = confidences()
+        for row in (*rows, *foreign_rows):
+            row["confidence"] = known.get(row["trace_id"])
+        scores |= risk_coverage.curves(rows)
+        scores["threshold_at_85"], at_85 = risk_coverage.refused_at_85(rows, foreign_rows)
+        shares |= at_85
+    for name, values in shares.items():
+        one = measures.estimate(values, seed=seed)
+        scores[name] = one.mean
+        scores["intervals_95"][name] = [one.low, one.high]
+    return {
+        **scores,
+        **ingested,
+        "peak_rss_mb": peak_rss_mb(),
+        "data": data.name,
+        "foreign": foreign.name if foreign else None,
+        "stack": dict(stack or {}),
+        "rows": rows,
+        "foreign_rows": foreign_rows,
+    }
+
+
+async def _answers(
+    asked: Sequence[Question], answer: Callable[[Question], Awaitable[Answer]], count: Callable[[int], None] | None
+) -> list[dict[str, Any]]:
     rows = []
     for done, question in enumerate(asked, 1):
         rows.append(await _answered(question, answer))
         if count:
             count(done)
-    return {
-        **_answer_scores(rows, seed),
-        **ingested,
-        "peak_rss_mb": peak_rss_mb(),
-        "data": data.name,
-        "stack": dict(stack or {}),
-        "rows": rows,
-    }
+    return rows
 
 
 async def _answered(question: Question, answer: Callable[[Question], Awaitable[Answer]]) -> dict[str, Any]:
@@ -408,6 +438,15 @@ def read_questions(data: Path) -> tuple[list[Question], list[CorpusDocument]]:
             ids.append(document.document_id)
         questions.append(_question({"doc_ids": ids, **row}, path, number))
     return questions, list(corpus.values())
+
+
+def _foreign_questions(data: Path) -> list[Question]:
+    """The questions of a folder, of `qa.jsonl` or `queries.jsonl`, as questions that another corpus does not answer."""
+    if (data / "qa.jsonl").exists():
+        asked = [(one.question_id, one.question) for one in read_questions(data)[0]]
+    else:
+        asked = list(read_queries(data).items())
+    return [Question(key, text, (), (), answerable=False) for key, text in asked]
 
 
 def _context(context: Any) -> CorpusDocument:

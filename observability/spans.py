@@ -200,6 +200,14 @@ class SpanStore:
         """Every span that began in a period, nanoseconds since 1970, by start time."""
         return self._rows("WHERE start_ns >= ? AND start_ns < ? ORDER BY start_ns, id", since_ns, until_ns)
 
+    def last_of(self, attribute: str) -> dict[str, Any]:
+        """What the last span that has this attribute says of it, by trace."""
+        rows = self._select(
+            "SELECT trace_id, attributes FROM spans WHERE attributes LIKE ? ORDER BY start_ns, id", f"%{attribute}%"
+        )
+        said = ((trace, json.loads(attributes).get(attribute)) for trace, attributes in rows)
+        return {trace: value for trace, value in said if value is not None}
+
     def erase_conversations(self, thread_ids: Iterable[str]) -> int:
         """Take out the traces of some conversations; gives how many traces."""
         wanted = set(thread_ids)

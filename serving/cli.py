@@ -624,11 +624,22 @@ def bench_encoder(
 
 
 @app.command("bench-answers")
-def bench_answers(data: Data, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
-    """Answers on a folder with corpus.jsonl and qa.jsonl."""
+def bench_answers(
+    *,
+    data: Data,
+    foreign: Annotated[
+        Path | None,
+        typer.Option(help="A folder whose questions this corpus does not answer.", exists=True, file_okay=False),
+    ] = None,
+    limit: Limit = None,
+    plot: Annotated[Path | None, typer.Option(help="A file for risk against coverage, as SVG.")] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Answers on a folder with corpus.jsonl and qa.jsonl, and the risk of answering more of them."""
     from serving import measuring
 
-    measuring.bench_answers(lambda overrides: _load(stack, overrides), data, limit, json)
+    measuring.bench_answers(lambda overrides: _load(stack, overrides), data, limit, json, foreign=foreign, plot=plot)
 
 
 @app.command("bench-attacks")

@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from foundation import names
 from foundation.clock import SystemClock
 from foundation.errors import InvalidRequest
 from foundation.settings import Loaded, Settings
@@ -181,26 +182,48 @@ def _search_times(system: System, queries: Sequence[str]) -> dict[str, float]:
     )
 
 
-def bench_answers(configure: Configure, data: Path, limit: int | None, json: Path | None) -> None:
+def bench_answers(
+    configure: Configure,
+    data: Path,
+    limit: int | None,
+    json: Path | None,
+    *,
+    foreign: Path | None = None,
+    plot: Path | None = None,
+) -> None:
+    """`foreign` is a folder whose questions this corpus does not answer; `plot` a file for the risk at every coverage."""
+    from observability import plots, risk_coverage
     from observability.bench import TENANT, Question, bench_answers
+    from observability.spans import SpanStore
 
     person = Principal("bench", TENANT, frozenset({"reader"}))
     with _bench(configure) as (system, stack), terminal.progress() as progress:
+        spans = SpanStore(system.settings.foundation.data_dir / "spans.sqlite")
 
         def answer(question: Question) -> Awaitable[Answer]:
             return ask(system, question.question, person)
+
+        def confidences() -> dict[str, float]:
+            system.telemetry.flush()
+            return spans.last_of(names.CONFIDENCE)
 
         figures = asyncio.run(
             bench_answers(
                 data,
                 ingestor=system.ingestor,
                 answer=answer,
+                confidences=confidences,
+                foreign=foreign,
                 limit=limit,
                 progress=progress,
                 stack=stack,
                 seed=system.context.seed,
             )
         )
+    if plot:
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        title = f"Risk against coverage, {figures['n_questions']} questions of {data.name}"
+        plot.write_text(plots.standalone(risk_coverage.plot(figures["risk_coverage"], title)), encoding="utf-8")
     _figures(figures, json)
 
 
@@ -554,12 +577,13 @@ def _folder(configure: Configure, more: Mapping[str, object] | None = None) -> I
         yield configure({"foundation": {"data_dir": folder}, **(more or {})})
 
 
+_NOT_SHOWN = {"rows", "foreign_rows", "rounds", "stack", "intervals_95", "risk_coverage"}
+
+
 def _figures(figures: Mapping[str, Any], json: Path | None) -> None:
     if not terminal.write_json(json, figures):
         rows = [(name, f"{value:.4g}" if isinstance(value, float) else value) for name, value in figures.items()]
-        terminal.show_table(
-            ["figure", ""], [row for row in rows if row[0] not in {"rows", "rounds", "stack", "intervals_95"}]
-        )
+        terminal.show_table(["figure", ""], [row for row in rows if row[0] not in _NOT_SHOWN])
 
 
 def texts_of(system: System, cases: list[GoldenCase]) -> list[DocumentText]:

@@ -216,6 +216,21 @@ def test_a_benchmark_of_answers_writes_the_agreed_figures(sixply: Callable[..., 
     assert (figures["answer_contained"], len(figures["rows"])) == (1.0, 1)
 
 
+def test_a_benchmark_of_answers_asks_foreign_questions_and_draws_its_risk(
+    sixply: Callable[..., Any], folder: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "queries.jsonl").write_text(json.dumps({"_id": "1", "text": "Which spices season goulash?"}) + "\n")
+    drawn = tmp_path / "plots" / "risk.svg"
+    figures = sixply("bench-answers", str(folder / "data"), "--foreign", str(other), "--plot", str(drawn))
+
+    assert (figures["n_foreign"], figures["foreign"]) == (1, "other")
+    assert 0 <= figures["rows"][0]["confidence"] <= 1
+    assert figures["risk_coverage"]["document"]["points"][-1]["n"] == 1
+    assert drawn.read_text().startswith("<svg xmlns=")
+
+
 def test_a_report_can_go_to_a_file_and_still_be_shown(sixply: Callable[..., Any], tmp_path: Path) -> None:
     target = tmp_path / "deep" / "config.json"
     shown = sixply("config", "--json", str(target), json_too=False)

@@ -165,6 +165,36 @@ async def test_a_limit_takes_questions_from_all_over_the_file(beir):
     assert [row["id"] for row in rows] == ["right", "silent", "made up"]
 
 
+async def test_questions_of_another_folder_are_asked_and_count_as_unanswerable(beir, tmp_path):
+    write(beir / "qa.jsonl", QUESTIONS)
+    other = tmp_path / "other"
+    write(other / "qa.jsonl", [{"id": "silent", "question": "q", "contexts": ["x"], "answers": ["x"]}])
+    found = await bench_answers(beir, ingestor=WordSearch(), answer=by_id, foreign=other)
+    assert (found["foreign"], found["n_foreign"], found["refused_foreign"]) == ("other", 1, 1.0)
+    assert (found["n_questions"], found["foreign_rows"][0]["answerable"]) == (6, False)
+
+
+async def test_the_queries_of_a_folder_without_answers_are_foreign_as_well(beir, tmp_path):
+    write(beir / "qa.jsonl", QUESTIONS)
+    write(tmp_path / "queries" / "queries.jsonl", [{"_id": "made up", "text": "kiwi"}])
+    found = await bench_answers(beir, ingestor=WordSearch(), answer=by_id, foreign=tmp_path / "queries")
+    assert found["refused_foreign"] == 0.0
+
+
+async def test_confidences_give_the_risk_at_every_coverage(beir):
+    write(beir / "qa.jsonl", QUESTIONS[:4])
+    traced = {"right": 0.9, "wrong": 0.8, "silent": 0.7, "no": 0.3}
+
+    async def with_trace(question):
+        return (await by_id(question)).model_copy(update={"trace_id": question.question_id})
+
+    found = await bench_answers(beir, ingestor=WordSearch(), answer=with_trace, confidences=lambda: traced)
+    assert [one["confidence"] for one in found["rows"]] == [0.9, 0.8, 0.7, 0.3]
+    assert (found["risk_area_document"], found["risk_area_answer"]) == (0.0, 0.25)
+    assert (found["threshold_at_85"], found["refused_unanswerable_at_85"]) == (0.7, 1.0)
+    assert found["intervals_95"]["refused_unanswerable_at_85"] == [1.0, 1.0]
+
+
 def test_contexts_inside_the_questions_become_the_corpus(tmp_path):
     write(
         tmp_path / "qa.jsonl",
