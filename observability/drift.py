@@ -8,7 +8,7 @@ pandas and plotting stacks for two statistics of a few lines.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -138,23 +138,28 @@ def answers(
     until: datetime,
     tenant: str | None = None,
 ) -> list[Asked]:
-    """Every answer of a period, oldest first, from the spans of its agent, its searches and its grading."""
+    """Every answer of a period, oldest first, from the spans of its agent, its searches and its grading. A run that waited
+    for a person has two spans of its agent and is one answer: asked when it began, ended as it ended, at work in both."""
     paid = costs.answers(since=since)
     judged = {one.answer_id: one.verdict for one in outcomes if one.origin == "production"}
     rows = spans.between(_ns(since), _ns(until))
     best = _largest(rows, names.TOP_SCORE)
     sure = _largest(rows, names.CONFIDENCE)
-    found = []
+    parts: defaultdict[str, list[SpanRow]] = defaultdict(list)
     for row in rows:
-        if row.attribute(names.OPERATION) != names.INVOKE_AGENT or (status := row.attribute(names.STATUS)) is None:
+        if row.attribute(names.OPERATION) != names.INVOKE_AGENT or row.attribute(names.STATUS) is None:
             continue
-        if tenant is not None and row.attribute(names.TENANT) != tenant:
-            continue
-        answer_id = str(row.attribute(names.ANSWER_ID))
+        if tenant is None or row.attribute(names.TENANT) == tenant:
+            parts[str(row.attribute(names.ANSWER_ID) or row.span_id)].append(row)
+    found = []
+    for answer_id, runs in parts.items():
+        first, row = runs[0], runs[-1]
+        status = row.attribute(names.STATUS)
         cost, verdict = paid.get(answer_id), judged.get(answer_id)
+        signature = first.attribute(names.QUESTION_SIGNATURE)
         found.append(
             Asked(
-                at_ns=row.start_ns,
+                at_ns=first.start_ns,
                 tenant=str(row.attribute(names.TENANT) or ""),
                 manifest_id=row.manifest_id or "",
                 values={
@@ -164,12 +169,12 @@ def answers(
                     "confidence": sure.get(row.trace_id),
                     "top_score": best.get(row.trace_id),
                     "support": row.attribute(names.ANSWER_SUPPORT),
-                    "seconds": row.ms / 1000,
+                    "seconds": sum(run.ms for run in runs) / 1000,
                     "usd": None if cost is None or cost.usd is None else float(cost.usd),
                     "accepted": None if verdict is None else float(verdict == "accepted"),
                     "rejected": None if verdict is None else float(verdict == "rejected"),
                 },
-                signature=tuple(given) if (given := row.attribute(names.QUESTION_SIGNATURE)) else None,
+                signature=tuple(signature) if signature else None,
             )
         )
     return sorted(found, key=lambda one: one.at_ns)

@@ -12,7 +12,7 @@ import logging
 import math
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
@@ -75,10 +75,12 @@ class Limit:
     def exceeded(self, said: Quota) -> QuotaExceeded:
         most = f"{self.most / MICRO:g} USD" if self.kind == "usd" else f"{self.most} {self.kind}"
         whose = "You have" if self.whose == "caller" else "Your tenant has"
+        again_s = None if math.isinf(said.retry_after_s) else said.retry_after_s
+        again = "" if again_s is None else f" Try again in {lasting(again_s)}."
         return QuotaExceeded(
-            f"{whose} used up the quota of {most} per {self.window}. An operator sets it: [serving.quotas].",
+            f"{whose} used up the quota of {most} per {self.window}.{again} An operator sets it: [serving.quotas].",
             limit=f"{self.kind}_per_{self.window}",
-            retry_after_s=None if math.isinf(said.retry_after_s) else said.retry_after_s,
+            retry_after_s=again_s,
         )
 
 
@@ -156,6 +158,19 @@ class Quotas:
                         await self._cache.delete(admitted.principal.tenant, key)
                 except ComponentError:  # it expires by itself
                     log.exception("a slot could not be given back")
+
+    @asynccontextmanager
+    async def counted(self, principal: Principal) -> AsyncIterator[None]:
+        """What a person does on the page: a request, as if it had come over the API.
+
+        Raises:
+            QuotaExceeded, StoreUnavailable: see `admit`.
+        """
+        admitted = await self.admit(principal)
+        try:
+            yield
+        finally:
+            await self.release(admitted)
 
     async def demand_left(self, principal: Principal) -> None:
         """Whether anything is left of the tokens and the money, before a run that may use some.
@@ -315,6 +330,20 @@ class QuotaSpending:
         principal, inner, booked = held
         await self._inner.settle(inner, tokens=tokens, usd=usd)
         await self._quotas.settle(principal, booked, tokens=tokens, usd=usd)
+
+
+def lasting(seconds: float) -> str:
+    """How long to wait, in the unit that a person would name; rounded up, so that it is enough.
+
+    >>> lasting(0.2), lasting(59.5), lasting(200), lasting(3 * 3600), lasting(40 * 3600)
+    ('1 second', '60 seconds', '4 minutes', '3 hours', '2 days')
+    """
+    unit, long = "second", 1
+    for longer, long_s, least_s in (("minute", 60, 90), ("hour", 3600, 5400), ("day", 86_400, 129_600)):
+        if seconds >= least_s:
+            unit, long = longer, long_s
+    many = max(1, math.ceil(seconds / long))
+    return f"{many} {unit}{'' if many == 1 else 's'}"
 
 
 def _key(what: str, principal: Principal, whose: Whose) -> str:

@@ -84,10 +84,9 @@ class AskView:
 
     async def _answer(self, question: str, turn: Turn) -> None:
         runtime = self._visitor.runtime
-        caller = await self._visitor.caller()
         check_length(question, runtime.system.settings.orchestration.answers)
         asked = AnswerRequest(question=question, thread_id=self._thread_id)
-        async with runtime.place("answers"):
+        async with self._visitor.acts() as caller, runtime.place("answers"):
             with traced("ask", caller.tenant):
                 async with aclosing(follow(runtime.system.agent.stream(asked, caller), runtime.lifecycle)) as events:
                     async for event in events:

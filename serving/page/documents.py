@@ -132,8 +132,8 @@ class DocumentsView:
 
     async def _retry(self) -> None:
         with told():
-            caller = await self._visitor.caller("write")
-            report = await asyncio.to_thread(documents.retry, caller, self._visitor.runtime)
+            async with self._visitor.acts("write") as caller:
+                report = await asyncio.to_thread(documents.retry, caller, self._visitor.runtime)
             taken = report.added + report.replaced
             still = len(report.refused)
             say(f"{taken} taken in, {still} refused again.", kind="good" if taken else "bad")
@@ -143,9 +143,9 @@ class DocumentsView:
         if not await self._confirmed(name):
             return
         with told():
-            caller = await self._visitor.caller("write")
             shared = tenant == EVERY_TENANT
-            await asyncio.to_thread(documents.delete, uri, caller, self._visitor.runtime, shared=shared)
+            async with self._visitor.acts("write") as caller:
+                await asyncio.to_thread(documents.delete, uri, caller, self._visitor.runtime, shared=shared)
             say(f"Deleted: {name}")
             await self.refresh()
 
@@ -200,10 +200,10 @@ class Upload:
 
     async def _take(self, sent: MultiUploadEventArguments) -> None:
         with told():
-            caller = await self._visitor.caller("write")
             files = [UploadFile(BytesIO(await one.read()), filename=one.name) for one in sent.files]
             shared = self._visitor.may("operate") and bool(self._shared.value)
-            job = await jobs.ingest(files, caller, self._visitor.runtime, groups=None, shared=shared)
+            async with self._visitor.acts("write") as caller:
+                job = await jobs.ingest(files, caller, self._visitor.runtime, groups=None, shared=shared)
             with self._jobs:
                 Progress(job.job_id, job.total, self._visitor, self._done)
         self._files.reset()

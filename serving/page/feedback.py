@@ -74,13 +74,13 @@ class FeedbackBar:
 
     async def _save(self, given: dict[str, Any]) -> None:
         with self._place, told():
-            caller = await self._visitor.caller()
             self._wrong.clear()
             try:
                 body = filled(_FEEDBACK, given)
-                kept = await asyncio.to_thread(
-                    feedback.give, self._answer.answer_id, body, caller, self._visitor.runtime
-                )
+                async with self._visitor.acts() as caller:
+                    kept = await asyncio.to_thread(
+                        feedback.give, self._answer.answer_id, body, caller, self._visitor.runtime
+                    )
             except Exception as error:
                 with self._wrong:
                     alert(str(explained(error)))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Literal, Protocol, TypeVar
 
 from nicegui import html, ui
@@ -57,6 +57,18 @@ class Visitor:
         principal = await self.runtime.sessions.principal(self._token)
         self.runtime.demand(permission, principal)
         return principal
+
+    @asynccontextmanager
+    async def acts(self, permission: Permission = "ask") -> AsyncIterator[Principal]:
+        """Who it is now, for something that they ask or change: it counts as a request of the API does. Looking does not,
+        because the page looks again by itself; neither does a decision, as in the API.
+
+        Raises:
+            Unauthenticated, Forbidden, Stopped, QuotaExceeded, StoreUnavailable.
+        """
+        caller = await self.caller(permission)
+        async with self.system.quotas.counted(caller):
+            yield caller
 
     def refusal(self, permission: Permission) -> str:
         """Why not to show what needs this permission; empty where it may be shown."""

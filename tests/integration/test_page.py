@@ -76,7 +76,8 @@ def stack_in(folder: Path) -> Path:
     """A configuration whose data lie in `folder`."""
     stack = folder / "stack.toml"
     stack.write_text(STACK.format(data=folder / "var") + '[orchestration.answers]\ncompose = "extractive"\n'
-                     '[[observability.exporters]]\nuse = "sqlite"\n')  # fmt: skip
+                     '[[observability.exporters]]\nuse = "sqlite"\n'
+                     "[serving.quotas.tenants.birch]\nrequests = { day = 2 }\n")  # fmt: skip
     return stack
 
 
@@ -283,6 +284,23 @@ def test_a_key_that_is_revoked_can_ask_nothing_more(page: Page, served: Served) 
     page.get_by_label("Question").fill("How long does the moon lamp run?")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("not signed in any more")
+
+
+def test_questions_count_with_the_requests_of_the_api_and_the_page_says_when_there_is_more(
+    page: Page, served: Served
+) -> None:
+    key = served.keys.create(subject="ivo", tenant="birch", roles=["reader"])
+    headers = {"Authorization": f"Bearer {key}"}
+    sign_in(page, key)
+    ask(page, "How long does the moon lamp run?", "Not in the documents")
+    reply = httpx2.get(f"{served.url}/v1/usage", headers=headers, timeout=WAIT_S)
+    assert reply.headers["ratelimit"].startswith('"tenant-requests-day";r=0;')
+    refused = ask(page, "Does the sun lamp run longer?", "No answer")
+    expect(refused.get_by_role("alert")).to_contain_text(
+        "used up the quota of 2 requests per day. Try again in 24 hours."
+    )
+    expect(page.get_by_role("button", name="Ask").last).to_be_visible()
+    assert httpx2.get(f"{served.url}/v1/usage", headers=headers, timeout=WAIT_S).status_code == 429
 
 
 def test_nothing_of_the_page_is_served_to_strangers_and_no_websocket_to_another_site(served: Served) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from foundation import names
+from observability import drift as drifting
 from observability.drift import FIGURES, Drift, drift
 from observability.ledger import CostLedger
 from observability.outcomes import Outcome
@@ -55,13 +57,17 @@ def answers(days_ago: float, n: int, *, seed: int, **more: Any) -> list[SpanRow]
 
 
 def found(tmp_path: Path, costs: CostLedger, rows: list[SpanRow], outcomes: list[Outcome] | None = None) -> Drift:
+    return drift(stored(tmp_path, rows), costs, outcomes or [], now=NOW)
+
+
+def stored(tmp_path: Path, rows: list[SpanRow]) -> SpanStore:
     path = tmp_path / "spans.sqlite"
     with sqlite3.connect(path) as database:
         database.executescript(SCHEMA)
         marks = ", ".join("?" * len(COLUMNS))
         database.executemany(f"INSERT INTO spans ({', '.join(COLUMNS)}) VALUES ({marks})", map(values_of, rows))
     database.close()
-    return drift(SpanStore(path), costs, outcomes or [], now=NOW)
+    return SpanStore(path)
 
 
 def test_two_weeks_alike_have_not_moved(tmp_path: Path, costs: CostLedger) -> None:
@@ -135,3 +141,22 @@ def test_new_parts_and_tenants_are_told(tmp_path: Path, costs: CostLedger) -> No
         "new tenant: south (40 answers)",
         "tenant no longer seen: north",
     )
+
+
+def test_a_run_that_waited_for_a_person_is_one_answer(tmp_path: Path, costs: CostLedger) -> None:
+    first, graded = answers(3, 2, seed=1, status="waiting")[2:]  # the second of them: each tenth abstains
+    asked = first.attributes or {}
+    later = first.start_ns + 3600 * 10**9
+    second = replace(
+        first, span_id="c", start_ns=later, end_ns=later + 10**8,
+        attributes={name: value for name, value in asked.items() if name != names.QUESTION_SIGNATURE} | {names.STATUS: "answered"},
+    )  # fmt: skip
+    nameless = [replace(first, span_id=span, attributes=asked | {names.ANSWER_ID: None}) for span in ("d", "e")]
+    store = stored(tmp_path, [first, graded, second, *nameless])
+    since, until = NOW - timedelta(days=7), NOW
+    one, *others = sorted(
+        drifting.answers(store, costs, [], since=since, until=until), key=lambda one: not one.values["answered"]
+    )
+    assert (one.at_ns, one.values["answered"], one.values["seconds"]) == (first.start_ns, 1.0, 0.4)
+    assert one.signature == tuple(asked[names.QUESTION_SIGNATURE])
+    assert len(others) == 2  # of an agent that names no answer: each span is one

@@ -82,10 +82,8 @@ async def test_a_tenants_quota_is_for_all_its_callers_and_a_named_tenant_has_its
 ) -> None:
     quotas = worker(tenant={"requests": {"day": 2}}, tenants={"south": {"requests": {"day": 3}}})
     passed, refused = await outcomes(quotas.admit(who) for who in (ADA, BO, ADA))
-    assert (passed, str(refused[0])) == (
-        2,
-        "Your tenant has used up the quota of 2 requests per day. An operator sets it: [serving.quotas].",
-    )
+    assert passed == 2
+    assert "Your tenant has used up the quota of 2 requests per day. Try again in 24 hours." in str(refused[0])
     passed, refused = await outcomes(quotas.admit(EVE) for _ in range(4))
     assert (passed, len(refused)) == (3, 1)
 
