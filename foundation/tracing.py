@@ -61,6 +61,16 @@ def here() -> str:
     return carrier.get("traceparent", "")
 
 
+def trace_id_in(traceparent: str) -> str | None:
+    """The id of the trace that `here` gave.
+
+    >>> trace_id_in("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), trace_id_in("")
+    ('4bf92f3577b34da6a3ce929d0e0e4736', None)
+    """
+    parts = traceparent.split("-")
+    return parts[1] if len(parts) > 1 else None
+
+
 def annotate(name: str, value: AttributeValue) -> None:
     """Set an attribute of the current span, where there is one."""
     trace.get_current_span().set_attribute(name, value)

@@ -208,6 +208,12 @@ class Turn(Noun):
     text: str
     citations: tuple[Citation, ...] = ()
     at: datetime
+    as_of: date | None = None
+    """As of the answer."""
+    trace_id: str | None = None
+    """Of the trace that tells how it came about, where one was recorded."""
+    approval_id: str | None = None
+    """Of what it waits for, or waited for."""
 
 
 class Fact(Noun):

@@ -10,11 +10,13 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from foundation.errors import NotFound
+from foundation.tracing import trace_id_in
 from foundation.types import Principal
 from orchestration.contract import Conversation, Turn
+from orchestration.state import State, day_of
 from retrieval.contract import Citation
 
 if TYPE_CHECKING:
@@ -118,4 +120,7 @@ def _turn(one: CheckpointTuple) -> Turn:
         text=result["text"],
         citations=tuple(Citation(**citation) for citation in result["citations"]),
         at=datetime.fromisoformat(one.checkpoint["ts"]),
+        as_of=day_of(cast("State", values)),
+        trace_id=trace_id_in(values.get("trace") or ""),
+        approval_id=values.get("approval_id") or None,
     )

@@ -196,7 +196,7 @@ class Card:
         with self._body:
             for paragraph in answer.text.split("\n"):
                 html.p(paragraph).classes("outcome")
-            Making(answer, self._visitor).build()
+            Making.of(answer, self._visitor).build()
 
 
 def _history(decided: list[Approval]) -> None:

@@ -1,22 +1,25 @@
-"""Ask: the question, its plan and its words as they come, and the answer with sources that open."""
+"""Ask: the question, its plan and its words as they come, the answer with sources that open, and earlier conversations."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 from contextlib import aclosing
+from datetime import datetime
 from typing import Literal
 
 from nicegui import background_tasks, html, ui
 
-from orchestration.contract import Answer, AnswerRequest, Event, Step
+from orchestration.contract import Answer, AnswerRequest, Event, Step, Turn
 from retrieval.contract import Citation
+from serving.page.earlier import Earlier
 from serving.page.feedback import FeedbackBar
 from serving.page.making import Making
 from serving.page.source import SourcePanel
 from serving.page.visitor import WORDS, Visitor, every, traced
 from serving.routes.answers import check_length
 from serving.routes.conversations import kept
+from serving.schemas import FeedbackGiven
 from serving.streams import explained, follow
 
 LOOK_AGAIN_S = 2.0
@@ -30,34 +33,42 @@ class AskView:
     def __init__(self, visitor: Visitor, source: SourcePanel) -> None:
         self._visitor = visitor
         self._source = source
+        self._earlier = Earlier(visitor, self._go_on, self._is_deleted)
         self._thread_id: str | None = None
         self._running: asyncio.Task[None] | None = None
 
     def build(self) -> None:
-        with html.div().classes("conversation").on("keydown.escape", self._stop):
-            self._turns = html.div().classes("turns")
-            with self._turns:
-                self._empty = html.div().classes("empty")
-                with self._empty:
-                    html.h1("Ask your documents")
-                    html.p("Every sentence of an answer comes with the passage that it rests on. Open it and check.")
-            with html.div().classes("composer"):
-                self._question = (
-                    ui.textarea(placeholder="Ask a question")
-                    .props('outlined autogrow dense autofocus aria-label="Question"')
-                    .on("keydown.enter.exact.prevent", self._ask)
-                )
-                with html.div().classes("acts"):
-                    html.span("Enter asks, Shift + Enter breaks the line, Escape stops").classes("dim hint")
-                    self._new = ui.button("New conversation", on_click=self._begin_anew).props("flat dense no-caps")
-                    self._halt = ui.button("Stop", icon="stop", on_click=self._stop).props("outline dense no-caps")
-                    self._send = ui.button("Ask", icon="send", on_click=self._ask).props("unelevated dense no-caps")
+        with html.div().classes("asking"):
+            self._earlier.build()
+            with html.div().classes("conversation").on("keydown.escape", self._stop):
+                self._turns = html.div().classes("turns")
+                self._greet()
+                with html.div().classes("composer"):
+                    self._question = (
+                        ui.textarea(placeholder="Ask a question")
+                        .props('outlined autogrow dense autofocus aria-label="Question"')
+                        .on("keydown.enter.exact.prevent", self._ask)
+                    )
+                    with html.div().classes("acts"):
+                        html.span("Enter asks, Shift + Enter breaks the line, Escape stops").classes("dim hint")
+                        self._earlier.opener()
+                        self._new = ui.button("New conversation", on_click=self._begin_anew).props("flat dense no-caps")
+                        self._halt = ui.button("Stop", icon="stop", on_click=self._stop).props("outline dense no-caps")
+                        self._send = ui.button("Ask", icon="send", on_click=self._ask).props("unelevated dense no-caps")
         self._idle()
         self._new.set_visibility(False)
         ui.context.client.on_delete(self._stop)
 
     async def refresh(self) -> None:
         self._question.run_method("focus")
+        await self._earlier.refresh(self._thread_id)
+
+    def _greet(self) -> None:
+        with self._turns:
+            self._empty = html.div().classes("empty")
+        with self._empty:
+            html.h1("Ask your documents")
+            html.p("Every sentence of an answer comes with the passage that it rests on. Open it and check.")
 
     def _ask(self) -> None:
         question = (self._question.value or "").strip()
@@ -71,18 +82,18 @@ class AskView:
 
     async def _run(self, question: str) -> None:
         with self._turns:
-            turn = Turn(question, self._visitor, self._source)
+            exchange = Exchange(question, self._visitor, self._source)
             try:
-                await self._answer(question, turn)
+                await self._answer(question, exchange)
             except asyncio.CancelledError:
-                turn.fail("Stopped.")
+                exchange.fail("Stopped.")
             except Exception as error:
-                turn.fail(str(explained(error)))
+                exchange.fail(str(explained(error)))
             finally:
                 self._running = None
                 self._idle()
 
-    async def _answer(self, question: str, turn: Turn) -> None:
+    async def _answer(self, question: str, exchange: Exchange) -> None:
         runtime = self._visitor.runtime
         check_length(question, runtime.system.settings.orchestration.answers)
         asked = AnswerRequest(question=question, thread_id=self._thread_id)
@@ -91,10 +102,11 @@ class AskView:
                 async with aclosing(follow(runtime.system.agent.stream(asked, caller), runtime.lifecycle)) as events:
                     async for event in events:
                         if event is not None:
-                            turn.take(event)
-        if turn.answer is not None:
-            self._thread_id = turn.answer.thread_id
+                            exchange.take(event)
+        if exchange.thread_id is not None:
+            self._thread_id = exchange.thread_id
             self._new.set_visibility(True)
+            await self._earlier.refresh(self._thread_id)
 
     def _stop(self) -> None:
         if self._running is not None:
@@ -104,25 +116,49 @@ class AskView:
         self._halt.set_visibility(False)
         self._send.set_visibility(True)
 
-    def _begin_anew(self) -> None:
-        self._stop()
-        self._thread_id = None
-        self._new.set_visibility(False)
-        self._turns.clear()
+    async def _go_on(self, thread_id: str) -> None:
+        """Show an earlier conversation; the next question belongs to it."""
+        caller = await self._visitor.caller()
+        system = self._visitor.system
+        turns = await kept(self._visitor.runtime).turns(thread_id, caller)
+        said = await asyncio.to_thread(system.outcomes.all, origin="production", tenant=caller.tenant)
+        judged = {one.answer_id: FeedbackGiven.of(one) for one in said}
+        self._clear(thread_id)
         with self._turns:
-            self._empty = html.div().classes("empty")
-            with self._empty:
-                html.h1("Ask your documents")
+            for turn in turns:
+                Exchange(turn.question, self._visitor, self._source).show_again(
+                    thread_id, turn, judged.get(turn.answer_id)
+                )
+        await self._earlier.refresh(thread_id)
+
+    async def _is_deleted(self, thread_id: str) -> None:
+        if thread_id == self._thread_id:
+            await self._begin_anew()
+        else:
+            await self._earlier.refresh(self._thread_id)
+
+    async def _begin_anew(self) -> None:
+        self._clear(None)
+        self._greet()
+        await self._earlier.refresh(None)
+
+    def _clear(self, thread_id: str | None) -> None:
+        """Leave what is shown, and what is being made for it."""
+        self._stop()
+        self._thread_id = thread_id
+        self._new.set_visibility(thread_id is not None)
+        self._turns.clear()
         self._question.run_method("focus")
 
 
-class Turn:
+class Exchange:
     """One question with what comes of it."""
 
     def __init__(self, question: str, visitor: Visitor, source: SourcePanel) -> None:
         self._visitor = visitor
         self._source = source
-        self.answer: Answer | None = None
+        self.thread_id: str | None = None
+        """Of the conversation that it belongs to, once there is an answer."""
         self._draft = ""
         with html.article().classes("turn") as self._article:
             html.h2(question).classes("question")
@@ -142,9 +178,21 @@ class Turn:
             with self._text:
                 html.p(self._draft)
         if event.answer is not None:
-            self._show(event.answer)
+            answer = event.answer
+            self.thread_id = answer.thread_id
+            turn = _kept(answer, self._visitor.system.context.clock.now())
+            self._show(turn, Making.of(answer, self._visitor), degraded=answer.degraded)
+            self._look_at("start")
+
+    def show_again(self, thread_id: str, turn: Turn, said: FeedbackGiven | None = None) -> None:
+        """Show what is kept of it."""
+        self.thread_id = thread_id
+        making = Making(turn.trace_id, self._visitor, says=f"{turn.at:%d %b %Y, %H:%M} UTC")
+        self._show(turn, making, said=said)
 
     def fail(self, message: str) -> None:
+        if self._article.is_deleted:  # another conversation has been opened meanwhile
+            return
         self._status.text = "No answer"
         self._status.classes(replace="status bad")
         self._text.clear()
@@ -160,56 +208,64 @@ class Turn:
             html.span(f"{step.ms:.0f} ms").classes("ms")
         self._look_at("end")
 
-    def _show(self, answer: Answer) -> None:
-        self.answer = answer
-        self._status.text = WORDS[answer.status]
-        self._status.classes(replace=f"status {answer.status}")
+    def _show(
+        self, turn: Turn, making: Making, *, degraded: tuple[str, ...] = (), said: FeedbackGiven | None = None
+    ) -> None:
+        self._status.text = WORDS[turn.status]
+        self._status.classes(replace=f"status {turn.status}")
         self._steps.set_visibility(False)
         self._text.classes(replace="answer").props["aria-busy"] = "false"
         self._text.clear()
         with self._text:
-            for paragraph in answer.text.split("\n"):
+            for paragraph in turn.text.split("\n"):
                 if paragraph.strip():
-                    self._paragraph(paragraph, answer)
+                    self._paragraph(paragraph, turn)
+        self._rest.clear()
         with self._rest:
-            for worse in answer.degraded:
+            if turn.as_of is not None:
+                html.p(f"From the versions that were in force on {turn.as_of:%d %b %Y}.").classes("dim")
+            for worse in degraded:
                 html.p(worse).classes("warning")
-            if answer.citations:
-                self._sources(answer)
-            if answer.status == "waiting":
-                self._wait_for(answer)
+            if turn.citations:
+                self._sources(turn)
+            if turn.status in ("waiting", "unfinished"):
+                self._wait_for(turn)
             else:
-                FeedbackBar(answer, self._visitor).build()
-            Making(answer, self._visitor).build()
-        self._look_at("start")
+                FeedbackBar(turn.answer_id, turn.text, self._visitor).build(said)
+            making.build()
 
-    def _wait_for(self, answer: Answer) -> None:
-        """Nothing happens before a person decides; when one has, show what came of it."""
-        html.p("Somebody who may approve decides under Approvals. Nothing happens before.").classes("dim")
-        approval_id = answer.approval.approval_id if answer.approval else ""
+    def _wait_for(self, turn: Turn) -> None:
+        """Nothing happens before a person decides; when one has, or the run has ended, show what came of it."""
+        html.p(
+            "Somebody who may approve decides under Approvals. Nothing happens before."
+            if turn.status == "waiting"
+            else "It is still at work, or was cut off. The same question, asked here again, goes on with it."
+        ).classes("dim")
 
         async def look() -> None:
             caller = await self._visitor.caller()
-            approval = await self._visitor.system.approvals.get(approval_id, caller.tenant)
-            if approval is None or approval.status == "pending":
-                return
-            if approval.status == "expired":
-                again.cancel()
-                self._status.text = "Nobody decided in time; nothing was done"
-                return
-            turns = await kept(self._visitor.runtime).turns(answer.thread_id, caller)
-            turn = next(one for one in turns if one.answer_id == answer.answer_id)
-            if turn.status in ("waiting", "unfinished"):
+            approval = None
+            if turn.approval_id:
+                approval = await self._visitor.system.approvals.get(turn.approval_id, caller.tenant)
+                if approval is None or approval.status == "pending":
+                    return
+                if approval.status == "expired":
+                    again.cancel()
+                    self._status.text = "Nobody decided in time; nothing was done"
+                    return
+            turns = await kept(self._visitor.runtime).turns(self.thread_id or "", caller)
+            now = next(one for one in turns if one.answer_id == turn.answer_id)
+            if now.status in ("waiting", "unfinished"):
                 return  # it is being carried out
             again.cancel()
-            self._rest.clear()
-            self._show(answer.model_copy(update={"status": turn.status, "text": turn.text}))
-            self._status.text = f"{approval.status.capitalize()} by {approval.decided_by}"
+            self.show_again(self.thread_id or "", now)
+            if approval is not None:
+                self._status.text = f"{approval.status.capitalize()} by {approval.decided_by}"
 
         again = every(LOOK_AGAIN_S, look)
 
-    def _paragraph(self, text: str, answer: Answer) -> None:
-        known = {f"[{citation.marker}]": citation for citation in answer.citations}
+    def _paragraph(self, text: str, turn: Turn) -> None:
+        known = {f"[{citation.marker}]": citation for citation in turn.citations}
         with html.p():
             for part in MARKER.split(text):
                 if part in known:
@@ -217,9 +273,9 @@ class Turn:
                 elif part:
                     html.span(part)
 
-    def _sources(self, answer: Answer) -> None:
+    def _sources(self, turn: Turn) -> None:
         with html.ol().classes("sources").props('aria-label="Sources"'):
-            for citation in answer.citations:
+            for citation in turn.citations:
                 with html.li():
                     with html.button().classes("open") as opener:
                         html.span(str(citation.marker)).classes("cite")
@@ -238,3 +294,18 @@ class Turn:
         """Its end while it comes about, and from its beginning once it can be read."""
         scroll = f"document.getElementById('{self._article.html_id}')?.scrollIntoView"
         ui.run_javascript(scroll + ("({block: 'start'})" if edge == "start" else "({block: 'end'})"))
+
+
+def _kept(answer: Answer, at: datetime) -> Turn:
+    """An answer as its conversation keeps it."""
+    return Turn(
+        answer_id=answer.answer_id,
+        question=answer.question,
+        status=answer.status,
+        text=answer.text,
+        citations=answer.citations,
+        at=at,
+        as_of=answer.as_of,
+        trace_id=answer.trace_id,
+        approval_id=answer.approval.approval_id if answer.approval else None,
+    )

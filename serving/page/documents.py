@@ -17,7 +17,7 @@ from foundation.types import EVERY_TENANT
 from retrieval.contract import Refusal
 from serving.jobs import JobItem
 from serving.page.source import SourcePanel
-from serving.page.visitor import Visitor, alert, counted, every, say, told
+from serving.page.visitor import Visitor, alert, confirmed, counted, every, say, told
 from serving.routes import documents, jobs
 from serving.schemas import DocumentSummary
 
@@ -140,7 +140,8 @@ class DocumentsView:
             await self.refresh()
 
     async def _delete(self, name: str, uri: str, tenant: str) -> None:
-        if not await self._confirmed(name):
+        what = "Afterwards nobody finds anything of it. Answers that quoted it keep their quotes."
+        if not await confirmed(self._asking, f"Delete “{name}”?", what):
             return
         with told():
             shared = tenant == EVERY_TENANT
@@ -148,19 +149,6 @@ class DocumentsView:
                 await asyncio.to_thread(documents.delete, uri, caller, self._visitor.runtime, shared=shared)
             say(f"Deleted: {name}")
             await self.refresh()
-
-    async def _confirmed(self, name: str) -> bool:
-        with self._asking, ui.dialog().props('aria-label="Delete?"') as dialog, html.div().classes("card confirm"):
-            html.h2(f"Delete “{name}”?")
-            html.p("Afterwards nobody finds anything of it. Answers that quoted it keep their quotes.").classes("dim")
-            with html.div().classes("acts"):
-                ui.button("Delete", icon="delete", on_click=lambda: dialog.submit(True)).props(
-                    "unelevated dense no-caps color=negative"
-                )
-                ui.button("Keep it", on_click=dialog.close).props("flat dense no-caps autofocus")
-        confirmed = await dialog
-        self._asking.clear()
-        return bool(confirmed)
 
 
 class Upload:

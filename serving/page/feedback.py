@@ -10,7 +10,6 @@ from typing import Any
 from nicegui import html, ui
 from pydantic import TypeAdapter
 
-from orchestration.contract import Answer
 from serving.page.visitor import Visitor, alert, filled, told
 from serving.routes import feedback
 from serving.schemas import Feedback, FeedbackGiven
@@ -35,13 +34,17 @@ TEXTS = {
 class FeedbackBar:
     """Four buttons, the form of the one that was chosen, and what was saved."""
 
-    def __init__(self, answer: Answer, visitor: Visitor) -> None:
-        self._answer = answer
+    def __init__(self, answer_id: str, text: str, visitor: Visitor) -> None:
+        self._answer_id, self._text = answer_id, text
         self._visitor = visitor
 
-    def build(self) -> None:
+    def build(self, known: FeedbackGiven | None = None) -> None:
+        """`known`: what was said of it before."""
         self._place = html.div().classes("feedback").props('role=group aria-label="What became of this answer?"')
-        self._offer()
+        if known is None:
+            self._offer()
+        else:
+            self._saved(known)
 
     def _offer(self) -> None:
         self._place.clear()
@@ -57,7 +60,7 @@ class FeedbackBar:
             name, asked = TEXTS.get(verdict, ("", ""))
             text = None
             if name:
-                draft = self._answer.text if verdict == "edited" else ""
+                draft = self._text if verdict == "edited" else ""
                 text = ui.textarea(asked, value=draft).props("outlined dense autogrow autofocus")
             with html.div().classes("acts"):
                 minutes = ui.number("Minutes spent", min=0, step=1).props("outlined dense").classes("short")
@@ -78,9 +81,7 @@ class FeedbackBar:
             try:
                 body = filled(_FEEDBACK, given)
                 async with self._visitor.acts() as caller:
-                    kept = await asyncio.to_thread(
-                        feedback.give, self._answer.answer_id, body, caller, self._visitor.runtime
-                    )
+                    kept = await asyncio.to_thread(feedback.give, self._answer_id, body, caller, self._visitor.runtime)
             except Exception as error:
                 with self._wrong:
                     alert(str(explained(error)))

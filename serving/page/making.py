@@ -20,19 +20,26 @@ NUMBERS = ("ms", "US dollars")
 class Making:
     """One line under an answer, which opens."""
 
-    def __init__(self, answer: Answer, visitor: Visitor) -> None:
-        self._answer = answer
+    def __init__(self, trace_id: str | None, visitor: Visitor, *, says: str, plan: Plan | None = None) -> None:
+        self._trace_id = trace_id
         self._visitor = visitor
+        self._says = says
+        self._plan = plan
         self._filled = False
 
-    def build(self) -> None:
-        answer = self._answer
+    @classmethod
+    def of(cls, answer: Answer, visitor: Visitor) -> Making:
+        """Of an answer that has just been given."""
         usd = "unpriced" if answer.cost_usd is None else f"${answer.cost_usd:.6f}"
         given = f" · given before ({answer.cached})" if answer.cached else ""
+        says = f"{answer.path} · {answer.seconds:.2f} s · {usd}{given}"
+        return cls(answer.trace_id, visitor, says=says, plan=answer.plan)
+
+    def build(self) -> None:
         with html.details().classes("making").on("toggle", self._fill):
             with html.summary():
                 html.span("How it was made")
-                html.span(f"{answer.path} · {answer.seconds:.2f} s · {usd}{given}").classes("dim")
+                html.span(self._says).classes("dim")
             self._place = html.div()
 
     async def _fill(self) -> None:
@@ -40,8 +47,8 @@ class Making:
             return
         self._filled = True
         with self._place, told():
-            if self._answer.plan is not None:
-                _plan(self._answer.plan)
+            if self._plan is not None:
+                _plan(self._plan)
             spans = await asyncio.to_thread(self._spans)
             if spans:
                 _waterfall(spans)
@@ -51,10 +58,12 @@ class Making:
                 html.p("No trace of it is stored here.").classes("dim")
 
     def _spans(self) -> list[SpanRow]:
+        if self._trace_id is None:
+            return []
         system = self._visitor.system
         system.telemetry.flush()
         try:
-            return system.spans.trace(self._answer.trace_id or "")
+            return system.spans.trace(self._trace_id)
         except NotFound:
             return []
 

@@ -29,6 +29,7 @@ WORDS = {
     "waiting": "Waits for approval",
     "escalated": "Passed on to a person",
     "failed": "Failed",
+    "unfinished": "Not finished",
 }
 """Status of an answer, in a person's words."""
 
@@ -128,6 +129,21 @@ def counted(many: int, what: str) -> str:
     ('1 document', '2 documents')
     """
     return f"{many:,} {what}" if many == 1 else f"{many:,} {what}s"
+
+
+async def confirmed(place: ui.element, question: str, says: str) -> bool:
+    """Ask before something is deleted. `place` holds the dialog meanwhile."""
+    with place, ui.dialog().props('aria-label="Delete?"') as dialog, html.div().classes("card confirm"):
+        html.h2(question)
+        html.p(says).classes("dim")
+        with html.div().classes("acts"):
+            ui.button("Delete", icon="delete", on_click=lambda: dialog.submit(True)).props(
+                "unelevated dense no-caps color=negative"
+            )
+            ui.button("Keep it", on_click=dialog.close).props("flat dense no-caps autofocus")
+    agreed = await dialog
+    place.clear()
+    return bool(agreed)
 
 
 def alert(message: str, *, kind: Literal["bad", "note"] = "bad") -> None:

@@ -208,6 +208,52 @@ def test_two_questions_are_one_conversation_and_two_traces(page: Page, served: S
     expect(page.get_by_role("article")).to_have_count(0)
 
 
+def test_an_earlier_conversation_is_opened_gone_on_with_and_deleted(page: Page, served: Served) -> None:
+    key = served.keys.create(subject="maja", tenant="alder-clinics", roles=["agent"])
+    sign_in(page, key)
+    first = "How long does the moon lamp run?"
+    turn = ask(page, first)
+    turn.get_by_role("button", name="Wrong").click()
+    turn.get_by_label("What was wrong with it?").fill("Another lamp.")
+    turn.get_by_role("button", name="Save").click()
+    expect(turn.get_by_text("Saved: wrong")).to_be_visible()
+    turn.get_by_text("How it was made").click()
+    trace = turn.locator("code").inner_text()
+    page.get_by_role("button", name="New conversation").click()
+    ask(page, "Please refund order QM-10015", "Waits for approval")
+    page.reload()
+
+    earlier = page.get_by_role("complementary", name="Earlier conversations")
+    entries = earlier.get_by_role("listitem")
+    expect(entries).to_have_count(2)
+    expect(entries.first).to_contain_text("QM-10015")
+    entries.first.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("waits for the approval")).to_be_visible()
+
+    earlier.get_by_role("button", name=re.compile(rf"^{re.escape(first)}")).click()
+    turn = page.get_by_role("article")
+    expect(turn).to_have_count(1)
+    expect(turn.get_by_role("status").first).to_have_text("Answered")
+    expect(turn.get_by_text("Another lamp.")).to_be_visible()
+    turn.get_by_text("How it was made").click()
+    expect(turn.locator("code")).to_have_text(trace)
+    turn.get_by_role("button", name="Source 1").first.click()
+    expect(page.get_by_role("dialog").locator("mark")).to_have_text(FACT)
+    page.keyboard.press("Escape")
+    ask(page, "What weighs two kilograms?")
+    expect(page.get_by_role("article")).to_have_count(2)
+    expect(entries).to_have_count(2)
+
+    entries.last.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(entries).to_have_count(1)
+    expect(page.get_by_role("article")).to_have_count(0)
+    headers = {"Authorization": f"Bearer {key}"}
+    left = httpx2.get(f"{served.url}/v1/conversations", headers=headers, timeout=WAIT_S).json()["conversations"]
+    assert [one["question"] for one in left] == ["Please refund order QM-10015"]
+
+
 def test_markup_in_a_document_is_shown_and_never_run(page: Page, served: Served) -> None:
     sign_in(page, served.reader)
     turn = ask(page, "What weighs two kilograms?")
