@@ -70,6 +70,7 @@ class Admission:
 
         Raises:
             Overloaded: all places are taken and so is the queue. It says when a place will probably be free.
+            ...: what `turn_away` was given, while it waited.
         """
         if self.running >= self.places:
             await self._wait()
@@ -84,6 +85,13 @@ class Admission:
             if not self.running:
                 self._shared = False
             self._next()
+
+    def turn_away(self, error: Exception) -> None:
+        """Refuse all who wait."""
+        while self._line:
+            turn = self._line.popleft()
+            if not turn.done():
+                turn.set_exception(error)
 
     def free_in_s(self) -> float:
         """When what is here now will probably be done: whole seconds, one at least."""
@@ -103,7 +111,7 @@ class Admission:
         except asyncio.CancelledError:
             if turn.cancelled():
                 self._line = deque(other for other in self._line if other is not turn)
-            else:  # the place was given to us in the moment in which we were cancelled
+            elif turn.exception() is None:  # the place was given to us in the moment in which we were cancelled
                 self.running -= 1
                 self._next()
             raise

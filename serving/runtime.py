@@ -15,7 +15,7 @@ from serving.admission import Admission, Work
 from serving.identity import KeyStore, Permission, permissions
 from serving.job_work import work_of
 from serving.jobs import Jobs
-from serving.lifecycle import Lifecycle
+from serving.lifecycle import Lifecycle, turned_away
 from serving.sessions import Sessions
 from serving.tokens import Callers
 from serving.wiring import System
@@ -44,6 +44,8 @@ class Runtime:
             "searches": Admission(concurrent=http.concurrent_searches, queued=http.queued_searches, work="searches"),
             "writes": Admission(concurrent=http.concurrent_writes, queued=http.queued_writes, work="writes"),
         }
+        for places in admission.values():
+            lifecycle.at_end(lambda places=places: places.turn_away(turned_away()))  # type: ignore[misc]
         return cls(
             system=system,
             callers=Callers.of(settings, system.context.clock),

@@ -21,6 +21,7 @@ from foundation.settings import HttpSettings
 from observability import metrics
 from serving.app import create_app
 from serving.runtime import Runtime
+from serving.streams import CLEAN_UP_S
 from serving.wiring import System
 
 STARTED_WITHIN_S = 30
@@ -95,6 +96,7 @@ class GracefulServer(uvicorn.Server):
         super().__init__(config)
         self._runtime = runtime
         self._grace_s = grace_s
+        self._told_at: float | None = None
         self.is_up = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -103,9 +105,17 @@ class GracefulServer(uvicorn.Server):
         self.is_up.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._runtime.lifecycle.drain(self._grace_s)
+        left_s = self._left_s()
+        self._runtime.lifecycle.drain(left_s)
+        self.config.timeout_graceful_shutdown = math.ceil(left_s)
         await super().shutdown(sockets)
+        await self._runtime.lifecycle.cleaned_up(CLEAN_UP_S)
         self._pulse.cancel()
+
+    def _left_s(self) -> float:
+        """Of the grace period. It begins with the signal, which a busy event loop can be late to act upon."""
+        late_s = 0.0 if self._told_at is None else time.monotonic() - self._told_at
+        return max(self._grace_s - late_s, self._grace_s / 4)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -115,6 +125,7 @@ class GracefulServer(uvicorn.Server):
             return
 
         def stop(number: int, frame: FrameType | None) -> None:
+            self._told_at = self._told_at or time.monotonic()
             self.handle_exit(number, frame)
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -144,6 +155,5 @@ def _server(app: FastAPI, http: HttpSettings) -> GracefulServer:
         server_header=False,
         proxy_headers=False,  # behind a proxy, let it be configured on purpose: these headers can be forged
         ws="websockets-sansio",  # the page's only; every other websocket is refused (serving/middleware.py)
-        timeout_graceful_shutdown=math.ceil(http.grace_s),
     )
     return GracefulServer(config, app.state.runtime, http.grace_s)

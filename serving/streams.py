@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 import anyio
@@ -35,7 +35,8 @@ async def follow(
     """The agent's events, up to and including its answer; `None` after each long silence.
 
     One task runs the agent from its first step to its last, so that its spans open and close in one context; closing
-    this generator cancels it and waits until it has cleaned up. `request` is watched for the caller's leaving, which
+    this generator cancels it and waits until it has cleaned up. When the server's time is up the caller is told first:
+    cleaning up can take longer than is left. `request` is watched for the caller's leaving, which
     only a response that is being sent would notice by itself.
 
     Raises:
@@ -54,7 +55,13 @@ async def follow(
                 yield event
             yield event
     finally:
-        await _cancel(tasks)
+        for task in tasks:
+            task.cancel()
+        if lifecycle.over:
+            lifecycle.clean_up(tasks)
+        else:
+            with anyio.move_on_after(CLEAN_UP_S, shield=True):  # shielded: we are often being cancelled ourselves
+                await asyncio.wait(tasks)
 
 
 async def collect(events: AsyncIterator[Event], lifecycle: Lifecycle, request: Request | None = None) -> Answer:
@@ -146,13 +153,6 @@ async def _next(queue: asyncio.Queue[Item]) -> Event | None:
     if item is not None and item.kind == "error":
         raise error_of(item)
     return item
-
-
-async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    with anyio.move_on_after(CLEAN_UP_S, shield=True):  # shielded: we are often being cancelled ourselves
-        await asyncio.wait(tasks)
 
 
 def _ended() -> SixplyError:

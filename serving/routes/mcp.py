@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -40,7 +41,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         runtime.system,
         _caller,
         runtime.lifecycle,
-        place=runtime.admission["answers"].place,
+        place=partial(runtime.place, "answers"),
         version=app.version,
     )
     server.streamable_http_app(

@@ -20,11 +20,19 @@ from foundation.settings import HttpSettings
 from serving.server import bind, running
 from tests.doubles.serving import World, world
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def bearer(key: str, **headers: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}", **headers}
+
+
+def post(url: str, key: str, question: str) -> httpx2.Response:
+    return httpx2.post(url, json={"question": question}, headers=bearer(key), timeout=PATIENCE_S)
+
+
+def get(url: str, key: str = "") -> httpx2.Response:
+    return httpx2.get(url, headers=bearer(key) if key else None, timeout=PATIENCE_S)
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -64,7 +72,7 @@ def test_a_caller_who_leaves_cancels_the_work_and_frees_the_place(given: World, 
     assert given.system.agent.started.wait(PATIENCE_S)
     connection.close()
     assert given.system.agent.cancelled.wait(PATIENCE_S)
-    after = httpx2.post(f"{base_url}/v1/answers", json={"question": "When?"}, headers=bearer(given.reader))
+    after = post(f"{base_url}/v1/answers", given.reader, "When?")
     assert after.status_code == 200
 
 
@@ -74,20 +82,17 @@ def test_beyond_the_queue_a_caller_is_told_when_to_come_back_while_health_and_ap
     answers: list[int] = []
 
     def ask() -> None:
-        response = httpx2.post(
-            f"{base_url}/v1/answers", json={"question": "wait"}, headers=bearer(given.reader), timeout=PATIENCE_S
-        )
-        answers.append(response.status_code)
+        answers.append(post(f"{base_url}/v1/answers", given.reader, "wait").status_code)
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
     until(lambda: answers == [503, 503])
-    shed = httpx2.post(f"{base_url}/v1/answers", json={"question": "When?"}, headers=bearer(given.reader))
+    shed = post(f"{base_url}/v1/answers", given.reader, "When?")
     assert shed.json()["code"] == "overloaded"
     assert int(shed.headers["retry-after"]) >= 1
-    assert httpx2.get(f"{base_url}/health/ready").status_code == 200
-    assert httpx2.get(f"{base_url}/v1/approvals", headers=bearer(given.approver)).status_code == 200
+    assert get(f"{base_url}/health/ready").status_code == 200
+    assert get(f"{base_url}/v1/approvals", given.approver).status_code == 200
     given.system.agent.let_go.set()
     for thread in threads:
         thread.join(PATIENCE_S)
@@ -100,6 +105,7 @@ def test_a_stream_begins_before_the_answer_is_ready(given: World, base_url: str)
         f"{base_url}/v1/answers",
         json={"question": "wait"},
         headers=bearer(given.reader, Accept="text/event-stream", **{"Accept-Encoding": "gzip"}),
+        timeout=PATIENCE_S,
     ) as response:
         assert "content-encoding" not in response.headers
         lines = response.iter_lines()
@@ -191,6 +197,23 @@ def test_told_to_stop_it_ends_every_stream_with_an_error_event_and_closes_its_pa
     assert child.returncode == 0
 
 
+def test_told_to_stop_it_turns_away_who_waits_for_a_place(tmp_path: Path) -> None:
+    given = world(tmp_path, concurrent_answers=1, queued_answers=1, grace_s=1)
+    told: list[httpx2.Response] = []
+
+    def ask(url: str) -> None:
+        told.append(post(f"{url}/v1/answers", given.reader, "wait"))
+
+    with running(given.system) as url:
+        threads = [threading.Thread(target=ask, args=[url]) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        until(lambda: [one.json()["code"] for one in told] == ["overloaded"])  # so one runs and one waits
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    assert [(one.status_code, one.json()["code"]) for one in told[1:]] == [(503, "shutting_down")] * 2
+
+
 def test_told_to_stop_it_lets_an_answer_finish_that_can(process: Callable) -> None:
     child, url, key = process(12.0)
     with post_raw(url, key, "pause", "text/event-stream") as connection:
@@ -206,7 +229,7 @@ def test_told_to_stop_it_lets_an_answer_finish_that_can(process: Callable) -> No
 def test_an_idle_server_stops_at_once_on_either_signal(process: Callable) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         child, url, _ = process(60.0)
-        until(lambda url=url: httpx2.get(f"{url}/health/live").status_code == 200)
+        until(lambda url=url: get(f"{url}/health/live").status_code == 200)
         child.send_signal(number)
         child.communicate(timeout=PATIENCE_S)
         assert child.returncode == 0

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from foundation.errors import Overloaded
+from foundation.errors import Overloaded, ShuttingDown
 from serving.admission import Admission
 
 
@@ -63,6 +63,22 @@ async def test_a_waiting_caller_who_leaves_keeps_no_place_even_in_the_moment_of_
     waiting[1].cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     assert (admission.running, admission.waiting) == (0, 0)
+
+
+async def test_all_who_wait_can_be_turned_away_while_what_runs_goes_on() -> None:
+    admission, until = Admission(concurrent=1, queued=2), asyncio.Event()
+    held = asyncio.create_task(hold(admission, until))
+    await asyncio.sleep(0)
+    waiting = [asyncio.create_task(hold(admission, asyncio.Event())) for _ in range(2)]
+    await asyncio.sleep(0)
+    admission.turn_away(ShuttingDown("over"))
+    waiting[0].cancel()  # in the moment in which it is turned away
+    ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(one) for one in ended] == [asyncio.CancelledError, ShuttingDown]
+    assert (admission.running, admission.waiting) == (1, 0)
+    until.set()
+    await held
+    assert admission.running == 0
 
 
 class Watch:

@@ -20,6 +20,13 @@ async def test_draining_refuses_what_is_new_and_ends_what_is_in_flight() -> None
     assert ended == ["first"]
 
 
+async def test_what_begins_when_time_is_up_is_ended_at_once() -> None:
+    lifecycle, ended = Lifecycle(), []
+    lifecycle.end()
+    with lifecycle.in_flight(lambda: ended.append("late")):
+        assert ended == ["late"]
+
+
 @pytest.mark.parametrize(("grace_s", "ends_after_s"), [(15, 13), (2, 1), (0.5, 0.25)])
 async def test_the_end_comes_before_the_grace_period_is_over(
     grace_s: float, ends_after_s: float, monkeypatch: pytest.MonkeyPatch

@@ -84,7 +84,38 @@ async def test_when_time_is_up_the_follower_ends_with_shutting_down() -> None:
     lifecycle.end()
     with pytest.raises(ShuttingDown):
         await anext(following)
+    await lifecycle.cleaned_up(60)
     assert agent.ended == "cancelled"
+
+
+async def test_when_time_is_up_the_caller_is_told_before_the_agent_has_cleaned_up() -> None:
+    lifecycle, clean = Lifecycle(), asyncio.Event()
+    cleaned: list[str] = []
+
+    async def agent() -> AsyncIterator[Event]:
+        try:
+            yield STEP
+            await asyncio.Event().wait()
+        finally:
+            await clean.wait()
+            cleaned.append("cleaned")
+
+    following = follow(agent(), lifecycle)
+    await anext(following)
+    lifecycle.end()
+    with pytest.raises(ShuttingDown):
+        await anext(following)
+    assert cleaned == []
+    clean.set()
+    await lifecycle.cleaned_up(60)
+    assert cleaned == ["cleaned"]
+
+
+async def test_an_answer_that_begins_when_time_is_up_ends_with_shutting_down() -> None:
+    lifecycle = Lifecycle()
+    lifecycle.end()
+    with pytest.raises(ShuttingDown):
+        await collect(Recorded(None)(), lifecycle)
 
 
 async def test_a_long_silence_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
