@@ -149,6 +149,10 @@ retention: _base  ## take out what is older than [foundation.retention] allows  
 evaluate: _base  ## score the golden set   [JSON=out.json] [LIMIT=20] [STACK=stack.toml]
 	@$(CLI) evaluate $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
 
+.PHONY: judge-agreement
+judge-agreement: _base  ## does a language model mark answers as people do? evaluate trusts it then   DATA=dir [LIMIT=200] [JSON=] [STACK=]
+	@$(CLI) judge-agreement "$(call needed,DATA,folder)" $(call given,LIMIT,--limit) $(call given,JSON,--json) $(stack)
+
 bench-retrieval: _base  ## retrieval on a folder in BEIR layout   DATA=dir JSON=out.json [STACK=] [LIMIT=200]
 	@$(CLI) bench-retrieval "$(call needed,DATA,folder)" $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
 

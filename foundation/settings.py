@@ -389,6 +389,20 @@ class CompareSettings(Section):
     peak_rss_mb: float | None = Field(default=0.5, ge=0)
 
 
+class JudgeSettings(Section):
+    """A language model that marks answers in `make evaluate`, as far as it has proven to agree with people
+    (`make judge-agreement`)."""
+
+    chat: Part | None = None
+    """Any part of `[models.chat]`. It is sent questions, answers and passages of the golden set. Unset: nothing is judged."""
+    rubric: Path | None = None
+    """What it marks by; unset, the bundled `observability/rubric.md`."""
+    min_agreement: float = Field(default=0.4, ge=0, le=1)
+    """What the lower end of the interval of its weighted kappa with people must reach, mark by mark."""
+    min_valid: float = Field(default=0.95, ge=0, le=1)
+    """Share of the answers for which it must have given a verdict at all."""
+
+
 class ObservabilitySettings(Section):
     compare: CompareSettings = CompareSettings()
     exporters: tuple[Part, ...] = (Part(use="sqlite"),)
@@ -396,6 +410,7 @@ class ObservabilitySettings(Section):
     """Whether prompts and answers may enter spans. Off, as OpenTelemetry has it."""
     scored_share: float = Field(default=1.0, ge=0, le=1)
     """Share of the answers that are scored as they are given (`observability/online.py`); `make drift` compares the weeks."""
+    judge: JudgeSettings = JudgeSettings()
     service_name: str = "sixply"
     outcomes_file: Path = Path("outcomes.toml")
 

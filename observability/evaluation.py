@@ -1,4 +1,4 @@
-"""Scores a golden set through the product's own answer path, without a judge.
+"""Scores a golden set through the product's own answer path, without a judge; marks of one are added by `serving/judging.py`.
 
 An effect that a question asks for must stop at `waiting`: nothing here ever approves one.
 """
@@ -37,6 +37,8 @@ MEASURES = {
     "tool_right": "right tool and arguments",
     "refused": "refused what cannot be answered",
     "leaked": "showed a forbidden document",
+    "judge_faithfulness": "judge: supported by the evidence, 1 to 4",
+    "judge_completeness": "judge: gives what was asked for, 1 to 4",
 }
 """Key -> words for a table. For all but `leaked`, more is better."""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _UNSPACED = re.compile(
@@ -118,6 +119,21 @@ def estimate(values: Iterable[float | None], *, seed: int = 7, resamples: int = 
     draws = np.random.default_rng(seed).integers(0, len(known), size=(resamples, len(known)))
     low, high = np.percentile(known[draws].mean(axis=1), [2.5, 97.5])
     return Estimate(float(known.mean()), float(low), float(high), len(known))
+
+
+def weighted_kappa(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> float | None:
+    """Cohen's kappa with quadratic weights (Cohen 1968) of two series of marks: 1 is agreement, 0 what chance gives.
+
+    In this form marks between the steps of the scale, such as medians, need no rounding. `None` where neither varies.
+
+    >>> weighted_kappa(np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 4.0]))
+    1.0
+    """
+    by_chance = ours.var() + theirs.var() + (ours.mean() - theirs.mean()) ** 2
+    together = np.mean(
+        (ours - ours.mean()) * (theirs - theirs.mean())
+    )  # 1 - mean((ours - theirs)²) / by_chance, shortened
+    return float(2 * together / by_chance) if by_chance else None
 
 
 def auc(scores: Sequence[float], truths: Sequence[bool], *, seed: int = 7, resamples: int = 300) -> Estimate:

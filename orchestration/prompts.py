@@ -55,6 +55,13 @@ def object_from(question: str, text: str, known: Mapping[str, Any]) -> list[Base
     return [SystemMessage(OBJECT), HumanMessage(f"<evidence>{_data(text)}</evidence>\n\n{question}{told}")]
 
 
+def marks_of(rubric: str, conversation: str, evidence: Sequence[str], answer: str) -> list[BaseMessage]:
+    """The messages that ask a judge for its marks; `rubric` tells it which."""
+    framed = "\n".join(f"<evidence>{_data(text)}</evidence>" for text in evidence) or "<evidence></evidence>"
+    asked = f"<conversation>{_data(conversation)}</conversation>\n<answer>{_data(answer)}</answer>"
+    return [SystemMessage(rubric), HumanMessage(f"{framed}\n{asked}\nMark this answer.")]
+
+
 def repair_of(wrong: str) -> str:
     return REPAIR.format(wrong=wrong)
 

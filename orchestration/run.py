@@ -235,7 +235,7 @@ class Run:
         try:
             async with asyncio.timeout(self.budget.remaining_s()):
                 if schema is not None:
-                    structured = _constrained(self.parts.chat, schema)
+                    structured = constrained(self.parts.chat, schema)
                     return await structured.ainvoke(list(messages), max_tokens=max_tokens)
                 chunks = cast(
                     "AsyncGenerator[AIMessageChunk]", self.parts.chat.astream(messages, max_tokens=max_tokens)
@@ -294,7 +294,7 @@ def _cut_off(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -
     return AIMessage(text, usage_metadata=usage, response_metadata=known)
 
 
-def _constrained(chat: BaseChatModel, schema: Mapping[str, Any]) -> Runnable[Any, AIMessage]:
+def constrained(chat: BaseChatModel, schema: Mapping[str, Any]) -> Runnable[Any, AIMessage]:
     """The model bound to `schema` in its own way, without the parser behind it: the reply is checked by who asked.
 
     A model without such a way is called as it is; the prompt has told it what is wanted.

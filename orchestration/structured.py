@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from pydantic import BaseModel, ValidationError
 
 from foundation.errors import UpstreamMalformed
 from orchestration.prompts import repair_of
-from orchestration.run import Run
 
 Object = TypeVar("Object", bound=BaseModel)
 
@@ -25,25 +24,33 @@ _SHOWN = 3
 """Mistakes that the model is told of at once."""
 
 
+class Writes(Protocol):
+    """Makes one call of a chat model, as `Run.generate` does."""
+
+    async def generate(
+        self, messages: Sequence[BaseMessage], *, max_tokens: int, schema: Mapping[str, Any] | None
+    ) -> AIMessage: ...
+
+
 async def written_as(
     schema: type[Object],
     messages: Sequence[BaseMessage],
-    run: Run,
+    by: Writes,
     *,
     shape: Mapping[str, Any] | None = None,
     max_tokens: int = REPLY_TOKENS,
 ) -> Object:
-    """What the chat model replies to `messages`, as an object of `schema`.
+    """What the chat model of `by` replies to `messages`, as an object of `schema`.
 
     `shape` is a narrower JSON schema for the model, where not every object of `schema` will do.
 
     Raises:
-        UpstreamMalformed: neither the reply nor its repair fits. BudgetExceeded, ComponentError: as `Run.generate`.
+        UpstreamMalformed: neither the reply nor its repair fits. BudgetExceeded, ComponentError: as `by.generate`.
     """
     asked = {"title": schema.__name__, "description": schema.__doc__ or "", **(shape or schema.model_json_schema())}
     given: list[BaseMessage] = list(messages)
     for last in (False, True):
-        reply = await run.generate(given, max_tokens=max_tokens, schema=asked)
+        reply = await by.generate(given, max_tokens=max_tokens, schema=asked)
         try:
             return schema.model_validate_json(_json_of(reply))
         except ValidationError as error:

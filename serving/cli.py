@@ -562,6 +562,21 @@ def evaluate(
     measuring.evaluate(_load(stack), golden, limit, json)
 
 
+@app.command("judge-agreement")
+def judge_agreement(
+    data: Annotated[
+        Path, typer.Argument(help="A folder with human_judgements.jsonl and qa.jsonl.", exists=True, file_okay=False)
+    ],
+    limit: Limit = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Does a language model mark answers as people do? The record by which `evaluate` trusts it. 1: it does not."""
+    from serving import judging
+
+    _exit(ok=judging.judge_agreement(_load(stack), data, limit, json))
+
+
 @app.command("bench-retrieval")
 def bench_retrieval(data: Data, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
     """Retrieval on a folder with corpus.jsonl, queries.jsonl and qrels/test.tsv."""

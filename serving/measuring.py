@@ -19,6 +19,7 @@ from foundation.types import Principal, Scope
 from orchestration import answering
 from orchestration.contract import Answer, AnswerRequest
 from serving import terminal
+from serving.judging import judged
 from serving.wiring import System, open_system
 
 if TYPE_CHECKING:
@@ -68,11 +69,15 @@ def evaluate(loaded: Loaded, golden: Path, limit: int | None, json: Path | None)
     cases = cast("list[GoldenCase]", evenly(cast("Any", load_golden(golden)), limit))
     with open_system(loaded) as system, terminal.progress() as progress:
         report = asyncio.run(golden_report(system, cases, lambda done: progress("ask", done, len(cases))))
-    terminal.write_json(evaluation_file(loaded.settings), report.as_dict())
+        report, judge = asyncio.run(judged(system, report, lambda done: progress("judge", done, len(cases))))
+    figures = report.as_dict() | ({"judge": judge} if judge else {})
+    terminal.write_json(evaluation_file(loaded.settings), figures)
     with _outcomes(loaded) as store:
         for outcome in outcomes_of(report, at=SystemClock().now()):
             store.record(outcome)
-    if not terminal.write_json(json, report.as_dict()):
+    if judge:
+        terminal.show_note(judge["told"])
+    if not terminal.write_json(json, figures):
         terminal.show(report.table())
         terminal.show("")
         terminal.show(report.slice_table())

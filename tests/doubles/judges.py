@@ -1,0 +1,27 @@
+"""A judge for tests, a double: the best marks for an answer in which some words stand, the worst for any other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from pydantic import BaseModel
+
+from foundation.components import Context
+from models.chat.scripted import ScriptedChat
+
+
+class Options(BaseModel):
+    likes: str
+
+
+def build(options: Options, context: Context) -> BaseChatModel:  # every adapter has this signature
+    def marked(messages: Sequence[BaseMessage]) -> AIMessage:
+        (answer,) = re.findall(r"<answer>(.*)</answer>", messages[-1].text)
+        mark = 4 if options.likes in answer else 1
+        verdict = {"reason": "so", "faithfulness": mark, "completeness": mark}
+        return AIMessage("", tool_calls=[{"name": "Verdict", "args": verdict, "id": "1"}])
+
+    return ScriptedChat(replies=(marked,))
