@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,9 @@ def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, D
             groups=frozenset(given["groups"]),
             title="",
             media_type=media_type_of(item.name),
+            series=given.get("series"),
+            effective_from=_day(given.get("effective_from")),
+            published=_day(given.get("published")),
         )
 
         def ingest() -> DocumentSummary:
@@ -54,3 +58,7 @@ def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, D
         return answer.model_dump(mode="json")
 
     return {"ingest": ("writes", take_in), "answers": ("answers", ask)}
+
+
+def _day(told: str | None) -> date | None:
+    return date.fromisoformat(told) if told else None

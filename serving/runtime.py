@@ -38,6 +38,7 @@ class Runtime:
         settings = system.settings
         http = settings.serving.http
         keys = KeyStore.of(settings, system.context.clock)
+        callers = Callers.of(settings, system.context.clock)
         lifecycle = Lifecycle()
         admission: dict[Work, Admission] = {
             "answers": Admission(concurrent=http.concurrent_answers, queued=http.queued_answers, work="answers"),
@@ -48,8 +49,8 @@ class Runtime:
             lifecycle.at_end(lambda places=places: places.turn_away(turned_away()))  # type: ignore[misc]
         return cls(
             system=system,
-            callers=Callers.of(settings, system.context.clock),
-            sessions=Sessions(keys, system.cache),
+            callers=callers,
+            sessions=Sessions(keys, callers, system.cache),
             permissions=permissions(settings.orchestration.policy),
             admission=admission,
             lifecycle=lifecycle,

@@ -53,14 +53,26 @@ class Callers:
             StoreUnavailable: it is a token, and the file with the keys to check it cannot be used.
         """
         credential = credential_of(authorization or "", basic=basic)
-        if credential.startswith(PREFIX) or credential.count(".") != 2:
+        if not is_token(credential):
             return self._keys.authenticate(authorization, basic=basic)
+        return self.bearer(credential)
+
+    @property
+    def takes_tokens(self) -> bool:
+        return self._tokens is not None
+
+    def bearer(self, token: str) -> Principal:
+        """Whom a token names.
+
+        Raises:
+            Unauthenticated, StoreUnavailable: see `authenticate`.
+        """
         if self._tokens is None:
             raise Unauthenticated(
                 "This server takes no tokens, only API keys: Authorization: Bearer sixply_... "
                 "(For tokens its operator names a JWKS file in [serving.jwt].)"
             )
-        return self._tokens.principal(credential)
+        return self._tokens.principal(token)
 
     def demand_any(self) -> None:
         """Raises:
@@ -178,6 +190,11 @@ class TokenVerifier:
                 f"The token's key is for {key.algorithm_name}; here are taken: {', '.join(self._settings.algorithms)}."
             )
         return key
+
+
+def is_token(credential: str) -> bool:
+    """Whether it has the form of a token; else it is meant as a key."""
+    return not credential.startswith(PREFIX) and credential.count(".") == 2
 
 
 def _keys_by_id(document: Any) -> Mapping[str, PyJWK]:

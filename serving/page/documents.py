@@ -13,6 +13,7 @@ from fastapi import UploadFile
 from nicegui import html, ui
 from nicegui.events import MultiUploadEventArguments
 
+from foundation.errors import InvalidRequest
 from foundation.types import EVERY_TENANT
 from retrieval.contract import Refusal
 from serving.jobs import JobItem
@@ -41,10 +42,12 @@ class DocumentsView:
             html.p(
                 "Answers are made from these and from nothing else. Everybody sees what their key may read."
             ).classes("lead")
+            self._upload: Upload | None = None
             if refusal := self._visitor.refusal("write"):
                 alert(f"You can read here, and not add or delete. {refusal}", kind="note")
             else:
-                Upload(self._visitor, self.refresh).build()
+                self._upload = Upload(self._visitor, self.refresh)
+                self._upload.build()
             self._refused = html.div()
             with html.div().classes("above"):
                 self._count = ui.label().classes("title").props("role=status")
@@ -61,6 +64,8 @@ class DocumentsView:
         known = await asyncio.to_thread(ledger.documents, scope)
         refused = await asyncio.to_thread(ledger.refusals, scope)
         self._versions = versions([DocumentSummary.of(one) for one in known])
+        if self._upload is not None:
+            self._upload.offer({one.source.series for one in known if one.source.series})
         self._fill()
         self._refused.clear()
         if refused:
@@ -178,23 +183,60 @@ class Upload:
                         html.div("Drop files here")
                         html.div(
                             "Markdown, HTML, PDF, Word, PowerPoint, Excel, mail, CSV, JSON, text. One of the same name is "
-                            f"replaced. At most {most // 10**6} MB together."
+                            f"replaced; what it said on earlier days is kept. At most {most // 10**6} MB together."
                         ).classes("dim")
                     choose = ui.button("Choose files").props("unelevated dense no-caps")
             choose.on("click", js_handler=f"() => getElement({self._files.id}).$refs.qRef.pickFiles()")
-            if self._visitor.may("operate"):
-                self._shared = ui.checkbox("For every tenant")
+            with html.details().classes("about"):
+                html.summary("Version, dates and who may read")
+                self._about()
             self._jobs = html.div()
+
+    def _about(self) -> None:
+        """What is known of the files besides what they say; it holds for the next ones, too, until it is changed."""
+        groups = sorted(self._visitor.seen.groups)
+        with html.div().classes("fields"):
+            self._series = ui.input("Version of (series)").props("outlined dense clearable")
+            self._series.props["hint"] = "The same name for all versions of one document"
+            self._effective = ui.input("In force from").props("outlined dense type=date stack-label clearable")
+            self._published = ui.input("Published on").props("outlined dense type=date stack-label clearable")
+            self._groups = ui.select(groups, label="Only for these groups of yours", multiple=True, value=[])
+            self._groups.props("outlined dense use-chips")
+            self._groups.props["hint"] = "None chosen: everybody in the tenant" if groups else "Your key is in no group"
+            self._groups.set_enabled(bool(groups))
+        if self._visitor.may("operate"):
+            self._shared = ui.checkbox("For every tenant")
+
+    def offer(self, series: set[str]) -> None:
+        """Complete the name of a series that there is."""
+        self._series.set_autocomplete(sorted(series))
 
     async def _take(self, sent: MultiUploadEventArguments) -> None:
         with told():
             files = [UploadFile(BytesIO(await one.read()), filename=one.name) for one in sent.files]
             shared = self._visitor.may("operate") and bool(self._shared.value)
+            series = (self._series.value or "").strip() or None
+            effective, published = _day(self._effective), _day(self._published)
+            if series and effective is None:
+                raise InvalidRequest(f'Say from which day on this version of "{series}" is in force. Nothing was sent.')
             async with self._visitor.acts("write") as caller:
-                job = await jobs.ingest(files, caller, self._visitor.runtime, groups=None, shared=shared)
+                job = await jobs.ingest(
+                    files, caller, self._visitor.runtime, groups=self._groups.value, series=series,
+                    effective_from=effective, published=published, shared=shared,
+                )  # fmt: skip
             with self._jobs:
                 Progress(job.job_id, job.total, self._visitor, self._done)
         self._files.reset()
+
+
+def _day(field: ui.input) -> date | None:
+    """Raises:
+    InvalidRequest: it is no day.
+    """
+    try:
+        return date.fromisoformat(field.value) if field.value else None
+    except ValueError as error:
+        raise InvalidRequest(f'"{field.value}" is no day. Write it as 2026-03-31.') from error
 
 
 class Progress:

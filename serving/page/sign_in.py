@@ -12,6 +12,9 @@ _FORM = Path(__file__).with_name("sign_in.html").read_text(encoding="utf-8")
 _STYLE = re.findall(r"<style>(.*?)</style>", _FORM, re.DOTALL)[0]
 _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
+LONGEST = 16_000
+"""Characters of what is given: a token carries the groups of its person."""
+
 HEADERS = {
     "Content-Security-Policy": (
         f"default-src 'none'; style-src 'sha256-{_HASH}'; img-src data:; base-uri 'none'; form-action 'self'; "
@@ -22,6 +25,10 @@ HEADERS = {
 }
 
 
-def form(refused: str = "") -> str:
-    """The page, with what is to be said about the last attempt."""
-    return _FORM.replace("{refused}", html.escape(refused))
+def form(refused: str, *, tokens: bool) -> str:
+    """The page, with what is to be said about the last attempt, and whether a token is taken, too."""
+    asked = {"{credential}": "API key or token" if tokens else "API key", "{longest}": str(LONGEST)}
+    text = _FORM
+    for place, word in asked.items():
+        text = text.replace(place, word)
+    return text.replace("{refused}", html.escape(refused))

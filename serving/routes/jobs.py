@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, File, Form, UploadFile
@@ -30,12 +31,28 @@ async def ingest(
     groups: Annotated[
         list[Name] | None, Form(description="Who in the tenant may read them; everyone if absent.")
     ] = None,
+    series: Annotated[
+        Name | None, Form(description="Versions of one document share it; of one file, since each has its own day.")
+    ] = None,
+    effective_from: Annotated[date | None, Form(description="In force from this day.")] = None,
+    published: Annotated[date | None, Form()] = None,
     shared: Annotated[bool, Form(description="For every tenant; operators only.")] = False,
 ) -> JobStatus:
     """Take in documents, one after the other. 202 means that the files are on the disk; each is found once it is `done`."""
     if len(files) > MOST_FILES:
         raise InvalidRequest(f"{len(files)} files are more than the {MOST_FILES} of one job. Send several jobs.")
-    given = {"tenant": owner(caller, shared=shared), "groups": sorted(groups or ())}
+    if series is not None and len(files) > 1:
+        raise InvalidRequest(
+            f'{len(files)} files cannot all be the version of "{series}" that is in force. Send each by itself, with the day '
+            "from which it is (effective_from)."
+        )
+    given = {
+        "tenant": owner(caller, shared=shared),
+        "groups": sorted(groups or ()),
+        "series": series,
+        "effective_from": effective_from.isoformat() if effective_from else None,
+        "published": published.isoformat() if published else None,
+    }
     items = [(file_name(file), given) for file in files]
     contents = {str(number): await file.read() for number, file in enumerate(files, 1)}
     return JobStatus.of(await runtime.jobs.begin("ingest", caller, items, contents))

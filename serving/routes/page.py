@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Form, Request, Response, WebSocket
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from foundation.errors import Unauthenticated
+from foundation.errors import SixplyError, StoreUnavailable, Unauthenticated
 from serving.identity import anyone, signed_in
 from serving.page import sign_in
 from serving.page.mounting import Mounted
@@ -25,17 +25,17 @@ async def show(request: Request, runtime: Running) -> Response:
     try:
         request.state.principal = await runtime.sessions.principal(token_of(request))
     except Unauthenticated:
-        return HTMLResponse(sign_in.form(), headers=sign_in.HEADERS)
+        return _form(runtime)
     return await _page(request)
 
 
 @router.post("/sign-in", dependencies=[Depends(anyone)])
-async def begin(key: Annotated[str, Form(max_length=500)], request: Request, runtime: Running) -> Response:
+async def begin(key: Annotated[str, Form(max_length=sign_in.LONGEST)], request: Request, runtime: Running) -> Response:
     refuse_other_sites(request)
     try:
         token = await runtime.sessions.begin(key)
-    except Unauthenticated as error:
-        return HTMLResponse(sign_in.form(str(error)), status_code=error.status, headers=sign_in.HEADERS)
+    except (Unauthenticated, StoreUnavailable) as error:
+        return _form(runtime, error)
     back = RedirectResponse("/", status_code=303)
     over_tls = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
     back.set_cookie(COOKIE, token, max_age=TTL_S, httponly=True, samesite="strict", secure=over_tls)
@@ -63,6 +63,11 @@ async def events(socket: WebSocket) -> None:
     """The page's events."""
     mounted: Mounted = socket.app.state.page
     await (await mounted.app())(socket.scope, socket.receive, socket.send)
+
+
+def _form(runtime: Runtime, refused: SixplyError | None = None) -> Response:
+    text = sign_in.form(str(refused or ""), tokens=runtime.sessions.take_tokens)
+    return HTMLResponse(text, status_code=refused.status if refused else 200, headers=sign_in.HEADERS)
 
 
 async def _page(request: Request) -> Response:

@@ -64,6 +64,16 @@ def test_documents_are_taken_in_and_a_bad_one_stops_no_other(given: World, base_
     assert not given.system.jobs.files(begun.json()["job_id"]).exists()
 
 
+def test_a_version_has_its_series_and_days_and_two_files_cannot_be_one_version(given: World, base_url: str) -> None:
+    about = {"series": "fees", "effective_from": "2026-06-01", "published": "2026-05-20"}
+    files = [("files", (name, TEXT.encode())) for name in ("june.md", "july.md")]
+    refused = call(base_url, given.agent, "POST", "/ingest", files=files, data=about)
+    assert (refused.status_code, "Send each by itself" in refused.json()["detail"]) == (422, True)
+    begun = call(base_url, given.agent, "POST", "/ingest", files=files[:1], data=about)
+    (item,) = ended(base_url, given.agent, begun.json()["job_id"])["items"]
+    assert {name: item["outcome"][name] for name in about} == about
+
+
 def test_questions_are_answered_and_a_failure_is_a_problem_of_its_own(given: World, base_url: str) -> None:
     begun = call(base_url, given.reader, "POST", "/answers", **batch("When?", "down", "explode", "Why?"))
     found = ended(base_url, given.reader, begun.json()["job_id"])

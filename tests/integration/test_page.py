@@ -28,6 +28,7 @@ from foundation.clock import SystemClock
 from foundation.settings import load
 from serving.identity import KeyStore
 from tests import services
+from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 from tests.integration.test_api_system import STACK
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +49,7 @@ class Served:
     keys: KeyStore
     agent: str
     reader: str
+    issuer: Issuer
 
     def add(self, name: str, text: str) -> None:
         headers = {"Authorization": f"Bearer {self.agent}"}
@@ -59,6 +61,10 @@ class Served:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     stack = stack_in(tmp_path_factory.mktemp("page"))
+    issuer = Issuer(stack.with_name("jwks.json"))
+    issuer.publish("ec")
+    with stack.open("a") as file:
+        file.write(f'[serving.jwt]\njwks_file = "{issuer.path}"\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\n')
     keys = KeyStore.of(load(stack).settings, SystemClock())
 
     def key(*roles: str) -> str:
@@ -66,7 +72,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
     given = {"agent": key("agent", "approver", "operator"), "reader": key("reader")}
     with serving(stack) as (url, _):
-        served = Served(url, keys, **given)
+        served = Served(url, keys, issuer=issuer, **given)
         served.add("moon.md", f"# Moon lamp\n\n{FACT}\n")
         served.add("sun.txt", HOSTILE)
         yield served
@@ -323,6 +329,21 @@ def test_the_page_is_dark_where_the_system_is_until_somebody_says_otherwise(page
     expect(page.locator("body")).to_have_class(re.compile("body--light"))
 
 
+def test_a_token_signs_in_until_its_issuer_withdraws_the_key(page: Page, served: Served) -> None:
+    expect(page.get_by_label("API key or token")).to_be_focused()
+    sign_in(page, served.issuer.token(sub="tove", tenant="alder-clinics"))
+    expect(page.get_by_text("tove")).to_be_visible()
+    ask(page, "How long does the moon lamp run?")
+    served.issuer.add_ec("next")
+    served.issuer.publish("next")
+    refused = ask(page, "What weighs two kilograms?", "No answer")
+    expect(refused.get_by_role("alert")).to_contain_text("not signed in any more")
+    page.reload()
+    page.get_by_label("API key or token").fill(served.issuer.token())
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("names no key")
+
+
 def test_a_key_that_is_revoked_can_ask_nothing_more(page: Page, served: Served) -> None:
     key = served.keys.create(subject="gone", tenant="alder-clinics", roles=["reader"])
     sign_in(page, key)
@@ -440,6 +461,42 @@ def test_documents_are_added_refused_read_and_deleted(page: Page, served: Served
     headers = {"Authorization": f"Bearer {served.agent}"}
     left = httpx2.get(f"{served.url}/v1/documents", headers=headers, timeout=WAIT_S).json()["documents"]
     assert "star.md" not in {one["uri"] for one in left}
+
+
+def test_versions_are_added_with_their_days_for_a_group(page: Page, served: Served) -> None:
+    key = served.keys.create(subject="ada", tenant="alder-clinics", roles=["agent"], groups=["board"])
+    sign_in(page, key)
+    view = open_view(page, "Documents")
+    view.get_by_text("Version, dates and who may read").click()
+    view.get_by_label("Version of (series)").fill("fees")
+
+    def send(name: str, fee: int) -> None:
+        text = f"# Fees\n\nA lamp costs {fee} dollars a month.\n"
+        page.locator("input[type=file]").set_input_files(
+            {"name": name, "mimeType": "text/markdown", "buffer": text.encode()}
+        )
+
+    send("fees-january.md", 5)
+    expect(page.get_by_text("Say from which day on")).to_be_visible()
+    view.get_by_label("Only for these groups of yours").click()
+    page.get_by_role("option", name="board").click()
+    page.keyboard.press("Escape")
+    for number, (name, since, fee) in enumerate(
+        (("fees-january.md", "2026-01-01", 5), ("fees-june.md", "2026-06-01", 6))
+    ):
+        view.get_by_label("In force from").fill(since)
+        send(name, fee)
+        expect(view.get_by_role("status").filter(has_text="1 of 1")).to_have_count(number + 1)
+    view.get_by_label("Find by name").fill("fees")
+    known = view.get_by_role("list", name="Documents", exact=True).get_by_role("listitem")
+    expect(known).to_have_count(1)
+    expect(known).to_contain_text("in force since 01 Jun 2026")
+    expect(known).to_contain_text("only for board")
+    known.get_by_text("1 other version").click()
+    expect(known.get_by_text("superseded, from 01 Jan 2026")).to_be_visible()
+    headers = {"Authorization": f"Bearer {served.reader}"}
+    others = httpx2.get(f"{served.url}/v1/documents", headers=headers, timeout=WAIT_S).json()["documents"]
+    assert not {"fees-january.md", "fees-june.md"} & {one["uri"] for one in others}
 
 
 def test_who_may_not_write_sees_why_and_reads(page: Page, served: Served) -> None:

@@ -1,0 +1,106 @@
+"""Sessions of the page: what ends them, and what whoever reads the cache can do with them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from foundation.clock import SystemClock
+from foundation.errors import Unauthenticated
+from foundation.settings import JwtSettings, PolicySettings
+from foundation.types import Principal
+from serving.caches.memory import MemoryCache, Options
+from serving.identity import KeyStore
+from serving.sessions import SHELF, Sessions
+from serving.tokens import Callers, TokenVerifier
+from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
+
+ADA = Principal("ada", "north", frozenset({"reader"}), frozenset({"board"}))
+
+
+class SpyCache(MemoryCache):
+    """A cache that tells what it was given to keep."""
+
+    kept: list[tuple[str, bytes]]
+
+    async def set(self, tenant: str, key: str, value: bytes, *, ttl_s: float, only_new: bool = False) -> bool:
+        self.kept = [*getattr(self, "kept", []), (key, value)]
+        return await super().set(tenant, key, value, ttl_s=ttl_s, only_new=only_new)
+
+
+@pytest.fixture
+def cache() -> SpyCache:
+    return SpyCache(Options(), SystemClock())
+
+
+@pytest.fixture
+def issuer(tmp_path: Path) -> Issuer:
+    issuer = Issuer(tmp_path / "jwks.json")
+    issuer.publish("ec")
+    return issuer
+
+
+def sessions(folder: Path, cache: MemoryCache, *, leeway_s: float = 0, tokens: bool = True) -> Sessions:
+    keys = KeyStore(folder / "keys.json", SystemClock())
+    jwt = JwtSettings(jwks_file=folder / "jwks.json", issuer=ISSUER, audience=AUDIENCE, leeway_s=leeway_s)
+    verifier = TokenVerifier(folder / "jwks.json", jwt, PolicySettings()) if tokens else None
+    return Sessions(keys, Callers(keys, verifier), cache)
+
+
+async def test_a_token_signs_in_as_whom_it_names(tmp_path: Path, cache: SpyCache, issuer: Issuer) -> None:
+    here = sessions(tmp_path, cache)
+    cookie = await here.begin(f" {issuer.token()}\n")
+    assert await here.principal(cookie) == ADA
+    await here.end(cookie)
+    with pytest.raises(Unauthenticated, match="not signed in any more"):
+        await here.principal(cookie)
+
+
+async def test_a_session_ends_when_its_token_expires(tmp_path: Path, cache: SpyCache, issuer: Issuer) -> None:
+    """Two servers that bear another lateness stand for one before and after: nothing waits here."""
+    before, after = sessions(tmp_path, cache, leeway_s=600), sessions(tmp_path, cache, leeway_s=0)
+    cookie = await before.begin(issuer.token(exp=int(time.time()) - 5))
+    assert await before.principal(cookie) == ADA
+    with pytest.raises(Unauthenticated, match=r"The token has expired. .* open the page again"):
+        await after.principal(cookie)
+
+
+async def test_a_session_ends_when_the_issuers_key_is_withdrawn(
+    tmp_path: Path, cache: SpyCache, issuer: Issuer
+) -> None:
+    here = sessions(tmp_path, cache)
+    cookie = await here.begin(issuer.token())
+    issuer.add_ec("next")
+    issuer.publish("next")
+    with pytest.raises(Unauthenticated, match="names no key"):
+        await here.principal(cookie)
+
+
+async def test_who_reads_the_cache_finds_no_credential_in_it(tmp_path: Path, cache: SpyCache, issuer: Issuer) -> None:
+    here, token = sessions(tmp_path, cache), issuer.token()
+    key = KeyStore(tmp_path / "keys.json", SystemClock()).create(subject="bo", tenant="north", roles=["reader"])
+    cookies = [await here.begin(token), await here.begin(key)]
+    for place, value in cache.kept:
+        for secret in (token, key, *cookies, token.split(".")[1]):
+            assert secret not in place
+            assert secret.encode() not in value
+    (sealed, _) = (value for _, value in cache.kept)
+    place_of_other = cache.kept[1][0]
+    await cache.set(
+        SHELF, place_of_other, sealed, ttl_s=60
+    )  # to sign in as another, whoever writes it needs the cookie
+    with pytest.raises(Unauthenticated):
+        await here.principal(cookies[1])
+
+
+async def test_without_an_issuer_a_token_is_refused_and_a_key_is_not(
+    tmp_path: Path, cache: SpyCache, issuer: Issuer
+) -> None:
+    here = sessions(tmp_path, cache, tokens=False)
+    assert not here.take_tokens
+    with pytest.raises(Unauthenticated, match="takes no tokens"):
+        await here.begin(issuer.token())
+    key = KeyStore(tmp_path / "keys.json", SystemClock()).create(subject="bo", tenant="north", roles=["reader"])
+    assert (await here.principal(await here.begin(key))).subject == "bo"
