@@ -233,8 +233,8 @@ redteam: _base  ## AgentDojo's attacks against the executor, without a model   [
 	@$(CLI) redteam --version v1 --version v1.2.2 $(call given,JSON,--json) $(call given,LIMIT,--limit)
 
 .PHONY: load
-load: _base  ## latency against offered load, overload, aborts, stops   [SECONDS=60] [RATE=] [ABORTS=1000] [TERMS=100] [PLOTS=dir] [JSON=]
-	@$(CLI) load $(call given,SECONDS,--seconds) $(call given,RATE,--rate) $(call given,ABORTS,--aborts) \
+load: _base  ## latency against offered load, overload, aborts, stops   [SECONDS=60] [RATE=] [ABORTS=1000] [TERMS=100] [PLOTS=dir] [FROM=json] [JSON=]
+	@$(CLI) load $(call given,FROM,--from) $(call given,SECONDS,--seconds) $(call given,RATE,--rate) $(call given,ABORTS,--aborts) \
 	  $(call given,TERMS,--terms) $(call given,PLOTS,--plots) $(call given,JSON,--json) $(stack)
 
 .PHONY: scale

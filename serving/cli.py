@@ -866,16 +866,25 @@ def load(
     aborts: Annotated[int, typer.Option(min=0, help="Callers that hang up.")] = 1000,
     terms: Annotated[int, typer.Option(min=0, help="Servers that are told to stop under 50 streams.")] = 100,
     plots: Annotated[Path | None, typer.Option(help="A folder for the plots, as SVG.")] = None,
+    earlier: Annotated[
+        Path | None, typer.Option("--from", help="Measure nothing; show and draw the report in this JSON.")
+    ] = None,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
     """Latency against offered load, an overload of ten times, callers that leave, and stopping under streams."""
     from serving.load import command
     from serving.load.report import Order
+    from serving.swapping import read_json
 
     data_dir = _load(stack).settings.foundation.data_dir
-    order = Order(stack=stack, data_dir=data_dir, seconds=seconds, rate=rate, aborts=aborts, terms=terms)
-    _exit(ok=command.run(order, plots_in=plots or data_dir / "reports", json=json))
+    plots_in = plots or data_dir / "reports"
+    if earlier is not None:
+        ok = command.show(read_json(earlier), plots_in=plots_in, json=json)
+    else:
+        order = Order(stack=stack, data_dir=data_dir, seconds=seconds, rate=rate, aborts=aborts, terms=terms)
+        ok = command.run(order, plots_in=plots_in, json=json)
+    _exit(ok=ok)
 
 
 @app.command()

@@ -35,7 +35,7 @@ class Paging:
         return page, _cursor(key(page[-1])) if len(ordered) > len(page) else None
 
 
-def _paging(
+async def _paging(
     limit: Annotated[int, Query(ge=1, le=1000, description="Items in a page.")] = 100,
     cursor: Annotated[
         str | None, Query(max_length=4000, description="`next_cursor` of the page before; the first page if absent.")

@@ -83,7 +83,7 @@ class Runtime:
             yield
 
 
-def _runtime(request: Request) -> Runtime:
+async def _runtime(request: Request) -> Runtime:  # FastAPI would send a plain function to a thread
     runtime: Runtime = request.app.state.runtime
     return runtime
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from foundation.errors import ComponentError
 from observability import plots
 from serving import terminal
 from serving.load.report import Order, measure
@@ -31,9 +32,20 @@ GOALS: tuple[tuple[str, tuple[str, ...], float], ...] = (
 
 
 def run(order: Order, *, plots_in: Path | None, json: Path | None) -> bool:
-    """Whether what does not depend on the machine's speed held: no lost reply, no other 5xx, nothing left behind."""
+    """Measure, then `show`."""
     with terminal.progress() as progress:
         report = asyncio.run(measure(order, progress))
+    return show(report, plots_in=plots_in, json=json)
+
+
+def show(report: Mapping[str, Any], *, plots_in: Path | None, json: Path | None) -> bool:
+    """Whether what does not depend on the machine's speed held: no lost reply, no other 5xx, nothing left behind.
+
+    Raises:
+        ComponentError: a part of the measurement failed; what was measured before it has been shown and written.
+    """
+    if "overload" not in report:
+        raise ComponentError(report.get("failed") or "This is no report of make load: it has no overload.")
     if plots_in is not None:
         for name, drawn in drawings(report).items():
             terminal.write_text(plots_in / f"{name}.svg", plots.standalone(drawn))
@@ -43,6 +55,8 @@ def run(order: Order, *, plots_in: Path | None, json: Path | None) -> bool:
         found = report["knee"]
         knee = f"{found['offered_per_s']:.1f} a second" if found else "below the first step: measure for more SECONDS"
         terminal.console().print(f"The knee: {knee}.")
+    if "failed" in report:
+        raise ComponentError(report["failed"])
     return all(found <= most for _, found, most in _found(report) if not most)
 
 

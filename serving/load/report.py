@@ -9,9 +9,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,6 @@ GOOD_SHARE, SLOWER = 0.95, 2.0
 """The knee is the highest offered load of which so much is answered, at most so many times slower than at rest."""
 WATCH_RECOVERY_S = 15.0
 STREAMS = 50
-ROUNDS = 10
 SHORT_GRACE_S = 2.0
 PATIENCE_S = 120.0
 SETTLE_S = 2.0
@@ -61,13 +60,18 @@ class Order:
 
 
 async def measure(order: Order, progress: Progress) -> dict[str, Any]:
-    """Every part of the report, one after the other, on servers in a temporary folder.
-
-    Raises:
-        ComponentError: a server did not start; the text has the end of its log.
-    """
+    """Every part of the report, one after the other, on servers in a temporary folder. Where a part fails, `failed` says how,
+    and what was measured before it is kept."""
     order.data_dir.mkdir(parents=True, exist_ok=True)
     report: dict[str, Any] = {}
+    try:
+        await _measure(order, report, progress)
+    except ComponentError as error:
+        report["failed"] = str(error)
+    return report
+
+
+async def _measure(order: Order, report: dict[str, Any], progress: Progress) -> None:
     with tempfile.TemporaryDirectory(prefix="load-", dir=order.data_dir) as folder:
         homes = replace(order, data_dir=Path(folder))
         async with Provider(lambda: REPLY_S) as provider, _server(homes, "load", provider) as server:
@@ -78,7 +82,6 @@ async def measure(order: Order, progress: Progress) -> dict[str, Any]:
                 report["aborts"] = await _aborts(server, provider, order.aborts, progress)
         if order.terms:
             report["sigterm"] = await _terms(homes, progress)
-    return report
 
 
 # -- a server ----------------------------------------------------------------------------------------------------------
@@ -89,7 +92,8 @@ class Server:
     """A child that serves, and what it told of itself."""
 
     process: asyncio.subprocess.Process
-    told: Mapping[str, Any]
+    log: Path
+    told: Mapping[str, Any] = field(default_factory=dict)
 
     def callers(self, path: str = "/v1/answers", member: str = "question", **more: Any) -> Callers:
         return Callers(self.told["url"], self.told["key"], path, [{member: one, **more} for one in QUESTIONS])
@@ -112,13 +116,32 @@ class Server:
             "held_up": float(pulses) - float(prompt),
         }
 
-    async def do(self, kind: str, times: int) -> list[float]:
-        """Milliseconds of the same work inside the server's process, without HTTP."""
+    async def do(self, kind: str, number: int) -> float:
+        """Milliseconds of the same work inside the server's process, without HTTP, for a question by its number."""
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{kind} {times}\n".encode())
+        self.process.stdin.write(f"{kind} {number}\n".encode())
         await self.process.stdin.drain()
-        line = await _line(self.process)
-        return [float(value) for value in (line or {"ms": []})["ms"]]
+        return float((await self.line())["ms"])
+
+    async def line(self) -> dict[str, Any]:
+        """The next line of JSON that it prints.
+
+        Raises:
+            ComponentError: it has ended, or says nothing; with the end of its log, and what its threads were doing.
+        """
+        assert self.process.stdout is not None
+        try:
+            line = await asyncio.wait_for(self.process.stdout.readline(), PATIENCE_S)
+            what = "ended"
+        except TimeoutError:
+            line, what = b"", f"said nothing for {PATIENCE_S:g} s"
+            self.process.send_signal(signal.SIGABRT)  # Python's faulthandler then writes the stacks into the log
+        if not line:
+            await self.process.wait()
+            end = self.log.read_text(encoding="utf-8", errors="replace")[-4000:]
+            raise ComponentError(f"The server of the load test {what}. The end of its log:\n{end}")
+        found: dict[str, Any] = json.loads(line)
+        return found
 
 
 @asynccontextmanager
@@ -135,26 +158,17 @@ async def _server(order: Order, name: str, provider: Provider, **more: Any) -> A
     told = {"stack": str(order.stack), "overrides": overrides | more, "corpus": str(order.corpus)}
     with (folder / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "serving.load.side", json.dumps(told),
+            sys.executable, "-X", "faulthandler", "-m", "serving.load.side", json.dumps(told),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log, limit=2**24,
         )  # fmt: skip
+    server = Server(process, folder / "log")
     try:
-        first = await _line(process)
-        if first is None:
-            end = (folder / "log").read_text(encoding="utf-8", errors="replace")[-2000:]
-            raise ComponentError(f"The server of the load test did not start. The end of its log:\n{end}")
-        yield Server(process, first)
+        server.told = await server.line()
+        yield server
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
-
-
-async def _line(process: asyncio.subprocess.Process) -> dict[str, Any] | None:
-    assert process.stdout is not None
-    line = await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)
-    found: dict[str, Any] | None = json.loads(line) if line else None
-    return found
 
 
 # -- latency against offered load --------------------------------------------------------------------------------------
@@ -289,24 +303,27 @@ async def _settled(server: Server) -> dict[str, float]:
 
 
 async def _overhead(server: Server, pairs: int, progress: Progress) -> dict[str, Any]:
-    """The same work with and without HTTP, and an empty FastAPI application, in turns."""
+    """The same work with and without HTTP, and an empty FastAPI application, call by call in turns: all three find the same
+    caches and the same sleeping threads."""
     found = {}
     for kind, path, body, member, times in (
         ("search", "/v1/search", {"limit": 10}, "query", pairs),
         ("answer", "/v1/answers", {"compose": "extractive"}, "question", pairs // 3),
     ):
-        bodies = [body | {member: one} for one in QUESTIONS]
-        key, each = server.told["key"], max(1, times // ROUNDS)
+        bodies = [json.dumps(body | {member: one}) for one in QUESTIONS]
         measured: dict[str, list[float]] = {"in_process_ms": [], "http_ms": [], "empty_app_ms": []}
-        for number in range(ROUNDS + 1):
-            progress(f"what HTTP adds: {kind}", number, ROUNDS)
-            latest = {
-                "in_process_ms": await server.do(kind, each),
-                "http_ms": await asyncio.to_thread(_posts, server.told["url"], key, path, bodies, each),
-                "empty_app_ms": await asyncio.to_thread(_posts, server.told["empty_url"], key, path, bodies, each),
-            }
-            if number:  # the first round warms up
-                measured = {name: measured[name] + latest[name] for name in measured}
+        warm_up = max(1, times // 10)
+        with (
+            _posting(server.told["url"], server.told["key"], path) as post,
+            _posting(server.told["empty_url"], server.told["key"], path) as post_empty,
+        ):
+            for number in range(-warm_up, times):
+                progress(f"what HTTP adds: {kind}", max(0, number), times)
+                asked = bodies[number % len(bodies)]
+                measured["in_process_ms"].append(await server.do(kind, number % len(bodies)))
+                measured["http_ms"].append(await asyncio.to_thread(post, asked))
+                measured["empty_app_ms"].append(await asyncio.to_thread(post_empty, asked))
+        measured = {name: ms[warm_up:] for name, ms in measured.items()}
         figures = {name: statistics.median(ms) for name, ms in measured.items()}
         over = figures["http_ms"] - figures["in_process_ms"]
         own = {"over_in_process_ms": over, "own_ms": over - figures["empty_app_ms"]}
@@ -314,26 +331,28 @@ async def _overhead(server: Server, pairs: int, progress: Progress) -> dict[str,
     return found
 
 
-def _posts(url: str, key: str, path: str, bodies: list[dict[str, Any]], times: int) -> list[float]:
-    """Milliseconds of requests on one kept connection, by the plainest client there is."""
+@contextmanager
+def _posting(url: str, key: str, path: str) -> Iterator[Callable[[str], float]]:
+    """Milliseconds of a request on one kept connection, by the plainest client there is."""
     from http.client import HTTPConnection
     from urllib.parse import urlsplit
 
     address = urlsplit(url)
     connection = HTTPConnection(address.hostname or "", address.port, timeout=PATIENCE_S)
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    found = []
-    for number in range(times):
-        body = json.dumps(bodies[number % len(bodies)])
+
+    def post(body: str) -> float:
         begun = time.perf_counter()
         connection.request("POST", path, body, headers)
         response = connection.getresponse()
         response.read()
-        found.append((time.perf_counter() - begun) * 1000)
+        taken_s = time.perf_counter() - begun
         if response.status != 200:
             raise ComponentError(f"POST {path} gave {response.status} during the load test.")
-    connection.close()
-    return found
+        return taken_s * 1000
+
+    with closing(connection):
+        yield post
 
 
 # -- being told to stop ------------------------------------------------------------------------------------------------

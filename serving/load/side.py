@@ -3,7 +3,7 @@
     python -m serving.load.side ORDER       ORDER is JSON: stack, overrides, corpus
 
 It prints one line of JSON (addresses, keys), serves until SIGTERM, and answers lines on standard input with the times of
-the same work done in this process, without HTTP: `search 50`, `answer 20`.
+the same work done in this process, without HTTP: `search 3` and `answer 0`, by the number of the question.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _ingest(system: System, corpus: str) -> int:
 
 
 def _obey(system: System, out: Any) -> None:
-    """Do the work that standard input asks for, and tell the milliseconds of each piece."""
+    """Do the work that standard input asks for, and tell its milliseconds."""
     from orchestration.answering import answer
     from orchestration.contract import AnswerRequest
 
@@ -86,8 +86,8 @@ def _obey(system: System, out: Any) -> None:
         "answer": lambda query: loop.run_until_complete(ask(query)),
     }
     for line in sys.stdin:
-        kind, _, times = line.partition(" ")
-        _say(out, {"ms": [_timed(work[kind], QUESTIONS[number % len(QUESTIONS)]) for number in range(int(times))]})
+        kind, _, number = line.partition(" ")
+        _say(out, {"ms": _timed(work[kind], QUESTIONS[int(number)])})
     loop.close()
 
 

@@ -1,12 +1,14 @@
 """The load test's own arithmetic, and a short run of it against a real server."""
 
 import asyncio
+import json
 import time
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from foundation.errors import ComponentError
 from serving.load import command
 from serving.load.provider import Provider
 from serving.load.report import Order, knee, measure, overload
@@ -109,3 +111,25 @@ def test_a_short_load_test_keeps_what_does_not_depend_on_the_machine(tmp_path: P
     assert report["sigterm"]["without_last_event"] == 0
     assert len(command.goals(report)) == len(command.GOALS) - 1  # all but the exit with the default grace period
     assert all(drawn.startswith("<svg") for drawn in command.drawings(report).values())
+
+
+def test_a_report_that_broke_off_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:
+    over = {**REST.as_dict(), **overload(REST, REST, REST, rss_mb=(100.0, 100.0))}
+    report = {"at_rest": REST.as_dict(), "sweep": [], "knee": None, "overload": over, "failed": "a server said nothing"}
+    with pytest.raises(ComponentError, match="a server said nothing"):
+        command.show(report, plots_in=tmp_path, json=tmp_path / "load.json")
+    assert json.loads((tmp_path / "load.json").read_text()) == report
+    assert (tmp_path / "load-latency.svg").exists()
+
+
+def test_what_is_no_report_of_the_load_test_is_refused() -> None:
+    with pytest.raises(ComponentError, match="no report of make load"):
+        command.show({"gate": 1}, plots_in=None, json=None)
+
+
+async def test_a_server_that_does_not_start_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
+    (tmp_path / "stack.toml").write_text("[no-such-layer]\n")
+    order = Order(stack=tmp_path / "stack.toml", data_dir=tmp_path / "var", corpus=tmp_path)
+    report = await measure(order, lambda *_: None)
+    assert "ended. The end of its log" in report["failed"]
+    assert "no-such-layer" in report["failed"]
