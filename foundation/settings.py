@@ -354,6 +354,8 @@ class JwtSettings(Section):
 
 class ServingSettings(Section):
     http: HttpSettings = HttpSettings()
+    workers: int = Field(default=1, ge=1)
+    """Processes on one socket. More than one need stores that several can hold: PostgreSQL, pgvector and Redis."""
     cache: Part = Part(use="memory")
     """What workers share and may forget: counters of the quotas, answers for a while."""
     answer_cache: AnswerCacheSettings = AnswerCacheSettings()

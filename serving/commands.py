@@ -155,6 +155,11 @@ def serve(loaded: Loaded) -> None:
         from serving import on_ray
 
         on_ray.serve(loaded, announce)
+    elif loaded.settings.serving.workers > 1:
+        from serving.supervisor import supervise
+
+        with bind(http) as listening:
+            supervise(loaded, listening, lambda: announce(base_url(http, listening)))
     else:
         with bind(http) as listening, open_system(loaded) as system:
             announce(base_url(http, listening))

@@ -266,8 +266,8 @@ class Jobs:
             if self._stopped(job):
                 return False
             await asyncio.sleep(PLACE_AGAIN_S)
-        if self._stopped(job):
-            return False
+        if self._stopped(job) or (await self.store.get(job.job_id, job.principal)).status != "running":
+            return False  # the latter where another worker was told to cancel it
         try:
             async with self._admission[work].place():
                 self._items[job.job_id] = asyncio.ensure_future(do(item, job.principal, self.store.files(job.job_id)))

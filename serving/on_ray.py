@@ -13,8 +13,9 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import ComponentError, InvalidSetting
-from foundation.settings import Loaded, Settings
+from foundation.settings import Loaded
 from retrieval.on_ray import connect, demand_ray
+from serving.supervisor import demand_shared
 from serving.wiring import System, open_system
 
 if TYPE_CHECKING:
@@ -27,13 +28,6 @@ MARGIN_S = 5.0
 PLACES = 1_000
 """Requests that Serve lets through to a replica at once. Admission is ours: it sheds with an error that says when to come
 back, and lets health checks and approvals pass."""
-ALONE = {
-    "retrieval.ledger": ("sqlite",),
-    "retrieval.vectors": ("chroma", "memory"),
-    "orchestration.checkpoints": ("sqlite", "memory"),
-    "serving.cache": ("memory",),
-}
-"""Adapters that keep what they hold in one process or on one machine."""
 
 
 @contextmanager
@@ -43,12 +37,14 @@ def deployed(loaded: Loaded, *, opener: Callable[[Loaded], Any] = open_system) -
     `opener` gives each replica's system, as a context manager.
 
     Raises:
-        InvalidSetting: several replicas over a store that one process holds, or no port is named.
+        InvalidSetting: several replicas over a store that one process holds, workers besides, or no port is named.
         MissingDependency, StoreUnavailable: as `connect`. ComponentError: the replicas did not come up.
     """
     demand_ray()
     settings = loaded.settings
     http = settings.serving.http
+    if settings.serving.workers > 1:
+        raise InvalidSetting("[serving] workers is for one machine. On a cluster, set [foundation.cluster] replicas.")
     demand_shared(settings, processes=settings.foundation.cluster.replicas, what="[foundation.cluster] replicas")
     if not http.port:
         raise InvalidSetting(
@@ -123,24 +119,6 @@ class OneRequestId:
             await send(message)
 
         await self._app(scope, receive, sent)
-
-
-def demand_shared(settings: Settings, *, processes: int, what: str) -> None:
-    """Raises:
-    InvalidSetting: more than one process, and a store that only one can hold.
-    """
-    chosen = {
-        "retrieval.ledger": settings.retrieval.ledger,
-        "retrieval.vectors": settings.retrieval.vectors,
-        "orchestration.checkpoints": settings.orchestration.checkpoints,
-        "serving.cache": settings.serving.cache,
-    }
-    lonely = [f'[{section}] use = "{part.use}"' for section, part in chosen.items() if part.use in ALONE[section]]
-    if processes > 1 and lonely:
-        raise InvalidSetting(
-            f"{what} = {processes}, but one process alone can hold {', '.join(lonely)}: the others would not see what it "
-            f"stores. Use postgres, pgvector and redis (make setup WITH=postgres,redis), or one process."
-        )
 
 
 def serve(loaded: Loaded, announce: Callable[[str], None]) -> None:

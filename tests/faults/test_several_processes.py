@@ -1,25 +1,35 @@
-"""Several server processes over one PostgreSQL and pgvector, as workers of one service: nothing is lost between them."""
+"""Several processes over one PostgreSQL, pgvector and Redis: two workers of one server, and a server beside them. Nothing is
+lost between them, and a worker that dies is replaced."""
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
+import psutil
 import pytest
 
 from foundation.clock import SystemClock
-from foundation.settings import load
+from foundation.errors import ComponentError, InvalidSetting
+from foundation.settings import HttpSettings, load
 from serving.identity import KeyStore
+from serving.server import bind
+from serving.supervisor import supervise
 from tests import services
 
 ROOT = Path(__file__).resolve().parents[2]
-PROCESSES, EACH = 3, 6
+DOCUMENTS, ASKED_AGAIN = 18, 4
 PATIENCE_S = 120
 STACK = """
 [foundation]
@@ -36,6 +46,14 @@ namespace = "workers"
 use = "pgvector"
 dsn = "{dsn}"
 namespace = "workers"
+[orchestration.checkpoints]
+use = "postgres"
+dsn = "{dsn}"
+namespace = "workers"
+[serving.cache]
+use = "redis"
+url = "{redis}"
+prefix = "workers"
 [serving.http]
 port = 0
 queued_writes = 64
@@ -46,7 +64,9 @@ queued_searches = 64
 @pytest.fixture
 def stack(tmp_path: Path) -> Path:
     path = tmp_path / "stack.toml"
-    path.write_text(STACK.format(data=tmp_path / "var", dsn=services.postgres()), encoding="utf-8")
+    path.write_text(
+        STACK.format(data=tmp_path / "var", dsn=services.postgres(), redis=services.valkey()), encoding="utf-8"
+    )
     return path
 
 
@@ -57,21 +77,37 @@ def key(stack: Path) -> str:
     return KeyStore.of(settings, SystemClock()).create(subject="writer", tenant="north", roles=["agent"])
 
 
+@dataclass(frozen=True)
+class Servers:
+    urls: list[str]
+    supervisor: psutil.Process
+    """Of the first one's two workers."""
+
+    def workers(self) -> list[int]:
+        found = []
+        for child in self.supervisor.children():
+            with suppress(psutil.Error):  # it has just ended
+                if any("spawn_main" in word for word in child.cmdline()):
+                    found.append(child.pid)
+        return found
+
+
 @pytest.fixture
-def urls(stack: Path, key: str, tmp_path: Path) -> Iterator[list[str]]:
-    logs = [(tmp_path / f"log-{number}").open("w") for number in range(PROCESSES)]
+def servers(stack: Path, key: str, tmp_path: Path) -> Iterator[Servers]:
+    logs = [(tmp_path / f"log-{number}").open("w") for number in range(2)]
     started = [
         subprocess.Popen(
             [sys.executable, "-m", "serving.cli", "serve", "--stack", stack],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True,
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, "SIXPLY__SERVING__WORKERS": workers},
         )
-        for log in logs
+        for log, workers in zip(logs, "21", strict=True)
     ]  # fmt: skip
     try:
-        yield [_address(process, tmp_path / f"log-{number}") for number, process in enumerate(started)]
+        urls = [_address(process, tmp_path / f"log-{number}") for number, process in enumerate(started)]
+        yield Servers(urls, psutil.Process(started[0].pid))
         for process in started:
             process.send_signal(signal.SIGTERM)
-        assert [process.wait(PATIENCE_S) for process in started] == [0] * PROCESSES
+        assert [process.wait(PATIENCE_S) for process in started] == [0, 0]
     finally:
         for process, log in zip(started, logs, strict=True):
             process.kill()
@@ -95,14 +131,14 @@ def _client(url: str, key: str) -> httpx2.Client:
     )  # fmt: skip
 
 
-def _add(url: str, others: list[str], key: str, name: str) -> list[str]:
+def _add(url: str, asked: list[str], key: str, name: str) -> list[str]:
     """Where it is not found although it was acknowledged."""
     word = f"word{name}"
     text = f"# Rule {name}\n\nThis is the rule of {word}, and of nothing else."
     with _client(url, key) as client:
         added = client.post("/v1/documents", files={"file": (f"{name}.md", text.encode())})
         assert added.status_code == 201, added.text
-    return [f"{name} at {other}" for other in (url, *others) if f"{name}.md" not in _found(other, key, word)]
+    return [f"{name} at {other}" for other in asked if f"{name}.md" not in _found(other, key, word)]
 
 
 def _found(url: str, key: str, word: str) -> list[str]:
@@ -112,21 +148,56 @@ def _found(url: str, key: str, word: str) -> list[str]:
         return [hit["citation"]["uri"] for hit in found.json()["hits"]]
 
 
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.05)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_what_one_process_acknowledged_every_process_finds(urls: list[str], key: str) -> None:
-    """All of them write and read at once; each document is looked for in every process as soon as it is acknowledged."""
-    with ThreadPoolExecutor(2 * PROCESSES) as callers:
-        lost = callers.map(
-            lambda number: _add(urls[number % PROCESSES], urls, key, f"n{number}"), range(PROCESSES * EACH)
-        )
+def test_what_one_process_acknowledged_every_process_finds(servers: Servers, key: str) -> None:
+    """All of them write and read at once; each document is looked for everywhere as soon as it is acknowledged. Which worker
+    takes a connection is the kernel's choice, so the first address is asked several times."""
+    asked = [*[servers.urls[0]] * ASKED_AGAIN, servers.urls[1]]
+    with ThreadPoolExecutor(6) as callers:
+        lost = callers.map(lambda number: _add(servers.urls[number % 2], asked, key, f"n{number}"), range(DOCUMENTS))
         assert [where for each in lost for where in each] == []
-    for url in urls:
+    for url in asked:
         with _client(url, key) as client:
             ready = client.get("/health/ready")
             assert ready.status_code == 200, ready.text
             listed = client.get("/v1/documents", params={"limit": 100}).json()
-        assert len(listed["documents"]) == PROCESSES * EACH
-    with _client(urls[0], key) as client:
+        assert len(listed["documents"]) == DOCUMENTS
+    with _client(asked[0], key) as client:
         assert client.delete("/v1/documents", params={"uri": "n0.md"}).status_code == 204
-    assert all("n0.md" not in _found(url, key, "wordn0") for url in urls)
+    assert all("n0.md" not in _found(url, key, "wordn0") for url in asked)
+    first, second = servers.workers()
+    os.kill(first, signal.SIGKILL)
+    _until(lambda: len(workers := servers.workers()) == 2 and first not in workers)
+    assert second in servers.workers()
+    assert all("n1.md" in _found(url, key, "wordn1") for url in asked)
+
+
+def test_workers_over_stores_of_one_process_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "stack.toml").write_text("[serving]\nworkers = 2\n", encoding="utf-8")
+    loaded = load(tmp_path / "stack.toml")
+    with socket.socket() as listening, pytest.raises(InvalidSetting, match=r"\[serving\] workers = 2, .*take postgres"):
+        supervise(loaded, listening, lambda: None)
+
+
+def test_a_worker_that_cannot_start_ends_the_server_with_its_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    nowhere = 'dsn = "host=127.0.0.1 port=1 dbname=none connect_timeout=1"\n'
+    (tmp_path / "stack.toml").write_text(
+        f'[foundation]\ndata_dir = "{tmp_path / "var"}"\n[serving]\nworkers = 2\n[serving.cache]\nuse = "redis"\n'
+        f'[models.chat]\nuse = "scripted"\n[models.embedder]\nuse = "hashing"\n'
+        f'[retrieval.ledger]\nuse = "postgres"\n{nowhere}[retrieval.vectors]\nuse = "pgvector"\n{nowhere}'
+        f'[orchestration.checkpoints]\nuse = "postgres"\n{nowhere}',
+        encoding="utf-8",
+    )
+    with bind(HttpSettings(port=0)) as listening, pytest.raises(ComponentError, match="did not come up"):
+        supervise(load(tmp_path / "stack.toml"), listening, lambda: None)
+    assert "PostgreSQL" in capfd.readouterr().err

@@ -97,6 +97,18 @@ def test_a_cancelled_job_breaks_off_and_keeps_what_is_done(given: World, base_ur
     assert "Why?" not in [request.question for request, _ in given.system.agent.asked]
 
 
+def test_a_job_that_another_worker_is_told_to_cancel_ends_with_its_current_item(given: World) -> None:
+    other = FakeSystem(given.system.settings, given.system.context)
+    with running(given.system) as url:
+        job_id = call(url, given.reader, "POST", "/answers", **batch("wait", "Why?")).json()["job_id"]
+        assert given.system.agent.started.wait(PATIENCE_S)
+        with running(other) as second:  # type: ignore[arg-type]
+            assert call(second, given.reader, "POST", f"/{job_id}/cancel").json()["status"] == "cancelled"
+        given.system.agent.let_go.set()
+        when(url, given.reader, job_id, lambda job: job["done"] == 1)
+    assert [request.question for request, _ in given.system.agent.asked] == ["wait"]
+
+
 def test_people_come_first(tmp_path: Path) -> None:
     given = world(tmp_path, concurrent_answers=2, queued_answers=0)
     with running(given.system) as url:

@@ -19,10 +19,10 @@ import pytest
 
 from foundation.clock import SystemClock
 from foundation.errors import InvalidSetting
-from foundation.settings import HttpSettings, Loaded, ServingSettings, Settings
+from foundation.settings import HttpSettings, Loaded, Part, ServingSettings, Settings
 from serving import commands, on_ray
 from serving.identity import KeyStore
-from serving.on_ray import demand_shared
+from serving.supervisor import demand_shared
 from tests.doubles.serving import World
 from tests.integration.test_api import (  # noqa: F401 - collected here, with this module's fixtures
     bearer,
@@ -160,13 +160,18 @@ def _last_event(deployment: Deployment, question: str, begun: threading.Semaphor
 
 def test_several_processes_over_a_store_of_one_are_refused_by_name() -> None:
     demand_shared(Settings(), processes=1, what="x")
-    with pytest.raises(InvalidSetting, match=r'replicas = 2, but one process .*use = "sqlite".*use = "chroma"'):
+    with pytest.raises(
+        InvalidSetting, match=r'replicas = 2, but one process .*use = "sqlite", take postgres.*use = "chroma", '
+    ):
         demand_shared(Settings(), processes=2, what="[foundation.cluster] replicas")
     shared = {"ledger": {"use": "postgres"}, "vectors": {"use": "pgvector"}}
     settings = Settings.model_validate(
         {"retrieval": shared, "orchestration": {"checkpoints": {"use": "postgres"}}, "serving": {"cache": {"use": "redis"}}}
     )  # fmt: skip
     demand_shared(settings, processes=8, what="x")
+    local = settings.retrieval.model_copy(update={"vectors": Part(use="qdrant")})
+    with pytest.raises(InvalidSetting, match=r'use = "qdrant", take pgvector'):
+        demand_shared(settings.model_copy(update={"retrieval": local}), processes=2, what="x")
 
 
 def test_one_line_moves_serving_to_the_cluster(
