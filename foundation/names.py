@@ -95,6 +95,8 @@ EVALUATION_EVENT: Final = "gen_ai.evaluation.result"
 # Metrics of our own (Prometheus spelling). Those of the conventions come from the OpenTelemetry instrumentors.
 ANSWERS_TOTAL: Final = "sixply_answers"
 ANSWER_SECONDS: Final = "sixply_answer_seconds"
+FIRST_TOKEN_SECONDS: Final = "gen_ai_server_time_to_first_token_seconds"  # noqa: S105 - a name
+"""The conventions' `gen_ai.server.time_to_first_token`, for the whole system as the server."""
 COST_USD_TOTAL: Final = "sixply_cost_usd"
 UNPRICED_CALLS_TOTAL: Final = "sixply_unpriced_calls"
 SPANS_EXPORTED_TOTAL: Final = "sixply_spans_exported"

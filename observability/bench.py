@@ -327,6 +327,7 @@ async def _answered(question: Question, answer: Callable[[Question], Awaitable[A
         "degraded": list(given.degraded) if given else [],
         "error": error,
         "seconds": seconds,
+        "first_token_s": given.first_token_s if given else None,
         "usd": float(given.cost_usd) if given and given.cost_usd is not None else None,
         "trace_id": given.trace_id if given else None,
         "words": len(said.split()),
@@ -357,6 +358,8 @@ def _answer_scores(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, An
         "answered_share": _mean([float(row["status"] == "answered") for row in rows]),
         "words_per_answer": _mean([row["words"] for row in answered]),
         "s_per_answer": _mean([row["seconds"] for row in rows]),
+        "first_token_p50_s": _percentile([row["first_token_s"] for row in rows], 50),
+        "first_token_p95_s": _percentile([row["first_token_s"] for row in rows], 95),
         "usd_per_answer": _mean(priced),
         "answer_contained_where_answered": _mean([row["answer_contained"] for row in answered]),
         "n_questions": len(rows),
@@ -369,6 +372,11 @@ def _answer_scores(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, An
         **{f"n_{name}": one.n for name, one in found.items()},
         "intervals_95": {name: [one.low, one.high] for name, one in found.items() if one.n},
     }
+
+
+def _percentile(values: Sequence[float | None], at: float) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.percentile(known, at)) if known else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -58,6 +58,12 @@ class DomainMetrics:
             buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
             registry=registry,
         )
+        self.first_token_seconds = Histogram(
+            names.FIRST_TOKEN_SECONDS,
+            "Seconds from question to the chat model's first word, where it wrote.",
+            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+            registry=registry,
+        )
         self.requests_shed = counter(names.REQUESTS_SHED_TOTAL, "Requests turned away as too many.", ("work",))
         self.requests_running = Gauge(
             names.REQUESTS_RUNNING, "Requests that hold a place.", ["work"], registry=registry
@@ -117,6 +123,8 @@ class DomainMetrics:
         """Count a finished answer and its time."""
         self.answers.labels(bounded(answer.status, get_args(Status)), bounded(answer.path, get_args(Path))).inc()
         self.answer_seconds.observe(answer.seconds)
+        if answer.first_token_s is not None:
+            self.first_token_seconds.observe(answer.first_token_s)
 
     def charged(self, charge: Charge) -> None:
         """Count the money of a charge, or that it has no price."""

@@ -226,6 +226,7 @@ class DurableAgent(ABC):
             usage=run.usage,
             cost_usd=run.cost_usd,
             seconds=run.seconds,
+            first_token_s=run.first_token_s,
             trace_id=trace_id(),
             approval=await self._steps.approval_of(values),
             citations=tuple(Citation(**citation) for citation in result["citations"]),

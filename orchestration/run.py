@@ -76,6 +76,8 @@ class Run:
     """The budgets of those who work at the run, where they are several."""
     partial: str = ""
     """What the last call of the chat model had said when it broke off; empty where it did not."""
+    first_token_s: float | None = None
+    """When the chat model said its first word of text, after the run began."""
     _costs: list[Decimal | None] = field(default_factory=list)
     _local_s: float = 0.0
     _begun_s: float = field(default_factory=time.perf_counter)
@@ -161,6 +163,7 @@ class Run:
     def join(self, branch: Run) -> None:
         self.usage += branch.usage
         self._local_s += branch._local_s
+        self.first_token_s = min(filter(None, (self.first_token_s, branch.first_token_s)), default=None)
 
     def note(self, what: str) -> None:
         """Remember, once, what is worse than configured."""
@@ -242,7 +245,9 @@ class Run:
                 )
                 async with aclosing(chunks):
                     async for chunk in chunks:
-                        heard.append(chunk)  # noqa: PERF401  # a comprehension would lose what came before an error
+                        heard.append(chunk)
+                        if self.first_token_s is None and chunk.text:
+                            self.first_token_s = self.seconds
         except TimeoutError as error:
             raise BudgetExceeded("The seconds of this run ran out during a model call.", limit="seconds") from error
         return cast("AIMessage", message_chunk_to_message(reduce(add, heard)))

@@ -199,3 +199,21 @@ def test_levels_are_read_at_each_scrape_and_one_that_fails_is_not_a_number():
 def test_a_level_that_nobody_knows_is_an_error():
     with pytest.raises(AttributeError):
         metrics.DomainMetrics(CollectorRegistry()).watch(chunk=lambda: 1)
+
+
+def test_the_time_to_the_first_token_is_of_answers_that_a_model_wrote():
+    made = metrics.DomainMetrics(CollectorRegistry())
+    written = Answer(
+        answer_id="a",
+        thread_id="t",
+        question="q",
+        status="answered",
+        stop_reason="complete",
+        text="x",
+        first_token_s=0.3,
+    )
+    made.answered(written)
+    made.answered(written.model_copy(update={"first_token_s": None}))
+    (family,) = made.first_token_seconds.collect()
+    counted = {sample.labels.get("le") or sample.name: sample.value for sample in family.samples}
+    assert (counted["0.25"], counted["0.5"], counted["gen_ai_server_time_to_first_token_seconds_count"]) == (0, 1, 1)

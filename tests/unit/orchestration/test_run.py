@@ -41,6 +41,20 @@ async def test_a_call_is_charged_to_its_answer_and_tenant(world: World) -> None:
     assert (run.usage.input_tokens, run.usage.output_tokens, run.budget.tokens) == (2, 4, 6)
 
 
+async def test_the_first_word_of_a_run_is_timed_once(world: World) -> None:
+    world.chat = ScriptedChat(replies=("one two", "three"))
+    run = run_of(world)
+    assert run.first_token_s is None
+    branch = run.branch("somebody", 0.5)
+    await branch.generate([HumanMessage("?")])
+    run.join(branch)
+    first = run.first_token_s
+    assert first is not None
+    assert 0 < first <= run.seconds
+    await run.generate([HumanMessage("?")])
+    assert run.first_token_s == first
+
+
 async def test_a_failed_call_costs_nothing_and_frees_its_reservation(world: World) -> None:
     world.chat = ScriptedChat(replies=(UpstreamDown("It refused."), "fine"))
     run = run_of(world, tokens=300)
