@@ -1,26 +1,25 @@
 """Anthropic's shape over our answers: its `messages`, so that its clients need another `base_url` and nothing else.
 
-Only checked text is sent, so the events begin when the answer is ready. Citations are Anthropic's own, as characters of a
+Citations are Anthropic's own, as characters of a
 document.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.sse import ServerSentEvent
 
-from orchestration.contract import Answer, AnswerRequest, Event
-from serving.errors import anthropic_problem, responses, to_json
+from foundation.errors import SixplyError
+from orchestration.contract import Answer, AnswerRequest
+from serving.errors import anthropic_problem
 from serving.identity import Asker
-from serving.routes.answers import begun, check_length
-from serving.runtime import Running, Runtime, admitted
+from serving.routes.shaped import Shaped, declared, reply, sse
+from serving.runtime import Running
 from serving.schemas import MessageContent, MessageReply, MessagesRequest, MessageUsage
 from serving.shapes import asked, extra_of, refuse_unsupported, with_footnotes
-from serving.streams import EventStream, collect, explained, follow
 
 router = APIRouter(prefix="/v1", tags=["anthropic"])
 
@@ -38,25 +37,12 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 
 @router.post(
     "/messages",
-    response_model=MessageReply,
-    responses={
-        200: {
-            "description": "The message, or with `stream` the events of its making.",
-            "content": {"text/event-stream": {"itemSchema": {"type": "object"}}},
-        },
-        **responses(404, 409, 504, shape="anthropic"),
-    },
-    dependencies=[admitted("answers")],
+    **declared(MessageReply, "anthropic", "The message, or with `stream` the events of its making."),
 )
 async def message(body: MessagesRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the last user message."""
-    question = _asked(body)
-    check_length(question.question, runtime.system.settings.orchestration.answers)
-    at_work = await begun(runtime, question, caller, request)
-    if body.stream:
-        return EventStream(_events(runtime, body, at_work))
-    answer = await collect(at_work, runtime.lifecycle, request)
-    return Response(_reply(answer, body).model_dump_json(), media_type="application/json")
+    shaped = Shaped(lambda answer: _reply(answer, body), lambda answer: _told(_reply(answer, body)), _failed)
+    return await reply(_asked(body), shaped, request, caller, runtime, stream=body.stream)
 
 
 def _asked(body: MessagesRequest) -> AnswerRequest:
@@ -92,38 +78,27 @@ def _citations(answer: Answer) -> Iterator[dict[str, Any]]:
         }
 
 
-async def _events(
-    runtime: Runtime, body: MessagesRequest, at_work: AsyncIterator[Event]
-) -> AsyncGenerator[ServerSentEvent | None]:
-    try:
-        async with aclosing(follow(at_work, runtime.lifecycle)) as events:
-            async for event in events:
-                if event is None:
-                    yield None
-                elif event.answer is not None:
-                    for kind, content in _told(_reply(event.answer, body)):
-                        yield _sse(kind, {"type": kind, **content})
-    except Exception as error:  # the response has begun: the stream itself must say how it ended
-        yield _sse("error", anthropic_problem(explained(error)))
-
-
-def _told(reply: MessageReply) -> Iterator[tuple[str, dict[str, Any]]]:
+def _told(reply: MessageReply) -> Iterator[ServerSentEvent]:
     """The events of a message, in the order in which Anthropic sends them."""
     whole = reply.model_dump(mode="json")
     (block,) = whole["content"]
-    yield "message_start", {"message": whole | {"content": [], "stop_reason": None}}
-    yield "content_block_start", {"index": 0, "content_block": block | {"text": "", "citations": None}}
+    yield _sse("message_start", {"message": whole | {"content": [], "stop_reason": None}})
+    yield _sse("content_block_start", {"index": 0, "content_block": block | {"text": "", "citations": None}})
     for line in block["text"].splitlines(keepends=True):
-        yield "content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": line}}
+        yield _sse("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": line}})
     for citation in block["citations"] or ():
-        yield "content_block_delta", {"index": 0, "delta": {"type": "citations_delta", "citation": citation}}
-    yield "content_block_stop", {"index": 0}
-    yield (
+        yield _sse("content_block_delta", {"index": 0, "delta": {"type": "citations_delta", "citation": citation}})
+    yield _sse("content_block_stop", {"index": 0})
+    yield _sse(
         "message_delta",
         {"delta": {"stop_reason": whole["stop_reason"], "stop_sequence": None}, "usage": whole["usage"]},
     )
-    yield "message_stop", {}
+    yield _sse("message_stop", {})
+
+
+def _failed(error: SixplyError) -> ServerSentEvent:
+    return sse("error", anthropic_problem(error))
 
 
 def _sse(kind: str, content: dict[str, Any]) -> ServerSentEvent:
-    return ServerSentEvent(raw_data=to_json(content).decode(), event=kind)
+    return sse(kind, {"type": kind, **content})

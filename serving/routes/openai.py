@@ -6,19 +6,18 @@ is sent, so a stream begins when the answer is ready: this shape has no way to t
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.sse import ServerSentEvent
 
 from foundation.types import Usage
-from orchestration.contract import Answer, AnswerRequest, Event
-from serving.errors import openai_problem, responses, to_json
+from orchestration.contract import Answer, AnswerRequest
+from serving.errors import openai_problem, responses
 from serving.identity import Asker
-from serving.routes.answers import begun, check_length
-from serving.runtime import Running, Runtime, admitted
+from serving.routes.shaped import Shaped, declared, reply, sse
+from serving.runtime import Running, Runtime
 from serving.schemas import (
     ChatChoice,
     ChatCompletion,
@@ -29,7 +28,6 @@ from serving.schemas import (
     ModelList,
 )
 from serving.shapes import MODELS, asked, extra_of, refuse_unsupported, with_footnotes
-from serving.streams import EventStream, collect, explained, follow
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
@@ -55,33 +53,17 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 
 @router.post(
     "/chat/completions",
-    response_model=ChatCompletion,
-    responses={
-        200: {
-            "description": "The completion, or with `stream` its chunks, ending with [DONE].",
-            "content": {"text/event-stream": {"itemSchema": {"type": "object"}}},
-        },
-        **responses(404, 409, 504, shape="openai"),
-    },
-    dependencies=[admitted("answers")],
+    **declared(ChatCompletion, "openai", "The completion, or with `stream` its chunks, ending with [DONE]."),
 )
 async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the last user message."""
-    question = _asked(body)
-    check_length(question.question, runtime.system.settings.orchestration.answers)
-    at_work = await begun(runtime, question, caller, request)
-    if body.stream:
-        return EventStream(_chunks(runtime, body, at_work))
-    answer = await collect(at_work, runtime.lifecycle, request)
-    completion = ChatCompletion(
-        id=_id(answer),
-        created=_now(runtime),
-        model=body.model,
-        choices=[ChatChoice(message=ChatReply(content=with_footnotes(answer)))],
-        usage=_usage(answer.usage),
-        sixply=extra_of(answer),
+    created = _now(runtime)
+    shaped = Shaped(
+        lambda answer: _completion(answer, body, created=created),
+        lambda answer: _told(answer, body, created=created),
+        lambda error: sse(None, openai_problem(error)),
     )
-    return Response(completion.model_dump_json(), media_type="application/json")
+    return await reply(_asked(body), shaped, request, caller, runtime, stream=body.stream)
 
 
 @router.get("/models", responses=responses(shape="openai"))
@@ -95,23 +77,24 @@ def _asked(body: ChatRequest) -> AnswerRequest:
     return asked(body.model, body.messages, body.metadata.thread_id if body.metadata else None)
 
 
-async def _chunks(
-    runtime: Runtime, body: ChatRequest, at_work: AsyncIterator[Event]
-) -> AsyncGenerator[ServerSentEvent | None]:
-    try:
-        async with aclosing(follow(at_work, runtime.lifecycle)) as events:
-            async for event in events:
-                if event is None:
-                    yield None
-                elif event.answer is not None:
-                    for chunk in _chunks_of(event.answer, body, created=_now(runtime)):
-                        yield ServerSentEvent(raw_data=to_json(chunk).decode())
-        yield ServerSentEvent(raw_data="[DONE]")
-    except Exception as error:  # the response has begun: the stream itself must say how it ended
-        yield ServerSentEvent(raw_data=to_json(openai_problem(explained(error))).decode())
+def _completion(answer: Answer, body: ChatRequest, *, created: int) -> ChatCompletion:
+    return ChatCompletion(
+        id=_id(answer),
+        created=created,
+        model=body.model,
+        choices=[ChatChoice(message=ChatReply(content=with_footnotes(answer)))],
+        usage=_usage(answer.usage),
+        sixply=extra_of(answer),
+    )
 
 
-def _chunks_of(answer: Answer, body: ChatRequest, *, created: int) -> Iterator[dict[str, Any]]:
+def _told(answer: Answer, body: ChatRequest, *, created: int) -> Iterator[ServerSentEvent]:
+    for chunk in _chunks(answer, body, created=created):
+        yield sse(None, chunk)
+    yield ServerSentEvent(raw_data="[DONE]")
+
+
+def _chunks(answer: Answer, body: ChatRequest, *, created: int) -> Iterator[dict[str, Any]]:
     wants_usage = body.stream_options is not None and body.stream_options.include_usage
     common = {"id": _id(answer), "object": "chat.completion.chunk", "created": created, "model": body.model}
     if wants_usage:

@@ -1,24 +1,20 @@
-"""OpenAI's newer shape, `responses`, over our answers. Conversations go on by `previous_response_id`, as its clients do it.
-
-Only checked text is sent, so the events begin when the answer is ready.
-"""
+"""OpenAI's newer shape, `responses`, over our answers. Conversations go on by `previous_response_id`, as its clients do it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.sse import ServerSentEvent
 
-from foundation.errors import InvalidRequest, NotFound
-from orchestration.contract import Answer, AnswerRequest, Event
-from serving.errors import openai_problem, responses, to_json
+from foundation.errors import InvalidRequest, NotFound, SixplyError
+from orchestration.contract import Answer, AnswerRequest
+from serving.errors import openai_problem
 from serving.identity import Asker
-from serving.routes.answers import begun, check_length
 from serving.routes.openai import NEUTRAL, TUNING
-from serving.runtime import Running, Runtime, admitted
+from serving.routes.shaped import Shaped, declared, reply, sse
+from serving.runtime import Running, Runtime
 from serving.schemas import (
     InputTokenDetails,
     OutputTokenDetails,
@@ -29,7 +25,6 @@ from serving.schemas import (
     ResponseUsage,
 )
 from serving.shapes import asked, extra_of, refuse_unsupported, with_footnotes
-from serving.streams import EventStream, collect, explained, follow
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
@@ -46,25 +41,16 @@ PREFIX = "resp_"
 
 @router.post(
     "/responses",
-    response_model=ResponseReply,
-    responses={
-        200: {
-            "description": "The response, or with `stream` the events of its making.",
-            "content": {"text/event-stream": {"itemSchema": {"type": "object"}}},
-        },
-        **responses(404, 409, 504, shape="openai"),
-    },
-    dependencies=[admitted("answers")],
+    **declared(ResponseReply, "openai", "The response, or with `stream` the events of its making."),
 )
 async def respond(body: ResponsesRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the input: a text, or the last user message of a list."""
-    question = _asked(body)
-    check_length(question.question, runtime.system.settings.orchestration.answers)
-    at_work = await begun(runtime, question, caller, request)
-    if body.stream:
-        return EventStream(_events(runtime, body, at_work))
-    answer = await collect(at_work, runtime.lifecycle, request)
-    return Response(_reply(answer, body, runtime).model_dump_json(), media_type="application/json")
+
+    def whole(answer: Answer) -> ResponseReply:
+        return _reply(answer, body, runtime)
+
+    shaped = Shaped(whole, lambda answer: _told(whole(answer)), _failed)
+    return await reply(_asked(body), shaped, request, caller, runtime, stream=body.stream)
 
 
 def _asked(body: ResponsesRequest) -> AnswerRequest:
@@ -130,24 +116,19 @@ def _usage(answer: Answer) -> ResponseUsage | None:
     )
 
 
-async def _events(
-    runtime: Runtime, body: ResponsesRequest, at_work: AsyncIterator[Event]
-) -> AsyncGenerator[ServerSentEvent | None]:
-    try:
-        async with aclosing(follow(at_work, runtime.lifecycle)) as events:
-            async for event in events:
-                if event is None:
-                    yield None
-                elif event.answer is not None:
-                    for number, (kind, content) in enumerate(_told(_reply(event.answer, body, runtime))):
-                        yield _sse(kind, {"type": kind, "sequence_number": number, **content})
-    except Exception as error:  # the response has begun: the stream itself must say how it ended
-        problem = openai_problem(explained(error))  # its member "error" is what makes OpenAI's client raise
-        told = {name: problem["error"][name] for name in ("code", "message", "param")}
-        yield _sse("error", {"type": "error", "sequence_number": 0, **told, **problem})
+def _told(reply: ResponseReply) -> Iterator[ServerSentEvent]:
+    """The events of a response, numbered."""
+    for number, (kind, content) in enumerate(_ordered(reply)):
+        yield sse(kind, {"type": kind, "sequence_number": number, **content})
 
 
-def _told(reply: ResponseReply) -> Iterator[tuple[str, dict[str, Any]]]:
+def _failed(error: SixplyError) -> ServerSentEvent:
+    problem = openai_problem(error)  # its member "error" is what makes OpenAI's client raise
+    told = {name: problem["error"][name] for name in ("code", "message", "param")}
+    return sse("error", {"type": "error", "sequence_number": 0, **told, **problem})
+
+
+def _ordered(reply: ResponseReply) -> Iterator[tuple[str, dict[str, Any]]]:
     """The events of a response, in the order in which OpenAI sends them."""
     whole = reply.model_dump(mode="json")
     (item,) = whole["output"]
@@ -169,7 +150,3 @@ def _told(reply: ResponseReply) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "response.content_part.done", {**place, "part": part}
     yield "response.output_item.done", {"output_index": 0, "item": item}
     yield "response.completed", {"response": whole}
-
-
-def _sse(kind: str, content: dict[str, Any]) -> ServerSentEvent:
-    return ServerSentEvent(raw_data=to_json(content).decode(), event=kind)
