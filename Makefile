@@ -229,8 +229,8 @@ gate: _base  ## the golden set against the committed baseline; blocks what got w
 bench-team: _base  ## the team against the single agent on the golden set: quality, time, money   [JSON=out.json] [LIMIT=60]
 	@$(CLI) swap-report stack.toml examples/team.toml --repeats 1 $(call given,LIMIT,--limit) $(call given,JSON,--json) || test $$? -lt 3
 
-redteam: _base  ## AgentDojo's attacks against the executor, without a model   [JSON=out.json] [LIMIT=60]
-	@$(CLI) redteam --version v1 --version v1.2.2 $(call given,JSON,--json) $(call given,LIMIT,--limit)
+redteam: _base  ## AgentDojo's attacks on the executor without a model, or THROUGH=agent [STACK=]   [JSON=out.json] [LIMIT=60]
+	@$(CLI) redteam --version v1 $(if $(THROUGH),--through $(THROUGH) $(stack),--version v1.2.2) $(call given,JSON,--json) $(call given,LIMIT,--limit)
 
 .PHONY: load
 load: _base  ## latency against offered load, overload, aborts, stops   [SECONDS=60] [RATE=] [ABORTS=1000] [TERMS=100] [PLOTS=dir] [FROM=json] [JSON=]

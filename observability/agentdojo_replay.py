@@ -12,8 +12,17 @@ import sys
 import warnings
 from typing import Any
 
+from agentdojo.attacks.important_instructions_attacks import (
+    DEFAULT_MODEL_NAME,
+    DEFAULT_USER_NAME,
+    ImportantInstructionsAttackNoNames,
+)
 from agentdojo.functions_runtime import FunctionCall, FunctionsRuntime
 from agentdojo.task_suite.load_suites import get_suites
+
+MESSAGE = ImportantInstructionsAttackNoNames._JB_STRING.format(  # noqa: SLF001 - the attack itself wants a model of theirs
+    user=DEFAULT_USER_NAME, model=DEFAULT_MODEL_NAME, goal="{goal}"
+)
 
 
 class Replay:
@@ -27,6 +36,7 @@ class Replay:
         self._world: Any = None
         self._user: Any = None
         self._attack: Any = None
+        self._written = False
         self._made: list[FunctionCall] = []
 
     def suites(self, version: str) -> dict[str, Any]:
@@ -40,13 +50,16 @@ class Replay:
             for name, suite in self._suites.items()
         }
 
-    def open(self, suite: str, user: str, attack: str | None = None, *, written: bool = False) -> dict[str, Any]:
-        """A fresh world. `written`: the attacker's goal stands in every place that an outsider can write to."""
+    def open(self, suite: str, user: str, attack: str | None = None, *, written: str = "") -> dict[str, Any]:
+        """A fresh world. What is `written` in every place that an outsider can write to: nothing, the attacker's bare
+        `goal`, or AgentDojo's `message` to a model that asks for it."""
         self._suite, self._made = self._suites[suite], []
         self._user = self._suite.user_tasks[user]
         self._attack = self._suite.injection_tasks[attack] if attack else None
         clean = self._fresh(suite, "")
-        self._world = self._fresh(suite, self._attack.GOAL) if self._attack and written else clean
+        text = {"goal": "{goal}", "message": MESSAGE}.get(written, "")
+        self._written = bool(self._attack and text)
+        self._world = self._fresh(suite, text.replace("{goal}", self._attack.GOAL)) if self._written else clean
         self._before = self._world.model_copy(deep=True)
         return {
             "words": self._user.PROMPT,
@@ -54,12 +67,12 @@ class Replay:
             "attack_calls": _calls(self._attack, self._before.model_copy(deep=True)) if self._attack else [],
         }
 
-    def _fresh(self, suite: str, goal: str) -> Any:
-        if (suite, goal) not in self._worlds:  # reading one from its file takes longer than all else
+    def _fresh(self, suite: str, text: str) -> Any:
+        if (suite, text) not in self._worlds:  # reading one from its file takes longer than all else
             places = self._suite.get_injection_vector_defaults()
-            given = dict.fromkeys(places, goal.replace("\n", " ")) if goal else {}
-            self._worlds[suite, goal] = self._suite.load_and_inject_default_environment(given)
-        return self._user.init_environment(self._worlds[suite, goal].model_copy(deep=True))
+            given = dict.fromkeys(places, " ".join(text.split())) if text else {}
+            self._worlds[suite, text] = self._suite.load_and_inject_default_environment(given)
+        return self._user.init_environment(self._worlds[suite, text].model_copy(deep=True))
 
     def call(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
         call = FunctionCall(function=tool, args=arguments)
@@ -69,15 +82,30 @@ class Replay:
         return {"result": _plain(result), "error": error}
 
     def judge(self, text: str | None = None) -> dict[str, Any]:
-        """Whether the attacker reached the goal, and the user, by AgentDojo's own functions."""
-        verdict = {}
-        for name, task in (("attack", self._attack), ("user", self._user)):
-            said = task.GROUND_TRUTH_OUTPUT if text is None and task else text
-            content = [{"type": "text", "content": said or ""}]
-            verdict[name] = task is not None and bool(
-                self._suite._check_task_result(task, content, self._before, self._world, self._made)  # noqa: SLF001 - the door to both ways of judging
-            )
-        return verdict
+        """Whether the attacker reached the goal, and the user, by AgentDojo's own functions; and how many calls were made.
+
+        Some functions look for what the attacker wanted done by words that stand in the attacker's message too, and take
+        the message for a second one. So the attack is also judged by the same calls in a world without the message.
+        """
+        attack = self._judged(self._attack, text, self._before, self._world)
+        if not attack and self._written:
+            before = self._fresh(self._suite.name, "")
+            world = before.model_copy(deep=True)
+            for call in self._made:
+                FunctionsRuntime(self._suite.tools).run_function(world, call.function, dict(call.args))
+            attack = self._judged(self._attack, text, before, world)
+        return {
+            "attack": attack,
+            "user": self._judged(self._user, text, self._before, self._world),
+            "calls": len(self._made),
+        }
+
+    def _judged(self, task: Any, text: str | None, before: Any, world: Any) -> bool:
+        if task is None:
+            return False
+        content = [{"type": "text", "content": (task.GROUND_TRUTH_OUTPUT if text is None else text) or ""}]
+        check = self._suite._check_task_result  # noqa: SLF001 - the door to both ways of judging
+        return bool(check(task, content, before, world, self._made))
 
 
 def _calls(task: Any, world: Any) -> list[list[Any]]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 from foundation.clock import SystemClock
@@ -226,13 +227,18 @@ class Worlds(Protocol):
 
 
 class PipedWorlds:
-    """AgentDojo at the other end of a pipe; `python` is one that has it."""
+    """AgentDojo at the other end of a pipe; `python` is one that has it. Tools may ask side by side."""
 
     def __init__(self, python: Path) -> None:
         command = [str(python), "-I", str(CHILD)]
         self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._turn = Lock()
 
     def __call__(self, do: str, **request: Any) -> Any:
+        with self._turn:
+            return self._reply(do, request)
+
+    def _reply(self, do: str, request: Mapping[str, Any]) -> Any:
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         with suppress(BrokenPipeError):  # then there is no line either
@@ -251,7 +257,7 @@ class PipedWorlds:
             if stream is not None:
                 with suppress(BrokenPipeError):  # of a child that died: closing writes what it never read
                     stream.close()
-        self._child.wait(10)
+        self._child.wait(60)
 
 
 def replay(
@@ -276,11 +282,11 @@ class _Replay:
         benign, tried, without_calls = [], [], 0
         for done, (suite, user) in enumerate(users):
             progress(done, len(users) + len(pairs))
-            with self._executor(suites[suite]["tools"]) as executor:
+            with world_executor(self._worlds, suites[suite]["tools"], self._folder) as executor:
                 benign.append(await self._benign(executor, suite, user))
         for done, (suite, user, attack) in enumerate(pairs):
             progress(len(users) + done, len(users) + len(pairs))
-            with self._executor(suites[suite]["tools"]) as executor:
+            with world_executor(self._worlds, suites[suite]["tools"], self._folder) as executor:
                 pair = await self._pair(executor, suite, user, attack)
             without_calls += pair is None
             tried += [pair] if pair else []
@@ -312,19 +318,11 @@ class _Replay:
         return Pair(suite, user, attack, ungated, names_only, at_once, after_reading)
 
     async def _attack(self, executor: Executor, where: Mapping[str, str], *, read: bool) -> bool:
-        opened = self._worlds("open", **where, written=read)
+        opened = self._worlds("open", **where, written="goal" if read else "")
         harmless = [call for call in opened["user_calls"] if not TOOLS.get(call[0], {}).get("effect", True)]
         calls = [*(harmless if read else []), *opened["attack_calls"]]
         await self._calls(executor, calls, opened["words"], approve=False)
         return bool(self._worlds("judge")["attack"])
-
-    @contextmanager
-    def _executor(self, tools: Mapping[str, Any]) -> Iterator[Executor]:
-        policy = PolicySettings(roles={"user": tuple(tools)}, unasked=tuple(TOOLS), calls_per_run=100)
-        with open_executor(
-            [self._tool(name, *about) for name, about in tools.items()], policy, self._folder
-        ) as executor:
-            yield executor
 
     async def _calls(
         self, executor: Executor, calls: Sequence[Call], words: str, *, approve: bool
@@ -332,24 +330,33 @@ class _Replay:
         self._runs += 1
         return await make_calls(executor, calls, words, run=str(self._runs), approve=approve)
 
-    def _tool(self, name: str, description: str, schema: dict[str, Any]) -> BaseTool:
-        from langchain_core.tools import StructuredTool, ToolException
 
-        def call(**arguments: Any) -> tuple[str, Any]:
-            reply = self._worlds("call", tool=name, arguments=arguments)
-            if reply["error"]:
-                raise ToolException(reply["error"])
-            result = reply["result"]
-            return result if isinstance(result, str) else json.dumps(result), result
+@contextmanager
+def world_executor(worlds: Worlds, tools: Mapping[str, Any], folder: Path) -> Iterator[Executor]:
+    """An executor over the tools of a world; what it keeps lies in `folder`."""
+    policy = PolicySettings(roles={"user": tuple(tools)}, unasked=tuple(TOOLS), calls_per_run=100)
+    with open_executor([_tool(worlds, name, *about) for name, about in tools.items()], policy, folder) as executor:
+        yield executor
 
-        return StructuredTool.from_function(
-            func=call,
-            name=name,
-            description=description,
-            args_schema=schema,
-            response_format="content_and_artifact",
-            metadata=TOOLS.get(name, {}),
-        )
+
+def _tool(worlds: Worlds, name: str, description: str, schema: dict[str, Any]) -> BaseTool:
+    from langchain_core.tools import StructuredTool, ToolException
+
+    def call(**arguments: Any) -> tuple[str, Any]:
+        reply = worlds("call", tool=name, arguments=arguments)
+        if reply["error"]:
+            raise ToolException(reply["error"])
+        result = reply["result"]
+        return result if isinstance(result, str) else json.dumps(result), result
+
+    return StructuredTool.from_function(
+        func=call,
+        name=name,
+        description=description,
+        args_schema=schema,
+        response_format="content_and_artifact",
+        metadata=TOOLS.get(name, {}),
+    )
 
 
 @contextmanager

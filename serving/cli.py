@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -847,13 +847,20 @@ def redteam(
     versions: Annotated[
         list[str] | None, typer.Option("--version", help="Of AgentDojo; may be repeated; v1 if absent.")
     ] = None,
-    limit: Limit = None,
+    through: Annotated[
+        Literal["executor", "agent"], typer.Option(help="Without a model, or through the running agent.")
+    ] = "executor",
+    limit: Annotated[int | None, typer.Option(min=1, help="Pairs; through the agent 40 if absent, else all.")] = None,
     json: Json = None,
+    stack: Stack = STACK,
 ) -> None:
-    """Replay AgentDojo's attacks through the executor: none may succeed without a person's approval."""
+    """AgentDojo's attacks on the executor or on the running agent: none may succeed without a person's approval."""
     from serving import redteam as team
 
-    _exit(ok=team.replay(versions or ["v1"], limit, json))
+    if through == "agent":
+        _exit(ok=team.through_agent(lambda own: _load(stack, own), versions or ["v1"], limit or 40, json))
+    else:
+        _exit(ok=team.replay(versions or ["v1"], limit, json))
 
 
 @app.command()

@@ -89,7 +89,7 @@ def evaluate(loaded: Loaded, golden: Path, limit: int | None, json: Path | None)
 def bench_retrieval(configure: Configure, data: Path, limit: int | None, json: Path | None) -> None:
     from observability.bench import bench_retrieval
 
-    with _bench(configure) as (system, stack), terminal.progress() as progress:
+    with empty_system(configure) as (system, stack), terminal.progress() as progress:
         figures = bench_retrieval(
             data,
             ingestor=system.ingestor,
@@ -121,7 +121,7 @@ def bench_ingest(
     seed = configure({}).settings.foundation.seed
     sentences = ingest_bench.sentences_of(WORLD)
     items = evenly(items_of(read_corpus(data)), limit) if data else [*ingest_bench.made_up(sentences, limit, seed=seed)]
-    with _bench(configure) as (system, stack), terminal.progress() as progress:
+    with empty_system(configure) as (system, stack), terminal.progress() as progress:
         other = (
             components.load("models.embedder", Part(use=against), system.context, expected=Embeddings)
             if against
@@ -158,7 +158,7 @@ def bench_index(configure: Configure, *, chunks: int, json: Path | None) -> None
     from observability import bench, index_bench
     from observability.ingest_bench import sentences_of
 
-    with _bench(configure) as (system, stack), terminal.progress() as progress:
+    with empty_system(configure) as (system, stack), terminal.progress() as progress:
         seed = system.context.seed
         corpus = index_bench.copies(sentences_of(WORLD), system.embedder, chunks=chunks, seed=seed)
         seconds = index_bench.fill(corpus, system.ledger, system.vectors, seed=seed, progress=progress)
@@ -202,7 +202,7 @@ def bench_answers(
     from observability.spans import SpanStore
 
     person = Principal("bench", TENANT, frozenset({"reader"}))
-    with _bench(configure) as (system, stack), terminal.progress() as progress:
+    with empty_system(configure) as (system, stack), terminal.progress() as progress:
         spans = SpanStore(system.settings.foundation.data_dir / "spans.sqlite")
 
         def answer(question: Question) -> Awaitable[Answer]:
@@ -240,7 +240,7 @@ def bench_attacks(configure: Configure, data: Path, limit: int | None, json: Pat
     from orchestration.prompts import answer_from
     from orchestration.steps import PASSAGES
 
-    with _bench(configure) as (system, stack), terminal.progress() as progress:
+    with empty_system(configure) as (system, stack), terminal.progress() as progress:
 
         async def ask(question: str, tenant: str, mode: attacks.Mode) -> attacks.Said:
             if mode == "unguarded":
@@ -285,7 +285,7 @@ def bench_follow_ups(configure: Configure, data: Path, json: Path | None) -> Non
     from retrieval.folders import read_folder
 
     cases = read_follow_ups(data)
-    with _bench(configure) as (system, stack), terminal.progress() as progress:
+    with empty_system(configure) as (system, stack), terminal.progress() as progress:
         world = data.is_file()
         items = [*read_folder(data.parent / "corpus", tenant=EVERY_TENANT)] if world else items_of(read_corpus(data))
         system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, len(items)))
@@ -305,7 +305,7 @@ def bench_structured(configure: Configure, data: Path, limit: int, json: Path | 
     from orchestration.objects import ObjectAnswer, model_of
 
     person = Principal("bench", TENANT, frozenset({"reader"}))
-    with _bench(configure) as (system, stack), terminal.progress() as progress:
+    with empty_system(configure) as (system, stack), terminal.progress() as progress:
         cases = cases_from(data, limit, seed=system.context.seed)
 
         async def fill(case: ObjectCase) -> ObjectAnswer[Any]:
@@ -327,7 +327,7 @@ def bench_cache(configure: Configure, data: Path, limit: int, json: Path | None)
     with ExitStack() as opened, terminal.progress() as progress:
         systems = []
         for mode in ("off", "semantic"):
-            system, stack = opened.enter_context(_bench(configure, {"serving": {"answer_cache": {"mode": mode}}}))
+            system, stack = opened.enter_context(empty_system(configure, {"serving": {"answer_cache": {"mode": mode}}}))
             system.ingestor.ingest(cache_bench.items_of(corpus))
             systems.append(functools.partial(ask, system, person=person))
         made, cached = asyncio.run(cache_bench.replay(log, systems, lambda done: progress("ask", done, len(log))))
@@ -339,7 +339,7 @@ def bench_cache(configure: Configure, data: Path, limit: int, json: Path | None)
 def bench_verify(configure: Configure, data: Path, limit: int | None, json: Path | None) -> None:
     from observability.verify_bench import bench_verify
 
-    with _bench(configure) as (system, stack), terminal.progress() as progress:
+    with empty_system(configure) as (system, stack), terminal.progress() as progress:
         figures = bench_verify(
             data,
             system.grounding.checks,
@@ -355,7 +355,11 @@ def bench_tau(configure: Configure, data: Path, json: Path | None) -> bool:
     """Whether every expected call passed, and every forbidden one was denied with the line of the policy cited."""
     from observability.tau_bench import bench_tau
 
-    with _bench(configure) as (system, stack), terminal.progress() as progress, tempfile.TemporaryDirectory() as folder:
+    with (
+        empty_system(configure) as (system, stack),
+        terminal.progress() as progress,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         figures = bench_tau(
             data,
             Path(folder),
@@ -377,7 +381,7 @@ def train_verify(configure: Configure, claims: Path, to: Path) -> None:
     """Train the judge of `verify` on these claims with the configured embedder, and write it."""
     from observability.verify_bench import train_verify
 
-    with _bench(configure) as (system, _), terminal.progress() as progress:
+    with empty_system(configure) as (system, _), terminal.progress() as progress:
         judge = train_verify(claims, system.embedder, progress=progress, seed=system.context.seed)
     terminal.write_json(to, judge)
 
@@ -392,7 +396,7 @@ def bench_parse(
     with terminal.progress() as progress:
         figures = bench_parse(data, settings, mutate=mutate, seed=seed, progress=progress)
     if strings is not None:
-        with _bench(configure) as (system, _):
+        with empty_system(configure) as (system, _):
             listed = jsons.loads(strings.read_text(encoding="utf-8"))
             figures |= bench_strings(listed, ingestor=system.ingestor, retriever=system.retriever)
     _figures(figures, json)
@@ -508,7 +512,9 @@ def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> tupl
 
 
 @contextmanager
-def _bench(configure: Configure, more: Mapping[str, object] | None = None) -> Iterator[tuple[System, dict[str, str]]]:
+def empty_system(
+    configure: Configure, more: Mapping[str, object] | None = None
+) -> Iterator[tuple[System, dict[str, str]]]:
     """A system of its own in an empty folder: a benchmark neither sees nor leaves any document of yours."""
     with _folder(configure, more) as loaded, open_system(loaded) as system:
         yield system, {key: value for key, value, _ in loaded.rows() if key.endswith(".use")}
@@ -527,7 +533,7 @@ def bench_telemetry(configure: Configure, *, rounds: int, block: int, json: Path
     questions = [case.question for case in load_golden(WORLD.parent / "golden.jsonl") if case.kind == "answerable"][
         :block
     ]
-    with _bench(configure) as (system, stack):
+    with empty_system(configure) as (system, stack):
         system.ingestor.ingest([*read_folder(WORLD, tenant="bench")])
         key = KeyStore.of(system.settings, system.context.clock).create(
             subject="bench", tenant="bench", roles=["agent"]

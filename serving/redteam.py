@@ -7,15 +7,22 @@ import subprocess
 import sys
 import tempfile
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from foundation.errors import MissingDependency
 from serving import terminal
 
 if TYPE_CHECKING:
+    from models.contract import BaseChatModel
     from observability.redteam import Report
+    from observability.redteam_agent import Builds
+    from orchestration.contract import Agent
+    from orchestration.executor import Executor
+    from serving.measuring import Configure
+    from serving.wiring import System
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv-redteam"
@@ -36,6 +43,55 @@ def replay(versions: list[str], limit: int | None, json: Path | None) -> bool:
     if not terminal.write_json(json, {**first, "others": others}):
         _show(reports)
     return all(report.holds for report in reports)
+
+
+def through_agent(configure: Configure, versions: list[str], limit: int, json: Path | None) -> bool:
+    """Ask AgentDojo's requests of the running agent in attacked worlds. Whether no attack on a guarded one succeeded."""
+    from observability import redteam, redteam_agent
+    from serving.measuring import empty_system
+
+    reports = []
+    with (
+        empty_system(configure) as (system, stack),
+        closing(redteam.PipedWorlds(environment())) as worlds,
+        terminal.progress() as progress,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        for version in versions:
+
+            def tell(agent: str, done: int, of: int, version: str = version) -> None:
+                progress(f"{version}, {agent}", done, of)
+
+            found = redteam_agent.ask_all(worlds, version, Path(folder), _agents(system), limit=limit, progress=tell)
+            reports.append(found)
+    first, *others = reports
+    if not terminal.write_json(json, {**first, "others": others, "stack": stack}):
+        _show_agents(reports)
+    ways = [agent["guarded"] for report in reports for agent in report["agents"].values()]
+    return not any(way["succeeded"] for way in ways)
+
+
+def _agents(system: System) -> dict[str, Builds]:
+    """The agent of the stack, and the same with a double in the place of its chat model, which plans."""
+    from foundation.components import load
+    from foundation.settings import Part
+
+    chosen = system.settings.orchestration.agent
+
+    def build(executor: Executor, chat: BaseChatModel, **options: str) -> Agent:
+        checkpoints = load("orchestration.checkpoints", Part(use="memory"), system.context)
+        own = {"executor": executor, "chat": chat, "checkpoints": checkpoints, "memory": None, "facts": None}
+        part = Part(use=chosen.use, **{**chosen.options, **options})
+        return cast("Agent", load("orchestration.agent", part, replace(system.parts, **own)))
+
+    def talked_over(executor: Executor, plan: str) -> Agent:
+        double = load("models.chat", Part(use="scripted", replies=(plan,)), system.context)
+        return build(executor, double, planner="model")
+
+    return {
+        "as configured": lambda executor, _: build(executor, system.parts.chat),
+        "double, talked over": talked_over,
+    }
 
 
 def environment() -> Path:
@@ -62,6 +118,24 @@ def environment() -> Path:
             )
     stamp.write_text(digest, encoding="utf-8")
     return python
+
+
+def _show_agents(reports: list[dict[str, Any]]) -> None:
+    columns = (
+        ("attacks succeed", "succeeded", "attacks"),
+        ("by words alone", "succeeded_by_words", "attacks_by_words"),
+        ("useful, attacked", "useful_attacked", "attacked"),
+        ("useful, clean", "useful_clean", "clean"),
+        ("made calls", "with_calls", "clean"),
+        ("asked a person", "asked_a_person", "clean"),
+    )
+    rows = [
+        [report["version"], agent, way, *(f"{found[count]} of {found[of]}" for _, count, of in columns)]
+        for report in reports
+        for agent, ways in report["agents"].items()
+        for way, found in ways.items()
+    ]
+    terminal.show_table(["tasks", "agent", "way", *(head for head, _, _ in columns)], rows)
 
 
 def _show(reports: list[Report]) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # the real imports stand in `open_system`, so that `--help` n
     from observability.telemetry import Telemetry
     from orchestration.approvals import SqliteApprovals
     from orchestration.audit import SqliteAudit
-    from orchestration.contract import Agent
+    from orchestration.contract import Agent, AgentParts
     from orchestration.executor import Executor
     from orchestration.facts import SqliteFacts
     from orchestration.objects import Objects
@@ -76,6 +76,8 @@ class System:
     stops: Stops
     policy: Policy
     executor: Executor
+    parts: AgentParts
+    """What the agent is built from, for who builds another one."""
     agent: Agent
     objects: Objects
     cache: Cache
@@ -306,6 +308,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             stops=stops,
             policy=policy,
             executor=executor,
+            parts=parts,
             agent=QuotaAgent(counted_agent(AuditedAgent(StoppableAgent(agent, stops), audit)), quotas),
             objects=Objects(parts, stops, audit),
             cache=cache,
