@@ -33,6 +33,7 @@ SixplyError
     ├── IndexRebuilding                503
     ├── Overloaded                     503
     ├── Stopped                        503: an operator has stopped it
+    ├── ModelForbidden                 503: the policy lets this tenant use none of the chat models
     └── ShuttingDown                   503
 
 A message says what happened, what was found and what to do.
@@ -214,6 +215,10 @@ class Overloaded(ComponentError):
 
 class Stopped(ComponentError):
     code = "stopped"
+
+
+class ModelForbidden(ComponentError):
+    code = "model_forbidden"
 
 
 class ShuttingDown(ComponentError):

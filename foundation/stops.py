@@ -141,7 +141,7 @@ def _words(stop: Stop) -> str:
 
 
 Demand = Callable[[str], None]
-"""Raises Stopped where the name that it is given was stopped."""
+"""Raises a ComponentError where the model of this name may not be called, such as Stopped."""
 
 
 def nothing_stopped(name: str) -> None:

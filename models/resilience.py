@@ -27,7 +27,7 @@ from pydantic import ConfigDict, PrivateAttr
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from foundation.clock import Clock
-from foundation.errors import ComponentError, InvalidRequest, UpstreamMalformed
+from foundation.errors import ComponentError, InvalidRequest, ModelForbidden, UpstreamMalformed
 from foundation.settings import ResilienceSettings
 from foundation.stops import Demand, nothing_stopped
 from models.breaker import Breaker, RetryBudget
@@ -55,8 +55,8 @@ def resilient(
     """Wrap `primary` and the models that answer in its place, in order, when it fails.
 
     `settings.attempts` and the limits of silence count for each model, `settings.timeout_s` for all of them together.
-    `demand` is asked before each attempt and each piece of a stream, with the model's name; a model that is stopped has
-    failed.
+    `demand` is asked before each attempt and each piece of a stream, with the model's name; a model that is refused there
+    has failed.
     """
     return ResilientChatModel(
         candidates=(primary, *fallbacks),
@@ -445,13 +445,12 @@ async def _sleep(seconds: float) -> None:
 
 
 def _combined(failures: Sequence[ComponentError]) -> ComponentError:
-    """The only failure, or one of the last one's kind whose text names them all, with the shortest wait among them."""
+    """The only failure, or one of the kind of the last that was asked, whose text names them all, with the shortest wait among them."""
     if len(failures) == 1:
         return failures[0]
     waits = [error.retry_after_s for error in failures if error.retry_after_s is not None]
     text = " Then: ".join(str(error) for error in failures)
-    combined = type(failures[-1])(
-        f"All {len(failures)} chat models failed. {text}", retry_after_s=min(waits, default=None)
-    )
-    combined.__cause__ = failures[-1]
+    said = next((error for error in reversed(failures) if not isinstance(error, ModelForbidden)), failures[-1])
+    combined = type(said)(f"All {len(failures)} chat models failed. {text}", retry_after_s=min(waits, default=None))
+    combined.__cause__ = said
     return combined

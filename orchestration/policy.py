@@ -6,13 +6,27 @@ model a tenant that may use it. What no list names is denied.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from foundation.errors import InvalidSetting
+from foundation.errors import InvalidSetting, ModelForbidden
 from foundation.settings import EVERYBODY, PolicySettings, TenantRules
 from foundation.types import Principal, Scope
+
+_on_behalf_of: ContextVar[str | None] = ContextVar("tenant", default=None)
+
+
+@contextmanager
+def on_behalf_of(tenant: str) -> Iterator[None]:
+    """The calls of chat models inside are made for this tenant."""
+    token = _on_behalf_of.set(tenant)
+    try:
+        yield
+    finally:
+        _on_behalf_of.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +87,30 @@ class Policy:
         classes = None if everything <= granted else frozenset(granted)
         return Scope(principal.tenant, principal.groups, classes)
 
-    def demand_models(self, names: Iterable[str]) -> None:
-        """Look at start whether every tenant may use the configured models: which one answers must not depend on luck.
+    def demand_model(self, name: str) -> None:
+        """For each attempt to call a chat model: the next one that the tenant may use answers in its place.
 
         Raises:
-            InvalidSetting: one of them is forbidden for a tenant.
+            ModelForbidden: the tenant on whose behalf it would be called may not use it.
         """
-        for name in names:
-            for tenant in dict.fromkeys((EVERYBODY, *self._settings.tenants)):
-                ruling = self.model(name, tenant)
-                if not ruling.allowed:
-                    raise InvalidSetting(
-                        f"{ruling.why} The rule is {ruling.rule} of the policy. Configure another model in [models], or "
-                        f"change the rule: make policy TENANT='{tenant}' MODEL='{name}'"
-                    )
+        tenant = _on_behalf_of.get()
+        if tenant is not None and not (ruling := self.model(name, tenant)).allowed:
+            raise ModelForbidden(f"{ruling.why} The rule is {ruling.rule} of the policy.")
+
+    def demand_one_of(self, names: Sequence[str]) -> None:
+        """Look at start whether every tenant may use one of these models at least.
+
+        Raises:
+            InvalidSetting: all of them are forbidden for a tenant.
+        """
+        for tenant in dict.fromkeys((EVERYBODY, *self._settings.tenants)):
+            rulings = [self.model(name, tenant) for name in names]
+            if not any(ruling.allowed for ruling in rulings):
+                why = " ".join(ruling.why for ruling in rulings)
+                raise InvalidSetting(
+                    f"{why} The rule is {rulings[0].rule} of the policy. Configure another model in [models], or "
+                    f"change the rule: make policy TENANT='{tenant}' MODEL='{names[0]}'"
+                )
 
     def _of_tenant(self, tenant: str) -> tuple[str, TenantRules]:
         """The section that holds for a tenant, and what it says; its name must be found before its default is used."""

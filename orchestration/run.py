@@ -25,6 +25,7 @@ from models.pricing import USAGE_AT_START, call_of
 from models.resilience import FALLBACK
 from orchestration.budget import Budget, Share
 from orchestration.contract import AgentParts, Charge, Event, Plan, Recalled, Step
+from orchestration.policy import on_behalf_of
 from retrieval.contract import Hit
 
 if TYPE_CHECKING:  # composing imports this module
@@ -143,7 +144,8 @@ class Run:
         heard: list[AIMessageChunk] = []
         self.partial, begun = "", time.perf_counter()
         try:
-            message = await self._call(messages, max_tokens, schema, heard)
+            with on_behalf_of(self.principal.tenant):
+                message = await self._call(messages, max_tokens, schema, heard)
         except (SixplyError, asyncio.CancelledError) as error:
             self.partial = "".join(chunk.text for chunk in heard)
             if heard or not isinstance(error, ComponentError):  # a provider bills what it did until we left

@@ -174,17 +174,19 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         costs = keep(CostLedger(data / "costs.sqlite", context.clock))
         outcomes = keep(OutcomeStore(data / "outcomes.sqlite"))
 
-        # models; those that the policy forbids for a tenant are refused here
+        # models; what all tenants share must be allowed to each, and one of the chat models
         policy = Policy(settings.orchestration.policy)
-        policy.demand_models(
-            str(each.options.get("model", each.use)) for each in (settings.models.embedder, settings.models.reranker)
-        )
+        for shared in (settings.models.embedder, settings.models.reranker):
+            policy.demand_one_of([str(shared.options.get("model", shared.use))])
         primary = part("models.chat", settings.models.chat, BaseChatModel)
         fallbacks = [part("models.chat", chosen, BaseChatModel) for chosen in settings.models.fallbacks]
-        policy.demand_models(identity(model)[1] for model in (primary, *fallbacks))
-        chat = resilient(
-            primary, fallbacks, settings.models.resilience, context.clock, lambda name: stops.demand("model", name)
-        )
+        policy.demand_one_of([identity(model)[1] for model in (primary, *fallbacks)])
+
+        def demand(name: str) -> None:
+            stops.demand("model", name)
+            policy.demand_model(name)
+
+        chat = resilient(primary, fallbacks, settings.models.resilience, context.clock, demand)
         embedder = traced_embedder(part("models.embedder", settings.models.embedder, Embeddings))
         asked = RememberingEmbedder(embedder)  # what answering embeds; an ingest goes to the embedder itself
         to_rerank = RerankerParts(**vars(context), embedder=asked)

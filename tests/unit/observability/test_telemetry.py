@@ -237,3 +237,10 @@ def test_another_set_up_of_opentelemetry_is_an_error_that_says_what_to_do(monkey
     monkeypatch.setattr(trace, "set_tracer_provider", lambda _: None)
     with pytest.raises(InvalidSetting, match=r"NoOpTracerProvider.*observability\.exporters"):
         start()
+
+
+def test_a_tracer_is_made_once_for_its_name() -> None:
+    first = telemetry.tracers().get_tracer("sixply")
+    assert telemetry.tracers().get_tracer("sixply") is first
+    assert telemetry.tracers().get_tracer("sixply", "2") is not first
+    assert telemetry.tracers().get_tracer("sixply", attributes={"a": 1}) is not first

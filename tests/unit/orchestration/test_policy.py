@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from foundation.errors import InvalidSetting
-from foundation.settings import PolicySettings, TenantRules, load
+from foundation.errors import InvalidSetting, ModelForbidden, UpstreamDown
+from foundation.settings import PolicySettings, ResilienceSettings, TenantRules, load
 from foundation.types import Principal, Scope
+from models.chat.scripted import ScriptedChat
+from models.resilience import resilient
+from orchestration import answering
+from orchestration.contract import Answer, AnswerRequest
 from orchestration.policy import Policy, Ruling
 from serving.cli import app
 from serving.wiring import open_system
+from tests.doubles.orchestration import World
 
 RULES = PolicySettings(
     roles={"reader": ("find_*",), "agent": ("find_order", "refund")},
@@ -88,6 +94,52 @@ def test_without_rules_every_class_is_seen_and_no_tool_is_called() -> None:
     assert policy.scope(caller("reader")).classes is None
     assert policy.model("anything", "south").allowed
     assert not policy.tool("find_order", caller("reader")).allowed
+
+
+# -- models, at each call ----------------------------------------------------------------------------------------------
+
+RIGHT = "A parcel may weigh at most 30 kilograms [1]."
+
+
+@pytest.fixture
+def world(data_dir: Path) -> Iterator[World]:
+    """Two doubles: the tenant north may use the second one alone."""
+    made = World(data_dir)
+    rules = Policy(PolicySettings(tenants={"north": TenantRules(models=("house",)), "lost": TenantRules(models=())}))
+    models = [ScriptedChat(model_name=name, replies=(RIGHT,)) for name in ("cloud", "house")]
+    made.chat = resilient(models[0], models[1:], ResilienceSettings(), made.clock, rules.demand_model)
+    yield made
+    made.close()
+
+
+async def written(world: World, tenant: str) -> tuple[Answer, list[str]]:
+    request = AnswerRequest(question="How many kilograms may a parcel weigh at most?", compose="generative")
+    given = await answering.answer(world.agent(), request, Principal("ada", tenant, frozenset({"clerk"})))
+    return given, [charge.model for charge in world.till.charges if charge.kind == "chat"]
+
+
+async def test_a_model_that_the_tenant_may_not_use_is_not_called_and_the_next_one_answers(world: World) -> None:
+    given, charged = await written(world, "north")
+    assert (given.path, given.degraded) == ("generative", ("answered by the fallback model house",))
+    assert charged == ["house"]
+    assert world.chat.primary.seen == []  # type: ignore[attr-defined]
+
+
+async def test_a_tenant_that_may_use_both_gets_the_first(world: World) -> None:
+    given, charged = await written(world, "south")
+    assert (given.degraded, charged) == ((), ["cloud"])
+
+
+async def test_a_tenant_without_any_model_is_told_the_rule_and_nothing_is_called(world: World) -> None:
+    with pytest.raises(ModelForbidden, match=r"may not use the model cloud.*tenants\.lost\.models.*the model house"):
+        await written(world, "lost")
+    assert world.till.charges[:-1] == []  # the machine's own time is the last
+
+
+async def test_where_the_allowed_model_is_down_that_is_what_failed(world: World) -> None:
+    world.chat.candidates[1].replies = (UpstreamDown("It refused."),)  # type: ignore[attr-defined]
+    with pytest.raises(UpstreamDown, match="may not use the model cloud"):
+        await written(world, "north")
 
 
 STACK = """
