@@ -328,6 +328,8 @@ async def _answered(question: Question, answer: Callable[[Question], Awaitable[A
         "error": error,
         "seconds": seconds,
         "first_token_s": given.first_token_s if given else None,
+        "input_tokens": given.usage.input_tokens if given else None,
+        "cached_input_tokens": given.usage.cached_input_tokens if given else None,
         "usd": float(given.cost_usd) if given and given.cost_usd is not None else None,
         "trace_id": given.trace_id if given else None,
         "words": len(said.split()),
@@ -360,6 +362,7 @@ def _answer_scores(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, An
         "s_per_answer": _mean([row["seconds"] for row in rows]),
         "first_token_p50_s": _percentile([row["first_token_s"] for row in rows], 50),
         "first_token_p95_s": _percentile([row["first_token_s"] for row in rows], 95),
+        "cached_input_share": _cached_share(rows),
         "usd_per_answer": _mean(priced),
         "answer_contained_where_answered": _mean([row["answer_contained"] for row in answered]),
         "n_questions": len(rows),
@@ -372,6 +375,14 @@ def _answer_scores(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, An
         **{f"n_{name}": one.n for name, one in found.items()},
         "intervals_95": {name: [one.low, one.high] for name, one in found.items() if one.n},
     }
+
+
+def _cached_share(rows: Sequence[Mapping[str, Any]]) -> float | None:
+    """Of the tokens that the chat model was given, those that it had kept from an earlier prompt; `None` where it was never
+    asked, or does not say."""
+    told = [row for row in rows if row["input_tokens"] and row["cached_input_tokens"] is not None]
+    given = sum(row["input_tokens"] for row in told)
+    return sum(row["cached_input_tokens"] for row in told) / given if given else None
 
 
 def _percentile(values: Sequence[float | None], at: float) -> float | None:

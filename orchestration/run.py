@@ -64,6 +64,8 @@ class Run:
     degraded: list[str] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     hits: list[Hit] | None = None
+    ahead: dict[str, asyncio.Task[list[Hit]]] = field(default_factory=dict)
+    """Searches that were begun before anybody asked for them, by their queries."""
     evidence: list[Evidence] | None = None
     question: str = ""
     """What `evidence` was judged against."""
@@ -196,6 +198,8 @@ class Run:
         """Charge the machine's time that no local model call has been charged for. A second call does nothing."""
         if self._seconds is not None:
             return
+        for unread in self.ahead.values():
+            unread.cancel()
         self._seconds = time.perf_counter() - self._begun_s
         rate = self.parts.machine_usd_per_hour
         seconds = max(0.0, self._seconds - self._local_s)

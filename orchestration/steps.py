@@ -16,6 +16,7 @@ from orchestration.facts import with_facts
 from orchestration.guard import instructs_reader
 from orchestration.history import in_context, pointed
 from orchestration.planning import REPLANNED, Planner, adapted, filled, fixed, query_of, ready, resolved, rewrite
+from orchestration.planning_by_model import ModelPlanner
 from orchestration.run import Run
 from orchestration.state import (
     NOTHING_FOUND,
@@ -60,6 +61,8 @@ class Steps:
     async def plan(self, state: State, run: Run) -> tuple[State, str]:
         state = cast("State", {**state, "known": await self._known(run)})
         question = self._in_full(state)
+        if isinstance(self._planners[0], ModelPlanner):
+            self._search_ahead(question, state, run)
         plan = await self._planned(question, run)
         told = f"{plan.route}: {plan.reason}" if len(plan.steps) < _SEVERAL else f"{_outline(plan)}: {plan.reason}"
         ended = self._ended(plan, state)
@@ -86,6 +89,14 @@ class Steps:
             except ComponentError as error:
                 run.note(f"{type(planner).__name__} could not plan: {error.code}")
         return fixed(question, "no planner could plan")
+
+    def _search_ahead(self, question: str, state: State, run: Run) -> None:
+        """Begin, while a model plans, the search that a plan to answer from documents needs first. The planner sees nothing
+        of it; a plan without that search leaves it unread."""
+        query = self.in_context(question, state)
+        ahead = asyncio.create_task(self._searched(query, state, run))
+        ahead.add_done_callback(lambda done: done.cancelled() or done.exception())  # where nobody else reads it
+        run.ahead[query] = ahead
 
     def _ended(self, plan: Plan, state: State) -> Result | None:
         """What a plan without anything to do comes to."""
@@ -291,6 +302,11 @@ class Steps:
         return {"legs": []}, f"{len(fresh)} passages" + (f" of {len(queries)} searches" if len(queries) > 1 else "")
 
     async def _search(self, query: str, state: State, run: Run) -> list[Hit]:
+        if not state["rewrites"] and (ahead := run.ahead.pop(query, None)) is not None:
+            return await ahead
+        return await self._searched(query, state, run)
+
+    async def _searched(self, query: str, state: State, run: Run) -> list[Hit]:
         search = self._parts.retriever.retrieve
         wider = 2 if state["rewrites"] > 1 else 1
         documents, passages = wider * self._settings.evidence, wider * self._settings.passages

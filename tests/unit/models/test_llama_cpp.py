@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from foundation.components import Context, load
 from foundation.errors import WeightsInvalid
 from foundation.settings import Part
+from orchestration.prompts import answer_from
 
 pytestmark = pytest.mark.real_model
 
@@ -93,6 +94,20 @@ def test_after_closing_nobody_listens(tmp_path: Path) -> None:
 
 def test_the_same_prompt_gets_the_same_reply(chat: Any) -> None:
     assert len({chat.invoke("Name a colour.").text for _ in range(3)}) == 1
+
+
+def test_a_prompt_that_begins_like_the_one_before_is_read_from_where_it_differs(tmp_path: Path) -> None:
+    passages = ["The parcel weighs at most 30 kilograms.", "Parcels are kept for a week."]
+    model = _load(tmp_path, max_tokens=4, slots=1, reuse_prompts=True)
+    try:
+        told = [
+            model.invoke(answer_from(question, passages)).usage_metadata for question in ("How heavy?", "Until when?")
+        ]
+    finally:
+        model.close()
+    first, second = (usage["input_token_details"]["cache_read"] for usage in told)
+    assert first == 0
+    assert second > told[1]["input_tokens"] // 2
 
 
 def test_structured_output_follows_the_schema(chat: Any) -> None:

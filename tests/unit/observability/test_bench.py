@@ -9,6 +9,7 @@ import pytest
 from foundation.components import Context, load
 from foundation.errors import InvalidRequest, UpstreamDown
 from foundation.settings import Part
+from foundation.types import Usage
 from observability.bench import bench_answers, bench_retrieval, read_questions
 from tests.doubles.answers import WordSearch, answer
 
@@ -125,8 +126,8 @@ async def by_id(question):
     if question.question_id == "down":
         raise UpstreamDown("the double is down")
     return {
-        "right": answer("A red apple", cites=["d1"]),
-        "wrong": answer("an apple", cites=["d1", ODD], cost_usd=None),
+        "right": answer("A red apple", cites=["d1"], first_token_s=0.5, usage=Usage(200, 9, cached_input_tokens=80)),
+        "wrong": answer("an apple", cites=["d1", ODD], cost_usd=None, first_token_s=1.5, usage=Usage(100, 9)),
         "silent": answer("", status="abstained"),
         "no": answer("", status="abstained"),
         "made up": answer("a kiwi is green", cites=["d3"]),
@@ -148,6 +149,7 @@ async def test_answer_scores_are_those_that_one_works_out_by_hand(beir):
     assert found["answered_share"] == pytest.approx(3 / 6)
     assert found["words_per_answer"] == pytest.approx((3 + 2 + 4) / 3)
     assert found["usd_per_answer"] == pytest.approx(0.001)
+    assert (found["first_token_p50_s"], found["cached_input_share"]) == (1.0, pytest.approx(80 / 200))
     assert json.loads(json.dumps(found))["intervals_95"]["answer_contained"]
 
 
