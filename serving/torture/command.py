@@ -18,6 +18,8 @@ def run(order: Order, json: Path | None) -> bool:
         report = torture(order, progress)
     if not terminal.write_json(json, report):
         terminal.show_table(["figure", "found", "of"], rows(report))
+        if report["misses"]:
+            terminal.show_table(list(report["misses"][0]), [tuple(miss.values()) for miss in report["misses"]])
     return not any(report[name] for name in ZEROS) and report["mutations_detected"] == report["mutations"]
 
 

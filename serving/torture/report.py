@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,9 @@ FORGOTTEN = 40
 DISK_EVERY, DAMAGE_EVERY = 10, 4
 """A full disk before one kill in so many; damage after one in so many, or as many as `mutations` asks for."""
 READY_CHUNKS = 10_000
+LEGS = ("keyword", "vector")
+SHOWN = 10
+"""So many misses are told with all that is known of them."""
 
 Progress = Callable[[str, int, int], None]
 Version = int | None
@@ -56,6 +59,19 @@ class Order:
     ready_chunks: int = READY_CHUNKS
     """Passages at which the way from a kill to the first answer is timed; 0 leaves that out."""
     seed: int = 7
+
+
+@dataclass(frozen=True)
+class Miss:
+    """What was not as it should be, and what had happened just before."""
+
+    kind: str
+    """The figure in which it counts."""
+    document: str
+    """Empty where only the numbers do not fit."""
+    what: str
+    when: str
+    after: str
 
 
 @dataclass
@@ -90,6 +106,8 @@ class Tally:
     """Passages embedded although their document was stored already, at a start or when it was offered again."""
     offered_again: int = 0
     slowest_start_s: float = 0.0
+    misses: list[Miss] = field(default_factory=list)
+    """The first of what is counted as lost, duplicated or half."""
 
 
 def torture(order: Order, progress: Progress) -> dict[str, Any]:
@@ -109,7 +127,7 @@ def torture(order: Order, progress: Progress) -> dict[str, Any]:
             progress("damage the index", number + 1, order.mutations)
         trial.finish()
         ready = _readiness(order, Path(folder) / "large", progress) if order.ready_chunks else {}
-    return {**vars(trial.tally), **ready, "disk": "RLIMIT_FSIZE", "seed": order.seed}
+    return {**asdict(trial.tally), **ready, "disk": "RLIMIT_FSIZE", "seed": order.seed}
 
 
 # -- what is stored ----------------------------------------------------------------------------------------------------
@@ -294,10 +312,14 @@ class _Trial:
         self.tally = Tally()
         self._points = 0
         self._typical_start_s = 1.0
+        self._round = "kill 0"
+        self._befell = "nothing yet"
+        self._missed: set[tuple[str, str, str]] = set()
 
     def round(self, number: int) -> None:
         """Start, ask for everything, work, die."""
         dice = self._dice
+        self._round = f"kill {number + 1}"
         if self.tally.starts and dice.random() < 0.1:
             self._die_opening()
         with self._started() as side:
@@ -309,6 +331,7 @@ class _Trial:
             side.send("work", steps=[[change.told for change in step] for step in steps], crash=crash)
             done = self._let_work(side, steps, None if crash else dice.randrange(STEPS))
             self._after_kill(steps, done)
+            self._befell = f"killed at {crash[0]}" if crash else "killed at a random moment"
             if crash:
                 self._points += 1
                 self.tally.kills_at_points[crash[0]] += 1
@@ -321,18 +344,20 @@ class _Trial:
 
     def mutate(self, number: int) -> None:
         """Damage an index that was closed in order; one in three is damaged while the process runs, too."""
+        self._round = f"damage {number + 1}"
         with self._started() as side:
             if number % 3 == 2:
                 self._damage_under(side)
-            side.close()
+            self._close(side)
         aside, damaged = set_aside(self._folder), self._damage(number)
         self.tally.mutations += damaged
         with self._started() as side:
             self.tally.mutations_detected += damaged and set_aside(self._folder) != aside
-            side.close()
+            self._close(side)
 
     def finish(self) -> None:
         """One more start after the last kill, and every document offered again."""
+        self._round = "end"
         with self._started() as side:
             held = [(document, version) for document in self.model.stored for version in self.model.possible[document]]
             before = side.ask("count")["embedded"]
@@ -341,7 +366,11 @@ class _Trial:
             )
             self.tally.offered_again = len(held)
             self.tally.reembedded += side.ask("count")["embedded"] - before
-            side.close()
+            self._close(side)
+
+    def _close(self, side: Side) -> None:
+        side.close()
+        self._befell = "closed in order"
 
     @contextmanager
     def _started(self) -> Iterator[Side]:
@@ -365,6 +394,7 @@ class _Trial:
         side = Side(self._order, self._folder)
         time.sleep(self._dice.uniform(0, self._typical_start_s))
         side.kill()
+        self._befell += ", killed while it opened"
         self.tally.kills += 1
         self.tally.kills_while_opening += 1
 
@@ -402,6 +432,7 @@ class _Trial:
             raise ComponentError(
                 "A write was refused although there was room again. See why in tests/faults/test_index.py."
             )
+        self._befell += ", started, no room for a while"
         self._check(side)
 
     def _took(self, side: Side) -> bool:
@@ -427,7 +458,9 @@ class _Trial:
             return 0
         number = self._dice.randrange(10**6) if number is None else number
         how = list(DAMAGES)[number % len(DAMAGES)]
-        return damage(files[number // len(DAMAGES) % len(files)], how, self._dice)
+        path = files[number // len(DAMAGES) % len(files)]
+        self._befell += f", {how} {path.name}"
+        return damage(path, how, self._dice)
 
     def _damage_under(self, side: Side) -> None:
         """Damage a file that the process has open. It may fail to answer, with an error; it may not die."""
@@ -450,37 +483,62 @@ class _Trial:
         queries = [words(*each) for each in asked]
         found = side.ask("ask", queries=queries)["found"]
         self.tally.asked += len(queries)
-        ends: dict[tuple[int, int], list[int]] = {}
-        for (one, version, _), query, hits in zip(asked, queries, found, strict=True):
-            ends.setdefault((one, version), []).append(_times(name(one), query, hits))
-        there: dict[int, set[Version]] = {}
-        for (one, version), times in ends.items():
-            self.tally.duplicated += max(times) > 1
-            self.tally.half += min(times) == 0 < max(times)
-            if min(times):
-                there.setdefault(one, set()).add(version)
+        times: dict[tuple[int, int], list[int]] = {}
+        for (one, version, part), query, hits in zip(asked, queries, found, strict=True):
+            times.setdefault((one, version), []).append(self._times(one, version, part, query, hits))
+        there = self._there(times)
         for one in [*possible]:
-            versions = there.get(one, set())
-            self.tally.duplicated += len(versions) > 1
-            self.tally.lost += not (versions or {None}) <= possible[one] or len(possible[one]) == 0
-            self.model.found(one, versions)
+            versions = there.get(one, {None})
+            if len(versions) > 1:
+                self._miss("duplicated", one, f"there in {_told(versions)}")
+            elif versions <= possible[one]:
+                self.model.found(one, versions)
+            else:  # the model stays as it is, so that one miss does not look like others in later checks
+                self._miss("lost", one, f"{_told(possible[one])} should be there, and found is {_told(versions)}")
         self._count(side)
 
+    def _times(self, document: int, version: int, part: int, passage: str, hits: Sequence[Any]) -> int:
+        """How often a passage is found. Where it is, it has to be first in both legs."""
+        times = sum(passage in shown for _, shown, _ in hits)
+        for leg in LEGS if times else ():
+            if hits[0][0] != name(document) or hits[0][2].get(leg) != 1:
+                self._miss("lost", document, f"version {version}, passage {part}: not first in the {leg} leg")
+        return times
+
+    def _there(self, times: Mapping[tuple[int, int], Sequence[int]]) -> dict[int, set[Version]]:
+        """The versions that are there, by document, from how often their first and last passages were found."""
+        there: dict[int, set[Version]] = {}
+        for (document, version), found in times.items():
+            if max(found) > 1:
+                self._miss("duplicated", document, f"version {version}: a passage more than once")
+            if min(found) == 0 < max(found):
+                self._miss("half", document, f"version {version}: its first or its last passage is not found")
+            if max(found):
+                there.setdefault(document, set()).add(version)
+        return there
+
     def _count(self, side: Side) -> None:
-        """A copy that no query showed would show here; and nothing may have been embedded to come so far."""
+        """A copy that no query showed would show here."""
         counted = side.ask("count")
         stored = self.model.stored
-        self.tally.duplicated += counted["documents"] > len(stored)
-        self.tally.duplicated += counted["vectors"] > sum(map(parts, stored))
-        self.tally.lost += counted["vectors"] < counted["chunks"]
+        for what, held in (("documents", len(stored)), ("vectors", sum(map(parts, stored)))):
+            if counted[what] > held:
+                self._miss("duplicated", None, f"{counted[what] - held} {what} more than were stored")
+        if counted["vectors"] < counted["chunks"]:
+            self._miss("lost", None, f"{counted['chunks'] - counted['vectors']} vectors fewer than passages")
+
+    def _miss(self, kind: str, document: int | None, what: str) -> None:
+        """Counted once, in however many checks it shows."""
+        miss = Miss(kind, "" if document is None else name(document), what, self._round, self._befell)
+        if (told := (miss.kind, miss.document, miss.what)) not in self._missed:
+            self._missed.add(told)
+            setattr(self.tally, kind, getattr(self.tally, kind) + 1)
+            self.tally.misses += [miss] * (len(self.tally.misses) < SHOWN)
 
 
-def _times(uri: str, passage: str, hits: Sequence[Any]) -> int:
-    """How often a passage is found; not at all unless both legs have it first."""
-    times = sum(passage in shown for _, shown, _ in hits)
-    if times and (hits[0][0] != uri or hits[0][2].get("keyword") != 1 or hits[0][2].get("vector") != 1):
-        return 0
-    return times
+def _told(versions: set[Version]) -> str:
+    told = ["no version" if version is None else f"version {version}" for version in versions]
+    return " or ".join(sorted(told))
 
 
 # -- ready again -------------------------------------------------------------------------------------------------------

@@ -6,16 +6,53 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from foundation.components import Context, load
 from foundation.errors import StoreInUse, StoreUnavailable
+from foundation.settings import Part
 from retrieval.contract import VectorIndex
 from retrieval.vectors import chroma
+from tests.contracts import test_vectors as promises
 from tests.contracts.test_vectors import found, item, opened
+
+
+def test_a_vector_that_no_link_of_the_graph_leads_to_is_found(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from chromadb.api.models.Collection import Collection
+
+    index = opened("chroma", data_dir)
+    index.upsert(item(name, seed, attributes={"page": seed}) for seed, name in enumerate("abc"))
+    lost: dict[str, Any] = {"ids": [[]], "distances": [[]]}
+    monkeypatch.setattr(Collection, "query", lambda *asked, **named: lost)
+    assert found(index, seed=2)[0] == "c"
+    index.delete(["c"])
+    assert sorted(found(index)) == ["a", "b"]
+    index.close()
+
+
+@pytest.mark.parametrize(
+    "promise",
+    [
+        promises.gives_the_nearest_first_with_its_cosine,
+        promises.replaces_the_vector_of_an_id,
+        promises.finds_nothing_that_was_deleted,
+        promises.filters_as_every_other_index_and_ledger_does,
+        promises.can_be_read_while_it_is_written,
+    ],
+    ids=lambda promise: promise.__name__,
+)
+def test_a_shelf_that_is_searched_by_its_graph_keeps(promise: Callable[[VectorIndex], None], data_dir: Path) -> None:
+    by_graph = Part(use="chroma", exact_up_to=0)
+    index = load("retrieval.vectors", by_graph, Context(data_dir=data_dir), expected=VectorIndex)
+    try:
+        promise(index)
+    finally:
+        index.close()
 
 
 def test_closing_waits_for_a_running_search_before_it_seals_and_lets_go(

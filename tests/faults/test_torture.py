@@ -25,7 +25,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_in_twenty_kills_and_every_damag
     tmp_path: Path,
 ) -> None:
     report = tortured(tmp_path, {"use": "chroma"}, kills=20, mutations=3)
-    assert {name: report[name] for name in ZEROS} == dict.fromkeys(ZEROS, 0)
+    assert ({name: report[name] for name in ZEROS}, report["misses"]) == (dict.fromkeys(ZEROS, 0), [])
     assert report["kills"] >= 20
     assert report["disk_full_refused"] == report["disk_full"] >= 1
     assert report["acknowledged"] > 0
@@ -38,6 +38,11 @@ def test_the_trial_notices_vectors_that_are_counted_and_not_found(tmp_path: Path
     losing = {"use": "tests.doubles.losing_index:build", "every": 3}
     report = tortured(tmp_path, losing, kills=2, mutations=0)
     assert report["lost"] > 0
+    assert report["duplicated"] == 0
+    told = {(miss["document"], miss["what"]) for miss in report["misses"]}
+    assert len(told) == len(report["misses"])
+    assert all(uri.endswith(".md") and "not first in the vector leg" in what for uri, what in told)
+    assert "killed" in report["misses"][-1]["after"]
 
 
 def test_each_zero_is_shown_with_the_number_of_trials(tmp_path: Path) -> None:
