@@ -99,8 +99,12 @@ class Journal:
         if news:
             await self.write(news)
 
-    async def take(self, name: str, step: Step, run: Run, given: State | None = None) -> None:
-        await self.write(await taken(name, step, cast("State", {**self.state, **(given or {})}), run))
+    async def take(
+        self, name: str, step: Step, run: Run, given: State | None = None, ends: State | None = None
+    ) -> None:
+        """Take the step with `given` beside what is known, and write down its news and `ends` together."""
+        news = await taken(name, step, cast("State", {**self.state, **(given or {})}), run)
+        await self.write(cast("State", {**news, **(ends or {})}))
 
     async def write(self, news: State) -> None:
         """Durable when it returns. The last answer of a run is written together with the turn that it ends."""

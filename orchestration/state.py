@@ -76,6 +76,10 @@ class State(TypedDict, total=False):
     """What the documents gave for `asking`."""
     legs: list[str]
     """What is searched for beside the query: the single questions of one that holds several, and a follow-up as asked."""
+    reached: str
+    """The last step of that search which has ended: behind it an agent goes on that remembers no place in a program."""
+    desks: dict[str, dict[str, Any]]
+    """The same of several searches side by side, by the step of the plan: what is known of each, and who is at it."""
     query: str
     rewrites: int
     confidence: float
@@ -117,6 +121,8 @@ def fresh(question: str, compose: str, thread_id: str, principal: Principal, as_
         "done": None,  # type: ignore[typeddict-item]  # begins anew
         "part": None,
         "legs": [],
+        "reached": "",
+        "desks": {},
         "query": question,
         "rewrites": 0,
         "confidence": 0.0,

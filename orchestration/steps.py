@@ -142,6 +142,8 @@ class Steps:
                 "asking": [step.step_id for step in questions],
                 "query": query,
                 "legs": [*([asked] if query != asked else []), *(step.ask for step in asks if len(asks) > 1)],
+                "reached": "",
+                "desks": {},
                 "rewrites": 0,
                 "gate": "",
                 "part": None,
@@ -321,7 +323,8 @@ class Steps:
         annotate(names.CONFIDENCE, confidence)
         low = confidence < self._parts.grounding.settings.min_evidence
         update: State = {"confidence": confidence}
-        nothing_new = state["rewrites"] > 0 and run.learned == 0
+        searched = run.hits is not None  # or this run was cut off since, and nobody knows what was new
+        nothing_new = state["rewrites"] > 0 and searched and run.learned == 0
         if low and (nothing_new or state["rewrites"] >= self._settings.rewrites):
             update["part"] = abstained(NOTHING_FOUND)
         return (
@@ -382,6 +385,28 @@ class Steps:
         if draft.path == "generative" and state["compose"] == "auto":
             return {"gate": "rejected"}, "the draft is not supported; quoting instead"
         return {"part": abstained(UNSUPPORTED if draft.path == "generative" else NOTHING_FOUND)}, "not supported"
+
+    def search(self, state: State) -> tuple[str, Work]:
+        """The step with which the search for an answer goes on, by the last one that has ended."""
+        do: dict[str, Work] = {
+            "recall": self.recall,
+            "retrieve": self.retrieve,
+            "grade": self.grade,
+            "rewrite": self.rewrite,
+            "compose": self.compose,
+            "verify": self.verify,
+        }
+        thin = self.thin(state)
+        name = {
+            "": "recall" if self.recalls(state) else "retrieve",
+            "recall": "retrieve",
+            "retrieve": "grade",
+            "grade": "rewrite" if thin else "compose",
+            "rewrite": "retrieve",
+            "compose": "verify",
+            "verify": "compose",  # a draft that does not hold is made once more, of quotes
+        }[state.get("reached") or ""]
+        return name, do[name]
 
     def thin(self, state: State) -> bool:
         """Whether the evidence is too thin to answer from."""

@@ -19,20 +19,11 @@ class LoopAgent(RoundsAgent):
     name = "loop"
 
     async def _from_documents(self, journal: Journal, run: Run) -> None:
-        """Search until the evidence is enough, or nothing more can be done; then say what it says, and check that."""
-        do = self._steps
-        if do.recalls(journal.state):
-            await journal.take("recall", do.recall, run)
+        """Search until the evidence is enough, or nothing more can be done; then say what it says, and check that. Where the
+        run was cut off, on from the step that had ended last."""
         while not journal.state["part"]:
-            await journal.take("retrieve", do.retrieve, run)
-            if not journal.state["part"]:
-                await journal.take("grade", do.grade, run)
-            if journal.state["part"] or not do.thin(journal.state):
-                break
-            await journal.take("rewrite", do.rewrite, run)
-        while not journal.state["part"]:  # a draft that does not hold is made once more, of quotes
-            await journal.take("compose", do.compose, run)
-            await journal.take("verify", do.verify, run)
+            name, step = self._steps.search(journal.state)
+            await journal.take(name, step, run, ends={"reached": name})
 
 
 def build(options: Options, context: AgentParts) -> LoopAgent:

@@ -51,6 +51,10 @@ HAND_OFFS: dict[tuple[Role, Task], Role] = {
 """Who may ask for what, and who does it. There is no other way from one to another."""
 
 
+KEPT = ("query", "legs", "reached", "rewrites", "confidence", "gate", "part")
+"""What is known of a question beyond the request. Passages are asked for again, as in every agent."""
+
+
 class Message(Noun):
     """A hand-off: who asks for what, about which step of the plan."""
 
@@ -65,13 +69,28 @@ class Message(Noun):
 
 @dataclass
 class Desk:
-    """One question of the request while the specialists work at it."""
+    """One question of the request while the specialists work at it. What is known of it is written down after each step, so
+    that a run that was cut off goes on behind it."""
 
     state: State
     run: Run
+    journal: Journal
+    message: Message
 
     async def take(self, name: str, step: Step) -> None:
-        self.state = cast("State", {**self.state, **await taken(name, step, self.state, self.run)})
+        news = await taken(name, step, self.state, self.run)
+        await self.note(cast("State", {**news, "reached": name}))
+
+    async def hand_on(self, message: Message) -> None:
+        self.message = message
+        await self.note({})
+
+    async def note(self, news: State) -> None:
+        self.state = cast("State", {**self.state, **news})
+        known = {key: self.state[key] for key in KEPT}  # type: ignore[literal-required]
+        kept = {"message": self.message.model_dump(mode="json"), "known": known}
+        desks = {**(self.journal.state.get("desks") or {}), self.message.step_id: kept}
+        await self.journal.write(cast("State", {"desks": desks, "steps": self.state["steps"]}))
 
 
 class TeamAgent(RoundsAgent):
@@ -82,7 +101,7 @@ class TeamAgent(RoundsAgent):
     def __init__(self, options: Options, parts: AgentParts) -> None:
         super().__init__(options, parts)
         self._share = options.share
-        self._crew: dict[Role, Callable[[Message, Desk], Awaitable[Message]]] = {
+        self._crew: dict[Role, Callable[[Desk], Awaitable[Message]]] = {
             "researcher": self._research,
             "writer": self._write,
             "checker": self._check,
@@ -99,8 +118,8 @@ class TeamAgent(RoundsAgent):
             run.join(branch)
 
     async def _from_documents(self, journal: Journal, run: Run) -> None:
-        if self._steps.recalls(journal.state):
-            await journal.take("recall", self._steps.recall, run)
+        if self._steps.recalls(journal.state) and not journal.state.get("reached"):
+            await journal.take("recall", self._steps.recall, run, ends={"reached": "recall"})
         if not journal.state["part"]:
             asked = [one for one in journal.state["plan"]["steps"] if one["step_id"] in journal.state["asking"]]
             await side_by_side([self._question(PlanStep(**one), journal, run) for one in asked])
@@ -109,22 +128,29 @@ class TeamAgent(RoundsAgent):
         """Hand it on until it comes back to the supervisor."""
         asked = step.ask if stands_alone(step.ask) else journal.state["question"]
         query = self._steps.in_context(asked, journal.state)
-        own: State = {"question": asked, "query": query, "legs": [asked] if query != asked else []}
-        state = cast("State", {**journal.state, **own})
-        desk = Desk(state, run.branch("researcher", self._share))
-        message = Message(sender="supervisor", task="find", step_id=step.step_id)
+        legs = [asked] if query != asked else []
+        own: State = {"question": asked, "query": query, "legs": legs, "reached": "recall"}
+        kept = (journal.state.get("desks") or {}).get(step.step_id)
+        message = (
+            Message(**kept["message"]) if kept else Message(sender="supervisor", task="find", step_id=step.step_id)
+        )
+        state = cast("State", {**journal.state, **own, **(kept["known"] if kept else {})})
+        desk = Desk(state, run.branch("researcher", self._share), journal, message)
         try:
-            while message.to != "supervisor":
-                desk.run.budget = run.branch(message.to, self._share).budget
-                with self._at_work(message, desk.state, desk.run):
-                    message = await self._crew[message.to](message, desk)
+            while desk.message.to != "supervisor":
+                desk.run.budget = run.branch(desk.message.to, self._share).budget
+                with self._at_work(desk.message, desk.state, desk.run):
+                    await desk.hand_on(await self._crew[desk.message.to](desk))
         finally:
             run.join(desk.run)
             run.evidence, run.question = desk.run.evidence, query  # what a used-up budget leaves to be answered from
-        left = [one for one in journal.state["asking"] if one != step.step_id]
         part = desk.state["part"]
         assert part is not None  # nobody else reports
-        await journal.write({"done": {step.step_id: {"result": part, "outcome": None}}, "asking": left})
+        left: State = {
+            "asking": [one for one in journal.state["asking"] if one != step.step_id],
+            "desks": {one: kept for one, kept in journal.state["desks"].items() if one != step.step_id},
+        }
+        await journal.write({"done": {step.step_id: {"result": part, "outcome": None}}, **left})
 
     def _at_work(self, message: Message, state: State, run: Run) -> AbstractContextManager[object]:
         detail = f"{message.sender} to {message.to}, step {message.step_id}: {message.task}"
@@ -132,32 +158,32 @@ class TeamAgent(RoundsAgent):
         attributes = {names.AGENT_NAME: message.to, names.STEP: message.task}
         return span(names.INVOKE_AGENT, message.to, layer="orchestration", attributes=attributes)
 
-    async def _research(self, message: Message, desk: Desk) -> Message:
+    async def _research(self, desk: Desk) -> Message:
         do = self._steps
-        if message.task == "find more":
+        if desk.message.task == "find more" and desk.state["reached"] == "verify":
             await desk.take("rewrite", do.rewrite)
-        while True:
-            await desk.take("retrieve", do.retrieve)
-            if not desk.state["part"]:
-                await desk.take("grade", do.grade)
-            if desk.state["part"] or not do.thin(desk.state):
-                break
-            await desk.take("rewrite", do.rewrite)
-        return _on(message, "report" if desk.state["part"] else "write")
+        while not desk.state["part"]:
+            name, step = do.search(desk.state)
+            if name == "compose":
+                return _on(desk.message, "write")
+            await desk.take(name, step)
+        return _on(desk.message, "report")
 
-    async def _write(self, message: Message, desk: Desk) -> Message:
-        await desk.take("compose", self._steps.compose)
-        return _on(message, "check")
+    async def _write(self, desk: Desk) -> Message:
+        if desk.state["reached"] != "compose":
+            await desk.take("compose", self._steps.compose)
+        return _on(desk.message, "check")
 
-    async def _check(self, message: Message, desk: Desk) -> Message:
-        await desk.take("verify", self._steps.verify)
+    async def _check(self, desk: Desk) -> Message:
+        if desk.state["reached"] != "verify":
+            await desk.take("verify", self._steps.verify)
         part = desk.state["part"]
         if part is None:
-            return _on(message, "quote")
+            return _on(desk.message, "quote")
         if part["status"] != "answered" and desk.state["rewrites"] < self._settings.rewrites:
             desk.state["part"], desk.run.evidence = None, None
-            return _on(message, "find more")
-        return _on(message, "report")
+            return _on(desk.message, "find more")
+        return _on(desk.message, "report")
 
 
 def build(options: Options, context: AgentParts) -> TeamAgent:

@@ -42,7 +42,8 @@ def say(what: dict[str, Any]) -> None:
 async def work(order: dict[str, Any]) -> None:
     agent = desk(Path(order["folder"]), order["agent"], idempotent=order["idempotent"]).agent()
     if order["act"] == "ask":
-        events = agent.stream(AnswerRequest(question=order.get("question", QUESTION)), CUSTOMER)
+        request = AnswerRequest(question=order.get("question", QUESTION), compose=order.get("compose"))
+        events = agent.stream(request, CUSTOMER)
     else:
         events = agent.resume(Decision(approval_id=order["id"], approve=True), LEAD)
     async for event in events:

@@ -163,6 +163,22 @@ async def test_an_effect_of_unknown_fate_is_not_tried_again_where_the_tool_canno
     world.close()
 
 
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("point", ["grade_begun", "compose_begun", "verify_begun", "finish_begun"])
+async def test_an_answer_from_documents_goes_on_behind_the_last_step_that_had_ended(
+    data_dir: Path, kill: Kill, point: str, agent: str
+) -> None:
+    question = "How many kilograms may a parcel weigh at most?"
+    order = {"agent": agent, "question": question, "compose": "extractive"}
+    before = await asyncio.to_thread(kill, data_dir, "ask", point, **order)
+    world = desk(data_dir, agent)
+    again = AnswerRequest(question=question, thread_id=before[-1]["thread_id"])
+    done = await answer(world.agent(), again, CUSTOMER)
+    assert (done.status, "30 kilograms" in done.text) == ("answered", True)
+    assert names_of(done) == ["plan", "retrieve", "grade", "compose", "verify"]
+    world.close()
+
+
 async def test_a_long_answer_is_not_begun_again_either(data_dir: Path) -> None:
     """What was searched is searched once more, since no passage is kept; what was planned is not planned again."""
     world = World(data_dir)
