@@ -257,7 +257,8 @@ class PipedWorlds:
             if stream is not None:
                 with suppress(BrokenPipeError):  # of a child that died: closing writes what it never read
                     stream.close()
-        self._child.wait(60)
+        self._child.kill()  # it keeps nothing, and to take so many worlds down in order takes it long
+        self._child.wait()
 
 
 def replay(

@@ -11,6 +11,9 @@ A tool declares in its `metadata`:
                  was lost in a crash can be made again
     preview      optional `(arguments, principal) -> str`: what the effect would do, for the approver; raises
                  `ToolException` where it cannot be done, and then nobody is asked
+    completed    optional `(arguments, principal) -> arguments`: with what the tool's own data settle of those that were
+                 left open (`None`). Asked before a person is, so that what is approved is all that will be done; raises
+                 `ToolException` as `preview` does
     forbidden    optional `(arguments, principal) -> (rule, text) | None`: the rule of the house that forbids this effect
                  as things stand, and what it says. Asked before a person is, and again right before the effect: no
                  approval overrides it, and what was permitted when it was asked for may no longer be
@@ -76,6 +79,7 @@ RULES: Mapping[Denial, str] = {
 forbidden the tool."""
 
 Preview = Callable[[Mapping[str, Any], Principal], str]
+Completion = Callable[[Mapping[str, Any], Principal], Mapping[str, Any]]
 Prohibition = Callable[[Mapping[str, Any], Principal], tuple[str, str] | None]
 
 
@@ -191,8 +195,9 @@ class Executor:
             origin=origin,
         )
         outcome = await self._carry_out(call, approval)
-        granted = outcome.approval.edited_hash if outcome.approval else ""
-        return await self._audited(outcome, principal, run_id, granted or call.hash)
+        granted = outcome.approval
+        hashed = (granted.edited_hash or granted.arguments_hash) if granted else call.hash
+        return await self._audited(outcome, principal, run_id, hashed)
 
     async def decide(self, decision: Decision, principal: Principal) -> Approval:
         """Approve, as it was asked or with other arguments, or reject; exactly once.
@@ -282,6 +287,10 @@ class Executor:
         if approval is None:
             return await self._unasked_or_ask(call)
         stored = await self._approvals.get(approval.approval_id, call.principal.tenant)
+        if stored is not None and call.declared("completed", None):
+            call = _with_open(
+                call, stored.arguments
+            )  # settled then; by now the effect itself may have changed the data
         refusal = _mismatch(call, stored)
         if refusal is not None or stored is None:
             return refusal or _denied(call, "approval", "There is no such approval.")
@@ -302,10 +311,13 @@ class Executor:
 
     async def _ask(self, call: _Call, found: Sequence[str]) -> ToolOutcome:
         """Stop and ask a person, having looked whether the effect is permitted and possible at all."""
-        if refusal := await self._forbidden(call):
-            return refusal
         preview: Preview | None = call.declared("preview", None)
+        completed: Completion | None = call.declared("completed", None)
         try:
+            if completed:
+                call = _with_open(call, await asyncio.to_thread(completed, call.arguments, call.principal))
+            if refusal := await self._forbidden(call):
+                return refusal
             described = await asyncio.to_thread(preview, call.arguments, call.principal) if preview else _plainly(call)
         except ToolException as error:
             return _failed(call, "tool", str(error))
@@ -486,6 +498,12 @@ def _plain(artifact: Any) -> Any:
         return json.loads(json.dumps(artifact))
     except (TypeError, ValueError):
         return None
+
+
+def _with_open(call: _Call, settled: Mapping[str, Any]) -> _Call:
+    """The call with the arguments that it leaves open as they were settled; those that it states stay."""
+    arguments = {name: settled.get(name) if value is None else value for name, value in call.arguments.items()}
+    return replace(call, arguments=arguments)
 
 
 def _mismatch(call: _Call, stored: Approval | None) -> ToolOutcome | None:

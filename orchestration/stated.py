@@ -13,11 +13,15 @@ from orchestration.contract import BaseTool
 def arguments_in(question: str, tool: BaseTool, *, whole: str = "") -> dict[str, Any]:
     """The tool's arguments as far as the question states them: by pattern, choice, currency, or as free text.
 
+    A choice counts as stated by its name, or by one of the phrases that the tool declares for it: `metadata["said_as"]`,
+    argument by choice by phrases (`{"priority": {"P2": ["urgent"], "P4": ["not urgent"]}}`); of several the longest.
     Free text is all of the question, or `whole` where the question is a part of it.
     """
     found = {}
     for name, schema in _properties(tool).items():
         value = _value_in(question, whole or question, schema, required=name in required_of(tool))
+        if value is None:
+            value = _choice_in(question, (tool.metadata or {}).get("said_as", {}).get(name, {}))
         if value is not None:
             found[name] = value
     return found
@@ -41,6 +45,13 @@ def _value_in(question: str, whole: str, schema: Mapping[str, Any], *, required:
     if "string" in kinds and required:
         return whole.strip()[: merged.get("maxLength", len(whole))]
     return None
+
+
+def _choice_in(question: str, said_as: Mapping[str, Sequence[str]]) -> str | None:
+    said = [
+        (len(phrase), choice) for choice, phrases in said_as.items() for phrase in phrases if has_word(question, phrase)
+    ]
+    return max(said)[1] if said else None
 
 
 def by_pattern(question: str, pattern: str) -> str | None:

@@ -113,6 +113,12 @@ class Desk:
         text = f"Order {order_id} has been refunded: {amount:.2f} USD."
         return text, {"order_id": order_id, "amount_usd": amount}
 
+    def complete_refund(self, arguments: Mapping[str, Any], principal: Principal) -> dict[str, Any]:
+        """Without an amount, what is left of the order's total."""
+        with self._open() as database:
+            order = _order(database, arguments["order_id"], principal.tenant)
+            return {**arguments, "amount_usd": _refundable(database, order, arguments.get("amount_usd"))}
+
     def preview_refund(self, arguments: Mapping[str, Any], principal: Principal) -> str:
         with self._open() as database:
             order = _order(database, arguments["order_id"], principal.tenant)
@@ -214,6 +220,13 @@ def build(options: Options, context: Context) -> list[BaseTool]:
             "Open a new support ticket.",
             effect=True,
             preview=desk.preview_ticket,
+            said_as={
+                "priority": {
+                    "P1": ("emergency", "critical", "whole site", "nobody can work"),
+                    "P2": ("urgent", "urgently", "asap", "as soon as possible", "high priority"),
+                    "P4": ("not urgent", "isn't urgent", "no hurry", "no rush", "low priority"),
+                }
+            },
             examples=(
                 "Open a ticket for me",
                 "Please open a ticket for order QM-10001, the device is broken",
@@ -233,6 +246,7 @@ def build(options: Options, context: Context) -> list[BaseTool]:
             "Refund an order, or a part of it.",
             effect=True,
             preview=desk.preview_refund,
+            completed=desk.complete_refund,
             examples=(
                 "Please refund order QM-10001",
                 "Give me my money back for QM-10002, it does not work",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.tools import StructuredTool, ToolException
 
 from foundation.errors import Conflict, Forbidden, Gone, InvalidRequest, NotFound
 from foundation.settings import TenantRules
@@ -333,6 +334,38 @@ async def world(data_dir: Path) -> AsyncIterator[World]:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 async def test_the_executor_keeps(check: Check, watched: Watch, world: World) -> None:
     await check(world, watched("orchestration.executor", world.executor()))
+
+
+async def test_what_was_left_open_is_settled_before_a_person_is_asked_and_stays_so(world: World) -> None:
+    """The weight on record is what is approved, whatever the record says later."""
+    on_record, sent = {"kg": 4.0}, []
+
+    def post(parcel_id: str, kg: float | None = None) -> str:
+        sent.append((parcel_id, kg))
+        on_record["kg"] = 0.0
+        return f"{kg} kg posted"
+
+    def completed(arguments: Mapping[str, Any], _: Any) -> dict[str, Any]:
+        if not on_record["kg"]:
+            raise ToolException("It has been posted.")
+        return {"parcel_id": "P-000", "kg": on_record["kg"]}
+
+    about = {"completed": completed, "preview": lambda arguments, _: f"Post {arguments['kg']} kg."}
+    world.tools = [StructuredTool.from_function(func=post, name="send_parcel", description="post", metadata=about)]
+    executor, left_open = world.executor(), {"parcel_id": "P-123"}
+    waiting = await call(executor, "send_parcel", left_open)
+    assert waiting.approval is not None
+    assert waiting.approval.arguments == {"parcel_id": "P-123", "kg": 4.0}
+    assert "Post 4.0 kg." in waiting.content
+    approval = await executor.decide(Decision(approval_id=waiting.approval.approval_id, approve=True), LEAD)
+    for _ in range(2):
+        assert (await call(executor, "send_parcel", left_open, approval=approval)).content == "4.0 kg posted"
+    other = await call(executor, "send_parcel", {**left_open, "kg": 5.0}, approval=approval)
+    assert (other.reason, sent) == ("mismatch", [("P-123", 4.0)])
+    late = await call(executor, "send_parcel", left_open, run_id="run-2")
+    assert (late.status, late.content, late.approval) == ("failed", "It has been posted.", None)
+    hashes = {record.arguments_hash for _, record in await world.audit.entries("north") if record.outcome == "done"}
+    assert hashes == {waiting.approval.arguments_hash}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from langchain_core.tools import BaseTool, ToolException
 from foundation.components import Context, load
 from foundation.settings import Part
 from foundation.types import Principal
+from orchestration.stated import arguments_in
 
 CUSTOMER = Principal(subject="ilka", tenant="alder-clinics")
 STRANGER = Principal(subject="tove", tenant="bexley-schools")
@@ -98,6 +99,25 @@ async def test_the_preview_names_the_amount_and_refuses_what_cannot_be_done(desk
     assert preview(arguments, CUSTOMER) == "Refund 178.00 USD for order QM-10017 (2 x QS-1 corded scanner)."
     with pytest.raises(ToolException):
         preview(arguments, STRANGER)
+
+
+async def test_a_refund_without_an_amount_is_completed_to_what_is_left(desk: dict[str, BaseTool]) -> None:
+    completed = (desk["refund"].metadata or {})["completed"]
+    asked = {"order_id": "QM-10017", "reason": "arrived broken", "amount_usd": None}
+    assert completed(asked, CUSTOMER) == {**asked, "amount_usd": 178.0}
+    assert completed({**asked, "amount_usd": 20.0}, CUSTOMER)["amount_usd"] == 20.0
+    with pytest.raises(ToolException, match="There is no order"):
+        completed(asked, STRANGER)
+
+
+@pytest.mark.parametrize(
+    ("words", "priority"), [("file that as urgent", "P2"), ("no hurry", "P4"), ("our device is slow", None)]
+)
+def test_how_urgent_a_ticket_is_may_be_said_in_words(
+    desk: dict[str, BaseTool], words: str, priority: str | None
+) -> None:
+    found = arguments_in(f"Open a ticket for QM-10037, {words}", desk["open_ticket"])
+    assert found.get("priority") == priority
 
 
 async def test_two_first_uses_at_once_make_one_whole_database(desk: dict[str, BaseTool], data_dir: Path) -> None:

@@ -54,6 +54,21 @@ def test_arguments_are_read_from_the_question_or_not_at_all(question: str, expec
     assert arguments_in(question, TOOL) == {"note": question[:20], **expected}
 
 
+@pytest.mark.parametrize(
+    ("question", "speed"),
+    [
+        ("Please send it, this is urgent!", "fast"),
+        ("Please send it, it is not urgent", "slow"),
+        ("Please send it, the insurgents wait", None),
+        ("it is urgent, but send it slow", "slow"),
+    ],
+)
+def test_a_choice_may_be_said_in_the_words_that_the_tool_declares(question: str, speed: str | None) -> None:
+    said_as = {"speed": {"fast": ("urgent",), "slow": ("not urgent",)}}
+    tool = TOOL.model_copy(update={"metadata": {"said_as": said_as}})
+    assert arguments_in(question, tool).get("speed") == speed
+
+
 def test_another_query_joins_the_question_before_it_or_keeps_the_content_words() -> None:
     assert rewrite("And for scanners?", "How long is the warranty?") == "How long is the warranty? And for scanners?"
     assert rewrite("How long is the warranty of a scanner?", None) == "long warranty scanner"
