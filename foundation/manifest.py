@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -20,8 +21,11 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from foundation.clock import Clock
+from foundation.settings import flatten
 
 ROOT = Path(__file__).resolve().parent.parent
+FOLDER = "manifests"
+"""Below the data folder: what stands behind each id."""
 
 LIBRARIES = (
     "anthropic",
@@ -92,6 +96,35 @@ def build(settings: BaseModel, *, weights: Mapping[str, str], corpus: str | None
     }
     created = clock.now().isoformat(timespec="seconds")
     return Manifest(manifest_id=_short(described), created_at=created, **described)
+
+
+def keep(run: Manifest, settings: BaseModel, folder: Path) -> None:
+    """Write down once what stands behind an id, settings included and secrets left out, so that `changes` can tell two apart.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    file = folder / f"{run.manifest_id}.json"
+    if file.exists():
+        return
+    folder.mkdir(exist_ok=True)
+    values = _without_secrets(settings.model_dump(mode="python"))
+    new = folder / f"{run.manifest_id}.{os.getpid()}.new"
+    new.write_text(json.dumps(run.as_dict() | {"settings": values}, indent=1, default=str), encoding="utf-8")
+    new.replace(file)  # whole or not at all, whoever else writes it
+
+
+def changes(folder: Path, before: str, now: str) -> list[str]:
+    """What differs between two runs, a line each; nothing where one of them was not kept."""
+    kept = [folder / f"{manifest_id}.json" for manifest_id in (before, now)]
+    if not all(file.exists() for file in kept):
+        return []
+    ours, theirs = (dict(flatten(json.loads(file.read_text(encoding="utf-8")))) for file in kept)
+    return [
+        f"{key}: {theirs.get(key, 'none')}, was {ours.get(key, 'none')}"
+        for key in sorted((ours.keys() | theirs.keys()) - {"manifest_id", "created_at"})
+        if ours.get(key) != theirs.get(key)
+    ]
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:

@@ -9,7 +9,7 @@ pandas and plotting stacks for two statistics of a few lines.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -66,11 +66,28 @@ class Questions:
     verdict: Judgement
 
 
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Of one of the two periods."""
+
+    answers: int
+    usd: float
+    unpriced: int
+    """Answers of which a part has no known price, so that `usd` is less than they cost."""
+
+    def __str__(self) -> str:
+        return f"{self.answers} answers for {self.usd:.4g} USD" + (
+            f", {self.unpriced} unpriced" if self.unpriced else ""
+        )
+
+
 @dataclass(frozen=True)
 class Drift:
     """The report; `notes` say what else changed: the parts that run, tenants that came or went."""
 
     days: float
+    before: Sums
+    now: Sums
     figures: Mapping[str, Figure]
     questions: Questions
     notes: tuple[str, ...]
@@ -80,10 +97,20 @@ class Drift:
         found = [name for name, one in self.figures.items() if one.verdict == "moved"]
         return [*found, "questions"] if self.questions.verdict == "moved" else found
 
+    @property
+    def conclusion(self) -> str:
+        if self.moved:
+            return f"moved: {', '.join(self.moved)}"
+        if {one.verdict for one in self.figures.values()} | {self.questions.verdict} == {"too few"}:
+            return f"nothing can be said: it takes {FEWEST} answers before and {FEWEST} now"
+        return "nothing moved"
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return {
             "days": self.days,
+            "before": asdict(self.before),
+            "now": asdict(self.now),
             "moved": self.moved,
             "figures": {name: asdict(one) for name, one in self.figures.items()},
             "questions": asdict(self.questions),
@@ -114,8 +141,10 @@ def drift(
     days: float = 7,
     seed: int = 7,
     tenant: str | None = None,
+    changed: Callable[[str, str], Sequence[str]] = lambda *_: (),
 ) -> Drift:
-    """Compare the last `days` with as many before them, over all tenants or of one."""
+    """Compare the last `days` with as many before them, over all tenants or of one. `changed` tells what differs between
+    the runs of two manifests."""
     middle, begin = now - timedelta(days=days), now - timedelta(days=2 * days)
     asked = answers(spans, costs, outcomes, since=begin, until=now, tenant=tenant)
     border = _ns(middle)
@@ -123,9 +152,11 @@ def drift(
     random = np.random.default_rng(seed)
     return Drift(
         days,
+        _sums(before),
+        _sums(after),
         {name: _figure(name, words, before, after, random) for name, words in FIGURES.items()},
         _questions(before, after, random),
-        tuple(_notes(before, after)),
+        (*_notes(before, after), *_parts(before, after, changed)),
     )
 
 
@@ -245,6 +276,23 @@ def _notes(before: Sequence[Asked], after: Sequence[Asked]) -> list[str]:
         if gone and after:
             notes.append(f"{words} no longer seen: {', '.join(gone)}")
     return notes
+
+
+def _parts(
+    before: Sequence[Asked], after: Sequence[Asked], changed: Callable[[str, str], Sequence[str]]
+) -> Iterator[str]:
+    """What is different in the parts that came, against those that ran last before."""
+    if not before:
+        return
+    old = {one.manifest_id for one in before}
+    for manifest_id in dict.fromkeys(one.manifest_id for one in after if one.manifest_id not in old):
+        for line in changed(before[-1].manifest_id, manifest_id):
+            yield f"{manifest_id[:12]}: {line}"
+
+
+def _sums(asked: Sequence[Asked]) -> Sums:
+    priced = [usd for one in asked if (usd := one.values["usd"]) is not None]
+    return Sums(len(asked), sum(priced), len(asked) - len(priced))
 
 
 def _manifest(one: Asked) -> str:

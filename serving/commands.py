@@ -530,15 +530,22 @@ def forecast(loaded: Loaded, json: Path | None) -> None:
 
 def drift(loaded: Loaded, days: float, json: Path | None) -> bool:
     """Whether everything is as it was."""
+    import functools
     from contextlib import closing
 
+    from foundation import manifest
     from observability import drift as drifts
     from observability.outcomes import OutcomeStore
     from observability.spans import SpanStore
 
     with _costs(loaded) as costs, closing(OutcomeStore(_file(loaded, "outcomes.sqlite"))) as outcomes:
         found = drifts.drift(
-            SpanStore(_file(loaded, "spans.sqlite")), costs, outcomes.all(), now=SystemClock().now(), days=days
+            SpanStore(_file(loaded, "spans.sqlite")),
+            costs,
+            outcomes.all(),
+            now=SystemClock().now(),
+            days=days,
+            changed=functools.partial(manifest.changes, _file(loaded, manifest.FOLDER)),
         )
     if not terminal.write_json(json, found.as_dict()):
         terminal.show_table(
@@ -558,10 +565,11 @@ def drift(loaded: Loaded, days: float, json: Path | None) -> bool:
         )
         asked, out = found.questions, terminal.console()
         chance = "" if asked.p is None else f", by chance {asked.p:.1%}"
-        out.print(f"\nwhat is asked: {asked.verdict} (n = {asked.n_before} and {asked.n_now}{chance})")
+        out.print(f"\nbefore: {found.before}; now: {found.now}")
+        out.print(f"what is asked: {asked.verdict} (n = {asked.n_before} and {asked.n_now}{chance})")
         for note in found.notes:
             out.print(terminal.plain(note))
-        out.print(f"[bold]{'moved: ' + ', '.join(found.moved) if found.moved else 'nothing moved'}[/]")
+        out.print(f"[bold]{found.conclusion}[/]")
     return not found.moved
 
 

@@ -8,6 +8,7 @@ To replace a part, change its line in stack.toml; to replace how parts are joine
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ if TYPE_CHECKING:  # the real imports stand in `open_system`, so that `--help` n
     from serving.idempotency import IdempotencyStore
     from serving.jobs import JobStore
     from serving.quotas import Quotas
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +166,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         stops = Stops(data / "stops.json", context.clock)
         digest = manifest.digest_of_files([corpus]) if corpus else None
         run = manifest.build(settings, weights=weights.digests(), corpus=digest, clock=context.clock)
+        _keep(run, settings)
 
         # observability comes up early, because it watches the others come up
         exporters = [
@@ -318,6 +322,16 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             idempotency=idempotency,
             jobs=jobs,
         )
+
+
+def _keep(run: Manifest, settings: Settings) -> None:
+    """What stands behind the manifest's id, for `make drift`. Nothing else depends on it, so nothing stops without it."""
+    from foundation import manifest
+
+    try:
+        manifest.keep(run, settings, settings.foundation.data_dir / manifest.FOLDER)
+    except OSError as error:
+        logger.warning("make drift will not know what changed with this run: %s", error)
 
 
 def _make(data: Path) -> None:

@@ -90,7 +90,20 @@ def test_drift_counts_this_week(stack: Path, tmp_path: Path) -> None:
     assert told["figures"]["confidence"]["n_now"] == 1
     assert told["figures"]["accepted"]["n_now"] == 1
     assert told["moved"] == []
-    assert "nothing moved" in run("drift", "--stack", stack)
+    assert (told["before"]["answers"], told["now"]["answers"], told["now"]["unpriced"]) == (0, 1, 1)
+    said = run("drift", "--stack", stack)
+    assert "now: 1 answers for" in said
+    assert "nothing can be said" in said
+
+
+def test_drift_names_the_setting_that_was_changed_since(stack: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "var" / "spans.sqlite")) as database, database:
+        ago = int(timedelta(days=10).total_seconds() * 1e9)
+        database.execute("UPDATE spans SET start_ns = start_ns - ?, end_ns = end_ns - ?", (ago, ago))
+    stack.write_text(stack.read_text() + "[retrieval.ranking]\ntop_k = 4\n")
+    with open_system(load(stack)) as system:
+        asyncio.run(answering.answer(system.agent, AnswerRequest(question=QUESTION), ADA))
+    assert "settings.retrieval.ranking.top_k: 4, was 10" in run("drift", "--stack", stack)
 
 
 def test_a_judged_answer_becomes_a_case_after_a_review(stack: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from foundation import manifest
-from foundation.settings import Part, Settings
+from foundation.settings import FoundationSettings, ModelsSettings, Part, Settings
 
 
 class FixedClock:
@@ -126,3 +126,26 @@ class TestDigestOfFiles:
     def test_a_missing_file_is_an_error_and_not_an_empty_digest(self, tmp_path):
         with pytest.raises(FileNotFoundError):
             manifest.digest_of_files([tmp_path / "gone"])
+
+
+def test_what_is_kept_tells_two_runs_apart_by_setting_and_holds_no_secret(tmp_path):
+    chat = Part(use="openai_compatible", api_key="hunter2")
+    runs = [
+        Settings(),
+        Settings(models=ModelsSettings(chat=chat), foundation=FoundationSettings(seed=8)),
+    ]
+    ids = []
+    for settings in runs:
+        run = build(settings, weights={"m": "aa"})
+        manifest.keep(run, settings, tmp_path)
+        manifest.keep(run, settings, tmp_path)
+        ids.append(run.manifest_id)
+
+    assert sorted(file.stem for file in tmp_path.iterdir()) == sorted(ids)
+    assert not any("hunter2" in file.read_text() for file in tmp_path.iterdir())
+    assert manifest.changes(tmp_path, *ids) == [
+        "seed: 8, was 7",
+        "settings.foundation.seed: 8, was 7",
+        "settings.models.chat.use: openai_compatible, was llama_cpp",
+    ]
+    assert manifest.changes(tmp_path, ids[0], "unknown") == []

@@ -77,6 +77,8 @@ def test_two_weeks_alike_have_not_moved(tmp_path: Path, costs: CostLedger) -> No
     assert (report.figures["confidence"].n_before, report.figures["confidence"].n_now) == (120, 120)
     assert report.questions.verdict == "as before"
     assert report.notes == ()
+    assert report.conclusion == "nothing moved"
+    assert str(report.now) == "120 answers for 0 USD, 120 unpriced"
 
 
 def test_a_week_in_which_retrieval_got_worse_shows_where(tmp_path: Path, costs: CostLedger) -> None:
@@ -110,6 +112,7 @@ def test_few_answers_say_nothing(tmp_path: Path, costs: CostLedger) -> None:
     assert report.moved == []
     assert {one.verdict for one in report.figures.values()} == {"too few"}
     assert report.questions.verdict == "too few"
+    assert report.conclusion == "nothing can be said: it takes 30 answers before and 30 now"
 
 
 def test_an_empty_store_is_no_error(tmp_path: Path, costs: CostLedger) -> None:
@@ -160,3 +163,15 @@ def test_a_run_that_waited_for_a_person_is_one_answer(tmp_path: Path, costs: Cos
     assert (one.at_ns, one.values["answered"], one.values["seconds"]) == (first.start_ns, 1.0, 0.4)
     assert one.signature == tuple(asked[names.QUESTION_SIGNATURE])
     assert len(others) == 2  # of an agent that names no answer: each span is one
+
+
+def test_of_new_parts_it_says_what_is_different_from_those_that_ran_last(tmp_path: Path, costs: CostLedger) -> None:
+    weeks = [(10, "m-0"), (9, "m-1"), (4, "m-1"), (3, "m-2")]
+    rows = [row for seed, (day, manifest) in enumerate(weeks) for row in answers(day, 40, seed=seed, manifest=manifest)]
+
+    def changed(before: str, now: str) -> list[str]:
+        return [f"{before} to {now}"]
+
+    report = drift(stored(tmp_path, rows), costs, [], now=NOW, changed=changed)
+    assert report.notes[-1] == "m-2: m-1 to m-2"
+    assert len(report.notes) == 3
