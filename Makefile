@@ -174,6 +174,11 @@ bench-answers: _base  ## answers on a folder with qa.jsonl, risk against coverag
 	@$(CLI) bench-answers "$(call needed,DATA,folder)" $(call given,FOREIGN,--foreign) $(call given,PLOT,--plot) \
 	  $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
 
+.PHONY: calibrate
+calibrate: _base  ## from which confidence on to answer, from questions that may be tuned on   [DATA=dir] [FOREIGN=dir] [LIMIT=] [JSON=] [STACK=]
+	@$(CLI) calibrate $(call given,DATA,--data) $(call given,FOREIGN,--foreign) $(call given,LIMIT,--limit) \
+	  $(call given,JSON,--json) $(stack)
+
 .PHONY: bench-attacks
 bench-attacks: _base  ## instructions hidden in documents against the running agent   DATA=dir with cases.jsonl [JSON=] [LIMIT=]
 	@$(CLI) bench-attacks "$(call needed,DATA,folder)" $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)

@@ -168,7 +168,8 @@ class RankingSettings(Section):
 
 class GroundingSettings(Section):
     min_evidence: float = Field(default=0.46, ge=0, le=1)
-    """Below this confidence in the evidence (`Grounding.confidence`) the answer is an abstention."""
+    """Below this confidence in the evidence (`Grounding.confidence`) the answer is an abstention. `make calibrate` says where
+    it should be."""
     min_support: float = Field(default=0.6, ge=0, le=1)
     """A generated sentence must be supported this well by its cited span."""
 

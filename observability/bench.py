@@ -261,7 +261,7 @@ async def bench_answers(
     """
     questions, corpus = read_questions(data)
     asked = evenly(questions, limit)
-    others = evenly(_foreign_questions(foreign), limit) if foreign else []
+    others = evenly(foreign_questions(foreign), limit) if foreign else []
     ingested = _ingest(corpus, ingestor, progress)
     rows = await _answers(asked, answer, _counting(progress, "answer", len(asked)))
     foreign_rows = await _answers(others, answer, _counting(progress, "foreign", len(others)))
@@ -459,7 +459,7 @@ def read_questions(data: Path) -> tuple[list[Question], list[CorpusDocument]]:
     return questions, list(corpus.values())
 
 
-def _foreign_questions(data: Path) -> list[Question]:
+def foreign_questions(data: Path) -> list[Question]:
     """The questions of a folder, of `qa.jsonl` or `queries.jsonl`, as questions that another corpus does not answer."""
     if (data / "qa.jsonl").exists():
         asked = [(one.question_id, one.question) for one in read_questions(data)[0]]

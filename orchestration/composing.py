@@ -26,7 +26,7 @@ WORDS = 40
 SENTENCES_TO_SEVERAL, WORDS_TO_SEVERAL = 4, 60
 """The same, where the question asks for several things."""
 REPLY_TOKENS = 120
-_NEAR = 0.8
+_NEAR = 0.85
 """A further quote must be worth at least this share of the best one."""
 _NEW = 3.0
 """How much a further quote is worth for what it matches of the question and the quotes before it do not."""

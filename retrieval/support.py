@@ -94,26 +94,30 @@ def trained() -> Judge:
     return Judge.of(json.loads(WEIGHTS.read_text(encoding="utf-8")))
 
 
-def fitted(rows: Row, supported: Sequence[bool], *, penalty: float = 1.0) -> Judge:
+def fitted(
+    rows: Row, supported: Sequence[bool], *, weights: Sequence[float] | None = None, penalty: float = 1.0
+) -> Judge:
     """A judge from rows of signs and what people said: the maximum of the penalised likelihood, with both outcomes
-    weighing the same however often each occurs."""
+    weighing the same however often each occurs. Within an outcome rows weigh the same, or as `weights` say."""
     from scipy.optimize import minimize
 
     truth = np.asarray(supported, dtype=np.float64)
     means, deviations = rows.mean(axis=0), rows.std(axis=0)
     deviations = np.where(deviations > 0, deviations, 1.0)
     columns = np.hstack([(rows - means) / deviations, np.ones((len(rows), 1))])
-    balance = np.where(truth == 1, 0.5 / max(truth.mean(), 1e-9), 0.5 / max(1 - truth.mean(), 1e-9))
+    each = np.ones(len(rows)) if weights is None else np.asarray(weights, dtype=np.float64)
+    sums = {outcome: max(float(each[truth == outcome].sum()), 1e-9) for outcome in (0, 1)}
+    balance = len(rows) / 2 * each / np.where(truth == 1, sums[1], sums[0])
 
-    def loss(weights: Row) -> tuple[float, Row]:
-        logits = columns @ weights
+    def loss(tried: Row) -> tuple[float, Row]:
+        logits = columns @ tried
         losses = np.logaddexp(0, logits) - truth * logits
         gradient = columns.T @ (balance * (1 / (1 + np.exp(-logits)) - truth))
-        shrunk = np.append(weights[:-1], 0.0)
+        shrunk = np.append(tried[:-1], 0.0)
         return float(balance @ losses + penalty / 2 * shrunk @ shrunk), gradient + penalty * shrunk
 
-    weights = minimize(loss, np.zeros(columns.shape[1]), jac=True, method="L-BFGS-B").x
-    return Judge(means, deviations, weights[:-1], float(weights[-1]))
+    found = minimize(loss, np.zeros(columns.shape[1]), jac=True, method="L-BFGS-B").x
+    return Judge(means, deviations, found[:-1], float(found[-1]))
 
 
 def checked(sentences: Sequence[str], quotes: Sequence[str], embedder: Embeddings, judge: Judge) -> list[Check]:

@@ -657,6 +657,26 @@ def bench_answers(
     measuring.bench_answers(lambda overrides: _load(stack, overrides), data, limit, json, foreign=foreign, plot=plot)
 
 
+@app.command()
+def calibrate(
+    *,
+    data: Annotated[
+        Path | None, typer.Option(help="A folder with qa.jsonl; else the golden set.", exists=True, file_okay=False)
+    ] = None,
+    foreign: Annotated[
+        Path | None,
+        typer.Option(help="A folder whose questions this corpus does not answer.", exists=True, file_okay=False),
+    ] = None,
+    limit: Limit = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """From which confidence on to answer (min_evidence), from questions that may be tuned on."""
+    from serving import measuring
+
+    measuring.calibrate(lambda overrides: _load(stack, overrides), data, foreign, limit, json)
+
+
 @app.command("bench-attacks")
 def bench_attacks(data: Data, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
     """Instructions hidden in documents against the running agent: attack success beside the use of its answers."""

@@ -15,7 +15,7 @@ from foundation import names
 from foundation.clock import SystemClock
 from foundation.errors import InvalidRequest
 from foundation.settings import Loaded, Settings
-from foundation.types import Principal, Scope
+from foundation.types import EVERY_TENANT, Principal, Scope
 from orchestration import answering
 from orchestration.contract import Answer, AnswerRequest
 from serving import terminal
@@ -232,6 +232,63 @@ def bench_answers(
     _figures(figures, json)
 
 
+def calibrate(
+    configure: Configure, data: Path | None, foreign: Path | None, limit: int | None, json: Path | None
+) -> None:
+    """Which `min_evidence` the questions of `data` speak for; without it, those of the golden set."""
+    from observability.bench import TENANT, evenly, foreign_questions, items_of, read_questions
+    from observability.calibration import Graded, calibrate
+    from observability.evaluation import load_golden
+    from observability.spans import SpanStore
+    from retrieval.folders import read_folder
+
+    with (
+        empty_system(configure, {"retrieval": {"grounding": {"min_evidence": 0.0}}}) as (system, stack),
+        terminal.progress() as progress,
+    ):
+        if data is None:
+            cases = [case for case in evenly(load_golden(WORLD.parent / "golden.jsonl"), limit) if case.tool is None]
+            items = [*read_folder(WORLD, tenant=EVERY_TENANT)]
+            asked = [
+                (
+                    case.question,
+                    Principal("bench", case.tenant, frozenset({"reader"}), frozenset(case.groups)),
+                    case.answerable,
+                )
+                for case in cases
+            ]
+        else:
+            questions, corpus = read_questions(data)
+            items = items_of(corpus)
+            person = Principal("bench", TENANT, frozenset({"reader"}))
+            asked = [(one.question, person, one.answerable) for one in evenly(questions, limit)]
+        others = evenly(foreign_questions(foreign), limit) if foreign else []
+        rows = [(*one, False) for one in asked] + [(one.question, asked[0][1], False, True) for one in others]
+        system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, len(items)))
+
+        async def ask_all() -> list[str | None]:
+            traces = []
+            for done, (question, person, *_) in enumerate(rows, 1):
+                traces.append((await ask(system, question, person)).trace_id)
+                progress("ask", done, len(rows))
+            return traces
+
+        traces = asyncio.run(ask_all())
+        system.telemetry.flush()
+        known = SpanStore(system.settings.foundation.data_dir / "spans.sqlite").last_of(names.CONFIDENCE)
+        graded = [
+            Graded(known[trace], answerable, other)
+            for trace, (_, _, answerable, other) in zip(traces, rows, strict=True)
+            if trace in known
+        ]
+        figures = calibrate(graded, seed=system.context.seed)
+    figures |= {"n_not_graded": len(rows) - len(graded), "data": data.name if data else "golden set", "stack": stack}
+    if not terminal.write_json(json, figures):
+        at = figures.pop("at")
+        _figures(figures, None)
+        terminal.show_table(list(at[0]), [tuple(_share(value) for value in one.values()) for one in at])
+
+
 def bench_attacks(configure: Configure, data: Path, limit: int | None, json: Path | None) -> bool:
     """Whether no document steered a tool. Whoever asks may act, so that there is something to steer."""
     from observability import bench_attacks as attacks
@@ -279,7 +336,6 @@ def bench_attacks(configure: Configure, data: Path, limit: int | None, json: Pat
 
 def bench_follow_ups(configure: Configure, data: Path, json: Path | None) -> None:
     """`data` is a folder in BEIR layout, or the file of follow-ups that lies beside the corpus of an example world."""
-    from foundation.types import EVERY_TENANT
     from observability.bench import items_of, read_corpus
     from observability.follow_up_bench import bench_follow_ups, read_follow_ups
     from retrieval.folders import read_folder

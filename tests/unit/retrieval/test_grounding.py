@@ -143,6 +143,24 @@ def test_every_passage_of_a_document_has_the_rank_of_the_document() -> None:
     assert scores[first] > scores[second]
 
 
+def test_a_sentence_counts_less_the_further_its_document_is_behind_the_best_and_only_so_far(
+    grounding: Grounding,
+) -> None:
+    def score(behind: float) -> float:
+        hits = [hit(REFUNDS, uri="b.md", score=60.0), hit("Parcels are weighed.", score=60.0 - behind)]
+        found = grounding.evidence("Are parcels weighed?", hits, limit=9)
+        return next(item.score for item in found if item.text == "Parcels are weighed.")
+
+    assert score(0) > score(1) > score(2) > 0
+    assert score(0) - score(1) == pytest.approx(score(1) - score(2))
+    assert score(2) == pytest.approx(score(50))
+
+
+def test_no_score_falls_below_0(grounding: Grounding) -> None:
+    hits = [hit("Parcels are weighed.", score=9.0), hit("Quill.", uri="b.md", score=0.0)]
+    assert all(item.score >= 0 for item in grounding.evidence("When are parcels weighed?", hits, limit=2))
+
+
 def test_a_question_without_content_words_still_gets_an_answer(grounding: Grounding) -> None:
     assert grounding.evidence("why?", [hit(RETURNS)], limit=1)
 

@@ -70,6 +70,15 @@ def test_both_outcomes_weigh_the_same_however_rare_one_is() -> None:
     assert fitted(rows, [n < 10 for n in range(100)]).score(rows[0]) == pytest.approx(0.5)
 
 
+def test_within_an_outcome_rows_weigh_as_they_are_told_to() -> None:
+    rows = np.array([[0.9], [0.8], [0.2], [0.8]])
+    truth = [True, True, False, False]
+    same, fewer = fitted(rows, truth), fitted(rows, truth, weights=[1, 1, 1, 1e-6])
+
+    assert fewer.score(rows[1]) > same.score(rows[1])
+    assert fitted(rows, truth, weights=[5, 5, 2, 2]).score(rows[1]) == pytest.approx(same.score(rows[1]), abs=1e-4)
+
+
 def test_a_judge_survives_being_stored() -> None:
     row = np.linspace(0, 1, len(SIGNS))
 
