@@ -69,6 +69,8 @@ class AskView:
         with self._empty:
             html.h1("Ask your documents")
             html.p("Every sentence of an answer comes with the passage that it rests on. Open it and check.")
+            if self._visitor.may("write"):
+                html.p("What answers are made from stands under Documents, and you can add to it.")
 
     def _ask(self) -> None:
         question = (self._question.value or "").strip()

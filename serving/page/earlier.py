@@ -58,13 +58,19 @@ class Earlier:
         self._fill()
 
     def close(self) -> None:
-        self._place.classes(remove="shown")
-        self._button.props["aria-expanded"] = "false"
+        """Where it was shown above everything, the focus goes back to the button."""
+        if "shown" in self._place.classes:
+            self._place.classes(remove="shown")
+            self._button.props["aria-expanded"] = "false"
+            ui.run_javascript(f"document.getElementById('{self._button.html_id}')?.focus()")
 
     def _show(self) -> None:
         self._place.classes(add="shown")
         self._button.props["aria-expanded"] = "true"
-        ui.run_javascript(f"setTimeout(() => document.querySelector('#{self._place.html_id} button')?.focus(), 50)")
+        ui.run_javascript(  # nothing hidden can have the focus: wait until it is drawn
+            f"(function look(times) {{ const first = document.querySelector('#{self._place.html_id} button');"
+            "if (first?.checkVisibility()) first.focus(); else if (times) requestAnimationFrame(() => look(times - 1)); })(600)"
+        )
 
     def _show_more(self) -> None:
         self._shown += AT_ONCE
@@ -82,7 +88,7 @@ class Earlier:
     def _entry(self, one: Conversation) -> None:
         with html.button().classes("begun").props("type=button") as button:
             html.span(one.question).classes("asked")
-            html.span(f"{one.begun_at:%d %b %Y, %H:%M}").classes("dim")
+            html.span(f"{one.begun_at:%d %b %Y, %H:%M} UTC").classes("dim")
         button.on("click", partial(self._open, one.thread_id))
         button.props["title"] = one.question
         if one.thread_id == self._current:

@@ -38,6 +38,27 @@ FACT = "The moon lamp runs for nine hours."
 HOSTILE = "The sun lamp says <img src=x onerror=hacked=1><script>hacked=1</script> and weighs two kilograms."
 NAMELESS = r"^ *- (?:button|checkbox|combobox|link|spinbutton|textbox)(?!.* \").*$"
 """A control without a name, in Playwright's picture of what a screen reader is told."""
+PALE = """() => {
+  const shade = text => { const found = text.match(/[\\d.]+/g).map(Number); return {c: found.slice(0, 3), a: found[3] ?? 1}; };
+  const over = (top, below) => top.c.map((one, at) => one * top.a + below[at] * (1 - top.a));
+  const light = c => { const [r, g, b] = c.map(one => (one /= 255) <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4);
+                       return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const behind = element => { const found = [];
+    for (let one = element; one; one = one.parentElement) found.unshift(shade(getComputedStyle(one).backgroundColor));
+    return found.reduce((below, top) => over(top, below), [255, 255, 255]); };
+  const pale = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node; node = texts.nextNode();) {
+    const element = node.parentElement;
+    if (!node.data.trim() || !element.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
+    if (element.closest("svg, script, style, [aria-hidden=true], [disabled]")) continue;
+    const back = behind(element), front = over(shade(getComputedStyle(element).color), back);
+    const [less, more] = [light(front), light(back)].sort((one, other) => one - other);
+    const ratio = (more + 0.05) / (less + 0.05);
+    if (ratio < 4.5) pale.push(`${ratio.toFixed(2)}: ${node.data.trim()}`);
+  }
+  return pale;
+}"""
+"""Texts that do not stand out from what is behind them as WCAG 2.2 (1.4.3, AA) wants it, with their ratio."""
 expect.set_options(timeout=WAIT_S * 1000)
 
 
@@ -296,26 +317,42 @@ def test_everything_can_be_done_from_the_keyboard(page: Page, served: Served) ->
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-@pytest.mark.parametrize("context", [{"viewport": {"width": 360, "height": 640}}], indirect=True)
-def test_a_narrow_screen_needs_no_sideways_scrolling_and_every_control_has_a_name(page: Page, served: Served) -> None:
+@pytest.mark.parametrize(
+    "context",
+    [{"viewport": {"width": 360, "height": 640}, "reduced_motion": "reduce"}],  # a colour on its way to another is pale
+    indirect=True,
+)
+def test_a_narrow_screen_needs_no_sideways_scrolling_and_everything_has_a_name_and_can_be_read(
+    page: Page, served: Served
+) -> None:
     sign_in(page, served.agent)
     turn = ask(page, "How long does the moon lamp run?")
     turn.get_by_role("button", name="Source 1").first.click()
     expect(page.get_by_role("dialog").locator("mark")).to_be_in_viewport()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
-    expect(page.get_by_role("button", name="Ask").last).to_be_in_viewport()
+    expect(page.get_by_role("button", name="Ask").last).to_be_in_viewport(ratio=1)
     for name, shown in (
         ("Documents", "Moon lamp"),
         ("Approvals", "Nothing happens"),
         ("Live", "Net value"),
-        ("Ask", "moon"),
+        ("Ask", "nine hours"),
     ):
         expect(open_view(page, name).get_by_text(shown).first).to_be_visible()
         wide = "[...document.querySelectorAll('.view, html')].filter(one => one.scrollWidth > one.clientWidth).length"
         assert page.evaluate(wide) == 0, name
         nameless = re.findall(NAMELESS, page.locator("body").aria_snapshot(), re.MULTILINE)
         assert nameless == [], name
+        for colours in ("dark", "light"):
+            page.emulate_media(color_scheme=colours)  # which the page follows
+            expect(page.locator("body")).to_have_class(re.compile(f"body--{colours}"))
+            assert page.evaluate(PALE) == [], name
+    page.get_by_role("button", name="Earlier").click()
+    earlier = page.get_by_role("complementary", name="Earlier conversations")
+    expect(earlier.get_by_role("button", name="Close the list")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(earlier).not_to_be_visible()
+    expect(page.get_by_role("button", name="Earlier")).to_be_focused()
 
 
 @pytest.mark.parametrize("context", [{"color_scheme": "dark"}], indirect=True)
