@@ -159,7 +159,7 @@ def metered(
     upto: int | None = None,
     totals: bool = False,
 ) -> Behaviour:
-    """A stream that is billed: the provider knows what it has read and written, tells it as its API does, and keeps it in
+    """A reply or stream that is billed: the provider knows what it has read and written, tells it as its API does, and keeps it in
     `billed`. `read` includes what was `cached` and what is `kept` for later. `upto`: it breaks off after so many events,
     having billed them. `totals`: Anthropic's end repeats what was read, as its own API does and not every server of it."""
 
@@ -173,6 +173,10 @@ def metered(
             usage = {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote,
                      "prompt_tokens_details": {"cached_tokens": cached},
                      "completion_tokens_details": {"reasoning_tokens": reasoning}}  # fmt: skip
+        if not handler.body.get("stream"):
+            whole = json.dumps(_whole(handler, text) | {"usage": usage}).encode()
+            handler.send(200, whole, {"Content-Type": "application/json"})
+            return
         events = _events(handler, text, usage=usage, totals=totals)
         if upto is None:
             handler.send(200, b"".join(events), {"Content-Type": "text/event-stream"})

@@ -4,15 +4,18 @@ tells it as OpenAI's and Anthropic's APIs do. Prices here are those that the ven
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from pydantic import BaseModel
 
+from foundation.components import available
 from foundation.settings import load
 from foundation.types import Principal
 from observability.bill import LOCAL_BASIS
@@ -45,6 +48,9 @@ min_support = 0.0
 compose = "generative"
 [serving.answer_cache]
 mode = "exact"
+[orchestration.agent]
+use = "{agent}"
+planner = "{planner}"
 """
 FALLBACK = """
 [[models.fallbacks]]
@@ -107,14 +113,21 @@ Open = Callable[..., Desk]
 def open_desk(tmp_path: Path) -> Iterator[Open]:
     with ExitStack() as opened:
 
-        def open_(*behaviours: Behaviour, anthropic: bool = False, fallback: Behaviour | None = None) -> Desk:
+        def open_(
+            *behaviours: Behaviour,
+            anthropic: bool = False,
+            fallback: Behaviour | None = None,
+            agent: str = "graph",
+            planner: str = "classifier",
+        ) -> Desk:
             provider = opened.enter_context(FaultyProvider(*behaviours))
             second = opened.enter_context(FaultyProvider(fallback)) if fallback else None
             use, model = ("anthropic", "claude-3-5-haiku-latest") if anthropic else ("openai_compatible", "gpt-4o-mini")
             url = provider.url if anthropic else f'{provider.url}/v1"\nprovider = "openai'
             more = FALLBACK.format(url=second.url) if second else ""
             stack = tmp_path / "stack.toml"
-            stack.write_text(STACK.format(data=tmp_path / "var", use=use, model=model, url=url, fallback=more))
+            values = {"use": use, "model": model, "url": url, "fallback": more, "agent": agent, "planner": planner}
+            stack.write_text(STACK.format(data=tmp_path / "var", **values))
             system = opened.enter_context(open_system(load(stack)))
             system.ingestor.ingest_one(Item(Source("moon.md", "north"), FACT.encode(), "moon.md"))
             return Desk(system, provider, second)
@@ -188,6 +201,55 @@ async def test_answers_side_by_side_are_each_charged_once_and_to_themselves(open
     for one in given:
         charged = sum(row.usd for row in desk.system.costs.of_answer(one.answer_id))
         assert one.cost_usd == charged
+
+
+# -- several calls for one answer ---------------------------------------------------------------------------------------
+
+
+def plan_of(*asks: str) -> str:
+    steps = [{"kind": "answer", "ask": ask, "after": []} for ask in asks]
+    return json.dumps({"decision": "work", "steps": steps, "missing": [], "reason": "two questions"})
+
+
+@pytest.mark.parametrize("agent", available("orchestration.agent"))
+async def test_a_plan_its_repair_a_retry_and_what_is_written_are_charged_call_by_call(
+    agent: str, open_desk: Open
+) -> None:
+    desk = open_desk(
+        metered("Let me see.", read=901, wrote=4),
+        metered(plan_of(*QUESTIONS[:2]), read=953, wrote=61, cached=896),
+        status(503),
+        reply(read=1001, wrote=11),
+        reply(read=1013, wrote=17),
+        agent=agent,
+        planner="model",
+    )
+    given = await desk.ask(" And: ".join(QUESTIONS[:2]))
+    assert (given.status, given.plan and given.plan.made_by) == ("answered", "model")
+    assert len(desk.provider.billed) == (4 if agent == "team" else 3)  # the others write from the documents once
+    assert len(desk.provider.requests) == len(desk.provider.billed) + 1  # the one that failed
+    desk.demand_parity()
+    assert {row.answer_id for row in desk.ours} == {given.answer_id}
+    assert given.cost_usd == sum(row.usd for row in desk.system.costs.of_answer(given.answer_id))
+    assert given.usage.input_tokens == sum(one["read"] for one in desk.theirs)
+    assert given.usage.output_tokens == sum(one["wrote"] for one in desk.theirs)
+
+
+class Lamp(BaseModel):
+    """A lamp."""
+
+    colour_of_the_shade: Literal["jade", "onyx"]
+
+
+async def test_an_object_and_its_repair_are_two_calls_on_the_bill(open_desk: Open) -> None:
+    desk = open_desk(
+        metered('{"colour_of_the_shade": "pink"}', read=411, wrote=7),
+        metered('{"colour_of_the_shade": "jade"}', read=437, wrote=9),
+    )
+    given = await desk.system.objects.answer_as(Lamp, "Which colour?", ADA, text=FACT)
+    assert given.object == Lamp(colour_of_the_shade="jade")
+    desk.demand_parity()
+    assert given.cost_usd == sum(row.usd for row in desk.system.costs.of_answer(given.answer_id))
 
 
 async def _left_in_the_middle(desk: Desk) -> None:
