@@ -13,6 +13,7 @@ Whoever gives every document access rights of its own has one shelf for each, an
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 from collections import defaultdict
@@ -85,7 +86,9 @@ class ChromaVectorIndex:
         self._owner = Ownership(folder / "owner.lock", what="The vector index")
         try:
             self._seal = Seal(folder / "seal", self._store)
-            keep_or_quarantine(self._store, self._seal, probe=[sys.executable, "-P", "-m", __name__, str(self._store)])
+            with _chroma_imported_meanwhile():
+                probe = [sys.executable, "-P", "-m", __name__, str(self._store)]
+                keep_or_quarantine(self._store, self._seal, probe=probe)
             self._open()
         except BaseException:
             self._owner.release()
@@ -242,6 +245,22 @@ class ChromaVectorIndex:
 
 def build(options: Options, context: Context) -> ChromaVectorIndex:
     return ChromaVectorIndex(context.data_dir / options.folder, options)
+
+
+@contextmanager
+def _chroma_imported_meanwhile() -> Iterator[None]:
+    """The import takes about as long as looking at the files, which is done by another process or without the GIL."""
+
+    def imports() -> None:
+        with suppress(ImportError):  # whoever needs it next will say so
+            importlib.import_module("chromadb.api.rust")
+
+    thread = threading.Thread(target=imports)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def _client(store: Path) -> Client:

@@ -44,7 +44,7 @@ def test_every_leg_of_the_real_retriever_is_timed(parts):
 
     found = search_times(["apple", "plum"], parts, build, ACME, limit=5)
     assert [len(hits) for hits in shown] == [2, 2, 2, 2]  # once to warm up, once measured
-    names = ("embed", "keyword", "vector", "check", "rerank", "fusion")
+    names = ("embed", "keyword", "vector", "check", "rerank", "fusion", "check_cpu")
     assert found.keys() == {f"{name}_p50_ms" for name in names}
     assert all(value > 0 for value in found.values())
 
