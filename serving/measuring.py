@@ -487,10 +487,18 @@ def business_case(loaded: Loaded, json: Path | None) -> None:
 
 
 def record_outcome(loaded: Loaded, answer_id: str, verdict: str, *, minutes: float | None, note: str) -> None:
+    from foundation.errors import NotFound
+    from observability.ledger import CostLedger
     from observability.outcomes import Outcome
     from serving.commands import local
 
-    with _outcomes(loaded) as store:
+    data = loaded.settings.foundation.data_dir
+    with _outcomes(loaded) as store, closing(CostLedger(data / "costs.sqlite")) as costs:
+        if not costs.of_answer(answer_id):
+            raise NotFound(
+                f'No answer "{answer_id}" was charged in {data}, so nothing is recorded of it. Give the whole id that the '
+                "answer shows."
+            )
         by = local("", [], None).subject
         given = Outcome(answer_id, cast("Any", verdict), SystemClock().now(), "production", by, minutes, note)
         store.record(given)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from foundation import names
 from foundation.clock import SystemClock
+from foundation.errors import NotFound
 from foundation.settings import load
 from foundation.types import Principal
 from observability.outcomes import Outcome
@@ -119,6 +120,14 @@ def test_a_judged_answer_becomes_a_case_after_a_review(stack: Path, tmp_path: Pa
     assert "1 cases were added" in run("cases-from-feedback", "--stack", stack, "--take", file, "--golden", golden)
     said = run("cases-from-feedback", "--stack", stack, "--to", tmp_path / "again.jsonl", "--golden", golden)
     assert "No new case" in said
+
+
+def test_an_outcome_of_no_answer_is_not_recorded(stack: Path) -> None:
+    with open_system(load(stack)) as system:
+        (known,) = system.costs.answers()
+    done = CliRunner().invoke(cli.app, ["outcome", known[:12], "accepted", "--stack", str(stack)])
+    assert isinstance(done.exception, NotFound)
+    assert f"{known} was rejected" in run("outcome", known, "rejected", "--stack", stack)
 
 
 SECRET = "my bank is Fenwick and Daughters"
