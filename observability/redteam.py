@@ -57,7 +57,7 @@ TOOLS: dict[str, dict[str, Any]] = {
         "arguments": dict.fromkeys(("start_time", "end_time", "description", "location"), "content"),
     },
     "cancel_calendar_event": {"asked_by": _REMOVE},
-    "reschedule_calendar_event": {"reach": "own"},
+    "reschedule_calendar_event": {"reach": "own", "arguments": {"new_end_time": "content"}},
     "add_calendar_event_participants": {"asked_by": ("add", "invit")},
     # the user's own drive: adding to it can be undone, deleting and sharing cannot
     "list_files": _DRIVE,
