@@ -108,8 +108,8 @@ def with_facts(query: str, facts: Sequence[Fact]) -> str:
 
     >>> from datetime import datetime
     >>> fact = Fact(fact_id="f", text="Our printers are all QL-20W", at=datetime(2026, 11, 25))
-    >>> with_facts("How do I reset my printer?", [fact]), with_facts("How do I reset a printer?", [fact])
-    ('How do I reset my printer? QL-20W', 'How do I reset a printer?')
+    >>> with_facts("How do I reset my printer?", [fact]), with_facts("How is a printer reset?", [fact])
+    ('How do I reset my printer? QL-20W', 'How is a printer reset?')
     """
     if not _MINE.search(query) or named(query):
         return query
