@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import math
 import signal
 import socket
@@ -102,6 +103,9 @@ class GracefulServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._pulse = asyncio.create_task(pulse())
+        # Some 300,000 objects are here for good. Looking for garbage among them held up every request for 0.2 s.
+        gc.collect()
+        gc.freeze()
         self.is_up.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -111,6 +115,7 @@ class GracefulServer(uvicorn.Server):
         await super().shutdown(sockets)
         await self._runtime.lifecycle.cleaned_up(CLEAN_UP_S)
         self._pulse.cancel()
+        gc.unfreeze()
 
     def _left_s(self) -> float:
         """Of the grace period. It begins with the signal, which a busy event loop can be late to act upon."""

@@ -1,5 +1,6 @@
 """The server under faults: callers that leave, overload, a taken port, and being told to stop."""
 
+import gc
 import json
 import os
 import signal
@@ -64,6 +65,13 @@ def post_raw(base_url: str, key: str, question: str, accept: str) -> socket.sock
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
     )
     return connection
+
+
+def test_no_request_waits_while_garbage_is_looked_for_among_what_is_there_for_good(given: World) -> None:
+    before = gc.get_freeze_count()
+    with running(given.system):
+        assert gc.get_freeze_count() > before
+    assert gc.get_freeze_count() == before
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
