@@ -6,7 +6,6 @@ on the same texts in turns, because other work on the machine slows whichever is
 
 from __future__ import annotations
 
-import os
 import random
 import statistics
 import time
@@ -93,7 +92,9 @@ def bench_ingest(
     changed = ingestor.ingest([_edited(longest)])
     return {
         "encoder_share": statistics.median(one["encoder_s"] / one["ingest_s"] for one in rounds),
-        "encoder_share_cpu": sum(one["encoder_cpu_s"] for one in rounds) / sum(one["ingest_cpu_s"] for one in rounds),
+        "encoder_share_cpu": _quotient(
+            sum(one["encoder_cpu_s"] for one in rounds), sum(one["ingest_cpu_s"] for one in rounds)
+        ),
         "second_run_share": again_s / first_s,
         "second_run_embedded": again.embedded,
         "renamed": moved.added,
@@ -138,16 +139,20 @@ def _against(texts: Sequence[str], ours: Embeddings, theirs: Embeddings) -> dict
     spent = [(_timed(lambda: embed(ours, texts)), _timed(lambda: embed(theirs, texts))) for _ in range(ROUNDS)]
     return {
         "encoder_gain": statistics.median(other[0] / own[0] for own, other in spent),
-        "encoder_gain_cpu": sum(other[1] for _, other in spent) / sum(own[1] for own, _ in spent),
+        "encoder_gain_cpu": _quotient(sum(other[1] for _, other in spent), sum(own[1] for own, _ in spent)),
     }
+
+
+def _quotient(cpu_s: float, of_cpu_s: float) -> float | None:
+    """None where the work took less processor time than this machine's clock can tell from none (10 ms on some)."""
+    return cpu_s / of_cpu_s if of_cpu_s else None
 
 
 def _timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
     """Seconds by the clock and of this process's processor time, and what came of it."""
-    begun, busy = time.perf_counter(), os.times()
+    begun, busy = time.perf_counter(), time.process_time()
     done = work()
-    after = os.times()
-    return time.perf_counter() - begun, after.user + after.system - busy.user - busy.system, done
+    return time.perf_counter() - begun, time.process_time() - busy, done
 
 
 def _renamed(item: Item) -> Item:
