@@ -25,9 +25,14 @@ class Scope:
     classes: frozenset[str] | None = None
     """Classes of documents, as the policy gives them to a role; `None`: of every class."""
 
+    @property
+    def sees_nothing(self) -> bool:
+        """Whether it is the scope of nobody, for which no store need be asked."""
+        return self.tenant in ("", EVERY_TENANT)
+
     def admits(self, tenant: str, groups: frozenset[str]) -> bool:
         """Whether a document owned by `tenant` and restricted to `groups` (empty: unrestricted) may be shown."""
-        if not self.tenant or self.tenant == EVERY_TENANT:
+        if self.sees_nothing:
             return False
         return tenant in (self.tenant, EVERY_TENANT) and (not groups or bool(groups & self.groups))
 

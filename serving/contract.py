@@ -1,6 +1,6 @@
-"""The port of layer 7's shared memory: what several workers must agree on for a while, and may forget afterwards.
+"""The port of the serving layer's shared memory: what several workers must agree on for a while, and may forget afterwards.
 
-A cache holds values that expire and counters that are exact under concurrent calls. Everything is kept by tenant and key;
+A cache holds values that expire and quotas that are exact under concurrent calls. Everything is kept by tenant and key;
 no call reaches another tenant's. What must not be lost belongs into a database.
 
 Quotas are `take`, on a sliding window counter (two counters and a weight; the same as in the limits library):
@@ -57,13 +57,7 @@ class Cache(Protocol):
         ...
 
     async def delete(self, tenant: str, key: str) -> bool:
-        """Whether there was a value or a counter."""
-        ...
-
-    async def increment(self, tenant: str, key: str, by: int = 1, *, ttl_s: float) -> int:
-        """Add to a counter and give its new value. A counter begins at 0 and is forgotten `ttl_s` after its first
-        increment; later ones do not prolong it. Counters and values have keys of their own: one may be named as the
-        other."""
+        """Whether there was a value."""
         ...
 
     async def take(

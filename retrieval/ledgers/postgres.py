@@ -256,7 +256,7 @@ class PostgresLedger:
         return found[0] if found else None
 
     def documents(self, scope: Scope) -> list[Document]:
-        if _sees_nothing(scope):
+        if scope.sees_nothing:
             return []
         with self._database.transaction() as connection:
             return self._summaries(connection, f"{_IN_SCOPE} ORDER BY d.uri, d.tenant", **_scope(scope))
@@ -270,20 +270,20 @@ class PostgresLedger:
             return self._summaries(connection, f"{where} ORDER BY d.uri", tenant=tenant, **asked)
 
     def refusals(self, scope: Scope) -> list[Refusal]:
-        if _sees_nothing(scope):
+        if scope.sees_nothing:
             return []
         query = "SELECT uri, tenant, reason, message, at FROM refusals WHERE tenant IN (%s, %s) ORDER BY uri, tenant"
         return [Refusal(*row) for row in self._rows(query, (scope.tenant, EVERY_TENANT))]
 
     def text(self, document_id: str, scope: Scope) -> str | None:
-        if _sees_nothing(scope):
+        if scope.sees_nothing:
             return None
         query = f"SELECT d.text FROM documents AS d WHERE d.document_id = %(key)s AND {_IN_SCOPE}"
         rows = self._rows(query, {"key": document_id, **_scope(scope)})
         return rows[0][0] if rows else None
 
     def documents_of(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, str]:
-        if _sees_nothing(scope) or not chunk_ids:
+        if scope.sees_nothing or not chunk_ids:
             return {}
         query = f"""
           SELECT c.chunk_id, c.document_id
@@ -294,7 +294,7 @@ class PostgresLedger:
         return dict(self._rows(query, {"ids": list(chunk_ids), "as_of": as_of, **_scope(scope)}))
 
     def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
-        if _sees_nothing(scope) or not chunk_ids:
+        if scope.sees_nothing or not chunk_ids:
             return {}
         query = f"""
           SELECT {_CHUNK}, {_SOURCE}
@@ -310,7 +310,7 @@ class PostgresLedger:
     ) -> list[tuple[str, float]]:
         asked = [_folded(word) for word in telling_words(_storable(query))[:_MOST_WORDS]]
         wanted = folded(where)
-        if _sees_nothing(scope) or not asked or limit < 1 or wanted is False:
+        if scope.sees_nothing or not asked or limit < 1 or wanted is False:
             return []
         condition, bound = ("", {}) if wanted is True else _condition(wanted)
         values = {"words": asked, "limit": limit, "as_of": as_of, "k1": _K1, "b": _B, **_scope(scope), **bound}
@@ -548,10 +548,6 @@ def _condition(where: Where) -> tuple[str, dict[str, Any]]:
         return f"{named} AND f.number BETWEEN {low}::float8 AND {high}::float8)"
 
     return f"AND {as_sql(where, single)}", bound
-
-
-def _sees_nothing(scope: Scope) -> bool:
-    return scope.tenant in ("", EVERY_TENANT)
 
 
 def _scope(scope: Scope) -> dict[str, Any]:

@@ -248,7 +248,7 @@ class SqliteLedger:
         return found[0] if found else None
 
     def documents(self, scope: Scope) -> list[Document]:
-        if _sees_nothing(scope):
+        if scope.sees_nothing:
             return []
         with self._reading() as connection:
             return self._summaries(connection, f"{_IN_SCOPE} ORDER BY d.uri, d.tenant", **_scope(scope))
@@ -260,7 +260,7 @@ class SqliteLedger:
             return self._summaries(connection, f"{where} ORDER BY d.uri", tenant=tenant, **asked)
 
     def refusals(self, scope: Scope) -> list[Refusal]:
-        if _sees_nothing(scope):
+        if scope.sees_nothing:
             return []
         query = "SELECT uri, tenant, reason, message, at FROM refusals WHERE tenant IN (?, ?) ORDER BY uri, tenant"
         with self._reading() as connection:
@@ -271,7 +271,7 @@ class SqliteLedger:
         ]
 
     def text(self, document_id: str, scope: Scope) -> str | None:
-        if _sees_nothing(scope):
+        if scope.sees_nothing:
             return None
         query = f"SELECT d.text FROM documents AS d WHERE d.document_id = :key AND {_IN_SCOPE}"
         with self._reading() as connection:
@@ -279,7 +279,7 @@ class SqliteLedger:
         return row[0] if row else None
 
     def documents_of(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, str]:
-        if _sees_nothing(scope) or not chunk_ids:
+        if scope.sees_nothing or not chunk_ids:
             return {}
         query = f"""
           SELECT c.chunk_id, c.document_id
@@ -292,7 +292,7 @@ class SqliteLedger:
             return dict(connection.execute(query, values).fetchall())
 
     def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
-        if _sees_nothing(scope) or not chunk_ids:
+        if scope.sees_nothing or not chunk_ids:
             return {}
         query = f"""
           SELECT {_CHUNK}, {_SOURCE}
@@ -311,7 +311,7 @@ class SqliteLedger:
         whether it may takes twice as long. `LIMIT -1` keeps SQLite from merging the two steps."""
         expression = match_expression(query)
         wanted = folded(where)
-        if _sees_nothing(scope) or not expression or limit < 1 or wanted is False:
+        if scope.sees_nothing or not expression or limit < 1 or wanted is False:
             return []
         condition, asked = ("", {}) if wanted is True else _condition(wanted)
         sql = f"""
@@ -593,10 +593,6 @@ def _condition(where: Where) -> tuple[str, dict[str, Stored]]:
         return f"{named} AND f.value BETWEEN {low} AND {high})"
 
     return f"AND {as_sql(where, single)}", bound
-
-
-def _sees_nothing(scope: Scope) -> bool:
-    return scope.tenant in ("", EVERY_TENANT)
 
 
 def _scope(scope: Scope) -> dict[str, str | None]:

@@ -85,7 +85,7 @@ class PgVectorIndex:
         self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
     ) -> list[tuple[str, float]]:
         wanted = folded(where)
-        if limit < 1 or not scope.admits(EVERY_TENANT, frozenset()) or wanted is False:
+        if limit < 1 or scope.sees_nothing or wanted is False:
             return []
         values = {"vector": vector, "tenant": scope.tenant, "groups": sorted(scope.groups), "limit": limit}
         condition, bound = ("", {}) if wanted is True else _condition(wanted)

@@ -91,7 +91,7 @@ class QdrantVectorIndex:
         self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
     ) -> list[tuple[str, float]]:
         wanted = folded(where)
-        if limit < 1 or not scope.admits(EVERY_TENANT, frozenset()) or wanted is False:
+        if limit < 1 or scope.sees_nothing or wanted is False:
             return []
         with self._used() as client:
             if not client.collection_exists(self._name):

@@ -81,7 +81,6 @@ class MemoryCache:
         self._lock = threading.Lock()
         self._closed = False
         self._values: _Store[bytes] = _Store(options.max_entries)
-        self._counters: _Store[int] = _Store(options.max_entries)
         self._windows: _Store[_Windows] = _Store(options.max_entries)
 
     async def get(self, tenant: str, key: str) -> bytes | None:
@@ -99,19 +98,9 @@ class MemoryCache:
 
     async def delete(self, tenant: str, key: str) -> bool:
         with self._lock:
-            now, place = self._now(), (tenant, key)
-            known = self._values.alive(place, now) or self._counters.alive(place, now)
-            self._values.pop(place, None)
-            self._counters.pop(place, None)
+            known = self._values.alive((tenant, key), self._now())
+            self._values.pop((tenant, key), None)
             return known is not None
-
-    async def increment(self, tenant: str, key: str, by: int = 1, *, ttl_s: float) -> int:
-        with self._lock:
-            now = self._now()
-            kept = self._counters.alive((tenant, key), now) or _Kept(0, now + ttl_s)
-            kept.value += by
-            self._counters.keep((tenant, key), kept)
-            return kept.value
 
     async def take(
         self, tenant: str, key: str, amount: int = 1, *, limit: int, window_s: int, forced: bool = False

@@ -38,7 +38,7 @@ class Options(BaseModel):
 
 
 class RedisCache:
-    """See `serving.contract.Cache`. Counters live beside the values, under keys of their own."""
+    """See `serving.contract.Cache`. Windows live beside the values, under keys of their own."""
 
     def __init__(self, options: Options) -> None:
         """Raises:
@@ -73,26 +73,16 @@ class RedisCache:
             raise
 
     async def get(self, tenant: str, key: str) -> bytes | None:
-        name = self._named("value", tenant, key)
+        name = self._named(tenant, key)
         return await self._threaded(lambda: self._client.get(name))
 
     async def set(self, tenant: str, key: str, value: bytes, *, ttl_s: float, only_new: bool = False) -> bool:
-        name, ttl_ms = self._named("value", tenant, key), _milliseconds(ttl_s)
+        name, ttl_ms = self._named(tenant, key), _milliseconds(ttl_s)
         return bool(await self._threaded(lambda: self._client.set(name, value, px=ttl_ms, nx=only_new)))
 
     async def delete(self, tenant: str, key: str) -> bool:
-        names = [self._named(kind, tenant, key) for kind in ("value", "counter")]
-        return bool(await self._threaded(lambda: self._client.delete(*names)))
-
-    async def increment(self, tenant: str, key: str, by: int = 1, *, ttl_s: float) -> int:
-        name, ttl_ms = self._named("counter", tenant, key), _milliseconds(ttl_s)
-
-        def added() -> int:
-            with self._client.pipeline(transaction=True) as both:
-                both.incrby(name, by).pexpire(name, ttl_ms, nx=True)
-                return int(both.execute()[0])
-
-        return await self._threaded(added)
+        name = self._named(tenant, key)
+        return bool(await self._threaded(lambda: self._client.delete(name)))
 
     async def take(
         self, tenant: str, key: str, amount: int = 1, *, limit: int, window_s: int, forced: bool = False
@@ -115,8 +105,8 @@ class RedisCache:
         self._client.close()
         self._pool.disconnect()
 
-    def _named(self, kind: str, tenant: str, key: str) -> bytes:
-        return f"{self._prefix}:{kind}:{_quoted(tenant)}:".encode() + _bytes(key)
+    def _named(self, tenant: str, key: str) -> bytes:
+        return f"{self._prefix}:value:{_quoted(tenant)}:".encode() + _bytes(key)
 
     async def _threaded(self, work: Callable[[], T]) -> T:
         with self._translated():

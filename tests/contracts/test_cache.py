@@ -43,7 +43,6 @@ async def takes_any_name(cache: Cache) -> None:
     names = ["", "a b", "a:b", "{a}", "漢字 🙂", "a\x00b", "\ud800", "*", "x" * 2000, "A", "a"]
     for name in names:
         await cache.set(name, name, name.encode(errors="surrogatepass"), ttl_s=HOUR)
-        assert await cache.increment(name, name, 2, ttl_s=HOUR) == 2
         assert (await cache.take(name, name, 3, limit=9, window_s=HOUR)).remaining == 6
     for name in names:
         assert await cache.get(name, name) == name.encode(errors="surrogatepass")
@@ -51,11 +50,9 @@ async def takes_any_name(cache: Cache) -> None:
 
 async def keeps_tenants_apart(cache: Cache) -> None:
     await cache.set("acme", "k", b"1", ttl_s=HOUR)
-    await cache.increment("acme", "k", ttl_s=HOUR)
     await cache.take("acme", "k", 5, limit=5, window_s=HOUR)
     assert await cache.get("globex", "k") is None
     assert await cache.set("globex", "k", b"2", ttl_s=HOUR, only_new=True)
-    assert await cache.increment("globex", "k", ttl_s=HOUR) == 1
     assert (await cache.take("globex", "k", 5, limit=5, window_s=HOUR)).allowed
     assert await cache.delete("globex", "k")
     assert await cache.get("acme", "k") == b"1"
@@ -80,10 +77,8 @@ async def stores_only_new_once(cache: Cache) -> None:
 
 async def deletes(cache: Cache) -> None:
     await cache.set("acme", "k", b"1", ttl_s=HOUR)
-    await cache.increment("acme", "n", ttl_s=HOUR)
-    assert [await cache.delete("acme", name) for name in ("k", "n", "k", "n")] == [True, True, False, False]
+    assert [await cache.delete("acme", "k") for _ in range(2)] == [True, False]
     assert await cache.get("acme", "k") is None
-    assert await cache.increment("acme", "n", ttl_s=HOUR) == 1
 
 
 async def forgets_a_value_in_time(cache: Cache) -> None:
@@ -96,31 +91,6 @@ async def forgets_a_value_in_time(cache: Cache) -> None:
     await until(gone)
     assert await cache.set("acme", "k", b"3", ttl_s=HOUR, only_new=True)
     assert await cache.get("acme", "long") == b"2"
-
-
-async def counts_exactly_under_concurrent_calls(cache: Cache) -> None:
-    seen = await asyncio.gather(*(cache.increment("acme", "n", 3, ttl_s=HOUR) for _ in range(100)))
-    assert sorted(seen) == list(range(3, 301, 3))
-
-
-async def counts_down_and_below_zero(cache: Cache) -> None:
-    assert [await cache.increment("acme", "n", by, ttl_s=HOUR) for by in (2, -3, 0)] == [2, -1, -1]
-
-
-async def counts_beside_a_value_of_the_same_name(cache: Cache) -> None:
-    await cache.set("acme", "k", b"text", ttl_s=HOUR)
-    assert await cache.increment("acme", "k", ttl_s=HOUR) == 1
-    assert await cache.get("acme", "k") == b"text"
-
-
-async def begins_to_count_anew_in_time_however_often_it_counted(cache: Cache) -> None:
-    """A counter that every increment prolonged would never be forgotten while it is used."""
-    await cache.increment("acme", "n", 1000, ttl_s=0.3)
-
-    async def anew() -> bool:
-        return await cache.increment("acme", "n", ttl_s=0.3) < 1000
-
-    await until(anew)
 
 
 async def takes_until_the_limit_and_says_what_remains(cache: Cache) -> None:
@@ -176,13 +146,12 @@ async def gives_the_limit_back_when_the_window_has_passed(cache: Cache) -> None:
 
 
 async def serves_one_event_loop_after_another(cache: Cache) -> None:
-    for expected in (1, 2, 3):
-        counted = await asyncio.to_thread(lambda: asyncio.run(_counted(cache)))
-        assert counted == expected
+    for remaining in (4, 3, 2):
+        assert await asyncio.to_thread(lambda: asyncio.run(_remaining(cache))) == remaining
 
 
-async def _counted(cache: Cache) -> int:
-    return await cache.increment("acme", "n", ttl_s=HOUR)
+async def _remaining(cache: Cache) -> int:
+    return (await cache.take("acme", "k", limit=5, window_s=HOUR)).remaining
 
 
 async def says_that_it_was_closed(cache: Cache) -> None:
@@ -192,7 +161,6 @@ async def says_that_it_was_closed(cache: Cache) -> None:
         lambda: cache.get("acme", "k"),
         lambda: cache.set("acme", "k", b"", ttl_s=1),
         lambda: cache.delete("acme", "k"),
-        lambda: cache.increment("acme", "k", ttl_s=1),
         lambda: cache.take("acme", "k", limit=1, window_s=1),
     ]
     for call in calls:
@@ -203,9 +171,8 @@ async def says_that_it_was_closed(cache: Cache) -> None:
 Promise = Callable[[Cache], Awaitable[None]]
 PROMISES: list[Promise] = [
     gives_back_what_it_was_given, takes_any_name, keeps_tenants_apart, replaces_a_value, stores_only_new_once, deletes,
-    forgets_a_value_in_time, counts_exactly_under_concurrent_calls, counts_down_and_below_zero,
-    counts_beside_a_value_of_the_same_name, begins_to_count_anew_in_time_however_often_it_counted,
-    takes_until_the_limit_and_says_what_remains, takes_all_or_nothing_under_concurrent_calls, looks_without_taking,
+    forgets_a_value_in_time, takes_until_the_limit_and_says_what_remains, takes_all_or_nothing_under_concurrent_calls,
+    looks_without_taking,
     refuses_for_ever_what_exceeds_the_limit, books_what_was_used_though_it_goes_over_and_gives_back,
     keeps_windows_of_different_length_apart, gives_the_limit_back_when_the_window_has_passed,
     serves_one_event_loop_after_another, says_that_it_was_closed,

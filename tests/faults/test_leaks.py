@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from foundation.settings import load
+from foundation.types import Scope
 from retrieval.contract import Source
 from serving.isolation import ZEROS, Person, leaks
 
@@ -50,7 +51,7 @@ def test_the_trial_notices_tenants_who_overwrite_each_other(tmp_path: Path, monk
 
 
 def test_the_trial_notices_what_somebody_without_a_tenant_gets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.import_module("retrieval.ledgers.sqlite"), "_sees_nothing", lambda scope: False)
+    monkeypatch.setattr(Scope, "sees_nothing", False)
     turns = itertools.cycle([Person._write, Person._write, Person._ask_without_tenant])
     act = lambda person: next(turns)(person)  # noqa: E731, PLW0108 - another one each time; by chance it may ask too early
     monkeypatch.setattr(Person, "act", act)

@@ -51,25 +51,6 @@ class NeverForgets(Healthy):
         return await super().set(*given, **{**more, "ttl_s": 1e6})
 
 
-class CountsInTwoSteps(Healthy):
-    caught_by = "counts_exactly_under_concurrent_calls"
-
-    async def increment(self, tenant: str, key: str, by: int = 1, *, ttl_s: float) -> int:
-        known = int(await self.get(tenant, key) or 0)
-        await asyncio.sleep(0)  # whoever else reads now reads the same
-        await self.set(tenant, key, str(known + by).encode(), ttl_s=ttl_s)
-        return known + by
-
-
-class ProlongsWithEachIncrement(Healthy):
-    caught_by = "begins_to_count_anew_in_time_however_often_it_counted"
-
-    async def increment(self, tenant: str, key: str, by: int = 1, *, ttl_s: float) -> int:
-        value = await super().increment(tenant, key, by, ttl_s=ttl_s)
-        self._counters[tenant, key].until = self._clock.monotonic_s() + 1e6
-        return value
-
-
 class StoresWhetherNewOrNot(Healthy):
     caught_by = "stores_only_new_once"
 
@@ -133,7 +114,7 @@ class AnswersAfterClosing(Healthy):
 
 
 BROKEN = [
-    SharesBetweenTenants, JoinsTenantAndKeyWithAColon, KeepsTextOnly, NeverForgets, CountsInTwoSteps,
-    ProlongsWithEachIncrement, StoresWhetherNewOrNot, FindsWhatWasDeleted, ChecksAndThenTakes, TakesWhatIsLeft,
-    ForgetsToBookWhatGoesOver, CountsTakingByLooking, AnswersAfterClosing,
+    SharesBetweenTenants, JoinsTenantAndKeyWithAColon, KeepsTextOnly, NeverForgets, StoresWhetherNewOrNot,
+    FindsWhatWasDeleted, ChecksAndThenTakes, TakesWhatIsLeft, ForgetsToBookWhatGoesOver, CountsTakingByLooking,
+    AnswersAfterClosing,
 ]  # fmt: skip
