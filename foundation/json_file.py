@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +13,17 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
+TICK_NS = 2_000_000_000
+"""The coarsest clock of a file system (FAT) ticks that slowly. Most tick every few milliseconds."""
+
 
 class Unreadable(Exception):
     """The file is there and cannot be understood; the text says why. What that means is for the file's owner to say."""
 
 
 class JsonFile(Generic[T]):
-    """A file whose content `parse` turns into a `T`. It is read again when it has changed, which costs one `stat`.
+    """A file whose content `parse` turns into a `T`. It is read again when it has changed, which costs one `stat`;
+    and as long as it has just changed, because a second change within one tick of the file system's clock would not show.
 
     `parse` may raise ValueError, TypeError or KeyError for content that is none of ours.
     """
@@ -39,8 +44,9 @@ class JsonFile(Generic[T]):
             status = self.path.stat()
             seen = (status.st_mtime_ns, status.st_size, status.st_ino)
             if seen != self._seen:
+                settled = abs(time.time_ns() - status.st_mtime_ns) > TICK_NS
                 self._content = self._parse(json.loads(self.path.read_text(encoding="utf-8")))
-                self._seen = seen
+                self._seen = seen if settled else None
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:

@@ -26,7 +26,7 @@ from foundation.settings import Loaded, Part
 from foundation.types import Scope
 from retrieval.contract import Entry, Source
 from retrieval.index_care import catch_up
-from retrieval.ingest import SENT_ITEMS, IngestReport, Item, Prepared
+from retrieval.ingest import SENT_ITEMS, IngestReport, Item, Prepared, Refused
 from retrieval.on_ray import demand_ray
 from serving import terminal
 from serving.library import Library, open_library
@@ -48,6 +48,8 @@ PATIENT = {
 """How the head notices that a node is gone. A busy machine answers late; a dead one not at all, and that shows at once."""
 FOUND = 5
 """Passages of each search that are compared."""
+ENOUGH_S = 0.2
+"""Of processor time, to measure it: on some machines its clock ticks every 10 ms, and less is done once more."""
 TOPICS = ("refunds", "printers", "travel", "parental leave", "passwords", "the canteen", "invoices", "visitors")
 RULES = (
     "Whoever asks about {} gets an answer within {} days.",
@@ -323,9 +325,11 @@ def measure(loaded: Loaded, count: int) -> Measured:
         with open_library(apart) as library:
             preparation = library.ingestor.preparation
             preparation.prepared(items[:10])  # the model is compiled for lengths that it has seen
-            begun = time.process_time()
-            prepared = preparation.prepared(items)
-            embedded_s = time.process_time() - begun
+            prepared: list[Prepared | Refused] = []
+            rounds, begun = 0, time.process_time()
+            while (prepared_s := time.process_time() - begun) < ENOUGH_S:
+                prepared = preparation.prepared(items)
+                rounds += 1
             entries = [
                 Entry(item.source, "measured", each.parsed, each.chunks, each.vectors)
                 for item, each in zip(items, prepared, strict=True)
@@ -345,7 +349,7 @@ def measure(loaded: Loaded, count: int) -> Measured:
         characters=sum(len(chunk.text) for entry in entries for chunk in entry.chunks) / chunks,
         dimensions=entries[0].vectors.shape[1],
         cores=psutil.cpu_count() or 1,
-        embedded_per_core_s=chunks / embedded_s,
+        embedded_per_core_s=rounds * chunks / prepared_s,
         committed_per_s=chunks / committed_s,
         indexed_per_s=chunks / indexed_s,
         ledger_bytes=sum(size for path, size in sizes.items() if path.name.startswith("ledger")) / chunks,

@@ -28,7 +28,8 @@ import pytest
 
 from tests.contracts.under_test import NAMED
 
-START_S = 60
+START_S = 120
+PORTS_TRIED = 5
 LLAMA_KEY = "sk-of-the-tests"
 REFUSED = "This machine does not let us "
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -67,9 +68,10 @@ def postgres() -> str:
     fast = ["fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200", "listen_addresses="]
     settings = [part for each in fast for part in ("-c", each)]
     command = [programs / "postgres", "-D", folder / "data", "-k", folder, *settings]
-    _start(command, folder, signal.SIGINT, **as_owner)  # SIGTERM would wait for every client
+    started = _start(command, folder, signal.SIGINT, **as_owner)  # SIGTERM would wait for every client
     address = f"host={folder} user=sixply dbname=postgres"
-    _wait("PostgreSQL", folder, lambda: _answers_sql(address))
+    if not _came_up(started, lambda: _answers_sql(address)):
+        raise _not_started("PostgreSQL", folder)
     return address
 
 
@@ -77,35 +79,29 @@ def postgres() -> str:
 def chroma() -> int:
     """Port of a Chroma server. Loopback only: the server has a known hole, and no business elsewhere."""
     program = Path(sys.executable).with_name("chroma")
-    folder, port = _folder(), _free_port()
-    command = [program, "run", "--path", folder / "data", "--host", "127.0.0.1", "--port", str(port)]
-    _start(command, folder, env=os.environ | {"ANONYMIZED_TELEMETRY": "False"})
-    _wait("Chroma", folder, lambda: _answers(port))
-    return port
+    folder = _folder()
+    command = [program, "run", "--path", folder / "data", "--host", "127.0.0.1", "--port", "{port}"]
+    return _listening("Chroma", folder, command, env=os.environ | {"ANONYMIZED_TELEMETRY": "False"})
 
 
 @cache
 def valkey() -> str:
     """URL of a Valkey or Redis server that keeps nothing on the disk."""
     program = shutil.which("valkey-server") or shutil.which("redis-server") or _missing("valkey-server")
-    folder, port = _folder(), _free_port()
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    _start(command, folder, cwd=folder)
-    _wait("Valkey", folder, lambda: _answers(port))
-    return f"redis://127.0.0.1:{port}"
+    folder = _folder()
+    command = [program, "--port", "{port}", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    return f"redis://127.0.0.1:{_listening('Valkey', folder, command)}"
 
 
 def prometheus(configuration: Path) -> str:
     """Base URL of a Prometheus with that configuration and an empty store of its own."""
     program = shutil.which("prometheus") or _missing("prometheus")
-    folder, port = _folder(), _free_port()
+    folder = _folder()
     command = [
         program, f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
+        "--web.listen-address=127.0.0.1:{port}",
     ]  # fmt: skip
-    _start(command, folder)
-    _wait("Prometheus", folder, lambda: _answers(port))
-    return f"http://127.0.0.1:{port}"
+    return f"http://127.0.0.1:{_listening('Prometheus', folder, command)}"
 
 
 def promtool(*arguments: str | Path) -> None:
@@ -122,8 +118,9 @@ def llama() -> str:
     embeddings (mean of the token vectors: real, if poor) and Anthropic's messages; the key is `LLAMA_KEY`."""
     folder = _folder()
     told = folder / "address"
-    _start([sys.executable, "-m", "tests.doubles.llama_server", told, LLAMA_KEY], folder, cwd=Path(__file__).parents[1])
-    _wait("llama.cpp", folder, told.exists)
+    command = [sys.executable, "-m", "tests.doubles.llama_server", told, LLAMA_KEY]
+    if not _came_up(_start(command, folder, cwd=Path(__file__).parents[1]), told.exists):
+        raise _not_started("llama.cpp", folder)
     return told.read_text(encoding="ascii")
 
 
@@ -176,10 +173,24 @@ def _folder(*, owner: str | None = None) -> Path:
     return folder
 
 
-def _start(command: list[Any], folder: Path, how_to_end: signal.Signals = signal.SIGTERM, **given: Any) -> None:
+def _listening(what: str, folder: Path, command: list[Any], **given: Any) -> int:
+    """The port of a server that is started with it in place of {port}. Somebody else may take a port between our choice
+    and the server's start, which then ends; it gets another one."""
+    for _ in range(PORTS_TRIED):
+        port = _free_port()
+        started = _start([str(word).replace("{port}", str(port)) for word in command], folder, **given)
+        if _came_up(started, lambda port=port: _answers(port)):
+            return port
+    raise _not_started(what, folder)
+
+
+def _start(
+    command: list[Any], folder: Path, how_to_end: signal.Signals = signal.SIGTERM, **given: Any
+) -> subprocess.Popen[bytes]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, **{"cwd": folder} | given)
     _RUNNING.callback(_end, process, how_to_end)
+    return process
 
 
 def _end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
@@ -191,12 +202,18 @@ def _end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
         process.wait()
 
 
-def _wait(what: str, folder: Path, ready: Callable[[], bool]) -> None:
+def _came_up(process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> bool:
     give_up = time.monotonic() + START_S
-    while not ready():
-        if time.monotonic() > give_up:
-            pytest.fail(f"{what} did not start: {(folder / 'log').read_text(errors='replace')[-2000:]}", pytrace=False)
+    while process.poll() is None and time.monotonic() < give_up:
+        if ready():
+            return process.poll() is None
         time.sleep(0.05)
+    return False
+
+
+def _not_started(what: str, folder: Path) -> BaseException:
+    log = (folder / "log").read_text(errors="replace")
+    return pytest.fail.Exception(f"{what} did not start: {log[-2000:]}", pytrace=False)
 
 
 def _answers(port: int) -> bool:

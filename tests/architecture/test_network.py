@@ -31,17 +31,17 @@ def address():
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         server.should_exit = True
-        thread.join(timeout=10)
+        thread.join(timeout=60)
         assert not thread.is_alive()
 
 
 def test_a_server_on_this_machine_can_be_asked(address):
-    with httpx2.Client() as client:
+    with httpx2.Client(timeout=60) as client:
         assert client.get(address).text == "here"
 
 
 async def test_a_server_on_this_machine_can_be_asked_asynchronously(address):
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         assert (await client.get(address)).text == "here"
 
 

@@ -29,7 +29,7 @@ print("\\n" + json.dumps(sorted(sys.modules)))
 def imported_by(module: str, *arguments: str) -> set[str]:
     program = PROGRAM.format(arguments=list(arguments), module=module)
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
@@ -55,7 +55,7 @@ STARTUP = {
     for name in json.loads(
         subprocess.run(
             [sys.executable, "-c", "import json, sys; print(json.dumps(sorted(sys.modules)))"],
-            capture_output=True, text=True, timeout=60, check=True,
+            capture_output=True, text=True, timeout=240, check=True,
         ).stdout.splitlines()[-1]
     )
 }  # fmt: skip

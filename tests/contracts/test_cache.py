@@ -21,7 +21,7 @@ from tests.contracts.broken import cache as broken
 
 SECTION = "serving.cache"
 HOUR = 3600
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 async def until(happened: Callable[[], Awaitable[bool]]) -> None:

@@ -361,7 +361,7 @@ async def test_a_failure_is_one_of_our_errors_with_its_cause(
     *, adapter: str, fault: Behaviour, expected: type[ComponentError], streamed: bool, tmp_path: Path
 ) -> None:
     with FaultyProvider(fault) as provider:
-        chat = _remote(adapter, provider.url, tmp_path, read_timeout_s=0.3)
+        chat = _remote(adapter, provider.url, tmp_path, read_timeout_s=0.3 if expected is UpstreamTimeout else 60)
         with pytest.raises(expected) as caught:
             _ = [chunk async for chunk in chat.astream("hello")] if streamed else await chat.ainvoke("hello")
         chat.close()

@@ -220,7 +220,7 @@ def test_a_failure_is_one_of_our_errors_with_its_cause(
     name: str, fault: Behaviour, expected: type[ComponentError], asked: Callable[[Embeddings], Any], tmp_path: Path
 ) -> None:
     with FaultyProvider(fault) as provider:
-        embedder = _remote(provider.url, tmp_path, read_timeout_s=0.3)
+        embedder = _remote(provider.url, tmp_path, read_timeout_s=0.3 if expected is UpstreamTimeout else 60)
         with pytest.raises(expected) as caught:
             asked(embedder)
         embedder.close()

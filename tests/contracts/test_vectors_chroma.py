@@ -65,16 +65,16 @@ def test_closing_waits_for_a_running_search_before_it_seals_and_lets_go(
 
     def slowly(*given: Any) -> list[tuple[str, float]]:
         searching.set()
-        assert let_go.wait(30)
+        assert let_go.wait(60)
         return list(nearest(*given))
 
     monkeypatch.setattr(chroma, "_nearest", slowly)
     with ThreadPoolExecutor(2) as pool:
         try:
             search = pool.submit(found, index)
-            assert searching.wait(30)
+            assert searching.wait(60)
             close = pool.submit(index.close)
-            refuses_within(index, 30)
+            refuses_within(index, 60)
             with pytest.raises(StoreInUse):
                 opened("chroma", data_dir)
             assert not (data_dir / "index" / "seal").exists()

@@ -36,11 +36,11 @@ def test_the_token_that_the_page_makes_is_let_in_as_its_tenant(
     given = world(tmp_path / "var", serving={"jwt": {name.lower(): value for name, value in stated.items()}})
     with running(given.system) as url:
         asked = {"question": "When does it ship?"}
-        answered = httpx2.post(f"{url}/v1/answers", json=asked, headers={"Authorization": f"Bearer {token}"})
-        refused = httpx2.post(
-            f"{url}/v1/answers", json=asked, headers={"Authorization": f"Bearer {token[:-8]}AAAAAAAA"}
-        )
-        forbidden = httpx2.get(f"{url}/metrics", headers={"Authorization": f"Bearer {token}"})
+        with httpx2.Client(base_url=url, timeout=60) as caller:
+            mine, forged = ({"Authorization": f"Bearer {one}"} for one in (token, f"{token[:-8]}AAAAAAAA"))
+            answered = caller.post("/v1/answers", json=asked, headers=mine)
+            refused = caller.post("/v1/answers", json=asked, headers=forged)
+            forbidden = caller.get("/metrics", headers=mine)
     assert answered.status_code == 200
     ((_, caller),) = given.system.agent.asked
     assert (caller.subject, caller.tenant) == ("ada", "north")

@@ -47,7 +47,8 @@ def send(base_url: str, key: str, method: str, path: str, body: str | None) -> h
     field = {"/v1/documents": "file", "/v1/jobs/ingest": "files"}.get(path) if method == "POST" else None
     upload = {field: ("double.md", TEXT.encode())} if field else None
     headers = {"Authorization": f"Bearer {key}"}
-    return httpx2.request(method, url, headers=headers, json=json.loads(body) if body else None, files=upload)
+    content = json.loads(body) if body else None
+    return httpx2.request(method, url, headers=headers, json=content, files=upload, timeout=60)
 
 
 def test_every_request_of_the_page_works_in_its_order(given: World, base_url: str) -> None:

@@ -66,7 +66,7 @@ def said(command: str, folder: Path) -> str:
             return "\n".join(row[0] for row in database.execute(query))
     made = subprocess.run(
         ["make", "--no-print-directory", "-n", *shlex.split(command)[1:], f"STACK={folder / 'stack.toml'}"],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+        cwd=ROOT, capture_output=True, text=True, timeout=240, check=True,
     ).stdout  # fmt: skip
     (line,) = [line for line in made.replace("\\\n", " ").splitlines() if "serving.cli" in line]
     given = dict(word.split("=", 1) for word in shlex.split(command) if "=" in word)  # make hands some on as variables

@@ -108,7 +108,7 @@ class ShelfRetriever:
         if self.fails:
             raise self.fails
         if self.gate:
-            self.gate.wait(10)
+            self.gate.wait(60)
         self.queries.append(query)
         self.days.append(as_of)
         words = set(query.casefold().split())

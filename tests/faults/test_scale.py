@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,7 +68,11 @@ def test_nothing_imports_ray_unless_it_is_configured() -> None:
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=120)
 
 
-def test_what_a_passage_takes_is_measured_and_the_rest_is_arithmetic(tmp_path: Path) -> None:
+def test_what_a_passage_takes_is_measured_also_by_a_coarse_clock_and_the_rest_is_arithmetic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticking = time.process_time
+    monkeypatch.setattr("serving.scaling.time.process_time", lambda: ticking() // 0.1 * 0.1)
     stack, out, plot = tmp_path / "stack.toml", tmp_path / "model.json", tmp_path / "plots" / "model.svg"
     stack.write_text('[models.embedder]\nuse = "hashing"\n[retrieval.vectors]\nuse = "memory"\n', encoding="utf-8")
     loaded = scaling.Loaded(load(stack, overrides={"foundation": {"data_dir": str(tmp_path / "var")}}).settings, {})

@@ -55,7 +55,7 @@ class SlowDepot(Depot):
 async def test_b24_an_effect_that_was_given_up_and_then_happened_is_never_tried_again(world: World) -> None:
     depot = SlowDepot()
     tools = depot.tools()
-    next(tool for tool in tools if tool.name == "send_parcel").metadata |= {"timeout_s": 0.05}  # type: ignore[operator]
+    next(tool for tool in tools if tool.name == "send_parcel").metadata |= {"timeout_s": 1}  # type: ignore[operator]
     world.tools = tools
     waiting = await answer(world.agent(), SEND, NORTH)
     told = await resume(world.agent(), yes_to(waiting), LEAD)

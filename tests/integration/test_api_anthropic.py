@@ -134,5 +134,5 @@ def test_the_key_may_stand_where_anthropics_clients_put_it_and_there_only(given:
         ("sixply_wrong", "messages", 401),
         (given.reader, "chat/completions", 401),
     ):
-        reply = httpx2.post(f"{base_url}/v1/{path}", json=body, headers={"X-Api-Key": key})
+        reply = httpx2.post(f"{base_url}/v1/{path}", json=body, headers={"X-Api-Key": key}, timeout=60)
         assert reply.status_code == status, path

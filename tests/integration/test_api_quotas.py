@@ -121,12 +121,14 @@ async def test_where_nothing_is_left_to_spend_no_run_begins_on_any_way_and_readi
         assert (await api.post("/v1/answers", json=ASK, headers=bearer(given.stranger))).status_code == 200
     with running(system) as url:
         headers = bearer(given.reader)
-        job = httpx2.post(f"{url}/v1/jobs/answers", json={"questions": [ASK]}, headers=headers).json()
+        job = httpx2.post(
+            f"{url}/v1/jobs/answers", json={"questions": [ASK]}, headers=headers, timeout=PATIENCE_S
+        ).json()
         give_up = time.monotonic() + PATIENCE_S
         while job["status"] == "running":
             assert time.monotonic() < give_up
             await asyncio.sleep(0.02)
-            detail = httpx2.get(f"{url}/v1/jobs/{job['job_id']}", headers=headers).json()
+            detail = httpx2.get(f"{url}/v1/jobs/{job['job_id']}", headers=headers, timeout=PATIENCE_S).json()
             job = detail["job"]
         (item,) = detail["items"]
     assert (item["status"], item["outcome"]["code"]) == ("failed", "quota_exceeded")
@@ -146,7 +148,7 @@ def test_a_caller_has_at_most_so_many_requests_at_work(tmp_path: Path) -> None:
         waiting = threading.Thread(target=lambda: told.append(ask("wait", given.reader)))
         waiting.start()
         assert given.system.agent.started.wait(PATIENCE_S)
-        refused = httpx2.post(f"{url}/v1/answers", json=ASK, headers=bearer(given.reader))
+        refused = httpx2.post(f"{url}/v1/answers", json=ASK, headers=bearer(given.reader), timeout=PATIENCE_S)
         assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
         assert ask("When?", given.agent) == 200
         given.system.agent.let_go.set()

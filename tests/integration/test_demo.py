@@ -40,7 +40,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Completed
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SIXPLY_")}
     environment |= {"SIXPLY__FOUNDATION__DATA_DIR": str(data), "HOME": str(data), "COLUMNS": "120"}
     command = ["unshare", "-rn", sys.executable, "-c", OFFLINE, "-m", "serving.cli", "demo"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=540, check=False)
     return done, data
 
 
@@ -81,7 +81,7 @@ def test_what_the_readme_says_to_do_next_works(demo: tuple[subprocess.CompletedP
     asked = question.partition('Q="')[2].rstrip('"')
     for target in (["ask", f"Q={asked}"], ["trace", "ID=last"]):
         done = subprocess.run(
-            [*make, *target], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False
+            [*make, *target], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=540, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
     assert "retrieval sqlite+chroma" in done.stdout

@@ -40,7 +40,7 @@ def program(name: str) -> str:
 
 def ran(*command: str, **environment: str) -> str:
     done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -98,7 +98,7 @@ def test_the_commands_of_the_image_run(tmp_path: Path) -> None:
     with running(world(tmp_path).system) as url:
         port = url.rpartition(":")[2]
         ran(*check, SIXPLY__SERVING__HTTP__PORT=port)
-    gone = subprocess.run(check, env={"SIXPLY__SERVING__HTTP__PORT": port}, check=False, timeout=60)
+    gone = subprocess.run(check, env={"SIXPLY__SERVING__HTTP__PORT": port}, check=False, timeout=240)
     assert gone.returncode == 1
 
 

@@ -143,7 +143,7 @@ def test_a_server_that_cannot_be_used_is_told_at_the_start(
     data_dir: Path, options: dict[str, Any], error: type[SixplyError], told: str
 ) -> None:
     with pytest.raises(error, match=told):
-        notes(data_dir, connect_timeout_s=10, **options)
+        notes(data_dir, connect_timeout_s=60, **options)
 
 
 # -- an HTTP API -------------------------------------------------------------------------------------------------------
@@ -207,6 +207,7 @@ def api(depot: Depot, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen()  # the server accepts once it runs; until then whoever asks waits in the queue
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}", spec

@@ -126,7 +126,7 @@ async def test_bad_calls_are_told_to_the_client(url: str, keys: dict[str, str]) 
 
 
 async def test_without_a_key_nobody_gets_in(url: str) -> None:
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(timeout=60) as http:
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
         for headers in ({}, {"Authorization": "Bearer sixply_wrong"}):
             assert (await http.post(url, json=message, headers=headers)).status_code == 401

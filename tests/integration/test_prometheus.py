@@ -25,7 +25,7 @@ PANELS: list[dict[str, Any]] = [
     for panel in json.loads(path.read_text())["panels"]
     if panel["type"] != "row"
 ]
-GIVE_UP_S = 60
+GIVE_UP_S = 120
 SCRAPES = 'sum(count_over_time(up{job="sixply"}[10m]))'
 
 

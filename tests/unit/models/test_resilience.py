@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from functools import reduce
 from operator import add
@@ -31,6 +31,7 @@ from models import resilience
 from models.chat.scripted import ScriptedChat
 from models.pricing import call_of, identity
 from models.resilience import FALLBACK, ResilientChatModel, resilient
+from tests.doubles.orchestration import ManualClock
 from tests.doubles.provider import FaultyProvider, calls, cut, hang, ok, stall, status
 
 
@@ -67,10 +68,11 @@ async def _keep(chat: BaseChatModel, heard: list[Any]) -> None:
         heard.append(chunk)  # noqa: PERF401  # extending by a comprehension would lose what came before an error
 
 
-async def _read(chat: BaseChatModel, seen: list[str]) -> None:
+async def _read(chat: BaseChatModel, seen: list[str], after_each: Callable[[], None] = lambda: None) -> None:
     """The same for the text of each piece."""
     async for chunk in chat.astream("x"):
-        seen.append(chunk.text)  # noqa: PERF401  # as above
+        seen.append(chunk.text)
+        after_each()
 
 
 # --- retries ----------------------------------------------------------------------------------------------------------
@@ -131,7 +133,7 @@ async def test_a_provider_that_says_nothing_is_left_at_the_deadline(*, streamed:
         chat = _wrap(_openai(provider.url, tmp_path), timeout_s=0.2)
         with pytest.raises(UpstreamTimeout):
             _ = [chunk async for chunk in chat.astream("x")] if streamed else await chat.ainvoke("x")
-    assert len(provider.requests) == 1
+    assert len(provider.requests) <= 1, "a busy machine may not even have connected in that time"
 
 
 def test_the_deadline_holds_for_sync_callers(tmp_path: Path) -> None:
@@ -145,9 +147,10 @@ async def test_a_stream_that_stalls_in_the_middle_is_left_at_the_deadline() -> N
             yield ChatGenerationChunk(message=AIMessageChunk(content="one "))
             await asyncio.Event().wait()
 
-    seen: list[str] = []
+    clock, seen = ManualClock(), list[str]()
+    chat = resilient(Stalls(), (), ResilienceSettings(timeout_s=20), clock)
     with pytest.raises(UpstreamTimeout):
-        await _read(_wrap(Stalls(), timeout_s=0.1), seen)
+        await _read(chat, seen, after_each=lambda: clock.forward(seconds=20))
     assert seen == ["one "]
 
 
@@ -155,7 +158,7 @@ async def test_a_stream_that_says_nothing_is_left_for_the_next_model_without_a_s
     waits: list[float], tmp_path: Path
 ) -> None:
     with FaultyProvider(hang()) as provider:
-        chat = _wrap(_openai(provider.url, tmp_path), ScriptedChat(replies=("fine",)), first_token_s=0.2)
+        chat = _wrap(_openai(provider.url, tmp_path), ScriptedChat(replies=("fine",)), first_token_s=2)
         seen: list[str] = []
         await _read(chat, seen)
         assert provider.left.wait(60)
@@ -168,7 +171,7 @@ async def test_a_stream_that_falls_silent_is_left_after_the_gap(tmp_path: Path) 
     with FaultyProvider(stall("one two")) as provider:
         seen: list[str] = []
         with pytest.raises(UpstreamTimeout):
-            await _read(_wrap(_openai(provider.url, tmp_path), gap_s=0.2), seen)
+            await _read(_wrap(_openai(provider.url, tmp_path), gap_s=2), seen)
         assert provider.left.wait(60)
     assert "".join(seen).split() == ["one", "two"]
 
@@ -183,10 +186,11 @@ async def test_in_an_outage_retries_are_only_a_share_of_the_calls(waits: list[fl
 
 
 async def test_cancelling_the_caller_cancels_the_call() -> None:
-    cancelled = asyncio.Event()
+    asked, cancelled = asyncio.Event(), asyncio.Event()
 
     class Hangs(ScriptedChat):
         async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            asked.set()
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
@@ -194,7 +198,7 @@ async def test_cancelling_the_caller_cancels_the_call() -> None:
                 raise
 
     task = asyncio.create_task(_wrap(Hangs()).ainvoke("x"))
-    await asyncio.sleep(0.01)
+    await asked.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -59,7 +59,7 @@ class Stuck(InMemorySpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self.entered.set()
-        self.release.wait(30)
+        self.release.wait(60)
         return SpanExportResult.SUCCESS
 
 
@@ -141,7 +141,7 @@ def test_spans_that_do_not_fit_the_queue_are_dropped_and_every_span_is_accounted
     running = start(stuck)
     for _ in range(512):
         tracing_span()
-    assert stuck.entered.wait(30)  # the first batch has left the queue and goes nowhere
+    assert stuck.entered.wait(60)  # the first batch has left the queue and goes nowhere
     for _ in range(1000):
         tracing_span()
     stuck.release.set()

@@ -70,7 +70,7 @@ def came(given: Answer) -> list[str]:
 
 
 async def test_independent_steps_run_side_by_side_and_are_told_in_order(world: World, ask: Ask) -> None:
-    meeting = threading.Barrier(2, timeout=30)
+    meeting = threading.Barrier(2, timeout=60)
     find_parcel = world.depot.find_parcel
 
     def meets(parcel_id: str, config: RunnableConfig) -> Any:

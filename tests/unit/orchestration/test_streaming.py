@@ -49,10 +49,11 @@ async def test_closing_cancels_the_producer_and_waits_for_its_end() -> None:
 
 
 async def test_a_cancelled_consumer_cancels_the_producer() -> None:
-    ended: list[str] = []
+    begun, ended = asyncio.Event(), list[str]()
 
     async def produce(emit: Callable[[int], None]) -> None:
         emit(1)
+        begun.set()
         try:
             await asyncio.sleep(60)
         finally:
@@ -64,7 +65,7 @@ async def test_a_cancelled_consumer_cancels_the_producer() -> None:
                 pass
 
     task = asyncio.create_task(consume())
-    await asyncio.sleep(0.01)
+    await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

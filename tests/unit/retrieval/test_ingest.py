@@ -375,12 +375,12 @@ def test_an_upload_does_not_wait_for_a_folder_that_is_being_read(desk: Desk) -> 
     def slow_folder() -> Iterator[Item]:
         yield item("first.md")
         reached.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         yield item("last.md")
 
     with ThreadPoolExecutor(1) as pool:
         folder = pool.submit(ingestor.ingest, slow_folder())
-        assert reached.wait(20)
+        assert reached.wait(60)
         ingestor.ingest_one(item("upload.md"))
         assert "upload.md" in desk.texts()
         go_on.set()

@@ -19,7 +19,7 @@ from retrieval.parsing import ParserPool, parsers_version, supported_suffixes
 
 @pytest.fixture
 def pool() -> Iterator[ParserPool]:
-    with ParserPool(ParsingSettings(timeout_s=30)) as opened:
+    with ParserPool(ParsingSettings(timeout_s=60)) as opened:
         yield opened
 
 
@@ -105,11 +105,14 @@ def test_a_refusal_in_the_child_keeps_its_reason_and_the_next_document_works(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_a_parser_that_hangs_is_given_up_and_the_next_document_works() -> None:
-    with ParserPool(ParsingSettings(timeout_s=5)) as pool:
+    patient = ParsingSettings(timeout_s=60)
+    with ParserPool(patient) as pool:
         works(pool)
         os.kill(child_of(pool), signal.SIGSTOP)
 
+        pool._settings = ParsingSettings(timeout_s=1)
         assert refuse(pool, b"never answered", "slow.txt").reason == "timeout"
+        pool._settings = patient
         assert works(pool)
 
 

@@ -88,7 +88,7 @@ def test_an_error_is_one_text_on_standard_error_and_status_2(cli: Callable[..., 
 @pytest.mark.parametrize(("option", "status", "shown"), [([], 2, False), (["--debug"], 1, True)])
 def test_a_traceback_is_shown_only_on_request(option: list[str], status: int, *, shown: bool) -> None:
     command = [sys.executable, "-m", "serving.cli", *option, "config", "--stack", "absent.toml"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == status
     assert "No configuration at absent.toml" in done.stderr
     assert ("Traceback" in done.stderr) is shown
