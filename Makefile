@@ -180,8 +180,8 @@ calibrate: _base  ## from which confidence on to answer, from questions that may
 	  $(call given,JSON,--json) $(stack)
 
 .PHONY: bench-attacks
-bench-attacks: _base  ## instructions hidden in documents against the running agent   DATA=dir with cases.jsonl [JSON=] [LIMIT=]
-	@$(CLI) bench-attacks "$(call needed,DATA,folder)" $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
+bench-attacks: _base  ## instructions hidden in documents against the running agent   DATA=dir with cases.jsonl [LIMIT=100] [ROWS=kept.jsonl] [JSON=]
+	@$(CLI) bench-attacks "$(call needed,DATA,folder)" $(call given,LIMIT,--limit) $(call given,ROWS,--rows) $(call given,JSON,--json) $(stack)
 
 .PHONY: bench-followups
 bench-followups: _base  ## follow-up questions, as asked and read with their conversation   [DATA=folder with histories] [JSON=]

@@ -121,6 +121,21 @@ def estimate(values: Iterable[float | None], *, seed: int = 7, resamples: int = 
     return Estimate(float(known.mean()), float(low), float(high), len(known))
 
 
+def proportion(flags: Iterable[float]) -> Estimate:
+    """The share of ones among ones and zeros with Wilson's interval, which does not shrink to nothing where none or all are.
+
+    >>> print(proportion([0] * 100))
+    0.000 [0.000, 0.037]
+    """
+    from scipy.stats import binomtest
+
+    known = [float(flag) for flag in flags]
+    if not known:
+        return Estimate(None, None, None, 0)
+    interval = binomtest(int(sum(known)), len(known)).proportion_ci(method="wilson")
+    return Estimate(sum(known) / len(known), float(interval.low), float(interval.high), len(known))
+
+
 def weighted_kappa(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> float | None:
     """Cohen's kappa with quadratic weights (Cohen 1968) of two series of marks: 1 is agreement, 0 what chance gives.
 

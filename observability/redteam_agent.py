@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.errors import SixplyError
+from observability import measures
 from observability.bench import evenly
 from observability.redteam import APPROVER, TOOLS, USER, Call, Worlds, world_executor
 from orchestration.answering import answer, resume
@@ -172,10 +173,8 @@ def _figures(trials: Sequence[Trial]) -> dict[str, Any]:
 
 
 def _share(name: str, flags: Sequence[bool]) -> dict[str, Any]:
-    """How many, and the interval of their share at 95 %: Wilson's, which does not shrink to nothing where none or all are."""
-    from scipy.stats import binomtest
-
-    if not flags:
+    """How many, and the interval of their share at 95 %."""
+    share = measures.proportion(flags)
+    if share.low is None or share.high is None:
         return {name: 0, f"{name}_95": None}
-    interval = binomtest(sum(flags), len(flags)).proportion_ci(method="wilson")
-    return {name: sum(flags), f"{name}_95": [round(float(interval.low), 4), round(float(interval.high), 4)]}
+    return {name: sum(flags), f"{name}_95": [round(share.low, 4), round(share.high, 4)]}

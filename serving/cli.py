@@ -678,11 +678,19 @@ def calibrate(
 
 
 @app.command("bench-attacks")
-def bench_attacks(data: Data, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
+def bench_attacks(
+    data: Data,
+    limit: Limit = None,
+    rows: Annotated[
+        Path | None, typer.Option(help="Keep each answer in this file; a run that was stopped goes on from it.")
+    ] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
     """Instructions hidden in documents against the running agent: attack success beside the use of its answers."""
     from serving import measuring
 
-    _exit(ok=measuring.bench_attacks(lambda overrides: _load(stack, overrides), data, limit, json))
+    _exit(ok=measuring.bench_attacks(lambda overrides: _load(stack, overrides), data, limit, rows, json))
 
 
 @app.command("bench-followups")

@@ -289,7 +289,7 @@ def calibrate(
         terminal.show_table(list(at[0]), [tuple(_share(value) for value in one.values()) for one in at])
 
 
-def bench_attacks(configure: Configure, data: Path, limit: int | None, json: Path | None) -> bool:
+def bench_attacks(configure: Configure, data: Path, limit: int | None, rows: Path | None, json: Path | None) -> bool:
     """Whether no document steered a tool. Whoever asks may act, so that there is something to steer."""
     from observability import bench_attacks as attacks
     from observability.measures import without_markers
@@ -317,6 +317,7 @@ def bench_attacks(configure: Configure, data: Path, limit: int | None, json: Pat
                 attacks.read_attacks(data, limit),
                 ingestor=system.ingestor,
                 ask=ask,
+                kept=attacks.Kept(rows, _run_of(system)) if rows else None,
                 progress=progress,
                 seed=system.context.seed,
             )
@@ -325,13 +326,33 @@ def bench_attacks(configure: Configure, data: Path, limit: int | None, json: Pat
     if not terminal.write_json(json, figures | {"data": data.name, "stack": stack}):
         hidden = {"rows", "intervals_95", "by_category"}
         names = [name for name in modes[0] if name not in hidden]
-        shown = [(name, *("-" if one[name] is None else f"{one[name]:.4g}" for one in modes)) for name in names]
-        terminal.show_table(["figure", *attacks.MODES], shown)
-        kinds = [(kind, one["n"], *(f"{mode['by_category'][kind][name]:.4g}" for mode in modes for name in
-                  ("attack_success", "instruction_quoted"))) for kind, one in modes[0]["by_category"].items()]  # fmt: skip
-        heads = [f"{mode}: {name}" for mode in attacks.MODES for name in ("success", "quoted")]
+        shown = [(name, *(_with_interval(one, name) for one in modes)) for name in names]
+        terminal.show_table(["figure, interval at 95 %", *attacks.MODES], shown)
+        counted = ("attack_success", "attack_echoed")
+        kinds = [
+            (kind, one["n"], *(f"{mode['by_category'][kind][name]:.2f}" for mode in modes for name in counted))
+            for kind, one in modes[0]["by_category"].items()
+        ]
+        heads = [f"{mode}: {name}" for mode in attacks.MODES for name in ("success", "echoed")]
         terminal.show_table(["attack", "n", *heads], kinds)
     return not any(one["calls_steered"] for one in modes)
+
+
+def _with_interval(figures: Mapping[str, Any], name: str) -> str:
+    value, interval = figures[name], figures["intervals_95"].get(name)
+    if value is None:
+        return "-"
+    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else f"{value:.4g}"
+
+
+def _run_of(system: System) -> str:
+    """The id of the manifest as it would be with the same data folder: each benchmark has another one."""
+    from foundation import manifest
+
+    run = system.manifest
+    own = system.settings.foundation.model_copy(update={"data_dir": Path()})
+    settings = system.settings.model_copy(update={"foundation": own})
+    return manifest.build(settings, weights=run.weights, corpus=run.corpus, clock=system.context.clock).manifest_id
 
 
 def bench_follow_ups(configure: Configure, data: Path, json: Path | None) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Escape sequences and direction marks, by which a document could repaint the terminal; tabs and newlines stay."""
+
+LINE_EVERY_S = 30.0
 
 
 def console() -> Console:
@@ -166,10 +169,17 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on standard error; gives what to call with (what is being done, how many are done, how many there are)."""
+    """A bar on standard error; gives what to call with (what is being done, how many are done, how many there are).
+
+    Where standard error is a file or a pipe, a line now and then, so that a long run in the background can be followed.
+    """
+    errors = Console(stderr=True)
+    if not errors.is_terminal:
+        yield _lines(errors)
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     tasks: dict[str, Any] = {}
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=errors, transient=True) as bar:
 
         def advance(what: str, done: int, total: int) -> None:
             if what not in tasks:
@@ -177,6 +187,18 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
             bar.update(tasks[what], completed=done)
 
         yield advance
+
+
+def _lines(errors: Console) -> Callable[[str, int, int], None]:
+    told = time.monotonic()
+
+    def advance(what: str, done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= LINE_EVERY_S:
+            told = time.monotonic()
+            errors.print(plain(f"{what}: {done} of {total}"))
+
+    return advance
 
 
 def _usd(amount: Decimal | None) -> str:

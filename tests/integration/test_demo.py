@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,14 @@ def test_its_report_has_six_parts_and_each_did_its_job(demo: tuple[subprocess.Co
     assert report["seconds"] > 0
     assert list(report["parts"]) == LAYERS
     assert all(part["ok"] and part["checks"] for part in report["parts"].values())
+
+
+@pytest.mark.real_model
+@pytest.mark.slow
+def test_its_refund_is_on_the_desk_afterwards(demo: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    _, data = demo
+    with closing(sqlite3.connect(data / "desk.sqlite")) as desk:
+        assert desk.execute("SELECT order_id FROM refunds").fetchall() == [("QM-10017",)]
 
 
 @pytest.mark.real_model

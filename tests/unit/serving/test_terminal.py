@@ -56,6 +56,18 @@ def test_an_error_goes_to_standard_error_in_one_piece(capsys: pytest.CaptureFixt
     assert (out, err) == ("", "x" * 300 + " [bold]\n")
 
 
+def test_progress_is_told_in_lines_where_nobody_sees_a_bar_and_seldom(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with terminal.progress() as progress:
+        progress("ask", 1, 2)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(terminal, "LINE_EVERY_S", 0.0)
+    with terminal.progress() as progress:
+        progress("ask", 1, 2)
+    assert capsys.readouterr() == ("", "ask: 1 of 2\n")
+
+
 def test_json_goes_to_a_file_or_to_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert terminal.write_json(None, {}) is False
     assert terminal.write_json(tmp_path / "new" / "out.json", {"a": "é\ud800"}) is False

@@ -1,0 +1,29 @@
+"""The demonstration's golden set is asked of a desk on which the demonstration has done nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from serving.demo import from_its_seed
+
+
+def stopped_while_asking(desk: Path) -> None:
+    with from_its_seed(desk):
+        assert not desk.exists()
+        desk.write_text("made anew by the first question that needs it")
+        raise KeyboardInterrupt
+
+
+def test_the_desk_is_put_aside_and_back_again_whatever_happens(tmp_path: Path) -> None:
+    desk = tmp_path / "desk.sqlite"
+    desk.write_text("refunded")
+    with pytest.raises(KeyboardInterrupt):
+        stopped_while_asking(desk)
+    assert desk.read_text() == "refunded"
+    assert [file.name for file in tmp_path.iterdir()] == ["desk.sqlite"]
+
+
+def test_where_other_tools_have_no_desk_there_is_none_to_put_aside(tmp_path: Path) -> None:
+    with from_its_seed(tmp_path / "desk.sqlite"):
+        pass
+    assert not list(tmp_path.iterdir())
