@@ -8,6 +8,7 @@ span, whoever wrote it. Names of spans, tools, models and documents stay.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -41,11 +42,13 @@ def exportable(span: ReadableSpan, *, content: bool) -> ReadableSpan:
 
 
 def _kept(attributes: Attributes, *, content: bool) -> Attributes:
-    kept = {name: value for name, value in (attributes or {}).items() if content or not holds_content(name)}
-    return {
-        _encodable(name): _redacted(_encodable(value)) if holds_content(name) else _encodable(value)
-        for name, value in kept.items()
-    }
+    kept = {}
+    for name, value in (attributes or {}).items():
+        if not holds_content(name):
+            kept[_encodable(name)] = _encodable(value)
+        elif content:
+            kept[_encodable(name)] = _redacted(_encodable(value))
+    return kept
 
 
 def _redacted(value: Any) -> Any:
@@ -64,6 +67,7 @@ def _encodable(value: Any) -> Any:
     return value
 
 
+@lru_cache(maxsize=4096)  # asked for every attribute of every span, of names that are nearly always the same
 def holds_content(name: str) -> bool:
     """Whether an attribute of this name may hold the words of a person or a document."""
     return any(name == known or (known.endswith(".") and name.startswith(known)) for known in names.CONTENT)

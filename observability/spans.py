@@ -11,15 +11,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
 from foundation import names
 from foundation.errors import InvalidRequest, NotFound, StoreUnavailable
-from foundation.types import Layer
+from foundation.types import LAYERS, Layer
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS spans (
@@ -50,6 +51,9 @@ COLUMNS = (
     "manifest_id",
     "attributes",
 )
+
+_first_values = attrgetter(*COLUMNS[:-1])
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode  # `json.dumps` would make an encoder for each span
 
 LAYER_OF_OPERATION: Mapping[str, Layer] = {
     names.CHAT: "models",
@@ -111,8 +115,8 @@ def layer_of(span: ReadableSpan) -> Layer | None:
     """The layer that a span's time belongs to: what it says itself, else what its operation tells, else `None`."""
     attributes = span.attributes or {}
     said = attributes.get(names.LAYER)
-    if said in get_args(Layer):
-        return cast("Layer", said)
+    if said in LAYERS:
+        return said
     operation = attributes.get(names.OPERATION)
     if isinstance(operation, str) and operation in LAYER_OF_OPERATION:
         return LAYER_OF_OPERATION[operation]
@@ -143,8 +147,7 @@ def row_of(span: ReadableSpan) -> SpanRow:
 
 def values_of(row: SpanRow) -> tuple[Any, ...]:
     """A row in the order of `COLUMNS`."""
-    attributes = json.dumps(row.attributes or {}, ensure_ascii=False, default=str)
-    return tuple(attributes if column == "attributes" else getattr(row, column) for column in COLUMNS)
+    return (*_first_values(row), _encode(row.attributes or {}))
 
 
 def tree(rows: Sequence[SpanRow]) -> list[SpanNode]:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from langchain_core.runnables import RunnableLambda
 from opentelemetry import metrics as otel_metrics
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
@@ -244,3 +247,23 @@ def test_a_tracer_is_made_once_for_its_name() -> None:
     assert telemetry.tracers().get_tracer("sixply") is first
     assert telemetry.tracers().get_tracer("sixply", "2") is not first
     assert telemetry.tracers().get_tracer("sixply", attributes={"a": 1}) is not first
+
+
+def test_an_event_of_langchain_is_noted_where_it_happens_and_takes_no_thread():
+    class Counting(ThreadPoolExecutor):
+        taken = 0
+
+        def submit(self, *args, **kwargs):
+            type(self).taken += 1
+            return super().submit(*args, **kwargs)
+
+    async def work() -> int:
+        asyncio.get_running_loop().set_default_executor(Counting())
+        return await RunnableLambda(answer).ainvoke(1)
+
+    async def answer(given: int) -> int:
+        return given + 1
+
+    with start(InMemorySpanExporter()):
+        assert asyncio.run(work()) == 2
+    assert Counting.taken == 0
