@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from statistics import fmean
 
 from foundation.clock import Clock
@@ -24,8 +28,10 @@ KEYWORD, VECTOR = "keyword", "vector"
 DEEPEST = 5000
 """Passages at which a leg stops looking for more documents."""
 
-_Search = Callable[[int], list[tuple[str, float]]]
-"""So many ids of passages, best first, with their scores."""
+_Found = Sequence[tuple[str, float]]
+"""Ids of passages, best first, with their scores."""
+_Search = Callable[[int], _Found]
+"""So many of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,8 @@ class HybridRetriever:
     Both legs are filtered by scope inside their own search. What they return is looked up in the ledger under the same
     scope and date before it is ranked, and what is shown is checked once more here: an index that is wrong or stale
     cannot show what the ledger forbids.
+
+    Keywords are searched while the query is embedded, which takes about as long, in a thread of `beside`.
     """
 
     def __init__(
@@ -66,9 +74,11 @@ class HybridRetriever:
         ranking: RankingSettings,
         clock: Clock,
         same_parts: SameParts | None = None,
+        beside: Executor | None = None,
     ) -> None:
         self._ledger, self._vectors, self._embedder, self._reranker = ledger, vectors, embedder, reranker
         self._ranking, self._clock, self._same_parts = ranking, clock, same_parts
+        self._beside = beside or ThreadPoolExecutor(thread_name_prefix="keyword-search")
 
     def retrieve(
         self,
@@ -92,42 +102,66 @@ class HybridRetriever:
             self._same_parts.check()
         limit = self._ranking.top_k if limit is None else limit
         as_of = as_of or self._clock.now().date()
-        vector = embed_query(self._embedder, query)
-        searches: dict[str, _Search] = {
-            KEYWORD: lambda depth: self._ledger.keyword_search(query, scope, limit=depth, as_of=as_of, where=where),
-            VECTOR: lambda depth: self._vectors.search(vector, scope, limit=depth, where=where),
-        }
-        in_classes = _in_classes(scope, where)
-        narrower: dict[str, _Search] = {
-            VECTOR: lambda depth: self._vectors.search(vector, scope, limit=depth, where=in_classes)
-        }
-        legs, owners = self._walked(searches, narrower, scope, as_of, enough=limit)
-        ranked = _fused(legs, owners, self._weights(query))[: max(limit, self._ranking.reranked)]
+
+        def by_keyword(depth: int) -> _Found:
+            return self._ledger.keyword_search(query, scope, limit=depth, as_of=as_of, where=where)
+
+        def by_vector(depth: int, where: Where | None = where) -> _Found:
+            return self._vectors.search(vector, scope, limit=depth, where=where)
+
+        depth = max(self._ranking.candidates, 2 * limit)
+        with self._begun(by_keyword, depth) as found_by_keyword:
+            vector = embed_query(self._embedder, query)
+            found_by_vector = by_vector(depth)
+        first = {KEYWORD: found_by_keyword(), VECTOR: found_by_vector}
+        in_classes = partial(by_vector, where=_in_classes(scope, where))
+        legs, owners = self._walked(
+            first,
+            {KEYWORD: by_keyword, VECTOR: by_vector},
+            {VECTOR: in_classes},
+            scope,
+            as_of,
+            depth=depth,
+            enough=limit,
+        )
+        ranked = _fused(legs, owners, self._weights(query), most=max(limit, self._ranking.reranked))
         documents = self._reranked(query, self._read(ranked, scope, as_of, per_document, where))[:limit]
         return [hit for passages in documents for hit in passages]
 
+    @contextmanager
+    def _begun(self, search: _Search, depth: int) -> Iterator[Callable[[], _Found]]:
+        """The search goes on beside what is done within, and is over when that fails."""
+        found = self._beside.submit(copy_context().run, search, depth)  # the context carries the trace
+        try:
+            yield found.result
+        except BaseException:
+            if not found.cancel():
+                wait([found])
+            raise
+
     def _walked(
         self,
+        found: Mapping[str, _Found],
         searches: Mapping[str, _Search],
         narrower: Mapping[str, _Search],
         scope: Scope,
         as_of: date,
         *,
+        depth: int,
         enough: int,
     ) -> tuple[dict[str, _Leg], dict[str, str]]:
         """For each leg passages from `enough` documents, if there are so many, and the document of each passage. They
-        are asked for more only where the passages of one long document, or of versions out of force, which the index
-        does not know of, crowd out the others.
+        are asked for more than they `found` at `depth` only where the passages of one long document, or of versions out of
+        force, which the index does not know of, crowd out the others.
 
         `narrower` are asked in their place once documents of a class that the scope lacks are in the way. The ledger keeps
         to the classes by itself; an index takes half as long again with a filter, and most searches need none.
         """
-        depth = max(self._ranking.candidates, 2 * enough)
         while True:
-            found = {leg: search(depth) for leg, search in searches.items()}
             passages = dict.fromkeys(passage for each in found.values() for passage, _ in each)
             owners = self._ledger.documents_of(list(passages), scope, as_of=as_of)
             if narrower and self._other_classes([key for key in passages if key not in owners], scope, as_of):
+                found = {**found, **{leg: search(depth) for leg, search in narrower.items()}}
                 searches, narrower = {**searches, **narrower}, {}
                 continue
             legs = {leg: _leg(leg, each, owners, whole=len(each) < depth) for leg, each in found.items()}
@@ -135,6 +169,7 @@ class HybridRetriever:
             if full or depth >= DEEPEST:
                 return legs, owners
             depth = min(4 * depth, DEEPEST)
+            found = {leg: search(depth) for leg, search in searches.items()}
 
     def _other_classes(self, passages: list[str], scope: Scope, as_of: date) -> bool:
         """Whether any of these would be seen but for the class of its document."""
@@ -190,7 +225,7 @@ def _may_show(source: Source, scope: Scope, where: Where | None) -> bool:
     return admitted and (where is None or matches(where, source.filterable))
 
 
-def _leg(name: str, found: Sequence[tuple[str, float]], owners: Mapping[str, str], *, whole: bool) -> _Leg:
+def _leg(name: str, found: _Found, owners: Mapping[str, str], *, whole: bool) -> _Leg:
     """`whole`: the leg had no more to return, so that everything else has none of the words, or no vector yet."""
     passages = {passage: score for passage, score in found if passage in owners}
     documents: dict[str, float] = {}
@@ -202,7 +237,9 @@ def _leg(name: str, found: Sequence[tuple[str, float]], owners: Mapping[str, str
     return _Leg(passages, documents, floor)
 
 
-def _fused(legs: Mapping[str, _Leg], owners: Mapping[str, str], weights: Mapping[str, float]) -> list[_Ranked]:
+def _fused(
+    legs: Mapping[str, _Leg], owners: Mapping[str, str], weights: Mapping[str, float], *, most: int
+) -> list[_Ranked]:
     floors = {leg: found.floor for leg, found in legs.items()}
     passages: defaultdict[str, list[str]] = defaultdict(list)
     by_passage = {leg: found.passages for leg, found in legs.items()}
@@ -212,5 +249,5 @@ def _fused(legs: Mapping[str, _Leg], owners: Mapping[str, str], weights: Mapping
     places = {leg: {name: at for at, name in enumerate(scores, start=1)} for leg, scores in by_document.items()}
     return [
         _Ranked(score, passages[name], {leg: at[name] for leg, at in places.items() if name in at})
-        for name, score in standard_score_fusion(by_document, weights=weights, floors=floors)
+        for name, score in standard_score_fusion(by_document, weights=weights, floors=floors)[:most]
     ]

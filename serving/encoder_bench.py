@@ -6,6 +6,7 @@ take turns in one run, because on another day the machine is another one; so the
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ import numpy as np
 from foundation import components
 from foundation.components import Context
 from foundation.errors import InvalidRequest
-from foundation.settings import Part
+from foundation.settings import Part, RankingSettings
 from models import weights
 from models.embedding import Vectors, embed, embed_query
 from observability import bench
@@ -42,6 +43,8 @@ SIDES: Mapping[str, dict[str, Any]] = {
     OURS: {"use": "openvino", "precision": "int8"},
 }
 AT_ONCE = 4
+SERVED = RankingSettings().top_k
+"""Documents that a caller of either search gets."""
 
 PLAIN_START = """
 import sys
@@ -71,7 +74,7 @@ class Plain:
 
     def rank(self, query: str) -> list[str]:
         scores = self.vectors @ embed_query(self._embedder, query)
-        return [self._documents[place] for place in np.argsort(-scores, kind="stable")[: bench.DEPTH]]
+        return [self._documents[place] for place in np.argsort(-scores, kind="stable")[:SERVED]]
 
 
 def bench_encoder(
@@ -109,8 +112,8 @@ def bench_encoder(
             raise InvalidRequest("No folder to measure on. Name one in BEIR layout: DATA=folder.")
         texts = [one.text for one in bench.evenly(list(bench.read_corpus(data[0])), limit)]
         speed = throughput(embedders, texts, rounds=rounds)
-        part = SIDES[OURS] | {"threads": threads}
-        changes: dict[str, object] = {"foundation": {"data_dir": str(folder)}, "models": {"embedder": part}}
+        # Each query is computed on one thread, as torch's with THREADS=1, and as many of them at once as the system does.
+        changes: dict[str, object] = {"foundation": {"data_dir": str(folder)}, "models": {"embedder": SIDES[OURS]}}
         queries = list(bench.read_queries(data[0]).values())[:limit]
         with open_library(configure(changes)) as library:
             progress("ingest", 0, 1)
@@ -118,7 +121,7 @@ def bench_encoder(
             progress("ingest", 1, 1)
             asked = {
                 TORCH: plain.rank,
-                OURS: lambda query: library.retriever.retrieve(query, bench.SCOPE, limit=bench.DEPTH),
+                OURS: lambda query: library.retriever.retrieve(query, bench.SCOPE, limit=SERVED),
             }
             found = latency(asked, queries, rounds=rounds)
         np.save(folder / "vectors.npy", plain.vectors)
@@ -126,6 +129,7 @@ def bench_encoder(
     losses = {name: float(np.mean([scores[TORCH] - scores[name] for scores in quality.values()])) for name in SIDES}
     figures = {
         "threads": threads, "rounds": rounds, "documents": len(texts), "queries": len(queries),
+        "served": SERVED, "load_average": os.getloadavg()[0],
         "data": [each.name for each in data], "ndcg_at_10": quality, "mean_ndcg_loss": losses, **speed, **found,
     }  # fmt: skip
     if not terminal.write_json(json, figures):

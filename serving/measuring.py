@@ -168,7 +168,7 @@ def bench_index(configure: Configure, *, chunks: int, json: Path | None) -> None
 
 def _search_times(system: System, queries: Sequence[str]) -> dict[str, float]:
     from observability.bench import SCOPE
-    from observability.search_times import search_times
+    from observability.search_times import AtOnce, search_times
     from retrieval.retriever import HybridRetriever
 
     ranking, clock = system.settings.retrieval.ranking, system.context.clock
@@ -181,7 +181,7 @@ def _search_times(system: System, queries: Sequence[str]) -> dict[str, float]:
     return search_times(
         queries,
         parts,
-        lambda watched: HybridRetriever(**watched, ranking=ranking, clock=clock),
+        lambda watched: HybridRetriever(**watched, ranking=ranking, clock=clock, beside=AtOnce()),
         SCOPE,
         limit=ranking.top_k,
     )

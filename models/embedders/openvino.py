@@ -183,6 +183,7 @@ def _compiled(bert: Bert, *, int8: bool, threads: int) -> Any:
             {
                 "NUM_STREAMS": threads,  # one thread a text: no barriers, which cost a busy machine most
                 "INFERENCE_NUM_THREADS": threads,
+                "ENABLE_CPU_PINNING": False,  # a pinned thread waits for a busy core while another one is idle
                 "INFERENCE_PRECISION_HINT": "f32",
                 "DYNAMIC_QUANTIZATION_GROUP_SIZE": 32 if int8 else 0,
             },

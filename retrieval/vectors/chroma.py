@@ -6,7 +6,7 @@ its seal says that nothing changed since it was closed), and a damaged one is pu
 
 Chroma filters by first listing every record that may be shown: 17 ms a query at 5,000 chunks and 130 ms at 30,000. So
 nothing is filtered here. Chunks stand on *shelves*, one collection for each tenant and set of groups, and a search
-walks only along the shelves that its scope admits (2 to 5 ms each, 0.1 ms where they are small and searched without
+walks only along the shelves that its scope admits (2 to 5 ms each, less than one where they are searched without
 Chroma's graph); a stranger's vectors are not even compared.
 Whoever gives every document access rights of its own has one shelf for each, and is better served by another index.
 """
@@ -64,8 +64,9 @@ class Options(BaseModel):
     ef_search: int = Field(default=400, ge=1)
     """Breadth of the graph, of its building and of its search; they count when a shelf is created. Chroma's own 16, 100
     and 100 find 7 of the 10 nearest among 50,000 near-duplicates; these find nearly all, at twice the building time."""
-    exact_up_to: int = Field(default=1000, ge=0)
-    """Shelves of up to so many vectors are searched without the graph: see `retrieval.rows`."""
+    exact_up_to: int = Field(default=20_000, ge=0)
+    """Shelves of up to so many vectors are searched without the graph: see `retrieval.rows`. They are kept in memory, 1.5
+    KB for a vector of 384 numbers, and no more than five times so many of all shelves together."""
 
 
 class ChromaVectorIndex:

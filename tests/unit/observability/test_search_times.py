@@ -8,12 +8,17 @@ from foundation.components import Context, load
 from foundation.settings import Part, RankingSettings
 from foundation.types import Scope
 from models.embedding import embed
-from observability.search_times import search_times
+from observability.search_times import AtOnce, search_times
 from retrieval.contract import Chunk, Entry, Parsed, Source
 from retrieval.index_care import catch_up
 from retrieval.retriever import HybridRetriever
 
 ACME = Scope("acme")
+
+
+def retriever_of(parts):
+    clock = Context(data_dir=None).clock
+    return HybridRetriever(**parts, ranking=RankingSettings(), clock=clock, beside=AtOnce())
 
 
 @pytest.fixture
@@ -37,7 +42,7 @@ def test_every_leg_of_the_real_retriever_is_timed(parts):
     shown = []
 
     def build(watched):
-        retriever = HybridRetriever(**watched, ranking=RankingSettings(), clock=Context(data_dir=None).clock)
+        retriever = retriever_of(watched)
         find = retriever.retrieve
         retriever.retrieve = lambda *given, **named: shown.append(find(*given, **named)) or shown[-1]
         return retriever
@@ -52,10 +57,4 @@ def test_every_leg_of_the_real_retriever_is_timed(parts):
 def test_what_fails_fails_and_is_not_a_time(parts):
     parts["ledger"].close()
     with pytest.raises(Exception, match="closed"):
-        search_times(
-            ["apple"],
-            parts,
-            lambda watched: HybridRetriever(**watched, ranking=RankingSettings(), clock=Context(data_dir=None).clock),
-            ACME,
-            limit=5,
-        )
+        search_times(["apple"], parts, retriever_of, ACME, limit=5)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -505,6 +507,50 @@ def test_a_failing_embedder_is_an_error_and_never_half_an_answer(library: Librar
     library.add("refunds.md", "Refund.")
     with pytest.raises(UpstreamDown):
         library.retriever(embedder=FailingEmbedder(library.embedder)).retrieve("refund", ACME)
+
+
+def test_words_are_searched_while_the_query_is_embedded_in_the_same_context(library: Library) -> None:
+    library.add("refunds.md", "Refund.")
+    begun, trace = Event(), ContextVar("trace", default="none")
+    seen = []
+
+    class Words(Through):
+        def keyword_search(self, *asked: Any, **named: Any) -> list[tuple[str, float]]:
+            seen.append(trace.get())
+            begun.set()
+            found: list[tuple[str, float]] = self._part.keyword_search(*asked, **named)
+            return found
+
+    class Waits(Through):
+        def embed_query(self, text: str) -> list[float]:
+            assert begun.wait(60)
+            vector: list[float] = self._part.embed_query(text)
+            return vector
+
+    trace.set("t-1")
+    retriever = library.retriever(ledger=Words(library.ledger), embedder=Waits(library.embedder))
+    assert [hit.source.uri for hit in retriever.retrieve("refund", ACME)] == ["refunds.md"]
+    assert seen == ["t-1"]
+
+
+def test_nothing_runs_on_when_the_embedding_failed(library: Library) -> None:
+    begun, over = Event(), Event()
+
+    class Words(Through):
+        def keyword_search(self, *asked: Any, **named: Any) -> list[tuple[str, float]]:
+            begun.set()
+            over.wait(0.1)
+            over.set()
+            return []
+
+    class Fails(FailingEmbedder):
+        def embed_query(self, text: str) -> list[float]:
+            assert begun.wait(60)
+            return super().embed_query(text)
+
+    with pytest.raises(UpstreamDown):
+        library.retriever(ledger=Words(library.ledger), embedder=Fails(library.embedder)).retrieve("refund", ACME)
+    assert over.is_set()
 
 
 def test_the_same_query_gives_the_same_hits(library: Library) -> None:

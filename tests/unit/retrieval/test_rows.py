@@ -56,6 +56,24 @@ def test_a_collection_that_grows_too_large_is_left_to_its_graph() -> None:
     assert small.rows("small", lambda: 3, never) is None
 
 
+def test_the_longest_unsearched_are_let_go_where_all_together_are_too_many() -> None:
+    small, reads = SmallCollections(2), []
+
+    def search(name: str) -> None:
+        def read() -> Rows:
+            reads.append(name)
+            return rows_of(a=A, b=B)
+
+        small.rows(name, lambda: 2, read)
+
+    for name in ["v", "w", "x", "y", "z", "v", "a sixth"]:  # five of them fit
+        search(name)
+    assert reads == ["v", "w", "x", "y", "z", "a sixth"]
+    for name in "vxyzw":
+        search(name)
+    assert reads[6:] == ["w"]
+
+
 def test_what_was_read_while_something_was_written_is_not_kept() -> None:
     small = SmallCollections(3)
     with small.writing():
