@@ -11,8 +11,9 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from foundation.clock import Clock
+from foundation.errors import InvalidSetting, StoreUnavailable
 from foundation.settings import flatten
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,6 +108,7 @@ def keep(run: Manifest, settings: BaseModel, folder: Path) -> None:
     """
     file = folder / f"{run.manifest_id}.json"
     if file.exists():
+        file.touch()  # `prune` goes by when it last ran
         return
     folder.mkdir(exist_ok=True)
     values = _without_secrets(settings.model_dump(mode="python"))
@@ -115,16 +118,47 @@ def keep(run: Manifest, settings: BaseModel, folder: Path) -> None:
 
 
 def changes(folder: Path, before: str, now: str) -> list[str]:
-    """What differs between two runs, a line each; nothing where one of them was not kept."""
-    kept = [folder / f"{manifest_id}.json" for manifest_id in (before, now)]
-    if not all(file.exists() for file in kept):
-        return []
-    ours, theirs = (dict(flatten(json.loads(file.read_text(encoding="utf-8")))) for file in kept)
+    """What differs between two runs, a line each. Where one of them cannot be read, the only line says which and why."""
+    try:
+        ours, theirs = (_read(folder / f"{manifest_id}.json") for manifest_id in (before, now))
+    except InvalidSetting as error:
+        return [f"what changed cannot be told. {error}"]
     return [
         f"{key}: {theirs.get(key, 'none')}, was {ours.get(key, 'none')}"
         for key in sorted((ours.keys() | theirs.keys()) - {"manifest_id", "created_at"})
         if ours.get(key) != theirs.get(key)
     ]
+
+
+def prune(folder: Path, named: Container[str], before: datetime) -> int:
+    """Take out what stands behind ids that are not in `named` and last ran before then; gives how many.
+
+    Raises:
+        StoreUnavailable: a file cannot be removed.
+    """
+    gone = 0
+    try:
+        for file in sorted(folder.glob("*.json")):
+            if file.stem not in named and file.stat().st_mtime < before.timestamp():
+                file.unlink()
+                gone += 1
+    except OSError as error:
+        raise StoreUnavailable(f"{folder} cannot be tidied: {error}. Make it writable.") from error
+    return gone
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Dotted keys and their values. Raises InvalidSetting where there is no such file, or it is damaged."""
+    try:
+        return dict(flatten(json.loads(file.read_text(encoding="utf-8"))))
+    except FileNotFoundError:
+        raise InvalidSetting(
+            f"{file} is not there: that run was made elsewhere, or was forgotten by make retention."
+        ) from None
+    except (OSError, ValueError, AttributeError) as error:
+        raise InvalidSetting(
+            f"{file} is damaged: {error}. Delete it; it is written again when a system with these settings starts."
+        ) from error
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:

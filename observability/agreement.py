@@ -73,6 +73,7 @@ async def agreement(
         valid=len(valid) / len(answers),
         marks={name: _agreement(name, valid, seed) for name in MARKS},
         measured_at=at,
+        made_of=judge.made_of,
     )
     rows = [
         {

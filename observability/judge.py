@@ -1,12 +1,14 @@
 """A language model that marks answers by a written rubric, and what must be known of it before a mark counts.
 
 Any chat model can be asked for marks, and nearly any gives some. So a judge counts only with a record of how well its marks
-agreed with people's (`observability/agreement.py`), for this model and this rubric, and only for those marks that did.
+agreed with people's (`observability/agreement.py`), for this model and this rubric, and only for those marks that did. A record
+is stale once anything else that decides the marks has changed: weights, endpoint, options or prompt.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -78,6 +80,8 @@ class Record(BaseModel):
     """Share of the answers for which it gave a verdict; the others count in no other figure."""
     marks: dict[str, Agreement]
     measured_at: str
+    made_of: dict[str, str] = {}
+    """What the marks depend on beside model and rubric, as it was then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +95,16 @@ class Standing:
 class Judge:
     """Not safe for two tasks at a time: it adds up what it costs."""
 
-    def __init__(self, chat: BaseChatModel, rubric: str, prices: PriceSource, clock: Clock) -> None:
+    def __init__(
+        self,
+        chat: BaseChatModel,
+        rubric: str,
+        prices: PriceSource,
+        clock: Clock,
+        made_of: Mapping[str, str] | None = None,
+    ) -> None:
         self._chat, self._rubric, self._prices, self._clock = chat, rubric, prices, clock
+        self.made_of = {"prompt": _prompt(), **(made_of or {})}
         self._costs: list[Decimal | None] = []
         self.failures: Counter[str] = Counter()
         """Answers without a verdict, by the code of the error."""
@@ -105,7 +117,7 @@ class Judge:
     @property
     def rubric(self) -> str:
         """The digest of its words."""
-        return hashlib.sha256(self._rubric.encode()).hexdigest()[:16]
+        return _digest(self._rubric)
 
     @property
     def cost_usd(self) -> Decimal | None:
@@ -134,6 +146,16 @@ class Judge:
         return reply
 
 
+def _prompt() -> str:
+    """The digest of how it is asked, and of the form in which it answers."""
+    asked = [message.text for message in marks_of("rubric", "conversation", ["evidence"], "answer")]
+    return _digest(json.dumps([asked, Verdict.model_json_schema()], sort_keys=True))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def rubric_of(settings: JudgeSettings) -> str:
     """Raises InvalidSetting where there is no such file."""
     path = settings.rubric or BUNDLED
@@ -150,7 +172,7 @@ def rubric_of(settings: JudgeSettings) -> str:
 
 def record_file(data_dir: Path, judge: Judge) -> Path:
     """One for each model and rubric."""
-    name = hashlib.sha256(f"{judge.model}\0{judge.rubric}".encode()).hexdigest()[:16]
+    name = _digest(f"{judge.model}\0{judge.rubric}")
     return data_dir / "judges" / f"{name}.json"
 
 
@@ -173,6 +195,9 @@ def standing(judge: Judge, record: Record | None, settings: JudgeSettings) -> St
     if record is None:
         return Standing((), f"{who} is not trusted: nobody has measured whether it agrees with people. "
                         "Do: make judge-agreement DATA=folder")  # fmt: skip
+    if stale := sorted(key for key, _ in record.made_of.items() ^ judge.made_of.items()):
+        return Standing((), f"{who} is not trusted: since it was measured at {record.measured_at}, other values have come for "
+                        f"{', '.join(dict.fromkeys(stale))}. Do: make judge-agreement DATA=folder")  # fmt: skip
     on = f"on {record.n} answers of {record.data}"
     if record.n < FEWEST:
         return Standing((), f"{who} is not trusted: it was measured {on}, and it takes {FEWEST}.")

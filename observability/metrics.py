@@ -21,6 +21,8 @@ from orchestration.contract import Answer, Charge, Path, Status
 
 CHARGE_KINDS = ("chat", "embeddings", "rerank", "tool", "machine")
 OTHER = "other"
+WAITING: Status = "waiting"
+ENDED = tuple(status for status in get_args(Status) if status != WAITING)
 
 
 @cache
@@ -91,7 +93,7 @@ class DomainMetrics:
 
     def _begin_at_zero(self) -> None:
         """A series that first appears with its first event hides that event from every `rate` and `increase`."""
-        for status, path in product(get_args(Status), get_args(Path)):
+        for status, path in product(ENDED, get_args(Path)):
             self.answers.labels(status, path)
         for layer, kind in product(LAYERS, CHARGE_KINDS):
             self.cost_usd.labels(layer, kind)
@@ -120,8 +122,9 @@ class DomainMetrics:
         self.requests_shed.labels(work).inc()
 
     def answered(self, answer: Answer) -> None:
-        """Count a finished answer and its time."""
-        self.answers.labels(bounded(answer.status, get_args(Status)), bounded(answer.path, get_args(Path))).inc()
+        """Count an answer and its time. One that waits for a person is counted when it has come to its end."""
+        if answer.status != WAITING:
+            self.answers.labels(bounded(answer.status, ENDED), bounded(answer.path, get_args(Path))).inc()
         self.answer_seconds.observe(answer.seconds)
         if answer.first_token_s is not None:
             self.first_token_seconds.observe(answer.first_token_s)

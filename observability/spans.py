@@ -211,6 +211,10 @@ class SpanStore:
         said = ((trace, json.loads(attributes).get(attribute)) for trace, attributes in rows)
         return {trace: value for trace, value in said if value is not None}
 
+    def manifests(self) -> set[str]:
+        """The run manifests that a stored span names."""
+        return {found for (found,) in self._select("SELECT DISTINCT manifest_id FROM spans") if found}
+
     def erase_conversations(self, thread_ids: Iterable[str]) -> int:
         """Take out the traces of some conversations; gives how many traces."""
         wanted = set(thread_ids)

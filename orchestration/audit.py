@@ -118,6 +118,15 @@ class SqliteAudit:
 
         return await self._file.run(read)
 
+    async def manifests(self) -> set[str]:
+        """The run manifests that a record names."""
+
+        def read(connection: sqlite3.Connection) -> set[str]:
+            rows = connection.execute("SELECT DISTINCT json_extract(body, '$.manifest_id') AS found FROM chain")
+            return {row["found"] for row in rows if row["found"]}
+
+        return await self._file.run(read)
+
     def close(self) -> None:
         self._file.close()
 

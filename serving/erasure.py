@@ -108,18 +108,24 @@ def retain(loaded: Loaded, json: Path | None) -> None:
 
 
 async def _retain(loaded: Loaded, clock: Clock) -> list[Erased]:
+    from foundation import manifest
     from observability.spans import SpanStore
     from orchestration import conversations
     from orchestration.approvals import SqliteApprovals
+    from orchestration.audit import SqliteAudit
 
     settings = loaded.settings
     data, kept, now = settings.foundation.data_dir, settings.foundation.retention, clock.now()
     found = []
     with ExitStack() as opened:
         if kept.spans_days is not None:
-            before = now - timedelta(days=kept.spans_days)
-            count = SpanStore(data / "spans.sqlite").erase_before(int(before.timestamp() * 1e9))
+            before, spans = now - timedelta(days=kept.spans_days), SpanStore(data / "spans.sqlite")
+            count = spans.erase_before(int(before.timestamp() * 1e9))
             found.append(Erased("spans", f"older than {kept.spans_days:g} days", count))
+            audit = opened.enter_context(closing(SqliteAudit(data / "audit.sqlite", clock)))
+            named = spans.manifests() | await audit.manifests()
+            count = manifest.prune(data / manifest.FOLDER, named, before)
+            found.append(Erased("manifests", "as old, and named by no span and no audit record", count))
         if kept.conversations_days is not None:
             saver = _checkpoints(loaded, opened)
             old = await conversations.untouched_since(saver, now - timedelta(days=kept.conversations_days))

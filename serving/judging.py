@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import SecretStr
+
 from foundation.settings import Loaded, Part, Settings
 from serving import terminal
 
@@ -95,7 +97,18 @@ def _opened(settings: Settings, part: Part, context: Context, prices: PriceSourc
             load("models.chat", part, context, expected=BaseChatModel), (), settings.models.resilience, context.clock
         )
         opened.callback(chat.close)
-        yield judges.Judge(chat, rubric, prices, context.clock)
+        yield judges.Judge(chat, rubric, prices, context.clock, _made_of(part, local=chat.local))
+
+
+def _made_of(part: Part, *, local: bool) -> dict[str, str]:
+    """Adapter, endpoint and options without secrets, and the digests of its weights where they are here."""
+    from foundation.manifest import digest_of_files
+    from models import weights
+
+    given = {key: str(value) for key, value in part.model_dump().items() if not isinstance(value, SecretStr)}
+    if "path" in given:
+        return given | {"weights": digest_of_files([Path(given["path"])])}
+    return given | (weights.digests() if local else {})
 
 
 async def judged(system: System, report: Report, progress: Callable[[int], None]) -> tuple[Report, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -191,6 +192,13 @@ def test_retention_takes_what_is_too_old_and_leaves_the_rest(stack: Path, tmp_pa
         with closing(sqlite3.connect(tmp_path / "var" / "spans.sqlite")) as database, database:
             database.execute("UPDATE spans SET end_ns = ? WHERE id = (SELECT min(id) FROM spans)", (old,))
         assert len(asyncio.run(system.agent.conversations.all(ADA))) == 1
+    manifests = tmp_path / "var" / "manifests"
+    named = {*manifests.iterdir()}
+    unnamed = manifests / "0123456789abcdef.json"
+    unnamed.write_text("{}")
+    for file in (*named, unnamed):
+        os.utime(file, (0, 0))
     run("retention", "--stack", stack, "--json", tmp_path / "kept.json")
     told = {one["store"]: one["count"] for one in json.loads((tmp_path / "kept.json").read_text())["erased"]}
-    assert told == {"spans": 1, "conversations": 0}
+    assert told == {"spans": 1, "manifests": 1, "conversations": 0}
+    assert {*manifests.iterdir()} == named

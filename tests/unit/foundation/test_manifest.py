@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -148,4 +149,35 @@ def test_what_is_kept_tells_two_runs_apart_by_setting_and_holds_no_secret(tmp_pa
         "settings.foundation.seed: 8, was 7",
         "settings.models.chat.use: openai_compatible, was llama_cpp",
     ]
-    assert manifest.changes(tmp_path, ids[0], "unknown") == []
+
+
+def kept(folder: Path, seed: int) -> str:
+    settings = Settings(foundation=FoundationSettings(seed=seed))
+    run = build(settings, weights={})
+    manifest.keep(run, settings, folder)
+    return run.manifest_id
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '"text"', "\xff"])
+def test_a_damaged_manifest_is_named_with_what_to_do(tmp_path, damage):
+    ours, theirs = kept(tmp_path, 1), kept(tmp_path, 2)
+    file = tmp_path / f"{theirs}.json"
+    file.write_bytes(damage.encode("latin-1"))
+    (told,) = manifest.changes(tmp_path, ours, theirs)
+    assert f"{file} is damaged" in told
+    assert "Delete it" in told
+
+
+def test_a_manifest_that_is_gone_is_named(tmp_path):
+    (told,) = manifest.changes(tmp_path, kept(tmp_path, 1), "unknown")
+    assert f"{tmp_path / 'unknown.json'} is not there" in told
+
+
+def test_old_manifests_that_nothing_names_are_pruned_and_one_that_runs_again_is_young(tmp_path):
+    named, young, gone = (kept(tmp_path, seed) for seed in (1, 2, 3))
+    for file in tmp_path.iterdir():
+        os.utime(file, (0, 0))
+    kept(tmp_path, 2)
+    assert manifest.prune(tmp_path, {named}, datetime(2020, 1, 1, tzinfo=UTC)) == 1
+    assert {file.stem for file in tmp_path.iterdir()} == {named, young} - {gone}
+    assert manifest.prune(tmp_path / "none", set(), datetime(2020, 1, 1, tzinfo=UTC)) == 0

@@ -175,6 +175,20 @@ async def test_answers_are_counted_once_each_and_streams_pass_unchanged():
     assert counter._value.get() == before + 2
 
 
+def test_an_answer_that_waited_for_a_person_is_counted_once_by_its_end():
+    made = metrics.DomainMetrics(CollectorRegistry())
+    waiting = Answer(answer_id="a", thread_id="t", question="q", text="", status="waiting", stop_reason="approval")
+    for answer in (waiting, waiting.model_copy(update={"status": "answered", "stop_reason": "complete"})):
+        made.answered(answer)
+    counted = {
+        one.labels["status"]: one.value
+        for one in made.answers.collect()[0].samples
+        if one.name.endswith("_total") and one.labels["path"] == "none"
+    }
+    assert counted["answered"] == 1
+    assert sum(counted.values()) == 1
+
+
 async def test_closing_a_counted_stream_closes_the_inner_one():
     inner = OneAnswer()
     stream = counted_agent(inner).stream(AnswerRequest(question="q"), ASKER)

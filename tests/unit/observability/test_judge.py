@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, HumanMessage
 
 from foundation.errors import InvalidRequest, InvalidSetting, UpstreamDown, UpstreamMalformed
 from foundation.settings import JudgeSettings
@@ -158,6 +158,32 @@ def test_who_has_no_record_is_not_trusted_and_neither_is_another_rubric(
     found = standing(other, record_of(data_dir, other), SETTINGS)
     assert found.trusted == ()
     assert "make judge-agreement" in found.told
+
+
+def test_a_record_is_stale_once_the_endpoint_the_weights_or_the_prompt_are_others(
+    folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def by(**made_of: str) -> Judge:
+        return Judge(ScriptedChat(replies=(), patterns=AGREES), RUBRIC, CentACall(), ManualClock(), made_of)
+
+    here = by(base_url="http://one", weights="aa")
+    record = measured(folder(), here)
+
+    assert standing(by(base_url="http://one", weights="aa"), record, SETTINGS).trusted
+    moved = standing(by(base_url="http://two", weights="bb"), record, SETTINGS)
+    assert moved.trusted == ()
+    assert "other values have come for base_url, weights" in moved.told
+    assert "make judge-agreement" in moved.told
+    monkeypatch.setattr("observability.judge.marks_of", lambda *given: [HumanMessage(f"Please mark {given}")])
+    assert (
+        "other values have come for prompt" in standing(by(base_url="http://one", weights="aa"), record, SETTINGS).told
+    )
+
+
+def test_a_record_from_before_that_was_noted_is_stale(folder: Callable[..., Path]) -> None:
+    by = judge(**AGREES)
+    record = measured(folder(), by).model_copy(update={"made_of": {}})
+    assert standing(by, record, SETTINGS).trusted == ()
 
 
 def test_a_broken_record_is_told(data_dir: Path) -> None:
