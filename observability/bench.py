@@ -39,6 +39,8 @@ PRINCIPAL = Principal(subject="bench", tenant=TENANT, roles=frozenset({"reader"}
 DEPTH = 100
 TIMED = 50
 """Queries that are asked once more, to see where the time goes."""
+SHORT = 40
+"""Words of a short answer: a whole page contains every answer."""
 REFUSALS = ("abstained", "refused", "escalated")
 
 Progress = Callable[[str, int, int], None]
@@ -251,8 +253,9 @@ async def bench_answers(
     """Ingest the corpus, ask every question through `answer`, and score what comes back.
 
     Shares are means over the questions that they apply to; `n_...` says how many those are. An answerable question
-    without an answer counts as 0 for `answer_contained`, `token_f1` and `citation_recall`; `citation_precision` is
-    over the answers that cite. With `limit`, questions are drawn evenly over the file, because such files are sorted.
+    without an answer counts as 0 for `answer_contained`, `token_f1` and `citation_recall`; `short_answer_contained` is
+    the first of these with an answer of more than `SHORT` words counting as 0; `citation_precision` is over the answers
+    that cite. With `limit`, questions are drawn evenly over the file, because such files are sorted.
     The questions of `foreign`, another folder, are asked of this corpus as well, and all count as unanswerable. With
     `confidences`, the risk is given at every coverage.
 
@@ -341,8 +344,10 @@ def _row_scores(question: Question, status: str, text: str, citations: Sequence[
     answered = status == "answered"
     gold = question.answerable and bool(question.answers)
     cited = question.answerable and bool(question.documents)
+    contained = answered and measures.contains(text, question.answers)
     return {
-        "answer_contained": float(answered and measures.contains(text, question.answers)) if gold else None,
+        "answer_contained": float(contained) if gold else None,
+        "short_answer_contained": float(contained and len(text.split()) <= SHORT) if gold else None,
         "token_f1": (measures.token_f1(text, question.answers) if answered else 0.0) if gold else None,
         "citation_precision": measures.precision(citations, question.documents) if cited and answered else None,
         "citation_recall": measures.recall(citations if answered else (), question.documents) if cited else None,
@@ -353,7 +358,14 @@ def _row_scores(question: Question, status: str, text: str, citations: Sequence[
 def _answer_scores(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
     answered = [row for row in rows if row["status"] == "answered"]
     priced = [row["usd"] for row in rows if row["usd"] is not None]
-    shares = ("answer_contained", "token_f1", "citation_precision", "citation_recall", "refused_unanswerable")
+    shares = (
+        "answer_contained",
+        "short_answer_contained",
+        "token_f1",
+        "citation_precision",
+        "citation_recall",
+        "refused_unanswerable",
+    )
     found = {name: measures.estimate((row[name] for row in rows), seed=seed) for name in shares}
     return {
         **{name: one.mean for name, one in found.items()},
@@ -369,6 +381,7 @@ def _answer_scores(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, An
         "n_answerable": sum(row["answerable"] for row in rows),
         "n_unanswerable": sum(not row["answerable"] for row in rows),
         "n_answered": len(answered),
+        f"n_above_{SHORT}_words": sum(row["words"] > SHORT for row in answered),
         "n_failed": sum(row["status"] == "failed" for row in rows),
         "n_unpriced": len(rows) - len(priced),
         "n_with_history": sum(row["turns_before"] > 0 for row in rows),

@@ -16,13 +16,13 @@ from orchestration.guard import without_foreign_urls
 from orchestration.prompts import answer_from
 from orchestration.run import Run
 from retrieval.contract import Citation
-from retrieval.grounding import Evidence, Grounding
+from retrieval.grounding import FAR_BEHIND, Evidence, Grounding, narrowed
 from retrieval.sentences import sentence_spans
 from retrieval.wording import terms
 
 SENTENCES = 3
 WORDS = 40
-"""An extractive answer is at most this long; its first sentence may be longer alone."""
+"""An extractive answer is at most this long; of a first sentence that is longer alone, the part that answers is quoted."""
 SENTENCES_TO_SEVERAL, WORDS_TO_SEVERAL = 4, 60
 """The same, where the question asks for several things."""
 REPLY_TOKENS = 120
@@ -48,6 +48,8 @@ class Sentence:
 
     text: str
     cited: tuple[int, ...]
+    part: Evidence | None = None
+    """What it quotes, where that is not the whole of the evidence that it refers to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,11 @@ def quoted(question: str, evidence: Sequence[Evidence]) -> Draft:
     """The best sentence, and after it those that are nearly as good, match more of the question and do not repeat it.
 
     They come from one document, so that an answer cites no other one for company. A question that asks for several
-    things may be answered from several documents, and longer.
+    things may be answered from several documents, none of them found far worse than the others, and longer.
     """
     several = _SEVERAL.search(question) is not None
+    whole, most = evidence, WORDS_TO_SEVERAL if several else WORDS
+    evidence = [*(narrowed(question, item, most) for item in whole[:1]), *whole[1:]]
     chosen: list[int] = []
     while len(chosen) < (SENTENCES_TO_SEVERAL if several else SENTENCES):
         before = [evidence[index] for index in chosen]
@@ -74,7 +78,7 @@ def quoted(question: str, evidence: Sequence[Evidence]) -> Draft:
         if not fitting:
             break
         chosen.append(max(fitting, key=fitting.__getitem__))
-    return Draft("extractive", tuple(Sentence(_plain(evidence[index].text), (index,)) for index in chosen))
+    return Draft("extractive", tuple(_quote(index, evidence[index], whole[index]) for index in chosen))
 
 
 async def written(question: str, evidence: Sequence[Evidence], run: Run) -> Draft:
@@ -117,13 +121,21 @@ def verified(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -
 def rendered(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> tuple[str, tuple[Citation, ...]]:
     """The text with its markers, numbered in the order of first use, and the citations they stand for."""
     numbers: dict[int, int] = {}
+    quotes: dict[int, Evidence] = {}
     parts = []
     for sentence in draft.sentences:
         for index in sentence.cited:
             numbers.setdefault(index, len(numbers) + 1)
+            quotes.setdefault(index, sentence.part or evidence[index])
         markers = "".join(f"[{numbers[index]}]" for index in sentence.cited)
         parts.append(f"{sentence.text} {markers}")
-    return " ".join(parts), tuple(grounding.cite(evidence[index], number) for index, number in numbers.items())
+    return " ".join(parts), tuple(grounding.cite(quotes[index], number) for index, number in numbers.items())
+
+
+def _quote(index: int, item: Evidence, whole: Evidence) -> Sentence:
+    """With an ellipsis wherever something of the sentence is left out."""
+    before, after = "…" if item.start > whole.start else "", "…" if item.end < whole.end else ""
+    return Sentence(f"{before}{_plain(item.text)}{after}", (index,), item if before or after else None)
 
 
 def _value(item: Evidence, chosen: Sequence[Evidence], *, several: bool) -> float:
@@ -134,7 +146,8 @@ def _value(item: Evidence, chosen: Sequence[Evidence], *, several: bool) -> floa
     if words > (WORDS_TO_SEVERAL if several else WORDS) or any(_repeats(item.text, one.text) for one in chosen):
         return 0.0
     elsewhere = item.hit.chunk.document_id not in {one.hit.chunk.document_id for one in chosen}
-    if elsewhere and not several:
+    far = max(one.hit.score for one in chosen) - item.hit.score >= FAR_BEHIND
+    if elsewhere and (far or not several):
         return 0.0
     return item.score * (1 + _OTHER_DOCUMENT * elsewhere) + _NEW * _new(item, chosen)
 

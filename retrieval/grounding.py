@@ -10,7 +10,7 @@ without the late interaction in 83 %.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from foundation.settings import GroundingSettings
 from models.contract import Embeddings
 from models.embedding import Vectors, embed, embed_query, embed_tokens, nearest_tokens, without_marks
 from retrieval.contract import Citation, Hit
-from retrieval.sentences import sentence_spans
+from retrieval.sentences import parts_of, sentence_spans
 from retrieval.support import Check, checked, trained
 from retrieval.wording import Rarity, asks_for, offers, terms, unmet_names, words
 
@@ -27,7 +27,7 @@ _MOST_EMBEDDED = 32
 """Sentences that are embedded for one question, the most promising by wording and rank: nearly all of an answer's time.
 Down to 24 the measured figures above stay the same; the rest is for questions in words of their own."""
 _CONTEXT_CHARACTERS = 80
-_BEHIND, _FAR_BEHIND = 0.03, 2.0
+_BEHIND, FAR_BEHIND = 0.03, 2.0
 """What a sentence loses for each point that its document's score is behind the best one, and the most points that count: two
 standard deviations are far behind, and a retriever with another scale cannot decide by itself."""
 
@@ -170,6 +170,17 @@ class Grounding:
         )
 
 
+def narrowed(question: str, evidence: Evidence, most: int) -> Evidence:
+    """Of a sentence of more than `most` words the part that holds most of the question's rare terms, the first of equals."""
+    if len(evidence.text.split()) <= most:
+        return evidence
+    spans = parts_of(evidence.text, most)
+    found = [terms(evidence.text[start:end]) for start, end in spans]
+    rarity = Rarity.among(terms(question), found)
+    start, end = spans[max(range(len(spans)), key=lambda place: rarity.coverage(found[place]))]
+    return replace(evidence, start=evidence.start + start, end=evidence.start + end, text=evidence.text[start:end])
+
+
 def _candidates(hits: Sequence[Hit]) -> Iterator[_Candidate]:
     """Each sentence once, even where passages overlap."""
     seen: set[tuple[str, int, int]] = set()
@@ -225,7 +236,7 @@ def _judge(question: str, candidate: _Candidate, rarity: Rarity, compared: _Comp
         + 0.12 * near
         + 0.05 * fits
         + 0.07 / candidate.rank
-        - _BEHIND * min(candidate.behind, _FAR_BEHIND)
+        - _BEHIND * min(candidate.behind, FAR_BEHIND)
     )
     return Evidence(
         hit=candidate.hit,

@@ -9,6 +9,7 @@ _FOREIGN_STOP = re.compile(r"[。！？｡؟۔।॥][。！？｡؟۔।॥」�
 """Full stops of Chinese, Japanese, Arabic, Urdu and Hindi, with what may close after them."""
 _LABELLED_ROW = re.compile(r"[^:;.]{1,60}: [^;]*; [^:;]{1,60}: ")
 _LONGEST_ROW = 600
+_CLAUSE_BORDER = re.compile(r"(?<=[,;:)\]–—])\s+|\s+(?=[(\[–—])")
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
@@ -23,6 +24,37 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
         spans += [(start + a, start + b) for a, b in _in_line(line)]
         start += len(line) + 1
     return spans
+
+
+def parts_of(sentence: str, most: int) -> list[tuple[int, int]]:
+    """Spans of the runs of clauses that have at most `most` words and cannot be longer, in order; they overlap. Clauses end
+    at punctuation, and one that is itself too long after `most` words.
+
+    >>> text = "It runs, it prints (in black), and it rests."
+    >>> [text[start:end] for start, end in parts_of(text, 7)]
+    ['It runs, it prints (in black),', 'it prints (in black), and it rests.']
+    """
+    clauses = list(_clauses(sentence, most))
+    words = [len(sentence[start:end].split()) for start, end in clauses]
+    spans: list[tuple[int, int]] = []
+    for first, (start, _) in enumerate(clauses):
+        last, count = first, words[first]
+        while last + 1 < len(clauses) and count + words[last + 1] <= most:
+            last += 1
+            count += words[last]
+        if not spans or clauses[last][1] > spans[-1][1]:
+            spans.append((start, clauses[last][1]))
+    return spans
+
+
+def _clauses(sentence: str, most: int) -> Iterator[tuple[int, int]]:
+    start = 0
+    borders = [(border.start(), border.end()) for border in _CLAUSE_BORDER.finditer(sentence)]
+    for end, following in [*borders, (len(sentence), len(sentence))]:
+        words = list(re.finditer(r"\S+", sentence[start:end]))
+        for at in range(0, len(words), most):
+            yield start + words[at].start(), start + words[min(at + most, len(words)) - 1].end()
+        start = following
 
 
 def _in_line(line: str) -> Iterator[tuple[int, int]]:

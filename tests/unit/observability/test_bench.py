@@ -153,6 +153,19 @@ async def test_answer_scores_are_those_that_one_works_out_by_hand(beir):
     assert json.loads(json.dumps(found))["intervals_95"]["answer_contained"]
 
 
+async def test_of_answers_of_more_than_forty_words_none_counts_as_a_short_one_that_contains_the_gold_answer(beir):
+    write(beir / "qa.jsonl", [QUESTIONS[0], QUESTIONS[0] | {"id": "long"}])
+
+    async def answered(question):
+        more = "so " * (37 if question.question_id == "right" else 38)
+        return answer(f"A red apple {more}[1]", cites=["d1"])
+
+    found = await bench_answers(beir, ingestor=WordSearch(), answer=answered)
+    assert [row["words"] for row in found["rows"]] == [40, 41]
+    assert (found["answer_contained"], found["short_answer_contained"]) == (1.0, 0.5)
+    assert found["n_above_40_words"] == 1
+
+
 async def test_there_is_one_row_a_question_with_what_was_said(beir):
     write(beir / "qa.jsonl", QUESTIONS)
     rows = (await bench_answers(beir, ingestor=WordSearch(), answer=by_id))["rows"]

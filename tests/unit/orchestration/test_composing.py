@@ -85,6 +85,30 @@ def test_an_extractive_answer_stays_short() -> None:
     assert sum(len(sentence.text.split()) for sentence in draft.sentences) <= WORDS
 
 
+def test_of_a_first_sentence_that_is_too_long_the_part_that_answers_is_quoted_and_cited(grounding: Grounding) -> None:
+    filler = "and so on and on and on and on and on and on and on, "
+    long = f"Cables are black, {filler * 3}the guarantee for scanners lasts 24 months, {filler * 3}it ends."
+    found = evidence(("a.md", long))
+    draft = quoted("How long is the guarantee for scanners?", found)
+    text, (citation,) = rendered(draft, found, grounding)
+    said = text.removesuffix(" [1]")
+    assert said.startswith("…")
+    assert said.endswith("…")
+    assert "the guarantee for scanners lasts 24 months," in said
+    assert len(said.split()) <= WORDS
+    assert citation.quote == said.strip("…") == long[citation.start : citation.end]
+
+
+def test_a_document_that_was_found_far_worse_is_not_cited_beside_another() -> None:
+    near, far = (
+        evidence(("a.md", "Scanners are covered for 24 months."), ("b.md", "Printers are covered for 36 months."))
+        for _ in range(2)
+    )
+    far[1] = replace(far[1], hit=replace(far[1].hit, score=far[0].hit.score - 3))
+    question = "How long are scanners covered, and how long are printers?"
+    assert [len(quoted(question, found).sentences) for found in (near, far)] == [2, 1]
+
+
 def test_a_question_about_one_thing_is_answered_from_one_document() -> None:
     found = evidence(
         ("a.md", "Scanners are covered."), ("b.md", "Printers run warm."), ("a.md", "Cables come in black.")

@@ -13,7 +13,7 @@ from foundation.settings import GroundingSettings, Settings
 from models.embedders.hashing import HashingEmbedder
 from retrieval import grounding as module
 from retrieval.contract import Chunk, Hit, Source
-from retrieval.grounding import Evidence, Grounding
+from retrieval.grounding import Evidence, Grounding, narrowed
 
 RETURNS = (
     "Quillfeather Outfitters sells boots and hats. You can return a parcel within 30 days of delivery. "
@@ -260,3 +260,26 @@ def test_what_the_passages_do_not_name_halves_the_confidence(grounding: Groundin
     for unmet in ("When may a device be returned in Leeds?", "When may a ZX-9 be returned?", "Is RFID returned?"):
         assert grounding.confidence(unmet, found) == pytest.approx(whole / 2)
     assert grounding.confidence("When may 300 devices be returned?", found) == whole
+
+
+LONG = "The desk opens at nine, the workshop repairs scanners within five days, and the counter closes at noon."
+
+
+def test_of_a_long_sentence_the_part_about_the_question_is_left_with_its_place() -> None:
+    whole = Evidence(hit(LONG, start=100), 100, 100 + len(LONG), LONG, 0.5)
+    part = narrowed("How fast does the workshop repair scanners?", whole, 9)
+
+    assert part.text == "the workshop repairs scanners within five days,"
+    assert LONG[part.start - 100 : part.end - 100] == part.text
+    assert (part.hit, part.score) == (whole.hit, whole.score)
+
+
+@pytest.mark.parametrize("question", ["How fast does the workshop repair scanners?", "?"])
+def test_a_sentence_that_is_short_enough_stays_whole(question: str) -> None:
+    whole = Evidence(hit(LONG), 0, len(LONG), LONG, 0.5)
+
+    assert narrowed(question, whole, len(LONG.split())) == whole
+
+
+def test_a_question_without_terms_gets_the_beginning_of_a_long_sentence() -> None:
+    assert narrowed("?", Evidence(hit(LONG), 0, len(LONG), LONG, 0.5), 5).text == "The desk opens at nine,"
