@@ -42,9 +42,9 @@ doctor: _base  ## check this machine and this configuration; say what to do
 	@$(CLI) doctor $(stack)
 
 #: Use it
-ask: _base  ## one question   Q="..." [TENANT=name] [ROLE=agent] [PLAN=1] [AS_OF=2025-03-31] [SCHEMA=object.json] [TEXT=file] [STACK=]
+ask: _base  ## one question   Q="..." [TENANT=name] [ROLE=agent] [PLAN=1] [THREAD=conversation] [AS_OF=2025-03-31] [SCHEMA=object.json] [TEXT=file] [STACK=]
 	@$(CLI) ask $(if $(call needed,Q,"a question"),"$$Q") $(call given,TENANT,--tenant) $(call given,ROLE,--role) \
-	  $(if $(PLAN),--plan) $(call given,AS_OF,--as-of) $(call given,SCHEMA,--schema) $(call given,TEXT,--text) $(stack)
+	  $(if $(PLAN),--plan) $(call given,THREAD,--thread) $(call given,AS_OF,--as-of) $(call given,SCHEMA,--schema) $(call given,TEXT,--text) $(stack)
 
 serve: _base  ## the API, on loopback until told otherwise   [STACK=stack.toml]
 	@$(CLI) serve $(stack)
@@ -97,7 +97,7 @@ config: _base  ## every value in force and where it came from   [STACK=stack.tom
 traces: _base  ## the latest answers
 	@$(CLI) traces $(stack)
 
-trace: _base  ## one answer's spans and its bill by layer   ID=last, or a trace's first digits   [JSON=out.json]
+trace: _base  ## one answer's spans, its bill by layer, its audit   ID=last, or a trace's first digits   [JSON=out.json]
 	@$(CLI) trace "$(call needed,ID,last)" $(call given,JSON,--json) $(stack)
 
 slow: _base  ## the slowest of the latest requests, and what each layer takes   [LIMIT=10] [JSON=out.json]

@@ -59,6 +59,8 @@ CONTENT: Final = (
 LAYER: Final = "sixply.layer"
 PART: Final = "sixply.part"
 STEP: Final = "sixply.step"
+STEPS_BEFORE: Final = "sixply.steps.before"
+"""Of a run that goes on: the steps that had ended before. Spans of a process that was killed may be lost with it."""
 TENANT: Final = "sixply.tenant"
 MANIFEST_ID: Final = "sixply.manifest.id"
 HITS: Final = "sixply.retrieval.hits"

@@ -23,6 +23,8 @@ def trace_table(rows: Sequence[SpanRow]) -> Table:
         start, whole = root.span.start_ns, max(1, root.span.end_ns - root.span.start_ns)
         for depth, span in root.walk():
             name = f"{'  ' * depth}{escape(span.name)}"
+            if before := span.attribute(names.STEPS_BEFORE):
+                name += f" [dim]goes on behind {escape(before)}[/]"
             table.add_row(
                 f"[red]{name} (failed)[/]" if span.status == "error" else name,
                 f"{span.ms:.1f}",

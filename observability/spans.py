@@ -199,6 +199,13 @@ class SpanStore:
         parent = "SELECT 1 FROM spans p WHERE p.trace_id = spans.trace_id AND p.span_id = spans.parent_id"
         return self._rows(f"WHERE NOT EXISTS ({parent}) ORDER BY start_ns DESC LIMIT ?", limit)
 
+    def last_answer(self) -> str | None:
+        """The trace in which an agent was at work last, also if it went on with an older request."""
+        rows = self._select(
+            "SELECT trace_id FROM spans WHERE name LIKE ? ORDER BY start_ns DESC LIMIT 1", f"{names.INVOKE_AGENT}%"
+        )
+        return rows[0][0] if rows else None
+
     def between(self, since_ns: int, until_ns: int) -> list[SpanRow]:
         """Every span that began in a period, nanoseconds since 1970, by start time."""
         return self._rows("WHERE start_ns >= ? AND start_ns < ? ORDER BY start_ns, id", since_ns, until_ns)

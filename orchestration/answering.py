@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from foundation.errors import ComponentError, SixplyError
 from foundation.types import Principal
 from orchestration.contract import Agent, Answer, AnswerRequest, Decision, Event
 
 
-async def answer(agent: Agent, request: AnswerRequest, principal: Principal) -> Answer:
-    """Run one request to its end.
+async def answer(
+    agent: Agent, request: AnswerRequest, principal: Principal, *, seen: Callable[[Event], None] | None = None
+) -> Answer:
+    """Run one request to its end. `seen` is called with each event as it comes.
 
     Raises:
         RequestError: it is refused. ComponentError: a part failed on the way; `retryable` says whether to try again.
     """
-    return await _last(agent.stream(request, principal))
+    return await _last(agent.stream(request, principal), seen)
 
 
 async def resume(agent: Agent, decision: Decision, principal: Principal) -> Answer:
@@ -23,10 +25,12 @@ async def resume(agent: Agent, decision: Decision, principal: Principal) -> Answ
     return await _last(agent.resume(decision, principal))
 
 
-async def _last(events: AsyncIterator[Event]) -> Answer:
+async def _last(events: AsyncIterator[Event], seen: Callable[[Event], None] | None = None) -> Answer:
     last: Event | None = None
     async for event in events:
         last = event
+        if seen is not None:
+            seen(event)
     if last is not None and last.answer is not None:
         return last.answer
     raise error_of(last) if last is not None else ComponentError("The agent's stream ended without an answer.")

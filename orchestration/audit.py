@@ -113,8 +113,7 @@ class SqliteAudit:
 
         def read(connection: sqlite3.Connection) -> list[tuple[str, AuditRecord]]:
             rows = connection.execute("SELECT body FROM chain WHERE tenant = ? ORDER BY number", (tenant,))
-            bodies = [json.loads(row["body"]) for row in rows]
-            return [(body["at"], AuditRecord(**{k: v for k, v in body.items() if k in FIELDS})) for body in bodies]
+            return [_told(json.loads(row["body"])) for row in rows]
 
         return await self._file.run(read)
 
@@ -197,16 +196,39 @@ def verify(path: Path, *, known: Head | None = None) -> Verification:
     return Verification(count, Head(end, last), after, tuple(problems))
 
 
+def of_trace(path: Path, trace: str) -> list[tuple[str, AuditRecord]]:
+    """(time, record) of what belongs to a trace, oldest first; the decisions on its approvals too, which are taken outside of
+    it. Nothing where there is no audit.
+
+    Raises:
+        StoreUnavailable: what is there is no SQLite file with an audit.
+    """
+    if not path.exists():
+        return []
+    bodies = [json.loads(body) for _, body, _, _ in _rows(path, f'"trace_id":"{trace}"')]
+    approvals = {body["approval_id"] for body in bodies} - {None}
+    for approval in approvals:
+        decided = (json.loads(body) for _, body, _, _ in _rows(path, f'"approval_id":"{approval}"'))
+        bodies += [body for body in decided if body["act"] == "decision"]
+    return sorted(map(_told, bodies), key=lambda told: told[0])
+
+
 def head_file(path: Path) -> Path:
     return path.with_suffix(".head")
 
 
-def _rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
+def _told(body: Mapping[str, Any]) -> tuple[str, AuditRecord]:
+    return body["at"], AuditRecord(**{k: v for k, v in body.items() if k in FIELDS})
+
+
+def _rows(path: Path, having: str = "") -> Iterator[tuple[int, str, str, str]]:
     if not path.exists():
         raise StoreUnavailable(f"There is no audit at {path}. Nothing has run there, or it was deleted.")
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-            yield from database.execute("SELECT number, body, previous, hash FROM chain ORDER BY number")
+            yield from database.execute(
+                "SELECT number, body, previous, hash FROM chain WHERE instr(body, ?) ORDER BY number", (having,)
+            )
     except sqlite3.Error as error:
         raise StoreUnavailable(f"{path} holds no audit that can be read: {error}. Restore it from a backup.") from error
 

@@ -156,11 +156,18 @@ class DurableAgent(ABC):
         if approval.status == "expired":
             raise Gone(f"Approval {approval.approval_id} expired at {approval.expires_at:%Y-%m-%d %H:%M} UTC.")
         if approval.status == "pending":
+            if not waiting and kept.unfinished:
+                raise Conflict(
+                    f"The run that asked for approval {approval.approval_id} was cut off before it waited. Whoever asked must "
+                    f"ask the same again in conversation {approval.thread_id}; then it can be decided."
+                )
             if not waiting:
                 raise NotFound(f"The run that asked for approval {approval.approval_id} is lost. Ask for it again.")
             await self._parts.executor.decide(decision, principal)
         elif not waiting or not _the_same(decision, approval):
             raise Conflict(f"Approval {approval.approval_id} was {approval.status} by {approval.decided_by} already.")
+        else:
+            await self._parts.executor.decide_again(approval, principal)
 
     # -- one run -----------------------------------------------------------------------------------------------------
 
@@ -192,6 +199,8 @@ class DurableAgent(ABC):
             ) as current:
                 if begin == "new":
                     state["trace"] = here()
+                else:
+                    current.set_attribute(names.STEPS_BEFORE, ", ".join(step.name for step in run.steps))
                 answer = await self._answer(begin, state, run)
                 current.set_attribute(names.STATUS, answer.status)
                 current.set_attribute(names.STOP_REASON, answer.stop_reason)

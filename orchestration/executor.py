@@ -222,6 +222,15 @@ class Executor:
             edited_hash="" if edited is None else arguments_hash(asked.tool, asked.tenant, edited),
         )
         crash_point("decided")
+        await self._record_decision(decided, principal)
+        return decided
+
+    async def decide_again(self, decided: Approval, principal: Principal) -> None:
+        """Record that somebody repeats a decision whose run was cut off: whoever took it may have been killed before its
+        own record was written."""
+        await self._record_decision(decided, principal)
+
+    async def _record_decision(self, decided: Approval, principal: Principal) -> None:
         await self._audit.record(
             AuditRecord(
                 act="decision",
@@ -236,7 +245,6 @@ class Executor:
                 decided_by=principal.subject,
             )
         )
-        return decided
 
     async def may_decide(self, approval_id: str, principal: Principal) -> Approval:
         """The approval, if the caller may see and decide it; raises NotFound or Forbidden as `decide` does."""

@@ -79,8 +79,10 @@ def ask(
     roles: Annotated[list[str] | None, typer.Option("--role", help="May be repeated; reader if absent.")] = None,
     groups: Groups = None,
     compose: Annotated[str | None, typer.Option(help="auto, extractive or generative.")] = None,
-    thread: Annotated[str | None, typer.Option(help="Continue this conversation.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Show the plan, and what was done.")] = False,
+    thread: Annotated[
+        str | None, typer.Option(help="Continue this conversation, or the same question that was cut off in it.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Show each step as it is done, and the plan.")] = False,
     as_of: Annotated[str | None, typer.Option(help="From the versions in force on that day, e.g. 2025-03-31.")] = None,
     schema: Annotated[
         Path | None, typer.Option(help="Answer as an object of this JSON schema.", exists=True, dir_okay=False)
@@ -100,9 +102,10 @@ def ask(
     if schema is not None:
         _exit(ok=commands.ask_as(_load(stack), question, person, schema=schema, text=text, json=json))
         return
-    answer = commands.ask(_load(stack), question, person, compose=compose, thread_id=thread, as_of=as_of)
+    seen = terminal.watching() if plan and str(json) != "-" else None
+    answer = commands.ask(_load(stack), question, person, compose=compose, thread_id=thread, as_of=as_of, seen=seen)
     if not terminal.write_json(json, answer.model_dump(mode="json")):
-        terminal.show_answer(answer, steps=plan)
+        terminal.show_answer(answer, plan=plan)
 
 
 @app.command()
@@ -384,11 +387,11 @@ def traces(
 
 @app.command()
 def trace(
-    trace_id: Annotated[str, typer.Argument(metavar="ID", help="A trace id, or its first digits.")],
+    trace_id: Annotated[str, typer.Argument(metavar="ID", help="A trace id, its first digits, or last.")],
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """One request's spans, and its bill by layer."""
+    """One request's spans, its bill by layer, and what the audit has of it."""
     from serving import commands
 
     commands.trace(_load(stack), trace_id, json)

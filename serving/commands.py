@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json as jsons
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
@@ -24,7 +24,7 @@ from serving.tokens import Callers
 from serving.wiring import open_system
 
 if TYPE_CHECKING:
-    from orchestration.contract import Answer
+    from orchestration.contract import Answer, Event
     from orchestration.facts import SqliteFacts
     from retrieval.contract import DocumentLedger
     from retrieval.folders import FolderChanges, FolderItems
@@ -49,6 +49,7 @@ def ask(
     compose: str | None = None,
     thread_id: str | None = None,
     as_of: str | None = None,
+    seen: Callable[[Event], None] | None = None,
 ) -> Answer:
     """Raises:
     InvalidRequest: an empty question, an unknown role or way to compose, something that is no day.
@@ -69,7 +70,7 @@ def ask(
     with open_system(loaded) as system:
         if not system.ledger.chunk_count():
             terminal.show_note("There is no document yet. Run make demo, or add yours: make ingest SRC=folder")
-        return asyncio.run(answering.answer(system.agent, request, principal))
+        return asyncio.run(answering.answer(system.agent, request, principal, seen=seen))
 
 
 def _day(text: str) -> date:
@@ -435,16 +436,29 @@ def trace(loaded: Loaded, trace_id: str, json: Path | None) -> None:
     from observability import render
     from observability.bill import layer_bill
     from observability.spans import SpanStore
+    from orchestration.audit import of_trace
 
     store = SpanStore(_file(loaded, "spans.sqlite"))
-    latest = store.recent(1) if trace_id == "last" else []
-    spans = store.trace(latest[0].trace_id if latest else trace_id)
+    latest = store.last_answer() if trace_id == "last" else None
+    spans = store.trace(latest or trace_id)
     with _costs(loaded) as costs:
         bill = layer_bill(spans, costs.of_trace(spans[0].trace_id))
-    if not terminal.write_json(json, {"bill": bill.as_dict(), "spans": [_fields(span) for span in spans]}):
+    records = of_trace(_file(loaded, "audit.sqlite"), spans[0].trace_id)
+    told = [{"at": at, **record.model_dump(mode="json")} for at, record in records]
+    if not terminal.write_json(
+        json, {"bill": bill.as_dict(), "spans": [_fields(span) for span in spans], "audit": told}
+    ):
         terminal.show(render.trace_table(spans))
         terminal.show("")
         terminal.show(render.bill_table(bill))
+        terminal.show("")
+        terminal.show_table(
+            ["audit (UTC)", "act", "", "outcome", "", "asked by", "decided by"],
+            [
+                (f"{at[:19]}", one.act, one.tool, one.outcome, one.reason, one.subject, one.decided_by or "")
+                for at, one in records
+            ],
+        )
 
 
 def slow(loaded: Loaded, limit: int, json: Path | None) -> None:

@@ -21,7 +21,7 @@ from rich.table import Table
 from foundation.errors import InvalidSetting, SixplyError
 
 if TYPE_CHECKING:
-    from orchestration.contract import Answer, Plan
+    from orchestration.contract import Answer, Event, Plan
     from orchestration.objects import ObjectAnswer
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -72,15 +72,30 @@ def show_object(made: ObjectAnswer[Any]) -> None:
     out.print(f"[dim]{_usd(made.cost_usd)}  {made.seconds:.2f} s  answer {plain(made.answer_id)}[/]")
 
 
-def show_answer(answer: Answer, *, steps: bool = False) -> None:
-    """The text, then the citations, then what it took and how to go on; `steps` shows the plan and the work before it."""
+def watching() -> Callable[[Event], None]:
+    """Shows each step when it is done; before the first one, how to go on if this process is ended."""
+    out, begun = console(), False
+
+    def show(event: Event) -> None:
+        nonlocal begun
+        if (step := event.step) is None:
+            return
+        if not begun:
+            begun = True
+            out.print(
+                f"[dim]cut off? Ask the same with --thread {plain(event.thread_id)}, and it goes on from here.[/]"
+            )
+        out.print(f"[dim]{step.ms:8.0f} ms  {plain(step.name)} {step.outcome}  {plain(step.detail)}[/]")
+
+    return show
+
+
+def show_answer(answer: Answer, *, plan: bool = False) -> None:
+    """The text, then the citations, then what it took and how to go on; `plan` shows the plan before it."""
     out = console()
-    if steps:
-        if answer.plan is not None:
-            out.print(plan_table(answer.plan))
-            out.print()
-        for step in answer.steps:
-            out.print(f"[dim]{step.ms:8.0f} ms  {plain(step.name)} {step.outcome}  {plain(step.detail)}[/]")
+    if plan and answer.plan is not None:
+        out.print()
+        out.print(plan_table(answer.plan))
         out.print()
     out.print(plain(answer.text))
     for cited in answer.citations:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from foundation import names
 from foundation.components import Context, available, load
 from foundation.errors import Conflict
 from foundation.settings import ObservabilitySettings, Part
@@ -22,6 +23,7 @@ from observability import telemetry
 from observability.bill import layer_bill
 from observability.spans import SpanStore
 from orchestration.answering import answer, resume
+from orchestration.audit import of_trace
 from orchestration.contract import Answer, AnswerRequest, Decision
 from tests.doubles.effects_child import CUSTOMER, LEAD, QUESTION, desk
 from tests.doubles.orchestration import NORTH, World
@@ -103,6 +105,9 @@ async def test_a_question_that_was_cut_off_goes_on_from_its_last_step_when_it_is
     before = await asyncio.to_thread(kill, data_dir, "ask", point, agent=agent)
     world = desk(data_dir, agent)
     thread_id = before[-1]["thread_id"] if before else None
+    for lost in await world.approvals.pending("alder-clinics"):
+        with pytest.raises(Conflict, match=f"cut off .* ask the same again in conversation {lost.thread_id}"):
+            await resume(world.agent(), Decision(approval_id=lost.approval_id, approve=True), LEAD)
     waiting = await answer(world.agent(), AnswerRequest(question=QUESTION, thread_id=thread_id), CUSTOMER)
     assert (waiting.status, refunds(data_dir)) == ("waiting", 0)
     assert names_of(waiting) == ["plan", "tool"]
@@ -143,6 +148,12 @@ async def test_a_crash_around_an_approved_effect_repeats_nothing_and_the_story_i
     # with the point after the step, it was the killed process that did it, and its last second of spans is lost
     told = {"plan", "tool"} if point in {"effect_done", "finish_begun"} else {"plan", "tool", "effect"}
     assert told <= {span.name for span in spans}
+    went_on = [span.attribute(names.STEPS_BEFORE) for span in spans if span.name == f"invoke_agent {agent}"]
+    assert went_on[0] is None
+    assert all(before.startswith("plan, ") and "tool" in before for before in went_on[1:])
+    records = [(one.act, one.outcome) for _, one in of_trace(data_dir / "audit.sqlite", str(waiting.trace_id))]
+    assert ("decision", "decided") in records, "whoever decided is told, wherever the process was killed"
+    assert ("tool", "done") in records
     bill = layer_bill(spans, [])
     assert bill.exact
     assert bill.ns >= sum(span.end_ns - span.start_ns for span in spans if span.name == f"invoke_agent {agent}")

@@ -88,10 +88,15 @@ def test_documents_go_in_are_listed_and_asked_and_the_answer_can_be_traced(
     assert "nine hours" in answer["text"]
     shown = sixply("ask", "How long does the moon lamp run?", "--plan", json_too=False)
     assert "moon.md, characters" in shown
-    assert "retrieve" in shown
+    assert "retrieve done" in shown
+    assert "Ask the same with --thread" in shown
 
-    bill = sixply("trace", answer["trace_id"][:12])["bill"]
-    assert bill["total"]["adds_up"] is True
+    traced = sixply("trace", answer["trace_id"][:12])
+    assert traced["bill"]["total"]["adds_up"] is True
+    assert [(one["act"], one["outcome"]) for one in traced["audit"]] == [("answer", "answered")]
+    told = sixply("trace", "last", json_too=False)
+    assert "invoke_agent" in told
+    assert "audit (UTC)" in told
     assert sixply("traces")[0]["name"].startswith("invoke_agent")
     assert {total["key"] for total in sixply("costs", "--by", "tenant")} == {"local"}
 

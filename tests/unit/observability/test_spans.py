@@ -31,6 +31,18 @@ def test_the_latest_traces_come_first_and_only_with_their_roots(stored):
     assert [span.name for span in stored.recent(1)] == ["third"]
 
 
+def test_the_last_answer_is_where_an_agent_worked_last_and_not_what_a_start_embedded_beside_it(data_dir):
+    exporter = load("observability.exporters", Part(use="sqlite"), Context(data_dir=data_dir))
+    store = SpanStore(data_dir / "spans.sqlite")
+    assert store.last_answer() is None
+    exporter.export(ended_spans("POST /v1/answers", "invoke_agent graph"))
+    exporter.export(ended_spans("embeddings double"))
+    exporter.shutdown()
+    found = store.last_answer()
+    assert found is not None
+    assert [span.name for span in store.trace(found)] == ["POST /v1/answers", "invoke_agent graph"]
+
+
 def test_a_trace_is_found_by_its_first_digits(stored):
     whole = stored.recent(1)[0].trace_id
     assert [span.name for span in stored.trace(whole[:12])] == ["third", "third child"]

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from foundation.errors import InvalidSetting, NotFound
+from orchestration.contract import Event, Step
 from serving import terminal
 from tests.doubles.serving import answer, approval
 
@@ -26,7 +27,7 @@ def test_text_is_shown_as_text(given: str, shown: str, capsys: pytest.CaptureFix
 
 
 def test_an_answer_shows_its_sources_what_it_took_and_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.show_answer(answer("When?", degraded=("a fallback model answered",)), steps=True)
+    terminal.show_answer(answer("When?", degraded=("a fallback model answered",)), plan=True)
     out = capsys.readouterr().out
     for part in (
         "Tuesdays [1]",
@@ -35,7 +36,6 @@ def test_an_answer_shows_its_sources_what_it_took_and_where_to_look(capsys: pyte
         "0.10 s",
         "fallback",
         "sixply trace 000",
-        "retrieve",
     ):
         assert part in out
 
@@ -48,6 +48,18 @@ def test_an_answer_without_a_price_says_so_and_a_waiting_one_says_how_to_approve
     assert "unpriced" in out
     assert "sixply approve ap-1 --tenant north" in out
     assert "refund(order=o-1)" in out
+
+
+def test_who_watches_sees_each_step_when_it_is_done_and_first_how_to_go_on_after_a_kill(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show = terminal.watching()
+    show(Event(kind="step", thread_id="t-1", step=Step(name="plan", detail="1 look_up find_order", ms=12)))
+    before = capsys.readouterr().out
+    assert before.index("--thread t-1") < before.index("12 ms  plan done  1 look_up find_order")
+    show(Event(kind="step", thread_id="t-1", step=Step(name="tool", outcome="failed")))
+    show(Event(kind="token", token="words"))
+    assert capsys.readouterr().out.split() == ["0", "ms", "tool", "failed"]
 
 
 def test_an_error_goes_to_standard_error_in_one_piece(capsys: pytest.CaptureFixture[str]) -> None:
