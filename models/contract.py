@@ -11,15 +11,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from langchain_core.embeddings import Embeddings
-from langchain_core.language_models import BaseChatModel
 
 from foundation.components import Context
 from foundation.types import Usage
 
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
 __all__ = ["BaseChatModel", "Call", "Embeddings", "Price", "PriceSource", "Reranker", "RerankerParts"]
+
+
+def __getattr__(name: str) -> type:
+    """`BaseChatModel` is imported by whoever uses one: it takes longer than all else that a search needs of this package."""
+    if name != "BaseChatModel":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from langchain_core.language_models import BaseChatModel
+
+    return BaseChatModel
 
 
 @runtime_checkable

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import chain, repeat
+from math import sqrt
 
 import numpy as np
 
@@ -34,19 +36,22 @@ def standard_score_fusion(
     >>> [name for name, _ in fused]
     ['y', 'x', 'z']
     """
-    names = list(dict.fromkeys(name for scores in legs.values() for name in scores))
+    names = list(dict.fromkeys(chain.from_iterable(legs.values())))
     total = np.zeros(len(names))
     for leg, scores in legs.items():
-        total += weights[leg] * standard_scores([scores.get(name, floors[leg]) for name in names])
+        total += weights[leg] * standard_scores(list(map(scores.get, names, repeat(floors[leg]))))
     order = np.argsort(-total, kind="stable")
-    return [(names[place], float(total[place])) for place in order]
+    return list(zip(map(names.__getitem__, order), total[order].tolist(), strict=True))
 
 
 def standard_scores(values: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """How many deviations each value stands above the mean; all zero where there is no difference."""
-    column = np.asarray(values, dtype=np.float64)
-    spread = column.std() if len(column) else 0.0
-    return (column - column.mean()) / spread if spread > _NO_SPREAD else np.zeros(len(column))
+    column = np.array(values, dtype=np.float64)
+    if not len(column):
+        return column
+    column -= column.mean()
+    spread = sqrt(column @ column / len(column))  # `np.std` takes four times as long for so few
+    return column / spread if spread > _NO_SPREAD else np.zeros(len(column))
 
 
 def reciprocal_rank_fusion(rankings: Mapping[str, Sequence[str]], *, k: int = 60) -> list[tuple[str, float]]:

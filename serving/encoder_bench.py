@@ -58,11 +58,11 @@ OUR_START = """
 import json, sys
 from pathlib import Path
 from foundation.settings import load
-from observability.bench import SCOPE
+from foundation.types import Scope
 from serving.library import open_library
-stack, changes, question = sys.argv[1:]
+stack, changes, tenant, question = sys.argv[1:]
 with open_library(load(Path(stack), overrides=json.loads(changes))) as library:
-    print(library.retriever.retrieve(question, SCOPE, limit=1)[0].source.uri)
+    print(library.retriever.retrieve(question, Scope(tenant), limit=1)[0].source.uri)
 """
 
 
@@ -196,7 +196,7 @@ def _cold(stack: Path, changes: Mapping[str, object], vectors: Path, question: s
 
     commands = {
         TORCH: [PLAIN_START, str(weights.MINILM.verified().parent), str(vectors), question],
-        OURS: [OUR_START, str(stack), jsons.dumps(changes), question],
+        OURS: [OUR_START, str(stack), jsons.dumps(changes), bench.TENANT, question],
     }
     took: dict[str, list[float]] = {name: [] for name in commands}
     for turn in range(rounds):
