@@ -166,7 +166,7 @@ class ClassifierPlanner:
             return _Part(text, person=True, reason=f"a person {person:.2f}, {reason}")
         if not best:
             return _Part(text, reason="no tools")
-        reason = f"{best} {scores[best]:.2f}, {reason}"
+        reason = f"{best} {scores[best]:.2f} (needs {enough:.2f}), {reason}"
         tool = next(tool for tool in tools if tool.name == best)
         return _Part(text, tool=tool if scores[best] >= enough else None, reason=reason)
 

@@ -38,6 +38,10 @@ REPLY_TOKENS = 256
 """Reserved for a reply whose length the call does not limit."""
 
 
+UNCALLED = Usage(input_tokens=0, output_tokens=0)
+"""Of a run that has not called its language model: that is known, and what a provider did not say is not."""
+
+
 @dataclass
 class _Spent:
     """What a call turned out to cost; nothing where it did not come about."""
@@ -62,7 +66,8 @@ class Run:
     emit: Callable[[Event], None]
     steps: list[Step] = field(default_factory=list)
     degraded: list[str] = field(default_factory=list)
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = UNCALLED
+    """Of the language model."""
     hits: list[Hit] | None = None
     ahead: dict[str, asyncio.Task[list[Hit]]] = field(default_factory=dict)
     """Searches that were begun before anybody asked for them, by their queries."""
@@ -162,12 +167,16 @@ class Run:
         if who not in self.shares:
             self.shares[who] = Share(self.budget, share)
         clean: dict[str, Any] = {"hits": None, "evidence": None, "question": "", "draft": None, "learned": 0}
-        return replace(self, budget=self.shares[who], usage=Usage(), _local_s=0.0, **clean)
+        return replace(self, budget=self.shares[who], usage=UNCALLED, _local_s=0.0, **clean)
 
     def join(self, branch: Run) -> None:
-        self.usage += branch.usage
+        self._use(branch.usage)
         self._local_s += branch._local_s
         self.first_token_s = min(filter(None, (self.first_token_s, branch.first_token_s)), default=None)
+
+    def _use(self, usage: Usage) -> None:
+        if usage is not UNCALLED:
+            self.usage = usage if self.usage is UNCALLED else self.usage + usage
 
     def note(self, what: str) -> None:
         """Remember, once, what is worse than configured."""
@@ -263,7 +272,7 @@ class Run:
 
     def _charge(self, call: Call, spent: _Spent, *, whole: bool = True) -> None:
         price = self.parts.prices.price(call)
-        self.usage += call.usage
+        self._use(call.usage)
         self._local_s += call.seconds if call.local else 0.0
         if price.usd is None:
             self.note(f"a call of {call.model} has no known price")

@@ -149,7 +149,7 @@ def serve(loaded: Loaded) -> None:
     http, out = loaded.settings.serving.http, terminal.console()
 
     def announce(url: str) -> None:
-        out.print(f"Sixply answers at {url}, OpenAI's clients at {url}/v1. Stop it with Ctrl-C.")
+        out.print(f"Sixply answers at {url} (open it in a browser), OpenAI's clients at {url}/v1. Stop it with Ctrl-C.")
 
     Callers.of(loaded.settings, SystemClock()).demand_any()
     if loaded.settings.foundation.cluster.use == "ray":

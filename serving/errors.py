@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from fastapi import FastAPI, Request, Response
@@ -31,11 +32,20 @@ from foundation.errors import (
 log = logging.getLogger("sixply.serving")
 
 MEDIA_TYPE = "application/problem+json"
-OPENAI_PATHS = ("/v1/chat/", "/v1/models", "/v1/responses")
+OPENAI_PATHS = ("/v1/chat/", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/moderations", "/v1/responses")
+"""Also those that its clients may ask for and that are not here: they can read no other shape."""
 ANTHROPIC_PATHS = ("/v1/messages",)
+OPENAI_CODES = {
+    "budget_exceeded": "insufficient_quota",
+    "quota_exceeded": "rate_limit_exceeded",
+    "unauthenticated": "invalid_api_key",
+}
+"""What OpenAI calls errors that its clients look for, beside `openai_code` of a class; every other code is ours."""
 EXPLAINED = "explained"
 """Member of a request's state: its unforeseen exception has been logged and answered."""
 CHALLENGE = 'Bearer realm="sixply"'
+PATH_SHOWN = 200
+"""Characters of a path that an error repeats."""
 CONFLICT = (
     "It does not go together with what is there: decided already, busy, waiting, or the first request is at work."
 )
@@ -100,6 +110,19 @@ class UnsupportedParameter(RequestError):
         self.param = param
 
 
+class UnknownModel(NotFound):
+    """A name in `model` that is none of ours."""
+
+    openai_code = "model_not_found"
+    param = "model"
+
+
+class QuestionTooLong(TooLarge):
+    """A question of more characters than the settings allow."""
+
+    openai_code = "context_length_exceeded"
+
+
 class InternalError(SixplyError):
     """A defect of ours, as a caller may know it."""
 
@@ -153,13 +176,14 @@ def install(app: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        fields = [FieldProblem(location=_location(item["loc"]), message=str(item["msg"])) for item in error.errors()]
+        fields = [_field(item) for item in error.errors()]
         text = "; ".join(f"{field.location}: {field.message}" for field in fields[:3])
         return respond(request, InvalidRequest(text), fields=fields)
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        response = respond(request, from_status(error.status_code, str(error.detail)), status=error.status_code)
+        told = _not_served(request, error) or str(error.detail)
+        response = respond(request, from_status(error.status_code, told), status=error.status_code)
         response.headers.update(error.headers or {})
         return response
 
@@ -182,13 +206,9 @@ def respond(
     request: Request, error: SixplyError, *, status: int | None = None, fields: list[FieldProblem] | None = None
 ) -> Response:
     """The response for `error`, in the shape of the path that was asked."""
-    status = status or error.status
-    if request.url.path.startswith(OPENAI_PATHS):
-        content, media_type = openai_problem(error), "application/json"
-    elif request.url.path.startswith(ANTHROPIC_PATHS):
-        content, media_type = anthropic_problem(error), "application/json"
-    else:
-        content, media_type = problem(error, status=status, request_id=request_id(request), fields=fields), MEDIA_TYPE
+    status, content, media_type = shaped(
+        request.url.path, error, status=status or error.status, request_id=request_id(request), fields=fields
+    )
     response = Response(to_json(content), status_code=status, media_type=media_type)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(math.ceil(error.retry_after_s))
@@ -196,6 +216,20 @@ def respond(
         schemes = [CHALLENGE, 'Basic realm="sixply"'] if request.url.path.startswith(BROWSER_PATHS) else [CHALLENGE]
         response.headers["WWW-Authenticate"] = ", ".join(schemes)
     return response
+
+
+def shaped(
+    path: str, error: SixplyError, *, status: int, request_id: str, fields: list[FieldProblem] | None = None
+) -> tuple[int, dict[str, Any], str]:
+    """Status, content and media type for `error`, as clients of that path expect them."""
+    if path.startswith((*OPENAI_PATHS, *ANTHROPIC_PATHS)):
+        status = 400 if status == 422 else status  # neither vendor's API knows 422
+    if path.startswith(OPENAI_PATHS):
+        status = 400 if isinstance(error, QuestionTooLong) else status
+        return status, openai_problem(error, param=_param(fields)), "application/json"
+    if path.startswith(ANTHROPIC_PATHS):
+        return status, anthropic_problem(error), "application/json"
+    return status, problem(error, status=status, request_id=request_id, fields=fields), MEDIA_TYPE
 
 
 def problem(
@@ -215,11 +249,14 @@ def problem(
     ).model_dump(exclude_none=True)
 
 
-def openai_problem(error: SixplyError) -> dict[str, Any]:
+def openai_problem(error: SixplyError, *, param: str | None = None) -> dict[str, Any]:
     """The error object of OpenAI's API for `error`; the same inside a stream."""
     kind = "invalid_request_error" if error.status < 500 else "server_error"
-    param = error.param if isinstance(error, UnsupportedParameter) else None
-    return OpenAIProblem(error=OpenAIError(message=str(error), type=kind, param=param, code=error.code)).model_dump()
+    param = error.param if isinstance(error, UnsupportedParameter | UnknownModel) else param
+    code = OPENAI_CODES.get(error.code, error.code)
+    if isinstance(error, UnknownModel | QuestionTooLong):
+        code = error.openai_code
+    return OpenAIProblem(error=OpenAIError(message=str(error), type=kind, param=param, code=code)).model_dump()
 
 
 def anthropic_problem(error: SixplyError) -> dict[str, Any]:
@@ -259,5 +296,24 @@ def from_status(status: int, detail: str) -> SixplyError:
     return kinds.get(status, RequestError)(detail)
 
 
-def _location(steps: tuple[int | str, ...]) -> str:
-    return ".".join(str(step) for step in steps)
+def _not_served(request: Request, error: HTTPException) -> str | None:
+    """For a path or a method that no route has: which one, and where to look."""
+    path = request.url.path[:PATH_SHOWN]
+    if error.status_code == 404 and error.detail == "Not Found":
+        return f"There is no {path} here. docs/api.md and /openapi.json list what there is."
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        return f"{path} does not take {request.method}. It takes: {allowed}."
+    return None
+
+
+def _field(item: Mapping[str, Any]) -> FieldProblem:
+    where, what = item["loc"], str(item["msg"])
+    if item["type"] == "json_invalid":
+        return FieldProblem(location="body", message=f"{what} at character {where[-1]}: {item['ctx']['error']}")
+    # Where several types may stand, pydantic names the one it tried, as "list[TextPart]": that is no place in the request.
+    return FieldProblem(location=".".join(str(step) for step in where if "[" not in str(step)), message=what)
+
+
+def _param(fields: list[FieldProblem] | None) -> str | None:
+    return fields[0].location.removeprefix("body.") if fields else None

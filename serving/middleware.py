@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from foundation.errors import ComponentError, RequestError, Unauthenticated
 from foundation.types import Principal
 from observability import logs
-from serving.errors import ANTHROPIC_PATHS, BROWSER_PATHS, EXPLAINED, MEDIA_TYPE, from_status, problem, respond, to_json
+from serving.errors import ANTHROPIC_PATHS, BROWSER_PATHS, EXPLAINED, from_status, respond, shaped, to_json
 from serving.identity import PAGE_PATHS, PUBLIC_PATHS
 from serving.sessions import Sessions, refuse_other_sites, token_of
 from serving.tokens import Callers
@@ -46,7 +46,7 @@ class Envelope:
             return
         request_id = _request_id(Headers(scope=scope).get(REQUEST_ID))
         scope.setdefault("state", {})["request_id"] = request_id
-        outgoing, begun = _Outgoing(send, request_id), time.perf_counter()
+        outgoing, begun = _Outgoing(send, request_id, scope["path"]), time.perf_counter()
         with logs.of_request(request_id):
             try:
                 await self._app(scope, receive, outgoing.send)
@@ -73,36 +73,33 @@ def _log(scope: Scope, status: int | None, seconds: float) -> None:
 class _Outgoing:
     """The sending side of one request."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, path: str) -> None:
         self._send = send
         self._request_id = request_id
-        self._replaced = False
+        self._path = path
+        self._instead: bytes | None = None
+        """The body in place of a library's plain text."""
         self.status: int | None = None
         """`None`: the caller left before there was an answer."""
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message = self._start(message)
-            await self._send(message)
-            if self._replaced:
-                body = problem(
-                    from_status(message["status"], "The request was refused: its Host header names another host."),
-                    status=message["status"],
-                    request_id=self._request_id,
-                )
-                await self._send({"type": "http.response.body", "body": to_json(body)})
-        elif not self._replaced:
+            await self._send(self._start(message))
+            if self._instead is not None:
+                await self._send({"type": "http.response.body", "body": self._instead})
+        elif self._instead is None:
             await self._send(message)
 
     def _start(self, message: Message) -> MutableMapping[str, Any]:
         message.setdefault("headers", [])
         headers = MutableHeaders(scope=message)
-        plain = headers.get("content-type", "").startswith("text/plain")
-        self._replaced = message["status"] >= 400 and plain
-        if self._replaced:
+        if message["status"] >= 400 and headers.get("content-type", "").startswith("text/plain"):
+            error = from_status(message["status"], "The request was refused: its Host header names another host.")
+            _, content, media_type = shaped(self._path, error, status=message["status"], request_id=self._request_id)
+            self._instead = to_json(content)
             del headers["content-length"]
-            headers["content-type"] = MEDIA_TYPE
+            headers["content-type"] = media_type
         headers[REQUEST_ID] = self._request_id
         for name, value in _HEADERS.items():
             headers.setdefault(name, value)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, Protocol
 
-from foundation.errors import InvalidRequest, NotFound, did_you_mean
+from foundation.errors import InvalidRequest, did_you_mean
 from orchestration.contract import Answer, AnswerRequest
-from serving.errors import UnsupportedParameter
+from serving.errors import UnknownModel, UnsupportedParameter
 
 Compose = Literal["auto", "extractive", "generative"]
 MODELS: dict[str, Compose | None] = {
@@ -62,11 +62,11 @@ def asked(model: str, messages: Iterable[Message], thread_id: str | None) -> Ans
     """The question that the messages end in.
 
     Raises:
-        NotFound: no such model. InvalidRequest: there is no question.
+        UnknownModel. InvalidRequest: there is no question.
         UnsupportedParameter: the last message is a tool's result.
     """
     if model not in MODELS:
-        raise NotFound(f'No model "{model}". {did_you_mean(model, MODELS)}')
+        raise unknown(model)
     known = list(messages)
     if known and known[-1].speaker == "tool":
         raise UnsupportedParameter(
@@ -77,6 +77,10 @@ def asked(model: str, messages: Iterable[Message], thread_id: str | None) -> Ans
     if not question.strip():
         raise InvalidRequest("There is no user message with text in it, so there is no question.")
     return AnswerRequest(question=question, thread_id=thread_id, compose=MODELS[model])
+
+
+def unknown(model: str) -> UnknownModel:
+    return UnknownModel(f'No model "{model}". {did_you_mean(model, MODELS)}')
 
 
 def with_footnotes(answer: Answer) -> str:

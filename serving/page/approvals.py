@@ -100,7 +100,7 @@ class Card:
         with html.dl().classes("facts"):
             for name, value in approval.arguments.items():
                 if value is not None:
-                    _fact(label_of(name), shown(value))
+                    _fact(label_of(name), shown(value, name))
             _fact("Asked by", f"{approval.requested_by}, {ago(now, approval.requested_at)}")
             _fact("Why it waits", self._why())
             _fact("Open until", f"{approval.expires_at:%d %b %Y, %H:%M} UTC")
@@ -189,7 +189,7 @@ class Card:
         await self._decided()
 
     def _show(self, answer: Answer, *, approve: bool) -> None:
-        done = "Done" if answer.status == "answered" else WORDS[answer.status]
+        done = {"answered": "Done", "abstained": "Not done"}.get(answer.status) or WORDS[answer.status]
         self._status.text = done if approve else "Rejected"
         self._status.classes(replace=f"status {answer.status if approve else 'abstained'}")
         self._body.clear()

@@ -23,12 +23,14 @@ def label_of(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def shown(value: Any) -> str:
-    """A value in plain words.
+def shown(value: Any, name: str = "") -> str:
+    """A value in plain words; of money, by the name of the argument, with its cents.
 
-    >>> shown(True), shown(None), shown(["a", "b"])
-    ('yes', 'not given', 'a, b')
+    >>> shown(True), shown(None), shown(["a", "b"]), shown(1788.0, "amount_usd")
+    ('yes', 'not given', 'a, b', '1,788.00')
     """
+    if name.endswith("_usd") and isinstance(value, float):
+        return f"{value:,.2f}"
     if value is None:
         return "not given"
     if isinstance(value, bool):

@@ -91,6 +91,7 @@ class AskView:
                 exchange.fail("Stopped.")
             except Exception as error:
                 exchange.fail(str(explained(error)))
+                self._question.value = self._question.value or question  # to be asked again, perhaps elsewhere
             finally:
                 self._running = None
                 self._idle()

@@ -207,7 +207,7 @@ def _answers(asked: Sequence[Asked], today: date) -> None:
     days = [today - timedelta(days=DAYS - 1 - number) for number in range(DAYS)]
     kinds = {"answered": "var(--good)", "abstained": "var(--wait)", "failed": "var(--bad)"}
     found = Counter((_moment(one.at_ns).date(), kind) for one in asked for kind in kinds if one.values[kind])
-    words = {"answered": "answered", "abstained": "not in the documents or refused", "failed": "failed"}
+    words = {"answered": "answered", "abstained": "not answered or refused", "failed": "failed"}
     share = sum(found[day, "answered"] for day in days) / len(asked) if asked else None
     Plot("Answers a day").bars(
         [f"{day:%d %b}" for day in days],

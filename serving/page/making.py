@@ -32,7 +32,8 @@ class Making:
         """Of an answer that has just been given."""
         usd = "unpriced" if answer.cost_usd is None else f"${answer.cost_usd:.6f}"
         given = f" · given before ({answer.cached})" if answer.cached else ""
-        says = f"{answer.path} · {answer.seconds:.2f} s · {usd}{given}"
+        path = "" if answer.path == "none" else f"{answer.path} · "
+        says = f"{path}{answer.seconds:.2f} s · {usd}{given}"
         return cls(answer.trace_id, visitor, says=says, plan=answer.plan)
 
     def build(self) -> None:

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 WORDS = {
     "answered": "Answered",
-    "abstained": "Not in the documents",
+    "abstained": "Not answered",
     "refused": "Refused",
     "waiting": "Waits for approval",
     "escalated": "Passed on to a person",

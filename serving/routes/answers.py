@@ -12,13 +12,12 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.sse import ServerSentEvent
 
-from foundation.errors import TooLarge
 from foundation.settings import AnswerSettings
 from foundation.tracing import trace_id
 from foundation.types import Principal
 from orchestration.contract import Answer, AnswerRequest, Event
 from orchestration.objects import model_of
-from serving.errors import responses
+from serving.errors import QuestionTooLong, responses
 from serving.idempotency import attempt_of
 from serving.identity import Asker
 from serving.runtime import Running, Runtime, admitted
@@ -102,11 +101,13 @@ async def begun(runtime: Runtime, asked: AnswerRequest, caller: Principal, reque
 
 def check_length(question: str, settings: AnswerSettings) -> None:
     """Raises:
-    TooLarge: the question is longer than the configuration allows.
+    QuestionTooLong: it is longer than the configuration allows.
     """
     limit = settings.max_question_characters
     if len(question) > limit:
-        raise TooLarge(f"The question has {len(question):,} characters; at most {limit:,} are taken. Shorten it.")
+        raise QuestionTooLong(
+            f"The question has {len(question):,} characters; at most {limit:,} are taken. Shorten it."
+        )
 
 
 def as_json(answer: Answer) -> Response:

@@ -7,9 +7,9 @@ is sent, so a stream begins when the answer is ready: this shape has no way to t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.sse import ServerSentEvent
 
 from foundation.types import Usage
@@ -27,7 +27,7 @@ from serving.schemas import (
     ModelCard,
     ModelList,
 )
-from serving.shapes import MODELS, asked, extra_of, refuse_unsupported, with_footnotes
+from serving.shapes import MODELS, asked, extra_of, refuse_unsupported, unknown, with_footnotes
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
@@ -70,6 +70,14 @@ async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: 
 async def models(_: Asker, runtime: Running) -> ModelList:
     """The names that `model` may have."""
     return ModelList(data=[ModelCard(id=name, created=_now(runtime)) for name in MODELS])
+
+
+@router.get("/models/{model}", responses=responses(404, shape="openai"))
+async def model(model: Annotated[str, Path(examples=["sixply"])], _: Asker, runtime: Running) -> ModelCard:
+    """One of them."""
+    if model not in MODELS:
+        raise unknown(model)
+    return ModelCard(id=model, created=_now(runtime))
 
 
 def _asked(body: ChatRequest) -> AnswerRequest:

@@ -116,7 +116,7 @@ def test_a_tools_result_is_refused_and_tools_that_are_only_mentioned_do_no_harm(
 def test_errors_are_those_that_the_client_knows(client: anthropic.Anthropic, base_url: str) -> None:
     with pytest.raises(anthropic.NotFoundError, match=r"not_found_error.*sixply-extractive"):
         client.messages.create(model="sixply-extractiv", max_tokens=64, messages=ASK)
-    with pytest.raises(anthropic.UnprocessableEntityError, match="invalid_request_error"):
+    with pytest.raises(anthropic.BadRequestError, match="invalid_request_error"):
         client.messages.create(model="sixply", max_tokens=64, messages=[{"role": "user", "content": " "}])
     with pytest.raises(anthropic.InternalServerError, match=r"overloaded_error.*refused the connection"):
         client.messages.create(model="sixply", max_tokens=64, messages=[{"role": "user", "content": "down"}])

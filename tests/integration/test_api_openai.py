@@ -68,6 +68,9 @@ def test_a_stream_adds_up_to_the_completion_and_ends_with_usage(client: openai.O
 def test_the_models_that_are_listed_can_be_asked(client: openai.OpenAI) -> None:
     names = [model.id for model in client.models.list()]
     assert names == ["sixply", "sixply-extractive", "sixply-generative"]
+    assert client.models.retrieve("sixply").id == "sixply"
+    with pytest.raises(openai.NotFoundError, match='No model "gpt"'):
+        client.models.retrieve("gpt")
     for name in names:
         assert client.chat.completions.create(model=name, messages=ASK).model == name
 
@@ -102,17 +105,47 @@ def test_tools_that_are_only_mentioned_do_no_harm_and_their_results_are_refused(
 
 
 def test_errors_are_those_that_the_client_knows(client: openai.OpenAI, base_url: str) -> None:
-    with pytest.raises(openai.NotFoundError, match="sixply-extractive"):
+    with pytest.raises(openai.NotFoundError, match="sixply-extractive") as unknown:
         client.chat.completions.create(model="sixply-extractiv", messages=ASK)
-    with pytest.raises(openai.UnprocessableEntityError):
+    assert (unknown.value.code, unknown.value.param) == ("model_not_found", "model")
+    with pytest.raises(openai.BadRequestError, match="no question"):
         client.chat.completions.create(model="sixply", messages=[{"role": "system", "content": "x"}])
+    with pytest.raises(openai.BadRequestError) as empty:
+        client.chat.completions.create(model="sixply", messages=[])
+    assert empty.value.param == "messages"
+    with pytest.raises(openai.BadRequestError, match="at most 8,000") as long:
+        client.chat.completions.create(model="sixply", messages=[{"role": "user", "content": "x" * 9_000}])
+    assert long.value.code == "context_length_exceeded"
     with pytest.raises(openai.InternalServerError, match="refused the connection"):
         client.chat.completions.create(model="sixply", messages=[{"role": "user", "content": "down"}])
     with (
         openai.OpenAI(base_url=base_url, api_key="sixply_wrong", max_retries=0) as stranger,
-        pytest.raises(openai.AuthenticationError, match="No valid API key"),
+        pytest.raises(openai.AuthenticationError, match="No valid API key") as unheard,
     ):
         stranger.models.list()
+    assert unheard.value.code == "invalid_api_key"
+
+
+def test_what_is_not_here_is_said_in_words_that_the_client_shows(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError, match=r"There is no /v1/embeddings here\. docs/api\.md"):
+        client.embeddings.create(model="sixply", input="x")
+    with pytest.raises(openai.NotFoundError, match=r"There is no /v1/completions here"):
+        client.completions.create(model="sixply", prompt="x")
+    with pytest.raises(openai.APIStatusError, match=r"does not take DELETE\. It takes: GET") as method:
+        client.models.delete("sixply")
+    assert method.value.status_code == 405
+    with pytest.raises(openai.APIStatusError, match="larger than this server takes") as large:
+        client.chat.completions.create(model="sixply", messages=[{"role": "user", "content": "x" * 11_000_000}])
+    assert large.value.status_code == 413
+
+
+def test_what_cannot_be_read_is_named_by_its_place(client: openai.OpenAI) -> None:
+    picture = [{"type": "image_url", "image_url": {"url": "data:,"}}]
+    with pytest.raises(openai.BadRequestError, match=r"body\.messages\.0\.content\.0\.type: Input should be 'text'"):
+        client.chat.completions.create(model="sixply", messages=[{"role": "user", "content": picture}])
+    headers = {"Content-Type": "application/json"}
+    with pytest.raises(openai.BadRequestError, match="body: JSON decode error at character 1: Expecting property name"):
+        client.post("/chat/completions", cast_to=object, content=b"{bad", options={"headers": headers})
 
 
 def test_a_stream_that_fails_raises_and_never_ends_as_if_it_were_done(client: openai.OpenAI) -> None:

@@ -93,7 +93,7 @@ async def test_openais_client_gets_its_own_error(given: World) -> None:
         with pytest.raises(openai.RateLimitError) as refused:
             await asyncio.to_thread(client.models.list)
         client.close()
-    assert refused.value.code == "quota_exceeded"
+    assert refused.value.code == "rate_limit_exceeded"
     assert refused.value.response.headers["retry-after"]
 
 

@@ -57,7 +57,7 @@ def test_a_conversation_goes_on_by_the_last_response_or_by_its_name(client: open
     assert (request.question, request.thread_id) == ("And why?", "t-7")
     with pytest.raises(openai.NotFoundError, match="resp_elsewhere"):
         client.responses.create(model="sixply", input="And?", previous_response_id="resp_elsewhere")
-    with pytest.raises(openai.UnprocessableEntityError, match="different conversations"):
+    with pytest.raises(openai.BadRequestError, match="different conversations"):
         client.responses.create(model="sixply", input="And?", previous_response_id=first.id, conversation="t-7")
 
 
@@ -116,7 +116,7 @@ def test_tools_that_are_only_mentioned_do_no_harm_and_their_results_are_refused(
 def test_errors_are_those_that_the_client_knows(client: openai.OpenAI, base_url: str) -> None:
     with pytest.raises(openai.NotFoundError, match="sixply-extractive"):
         client.responses.create(model="sixply-extractiv", input="When?")
-    with pytest.raises(openai.UnprocessableEntityError):
+    with pytest.raises(openai.BadRequestError):
         client.responses.create(model="sixply", input=" ")
     with pytest.raises(openai.InternalServerError, match="refused the connection"):
         client.responses.create(model="sixply", input="down")
