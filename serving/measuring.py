@@ -120,7 +120,10 @@ def bench_ingest(
 
     seed = configure({}).settings.foundation.seed
     sentences = ingest_bench.sentences_of(WORLD)
-    items = evenly(items_of(read_corpus(data)), limit) if data else [*ingest_bench.made_up(sentences, limit, seed=seed)]
+    if data:
+        items = evenly(items_of(one for one in read_corpus(data) if one.text.strip()), limit)  # the others are refused
+    else:
+        items = [*ingest_bench.made_up(sentences, limit, seed=seed)]
     with empty_system(configure) as (system, stack), terminal.progress() as progress:
         other = (
             components.load("models.embedder", Part(use=against), system.context, expected=Embeddings)

@@ -305,8 +305,11 @@ def test_an_approver_grants_less_than_was_asked_for(sixply: Callable[..., Any], 
     assert "forged" in sixply("audit-verify", "--head", f"5:{'0' * 64}", status=1, json_too=False)
 
 
-def test_a_benchmark_of_ingest_writes_the_agreed_figures(sixply: Callable[..., Any]) -> None:
-    figures = sixply("bench-ingest", "--limit", "3", "--chunks", "1000")
+def test_a_benchmark_of_ingest_writes_the_agreed_figures(sixply: Callable[..., Any], tmp_path: Path) -> None:
+    texts = ("A lamp.", " ", "A kettle.", "A clock.")  # one document without a text is nothing to measure
+    rows = [json.dumps({"_id": str(n), "title": "", "text": text}) for n, text in enumerate(texts)]
+    (tmp_path / "corpus.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    figures = sixply("bench-ingest", "--data", str(tmp_path), "--limit", "9", "--chunks", "1000")
     agreed = "encoder_share second_run_share second_run_embedded renamed_embedded changed_embedded memory_growth_mb"
     assert set(agreed.split()) <= set(figures)
     assert (figures["documents"], figures["second_run_embedded"]) == (3, 0)
