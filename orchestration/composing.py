@@ -38,7 +38,7 @@ _ASKS = r"(?:who|whom|whose|what|which|when|where|why|how|can|could|do|does|did|
 _SEVERAL = re.compile(
     rf"\b(?:and|or)\b(?:\W+\w+)?\W+{_ASKS}\b|\?.+\?|\bdifferences?\b|\bboth\b", re.IGNORECASE | re.DOTALL
 )
-_MARKER = re.compile(r"\s*\[(\d{1,2})\]")
+_MARKER = re.compile(r"(?:(?<!\s)\s++)?\[(\d{1,2})\]")
 _REFUSAL = re.compile(r"\b(i|we) (do not|don't|cannot|can't|am unable|are unable)\b|\bas an ai\b", re.IGNORECASE)
 
 

@@ -46,7 +46,7 @@ _NUMERALS = "one two three four five six seven eight nine ten eleven twelve".spl
 _SPELLED = {word: float(value) for value, word in enumerate(_NUMERALS, 1)}
 _QUOTED = re.compile(r"[\"“]([^\"”]{1,200})[\"”]|(?<!\w)'([^']{1,200})'(?!\w)")
 _CODE = re.compile(
-    r"\b[\w.+-]+@[\w-]+\.[\w.-]*\w|https?://[^\s<>\"]*[^\s<>\".,;]|\b[A-Z]{1,6}-?\d[\w-]*|\+\d[\d ()-]{6,}\d"
+    r"\b[\w.+-]{1,64}@[\w-]+\.[\w.-]*\w|https?://[^\s<>\"]*[^\s<>\".,;]|\b[A-Z]{1,6}-?\d[\w-]*|\+\d[\d ()-]{6,}\d"
 )
 _NAME = re.compile(r"\b[A-Z][\w’'-]*(?: (?:(?:of|the|de|van|von|and|&) )?(?:[A-Z0-9][\w’'-]*))*")
 _PHRASE = re.compile(r"(?<!\w)[a-z][\w’-]+(?: [a-z][\w’-]+){0,3}")

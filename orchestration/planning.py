@@ -61,7 +61,10 @@ STEPS = 6
 
 REFERENCE = re.compile(r"\$(\w+)\.(\w+)")
 """`$1.order_id`: the field of what step 1 found."""
-_BREAK = re.compile(r"\s*[,;]?\s+(?:and\s+then|and\s+also|and|then|also|plus)\s+|\s*[,;]\s+", re.IGNORECASE)
+_JOINT = r"(?:and\s++then|and\s++also|and|then|also|plus)\s++"
+_BREAK = re.compile(  # a run of blanks is looked at once, from its beginning: a question may hold thousands
+    rf"(?:(?<!\s)\s++)?[,;]\s++(?:{_JOINT})?|(?<!\s)\s++{_JOINT}", re.IGNORECASE
+)
 _ASKS = re.compile(
     r"(?:(?:please\s+)?(?:tell me|let me know|show me|explain|say)\s+|(?:and|but|so|for|until|by|from|in|to|at|on)\s+)?"
     r"(?:who|whom|whose|what|which|when|where|why|how|can|could|do|does|did|is|are|may|must|should|will|would)\b",

@@ -36,8 +36,10 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _SECTION = "[retrieval.fetching]"
 _REDIRECTS = (301, 302, 303, 307, 308)
-_CARRYING = ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")
-"""IPv6 networks whose addresses carry an IPv4 address: what they lead to cannot be told from here."""
+_INTERNET = ipaddress.ip_network("2000::/3")
+"""All IPv6 addresses that are given out. Outside of it Python calls some global that nobody routes, or a site of its own."""
+_CARRYING = (ipaddress.ip_network("2002::/16"), ipaddress.ip_network("2001::/32"))
+"""Those among them that carry an IPv4 address: what they lead to cannot be told from here."""
 _VAGUE = ("application/octet-stream", "binary/octet-stream", "text/plain", "")
 """Types that servers send for what they do not know: here the suffix of the address decides."""
 _SUFFIXES = {
@@ -200,7 +202,7 @@ def is_public(ip: str) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             address = address.ipv4_mapped
-        elif any(address in ipaddress.ip_network(carrying) for carrying in _CARRYING):
+        elif address not in _INTERNET or any(address in carrying for carrying in _CARRYING):
             return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 

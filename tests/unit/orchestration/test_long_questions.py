@@ -1,0 +1,23 @@
+"""A question of thousands of blanks or digits is read in one pass. An expression that tries again from each of its
+characters would hold the whole server, because nothing else runs while it does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+READ = """
+from orchestration.composing import _MARKER
+from orchestration.filling import _CODE
+from orchestration.planning import _BREAK
+from orchestration.stated import _AMOUNT
+
+for expression in (_MARKER, _CODE, _BREAK, _AMOUNT):
+    for filler in (" ", "\\n", "7", "7-"):
+        expression.findall("Where is " + filler * 200_000 + "?")
+"""
+
+
+def test_long_runs_of_the_same_character_are_read_in_one_pass() -> None:
+    """In a process of its own, because an expression cannot be stopped: one pass takes milliseconds, the others hours."""
+    subprocess.run([sys.executable, "-c", READ], check=True, timeout=300)
