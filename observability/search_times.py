@@ -46,7 +46,7 @@ def search_times(
     `check_p50_ms` is all that the ledger costs beyond the searches: which candidate belongs to which document and may
     be shown, reading what is shown, and the second check of its scope. The filters inside the two searches are in the
     times of these. `fusion_p50_ms` is what is left of the whole. `check_cpu_p50_ms` is the processor time of the checks,
-    which other programs on the machine make no longer.
+    which other programs on the machine make no longer; 0 where its clock ticks too slowly to see them (10 ms on some).
     """
     spent: defaultdict[str, float] = defaultdict(float)
     used: defaultdict[str, float] = defaultdict(float)

@@ -52,6 +52,9 @@ COLUMNS = (
     "attributes",
 )
 
+_PARENTS_FIRST = "start_ns, id DESC"
+"""A span is stored when it has ended, a parent after its children: so also where a coarse clock has them begin at once."""
+
 _first_values = attrgetter(*COLUMNS[:-1])
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode  # `json.dumps` would make an encoder for each span
 
@@ -192,7 +195,7 @@ class SpanStore:
             raise InvalidRequest(
                 f'{len(found)} traces begin with "{trace_id}": {", ".join(found[:5])}. Give more digits.'
             )
-        return self._rows("WHERE trace_id = ? ORDER BY start_ns, id", found[0])
+        return self._rows(f"WHERE trace_id = ? ORDER BY {_PARENTS_FIRST}", found[0])
 
     def recent(self, limit: int = 20) -> list[SpanRow]:
         """The root spans of the latest traces, latest first."""
@@ -208,7 +211,7 @@ class SpanStore:
 
     def between(self, since_ns: int, until_ns: int) -> list[SpanRow]:
         """Every span that began in a period, nanoseconds since 1970, by start time."""
-        return self._rows("WHERE start_ns >= ? AND start_ns < ? ORDER BY start_ns, id", since_ns, until_ns)
+        return self._rows(f"WHERE start_ns >= ? AND start_ns < ? ORDER BY {_PARENTS_FIRST}", since_ns, until_ns)
 
     def last_of(self, attribute: str) -> dict[str, Any]:
         """What the last span that has this attribute says of it, by trace."""

@@ -166,6 +166,6 @@ def _browser() -> Iterator[Browser]:
         raise ConfigurationError("Pictures need Chromium. Install it: apt-get install chromium")
     with sync_playwright() as playwright:
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=chromium, args=sandbox)
+        browser = playwright.chromium.launch(executable_path=chromium, args=sandbox, timeout=WAIT_MS)
         yield browser
         browser.close()

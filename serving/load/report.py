@@ -38,6 +38,8 @@ STREAMS = 50
 SHORT_GRACE_S = 2.0
 PATIENCE_S = 120.0
 SETTLE_S = 2.0
+"""A server that nobody asks is at rest after this."""
+LEFT_WITHIN_S = 2.0
 """After this nothing of a caller who left may be found."""
 
 Progress = Callable[[str, int, int], None]
@@ -282,16 +284,23 @@ async def _aborts(server: Server, provider: Provider, times: int, progress: Prog
         times, at_once=12, within_s=1.5 * REPLY_S, progress=lambda _: progress("callers that leave", next(done), times)
     )
     await callers.close()
-    await asyncio.sleep(SETTLE_S)
-    after = await server.levels()
-    return {
-        "n": times,
-        "seconds": time.perf_counter() - begun - SETTLE_S,
-        "tasks_left": max(0.0, after["tasks"] - before["tasks"]),
-        "slots_left": after["running"] + after["waiting"],
-        "upstream_left": provider.open,
-        "upstream_given_up": provider.given_up,
-    }
+    seconds = time.perf_counter() - begun
+    left = await _left_of_them(server, provider, before)
+    return {"n": times, "seconds": seconds, **left, "upstream_given_up": provider.given_up}
+
+
+async def _left_of_them(server: Server, provider: Provider, before: dict[str, float]) -> dict[str, float]:
+    late = time.perf_counter() + LEFT_WITHIN_S
+    while True:
+        after = await server.levels()
+        left = {
+            "tasks_left": max(0.0, after["tasks"] - before["tasks"]),
+            "slots_left": after["running"] + after["waiting"],
+            "upstream_left": provider.open,
+        }
+        if not any(left.values()) or time.perf_counter() > late:
+            return left
+        await asyncio.sleep(0.1)
 
 
 async def _settled(server: Server) -> dict[str, float]:

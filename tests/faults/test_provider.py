@@ -19,26 +19,19 @@ from foundation.settings import load
 from serving.identity import KeyStore
 from serving.server import running
 from serving.wiring import System, open_system
+from tests.doubles import stacks
 from tests.doubles.provider import Behaviour, FaultyProvider, cut, garbage, hang, ok, reset, stall, status
 
-STACK = """
-[foundation]
-data_dir = "{data}"
-[models.chat]
+CHAT = """
 use = "openai_compatible"
 model = "gpt-4o-mini"
 provider = "openai"
 base_url = "{provider}/v1"
-{fallback}
+"""
+MORE = """
 [models.resilience]
 wait_max_s = 1
 {limits}
-[models.embedder]
-use = "hashing"
-[retrieval.vectors]
-use = "memory"
-[retrieval.grounding]
-min_evidence = 0.0
 [orchestration.agent]
 use = "graph"
 writes = true
@@ -114,10 +107,8 @@ def open_desk(tmp_path: Path) -> Iterator[Open]:
         def open_(*behaviours: Behaviour, limits: str = "", agent: str = "", fallback: Behaviour | None = None) -> Desk:
             provider = opened.enter_context(FaultyProvider(*behaviours))
             second = opened.enter_context(FaultyProvider(fallback)) if fallback else None
-            stack = tmp_path / "stack.toml"
-            more = FALLBACK.format(provider=second.url) if second else ""
-            text = STACK.format(data=tmp_path / "var", provider=provider.url, limits=limits, agent=agent, fallback=more)
-            stack.write_text(text)
+            chat = CHAT.format(provider=provider.url) + (FALLBACK.format(provider=second.url) if second else "")
+            stack = stacks.stack(tmp_path, MORE.format(limits=limits, agent=agent), chat=chat)
             system = opened.enter_context(open_system(load(stack)))
             keys = KeyStore.of(system.settings, system.context.clock)
             key = keys.create(subject="ada", tenant="north", roles=("agent",))

@@ -8,21 +8,12 @@ from typing import Any
 import pytest
 
 from serving.cli import main
+from tests.doubles import stacks
 
 ROOT = Path(__file__).parents[2]
-STACK = """
-[foundation]
-data_dir = "{data}"
-[models.chat]
-use = "scripted"
-[models.embedder]
-use = "hashing"
-[retrieval.vectors]
-use = "memory"
+MORE = """
 [orchestration.answers]
 compose = "extractive"
-[retrieval.grounding]
-min_evidence = 0.0
 [[observability.exporters]]
 use = "sqlite"
 """
@@ -34,8 +25,7 @@ def sixply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     """Run a command on a stack of this test's own; gives what it wrote as JSON, or its text."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr("serving.cli._quiet", lambda: None)
-    stack = tmp_path / "stack.toml"
-    stack.write_text(STACK.format(data=tmp_path / "var"))
+    stack = stacks.stack(tmp_path, MORE)
 
     def run(*arguments: str, status: int = 0, json_too: bool = True) -> Any:
         extra = ["--json", "-"] if json_too else []

@@ -10,18 +10,9 @@ from foundation.settings import load
 from serving.identity import KeyStore
 from serving.server import running
 from serving.wiring import System, open_system
+from tests.doubles import stacks
 
-STACK = """
-[foundation]
-data_dir = "{data}"
-[models.chat]
-use = "scripted"
-[models.embedder]
-use = "hashing"
-[retrieval.vectors]
-use = "memory"
-[retrieval.grounding]
-min_evidence = 0.0
+DESK = """
 [[orchestration.tools]]
 use = "examples.support_desk.tools:build"
 [orchestration.policy.roles]
@@ -35,9 +26,7 @@ FACT = "The moon lamp runs for nine hours."
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    folder = tmp_path_factory.mktemp("system")
-    (folder / "stack.toml").write_text(STACK.format(data=folder / "var"))
-    with open_system(load(folder / "stack.toml")) as system:
+    with open_system(load(stacks.stack(tmp_path_factory.mktemp("system"), DESK))) as system:
         yield system
 
 

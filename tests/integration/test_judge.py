@@ -15,23 +15,8 @@ from retrieval.contract import Source
 from retrieval.ingest import Item
 from serving import cli
 from serving.wiring import open_system
+from tests.doubles import stacks
 
-STACK = """
-[foundation]
-data_dir = "{data}"
-threads = 1
-[models.chat]
-use = "scripted"
-[models.embedder]
-use = "hashing"
-[retrieval.vectors]
-use = "memory"
-[retrieval.grounding]
-min_evidence = 0.0
-[observability.judge.chat]
-use = "tests.doubles.judges:build"
-likes = "{likes}"
-"""
 GOOD, BAD = "within 30 days", "whenever you like"
 CASE = {
     "id": "g1", "question": "Within how many days may a device be returned?", "kind": "answerable", "tenant": "north",
@@ -56,8 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def stack(folder: Path, *, likes: str) -> list[str]:
-    path = folder / "stack.toml"
-    path.write_text(STACK.format(data=folder / "var", likes=likes))
+    path = stacks.stack(folder, f'[observability.judge.chat]\nuse = "tests.doubles.judges:build"\nlikes = "{likes}"\n')
     with open_system(load(path)) as system:
         text = b"A device may be returned within 30 days of the delivery."
         system.ingestor.ingest([Item(Source("returns.md", "north", title="Returns"), text, "returns.md")])

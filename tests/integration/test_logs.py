@@ -18,19 +18,7 @@ from observability.logs import FIELDS, of_request, set_up
 from serving.identity import KeyStore
 from serving.server import running
 from serving.wiring import System, open_system
-
-STACK = """
-[foundation]
-data_dir = "{data}"
-[models.chat]
-use = "scripted"
-[models.embedder]
-use = "hashing"
-[retrieval.vectors]
-use = "memory"
-[serving.http]
-port = 0
-"""
+from tests.doubles import stacks
 
 
 @pytest.fixture
@@ -53,8 +41,7 @@ def lines(out: io.StringIO) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
-    (tmp_path / "stack.toml").write_text(STACK.format(data=tmp_path / "var"))
-    with open_system(load(tmp_path / "stack.toml")) as opened:
+    with open_system(load(stacks.stack(tmp_path, "[serving.http]\nport = 0\n"))) as opened:
         yield opened
 
 

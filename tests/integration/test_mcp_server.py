@@ -19,19 +19,10 @@ from retrieval.ingest import Item
 from serving.identity import KeyStore
 from serving.server import running
 from serving.wiring import open_system
+from tests.doubles import stacks
 
 ROOT = Path(__file__).parents[2]
-STACK = """
-[foundation]
-data_dir = "{data}"
-[models.chat]
-use = "scripted"
-[models.embedder]
-use = "hashing"
-[retrieval.vectors]
-use = "memory"
-[retrieval.grounding]
-min_evidence = 0.0
+MORE = """
 [orchestration.answers]
 compose = "extractive"
 [serving.http]
@@ -44,7 +35,7 @@ FACT = "The moon lamp runs for nine hours."
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mcp")
-    (folder / "stack.toml").write_text(STACK.format(data=folder / "var"))
+    stacks.stack(folder, MORE)
     return folder
 
 

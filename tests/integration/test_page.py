@@ -28,12 +28,21 @@ from foundation.clock import SystemClock
 from foundation.settings import load
 from serving.identity import KeyStore
 from tests import services
+from tests.doubles import stacks
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
-from tests.integration.test_api_system import STACK
+from tests.integration.test_api_system import DESK
 
 ROOT = Path(__file__).parents[2]
 WAIT_S = 120
 """Generous: a machine under load takes a minute to start the server."""
+MORE = """
+[orchestration.answers]
+compose = "extractive"
+[[observability.exporters]]
+use = "sqlite"
+[serving.quotas.tenants.birch]
+requests = { day = 2 }
+"""
 FACT = "The moon lamp runs for nine hours."
 HOSTILE = "The sun lamp says <img src=x onerror=hacked=1><script>hacked=1</script> and weighs two kilograms."
 NAMELESS = r"^ *- (?:button|checkbox|combobox|link|spinbutton|textbox)(?!.* \").*$"
@@ -101,11 +110,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def stack_in(folder: Path) -> Path:
     """A configuration whose data lie in `folder`."""
-    stack = folder / "stack.toml"
-    stack.write_text(STACK.format(data=folder / "var") + '[orchestration.answers]\ncompose = "extractive"\n'
-                     '[[observability.exporters]]\nuse = "sqlite"\n'
-                     "[serving.quotas.tenants.birch]\nrequests = { day = 2 }\n")  # fmt: skip
-    return stack
+    return stacks.stack(folder, DESK + MORE)
 
 
 @contextmanager
@@ -137,7 +142,7 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
 def browser(served: Served) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=services.chromium(), args=sandbox)
+        browser = playwright.chromium.launch(executable_path=services.chromium(), args=sandbox, timeout=WAIT_S * 1000)
         yield browser
         browser.close()
 

@@ -16,7 +16,8 @@ from serving.identity import KeyStore
 from serving.server import running
 from serving.wiring import open_system
 from tests import services
-from tests.integration.test_api_system import STACK
+from tests.doubles import stacks
+from tests.integration.test_api_system import DESK
 
 DASHBOARDS = Path(__file__).parents[2] / "observability" / "dashboards"
 PANELS: list[dict[str, Any]] = [
@@ -33,8 +34,7 @@ SCRAPES = 'sum(count_over_time(up{job="sixply"}[10m]))'
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
     """A Prometheus with our own configuration (only sooner), which has scraped before and after the traffic."""
     folder = tmp_path_factory.mktemp("watched")
-    (folder / "stack.toml").write_text(STACK.format(data=folder / "var"))
-    with open_system(load(folder / "stack.toml")) as system:
+    with open_system(load(stacks.stack(folder, DESK))) as system:
         keys = KeyStore.of(system.settings, system.context.clock)
         (folder / "sixply.key").write_text(
             keys.create(subject="prometheus", tenant="alder-clinics", roles=["operator"])

@@ -13,22 +13,8 @@ from typer.testing import CliRunner
 from foundation.errors import InvalidRequest, InvalidSetting
 from observability import trials
 from serving import cli, swapping
+from tests.doubles import stacks
 
-STACK = """
-[foundation]
-data_dir = "{data}"
-threads = 1
-[models.chat]
-use = "scripted"
-[models.embedder]
-use = "hashing"
-[retrieval.vectors]
-use = "memory"
-[retrieval.grounding]
-min_evidence = 0.0
-[orchestration.policy.roles]
-reader = []
-"""
 DOCUMENTS = {
     "returns": "A device may be returned within 30 days of the delivery.",
     "battery": "The battery of the scanner lasts 14 hours and is charged in a cradle.",
@@ -44,9 +30,7 @@ QUESTIONS = [
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Path:
-    path = tmp_path / "a.toml"
-    path.write_text(STACK.format(data=tmp_path / "var"))
-    return path
+    return stacks.stack(tmp_path, "[orchestration.policy.roles]\nreader = []\n")
 
 
 @pytest.fixture

@@ -27,20 +27,8 @@ from retrieval.ingest import Item
 from serving import cli
 from serving.identity import KeyStore
 from serving.wiring import open_system
+from tests.doubles import stacks
 
-STACK = """
-[foundation]
-data_dir = "{data}"
-threads = 1
-[models.chat]
-use = "scripted"
-[models.embedder]
-use = "hashing"
-[retrieval.vectors]
-use = "memory"
-[retrieval.grounding]
-min_evidence = 0.0
-"""
 ADA = Principal("ada", "north", frozenset({"reader"}))
 QUESTION = "Within how many days may a device be returned?"
 
@@ -48,8 +36,7 @@ QUESTION = "Within how many days may a device be returned?"
 @pytest.fixture
 def stack(tmp_path: Path) -> Path:
     """The chat model and the embedder are doubles; everything else is what a user runs."""
-    path = tmp_path / "stack.toml"
-    path.write_text(STACK.format(data=tmp_path / "var"))
+    path = stacks.stack(tmp_path)
     with open_system(load(path)) as system:
         text = b"A device may be returned within 30 days of the delivery."
         system.ingestor.ingest([Item(Source("returns.md", "north", title="Returns"), text, "returns.md")])

@@ -19,6 +19,7 @@ from orchestration.contract import Answer, AnswerRequest
 from orchestration.policy import Policy, Ruling
 from serving.cli import app
 from serving.wiring import open_system
+from tests.doubles import stacks
 from tests.doubles.orchestration import World
 
 RULES = PolicySettings(
@@ -142,23 +143,9 @@ async def test_where_the_allowed_model_is_down_that_is_what_failed(world: World)
         await written(world, "north")
 
 
-STACK = """
-[foundation]
-data_dir = "{data}"
-[models.chat]
-use = "scripted"
-[models.embedder]
-use = "hashing"
-[retrieval.vectors]
-use = "memory"
-[orchestration]
-policy_file = "policy.toml"
-"""
-
-
 @pytest.mark.parametrize(("section", "model"), [("north", "scripted"), ('"*"', "hashing")])
 def test_a_model_that_a_tenant_may_not_use_is_refused_at_start(tmp_path: Path, section: str, model: str) -> None:
-    (tmp_path / "stack.toml").write_text(STACK.format(data=tmp_path / "var"))
+    stacks.stack(tmp_path, '[orchestration]\npolicy_file = "policy.toml"\n')
     other = {"scripted": "hashing", "hashing": "scripted"}[model]
     (tmp_path / "policy.toml").write_text(f'[tenants.{section}]\nmodels = ["{other}", "none"]')
     name = section.strip('"')

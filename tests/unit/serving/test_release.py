@@ -101,7 +101,10 @@ def test_a_known_hole_fails_and_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     assert release.holes(ROOT) == Step("known holes", "failed", "acme: CVE-1", {"acme": ["CVE-1"]})
 
 
-def test_the_wheel_is_built_from_the_tree_and_starts_without_it(tmp_path: Path) -> None:
+def test_the_wheel_is_built_from_the_tree_and_starts_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))  # nobody needs a home that can be written to
     built = release.packages(ROOT, tmp_path)
     assert built.outcome == "passed", built.told
     (wheel,) = tmp_path.glob("*.whl")

@@ -30,7 +30,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(*arguments: str, path: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(path)}
     return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, check=False, env=environment, timeout=240
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, env=environment, timeout=540
     )
 
 

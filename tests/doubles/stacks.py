@@ -1,0 +1,27 @@
+"""The stack of tests that run a whole system: doubles in place of its two models, an index in memory, all else as a user
+has it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+STACK = """
+[foundation]
+data_dir = "{data}"
+threads = 1
+[models.chat]
+{chat}
+[models.embedder]
+use = "hashing"
+[retrieval.vectors]
+use = "memory"
+[retrieval.grounding]
+min_evidence = 0.0
+"""
+
+
+def stack(folder: Path, more: str = "", *, chat: str = 'use = "scripted"') -> Path:
+    """Its file in `folder`, where its data lie too; `more` are further sections, `chat` the chat model's lines."""
+    path = folder / "stack.toml"
+    path.write_text(STACK.format(data=folder / "var", chat=chat) + more, encoding="utf-8")
+    return path
