@@ -18,7 +18,7 @@ import numpy as np
 
 from foundation.errors import InvalidRequest
 from observability.bench import evenly, lines
-from observability.measures import estimate
+from observability.measures import proportion
 from orchestration.objects import ObjectAnswer
 
 CALLS = ("simple_python", "live_simple", "multiple", "live_multiple")
@@ -39,14 +39,14 @@ class ObjectCase:
 
 
 async def bench_objects(
-    cases: Sequence[ObjectCase], fill: Fill, progress: Callable[[int], None] | None = None, *, seed: int = 7
+    cases: Sequence[ObjectCase], fill: Fill, progress: Callable[[int], None] | None = None
 ) -> dict[str, Any]:
     rows = []
     for done, case in enumerate(cases, 1):
         rows.append((case, await fill(case)))
         if progress:
             progress(done)
-    return {**_figures(rows, seed), "kinds": {kind: _figures(of, seed) for kind, of in _by_kind(rows).items()}}
+    return {**_figures(rows), "kinds": {kind: _figures(of) for kind, of in _by_kind(rows).items()}}
 
 
 def cases_from(source: Path, limit: int, *, seed: int = 7) -> list[ObjectCase]:
@@ -77,7 +77,7 @@ def _same(value: Any, wanted: Any) -> bool:
     return bool(value == wanted)
 
 
-def _figures(rows: Sequence[tuple[ObjectCase, ObjectAnswer[Any]]], seed: int) -> dict[str, Any]:
+def _figures(rows: Sequence[tuple[ObjectCase, ObjectAnswer[Any]]]) -> dict[str, Any]:
     objects, fields = [], []
     for case, answer in rows:
         given = answer.object.model_dump(mode="json") if answer.object is not None else {}
@@ -87,7 +87,7 @@ def _figures(rows: Sequence[tuple[ObjectCase, ObjectAnswer[Any]]], seed: int) ->
     seconds = [answer.seconds for _, answer in rows]
     known = sum(len(answer.read) for _, answer in rows)
     guessed = sum(len(answer.written) for _, answer in rows)
-    share = estimate(objects, seed=seed)
+    share = proportion(objects)
     return {
         "cases": len(rows),
         "valid": float(np.mean([answer.object is not None for _, answer in rows])),

@@ -28,4 +28,7 @@ def serve(loaded: Loaded, *, tenant: str, roles: Sequence[str], groups: Sequence
     keys = KeyStore.of(settings, SystemClock())
     caller = keys.authenticate(f"Bearer {key}") if key else local(tenant, roles, groups)
     with open_system(loaded) as system:
-        mcp_server(system, lambda _: caller, Lifecycle()).run("stdio")
+        try:
+            mcp_server(system, lambda _: caller, Lifecycle()).run("stdio")
+        except* BrokenPipeError:
+            pass  # the client is gone while a reply was on its way to it; that is how clients end

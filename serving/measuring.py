@@ -391,10 +391,13 @@ def bench_structured(configure: Configure, data: Path, limit: int, json: Path | 
         async def fill(case: ObjectCase) -> ObjectAnswer[Any]:
             return await system.objects.answer_as(model_of(case.schema), case.question, person, text=case.text)
 
-        figures = asyncio.run(
-            bench_objects(cases, fill, lambda done: progress("fill", done, len(cases)), seed=system.context.seed)
-        )
-    _figures(figures | {"data": data.name, "stack": stack}, json)
+        figures = asyncio.run(bench_objects(cases, fill, lambda done: progress("fill", done, len(cases))))
+    if not terminal.write_json(json, figures | {"data": data.name, "stack": stack}):
+        kinds = figures.pop("kinds")
+        _figures(figures | {"data": data.name}, None)
+        columns = ("cases", "valid", "objects_right", "fields_right", "fields_written_by_the_model")
+        rows = [(kind, *(f"{one[name]:.3g}" for name in columns)) for kind, one in kinds.items()]
+        terminal.show_table(["kind", *columns], rows)
 
 
 def bench_cache(configure: Configure, data: Path, limit: int, json: Path | None) -> None:

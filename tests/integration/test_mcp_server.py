@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 import httpx2
@@ -16,6 +16,7 @@ from mcp.client.streamable_http import streamable_http_client
 from foundation.settings import load
 from retrieval.contract import Source
 from retrieval.ingest import Item
+from serving import mcp_stdio
 from serving.identity import KeyStore
 from serving.server import running
 from serving.wiring import open_system
@@ -135,3 +136,17 @@ async def test_a_client_that_starts_us_is_whom_the_key_in_its_environment_says(
     started = StdioServerParameters(command=sys.executable, args=command, env=env, cwd=ROOT)
     async with Client(started) as client:
         await drive(client)
+
+
+@pytest.mark.parametrize(("error", "quiet"), [(BrokenPipeError(), True), (ValueError("a defect"), False)])
+def test_a_client_that_is_gone_while_a_reply_is_due_is_no_error_and_a_defect_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, *, quiet: bool
+) -> None:
+    class Double:
+        def run(self, transport: str) -> None:
+            raise ExceptionGroup("the double's writer", [error])
+
+    monkeypatch.setattr("serving.mcp_stdio.open_system", lambda loaded: nullcontext())
+    monkeypatch.setattr("serving.mcp_stdio.mcp_server", lambda *parts: Double())
+    with nullcontext() if quiet else pytest.raises(ExceptionGroup, match="the double's writer"):
+        mcp_stdio.serve(load(folder / "stack.toml"), tenant="north", roles=["reader"], groups=[])

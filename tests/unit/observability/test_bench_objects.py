@@ -49,6 +49,9 @@ async def test_right_wrong_and_missing_objects_are_told_apart() -> None:
     assert (figures["cases"], figures["failures"]) == (3, ["model"])
     assert figures["valid"] == pytest.approx(2 / 3)
     assert figures["objects_right"] == pytest.approx(1 / 3)
+    low, high = figures["objects_right_95"]
+    assert 0 < low < 1 / 3 < high < 1
+    assert figures["kinds"][cases[0].kind]["objects_right_95"][0] < 1, "one of one is no certainty"
 
 
 def test_a_value_counts_by_what_it_is() -> None:
