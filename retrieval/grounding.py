@@ -31,10 +31,14 @@ _BEHIND, FAR_BEHIND = 0.03, 2.0
 """What a sentence loses for each point that its document's score is behind the best one, and the most points that count: two
 standard deviations are far behind, and a retriever with another scale cannot decide by itself."""
 
+_ROOM = 40
+"""Words that a sentence with a colon and what it introduces may have together: a short answer has no room for more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A sentence of a hit. `text == document text[start:end]`; `score` from 0 to 1 compares across questions."""
+    """A sentence of a hit; one that ends with a colon, together with what it introduces. `text == document text[start:end]`;
+    `score` from 0 to 1 compares across questions."""
 
     hit: Hit
     start: int
@@ -59,7 +63,9 @@ class _Candidate:
     """By how much the score of its document is below the best one."""
     start: int
     end: int
+    """Of the sentence with what it introduces."""
     text: str
+    """Of the sentence alone."""
     terms: frozenset[str]
     before: frozenset[str]
     """Terms of the sentence before, which pronouns refer to, and of the heading."""
@@ -190,14 +196,29 @@ def _candidates(hits: Sequence[Hit]) -> Iterator[_Candidate]:
         rank = ranks.setdefault(hit.chunk.document_id, len(ranks) + 1)
         heading = terms(" ".join(hit.chunk.heading_path) or hit.source.title)
         before: frozenset[str] = frozenset()
-        for start, end in sentence_spans(hit.chunk.text):
+        spans = sentence_spans(hit.chunk.text)
+        for at, (start, end) in enumerate(spans):
             text = hit.chunk.text[start:end]
+            until = hit.chunk.start + _introduced(hit.chunk.text, spans[at:])
             place = (hit.chunk.document_id, hit.chunk.start + start, hit.chunk.start + end)
             found = terms(text)
             if place not in seen:
                 seen.add(place)
-                yield _Candidate(hit, rank, best - hit.score, place[1], place[2], text, found, before | heading)
+                yield _Candidate(hit, rank, best - hit.score, place[1], until, text, found, before | heading)
             before = found
+
+
+def _introduced(text: str, spans: Sequence[tuple[int, int]]) -> int:
+    """Where the first sentence ends; if a colon ends it, where that ends which it introduces: what follows up to the next
+    paragraph, as far as there is room."""
+    start, end = spans[0]
+    if not text[start:end].endswith((":", "\uff1a")):
+        return end
+    for place, (begin, following) in enumerate(spans[1:]):
+        if (place and "\n\n" in text[end:begin]) or len(text[start:following].split()) > _ROOM:
+            break
+        end = following
+    return end
 
 
 def _promising(candidates: Sequence[_Candidate], rarity: Rarity) -> list[_Candidate]:
@@ -238,11 +259,12 @@ def _judge(question: str, candidate: _Candidate, rarity: Rarity, compared: _Comp
         + 0.07 / candidate.rank
         - _BEHIND * min(candidate.behind, FAR_BEHIND)
     )
+    chunk = candidate.hit.chunk
     return Evidence(
         hit=candidate.hit,
         start=candidate.start,
         end=candidate.end,
-        text=candidate.text,
+        text=chunk.text[candidate.start - chunk.start : candidate.end - chunk.start],
         score=max(0.0, score),
         similarity=compared.similarity,
         coverage=near,

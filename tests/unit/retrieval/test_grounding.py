@@ -283,3 +283,20 @@ def test_a_sentence_that_is_short_enough_stays_whole(question: str) -> None:
 
 def test_a_question_without_terms_gets_the_beginning_of_a_long_sentence() -> None:
     assert narrowed("?", Evidence(hit(LONG), 0, len(LONG), LONG, 0.5), 5).text == "The desk opens at nine,"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Return a scanner with:\n\n- its cable\n- its cradle\n\nWe open at nine.", "Return a scanner with:\n\n- its cable\n- its cradle"),
+        ("Return a scanner: in its box. We open at nine.", "Return a scanner: in its box."),
+        ("We open at nine.\nReturn a scanner with:", "Return a scanner with:"),
+        (f"Return a scanner with:\n- its cable\n- {'very ' * 40}much", "Return a scanner with:\n- its cable"),
+    ],
+)  # fmt: skip
+def test_a_sentence_that_ends_with_a_colon_comes_with_what_it_introduces(
+    grounding: Grounding, text: str, expected: str
+) -> None:
+    best = grounding.evidence("How do I return a scanner?", [hit(text, start=100)], limit=1)[0]
+
+    assert best.text == text[best.start - 100 : best.end - 100] == expected
