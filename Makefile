@@ -12,6 +12,14 @@ given = $(if $($(1)),$(2) "$($(1))")
 needed = $(or $($(1)),$(error $(1) is missing. Say: make $@ $(1)=$(2)))
 stack = $(call given,STACK,--stack)
 
+# A value whose name is mistyped would be left out without a word. The names are all that stand in this file.
+given_names := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
+ifneq ($(given_names),)
+unknown := $(filter-out SIXPLY_% $(shell grep -oE '[A-Z][A-Z_]+|\b[AB]\b|\bQ\b' $(firstword $(MAKEFILE_LIST))),$(given_names))
+$(if $(unknown),$(error make knows no value named $(unknown). `make` lists the names of each command; what is for another \
+  program goes before it: $(firstword $(unknown))=... make))
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format doctor ask serve mcp ingest documents trace traces slow failures costs forecast approvals audit-verify \
         approve reject reindex config keys bench-retrieval bench-answers bench-pii evaluate business-case roi \

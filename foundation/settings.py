@@ -461,6 +461,26 @@ class Loaded:
             yield key, str(value), self.origins.get(key, "default")
 
 
+def made_data_dir(settings: Settings) -> Path:
+    """The data folder, made where it is not there.
+
+    Raises:
+        InvalidSetting: it cannot be made or written.
+    """
+    folder = settings.foundation.data_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        why = "" if os.access(folder, os.W_OK) else "it is not writable"
+    except OSError as error:
+        why = error.strerror or str(error)
+    if why:
+        raise InvalidSetting(
+            f"The data folder {folder} cannot be made or written: {why}. Make it writable, or choose another: "
+            f"[foundation] data_dir in stack.toml or SIXPLY__FOUNDATION__DATA_DIR=..."
+        )
+    return folder
+
+
 def load(
     path: Path = Path("stack.toml"), *, profile: str | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Loaded:

@@ -16,7 +16,7 @@ from foundation import doctor as doctors
 from foundation.clock import SystemClock
 from foundation.components import Context
 from foundation.errors import InvalidRequest, did_you_mean
-from foundation.settings import Loaded, Part, Settings
+from foundation.settings import Loaded, Part, Settings, made_data_dir
 from foundation.types import EVERY_TENANT, Principal, Scope
 from serving import terminal
 from serving.identity import KeyStore, check_roles
@@ -391,6 +391,7 @@ def erase_facts(loaded: Loaded, fact_id: str | None, whose: Principal) -> None:
 
 def add_key(loaded: Loaded, *, subject: str, tenant: str, roles: Sequence[str], groups: Sequence[str]) -> None:
     check_roles(roles, loaded.settings.orchestration.policy)
+    made_data_dir(loaded.settings)
     key = _keys(loaded).create(subject=subject, tenant=tenant, roles=roles, groups=groups)
     terminal.console().print(f"{key}\n[dim]Keep it: it is shown once and stored nowhere. Send it as a bearer token.[/]")
 
@@ -640,6 +641,4 @@ def open_ledger(settings: Settings) -> Iterator[DocumentLedger]:
 
 
 def context_of(settings: Settings) -> Context:
-    data = settings.foundation.data_dir
-    data.mkdir(parents=True, exist_ok=True)
-    return Context(data_dir=data, seed=settings.foundation.seed, threads=settings.foundation.threads)
+    return Context(data_dir=made_data_dir(settings), seed=settings.foundation.seed, threads=settings.foundation.threads)

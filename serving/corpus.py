@@ -12,7 +12,7 @@ from foundation import components
 from foundation.clock import SystemClock
 from foundation.components import Context
 from foundation.errors import StoreInUse
-from foundation.settings import Loaded
+from foundation.settings import Loaded, made_data_dir
 from foundation.types import Scope
 from serving import terminal
 
@@ -137,7 +137,7 @@ class Stores:
 
 @contextmanager
 def _opened(loaded: Loaded) -> Iterator[Stores]:
-    loaded.settings.foundation.data_dir.mkdir(parents=True, exist_ok=True)
+    made_data_dir(loaded.settings)
     with ExitStack() as opened:
         yield Stores(loaded, opened)
 

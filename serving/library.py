@@ -14,6 +14,7 @@ from langchain_core.embeddings import Embeddings
 
 from foundation import components
 from foundation.components import Context
+from foundation.settings import made_data_dir
 from models.contract import RerankerParts
 from models.reranking import reranker_of
 from retrieval.contract import Chunker, DocumentLedger, Parsed, ParseLimits, VectorIndex
@@ -49,9 +50,8 @@ def open_library(loaded: Loaded, *, watched: Callable[[Any], Any] = lambda embed
     """
     settings = loaded.settings
     context = Context(
-        data_dir=settings.foundation.data_dir, seed=settings.foundation.seed, threads=settings.foundation.threads
+        data_dir=made_data_dir(settings), seed=settings.foundation.seed, threads=settings.foundation.threads
     )
-    context.data_dir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as opened:
 
         def part(section: str, chosen: Part, expected: type | None = None, known: Any = context) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from foundation import names
 from foundation.clock import SystemClock
 from foundation.errors import InvalidRequest
-from foundation.settings import Loaded, Settings
+from foundation.settings import Loaded, Settings, made_data_dir
 from foundation.types import EVERY_TENANT, Principal, Scope
 from orchestration import answering
 from orchestration.contract import Answer, AnswerRequest
@@ -726,7 +726,5 @@ def _measured(settings: Settings) -> dict[str, float | None]:
 def _outcomes(loaded: Loaded) -> Iterator[OutcomeStore]:
     from observability.outcomes import OutcomeStore
 
-    data = loaded.settings.foundation.data_dir
-    data.mkdir(parents=True, exist_ok=True)
-    with closing(OutcomeStore(data / "outcomes.sqlite")) as store:
+    with closing(OutcomeStore(made_data_dir(loaded.settings) / "outcomes.sqlite")) as store:
         yield store

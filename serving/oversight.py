@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from foundation.errors import InvalidRequest
-from foundation.settings import Loaded, flatten
+from foundation.settings import Loaded, flatten, made_data_dir
 from foundation.stops import Kind, Stop, Stops
 from serving import terminal
 
@@ -81,9 +81,8 @@ def switch(loaded: Loaded, what: str, *, why: str | None) -> None:
     from orchestration.audit import SqliteAudit
 
     kind, name = switches.parse(what)
-    data, clock, by = loaded.settings.foundation.data_dir, SystemClock(), f"{getpass.getuser()}@terminal"
+    data, clock, by = made_data_dir(loaded.settings), SystemClock(), f"{getpass.getuser()}@terminal"
     stops = Stops(data / "stops.json", clock)
-    data.mkdir(parents=True, exist_ok=True)
     audit = SqliteAudit(data / "audit.sqlite", clock)
     try:
         if why is None:

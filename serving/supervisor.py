@@ -1,7 +1,7 @@
 """Several processes on one socket: `[serving] workers`. Each is what `make serve` is alone, with a system of its own.
 
-The parent takes the address, starts them, starts anew those that die, and passes on that it is told to stop. It holds no
-store and answers nothing itself (docs/decisions/0072).
+The parent takes the address, starts them, starts anew those that die (later and later where they die at once, and in the end
+not any more), and passes on that it is told to stop. It holds no store and answers nothing itself (docs/decisions/0072).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
@@ -27,6 +28,12 @@ log = logging.getLogger("sixply.serving")
 
 LOOK_S = 0.2
 """How often the parent looks whether it has been told to stop."""
+STEADY_S = 60.0
+"""A worker that lived so long was well: what ended it is taken for something that passes."""
+BACK_OFF_S = 1.0
+"""Before a worker that died young is replaced; twice as long each time in a row."""
+GIVE_UP = 5
+"""So many young deaths in a row at one place, and the server ends: what is wrong will not pass by itself."""
 SHARED = {
     "retrieval.ledger": "postgres",
     "retrieval.vectors": "pgvector",
@@ -69,29 +76,76 @@ def supervise(loaded: Loaded, listening: socket.socket, announce: Callable[[], N
 
     Raises:
         InvalidSetting: a store that one process alone can hold.
-        ComponentError: a worker did not come up; it has said why on standard error.
+        ComponentError: a worker did not come up, or died young again and again; it has said why on standard error.
     """
     settings = loaded.settings
     demand_shared(settings, processes=settings.serving.workers, what="[serving] workers")
     with _told_to_stop() as stopped:
-        workers = [_Worker(loaded, listening) for _ in range(settings.serving.workers)]
+        places = [_Place(loaded, listening) for _ in range(settings.serving.workers)]
         try:
-            while not all(worker.is_up() for worker in workers) and not stopped.is_set():
-                _look(workers)
+            while not all(place.worker.is_up() for place in places) and not stopped.is_set():
+                _look(places)
             if not stopped.is_set():
                 announce()
             while not stopped.is_set():
-                _look(workers)
-                for place, worker in enumerate(workers):
-                    if not worker.process.is_alive():
-                        log.warning("a worker ended with %s; another one is started", worker.process.exitcode)
-                        workers[place] = _Worker(loaded, listening)
+                _look(places)
+                for place in places:
+                    place.tend()
         finally:
-            for worker in workers:
-                worker.process.terminate()
-            for worker in workers:
-                worker.process.join(settings.serving.http.grace_s + STARTED_WITHIN_S)
-                worker.process.kill()
+            for place in places:
+                place.worker.process.terminate()
+            for place in places:
+                place.worker.process.join(settings.serving.http.grace_s + STARTED_WITHIN_S)
+                place.worker.process.kill()
+
+
+class _Place:
+    """A worker and those that replace it."""
+
+    def __init__(self, loaded: Loaded, listening: socket.socket) -> None:
+        self._loaded, self._listening = loaded, listening
+        self._young_deaths = 0
+        self._due: float | None = None
+        """When the next one is started; `None` while one is there."""
+        self.worker = self._started()
+
+    def tend(self) -> None:
+        """Replace the worker if it has ended.
+
+        Raises:
+            ComponentError: too many in a row have ended young.
+        """
+        now = time.monotonic()
+        if self._due is not None:
+            if now >= self._due:
+                self._due, self.worker = None, self._started()
+        elif not self.worker.process.is_alive():
+            self._young_deaths = self._young_deaths + 1 if now - self._began < STEADY_S else 0
+            ended = how_ended(self.worker.process.exitcode)
+            if self._young_deaths >= GIVE_UP:
+                raise ComponentError(
+                    f"A worker {ended} within {STEADY_S:g} s of its start, for the {GIVE_UP}th time in a row. What ended it "
+                    "stands above, and the server ends with it: mend that, then start again."
+                )
+            wait_s = BACK_OFF_S * 2 ** (self._young_deaths - 1) if self._young_deaths else 0.0
+            log.warning("a worker %s; another one is started in %g s", ended, wait_s)
+            self._due = now + wait_s
+
+    def _started(self) -> _Worker:
+        self._began = time.monotonic()
+        return _Worker(self._loaded, self._listening)
+
+
+def how_ended(exitcode: int | None) -> str:
+    """How a process ended, in words.
+
+    >>> how_ended(1), how_ended(-11)
+    ('ended with exit code 1', 'was killed by SIGSEGV')
+    """
+    if exitcode is None or exitcode >= 0:
+        return f"ended with exit code {exitcode}"
+    name = signal.Signals(-exitcode).name if -exitcode in set(signal.Signals) else f"signal {-exitcode}"
+    return f"was killed by {name}" + (", as a system without memory does," if -exitcode == signal.SIGKILL else "")
 
 
 class _Worker:
@@ -117,9 +171,10 @@ class _Worker:
         return self._was_up
 
 
-def _look(workers: list[_Worker]) -> None:
+def _look(places: list[_Place]) -> None:
     """Until a worker ends, or for a moment."""
-    wait([worker.process.sentinel for worker in workers], timeout=LOOK_S)
+    living = [place.worker.process for place in places if place.worker.process.is_alive()]
+    wait([process.sentinel for process in living], timeout=LOOK_S)
 
 
 @contextmanager

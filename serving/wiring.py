@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foundation.errors import InvalidSetting
-from foundation.settings import Loaded, Part
+from foundation.settings import Loaded, Part, made_data_dir
 
 if TYPE_CHECKING:  # the real imports stand in `open_system`, so that `--help` need not wait for them
     from langchain_core.embeddings import Embeddings
@@ -143,8 +142,8 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from serving.quotas import QuotaAgent, Quotas, QuotaSpending
 
     settings = loaded.settings
-    data = settings.foundation.data_dir
-    _make(data)
+    data = made_data_dir(settings)
+    (data / "reports").mkdir(exist_ok=True)
     context = Context(
         data_dir=data,
         seed=settings.foundation.seed,
@@ -332,14 +331,3 @@ def _keep(run: Manifest, settings: Settings) -> None:
         manifest.keep(run, settings, settings.foundation.data_dir / manifest.FOLDER)
     except OSError as error:
         logger.warning("make drift will not know what changed with this run: %s", error)
-
-
-def _make(data: Path) -> None:
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        (data / "reports").mkdir(exist_ok=True)
-    except OSError as error:
-        raise InvalidSetting(
-            f"The data folder {data} cannot be made or written: {error.strerror}. Make it writable, or choose another: "
-            f"[foundation] data_dir in stack.toml or SIXPLY__FOUNDATION__DATA_DIR=..."
-        ) from error

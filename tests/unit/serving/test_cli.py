@@ -1,6 +1,7 @@
 """The command line as people meet it: help, errors, keys, and commands that need no model."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -83,6 +84,36 @@ def test_an_error_is_one_text_on_standard_error_and_status_2(cli: Callable[..., 
     assert done.stdout == ""
     assert 'Did you mean "models"?' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["documents"], ["keys", "add", "--subject", "a", "--tenant", "t", "--role", "reader"], ["stop", "all", "--why", "x"],
+     ["sources"], ["roi"], ["ask", "How long?"]],
+)  # fmt: skip
+def test_a_data_folder_that_cannot_be_made_is_named(
+    cli: Callable[..., Done], tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    done = cli(*command, SIXPLY__FOUNDATION__DATA_DIR=str(tmp_path / "file" / "var"))
+    assert done.returncode == 2, done.stderr
+    said = " ".join(done.stderr.split())
+    assert "file/var cannot be made or written: Not a directory. Make it writable, or choose another" in said
+
+
+def test_a_value_for_make_whose_name_is_mistyped_is_refused() -> None:
+    def make(*given: str) -> subprocess.CompletedProcess[str]:
+        clean = {
+            name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS"}
+        }
+        return subprocess.run(
+            ["make", "-n", "ask", *given], cwd=ROOT, env=clean, capture_output=True, text=True, timeout=240, check=False
+        )  # fmt: skip
+
+    wrong = make("Q=How long?", "TENNANT=north")
+    assert wrong.returncode == 2
+    assert "make knows no value named TENNANT" in wrong.stderr
+    assert make("Q=How long?", "TENANT=north", "SIXPLY__MODELS__CHAT__USE=scripted").returncode == 0
 
 
 @pytest.mark.parametrize(("option", "status", "shown"), [([], 2, False), (["--debug"], 1, True)])

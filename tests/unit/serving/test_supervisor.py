@@ -1,0 +1,108 @@
+"""Which worker is replaced when, without starting any: tests/faults/test_several_processes.py does."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from pathlib import Path
+
+import pytest
+
+from foundation.errors import ComponentError
+from foundation.settings import load
+from serving import supervisor
+from serving.supervisor import supervise
+
+STACK = """
+[serving]
+workers = 2
+[serving.cache]
+use = "redis"
+[retrieval.ledger]
+use = "postgres"
+[retrieval.vectors]
+use = "pgvector"
+[orchestration.checkpoints]
+use = "postgres"
+"""
+
+
+class Process:
+    """A double of a worker's process: it lives, or has ended."""
+
+    def __init__(self, sentinel: int, exitcode: int | None) -> None:
+        self.sentinel, self.exitcode = sentinel, exitcode
+
+    def is_alive(self) -> bool:
+        return self.exitcode is None
+
+    def terminate(self) -> None:
+        self.exitcode = self.exitcode or -15
+
+    def join(self, timeout: float) -> None: ...
+    def kill(self) -> None: ...
+
+
+class Workers:
+    """In place of the class that starts workers: gives doubles that end as it is told, the last one for ever."""
+
+    def __init__(self, sentinel: int, *ends: int | None) -> None:
+        self._sentinel, self._ends = sentinel, list(ends)
+        self.started: list[Process] = []
+
+    def __call__(self, *_: object) -> Workers.Worker:
+        exitcode = self._ends.pop(0) if len(self._ends) > 1 else self._ends[0]
+        self.started.append(Process(self._sentinel, exitcode))
+        return Workers.Worker(self.started[-1])
+
+    class Worker:
+        def __init__(self, process: Process) -> None:
+            self.process = process
+
+        def is_up(self) -> bool:
+            return True
+
+
+@pytest.fixture
+def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(supervisor, "BACK_OFF_S", 0.001)
+    monkeypatch.setattr(supervisor, "LOOK_S", 0.001)
+    (tmp_path / "stack.toml").write_text(STACK, encoding="utf-8")
+    return tmp_path / "stack.toml"
+
+
+def test_workers_that_die_at_once_are_replaced_later_and_later_and_then_the_server_ends_with_a_reason(
+    stack: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as listening:
+        workers = Workers(listening.fileno(), None, -9)  # the first lives on, and its neighbour never does
+        monkeypatch.setattr(supervisor, "_Worker", workers)
+        with (
+            caplog.at_level(logging.WARNING),
+            pytest.raises(ComponentError, match=r"SIGKILL.* for the 5th time in a row"),
+        ):
+            supervise(load(stack), listening, lambda: None)
+    assert len(workers.started) == 1 + supervisor.GIVE_UP
+    waits = [record.args[1] for record in caplog.records if isinstance(record.args, tuple)]
+    assert waits == [0.001, 0.002, 0.004, 0.008]
+    assert all(process.exitcode is not None for process in workers.started), "the one that lived was told to stop"
+
+
+def test_a_worker_that_had_lived_for_a_while_is_replaced_at_once_and_never_given_up(
+    stack: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Enough(Exception):
+        """Ends the test: many more have been started than a server would bear of young ones."""
+
+    class Many(Workers):
+        def __call__(self, *_: object) -> Workers.Worker:
+            if len(self.started) > 3 * supervisor.GIVE_UP:
+                raise Enough
+            return super().__call__()
+
+    monkeypatch.setattr(supervisor, "STEADY_S", 0.0)
+    with socket.socket() as listening:
+        monkeypatch.setattr(supervisor, "_Worker", Many(listening.fileno(), 1))
+        with caplog.at_level(logging.WARNING), pytest.raises(Enough):
+            supervise(load(stack), listening, lambda: None)
+    assert {record.args[1] for record in caplog.records if isinstance(record.args, tuple)} == {0.0}
