@@ -4,6 +4,7 @@ skipped test."""
 from __future__ import annotations
 
 import os
+import resource
 import socket
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,10 +16,16 @@ from hypothesis import settings
 from tests import services
 from tests.contracts.under_test import NAMED
 
-for name in [name for name in os.environ if name.startswith("SIXPLY_")]:
+COLOURS = ("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS", "TTY_COMPATIBLE", "GITHUB_ACTIONS")
+"""Each of them has terminals painted that are none."""
+OPEN_FILES = 4096
+"""Some systems let a process have no more than 256 until it asks."""
+
+for name in [name for name in os.environ if name.startswith("SIXPLY_") or name in COLOURS]:
     del os.environ[name]
 os.environ |= {
     "ANONYMIZED_TELEMETRY": "False",
+    "COLUMNS": "80",
     "HF_HUB_OFFLINE": "1",
     "LANGSMITH_TRACING": "false",
     "NO_PROXY": "127.0.0.1,::1,localhost",
@@ -30,6 +37,11 @@ os.environ |= {
 # each time, as it takes the same order; see .ci/run.
 settings.register_profile("sixply", deadline=None, print_blob=True, derandomize="CI" in os.environ)
 settings.load_profile("sixply")
+
+_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+if _soft != resource.RLIM_INFINITY and _soft < OPEN_FILES:
+    _most = OPEN_FILES if _hard == resource.RLIM_INFINITY else min(OPEN_FILES, _hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_most, _hard))
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost", "0.0.0.0", "::", None, ""}
 

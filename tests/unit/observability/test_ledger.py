@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foundation.errors import StoreUnavailable
@@ -149,6 +149,7 @@ def test_a_charge_that_cannot_be_stored_is_an_error_and_not_counted(ledger):
     assert counter._value.get() == before
 
 
+@settings(max_examples=30)  # each writes to the disk a dozen times
 @given(st.lists(st.decimals(0, 10**6, places=20), max_size=12))
 def test_the_total_is_the_exact_sum(tmp_path_factory, amounts):
     from decimal import localcontext
