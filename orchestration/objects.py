@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, Generic, Literal
 from uuid import uuid4
 
@@ -38,7 +39,14 @@ SENTENCES = 8
 CHARACTERS, ITEMS = 120, 8
 """At most so many in a text and a list that the model writes, where the schema sets no end."""
 
-PLAIN = "it must be a regular expression of at most 120 characters, with one * or + at most and no repeated group."
+WAYS, ENDLESS = 10_000, 5_000
+"""In how many ways a caller's pattern may be tried at one place of a text, and what a * or + counts for in that."""
+PLAIN = (
+    f"it must be a regular expression of at most {CHARACTERS} characters without a repeated group or a back reference, and "
+    f"there must be at most {WAYS:,} ways to try it: a * or + counts {ENDLESS:,}, a ? or a | two, {{2,5}} four."
+)
+_PART = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?|\{\d*,?\d*\}|.", re.DOTALL)
+"""An escaped character, a class of characters, the beginning of a special group, a repeat, any other character."""
 
 Failure = Literal["insufficient_evidence", "budget", "model"]
 
@@ -141,6 +149,8 @@ def model_of(schema: Mapping[str, Any]) -> type[BaseModel]:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise InvalidRequest(f"This is no JSON schema: {error.message[:200]}.") from error
+    except (OverflowError, RecursionError) as error:
+        raise InvalidRequest(f"This JSON schema cannot be read: {error}.") from error
     if schema.get("type") != "object":
         raise InvalidRequest('The schema must be of an object: {"type": "object", "properties": {...}}.')
     _demand_plain(schema)
@@ -177,13 +187,33 @@ def _demand_plain(schema: Any) -> None:
 
 
 def _is_plain(pattern: str) -> bool:
+    """Whether it cannot keep us busy: what a search tries at one place is at most the product of its choices."""
+    if len(pattern) > CHARACTERS:
+        return False
     try:
         re.compile(pattern)
-    except re.error:
+    except (re.error, OverflowError, RecursionError):
         return False
-    endless = re.findall(r"(?<!\\)[*+]|\{\d*,\}", pattern)
-    repeated = re.search(r"\)[*+?{]|\\[1-9]|\(\?P=", pattern)
-    return len(pattern) <= CHARACTERS and len(endless) <= 1 and repeated is None
+    ways = 1
+    for before, part in pairwise(["", *_PART.findall(pattern)]):
+        choices = _choices(part)
+        if (before == ")" and choices is not None and part != "|") or re.fullmatch(r"\\[1-9]", part):
+            return False
+        ways *= choices or 1
+    # in an expression with the flag x a blank may stand between a group and its repeat
+    return ways <= WAYS and re.search(r"\(\?(?:P=|[a-zA-Z-]*x)", pattern) is None
+
+
+def _choices(part: str) -> int | None:
+    """How many there are at this place of a pattern; `None` where it is neither a repeat nor an alternative."""
+    if part in ("*", "+"):
+        return ENDLESS
+    if part in ("?", "|"):
+        return 2
+    if repeat := re.fullmatch(r"\{(\d*)(,?)(\d*)\}", part):
+        least, several, most = repeat.groups()
+        return 1 if not several else ENDLESS if not most else int(most) - int(least or 0) + 1
+    return None
 
 
 _IN_AUDIT: dict[Failure | None, tuple[Status, StopReason]] = {

@@ -4,8 +4,8 @@
         parsed = parsers.parse(content, "policy.pdf")
 
 A parser is the first code that touches a stranger's file. It runs in one persistent child with a cap on memory,
-processor time and wall time, and may write no file; the child answers in JSON, never in pickle, so that a parser which
-has been taken over cannot run code here. A child that is killed, dies or has grown fat is replaced at the next document.
+processor time and wall time, and may write no file; the keys and passwords in our environment are not in its own, and it
+answers in JSON, never in pickle, so that a parser which has been taken over cannot run code here. A child that is killed, dies or has grown fat is replaced at the next document.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ if TYPE_CHECKING:  # settings bring pydantic, which the child does not need and 
 _REQUEST = struct.Struct("!IIId")
 """Lengths of options, name and content, and the seconds allowed."""
 _ANSWER = struct.Struct("!I")
+_PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+"""What the child has of our environment: enough to find Python and its libraries."""
 
 
 def supported_suffixes() -> list[str]:
@@ -183,7 +185,8 @@ def _start(memory_mb: int) -> subprocess.Popen[bytes]:
     root = str(Path(__file__).resolve().parent.parent)
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     # One thread for linear algebra: each one reserves address space, which is what the memory cap counts.
-    environment = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    known = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    environment = {**known, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "retrieval.parsing", str(memory_mb)],
         stdin=subprocess.PIPE,

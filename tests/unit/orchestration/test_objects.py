@@ -59,7 +59,7 @@ async def test_what_the_text_states_is_read_and_no_model_is_asked(world: World) 
         status=State.SHIPPED,
         customer="Ada Quill",
     )
-    assert (given.written, given.usage.output_tokens) == ((), 0)
+    assert (given.written, given.usage.output_tokens) == ((), None)
     assert {charge.kind for charge in world.till.charges} == {"machine"}
 
 
@@ -138,6 +138,26 @@ def test_a_model_of_a_json_schema_lets_pass_what_fits_and_nothing_else() -> None
             model.model_validate(wrong)
 
 
+SLOW = [
+    "a?" * 25 + "a" * 25,
+    "(a|a)" * 20,
+    "a{0,99}" * 6,
+    r"\\+\\+\\+!",
+    "(?x)(a+) +",
+    "(?x:(a+) +)",
+    "(a+)(?#)+",
+    r"(a+)\1",
+]
+"""Each takes longer than anybody waits on some text of a few dozen characters."""
+
+
+@pytest.mark.parametrize(
+    "plain", [r"^QM-\d{5}$", r"^\+?\d{1,3}[ -]?\d{2,4}[ -]?\d{3,4}$", "^(open|closed)$", "^[a-z*+?|]+$"]
+)
+def test_a_pattern_with_few_choices_is_taken(plain: str) -> None:
+    model_of({"type": "object", "properties": {"a": {"type": "string", "pattern": plain}}})
+
+
 @pytest.mark.parametrize(
     ("schema", "told"),
     [
@@ -148,6 +168,8 @@ def test_a_model_of_a_json_schema_lets_pass_what_fits_and_nothing_else() -> None
         ({"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}}, "not taken"),
         ({"type": "object", "properties": {"a": {"type": "string", "pattern": "a*b*c*$"}}}, "not taken"),
         ({"type": "object", "properties": {"a": {"type": "string", "pattern": "("}}}, "regex"),
+        ({"type": "object", "properties": {"a": {"pattern": "a{99999999999}"}}}, "cannot be read"),
+        *(({"type": "object", "properties": {"a": {"type": "string", "pattern": slow}}}, "not taken") for slow in SLOW),
     ],
 )
 def test_a_schema_from_outside_that_is_none_or_that_could_do_harm_is_refused(schema: dict[str, Any], told: str) -> None:
