@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
 from datetime import date, datetime
 from decimal import Decimal
@@ -158,6 +159,27 @@ class EitherOf(Request):
 
 Filter = IsIn | IsBetween | Both | EitherOf
 
+CONDITIONS, VALUES = 100, 1000
+"""At most so many in one filter: a database refuses an expression that is too deep, and would seem to have failed."""
+
+
+def _bounded(chosen: Filter) -> Filter:
+    conditions = list(_conditions(chosen))
+    values = sum(len(one.values) for one in conditions if isinstance(one, IsIn))
+    if len(conditions) > CONDITIONS or values > VALUES:
+        raise ValueError(
+            f"must have at most {CONDITIONS} conditions and {VALUES:,} values; has {len(conditions):,} and {values:,}"
+        )
+    return chosen
+
+
+def _conditions(chosen: Filter) -> Iterator[IsIn | IsBetween]:
+    if isinstance(chosen, IsIn | IsBetween):
+        yield chosen
+    else:
+        for part in chosen.parts:
+            yield from _conditions(part)
+
 
 class SearchRequest(Request):
     model_config = ConfigDict(
@@ -175,9 +197,10 @@ class SearchRequest(Request):
     query: Question
     limit: int = Field(default=10, ge=1, le=100)
     as_of: date | None = Field(default=None, description="Versions in force on that day; today if absent.")
-    where: Filter | None = Field(
+    where: Annotated[Filter, AfterValidator(_bounded)] | None = Field(
         default=None,
-        description="Only documents of which this is known: their fields, and the attributes they were added with.",
+        description="Only documents of which this is known: their fields, and the attributes they were added with. At most "
+        f"{CONDITIONS} conditions with {VALUES:,} values.",
         examples=[{"all": [{"key": "product", "in": ["QL-20"]}, {"key": "published", "from": "2026-01-01"}]}],
     )
 
