@@ -108,11 +108,11 @@ traces: _base  ## the latest answers
 trace: _base  ## one answer's spans, its bill by layer, its audit   ID=last, or a trace's first digits   [JSON=out.json]
 	@$(CLI) trace "$(call needed,ID,last)" $(call given,JSON,--json) $(stack)
 
-slow: _base  ## the slowest of the latest requests, and what each layer takes   [LIMIT=10] [JSON=out.json]
-	@$(CLI) slow $(call given,LIMIT,--limit) $(call given,JSON,--json) $(stack)
+slow: _base  ## the slowest of the latest requests, and what each layer takes   [LIMIT=10] [LAST=500] [JSON=out.json]
+	@$(CLI) slow $(call given,LIMIT,--limit) $(call given,LAST,--last) $(call given,JSON,--json) $(stack)
 
-failures: _base  ## how the latest requests failed, and where it began   [JSON=out.json]
-	@$(CLI) failures $(call given,JSON,--json) $(stack)
+failures: _base  ## how the latest requests failed, and where it began   [LAST=500] [JSON=out.json]
+	@$(CLI) failures $(call given,LAST,--last) $(call given,JSON,--json) $(stack)
 
 costs: _base  ## money spent   [BY=tenant|model|layer|kind|day|outcome] [JSON=out.json]
 	@$(CLI) costs $(call given,BY,--by) $(call given,JSON,--json) $(stack)

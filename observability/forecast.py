@@ -1,8 +1,8 @@
 """What the next month will cost, from the days so far.
 
-A month is drawn many times from the days that were seen, in runs of a week where there are two of them, so that
-weekends stay weekends (moving block bootstrap, Künsch 1989). It assumes that the coming days are like those: growth is
-told beside it, never guessed into it.
+Whole weeks are added up, so that weekends stay weekends, and the interval is Student's for what comes next: it knows that the
+weeks differ and that only a few of them were seen. It assumes that the coming weeks are like those: growth is told beside it,
+never guessed into it (docs/decisions/0030).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from observability import amounts
 
 DAYS = 30
 WEEK = 7
-DRAWS = 4000
+LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Forecast:
     days_seen: int
     """Whole days, from the first charge to yesterday; a day without charges is a day at zero."""
     usd: float
-    low: float
-    high: float
-    """95 % of the drawn months lie between."""
+    low: float | None
+    high: float | None
+    """The month lies between in 95 of 100 cases; `None` from a single day, which says nothing of another one."""
     last_week_ratio: float | None
     """The last seven days over the seven before; `None` before there are fourteen, or where those cost nothing."""
     unpriced: int
@@ -56,13 +56,14 @@ class Forecast:
 
     def table(self) -> Table:
         table = amounts.table("forecast", f"the next {DAYS} days, from {self.days_seen} whole days so far")
-        table.add_row("cost", f"${self.usd:,.4f}, 95 % between ${self.low:,.4f} and ${self.high:,.4f}", style="bold")
+        between = "" if self.high is None else f", 95 % between ${self.low:,.4f} and ${self.high:,.4f}"
+        table.add_row("cost", f"${self.usd:,.4f}{between}", style="bold")
         for note in self.notes:
             table.add_row("but", note)
         return table
 
 
-def forecast(usd_by_day: Mapping[date, float], *, today: date, unpriced: int = 0, seed: int = 7) -> Forecast:
+def forecast(usd_by_day: Mapping[date, float], *, today: date, unpriced: int = 0) -> Forecast:
     """Cost of the next 30 days with its interval; `usd_by_day` as the cost ledger sums it, UTC.
 
     Raises:
@@ -76,17 +77,22 @@ def forecast(usd_by_day: Mapping[date, float], *, today: date, unpriced: int = 0
             "what there is."
         )
     seen = np.array([usd_by_day.get(day, 0.0) for day in days])
-    months = _months(seen, seed)
-    low, high = np.percentile(months, [2.5, 97.5])
-    return Forecast(len(seen), float(months.mean()), float(low), float(high), _ratio(seen), unpriced)
+    return Forecast(len(seen), *_month(seen), _ratio(seen), unpriced)
 
 
-def _months(seen: Any, seed: int) -> Any:
-    block = WEEK if len(seen) >= 2 * WEEK else 1
-    count = -(-DAYS // block)
-    starts = np.random.default_rng(seed).integers(0, len(seen), size=(DRAWS, count))
-    index = (starts[:, :, None] + np.arange(block)) % len(seen)  # runs go round, so that every day is drawn as often
-    return seen[index.reshape(DRAWS, -1)[:, :DAYS]].sum(axis=1)
+def _month(seen: Any) -> tuple[float, float | None, float | None]:
+    """Its expected cost and the interval, from weeks where there are two whole ones, else from days."""
+    from scipy.stats import t
+
+    each = WEEK if len(seen) >= 2 * WEEK else 1
+    count = len(seen) // each
+    sums = seen[-count * each :].reshape(count, each).sum(axis=1)
+    coming = DAYS / each
+    expected = float(sums.mean() * coming)
+    if count == 1:
+        return expected, None, None
+    off = t.ppf((1 + LEVEL) / 2, count - 1) * sums.std(ddof=1) * np.sqrt(coming * (1 + coming / count))
+    return expected, max(0.0, expected - float(off)), expected + float(off)
 
 
 def _ratio(seen: Any) -> float | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 from rich.markup import escape
 from rich.table import Table
 
 from foundation import names
 from observability.bill import Bill
-from observability.ledger import Total
+from observability.ledger import EXACT, Total
 from observability.spans import SpanRow, tree
 
 BAR = 24
@@ -59,7 +59,7 @@ def bill_table(bill: Bill) -> Table:
 
 
 def totals_table(totals: Sequence[Total], by: str) -> Table:
-    """What the cost ledger sums up to."""
+    """What the cost ledger sums up to; days in their order, anything else the most expensive first."""
     table = _table(
         (by, "left"),
         ("calls", "right"),
@@ -68,17 +68,25 @@ def totals_table(totals: Sequence[Total], by: str) -> Table:
         ("seconds", "right"),
         ("tokens", "right"),
     )
-    for total in totals:
-        money = (
-            usd(total.usd)
-            if not total.unpriced
-            else "unpriced"
-            if total.unpriced == total.calls
-            else f"> {usd(total.usd)}"
-        )
+    for total in sorted(totals, key=lambda total: total.key) if by == "day" else totals:
         tokens = f"{total.input_tokens} + {total.output_tokens}"
+        money = _money(total.usd, total.unpriced, total.calls)
         table.add_row(escape(total.key), str(total.calls), money, str(total.unpriced), f"{total.seconds:.2f}", tokens)
+    with localcontext(EXACT):
+        whole = sum((total.usd for total in totals), Decimal(0))
+    calls, unpriced = sum(total.calls for total in totals), sum(total.unpriced for total in totals)
+    seconds = sum(total.seconds for total in totals)
+    tokens = f"{sum(total.input_tokens for total in totals)} + {sum(total.output_tokens for total in totals)}"
+    table.add_row(
+        "whole", str(calls), _money(whole, unpriced, calls), str(unpriced), f"{seconds:.2f}", tokens, style="bold"
+    )
     return table
+
+
+def _money(amount: Decimal, unpriced: int, calls: int) -> str:
+    if not unpriced:
+        return usd(amount)
+    return "unpriced" if unpriced == calls else f"> {usd(amount)}"
 
 
 def usd(amount: Decimal) -> str:

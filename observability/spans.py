@@ -55,6 +55,8 @@ COLUMNS = (
 _PARENTS_FIRST = "start_ns, id DESC"
 """A span is stored when it has ended, a parent after its children: so also where a coarse clock has them begin at once."""
 
+AT_ONCE = 500
+"""Traces that one query reads: SQLite takes so many parameters in every version."""
 _first_values = attrgetter(*COLUMNS[:-1])
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode  # `json.dumps` would make an encoder for each span
 
@@ -196,6 +198,16 @@ class SpanStore:
                 f'{len(found)} traces begin with "{trace_id}": {", ".join(found[:5])}. Give more digits.'
             )
         return self._rows(f"WHERE trace_id = ? ORDER BY {_PARENTS_FIRST}", found[0])
+
+    def traces(self, trace_ids: Sequence[str]) -> dict[str, list[SpanRow]]:
+        """All spans of some traces by their whole ids, each trace's by start time."""
+        found: dict[str, list[SpanRow]] = {trace_id: [] for trace_id in trace_ids}
+        for begin in range(0, len(trace_ids), AT_ONCE):
+            asked = trace_ids[begin : begin + AT_ONCE]
+            marks = ", ".join("?" * len(asked))
+            for row in self._rows(f"WHERE trace_id IN ({marks}) ORDER BY {_PARENTS_FIRST}", *asked):
+                found[row.trace_id].append(row)
+        return found
 
     def recent(self, limit: int = 20) -> list[SpanRow]:
         """The root spans of the latest traces, latest first."""

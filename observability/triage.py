@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,22 @@ LOOKED_AT = 500
 """So many of the latest traces are read, unless told otherwise."""
 UNHAPPY = ("failed", "refused", "escalated", "abstained")
 """Statuses of answers that left the person without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One of the latest requests, and how it ended."""
+
+    trace_id: str
+    at: str
+    """When it began, ISO 8601, UTC."""
+    name: str
+    ms: float
+    tenant: str
+    answer: str
+    """Status of the answer that was given in it last; empty where none was."""
+    failed: str
+    """Class of the error with which the request ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +75,26 @@ class Failure:
     """Trace id of the last one."""
 
 
+def latest(store: SpanStore, limit: int) -> list[Request]:
+    """The latest requests, latest first."""
+    roots = store.recent(limit)
+    spans = store.traces([root.trace_id for root in roots])
+    return [_request(root, spans[root.trace_id]) for root in roots]
+
+
+def looked_at(store: SpanStore, look_at: int = LOOKED_AT) -> str:
+    """Which requests the other figures are of, in words."""
+    roots = store.recent(look_at)
+    if not roots:
+        return "No request is stored yet."
+    return f"Of the latest {len(roots)} requests, since {_at(roots[-1]):%Y-%m-%d %H:%M} UTC."
+
+
 def slow(store: SpanStore, *, limit: int = 10, look_at: int = LOOKED_AT) -> tuple[list[SlowTrace], list[LayerTime]]:
     """The slowest of the latest requests, slowest first, and what each layer takes of all of them."""
     roots = store.recent(look_at)
-    traces = [store.trace(root.trace_id) for root in roots]
+    found_by_id = store.traces([root.trace_id for root in roots])
+    traces = [found_by_id[root.trace_id] for root in roots]
     bills = [layer_bill(spans, ()) for spans in traces]
     times = [
         LayerTime(layer, *_percentiles([bill.share(layer).ms for bill in bills]), _share(layer, bills))
@@ -79,8 +112,10 @@ def failures(store: SpanStore, *, look_at: int = LOOKED_AT) -> tuple[list[Failur
     """
     traces: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     statuses: dict[str, int] = defaultdict(int)
-    for root in store.recent(look_at):
-        spans = store.trace(root.trace_id)
+    roots = store.recent(look_at)
+    by_trace = store.traces([root.trace_id for root in roots])
+    for root in roots:
+        spans = by_trace[root.trace_id]
         for span in _first_failed(spans):
             key = (span.name, span.layer or "", str(span.attribute(names.ERROR_TYPE) or "unknown"))
             if root.trace_id not in traces[key]:
@@ -90,6 +125,19 @@ def failures(store: SpanStore, *, look_at: int = LOOKED_AT) -> tuple[list[Failur
                 statuses[status] += 1
     found = [Failure(*key, len(ids), ids[0]) for key, ids in traces.items()]
     return sorted(found, key=lambda one: (-one.traces, one.where)), dict(statuses)
+
+
+def _request(root: SpanRow, spans: Sequence[SpanRow]) -> Request:
+    def last(name: str) -> str:
+        return next((str(value) for span in reversed(spans) if (value := span.attribute(name)) is not None), "")
+
+    error = str(root.attribute(names.ERROR_TYPE) or "failed") if root.status == "error" else ""
+    at = _at(root).isoformat(timespec="seconds")
+    return Request(root.trace_id, at, root.name, root.ms, last(names.TENANT), last(names.STATUS), error)
+
+
+def _at(span: SpanRow) -> datetime:
+    return datetime.fromtimestamp(span.start_ns / 1e9, UTC)
 
 
 def _first_failed(spans: Iterable[SpanRow]) -> list[SpanRow]:

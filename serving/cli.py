@@ -36,6 +36,7 @@ Stack = Annotated[Path, typer.Option("--stack", help="The configuration file.")]
 Tenant = Annotated[str, typer.Option("--tenant", help="Whose documents.")]
 User = Annotated[str | None, typer.Option("--user", help="The subject of a credential; you if absent.")]
 Groups = Annotated[list[str] | None, typer.Option("--group", help="A group inside the tenant; may be repeated.")]
+Last = Annotated[int, typer.Option(min=1, help="Of how many of the latest requests.")]
 Json = Annotated[
     Path | None, typer.Option("--json", help="Also write it there as JSON; - writes it to standard output.")
 ]
@@ -399,20 +400,23 @@ def trace(
 
 @app.command()
 def slow(
-    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 10, json: Json = None, stack: Stack = STACK
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
+    last: Last = 500,
+    json: Json = None,
+    stack: Stack = STACK,
 ) -> None:
     """The slowest of the latest requests, and what each layer takes."""
     from serving import commands
 
-    commands.slow(_load(stack), limit, json)
+    commands.slow(_load(stack), limit, last, json)
 
 
 @app.command()
-def failures(json: Json = None, stack: Stack = STACK) -> None:
+def failures(last: Last = 500, json: Json = None, stack: Stack = STACK) -> None:
     """How the latest requests failed, and where it began."""
     from serving import commands
 
-    commands.failures(_load(stack), json)
+    commands.failures(_load(stack), last, json)
 
 
 @app.command()

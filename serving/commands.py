@@ -421,16 +421,19 @@ def doctor(loaded: Loaded, json: Path | None) -> bool:
 
 
 def traces(loaded: Loaded, limit: int, json: Path | None) -> None:
+    from observability import triage
     from observability.spans import SpanStore
 
-    spans = SpanStore(_file(loaded, "spans.sqlite")).recent(limit)
-    rows = [
-        (span.trace_id[:12], span.name, f"{span.ms:.0f}", span.layer or "", "failed" if span.status == "error" else "")
-        for span in spans
-    ]
-    columns = ["trace", "name", "ms", "layer", "status"]
-    if not terminal.write_json(json, [dict(zip(columns, row, strict=True)) for row in rows]):
-        terminal.show_table(columns, rows)
+    found = triage.latest(SpanStore(_file(loaded, "spans.sqlite")), limit)
+    if not terminal.write_json(json, [_fields(one) for one in found]):
+        terminal.show_table(
+            ["trace", "at (UTC)", "name", "ms", "tenant", "answer", "failed"],
+            [
+                (one.trace_id[:12], f"{one.at[:10]} {one.at[11:19]}", one.name, f"{one.ms:.0f}", one.tenant, one.answer,
+                 one.failed)
+                for one in found
+            ],
+        )  # fmt: skip
 
 
 def trace(loaded: Loaded, trace_id: str, json: Path | None) -> None:
@@ -462,11 +465,12 @@ def trace(loaded: Loaded, trace_id: str, json: Path | None) -> None:
         )
 
 
-def slow(loaded: Loaded, limit: int, json: Path | None) -> None:
+def slow(loaded: Loaded, limit: int, last: int, json: Path | None) -> None:
     from observability import triage
     from observability.spans import SpanStore
 
-    traces, layers = triage.slow(SpanStore(_file(loaded, "spans.sqlite")), limit=limit)
+    store = SpanStore(_file(loaded, "spans.sqlite"))
+    traces, layers = triage.slow(store, limit=limit, look_at=last)
     if not terminal.write_json(json, {"traces": [_fields(one) for one in traces], "layers": [*map(_fields, layers)]}):
         terminal.show_table(
             ["trace", "name", "ms", "most of it in", "ms", "longest by itself", "ms"],
@@ -488,13 +492,15 @@ def slow(loaded: Loaded, limit: int, json: Path | None) -> None:
             ["layer", "p50 ms", "p95 ms", "share"],
             [(one.layer, f"{one.p50_ms:.1f}", f"{one.p95_ms:.1f}", f"{one.share:.0%}") for one in layers],
         )
+        terminal.console().print(f"\n{triage.looked_at(store, last)}")
 
 
-def failures(loaded: Loaded, json: Path | None) -> None:
+def failures(loaded: Loaded, last: int, json: Path | None) -> None:
     from observability import triage
     from observability.spans import SpanStore
 
-    found, statuses = triage.failures(SpanStore(_file(loaded, "spans.sqlite")))
+    store = SpanStore(_file(loaded, "spans.sqlite"))
+    found, statuses = triage.failures(store, look_at=last)
     if not terminal.write_json(json, {"failures": [_fields(one) for one in found], "answers_without_one": statuses}):
         if found:
             terminal.show_table(
@@ -502,9 +508,10 @@ def failures(loaded: Loaded, json: Path | None) -> None:
                 [(one.where, one.layer, one.error, one.traces, one.latest[:12]) for one in found],
             )
         else:
-            terminal.console().print(f"No request failed among the latest {triage.LOOKED_AT} or fewer that are stored.")
+            terminal.console().print("No request failed.")
         said = ", ".join(f"{count} {status}" for status, count in statuses.items()) or "none"
         terminal.console().print(f"\nAnswers that left a person without one: {said}")
+        terminal.console().print(triage.looked_at(store, last))
 
 
 def costs(loaded: Loaded, by: str, json: Path | None) -> None:

@@ -50,11 +50,25 @@ def test_before_the_first_whole_day_nothing_is_foretold():
             forecast(seen, today=TODAY)
 
 
-def test_the_interval_holds_the_month_that_follows_about_as_often_as_it_says():
-    rng = np.random.default_rng(5)
-    held = 0
-    for _ in range(100):
-        level = rng.gamma(20, 0.05, size=60 + DAYS) * (1 - 0.6 * (np.arange(60 + DAYS) % 7 >= 5))
-        found = forecast(days(level[:60]), today=TODAY)
-        held += found.low <= level[60:].sum() <= found.high
-    assert 80 <= held <= 100
+def test_one_day_says_nothing_of_another():
+    found = forecast(days([2.0]), today=TODAY)
+    assert (found.usd, found.low, found.high) == (60, None, None)
+    assert "between" not in str(next(iter(found.table().columns[1].cells)))
+    json.dumps(found.as_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("weeks", [2, 3, 4, 9])
+@pytest.mark.parametrize("persistence", [0.0, 0.5])
+def test_the_interval_holds_the_month_that_follows_about_as_often_as_it_says(weeks, persistence):
+    """A busy day is followed by a busy one where there is persistence. Of 200 months 190 should be held."""
+    seen, held = weeks * 7, 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        noise = [rng.normal()]
+        while len(noise) < seen + DAYS:
+            noise.append(persistence * noise[-1] + np.sqrt(1 - persistence**2) * rng.normal())
+        weekday = (rng.integers(7) + np.arange(seen + DAYS)) % 7
+        level = np.exp(0.25 * np.array(noise)) * np.where(weekday < 5, 1, 0.3)
+        found = forecast(days(level[:seen]), today=TODAY)
+        held += found.low <= level[seen:].sum() <= found.high
+    assert 176 <= held <= 198

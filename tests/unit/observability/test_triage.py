@@ -6,7 +6,7 @@ import pytest
 
 from foundation import names
 from observability.spans import COLUMNS, SCHEMA, SpanRow, SpanStore, values_of
-from observability.triage import failures, slow
+from observability.triage import failures, latest, looked_at, slow
 
 MS = 1_000_000
 
@@ -79,3 +79,38 @@ def test_an_empty_store_has_neither(data_dir):
     nothing = SpanStore(data_dir / "spans.sqlite")
     assert slow(nothing) == ([], [])
     assert failures(nothing) == ([], {})
+
+
+def test_the_latest_requests_say_when_whose_and_how_they_ended(store):
+    stored = store(
+        row(
+            "aa",
+            "1",
+            None,
+            0,
+            50,
+            name="POST /v1/answers",
+            status="error",
+            attributes={names.ERROR_TYPE: "UpstreamDown"},
+        ),
+        row("bb", "1", None, 60_000, 60_090, name="POST /v1/answers"),
+        row("bb", "2", "1", 60_010, 60_020, attributes={names.TENANT: "north", names.STATUS: "waiting"}),
+        row("bb", "3", "1", 60_030, 60_040, attributes={names.TENANT: "north", names.STATUS: "answered"}),
+    )
+    new, old = latest(stored, 5)
+    assert (new.trace_id, new.at, new.ms) == ("bb", "1970-01-01T00:01:00+00:00", 90)
+    assert (new.tenant, new.answer, new.failed) == ("north", "answered", "")
+    assert (old.tenant, old.answer, old.failed) == ("", "", "UpstreamDown")
+    assert latest(stored, 1) == [new]
+
+
+def test_it_is_said_which_requests_were_looked_at(store, data_dir):
+    assert "latest 1 requests, since 1970-01-01 00:01 UTC" in looked_at(store(row("aa", "1", None, 60_000, 60_050)))
+    (data_dir / "spans.sqlite").unlink()
+    assert looked_at(SpanStore(data_dir / "spans.sqlite")) == "No request is stored yet."
+
+
+def test_as_many_traces_as_are_asked_for_are_read(store):
+    stored = store(*(row(f"{number:04x}", "1", None, number, number + 1 + number % 2) for number in range(1203)))
+    traces, _ = slow(stored, limit=2000, look_at=2000)
+    assert len(traces) == 1203
