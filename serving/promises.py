@@ -82,6 +82,12 @@ class Telling:
         self._sentences: dict[str, tuple[str, str, str]] = {}
         self.quiet = quiet
         self._headline = ""
+        self._said: dict[str, str] = {}
+        """Of tests that failed, what says more than the report's own line."""
+
+    def pytest_runtest_makereport(self, item: Any, call: Any) -> None:
+        if call.excinfo is not None and (said := _said(call.excinfo)):
+            self._said.setdefault(item.nodeid, said)
 
     def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
         kept = [item for item in items if self._concerns(item)]
@@ -108,6 +114,7 @@ class Telling:
         if report.nodeid in self._sentences and (report.when == "call" or not report.passed):
             port, adapter, sentence = self._sentences[report.nodeid]
             outcome, reason = _outcome(report)
+            reason = self._said.get(report.nodeid, reason) if outcome == "broken" else reason
             promise = Promise(port, adapter, sentence, outcome, reason, report.nodeid, round(report.duration, 3))
             self.promises.append(promise)
             self._tell(promise)
@@ -153,6 +160,25 @@ def _outcome(report: Any) -> tuple[str, str]:
         text = crash.message if crash else str(report.longrepr)
         return "broken", next((line for line in text.splitlines() if line.strip()), "").strip()
     return "kept", ""
+
+
+def _said(failure: Any) -> str | None:
+    """What a failure's own line leaves out.
+
+    Of methods that are not written, the one that was called first: what cleans up after it is seldom written either. Of a bare
+    assertion, what was asserted.
+    """
+    error = failure.value
+    if isinstance(error, NotImplementedError):
+        while isinstance(error.__context__, NotImplementedError):
+            error = error.__context__
+        return f"{type(error).__name__}: {error}"
+    first = next(iter(str(error).splitlines()), "")
+    if isinstance(error, AssertionError) and first.startswith("assert "):
+        return (
+            f"{failure.traceback[-1].statement}".splitlines()[0].strip() + f"  (found: {first.removeprefix('assert ')})"
+        )
+    return None
 
 
 def _pytest(files: Sequence[str], parts: Mapping[str, Any], told: Telling) -> int:

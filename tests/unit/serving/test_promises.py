@@ -93,8 +93,14 @@ def scores_in_order(): pass
 def keeps_the_input(): assert 1 == 2, "the input was sorted"
 def batches(): pytest.skip("not claimed: takes one text at a time")
 def streams(): pytest.skip("no server here")
+def reports_usage():
+    usage = None
+    assert usage is not None
+def truncates():
+    try: raise NotImplementedError("Acme.score is not written yet")
+    finally: raise NotImplementedError("Acme.close is not written yet")
 
-@pytest.mark.parametrize("promise", [scores_in_order, keeps_the_input, batches, streams])
+@pytest.mark.parametrize("promise", [scores_in_order, keeps_the_input, batches, streams, reports_usage, truncates])
 @pytest.mark.parametrize("name", ["acme", "other"])
 def test_it(promise, name): promise()
 
@@ -119,6 +125,8 @@ def test_each_promise_is_told_in_a_sentence_with_its_reason(tmp_path: Path) -> N
         ["acme", "keeps the input", "broken", "AssertionError: the input was sorted"],
         ["acme", "batches", "not claimed", "takes one text at a time"],
         ["acme", "streams", "not tested", "no server here"],
+        ["acme", "reports usage", "broken", "assert usage is not None  (found: None is not None)"],
+        ["acme", "truncates", "broken", "NotImplementedError: Acme.score is not written yet"],
     ]
 
 
