@@ -15,7 +15,7 @@ from foundation import components
 from foundation import doctor as doctors
 from foundation.clock import SystemClock
 from foundation.components import Context
-from foundation.errors import InvalidRequest, did_you_mean
+from foundation.errors import InvalidRequest, NotFound, did_you_mean
 from foundation.settings import Loaded, Part, Settings, made_data_dir
 from foundation.types import EVERY_TENANT, Principal, Scope
 from serving import terminal
@@ -443,8 +443,12 @@ def trace(loaded: Loaded, trace_id: str, json: Path | None) -> None:
     from orchestration.audit import of_trace
 
     store = SpanStore(_file(loaded, "spans.sqlite"))
-    latest = store.last_answer() if trace_id == "last" else None
-    spans = store.trace(latest or trace_id)
+    if trace_id == "last":
+        latest = store.last_answer()
+        if latest is None:
+            raise NotFound('No answer has been traced yet. Ask something first: make ask Q="..."')
+        trace_id = latest
+    spans = store.trace(trace_id)
     with _costs(loaded) as costs:
         bill = layer_bill(spans, costs.of_trace(spans[0].trace_id))
     records = of_trace(_file(loaded, "audit.sqlite"), spans[0].trace_id)

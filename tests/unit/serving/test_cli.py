@@ -174,6 +174,7 @@ def test_stores_that_are_still_empty_give_empty_lists(cli: Callable[..., Done]) 
     unknown = cli("trace", "abc123")
     assert unknown.returncode == 2
     assert "No stored trace" in unknown.stderr
+    assert "Ask something first" in cli("trace", "last").stderr
 
 
 def test_costs_by_something_unknown_name_what_there_is(cli: Callable[..., Done]) -> None:
