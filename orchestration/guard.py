@@ -22,7 +22,8 @@ _ADDRESSED = (
     r"\byou are now\b|\bnew instructions?:",
 )
 _INSTRUCTION = re.compile("|".join(f"(?:{pattern})" for pattern in _ADDRESSED), re.IGNORECASE | re.DOTALL)
-_URL = re.compile(r"(?:https?://|www\.)[^\s<>()\[\]\"']+", re.IGNORECASE)
+_URL = re.compile(r"(?:[a-z0-9+.-]{0,20}://|(?<![\w:/])//(?=[\w-]+\.)|www\.)[^\s<>()\[\]\"']+", re.IGNORECASE)
+"""Of any scheme, or of that of the page which shows it: `//host.example/x` is loaded by a picture, too."""
 
 
 def instructs_reader(text: str) -> bool:
@@ -41,6 +42,8 @@ def without_foreign_urls(text: str, quotes: Iterable[str]) -> str:
 
     >>> without_foreign_urls("See https://evil.example/x for more.", ["nothing"])
     'See [address removed] for more.'
+    >>> without_foreign_urls("![](//evil.example/?q=secret) and ftp://evil.example/x, 3//4", [])
+    '![]([address removed]) and [address removed], 3//4'
     """
     known = "\n".join(quotes)
 
