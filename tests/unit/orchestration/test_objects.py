@@ -59,7 +59,7 @@ async def test_what_the_text_states_is_read_and_no_model_is_asked(world: World) 
         status=State.SHIPPED,
         customer="Ada Quill",
     )
-    assert (given.written, given.usage.output_tokens) == ((), None)
+    assert (given.written, given.usage.output_tokens) == ((), 0)
     assert {charge.kind for charge in world.till.charges} == {"machine"}
 
 
