@@ -16,6 +16,7 @@ from langchain_core.embeddings import Embeddings
 from foundation.components import Context, load
 from foundation.errors import ComponentError, InvalidSetting, WeightsInvalid
 from foundation.settings import Part
+from models.embedders.openvino import OpenVinoEmbedder
 from tests.doubles import tiny_models
 
 TEXTS = ["Refunds are paid within fourteen days.", "printer", "Der Drucker druckt nicht mehr. " * 20, ""]
@@ -137,11 +138,30 @@ def test_a_failure_of_the_engine_is_ours_with_its_cause(tiny: Path) -> None:
             raise RuntimeError("out of memory")
 
     embedder._idle.get()
-    embedder._idle.put(Fails())
+    embedder._idle.put((0, Fails()))
     with pytest.raises(ComponentError, match="out of memory") as caught:
         embedder.embed_query("text")
     assert isinstance(caught.value.__cause__, RuntimeError)
     assert embedder._idle.qsize() == 1, "the next call must not wait for it"
+
+
+def test_a_single_text_has_a_graph_of_one_thread_and_the_others_are_compiled_when_it_is_busy(
+    tiny: Path,
+) -> None:
+    whole, compiled = _load("openvino", path=str(tiny), threads=3), []
+
+    def compile_for(threads: int) -> Any:
+        compiled.append(threads)
+        return whole._compile_for(threads)
+
+    embedder = OpenVinoEmbedder(compile_for, whole._tokenizer, name="tiny", threads=3, batch_size=2)
+    alone = [embedder.embed_query(text) for text in TEXTS]
+    assert compiled == [1]
+    with embedder._request(), embedder._request(), embedder._request():
+        assert compiled == [1, 2]
+        assert embedder._idle.empty()
+    assert np.array_equal(np.asarray(alone, dtype=np.float32), embedder.embed_array(TEXTS))
+    assert compiled == [1, 2]
 
 
 @pytest.mark.real_model
