@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 from foundation.errors import ShuttingDown
 
-MARGIN_S = 2.0
-"""Left of the grace period for cancelled work to clean up and for the last bytes to be sent."""
+MARGIN_S = 4.0
+"""Left of the grace period for cancelled work to clean up, for the last bytes to be sent and for the parts to be closed. With two
+seconds a busy machine was up to 4 s late."""
 
 
 class Lifecycle:
