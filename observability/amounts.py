@@ -18,9 +18,14 @@ def usd(amount: float | None) -> str:
 
 
 def usd_exact(amount: float | None, *, unpriced: int = 0) -> str:
-    """A small amount; of which some calls have no known price."""
-    return "unpriced" if amount is None else f"{'more than ' if unpriced else ''}${amount:.6f}"
+    """A small amount; of which some calls have no known price. Without any call it is unknown."""
+    if amount is None:
+        return "unpriced" if unpriced else "unknown"
+    return f"{'more than ' if unpriced else ''}${amount:.6f}"
 
 
-def cases(volume: float | None) -> str:
+def cases(volume: float | None, *, known: bool = True) -> str:
+    """`None` means that no volume is enough, where enough is `known` to say so."""
+    if not known:
+        return "unknown"
     return "at no volume" if volume is None else f"{volume:,.0f} cases a month"

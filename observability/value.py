@@ -144,7 +144,7 @@ class ValueReport:
         )
         table.add_row("an answer costs", amounts.usd_exact(self.usd_per_answer, unpriced=self.unpriced))
         table.add_row("an accepted answer costs", amounts.usd_exact(self.usd_per_accepted, unpriced=self.unpriced))
-        table.add_row("break-even", amounts.cases(self.break_even_cases_per_month))
+        table.add_row("break-even", amounts.cases(self.break_even_cases_per_month, known=self.outcomes > 0))
         for floor in self.floors:
             table.add_row("floor", f"{'[green]met[/]' if floor.met else '[red]not met[/]'}  {escape(str(floor))}")
         table.add_row("verdict", f"{self.verdict.upper()}: {escape('; '.join(self.reasons))}", style="bold")

@@ -97,6 +97,10 @@ def test_no_outcome_at_all_is_no_estimate(contract):
     assert report.usd_net_per_month[0] is None
     assert report.verdict == "hold"
     assert json.loads(json.dumps(report.as_dict()))["origin"] == "no outcome recorded yet"
+    names, told = ([*column.cells] for column in value_report(contract, [], {}, measured=GOOD).table().columns)
+    claimed = dict(zip(names, told, strict=True))
+    for name in ("time saved a month", "deflected", "an answer costs", "an accepted answer costs", "break-even"):
+        assert claimed[name] == "unknown", name
 
 
 def test_an_unpriced_answer_is_counted_and_its_cost_not_taken_for_zero(contract):
