@@ -55,8 +55,8 @@ class OpenVinoEmbedder(Embeddings):
     A text is padded to its own length and batched only with texts of that length, so that its vector does not depend on
     what else is embedded.
 
-    The graph is compiled for one thread at first, which computes a single text a fifth faster than one that is compiled for
-    several; for the other threads once more, when the first is busy.
+    The graph is compiled for one thread at first, and once more for the others when that one is busy: a query whose text goes
+    through a graph for one thread is a fifth faster than through one for several (docs/decisions/0084).
     """
 
     def __init__(
