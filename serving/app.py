@@ -12,8 +12,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from foundation.settings import HttpSettings
-from serving import errors
-from serving.idempotency import Idempotency, declare
+from serving import errors, idempotency
+from serving.idempotency import Idempotency
 from serving.middleware import UNWATCHED, Authentication, Envelope
 from serving.quotas import QuotaGate
 from serving.routes import (
@@ -48,7 +48,9 @@ class Api(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            declare(super().openapi())
+            document = super().openapi()
+            idempotency.declare(document)
+            errors.declare(document)
         return super().openapi()
 
 

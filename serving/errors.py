@@ -35,6 +35,7 @@ MEDIA_TYPE = "application/problem+json"
 OPENAI_PATHS = ("/v1/chat/", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/moderations", "/v1/responses")
 """Also those that its clients may ask for and that are not here: they can read no other shape."""
 ANTHROPIC_PATHS = ("/v1/messages",)
+VENDOR_PATHS = (*OPENAI_PATHS, *ANTHROPIC_PATHS)
 OPENAI_CODES = {
     "budget_exceeded": "insufficient_quota",
     "quota_exceeded": "rate_limit_exceeded",
@@ -165,6 +166,17 @@ def responses(*statuses: int, shape: Shape = "problem") -> dict[int | str, dict[
     }
 
 
+def declare(document: dict[str, Any]) -> None:
+    """Take out of the OpenAPI document what FastAPI puts in and nobody gets: 422 where it is 400, problems as plain JSON."""
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if path.startswith(VENDOR_PATHS):
+                operation["responses"].pop("422", None)
+            for response in operation["responses"].values():
+                if MEDIA_TYPE in response.get("content", {}):
+                    response["content"].pop("application/json", None)
+
+
 def install(app: FastAPI) -> None:
     """Give every exception its response."""
 
@@ -222,7 +234,7 @@ def shaped(
     path: str, error: SixplyError, *, status: int, request_id: str, fields: list[FieldProblem] | None = None
 ) -> tuple[int, dict[str, Any], str]:
     """Status, content and media type for `error`, as clients of that path expect them."""
-    if path.startswith((*OPENAI_PATHS, *ANTHROPIC_PATHS)):
+    if path.startswith(VENDOR_PATHS):
         status = 400 if status == 422 else status  # neither vendor's API knows 422
     if path.startswith(OPENAI_PATHS):
         status = 400 if isinstance(error, QuestionTooLong) else status

@@ -8,11 +8,12 @@ import httpx2
 import pytest
 
 from serving.app import create_app
+from serving.errors import MEDIA_TYPE, VENDOR_PATHS
 from serving.idempotency import HEADER, METHODS
 from tests.doubles.serving import TEXT, World, world
 
 PUBLIC = ("/health/",)
-COMMON = {"400", "401", "403", "413", "422", "503"}
+COMMON = {"400", "401", "403", "413", "503"}
 LAST = ("delete",)
 """What takes away what other examples need."""
 
@@ -56,7 +57,8 @@ def test_every_operation_declares_the_errors_that_any_request_can_get(document: 
     for method, path, operation in operations(document):
         if path.startswith(PUBLIC):
             continue
-        missing = COMMON - operation["responses"].keys()
+        common = COMMON if path.startswith(VENDOR_PATHS) else {*COMMON, "422"}
+        missing = common - operation["responses"].keys()
         assert not missing, f"{method} {path} does not declare {missing}: responses=responses(...)"
         parameters = [resolved(document, one) for one in operation.get("parameters", [])]
         changes = method.upper() in METHODS
@@ -64,6 +66,15 @@ def test_every_operation_declares_the_errors_that_any_request_can_get(document: 
         assert not changes or "409" in operation["responses"]
         if "{" in path and method != "put":
             assert "404" in operation["responses"], f"{method} {path} does not say that there may be no such thing"
+
+
+def test_errors_are_declared_in_the_status_and_the_media_type_that_callers_get(document: dict[str, Any]) -> None:
+    for method, path, operation in operations(document):
+        vendor = path.startswith(VENDOR_PATHS)
+        assert not (vendor and "422" in operation["responses"]), f"{method} {path} answers 400"
+        if not path.startswith(PUBLIC):
+            media = operation["responses"]["400"]["content"].keys()
+            assert media == {"application/json" if vendor else MEDIA_TYPE}, f"{method} {path}"
 
 
 async def test_every_example_works(given: World, document: dict[str, Any]) -> None:
