@@ -102,11 +102,9 @@ class SqliteApprovals:
             if found is None:
                 raise NotFound(f"There is no approval {approval_id}.")
             if found.status == "expired":
-                raise Gone(
-                    f"Approval {approval_id} expired at {found.expires_at:%Y-%m-%d %H:%M} UTC. Ask for it again."
-                )
+                raise expired(found)
             if found.status != "pending":
-                raise Conflict(f"Approval {approval_id} was {found.status} by {found.decided_by} already.")
+                raise decided_before(found)
             status = "approved" if approve else "rejected"
             changes = {"status": status, "decided_by": by, "decided_at": self._clock.now(), "note": note}
             if edited is not None:
@@ -159,3 +157,11 @@ class SqliteApprovals:
     def _seen_now(self, approval: Approval) -> Approval:
         late = approval.status == "pending" and self._clock.now() >= approval.expires_at
         return approval.model_copy(update={"status": "expired"}) if late else approval
+
+
+def expired(approval: Approval) -> Gone:
+    return Gone(f"The time to decide this ended at {approval.expires_at:%Y-%m-%d %H:%M} UTC. Ask for it again.")
+
+
+def decided_before(approval: Approval) -> Conflict:
+    return Conflict(f"This was {approval.status} by {approval.decided_by} already.")

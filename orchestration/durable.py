@@ -21,9 +21,10 @@ from pydantic import BaseModel, ConfigDict
 
 from foundation import names
 from foundation.crashpoints import crash_point
-from foundation.errors import BudgetExceeded, Conflict, Gone, InvalidRequest, NotFound, SixplyError, TooLarge
+from foundation.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound, SixplyError, TooLarge
 from foundation.tracing import here, span, trace_id
 from foundation.types import Principal
+from orchestration.approvals import decided_before, expired
 from orchestration.budget import Budget
 from orchestration.composing import quoted, rendered
 from orchestration.contract import AgentParts, Answer, AnswerRequest, Approval, Decision, Event, Plan, Step
@@ -125,7 +126,7 @@ class DurableAgent(ABC):
     @contextmanager
     def _claimed(self, thread_id: str) -> Iterator[None]:
         if thread_id in self._busy:
-            raise Conflict(f"Conversation {thread_id} is busy with a request. Wait for its answer.")
+            raise Conflict("This conversation is busy with another request. Wait for its answer.")
         self._busy.add(thread_id)
         try:
             yield
@@ -144,8 +145,8 @@ class DurableAgent(ABC):
         approval = await self._steps.approval_of(kept.state) if kept.waits else None
         if approval is not None and approval.status == "pending":
             raise Conflict(
-                f"Conversation {thread_id} waits for the approval {approval.approval_id}. Let it be decided, or begin "
-                "another conversation."
+                f'This conversation waits for a decision: "{approval.reason}" Until somebody has approved or rejected that, '
+                "ask in another conversation."
             )
         cut_off = kept.unfinished and not kept.waits and kept.state["question"] == question
         return kept.state if cut_off else None
@@ -154,18 +155,18 @@ class DurableAgent(ABC):
         """Take the decision, or accept the same one again where its run was cut off; raise otherwise."""
         waiting = kept.unfinished and kept.state.get("approval_id") == approval.approval_id
         if approval.status == "expired":
-            raise Gone(f"Approval {approval.approval_id} expired at {approval.expires_at:%Y-%m-%d %H:%M} UTC.")
+            raise expired(approval)
         if approval.status == "pending":
             if not waiting and kept.unfinished:
                 raise Conflict(
-                    f"The run that asked for approval {approval.approval_id} was cut off before it waited. Whoever asked must "
-                    f"ask the same again in conversation {approval.thread_id}; then it can be decided."
+                    f"The run that asked for this was cut off before it waited. {approval.requested_by} must ask the same "
+                    f"again in conversation {approval.thread_id}; then it can be decided."
                 )
             if not waiting:
-                raise NotFound(f"The run that asked for approval {approval.approval_id} is lost. Ask for it again.")
+                raise NotFound("The run that asked for this is lost. Ask for it again.")
             await self._parts.executor.decide(decision, principal)
         elif not waiting or not _the_same(decision, approval):
-            raise Conflict(f"Approval {approval.approval_id} was {approval.status} by {approval.decided_by} already.")
+            raise decided_before(approval)
         else:
             await self._parts.executor.decide_again(approval, principal)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -96,8 +97,11 @@ async def test_a_conversation_that_waits_takes_no_question_until_it_is_decided_o
     agent = world.agent()
     waiting = await answer(agent, SEND, NORTH)
     more = AnswerRequest(question="Where is parcel P-123?", thread_id=waiting.thread_id)
-    with pytest.raises(Conflict, match="waits for the approval"):
+    with pytest.raises(Conflict) as refused:
         await answer(agent, more, NORTH)
+    assert waiting.approval is not None
+    assert waiting.approval.reason in str(refused.value)
+    assert not re.search(r"[0-9a-f]{8}", str(refused.value)), "a person reads it"
     world.clock.forward(hours=24)
     assert (await answer(agent, more, NORTH)).status == "answered"
 

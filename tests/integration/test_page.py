@@ -263,7 +263,8 @@ def test_an_earlier_conversation_is_opened_gone_on_with_and_deleted(page: Page, 
     expect(entries.first).to_contain_text("QM-10015")
     entries.first.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    expect(page.get_by_text("waits for the approval")).to_be_visible()
+    notice = page.get_by_text("This conversation waits for a decision")
+    expect(notice).to_contain_text("QM-10015")
 
     earlier.get_by_role("button", name=re.compile(rf"^{re.escape(first)}")).click()
     turn = page.get_by_role("article")
