@@ -7,7 +7,9 @@ import httpx2
 import pytest
 
 from foundation.settings import load
+from observability.evaluation import GoldenCase, ToolCall
 from serving.identity import KeyStore
+from serving.measuring import GOLDEN_SET, golden_report
 from serving.server import running
 from serving.wiring import System, open_system
 from tests.doubles import stacks
@@ -128,3 +130,17 @@ def test_a_request_is_one_trace_whose_root_is_the_server(system: System, callers
 def test_an_operator_scrapes_metrics_of_answers(callers: dict[str, httpx2.Client]) -> None:
     ask(callers["north"], "What is a lamp?")
     assert "http_server_request_duration" in callers["operator"].get("/metrics").text
+
+
+async def test_what_a_golden_set_asks_for_waits_for_nobody_afterwards(
+    system: System, callers: dict[str, httpx2.Client]
+) -> None:
+    callers["north"].post("/v1/documents", files={"file": ("golden.md", b"A comet is red.")})
+    tool = ToolCall(name="refund", arguments={"order_id": "QM-10023"})
+    question = "Please refund order QM-10023"
+    case = GoldenCase(id="g", question=question, kind="tool", tenant="alder-clinics", answerable=True, tool=tool)
+    report = await golden_report(system, [case])
+    callers["north"].delete("/v1/documents", params={"uri": "golden.md"})
+    assert report.rows[0].passed, report.rows[0]
+    waiting = await system.approvals.pending("alder-clinics")
+    assert GOLDEN_SET not in {one.requested_by for one in waiting}

@@ -74,6 +74,16 @@ def test_its_refund_is_on_the_desk_afterwards(demo: tuple[subprocess.CompletedPr
 
 @pytest.mark.real_model
 @pytest.mark.slow
+def test_nothing_waits_for_anybody_that_it_did_not_tell_of(
+    demo: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    _, data = demo
+    with closing(sqlite3.connect(data / "approvals.sqlite")) as approvals:
+        assert approvals.execute("SELECT status FROM approvals").fetchall() == [("approved",)]
+
+
+@pytest.mark.real_model
+@pytest.mark.slow
 def test_it_prints_no_traceback_and_no_library_noise(demo: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     done, _ = demo
     output = done.stdout + done.stderr
