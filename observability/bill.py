@@ -15,12 +15,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foundation import names
 from foundation.types import LAYERS, Layer
 from observability.spans import SpanNode, SpanRow, tree
-from orchestration.contract import Charge
+
+if TYPE_CHECKING:  # frameworks come with it, and a report must answer at once
+    from orchestration.contract import Charge
 
 OUTSIDE: Layer = "serving"
 """Where time goes that no span claims for a layer: whatever stood around the request."""

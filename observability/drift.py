@@ -173,7 +173,7 @@ def answers(
     for a person has two spans of its agent and is one answer: asked when it began, ended as it ended, at work in both."""
     paid = costs.answers(since=since)
     judged = {one.answer_id: one.verdict for one in outcomes if one.origin == "production"}
-    rows = spans.between(_ns(since), _ns(until))
+    rows = spans.between(_ns(since), _ns(until), naming=(names.STATUS, names.TOP_SCORE, names.CONFIDENCE))
     best = _largest(rows, names.TOP_SCORE)
     sure = _largest(rows, names.CONFIDENCE)
     parts: defaultdict[str, list[SpanRow]] = defaultdict(list)

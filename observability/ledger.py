@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Context, Decimal
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from foundation.clock import Clock, SystemClock
 from foundation.errors import StorageFull, StoreUnavailable
 from foundation.types import Layer, Usage
-from observability import metrics
-from orchestration.contract import Charge
+
+if TYPE_CHECKING:
+    from orchestration.contract import Charge
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS charges (
@@ -121,6 +122,8 @@ class CostLedger:
         Raises:
             StorageFull, StoreUnavailable: it was not stored. The caller decides whether work may go on unpaid for.
         """
+        from observability import metrics
+
         usage = charge.usage
         values = (
             charge.at.astimezone(UTC).isoformat(), charge.tenant, charge.layer, charge.kind, charge.part, charge.model,
@@ -248,6 +251,8 @@ class _ExactSum:
 
 
 def _charge(row: dict[str, Any]) -> Charge:
+    from orchestration.contract import Charge  # frameworks come with it, and sums must answer at once
+
     return Charge(
         layer=cast("Layer", row["layer"]),
         kind=row["kind"],

@@ -12,11 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from foundation.errors import InvalidRequest, StoreUnavailable, did_you_mean
 from observability import personal_data
-from observability.evaluation import CaseScore, Report
+
+if TYPE_CHECKING:
+    from observability.evaluation import CaseScore, Report
 
 Verdict = Literal["accepted", "edited", "rejected", "escalated"]
 Origin = Literal["production", "evaluation", "simulation"]

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
 from foundation import names
 from foundation.types import LAYERS, Layer
 from observability.bill import layer_bill
@@ -94,15 +92,14 @@ def slow(store: SpanStore, *, limit: int = 10, look_at: int = LOOKED_AT) -> tupl
     """The slowest of the latest requests, slowest first, and what each layer takes of all of them."""
     roots = store.recent(look_at)
     found_by_id = store.traces([root.trace_id for root in roots])
-    traces = [found_by_id[root.trace_id] for root in roots]
-    bills = [layer_bill(spans, ()) for spans in traces]
+    bills = [layer_bill(found_by_id[root.trace_id], ()) for root in roots]
     times = [
         LayerTime(layer, *_percentiles([bill.share(layer).ms for bill in bills]), _share(layer, bills))
         for layer in LAYERS
         if bills
     ]
-    found = [_slow(root, spans) for root, spans in zip(roots, traces, strict=True)]
-    return sorted(found, key=lambda one: -one.ms)[:limit], times
+    slowest = sorted(roots, key=lambda root: -root.ms)[:limit]
+    return [_slow(root, found_by_id[root.trace_id]) for root in slowest], times
 
 
 def failures(store: SpanStore, *, look_at: int = LOOKED_AT) -> tuple[list[Failure], dict[str, int]]:
@@ -164,6 +161,8 @@ def _own_ms(span: SpanRow, spans: Sequence[SpanRow]) -> float:
 
 
 def _percentiles(ms: Sequence[float]) -> tuple[float, float]:
+    import numpy as np
+
     p50, p95 = np.percentile(ms, [50, 95])
     return float(p50), float(p95)
 

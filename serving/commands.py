@@ -19,8 +19,6 @@ from foundation.errors import InvalidRequest, NotFound, did_you_mean
 from foundation.settings import Loaded, Part, Settings, made_data_dir
 from foundation.types import EVERY_TENANT, Principal, Scope
 from serving import terminal
-from serving.identity import KeyStore, check_roles
-from serving.tokens import Callers
 from serving.wiring import open_system
 
 if TYPE_CHECKING:
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from retrieval.contract import DocumentLedger
     from retrieval.folders import FolderChanges, FolderItems
     from retrieval.ingest import IngestReport, Item
+    from serving.identity import KeyStore
 
 
 def local(tenant: str, roles: Sequence[str], groups: Sequence[str] | None) -> Principal:
@@ -56,6 +55,7 @@ def ask(
     """
     from orchestration import answering
     from orchestration.contract import AnswerRequest
+    from serving.identity import check_roles
 
     settings = loaded.settings
     ways = ("auto", "extractive", "generative")
@@ -144,6 +144,7 @@ def serve(loaded: Loaded) -> None:
     """Look for callers and take the port first: both fail at once, the models take seconds."""
     from observability import logs
     from serving.server import base_url, bind, serve
+    from serving.tokens import Callers
 
     logs.set_up(loaded.settings.foundation.logging)
     http, out = loaded.settings.serving.http, terminal.console()
@@ -390,6 +391,8 @@ def erase_facts(loaded: Loaded, fact_id: str | None, whose: Principal) -> None:
 
 
 def add_key(loaded: Loaded, *, subject: str, tenant: str, roles: Sequence[str], groups: Sequence[str]) -> None:
+    from serving.identity import check_roles
+
     check_roles(roles, loaded.settings.orchestration.policy)
     made_data_dir(loaded.settings)
     key = _keys(loaded).create(subject=subject, tenant=tenant, roles=roles, groups=groups)
@@ -608,6 +611,8 @@ def _fields(row: Any) -> dict[str, Any]:
 
 
 def _keys(loaded: Loaded) -> KeyStore:
+    from serving.identity import KeyStore
+
     return KeyStore.of(loaded.settings, SystemClock())
 
 

@@ -63,7 +63,7 @@ async def _asked(loaded: Loaded, answer_ids: set[str]) -> dict[str, Asked]:
     from orchestration.conversations import told
 
     settings = loaded.settings
-    spans = SpanStore(settings.foundation.data_dir / "spans.sqlite").between(0, 2**63 - 1)
+    spans = SpanStore(settings.foundation.data_dir / "spans.sqlite").between(0, 2**63 - 1, naming=[names.ANSWER_ID])
     threads = {
         str(span.attribute(names.CONVERSATION_ID))
         for span in spans

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,11 +27,12 @@ print("\\n" + json.dumps(sorted(sys.modules)))
 """
 
 
-def imported_by(module: str, *arguments: str) -> set[str]:
+def imported_by(module: str, *arguments: str, **environment: str) -> set[str]:
     program = PROGRAM.format(arguments=list(arguments), module=module)
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
-    )
+        [sys.executable, "-c", program], cwd=ROOT, env=os.environ | environment, capture_output=True, text=True,
+        timeout=240, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 
@@ -40,6 +42,12 @@ def imported_by(module: str, *arguments: str) -> set[str]:
 )
 def test_help_imports_nothing_heavy(arguments):
     assert imported_by("serving.cli", *arguments) & HEAVY == set()
+
+
+@pytest.mark.parametrize("report", ["slow", "failures", "costs"])
+def test_a_report_of_a_bad_day_waits_for_no_framework(report, tmp_path):
+    imported = imported_by("serving.cli", report, SIXPLY__FOUNDATION__DATA_DIR=str(tmp_path))
+    assert imported & HEAVY <= {"numpy", "opentelemetry.sdk"}
 
 
 def test_the_installer_imports_the_standard_library_only():

@@ -62,7 +62,7 @@ def run(*arguments: object) -> str:
 
 
 def test_an_answer_carries_its_scores_on_its_spans(stack: Path) -> None:
-    spans = SpanStore(stack.parent / "var" / "spans.sqlite").between(0, 2**63 - 1)
+    spans = SpanStore(stack.parent / "var" / "spans.sqlite").between(0, 2**63 - 1, naming=[names.OPERATION])
     (agent,) = [span for span in spans if span.attribute(names.OPERATION) == names.INVOKE_AGENT]
     assert len(agent.attribute(names.QUESTION_SIGNATURE)) == 8
     of_trace = [span for span in spans if span.trace_id == agent.trace_id]
