@@ -34,9 +34,14 @@ _PLAIN = re.compile(r"[^\W\d_]+(?:[-’][^\W\d_]+)*")
 _UNSPACED = re.compile(r"(?<=[a-z0-9])\.(?=[A-Z][a-z])")
 """The end of a sentence, where the next begins without a space and an address would swallow its first word."""
 _LOOSE = re.compile(r"[^\W_]+")
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_HOST = r"(?:[a-z0-9-]++\.)+(?:com|net|org|info|biz|dev|app|xyz|[a-z]{2})\b"
+_BEGINS = r"(?:https?://|www\.)"
+_EMAIL = re.compile(r"([\w.+-]++@[\w-]++(?:\.[\w-]++)++)|[\w.+-]++")
+"""The group is an address. What cannot be one is read over as a whole, because trying again at each of its characters takes
+the square of the time; the same holds of a link. `_references` gives what was found."""
 _LINK = re.compile(
-    r"\b(?:https?://\S+|www\.\S+|(?:[a-z0-9-]+\.)+(?:com|net|org|info|biz|dev|app|xyz|[a-z]{2})\b(?:/\S*)?)"
+    rf"\b(?:(https?://\S+|www\.\S+|{_HOST}(?:/\S*)?)"
+    rf"|[a-z0-9-](?:(?!\b{_BEGINS})[a-z0-9-])*+(?:\.(?:(?!\b{_BEGINS})[a-z0-9-])++)*+)"
 )
 _NUMBER = re.compile(r"(?<![\w.,-])[$€£¥]?(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)(?!\w|[.,]?\d|\s*%)")
 _ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
@@ -79,7 +84,10 @@ def foreign_references(text: str, words: str) -> list[str]:
     ['www.example.org']
     """
     said, folded = Words(words), _fold(text)
-    found = [*_EMAIL.findall(folded), *_LINK.findall(_EMAIL.sub(" ", folded))]
+    found = [
+        *_references(_EMAIL, folded),
+        *_references(_LINK, _EMAIL.sub(lambda one: " " if one[1] else one[0], folded)),
+    ]
     return [item.rstrip(".,;:!?)") for item in found if not said.hold(item)]
 
 
@@ -107,9 +115,17 @@ class Words:
         return _LOOSE.findall(self._folded)
 
     @cached_property
-    def plain(self) -> list[str]:
+    def strict_line(self) -> str:
+        return _line(self.strict)
+
+    @cached_property
+    def loose_line(self) -> str:
+        return _line(self.loose)
+
+    @cached_property
+    def plain_line(self) -> str:
         """The words in their parts, "check-up" as two; what is more than a word, such as an address, stays whole."""
-        return _parts(self.strict)
+        return _line(_parts(self.strict))
 
     @cached_property
     def numbers(self) -> set[Decimal]:
@@ -133,16 +149,16 @@ class Words:
         strict = _tokens(_fold(value))
         if not strict:
             return True
-        if _run(strict, self.strict):
+        if _run(strict, self.strict_line):
             return True
-        return all(map(_PLAIN.fullmatch, strict)) and _run(_parts(strict), self.plain)
+        return all(map(_PLAIN.fullmatch, strict)) and _run(_parts(strict), self.plain_line)
 
     def name(self, value: str) -> bool:
         """Whether the value is a name that was said, however it was joined: "Grocery list" names grocery-list.docx."""
         parts = _LOOSE.findall(_fold(re.sub(r"\.\w{2,5}$", "", value.strip())))
         if not parts or len(value) > _LONG_TEXT or (len(parts) == 1 and (len(parts[0]) < 4 or parts[0].isdigit())):
             return False
-        return _run(parts, self.loose)
+        return _run(parts, self.loose_line)
 
     def dated(self, moment: date | datetime, *, clock: bool) -> bool:
         day = any(
@@ -205,13 +221,19 @@ class _Trace:
     def _composed(self, value: str) -> bool:
         parts = _LOOSE.findall(_fold(value))
         issued = [_LOOSE.findall(_fold(item)) for record in self._records for item in record]
-        return any(parts[cut:] in issued and _run(parts[:cut], self.said.loose) for cut in range(2, len(parts)))
+        return any(
+            name
+            and len(parts) >= len(name) + 2
+            and parts[-len(name) :] == name
+            and _run(parts[: -len(name)], self.said.loose_line)
+            for name in issued
+        )
 
     def _looked_up(self, value: str, targets: Mapping[str, Any]) -> bool:
         """The only one of its kind in what a named person wrote, or what stands about them, in a source that was named."""
-        kind = next((kind for kind in (_EMAIL, _LINK) if kind.fullmatch(_fold(value))), None)
+        kind = next((kind for kind in (_EMAIL, _LINK) if (whole := kind.fullmatch(_fold(value))) and whole[1]), None)
         return kind is not None and any(
-            {_bare(found) for found in kind.findall(_fold(passage))} == {_bare(value)}
+            {_bare(found) for found in _references(kind, _fold(passage))} == {_bare(value)}
             for result in self.origin.results
             if result.arguments and all(self.said.hold(str(item)) for item in result.arguments.values())
             for passage in self._passages(result, targets)
@@ -219,7 +241,7 @@ class _Trace:
 
     def _passages(self, result: ToolOutcome, targets: Mapping[str, Any]) -> Iterator[str]:
         people = [item for item in targets.values() if isinstance(item, str) and self.said.hold(item)]
-        source = _tokens(_fold(result.content))
+        source = _line(_tokens(_fold(result.content)))
         if any(_run(_tokens(_fold(person)), source) for person in people):
             yield result.content
         fields = self._trusted(result)
@@ -299,6 +321,10 @@ def _fold(text: str) -> str:
     return "".join(visible).casefold()
 
 
+def _references(kind: re.Pattern[str], folded: str) -> list[str]:
+    return [found for found in kind.findall(folded) if found]
+
+
 def _tokens(folded: str) -> list[str]:
     """Words with everything that belongs to them: addresses, links and dates stay whole."""
     bare = (
@@ -311,9 +337,14 @@ def _parts(tokens: Sequence[str]) -> list[str]:
     return [part for token in tokens for part in (re.split("[-’]", token) if _PLAIN.fullmatch(token) else [token])]
 
 
-def _run(part: Sequence[str], whole: Sequence[str]) -> bool:
-    width = len(part)
-    return bool(width) and any(list(whole[at : at + width]) == list(part) for at in range(len(whole) - width + 1))
+def _line(words: Sequence[str]) -> str:
+    """The words as one string, each between line ends, which no word holds."""
+    return "\n".join(["", *words, ""])
+
+
+def _run(part: Sequence[str], line: str) -> bool:
+    """Whether these words stand in that line one after the other."""
+    return bool(part) and _line(part) in line
 
 
 def _same(value: str, other: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from langchain_core.tools import BaseTool, StructuredTool
 
 from orchestration.contract import Origin, ToolOutcome
-from orchestration.provenance import Words, doubts
+from orchestration.provenance import Words, doubts, foreign_references
 
 
 def tool(name: str, *arguments: str, **metadata: Any) -> BaseTool:
@@ -76,6 +77,45 @@ def test_a_part_of_a_word_is_not_the_word(words: str, value: str) -> None:
 @given(st.text(alphabet="abcdefgh @._-/0123456789", max_size=30), st.text(alphabet="xyz", min_size=1, max_size=6))
 def test_words_that_nobody_said_are_never_found(words: str, foreign: str) -> None:
     assert not Words(words).hold(foreign)
+
+
+PLAIN_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+PLAIN_LINK = re.compile(
+    r"\b(?:https?://\S+|www\.\S+|(?:[a-z0-9-]+\.)+(?:com|net|org|info|biz|dev|app|xyz|[a-z]{2})\b(?:/\S*)?)"
+)
+"""The same without reading over what cannot be one: easy to see through, but the square of the time."""
+PIECES = [
+    "www.",
+    "www",
+    "https://",
+    "http:",
+    "://",
+    "com",
+    "de",
+    "a",
+    "b1",
+    "é",
+    "_",
+    ".",
+    "..",
+    "-",
+    "/",
+    "@",
+    "+",
+    " ",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
+def test_links_and_addresses_are_those_of_the_plain_patterns(text: str) -> None:
+    found = [*PLAIN_EMAIL.findall(text), *PLAIN_LINK.findall(PLAIN_EMAIL.sub(" ", text))]
+    assert foreign_references(text, "") == [one.rstrip(".,;:!?)") for one in found]
+
+
+@given(st.lists(st.sampled_from("ab"), max_size=12), st.lists(st.sampled_from("ab"), min_size=1, max_size=4))
+def test_words_are_found_only_one_after_the_other(said: list[str], value: list[str]) -> None:
+    starts = range(len(said) - len(value) + 1)
+    assert Words(" ".join(said)).hold(" ".join(value)) == any(said[at : at + len(value)] == value for at in starts)
 
 
 def test_everything_that_the_person_said_themselves_passes() -> None:
