@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 _ADDRESSED = (
     # speaks to a machine or the desk behind the reader's back
-    r"\b(assistants?|chat ?bots?|language models?|ai (agents?|models?|systems?))\b.*\b(reading|must|should|shall|please|you)\b",
+    # what follows the first mention holds what follows any other: looked for once, not once a mention
+    r"\A(?>.*?\b(assistants?|chat ?bots?|language models?|ai (agents?|models?|systems?))\b).*\b(reading|must|should|shall|please|you)\b",
     r"\b(ignore|disregard|forget)\b.{0,40}\b(previous|prior|above|earlier|all|your|these)\b.{0,40}\b(instructions?|rules?|prompts?|polic(y|ies)|guidelines?)\b",
     r"\b(your|the) (system|hidden|secret) (prompt|instructions?|message)\b",
     # tells it what to conceal, or what to say instead

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from foundation.settings import BudgetSettings, GroundingSettings
 from models.chat.scripted import ScriptedChat
@@ -202,6 +205,15 @@ def test_evidence_cannot_close_its_frame() -> None:
 )
 def test_orders_to_whoever_reads_are_recognised(text: str) -> None:
     assert instructs_reader(text)
+
+
+SPOKEN = ["assistants", "ai model", "please", "you", "reading", "and", "\n", "assistantship", "yours"]
+
+
+@given(st.lists(st.sampled_from(SPOKEN), max_size=8).map(" ".join))
+def test_a_machine_is_spoken_to_wherever_it_is_named_and_then_told_something(text: str) -> None:
+    plain = r"\b(assistants|ai model)\b.*\b(please|you|reading)\b"
+    assert instructs_reader(text) == bool(re.search(plain, text, re.DOTALL))
 
 
 @pytest.mark.parametrize(
