@@ -53,7 +53,7 @@ class JsonLines(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": personal_data.redact(record.getMessage()),
+            "message": _message(record),
         }
         if trace := trace_id():
             line["trace_id"] = trace
@@ -63,6 +63,22 @@ class JsonLines(logging.Formatter):
         if record.exc_info and record.exc_info[1]:
             line |= _error(record.exc_info[1])
         return json.dumps(line, ensure_ascii=True, default=str)
+
+
+class TextLines(logging.Formatter):
+    """A record as text to read along; it leaves out what `JsonLines` leaves out."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        lines = [f"{record.levelname} {record.name}: {' '.join(_message(record).splitlines())}"]
+        if record.exc_info and record.exc_info[1]:
+            told = _error(record.exc_info[1])
+            lines.append(f"  {told['error']}{' from ' + told['cause'] if told['cause'] else ''}")
+            lines += [f"  at {place}" for place in told["where"]]
+        return "\n".join(lines)
+
+
+def _message(record: logging.LogRecord) -> str:
+    return personal_data.redact(record.getMessage())
 
 
 def _error(error: BaseException) -> dict[str, Any]:
@@ -77,8 +93,7 @@ def _error(error: BaseException) -> dict[str, Any]:
 def set_up(settings: LoggingSettings, out: IO[str] | None = None) -> None:
     """Send all logs of this process to standard error. Ours from the configured level on, others' from warnings on."""
     handler = logging.StreamHandler(out or sys.stderr)
-    plain = logging.Formatter("%(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(JsonLines() if settings.format == "json" else plain)
+    handler.setFormatter(JsonLines() if settings.format == "json" else TextLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     for name in OURS:
         logging.getLogger(name).setLevel(settings.level.upper())

@@ -68,8 +68,8 @@ def test_each_request_is_a_line_with_its_id_trace_and_tenant_and_without_what_wa
         assert secret not in out.getvalue()
 
 
-def test_an_error_is_its_class_and_its_place_and_never_its_text(out: io.StringIO) -> None:
-    set_up(LoggingSettings(), out)
+def fail() -> None:
+    """Log an error whose text and whose cause's text tell of somebody."""
 
     def failing() -> None:
         try:
@@ -82,9 +82,14 @@ def test_an_error_is_its_class_and_its_place_and_never_its_text(out: io.StringIO
     except RuntimeError:
         with of_request("r-1"):
             logging.getLogger("sixply.serving").exception("request %s failed", "r-1")
+
+
+def test_an_error_is_its_class_and_its_place_and_never_its_text(out: io.StringIO) -> None:
+    set_up(LoggingSettings(), out)
+    fail()
     [line] = lines(out)
     assert (line["error"], line["cause"], line["request_id"]) == ("RuntimeError", "ValueError", "r-1")
-    assert line["where"][0].endswith("test_an_error_is_its_class_and_its_place_and_never_its_text")
+    assert [place.rpartition(" ")[2] for place in line["where"]] == ["fail", "failing"]
     assert "Ada" not in out.getvalue()
 
 
@@ -123,3 +128,15 @@ def test_text_is_for_reading_along(out: io.StringIO) -> None:
     set_up(LoggingSettings(format="text"), out)
     logging.getLogger("serving.jobs").warning("a job waits")
     assert out.getvalue() == "WARNING serving.jobs: a job waits\n"
+
+
+def test_text_leaves_out_what_json_does(out: io.StringIO) -> None:
+    set_up(LoggingSettings(format="text"), out)
+    fail()
+    first, second, *places = out.getvalue().splitlines()
+    assert (first, second) == ("ERROR sixply.serving: request r-1 failed", "  RuntimeError from ValueError")
+    assert [place.rpartition(" ")[2] for place in places] == ["fail", "failing"]
+    assert "Ada" not in out.getvalue()
+    logging.getLogger("some.library").warning("sent to %s\nERROR serving: forged", "ada@example.com")
+    assert "ada@example.com" not in out.getvalue()
+    assert "\nERROR serving: forged" not in out.getvalue()
