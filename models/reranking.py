@@ -20,6 +20,20 @@ PLACE = "sixply_place"
 """Key in a document's metadata: which text it was. Its id would be lost on some of the ways through a compressor."""
 
 
+class KeepsOrder:
+    """Scores by position only, 1, 1/2, 1/3 ..., so that sorting by score changes nothing. The retriever does not even ask."""
+
+    model_name = "none"
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:  # noqa: ARG002  # the port has a query
+        return [1 / (1 + position) for position in range(len(texts))]
+
+
+def chosen_reranker(part: object) -> Reranker | None:
+    """As `reranker_of`, but `None` for the one that keeps the order: nobody need read documents for it. Raises InvalidSetting."""
+    return None if isinstance(part, KeepsOrder) else reranker_of(part)
+
+
 def reranker_of(part: object) -> Reranker:
     """`part`, a `Reranker` or a LangChain document compressor, with its errors translated and its scores checked.
 

@@ -66,10 +66,12 @@ def search_times(
         def admits(self, tenant: str, groups: frozenset[str]) -> bool:
             return bool(timed("check", super().admits)(tenant, groups))
 
-    watched = {
-        name: _Watched(part, {method: timed(leg, getattr(part, method)) for (of, method), leg in _LEGS.items() if of == name})
-        for name, part in parts.items()
-    }  # fmt: skip
+    def observed(name: str, part: Any) -> Any:
+        return _Watched(
+            part, {method: timed(leg, getattr(part, method)) for (of, method), leg in _LEGS.items() if of == name}
+        )
+
+    watched = {name: part if part is None else observed(name, part) for name, part in parts.items()}
     retriever, who = build(watched), Checked(scope.tenant, scope.groups, scope.classes)
     rows: defaultdict[str, list[float]] = defaultdict(list)
     for query in queries:

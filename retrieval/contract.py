@@ -309,8 +309,9 @@ class DocumentLedger(Protocol):
 
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
-    ) -> list[tuple[str, float]]:
-        """Chunk ids of documents in scope, in force and matching `where`, best first, with scores above 0 whose distances count: they are fused with those of the vectors.
+    ) -> list[tuple[str, float, str]]:
+        """Chunk ids of documents in scope, in force and matching `where`, best first, with scores above 0 whose distances
+        count, as they are fused with those of the vectors, and the ids of their documents.
 
         The query is text, never a search syntax. `retrieval.terms` prepares it and what it is compared with, so that
         words are found in every script.

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import partial
 from statistics import fmean
 
 from foundation.clock import Clock
@@ -28,10 +27,10 @@ KEYWORD, VECTOR = "keyword", "vector"
 DEEPEST = 5000
 """Passages at which a leg stops looking for more documents."""
 
-_Found = Sequence[tuple[str, float]]
-"""Ids of passages, best first, with their scores."""
-_Search = Callable[[int], _Found]
-"""So many of them."""
+_Worded = Sequence[tuple[str, float, str]]
+"""Ids of passages with the words, best first, with their scores and documents."""
+_Near = Sequence[tuple[str, float]]
+"""Ids of passages whose vectors are near, best first, with their scores. The index knows less of documents than the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +56,8 @@ class _Ranked:
 class HybridRetriever:
     """Ranks documents, and shows each by its best passage.
 
-    Both legs are filtered by scope inside their own search. What they return is looked up in the ledger under the same
-    scope and date before it is ranked, and what is shown is checked once more here: an index that is wrong or stale
+    Both legs are filtered by scope inside their own search. What the index returns is looked up in the ledger under the
+    same scope and date before it is ranked, and what is shown is checked once more here: an index that is wrong or stale
     cannot show what the ledger forbids.
 
     Keywords are searched while the query is embedded, which takes about as long, in a thread of `beside`.
@@ -70,7 +69,7 @@ class HybridRetriever:
         ledger: DocumentLedger,
         vectors: VectorIndex,
         embedder: Embeddings,
-        reranker: Reranker,
+        reranker: Reranker | None,
         ranking: RankingSettings,
         clock: Clock,
         same_parts: SameParts | None = None,
@@ -103,33 +102,34 @@ class HybridRetriever:
         limit = self._ranking.top_k if limit is None else limit
         as_of = as_of or self._clock.now().date()
 
-        def by_keyword(depth: int) -> _Found:
+        def by_keyword(depth: int) -> _Worded:
             return self._ledger.keyword_search(query, scope, limit=depth, as_of=as_of, where=where)
 
-        def by_vector(depth: int, where: Where | None = where) -> _Found:
-            return self._vectors.search(vector, scope, limit=depth, where=where)
+        def by_vector(depth: int, in_classes: bool) -> _Near:
+            asked = _in_classes(scope, where) if in_classes else where
+            return self._vectors.search(vector, scope, limit=depth, where=asked)
 
         depth = max(self._ranking.candidates, 2 * limit)
-        with self._begun(by_keyword, depth) as found_by_keyword:
+        with self._begun(by_keyword, depth) as worded:
             vector = embed_query(self._embedder, query)
-            found_by_vector = by_vector(depth)
-        first = {KEYWORD: found_by_keyword(), VECTOR: found_by_vector}
-        in_classes = partial(by_vector, where=_in_classes(scope, where))
+            near = by_vector(depth, in_classes=False)
         legs, owners = self._walked(
-            first,
-            {KEYWORD: by_keyword, VECTOR: by_vector},
-            {VECTOR: in_classes},
-            scope,
-            as_of,
+            worded(),
+            near,
+            by_keyword=by_keyword,
+            by_vector=by_vector,
+            scope=scope,
+            as_of=as_of,
             depth=depth,
             enough=limit,
         )
-        ranked = _fused(legs, owners, self._weights(query), most=max(limit, self._ranking.reranked))
+        most = max(limit, self._ranking.reranked) if self._reranker else limit
+        ranked = _fused(legs, owners, self._weights(query), most=most)
         documents = self._reranked(query, self._read(ranked, scope, as_of, per_document, where))[:limit]
         return [hit for passages in documents for hit in passages]
 
     @contextmanager
-    def _begun(self, search: _Search, depth: int) -> Iterator[Callable[[], _Found]]:
+    def _begun(self, search: Callable[[int], _Worded], depth: int) -> Iterator[Callable[[], _Worded]]:
         """The search goes on beside what is done within, and is over when that fails."""
         found = self._beside.submit(copy_context().run, search, depth)  # the context carries the trace
         try:
@@ -141,35 +141,43 @@ class HybridRetriever:
 
     def _walked(
         self,
-        found: Mapping[str, _Found],
-        searches: Mapping[str, _Search],
-        narrower: Mapping[str, _Search],
+        worded: _Worded,
+        near: _Near,
+        *,
+        by_keyword: Callable[[int], _Worded],
+        by_vector: Callable[[int, bool], _Near],
         scope: Scope,
         as_of: date,
-        *,
         depth: int,
         enough: int,
     ) -> tuple[dict[str, _Leg], dict[str, str]]:
         """For each leg passages from `enough` documents, if there are so many, and the document of each passage. They
-        are asked for more than they `found` at `depth` only where the passages of one long document, or of versions out of
+        are asked for more than was found at `depth` only where the passages of one long document, or of versions out of
         force, which the index does not know of, crowd out the others.
 
-        `narrower` are asked in their place once documents of a class that the scope lacks are in the way. The ledger keeps
+        The index is asked `in_classes` once documents of a class that the scope lacks are in the way. The ledger keeps
         to the classes by itself; an index takes half as long again with a filter, and most searches need none.
         """
+        in_classes = False
         while True:
-            passages = dict.fromkeys(passage for each in found.values() for passage, _ in each)
-            owners = self._ledger.documents_of(list(passages), scope, as_of=as_of)
-            if narrower and self._other_classes([key for key in passages if key not in owners], scope, as_of):
-                found = {**found, **{leg: search(depth) for leg, search in narrower.items()}}
-                searches, narrower = {**searches, **narrower}, {}
+            owners = {passage: document for passage, _, document in worded}
+            unknown = [passage for passage, _ in near if passage not in owners]
+            owners |= self._ledger.documents_of(unknown, scope, as_of=as_of)
+            hidden = [passage for passage in unknown if passage not in owners]
+            if not in_classes and self._other_classes(hidden, scope, as_of):
+                in_classes = True
+                near = by_vector(depth, in_classes)
                 continue
-            legs = {leg: _leg(leg, each, owners, whole=len(each) < depth) for leg, each in found.items()}
-            full = all(len(legs[leg].documents) >= enough or len(found[leg]) < depth for leg in legs)
-            if full or depth >= DEEPEST:
+            seen = {
+                KEYWORD: {passage: score for passage, score, _ in worded},
+                VECTOR: {passage: score for passage, score in near if passage in owners},
+            }
+            whole = {KEYWORD: len(worded) < depth, VECTOR: len(near) < depth}
+            legs = {leg: _leg(leg, passages, owners, whole=whole[leg]) for leg, passages in seen.items()}
+            if depth >= DEEPEST or all(whole[leg] or len(legs[leg].documents) >= enough for leg in legs):
                 return legs, owners
             depth = min(4 * depth, DEEPEST)
-            found = {leg: search(depth) for leg, search in searches.items()}
+            worded, near = by_keyword(depth), by_vector(depth, in_classes)
 
     def _other_classes(self, passages: list[str], scope: Scope, as_of: date) -> bool:
         """Whether any of these would be seen but for the class of its document."""
@@ -202,6 +210,8 @@ class HybridRetriever:
     def _reranked(self, query: str, documents: list[list[Hit]]) -> list[list[Hit]]:
         """The first documents in the order of both the fusion and the reranker. The scores, which only order, stay where
         they were."""
+        if self._reranker is None:
+            return documents
         top, weight = documents[: self._ranking.reranked], self._ranking.rerank_weight
         said = standard_scores(self._reranker.score(query, [passages[0].chunk.indexed_text for passages in top]))
         fused = standard_scores([passages[0].score for passages in top])
@@ -225,9 +235,8 @@ def _may_show(source: Source, scope: Scope, where: Where | None) -> bool:
     return admitted and (where is None or matches(where, source.filterable))
 
 
-def _leg(name: str, found: _Found, owners: Mapping[str, str], *, whole: bool) -> _Leg:
+def _leg(name: str, passages: Mapping[str, float], owners: Mapping[str, str], *, whole: bool) -> _Leg:
     """`whole`: the leg had no more to return, so that everything else has none of the words, or no vector yet."""
-    passages = {passage: score for passage, score in found if passage in owners}
     documents: dict[str, float] = {}
     for passage, score in passages.items():
         documents.setdefault(owners[passage], score)

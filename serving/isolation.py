@@ -326,10 +326,9 @@ class Person:
     def _legs(self) -> None:
         """Each leg by itself. The index alone may be behind; what it gives is looked up as the retriever does."""
         scope, ledger = self._scope(), self._library.ledger
-        found = ledger.keyword_search(self._query(), scope, limit=20, as_of=None)
+        chunk_ids = [chunk_id for chunk_id, *_ in ledger.keyword_search(self._query(), scope, limit=20, as_of=None)]
         vector = embed_query(self._library.embedder, self._query())
-        found += self._library.vectors.search(vector, scope, limit=20)
-        chunk_ids = [chunk_id for chunk_id, _ in found]
+        chunk_ids += [chunk_id for chunk_id, _ in self._library.vectors.search(vector, scope, limit=20)]
         everything = {Source(version.uri, version.tenant).document_id: version for version in self._trial.latest()}
         for document in ledger.documents_of(chunk_ids, scope, as_of=None).values():
             if document in everything and everything[document].tenant not in (scope.tenant, EVERY_TENANT):

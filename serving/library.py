@@ -16,7 +16,7 @@ from foundation import components
 from foundation.components import Context
 from foundation.settings import made_data_dir
 from models.contract import RerankerParts
-from models.reranking import reranker_of
+from models.reranking import chosen_reranker
 from retrieval.contract import Chunker, DocumentLedger, Parsed, ParseLimits, VectorIndex
 from retrieval.index_care import SameParts, fingerprint_of, open_index
 from retrieval.ingest import Ingestor
@@ -62,7 +62,7 @@ def open_library(loaded: Loaded, *, watched: Callable[[Any], Any] = lambda embed
 
         embedder = watched(part("models.embedder", settings.models.embedder, Embeddings))
         to_rerank = RerankerParts(**vars(context), embedder=embedder)
-        reranker = reranker_of(part("models.reranker", settings.models.reranker, known=to_rerank))
+        reranker = chosen_reranker(part("models.reranker", settings.models.reranker, known=to_rerank))
         ledger = part("retrieval.ledger", settings.retrieval.ledger, DocumentLedger)
         vectors = part("retrieval.vectors", settings.retrieval.vectors, VectorIndex)
         chunker = part("retrieval.chunker", settings.retrieval.chunker, Chunker)

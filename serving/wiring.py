@@ -63,7 +63,7 @@ class System:
     outcomes: OutcomeStore
     chat: BaseChatModel
     embedder: Embeddings
-    reranker: Reranker
+    reranker: Reranker | None
     prices: PriceSource
     chunker: Chunker
     ledger: DocumentLedger
@@ -108,7 +108,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from models.contract import PriceSource, RerankerParts
     from models.pricing import identity
     from models.remembering import RememberingEmbedder
-    from models.reranking import reranker_of
+    from models.reranking import chosen_reranker
     from models.resilience import resilient
     from observability import metrics, telemetry
     from observability.contract import SpanExporter
@@ -193,9 +193,9 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         embedder = traced_embedder(part("models.embedder", settings.models.embedder, Embeddings))
         asked = RememberingEmbedder(embedder)  # what answering embeds; an ingest goes to the embedder itself
         to_rerank = RerankerParts(**vars(context), embedder=asked)
-        reranker = traced_reranker(
-            reranker_of(keep(components.load("models.reranker", settings.models.reranker, to_rerank)))
-        )
+        reranker = chosen_reranker(keep(components.load("models.reranker", settings.models.reranker, to_rerank)))
+        if reranker:
+            reranker = traced_reranker(reranker)
         prices = part("models.prices", settings.models.prices, PriceSource)
 
         # retrieval

@@ -147,7 +147,7 @@ _SEARCH = f"""
     ) AS score
     FROM matches AS m CROSS JOIN totals AS t GROUP BY m.sequence
   )
-  SELECT c.chunk_id, r.score
+  SELECT c.chunk_id, r.score, c.document_id
   FROM ranked AS r
   JOIN chunks AS c ON c.sequence = r.sequence
   JOIN documents AS d ON d.document_id = c.document_id
@@ -307,7 +307,7 @@ class PostgresLedger:
 
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
-    ) -> list[tuple[str, float]]:
+    ) -> list[tuple[str, float, str]]:
         asked = [_folded(word) for word in telling_words(_storable(query))[:_MOST_WORDS]]
         wanted = folded(where)
         if scope.sees_nothing or not asked or limit < 1 or wanted is False:

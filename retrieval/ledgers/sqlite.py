@@ -306,7 +306,7 @@ class SqliteLedger:
 
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
-    ) -> list[tuple[str, float]]:
+    ) -> list[tuple[str, float, str]]:
         """All matches are ranked, and the best walked through until enough of them may be shown; asking of every match
         whether it may takes twice as long. `LIMIT -1` keeps SQLite from merging the two steps."""
         expression = match_expression(query)
@@ -315,7 +315,7 @@ class SqliteLedger:
             return []
         condition, asked = ("", {}) if wanted is True else _condition(wanted)
         sql = f"""
-          SELECT c.chunk_id, ranked.score
+          SELECT c.chunk_id, ranked.score, c.document_id
           FROM (
             SELECT rowid AS sequence, -bm25(search, :weight, 1.0) AS score FROM search
             WHERE search MATCH :expression ORDER BY score DESC, rowid LIMIT -1

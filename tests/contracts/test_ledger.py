@@ -86,13 +86,13 @@ def words(
     ledger: DocumentLedger, query: str, scope: Scope = ACME, *, as_of: date | None = None, limit: int = 50
 ) -> list[str]:
     """Passages found by their words, best first."""
-    found = [chunk_id for chunk_id, _ in ledger.keyword_search(query, scope, limit=limit, as_of=as_of)]
+    found = [chunk_id for chunk_id, *_ in ledger.keyword_search(query, scope, limit=limit, as_of=as_of)]
     hits = ledger.hits(found, scope, as_of=as_of)
     return [hits[chunk_id].chunk.text for chunk_id in found]
 
 
 def uris(ledger: DocumentLedger, query: str, scope: Scope = ACME, *, as_of: date | None = None) -> list[str]:
-    found = [chunk_id for chunk_id, _ in ledger.keyword_search(query, scope, limit=50, as_of=as_of)]
+    found = [chunk_id for chunk_id, *_ in ledger.keyword_search(query, scope, limit=50, as_of=as_of)]
     hits = ledger.hits(found, scope, as_of=as_of)
     return sorted({hits[chunk_id].source.uri for chunk_id in found})
 
@@ -384,7 +384,7 @@ def filters_as_every_other_ledger_and_index_does(ledger: DocumentLedger) -> None
 
 
 def _filtered(ledger: DocumentLedger, where: Where, scope: Scope = ACME, *, limit: int = 100) -> set[str]:
-    ids_ = [chunk_id for chunk_id, _ in ledger.keyword_search("refund", scope, limit=limit, as_of=None, where=where)]
+    ids_ = [chunk_id for chunk_id, *_ in ledger.keyword_search("refund", scope, limit=limit, as_of=None, where=where)]
     return {hit.source.uri for hit in ledger.hits(ids_, scope, as_of=None).values()}
 
 
@@ -503,10 +503,18 @@ def names_the_document_of_each_chunk_that_may_be_seen(ledger: DocumentLedger) ->
 def ranks_the_better_match_first(ledger: DocumentLedger) -> None:
     ledger.put([entry("a.md", "The printer prints on paper and the scanner scans paper."), entry("b.md", "A refund."), entry("c.md", "Refund of a printer.")])  # fmt: skip
     found = ledger.keyword_search("refund printer", ACME, limit=9, as_of=None)
-    scores = [score for _, score in found]
+    scores = [score for _, score, _ in found]
     assert words(ledger, "refund printer")[0] == "Refund of a printer."
     assert scores == sorted(scores, reverse=True)
     assert scores[0] > 0
+
+
+def names_the_document_of_each_match(ledger: DocumentLedger) -> None:
+    ledger.put([entry("a.md", "Refund one.", "Refund two."), entry("b.md", "Refund three.")])
+    ledger.put([entry("common.md", "A common refund.", tenant=EVERY_TENANT)])
+    found = {chunk_id: document for chunk_id, _, document in ledger.keyword_search("refund", ACME, limit=9, as_of=None)}
+    assert len(found) == 4
+    assert found == ledger.documents_of(list(found), ACME, as_of=None)
 
 
 def finds_other_forms_and_headings(ledger: DocumentLedger) -> None:

@@ -82,7 +82,7 @@ class Desk:
         """Texts by both legs, best first."""
         query = index_care.embed(self.embedder, [text])[0]
         ids = [chunk_id for chunk_id, _ in self.vectors.search(query, ACME, limit=3)]
-        ids += [chunk_id for chunk_id, _ in self.ledger.keyword_search(text, ACME, limit=3, as_of=None)]
+        ids += [chunk_id for chunk_id, *_ in self.ledger.keyword_search(text, ACME, limit=3, as_of=None)]
         return [hit.chunk.text for hit in self.ledger.hits(ids, ACME, as_of=None).values()]
 
     def close(self) -> None:

@@ -121,14 +121,15 @@ class ForgetsTheKeywordIndex(Healthy):
 
     def delete(self, uri: str, tenant: str) -> bool:
         found = self.real.keyword_search("refunds", Scope(tenant), limit=9, as_of=None)
-        self.seen = self.real.hits([chunk_id for chunk_id, _ in found], Scope(tenant), as_of=None)
+        self.seen = self.real.hits([chunk_id for chunk_id, *_ in found], Scope(tenant), as_of=None)
         return bool(self.real.delete(uri, tenant))
 
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
-    ) -> list[tuple[str, float]]:
+    ) -> list[tuple[str, float, str]]:
         found = self.real.keyword_search(query, scope, limit=limit, as_of=as_of, where=where)
-        return [*found, *((chunk_id, 0.1) for chunk_id in self.seen if chunk_id not in dict(found))]
+        known = {chunk_id for chunk_id, *_ in found}
+        return [*found, *((key, 0.1, hit.chunk.document_id) for key, hit in self.seen.items() if key not in known)]
 
 
 class AlwaysDeleted(Healthy):
@@ -265,13 +266,23 @@ class FiltersAfterwards(Healthy):
 
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
-    ) -> list[tuple[str, float]]:
-        ranked: dict[str, float] = {}
+    ) -> list[tuple[str, float, str]]:
+        ranked: set[tuple[str, float, str]] = set()
         for tenant in ("acme", "globex"):
-            ranked |= dict(self.real.keyword_search(query, Scope(tenant), limit=99, as_of=as_of, where=where))
-        best = sorted(ranked.items(), key=lambda item: -item[1])[:limit]
-        admitted = self.real.hits([chunk_id for chunk_id, _ in best], scope, as_of=as_of)
-        return [(chunk_id, score) for chunk_id, score in best if chunk_id in admitted]
+            ranked |= set(self.real.keyword_search(query, Scope(tenant), limit=99, as_of=as_of, where=where))
+        best = sorted(ranked, key=lambda match: -match[1])[:limit]
+        admitted = self.real.hits([chunk_id for chunk_id, *_ in best], scope, as_of=as_of)
+        return [match for match in best if match[0] in admitted]
+
+
+class NamesThePassageForItsDocument(Healthy):
+    caught_by = "names_the_document_of_each_match"
+
+    def keyword_search(
+        self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
+    ) -> list[tuple[str, float, str]]:
+        found = self.real.keyword_search(query, scope, limit=limit, as_of=as_of, where=where)
+        return [(chunk_id, score, chunk_id) for chunk_id, score, _ in found]
 
 
 class NewestAlways(Healthy):
@@ -281,8 +292,8 @@ class NewestAlways(Healthy):
 
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
-    ) -> list[tuple[str, float]]:
-        found: list[tuple[str, float]] = self.real.keyword_search(query, scope, limit=limit, as_of=date.max)
+    ) -> list[tuple[str, float, str]]:
+        found: list[tuple[str, float, str]] = self.real.keyword_search(query, scope, limit=limit, as_of=date.max)
         return found
 
     def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
@@ -295,8 +306,10 @@ class WorstFirst(Healthy):
 
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
-    ) -> list[tuple[str, float]]:
-        found: list[tuple[str, float]] = self.real.keyword_search(query, scope, limit=limit, as_of=as_of, where=where)
+    ) -> list[tuple[str, float, str]]:
+        found: list[tuple[str, float, str]] = self.real.keyword_search(
+            query, scope, limit=limit, as_of=as_of, where=where
+        )
         return found[::-1]
 
 
@@ -305,10 +318,10 @@ class WholeWordsOnly(Healthy):
 
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
-    ) -> list[tuple[str, float]]:
+    ) -> list[tuple[str, float, str]]:
         found = self.real.keyword_search(query, scope, limit=limit, as_of=as_of, where=where)
-        hits = self.real.hits([chunk_id for chunk_id, _ in found], scope, as_of=as_of)
-        return [(chunk_id, score) for chunk_id, score in found if query in hits[chunk_id].chunk.text]
+        hits = self.real.hits([chunk_id for chunk_id, *_ in found], scope, as_of=as_of)
+        return [match for match in found if query in hits[match[0]].chunk.text]
 
 
 class KnowsWordsBySpacesOnly(Healthy):
@@ -316,12 +329,12 @@ class KnowsWordsBySpacesOnly(Healthy):
 
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
-    ) -> list[tuple[str, float]]:
+    ) -> list[tuple[str, float, str]]:
         found = self.real.keyword_search(query, scope, limit=limit, as_of=as_of, where=where)
-        hits = self.real.hits([chunk_id for chunk_id, _ in found], scope, as_of=as_of)
+        hits = self.real.hits([chunk_id for chunk_id, *_ in found], scope, as_of=as_of)
         if query.isascii():
             return list(found)
-        return [(chunk_id, score) for chunk_id, score in found if query in hits[chunk_id].chunk.text.split()]
+        return [match for match in found if query in hits[match[0]].chunk.text.split()]
 
 
 class PassesSyntaxOn(Healthy):
@@ -331,10 +344,12 @@ class PassesSyntaxOn(Healthy):
 
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
-    ) -> list[tuple[str, float]]:
+    ) -> list[tuple[str, float, str]]:
         if set(query) & set('"*()^:'):
             raise StoreUnavailable(f"syntax error near {query!r}")
-        found: list[tuple[str, float]] = self.real.keyword_search(query, scope, limit=limit, as_of=as_of, where=where)
+        found: list[tuple[str, float, str]] = self.real.keyword_search(
+            query, scope, limit=limit, as_of=as_of, where=where
+        )
         return found
 
 
@@ -466,8 +481,8 @@ class IgnoresTheFilter(Healthy):
 
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
-    ) -> list[tuple[str, float]]:
-        found: list[tuple[str, float]] = self.real.keyword_search(query, scope, limit=limit, as_of=as_of)
+    ) -> list[tuple[str, float, str]]:
+        found: list[tuple[str, float, str]] = self.real.keyword_search(query, scope, limit=limit, as_of=as_of)
         return found
 
 
@@ -476,10 +491,10 @@ class FiltersWhatItFound(Healthy):
 
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
-    ) -> list[tuple[str, float]]:
+    ) -> list[tuple[str, float, str]]:
         found = self.real.keyword_search(query, scope, limit=limit, as_of=as_of)
-        fitting = dict(self.real.keyword_search(query, scope, limit=1000, as_of=as_of, where=where))
-        return [hit for hit in found if hit[0] in fitting]
+        fitting = set(self.real.keyword_search(query, scope, limit=1000, as_of=as_of, where=where))
+        return [match for match in found if match in fitting]
 
 
 class TellsNothingOfDocuments(Healthy):

@@ -79,8 +79,8 @@ class LedgerThatShowsEverything(Through):
 
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
-    ) -> list[tuple[str, float]]:
-        found: list[tuple[str, float]] = self._part.keyword_search(
+    ) -> list[tuple[str, float, str]]:
+        found: list[tuple[str, float, str]] = self._part.keyword_search(
             query, Scope("globex"), limit=limit, as_of=as_of, where=where
         )
         return found
@@ -110,9 +110,11 @@ class Counting(Through):
 
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
-    ) -> list[tuple[str, float]]:
+    ) -> list[tuple[str, float, str]]:
         self.depths.append(limit)
-        found: list[tuple[str, float]] = self._part.keyword_search(query, scope, limit=limit, as_of=as_of, where=where)
+        found: list[tuple[str, float, str]] = self._part.keyword_search(
+            query, scope, limit=limit, as_of=as_of, where=where
+        )
         return found
 
 
@@ -299,7 +301,7 @@ def test_an_index_that_ignores_the_scope_reveals_nothing(library: Library) -> No
 def test_a_ledger_that_ignores_the_scope_reveals_nothing(library: Library) -> None:
     library.add("foreign.md", "Refund.", tenant="globex")
     lying = LedgerThatShowsEverything(library.ledger)
-    assert lying.hits([key for key, _ in lying.keyword_search("refund", ACME, limit=9, as_of=None)], ACME, as_of=None)
+    assert lying.hits([key for key, *_ in lying.keyword_search("refund", ACME, limit=9, as_of=None)], ACME, as_of=None)
     assert library.retriever(ledger=lying).retrieve("refund", ACME) == []
 
 
@@ -322,7 +324,7 @@ def test_only_the_classes_of_the_scope_are_found_and_they_fill_the_limit(library
 def test_an_index_and_a_ledger_that_ignore_the_classes_reveal_nothing(library: Library) -> None:
     library.add("secret.md", "Refund.", tenant=EVERY_TENANT, attributes={"data_class": "secret"})
     vectors, ledger = IndexThatShowsEverything(library.vectors), LedgerThatShowsEverything(library.ledger)
-    key = [key for key, _ in ledger.keyword_search("refund", PUBLIC, limit=9, as_of=None)]
+    key = [key for key, *_ in ledger.keyword_search("refund", PUBLIC, limit=9, as_of=None)]
     assert ledger.hits(key, PUBLIC, as_of=None), "or this test would prove nothing"
     assert library.retriever(vectors=vectors, ledger=ledger).retrieve("refund", PUBLIC) == []
 
@@ -483,6 +485,39 @@ def test_a_reranker_reads_each_document_once(library: Library) -> None:
     assert len(texts) == 1
 
 
+def test_without_a_reranker_no_more_documents_are_read_than_shown(library: Library) -> None:
+    for number in range(8):
+        library.add(f"{number}.md", f"Refund {number}.")
+    read = []
+
+    class Reading(Through):
+        def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
+            read.append(len(chunk_ids))
+            found: dict[str, Hit] = self._part.hits(chunk_ids, scope, as_of=as_of)
+            return found
+
+    for reranker in (None, Prefers("nothing has it")):
+        asked = library.retriever(ledger=Reading(library.ledger), reranker=reranker)
+        assert [hit.source.uri for hit in asked.retrieve("refund", ACME, limit=3)] == library.uris("refund", limit=3)
+    assert read == [3, 8]
+
+
+def test_the_ledger_is_asked_only_whose_the_passages_of_the_index_are(library: Library) -> None:
+    library.add("refunds.md", "Refund.")
+    library.add("printers.md", "Printer.")
+    asked = []
+
+    class Asked(Through):
+        def documents_of(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, str]:
+            asked.extend(chunk_ids)
+            found: dict[str, str] = self._part.documents_of(chunk_ids, scope, as_of=as_of)
+            return found
+
+    hits = library.retriever(ledger=Asked(library.ledger)).retrieve("refund", ACME)
+    assert [hit.source.uri for hit in hits] == ["refunds.md", "printers.md"]
+    assert asked == [hits[1].chunk.chunk_id]
+
+
 def test_what_stands_below_the_reranked_documents_keeps_its_place(library: Library) -> None:
     for number in range(8):
         library.add(f"{number}.md", f"Refund {number}.")
@@ -515,10 +550,10 @@ def test_words_are_searched_while_the_query_is_embedded_in_the_same_context(libr
     seen = []
 
     class Words(Through):
-        def keyword_search(self, *asked: Any, **named: Any) -> list[tuple[str, float]]:
+        def keyword_search(self, *asked: Any, **named: Any) -> list[tuple[str, float, str]]:
             seen.append(trace.get())
             begun.set()
-            found: list[tuple[str, float]] = self._part.keyword_search(*asked, **named)
+            found: list[tuple[str, float, str]] = self._part.keyword_search(*asked, **named)
             return found
 
     class Waits(Through):
@@ -537,7 +572,7 @@ def test_nothing_runs_on_when_the_embedding_failed(library: Library) -> None:
     begun, over = Event(), Event()
 
     class Words(Through):
-        def keyword_search(self, *asked: Any, **named: Any) -> list[tuple[str, float]]:
+        def keyword_search(self, *asked: Any, **named: Any) -> list[tuple[str, float, str]]:
             begun.set()
             over.wait(0.1)
             over.set()
