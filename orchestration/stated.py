@@ -28,9 +28,10 @@ def arguments_in(question: str, tool: BaseTool, *, whole: str = "") -> dict[str,
 
 
 def describe(tool: BaseTool, argument: str) -> str:
-    """How to ask a person for an argument: its description in the schema, else its name in words."""
+    """How to ask a person for an argument, inside a sentence: its description in the schema, else its name in words."""
     schema = _properties(tool).get(argument, {})
-    return str(schema.get("description") or argument.replace("_", " "))
+    words = str(schema.get("description") or argument.replace("_", " ")).rstrip(".")
+    return words[:1].lower() + words[1:] if words[1:2].islower() else words
 
 
 def _value_in(question: str, whole: str, schema: Mapping[str, Any], *, required: bool) -> Any:
@@ -41,7 +42,8 @@ def _value_in(question: str, whole: str, schema: Mapping[str, Any], *, required:
     if "enum" in merged:
         return next((choice for choice in merged["enum"] if has_word(question, str(choice))), None)
     if kinds & {"number", "integer"}:
-        return _amount_in(question)
+        amount = _amount_in(question)
+        return _count_in(question) if amount is None and "integer" in kinds else amount
     if "string" in kinds and required:
         return whole.strip()[: merged.get("maxLength", len(whole))]
     return None
@@ -74,6 +76,15 @@ _AMOUNT = re.compile(  # a run of digits is tried once, from its beginning
 def _amount_in(question: str) -> float | None:
     match = _AMOUNT.search(question)
     return float((match.group(1) or match.group(2)).replace(",", ".")) if match else None
+
+
+_COUNT = re.compile(r"(?<![\w.,:/$€£-])\d{1,9}(?!\s?%|[\w:/-]|[.,]\d)")
+
+
+def _count_in(question: str) -> int | None:
+    """The whole number that stands there by itself, if there is only one."""
+    found = {int(number) for number in _COUNT.findall(question)}
+    return found.pop() if len(found) == 1 else None
 
 
 def masked(text: str, tools: Sequence[BaseTool]) -> str:

@@ -7,8 +7,9 @@
     base_url = "https://depot.example/api"    # the only place that is called; the document's own `servers` do not count
     headers_from = { Authorization = "DEPOT_TOKEN" }
 
-GET and HEAD are reads, everything else is an effect. A path, query or header parameter is an argument of its own; a JSON
-body is the argument `body`. All of them are checked against the document before anything is sent.
+GET and HEAD are reads, everything else is an effect. A path, query or header parameter is an argument of its own, and so is
+each field of a JSON object that is the body; a body that is anything else is the argument `body`. All of them are checked
+against the document before anything is sent.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ NOT_DONE = range(400, 500)
 OWN_HEADERS = frozenset({"accept", "content-type", "authorization", "idempotency-key", "host", "cookie"})
 """Ours to set, or nobody's: a document that lists them as parameters makes no arguments of them."""
 SHOWN_CHARACTERS = 4_000
+FORM = frozenset(
+    {"type", "properties", "required", "title", "description", "example", "examples", "additionalProperties"}
+)
+"""What the schema of a body may say for its fields to be arguments of their own."""
 
 
 class Options(ForeignOptions):
@@ -56,8 +61,7 @@ class Operation:
     path: str
     description: str
     places: Mapping[str, str]
-    """Argument -> path, query or header."""
-    has_body: bool
+    """Argument -> path, query, header, `field` of the body, or the whole `body`."""
     schema: Mapping[str, Any]
 
     @property
@@ -168,8 +172,15 @@ def _operation(  # noqa: PLR0917 - what an operation consists of
     if content and not has_body and body.get("required"):
         raise InvalidSetting(f"{name} takes a body that is not JSON ({', '.join(content)}). Leave it out of `only`.")
     if has_body:
-        properties["body"] = _moved(next(value for kind, value in content.items() if "json" in kind).get("schema", {}))
-        required += ["body"] if body.get("required") else []
+        told = next(value for kind, value in content.items() if "json" in kind).get("schema", {})
+        form = _followed(document, told)
+        if body.get("required") and _is_form(form) and not form["properties"].keys() & properties.keys():
+            properties |= _moved(form["properties"])
+            places |= dict.fromkeys(form["properties"], "field")
+            required += form.get("required", [])
+        else:
+            properties["body"], places["body"] = _moved(told), "body"
+            required += ["body"] if body.get("required") else []
     schema = {
         "type": "object",
         "properties": properties,
@@ -178,7 +189,13 @@ def _operation(  # noqa: PLR0917 - what an operation consists of
         "$defs": schemas,
     }
     description = f"{found.get('summary') or ''}. {found.get('description') or ''}".strip(". ")
-    return Operation(name, method, path, description, places, has_body, schema)
+    return Operation(name, method, path, description, places, schema)
+
+
+def _is_form(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema says that something is an object of these fields, and nothing more."""
+    only = schema.keys() <= FORM and schema.get("additionalProperties") in (None, False)
+    return only and schema.get("type") == "object" and bool(schema.get("properties"))
 
 
 def _schemas(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,11 +270,17 @@ def _request(
 ) -> httpx2.Request:
     """Every argument in its place. A path parameter cannot leave its segment, nor a header its line."""
     path, query, headers = operation.path, {}, {"Accept": "application/json"}
+    body: Any = {} if "field" in operation.places.values() else None
     for name, value in arguments.items():
         place = operation.places.get(name)
+        if place == "field":
+            body[name] = value
+            continue
         if value is None or place is None:
             continue
-        if place == "path":
+        if place == "body":
+            body = value
+        elif place == "path":
             text = _text(value)
             if text in {"", ".", ".."}:
                 raise ToolException(f'"{text}" cannot stand for {name}. Nothing was done.')
@@ -268,8 +291,7 @@ def _request(
             headers[name] = _text(value).replace("\r", " ").replace("\n", " ")
     if key:
         headers["Idempotency-Key"] = key
-    body = {"json": arguments["body"]} if operation.has_body and arguments.get("body") is not None else {}
-    return client.build_request(operation.method.upper(), path, params=query or None, headers=headers, **body)
+    return client.build_request(operation.method.upper(), path, params=query or None, headers=headers, json=body)
 
 
 def _text(value: Any) -> str:

@@ -21,6 +21,7 @@ from foundation.errors import InvalidSetting, MissingCredential, SixplyError
 from foundation.settings import Part, PolicySettings
 from orchestration.contract import Decision, ToolOutcome
 from orchestration.executor import Executor
+from orchestration.tools.openapi import read
 from tests.doubles.orchestration import LEAD, NORTH, World
 
 SECTION = "orchestration.tools"
@@ -182,6 +183,10 @@ def api_of(depot: Depot) -> FastAPI:
             raise HTTPException(500, "lost in the depot")
         return {"ordered": order.pieces}
 
+    @app.put("/shelves", operation_id="count_shelves")
+    def count_shelves(counts: list[int]) -> dict[str, Any]:
+        return {"counted": counts}
+
     @app.get("/big", operation_id="big")
     def big() -> Response:
         return Response("x" * 5000, media_type="text/plain")
@@ -245,18 +250,47 @@ async def test_a_post_is_an_effect_with_a_checked_body_a_key_and_the_configured_
     served: World, depot: Depot
 ) -> None:
     executor = served.executor()
-    for body in ({"lamp": "moon", "pieces": 11}, {"lamp": "moon"}, {"lamp": 7, "pieces": 1}, "moon", None):
-        assert (await call(executor, "depot_place_order", {"body": body})).reason == "arguments"
+    for fields in ({"lamp": "moon", "pieces": 11}, {"lamp": "moon"}, {"lamp": 7, "pieces": 1}, {"body": "moon"}, {}):
+        assert (await call(executor, "depot_place_order", fields)).reason == "arguments"
     before = dict(depot.orders)
-    done = await approved(served, executor, "depot_place_order", {"body": {"lamp": "moon", "pieces": 3}})
+    done = await approved(served, executor, "depot_place_order", {"lamp": "moon", "pieces": 3})
     assert (done.status, done.artifact) == ("done", {"ordered": 3})
     (key,) = depot.orders.keys() - before.keys()
     assert len(key) == 64
     assert depot.tokens == {"Bearer depot-secret"}
 
 
+async def test_a_body_that_is_no_object_is_an_argument(served: World) -> None:
+    executor = served.executor()
+    assert (await call(executor, "depot_count_shelves", {"body": ["many"]})).reason == "arguments"
+    done = await approved(served, executor, "depot_count_shelves", {"body": [3, 4]})
+    assert (done.status, done.artifact) == ("done", {"counted": [3, 4]})
+
+
+def test_a_body_that_may_be_left_out_or_shares_a_name_with_a_parameter_stays_whole(tmp_path: Path) -> None:
+    def posted(path: str, **body: Any) -> dict[str, Any]:
+        form = {"type": "object", "properties": {"lamp": {"type": "string"}}, "required": ["lamp"]}
+        shared = [{"name": "lamp", "in": "path", "required": True, "schema": {}}] if "{" in path else []
+        content = {"application/json": {"schema": form}}
+        return {"post": {"operationId": path, "parameters": shared, "requestBody": {"content": content, **body}}}
+
+    paths = {
+        "/form": posted("/form", required=True),
+        "/left-out": posted("/left-out"),
+        "/{lamp}": posted("/{lamp}", required=True),
+    }
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({"openapi": "3.1.0", "paths": paths}))
+    found = {one.name: dict(one.places) for one in read(spec)}
+    assert found == {
+        "/form": {"lamp": "field"},
+        "/left-out": {"body": "body"},
+        "/{lamp}": {"lamp": "path", "body": "body"},
+    }
+
+
 async def test_an_effect_that_ends_in_a_server_error_is_of_unknown_fate(served: World) -> None:
-    outcome = await approved(served, served.executor(), "depot_place_order", {"body": {"lamp": "broken", "pieces": 1}})
+    outcome = await approved(served, served.executor(), "depot_place_order", {"lamp": "broken", "pieces": 1})
     assert (outcome.status, outcome.reason) == ("failed", "unknown")
     assert "a person must look" in outcome.content
 
@@ -274,7 +308,7 @@ async def test_an_api_that_is_down_has_done_nothing(api: tuple[str, Path], data_
         tools = operations(api, base_url=f"http://127.0.0.1:{nobody.getsockname()[1]}")
         world = world_of(data_dir, tools)
         executor = world.executor()
-        arguments = {"body": {"lamp": "moon", "pieces": 1}}
+        arguments = {"lamp": "moon", "pieces": 1}
         outcome = await approved(world, executor, "depot_place_order", arguments)
     assert (outcome.status, outcome.reason, "Nothing was done" in outcome.content) == ("failed", "tool", True)
     world.close()
@@ -303,8 +337,8 @@ components:
     assert tool.description == "patch_/lamps/{id}"
     from orchestration.arguments import UnfitArguments, checked
 
-    assert checked(tool, {"id": 3, "body": {"hours": None}}) == {"id": 3, "body": {"hours": None}}
-    for arguments in ({"id": 3, "body": {"hours": 0}}, {"body": {}}, {"id": "x", "body": {}}):
+    assert checked(tool, {"id": 3, "hours": None}) == {"id": 3, "hours": None}
+    for arguments in ({"id": 3, "hours": 0}, {"hours": 1}, {"id": "x"}, {"id": 3, "body": {}}):
         with pytest.raises(UnfitArguments):
             checked(tool, arguments)
 

@@ -15,7 +15,7 @@ from models.embedders.hashing import HashingEmbedder
 from models.remembering import RememberingEmbedder
 from orchestration.contract import Plan, PlanStep, ToolOutcome
 from orchestration.planning import ClassifierPlanner, adapted, ready, resolved, rewrite
-from orchestration.stated import arguments_in
+from orchestration.stated import arguments_in, describe
 
 GOLDEN = Path("examples/support_desk/golden.jsonl")
 
@@ -52,6 +52,33 @@ TOOL = StructuredTool.from_function(lambda **_: "", name="all", description="all
 )
 def test_arguments_are_read_from_the_question_or_not_at_all(question: str, expected: dict[str, Any]) -> None:
     assert arguments_in(question, TOOL) == {"note": question[:20], **expected}
+
+
+class Order(BaseModel):
+    lamp: Annotated[str, Field(pattern=r"^L-\d+$", description="The lamp, such as L-17.")]
+    pieces: int = Field(description="How many")
+
+
+@pytest.mark.parametrize(
+    ("question", "pieces"),
+    [
+        ("order 4 lamps L-17", 4),
+        ("lamps L-17 please, 4.", 4),
+        ("order 4 lamps L-17. I said 4", 4),
+        ("order 4 or 5 lamps L-17", None),
+        ("order lamps L-17 by 10:30 on 2026-05-04", None),
+        ("order lamps L-17 at 5 % off, 3.5 kg", None),
+    ],
+)
+def test_a_count_is_the_only_number_that_stands_by_itself(question: str, pieces: int | None) -> None:
+    tool = StructuredTool.from_function(lambda **_: "", name="order", description="order", args_schema=Order)
+    expected = {"lamp": "L-17"} if pieces is None else {"lamp": "L-17", "pieces": pieces}
+    assert arguments_in(question, tool) == expected
+
+
+def test_what_is_missing_is_asked_for_inside_a_sentence() -> None:
+    tool = StructuredTool.from_function(lambda **_: "", name="order", description="order", args_schema=Order)
+    assert [describe(tool, name) for name in ("lamp", "pieces")] == ["the lamp, such as L-17", "how many"]
 
 
 @pytest.mark.parametrize(
