@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
 
 from foundation.errors import WeightsInvalid
 
@@ -40,6 +41,10 @@ class Bert:
     max_tokens: int
     pooling: str
     """`mean` of the token vectors, or the first one, `cls`."""
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "model.safetensors"
 
     @classmethod
     def of(cls, folder: Path) -> Self:
@@ -97,12 +102,11 @@ class _Graph:
     def __init__(self, bert: Bert, *, int8: bool) -> None:
         engine()
         import openvino.opset13 as operations
-        from safetensors import SafetensorError, safe_open
 
         self.op: Any = operations
         self.bert = bert
         self.int8 = int8
-        file = bert.folder / "model.safetensors"
+        file = bert.weights
         try:
             with safe_open(file, "numpy") as tensors:
                 self.tensors = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118  # not a dict

@@ -60,21 +60,30 @@ class OpenVinoEmbedder(Embeddings):
     """
 
     def __init__(
-        self, compile_for: Callable[[int], Any], tokenizer: Tokenizer, *, name: str, threads: int, batch_size: int
+        self,
+        compile_for: Callable[[int], Any],
+        tokenizer: Tokenizer,
+        *,
+        name: str,
+        dimensions: int,
+        threads: int,
+        batch_size: int,
     ) -> None:
-        """`compile_for` compiles the graph for a number of threads. Raises what it raises."""
-        first = compile_for(1)
+        """`compile_for` compiles the graph for a number of threads. It is called at once, in a thread of its own, and the
+        first text waits for it and raises what it raised: whoever opens a system imports other parts meanwhile."""
         self.model_name = name
-        self.dimensions = int(first.output(0).get_partial_shape()[1].get_length())
+        self.dimensions = dimensions
         self._compile_for = compile_for
         self._tokenizer = tokenizer
         self._threads = threads
         self._batch_size = batch_size
         self._idle: queue.PriorityQueue[tuple[int, Any]] = queue.PriorityQueue()
         """The first one's request comes first."""
-        self._idle.put((0, first.create_infer_request()))
         self._compiling = threading.Lock()
         self._compiled_for = 1
+        compiler = ThreadPoolExecutor(1, thread_name_prefix="compile-encoder")
+        self._compiled = compiler.submit(self._compile_first)
+        compiler.shutdown(wait=False)
 
     def embed_array(self, texts: Sequence[str]) -> Vectors:
         """Shape (texts, dimensions), float32, rows of unit length, in input order. Raises ComponentError."""
@@ -130,10 +139,14 @@ class OpenVinoEmbedder(Embeddings):
                 1
             ).data.copy() if tokens else None
 
+    def _compile_first(self) -> None:
+        self._idle.put((0, self._compile_for(1).create_infer_request()))
+
     @contextmanager
     def _request(self) -> Iterator[Any]:
         """One of as many requests as there are threads; the others wait."""
         try:
+            self._compiled.result()
             try:
                 number, request = self._idle.get_nowait()
             except queue.Empty:
@@ -178,8 +191,9 @@ def _batches(lengths: Sequence[int], size: int) -> list[list[int]]:
 
 
 def build(options: Options, context: Context) -> Embeddings:
-    """Check the weights, build the graph and compile it: a third of a second. Raises WeightsInvalid, InvalidSetting."""
-    folder = options.path or weights.MINILM.verified().parent
+    """Read the configuration and the tokenizer. Checking the weights, building the graph and compiling it goes on in a
+    thread: a third of a second. Raises WeightsInvalid, InvalidSetting; the first vector, for the weights, WeightsInvalid."""
+    folder = options.path or weights.MINILM.path.parent
     bert = Bert.of(folder)
     limit = options.max_tokens or bert.max_tokens
     if limit > bert.positions:
@@ -187,18 +201,22 @@ def build(options: Options, context: Context) -> Embeddings:
             f"[models.embedder] max_tokens = {limit}, but {folder.name} knows {bert.positions} places. Lower it."
         )
     threads = options.threads or context.threads
-    name = weights.MINILM.name if options.path is None else folder.name
+    bundled = options.path is None
+    name = weights.MINILM.name if bundled else folder.name
+    engine()  # imported here: a thread that imports beside another one can meet its half-made modules
     return OpenVinoEmbedder(
-        partial(_compiled, bert, int8=options.precision == "int8"),
+        partial(_compiled, bert, int8=options.precision == "int8", sha256=weights.MINILM.sha256 if bundled else None),
         _tokenizer(folder, limit),
         name=f"{name}-int8" if options.precision == "int8" else name,
+        dimensions=bert.hidden,
         threads=threads,
         batch_size=options.batch_size,
     )
 
 
-def _compiled(bert: Bert, threads: int, *, int8: bool) -> Any:
+def _compiled(bert: Bert, threads: int, *, int8: bool, sha256: str | None) -> Any:
     """Everything that changes a vector is said here, not left to what the engine finds best on this machine."""
+    weights.verified(bert.weights, sha256)
     return (
         engine()
         .Core()

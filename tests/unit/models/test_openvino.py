@@ -6,6 +6,8 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -121,13 +123,15 @@ def test_a_module_after_the_pooling_is_refused(altered: Path) -> None:
 def test_a_missing_or_broken_file_is_named(altered: Path, file: str, content: bytes | None) -> None:
     (altered / file).unlink() if content is None else (altered / file).write_bytes(content)
     with pytest.raises(WeightsInvalid, match=file):
-        _load("openvino", path=str(altered))
+        _load("openvino", path=str(altered)).embed_query("text")
 
 
 def test_a_missing_tensor_is_named(altered: Path) -> None:
     _change(altered / "config.json", num_hidden_layers=3)
-    with pytest.raises(WeightsInvalid, match=r"no tensor encoder\.layer\.2\.attention"):
-        _load("openvino", path=str(altered))
+    embedder = _load("openvino", path=str(altered))
+    for _ in range(2):
+        with pytest.raises(WeightsInvalid, match=r"no tensor encoder\.layer\.2\.attention"):
+            embedder.embed_query("text")
 
 
 def test_a_failure_of_the_engine_is_ours_with_its_cause(tiny: Path) -> None:
@@ -154,7 +158,9 @@ def test_a_single_text_has_a_graph_of_one_thread_and_the_others_are_compiled_whe
         compiled.append(threads)
         return whole._compile_for(threads)
 
-    embedder = OpenVinoEmbedder(compile_for, whole._tokenizer, name="tiny", threads=3, batch_size=2)
+    embedder = OpenVinoEmbedder(
+        compile_for, whole._tokenizer, name="tiny", dimensions=whole.dimensions, threads=3, batch_size=2
+    )
     alone = [embedder.embed_query(text) for text in TEXTS]
     assert compiled == [1]
     with embedder._request(), embedder._request(), embedder._request():
@@ -162,6 +168,23 @@ def test_a_single_text_has_a_graph_of_one_thread_and_the_others_are_compiled_whe
         assert embedder._idle.empty()
     assert np.array_equal(np.asarray(alone, dtype=np.float32), embedder.embed_array(TEXTS))
     assert compiled == [1, 2]
+
+
+def test_whoever_builds_one_need_not_wait_for_the_graph_but_the_first_text_does(tiny: Path) -> None:
+    whole, built = _load("openvino", path=str(tiny)), threading.Event()
+
+    def compile_for(threads: int) -> Any:
+        if not built.wait(120):
+            raise TimeoutError("whoever builds one waits for the graph")
+        return whole._compile_for(threads)
+
+    embedder = OpenVinoEmbedder(
+        compile_for, whole._tokenizer, name="tiny", dimensions=whole.dimensions, threads=1, batch_size=2
+    )
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(embedder.embed_query, TEXTS[0])
+        built.set()
+        assert found.result() == whole.embed_query(TEXTS[0])
 
 
 @pytest.mark.real_model

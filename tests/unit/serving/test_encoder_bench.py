@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -64,6 +67,15 @@ def test_the_real_encoders_find_the_same_and_every_figure_is_there(data: Path, t
     assert set(told["cold_start_s"]) == {TORCH, OURS}
     ratios = ("query_p50_to_torch", "queries_per_s_4_threads_to_torch", "cold_start_to_torch")
     assert all(told[name] > 0 for name in ratios)
+
+
+def test_a_cold_start_ends_with_the_first_line_and_a_process_that_fails_has_none() -> None:
+    begun = time.perf_counter()
+    took = encoder_bench._until_told([sys.executable, "-c", "import time; print('hit', flush=True); time.sleep(0.2)"])
+    assert took + 0.2 <= time.perf_counter() - begun
+    for program in ("raise SystemExit(3)", "pass", "print('hit', flush=True); raise SystemExit(3)"):
+        with pytest.raises(subprocess.CalledProcessError):
+            encoder_bench._until_told([sys.executable, "-c", program])
 
 
 def test_a_folder_without_judgements_says_so(data: Path) -> None:
