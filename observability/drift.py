@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -144,7 +145,8 @@ def drift(
     changed: Callable[[str, str], Sequence[str]] = lambda *_: (),
 ) -> Drift:
     """Compare the last `days` with as many before them, over all tenants or of one. `changed` tells what differs between
-    the runs of two manifests."""
+    the runs of two manifests: of those that came in either period, since one that came in the first is in part of it only
+    and in all of the second."""
     middle, begin = now - timedelta(days=days), now - timedelta(days=2 * days)
     asked = answers(spans, costs, outcomes, since=begin, until=now, tenant=tenant)
     border = _ns(middle)
@@ -156,7 +158,7 @@ def drift(
         _sums(after),
         {name: _figure(name, words, before, after, random) for name, words in FIGURES.items()},
         _questions(before, after, random),
-        (*_notes(before, after), *_parts(before, after, changed)),
+        (*_notes(before, after), *_parts(asked, changed)),
     )
 
 
@@ -278,16 +280,15 @@ def _notes(before: Sequence[Asked], after: Sequence[Asked]) -> list[str]:
     return notes
 
 
-def _parts(
-    before: Sequence[Asked], after: Sequence[Asked], changed: Callable[[str, str], Sequence[str]]
-) -> Iterator[str]:
-    """What is different in the parts that came, against those that ran last before."""
-    if not before:
-        return
-    old = {one.manifest_id for one in before}
-    for manifest_id in dict.fromkeys(one.manifest_id for one in after if one.manifest_id not in old):
-        for line in changed(before[-1].manifest_id, manifest_id):
-            yield f"{manifest_id[:12]}: {line}"
+def _parts(asked: Sequence[Asked], changed: Callable[[str, str], Sequence[str]]) -> Iterator[str]:
+    """What is different in the parts that came, against those that ran last before, and since when they ran."""
+    seen = {one.manifest_id for one in asked[:1]}
+    for last, one in pairwise(asked):
+        if one.manifest_id not in seen:
+            seen.add(one.manifest_id)
+            since = datetime.fromtimestamp(one.at_ns / 1e9, UTC)
+            for line in changed(last.manifest_id, one.manifest_id):
+                yield f"{one.manifest_id[:12]}, since {since:%Y-%m-%d %H:%M} UTC: {line}"
 
 
 def _sums(asked: Sequence[Asked]) -> Sums:

@@ -173,5 +173,14 @@ def test_of_new_parts_it_says_what_is_different_from_those_that_ran_last(tmp_pat
         return [f"{before} to {now}"]
 
     report = drift(stored(tmp_path, rows), costs, [], now=NOW, changed=changed)
-    assert report.notes[-1] == "m-2: m-1 to m-2"
-    assert len(report.notes) == 3
+    assert report.notes[2:] == (
+        "m-1, since 2026-11-16 12:00 UTC: m-0 to m-1",
+        "m-2, since 2026-11-22 12:00 UTC: m-1 to m-2",
+    )
+
+
+def test_parts_that_came_before_the_last_days_are_told_too(tmp_path: Path, costs: CostLedger) -> None:
+    weeks = [(13, "m-0"), (8, "m-1"), (3, "m-1"), (2, "m-0")]
+    rows = [row for seed, (day, manifest) in enumerate(weeks) for row in answers(day, 40, seed=seed, manifest=manifest)]
+    report = drift(stored(tmp_path, rows), costs, [], now=NOW, changed=lambda *ids: [" to ".join(ids)])
+    assert report.notes == ("m-1, since 2026-11-17 12:00 UTC: m-0 to m-1",)
