@@ -74,6 +74,7 @@ async def agreement(
         marks={name: _agreement(name, valid, seed) for name in MARKS},
         measured_at=at,
         made_of=judge.made_of,
+        answered_as=tuple(sorted(judge.answered_as)),
     )
     rows = [
         {

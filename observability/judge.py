@@ -2,7 +2,8 @@
 
 Any chat model can be asked for marks, and nearly any gives some. So a judge counts only with a record of how well its marks
 agreed with people's (`observability/agreement.py`), for this model and this rubric, and only for those marks that did. A record
-is stale once anything else that decides the marks has changed: weights, endpoint, options or prompt.
+is stale once anything else that decides the marks has changed: weights, endpoint, options, prompt, or what a server calls the
+model in its replies. What a server does not tell cannot be noticed, and `standing` says so.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from foundation.clock import Clock
 from foundation.errors import ComponentError, InvalidSetting
 from foundation.settings import JudgeSettings
 from models.contract import BaseChatModel, PriceSource
-from models.pricing import call_of, identity
+from models.pricing import call_of, identity, is_local
 from orchestration.prompts import marks_of
 from orchestration.run import constrained
 from orchestration.structured import written_as
@@ -82,6 +83,8 @@ class Record(BaseModel):
     measured_at: str
     made_of: dict[str, str] = {}
     """What the marks depend on beside model and rubric, as it was then."""
+    answered_as: tuple[str, ...] = ()
+    """What the replies named as their model and system, each once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,13 @@ class Judge:
         self.failures: Counter[str] = Counter()
         """Answers without a verdict, by the code of the error."""
         self.last_failure = ""
+        self.answered_as: set[str] = set()
+        """What the replies so far named as their model and system."""
+
+    @property
+    def local(self) -> bool:
+        """Whether it computes in this process, from weights whose digests are in `made_of`."""
+        return is_local(self._chat)
 
     @property
     def model(self) -> str:
@@ -142,8 +152,15 @@ class Judge:
         model = self._chat if schema is None else constrained(self._chat, schema)
         reply = await model.ainvoke(list(messages), max_tokens=max_tokens)
         seconds = self._clock.monotonic_s() - begun
+        self.answered_as.add(_named_in(reply))
         self._costs.append(self._prices.price(call_of(self._chat, reply, seconds=seconds, at=self._clock.now())).usd)
         return reply
+
+
+def _named_in(reply: AIMessage) -> str:
+    """The snapshot behind a name, and the vendor's fingerprint of weights and system, where a server tells them."""
+    told = [reply.response_metadata.get(key) for key in ("model_name", "system_fingerprint")]
+    return " ".join(str(one) for one in told if one) or "nothing"
 
 
 def _prompt() -> str:
@@ -198,6 +215,10 @@ def standing(judge: Judge, record: Record | None, settings: JudgeSettings) -> St
     if stale := sorted(key for key, _ in record.made_of.items() ^ judge.made_of.items()):
         return Standing((), f"{who} is not trusted: since it was measured at {record.measured_at}, other values have come for "
                         f"{', '.join(dict.fromkeys(stale))}. Do: make judge-agreement DATA=folder")  # fmt: skip
+    if others := judge.answered_as - set(record.answered_as):
+        return Standing((), f"{who} is not trusted: its replies name {', '.join(sorted(others))} as their model, and when it was "
+                        f"measured at {record.measured_at}, {', '.join(record.answered_as) or 'nothing'}. "
+                        "Do: make judge-agreement DATA=folder")  # fmt: skip
     on = f"on {record.n} answers of {record.data}"
     if record.n < FEWEST:
         return Standing((), f"{who} is not trusted: it was measured {on}, and it takes {FEWEST}.")
@@ -208,7 +229,9 @@ def standing(judge: Judge, record: Record | None, settings: JudgeSettings) -> St
     said = "; ".join(f"{name} {_told(record.marks[name])}" for name in MARKS)
     least = f"[observability.judge] min_agreement wants a lower end of {settings.min_agreement:g}"
     named = f"trusted for {' and '.join(trusted)}" if trusted else "not trusted"
-    return Standing(trusted, f"{who} is {named}. Weighted kappa with people {on}: {said}. {least}.")
+    behind = "" if judge.local else (f" Of the weights behind it is known only what its replies name: "
+                                     f"{', '.join(record.answered_as)}.")  # fmt: skip
+    return Standing(trusted, f"{who} is {named}. Weighted kappa with people {on}: {said}. {least}.{behind}")
 
 
 def _told(one: Agreement) -> str:

@@ -121,14 +121,17 @@ async def judged(system: System, report: Report, progress: Callable[[int], None]
         return report, {}
     with _opened(system.settings, settings.chat, system.context, system.prices) as judge:
         data = system.settings.foundation.data_dir
-        standing = judges.standing(judge, judges.record_of(data, judge), settings)
-        told: dict[str, Any] = {"judge": judge.model, "trusted": standing.trusted, "told": standing.told}
-        if not standing.trusted:
-            return report, told
-        rows = []
-        for done, row in enumerate(report.rows, 1):
-            rows.append(await _marked(system, judge, row, standing.trusted))
-            progress(done)
+        record = judges.record_of(data, judge)
+        rows: list[CaseScore] = []
+        while True:
+            standing = judges.standing(judge, record, settings)  # the last reply may have named another model
+            told: dict[str, Any] = {"judge": judge.model, "trusted": standing.trusted, "told": standing.told}
+            if not standing.trusted:
+                return report, told
+            if len(rows) == len(report.rows):
+                break
+            rows.append(await _marked(system, judge, report.rows[len(rows)], standing.trusted))
+            progress(len(rows))
         usd = judge.cost_usd
         told |= {"failures": dict(judge.failures), "usd": None if usd is None else float(usd)}
         return summarise(rows, seconds=report.seconds, seed=system.context.seed), told

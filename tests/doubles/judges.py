@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
@@ -15,6 +16,8 @@ from models.chat.scripted import ScriptedChat
 
 class Options(BaseModel):
     likes: str
+    fingerprint: Path
+    """A file with the `system_fingerprint` of its replies, which a server changes without a word."""
 
 
 def build(options: Options, context: Context) -> BaseChatModel:  # every adapter has this signature
@@ -22,6 +25,10 @@ def build(options: Options, context: Context) -> BaseChatModel:  # every adapter
         (answer,) = re.findall(r"<answer>(.*)</answer>", messages[-1].text)
         mark = 4 if options.likes in answer else 1
         verdict = {"reason": "so", "faithfulness": mark, "completeness": mark}
-        return AIMessage("", tool_calls=[{"name": "Verdict", "args": verdict, "id": "1"}])
+        return AIMessage(
+            "",
+            tool_calls=[{"name": "Verdict", "args": verdict, "id": "1"}],
+            response_metadata={"system_fingerprint": options.fingerprint.read_text()},
+        )
 
     return ScriptedChat(replies=(marked,))

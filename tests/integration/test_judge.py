@@ -41,7 +41,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def stack(folder: Path, *, likes: str) -> list[str]:
-    path = stacks.stack(folder, f'[observability.judge.chat]\nuse = "tests.doubles.judges:build"\nlikes = "{likes}"\n')
+    (folder / "fingerprint").write_text("fp_1")
+    judge = f'use = "tests.doubles.judges:build"\nlikes = "{likes}"\nfingerprint = "{folder / "fingerprint"}"\n'
+    path = stacks.stack(folder, f"[observability.judge.chat]\n{judge}")
     with open_system(load(path)) as system:
         text = b"A device may be returned within 30 days of the delivery."
         system.ingestor.ingest([Item(Source("returns.md", "north", title="Returns"), text, "returns.md")])
@@ -67,11 +69,19 @@ def test_a_judge_that_agrees_with_people_marks_the_answers_of_an_evaluation(fold
     code, told, said = run(folder, "judge-agreement", str(folder), *use)
     assert (code, told["marks"]["faithfulness"]["kappa"], told["n"]) == (0, 1.0, FEWEST)
     assert "is trusted for faithfulness and completeness" in said
+    assert told["answered_as"] == ["scripted (test double) fp_1"]
+    assert "is known only what its replies name: scripted (test double) fp_1." in " ".join(said.split())
 
     _, after, said = run(folder, *golden)
     assert after["overall"]["judge_faithfulness"] == {"mean": 4.0, "low": 4.0, "high": 4.0, "n": 1}
     assert "judge: supported by the evidence" in said
     assert json.loads((folder / "var" / "reports" / "evaluation.json").read_text())["judge"] == after["judge"]
+
+    (folder / "fingerprint").write_text("fp_2")
+    code, moved, said = run(folder, *golden)
+    assert (code, moved["judge"]["trusted"]) == (0, [])
+    assert "judge_faithfulness" not in moved["overall"]
+    assert "its replies name scripted (test double) fp_2" in " ".join(said.split())
 
 
 def test_one_that_does_not_is_measured_told_and_left_out(folder: Path) -> None:

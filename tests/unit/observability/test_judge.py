@@ -1,4 +1,4 @@
-"""A judge counts as far as its marks agree with people's. The judges here are scripted doubles."""
+"""A judge counts as far as its marks agree with people's. The judges here are scripted (test double)s."""
 
 from __future__ import annotations
 
@@ -178,6 +178,33 @@ def test_a_record_is_stale_once_the_endpoint_the_weights_or_the_prompt_are_other
     assert (
         "other values have come for prompt" in standing(by(base_url="http://one", weights="aa"), record, SETTINGS).told
     )
+
+
+def test_a_record_is_stale_once_a_reply_names_another_snapshot_of_the_model(folder: Callable[..., Path]) -> None:
+    def by(snapshot: str) -> Judge:
+        return Judge(ScriptedChat(patterns=AGREES, model_name=snapshot), RUBRIC, CentACall(), ManualClock())
+
+    record = measured(folder(), by("m-2024-05-13"))
+    for snapshot, trusted in (("m-2024-05-13", True), ("m-2024-08-06", False)):
+        later = by(snapshot)
+        assert standing(later, record, SETTINGS).trusted  # it has not answered yet
+        asyncio.run(later.verdict("user: How long?", ["3 days"], SAID[4]))
+        found = standing(later, record, SETTINGS)
+        assert bool(found.trusted) == trusted
+    assert "its replies name m-2024-08-06 as their model" in found.told
+    assert "m-2024-05-13. Do: make judge-agreement" in found.told
+
+
+def test_of_weights_elsewhere_it_is_said_that_only_what_replies_name_is_known(folder: Callable[..., Path]) -> None:
+    class InThisProcess(ScriptedChat):
+        local: bool = True
+
+    for chat, said in ((ScriptedChat(patterns=AGREES), True), (InThisProcess(patterns=AGREES), False)):
+        by = Judge(chat, RUBRIC, CentACall(), ManualClock())
+        record = measured(folder(), by)
+        assert (
+            "known only what its replies name: scripted (test double)" in standing(by, record, SETTINGS).told
+        ) == said
 
 
 def test_a_record_from_before_that_was_noted_is_stale(folder: Callable[..., Path]) -> None:
