@@ -27,6 +27,8 @@ FEWEST = 30
 """Answers that each period needs before anything is said to have moved."""
 DRAWS, RELABELLED, MOST = 2000, 400, 400
 LEVEL = 0.99
+AT_ONCE = 1_000_000
+"""Values that are drawn in one call of numpy, so that many answers do not take gigabytes."""
 
 Judgement = Literal["moved", "as before", "too few"]
 
@@ -239,7 +241,9 @@ def _column(asked: Sequence[Asked], name: str) -> npt.NDArray[np.float64]:
 
 
 def _resampled(values: npt.NDArray[np.float64], random: np.random.Generator) -> npt.NDArray[np.float64]:
-    return np.array([random.choice(values, len(values)).mean() for _ in range(DRAWS)])
+    rows = max(1, AT_ONCE // len(values))
+    drawn = (random.choice(values, (min(rows, DRAWS - done), len(values))) for done in range(0, DRAWS, rows))
+    return np.concatenate([each.mean(axis=1) for each in drawn])
 
 
 def _questions(before: Sequence[Asked], after: Sequence[Asked], random: np.random.Generator) -> Questions:
