@@ -12,12 +12,15 @@ given = $(if $($(1)),$(2) "$($(1))")
 needed = $(or $($(1)),$(error $(1) is missing. Say: make $@ $(1)=$(2)))
 stack = $(call given,STACK,--stack)
 
-# A value whose name is mistyped would be left out without a word. The names are all that stand in this file.
-given_names := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
+# A value that a command does not take would be left out without a word. What it takes stands in its rule.
+given_names := $(filter-out SIXPLY_% PYTHON TORCH,$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
 ifneq ($(given_names),)
-unknown := $(filter-out SIXPLY_% $(shell grep -oE '[A-Z][A-Z_]+|\b[AB]\b|\bQ\b' $(firstword $(MAKEFILE_LIST))),$(given_names))
-$(if $(unknown),$(error make knows no value named $(unknown). `make` lists the names of each command; what is for another \
-  program goes before it: $(firstword $(unknown))=... make))
+goals := $(or $(MAKECMDGOALS),help)
+taken := $(shell awk -v goals=" $(goals) " '/^[a-z_-]+:/ { on = index(goals, " " substr($$1, 1, length($$1) - 1) " ") } on' \
+  $(firstword $(MAKEFILE_LIST)) | sed 's/\$$(stack)/STACK/' | grep -oE '[A-Z][A-Z_]+|\b[AB]\b|\bQ\b')
+unknown := $(filter-out $(taken),$(given_names))
+$(if $(unknown),$(error make $(goals) takes no value named $(unknown). `make` lists those of each command; what is for another \
+  program goes before it: $(firstword $(unknown))=... make $(goals)))
 endif
 
 .DEFAULT_GOAL := help

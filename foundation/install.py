@@ -301,8 +301,9 @@ def _install_torch(build: str, *, use_uv: bool) -> None:
             return
         print(f"The {build} build of torch could not be fetched (see above). Taking the one that pip finds instead:")
         print(
-            f"on Linux that is the CUDA build, about {TORCH_CUDA_MB} MB. To avoid it, stop here and see docs/install.md."
+            f"on Linux that is the CUDA build, about {TORCH_CUDA_MB} MB. To avoid it, stop here (Ctrl-C), let this machine"
         )
+        print("reach the package index of PyTorch itself, and run the same command again.")
     _pip(["install", TORCH], "torch could not be installed.", show=True)
 
 

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+RULES = dict(
+    re.findall(r"^([a-z][a-z-]*):(.*\n(?:\t.*\n)*)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+)
+ALWAYS = {"STACK", "PYTHON", "TORCH"}
+LAYERS = ("foundation", "models", "retrieval", "orchestration", "serving", "observability", "examples")
+CODE = sorted(
+    [*ROOT.glob("*.toml"), ROOT / "Makefile", *(path for one in LAYERS for path in (ROOT / one).rglob("*.py"))]
+)
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 
 
@@ -17,8 +24,15 @@ def missing(page: Path) -> list[str]:
     text = page.read_text(encoding="utf-8")
     links = {link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link}
     code = re.findall(r"`[^`\n]+`|^    .*$", text, re.MULTILINE)
-    commands = {target for line in code for target in re.findall(r"\bmake ([a-z][a-z-]*)", line)}
-    return [*(link for link in links if not (page.parent / link).exists()), *(commands - TARGETS)]
+    commands = [found for line in code for found in re.findall(r"\bmake ([a-z][a-z-]*)((?: +\S+)*)", line)]
+    untaken = [
+        f"{target} {name}="
+        for target, rest in commands
+        for name in re.findall(r"(?<!\S)\[?([A-Z][A-Z_]*)=", rest.partition(" make ")[0])
+        if name not in ALWAYS and not re.search(rf"\b{name}\b", RULES.get(target, ""))
+    ]
+    unknown = {target for target, _ in commands} - RULES.keys()
+    return [*(link for link in links if not (page.parent / link).exists()), *sorted(unknown), *untaken]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -28,5 +42,13 @@ def test_every_link_and_every_command_of_it_exists(page: Path) -> None:
 
 def test_a_link_and_a_command_that_lead_nowhere_are_noticed(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("[a](gone.md#part) [b](https://example.com) [c](page.md)\n\n    make nothing\n\nthen `make demo`\n")
-    assert missing(page) == ["gone.md", "nothing"]
+    page.write_text(
+        "[a](gone.md#part) [b](https://example.com) [c](page.md)\n\n    make nothing\n\nthen `make demo Q=x`\n"
+    )
+    assert missing(page) == ["gone.md", "nothing", "demo Q="]
+
+
+def test_every_page_that_the_code_sends_people_to_exists() -> None:
+    named = {page for path in CODE for page in re.findall(r"docs/[\w/.-]+\.md", path.read_text(encoding="utf-8"))}
+    assert "docs/access.md" in named
+    assert [page for page in sorted(named) if not (ROOT / page).exists()] == []

@@ -101,19 +101,23 @@ def test_a_data_folder_that_cannot_be_made_is_named(
     assert "file/var cannot be made or written: Not a directory. Make it writable, or choose another" in said
 
 
-def test_a_value_for_make_whose_name_is_mistyped_is_refused() -> None:
+def test_a_value_that_a_command_of_make_does_not_take_is_refused() -> None:
     def make(*given: str) -> subprocess.CompletedProcess[str]:
         clean = {
             name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS"}
         }
         return subprocess.run(
-            ["make", "-n", "ask", *given], cwd=ROOT, env=clean, capture_output=True, text=True, timeout=240, check=False
+            ["make", "-n", *given], cwd=ROOT, env=clean, capture_output=True, text=True, timeout=240, check=False
         )  # fmt: skip
 
-    wrong = make("Q=How long?", "TENNANT=north")
-    assert wrong.returncode == 2
-    assert "make knows no value named TENNANT" in wrong.stderr
-    assert make("Q=How long?", "TENANT=north", "SIXPLY__MODELS__CHAT__USE=scripted").returncode == 0
+    for command, value in [("ask", "TENNANT"), ("evaluate", "TENANT"), ("help", "Q")]:
+        wrong = make(command, f"{value}=north")
+        assert wrong.returncode == 2
+        assert f"make {command} takes no value named {value}" in wrong.stderr
+    assert (
+        make("ask", "Q=How long?", "TENANT=north", "STACK=a.toml", "SIXPLY__MODELS__CHAT__USE=scripted").returncode == 0
+    )
+    assert make("swap-report", "A=a.toml", "B=b.toml", "PYTHON=python3").returncode == 0
 
 
 @pytest.mark.parametrize(("option", "status", "shown"), [([], 2, False), (["--debug"], 1, True)])
