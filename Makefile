@@ -157,8 +157,8 @@ retention: _base  ## take out what is older than [foundation.retention] allows  
 	@$(CLI) retention $(call given,JSON,--json) $(stack)
 
 #: Measure
-evaluate: _base  ## score the golden set   [JSON=out.json] [LIMIT=20] [STACK=stack.toml]
-	@$(CLI) evaluate $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
+evaluate: _base  ## score the golden set   [GOLDEN=file] [JSON=out.json] [LIMIT=20] [STACK=stack.toml]
+	@$(CLI) evaluate $(call given,GOLDEN,--golden) $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
 
 .PHONY: judge-agreement
 judge-agreement: _base  ## does a language model mark answers as people do? evaluate trusts it then   DATA=dir [LIMIT=200] [JSON=] [STACK=]

@@ -104,7 +104,10 @@ def _find(section: str, use: str) -> tuple[ModuleType, str]:
     folder = PORTS[section]
     name, _, attribute = use.partition(":") if ":" in use else (f"{folder}.{use}", "", "build")
     if ":" not in use and use not in available(section):
-        raise UnknownPart(f'No adapter "{use}" in {folder.replace(".", "/")}. {did_you_mean(use, available(section))}')
+        outside = f' One from outside of the tree has a colon: "{use}:build".' if "." in use else ""
+        raise UnknownPart(
+            f'No adapter "{use}" in {folder.replace(".", "/")}. {did_you_mean(use, available(section))}{outside}'
+        )
     if not name or name.startswith("."):
         raise UnknownPart(f'[{section}] use = "{use}" names no module. Write "package.module:attribute".')
     try:

@@ -226,13 +226,17 @@ class ShuttingDown(ComponentError):
     retryable = True
 
 
+LISTED = 20
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of an error text: what exists, and the nearest name if one is near.
+    """The end of an error text: what exists (of many, the first twenty), and the nearest name if one is near.
 
     >>> did_you_mean("chorma", ["chroma", "memory"])
     'Found: chroma, memory. Did you mean "chroma"?'
     """
     names = sorted(known)
-    listed = f"Found: {', '.join(names) or 'nothing'}."
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    listed = f"Found: {', '.join(names[:LISTED]) or 'nothing'}{more}."
     near = difflib.get_close_matches(name, names, n=1)
     return f'{listed} Did you mean "{near[0]}"?' if near else listed

@@ -416,6 +416,8 @@ class ObservabilitySettings(Section):
     judge: JudgeSettings = JudgeSettings()
     service_name: str = "sixply"
     outcomes_file: Path = Path("outcomes.toml")
+    golden_set: Path = Path("examples/support_desk")
+    """A folder with `golden.jsonl`, the `corpus/` that its questions are about, and the gate's `baseline.json`."""
 
 
 class Settings(BaseSettings):

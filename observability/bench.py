@@ -520,7 +520,9 @@ def lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 def _opened(path: Path) -> Any:
     if not path.is_file():
-        raise InvalidRequest(f"There is no {path}. DATA must name a folder with {path.name}; see docs for the format.")
+        raise InvalidRequest(
+            f"There is no {path}. DATA must name a folder with {path.name}; docs/measuring.md has the format."
+        )
     return path.open(encoding="utf-8", newline="\n")
 
 

@@ -76,8 +76,13 @@ class GoldenCase(BaseModel):
         """Suffixes of the gold documents, each once."""
         return sorted({PurePosixPath(uri).suffix.removeprefix(".") or "none" for uri in self.gold_documents})
 
+    @property
+    def wanted(self) -> tuple[tuple[str, ...], ...]:
+        """One string of every group must be in the answer; no group: nothing that could be looked for."""
+        return self.answers_all or ((self.answers,) if self.answers else ())
+
     def answered_by(self, text: str) -> bool:
-        return measures.contains_all(text, self.answers_all or (self.answers,))
+        return bool(self.wanted) and measures.contains_all(text, self.wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +202,8 @@ class Report:
         for column in ("case", "kind", "question", "came to", "should have been"):
             table.add_column(escape(column), overflow="fold")
         for row in self.worst(limit):
-            wanted = " or ".join(row.case.answers) or (row.case.tool.name if row.case.tool else "no answer")
+            wanted = " and ".join(" or ".join(group) for group in row.case.wanted)
+            wanted = wanted or (row.case.tool.name if row.case.tool else "no answer")
             came = row.error or f"{row.status}: {row.text}"
             table.add_row(*map(escape, (row.case.id, row.case.kind, row.case.question, came[:160], wanted[:160])))
         return table
@@ -212,18 +218,40 @@ def load_golden(path: Path) -> list[GoldenCase]:
     """Read a golden set, one JSON object a line.
 
     Raises:
-        InvalidRequest: a line is no case; the text names the line and the field.
+        InvalidRequest: the file cannot be read; a line is no case, or one that could never pass; an id stands twice. The
+            text names the line and the field.
     """
-    cases = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(
+            f"The golden set {path} cannot be read: {error}. docs/your-own.md says what is in one."
+        ) from error
+    cases: dict[str, GoldenCase] = {}
+    for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                cases.append(GoldenCase(**json.loads(line)))
+                case = GoldenCase(**json.loads(line))
             except (ValidationError, ValueError, TypeError) as error:
                 raise InvalidRequest(
                     f"{path.name} line {number} is no golden case: {error}. Correct that line."
                 ) from error
-    return cases
+            if wrong := unfit(case) or (f'the id "{case.id}" stands twice' if case.id in cases else ""):
+                raise InvalidRequest(f"{path.name} line {number}: {wrong}. Correct that line.")
+            cases[case.id] = case
+    return list(cases.values())
+
+
+def unfit(case: GoldenCase) -> str:
+    """Why no answer could ever pass this case, or nothing."""
+    if case.answerable and not (case.wanted or case.tool):
+        return (
+            'it can be answered and says no answer, so it could never pass. Fill in "answers", or set "answerable" to false '
+            'and "kind" to "unanswerable"'
+        )
+    if case.answerable == (case.kind in ("unanswerable", "wrong_tenant")):
+        return f'"answerable" is {str(case.answerable).lower()}, and its kind is "{case.kind}"'
+    return ""
 
 
 async def evaluate_golden(
@@ -359,9 +387,10 @@ def _scored(
 ) -> dict[str, float]:
     scores: dict[str, float | None] = {}
     answered = given.status == "answered"
-    if case.answerable and case.answers:
+    if case.answerable and case.wanted:
+        golds = case.answers or [gold for group in case.answers_all for gold in group]
         scores["answer_contained"] = float(answered and case.answered_by(given.text))
-        scores["token_f1"] = measures.token_f1(given.text, case.answers) if answered else 0.0
+        scores["token_f1"] = measures.token_f1(given.text, golds) if answered else 0.0
     if case.answerable and case.gold_documents:
         scores["citation_precision"] = measures.precision(given.citations, case.gold_documents)
         scores["citation_recall"] = measures.recall(given.citations, case.gold_documents)

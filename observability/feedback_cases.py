@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from foundation.errors import InvalidRequest
 from foundation.types import Principal
 from observability import measures, personal_data
-from observability.evaluation import REFUSALS, GoldenCase, load_golden
+from observability.evaluation import REFUSALS, GoldenCase, load_golden, unfit
 from observability.outcomes import Outcome
 from orchestration.contract import Turn
 
@@ -119,11 +119,8 @@ def reviewed(path: Path) -> tuple[list[GoldenCase], int]:
             raise InvalidRequest(
                 f"{path.name} line {number}: {error}. Correct that line; nothing was taken in."
             ) from error
-        if case.answerable and not (case.answers or case.answers_all or case.tool):
-            raise InvalidRequest(
-                f"{path.name} line {number}: it can be answered and says no answer, so it could never be scored. Fill in "
-                f'"answers", or set "answerable" to false and "kind" to "unanswerable". Nothing was taken in.'
-            )
+        if wrong := unfit(case):
+            raise InvalidRequest(f"{path.name} line {number}: {wrong}. Nothing was taken in.")
         cases.append(case)
     return cases, waiting
 

@@ -1,7 +1,7 @@
 """What two systems are compared on: one question after the other, with what must be found and said, and a row of scores.
 
-Default are the golden set and the corpus of the support desk. A folder in the layout of the benchmarks serves as well:
-`qa.jsonl` is asked, `queries.jsonl` is searched for.
+They are read from a folder: `golden.jsonl` beside `corpus/` (a golden set), or the layouts of the benchmarks, of which
+`qa.jsonl` is asked and `queries.jsonl` is searched for.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foundation.errors import InvalidRequest
+from foundation.errors import InvalidRequest, did_you_mean
 from foundation.types import EVERY_TENANT
 from observability import bench
 from observability.evaluation import GoldenCase, ask_one, load_golden
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from retrieval.contract import Source
     from retrieval.ingest import Item
 
-DESK = Path("examples/support_desk")
 DEPTH = 10
 
 
@@ -55,29 +54,37 @@ class Material:
         return _digest([[one.case.model_dump(mode="json"), dict(one.grades), one.ask] for one in self.trials])
 
 
-def material(data: Path | None, limit: int | None = None) -> Material:
-    """The support desk, or the folder `data`. `limit` draws the questions evenly and leaves the corpus whole.
+def material(data: Path, limit: int | None = None) -> Material:
+    """The folder `data`. `limit` draws the questions evenly and leaves the corpus whole.
 
     Raises:
-        InvalidRequest: the folder holds neither qa.jsonl nor queries.jsonl, or a line is not in the format.
+        InvalidRequest: the folder holds none of golden.jsonl, qa.jsonl and queries.jsonl, or a line is not in the format.
     """
-    if data is None:
-        return _desk(limit)
+    if (data / "golden.jsonl").exists():
+        return _golden(data, limit)
     corpus = list(_corpus(data))
     asked, searched = _questions(data), _queries(data)
     if not asked and not searched:
         raise InvalidRequest(
-            f"{data} has neither qa.jsonl nor queries.jsonl with judgements, so there is nothing to ask."
+            f"{data} has no golden.jsonl, no qa.jsonl and no queries.jsonl with judgements, so there is nothing to ask."
         )
     return Material(data.name, bench.items_of(corpus), [*_drawn(asked, limit), *_drawn(searched, limit)])
 
 
-def _desk(limit: int | None) -> Material:
+def _golden(data: Path, limit: int | None) -> Material:
     from retrieval.folders import read_folder
 
-    cases = load_golden(DESK / "golden.jsonl")
+    cases = load_golden(data / "golden.jsonl")
+    items = list(read_folder(data / "corpus", tenant=EVERY_TENANT))
+    known = {one.source.uri for one in items}
+    for case in cases:
+        if lost := next((uri for uri in case.gold_documents if uri not in known), None):
+            raise InvalidRequest(
+                f'Case {case.id} of {data / "golden.jsonl"} names the document "{lost}", which is not in {data / "corpus"}. '
+                f"Name it as it stands below that folder. {did_you_mean(lost, sorted(known))}"
+            )
     trials = [Trial(case, dict.fromkeys(case.gold_documents, 1)) for case in cases]
-    return Material("support_desk", list(read_folder(DESK / "corpus", tenant=EVERY_TENANT)), _drawn(trials, limit))
+    return Material(data.name, items, _drawn(trials, limit))
 
 
 def _told(source: Source) -> dict[str, Any]:

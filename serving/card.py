@@ -14,13 +14,12 @@ from foundation.errors import SixplyError
 from foundation.settings import Loaded, flatten
 from foundation.stops import Stops
 from serving import terminal
+from serving.gate import BASELINE
 from serving.measuring import evaluation_file
 
 if TYPE_CHECKING:
     from foundation.settings import Settings
     from observability.system_card import Card, ToolFacts
-
-BASELINE = Path("observability/baseline.json")
 
 
 def system_card(loaded: Loaded, *, register: Path, html: Path | None, json: Path | None) -> bool:
@@ -61,7 +60,7 @@ def card_of(loaded: Loaded, register: Path) -> Card:
         retention={name: "for good" if days is None else days for name, days in settings.foundation.retention},
         stops=[f"{one}: {one.why}" for one in Stops(settings.foundation.data_dir / "stops.json", SystemClock()).list()],
         audit=audited,
-        evaluation=system_card.figures(last, _baseline()),
+        evaluation=system_card.figures(last, _baseline(settings)),
         evaluated=f"Last evaluated {when}." if last else "Not evaluated here yet: make evaluate.",
         known_limits=system_card.known_limits(last, known),
         register=known,
@@ -79,8 +78,8 @@ def _last_evaluation(loaded: Loaded) -> tuple[dict[str, Any] | None, str]:
     return jsons.loads(path.read_text(encoding="utf-8")), written.isoformat(timespec="minutes")
 
 
-def _baseline() -> list[dict[str, Any]]:
-    path = manifest.ROOT / BASELINE
+def _baseline(settings: Settings) -> list[dict[str, Any]]:
+    path = manifest.ROOT / settings.observability.golden_set / BASELINE
     return jsons.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
 
 

@@ -45,9 +45,11 @@ Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Ask only so m
 Data = Annotated[Path, typer.Argument(help="A folder in BEIR layout.", exists=True, file_okay=False)]
 Hashed = Annotated[Path | None, typer.Option("--stack", help="The configuration; else stack.toml with hashed vectors.")]
 STACK = Path("stack.toml")
+Golden = Annotated[
+    Path | None, typer.Option(help="A golden set, one JSON object a line; else that of the stack.", exists=True)
+]
 HASHED: dict[str, object] = {"models": {"embedder": {"use": "hashing"}}}
 """Where meaning does not matter: an embedder that costs nothing."""
-GOLDEN = Path("examples/support_desk/golden.jsonl")
 OBJECTS = Path("examples/support_desk/objects.json")
 FOLLOW_UPS = Path("examples/support_desk/follow_ups.jsonl")
 PROPOSALS = Path("var/reports/cases.jsonl")
@@ -558,7 +560,7 @@ def audit_verify(
 
 @app.command()
 def evaluate(
-    golden: Annotated[Path, typer.Option(help="A golden set, one JSON object a line.", exists=True)] = GOLDEN,
+    golden: Golden = None,
     limit: Limit = None,
     json: Json = None,
     stack: Stack = STACK,
@@ -822,7 +824,7 @@ def swap_report(
     a: Annotated[Path, typer.Argument(metavar="A", help="A stack, or the JSON of an earlier report.", exists=True)],
     b: Annotated[Path, typer.Argument(metavar="B", help="Another stack, or only what changes in A.", exists=True)],
     *,
-    data: Annotated[Path | None, typer.Option(help="A folder with corpus.jsonl and qa.jsonl or queries.jsonl.")] = None,
+    data: Annotated[Path | None, typer.Option(help="A golden set, or a folder with qa.jsonl or queries.jsonl.")] = None,
     limit: Limit = None,
     repeats: Annotated[
         int,
@@ -849,7 +851,7 @@ def cases_from_feedback(
     take: Annotated[
         Path | None, typer.Option(help="Proposals that were reviewed, to be taken in.", exists=True)
     ] = None,
-    golden: Annotated[Path, typer.Option(help="The golden set.")] = GOLDEN,
+    golden: Annotated[Path | None, typer.Option(help="The golden set; else that of the stack.")] = None,
     stack: Stack = STACK,
 ) -> None:
     """Judged answers become golden cases, after a person's review."""
@@ -858,13 +860,15 @@ def cases_from_feedback(
     if take is None:
         feedback.propose(_load(stack), to, golden)
     else:
-        feedback.take(take, golden)
+        feedback.take(_load(stack), take, golden)
 
 
 @app.command()
 def gate(
     *,
-    baseline: Annotated[Path, typer.Option(help="What was committed.")] = Path("observability/baseline.json"),
+    baseline: Annotated[
+        Path | None, typer.Option(help="What was committed; else baseline.json of the stack's golden set.")
+    ] = None,
     renew: Annotated[
         bool, typer.Option("--renew", help="Write today's answers as the baseline, and judge nothing.")
     ] = False,

@@ -11,17 +11,19 @@ from foundation import components, names
 from foundation.components import Context
 from foundation.settings import Loaded
 from serving import terminal
+from serving.measuring import golden_file
 
 if TYPE_CHECKING:
     from observability.feedback_cases import Asked
 
 
-def propose(loaded: Loaded, to: Path, golden: Path) -> None:
+def propose(loaded: Loaded, to: Path, golden: Path | None) -> None:
     """Write a proposal for each judged answer whose conversation is still kept. No model is loaded."""
     from observability import feedback_cases
     from observability.evaluation import load_golden
     from observability.outcomes import OutcomeStore
 
+    golden = golden or golden_file(loaded.settings)
     data = loaded.settings.foundation.data_dir
     with closing(OutcomeStore(data / "outcomes.sqlite")) as store:
         judged = store.all(origin="production")
@@ -43,10 +45,11 @@ def propose(loaded: Loaded, to: Path, golden: Path) -> None:
     )
 
 
-def take(path: Path, golden: Path) -> None:
+def take(loaded: Loaded, path: Path, golden: Path | None) -> None:
     """Append what a person has reviewed to the golden set."""
     from observability import feedback_cases
 
+    golden = golden or golden_file(loaded.settings)
     cases, waiting = feedback_cases.reviewed(path)
     feedback_cases.take_in(cases, golden)
     rest = f" {waiting} are not reviewed yet." if waiting else ""

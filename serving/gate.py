@@ -1,4 +1,4 @@
-"""`sixply gate`: the golden set through the configured system, held against the baseline that is committed beside the code.
+"""`sixply gate`: the golden set through the configured system, held against the baseline that is committed beside it.
 
 The same cases through the same models give nearly the same answers, so a loss counts as it stands: one beyond what
 `[observability.compare]` allows blocks, whether or not so few cases could prove it for all questions of the world.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foundation.errors import InvalidRequest
 from foundation.settings import load
 from serving import swapping, terminal
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from observability.compare import Comparison, Difference
 
 
+BASELINE = "baseline.json"
 AGAIN = "Look at the answers, then take today's as the new baseline: make gate RENEW=1"
 
 
@@ -42,8 +44,9 @@ class Verdict:
         }
 
 
-def gate(stack: Path, *, baseline: Path, renew: bool, json: Path | None) -> bool:
-    """Ask the golden set and compare; whether nothing fell further than is allowed. `renew` writes the baseline instead.
+def gate(stack: Path, *, baseline: Path | None = None, renew: bool, json: Path | None) -> bool:
+    """Ask the golden set and compare; whether nothing fell further than is allowed. `renew` writes the baseline instead,
+    which is `baseline.json` of the golden set where no other is named.
 
     Raises:
         InvalidSetting: the baseline cannot be read.
@@ -52,13 +55,19 @@ def gate(stack: Path, *, baseline: Path, renew: bool, json: Path | None) -> bool
     from observability import compare, trials
 
     settings = load(stack).settings
-    material = trials.material(None)
+    data = settings.observability.golden_set
+    baseline = baseline or data / BASELINE
+    material = trials.material(data)
+    if not renew and not baseline.is_file():
+        raise InvalidRequest(
+            f"There is no baseline at {baseline} yet. Take today's answers as the first: make gate RENEW=1"
+        )
     stored = None if renew else compare.baseline_of(swapping.read_json(baseline), baseline.name)
     if stored is not None:
         planned = compare.Side(stack.name, (), material.corpus_digest, material.trials_digest, {}, {})
         compare.demand_the_same(stored, planned, otherwise=AGAIN)  # told before the work, not after it
     order = swapping.Order(stack.name, stack, {})
-    (side,) = swapping.run([order], material, data=None, limit=None, repeats=1, home=settings.foundation.data_dir)
+    (side,) = swapping.run([order], material, data=data, limit=None, repeats=1, home=settings.foundation.data_dir)
     if stored is None:
         lines = jsons.dumps(compare.as_baseline(side), indent=1, ensure_ascii=False)
         terminal.write_text(baseline, lines + "\n")

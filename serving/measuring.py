@@ -69,14 +69,24 @@ async def ask(system: System, question: str, person: Principal) -> Answer:
     return await answering.answer(system.agent, AnswerRequest(question=question), person)
 
 
-def evaluate(loaded: Loaded, golden: Path, limit: int | None, json: Path | None) -> None:
+def golden_file(settings: Settings) -> Path:
+    return settings.observability.golden_set / "golden.jsonl"
+
+
+def evaluate(loaded: Loaded, golden: Path | None, limit: int | None, json: Path | None) -> None:
     """Print the scores, keep them for `roi`, and record the verdicts as stand-ins for people's."""
     from observability.bench import evenly
     from observability.evaluation import load_golden
     from observability.outcomes import outcomes_of
 
+    golden = golden or golden_file(loaded.settings)
     cases = cast("list[GoldenCase]", evenly(cast("Any", load_golden(golden)), limit))
     with open_system(loaded) as system, terminal.progress() as progress:
+        if lost := _not_stored(system, cases):
+            terminal.show_note(
+                f"Not in the ledger, so that their cases cannot pass: {', '.join(lost[:5])}"
+                f"{f' and {len(lost) - 5} more' if len(lost) > 5 else ''}. Ingest them, or name them as `make documents` does."
+            )
         report = asyncio.run(golden_report(system, cases, lambda done: progress("ask", done, len(cases))))
         report, judge = asyncio.run(judged(system, report, lambda done: progress("judge", done, len(cases))))
     figures = report.as_dict() | ({"judge": judge} if judge else {})
@@ -259,8 +269,9 @@ def calibrate(
         terminal.progress() as progress,
     ):
         if data is None:
-            cases = [case for case in evenly(load_golden(WORLD.parent / "golden.jsonl"), limit) if case.tool is None]
-            items = [*read_folder(WORLD, tenant=EVERY_TENANT)]
+            golden = golden_file(system.settings)
+            cases = [case for case in evenly(load_golden(golden), limit) if case.tool is None]
+            items = [*read_folder(golden.parent / "corpus", tenant=EVERY_TENANT)]
             asked = [
                 (
                     case.question,
@@ -710,10 +721,17 @@ def texts_of(system: System, cases: list[GoldenCase]) -> list[DocumentText]:
             source = document.source
             found[document.document_id] = DocumentText(source.uri, source.tenant, source.groups, text)
     if not found:
+        tenants = ", ".join(sorted({case.tenant for case in cases}))
         raise InvalidRequest(
-            "The ledger holds no document that these questions may read. Run sixply demo, or: sixply ingest SRC --tenant '*'"
+            f"The ledger holds no document that these questions may read; they are asked for tenant {tenants}. Run "
+            "make ingest SRC=folder TENANT=..., or make ingest SRC=folder TENANT='*' for documents that all tenants may read."
         )
     return list(found.values())
+
+
+def _not_stored(system: System, cases: list[GoldenCase]) -> list[str]:
+    stored = {text.uri for text in texts_of(system, cases)}
+    return sorted({uri for case in cases for uri in case.gold_documents} - stored)
 
 
 def evaluation_file(settings: Settings) -> Path:

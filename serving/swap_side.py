@@ -43,7 +43,7 @@ def serve(order: Mapping[str, Any], numbers: Iterator[int]) -> Iterator[dict[str
     from serving import measuring
     from serving.wiring import open_system
 
-    material = trials.material(Path(order["data"]) if order["data"] else None, order["limit"])
+    material = trials.material(Path(order["data"]), order["limit"])
     loaded = load(Path(order["stack"]), overrides=order["overrides"])
     begun = time.perf_counter()
     with open_system(loaded) as system:

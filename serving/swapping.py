@@ -44,6 +44,7 @@ def report(
     for order in orders:
         load(order.stack, overrides=order.changes)  # a mistake in B is told before A has worked for minutes
     settings = load(base).settings
+    data = data or settings.observability.golden_set
     material = trials.material(data, limit)
     sides = run(orders, material, data=data, limit=limit, repeats=repeats, home=settings.foundation.data_dir)
     found = compare.compare(
@@ -74,7 +75,7 @@ def laid_over(a: Path, b: Path) -> Order:
 
 
 def run(
-    orders: Sequence[Order], material: Material, *, data: Path | None, limit: int | None, repeats: int, home: Path
+    orders: Sequence[Order], material: Material, *, data: Path, limit: int | None, repeats: int, home: Path
 ) -> list[Side]:
     """Every trial goes to all systems before the next one does, and who is first changes from trial to trial."""
     home.mkdir(parents=True, exist_ok=True)
@@ -139,7 +140,7 @@ class _System:
 
 
 @contextmanager
-def _system(order: Order, folder: Path, *, data: Path | None, limit: int | None) -> Iterator[_System]:
+def _system(order: Order, folder: Path, *, data: Path, limit: int | None) -> Iterator[_System]:
     folder.mkdir()
     changes = {**order.changes, "foundation": {**order.changes.get("foundation", {}), "data_dir": str(folder)}}
     with ExitStack() as opened:
@@ -159,7 +160,7 @@ def _system(order: Order, folder: Path, *, data: Path | None, limit: int | None)
             {
                 "stack": str(order.stack),
                 "overrides": changes,
-                "data": str(data.resolve()) if data else None,
+                "data": str(data.resolve()),
                 "limit": limit,
             }
         )

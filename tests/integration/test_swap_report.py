@@ -129,8 +129,8 @@ def test_a_folder_with_nothing_to_ask_says_so(data: Path) -> None:
         trials.material(data)
 
 
-def test_the_support_desk_is_what_is_asked_by_default() -> None:
-    desk = trials.material(None)
+def test_a_golden_set_is_asked_with_its_corpus() -> None:
+    desk = trials.material(Path("examples/support_desk"))
     assert len(desk.trials) > 150
     assert all(trial.grades for trial in desk.trials if trial.case.gold_documents)
 

@@ -117,6 +117,7 @@ def test_a_missing_package_is_named(port, context, use):
         ("fractions.deep:Thing", 'no module "fractions.deep"'),
         ("fractions:Fractoin", 'Did you mean "Fraction"'),
         ("fractions:", "fractions"),
+        ("fractions.deep", 'has a colon: "fractions.deep:build"'),
         (":build", "names no module"),
         (".good:build", "names no module"),
     ],

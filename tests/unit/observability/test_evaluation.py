@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from foundation.errors import InvalidRequest, UpstreamDown
-from observability.evaluation import evaluate_golden, load_golden, score
+from observability.evaluation import evaluate_golden, load_golden, score, summarise
 from observability.leaks import DocumentText, LeakFinder
 from tests.doubles.answers import answer, case, waiting
 
@@ -160,3 +160,34 @@ def test_a_line_that_is_no_case_is_named(tmp_path, line):
     (tmp_path / "golden.jsonl").write_text(json.dumps(case().model_dump()) + "\n" + line)
     with pytest.raises(InvalidRequest, match="line 2"):
         load_golden(tmp_path / "golden.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"answers": ()}, "says no answer, so it could never pass"),
+        ({"answerable": False}, 'its kind is "answerable"'),
+        ({"kind": "unanswerable"}, '"answerable" is true'),
+        ({"id": case().id}, "stands twice"),
+    ],
+)
+def test_a_case_that_no_answer_could_pass_is_refused_by_its_line(tmp_path, changes, says):
+    second = case().model_copy(update={"id": "second", **changes}).model_dump_json()
+    (tmp_path / "golden.jsonl").write_text(f"{case().model_dump_json()}\n{second}\n")
+    with pytest.raises(InvalidRequest, match=rf"line 2: .*{says}"):
+        load_golden(tmp_path / "golden.jsonl")
+
+
+def test_a_golden_set_that_cannot_be_read_is_told(tmp_path):
+    with pytest.raises(InvalidRequest, match="cannot be read"):
+        load_golden(tmp_path / "golden.jsonl")
+
+
+async def test_groups_of_answers_are_enough_to_score_a_case():
+    both = case(answers=(), answers_all=(("30 days", "a month"), ("5 %",)))
+    assert score(both, answer("A month, less 5 %.")).passed
+    half = score(both, answer("Within 30 days."))
+    assert not half.passed
+    shown = Console(file=io.StringIO(), width=200)
+    shown.print(summarise([half], seconds=1).worst_table())
+    assert "30 days or a month and 5 %" in shown.file.getvalue()

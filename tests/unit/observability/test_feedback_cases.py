@@ -101,7 +101,9 @@ def test_only_what_a_person_has_reviewed_is_taken(file: Path, tmp_path: Path) ->
     cases, waiting = reviewed(file)
     assert ([case.id for case in cases], waiting) == (["f-new"], 1)
     golden = tmp_path / "golden.jsonl"
-    golden.write_text('{"id": "g", "question": "q", "kind": "answerable", "tenant": "t", "answerable": true}')
+    golden.write_text(
+        '{"id": "g", "question": "q", "kind": "answerable", "tenant": "t", "answerable": true, "answers": ["a"]}'
+    )
     take_in(cases, golden)
     assert [case.id for case in load_golden(golden)] == ["g", "f-new"]
     before = golden.read_text()

@@ -1,0 +1,73 @@
+"""docs/your-own.md is run as it is written: its files, its commands, on the bundled models."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from string import Template
+
+import pytest
+from typer.testing import CliRunner
+
+from serving.cli import app
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "your-own.md").read_text(encoding="utf-8")
+FILES = dict(re.findall(r"`(ferry/[\w./-]+)`[^`]*(?:`[^`]+`[^`]*)*?\n\n```\w+\n(.*?)```", PAGE, re.DOTALL))
+COMMANDS = [line.partition("   ")[0] for line in re.findall(r"^    (make .*)$", PAGE, re.MULTILINE)]
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    shutil.copy(ROOT / "outcomes.toml", tmp_path / "ferry" / "outcomes.toml")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")  # for the process in which the gate asks
+    yield tmp_path
+    for name in [name for name in sys.modules if name.partition(".")[0] == "ferry"]:
+        del sys.modules[name]
+
+
+def said(command: str, **given: str) -> str:
+    """What the command of make says; `given` replaces values that a page can only hint at."""
+    values = dict(word.split("=", 1) for word in shlex.split(command) if "=" in word) | given
+    told = [f"{name}={value}" for name, value in values.items()]
+    made = subprocess.run(
+        ["make", "--no-print-directory", "-n", shlex.split(command)[1], *told, "STACK=ferry/stack.toml"],
+        cwd=ROOT, capture_output=True, text=True, timeout=240, check=True,
+    ).stdout  # fmt: skip
+    (line,) = [line for line in made.replace("\\\n", " ").splitlines() if "serving.cli" in line]
+    arguments = [Template(word).safe_substitute(values) for word in shlex.split(line)[3:]]
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False, env={"COLUMNS": "240"})
+    assert done.exit_code == 0, (command, done.output)
+    return done.output
+
+
+@pytest.mark.real_model
+def test_the_page_makes_a_system_that_answers_is_measured_and_acts(clone: Path) -> None:
+    assert set(FILES) == {
+        "ferry/stack.toml", "ferry/corpus/fares.md", "ferry/corpus/timetable.md", "ferry/corpus/crew.md",
+        "ferry/sources.jsonl", "ferry/golden.jsonl", "ferry/tools.py", "ferry/policy.toml",
+    }  # fmt: skip
+    ingest, ask, evaluate, renew, gate, book, approvals, approve, case, roi, _serve = COMMANDS
+    assert said(ingest).split()[-4] == "3"
+    assert "14.50 euros" in said(ask)
+    assert json.loads(said(f"{evaluate} JSON=-"))["overall"]["passed"]["mean"] == 1.0
+    said(renew)
+    assert (clone / "ferry" / "baseline.json").is_file()
+    assert "passed: on 6 cases" in said(gate)
+    assert "Book 2 seats on C-104 for harbour." in said(book)
+    waiting = re.search(r"ap-\w+", said(approvals))
+    assert waiting
+    assert "2 seats on C-104 are booked." in said(approve, ID=waiting.group())
+    assert "break-even" in said(case)
+    assert "verdict" in said(roi)
