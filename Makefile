@@ -13,7 +13,7 @@ needed = $(or $($(1)),$(error $(1) is missing. Say: make $@ $(1)=$(2)))
 stack = $(call given,STACK,--stack)
 
 # A value that a command does not take would be left out without a word. What it takes stands in its rule.
-given_names := $(filter-out SIXPLY_% PYTHON TORCH,$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
+given_names := $(filter-out SIXPLY_% PYTHON TORCH BIN,$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
 ifneq ($(given_names),)
 goals := $(or $(MAKECMDGOALS),help)
 taken := $(shell awk -v goals=" $(goals) " '/^[a-z_-]+:/ { on = index(goals, " " substr($$1, 1, length($$1) - 1) " ") } on' \

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from foundation.errors import Conflict
+from foundation.errors import Conflict, InvalidRequest
 from foundation.settings import Loaded
 from foundation.types import LAYERS, Principal
 from serving.stage import Stage
@@ -59,9 +59,15 @@ class Story:
 
 
 def run(loaded: Loaded, console: Console) -> bool:
-    """Play the six parts. Whether each of them did its job; the report is written in any case."""
+    """Play the six parts. Whether each of them did its job; the report is written in any case.
+
+    Raises:
+        InvalidRequest: the example world is not here, as where the package was installed without a clone.
+    """
     stage, begun = Stage(console), time.perf_counter()
     data_dir = loaded.settings.foundation.data_dir
+    if not HOME.is_dir():
+        raise InvalidRequest(f"The demonstration plays in {HOME}, which is not here. Run it from the root of a clone.")
     story = Story.read(HOME / "story.toml")
     console.print(
         "[bold]Sixply[/]: one system, six layers, on the support desk of a fictional maker of label printers."
@@ -88,8 +94,10 @@ def foundation(stage: Stage, loaded: Loaded, system: System) -> None:
 
     with stage.part("foundation", "what is in force, and where each value came from") as report:
         rows = list(loaded.rows())
-        changed = [row for row in rows if row[2] not in ("default", "stack.toml")]
+        rules = [row for row in rows if row[0].startswith("orchestration.policy.") and row[2] != "default"]
+        changed = [row for row in rows if row[2] not in ("default", "stack.toml") and row not in rules]
         stage.table(["setting", "value", "from"], [row for row in rows if row[0].endswith(".use")] + changed)
+        stage.say("rules", f"{len(rules)} of policy.toml or the stack; make policy explains them")
         run_ = system.manifest.as_dict()
         stage.say(
             "python", f"{run_['python']}, {', '.join(f'{n} {v}' for n, v in list(run_['libraries'].items())[1:7])}"

@@ -106,3 +106,14 @@ def test_what_the_readme_says_to_do_next_works(demo: tuple[subprocess.CompletedP
         assert done.returncode == 0, done.stdout + done.stderr
     assert "retrieval sqlite+chroma" in done.stdout
     assert "whole" in done.stdout
+
+
+@pytest.mark.real_model
+@pytest.mark.slow
+def test_the_readme_shows_what_it_prints(demo: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    printed = " ".join(demo[0].stdout.split())
+    shown = (ROOT / "README.md").read_text(encoding="utf-8").partition("## What you will see")[2]
+    lines = shown[shown.index("    3. retrieval") : shown.index("    6. observability")].splitlines()
+    pieces = [" ".join(piece.split()) for line in lines for piece in line.split("...")]
+    assert len(pieces) > 20
+    assert [piece for piece in pieces if piece not in printed] == []
