@@ -373,8 +373,8 @@ class SqliteLedger:
     def known_vectors(self, texts: Collection[str], tenant: str) -> dict[str, Vectors]:
         query = """
           SELECT c.digest, c.embedding FROM json_each(:digests) AS wanted
-          JOIN chunks AS c ON c.digest = wanted.value
-          JOIN documents AS d ON d.document_id = c.document_id WHERE d.tenant = :tenant"""
+          CROSS JOIN chunks AS c ON c.digest = wanted.value
+          CROSS JOIN documents AS d ON d.document_id = c.document_id WHERE d.tenant = :tenant"""
         by_digest = {records.digest(text): text for text in texts}
         values = {"digests": json.dumps(list(by_digest)), "tenant": tenant}
         with self._reading() as connection:

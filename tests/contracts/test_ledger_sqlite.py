@@ -66,3 +66,28 @@ def test_a_data_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreUnavailable, match="file"):
         opened("sqlite", tmp_path / "file")
+
+
+def test_asking_for_known_vectors_reads_no_more_of_a_full_ledger_than_of_an_empty_one(sqlite_ledger: Any) -> None:
+    """SQLite would rather walk through all documents of the tenant, and an ingest asks for every passage."""
+
+    def steps() -> int:
+        done = 0
+
+        def step() -> int:
+            nonlocal done
+            done += 1
+            return 0
+
+        [connection] = sqlite_ledger._idle
+        connection.set_progress_handler(step, 1)
+        assert sqlite_ledger.known_vectors(["Said nowhere."], "acme") == {}
+        connection.set_progress_handler(None, 0)
+        return done
+
+    sqlite_ledger.put([entry("0.md", "Refund.")])
+    assert words(sqlite_ledger, "refund") == ["Refund."]
+    first = steps()
+    assert first > 0
+    sqlite_ledger.put([entry(f"{number}.md", f"Refund {number}.") for number in range(1, 50)])
+    assert steps() <= first
