@@ -99,10 +99,13 @@ class SmallCollections:
                 after = rows.after(put, gone)
                 self._known[name] = after if len(after.ids) <= self._most else None
 
-    def forget(self) -> None:
-        """Called while `writing`."""
+    def forget(self, name: str | None = None) -> None:
+        """One collection, or all. Called while `writing`."""
         with self._lock:
-            self._known.clear()
+            if name is None:
+                self._known.clear()
+            else:
+                self._known.pop(name, None)
 
     def _let_go(self) -> None:
         total = sum(len(rows.ids) for rows in self._known.values() if rows)

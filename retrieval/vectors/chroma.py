@@ -9,6 +9,9 @@ nothing is filtered here. Chunks stand on *shelves*, one collection for each ten
 walks only along the shelves that its scope admits (2 to 5 ms each, less than one where they are searched without
 Chroma's graph); a stranger's vectors are not even compared.
 Whoever gives every document access rights of its own has one shelf for each, and is better served by another index.
+
+A shelf begins as a *plain* one, which is searched without its graph; the graph, which Chroma cannot do without, gets as few
+links as it can have. What outgrows `exact_up_to` is copied to a collection with a graph to search (docs/decisions/0086).
 """
 
 from __future__ import annotations
@@ -17,11 +20,11 @@ import importlib
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -41,11 +44,16 @@ if TYPE_CHECKING:
     from chromadb.api.collection_configuration import CreateHNSWConfiguration
     from chromadb.api.models.Collection import Collection
 
+T = TypeVar("T")
+
 _STATE, _COMPLETE = "state", "complete_to"
 """The second under another name than in an earlier format, whose indexes are thus filled anew."""
+_PLAIN = "-plain"
+"""How the names of collections of plain shelves end."""
+_FEWEST_LINKS: CreateHNSWConfiguration = {"max_neighbors": 2, "ef_construction": 1}
+"""Below 2 neighbours the graph's formula divides by zero."""
 _PAGE, _SAMPLED = 1000, 20
-"""The probe reads so many vectors at a time, and searches for one in so many."""
-
+"""So many vectors are read at a time; the probe searches for one in so many."""
 
 _WRITES = 3
 _EQUALS = 4
@@ -66,7 +74,8 @@ class Options(BaseModel):
     and 100 find 7 of the 10 nearest among 50,000 near-duplicates; these find nearly all, at twice the building time."""
     exact_up_to: int = Field(default=20_000, ge=0)
     """Shelves of up to so many vectors are searched without the graph: see `retrieval.rows`. They are kept in memory, 1.5
-    KB for a vector of 384 numbers, and no more than five times so many of all shelves together."""
+    KB for a vector of 384 numbers, and no more than five times so many of all shelves together. The write with which a shelf
+    outgrows this waits until its graph is built."""
 
 
 class ChromaVectorIndex:
@@ -80,6 +89,8 @@ class ChromaVectorIndex:
         self._store = folder / "chroma"
         self._changing = threading.RLock()
         self._small = SmallCollections(options.exact_up_to)
+        self._outgrown = 0
+        """Shelves that were copied to another collection since this index was opened."""
         self._gate = threading.Condition()
         self._inside = 0
         """Calls that are using the client; the gate guards both."""
@@ -110,17 +121,19 @@ class ChromaVectorIndex:
         self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
     ) -> list[tuple[str, float]]:
         wanted = folded(where)
-        with self._used():
-            shelves = [
-                shelf for (tenant, groups), shelf in tuple(self._shelves.items()) if scope.admits(tenant, groups)
-            ]
+
+        def nearest() -> dict[str, float]:
             found: dict[str, float] = {}
-            for shelf in shelves if limit > 0 and wanted is not False else ():
+            for (tenant, groups), shelf in self._shelves.items():
+                if not scope.admits(tenant, groups):
+                    continue
                 rows = self._small.rows(shelf.name, shelf.count, partial(_rows, shelf))
-                for chunk_id, similarity in _nearest(
-                    shelf, rows, vector, limit, wanted
-                ):  # a chunk on the move may stand on two
-                    found[chunk_id] = max(similarity, found.get(chunk_id, similarity))
+                for chunk_id, similarity in _nearest(shelf, rows, vector, limit, wanted):
+                    found[chunk_id] = max(similarity, found.get(chunk_id, similarity))  # on the move it stands on two
+            return found
+
+        with self._used():
+            found = {} if limit <= 0 or wanted is False else self._undisturbed(nearest)
         return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:limit]
 
     def sequence(self) -> int:
@@ -138,11 +151,12 @@ class ChromaVectorIndex:
 
     def count(self) -> int:
         with self._used():
-            return sum(shelf.count() for shelf in tuple(self._shelves.values()))
+            return self._undisturbed(lambda: sum(shelf.count() for shelf in self._shelves.values()))
 
     def clear(self) -> None:
         with self._changed() as client:
-            for name in (_STATE, *(shelf.name for shelf in self._shelves.values())):
+            names = {listed.name for listed in client.list_collections()}
+            for name in (_STATE, *sorted(names - {_STATE})):  # first what says that the others are complete
                 client.delete_collection(name)
             self._small.forget()
             self._look_around(client)
@@ -167,13 +181,20 @@ class ChromaVectorIndex:
         with self._translated():
             client = _client(self._store)
             self._look_around(client)
+            for access, shelf in self._shelves.items():
+                if _is_plain(shelf) and shelf.count() > self._options.exact_up_to:  # which was more before
+                    self._outgrow(client, access)
             self._client = client
 
     def _look_around(self, client: Client) -> None:
         self._state = client.get_or_create_collection(
             _STATE, metadata={_COMPLETE: 0, "stamp": ""}, embedding_function=None
         )
-        self._shelves = dict(_shelves(client))
+        shelves = {shelf.name: (access, shelf) for access, shelf in _shelves(client)}
+        for unfinished in [name for name in shelves if f"{name}{_PLAIN}" in shelves]:
+            client.delete_collection(unfinished)
+            del shelves[unfinished]
+        self._shelves = dict(shelves.values())
 
     def _place(self, client: Client, items: dict[str, VectorItem]) -> None:
         by_access: defaultdict[Access, list[VectorItem]] = defaultdict(list)
@@ -181,8 +202,8 @@ class ChromaVectorIndex:
             by_access[item.tenant, item.groups].append(item)
         for access, group in by_access.items():
             ids = [item.chunk_id for item in group]
-            shelf = self._shelf(client, access)
-            _put(shelf, group)
+            shelf = self._shelf(client, access, len(group))
+            _put(shelf, ids, np.stack([item.vector for item in group]), known(shelf, group))
             self._small.written(shelf.name, {item.chunk_id: item.vector for item in group})
             for shelf in (shelf for other, shelf in self._shelves.items() if other != access):
                 self._take_off(shelf, ids)
@@ -191,22 +212,60 @@ class ChromaVectorIndex:
         take_off(shelf, chunk_ids)
         self._small.written(shelf.name, {}, gone=frozenset(chunk_ids))
 
-    def _shelf(self, client: Client, access: Access) -> Collection:
-        if access not in self._shelves:
-            graph: CreateHNSWConfiguration = {
-                "space": "cosine",
-                "max_neighbors": self._options.max_neighbors,
-                "ef_construction": self._options.ef_construction,
-                "ef_search": self._options.ef_search,
-            }
-            shelf = client.create_collection(
-                shelf_name(access),
-                metadata=told_of(access),
-                configuration={"hnsw": graph},
-                embedding_function=None,  # otherwise Chroma would fetch a model of its own
-            )
-            self._shelves = self._shelves | {access: shelf}  # anew, because searches are walking along the old one
+    def _shelf(self, client: Client, access: Access, more: int) -> Collection:
+        """That to which `more` vectors can be added. The shelves are put together anew, because searches are walking along
+        the old ones."""
+        shelf = self._shelves.get(access)
+        if shelf is None:
+            plain = more <= self._options.exact_up_to
+            self._shelves = self._shelves | {access: self._created(client, access, plain=plain)}
+        elif _is_plain(shelf) and shelf.count() + more > self._options.exact_up_to:
+            self._outgrow(client, access)
         return self._shelves[access]
+
+    def _outgrow(self, client: Client, access: Access) -> None:
+        """Copy a plain shelf to a collection with a graph. Until the plain one is deleted, it is the one that counts."""
+        if shelf_name(access) in {listed.name for listed in client.list_collections()}:  # an earlier copy failed
+            client.delete_collection(shelf_name(access))
+        plain, linked = self._shelves[access], self._created(client, access, plain=False)
+        for offset in range(0, plain.count(), _PAGE):
+            page = plain.get(limit=_PAGE, offset=offset, include=["embeddings", "metadatas"])
+            _put(linked, page["ids"], np.asarray(page["embeddings"], dtype=np.float32), page["metadatas"] or [])
+        before, self._shelves = self._shelves, self._shelves | {access: linked}
+        self._outgrown += 1
+        try:
+            client.delete_collection(plain.name)
+        except BaseException:
+            self._shelves = before
+            raise
+        self._small.forget(plain.name)
+
+    def _created(self, client: Client, access: Access, *, plain: bool) -> Collection:
+        graph: CreateHNSWConfiguration = {
+            "space": "cosine",
+            "max_neighbors": self._options.max_neighbors,
+            "ef_construction": self._options.ef_construction,
+            "ef_search": self._options.ef_search,
+        }
+        return client.create_collection(
+            f"{shelf_name(access)}{_PLAIN if plain else ''}",
+            metadata=told_of(access),
+            configuration={"hnsw": {**graph, **_FEWEST_LINKS} if plain else graph},
+            embedding_function=None,  # otherwise Chroma would fetch a model of its own
+        )
+
+    def _undisturbed(self, read: Callable[[], T]) -> T:
+        """What `read` gives, read once more where a shelf was outgrown meanwhile: its former collection is gone."""
+        while True:
+            before = self._outgrown
+            try:
+                result = read()
+            except Exception:
+                if before == self._outgrown:
+                    raise
+            else:
+                if before == self._outgrown:
+                    return result
 
     @contextmanager
     def _changed(self) -> Iterator[Client]:
@@ -300,42 +359,47 @@ def _nearest(
         yield chunk_id, 1.0 - float(distance)
 
 
-def _put(shelf: Collection, items: Sequence[VectorItem]) -> None:
-    """Write, then look whether each can be found. In about one of a hundred runs of small writes Chroma 1.5.9 counts a record
-    that no search reaches; taken off and written again, it is reached.
+def _put(shelf: Collection, ids: Sequence[str], vectors: Vectors, told: Sequence[Any]) -> None:
+    """Write, then look whether each can be found, unless the shelf is a plain one. In about one of a hundred runs of small
+    writes Chroma 1.5.9 counts a record that no search reaches; taken off and written again, it is reached.
     """
-    left = items
+    left: Sequence[int] = range(len(ids))
     for _ in range(_WRITES):
         shelf.upsert(
-            ids=[item.chunk_id for item in left],
-            embeddings=np.stack([item.vector for item in left]),
-            metadatas=known(shelf, left),
+            ids=[ids[place] for place in left], embeddings=vectors[left], metadatas=[told[place] for place in left]
         )
-        left = _unreached(shelf, left)
+        left = (
+            () if _is_plain(shelf) else [left[row] for row in _unreached(shelf, [ids[p] for p in left], vectors[left])]
+        )
         if not left:
             return
-        shelf.delete(ids=[item.chunk_id for item in left])
+        shelf.delete(ids=[ids[place] for place in left])
     raise StoreUnavailable(
-        f"The vector index does not find {len(left)} of {len(items)} vectors that it has just stored. Stop the system and "
+        f"The vector index does not find {len(left)} of {len(ids)} vectors that it has just stored. Stop the system and "
         f"start it again: it is mended from the ledger."
     )
 
 
-def _unreached(shelf: Collection, items: Sequence[VectorItem]) -> list[VectorItem]:
-    """Those whose own vector leads neither to them nor to enough of their equals."""
-    vectors = np.stack([item.vector for item in items])
+def _unreached(shelf: Collection, ids: Sequence[str], vectors: Vectors) -> list[int]:
+    """Places of those whose own vector leads neither to them nor to enough of their equals."""
     found = shelf.query(query_embeddings=vectors, n_results=_EQUALS, include=["distances"])
-    rows = zip(items, found["ids"], found["distances"] or [], strict=True)
+    rows = zip(ids, found["ids"], found["distances"] or [], strict=True)
     return [
-        item
-        for item, ids, distances in rows
-        if item.chunk_id not in ids and not (len(ids) == _EQUALS and distances[-1] < _SAME)
+        place
+        for place, (own, near, distances) in enumerate(rows)
+        if own not in near and not (len(near) == _EQUALS and distances[-1] < _SAME)
     ]
+
+
+def _is_plain(shelf: Collection) -> bool:
+    return shelf.name.endswith(_PLAIN)
 
 
 def _probe(store: Path) -> None:
     """Read every vector, and search for some. A damaged store kills the process that does it, or has holes: vectors
-    that it counts and cannot give, or gives as zeros. Takes about a second for each 10,000 vectors."""
+    that it counts and cannot give, or gives as zeros. Takes about a second for each 10,000 vectors.
+
+    A plain shelf need not find what it holds, but its links are walked along like the others: the next write follows them."""
     for _, shelf in _shelves(_client(store)):
         for offset in range(0, shelf.count(), _PAGE):
             page = shelf.get(limit=_PAGE, offset=offset, include=["embeddings"])["embeddings"]
@@ -343,7 +407,7 @@ def _probe(store: Path) -> None:
             if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3):
                 raise SystemExit(f"{shelf.name} holds vectors that nobody stored.")
             found = shelf.query(query_embeddings=vectors[::_SAMPLED], n_results=1, include=["distances"])
-            if not all(nearest and nearest[0] < 1e-3 for nearest in found["distances"] or []):
+            if not _is_plain(shelf) and not all(nearest and nearest[0] < 1e-3 for nearest in found["distances"] or []):
                 raise SystemExit(f"{shelf.name} does not find vectors that it holds.")
 
 

@@ -18,8 +18,9 @@ from foundation.errors import StoreInUse, StoreUnavailable
 from foundation.settings import Part
 from retrieval.contract import VectorIndex
 from retrieval.vectors import chroma
+from retrieval.where import OneOf
 from tests.contracts import test_vectors as promises
-from tests.contracts.test_vectors import found, item, opened
+from tests.contracts.test_vectors import ACME, direction, found, item, opened
 
 
 def test_a_vector_that_no_link_of_the_graph_leads_to_is_found(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,13 +47,98 @@ def test_a_vector_that_no_link_of_the_graph_leads_to_is_found(data_dir: Path, mo
     ],
     ids=lambda promise: promise.__name__,
 )
-def test_a_shelf_that_is_searched_by_its_graph_keeps(promise: Callable[[VectorIndex], None], data_dir: Path) -> None:
-    by_graph = Part(use="chroma", exact_up_to=0)
-    index = load("retrieval.vectors", by_graph, Context(data_dir=data_dir), expected=VectorIndex)
+@pytest.mark.parametrize("exact_up_to", [0, 2], ids=["from the start", "when it has outgrown two vectors"])
+def test_a_shelf_that_is_searched_by_its_graph_keeps(
+    promise: Callable[[VectorIndex], None], exact_up_to: int, data_dir: Path
+) -> None:
+    index = limited(data_dir, exact_up_to)
     try:
         promise(index)
     finally:
         index.close()
+
+
+def limited(data_dir: Path, exact_up_to: int) -> VectorIndex:
+    part = Part(use="chroma", exact_up_to=exact_up_to)
+    index: VectorIndex = load("retrieval.vectors", part, Context(data_dir=data_dir), expected=VectorIndex)
+    return index
+
+
+def collections(index: Any) -> list[str]:
+    return sorted(listed.name.partition("-")[0] + listed.name[38:] for listed in index._client.list_collections())
+
+
+def on_pages(index: VectorIndex, *pages: int) -> list[str]:
+    found = index.search(direction(1), ACME, limit=9, where=OneOf("page", pages))
+    return sorted(chunk_id for chunk_id, _ in found)
+
+
+def test_a_shelf_that_outgrows_exact_search_is_copied_with_all_that_is_known_of_its_vectors(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chroma, "_PAGE", 2)
+    index = limited(data_dir, 4)
+    index.upsert(item(name, seed, attributes={"page": seed}) for seed, name in enumerate("abc"))
+    index.upsert([item("a", 7, attributes={"page": 7})])
+    assert collections(index) == ["shelf-plain", "state"]
+    index.upsert(item(name, seed, attributes={"page": seed}) for seed, name in enumerate("de", 3))
+    assert collections(index) == ["shelf", "state"]
+    index.close()
+    index = limited(data_dir, 4)
+    assert index.count() == 5
+    assert [found(index, seed=seed)[0] for seed in (7, 1, 2, 3, 4)] == list("abcde")
+    assert on_pages(index, 1, 7) == ["a", "b"]
+    assert on_pages(index, 0) == []
+    index.close()
+
+
+def test_a_copy_that_failed_does_not_count_and_is_made_again(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from chromadb.api.client import Client
+
+    def fails(*_: Any) -> None:
+        raise RuntimeError("The machine stopped here.")
+
+    index = limited(data_dir, 2)
+    index.upsert([item("a", 0), item("b", 1)])
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "delete_collection", fails)
+        with pytest.raises(StoreUnavailable, match="stopped here"):
+            index.upsert([item("c", 2)])
+    index.delete(["a"])
+    index.close()
+    index = limited(data_dir, 2)
+    assert collections(index) == ["shelf-plain", "state"]
+    assert found(index) == ["b"]
+    index.upsert([item("c", 2), item("d", 3)])
+    assert sorted(found(index)) == ["b", "c", "d"]
+    index.close()
+
+
+def test_an_index_that_is_opened_with_a_lower_limit_gets_its_graph(data_dir: Path) -> None:
+    index = limited(data_dir, 9)
+    index.upsert(item(name, seed) for seed, name in enumerate("abcde"))
+    index.close()
+    index = limited(data_dir, 4)
+    assert collections(index) == ["shelf", "state"]
+    assert [found(index, seed=seed)[0] for seed in range(5)] == list("abcde")
+    index.close()
+
+
+def test_a_search_whose_shelf_is_outgrown_meanwhile_is_made_again(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, nearest, begun = limited(data_dir, 1), chroma._nearest, threading.Event()
+    index.upsert([item("a", 0, attributes={"page": 0})])
+
+    def disturbed(*given: Any) -> list[tuple[str, float]]:
+        if not begun.is_set():
+            begun.set()
+            index.upsert([item("b", 1, attributes={"page": 0})])
+        return list(nearest(*given))
+
+    monkeypatch.setattr(chroma, "_nearest", disturbed)
+    assert on_pages(index, 0) == ["a", "b"]
+    index.close()
 
 
 def test_closing_waits_for_a_running_search_before_it_seals_and_lets_go(
