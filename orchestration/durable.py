@@ -250,7 +250,7 @@ class DurableAgent(ABC):
 
     async def _with_what_there_is(self, run: Run, error: BudgetExceeded) -> Result:
         """Quoting costs nothing more: what has been found is given, and said to be all that the budget allowed."""
-        run.note(f"budget used up: {error.limit}")
+        run.note(ran_out(error.limit))
         grounding, evidence = self._parts.grounding, run.evidence or []
         results = dict(run.results)
         if grounding.confidence(run.question, evidence) >= grounding.settings.min_evidence:
@@ -297,6 +297,15 @@ def finished(state: State) -> State:
     result = state.get("result") or abstained(NOTHING_FOUND)
     turns, summary = remembered(state.get("turns") or [], state.get("summary") or [], state["question"], result["text"])
     return {"turns": turns, "summary": summary}
+
+
+def ran_out(limit: str) -> str:
+    """
+    >>> ran_out("usd_per_day"), ran_out("tokens")
+    ('budget used up: USD of the day', 'budget used up: tokens of one request')
+    """
+    kind, _, window = limit.partition("_per_")
+    return f"budget used up: {kind.replace('usd', 'USD')} of {f'the {window}' if window else 'one request'}"
 
 
 def config_of(thread_id: str, **marks: str) -> RunnableConfig:

@@ -48,7 +48,7 @@ async def test_twenty_runs_at_once_overspend_by_at_most_one_call(world: World) -
     assert await spending.today("north") == (sum(usd * 1_000_000 for usd in calls), sum(calls))
     for one in stopped:
         assert one.status == "answered"  # quoting costs nothing more
-        assert one.degraded == ("budget used up: usd_per_day",)
+        assert one.degraded == ("budget used up: USD of the day",)
     spending.close()
 
 
@@ -68,12 +68,12 @@ async def test_a_request_that_may_cost_nothing_makes_no_call_and_says_why(world:
 
 
 @pytest.mark.parametrize(
-    ("limits", "limit"), [({"steps": 3}, "steps"), ({"tokens": 50}, "tokens"), ({"usd": 0.0001}, "usd")]
+    ("limits", "what"), [({"steps": 3}, "steps"), ({"tokens": 50}, "tokens"), ({"usd": 0.0001}, "USD")]
 )
 async def test_each_limit_of_a_request_stops_it_before_the_call_and_is_named(
-    limits: dict[str, float], limit: str, world: World
+    limits: dict[str, float], what: str, world: World
 ) -> None:
     world.budget = BudgetSettings(**limits)
     given = await answer(world.agent(), AnswerRequest(question=QUESTION), NORTH)
-    assert (given.stop_reason, given.degraded) == ("budget", (f"budget used up: {limit}",))
+    assert (given.stop_reason, given.degraded) == ("budget", (f"budget used up: {what} of one request",))
     assert [charge.kind for charge in world.till.charges] == ["machine"]

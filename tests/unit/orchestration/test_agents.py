@@ -186,7 +186,7 @@ async def test_a_budget_that_ends_after_the_search_gives_what_was_found(world: W
     world.budget = BudgetSettings(steps=3)
     given = await asked(world)
     assert (given.status, given.stop_reason, given.path) == ("answered", "budget", "extractive")
-    assert given.degraded == ("budget used up: steps",)
+    assert given.degraded == ("budget used up: steps of one request",)
 
 
 async def test_a_callers_own_money_limit_holds(world: World) -> None:
