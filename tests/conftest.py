@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import socket
+import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,15 @@ COLOURS = ("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS", "TTY_COMPATIBLE", "GITH
 """Each of them has terminals painted that are none."""
 OPEN_FILES = 4096
 """Some systems let a process have no more than 256 until it asks."""
+MEMORY = Path("/dev/shm")
+"""A file system in memory, on Linux."""
+ROOM = 4_000_000_000
+"""Bytes that must be free there. In a container without more, often 64 MB are, and the tests write where they always did."""
+
+
+def _takes_programs_and_room(folder: Path) -> bool:
+    return folder.is_dir() and not os.statvfs(folder).f_flag & os.ST_NOEXEC and shutil.disk_usage(folder).free > ROOM
+
 
 for name in [name for name in os.environ if name.startswith("SIXPLY_") or name in COLOURS]:
     del os.environ[name]
@@ -32,6 +43,10 @@ os.environ |= {
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_OFFLINE": "1",
 }
+
+# Each commit of a store waits for the disk, and that is most of what many tests take: docs/decisions/0031.
+if "TMPDIR" not in os.environ and _takes_programs_and_room(MEMORY):
+    os.environ["TMPDIR"], tempfile.tempdir = str(MEMORY), None  # the latter is what was found before
 
 # A slow machine is no failure; and a failure is printed so that it can be repeated elsewhere. CI tries the same examples
 # each time, as it takes the same order; see .ci/run.

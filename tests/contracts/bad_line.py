@@ -17,18 +17,20 @@ from tests.doubles.relay import Address, Relay, relay
 PATIENCE_S = 60
 TIMEOUT_S = 3
 """Enough for a busy machine to answer, and not too long to wait for what never comes."""
+NEVER_S = 1
+"""Where there is no answer that could come later."""
 
 
-def options(use: str, folder: Path, port: int) -> dict[str, Any]:
+def options(use: str, folder: Path, port: int, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
     """What leads the adapter to `port` on this machine."""
     given: dict[str, dict[str, Any]] = {
-        "postgres": {"connect_timeout_s": TIMEOUT_S},
-        "pgvector": {"connect_timeout_s": TIMEOUT_S},
+        "postgres": {"connect_timeout_s": timeout_s},
+        "pgvector": {"connect_timeout_s": timeout_s},
         "chroma_server": {"port": port},
         "redis": {"url": f"redis://127.0.0.1:{port}"},
         "qdrant": {"url": f"http://127.0.0.1:{port}"},
     }
-    known = services.options(use, folder) | given[use] | {"timeout_s": TIMEOUT_S}
+    known = services.options(use, folder) | given[use] | {"timeout_s": timeout_s}
     return known | ({"dsn": f"host=127.0.0.1 port={port} user=sixply dbname=postgres"} if "dsn" in known else {})
 
 
@@ -43,7 +45,7 @@ def to_server(use: str, folder: Path) -> Iterator[tuple[Relay, dict[str, Any]]]:
 def to_nobody(use: str, folder: Path) -> Iterator[dict[str, Any]]:
     """Options that lead to a server that takes every connection and says nothing."""
     with relay() as line:
-        yield options(use, folder, line.port)
+        yield options(use, folder, line.port, NEVER_S)
 
 
 def until(done: Callable[[], bool]) -> None:

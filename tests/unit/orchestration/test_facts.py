@@ -13,7 +13,7 @@ from foundation.types import Principal
 from orchestration.answering import answer, resume
 from orchestration.contract import AnswerRequest, Decision, Origin, ToolOutcome
 from orchestration.facts import CHARACTERS, FILE, MOST, SqliteFacts, with_facts
-from tests.doubles.orchestration import LEAD, NORTH, SOUTH, World
+from tests.doubles.orchestration import LEAD, NORTH, SOUTH, ManualClock, World
 
 POLICY = PolicySettings(roles={"clerk": ("remember", "recall_facts")}, unasked=("remember",))
 OTHER = replace(NORTH, subject="bo")
@@ -28,7 +28,7 @@ def facts(data_dir: Path) -> Iterator[SqliteFacts]:
 
 @pytest.fixture
 def world(data_dir: Path) -> Iterator[World]:
-    tools = load("orchestration.tools", Part(use="memory"), Context(data_dir=data_dir))
+    tools = load("orchestration.tools", Part(use="memory"), Context(data_dir=data_dir, clock=ManualClock()))
     made = World(data_dir, tools=tools, policy=POLICY)
     made.facts = SqliteFacts(data_dir / FILE, made.clock)
     yield made
