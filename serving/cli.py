@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from foundation import collector
 from foundation.errors import InvalidRequest, SixplyError
 
 if TYPE_CHECKING:
@@ -1147,6 +1148,7 @@ def _exit(*, ok: bool) -> None:
 
 def main() -> None:
     """Run a command. 1: a check failed. 2: an error, in one text on standard error."""
+    collector.keep_what_is_imported()
     debug = "--debug" in sys.argv[1:]
     if not debug:
         _quiet()

@@ -57,6 +57,8 @@ print(int(np.argmax(np.load(vectors) @ query)), flush=True)
 OUR_START = """
 import json, sys
 from pathlib import Path
+from foundation import collector
+collector.keep_what_is_imported()
 from foundation.settings import load
 from foundation.types import Scope
 from serving.library import open_library

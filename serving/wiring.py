@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,13 +99,18 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         ConfigurationError: a part cannot be built, the weights are not the pinned ones, another process owns the
             store, or the index was written with another embedder or chunker.
     """
+    from models import weights
+
+    hashing = ThreadPoolExecutor(1, thread_name_prefix="hash-weights")
+    digests = hashing.submit(weights.digests)  # 190 MB, beside the imports
+    hashing.shutdown(wait=False)
+
     from langchain_core.embeddings import Embeddings
     from langchain_core.language_models import BaseChatModel
 
     from foundation import components, manifest
     from foundation.components import Context
     from foundation.stops import Stops
-    from models import weights
     from models.contract import PriceSource, RerankerParts
     from models.pricing import identity
     from models.remembering import RememberingEmbedder
@@ -164,7 +170,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         # foundation
         stops = Stops(data / "stops.json", context.clock)
         digest = manifest.digest_of_files([corpus]) if corpus else None
-        run = manifest.build(settings, weights=weights.digests(), corpus=digest, clock=context.clock)
+        run = manifest.build(settings, weights=digests.result(), corpus=digest, clock=context.clock)
         _keep(run, settings)
 
         # observability comes up early, because it watches the others come up
