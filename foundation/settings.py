@@ -172,6 +172,9 @@ class GroundingSettings(Section):
     it should be."""
     min_support: float = Field(default=0.6, ge=0, le=1)
     """A generated sentence must be supported this well by its cited span."""
+    foreign_wording: float = Field(default=0.5, ge=0, le=1)
+    """Where most letters of a question are not Latin ones, how much its words count beside the tokens of the embedder when a
+    sentence is chosen. The bundled one knows their letters rather than their words; 0 suits one of many languages."""
 
 
 class RetrievalSettings(Section):

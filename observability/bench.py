@@ -28,6 +28,7 @@ from models.contract import Embeddings
 from observability import measures, risk_coverage
 from orchestration.contract import Answer
 from retrieval.contract import Retriever
+from retrieval.sentences import word_count
 
 if TYPE_CHECKING:
     from retrieval.ingest import Item
@@ -335,7 +336,7 @@ async def _answered(question: Question, answer: Callable[[Question], Awaitable[A
         "cached_input_tokens": given.usage.cached_input_tokens if given else None,
         "usd": float(given.cost_usd) if given and given.cost_usd is not None else None,
         "trace_id": given.trace_id if given else None,
-        "words": len(said.split()),
+        "words": word_count(said),
         **_row_scores(question, status, said, citations),
     }
 
@@ -347,7 +348,7 @@ def _row_scores(question: Question, status: str, text: str, citations: Sequence[
     contained = answered and measures.contains(text, question.answers)
     return {
         "answer_contained": float(contained) if gold else None,
-        "short_answer_contained": float(contained and len(text.split()) <= SHORT) if gold else None,
+        "short_answer_contained": float(contained and word_count(text) <= SHORT) if gold else None,
         "token_f1": (measures.token_f1(text, question.answers) if answered else 0.0) if gold else None,
         "citation_precision": measures.precision(citations, question.documents) if cited and answered else None,
         "citation_recall": measures.recall(citations if answered else (), question.documents) if cited else None,

@@ -17,7 +17,7 @@ from orchestration.prompts import answer_from
 from orchestration.run import Run
 from retrieval.contract import Citation
 from retrieval.grounding import FAR_BEHIND, Evidence, Grounding, narrowed
-from retrieval.sentences import sentence_spans
+from retrieval.sentences import FOREIGN_STOPS, sentence_spans, word_count
 from retrieval.wording import terms
 
 SENTENCES = 3
@@ -33,7 +33,7 @@ _NEW = 3.0
 _OTHER_DOCUMENT = 0.1
 _ALIKE = 0.6
 _CIRCLES = 2
-_ENDS = (".", "!", "?", "]", ")", '"', "”")
+_ENDS = (".", "!", "?", "]", ")", '"', "”", "」", "』", *FOREIGN_STOPS)
 _ASKS = r"(?:who|whom|whose|what|which|when|where|why|how|can|could|do|does|did|is|are|may|must|should|will|would)"
 _SEVERAL = re.compile(
     rf"\b(?:and|or)\b(?:\W+\w+)?\W+{_ASKS}\b|\?.+\?|\bdifferences?\b|\bboth\b", re.IGNORECASE | re.DOTALL
@@ -142,7 +142,7 @@ def _value(item: Evidence, chosen: Sequence[Evidence], *, several: bool) -> floa
     """What `item` is worth beside what is chosen: 0 where it repeats, makes the answer too long or may not be added."""
     if not chosen:
         return item.score
-    words = sum(len(one.text.split()) for one in (*chosen, item))
+    words = sum(word_count(one.text) for one in (*chosen, item))
     if words > (WORDS_TO_SEVERAL if several else WORDS) or any(_repeats(item.text, one.text) for one in chosen):
         return 0.0
     elsewhere = item.hit.chunk.document_id not in {one.hit.chunk.document_id for one in chosen}
@@ -198,7 +198,7 @@ def _read(text: str, passages: int) -> Sentence:
 
 def _unmarked_ends(text: str) -> str:
     """`It is so. [1]` to `It is so [1].`, so that a marker stays with its sentence when the text is cut."""
-    return re.sub(r"([.!?])((?:\s*\[\d{1,2}\])+)", r"\2\1", text.strip())
+    return re.sub(rf"([.!?{FOREIGN_STOPS}])((?:\s*\[\d{{1,2}}\])+)", r"\2\1", text.strip())
 
 
 def _plain(text: str) -> str:

@@ -19,8 +19,9 @@ from foundation.settings import GroundingSettings
 from models.contract import Embeddings
 from models.embedding import Vectors, embed, embed_query, embed_tokens, nearest_tokens, without_marks
 from retrieval.contract import Citation, Hit
-from retrieval.sentences import parts_of, sentence_spans
+from retrieval.sentences import parts_of, sentence_spans, word_count
 from retrieval.support import Check, checked, trained
+from retrieval.terms import in_latin_letters
 from retrieval.wording import Rarity, asks_for, offers, terms, unmet_names, words
 
 _MOST_EMBEDDED = 32
@@ -51,7 +52,7 @@ class Evidence:
     """Share of the question's terms, weighted by rarity, that the sentence and the one before it contain."""
     matched: tuple[float, ...] = ()
     """How well it matches each part of the question, weighted so that the sum is at most 1. The parts are tokens where
-    the embedder gives a vector a token, otherwise terms."""
+    the embedder gives a vector a token, otherwise terms; both for a question in other than Latin letters."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,13 @@ class Grounding:
         asked, *sentences = [without_marks(each) for each in tokens]
         similarities = np.clip(np.stack([_middle(each) for each in sentences]) @ _middle(asked), 0, 1).tolist()
         matches = [tuple(row) for row in _late_interaction(asked, sentences).tolist()]
+        if not in_latin_letters(question):
+            matches = [self._foreign(row, rarity.matched(c.terms)) for row, c in zip(matches, candidates, strict=True)]
         return [_Compared(s, min(1.0, sum(m)), m) for s, m in zip(similarities, matches, strict=True)]
+
+    def _foreign(self, tokens: tuple[float, ...], terms: tuple[float, ...]) -> tuple[float, ...]:
+        wording = self.settings.foreign_wording
+        return (*((1 - wording) * token for token in tokens), *(wording * term for term in terms))
 
     def confidence(self, question: str, evidence: Sequence[Evidence]) -> float:
         """How sure it is, from 0 to 1, that the evidence answers the question at all. No evidence: 0.
@@ -178,7 +185,7 @@ class Grounding:
 
 def narrowed(question: str, evidence: Evidence, most: int) -> Evidence:
     """Of a sentence of more than `most` words the part that holds most of the question's rare terms, the first of equals."""
-    if len(evidence.text.split()) <= most:
+    if word_count(evidence.text) <= most:
         return evidence
     spans = parts_of(evidence.text, most)
     found = [terms(evidence.text[start:end]) for start, end in spans]
@@ -215,7 +222,7 @@ def _introduced(text: str, spans: Sequence[tuple[int, int]]) -> int:
     if not text[start:end].endswith((":", "\uff1a")):
         return end
     for place, (begin, following) in enumerate(spans[1:]):
-        if (place and "\n\n" in text[end:begin]) or len(text[start:following].split()) > _ROOM:
+        if (place and "\n\n" in text[end:begin]) or word_count(text[start:following]) > _ROOM:
             break
         end = following
     return end

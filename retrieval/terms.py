@@ -60,7 +60,16 @@ def searchable(text: str) -> str:
     if text.isascii():
         return text
     plain = unicodedata.normalize("NFKC", text)
-    return _UNSPACED.sub(_pairs, _ARABIC.sub(_light_stem, _INFLECTED.sub(r"\1", plain)))
+    return _UNSPACED.sub(_pairs, arabic_stems(_INFLECTED.sub(r"\1", plain)))
+
+
+def arabic_stems(text: str) -> str:
+    """The text with its Arabic and Persian words in one spelling and without their commonest affixes.
+
+    >>> arabic_stems("QP-5: الكتاب وكتابها")
+    'QP-5: كتاب كتاب'
+    """
+    return _ARABIC.sub(_light_stem, text)
 
 
 def telling_words(query: str) -> list[str]:

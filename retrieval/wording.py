@@ -6,19 +6,33 @@ Small, fast and explainable on purpose. It judges surface only; meaning comes fr
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from math import log
 from typing import Literal
 
+from retrieval.terms import arabic_stems
+
 AnswerKind = Literal["figure", "date", "name", "any"]
 
 _CODE = re.compile(r"(?<![\w-])(?:[A-Z]{2,}[A-Z0-9-]*|[A-Za-z]+-?\d[\w-]*|\d+\.\d[\w.]*\w|\d+\.\d)(?!\w)")
 _MANY_CAPITALS = 0.2
 """Of the different words of a text; English prose has about a tenth."""
-_WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?|[^\W_]+")
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+_SIGNS = (
+    "".join(map(chr, filter(lambda one: unicodedata.category(chr(one))[0] == "M", range(0x300, 0x1800)))) + "\u200d"
+)
+"""Vowel signs and the like, which belong to the letter before them; Python's `\\w` leaves them out."""
+_LETTERS = rf"[^\W\d_]+(?:[{_SIGNS}]+[^\W\d_]*)*"
+_PLAIN_WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?|[^\W_]+")
+_WORD = re.compile(rf"\d+(?:[.,:]\d+)*|{_LETTERS}(?:['’]{_LETTERS})?|[^\W_]+")
+_ACCENTS = re.compile("[\u0300-\u036f]")
+_FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
+_DOTLESS = "\u0131"
+_UNSPACED = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]+"
+)
 _FIGURE = re.compile(r"\d+(?:[.,:/]\d+)*")
 _PREFIX = 5
 """Words that share this many letters count as the same: measured a little better than an English stemmer at matching
@@ -69,14 +83,27 @@ _ASKS: tuple[tuple[AnswerKind, re.Pattern[str]], ...] = (
 
 
 def words(text: str) -> list[str]:
-    """Words in lower case; runs of scripts that put no spaces come as overlapping pairs of characters."""
+    """Words in lower case and without accents, Arabic ones without affixes, as keyword search knows them; runs of scripts
+    that put no spaces come as overlapping pairs of characters.
+
+    >>> words("Élan und Café; वारंटी"), words("保修期")
+    (['elan', 'und', 'cafe', 'वारंटी'], ['保修', '修期'])
+    """
     found: list[str] = []
-    for word in _WORD.findall(text.lower()):
+    for word in (_PLAIN_WORD if text.isascii() else _WORD).findall(_folded(text)):
         if _UNSPACED.search(word) and len(word) > 1:
             found += [word[i : i + 2] for i in range(len(word) - 1)]
         else:
             found.append(word.removesuffix("'s").removesuffix("’s"))
     return found
+
+
+def _folded(text: str) -> str:
+    if text.isascii():
+        return text.lower()
+    plain = _ACCENTS.sub("", unicodedata.normalize("NFD", text.lower())).replace(_DOTLESS, "i")
+    plain = _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.digit(digit.group())), plain)
+    return arabic_stems(unicodedata.normalize("NFC", plain))
 
 
 def terms(text: str) -> frozenset[str]:
@@ -135,7 +162,7 @@ def _without(sentence: str, question_words: frozenset[str]) -> str:
 
 def figures(text: str) -> frozenset[str]:
     """Numbers in one spelling: "1,000" and "1000" are the same, and so are "two" and "2"."""
-    digits = {re.sub(r"(?<=\d),(?=\d{3})", "", match).rstrip(".") for match in _FIGURE.findall(text)}
+    digits = {re.sub(r"(?<=\d),(?=\d{3})", "", match).rstrip(".") for match in _FIGURE.findall(_folded(text))}
     return frozenset(digits | {_SPELLED[word] for word in words(text) if word in _SPELLED})
 
 

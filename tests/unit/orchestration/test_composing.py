@@ -159,6 +159,24 @@ async def test_markers_are_read_where_they_stand_and_found_where_they_are_missin
     assert [citation.uri for citation in citations] == ["a.md", "b.md"]
 
 
+async def test_the_last_sentence_of_a_reply_is_whole_where_another_script_ends_it(
+    world: World, grounding: Grounding
+) -> None:
+    sentences = ("扫描仪保修两年。", "打印机保修三年。")
+    found = evidence(("a.md", sentences[0]), ("b.md", sentences[1]))
+
+    draft = await write(world, f"{sentences[0]}[1]{sentences[1]}[2]", found)
+
+    assert [(one.text, one.cited) for one in draft.sentences] == [(sentences[0], (0,)), (sentences[1], (1,))]
+
+
+def test_quotes_of_a_script_without_spaces_are_as_short_as_others() -> None:
+    found = evidence(*((f"{n}.md", f"{n}" + "工房では木のおもちゃを作り、" * 3 + f"{n}。") for n in range(3)))
+    found = [replace(item, hit=found[0].hit) for item in found]
+
+    assert len(quoted("工房では何を作りますか", found).sentences) == 1
+
+
 @pytest.mark.parametrize(
     "reply",
     [

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - letters of many scripts are the subject
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -131,6 +132,38 @@ def test_with_token_vectors_the_sentence_in_which_each_word_finds_its_like_comes
     assert len(found[0].matched) == 6
     assert sum(found[0].matched) > sum(found[1].matched)
     assert all(0 <= sum(item.matched) <= 1 for item in found)
+
+
+class LettersOnly(HashingEmbedder):
+    """As a model of English reads another script: every word is the same to it."""
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[Any]:
+        return [self.embed_array(["[CLS]", *("[UNK]" for _ in text.split()), "[SEP]"]) for text in texts]
+
+
+def test_in_another_script_words_choose_the_sentence_where_the_embedder_knows_none() -> None:
+    text = "Башню построили купцы.\nВысота башни сорок метров.\nКолокол звонит в полдень."
+    question = "Какая высота у башни?"
+
+    found = Grounding(LettersOnly(256), GroundingSettings()).evidence(question, [hit(text)], limit=3)
+    assert found[0].text == "Высота башни сорок метров."
+    assert all(0 <= sum(item.matched) <= 1 for item in found)
+
+    tokens = len(question.split())
+    assert len(found[0].matched) > tokens
+    english = Grounding(LettersOnly(256), GroundingSettings()).evidence("How high is it", [hit(text)], limit=1)[0]
+    assert len(english.matched) == tokens
+
+
+def test_a_long_sentence_without_spaces_is_quoted_in_part() -> None:
+    text = "工房では木のおもちゃを作り、" * 6 + "材料には北の森の杉を使います、" + "店で売ります、" * 8
+    whole = Evidence(hit(text), 0, len(text), text, 1.0)
+
+    part = narrowed("材料には何を使いますか", whole, 40)
+
+    assert "北の森の杉" in part.text
+    assert len(part.text) <= 80 < len(text)
+    assert text[part.start : part.end] == part.text
 
 
 def test_every_passage_of_a_document_has_the_rank_of_the_document() -> None:

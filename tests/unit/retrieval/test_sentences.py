@@ -1,10 +1,11 @@
+# ruff: noqa: RUF001 - letters of many scripts are the subject
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.sentences import parts_of, sentence_spans
+from retrieval.sentences import parts_of, sentence_spans, word_count
 
 
 def sentences(text: str) -> list[str]:
@@ -30,13 +31,54 @@ def test_a_labelled_table_row_stays_whole_although_a_cell_holds_full_stops() -> 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("你好。再见！", ["你好。", "再见！"]),  # noqa: RUF001 - full-width signs are the subject
-        ("彼は「はい。」と言った。終わり。", ["彼は「はい。」", "と言った。", "終わり。"]),
+        ("你好。再见！", ["你好。", "再见！"]),
+        ("彼は「はい。」と言った。終わり。", ["彼は「はい。」と言った。", "終わり。"]),
+        ("「好。」他说。", ["「好。」", "他说。"]),
+        ("価格は３．５円です．次です．", ["価格は３．５円です．", "次です．"]),
+        ("Պատասխան։ Այո։", ["Պատասխան։", "Այո։"]),
+        ("ខ្ញុំទៅ។ អ្នកមក។", ["ខ្ញុំទៅ។", "អ្នកមក។"]),
+        ("ሰላም። ደህና።", ["ሰላም።", "ደህና።"]),
+        ("Τι είναι; Είναι καλό.", ["Τι είναι;", "Είναι καλό."]),
         ("كم السعر؟ السعر عشرة", ["كم السعر؟", "السعر عشرة"]),
     ],
 )
 def test_full_stops_of_other_scripts_end_sentences(text: str, expected: list[str]) -> None:
     assert sentences(text) == expected
+
+
+def test_thai_ends_a_sentence_with_a_space_and_short_pieces_stay_together() -> None:
+    long, short = "ห้องสมุดสีเขียวปิดทุกวันจันทร์และวันหยุดราชการ", "คุณ มาลี"
+
+    assert sentences(f"{long} {short} {long}") == [long, f"{short} {long}"]
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        "Der Vertrag gilt ab dem 3. Mai 2024.",
+        "Im 19. Jahrhundert kam die 2. Auflage.",
+        "Das Geschäft schließt am 24. Dezember.",
+        "Viz např. ceník č. 5.",
+        "Np. w ul. Długa 5.",
+        "См. ул. Ленина, д. 5.",
+        "Dr. Yılmaz Mah. Atatürk Cad. No. 5 adresindedir.",
+        "La Dra. Ruiz y Mme. Durand.",
+        "Βλ. σελ. 5 και τηλ. 210 555.",
+        "PGS. TS. Nguyễn nói.",
+        "यह डॉ. शर्मा हैं।",
+    ],
+)
+def test_ordinals_and_abbreviations_of_other_languages_end_no_sentence(whole: str) -> None:
+    assert sentences(f"{whole} {whole}") == [whole, whole]
+
+
+def test_a_figure_at_the_end_of_a_sentence_ends_it() -> None:
+    assert sentences("Siehe Kapitel 3. Der Rest folgt. It costs 3. Nobody came.") == [
+        "Siehe Kapitel 3.",
+        "Der Rest folgt.",
+        "It costs 3.",
+        "Nobody came.",
+    ]
 
 
 @given(st.text(max_size=300))
@@ -67,11 +109,27 @@ def test_a_clause_that_is_too_long_is_cut_between_words() -> None:
     assert [text[start:end] for start, end in parts_of(text, 2)] == ["one two", "three four", "five"]
 
 
-@given(st.text(alphabet="ab ,;()\n", max_size=80), st.integers(1, 6))
+def test_the_parts_of_a_sentence_without_spaces_are_as_long_as_those_of_one_with_spaces() -> None:
+    text = "工房では木のおもちゃを作り、材料には杉を使います（夏を除く）、そして売ります。"
+
+    assert [text[start:end] for start, end in parts_of(text, 17)] == [
+        "工房では木のおもちゃを作り、材料には杉を使います（夏を除く）、",
+        "材料には杉を使います（夏を除く）、そして売ります。",
+    ]
+
+
+def test_a_run_without_spaces_counts_the_words_that_fill_its_room() -> None:
+    assert word_count("It runs - and rests.") == 5
+    assert word_count("保修期为两年。") == 3
+    assert word_count("한국어 문장 입니다.") == 3
+    assert word_count("ห้องสมุดสีเขียวปิดทุกวันจันทร์") == 6
+
+
+@given(st.text(alphabet="ab ,;()\n保修、。ห้งุ", max_size=80), st.integers(1, 6))
 def test_parts_of_any_text_hold_every_word_and_keep_to_the_limit(text: str, most: int) -> None:
     spans = parts_of(text, most)
 
-    assert all(0 < len(text[start:end].split()) <= most for start, end in spans)
+    assert all(0 < word_count(text[start:end]) <= most for start, end in spans)
     assert {at for start, end in spans for at in range(start, end)} >= {
         at for at, character in enumerate(text) if not character.isspace()
     }
