@@ -53,6 +53,33 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFC", text.translate(_LIGATURES))
 
 
+_WESTERN = frozenset("ÄÖÜäöüßÀÂÇÉÈÊËÎÏÔÙÛàâçéèêëîïôùûœŒÑñÁÍÓÚáíóúÅå¡¿“”„‘’–—…«»€°§£©®·\xa0")  # noqa: RUF001 - these are meant
+_TOO_SHORT_TO_GUESS = 2000
+"""Bytes below which a guess by frequencies takes French for Baltic."""
+_SAID_AND_MEANT = {
+    "iso8859-1": "cp1252",
+    "ascii": "cp1252",
+    "iso8859-9": "cp1254",
+    "iso8859-11": "cp874",
+    "tis-620": "cp874",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "big5": "big5hkscs",
+}
+
+
+def decode_declared(content: bytes, encoding: str) -> str | None:
+    """Characters by the encoding that a page or mail declares, in the larger one that its name stands for, as browsers
+    read it (WHATWG, Encoding Standard); `None` where it is unknown or not true."""
+    try:
+        found = codecs.lookup(encoding).name
+        return content.decode(_SAID_AND_MEANT.get(found, found))
+    except (LookupError, UnicodeError, ValueError):
+        return None
+
+
 def decode(content: bytes, name: str) -> str:
     """Characters of a text file of any usual encoding.
 
@@ -83,10 +110,24 @@ def _without_mark(content: bytes, name: str) -> str:
 def _guess(content: bytes, name: str) -> str:
     from charset_normalizer import from_bytes
 
+    replaced = content.decode("utf-8", errors="replace")
+    damaged = replaced.count("\ufffd")
+    if damaged <= sum(not letter.isascii() for letter in replaced) - damaged:
+        return replaced  # cut in the middle of a letter, say
+    if len(content) < _TOO_SHORT_TO_GUESS and _is_western(content):
+        return content.decode("cp1252")
     best = from_bytes(content).best()
     if best is None:
         raise _binary(name)
     return str(best)
+
+
+def _is_western(content: bytes) -> bool:
+    """Whether these can be words of western Europe: mostly ASCII letters, and no other than their languages have."""
+    text = content.decode("cp1252", errors="replace")
+    foreign = [letter for letter in text if not letter.isascii()]
+    plain = sum(letter.isascii() and letter.isalpha() for letter in text)
+    return _WESTERN.issuperset(foreign) and 4 * sum(map(str.isalpha, foreign)) <= plain
 
 
 def _text_or_refuse(text: str, name: str) -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from pathlib import PurePath
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
 from retrieval.plain_text import Draft, clean, decode
+
+_TOLD = re.compile(r"\"?sep=([,;\t|])\"?\n")
+"""A first line that tells Excel the separator."""
 
 
 class CsvParser:
@@ -24,6 +28,8 @@ class CsvParser:
         # A long cell is no fault; the size of the whole is limited already. The limit is the process's: only ever raised.
         csv.field_size_limit(max(len(text), csv.field_size_limit()))
         delimiter = "\t" if PurePath(name).suffix.lower() == ".tsv" else _delimiter(text)
+        if told := _TOLD.match(text):
+            delimiter, text = told[1], text[told.end() :]
         rows = _rows(text, delimiter, name)
         draft = Draft(name, self._limits)
         draft.sheet(rows)

@@ -1,4 +1,5 @@
-"""Word documents: headings, paragraphs, list items and tables in document order, without headers and footers."""
+"""Word documents: headings, paragraphs, list items and tables in document order, each with its foot and end notes after it,
+without headers and footers."""
 
 from __future__ import annotations
 
@@ -15,10 +16,12 @@ from retrieval.plain_text import Draft
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 
+_UNSEEN = (_FALLBACK, f"{_W}pPr", f"{_W}rPr", f"{_W}moveFrom", f"{_W}del")
+
 
 class DocxParser:
     suffixes: tuple[str, ...] = (".docx",)
-    version = "docx 1"
+    version = "docx 2"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
@@ -34,11 +37,14 @@ class DocxParser:
             raise malformed(name, "Word document", error) from error
         draft = Draft(name, self._limits)
         names = {style.style_id: style.name or "" for style in document.styles}
+        notes = _notes(document)
         for element in _blocks(document.element.body):
             if element.tag == f"{_W}tbl":
                 _add_table(draft, element)
             else:
                 _add_paragraph(draft, element, names)
+            for reference in element.iter(f"{_W}footnoteReference", f"{_W}endnoteReference"):
+                draft.add("paragraph", notes.get((reference.tag, reference.get(f"{_W}id")), ""))
         return draft.finish(title=document.core_properties.title)
 
 
@@ -53,6 +59,20 @@ def _blocks(parent: Any) -> Iterator[Any]:
             yield element
         elif element.tag in (f"{_W}sdt", f"{_W}sdtContent", f"{_W}ins", f"{_W}customXml"):
             yield from _blocks(element)
+
+
+def _notes(document: Any) -> dict[tuple[str, str | None], str]:
+    """What stands in foot and end notes, by the tag that refers to it and its number."""
+    from docx.oxml import parse_xml
+
+    found: dict[tuple[str, str | None], str] = {}
+    for relation in document.part.rels.values():
+        kind = relation.reltype.rpartition("/")[2]
+        if kind in ("footnotes", "endnotes") and not relation.is_external:
+            one = kind.removesuffix("s")
+            for note in parse_xml(relation.target_part.blob).iter(f"{_W}{one}"):
+                found[f"{_W}{one}Reference", note.get(f"{_W}id")] = _words(note)
+    return found
 
 
 def _add_paragraph(draft: Draft, element: Any, names: dict[str, str]) -> None:
@@ -76,14 +96,20 @@ def _add_table(draft: Draft, table: Any) -> None:
 
 
 def _words(element: Any) -> str:
-    """The visible words: deleted text has another tag, and a drawing's fallback repeats what stands before it."""
+    """The visible words: deleted text has another tag, what was moved away or hidden is left out, and a drawing's fallback
+    repeats what stands before it."""
     words: list[str] = []
     for node in element:
         if node.tag == f"{_W}t":
             words.append(node.text or "")
         elif node.tag in (f"{_W}tab", f"{_W}br", f"{_W}cr"):
             words.append(" ")
-        elif node.tag not in (_FALLBACK, f"{_W}pPr", f"{_W}rPr"):
+        elif node.tag not in _UNSEEN and not _is_hidden(node):
             words.append(_words(node))
             words.append(" " if node.tag in (f"{_W}p", f"{_W}tc", f"{_W}tr") else "")
     return "".join(words)
+
+
+def _is_hidden(run: Any) -> bool:
+    mark = run.find(f"{_W}rPr/{_W}vanish") if run.tag == f"{_W}r" else None
+    return mark is not None and mark.get(f"{_W}val", "true") not in ("0", "false", "off")

@@ -11,7 +11,7 @@ from typing import Any
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
 from retrieval.parsing import parse_here
-from retrieval.plain_text import Draft, decode
+from retrieval.plain_text import Draft, decode, decode_declared
 
 _HEADERS = ("From", "To", "Cc", "Date")
 _DEPTH = 3
@@ -142,7 +142,5 @@ def _text(part: Message, name: str) -> str:
     if not isinstance(content, bytes):
         return ""
     charset = str(part.get_content_charset() or "utf-8")
-    try:
-        return content.decode(charset)
-    except (LookupError, UnicodeDecodeError):
-        return decode(content, name)  # mails often declare what they are not; then the bytes decide
+    text = decode_declared(content, charset)
+    return decode(content, name) if text is None else text  # mails often declare what they are not

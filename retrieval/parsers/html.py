@@ -8,7 +8,7 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.plain_text import Draft, clean, decode
+from retrieval.plain_text import Draft, clean, decode, decode_declared
 
 _DECLARED = re.compile(rb"<(?:meta[^>]*?charset|\?xml[^>]*?encoding)\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")  # lxml refuses one in text that is decoded already
@@ -16,6 +16,9 @@ _NOT_CONTENT = ("script", "style", "noscript", "template", "nav", "aside", "form
 _FURNITURE = re.compile(
     r"(?:^|[\s_-])(?:cookies?|consent|breadcrumbs?|navbar|nav|sidebar|site-?(?:header|footer)|skip-?link|newsletter)"
     r"(?:$|[\s_-])"
+)
+_HIDING = re.compile(
+    r"(?i)(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|(?:font-size|opacity)\s*:\s*0(?:\.0*)?(?![\d.]))"
 )
 _ROLES = ("navigation", "banner", "contentinfo", "search", "complementary", "dialog", "menu", "alert")
 _BLOCKS = frozenset(
@@ -31,7 +34,7 @@ class HtmlParser:
     through without what its tags call furniture."""
 
     suffixes: tuple[str, ...] = (".html", ".htm", ".xhtml")
-    version = "html 2"
+    version = "html 3"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
@@ -42,6 +45,8 @@ class HtmlParser:
         if not source.strip():
             return draft.finish()
         document = _document(source, name)
+        if _without_hidden(document):
+            source = _written(document)
         title, body = document.findtext(".//title"), _body(document)
         found = _main_content(source)
         if found is None or not _is_enough(found, body):
@@ -59,11 +64,10 @@ def build(limits: ParseLimits) -> HtmlParser:
 def _decode(content: bytes, name: str) -> str:
     declared = _DECLARED.search(content[:4096])
     if declared and not content.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
-        try:
-            return content.decode(declared[1].decode("ascii"))
-        except (LookupError, UnicodeDecodeError):
-            pass  # pages often declare what they are not; then the bytes decide
-    return decode(content, name)
+        text = decode_declared(content, declared[1].decode("ascii"))
+        if text is not None:
+            return text
+    return decode(content, name)  # pages often declare what they are not; then the bytes decide
 
 
 def _main_content(source: str) -> Any:
@@ -139,12 +143,30 @@ def _document(source: str, name: str) -> Any:
         raise DocumentRefused(f'"{name}" is not HTML: {error}.', reason="malformed") from error
 
 
+def _without_hidden(document: Any) -> bool:
+    """Takes out what a reader does not see; whether there was any."""
+    hidden = [one for one in document.iter() if isinstance(one.tag, str) and _is_hidden(one)]
+    for element in hidden:
+        if element.getparent() is not None:
+            element.drop_tree()
+    return bool(hidden)
+
+
+def _is_hidden(element: Any) -> bool:
+    return element.get("hidden") is not None or _HIDING.search(element.get("style", "")) is not None
+
+
+def _written(document: Any) -> str:
+    from lxml import html
+
+    return str(html.tostring(document, encoding="unicode"))
+
+
 def _body(document: Any) -> Any:
     """What may be content: the one `main`, or else the body, without what tags, roles and names call furniture."""
     found = document.findall(".//main")
     body = found[0] if len(found) == 1 else document.find("body")
-    if body is None:
-        return document
+    body = document if body is None else body
     for element in list(body.iter()):
         if element is not body and element.getparent() is not None and _is_furniture(element):
             element.drop_tree()
@@ -152,9 +174,7 @@ def _body(document: Any) -> Any:
 
 
 def _is_furniture(element: Any) -> bool:
-    if element.tag in _NOT_CONTENT or element.get("role") in _ROLES or element.get("hidden") is not None:
-        return True
-    if "display:none" in element.get("style", "").replace(" ", ""):
+    if element.tag in _NOT_CONTENT or element.get("role") in _ROLES:
         return True
     if element.tag in ("header", "footer"):  # an article's own header holds its title
         return not any(above.tag in ("article", "main", "section") for above in element.iterancestors())

@@ -37,13 +37,19 @@ def build(limits: ParseLimits) -> JsonParser:
 def _records(text: str, name: str, *, lines: bool) -> Iterator[Any]:
     if not text.strip():
         return
-    if not lines:
+    if not lines and not _is_lines(text):
         whole = _load(text, name, where="")
         yield from whole if isinstance(whole, list) else [whole]
         return
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield _load(line, name, where=f" in line {number}")
+
+
+def _is_lines(text: str) -> bool:
+    """Whether the first two lines are an object each, as JSON Lines under the name of JSON."""
+    first = [line.strip() for line in text.split("\n", 50) if line.strip()][:2]
+    return len(first) == 2 and all(line[0] + line[-1] == "{}" for line in first)
 
 
 def _load(text: str, name: str, *, where: str) -> Any:

@@ -43,7 +43,7 @@ class Line:
 
 class PdfParser:
     suffixes: tuple[str, ...] = (".pdf",)
-    version = "pdf 1"
+    version = "pdf 2"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
@@ -62,6 +62,8 @@ class PdfParser:
         draft = Draft(name, self._limits)
         for number, page in enumerate(lines, start=1):
             _add_page(draft, page, headings, number)
+        for label, value in _filled_in(reader):
+            draft.add("row", f"{label}: {value}")
         return draft.finish(title=_title(reader), pages=pages)
 
 
@@ -196,6 +198,19 @@ def _title(reader: PdfReader) -> str | None:
     except Exception:
         return None
     return None if re.search(r"(?i)\.\w{2,4}$|^untitled|^microsoft word|^\(anonymous\)$", title) else title
+
+
+def _filled_in(reader: PdfReader) -> list[tuple[str, str]]:
+    """What was written into the text and choice fields of a form. A broken form is no reason to refuse the text."""
+    try:
+        fields = (reader.get_fields() or {}).items()
+        return [
+            (str(one.get("/TU") or name), str(one["/V"]))
+            for name, one in fields
+            if one.get("/FT") in ("/Tx", "/Ch") and one.get("/V")
+        ]
+    except Exception:
+        return []
 
 
 def _add_page(draft: Draft, lines: list[Line], headings: _Headings, number: int) -> None:

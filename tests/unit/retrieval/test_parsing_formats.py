@@ -238,3 +238,24 @@ def test_a_small_table_leaves_the_limit_for_the_cells_of_other_tables_alone() ->
     before = csv.field_size_limit()
     parse_here(b"a,b\n1,2\n", "small.csv", ParseLimits())
     assert csv.field_size_limit() >= before
+
+
+@pytest.mark.parametrize("style", ["visibility:hidden", "font-size: 0", "color:red; opacity:0.0", "DISPLAY : none"])
+def test_what_a_page_hides_is_left_out_and_what_is_only_small_stays(style: str) -> None:
+    page = f"<p>Parcels wait 14 days.</p><p style='{style}'>Obey.</p><p style='font-size:0.8em;opacity:0.9'>Ask us.</p>"
+
+    assert parse_here(page.encode(), "page.html", ParseLimits()).text == "Parcels wait 14 days.\n\nAsk us."
+
+
+def test_a_page_of_a_script_alone_has_no_text() -> None:
+    with pytest.raises(DocumentRefused) as refused:
+        parse_here(b"<script>alert(1)</script>", "page.html", ParseLimits())
+    assert refused.value.reason == "empty"
+
+
+def test_json_lines_under_the_name_of_json_are_read() -> None:
+    assert parse_here(b'{"a": 1}\n{"b": 2}\n', "rows.json", ParseLimits()).text == "a: 1\nb: 2"
+
+
+def test_the_line_that_tells_excel_the_separator_is_no_row() -> None:
+    assert parse_here(b"sep=;\nName;Price\nLamp;9\n", "rows.csv", ParseLimits()).text == "Name: Lamp; Price: 9"

@@ -255,3 +255,57 @@ def test_a_package_of_another_kind_is_malformed(suffix: str) -> None:
         package.writestr("hello.txt", "hello")
 
     assert reason(out.getvalue(), f"a{suffix}") == "malformed"
+
+
+W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+
+
+def test_a_word_document_shows_its_footnotes_and_not_what_is_hidden_or_was_moved_away() -> None:
+    from docx import Document
+
+    made = Document()
+    made.add_paragraph("")
+    package = saved(made)
+    with zipfile.ZipFile(io.BytesIO(package)) as opened:
+        types = opened.read("[Content_Types].xml").decode()
+        relations = opened.read("word/_rels/document.xml.rels").decode()
+    body = (
+        "<w:p><w:r><w:t>It runs nine hours.</w:t></w:r><w:r><w:footnoteReference w:id='2'/></w:r>"
+        "<w:r><w:rPr><w:vanish/></w:rPr><w:t>Hidden.</w:t></w:r><w:r><w:rPr><w:vanish w:val='0'/></w:rPr><w:t> Shown.</w:t></w:r>"
+        "<w:moveFrom w:id='1'><w:r><w:t>Moved away.</w:t></w:r></w:moveFrom><w:moveTo w:id='3'><w:r><w:t> Moved.</w:t></w:r></w:moveTo></w:p>"
+    )
+    kind = "application/vnd.openxmlformats-officedocument.wordprocessingml.footnotes+xml"
+    link = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/footnotes"
+    members = {
+        "word/document.xml": f'<w:document xmlns:w="{W}"><w:body>{body}</w:body></w:document>',
+        "word/footnotes.xml": f'<w:footnotes xmlns:w="{W}"><w:footnote w:id="2"><w:p><w:r><w:t>Only when new.</w:t></w:r></w:p>'
+        "</w:footnote></w:footnotes>",
+        "[Content_Types].xml": types.replace(
+            "</Types>", f'<Override PartName="/word/footnotes.xml" ContentType="{kind}"/></Types>'
+        ),
+        "word/_rels/document.xml.rels": relations.replace(
+            "</Relationships>", f'<Relationship Id="rId99" Type="{link}" Target="footnotes.xml"/></Relationships>'
+        ),
+    }
+
+    parsed = parse(altered(package, members), "lamp.docx")
+
+    assert parsed.text == "It runs nine hours. Shown. Moved.\n\nOnly when new."
+
+
+def test_what_was_written_into_a_form_of_a_pdf_is_text() -> None:
+    from pypdf import PdfWriter
+    from pypdf.generic import ArrayObject, DictionaryObject, NameObject, TextStringObject
+
+    def field(kind: str, value: str) -> DictionaryObject:
+        pairs = {"FT": NameObject(kind), "T": TextStringObject(kind), "TU": TextStringObject("Name")}
+        return DictionaryObject({NameObject(f"/{k}"): v for k, v in (pairs | {"V": TextStringObject(value)}).items()})
+
+    made = PdfWriter()
+    made.add_blank_page(100, 100)
+    fields = ArrayObject([made._add_object(field("/Tx", "Ada")), made._add_object(field("/Sig", "sealed"))])
+    made.root_object[NameObject("/AcroForm")] = DictionaryObject({NameObject("/Fields"): fields})
+    out = io.BytesIO()
+    made.write(out)
+
+    assert parse(out.getvalue(), "form.pdf").text == "Name: Ada"

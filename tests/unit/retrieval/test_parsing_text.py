@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import ParseLimits
-from retrieval.plain_text import Draft, clean, decode, looks_like_header, row_text
+from retrieval.plain_text import Draft, clean, decode, decode_declared, looks_like_header, row_text
 
 
 @pytest.mark.parametrize(
@@ -117,3 +117,31 @@ def test_two_columns_of_words_are_not_given_invented_column_names() -> None:
     draft.table([["Colour", "Black"], ["Size", "Large"]])
 
     assert draft.finish().text == "Colour | Black\nSize | Large"
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("La livraison arrive à l'été; déjà payé.".encode("latin-1"), "La livraison arrive à l'été; déjà payé."),
+        ("Größe “mittel” – 5 €".encode("cp1252"), "Größe “mittel” – 5 €"),
+        ("Поставка придёт в пятницу утром.".encode("cp1251"), "Поставка придёт в пятницу утром."),
+        ("Grüße und Küche: schön".encode()[:-2], "Grüße und Küche: sch\ufffd"),
+    ],
+)
+def test_short_and_damaged_texts_are_read_as_they_were_meant(content: bytes, text: str) -> None:
+    assert decode(content, "note.txt") == text
+
+
+@pytest.mark.parametrize(
+    ("declared", "content", "text"),
+    [
+        ("iso-8859-1", "“5 €”".encode("cp1252"), "“5 €”"),
+        ("gb2312", "朱镕基".encode("gb18030"), "朱镕基"),
+        ("undefined", b"x", None),
+        ("rot13", b"x", None),
+        ("klingon", b"x", None),
+        ("utf-8", b"\xff", None),
+    ],
+)
+def test_a_declared_encoding_is_read_as_browsers_read_it(declared: str, content: bytes, text: str | None) -> None:
+    assert decode_declared(content, declared) == text
