@@ -95,7 +95,7 @@ def bench_retrieval(
 ) -> dict[str, Any]:
     """Ingest the corpus, ask every judged query once for 100 documents, and score the documents.
 
-    `limit` cuts the queries, never the corpus, which would make the task easier. Measures are those of ir-measures;
+    `limit` cuts the queries, never the corpus, which would make the task easier. Of documents with one id the last counts. Measures are those of ir-measures;
     a query that finds nothing counts as zero. The first query is asked once beforehand, unmeasured. With `embedder`,
     the same queries go to `RawFusion` over the same corpus, and the difference is given with its interval. `legs` is
     given some of the queries in the end and says where their time goes (`search_times`).
@@ -103,7 +103,8 @@ def bench_retrieval(
     Raises:
         InvalidRequest: the folder or one of its lines is not in BEIR layout.
     """
-    corpus = list(read_corpus(data))
+    lines_read = list(read_corpus(data))
+    corpus = list({one.document_id: one for one in lines_read}.values())
     judged = read_qrels(data)
     queries = read_queries(data)
     asked = list(islice(((key, text) for key, text in queries.items() if key in judged), limit))
@@ -118,6 +119,7 @@ def bench_retrieval(
         **(_against_raw_fusion(corpus, asked, wanted, each, embedder=embedder, seed=seed) if embedder else {}),
         **(legs([text for _, text in asked[:TIMED]]) if legs else {}),
         **ingested,
+        "documents_repeated": len(lines_read) - len(corpus),
         "query_p50_ms": float(np.percentile(times_ms, 50)),
         "query_p95_ms": float(np.percentile(times_ms, 95)),
         "peak_rss_mb": peak_rss_mb(),
@@ -129,14 +131,14 @@ def bench_retrieval(
 
 
 def items_of(corpus: Iterable[CorpusDocument]) -> list[Item]:
-    """The documents as they are ingested."""
+    """The documents as they are ingested; one that is a title alone says that."""
     from retrieval.contract import Source
     from retrieval.ingest import Item
 
     return [
         Item(
             source=Source(uri=one.document_id, tenant=TENANT, title=one.title, media_type="text/plain"),
-            content=one.text.encode("utf-8", errors="surrogatepass"),
+            content=(one.text if one.text.strip() else one.title).encode("utf-8", errors="surrogatepass"),
             name=f"{one.document_id}.txt",
         )
         for one in corpus

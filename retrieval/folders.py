@@ -58,13 +58,11 @@ class FolderItems:
         return len(self._files)
 
     def __iter__(self) -> Iterator[Item]:
-        """Raises:
-        InvalidRequest: a file cannot be read.
-        """
+        """A file that cannot be read comes without content and says why: it stops none of the others."""
         for name, path in self._files.items():
             known = self._described.get(name, Described(path=name))
             source = replace(_source(name, known, self._tenant), origin=self.origin)
-            yield Item(source=source, content=_content(path), name=path.name)
+            yield read_item(path, source)
 
 
 def read_folder(folder: Path, *, tenant: str) -> FolderItems:
@@ -151,11 +149,13 @@ def _spelled(path: Path) -> str:
     return os.fsencode(path.as_posix()).decode("utf-8", errors="backslashreplace")
 
 
-def _content(path: Path) -> bytes:
+def read_item(path: Path, source: Source) -> Item:
+    """A file as a document; one that cannot be read has no content and says why."""
     try:
-        return path.read_bytes()
+        return Item(source, path.read_bytes(), path.name)
     except OSError as error:
-        raise InvalidRequest(f"{path} cannot be read: {error.strerror}. Make it readable, or move it away.") from error
+        why = f'"{path.name}" cannot be read: {error.strerror}. Make it readable, or move it away.'
+        return Item(source, b"", path.name, unread=why)
 
 
 def _files(folder: Path) -> list[Path]:

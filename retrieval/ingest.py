@@ -62,6 +62,8 @@ class Item:
     source: Source
     content: bytes
     name: str
+    unread: str = ""
+    """Why there is no content: what stopped it from being read, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,8 @@ class Preparation:
         """Raises:
         DocumentRefused: with the reason.
         """
+        if item.unread:
+            raise DocumentRefused(item.unread, reason="unreadable")
         parsed = self._parse(item.content, item.name)
         parsed = replace(parsed, title=item.source.title or parsed.title)
         chunks = self._chunker.chunk(parsed, item.source.document_id)
@@ -361,7 +365,7 @@ class Ingestor:
         refusal = Refusal(item.source.uri, item.source.tenant, refused.reason, refused.message, self._clock.now())
         self._ledger.refuse(refusal)
         tally.refused.append(refusal)
-        if self._refused:
+        if self._refused and not item.unread:
             self._refused.keep(item)
 
     def _embed(self, documents: Sequence[_Pending]) -> _Embedded:

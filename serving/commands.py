@@ -257,6 +257,7 @@ def _items(
 
     from retrieval.contract import Source
     from retrieval.fetching import fetch, is_address
+    from retrieval.folders import read_item
     from retrieval.ingest import Item
 
     path = Path(source)
@@ -264,12 +265,15 @@ def _items(
         fetched = fetch(source, settings.retrieval.fetching, max_bytes=settings.retrieval.parsing.max_bytes)
         return 1, [Item(fetched.source(tenant, groups), fetched.content, fetched.name)]
     if folder is not None:
+        if not len(folder):
+            terminal.show_note(f"{source} holds no file. Hidden ones, and links to nowhere, are not read.")
         return len(folder), (
             replace(item, source=replace(item.source, groups=item.source.groups | groups)) for item in folder
         )
     if path.is_file():
-        return 1, [Item(Source(uri=path.name, tenant=tenant, groups=groups), path.read_bytes(), path.name)]
-    raise InvalidRequest(f"There is nothing at {source}. Name a file, a folder or an address: SRC=folder")
+        return 1, [read_item(path, Source(uri=path.name, tenant=tenant, groups=groups))]
+    found = "is neither a file nor a folder" if path.exists() else "does not exist"
+    raise InvalidRequest(f'"{source}" {found}. Name a file, a folder or an address: SRC=folder')
 
 
 def _of_class(item: Item, data_class: str) -> Item:

@@ -10,7 +10,7 @@ from foundation.components import Context, load
 from foundation.errors import InvalidRequest, UpstreamDown
 from foundation.settings import Part
 from foundation.types import Usage
-from observability.bench import bench_answers, bench_retrieval, read_questions
+from observability.bench import bench_answers, bench_retrieval, items_of, read_corpus, read_questions
 from tests.doubles.answers import WordSearch, answer
 
 RETRIEVAL_KEYS = {
@@ -34,7 +34,10 @@ def beir(tmp_path):
     """Four documents, one of them empty; four queries, one of them without a judgement."""
     folder = tmp_path / "tiny"
     texts = {"d1": "red apple", ODD: "red red pear", "d3": "green plum", "d4": ""}
-    write(folder / "corpus.jsonl", [{"_id": key, "title": "T", "text": text} for key, text in texts.items()])
+    write(
+        folder / "corpus.jsonl",
+        [{"_id": key, "title": "T" if text else "", "text": text} for key, text in texts.items()],
+    )
     queries = {"q1": "red apple", "q-odd\u00e9 <::>2": "pear", "q3": "nothing here", "q4": "plum"}
     write(folder / "queries.jsonl", [{"_id": key, "text": text} for key, text in queries.items()])
     rows = [
@@ -62,6 +65,22 @@ def test_retrieval_scores_are_those_that_one_works_out_by_hand(beir):
     assert found["precision_at_3"] == pytest.approx(2 / 9)
     assert found["ndcg_at_10"] == pytest.approx((1 / (1 + 1 / math.log2(3)) + 1) / 3)
     assert json.loads(json.dumps(found))["data"] == "tiny"
+
+
+def test_a_title_alone_is_a_document_and_of_two_with_one_id_the_last_counts(beir):
+    write(
+        beir / "corpus.jsonl",
+        [
+            {"_id": "d1", "title": "", "text": "old"},
+            {"_id": "d1", "title": "", "text": "new"},
+            {"_id": "d2", "title": "Only a title", "text": " "},
+        ],
+    )
+    assert [item.content for item in items_of(read_corpus(beir))] == [b"old", b"new", b"Only a title"]
+
+    parts = WordSearch()
+    figures = bench_retrieval(beir, ingestor=parts, retriever=parts)
+    assert (figures["documents"], figures["documents_repeated"]) == (2, 1)
 
 
 def test_a_limit_cuts_the_queries_and_never_the_corpus(beir):

@@ -204,13 +204,25 @@ def test_a_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
 
 def test_the_files_are_counted_at_once_and_read_when_their_turn_comes(folder: Path) -> None:
     write(folder, "a.md")
-    second = write(folder, "b.md")
+    write(folder, "b.md")
     found = read_folder(folder, tenant="acme")
     reading = iter(found)
     assert (len(found), next(reading).source.uri) == (2, "a.md")
-    second.unlink()
-    with pytest.raises(InvalidRequest, match=r"b\.md cannot be read"):
-        next(reading)
+
+
+def test_a_file_that_cannot_be_read_says_why_and_stops_none_of_the_others(folder: Path) -> None:
+    for name in ("a.md", "b.md", "c.md"):
+        write(folder, name)
+    found = read_folder(folder, tenant="acme")
+    (folder / "b.md").unlink()
+
+    first, lost, last = found
+
+    assert all(one.content for one in (first, last))
+    assert (lost.content, lost.unread) == (
+        b"",
+        '"b.md" cannot be read: No such file or directory. Make it readable, or move it away.',
+    )
 
 
 def test_an_empty_folder_has_no_documents(folder: Path) -> None:

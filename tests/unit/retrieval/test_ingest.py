@@ -301,6 +301,15 @@ def test_a_refused_replacement_leaves_the_old_document_and_offering_that_again_c
     assert desk.ledger.refusals(ACME) == []
 
 
+def test_a_file_that_could_not_be_read_is_refused_with_its_reason_and_the_others_are_taken(desk: Desk) -> None:
+    lost = replace(item("b.md", ""), unread='"b.md" cannot be read: Permission denied.')
+
+    report = desk.ingestor().ingest([item("a.md"), lost, item("c.md", "Parcels wait.")])
+
+    assert report.added == 2
+    assert [(one.uri, one.reason, one.message) for one in report.refused] == [("b.md", "unreadable", lost.unread)]
+
+
 def test_a_document_without_text_is_refused_as_empty(desk: Desk) -> None:
     report = desk.ingestor().ingest([item("scan.pdf", "\n\n")])
     assert [each.reason for each in report.refused] == ["empty"]
