@@ -40,7 +40,7 @@ _ABBREVIATIONS = frozenset(
 _LABELLED_ROW = re.compile(r"[^:;.]{1,60}: [^;]*; [^:;]{1,60}: ")
 _LONGEST_ROW = 600
 _CLAUSE_BORDER = re.compile(
-    r"(?<=[,;:)\]–—،؛])\s+|\s+(?=[(\[–—])|(?<=[、，；：])|(?<=[）」』])(?![、，；：。．])|(?<=[\u0e00-\u0eff])\s+(?=[\u0e00-\u0eff])"  # noqa: RUF001 - as above
+    r"(?<=[,;:)\]–—،؛])\s+|(?<!\s)\s+(?=[(\[–—])|(?<=[、，；：])|(?<=[）」』])(?![、，；：。．])|(?<=[\u0e00-\u0eff])\s+(?=[\u0e00-\u0eff])"  # noqa: RUF001 - as above
 )
 _DENSE = "\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _LONG = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"

@@ -17,7 +17,9 @@ from retrieval.terms import arabic_stems
 
 AnswerKind = Literal["figure", "date", "name", "any"]
 
-_CODE = re.compile(r"(?<![\w-])(?:[A-Z]{2,}[A-Z0-9-]*|[A-Za-z]+-?\d[\w-]*|\d+\.\d[\w.]*\w|\d+\.\d)(?!\w)")
+_CODE = re.compile(r"(?<![\w-])(?:[A-Z]{2}[A-Z0-9-]*|[A-Za-z]+-?\d[\w-]*|\d+\.\d[\w.]*\w|\d+\.\d)(?!\w)")
+_INSIDE = re.compile(r"(?<![ (“\"'-])(?:(?<=[^\s.!?:;])[ (“\"'-]++| *+[(“\"'-][ (“\"'-]++)([A-Z][\w’'-]*\w|[A-Z])")
+"""A capitalised word after something else than the end of a sentence. What stands between is looked at once, as a whole."""
 _MANY_CAPITALS = 0.2
 """Of the different words of a text; English prose has about a tenth."""
 _SIGNS = (
@@ -168,9 +170,10 @@ def figures(text: str) -> frozenset[str]:
 
 def names(text: str) -> frozenset[str]:
     """Capitalised words that are not merely first in their sentence or part of a heading in capitals."""
-    found = re.finditer(r"(?<![.!?:;\n])(?<=\S)[ (“\"'-]+([A-Z][\w’'-]*\w|[A-Z])", text)
     return frozenset(
-        match[1].removesuffix("'s").removesuffix("’s") for match in found if match[1].lower() not in _FUNCTION_WORDS
+        match[1].removesuffix("'s").removesuffix("’s")
+        for match in _INSIDE.finditer(text)
+        if match[1].lower() not in _FUNCTION_WORDS
     )
 
 

@@ -3,11 +3,14 @@
 # ruff: noqa: RUF001 - letters of many scripts are the subject
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from retrieval.wording import figures, terms, words
+from retrieval.wording import figures, names, terms, words
 
 
 @pytest.mark.parametrize(
@@ -36,3 +39,17 @@ def test_composed_and_decomposed_spelling_are_the_same(text: str) -> None:
 
 def test_figures_are_the_same_in_the_digits_of_every_script() -> None:
     assert figures("در سال ۱۹۰۴") == figures("१९०४ में") == {"1904"}
+
+
+PLAIN = re.compile(r"(?<![.!?:;\n])(?<=\S)[ (“\"'-]+([A-Z][\w’'-]*\w|[A-Z])")
+"""Of a name; begun anew at each character between two words: easy to see through, but the square of the time."""
+PIECES = ["lamp", "Ada", "B", "x1", "-", "'", '"', "(", " ", ".", ":", "\n", ")", "\t"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
+def test_names_are_those_of_the_plain_pattern(text: str) -> None:
+    assert names(text) == {match[1] for match in PLAIN.finditer(text)}
+
+
+def test_a_capital_that_only_begins_a_sentence_names_nothing() -> None:
+    assert names("Ships to Ada. Lamps, too, and to “Bert” (Cologne).") == {"Ada", "Bert", "Cologne"}
