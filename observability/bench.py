@@ -511,14 +511,22 @@ def _field(row: Mapping[str, Any], name: str, path: Path, number: int) -> str:
 
 
 def lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    number = 0
     with _opened(path) as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise InvalidRequest(f"{path} line {number} is not JSON: {error}. Correct that line.") from error
-                yield number, row
+        try:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield number, _object(json.loads(line))
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
+        except (ValueError, TypeError) as error:
+            raise InvalidRequest(f"{path} line {number} is not a JSON object: {error}. Correct that line.") from error
+
+
+def _object(row: Any) -> Mapping[str, Any]:
+    if not isinstance(row, dict):
+        raise TypeError(f"it is a {type(row).__name__}")
+    return row
 
 
 def _opened(path: Path) -> Any:
@@ -526,7 +534,7 @@ def _opened(path: Path) -> Any:
         raise InvalidRequest(
             f"There is no {path}. DATA must name a folder with {path.name}; docs/measuring.md has the format."
         )
-    return path.open(encoding="utf-8", newline="\n")
+    return path.open(encoding="utf-8-sig", newline="\n")
 
 
 def _counting(progress: Progress | None, what: str, total: int) -> Callable[[int], None] | None:

@@ -113,16 +113,24 @@ def test_a_folder_in_another_layout_is_named(beir, missing):
     ("name", "line", "says"),
     [
         ("corpus.jsonl", '{"id": "x"}', 'line 5 has no "_id"'),
-        ("corpus.jsonl", "{", "line 5 is not JSON"),
+        ("corpus.jsonl", "{", "line 5 is not a JSON object"),
+        ("queries.jsonl", "[1, 2]", "line 5 is not a JSON object: it is a list"),
+        ("queries.jsonl", '{"_id": "\udcff"}', "is not UTF-8: "),
         ("queries.jsonl", '{"_id": "x"}', 'line 5 has no "text"'),
         ("qrels/test.tsv", "q1\td1", "line 7 is not query-id"),
     ],
 )
 def test_a_line_in_another_form_is_named(beir, name, line, says):
-    with (beir / name).open("a") as file:
+    with (beir / name).open("a", encoding="utf-8", errors="surrogateescape") as file:
         file.write(line + "\n")
     with pytest.raises(InvalidRequest, match=says):
         bench_retrieval(beir, ingestor=WordSearch(), retriever=WordSearch())
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(beir):
+    file = beir / "queries.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert bench_retrieval(beir, ingestor=WordSearch(), retriever=WordSearch())["queries"] == 3
 
 
 def test_no_judged_query_is_nothing_to_measure(beir):
