@@ -14,7 +14,7 @@ from orchestration.composing import Draft, begun, quoted, rendered, verified, wr
 from orchestration.contract import AgentParts, Answer, Approval, Fact, Origin, Outcome, Plan, PlanStep, ToolOutcome
 from orchestration.facts import with_facts
 from orchestration.guard import instructs_reader
-from orchestration.history import in_context, pointed
+from orchestration.history import in_context, named, pointed, stands_alone
 from orchestration.planning import REPLANNED, Planner, adapted, filled, fixed, query_of, ready, resolved, rewrite
 from orchestration.planning_by_model import ModelPlanner
 from orchestration.run import Run
@@ -342,9 +342,15 @@ class Steps:
         return run.evidence
 
     async def rewrite(self, state: State, run: Run) -> tuple[State, str]:  # noqa: ARG002 - every step has this form
-        """First with other words, then for more."""
+        """First with other words, then for more.
+
+        The evidence is judged by the same words, so a question that stands alone takes no more than names from the one before it:
+        what answered that one must not pass for an answer to this.
+        """
         turns = state.get("turns") or []
         earlier = turns[-1]["question"] if turns else None
+        if earlier and stands_alone(state["question"]):
+            earlier = " ".join(named(earlier))
         told = "other words" if state["rewrites"] == 0 else "more documents and passages"
         return {"query": rewrite(state["question"], earlier), "rewrites": state["rewrites"] + 1}, told
 

@@ -148,6 +148,14 @@ async def test_a_request_about_it_means_the_parcel_that_was_asked_about(world: W
     assert second.approval.arguments["parcel_id"] == "P-123"
 
 
+async def test_what_answered_the_question_before_is_no_answer_to_another_that_stands_alone(world: World) -> None:
+    agent = world.agent()
+    first = await asked(world, agent=agent)
+    other = await asked(world, "Which colour does the director's bicycle have?", agent=agent, thread_id=first.thread_id)
+    assert (first.status, other.status) == ("answered", "abstained")
+    assert not any("weigh" in query for query in world.retriever.queries[-2:])
+
+
 async def test_what_was_asked_long_ago_is_still_what_a_chain_of_follow_ups_is_about(world: World) -> None:
     agent = world.agent()
     thread_id = (await asked(world, agent=agent)).thread_id
