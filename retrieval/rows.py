@@ -32,7 +32,7 @@ class Rows:
         if limit <= 0 or not self.ids:
             return
         # `matrix @ vector` would wake the threads of BLAS: four searches at once then took 2.2 ms each for 10,000 rows
-        similarities = np.einsum("ij,j->i", self.matrix, vector)
+        similarities = np.vecdot(self.matrix, vector)
         places: npt.NDArray[np.intp] = np.arange(len(self.ids))
         if among is not None:
             places = places[[name in among for name in self.ids]]
