@@ -29,6 +29,8 @@ FEWEST = 8
 """Pairs from which an interval is taken for one. Below, all pairs may differ in one way by chance, without any width."""
 MOST = 1_000_000
 """More cases than anybody has: the difference lies too near the threshold to be decided by counting."""
+DIGITS = 6
+"""After the point, in a baseline."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,7 @@ def as_baseline(side: Side) -> dict[str, Any]:
 
 
 def _short(value: object) -> object:
-    return round(value, 6) if isinstance(value, float) else value
+    return round(value, DIGITS) if isinstance(value, float) else value
 
 
 def baseline_of(stored: Mapping[str, Any], name: str) -> Side:
@@ -425,7 +427,12 @@ def _first(rows: Sequence[Row]) -> dict[str, Row]:
 def _gain(one: Row, other: Row) -> float:
     """What B did better on this one: whether it did what it should, and only then how well it searched."""
     passed = (other.get("passed") or 0.0) - (one.get("passed") or 0.0)
-    return float(passed or ((other.get("ndcg_at_10") or 0.0) - (one.get("ndcg_at_10") or 0.0)) / 2)
+    return float(passed or (_kept(other, "ndcg_at_10") - _kept(one, "ndcg_at_10")) / 2)
+
+
+def _kept(row: Row, key: str) -> float:
+    """As a baseline keeps it, which must not differ from itself."""
+    return round(row.get(key) or 0.0, DIGITS)
 
 
 def _shown(row: Row) -> dict[str, Any]:

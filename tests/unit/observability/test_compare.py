@@ -210,6 +210,11 @@ def test_what_changed_is_shown_side_by_side_losses_first() -> None:
     assert (changed[0]["a"]["answer"], changed[0]["b"]["answer"]) == ("30 days", "20 days")
 
 
+def test_a_run_that_is_held_against_its_own_baseline_changed_nothing() -> None:
+    run = side("A", [row(number, passed=1.0, answer="yes", ndcg_at_10=1 / 3) for number in range(3)])
+    assert compare.changed(compare.baseline_of(compare.as_baseline(run), "baseline.json"), run) == []
+
+
 HOSTILE = "<script>alert('x')</script>\"&"
 
 
