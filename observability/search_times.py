@@ -47,6 +47,7 @@ def search_times(
     be shown, reading what is shown, and the second check of its scope. The filters inside the two searches are in the
     times of these. `fusion_p50_ms` is what is left of the whole. `check_cpu_p50_ms` is the processor time of the checks,
     which other programs on the machine make no longer; 0 where its clock ticks too slowly to see them (10 ms on some).
+    Without a reranker there is no `rerank_p50_ms`.
     """
     spent: defaultdict[str, float] = defaultdict(float)
     used: defaultdict[str, float] = defaultdict(float)
@@ -81,7 +82,7 @@ def search_times(
         begun = time.perf_counter()
         retriever.retrieve(query, who, limit=limit)
         whole = (time.perf_counter() - begun) * 1000
-        for leg in dict.fromkeys(_LEGS.values()):
+        for leg in dict.fromkeys(leg for (part, _), leg in _LEGS.items() if parts[part] is not None):
             rows[leg].append(spent[leg])
         rows["fusion"].append(whole - sum(spent.values()))
         rows["check_cpu"].append(used["check"])

@@ -59,6 +59,12 @@ def test_every_leg_of_the_real_retriever_is_timed(parts, monkeypatch):
     assert all(value > 0 for value in found.values())
 
 
+def test_a_reranker_that_is_not_there_has_no_time(parts):
+    found = search_times(["apple"], parts | {"reranker": None}, retriever_of, ACME, limit=5)
+    assert "rerank_p50_ms" not in found
+    assert "keyword_p50_ms" in found
+
+
 def test_what_fails_fails_and_is_not_a_time(parts):
     parts["ledger"].close()
     with pytest.raises(Exception, match="closed"):
