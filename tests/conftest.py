@@ -20,6 +20,8 @@ from tests.contracts.under_test import NAMED
 
 COLOURS = ("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS", "TTY_COMPATIBLE", "GITHUB_ACTIONS")
 """Each of them has terminals painted that are none."""
+MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")
+"""What `make test ARGS=...` hands on to every `make` that a test starts, as if it had been said to that one too."""
 OPEN_FILES = 4096
 """Some systems let a process have no more than 256 until it asks."""
 MEMORY = Path("/dev/shm")
@@ -32,7 +34,7 @@ def _takes_programs_and_room(folder: Path) -> bool:
     return folder.is_dir() and not os.statvfs(folder).f_flag & os.ST_NOEXEC and shutil.disk_usage(folder).free > ROOM
 
 
-for name in [name for name in os.environ if name.startswith("SIXPLY_") or name in COLOURS]:
+for name in [name for name in os.environ if name.startswith("SIXPLY_") or name in (*COLOURS, *MAKE)]:
     del os.environ[name]
 os.environ |= {
     "ANONYMIZED_TELEMETRY": "False",

@@ -106,7 +106,7 @@ async def test_a_conversation_that_waits_for_a_person_says_so_and_stays(world: W
     assert turn.status == "waiting"
     assert waiting.approval is not None
     assert turn.approval_id == waiting.approval.approval_id
-    with pytest.raises(Conflict, match="approval"):
+    with pytest.raises(Conflict, match="waits for a decision"):
         await kept(agent).delete(waiting.thread_id, NORTH)
 
 

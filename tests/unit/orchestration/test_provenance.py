@@ -109,7 +109,8 @@ PIECES = [
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
 def test_links_and_addresses_are_those_of_the_plain_patterns(text: str) -> None:
     found = [*PLAIN_EMAIL.findall(text), *PLAIN_LINK.findall(PLAIN_EMAIL.sub(" ", text))]
-    assert foreign_references(text, "") == [one.rstrip(".,;:!?)") for one in found]
+    nothing = Words("")  # holds what names nothing, such as "www./"
+    assert foreign_references(text, "") == [one.rstrip(".,;:!?)") for one in found if not nothing.hold(one)]
 
 
 @given(st.lists(st.sampled_from("ab"), max_size=12), st.lists(st.sampled_from("ab"), min_size=1, max_size=4))
