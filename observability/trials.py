@@ -71,11 +71,31 @@ def material(data: Path, limit: int | None = None) -> Material:
     return Material(data.name, bench.items_of(corpus), [*_drawn(asked, limit), *_drawn(searched, limit)])
 
 
-def _golden(data: Path, limit: int | None) -> Material:
-    from retrieval.folders import read_folder
+def golden_documents(data: Path, cases: Sequence[GoldenCase]) -> list[Item]:
+    """The corpus of a golden set. What no line of sources.jsonl says a tenant of belongs to the one that all cases are
+    asked as; it would hide a leak to read it as everybody's.
 
+    Raises:
+        InvalidRequest: the cases are asked as several tenants, and of a file nothing says whose it is; or as
+            `retrieval.folders.read_folder`.
+    """
+    from retrieval.folders import SOURCES, read_folder
+
+    tenants = sorted({case.tenant for case in cases})
+    items = read_folder(data / "corpus", tenant=tenants[0] if len(tenants) == 1 else EVERY_TENANT)
+    if len(tenants) > 1 and (unowned := items.unowned):
+        more = f", nor of {len(unowned) - 1} more" if len(unowned) > 1 else ""
+        line = json.dumps({"path": unowned[0], "tenant": tenants[0]}, ensure_ascii=False)
+        raise InvalidRequest(
+            f"{data / SOURCES} does not say whose document {unowned[0]} is{more}, and the questions are asked as several "
+            f'tenants: {", ".join(tenants)}. Add a line for it, like {line}; "{EVERY_TENANT}" is for every tenant.'
+        )
+    return list(items)
+
+
+def _golden(data: Path, limit: int | None) -> Material:
     cases = load_golden(data / "golden.jsonl")
-    items = list(read_folder(data / "corpus", tenant=EVERY_TENANT))
+    items = golden_documents(data, cases)
     known = {one.source.uri for one in items}
     for case in cases:
         if lost := next((uri for uri in case.gold_documents if uri not in known), None):

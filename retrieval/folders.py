@@ -51,6 +51,11 @@ class FolderItems:
     def tenants(self) -> set[str]:
         return {self._tenant, *(one.tenant for one in self._described.values() if one.tenant)}
 
+    @property
+    def unowned(self) -> list[str]:
+        """The files of which no line says a tenant, so that they belong to the one that was given."""
+        return [name for name in self._files if not (name in self._described and self._described[name].tenant)]
+
     def __contains__(self, uri: object) -> bool:
         return uri in self._files
 

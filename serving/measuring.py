@@ -262,7 +262,7 @@ def calibrate(
     from observability.calibration import Graded, calibrate
     from observability.evaluation import load_golden
     from observability.spans import SpanStore
-    from retrieval.folders import read_folder
+    from observability.trials import golden_documents
 
     with (
         empty_system(configure, {"retrieval": {"grounding": {"min_evidence": 0.0}}}) as (system, stack),
@@ -270,8 +270,9 @@ def calibrate(
     ):
         if data is None:
             golden = golden_file(system.settings)
-            cases = [case for case in evenly(load_golden(golden), limit) if case.tool is None]
-            items = [*read_folder(golden.parent / "corpus", tenant=EVERY_TENANT)]
+            every = load_golden(golden)
+            cases = [case for case in evenly(every, limit) if case.tool is None]
+            items = golden_documents(golden.parent, every)
             asked = [
                 (
                     case.question,
