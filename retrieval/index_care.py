@@ -96,26 +96,30 @@ def hollow(folder: Path) -> bool:
     return any(state.st_size > HOLLOW and state.st_blocks * 512 < state.st_size / 2 for state in states)
 
 
-def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> None:
+def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> bool:
     """Make sure that `folder` may be opened: an intact seal, or a child process that survives reading it. The command
-    `probe` prints `PROBING` before it reads.
+    `probe` prints `PROBING` before it reads. True if the seal is intact; whoever opens the folder must break it.
 
     Otherwise the folder is moved to `quarantine-<time>` beside it, in place of an earlier one: the latest is enough to
-    find out what happened, and several would fill the disk. Either way the seal is broken afterwards.
+    find out what happened, and several would fill the disk.
 
     Raises:
         StoreUnavailable: the probe ended before it began to read. That says nothing about the folder, which stays.
     """
-    if folder.exists():
-        intact = seal.intact()
-        if intact is False or (intact is None and (hollow(folder) or not _survives(probe))):
-            for earlier in folder.parent.glob("quarantine-*"):
-                shutil.rmtree(earlier, ignore_errors=True)
-            aside = folder.with_name(f"quarantine-{time.time_ns()}")
-            folder.rename(aside)
-            log.warning("The vector index is damaged. It was moved to %s and is rebuilt from the ledger.", aside)
-    seal.break_()
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        seal.break_()
+        folder.mkdir(parents=True)
+        return False
+    intact = seal.intact()
+    if intact is False or (intact is None and (hollow(folder) or not _survives(probe))):
+        for earlier in folder.parent.glob("quarantine-*"):
+            shutil.rmtree(earlier, ignore_errors=True)
+        aside = folder.with_name(f"quarantine-{time.time_ns()}")
+        folder.rename(aside)
+        log.warning("The vector index is damaged. It was moved to %s and is rebuilt from the ledger.", aside)
+        seal.break_()
+        folder.mkdir()
+    return bool(intact)
 
 
 def _survives(probe: Sequence[str]) -> bool:

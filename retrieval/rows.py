@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,29 @@ class Rows:
         return Rows(ids, np.concatenate([self.matrix[stay], new]) if stay else new)
 
 
+@dataclass
+class _Kept:
+    rows: Rows
+    put: dict[str, Vectors] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    """What was written since, and is taken in when the rows are next asked for: an ingest writes often and searches little."""
+
+    def size(self) -> int:
+        """At most, because what is put again counts twice."""
+        return len(self.rows.ids) + len(self.put)
+
+    def written(self, put: Mapping[str, Vectors], gone: Collection[str]) -> None:
+        for name in gone:
+            self.put.pop(name, None)
+        self.gone.update(gone)
+        self.put.update(put)
+
+    def current(self) -> Rows:
+        if self.put or self.gone:
+            self.rows, self.put, self.gone = self.rows.after(self.put, self.gone), {}, set()
+        return self.rows
+
+
 class SmallCollections:
     """Rows of those collections that are small, read when first searched and kept true to what is written; those longest
     unsearched are let go where all together have too many.
@@ -58,11 +81,13 @@ class SmallCollections:
     once and not kept.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, known: Mapping[str, Rows] | None = None) -> None:
         self._most, self._most_together = most, TOGETHER * most
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, Rows | None] = OrderedDict()
+        self._known: OrderedDict[str, _Kept | None] = OrderedDict()
         """The longest unsearched first. `None`: too many."""
+        for name, rows in (known or {}).items():
+            self._known[name] = _Kept(rows)
         self._writes = 0
         """Begun and ended ones, so it is odd while one is under way."""
 
@@ -71,14 +96,20 @@ class SmallCollections:
         with self._lock:
             if name in self._known:
                 self._known.move_to_end(name)
-                return self._known[name]
+                kept = self._known[name]
+                return None if kept is None else kept.current()
             begun = self._writes
         rows = read() if count() <= self._most else None
         with self._lock:
             if begun == self._writes and not begun % 2:
-                self._known[name] = rows
+                self._known[name] = None if rows is None else _Kept(rows)
                 self._let_go()
         return rows
+
+    def known(self, name: str) -> bool:
+        """Whether its rows are in memory."""
+        with self._lock:
+            return self._known.get(name) is not None
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -92,12 +123,19 @@ class SmallCollections:
         finally:
             self._step()
 
+    def begun(self, name: str) -> None:
+        """A new collection, with nothing in it. Called while `writing`."""
+        with self._lock:
+            self._known[name] = _Kept(Rows([], np.zeros((0, 0), dtype=np.float32)))
+
     def written(self, name: str, put: Mapping[str, Vectors], gone: Collection[str] = ()) -> None:
         """Called while `writing`."""
         with self._lock:
-            if rows := self._known.get(name):
-                after = rows.after(put, gone)
-                self._known[name] = after if len(after.ids) <= self._most else None
+            if kept := self._known.get(name):
+                kept.written(put, gone)
+                if kept.size() > self._most and len(kept.current().ids) > self._most:
+                    self._known[name] = None
+                self._let_go()
 
     def forget(self, name: str | None = None) -> None:
         """One collection, or all. Called while `writing`."""
@@ -108,10 +146,10 @@ class SmallCollections:
                 self._known.pop(name, None)
 
     def _let_go(self) -> None:
-        total = sum(len(rows.ids) for rows in self._known.values() if rows)
+        total = sum(kept.size() for kept in self._known.values() if kept)
         while total > self._most_together:
-            _, rows = self._known.popitem(last=False)
-            total -= len(rows.ids) if rows else 0
+            _, kept = self._known.popitem(last=False)
+            total -= kept.size() if kept else 0
 
     def _step(self) -> None:
         with self._lock:

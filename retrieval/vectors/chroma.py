@@ -17,12 +17,14 @@ links as it can have. What outgrows `exact_up_to` is copied to a collection with
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -37,12 +39,15 @@ from retrieval.contract import VectorItem, Vectors
 from retrieval.index_care import PROBING, Seal, keep_or_quarantine
 from retrieval.ownership import Ownership
 from retrieval.rows import Rows, SmallCollections
+from retrieval.snapshot import Snapshot, best
 from retrieval.where import Where, folded
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client
     from chromadb.api.collection_configuration import CreateHNSWConfiguration
     from chromadb.api.models.Collection import Collection
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -54,6 +59,9 @@ _FEWEST_LINKS: CreateHNSWConfiguration = {"max_neighbors": 2, "ef_construction":
 """Below 2 neighbours the graph's formula divides by zero."""
 _PAGE, _SAMPLED = 1000, 20
 """So many vectors are read at a time; the probe searches for one in so many."""
+
+_READ_AT_CLOSE = 5000
+"""So many vectors that nobody has searched are read for the snapshot: a quarter of a second."""
 
 _WRITES = 3
 _EQUALS = 4
@@ -79,7 +87,11 @@ class Options(BaseModel):
 
 
 class ChromaVectorIndex:
-    """See `retrieval.contract.VectorIndex`."""
+    """See `retrieval.contract.VectorIndex`.
+
+    An index of small shelves that was closed in order is asleep at first: searches without a filter read its snapshot, and
+    Chroma, whose import takes longer than anything else at a start, is not opened until something else is asked for.
+    """
 
     def __init__(self, folder: Path, options: Options) -> None:
         """Raises:
@@ -87,122 +99,231 @@ class ChromaVectorIndex:
         """
         self._options = options
         self._store = folder / "chroma"
-        self._changing = threading.RLock()
-        self._small = SmallCollections(options.exact_up_to)
-        self._outgrown = 0
-        """Shelves that were copied to another collection since this index was opened."""
+        self._changing, self._waking = threading.RLock(), threading.Lock()
         self._gate = threading.Condition()
         self._inside = 0
-        """Calls that are using the client; the gate guards both."""
-        self._client: Client | None = None
+        """Calls that are using the index; the gate guards this and whether it is closed."""
+        self._closed = False
+        self._asleep: Snapshot | None = None
+        self._chroma: _Collections | None = None
         self._owner = Ownership(folder / "owner.lock", what="The vector index")
         try:
             self._seal = Seal(folder / "seal", self._store)
-            with _chroma_imported_meanwhile():
+            with _chroma_imported_meanwhile() if Snapshot.lacks(self._store) else nullcontext():
                 probe = [sys.executable, "-P", "-m", __name__, str(self._store)]
-                keep_or_quarantine(self._store, self._seal, probe=probe)
-            self._open()
+                intact = keep_or_quarantine(self._store, self._seal, probe=probe)
+            with self._translated():
+                asleep = Snapshot.load(self._store) if intact else None
+            if asleep and asleep.largest() <= options.exact_up_to:
+                self._asleep = asleep
+            else:
+                self._awake()
         except BaseException:
             self._owner.release()
             raise
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
-        with self._changed() as client:
-            for batch in batches(items, client.get_max_batch_size()):
-                self._place(client, {item.chunk_id: item for item in batch})
+        with self._changed() as chroma:
+            chroma.upsert(items)
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
-        with self._changed() as client:
-            for batch in batches(chunk_ids, client.get_max_batch_size()):
-                for shelf in self._shelves.values():
-                    self._take_off(shelf, batch)
+        with self._changed() as chroma:
+            chroma.delete(chunk_ids)
 
     def search(
         self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
     ) -> list[tuple[str, float]]:
         wanted = folded(where)
-
-        def nearest() -> dict[str, float]:
-            found: dict[str, float] = {}
-            for (tenant, groups), shelf in self._shelves.items():
-                if not scope.admits(tenant, groups):
-                    continue
-                rows = self._small.rows(shelf.name, shelf.count, partial(_rows, shelf))
-                for chunk_id, similarity in _nearest(shelf, rows, vector, limit, wanted):
-                    found[chunk_id] = max(similarity, found.get(chunk_id, similarity))  # on the move it stands on two
-            return found
-
         with self._used():
-            found = {} if limit <= 0 or wanted is False else self._undisturbed(nearest)
-        return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:limit]
+            if limit <= 0 or wanted is False:
+                return []
+            if wanted is True and (asleep := self._asleep):
+                return asleep.search(vector, scope, limit=limit)
+            return self._awake().search(vector, scope, limit, wanted)
 
     def sequence(self) -> int:
         with self._used():
-            return int(cast("int", (self._state.metadata or {}).get(_COMPLETE, 0)))
+            return (self._asleep or self._awake()).sequence
 
     def stamp(self) -> str:
         with self._used():
-            return str((self._state.metadata or {}).get("stamp", ""))
+            return (self._asleep or self._awake()).stamp
 
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
         """Kept in the same database as the vectors, so that it cannot reach the disk before them."""
-        with self._changed():
-            self._state.modify(metadata={_COMPLETE: sequence, "stamp": stamp})
+        with self._changed() as chroma:
+            chroma.set_sequence(sequence, stamp)
 
     def count(self) -> int:
         with self._used():
-            return self._undisturbed(lambda: sum(shelf.count() for shelf in self._shelves.values()))
+            return (self._asleep or self._awake()).count()
 
     def clear(self) -> None:
-        with self._changed() as client:
-            names = {listed.name for listed in client.list_collections()}
-            for name in (_STATE, *sorted(names - {_STATE})):  # first what says that the others are complete
-                client.delete_collection(name)
-            self._small.forget()
-            self._look_around(client)
+        with self._changed() as chroma:
+            chroma.clear()
 
     def close(self) -> None:
         """Refuse whoever comes from now on, wait for those inside, then close, seal and let another own the folder: what
         still ran would change files behind the seal. A second call does nothing."""
         with self._changing:
             with self._gate:
-                client, self._client = self._client, None
+                if self._closed:
+                    return
+                self._closed = True
                 self._gate.wait_for(lambda: not self._inside)
-            if client is None:
-                return
             try:
-                client.close()
-                with suppress(OSError):  # without a seal, for lack of room say, the next start probes
-                    self._seal.put()
+                if self._chroma:
+                    snapshot = self._chroma.close()
+                    with suppress(OSError):  # without a seal, for lack of room say, the next start probes
+                        if snapshot:
+                            snapshot.save(self._store)
+                        self._seal.put()
             finally:
                 self._owner.release()
 
-    def _open(self) -> None:
-        with self._translated():
-            client = _client(self._store)
-            self._look_around(client)
-            for access, shelf in self._shelves.items():
-                if _is_plain(shelf) and shelf.count() > self._options.exact_up_to:  # which was more before
-                    self._outgrow(client, access)
-            self._client = client
+    def _awake(self) -> _Collections:
+        with self._waking:
+            if self._chroma is None:
+                with self._translated():
+                    self._seal.break_()
+                    Snapshot.remove(self._store)
+                    self._chroma = _Collections(self._store, self._options, self._asleep)
+                self._asleep = None
+            return self._chroma
 
-    def _look_around(self, client: Client) -> None:
-        self._state = client.get_or_create_collection(
+    @contextmanager
+    def _changed(self) -> Iterator[_Collections]:
+        with self._changing, self._used():
+            yield self._awake()
+
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        with self._gate:
+            if self._closed:
+                raise StoreUnavailable(
+                    f"The vector index {self._store} was closed by this process. Open the system again."
+                )
+            self._inside += 1
+        try:
+            with self._translated():
+                yield
+        finally:
+            with self._gate:
+                self._inside -= 1
+                self._gate.notify_all()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except SixplyError:
+            raise  # the items come from the ledger, whose errors are its own
+        except Exception as error:  # Chroma raises many kinds, some from its Rust core
+            full = "database or disk is full" in str(error) or "No space left" in str(error)
+            raise (StorageFull if full else StoreUnavailable)(
+                f"The vector index {self._store} cannot be used: {type(error).__name__}: {error}. "
+                f"Nothing is lost: stop the system and start it again, and it is mended from the ledger."
+            ) from error
+
+
+class _Collections:
+    """The index in Chroma. One thread at a time changes it, while others may search."""
+
+    def __init__(self, store: Path, options: Options, asleep: Snapshot | None) -> None:
+        self._options = options
+        self._small = SmallCollections(options.exact_up_to, dict(asleep.shelves.values()) if asleep else None)
+        self._outgrown = 0
+        """Shelves that were copied to another collection since this index was opened."""
+        self._client = _client(store)
+        self._look_around()
+        for access, shelf in self._shelves.items():
+            if _is_plain(shelf) and shelf.count() > options.exact_up_to:  # which was more before
+                self._outgrow(access)
+
+    def upsert(self, items: Iterable[VectorItem]) -> None:
+        with self._small.writing():
+            for batch in batches(items, self._client.get_max_batch_size()):
+                self._place({item.chunk_id: item for item in batch})
+
+    def delete(self, chunk_ids: Iterable[str]) -> None:
+        with self._small.writing():
+            for batch in batches(chunk_ids, self._client.get_max_batch_size()):
+                for shelf in self._shelves.values():
+                    self._take_off(shelf, batch)
+
+    def search(self, vector: Vectors, scope: Scope, limit: int, wanted: Where | bool) -> list[tuple[str, float]]:
+        def nearest() -> list[tuple[str, float]]:
+            admitted = (shelf for access, shelf in self._shelves.items() if scope.admits(*access))
+            hits = (_nearest(shelf, self._rows_of(shelf), vector, limit, wanted) for shelf in admitted)
+            return best(chain.from_iterable(hits), limit)
+
+        return self._undisturbed(nearest)
+
+    @property
+    def sequence(self) -> int:
+        return int(cast("int", (self._state.metadata or {}).get(_COMPLETE, 0)))
+
+    @property
+    def stamp(self) -> str:
+        return str((self._state.metadata or {}).get("stamp", ""))
+
+    def set_sequence(self, sequence: int, stamp: str) -> None:
+        self._state.modify(metadata={_COMPLETE: sequence, "stamp": stamp})
+
+    def count(self) -> int:
+        return self._undisturbed(lambda: sum(shelf.count() for shelf in self._shelves.values()))
+
+    def clear(self) -> None:
+        with self._small.writing():
+            names = {listed.name for listed in self._client.list_collections()}
+            for name in (_STATE, *sorted(names - {_STATE})):  # first what says that the others are complete
+                self._client.delete_collection(name)
+            self._small.forget()
+            self._look_around()
+
+    def close(self) -> Snapshot | None:
+        """What the next start may read instead of this, if all of it can be."""
+        try:
+            snapshot = self._snapshot()
+        except Exception as error:  # Chroma raises many kinds; a broken index is closed as well as that can be done
+            log.warning("The vector index is closed without a snapshot: %s: %s", type(error).__name__, error)
+            snapshot = None
+        self._client.close()
+        return snapshot
+
+    def _snapshot(self) -> Snapshot | None:
+        """`None` where a shelf is searched by its graph, or more that nobody has searched than is read in a moment."""
+        unread = sum(shelf.count() for shelf in self._shelves.values() if not self._small.known(shelf.name))
+        if unread > _READ_AT_CLOSE or not all(map(_is_plain, self._shelves.values())):
+            return None
+        shelves: dict[Access, tuple[str, Rows]] = {}
+        for access, shelf in self._shelves.items():
+            rows = self._rows_of(shelf)
+            if rows is None:
+                return None
+            shelves[access] = shelf.name, rows
+        return Snapshot(self.sequence, self.stamp, shelves)
+
+    def _rows_of(self, shelf: Collection) -> Rows | None:
+        return self._small.rows(shelf.name, shelf.count, partial(_rows, shelf))
+
+    def _look_around(self) -> None:
+        self._state = self._client.get_or_create_collection(
             _STATE, metadata={_COMPLETE: 0, "stamp": ""}, embedding_function=None
         )
-        shelves = {shelf.name: (access, shelf) for access, shelf in _shelves(client)}
+        shelves = {shelf.name: (access, shelf) for access, shelf in _shelves(self._client)}
         for unfinished in [name for name in shelves if f"{name}{_PLAIN}" in shelves]:
-            client.delete_collection(unfinished)
+            self._client.delete_collection(unfinished)
             del shelves[unfinished]
         self._shelves = dict(shelves.values())
 
-    def _place(self, client: Client, items: dict[str, VectorItem]) -> None:
+    def _place(self, items: dict[str, VectorItem]) -> None:
         by_access: defaultdict[Access, list[VectorItem]] = defaultdict(list)
         for item in items.values():
             by_access[item.tenant, item.groups].append(item)
         for access, group in by_access.items():
             ids = [item.chunk_id for item in group]
-            shelf = self._shelf(client, access, len(group))
+            shelf = self._shelf(access, len(group))
             _put(shelf, ids, np.stack([item.vector for item in group]), known(shelf, group))
             self._small.written(shelf.name, {item.chunk_id: item.vector for item in group})
             for shelf in (shelf for other, shelf in self._shelves.items() if other != access):
@@ -212,42 +333,44 @@ class ChromaVectorIndex:
         take_off(shelf, chunk_ids)
         self._small.written(shelf.name, {}, gone=frozenset(chunk_ids))
 
-    def _shelf(self, client: Client, access: Access, more: int) -> Collection:
+    def _shelf(self, access: Access, more: int) -> Collection:
         """That to which `more` vectors can be added. The shelves are put together anew, because searches are walking along
         the old ones."""
         shelf = self._shelves.get(access)
         if shelf is None:
             plain = more <= self._options.exact_up_to
-            self._shelves = self._shelves | {access: self._created(client, access, plain=plain)}
+            self._shelves = self._shelves | {access: self._created(access, plain=plain)}
+            if plain:
+                self._small.begun(self._shelves[access].name)
         elif _is_plain(shelf) and shelf.count() + more > self._options.exact_up_to:
-            self._outgrow(client, access)
+            self._outgrow(access)
         return self._shelves[access]
 
-    def _outgrow(self, client: Client, access: Access) -> None:
+    def _outgrow(self, access: Access) -> None:
         """Copy a plain shelf to a collection with a graph. Until the plain one is deleted, it is the one that counts."""
-        if shelf_name(access) in {listed.name for listed in client.list_collections()}:  # an earlier copy failed
-            client.delete_collection(shelf_name(access))
-        plain, linked = self._shelves[access], self._created(client, access, plain=False)
+        if shelf_name(access) in {listed.name for listed in self._client.list_collections()}:  # an earlier copy failed
+            self._client.delete_collection(shelf_name(access))
+        plain, linked = self._shelves[access], self._created(access, plain=False)
         for offset in range(0, plain.count(), _PAGE):
             page = plain.get(limit=_PAGE, offset=offset, include=["embeddings", "metadatas"])
             _put(linked, page["ids"], np.asarray(page["embeddings"], dtype=np.float32), page["metadatas"] or [])
         before, self._shelves = self._shelves, self._shelves | {access: linked}
         self._outgrown += 1
         try:
-            client.delete_collection(plain.name)
+            self._client.delete_collection(plain.name)
         except BaseException:
             self._shelves = before
             raise
         self._small.forget(plain.name)
 
-    def _created(self, client: Client, access: Access, *, plain: bool) -> Collection:
+    def _created(self, access: Access, *, plain: bool) -> Collection:
         graph: CreateHNSWConfiguration = {
             "space": "cosine",
             "max_neighbors": self._options.max_neighbors,
             "ef_construction": self._options.ef_construction,
             "ef_search": self._options.ef_search,
         }
-        return client.create_collection(
+        return self._client.create_collection(
             f"{shelf_name(access)}{_PLAIN if plain else ''}",
             metadata=told_of(access),
             configuration={"hnsw": {**graph, **_FEWEST_LINKS} if plain else graph},
@@ -266,41 +389,6 @@ class ChromaVectorIndex:
             else:
                 if before == self._outgrown:
                     return result
-
-    @contextmanager
-    def _changed(self) -> Iterator[Client]:
-        with self._changing, self._used() as client, self._small.writing():
-            yield client
-
-    @contextmanager
-    def _used(self) -> Iterator[Client]:
-        with self._gate:
-            client = self._client
-            if client is None:
-                raise StoreUnavailable(
-                    f"The vector index {self._store} was closed by this process. Open the system again."
-                )
-            self._inside += 1
-        try:
-            with self._translated():
-                yield client
-        finally:
-            with self._gate:
-                self._inside -= 1
-                self._gate.notify_all()
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except SixplyError:
-            raise  # the items come from the ledger, whose errors are its own
-        except Exception as error:  # Chroma raises many kinds, some from its Rust core
-            full = "database or disk is full" in str(error) or "No space left" in str(error)
-            raise (StorageFull if full else StoreUnavailable)(
-                f"The vector index {self._store} cannot be used: {type(error).__name__}: {error}. "
-                f"Nothing is lost: stop the system and start it again, and it is mended from the ledger."
-            ) from error
 
 
 def build(options: Options, context: Context) -> ChromaVectorIndex:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +24,8 @@ from retrieval.vectors import chroma
 from retrieval.where import OneOf
 from tests.contracts import test_vectors as promises
 from tests.contracts.test_vectors import ACME, direction, found, item, opened
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_vector_that_no_link_of_the_graph_leads_to_is_found(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +70,9 @@ def limited(data_dir: Path, exact_up_to: int) -> VectorIndex:
 
 
 def collections(index: Any) -> list[str]:
-    return sorted(listed.name.partition("-")[0] + listed.name[38:] for listed in index._client.list_collections())
+    return sorted(
+        listed.name.partition("-")[0] + listed.name[38:] for listed in index._awake()._client.list_collections()
+    )
 
 
 def on_pages(index: VectorIndex, *pages: int) -> list[str]:
@@ -198,3 +205,115 @@ def test_an_index_that_was_not_closed_is_probed_from_whatever_folder_one_works_i
     again = opened("chroma", Path(os.path.relpath(killed)))
     assert (again.count(), list(killed.rglob("quarantine-*"))) == (1, [])
     again.close()
+
+
+SLEEPER = """
+import json, sys
+from pathlib import Path
+from tests.contracts.test_vectors import found, item, opened
+
+index = opened("chroma", Path(sys.argv[1]))
+for _ in range(2):
+    print(json.dumps([index.count(), index.sequence(), index.stamp(), found(index), "chromadb" in sys.modules]))
+    index.upsert([item("c", 1)])
+index.close()
+"""
+
+
+def told_by_another_process(data_dir: Path) -> list[Any]:
+    asked = [sys.executable, "-c", SLEEPER, str(data_dir)]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_an_index_that_was_closed_in_order_is_searched_without_chroma_until_it_changes(data_dir: Path) -> None:
+    index = opened("chroma", data_dir)
+    index.upsert([item("a", 1), item("b", 2)])
+    index.set_sequence(7, "mark")
+    index.close()
+    before, after = told_by_another_process(data_dir)
+    assert before == [2, 7, "mark", ["a", "b"], False]
+    assert (after[:3], sorted(after[3]), after[4]) == ([3, 7, "mark"], ["a", "b", "c"], True)
+    assert told_by_another_process(data_dir)[0] == [3, 7, "mark", ["a", "c", "b"], False]
+
+
+def test_an_index_that_slept_is_as_sound_after_a_kill_as_it_was_when_it_was_closed(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    index = opened("chroma", data_dir)
+    index.upsert([item("a")])
+    index.close()
+    again = opened("chroma", data_dir)
+    assert found(again) == ["a"]
+    assert (data_dir / "index" / "seal").exists()
+    again.upsert([item("b", 1)])
+    assert not (data_dir / "index" / "seal").exists()
+    killed = shutil.copytree(data_dir, tmp_path / "killed")
+    again.close()
+    for folder in (killed, data_dir):
+        last = opened("chroma", folder)
+        assert (sorted(found(last)), list(folder.rglob("quarantine-*"))) == (["a", "b"], [])
+        last.close()
+
+
+def test_a_damaged_snapshot_is_damage_to_the_index(data_dir: Path) -> None:
+    index = opened("chroma", data_dir)
+    index.upsert([item("a")])
+    index.close()
+    (snapshot,) = data_dir.rglob("rows-*.npz")
+    content = bytearray(snapshot.read_bytes())
+    content[len(content) // 2] ^= 1
+    snapshot.write_bytes(content)
+    again = opened("chroma", data_dir)
+    assert (again.count(), len(list(data_dir.rglob("quarantine-*")))) == (0, 1)
+    again.close()
+
+
+def test_a_filter_is_asked_of_chroma_by_an_index_that_slept(data_dir: Path) -> None:
+    index = limited(data_dir, 9)
+    index.upsert(item(name, seed, attributes={"page": seed}) for seed, name in enumerate("abc"))
+    index.close()
+    index = limited(data_dir, 9)
+    assert on_pages(index, 0, 2) == ["a", "c"]
+    index.close()
+
+
+def test_shelves_that_nobody_searched_are_read_for_the_snapshot_if_they_are_small(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = opened("chroma", data_dir)
+    index.upsert([item("a"), item("b", 1)])
+    killed = [shutil.copytree(data_dir, tmp_path / name) for name in ("small", "large")]
+    index.close()
+    snapshots = []
+    for folder, most in zip(killed, (2, 1), strict=True):
+        monkeypatch.setattr(chroma, "_READ_AT_CLOSE", most)
+        opened("chroma", folder).close()
+        snapshots.append(len(list(folder.rglob("rows-*.npz"))))
+    assert snapshots == [1, 0]
+
+
+def test_waking_waits_for_nobody_who_closes(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search with a filter wakes the index while it is being closed: neither may wait for the other for ever."""
+    index = opened("chroma", data_dir)
+    index.upsert([item("a", attributes={"page": 0})])
+    index.close()
+    sleeping: Any = opened("chroma", data_dir)
+    waking, let_go, client = threading.Event(), threading.Event(), chroma._client
+
+    def slowly(store: Path) -> Any:
+        waking.set()
+        assert let_go.wait(60)
+        return client(store)
+
+    monkeypatch.setattr(chroma, "_client", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        search = pool.submit(on_pages, sleeping, 0)
+        assert waking.wait(60)
+        close = pool.submit(sleeping.close)
+        refuses_within(sleeping, 60)
+        let_go.set()
+        assert search.result(60) == ["a"]
+        close.result(60)
+    assert (data_dir / "index" / "seal").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
@@ -440,11 +441,22 @@ def test_a_probe_that_cannot_begin_is_an_error_and_no_reason_to_throw_the_folder
     assert kept(folder, seal, SURVIVES)
 
 
-def test_a_seal_is_broken_by_opening_so_that_a_kill_is_noticed_later(folder: Path) -> None:
+def test_a_seal_holds_until_it_is_broken_so_that_a_kill_is_noticed_later(folder: Path) -> None:
+    seal = Seal(folder.parent / "seal", folder)
+    assert not keep_or_quarantine(folder, seal, probe=SURVIVES)
+    seal.put()
+    assert keep_or_quarantine(folder, seal, probe=CRASHES)
+    assert keep_or_quarantine(folder, seal, probe=CRASHES)
+    seal.break_()
+    assert not kept(folder, seal, CRASHES)
+
+
+def test_a_seal_of_a_folder_that_is_gone_is_broken(folder: Path) -> None:
     seal = Seal(folder.parent / "seal", folder)
     seal.put()
-    keep_or_quarantine(folder, seal, probe=SURVIVES)
-    assert not kept(folder, seal, CRASHES)
+    shutil.rmtree(folder)
+    assert not keep_or_quarantine(folder, seal, probe=CRASHES)
+    assert seal.intact() is None
 
 
 def test_a_missing_folder_is_made(tmp_path: Path) -> None:

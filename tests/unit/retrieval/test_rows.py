@@ -92,3 +92,29 @@ def test_after_a_failed_write_all_is_read_again() -> None:
     now = small.rows("shelf", lambda: 1, lambda: rows_of(a=A))
     assert now is not None
     assert now.ids == ["a"]
+
+
+def test_a_new_collection_is_known_from_its_beginning_to_where_it_is_too_large() -> None:
+    small = SmallCollections(2)
+    with small.writing():
+        small.begun("shelf")
+        assert small.known("shelf")
+        for vector in (A, B):
+            small.written("shelf", {"a": vector})
+            small.written("shelf", {"a": vector})  # which is one vector still
+        small.written("shelf", {"b": C})
+    kept = small.rows("shelf", lambda: 2, never)
+    assert kept is not None
+    assert dict(kept.nearest(B, 9, None)) == {"a": 1.0, "b": 0.0}
+    with small.writing():
+        small.written("shelf", {"c": A})
+    assert not small.known("shelf")
+
+
+def test_collections_that_are_written_and_never_searched_are_let_go_too() -> None:
+    small = SmallCollections(1)
+    with small.writing():
+        for shelf in "abcdef":
+            small.begun(shelf)
+            small.written(shelf, {shelf: A})
+    assert [small.known(shelf) for shelf in "abcdef"] == [False, *[True] * 5]
