@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from foundation.errors import InvalidRequest, did_you_mean
+from foundation.errors import DocumentRefused, InvalidRequest, did_you_mean
 from retrieval.contract import Document, DocumentLedger, Source
-from retrieval.ingest import Item
+from retrieval.ingest import Item, Refused
 from retrieval.where import told
 
 SOURCES = "sources.jsonl"
@@ -43,9 +43,12 @@ class FolderItems:
 
     origin: str
     """By which its documents are known in the ledger."""
+    unlisted: Mapping[str, Refused]
+    """Folders below it that cannot be looked into. What was stored from there counts as still standing in them."""
     _files: Mapping[str, Path]
     _described: Mapping[str, Described]
     _tenant: str
+    _max_bytes: int | None
 
     @property
     def tenants(self) -> set[str]:
@@ -57,39 +60,44 @@ class FolderItems:
         return [name for name in self._files if not (name in self._described and self._described[name].tenant)]
 
     def __contains__(self, uri: object) -> bool:
-        return uri in self._files
+        return uri in self._files or any(str(uri).startswith(f"{name}/") for name in self.unlisted)
 
     def __len__(self) -> int:
         return len(self._files)
 
     def __iter__(self) -> Iterator[Item]:
-        """A file that cannot be read comes without content and says why: it stops none of the others."""
+        """A file that cannot be read, or must not, comes without content and says why: it stops none of the others."""
         for name, path in self._files.items():
             known = self._described.get(name, Described(path=name))
             source = replace(_source(name, known, self._tenant), origin=self.origin)
-            yield read_item(path, source)
+            yield read_item(path, source, max_bytes=self._max_bytes, within=Path(self.origin))
 
 
-def read_folder(folder: Path, *, tenant: str) -> FolderItems:
+def read_folder(folder: Path, *, tenant: str, max_bytes: int | None = None) -> FolderItems:
     """Every file below `folder`, in the order of their paths; hidden ones and `sources.jsonl` itself are left out.
 
     `sources.jsonl`, inside the folder or beside it, supplies titles, tenants, groups and dates. A file that it does not
-    list belongs to `tenant` and is titled by its own text.
+    list belongs to `tenant` and is titled by its own text. `max_bytes` are read of a file at most; a longer one is refused.
 
     Raises:
-        InvalidRequest: no such folder; a line of sources.jsonl that is wrong or describes no file; a link that leads out
-            of the folder.
+        InvalidRequest: no such folder, or it cannot be looked into; a sources.jsonl that cannot be read; a line of it that
+            is wrong or describes no file.
     """
-    if not folder.is_dir():
-        raise InvalidRequest(f"There is no folder {folder}. Name one that holds documents.")
-    described = _described(folder)
-    files = {_spelled(path.relative_to(folder)): path for path in _files(folder)}
-    if lost := sorted(described.keys() - files.keys()):
+    try:
+        if not folder.is_dir():
+            raise InvalidRequest(f"There is no folder {folder}. Name one that holds documents.")
+        described = _described(folder)
+    except OSError as error:  # without the list a file would be open to people who may not read it
+        raise InvalidRequest(f"{error.filename} cannot be read: {error.strerror}. Make it readable.") from error
+    paths, unlisted = _listed(folder)
+    files = {_spelled(path.relative_to(folder)): path for path in paths}
+    found = FolderItems(folder.resolve().as_posix(), unlisted, files, described, tenant, max_bytes)
+    if lost := sorted(name for name in described if name not in found):
         raise InvalidRequest(
             f"{SOURCES} describes {lost[0]}, which is not in {folder}. Correct the path: the file it was meant for would "
             f"be read without its tenant and groups. {_nearest(lost[0], files)}"
         )
-    return FolderItems(folder.resolve().as_posix(), files, described, tenant)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,26 +162,84 @@ def _spelled(path: Path) -> str:
     return os.fsencode(path.as_posix()).decode("utf-8", errors="backslashreplace")
 
 
-def read_item(path: Path, source: Source) -> Item:
-    """A file as a document; one that cannot be read has no content and says why."""
+def read_item(path: Path, source: Source, *, max_bytes: int | None = None, within: Path | None = None) -> Item:
+    """A file as a document. One that has no content says why: it cannot be read, is longer than `max_bytes`, or is a link
+    that leads out of the folder `within`."""
+    name = _spelled(Path(path.name))
     try:
-        return Item(source, path.read_bytes(), path.name)
+        return Item(source, _content(path, name, max_bytes, within), name)
+    except DocumentRefused as error:
+        return Item(source, b"", name, Refused(error.reason, str(error)))
+
+
+def _content(path: Path, name: str, max_bytes: int | None, within: Path | None) -> bytes:
+    """Of no more than `max_bytes`, however much a file grows while it is read."""
+    try:
+        target = _target(path)
+        if within and not target.is_relative_to(within):
+            raise DocumentRefused(
+                f'"{name}" is a link that leads out of its folder. Replace it by the file itself.', reason="outside"
+            )
+        if not target.is_file():  # reading a pipe would wait for whoever writes into it
+            raise DocumentRefused(
+                f'"{name}" is no file but a pipe, a socket or a device. Move it away.', reason="unreadable"
+            )
+        with target.open("rb") as file:
+            content = file.read(-1 if max_bytes is None else max_bytes + 1)
     except OSError as error:
-        why = f'"{path.name}" cannot be read: {error.strerror}. Make it readable, or move it away.'
-        return Item(source, b"", path.name, unread=why)
+        raise DocumentRefused(
+            f'"{name}" cannot be read: {error.strerror}. Make it readable, or move it away.', reason="unreadable"
+        ) from error
+    if max_bytes is not None and len(content) > max_bytes:
+        raise DocumentRefused(
+            f'"{name}" has more than {max_bytes:,} bytes. Split it, or raise retrieval.parsing.max_bytes.',
+            reason="too_large",
+        )
+    return content
 
 
-def _files(folder: Path) -> list[Path]:
-    root = folder.resolve()
-    found = []
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        if any(part.startswith(".") for part in parts) or path.name == SOURCES or not path.is_file():
-            continue
-        if not path.resolve().is_relative_to(root):
-            raise InvalidRequest(f"{path} is a link that leads out of {folder}. Replace it by the file itself.")
-        found.append(path)
-    return found
+def _target(path: Path) -> Path:
+    """Where a path leads, through whatever links. Raises OSError, for links in a circle too, where `Path.resolve` of Python
+    3.12 has an error of its own."""
+    return Path(os.path.realpath(path, strict=True))
+
+
+def _listed(folder: Path) -> tuple[list[Path], dict[str, Refused]]:
+    """What is not a folder itself, and the folders that cannot be looked into. It keeps a list of those that wait: Python
+    3.11 would call itself for each, and a thousand may lie in one another.
+
+    Raises:
+        InvalidRequest: `folder` is one of them.
+    """
+    root, found, unlisted, waiting = folder.resolve(), list[Path](), dict[str, Refused](), [folder]
+    while waiting:
+        here = waiting.pop()
+        try:
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    path = Path(entry.path)
+                    if entry.name.startswith(".") or entry.name == SOURCES:
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(path)
+                    elif not (entry.is_symlink() and _is_folder_below(path, root)):
+                        found.append(path)
+        except OSError as error:
+            name = _spelled(here.relative_to(folder) if here != folder else folder)
+            why = f'"{name}" cannot be looked into: {error.strerror}. Make it readable, or move it away.'
+            if here == folder:
+                raise InvalidRequest(why) from error
+            unlisted[name] = Refused("unreadable", why)
+    return sorted(found), unlisted
+
+
+def _is_folder_below(link: Path, root: Path) -> bool:
+    """Whether a link leads to a folder below `root`, whose files are read where they stand."""
+    try:
+        target = _target(link)
+        return target.is_dir() and target.is_relative_to(root)
+    except OSError:
+        return False
 
 
 def _described(folder: Path) -> Mapping[str, Described]:

@@ -56,14 +56,22 @@ SENT_ITEMS, SENT_BYTES = 64, 1 << 19
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """Why an item cannot be taken: `DocumentRefused` as a value that can travel."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """A document as it arrives. The suffix of `name` chooses the parser."""
 
     source: Source
     content: bytes
     name: str
-    unread: str = ""
-    """Why there is no content: what stopped it from being read, and what to do."""
+    unread: Refused | None = None
+    """Why there is no content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +98,6 @@ class Prepared:
     vectors: Vectors
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why an item cannot be taken: `DocumentRefused` as a value that can travel."""
-
-    reason: str
-    message: str
-
-
 class Preparation:
     """Parse, cut, embed: what an ingest does without a ledger, and so can do anywhere."""
 
@@ -109,7 +109,7 @@ class Preparation:
         DocumentRefused: with the reason.
         """
         if item.unread:
-            raise DocumentRefused(item.unread, reason="unreadable")
+            raise DocumentRefused(item.unread.message, reason=item.unread.reason)
         parsed = self._parse(item.content, item.name)
         parsed = replace(parsed, title=item.source.title or parsed.title)
         chunks = self._chunker.chunk(parsed, item.source.document_id)

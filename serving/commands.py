@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json as jsons
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from foundation import components
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from orchestration.facts import SqliteFacts
     from retrieval.contract import DocumentLedger
     from retrieval.folders import FolderChanges, FolderItems
-    from retrieval.ingest import IngestReport, Item
+    from retrieval.ingest import IngestReport, Item, Refused
     from serving.identity import KeyStore
 
 
@@ -180,9 +181,9 @@ def ingest(
     prune: bool = False,
 ) -> bool:
     """Whether every document was taken. `prune` takes out what is no longer in the folder."""
-    from retrieval.folders import changes, of_folder, read_folder
+    from retrieval.folders import changes, of_folder
 
-    folder = read_folder(Path(source), tenant=tenant) if Path(source).is_dir() else None
+    folder = _folder(loaded.settings, source, tenant)
     if prune and folder is None:
         raise InvalidRequest(f"Only a folder can be kept in step, and {source} is none. Leave PRUNE out.")
     count, items = _items(loaded.settings, source, tenant, frozenset(groups), folder)
@@ -194,7 +195,7 @@ def ingest(
         found = changes(system.ledger, folder, before) if folder else None
         for one in found.gone if found and prune else ():
             system.ingestor.delete(one.source.uri, one.source.tenant)
-    return _ingested(report, json, found, pruned=prune)
+    return _ingested(report, json, found, pruned=prune, unlisted=folder.unlisted if folder else {})
 
 
 def retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
@@ -214,10 +215,18 @@ def retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
 
 
 def _ingested(
-    report: IngestReport, json: Path | None, found: FolderChanges | None = None, *, pruned: bool = False
+    report: IngestReport,
+    json: Path | None,
+    found: FolderChanges | None = None,
+    *,
+    pruned: bool = False,
+    unlisted: Mapping[str, Refused] = MappingProxyType({}),
 ) -> bool:
     counts = {name: getattr(report, name) for name in ("added", "replaced", "unchanged", "seconds")}
-    refused = [{"uri": one.uri, "reason": one.reason, "message": one.message} for one in report.refused]
+    refused = [
+        *({"uri": f"{name}/", "reason": why.reason, "message": why.message} for name, why in unlisted.items()),
+        *({"uri": one.uri, "reason": one.reason, "message": one.message} for one in report.refused),
+    ]
     moves = {"changed": found.changed, "renamed": found.renamed, "removed": found.removed} if found else {}
     if not terminal.write_json(json, {**counts, "refused": refused, **moves, "pruned": pruned}):
         terminal.show_table(
@@ -244,6 +253,26 @@ def _show_changes(found: FolderChanges, *, pruned: bool) -> None:
         )
 
 
+def _folder(settings: Settings, source: str, tenant: str) -> FolderItems | None:
+    """What is below `source`, if it is a folder.
+
+    Raises:
+        InvalidRequest: it cannot be looked at; or as `read_folder`.
+    """
+    from retrieval.fetching import is_address
+    from retrieval.folders import read_folder
+
+    if is_address(source):
+        return None
+    try:
+        is_folder = Path(source).is_dir()
+    except OSError as error:
+        raise InvalidRequest(
+            f'"{source}" cannot be looked at: {error.strerror}. Name one that you may read: SRC=folder'
+        ) from error
+    return read_folder(Path(source), tenant=tenant, max_bytes=_most_read(settings)) if is_folder else None
+
+
 def _items(
     settings: Settings, source: str, tenant: str, groups: frozenset[str], folder: FolderItems | None
 ) -> tuple[int, Iterable[Item]]:
@@ -266,14 +295,20 @@ def _items(
         return 1, [Item(fetched.source(tenant, groups), fetched.content, fetched.name)]
     if folder is not None:
         if not len(folder):
-            terminal.show_note(f"{source} holds no file. Hidden ones, and links to nowhere, are not read.")
+            terminal.show_note(f"{source} holds no file that could be read. Hidden ones are not.")
         return len(folder), (
             replace(item, source=replace(item.source, groups=item.source.groups | groups)) for item in folder
         )
     if path.is_file():
-        return 1, [read_item(path, Source(uri=path.name, tenant=tenant, groups=groups))]
+        return 1, [read_item(path, Source(uri=path.name, tenant=tenant, groups=groups), max_bytes=_most_read(settings))]
     found = "is neither a file nor a folder" if path.exists() else "does not exist"
     raise InvalidRequest(f'"{source}" {found}. Name a file, a folder or an address: SRC=folder')
+
+
+def _most_read(settings: Settings) -> int:
+    """Bytes of a file: what is longer is neither parsed nor kept for another try."""
+    parsing = settings.retrieval.parsing
+    return max(parsing.max_bytes, int(parsing.keep_refused_mb * 1_000_000))
 
 
 def _of_class(item: Item, data_class: str) -> Item:

@@ -1,6 +1,8 @@
 """The command line over a whole system: real wiring and stores, doubles in place of the two models."""
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,6 +133,50 @@ def test_a_folder_that_is_read_again_tells_what_changed_was_renamed_and_is_gone(
     again = sixply("ingest", str(documents))
     assert (again["unchanged"], again["changed"], again["renamed"], again["removed"]) == (2, [], [], [])
     assert "is none" in sixply("ingest", str(documents / "sun.md"), "--prune", status=2)
+
+
+def test_what_must_not_or_cannot_be_read_is_listed_stops_none_of_the_others_and_is_not_taken_for_gone(
+    sixply: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = folder / "documents"
+    (documents / "broken.docx").unlink()
+    (documents / "below").mkdir()
+    (documents / "below" / "star.md").write_text("# Star\n\nThe star lamp is blue.\n")
+    assert sixply("ingest", str(documents))["added"] == 3
+
+    (folder / "secret.md").write_text("The key lies under the mat.")
+    (documents / "key.md").symlink_to(folder / "secret.md")
+    (documents / os.fsdecode(b"\xff.md")).symlink_to(documents / "nowhere")
+    (documents / "new.md").write_text("# The new lamp\n\nIt is green.\n")
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path) == documents / "below":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    report = sixply("ingest", str(documents), "--prune", status=1)
+
+    assert (report["added"], report["unchanged"], report["removed"]) == (1, 2, [])
+    found = [(one["uri"], one["reason"]) for one in report["refused"]]
+    assert found == [("below/", "unreadable"), ("key.md", "outside"), ("\\xff.md", "unreadable")]
+    listed = sixply("documents")
+    assert [one["uri"] for one in listed["documents"]] == ["below/star.md", "moon.md", "new.md", "sun.md"]
+    assert [(one["uri"], one["reason"]) for one in listed["refusals"]] == [
+        ("\\xff.md", "unreadable"),
+        ("key.md", "outside"),
+    ]
+
+    (documents / "key.md").unlink()
+    (documents / "key.md").write_text("# Keys\n\nNow a file.\n")
+    assert sixply("ingest", str(documents), status=1)["added"] == 1
+    assert [one["uri"] for one in sixply("documents")["refusals"]] == ["\\xff.md"]
+
+
+def test_a_name_that_cannot_be_looked_at_is_an_error_that_says_so(sixply: Callable[..., Any]) -> None:
+    assert "cannot be looked at: File name too long" in sixply("ingest", "a" * 300, status=2)
+    assert "[retrieval.fetching] enabled = true" in sixply("ingest", f"https://example.com/{'a' * 300}", status=2)
 
 
 def test_one_file_is_taken_under_its_own_name_and_restricted_to_a_group(

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import inspect
 import json
+import os
+import socket
+import sys
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,7 +18,7 @@ import pytest
 from foundation.errors import InvalidRequest
 from foundation.types import EVERY_TENANT
 from retrieval.folders import SOURCES, read_folder
-from retrieval.ingest import Item
+from retrieval.ingest import Item, Refused
 
 
 @pytest.fixture
@@ -32,6 +38,26 @@ def write(folder: Path, name: str, text: str = "A text.") -> Path:
 def describe(where: Path, *lines: dict[str, Any] | str) -> None:
     written = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     (where / SOURCES).write_text("\n".join(written), encoding="utf-8")
+
+
+def denied(path: Any) -> Any:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """As `chmod 000` does it, which holds for everyone but the user that tests may run as."""
+
+    def close(folder: Path) -> None:
+        real = os.scandir
+        monkeypatch.setattr(os, "scandir", lambda path: denied(path) if Path(path) == folder else real(path))
+
+    return close
+
+
+def reasons(folder: Path) -> dict[str, str]:
+    """By uri, why a file has no content."""
+    return {uri: item.unread.reason if item.unread else "" for uri, item in items(folder).items()}
 
 
 def items(folder: Path, *, tenant: str = "acme") -> dict[str, Item]:
@@ -156,27 +182,138 @@ def test_a_folder_below_a_hidden_one_is_read_all_the_same(tmp_path: Path) -> Non
     assert list(items(folder)) == ["a.md"]
 
 
-def test_a_link_that_leads_out_of_the_folder_is_refused_by_name(folder: Path) -> None:
+def test_a_link_that_leads_out_of_the_folder_is_never_read_and_stops_none_of_the_others(folder: Path) -> None:
     secret = write(folder.parent, "secret.txt", "The key lies under the mat.")
     (folder / "innocent.txt").symlink_to(secret)
-    with pytest.raises(InvalidRequest, match=r"innocent\.txt is a link that leads out of"):
-        items(folder)
+    write(folder, "a.md")
+    found = items(folder)
+    assert (found["a.md"].content, found["innocent.txt"].content) == (b"A text.", b"")
+    assert found["innocent.txt"].unread == Refused(
+        "outside", '"innocent.txt" is a link that leads out of its folder. Replace it by the file itself.'
+    )
 
 
 def test_a_chain_of_links_that_ends_outside_is_refused(folder: Path) -> None:
     (folder / "b.txt").symlink_to(write(folder.parent, "secret.txt"))
     (folder / "a.txt").symlink_to(folder / "b.txt")
-    with pytest.raises(InvalidRequest, match="leads out of"):
-        items(folder)
+    assert reasons(folder) == {"a.txt": "outside", "b.txt": "outside"}
 
 
-def test_a_linked_folder_outside_contributes_nothing(folder: Path) -> None:
+def test_a_file_that_became_a_link_after_the_folder_was_listed_is_not_followed_out_of_it(folder: Path) -> None:
+    path = write(folder, "a.md")
+    found = read_folder(folder, tenant="acme")
+    path.unlink()
+    path.symlink_to(write(folder.parent, "secret.txt"))
+    assert [item.unread.reason for item in found if item.unread] == ["outside"]
+
+
+def test_a_linked_folder_outside_is_refused_as_a_whole(folder: Path) -> None:
     outside = folder.parent / "outside"
     outside.mkdir()
     write(outside, "secret.txt")
     write(folder, "a.md")
     (folder / "linked").symlink_to(outside, target_is_directory=True)
+    assert reasons(folder) == {"a.md": "", "linked": "outside"}
+
+
+def test_a_linked_folder_inside_is_read_once_where_it_stands(folder: Path) -> None:
+    write(folder, "b/a.md")
+    (folder / "again").symlink_to(folder / "b", target_is_directory=True)
+    (folder / "b" / "up").symlink_to(folder, target_is_directory=True)
+    assert list(items(folder)) == ["b/a.md"]
+
+
+def test_links_to_nowhere_and_in_a_circle_are_refused(folder: Path) -> None:
+    write(folder, "a.md")
+    (folder / "nowhere.md").symlink_to(folder / "missing.md")
+    (folder / "one.md").symlink_to(folder / "other.md")
+    (folder / "other.md").symlink_to(folder / "one.md")
+    assert reasons(folder) == dict.fromkeys(("nowhere.md", "one.md", "other.md"), "unreadable") | {"a.md": ""}
+
+
+def test_a_pipe_or_a_socket_is_refused_and_not_waited_for(folder: Path) -> None:
+    write(folder, "a.md")
+    os.mkfifo(folder / "pipe.md")
+    with socket.socket(socket.AF_UNIX) as listening:
+        here = Path.cwd()
+        os.chdir(folder)  # the name of a socket is short
+        try:
+            listening.bind("socket.md")
+        finally:
+            os.chdir(here)
+        assert reasons(folder) == {"a.md": "", "pipe.md": "unreadable", "socket.md": "unreadable"}
+
+
+def test_a_folder_that_cannot_be_looked_into_is_told_and_stops_none_of_the_others(
+    folder: Path, closed: Callable[[Path], None]
+) -> None:
+    write(folder, "a.md")
+    write(folder, "b/c/d.md")
+    write(folder, "e/f.md")
+    closed(folder / "b")
+    found = read_folder(folder, tenant="acme")
+    assert [item.source.uri for item in found] == ["a.md", "e/f.md"]
+    assert found.unlisted == {
+        "b": Refused("unreadable", '"b" cannot be looked into: Permission denied. Make it readable, or move it away.')
+    }
+    assert ("b/c/d.md" in found, "bc/d.md" in found) == (True, False)
+
+
+def test_what_is_described_below_a_folder_that_cannot_be_looked_into_is_not_called_missing(
+    folder: Path, closed: Callable[[Path], None]
+) -> None:
+    write(folder, "a.md")
+    write(folder, "b/c.md")
+    describe(folder, {"path": "b/c.md", "groups": ["finance"]})
+    closed(folder / "b")
     assert list(items(folder)) == ["a.md"]
+
+
+def test_a_folder_that_cannot_be_looked_into_at_all_is_refused(folder: Path, closed: Callable[[Path], None]) -> None:
+    closed(folder)
+    with pytest.raises(InvalidRequest, match=r"documents. cannot be looked into: Permission denied"):
+        items(folder)
+
+
+def test_a_list_that_cannot_be_read_is_refused_because_files_would_lack_their_rights(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, "a.md")
+    describe(folder, {"path": "a.md", "groups": ["finance"]})
+    monkeypatch.setattr(Path, "read_text", lambda path, **_: denied(path))
+    with pytest.raises(InvalidRequest, match=r"sources\.jsonl cannot be read: Permission denied"):
+        items(folder)
+
+
+def test_folders_in_one_another_may_be_more_than_calls_may(folder: Path) -> None:
+    write(folder, "a/" * 200 + "b.md")
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    try:
+        found = items(folder)
+    finally:
+        sys.setrecursionlimit(usual)
+    assert [item.content for item in found.values()] == [b"A text."]
+
+
+def test_no_more_of_a_file_is_read_than_is_asked_for(folder: Path) -> None:
+    write(folder, "a.md", "12345")
+    with (folder / "huge.md").open("wb") as file:
+        file.truncate(1 << 40)
+    found = {item.source.uri: item for item in read_folder(folder, tenant="acme", max_bytes=5)}
+    assert found["a.md"].content == b"12345"
+    assert found["huge.md"].unread == Refused(
+        "too_large", '"huge.md" has more than 5 bytes. Split it, or raise retrieval.parsing.max_bytes.'
+    )
+
+
+def test_a_name_that_is_no_text_can_be_told_and_stored(folder: Path) -> None:
+    path = folder / os.fsdecode(b"\xff.md")
+    path.symlink_to(folder / "missing.md")
+    write(folder, "a\nb.md")
+    found = items(folder)
+    assert set(found) == {"\\xff.md", "a\nb.md"}
+    assert "\\xff.md" in str(found["\\xff.md"].unread).encode().decode()
 
 
 def test_a_link_that_stays_inside_is_a_document(folder: Path) -> None:
@@ -219,9 +356,9 @@ def test_a_file_that_cannot_be_read_says_why_and_stops_none_of_the_others(folder
     first, lost, last = found
 
     assert all(one.content for one in (first, last))
-    assert (lost.content, lost.unread) == (
-        b"",
-        '"b.md" cannot be read: No such file or directory. Make it readable, or move it away.',
+    assert lost.content == b""
+    assert lost.unread == Refused(
+        "unreadable", '"b.md" cannot be read: No such file or directory. Make it readable, or move it away.'
     )
 
 

@@ -17,7 +17,7 @@ from foundation.settings import Part
 from foundation.types import EVERY_TENANT, Scope
 from models.contract import Embeddings
 from retrieval.contract import Block, DocumentLedger, Entry, Parsed, Source, VectorIndex, VectorItem, Vectors
-from retrieval.ingest import BATCH, UNDER_WAY, Ingestor, Item
+from retrieval.ingest import BATCH, UNDER_WAY, Ingestor, Item, Refused
 
 ACME = Scope("acme")
 
@@ -302,12 +302,12 @@ def test_a_refused_replacement_leaves_the_old_document_and_offering_that_again_c
 
 
 def test_a_file_that_could_not_be_read_is_refused_with_its_reason_and_the_others_are_taken(desk: Desk) -> None:
-    lost = replace(item("b.md", ""), unread='"b.md" cannot be read: Permission denied.')
+    lost = replace(item("b.md", ""), unread=Refused("unreadable", '"b.md" cannot be read: Permission denied.'))
 
     report = desk.ingestor().ingest([item("a.md"), lost, item("c.md", "Parcels wait.")])
 
     assert report.added == 2
-    assert [(one.uri, one.reason, one.message) for one in report.refused] == [("b.md", "unreadable", lost.unread)]
+    assert [(one.uri, Refused(one.reason, one.message)) for one in report.refused] == [("b.md", lost.unread)]
 
 
 def test_a_document_without_text_is_refused_as_empty(desk: Desk) -> None:
