@@ -35,6 +35,7 @@ LABEL_WORDS = 5
 UNASKED = "transfer_to_human_agents"
 """The one effect for which the policy wants no confirmation: it changes no reservation."""
 HARMLESS = (*READS, UNASKED)
+_CONTENT = {UNASKED: {"summary": "content"}}
 
 
 class PolicyText:
@@ -158,7 +159,7 @@ class _Replay:
             response_format="content_and_artifact",
             metadata={"effect": False}
             if name in READS
-            else {"forbidden": forbidden, "reach": "own", "arguments": {"summary": "content"}},
+            else {"forbidden": forbidden, "reach": "own", "arguments": _CONTENT.get(name, {})},
         )
 
     def _figures(

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from foundation.errors import InvalidSetting
-from orchestration.contract import BaseTool
+from foundation.errors import InvalidSetting, did_you_mean
+from orchestration.contract import BaseTool, ToolMetadata
 
 
 class UnfitArguments(ValueError):
@@ -42,6 +42,28 @@ def demand_schema(tool: BaseTool) -> None:
         raise InvalidSetting(f'The schema of tool "{tool.name}" is not a JSON schema: {error.message}.') from error
     if schema.get("type") != "object":
         raise InvalidSetting(f'Tool "{tool.name}" has no schema of its arguments, so they cannot be checked.')
+
+
+def demand_metadata(tool: BaseTool) -> None:
+    """Raises:
+    InvalidSetting: the tool's metadata has a key that is not one of `ToolMetadata`, or says something of an argument
+        that the tool does not take.
+    """
+    declared = tool.metadata or {}
+    for key in declared:
+        if key not in ToolMetadata.__annotations__:
+            raise InvalidSetting(
+                f'The metadata of tool "{tool.name}" has an unknown key "{key}". {did_you_mean(key, ToolMetadata.__annotations__)}'
+                " What is for other programs goes into its `tags`."
+            )
+    taken = schema_of(tool).get("properties")
+    for key in ("arguments", "said_as"):
+        for name in declared.get(key, ()):
+            if taken and name not in taken:
+                raise InvalidSetting(
+                    f'The metadata of tool "{tool.name}" say something of an argument "{name}" (`{key}`), which the tool '
+                    f"does not take. {did_you_mean(name, taken)}"
+                )
 
 
 def schema_of(tool: BaseTool) -> dict[str, Any]:

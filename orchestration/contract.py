@@ -1,16 +1,16 @@
 """The ports and nouns of layer 4.
 
-Tools are LangChain's `BaseTool`; `tool.metadata` declares `{"effect": bool}` (absent: it is an effect) and tools are
-called by nobody but the executor. Checkpoints are LangGraph's `BaseCheckpointSaver`.
+Tools are LangChain's `BaseTool`, whose `metadata` is a `ToolMetadata`; they are called by nobody but the executor.
+Checkpoints are LangGraph's `BaseCheckpointSaver`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, runtime_checkable
 
 from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -53,6 +53,7 @@ __all__ = [
     "Recalled",
     "Spending",
     "Step",
+    "ToolMetadata",
     "ToolOutcome",
     "Turn",
 ]
@@ -62,6 +63,51 @@ StopReason = Literal["complete", "insufficient_evidence", "policy", "approval", 
 Path = Literal["extractive", "generative", "tool", "none"]
 Route = Literal["answer", "look_up", "act", "several", "clarify", "refuse", "hand_over"]
 Outcome = Literal["planned", "done", "failed", "skipped", "waiting"]
+Role = Literal["target", "content", "amount", "choice"]
+Preview = Callable[[Mapping[str, Any], Principal], str]
+Completion = Callable[[Mapping[str, Any], Principal], Mapping[str, Any]]
+Prohibition = Callable[[Mapping[str, Any], Principal], tuple[str, str] | None]
+
+
+class ToolMetadata(TypedDict, total=False):
+    """What a tool says of itself; whatever it leaves out is read as the more careful of both. Other keys are refused:
+    a misspelt `forbidden` would forbid nothing."""
+
+    effect: bool
+    """Default True: it changes something."""
+    idempotent: bool
+    """Default False. Called twice with the same idempotency key it acts once, so that a call whose end was lost in a
+    crash can be made again."""
+    preview: Preview
+    """What the effect would do, for the approver; raises `ToolException` where it cannot be done, and then nobody is
+    asked."""
+    completed: Completion
+    """The arguments with what the tool's own data settle of those that were left open (`None`). Asked before a person
+    is, so that what is approved is all that will be done; raises `ToolException` as `preview` does."""
+    forbidden: Prohibition
+    """The rule of the house that forbids this effect as things stand, and what it says. Asked before a person is, and
+    again right before the effect: no approval overrides it, and what was permitted when it was asked for may no longer
+    be."""
+    timeout_s: float
+    """Default 30."""
+    reach: Literal["own", "outward"]
+    """Whether the effect stays in our own house and can be undone there, or (default) leaves it, moves money, gives
+    access, destroys."""
+    arguments: Mapping[str, Role]
+    """For each argument its role: "target" (default; steers the effect), "content" (text that goes along), "amount",
+    "choice" (any value is harmless)."""
+    said_as: Mapping[str, Mapping[str, Sequence[str]]]
+    """Argument by choice by phrases for it: `{"priority": {"P2": ["urgent"]}}`."""
+    asked_by: Sequence[str]
+    """Beginnings of the verbs by which people ask for it; none of them said, a person is asked."""
+    trusted: Collection[str]
+    """Fields of the artifact that our own systems issue, "*" for all: others can be anybody's text."""
+    examples: Sequence[str]
+    """Requests in a person's words, by which the planner finds it."""
+    questions: Sequence[str]
+    """Questions that sound like it and that the documents answer."""
+    opens: str
+    """A pattern of the first words by which people ask for it, whatever follows: "Remember that ..."."""
 
 
 class Noun(BaseModel):

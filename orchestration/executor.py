@@ -5,27 +5,9 @@ Whatever a model, a document or a route asks for passes here: who may (allow-lis
 operator lists it as `unasked`, arguments that are traced to the person's own words), and how often (the effect ledger; a
 cap on the calls of a run). Every call, refusal and decision is in the audit before anybody hears of it.
 
-A tool declares in its `metadata`:
-    effect       bool, default True: it changes something
-    idempotent   bool, default False: called twice with the same idempotency key it acts once, so that a call whose end
-                 was lost in a crash can be made again
-    preview      optional `(arguments, principal) -> str`: what the effect would do, for the approver; raises
-                 `ToolException` where it cannot be done, and then nobody is asked
-    completed    optional `(arguments, principal) -> arguments`: with what the tool's own data settle of those that were
-                 left open (`None`). Asked before a person is, so that what is approved is all that will be done; raises
-                 `ToolException` as `preview` does
-    forbidden    optional `(arguments, principal) -> (rule, text) | None`: the rule of the house that forbids this effect
-                 as things stand, and what it says. Asked before a person is, and again right before the effect: no
-                 approval overrides it, and what was permitted when it was asked for may no longer be
-    timeout_s    optional, default 30
-    reach        "own" or "outward" (default): whether the effect stays in our own house and can be undone there, or
-                 leaves it, moves money, gives access, destroys
-    arguments    for each argument its role: "target" (default; steers the effect), "content" (text that goes along),
-                 "amount", "choice" (any value is harmless)
-    asked_by     beginnings of the verbs by which people ask for it; none of them said, a person is asked
-    trusted      fields of the artifact that our own systems issue, "*" for all: others can be anybody's text
-It finds the caller in the RunnableConfig: `configurable["principal"]`, and for an effect `["idempotency_key"]` and
-`["approved_by"]`. `ToolException` means: it did not happen, and the text is fit for a person.
+What a tool says of itself stands in `contract.ToolMetadata`. It finds the caller in the RunnableConfig:
+`configurable["principal"]`, and for an effect `["idempotency_key"]` and `["approved_by"]`. `ToolException` means: it did
+not happen, and the text is fit for a person.
 """
 
 from __future__ import annotations
@@ -34,7 +16,7 @@ import asyncio
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
@@ -48,16 +30,19 @@ from foundation.errors import Conflict, Forbidden, InvalidRequest, InvalidSettin
 from foundation.settings import PolicySettings
 from foundation.stops import Stops
 from foundation.types import Principal
-from orchestration.arguments import UnfitArguments, arguments_hash, checked, demand_schema
+from orchestration.arguments import UnfitArguments, arguments_hash, checked, demand_metadata, demand_schema
 from orchestration.contract import (
     Approval,
     ApprovalStore,
     AuditLog,
     AuditRecord,
     BaseTool,
+    Completion,
     Decision,
     EffectLedger,
     Origin,
+    Preview,
+    Prohibition,
     ToolOutcome,
 )
 from orchestration.policy import Policy, Ruling
@@ -77,10 +62,6 @@ RULES: Mapping[Denial, str] = {
 }
 """The setting of the policy behind each denial. For a role and a tenant the ruling names it, for what is
 forbidden the tool."""
-
-Preview = Callable[[Mapping[str, Any], Principal], str]
-Completion = Callable[[Mapping[str, Any], Principal], Mapping[str, Any]]
-Prohibition = Callable[[Mapping[str, Any], Principal], tuple[str, str] | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +97,8 @@ class Executor:
     """Calls tools under the policy in force.
 
     Raises at construction:
-        InvalidSetting: two tools of one name, or a tool whose arguments cannot be checked.
+        InvalidSetting: two tools of one name, or a tool whose arguments cannot be checked or whose metadata has a key
+            that nobody reads.
     """
 
     def __init__(
@@ -496,6 +478,7 @@ def _by_name(tools: Sequence[BaseTool]) -> dict[str, BaseTool]:
         if tool.name in named:
             raise InvalidSetting(f'Two tools are named "{tool.name}". Rename one of them.')
         demand_schema(tool)
+        demand_metadata(tool)
         named[tool.name] = tool
     return named
 

@@ -100,7 +100,6 @@ def foreign_tool(
         metadata={
             **declared.model_dump(exclude={"effect", "description"}),
             "effect": effect if declared.effect is None else declared.effect,
-            "source": options.name,
         },
     )
 

@@ -9,9 +9,8 @@ model        lets the chat model write the plan under a JSON schema (`planning_b
 
 Where neither can, `fixed` is the plan: answer from the documents.
 
-A tool declares `metadata["examples"]`: a few requests in a person's words. `metadata["questions"]` may hold questions
-that sound like it and are none (for a refund tool: "How long does a refund take?"), and `metadata["opens"]` a pattern of
-the first words by which people ask for it in so many words, whatever follows ("Remember that ...").
+A tool declares `examples` (a few requests in a person's words), and may declare `questions` that sound like it and are
+none (for a refund tool: "How long does a refund take?") and with `opens` the first words by which people ask for it.
 """
 
 from __future__ import annotations

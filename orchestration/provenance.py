@@ -22,12 +22,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from orchestration.arguments import schema_of
-from orchestration.contract import BaseTool, Origin, ToolOutcome
-
-Role = Literal["target", "content", "amount", "choice"]
+from orchestration.contract import BaseTool, Origin, Role, ToolOutcome
 
 _STRICT = re.compile(r"[^\s\"'`<>(){}\[\],;|“”\u2018’«»]+")
 _PLAIN = re.compile(r"[^\W\d_]+(?:[-’][^\W\d_]+)*")

@@ -1,0 +1,65 @@
+"""What a tool says of itself: a key that nobody reads is refused before the first call."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.tools import StructuredTool
+from pydantic import BaseModel
+
+from foundation.errors import InvalidSetting
+from orchestration.contract import ToolMetadata
+from orchestration.executor import Executor
+from tests.doubles.orchestration import World
+
+PAGE = Path(__file__).parents[3] / "docs" / "tools.md"
+
+
+class Sending(BaseModel):
+    parcel_id: str
+    speed: str = "slow"
+
+
+def executor(folder: Path, metadata: dict[str, Any] | None) -> Executor:
+    tool = StructuredTool.from_function(
+        lambda parcel_id, speed: f"{parcel_id} {speed}",
+        name="send",
+        description="send a parcel",
+        args_schema=Sending,
+        metadata=metadata,
+    )
+    return World(folder, tools=[tool]).executor()
+
+
+def test_a_misspelt_key_is_refused_with_the_tool_the_known_keys_and_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting) as refused:
+        executor(tmp_path, {"effect": True, "forbiden": lambda *_: ("no parcels", "We send none.")})
+    told = str(refused.value)
+    assert 'tool "send" has an unknown key "forbiden"' in told
+    assert 'Did you mean "forbidden"?' in told
+    assert all(key in told for key in ToolMetadata.__annotations__)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("arguments", {"sped": "choice"}), ("said_as", {"sped": {"fast": ["at once"]}})]
+)
+def test_what_is_said_of_an_argument_that_the_tool_does_not_take_is_refused(
+    key: str, value: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(
+        InvalidSetting, match=rf'"send".*"sped" \(`{key}`\).*Found: parcel_id, speed\. Did you mean "speed"'
+    ):
+        executor(tmp_path, {key: value})
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"arguments": {"speed": "choice"}, "opens": "send off"}])
+def test_what_is_known_is_taken(metadata: dict[str, Any] | None, tmp_path: Path) -> None:
+    assert [tool.name for tool in executor(tmp_path, metadata).tools] == ["send"]
+
+
+def test_the_page_about_tools_lists_every_key_and_no_other() -> None:
+    table = PAGE.read_text(encoding="utf-8").partition("| key | default |")[2].partition("\n\n")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == sorted(ToolMetadata.__annotations__)
