@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
+from foundation import names, tracing
 from foundation.clock import Clock
 from foundation.crashpoints import crash_point
 from foundation.errors import ComponentError, Conflict, DocumentRefused
@@ -234,10 +235,11 @@ class Ingestor:
             ComponentError: the embedder or the ledger failed. What was committed before stays; nothing is half-written.
         """
         begun, tally = self._clock.monotonic_s(), _Tally()
-        if self._workers:
-            self._ingest_with(self._workers, items, tally, progress)
-        else:
-            self._ingest_here(items, tally, progress)
+        with tracing.span(names.INGEST, layer="retrieval"):
+            if self._workers:
+                self._ingest_with(self._workers, items, tally, progress)
+            else:
+                self._ingest_here(items, tally, progress)
         return IngestReport(
             added=tally.added,
             replaced=tally.replaced,
@@ -256,7 +258,8 @@ class Ingestor:
             ComponentError: the embedder or the ledger failed; nothing has been stored.
         """
         tally = _Tally()
-        self._ingest_here([item], tally)  # its caller waits
+        with tracing.span(names.INGEST, layer="retrieval"):
+            self._ingest_here([item], tally)  # its caller waits
         if tally.refused:
             refusal = tally.refused[0]
             raise DocumentRefused(refusal.message, reason=refusal.reason)

@@ -196,7 +196,8 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             policy.demand_model(name)
 
         chat = resilient(primary, fallbacks, settings.models.resilience, context.clock, demand)
-        embedder = traced_embedder(part("models.embedder", settings.models.embedder, Embeddings))
+        encoder = part("models.embedder", settings.models.embedder, Embeddings)
+        embedder = traced_embedder(encoder)
         asked = RememberingEmbedder(embedder)  # what answering embeds; an ingest goes to the embedder itself
         to_rerank = RerankerParts(**vars(context), embedder=asked)
         reranker = chosen_reranker(keep(components.load("models.reranker", settings.models.reranker, to_rerank)))
@@ -209,7 +210,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         vectors = part("retrieval.vectors", settings.retrieval.vectors, VectorIndex)
         chunker = part("retrieval.chunker", settings.retrieval.chunker, Chunker)
         parsers = keep(ParserPool(settings.retrieval.parsing))
-        fingerprint = fingerprint_of(settings.models.embedder.use, embedder, chunker)
+        fingerprint = fingerprint_of(settings.models.embedder.use, encoder, chunker)  # a start is no request: no trace
         open_index(ledger, vectors, fingerprint)
         same_parts = SameParts(ledger, fingerprint)
         ingestor = keep(

@@ -61,6 +61,17 @@ def run(*arguments: object) -> str:
     return done.output
 
 
+def test_what_was_asked_and_taken_in_is_listed_by_name_and_a_start_is_not(stack: Path) -> None:
+    with open_system(load(stack)):
+        pass
+    names_of = [one["name"] for one in json.loads(run("traces", "--stack", stack, "--json", "-"))]
+    assert names_of == ["invoke_agent graph", "ingest"]
+    costs = json.loads(run("costs", "--stack", stack, "--json", "-"))
+    with open_system(load(stack)):
+        pass
+    assert json.loads(run("costs", "--stack", stack, "--json", "-")) == costs, "nor is it paid for"
+
+
 def test_an_answer_carries_its_scores_on_its_spans(stack: Path) -> None:
     spans = SpanStore(stack.parent / "var" / "spans.sqlite").between(0, 2**63 - 1, naming=[names.OPERATION])
     (agent,) = [span for span in spans if span.attribute(names.OPERATION) == names.INVOKE_AGENT]
@@ -174,18 +185,18 @@ def _approval(subject: str) -> Approval:
 
 def test_retention_takes_what_is_too_old_and_leaves_the_rest(stack: Path, tmp_path: Path) -> None:
     stack.write_text(stack.read_text() + "[foundation.retention]\nspans_days = 1\nconversations_days = 1\n")
+    manifests = tmp_path / "var" / "manifests"
+    named = {*manifests.iterdir()}
     with open_system(load(stack)) as system:
         old = int((datetime.now(UTC) - timedelta(days=3)).timestamp() * 1e9)
         with closing(sqlite3.connect(tmp_path / "var" / "spans.sqlite")) as database, database:
             database.execute("UPDATE spans SET end_ns = ? WHERE id = (SELECT min(id) FROM spans)", (old,))
         assert len(asyncio.run(system.agent.conversations.all(ADA))) == 1
-    manifests = tmp_path / "var" / "manifests"
-    named = {*manifests.iterdir()}
-    unnamed = manifests / "0123456789abcdef.json"
-    unnamed.write_text("{}")
-    for file in (*named, unnamed):
+    (manifests / "0123456789abcdef.json").write_text("{}")
+    for file in manifests.iterdir():
         os.utime(file, (0, 0))
     run("retention", "--stack", stack, "--json", tmp_path / "kept.json")
     told = {one["store"]: one["count"] for one in json.loads((tmp_path / "kept.json").read_text())["erased"]}
-    assert told == {"spans": 1, "manifests": 1, "conversations": 0}
+    unnamed = 2  # that file, and the run above, which was asked nothing
+    assert told == {"spans": 1, "manifests": unnamed, "conversations": 0}
     assert {*manifests.iterdir()} == named
