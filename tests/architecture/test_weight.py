@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+
+from observability.ledger import CostLedger
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {
@@ -47,6 +51,21 @@ def test_help_imports_nothing_heavy(arguments):
 @pytest.mark.parametrize("report", ["slow", "failures", "costs"])
 def test_a_report_of_a_bad_day_waits_for_no_framework(report, tmp_path):
     imported = imported_by("serving.cli", report, SIXPLY__FOUNDATION__DATA_DIR=str(tmp_path))
+    assert imported & HEAVY <= {"numpy", "opentelemetry.sdk"}
+
+
+def test_what_answers_cost_by_their_outcome_is_summed_without_a_framework(tmp_path):
+    columns = "at, tenant, layer, kind, part, model, seconds, usd, basis, answer_id"
+    CostLedger(tmp_path / "costs.sqlite").close()
+    with closing(sqlite3.connect(tmp_path / "costs.sqlite")) as database, database:
+        database.execute(
+            f"INSERT INTO charges ({columns}) VALUES ('', 't', 'models', 'chat', '', 'm', 1, '0.1', '', 'a')"
+        )
+    told = tmp_path / "told.json"
+    imported = imported_by(
+        "serving.cli", "costs", "--by", "outcome", "--json", str(told), SIXPLY__FOUNDATION__DATA_DIR=str(tmp_path)
+    )
+    assert [(one["key"], one["usd"]) for one in json.loads(told.read_text())] == [("unknown", "0.1")]
     assert imported & HEAVY <= {"numpy", "opentelemetry.sdk"}
 
 
