@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import zipfile
 from collections.abc import Callable, Mapping
@@ -187,6 +188,123 @@ def test_grouped_shapes_charts_and_pictures_described_in_words_are_read() -> Non
     assert "Deep inside." in text
     assert "North; Parcels: 12\nSouth; Parcels: 7.5" in text
     assert "A depot at night" in text
+
+
+def test_a_chart_in_three_dimensions_is_read_as_any_other() -> None:
+    made = _with_chart()
+    chart = next(name for name in zipfile.ZipFile(io.BytesIO(made)).namelist() if name.startswith("ppt/charts/chart"))
+    xml = zipfile.ZipFile(io.BytesIO(made)).read(chart)
+
+    text = parse(altered(made, {chart: xml.replace(b"c:barChart>", b"c:bar3DChart>")}), "a.pptx").text
+
+    assert "North; Parcels: 12\nSouth; Parcels: 7.5" in text
+
+
+def _with_chart() -> bytes:
+    from pptx import Presentation
+    from pptx.chart.data import CategoryChartData
+    from pptx.enum.chart import XL_CHART_TYPE
+    from pptx.util import Inches
+
+    show = Presentation()
+    shapes = show.slides.add_slide(show.slide_layouts[6]).shapes
+    data = CategoryChartData()
+    data.categories = ["North", "South"]
+    data.add_series("Parcels", (12, 7.5))
+    shapes.add_chart(XL_CHART_TYPE.BAR_CLUSTERED, 0, Inches(2), Inches(3), Inches(3), data)
+    return saved(show)
+
+
+def test_a_diagram_is_read_from_its_root_down() -> None:
+    from pptx import Presentation
+    from pptx.opc.package import Part
+    from pptx.opc.packuri import PackURI
+    from pptx.oxml import parse_xml
+
+    def point(name: str, words: str, kind: str = "node") -> str:
+        return (
+            f'<dgm:pt modelId="{name}" type="{kind}"><dgm:t><a:p><a:r><a:t>{words}</a:t></a:r></a:p></dgm:t></dgm:pt>'
+        )
+
+    drawing = "http://schemas.openxmlformats.org/drawingml/2006"
+    links = [("0", "1", 1), ("0", "2", 0), ("2", "3", 0), ("3", "2", 0)]  # the last one leads back
+    data = (
+        f'<dgm:dataModel xmlns:dgm="{drawing}/diagram" xmlns:a="{drawing}/main"><dgm:ptLst>'
+        + point("0", "", "doc")
+        + point("1", "Deliver")
+        + point("2", "Pack")
+        + point("3", "Weigh")
+        + "</dgm:ptLst><dgm:cxnLst>"
+        + "".join(f'<dgm:cxn srcId="{above}" destId="{below}" srcOrd="{place}"/>' for above, below, place in links)
+        + "</dgm:cxnLst></dgm:dataModel>"
+    )
+    show = Presentation()
+    slide = show.slides.add_slide(show.slide_layouts[6])
+    part = Part(PackURI("/ppt/diagrams/data1.xml"), "application/xml", show.part.package, data.encode())
+    relation = slide.part.relate_to(
+        part, "http://schemas.openxmlformats.org/officeDocument/2006/relationships/diagramData"
+    )
+    slide.shapes._spTree.append(parse_xml(
+        '<p:graphicFrame xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main" '
+        f'xmlns:a="{drawing}/main" xmlns:dgm="{drawing}/diagram" '
+        'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"><p:nvGraphicFramePr>'
+        '<p:cNvPr id="9" name="x"/><p:cNvGraphicFramePr/><p:nvPr/></p:nvGraphicFramePr><p:xfrm><a:off x="0" y="0"/>'
+        f'<a:ext cx="1" cy="1"/></p:xfrm><a:graphic><a:graphicData uri="{drawing}/diagram"><dgm:relIds r:dm="{relation}"/>'
+        "</a:graphicData></a:graphic></p:graphicFrame>"
+    ))  # fmt: skip
+
+    assert blocks(parse(saved(show), "a.pptx")) == [("item", words, 1) for words in ("Pack", "Weigh", "Deliver")]
+
+
+def test_a_picture_in_the_place_of_the_title_costs_nothing_and_what_every_slide_repeats_is_left_out() -> None:
+    from pptx import Presentation
+    from pptx.oxml import parse_xml
+    from pptx.util import Inches
+
+    space = "http://schemas.openxmlformats.org/presentationml/2006/main"
+    show = Presentation()
+    shapes = show.slides.add_slide(show.slide_layouts[6]).shapes
+    picture = shapes.add_picture(io.BytesIO(_pixel()), 0, 0)
+    picture._element.nvPicPr.find("{*}nvPr").append(parse_xml(f'<p:ph xmlns:p="{space}" type="title"/>'))
+    for place, words in (("sldNum", "17"), ("ftr", "For internal use"), (None, "Kept.")):
+        shape = shapes.add_textbox(0, Inches(2), Inches(1), Inches(1))
+        shape.text_frame.text = words
+        if place:
+            shape._element.nvSpPr.find("{*}nvPr").append(parse_xml(f'<p:ph xmlns:p="{space}" type="{place}" idx="9"/>'))
+
+    assert blocks(parse(saved(show), "a.pptx")) == [("paragraph", "Kept.", 1)]
+
+
+def test_what_stands_in_a_choice_between_two_forms_is_read_once() -> None:
+    from pptx import Presentation
+    from pptx.util import Inches
+
+    show = Presentation()
+    shapes = show.slides.add_slide(show.slide_layouts[6]).shapes
+    for words in ("New form", "Old form"):
+        shapes.add_textbox(0, 0, Inches(1), Inches(1)).text_frame.text = words
+    made = saved(show)
+    slide = zipfile.ZipFile(io.BytesIO(made)).read(PARTS[".pptx"]).decode()
+    new, old = re.findall("<p:sp>.*?</p:sp>", slide, re.DOTALL)
+    space = "http://schemas.openxmlformats.org/markup-compatibility/2006"
+    either = (
+        f'<mc:AlternateContent xmlns:mc="{space}"><mc:Choice Requires="a14">{new}</mc:Choice>'
+        f"<mc:Fallback>{old}</mc:Fallback></mc:AlternateContent>"
+    )
+
+    assert parse(altered(made, {PARTS[".pptx"]: slide.replace(new + old, either)}), "a.pptx").text == "New form"
+
+
+def test_boxes_in_a_row_are_read_from_left_to_right_though_one_hangs_a_little_lower() -> None:
+    from pptx import Presentation
+    from pptx.util import Inches
+
+    show = Presentation()
+    shapes = show.slides.add_slide(show.slide_layouts[6]).shapes
+    for words, left, top in (("second", 3, 1), ("first", 1, 1.1), ("third", 1, 2)):
+        shapes.add_textbox(Inches(left), Inches(top), Inches(1), Inches(0.5)).text_frame.text = words
+
+    assert [words for _, words, _ in blocks(parse(saved(show), "a.pptx"))] == ["first", "second", "third"]
 
 
 def _pixel() -> bytes:

@@ -1,0 +1,111 @@
+"""Diagrams and charts, which the Office programs draw alike in documents, slides and sheets: their words and numbers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+_DML = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+_MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
+RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
+_MADE_UP = "description automatically generated"
+
+
+def parse_xml(content: bytes) -> Any:
+    """The root element of what can be read of a part, which may be damaged; entities stay what they are."""
+    from lxml import etree
+
+    root = etree.fromstring(content, etree.XMLParser(resolve_entities=False, no_network=True, recover=True))
+    return etree.Element("nothing") if root is None else root
+
+
+def choose_alternatives(root: Any) -> None:
+    """Put in the place of each choice between an old and a new form what a current program shows, which is the new one."""
+    for either in list(root.iter(f"{_MC}AlternateContent")):
+        shown = next((one for one in either if len(one)), None)
+        parent = either.getparent()
+        if parent is not None and shown is not None:
+            place = parent.index(either)
+            parent[place : place + 1] = list(shown)
+
+
+def words(paragraph: Any) -> str:
+    """Of a paragraph in a drawing: its text, fields and formulas; a line break is white space."""
+    return "".join((node.text or "") if node.tag.endswith("}t") else " " for node in paragraph.iter("{*}t", "{*}br"))
+
+
+def description(properties: Any) -> str:
+    """What a picture shows, in the words of its author, for readers who do not see it; `properties` are its `cNvPr`.
+    What a program guessed is no description."""
+    told = str(properties.get("descr", "")) if properties is not None else ""
+    return "" if _MADE_UP in told.lower() else told
+
+
+def diagram(content: bytes) -> list[str]:
+    """The paragraphs of a SmartArt diagram's data part, from its root down."""
+    root = parse_xml(content)
+    points = {point.get("modelId"): point for point in root.iter("{*}pt")}
+    below = defaultdict(list)
+    for link in root.iter("{*}cxn"):
+        if link.get("type", "parOf") == "parOf":
+            place = link.get("srcOrd", "")
+            below[link.get("srcId")].append((int(place) if place.isdecimal() else 0, link.get("destId")))
+    begins = [name for name, point in points.items() if point.get("type") == "doc"]
+    found: list[str] = []
+    seen: set[str | None] = set()
+    open_ends: list[str | None] = [*begins]
+    while open_ends:
+        name = open_ends.pop()
+        if name in seen or name not in points:
+            continue  # a damaged file may name its own parent as a child
+        seen.add(name)
+        found += [words(paragraph) for paragraph in points[name].iter(f"{_DML}p")]
+        open_ends += [child for _, child in sorted(below[name], key=lambda one: one[0], reverse=True)]
+    return found
+
+
+def chart(content: bytes) -> tuple[str, list[list[list[str]]]]:
+    """A chart's title, and of each of its plots the numbers behind it: a row of names, then one for each category."""
+    root = parse_xml(content)
+    title = root.find("{*}chart/{*}title")
+    told = " ".join(words(paragraph) for paragraph in title.iter(f"{_DML}p")) if title is not None else ""
+    tables = []
+    for plot in root.iterfind("{*}chart/{*}plotArea/*"):
+        series = list(plot.iterfind("{*}ser"))
+        if series:
+            tables.append(_plot(series))
+    return told, tables
+
+
+def _plot(series: list[Any]) -> list[list[str]]:
+    names = [" ".join(point for _, point in _points(one, "tx")) for one in series]
+    categories: dict[int, str] = {}
+    for one in series:
+        categories |= dict(_points(one, "cat", "xVal"))
+    columns = [dict(_points(one, "val", "yVal")) for one in series]
+    places = sorted(categories.keys() | {place for column in columns for place in column})
+    return [["", *names], *([categories.get(i, ""), *(column.get(i, "") for column in columns)] for i in places)]
+
+
+def _points(series: Any, *kinds: str) -> Iterator[tuple[int, str]]:
+    """What a series holds as its name, categories or values. Of categories of several levels, the innermost."""
+    for kind in kinds:
+        for held in series.iterfind(f"{{*}}{kind}"):
+            level = held.find(".//{*}lvl")
+            shares = "%" in (held.findtext(".//{*}formatCode") or "")
+            for number, point in enumerate((held if level is None else level).iter("{*}pt")):
+                place = point.get("idx", "")
+                value = point.findtext("{*}v") or ""
+                yield int(place) if place.isdecimal() else number, _figure(value, shares=shares)
+            if kind == "tx" and (literal := held.findtext("{*}v")):
+                yield 0, literal
+
+
+def _figure(value: str, *, shares: bool) -> str:
+    """Without the noise of its floating point, and a share as per cent."""
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return f"{number * 100:.10g} %" if shares else f"{number:.10g}"
