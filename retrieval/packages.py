@@ -7,12 +7,15 @@ writes them, so whoever did had something in mind.
 from __future__ import annotations
 
 import io
+import posixpath
 import re
 import stat
 import zipfile
 from pathlib import PurePosixPath
+from xml.etree import ElementTree as ET
 
 from foundation.errors import DocumentRefused
+from retrieval.drawings import parse_xml
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MAX_EXPANSION = 100
@@ -20,6 +23,9 @@ _MAX_EXPANSION = 100
 _MAX_MEMBERS = 10_000
 _XML = (".xml", ".rels", ".opf", ".xhtml", ".html", ".ncx")
 _ENTITY = re.compile(rb"<!ENTITY")
+_STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/([A-Za-z]+)/")
+"""How the names of the strict kind of Open XML begin. Our libraries know those of the usual kind, which differ no further."""
+_TYPES = "[Content_Types].xml"
 _DECLARATIONS = 65_536
 """Bytes of each XML file in which a declaration of entities is looked for: it stands before the first element."""
 
@@ -41,6 +47,59 @@ def check_package(content: bytes, name: str, what: str) -> None:
                 _check_member(package, member, name)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError) as error:
         raise malformed(name, what, error) from error
+
+
+def mended(content: bytes) -> bytes:
+    """A checked package as our libraries need it, which are stricter than the Office programs: under the usual names if
+    it is of the strict kind, without references to members that it lacks, and with a type for each of its members."""
+    with zipfile.ZipFile(io.BytesIO(content)) as package:
+        present = set(package.namelist())
+        changed: dict[str, bytes] = {}
+        for name in present:
+            if name.endswith(".rels"):
+                changed[name] = _without_dangling(package.read(name), name, present)
+        if _TYPES in present:
+            changed[_TYPES] = _with_all_types(package.read(_TYPES), present)
+        strict = any(_STRICT.search(package.read(name)) for name in changed)
+        changed = {name: made for name, made in changed.items() if made}
+        if not strict and not changed:
+            return content
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as written:
+            for name in present:
+                member = changed.get(name) or package.read(name)
+                if strict and name.lower().endswith(_XML):
+                    member = _STRICT.sub(rb"http://schemas.openxmlformats.org/\1/2006/", member)
+                written.writestr(name, member)
+    return out.getvalue()
+
+
+def _without_dangling(relations: bytes, name: str, present: set[str]) -> bytes:
+    """The relations less those to members that are not there; empty if all are."""
+    root = parse_xml(relations)
+    folder = posixpath.dirname(posixpath.dirname(name))
+    dangling = [
+        one
+        for one in root.iterfind("{*}Relationship")
+        if one.get("TargetMode") != "External"
+        and posixpath.normpath(posixpath.join("/", folder, one.get("Target", ""))).lstrip("/") not in present
+    ]
+    for one in dangling:
+        root.remove(one)
+    return bytes(ET.tostring(root)) if dangling else b""
+
+
+def _with_all_types(types: bytes, present: set[str]) -> bytes:
+    """The list of types with one for each member; empty if it was complete."""
+    root = parse_xml(types)
+    known = {one.get("Extension", "").lower() for one in root.iterfind("{*}Default")}
+    told = {one.get("PartName", "").lower() for one in root.iterfind("{*}Override")}
+    untold = [name for name in present if f"/{name}".lower() not in told and not name.endswith("/") and name != _TYPES]
+    missing = {PurePosixPath(name).suffix[1:].lower() for name in untold} - known - {""}
+    for suffix in sorted(missing):
+        attributes = {"Extension": suffix, "ContentType": "application/octet-stream"}
+        ET.SubElement(root, root.tag.replace("}Types", "}Default"), attributes)
+    return bytes(ET.tostring(root)) if missing else b""
 
 
 def malformed(name: str, what: str, why: object) -> DocumentRefused:
@@ -68,7 +127,7 @@ def _check_member(package: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) 
         )
     if member.flag_bits & 1:
         raise _encrypted(name)
-    if path.suffix.lower() in _XML:
+    if member.filename.lower().endswith(_XML):
         with package.open(member) as file:
             if _ENTITY.search(file.read(_DECLARATIONS).replace(b"\0", b"")):  # also where it is UTF-16
                 raise DocumentRefused(

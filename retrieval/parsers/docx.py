@@ -7,21 +7,26 @@ import io
 import re
 import zipfile
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.packages import check_package, malformed
+from retrieval.drawings import RELATION, chart, diagram
+from retrieval.packages import check_package, malformed, mended
 from retrieval.plain_text import Draft
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
+_WRAPPERS = tuple(f"{_W}{name}" for name in ("sdt", "sdtContent", "ins", "moveTo", "customXml", "smartTag"))
+"""What stands around paragraphs, rows and cells: content controls, accepted changes, marks."""
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 
-_UNSEEN = (_FALLBACK, f"{_W}pPr", f"{_W}rPr", f"{_W}moveFrom", f"{_W}del")
+_UNSEEN = (_FALLBACK, *(f"{_W}{name}" for name in ("pPr", "rPr", "moveFrom", "del", "rt")))
 
 
 class DocxParser:
     suffixes: tuple[str, ...] = (".docx",)
-    version = "docx 2"
+    version = "docx 3"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
@@ -32,33 +37,137 @@ class DocxParser:
 
         check_package(content, name, "Word document")
         try:
-            document = Document(io.BytesIO(content))
+            document = Document(io.BytesIO(mended(content)))
         except (PackageNotFoundError, zipfile.BadZipFile, KeyError, ValueError) as error:
             raise malformed(name, "Word document", error) from error
         draft = Draft(name, self._limits)
-        names = {style.style_id: style.name or "" for style in document.styles}
-        notes = _notes(document)
-        for element in _blocks(document.element.body):
-            if element.tag == f"{_W}tbl":
-                _add_table(draft, element)
-            else:
-                _add_paragraph(draft, element, names)
-            for reference in element.iter(f"{_W}footnoteReference", f"{_W}endnoteReference"):
-                draft.add("paragraph", notes.get((reference.tag, reference.get(f"{_W}id")), ""))
-        return draft.finish(title=document.core_properties.title)
+        _Walk(draft, document).over(document.element.body)
+        return draft.finish(title=_title(document))
 
 
 def build(limits: ParseLimits) -> DocxParser:
     return DocxParser(limits)
 
 
-def _blocks(parent: Any) -> Iterator[Any]:
-    """Paragraphs and tables in order, also inside content controls and accepted changes."""
+def _title(document: Any) -> str | None:
+    """The title in the properties. Broken ones are no reason to refuse the text."""
+    try:
+        return str(document.core_properties.title)
+    except (KeyError, ValueError, AttributeError):
+        return None
+
+
+class _Walk:
+    """Paragraphs and tables in order to blocks."""
+
+    def __init__(self, draft: Draft, document: Any) -> None:
+        self._draft = draft
+        self._part = document.part
+        self._styles = _styles(document)
+        self._notes = _notes(document)
+
+    def over(self, parent: Any) -> None:
+        for element in _inside(parent, f"{_W}p", f"{_W}tbl"):
+            if element.tag == f"{_W}p":
+                self._add_paragraph(element)
+                self._add_drawings(element)
+                self._add_notes(element)
+                continue
+            rows = _rows(element)
+            if max(map(len, rows), default=0) > 1:
+                self._add_table(element, rows)
+                self._add_notes(element)
+            else:  # it only frames what stands in it
+                for cell in (cell for row in rows for cell in row):
+                    self.over(cell)
+
+    def _add_paragraph(self, element: Any) -> None:
+        style = element.find(f"{_W}pPr/{_W}pStyle")
+        kind, level = self._styles.get(style.get(f"{_W}val"), _PLAIN) if style is not None else _PLAIN
+        numbered = element.find(f"{_W}pPr/{_W}numPr/{_W}numId")
+        if level:
+            self._draft.add("heading", _words(element), level=level)
+        elif numbered is not None:
+            self._draft.add("paragraph" if numbered.get(f"{_W}val") == "0" else "item", _words(element))
+        else:
+            self._draft.add(kind, _words(element))
+
+    def _add_table(self, table: Any, rows: list[list[Any]]) -> None:
+        marks = [row.find(f"{_W}trPr/{_W}tblHeader") is not None for row in _inside(table, f"{_W}tr")]
+        heads = marks.index(False) if False in marks else 0  # where every row is marked, none is
+        above: dict[int, str] = {}
+        cells = [_cells(row, above, spread=number < heads) for number, row in enumerate(rows)]
+        if heads:
+            columns = zip_longest(*cells[:heads], fillvalue="")
+            names = [" ".join(dict.fromkeys(filter(None, column))) for column in columns]
+            self._draft.table([names, *cells[heads:]], header=True)
+        else:  # merged cells in the first row are names of several columns, which stand in the second, or of none
+            self._draft.table(cells, header=False if any(_is_merged(cell) for cell in rows[0]) else None)
+
+    def _add_notes(self, element: Any) -> None:
+        for reference in element.iter(f"{_W}footnoteReference", f"{_W}endnoteReference"):
+            self._draft.add("paragraph", self._notes.get((reference.tag, reference.get(f"{_W}id")), ""))
+
+    def _add_drawings(self, element: Any) -> None:
+        for drawn in element.iterfind(f".//{_W}drawing//{{*}}graphicData/*"):
+            if drawn.tag.endswith("}chart"):
+                title, tables = chart(self._related(drawn, "id"))
+                self._draft.add("paragraph", title)
+                for table in tables:
+                    self._draft.table(table, header=True)
+            elif drawn.tag.endswith("}relIds"):
+                for words in diagram(self._related(drawn, "dm")):
+                    self._draft.add("item", words)
+
+    def _related(self, drawn: Any, attribute: str) -> bytes:
+        part = self._part.related_parts.get(drawn.get(f"{RELATION}{attribute}"))
+        return bytes(part.blob) if part is not None else b""
+
+
+def _inside(parent: Any, *tags: str) -> Iterator[Any]:
     for element in parent:
-        if element.tag in (f"{_W}p", f"{_W}tbl"):
+        if element.tag in tags:
             yield element
-        elif element.tag in (f"{_W}sdt", f"{_W}sdtContent", f"{_W}ins", f"{_W}customXml"):
-            yield from _blocks(element)
+        elif element.tag in _WRAPPERS:
+            yield from _inside(element, *tags)
+
+
+_PLAIN = ("paragraph", 0)
+
+
+def _styles(document: Any) -> dict[str, tuple[str, int]]:
+    """What the paragraphs of each style are: their kind, and their level if they are headings. A style is what its name or
+    its outline level says, or else what the one is that it is based on."""
+    styles = {style.get(f"{_W}styleId"): style for style in document.styles.element.iterfind(f"{_W}style")}
+    found: dict[str, tuple[str, int]] = {}
+    for name in styles:
+        chain: list[Any] = []
+        nearest = styles.get(name)
+        while nearest is not None and nearest not in chain:
+            chain.append(nearest)
+            based = nearest.find(f"{_W}basedOn")
+            nearest = styles.get(based.get(f"{_W}val")) if based is not None else None
+        found[name] = next((one for one in map(_said, chain) if one is not None), _PLAIN)
+    return found
+
+
+def _said(style: Any) -> tuple[str, int] | None:
+    named = style.find(f"{_W}name")
+    name = str(named.get(f"{_W}val", "")) if named is not None else ""
+    if heading := re.fullmatch(r"(?i)heading (\d)", name):
+        return "heading", min(max(int(heading[1]), 1), 6)
+    if name in ("Title", "Subtitle"):
+        return "heading", 1 if name == "Title" else 2
+    outline = style.find(f"{_W}pPr/{_W}outlineLvl")
+    if outline is not None and str(outline.get(f"{_W}val")).isdecimal():
+        level = int(outline.get(f"{_W}val")) + 1
+        return ("heading", min(level, 6)) if level < _BODY_TEXT else _PLAIN
+    numbered = style.find(f"{_W}pPr/{_W}numPr/{_W}numId")
+    return ("item", 0) if name.startswith("List") or numbered is not None else None
+
+
+_BODY_TEXT = 10
+"""The outline level of what is no heading, counted from 1."""
 
 
 def _notes(document: Any) -> dict[tuple[str, str | None], str]:
@@ -75,35 +184,52 @@ def _notes(document: Any) -> dict[tuple[str, str | None], str]:
     return found
 
 
-def _add_paragraph(draft: Draft, element: Any, names: dict[str, str]) -> None:
-    style = element.find(f"{_W}pPr/{_W}pStyle")
-    name = names.get(style.get(f"{_W}val"), "") if style is not None else ""
-    heading = re.fullmatch(r"(?i)heading (\d)", name)
-    if heading or name in ("Title", "Subtitle"):
-        level = int(heading[1]) if heading else {"Title": 1, "Subtitle": 2}[name]
-        draft.add("heading", _words(element), level=min(max(level, 1), 6))
-    elif name.startswith("List") or element.find(f"{_W}pPr/{_W}numPr") is not None:
-        draft.add("item", _words(element))
-    else:
-        draft.add("paragraph", _words(element))
+def _rows(table: Any) -> list[list[Any]]:
+    return [list(_inside(row, f"{_W}tc")) for row in _inside(table, f"{_W}tr")]
 
 
-def _add_table(draft: Draft, table: Any) -> None:
-    rows = list(table.iterchildren(f"{_W}tr"))
-    marked = bool(rows) and rows[0].find(f"{_W}trPr/{_W}tblHeader") is not None
-    cells = [[_words(cell) for cell in row.iterchildren(f"{_W}tc")] for row in rows]
-    draft.table(cells, header=marked or None)
+def _is_merged(cell: Any) -> bool:
+    return any(cell.find(f"{_W}tcPr/{_W}{mark}") is not None for mark in ("vMerge", "gridSpan"))
+
+
+def _cells(row: list[Any], above: dict[int, str], *, spread: bool) -> list[str]:
+    """The words of a row by columns. A cell that reaches down over several rows stands in each of these that has words of
+    its own, so that a row means the same alone; `above` remembers it. One over several columns stands in the first of them,
+    or, if they are to be `spread`, in each."""
+    words: list[str] = []
+    own = ""
+    for cell in row:
+        merged = cell.find(f"{_W}tcPr/{_W}vMerge")
+        text = _words(cell).strip()
+        own += text
+        if merged is None:
+            above.pop(len(words), None)
+        elif merged.get(f"{_W}val") == "restart":
+            above[len(words)] = text
+        else:
+            text = above.get(len(words), text)
+        span = cell.find(f"{_W}tcPr/{_W}gridSpan")
+        told = span.get(f"{_W}val", "") if span is not None else ""
+        more = min(int(told), _MOST_COLUMNS) - 1 if told.isdecimal() else 0
+        words += [text, *[text if spread else ""] * more]
+    return words if own else []
+
+
+_MOST_COLUMNS = 63
+"""Word's own limit."""
 
 
 def _words(element: Any) -> str:
-    """The visible words: deleted text has another tag, what was moved away or hidden is left out, and a drawing's fallback
-    repeats what stands before it."""
+    """The visible words: deleted text has another tag, what was moved away or hidden is left out, as is how a character is
+    pronounced, and a drawing's fallback repeats what stands before it."""
     words: list[str] = []
     for node in element:
-        if node.tag == f"{_W}t":
+        if node.tag in (f"{_W}t", f"{_M}t"):
             words.append(node.text or "")
         elif node.tag in (f"{_W}tab", f"{_W}br", f"{_W}cr"):
             words.append(" ")
+        elif node.tag == f"{_W}noBreakHyphen":
+            words.append("-")
         elif node.tag not in _UNSEEN and not _is_hidden(node):
             words.append(_words(node))
             words.append(" " if node.tag in (f"{_W}p", f"{_W}tc", f"{_W}tr") else "")

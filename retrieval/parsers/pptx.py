@@ -13,7 +13,7 @@ from typing import Any
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
 from retrieval.drawings import RELATION, chart, choose_alternatives, description, diagram, words
-from retrieval.packages import check_package, malformed
+from retrieval.packages import check_package, malformed, mended
 from retrieval.plain_text import Draft
 
 _WHAT = "PowerPoint presentation"
@@ -34,7 +34,7 @@ class PptxParser:
 
     def parse(self, content: bytes, name: str) -> Parsed:
         check_package(content, name, _WHAT)
-        presentation = _open(content, name)
+        presentation = _open(mended(content), name)
         slides = list(presentation.slides)
         if len(slides) > self._limits.pages:
             raise DocumentRefused(

@@ -14,7 +14,7 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.packages import check_package, malformed
+from retrieval.packages import check_package, malformed, mended
 from retrieval.plain_text import Draft
 
 _WHAT = "Excel workbook"
@@ -24,14 +24,14 @@ _MOST_ROWS = 1_048_576
 
 class XlsxParser:
     suffixes: tuple[str, ...] = (".xlsx", ".xlsm")
-    version = "xlsx 1"
+    version = "xlsx 2"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
 
     def parse(self, content: bytes, name: str) -> Parsed:
         check_package(content, name, _WHAT)
-        workbook = _open(content, name)
+        workbook = _open(mended(content), name)
         sheets = [sheet for sheet in workbook.worksheets if sheet.sheet_state == "visible"]
         if len(sheets) > self._limits.pages:
             raise DocumentRefused(

@@ -20,6 +20,9 @@ from tests.contracts import parser_samples
 SHEET = "xl/worksheets/sheet1.xml"
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 ENTITIES = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>'
+OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006"
+RELATIONS = '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"></Relationships>'
+PACKAGES = {".docx": parser_samples.docx, ".xlsx": parser_samples.xlsx, ".pptx": parser_samples.pptx}
 PARTS = {".docx": "word/document.xml", ".xlsx": SHEET, ".pptx": "ppt/slides/slide1.xml"}
 
 
@@ -409,6 +412,135 @@ def test_a_word_document_shows_its_footnotes_and_not_what_is_hidden_or_was_moved
     parsed = parse(altered(package, members), "lamp.docx")
 
     assert parsed.text == "It runs nine hours. Shown. Moved.\n\nOnly when new."
+
+
+def word(body: str, styles: str = "") -> bytes:
+    """A document of this XML, in which the prefixes w and m are known."""
+    from docx import Document
+
+    made = saved(Document())
+    package = zipfile.ZipFile(io.BytesIO(made))
+    document = re.sub(
+        r"<w:body>.*?<w:sectPr", f"<w:body>{body}<w:sectPr", package.read("word/document.xml").decode(), flags=re.DOTALL
+    )
+    math = 'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
+    document = document.replace("<w:document ", f"<w:document {'' if 'xmlns:m=' in document else math} ", 1)
+    style = package.read("word/styles.xml").decode().replace("</w:styles>", f"{styles}</w:styles>")
+    return altered(made, {"word/document.xml": document, "word/styles.xml": style})
+
+
+def line(words: str, properties: str = "") -> str:
+    return f"<w:p><w:pPr>{properties}</w:pPr><w:r><w:t>{words}</w:t></w:r></w:p>"
+
+
+def cell(words: str, properties: str = "") -> str:
+    return f"<w:tc><w:tcPr>{properties}</w:tcPr>{line(words)}</w:tc>"
+
+
+def row(*cells: str, properties: str = "") -> str:
+    return f"<w:tr><w:trPr>{properties}</w:trPr>{''.join(cells)}</w:tr>"
+
+
+def control(inner: str) -> str:
+    return f"<w:sdt><w:sdtContent>{inner}</w:sdtContent></w:sdt>"
+
+
+def test_rows_and_cells_in_content_controls_are_read() -> None:
+    rows = control(row(cell("Depot"), control(cell("Harbour")))) + row(control(cell("Since")), cell("June"))
+
+    assert parse(word(f"<w:tbl>{rows}</w:tbl>"), "a.docx").text == "Depot | Harbour\nSince | June"
+
+
+def test_merged_cells_stay_under_their_column_and_stand_in_each_row_that_they_reach() -> None:
+    two, down, on = '<w:gridSpan w:val="2"/>', '<w:vMerge w:val="restart"/>', "<w:vMerge/>"
+    head = "<w:tblHeader/>"
+    table = (
+        row(cell("Region", down), cell("Parcels", two), cell("Note"), properties=head)
+        + row(cell("", on), cell("in"), cell("out"), cell(""), properties=head)
+        + row(cell("North", down), cell("4"), cell("5"), cell("full"))
+        + row(cell("", on), cell("none yet", two), cell("new"))
+    )
+
+    assert parse(word(f"<w:tbl>{table}</w:tbl>"), "a.docx").text == (
+        "Region: North; Parcels in: 4; Parcels out: 5; Note: full\nRegion: North; Parcels in: none yet; Note: new"
+    )
+
+
+def test_a_table_that_only_frames_its_content_leaves_it_as_it_is() -> None:
+    inner = (
+        f"<w:tbl>{row(cell('Plan'), cell('Price'), cell('Seats'))}{row(cell('Basic'), cell('9'), cell('3'))}</w:tbl>"
+    )
+    title = line("Terms", '<w:pStyle w:val="Heading1"/>')
+    framed = f"<w:tbl><w:tr><w:tc>{title}{line('Two weeks.')}{inner}<w:p/></w:tc></w:tr></w:tbl>"
+
+    assert [(kind, words) for kind, words, _ in blocks(parse(word(framed), "a.docx"))] == [
+        ("heading", "Terms"),
+        ("paragraph", "Two weeks."),
+        ("row", "Plan: Basic; Price: 9; Seats: 3"),
+    ]
+
+
+def test_a_style_is_what_it_is_based_on_or_what_its_outline_level_says() -> None:
+    styles = (
+        '<w:style w:type="paragraph" w:styleId="House"><w:name w:val="House title"/><w:basedOn w:val="Heading2"/></w:style>'
+        '<w:style w:styleId="Third"><w:name w:val="Third"/><w:pPr><w:outlineLvl w:val="2"/></w:pPr></w:style>'
+        '<w:style w:type="paragraph" w:styleId="A"><w:name w:val="A"/><w:basedOn w:val="B"/></w:style>'
+        '<w:style w:type="paragraph" w:styleId="B"><w:name w:val="B"/><w:basedOn w:val="A"/></w:style>'
+        '<w:style w:type="paragraph" w:styleId="Dots"><w:name w:val="Dots"/><w:basedOn w:val="ListBullet"/></w:style>'
+    )
+    body = "".join(line(name, f'<w:pStyle w:val="{name}"/>') for name in ("House", "Third", "A", "Dots"))
+    parsed = parse(word(body, styles), "a.docx")
+
+    assert [(block.kind, block.level) for block in parsed.blocks] == [
+        ("heading", 2), ("heading", 3), ("paragraph", 0), ("item", 0),
+    ]  # fmt: skip
+
+
+def test_formulas_are_read_and_how_characters_are_pronounced_is_not() -> None:
+    body = (
+        "<w:p><w:r><w:t>Here </w:t></w:r><m:oMath><m:r><m:t>m=1</m:t></m:r></m:oMath><w:r><w:ruby><w:rt><w:r><w:t>kimon"
+        "</w:t></w:r></w:rt><w:rubyBase><w:r><w:t>鬼門</w:t></w:r></w:rubyBase></w:ruby><w:t>re</w:t><w:noBreakHyphen/>"
+        "<w:t>sent</w:t></w:r></w:p>"
+    )
+
+    assert parse(word(body), "a.docx").text == "Here m=1鬼門re-sent"
+
+
+@pytest.mark.parametrize("suffix", [".docx", ".xlsx", ".pptx"])
+def test_a_package_that_refers_to_what_it_lacks_and_leaves_a_type_untold_is_read(suffix: str) -> None:
+    made = PACKAGES[suffix]()
+    part = PARTS[suffix]
+    folder, _, name = part.rpartition("/")
+    relations = f"{folder}/_rels/{name}.rels"
+    known = zipfile.ZipFile(io.BytesIO(made))
+    old = known.read(relations).decode() if relations in known.namelist() else RELATIONS
+    one = f'<Relationship Id="rId99" Type="{OFFICE}/relationships/image" Target="%s"/>'
+    dangling = old.replace("</Relationships>", one % "NULL" + (one % "x.odd").replace("99", "98") + "</Relationships>")
+
+    spoilt = altered(made, {relations: dangling, f"{folder}/x.odd": "?"})
+
+    assert parse(spoilt, f"a{suffix}") == parse(made, f"a{suffix}")
+
+
+@pytest.mark.parametrize("suffix", [".docx", ".xlsx", ".pptx"])
+def test_a_package_of_the_strict_kind_is_read_as_any_other(suffix: str) -> None:
+    made = PACKAGES[suffix]()
+    package = zipfile.ZipFile(io.BytesIO(made))
+    strict = {
+        name: re.sub(
+            rb"http://schemas.openxmlformats.org/(\w+)/2006/(?!metadata)",
+            rb"http://purl.oclc.org/ooxml/\1/",
+            package.read(name),
+        )
+        for name in package.namelist()
+        if name.endswith((".xml", ".rels"))
+    }
+    kept = re.compile(rb"http://purl.oclc.org/ooxml/package/")  # the package itself has one kind only
+    strict = {
+        name: kept.sub(b"http://schemas.openxmlformats.org/package/2006/", content) for name, content in strict.items()
+    }
+
+    assert parse(altered(made, strict), f"a{suffix}").text == parse(made, f"a{suffix}").text
 
 
 def test_what_was_written_into_a_form_of_a_pdf_is_text() -> None:
