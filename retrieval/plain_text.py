@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from foundation.errors import DocumentRefused
@@ -289,13 +290,15 @@ def _is_caption(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    width = max((len(row) for row in rows), default=0)
-    kept = [column for column in range(width) if any(column < len(row) and row[column] for row in rows)]
-    return [[row[column] if column < len(row) else "" for column in kept] for row in rows]
+    """Only the first row, which may hold the names, is filled up: a wide row among many short ones would make a cell of each
+    column in all of them."""
+    kept = {column for row in rows for column, cell in enumerate(row) if cell}
+    found = [[cell for column, cell in enumerate(row) if column in kept] for row in rows]
+    return [[*row, *[""] * (len(kept) - len(row))] if number == 0 else row for number, row in enumerate(found)]
 
 
 def _has_figures(body: Sequence[Sequence[str]]) -> bool:
     """Whether some column holds mostly figures: then the words above it can only be its name."""
-    width = max(len(row) for row in body)
-    columns = [[row[i] for row in body if i < len(row) and row[i]] for i in range(width)]
-    return any(sum(bool(re.search(r"\d", cell)) for cell in column) > len(column) / 2 for column in columns if column)
+    filled = Counter(column for row in body for column, cell in enumerate(row) if cell)
+    figures = Counter(column for row in body for column, cell in enumerate(row) if re.search(r"\d", cell))
+    return any(figures[column] > count / 2 for column, count in filled.items())

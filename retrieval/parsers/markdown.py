@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n.*?\n(\1|\.\.\.)[ \t]*(\n|\Z)", re.DOTALL)
-_MARKUP = re.compile(r"<!--.*?-->|<[^>]*>", re.DOTALL)
 
 
 class MarkdownParser:
@@ -53,7 +52,7 @@ class _Walk:
                 case "fence" | "code_block":
                     self._draft.add("code", token.content)
                 case "html_block":
-                    self._draft.add("paragraph", _MARKUP.sub(" ", token.content))
+                    self._draft.add("paragraph", without_markup(token.content))
                 case kind if kind.startswith(("table_", "tr_")):
                     self._table(kind)
                 case _:
@@ -95,6 +94,26 @@ class _Walk:
         self._item_begins = False
         self._numbers[-1] = number + 1
         return f"{number}. {text}"
+
+
+def without_markup(html: str) -> str:
+    """The text with a space in place of each comment and tag; one that nothing closes is text.
+
+    It looks for each kind of end until there is none, and so goes over the text three times at most. An expression would
+    look again from every `<`.
+    """
+    words, at, comments_end = list[str](), 0, True
+    while (begin := html.find("<", at)) >= 0:
+        end = -1
+        if comments_end and html.startswith("<!--", begin):
+            end = html.find("-->", begin + 4)
+            comments_end = end >= 0
+        end = end + 3 if end >= 0 else html.find(">", begin) + 1
+        if not end:
+            break
+        words += (html[at:begin], " ")
+        at = end
+    return "".join([*words, html[at:]])
 
 
 def plain(tokens: Sequence[Token]) -> str:

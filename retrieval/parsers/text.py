@@ -52,16 +52,16 @@ def _add(draft: Draft, lines: list[str], *, keep_lines: bool) -> None:
 
 def _add_items(draft: Draft, lines: list[str]) -> None:
     """A line without a bullet goes on with the item above it, if it is indented, or else stands alone."""
-    kind, current = "paragraph", ""
+    kind, current = "paragraph", list[str]()
     for line in lines:
         bullet = _ITEM.match(line)
         if current and not bullet and (kind == "paragraph" or line[:1].isspace()):
-            current = f"{current} {line.strip()}"
+            current.append(line)
             continue
-        draft.add(kind, current)
+        draft.add(kind, " ".join(current))
         kind = "item" if bullet else "paragraph"
-        current = re.sub(r"^\s*[-*•‣▪◦–]\s+", "", line)
-    draft.add(kind, current)
+        current = [words] if (words := re.sub(r"^\s*[-*•‣▪◦–]\s+", "", line)) else []
+    draft.add(kind, " ".join(current))
 
 
 def _heading_level(lines: list[str]) -> int:
