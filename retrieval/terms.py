@@ -4,7 +4,8 @@ A keyword index knows words by the spaces between them. Chinese, Japanese, Thai,
 Korean and Arabic hang particles on their words. So a text is prepared before it is indexed, and a query the same way
 before it is asked: runs without spaces become overlapping pairs of characters, Arabic is spelt in one way and loses its
 commonest affixes, long words in Cyrillic, Greek and Armenian, whose endings carry their grammar, keep their first
-letters. All else passes as it is; the index stems and folds it.
+letters. Latin letters that no accent makes of another one (ł, ø, ß) become those that people type for them. All else passes
+as it is; the index stems it and folds accents.
 
 Every ledger calls this, so that they all find the same. No library does it: segmenters (jieba, MeCab, PyThaiNLP) bring
 a dictionary for each language, and those of ICU differ from one machine to the next, which an index must not.
@@ -39,6 +40,12 @@ _INFLECTED = re.compile(r"([\u0370-\u03ff\u0400-\u052f\u0531-\u0587]{5})[\u0370-
 """Cutting words to five letters conflates forms nearly as well as a stemmer for each language: McNamee, Nicholas and
 Mayfield, "Addressing Morphological Variation in Alphabetic Languages", SIGIR 2009."""
 
+_LATIN_SPELLING = str.maketrans(
+    {"æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ß": "ss", "ẞ": "SS", "þ": "th", "Þ": "TH"}
+    | dict(zip("øØłŁđĐðÐħĦŧŦŋŊı", "oOlLdDdDhHtTnNi", strict=True))
+)
+"""As in CLDR's transform Latin-ASCII: Unicode takes none of them apart, so that folding accents leaves them."""
+
 _AFTER_LATIN = "\u0370"
 """Letters below are Latin, those with marks included; those above are too few to count."""
 
@@ -59,8 +66,20 @@ def searchable(text: str) -> str:
     """
     if text.isascii():
         return text
-    plain = unicodedata.normalize("NFKC", text)
+    plain = unicodedata.normalize("NFKC", latin_spelling(unicodedata.normalize("NFKD", text)))
     return _UNSPACED.sub(_pairs, arabic_stems(_INFLECTED.sub(r"\1", plain)))
+
+
+def latin_spelling(text: str) -> str:
+    """The text with the letters of Latin alphabets that are no letter with an accent spelt as people type them elsewhere.
+
+    No library does this alone: Unidecode and anyascii write other scripts in Latin letters too, and PyICU, which has the
+    transform by itself, brings a version of ICU that differs from one machine to the next.
+
+    >>> latin_spelling("Straße, Malmø, Łask")
+    'Strasse, Malmo, Lask'
+    """
+    return text.translate(_LATIN_SPELLING)
 
 
 def arabic_stems(text: str) -> str:

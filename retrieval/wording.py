@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from math import log
 from typing import Literal
 
-from retrieval.terms import arabic_stems
+from retrieval.terms import arabic_stems, latin_spelling
 
 AnswerKind = Literal["figure", "date", "name", "any"]
 
@@ -31,7 +31,6 @@ _PLAIN_WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?|[^\W_]
 _WORD = re.compile(rf"\d+(?:[.,:]\d+)*|{_LETTERS}(?:['’]{_LETTERS})?|[^\W_]+")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
-_DOTLESS = "\u0131"
 _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]+"
 )
@@ -103,7 +102,7 @@ def words(text: str) -> list[str]:
 def _folded(text: str) -> str:
     if text.isascii():
         return text.lower()
-    plain = _ACCENTS.sub("", unicodedata.normalize("NFD", text.lower())).replace(_DOTLESS, "i")
+    plain = latin_spelling(_ACCENTS.sub("", unicodedata.normalize("NFD", text.lower())))
     plain = _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.digit(digit.group())), plain)
     return arabic_stems(unicodedata.normalize("NFC", plain))
 

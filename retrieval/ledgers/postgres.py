@@ -44,7 +44,7 @@ from retrieval.where import Leaf, OneOf, Where, as_sql, folded, stored_attribute
 if TYPE_CHECKING:
     from foundation.postgres import Connection
 
-_VERSION = 2
+_VERSION = 3
 """Of the schema and of `retrieval.terms`, in whose form the postings are written."""
 _SCHEMA = """
 CREATE TABLE documents (

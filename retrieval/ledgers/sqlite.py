@@ -42,8 +42,8 @@ from retrieval.contract import (
 from retrieval.terms import searchable, telling_words
 from retrieval.where import Leaf, OneOf, Stored, Where, as_sql, folded, stored_attributes
 
-_VERSION = 5
-"""Of the schema and of `retrieval.terms.searchable`, in whose form the keyword index is written."""
+_VERSION = 6
+"""Of the schema, which is that of 5, and of `retrieval.terms.searchable`, in whose form the keyword index is written."""
 _SCHEMA = f"""
 CREATE TABLE documents (
   document_id TEXT PRIMARY KEY,
@@ -433,8 +433,10 @@ class SqliteLedger:
         if version == 0:
             for statement in _statements(_SCHEMA):
                 connection.execute(statement)
+        elif version == _VERSION - 1:
+            _rewrite_keyword_index(connection)
         connection.execute("COMMIT")
-        if version not in (0, _VERSION):
+        if version not in (0, _VERSION - 1, _VERSION):
             raise StoreUnavailable(
                 f"{self._path} has the format {version}; this version of Sixply reads format {_VERSION}. "
                 f"Use the version that wrote it, or move the file away and ingest again."
@@ -516,6 +518,15 @@ class _Numbers:
             self._connection.execute("INSERT INTO commits VALUES (?, ?)", (self._last, uuid4().hex))
             for table in ("commits", "deletions"):
                 self._connection.execute(f"DELETE FROM {table} WHERE sequence <= ?", (self._last - _REMEMBERED,))
+
+
+def _rewrite_keyword_index(connection: sqlite3.Connection) -> None:
+    """In the present form of `searchable`. As a whole, because a passage is taken out of it by the terms it is known by."""
+    connection.execute("INSERT INTO search (search) VALUES ('delete-all')")
+    connection.execute(
+        "INSERT INTO search (rowid, heading, text) SELECT sequence, searchable(heading), searchable(text) FROM chunks"
+    )
+    connection.execute(f"PRAGMA user_version = {_VERSION}")
 
 
 def _set_fingerprint(connection: sqlite3.Connection, fingerprint: Fingerprint) -> None:

@@ -540,6 +540,18 @@ def finds_words_in_every_script(ledger: DocumentLedger) -> None:
     assert words(ledger, "免费") == []
 
 
+def finds_latin_letters_as_people_type_them(ledger: DocumentLedger) -> None:
+    """Those too that no accent makes of another letter, from both sides."""
+    found = {
+        "Lodz": "Fabryka w Łodzi, czyli ŁÓDŹ.", "Strasse": "Die Straße.", "Malmo": "Ved Malmø.", "Ingenioer": "Ingeniœr",
+        "isik": "Işık var.", "laerer": "En lærer.", "Thor": "Þór", "Dord": "Đorđ", "Oda": "Ǿda",  # noqa: RUF001 - as it is written
+    }  # fmt: skip
+    ledger.put([entry(f"{number}.md", text) for number, text in enumerate(found.values())])
+    for query, text in found.items():
+        assert words(ledger, query) == [text], query
+        assert words(ledger, text) == [text], text
+
+
 def takes_every_query_for_text(ledger: DocumentLedger) -> None:
     ledger.put([entry("a.md", "Refund.")])
     for query in ('refund"', "'; DROP TABLE chunks; --refund", "refund*", "NEAR(refund", "text: refund", "refund OR", "(refund", "^refund", "-refund", "refund\x00", "{refund} : x", "refund \ud800"):  # fmt: skip
@@ -801,7 +813,7 @@ PROMISES: list[Callable[[DocumentLedger], None]] = [
     fills_the_limit_from_what_the_filter_admits, forgets_what_was_known_of_a_replaced_document,
     knows_the_version_in_force_on_any_day, keeps_series_of_two_tenants_apart, shows_all_documents_of_the_version_in_force,
     hides_what_is_not_in_force_yet_even_without_a_series, ranks_the_better_match_first, finds_other_forms_and_headings,
-    finds_words_in_every_script, names_the_document_of_each_chunk_that_may_be_seen,
+    finds_words_in_every_script, finds_latin_letters_as_people_type_them, names_the_document_of_each_chunk_that_may_be_seen,
     takes_more_ids_and_texts_than_a_store_takes_in_one_call,
     takes_every_query_for_text, searches_function_words_only_when_there_is_nothing_else, takes_a_very_long_query,
     numbers_every_change_once_and_upwards, tells_what_happened_since, leads_an_index_from_any_point_to_the_present,

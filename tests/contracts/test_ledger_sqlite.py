@@ -62,6 +62,28 @@ def test_a_ledger_of_another_format_is_refused_by_number(data_dir: Path) -> None
         opened("sqlite", data_dir)
 
 
+def test_the_keyword_index_of_a_ledger_before_latin_letters_were_spelt_as_people_type_them_is_rewritten(
+    data_dir: Path,
+) -> None:
+    before = opened("sqlite", data_dir)
+    before.put([entry("a.md", "Die Straße."), entry("b.md", "Refund.")])
+    before.close()
+    with sqlite3.connect(data_dir / "ledger.sqlite") as raw:
+        raw.execute("INSERT INTO search (search) VALUES ('delete-all')")
+        raw.execute("INSERT INTO search (rowid, heading, text) SELECT sequence, heading, text FROM chunks")
+        raw.execute("PRAGMA user_version = 5")
+        assert raw.execute("SELECT count(*) FROM search WHERE search MATCH 'strasse'").fetchone() == (0,)
+    raw.close()
+
+    after = opened("sqlite", data_dir)
+    assert words(after, "Strasse") == words(after, "Straße") == ["Die Straße."]
+    assert words(after, "refund") == ["Refund."]
+    after.delete("a.md", "acme")
+    assert after._writer.execute("SELECT count(*) FROM search WHERE search MATCH 'strasse'").fetchone() == (0,)
+    after.close()
+    opened("sqlite", data_dir).close()
+
+
 def test_a_data_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreUnavailable, match="file"):

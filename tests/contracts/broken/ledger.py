@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
@@ -337,6 +338,23 @@ class KnowsWordsBySpacesOnly(Healthy):
         return [match for match in found if query in hits[match[0]].chunk.text.split()]
 
 
+class FoldsAccentsOnly(Healthy):
+    caught_by = "finds_latin_letters_as_people_type_them"
+
+    def keyword_search(
+        self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
+    ) -> list[tuple[str, float, str]]:
+        found = self.real.keyword_search(query, scope, limit=limit, as_of=as_of, where=where)
+        hits = self.real.hits([chunk_id for chunk_id, *_ in found], scope, as_of=as_of)
+        if not query.isascii():
+            return list(found)
+        return [match for match in found if query.lower() in _without_accents(hits[match[0]].chunk.text)]
+
+
+def _without_accents(text: str) -> str:
+    return "".join(each for each in unicodedata.normalize("NFD", text) if not unicodedata.combining(each)).lower()
+
+
 class PassesSyntaxOn(Healthy):
     """A mark that means something to the database's search is refused by it."""
 
@@ -521,7 +539,8 @@ BROKEN = [
     TrimsTexts, LosesPages, ListsEveryTenants, ForgetsTheSeries, HalvesPrecision, SortsHits, ConsumesItsInput, KeepsOldPassages, DeletesByUriAlone,
     ForgetsTheKeywordIndex, AlwaysDeleted, CollectsRefusals, DropsWhatItRefuses, StoresOneByOne, SwallowsErrors,
     ShowsTextsToEveryone, IgnoresGroups, IgnoresTheTenant, EmptyMeansEverything, ShowsForeignRefusals, FiltersAfterwards,
-    NewestAlways, WorstFirst, WholeWordsOnly, PassesSyntaxOn, ReusesNumbers, ForgetsDeletions, NewPassagesOnly,
+    NewestAlways, WorstFirst, WholeWordsOnly, KnowsWordsBySpacesOnly, FoldsAccentsOnly,
+    PassesSyntaxOn, ReusesNumbers, ForgetsDeletions, NewPassagesOnly,
     StampsEverything, ForgetsTooMuch, TellsForeignTexts, KeepsTheFirstFingerprint, ReplacesInTwoSteps,
     BuildsInItself, AddsWhatItAdopts, AdoptsAsOrdinaryChanges, AdoptsWhateverHappened,
     IgnoresTheFilter, FiltersWhatItFound, TellsNothingOfDocuments, TakesWhatOneStatementTakes,

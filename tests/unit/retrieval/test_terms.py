@@ -47,6 +47,10 @@ def test_compatibility_forms_become_plain() -> None:
     assert telling_words("ＱＰ－５ ｶﾀｶﾅ") == ["QP", "5", "カタ", "タカ", "カナ"]  # noqa: RUF001 - wide letters are meant
 
 
+def test_latin_letters_that_are_no_letter_with_an_accent_are_spelt_as_people_type_them() -> None:
+    assert telling_words("Łask, Straße, ǿ") == ["Lask", "Strasse", "ó"]  # accents are the index's business
+
+
 def test_vowel_signs_stay_with_their_word() -> None:
     assert telling_words("वारंटी, हिन्दी") == ["वारंटी", "हिन्दी"]
 
