@@ -54,9 +54,27 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFC", text.translate(_LIGATURES))
 
 
-_WESTERN = frozenset("ÄÖÜäöüßÀÂÇÉÈÊËÎÏÔÙÛàâçéèêëîïôùûœŒÑñÁÍÓÚáíóúÅå¡¿“”„‘’–—…«»€°§£©®·\xa0")  # noqa: RUF001 - these are meant
-_TOO_SHORT_TO_GUESS = 2000
-"""Bytes below which a guess by frequencies takes French for Baltic."""
+_MARKS = frozenset("¡¿“”„‘’‚–—…«»‹›€°§£©®™·•²³\xa0")  # noqa: RUF001 - these are meant
+_ALPHABETS = tuple(
+    (frozenset(letters + letters.upper()) | _MARKS, encodings)
+    for letters, encodings in (
+        ("äöüßàâçéèêëîïôùûœñáíóúå", ("cp1252",)),  # German, French, Spanish, Swedish
+        ("àèéìòùîü", ("cp1252",)),  # Italian
+        ("áâãàçéêíóôõúü", ("cp1252",)),  # Portuguese
+        ("æøåéäöðþáíóúý", ("cp1252",)),  # Danish, Norwegian, Icelandic
+        ("ąćęłńóśźż", ("cp1250", "iso8859-2")),  # Polish
+        ("áäčďéěíĺľňóôŕřšťúůýžöü", ("cp1250", "iso8859-2")),  # Czech, Slovak
+        ("áéíóöőúüű", ("cp1250", "iso8859-2")),  # Hungarian
+        ("čćđšž", ("cp1250", "iso8859-2")),  # Croatian, Slovene
+        ("ăâîşţ", ("cp1250", "iso8859-2")),  # Romanian
+        ("çğıöşüâîûİ", ("cp1254",)),  # Turkish
+        ("ąčęėįšųūžāēģīķļņõäöü", ("cp1257",)),  # Lithuanian, Latvian, Estonian
+        ("äöüßàâçéèêëîïôùûñáíóúå", ("cp850",)),  # the first, as DOS wrote them
+    )
+)
+"""What words of Latin script hold besides ASCII, language by language, and how Windows and others wrote it."""
+_FITS = 0.98
+"""Share of those letters that must be of one alphabet; the rest are names of elsewhere."""
 _SAID_AND_MEANT = {
     "iso8859-1": "cp1252",
     "ascii": "cp1252",
@@ -93,19 +111,28 @@ def decode(content: bytes, name: str) -> str:
     if b"\0" in content:
         return _without_mark(content, name)
     try:
-        text = content.decode("utf-8")
+        text = _by_shifts(content) or content.decode("utf-8")
     except UnicodeDecodeError:
         text = _guess(content, name)
     return _text_or_refuse(text, name)
 
 
 def _without_mark(content: bytes, name: str) -> str:
-    """UTF-16 that lacks its mark shows zeros in every second place; any other zero means a binary file."""
+    """UTF-16 or UTF-32 that lacks its mark: read rightly, it is all words, in few blocks of the code. Any other zero means a
+    binary file."""
     sample = content[:4096]
-    even, odd = sample[::2].count(0), sample[1::2].count(0)
-    if max(even, odd) < len(sample) / 5 or min(even, odd) > max(even, odd) / 10:
+    found: dict[str, int] = {}
+    for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
+        try:
+            text = codecs.getincrementaldecoder(encoding)().decode(sample)  # the sample may end within a character
+        except UnicodeDecodeError:
+            continue
+        readable = sum(letter in "\n\r\t" or unicodedata.category(letter)[0] in "LMNPSZ" for letter in text)
+        if "\0" not in text and text and readable >= _FITS * len(text) and any(map(str.isascii, text)):
+            found[encoding] = len({ord(letter) >> 8 for letter in text})
+    if not found:
         raise _binary(name)
-    return _text_or_refuse(content.decode("utf-16-be" if even > odd else "utf-16-le", errors="replace"), name)
+    return _text_or_refuse(content.decode(min(found, key=lambda one: found[one]), errors="replace"), name)
 
 
 def _guess(content: bytes, name: str) -> str:
@@ -115,20 +142,42 @@ def _guess(content: bytes, name: str) -> str:
     damaged = replaced.count("\ufffd")
     if damaged <= sum(not letter.isascii() for letter in replaced) - damaged:
         return replaced  # cut in the middle of a letter, say
-    if len(content) < _TOO_SHORT_TO_GUESS and _is_western(content):
-        return content.decode("cp1252")
+    if (latin := _latin(content)) is not None:
+        return latin
     best = from_bytes(content).best()
     if best is None:
         raise _binary(name)
     return str(best)
 
 
-def _is_western(content: bytes) -> bool:
-    """Whether these can be words of western Europe: mostly ASCII letters, and no other than their languages have."""
-    text = content.decode("cp1252", errors="replace")
-    foreign = [letter for letter in text if not letter.isascii()]
-    plain = sum(letter.isascii() and letter.isalpha() for letter in text)
-    return _WESTERN.issuperset(foreign) and 4 * sum(map(str.isalpha, foreign)) <= plain
+def _latin(content: bytes) -> str | None:
+    """Words of a language in Latin script, which are mostly ASCII letters and hold no other letters than their alphabet;
+    `None` if these are none. A guess by frequencies takes French for Baltic and Polish for French."""
+    best, found = _FITS, None
+    for alphabet, encodings in _ALPHABETS:
+        for encoding in encodings:
+            try:
+                text = content.decode(encoding)
+            except UnicodeDecodeError:
+                continue
+            foreign = [letter for letter in text if not letter.isascii()]
+            plain = sum(letter.isascii() and letter.isalpha() for letter in text)
+            fits = sum(letter in alphabet for letter in foreign) / len(foreign) if foreign else 1.0
+            if (fits > best or (found is None and fits == best)) and 3 * sum(map(str.isalpha, foreign)) <= plain:
+                best, found = fits, text
+    return found
+
+
+def _by_shifts(content: bytes) -> str | None:
+    """Japanese, Chinese or Korean in seven bits, as mails have it: sequences that begin with an escape shift to it."""
+    if b"\x1b$" not in content or not content.isascii():
+        return None
+    for encoding in ("iso2022_kr",) if b"\x1b$)C" in content else ("iso2022_jp_2", "iso2022_jp_3"):
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return None
 
 
 def _text_or_refuse(text: str, name: str) -> str:

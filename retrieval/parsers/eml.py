@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.message import Message
@@ -22,7 +23,7 @@ _SEALED = ("application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encr
 
 class EmlParser:
     suffixes: tuple[str, ...] = (".eml",)
-    version = "eml 1"
+    version = "eml 2"
 
     def __init__(self, limits: ParseLimits, depth: int = 0) -> None:
         self._limits = limits
@@ -31,8 +32,9 @@ class EmlParser:
     def parse(self, content: bytes, name: str) -> Parsed:
         if b"\0" in content:  # a mail has none, unless somebody saved it as UTF-16
             content = decode(content, name).encode()
+        content = content.removeprefix(codecs.BOM_UTF8).lstrip()  # else the first line is taken for the body's
         draft = Draft(name, self._limits)
-        if content.strip():
+        if content:
             self._add(draft, message_from_bytes(content, policy=policy.compat32), name)
         return draft.finish()
 
@@ -90,7 +92,12 @@ def header(mail: Message, name: str) -> str:
     """A header's words, decoded; one that is encoded wrongly comes back as it stands."""
     from email.header import decode_header, make_header
 
-    raw = str(mail.get(name, ""))
+    raw = next((str(value) for key, value in mail.raw_items() if key.lower() == name.lower()), "")
+    if not raw.isascii():  # not allowed, and common: bytes of whichever encoding the sender's program had
+        try:
+            raw = decode(raw.encode("ascii", errors="surrogateescape"), name)
+        except (UnicodeEncodeError, DocumentRefused):
+            raw = str(mail.get(name, ""))
     try:
         return str(make_header(decode_header(raw)))
     except (ValueError, LookupError):  # a charset that nobody knows, base64 that is none
@@ -113,7 +120,8 @@ def _chosen(alternatives: list[Message]) -> Message:
     for part in alternatives:
         if part.get_content_type() == "text/plain" and str(part.get_payload()).strip():
             return part
-    return alternatives[-1]
+    pages = [part for part in alternatives if any(one.get_content_type() == "text/html" for one in part.walk())]
+    return pages[-1] if pages else alternatives[-1]  # an invitation's last one is its entry in a calendar
 
 
 def _is_attached(part: Message) -> bool:

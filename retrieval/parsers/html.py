@@ -34,7 +34,7 @@ class HtmlParser:
     through without what its tags call furniture."""
 
     suffixes: tuple[str, ...] = (".html", ".htm", ".xhtml")
-    version = "html 3"
+    version = "html 4"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits

@@ -17,7 +17,7 @@ _ROW_CHARACTERS = 600
 
 class JsonParser:
     suffixes: tuple[str, ...] = (".json", ".jsonl", ".ndjson")
-    version = "json 1"
+    version = "json 2"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits

@@ -54,6 +54,29 @@ def test_of_two_forms_of_a_body_one_is_read_and_a_page_alone_is_read_as_a_page()
     assert blocks(parse(alone.as_bytes())) == [("heading", 3, "Delays"), ("paragraph", 0, "Rich words.")]
 
 
+def test_an_invitation_without_plain_words_is_read_as_its_page() -> None:
+    made = mail("\n")
+    made.add_alternative("<p>We meet at noon.</p>", subtype="html")
+    made.add_alternative("BEGIN:VCALENDAR\nSUMMARY:Meeting\nEND:VCALENDAR", subtype="calendar")
+
+    text = parse(made.as_bytes()).text
+
+    assert "We meet at noon." in text
+    assert "VCALENDAR" not in text
+
+
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\n\n", b"\xef\xbb\xbf\r\n"])
+def test_a_mark_or_blank_lines_before_the_first_header_cost_nothing(before: bytes) -> None:
+    assert parse(before + mail().as_bytes()) == parse(mail().as_bytes())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_headers_that_are_not_encoded_as_they_must_be_are_read(encoding: str) -> None:
+    parsed = parse("Subject: Größe für Köln\nFrom: Jörg <j@example.com>\n\nWords.\n".encode(encoding))
+
+    assert (parsed.title, "From: Jörg <j@example.com>" in parsed.text) == ("Größe für Köln", True)
+
+
 def test_attachments_are_named_and_read_and_keep_their_pages_and_headings() -> None:
     made = mail()
     made.add_attachment(parser_samples.pdf(pages=2), maintype="application", subtype="pdf", filename="terms.pdf")

@@ -132,6 +132,43 @@ def test_short_and_damaged_texts_are_read_as_they_were_meant(content: bytes, tex
     assert decode(content, "note.txt") == text
 
 
+RUSSIAN = "Отпуск необходимо согласовать с руководителем до первого июня.\n"  # noqa: RUF001 - it is Cyrillic
+JAPANESE = "来月の会議は六月三日の午後三時から行います。\n資料は前日までに提出してください。\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("text", [RUSSIAN, JAPANESE * 200], ids=["Russian", "Japanese"])
+def test_other_scripts_are_read_without_a_mark(text: str, encoding: str) -> None:
+    assert decode(text.encode(encoding), "note.txt") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "encodings"),
+    [
+        (JAPANESE, ["iso2022_jp"]),
+        ("직원 여러분께 알려드립니다. 회의가 있습니다.", ["iso2022_kr"]),
+        ("Wniosek o urlop należy złożyć do końca miesiąca. Życzymy miłego dnia, dziękujemy.", ["cp1250", "iso8859-2"]),
+        ("Žádost o dovolenou je třeba podat do konce měsíce. Příští schůzka bude ve čtvrtek.", ["cp1250", "iso8859-2"]),
+        ("A szabadságot a hónap végéig kell kérni. Köszönjük az együttműködést, jövő őszig!", ["cp1250"]),
+        ("İzin taleplerinizi ay sonuna kadar iletmeniz gerekmektedir. Teşekkür ederiz, iyi günler.", ["cp1254"]),
+        ("La società è aperta, però più tardi; così si può venire lunedì.", ["cp1252"]),
+        ("Für die Rücksendung genügt das Etikett. Grüße aus Köln.", ["cp850", "cp1252"]),
+    ],
+)
+def test_texts_of_many_languages_are_read_in_the_encodings_of_old_programs(text: str, encodings: list[str]) -> None:
+    assert [decode(text.encode(encoding), "note.txt") for encoding in encodings] == [text] * len(encodings)
+
+
+def test_pictures_and_programs_are_not_taken_for_text_of_another_script() -> None:
+    picture = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x10\x00\x00\x00\x0f\x08\x02\x00\x00\x00"
+    program = b"\x7fELF\x02\x01\x01\x00" + b"\x00" * 8 + b"\x03\x00\x3e\x00\x01\x00\x00\x00" * 30
+
+    for content in (picture, program):
+        with pytest.raises(DocumentRefused) as refused:
+            decode(content, "note.txt")
+        assert refused.value.reason == "binary"
+
+
 @pytest.mark.parametrize(
     ("declared", "content", "text"),
     [
