@@ -32,3 +32,10 @@ def test_make_alone_lists_the_targets_that_it_names() -> None:
     listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True).stdout
     for target in ("demo", "test", "doctor", "ask", "trace"):
         assert f"make {target}" in listed
+
+
+def test_make_alone_begins_with_what_is_needed_first_and_leaves_no_command_out() -> None:
+    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True).stdout
+    commands = re.findall(r"^  make ([a-z-]+) +\S", listed, re.MULTILINE)
+    assert commands[:6] == ["demo", "ask", "trace", "ingest", "serve", "doctor"]
+    assert sorted(commands) == sorted({*re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE)} - {"help"})
