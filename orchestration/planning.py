@@ -163,13 +163,14 @@ class ClassifierPlanner:
             for tool, score in zip(tools, nearest, strict=True)
         }
         best = max(scores, key=scores.__getitem__, default="")
-        reason = f"question of knowledge {against:.2f}"
+        otherwise = f"to questions for the documents {against:.2f}"
         if person >= enough and person > scores.get(best, 0.0):
-            return _Part(text, person=True, reason=f"a person {person:.2f}, {reason}")
+            return _Part(text, person=True, reason=f"similarity to wishes for a person {person:.2f}, {otherwise}")
         if not best:
             return _Part(text, reason="no tools")
-        reason = f"{best} {scores[best]:.2f} (needs {enough:.2f}), {reason}"
         tool = next(tool for tool in tools if tool.name == best)
+        named = f"{self._identified:.2f} of it for its identifier, " if identifies(text, tool) else ""
+        reason = f"similarity to requests for {best} {scores[best]:.2f} ({named}{enough:.2f} needed), {otherwise}"
         return _Part(text, tool=tool if scores[best] >= enough else None, reason=reason)
 
 

@@ -321,7 +321,8 @@ class Steps:
         evidence = await self._evidence(state, run)
         confidence = self._parts.grounding.confidence(state["question"], evidence)
         annotate(names.CONFIDENCE, confidence)
-        low = confidence < self._parts.grounding.settings.min_evidence
+        enough = self._parts.grounding.settings.min_evidence
+        low = confidence < enough
         update: State = {"confidence": confidence}
         searched = run.hits is not None  # or this run was cut off since, and nobody knows what was new
         nothing_new = state["rewrites"] > 0 and searched and run.learned == 0
@@ -329,7 +330,8 @@ class Steps:
             update["part"] = abstained(NOTHING_FOUND)
         return (
             update,
-            f"confidence {confidence:.2f}{', too low' if low else ''}{', nothing new' if nothing_new else ''}",
+            f"confidence {confidence:.2f}, {'less than' if low else 'at least'} the {enough:.2f} that an answer needs"
+            + (", nothing new" if nothing_new else ""),
         )
 
     async def _evidence(self, state: State, run: Run) -> list[Evidence]:
@@ -357,7 +359,8 @@ class Steps:
     async def compose(self, state: State, run: Run) -> tuple[State, str]:
         evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)
         run.draft = await self._draft(state, run, evidence)
-        return {}, f"{run.draft.path}, {len(run.draft.sentences)} sentences"
+        how = "quoted" if run.draft.path == "extractive" else "written by the model"
+        return {}, f"{len(run.draft.sentences)} sentences, {how}"
 
     async def _draft(self, state: State, run: Run, evidence: list[Evidence]) -> Draft:
         if state["compose"] == "generative":

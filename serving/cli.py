@@ -82,7 +82,9 @@ def ask(
     tenant: Tenant = LOCAL,
     roles: Annotated[list[str] | None, typer.Option("--role", help="May be repeated; reader if absent.")] = None,
     groups: Groups = None,
-    compose: Annotated[str | None, typer.Option(help="auto, extractive or generative.")] = None,
+    compose: Annotated[
+        str | None, typer.Option(help="extractive (quotes), generative (the model writes), auto.")
+    ] = None,
     thread: Annotated[
         str | None, typer.Option(help="Continue this conversation, or the same question that was cut off in it.")
     ] = None,

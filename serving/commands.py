@@ -393,10 +393,20 @@ def approvals(loaded: Loaded, tenant: str, json: Path | None) -> None:
         waiting = asyncio.run(store.pending(tenant))
     if not terminal.write_json(json, [one.model_dump(mode="json") for one in waiting]):
         rows = [
-            (one.approval_id, one.tool, one.arguments, one.requested_by, f"{one.expires_at:%Y-%m-%d %H:%M}")
+            (
+                one.approval_id,
+                one.tool,
+                terminal.told(one.arguments),
+                one.requested_by,
+                f"{one.expires_at:%Y-%m-%d %H:%M}",
+            )
             for one in waiting
         ]
         terminal.show_table(["id", "tool", "arguments", "asked by", "until (UTC)"], rows)
+        done = (
+            "Decide with make approve ID=... or make reject ID=..., for the same TENANT." if rows else "Nothing waits."
+        )
+        terminal.console().print(f"\n[dim]{done}[/]")
 
 
 def person(tenant: str, subject: str | None) -> Principal:
@@ -503,7 +513,7 @@ def trace(loaded: Loaded, trace_id: str, json: Path | None) -> None:
         terminal.show(render.bill_table(bill))
         terminal.show("")
         terminal.show_table(
-            ["audit (UTC)", "act", "", "outcome", "", "asked by", "decided by"],
+            ["audit (UTC)", "act", "tool", "outcome", "reason", "asked by", "decided by"],
             [
                 (f"{at[:19]}", one.act, one.tool, one.outcome, one.reason, one.subject, one.decided_by or "")
                 for at, one in records

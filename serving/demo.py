@@ -138,7 +138,7 @@ def models(stage: Stage, story: Story, system: System) -> None:
         vectors = embed(system.embedder, [asked["sentence"], asked["paraphrase"], asked["other"]])
         alike, unlike = float(vectors[0] @ vectors[1]), float(vectors[0] @ vectors[2])
         stage.say("embedder", f"{system.settings.models.embedder.use}, {vectors.shape[1]} dimensions")
-        stage.say("similarity", f"{alike:.2f} to a paraphrase, {unlike:.2f} to another subject")
+        stage.say("similarity", f"{alike:.2f} of a paraphrase, {unlike:.2f} of another subject (cosine, at most 1)")
         stage.check("the language model answers", holds=bool(text))
         stage.check("its answer has a price", holds=price.usd is not None, found=price.basis)
         stage.check("the embedder puts the paraphrase nearer", holds=alike > unlike, found=(alike, unlike))
@@ -182,7 +182,7 @@ def retrieval(stage: Stage, story: Story, system: System) -> None:
         hits = system.retriever.retrieve(query, system.policy.scope(story.people["customer"]), limit=3)
         stage.say("query", query)
         stage.table(
-            ["", "document", "section", "rank in each leg"],
+            ["", "document", "section", "rank by each search"],
             [
                 (
                     f"{rank}.",
@@ -194,7 +194,7 @@ def retrieval(stage: Stage, story: Story, system: System) -> None:
             ],
         )
         stage.check(
-            "both legs, keywords and vectors, took part",
+            "both searches, by keywords and by vectors, took part",
             holds={leg for hit in hits for leg in hit.legs} == {"keyword", "vector"},
         )
         report.figures |= {
@@ -383,7 +383,7 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
         stage.print()
         stage.say(
             "golden set",
-            f"{len(cases)} questions in {scores.seconds:.0f} s, on a desk from its seed, scored without a judge",
+            f"{len(cases)} questions in {scores.seconds:.0f} s, on a desk from its seed, scored without a language model as judge",
         )
         stage.put(scores.table())
         leaked = scores.overall["leaked"]

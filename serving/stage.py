@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from foundation.types import LAYERS, Layer
 from orchestration.contract import Answer
-from serving.terminal import plain, table_of
+from serving.terminal import HOW, plain, table_of
 
 INDENT = 3
 
@@ -90,12 +90,12 @@ class Stage:
         cost = "unpriced" if answer.cost_usd is None else f"${answer.cost_usd:.7f}"
         facts = (
             answer.status,
-            answer.path,
+            HOW[answer.path],
             f"{answer.seconds * 1000:.0f} ms",
             cost,
             f"trace {(answer.trace_id or '-')[:12]}",
         )
-        self.print(f"[dim]{' · '.join(facts)}[/]")
+        self.print(f"[dim]{' · '.join(filter(None, facts))}[/]")
 
     @contextmanager
     def progress(self, what: str, total: int) -> Iterator[Callable[[int], None]]:

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -28,6 +28,13 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]
 """Escape sequences and direction marks, by which a document could repaint the terminal; tabs and newlines stay."""
 
 LINE_EVERY_S = 30.0
+HOW = {
+    "extractive": "quoted from the documents",
+    "generative": "written by the model",
+    "tool": "with a tool",
+    "none": "",
+}
+"""`Answer.path`, for people."""
 
 
 def console() -> Console:
@@ -82,9 +89,7 @@ def watching() -> Callable[[Event], None]:
             return
         if not begun:
             begun = True
-            out.print(
-                f"[dim]cut off? Ask the same with --thread {plain(event.thread_id)}, and it goes on from here.[/]"
-            )
+            out.print(f"[dim]cut off? Ask the same with THREAD={plain(event.thread_id)}, and it goes on from here.[/]")
         out.print(f"[dim]{step.ms:8.0f} ms  {plain(step.name)} {step.outcome}  {plain(step.detail)}[/]")
 
     return show
@@ -106,15 +111,22 @@ def show_answer(answer: Answer, *, plan: bool = False) -> None:
         out.print(f"[yellow]degraded[/]  {plain(worse)}")
     if answer.as_of:
         out.print(f"[dim]from the versions in force on {answer.as_of}[/]")
-    facts = [answer.status, answer.path, _usd(answer.cost_usd), f"{answer.seconds:.2f} s"]
-    out.print(f"[dim]{'  '.join(facts)}  answer {plain(answer.answer_id)}  thread {plain(answer.thread_id)}[/]")
+    facts = [answer.status, HOW[answer.path], _usd(answer.cost_usd), f"{answer.seconds:.2f} s"]
+    out.print(f"[dim]{' · '.join(filter(None, facts))}[/]")
+    out.print(f"[dim]answer {plain(answer.answer_id)} · to go on from it: THREAD={plain(answer.thread_id)}[/]")
     if answer.trace_id:
-        out.print(f"[dim]look inside: sixply trace {answer.trace_id[:12]}[/]")
+        out.print(f"[dim]look inside: make trace ID={answer.trace_id[:12]}[/]")
     waiting = answer.approval
     if waiting is not None and answer.status == "waiting":
-        given = ", ".join(f"{name}={value}" for name, value in waiting.arguments.items())
-        out.print(f"[yellow]waiting[/]   {plain(waiting.tool)}({plain(given)}) needs an approver's yes:")
-        out.print(f"          sixply approve {plain(waiting.approval_id)} --tenant {plain(waiting.tenant)}")
+        out.print(
+            f"[yellow]waiting[/]   {plain(waiting.tool)}({plain(told(waiting.arguments))}) needs an approver's yes:"
+        )
+        out.print(f"          make approve ID={plain(waiting.approval_id)} TENANT={plain(waiting.tenant)}")
+
+
+def told(arguments: Mapping[str, Any]) -> str:
+    """The arguments of a call, as a person reads them."""
+    return ", ".join(f"{name}={value}" for name, value in arguments.items())
 
 
 def plan_table(plan: Plan) -> Table:
@@ -126,9 +138,7 @@ def plan_table(plan: Plan) -> Table:
                 step.step_id,
                 step.kind,
                 step.ask,
-                f"{step.tool}({', '.join(f'{name}={value}' for name, value in step.arguments.items())})"
-                if step.tool
-                else "",
+                f"{step.tool}({told(step.arguments)})" if step.tool else "",
                 ", ".join(step.after),
                 f"{step.outcome} {step.detail}".strip(),
             )

@@ -12,6 +12,7 @@ from observability.bill import Bill, layer_bill
 from observability.spans import SpanRow, tree
 from orchestration.contract import Answer, Plan
 from serving.page.visitor import Visitor, told
+from serving.terminal import HOW
 
 NUMBERS = ("ms", "US dollars")
 """Heads of columns of figures."""
@@ -32,8 +33,8 @@ class Making:
         """Of an answer that has just been given."""
         usd = "unpriced" if answer.cost_usd is None else f"${answer.cost_usd:.6f}"
         given = f" · given before ({answer.cached})" if answer.cached else ""
-        path = "" if answer.path == "none" else f"{answer.path} · "
-        says = f"{path}{answer.seconds:.2f} s · {usd}{given}"
+        how = f"{HOW[answer.path]} · " if HOW[answer.path] else ""
+        says = f"{how}{answer.seconds:.2f} s · {usd}{given}"
         return cls(answer.trace_id, visitor, says=says, plan=answer.plan)
 
     def build(self) -> None:

@@ -183,6 +183,17 @@ def _approval(subject: str) -> Approval:
     )  # fmt: skip
 
 
+def test_what_waits_is_listed_without_json_and_says_how_to_decide(tmp_path: Path) -> None:
+    path = stacks.stack(tmp_path)
+    assert "Nothing waits." in run("approvals", "--tenant", "north", "--stack", path)
+    with open_system(load(path)) as system:
+        asyncio.run(system.approvals.request(_approval("ada")))
+    told = run("approvals", "--tenant", "north", "--stack", path)
+    assert "text=" in told
+    assert "{" not in told
+    assert "make approve ID=" in told
+
+
 def test_retention_takes_what_is_too_old_and_leaves_the_rest(stack: Path, tmp_path: Path) -> None:
     stack.write_text(stack.read_text() + "[foundation.retention]\nspans_days = 1\nconversations_days = 1\n")
     manifests = tmp_path / "var" / "manifests"

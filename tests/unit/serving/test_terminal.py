@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from rich.console import Console
 
 from foundation.errors import InvalidSetting, NotFound
+from orchestration import contract
 from orchestration.contract import Event, Step
 from serving import terminal
 from tests.doubles.serving import answer, approval
@@ -34,8 +36,9 @@ def test_an_answer_shows_its_sources_what_it_took_and_where_to_look(capsys: pyte
         "double.md, characters 0 to 29",
         "$0.000012",
         "0.10 s",
+        "quoted from the documents",
         "fallback",
-        "sixply trace 000",
+        "make trace ID=000",
     ):
         assert part in out
 
@@ -46,8 +49,12 @@ def test_an_answer_without_a_price_says_so_and_a_waiting_one_says_how_to_approve
     terminal.show_answer(answer("q", status="waiting", approval=approval(), cost_usd=None))
     out = capsys.readouterr().out
     assert "unpriced" in out
-    assert "sixply approve ap-1 --tenant north" in out
+    assert "make approve ID=ap-1 TENANT=north" in out
     assert "refund(order=o-1)" in out
+
+
+def test_the_way_of_every_answer_has_words_for_people() -> None:
+    assert terminal.HOW.keys() == set(get_args(contract.Path))
 
 
 def test_who_watches_sees_each_step_when_it_is_done_and_first_how_to_go_on_after_a_kill(
@@ -56,7 +63,7 @@ def test_who_watches_sees_each_step_when_it_is_done_and_first_how_to_go_on_after
     show = terminal.watching()
     show(Event(kind="step", thread_id="t-1", step=Step(name="plan", detail="1 look_up find_order", ms=12)))
     before = capsys.readouterr().out
-    assert before.index("--thread t-1") < before.index("12 ms  plan done  1 look_up find_order")
+    assert before.index("THREAD=t-1") < before.index("12 ms  plan done  1 look_up find_order")
     show(Event(kind="step", thread_id="t-1", step=Step(name="tool", outcome="failed")))
     show(Event(kind="token", token="words"))
     assert capsys.readouterr().out.split() == ["0", "ms", "tool", "failed"]
