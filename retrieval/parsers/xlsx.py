@@ -7,31 +7,60 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import posixpath
+import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
+from retrieval.drawings import parse_xml, words
 from retrieval.packages import check_package, malformed, mended
 from retrieval.plain_text import Draft
 
 _WHAT = "Excel workbook"
 _MOST_ROWS = 1_048_576
 """Excel's own limit. A file may number its rows as it likes, and each missing one is walked through."""
+_AROUND_THE_CELLS = (
+    (re.compile(r"xl/worksheets/.*\.xml"), rb"(</(?:\w+:)?sheetData>).*(</(?:\w+:)?worksheet>)", rb"\1\2"),
+    (
+        re.compile(r"xl/styles\.xml"),
+        rb"<((?:\w+:)?)cellStyles\b.*</(?:\w+:)?cellStyles>",
+        rb'<\1cellStyles><\1cellStyle name="Normal" xfId="0" builtinId="0"/></\1cellStyles>',
+    ),
+    (re.compile(r"xl/workbook\.xml"), rb"<((?:\w+:)?)definedNames\b.*</(?:\w+:)?definedNames>", b""),
+)
+"""Rules and names that say nothing of a cell's value, and that openpyxl may refuse a workbook for."""
+_UNIT = re.compile(r"\[\$([^\]-]+)[^\]]*\]|\"([^\"]*[^\"\s][^\"]*)\"|([$€£¥₹])")
+_ABOUT_THE_LOOK = re.compile(r"\[(?:\$-[^\]]*|[^$\]][^\]]*)\]")
+"""Colours, conditions and languages: what stands in brackets and is no currency."""
+_DIGIT = re.compile(r"[0#?]")
 
 
 class XlsxParser:
     suffixes: tuple[str, ...] = (".xlsx", ".xlsm")
-    version = "xlsx 2"
+    version = "xlsx 3"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
 
     def parse(self, content: bytes, name: str) -> Parsed:
         check_package(content, name, _WHAT)
-        workbook = _open(mended(content), name)
+        content = mended(content)
+        try:
+            return self._read(content, name)
+        except _TROUBLES:
+            try:
+                return self._read(_cells_alone(content), name)
+            except _TROUBLES as error:
+                raise malformed(name, _WHAT, error) from error
+
+    def _read(self, content: bytes, name: str) -> Parsed:
+        from openpyxl import load_workbook
+
+        workbook = load_workbook(io.BytesIO(content), read_only=True, data_only=True, keep_links=False)
         sheets = [sheet for sheet in workbook.worksheets if sheet.sheet_state == "visible"]
         if len(sheets) > self._limits.pages:
             raise DocumentRefused(
@@ -42,7 +71,7 @@ class XlsxParser:
         draft = Draft(name, self._limits)
         for number, sheet in enumerate(sheets, start=1):
             sheet.reset_dimensions()  # a file may claim any; without them only the cells that exist are walked through
-            _add_sheet(draft, sheet, number)
+            _add_sheet(draft, sheet, _text_boxes(content, sheet), number)
         return draft.finish(title=workbook.properties.title, pages=len(sheets))
 
 
@@ -50,24 +79,46 @@ def build(limits: ParseLimits) -> XlsxParser:
     return XlsxParser(limits)
 
 
-def _open(content: bytes, name: str) -> Any:
-    from openpyxl import load_workbook
-    from openpyxl.utils.exceptions import InvalidFileException
-
-    try:
-        return load_workbook(io.BytesIO(content), read_only=True, data_only=True, keep_links=False)
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise malformed(name, _WHAT, error) from error
+_TROUBLES = (zipfile.BadZipFile, LookupError, ValueError, TypeError, AttributeError)
 
 
-def _add_sheet(draft: Draft, sheet: Any, number: int) -> None:
+def _cells_alone(content: bytes) -> bytes:
+    """The package with nothing but the cells, their styles and their strings."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as package, zipfile.ZipFile(out, "w") as written:
+        for name in package.namelist():
+            member = package.read(name)
+            for where, what, instead in _AROUND_THE_CELLS:
+                member = re.sub(what, instead, member, flags=re.DOTALL) if where.fullmatch(name) else member
+            written.writestr(name, member)
+    return out.getvalue()
+
+
+def _text_boxes(content: bytes, sheet: Any) -> list[str]:
+    """The paragraphs of the shapes that lie on a sheet."""
+    folder, sheet_name = posixpath.split(str(sheet._worksheet_path))  # noqa: SLF001 - not offered otherwise
+    found: list[str] = []
+    with zipfile.ZipFile(io.BytesIO(content)) as package:
+        present = set(package.namelist())
+        relations = f"{folder}/_rels/{sheet_name}.rels"
+        for one in parse_xml(package.read(relations)) if relations in present else []:
+            if one.get("Type", "").endswith("/drawing"):
+                drawing = posixpath.normpath(posixpath.join("/", folder, one.get("Target", ""))).lstrip("/")
+                shapes: Iterable[Any] = parse_xml(package.read(drawing)) if drawing in present else []
+                found += [words(paragraph) for shape in shapes for paragraph in shape.iterfind(".//{*}txBody/{*}p")]
+    return found
+
+
+def _add_sheet(draft: Draft, sheet: Any, boxes: list[str], number: int) -> None:
     """A sheet without a value adds nothing, not even its name."""
     rows = _rows(sheet)
     first = next((row for row in rows if any(row)), None)
-    if first is None:
+    if first is None and not any(map(str.strip, boxes)):
         return
     draft.add("heading", sheet.title, level=2, page=number)
-    draft.sheet(chain([first], rows), page=number)
+    draft.sheet(chain([first or []], rows), page=number)
+    for text in boxes:
+        draft.add("paragraph", text, page=number)
 
 
 def _rows(sheet: Any) -> Iterator[list[str]]:
@@ -76,7 +127,8 @@ def _rows(sheet: Any) -> Iterator[list[str]]:
 
 
 def _words(cell: Any) -> str:
-    """The value as the sheet shows it, where that changes its meaning: dates without midnight, shares as per cent."""
+    """The value as the sheet shows it, where that changes its meaning: dates without midnight, shares as per cent, numbers
+    with their unit or leading zeros."""
     value = cell.value
     if value is None:
         return ""
@@ -84,7 +136,24 @@ def _words(cell: Any) -> str:
         return "TRUE" if value else "FALSE"
     if isinstance(value, dt.datetime) and value.time() == dt.time():
         return value.date().isoformat()
-    if isinstance(value, float):
-        percent = "%" in (cell.number_format or "")
-        return f"{value * 100:.10g} %" if percent else f"{value:.15g}"
+    if isinstance(value, dt.timedelta):
+        minutes, seconds = divmod(round(value.total_seconds()), 60)
+        return f"{minutes // 60}:{minutes % 60:02}" + (f":{seconds:02}" if seconds else "")
+    if isinstance(value, int | float):
+        return _number(value, str(cell.number_format or "").split(";")[0])
     return str(value)
+
+
+def _number(value: float, told: str) -> str:
+    """`told` is the format of positive numbers, such as `#,##0.00 "EUR"`."""
+    if "%" in told:
+        return f"{value * 100:.10g} %"
+    number = f"{value:.15g}" if isinstance(value, float) else str(value)
+    if re.fullmatch("0{2,}", told) and number.isdecimal():
+        return number.zfill(len(told))
+    told = _ABOUT_THE_LOOK.sub("", told)
+    unit, digit = _UNIT.search(told), _DIGIT.search(_UNIT.sub(lambda found: "_" * len(found[0]), told))
+    if unit is None or digit is None:
+        return number
+    name = next(group for group in unit.groups() if group).strip()
+    return f"{name} {number}" if unit.start() < digit.start() else f"{number} {name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import os
 import re
@@ -112,6 +113,53 @@ def test_dates_and_shares_read_as_the_sheet_shows_them() -> None:
         book.active["B2"].number_format = "0.0%"
 
     assert "From: 2026-03-01; Share: 12.5 %; Open: TRUE" in parse(workbook(fill), "a.xlsx").text
+
+
+@pytest.mark.parametrize(
+    ("value", "told", "shown"),
+    [
+        (1, "0%", "100 %"),
+        (1234.5, '#,##0.00 "EUR"', "1234.5 EUR"),
+        (-7, "[$€-407] #,##0;[Red]-#,##0", "€ -7"),
+        (12, '"Room 0"0', "Room 0 12"),
+        (3, "$#,##0", "$ 3"),
+        (42, "00000", "00042"),
+        (42.25, "[$-409]0.00", "42.25"),
+        (dt.timedelta(hours=30, minutes=5), "[h]:mm", "30:05"),
+    ],
+)
+def test_numbers_keep_what_their_format_says_of_their_meaning(value: Any, told: str, shown: str) -> None:
+    def fill(book: Any) -> None:
+        book.active["A1"], book.active["B1"] = "x", value
+        book.active["B1"].number_format = told
+
+    assert blocks(parse(workbook(fill), "a.xlsx"))[-1][1] == f"x | {shown}"
+
+
+def test_a_rule_or_name_that_the_library_does_not_know_does_not_cost_the_workbook() -> None:
+    made = parser_samples.xlsx()
+    package = zipfile.ZipFile(io.BytesIO(made))
+    rule = b'</sheetData><conditionalFormatting sqref="A1"><cfRule type="cellIs" priority="yes" operator="odd"/>'
+    members = {
+        SHEET: package.read(SHEET).replace(b"</sheetData>", rule + b"</conditionalFormatting>", 1),
+        "xl/styles.xml": package.read("xl/styles.xml").replace(b"<cellStyle ", b'<cellStyle odd="1" ', 1),
+    }
+
+    assert parse(altered(made, members), "a.xlsx") == parse(made, "a.xlsx")
+
+
+def test_the_words_in_a_shape_on_a_sheet_are_read() -> None:
+    drawing = "http://schemas.openxmlformats.org/drawingml/2006"
+    shape = "<a:sp><a:txBody><a:p><a:r><a:t>Fill in the </a:t></a:r><a:r><a:t>white cells.</a:t></a:r></a:p></a:txBody></a:sp>"
+    link = f'<Relationship Id="rId1" Type="{OFFICE}/relationships/drawing" Target="../drawings/drawing1.xml"/>'
+    members = {
+        "xl/drawings/drawing1.xml": f'<wsDr xmlns:a="{drawing}/main"><a:anchor>{shape}</a:anchor></wsDr>',
+        "xl/worksheets/_rels/sheet1.xml.rels": RELATIONS.replace("</Rel", f"{link}</Rel"),
+    }
+
+    assert ("paragraph", "Fill in the white cells.", 1) in blocks(
+        parse(altered(parser_samples.xlsx(), members), "a.xlsx")
+    )
 
 
 def test_a_hidden_sheet_is_not_read() -> None:
