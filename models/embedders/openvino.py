@@ -1,7 +1,7 @@
 """A BERT from sentence-transformers on the CPU, by OpenVINO: no torch in the process. Bundled: all-MiniLM-L6-v2.
 
 Against torch on the same threads: `make bench-ingest AGAINST=sentence_transformers`. What makes the difference, in this order: the engine's fused
-kernels; int8 (weights as integers, and each row of activations quantised in groups of 32 while it is multiplied, which
+kernels; int8 (weights as integers, and each row of activations quantised in groups of 64 while it is multiplied, which
 needs no calibration text); and small batches, whose rows stay in the processor's cache. The vectors of int8 and
 float32 cannot be mixed in one index: the ledger's fingerprint tells them apart.
 """
@@ -228,7 +228,7 @@ def _compiled(bert: Bert, threads: int, *, int8: bool, sha256: str | None) -> An
                 "INFERENCE_NUM_THREADS": threads,
                 "ENABLE_CPU_PINNING": False,  # a pinned thread waits for a busy core while another one is idle
                 "INFERENCE_PRECISION_HINT": "f32",
-                "DYNAMIC_QUANTIZATION_GROUP_SIZE": 32 if int8 else 0,
+                "DYNAMIC_QUANTIZATION_GROUP_SIZE": 64 if int8 else 0,
             },
         )
     )
