@@ -34,7 +34,7 @@ class HtmlParser:
     through without what its tags call furniture."""
 
     suffixes: tuple[str, ...] = (".html", ".htm", ".xhtml")
-    version = "html 4"
+    version = "html 5"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
@@ -219,7 +219,19 @@ def _walk_one(draft: Draft, element: Any) -> None:
     ):
         rows = list(element.iter("tr"))
         header = bool(rows) and all(cell.tag == "th" for cell in rows[0].iterchildren())
-        cells = [[" ".join(cell.itertext()) for cell in row.iterchildren() if cell.tag in ("td", "th")] for row in rows]
-        draft.table(cells, header=header or None)
+        draft.table([_cells(row) for row in rows], header=header or None)
     else:
         _walk(draft, element)
+
+
+def _cells(row: Any) -> list[str]:
+    """The words of a row by columns; a cell over several of them stands in the first."""
+    words: list[str] = []
+    for cell in row.iterchildren("td", "th"):
+        told = cell.get("colspan", "")
+        words += [" ".join(cell.itertext()), *[""] * (min(int(told), _MOST_COLUMNS) - 1 if told.isdecimal() else 0)]
+    return words
+
+
+_MOST_COLUMNS = 1000
+"""What browsers take a cell to reach over at most."""

@@ -41,7 +41,7 @@ _DIGIT = re.compile(r"[0#?]")
 
 class XlsxParser:
     suffixes: tuple[str, ...] = (".xlsx", ".xlsm")
-    version = "xlsx 3"
+    version = "xlsx 4"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
@@ -156,4 +156,6 @@ def _number(value: float, told: str) -> str:
     if unit is None or digit is None:
         return number
     name = next(group for group in unit.groups() if group).strip()
-    return f"{name} {number}" if unit.start() < digit.start() else f"{number} {name}"
+    if unit.start() > digit.start():
+        return f"{number} {name}"
+    return f"{name}{number}" if name in "$£¥₹" else f"{name} {number}"

@@ -156,6 +156,15 @@ def test_a_page_without_a_heading_takes_its_title_from_the_head() -> None:
     )
 
 
+def test_a_cell_over_several_columns_does_not_put_the_next_one_below_a_wrong_name() -> None:
+    head = "<tr><th>Plan</th><th>Price</th><th>Seats</th></tr>"
+    rows = "<tr><td>Basic</td><td>9</td><td>3</td></tr><tr><td colspan='2'>In all</td><td>5</td></tr>"
+
+    for prose in ("", "<h1>Plans</h1>" + "<p>What each plan costs and how many seats it holds.</p>" * 6):
+        page = f"<html><body>{prose}<table>{head}{rows}</table></body></html>"
+        assert "Plan: In all; Seats: 5" in parse(page.encode(), "a.html").text
+
+
 def test_a_declared_encoding_is_honoured() -> None:
     page = '<html><head><meta charset="iso-8859-1"></head><body><p>Gebühr für Übergröße</p></body></html>'
 
