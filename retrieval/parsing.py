@@ -34,6 +34,9 @@ if TYPE_CHECKING:  # settings bring pydantic, which the child does not need and 
 _REQUEST = struct.Struct("!IIId")
 """Lengths of options, name and content, and the seconds allowed."""
 _ANSWER = struct.Struct("!I")
+_KILLED = (-9, -15)
+"""How a process ends that another one kills, where it is not we who do: the system for want of memory, or a node of a cluster
+that is taken away and ends the children of its workers first. That says nothing about the document."""
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 """What the child has of our environment: enough to find Python and its libraries."""
 
@@ -79,6 +82,10 @@ def _parser_for(name: str, limits: ParseLimits) -> Parser:
     return parser
 
 
+class _KilledFromOutside(DocumentRefused):
+    """The first time, the document is parsed once more; the second time, it counts as the cause."""
+
+
 class ParserPool:
     """Parses documents one at a time in a child process. Safe to share between threads."""
 
@@ -105,7 +112,10 @@ class ParserPool:
                 reason="too_large",
             )
         with self._lock:
-            answer = self._ask(content, name)
+            try:
+                answer = self._ask(content, name)
+            except _KilledFromOutside:
+                answer = self._ask(content, name)
             if answer.pop("worn", False):
                 self._end_child()
         return _unpack(answer)
@@ -148,7 +158,8 @@ class ParserPool:
                     f"split it, or raise retrieval.parsing.timeout_s.",
                     reason="timeout",
                 ) from error
-            raise DocumentRefused(
+            refused = _KilledFromOutside if child.returncode in _KILLED else DocumentRefused
+            raise refused(
                 f'"{name}" made its parser crash (exit {child.returncode}). Save it anew with another program.',
                 reason="crashed",
             ) from error

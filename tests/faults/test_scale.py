@@ -39,7 +39,8 @@ def test_a_cluster_that_loses_a_node_stores_exactly_what_one_process_stores(tmp_
         sys.executable, "-m", "serving.cli", "scale", "--documents", str(DOCUMENTS), "--stack", stack, "--json", out,
     ]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=840, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
+    told = out.read_text(encoding="utf-8") if out.exists() else ""
+    assert done.returncode == 0, f"{told}\n{done.stderr[-4000:]}"
     report = json.loads(out.read_text(encoding="utf-8"))
     assert report["documents"] == DOCUMENTS
     assert {name: each["differences"] for name, each in report["ingest"].items()} == {

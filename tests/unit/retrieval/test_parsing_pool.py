@@ -115,15 +115,34 @@ def test_a_parser_that_hangs_is_given_up_and_the_next_document_works() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
-def test_a_parser_that_dies_is_reported_and_the_next_document_works(pool: ParserPool) -> None:
+def test_a_document_whose_parser_somebody_else_killed_is_parsed_once_more(pool: ParserPool) -> None:
     works(pool)
     child = child_of(pool)
     os.kill(child, signal.SIGSTOP)  # so that it certainly dies while it owes an answer
     death = threading.Timer(0.3, os.kill, (child, signal.SIGKILL))
     death.start()
 
-    assert refuse(pool, b"last words", "deadly.txt").reason == "crashed"
+    assert pool.parse(b"Not the last words.", "lively.txt").text == "Not the last words."
     death.join()
+    assert child_of(pool) != child
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+@pytest.mark.parametrize(("end", "tried"), [(signal.SIGSEGV, 1), (signal.SIGKILL, 2), (signal.SIGTERM, 2)])
+def test_a_parser_that_dies_or_is_killed_twice_is_reported_and_the_next_document_works(
+    pool: ParserPool, monkeypatch: pytest.MonkeyPatch, end: signal.Signals, tried: int
+) -> None:
+    deadly = f"import os, sys; sys.stdin.buffer.read(1); os.kill(os.getpid(), {end:d})"
+    started = []
+
+    def start(memory_mb: int) -> subprocess.Popen[bytes]:
+        started.append(memory_mb)
+        return subprocess.Popen([sys.executable, "-c", deadly], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    monkeypatch.setattr("retrieval.parsing._start", start)
+    assert refuse(pool, b"last words", "deadly.txt").reason == "crashed"
+    assert len(started) == tried
+    monkeypatch.undo()
     assert works(pool)
 
 
