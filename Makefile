@@ -256,8 +256,9 @@ scale-model: _base  ## memory, hours, money and servers from 10,000 to a billion
 setup:  ## install everything (the other commands do it where it is missing)   [PYTHON=python3.12] [WITH=postgres,qdrant,ray,redis] [TORCH=auto: your GPU's build]
 	@$(PYTHON) -m foundation.install --torch "$(TORCH)" $(call given,WITH,--with)
 
+# Everything goes to several processes, each file of tests to one of them (docs/decisions/0096); tests that are named, to one.
 test: _dev  ## lint, types, layers and all tests: what CI runs   [ARGS="tests/unit -x"]
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(if $(findstring tests/,$(ARGS)),,--numprocesses=auto --dist=loadfile) $(ARGS)
 
 check: _dev  ## lint, format, types and layers alone, in seconds
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -38,8 +38,8 @@ class Rows:
             places = places[[name in among for name in self.ids]]
         if limit < len(places):
             places = places[np.argpartition(-similarities[places], limit)[:limit]]
-        for place in places[np.argsort(-similarities[places], kind="stable")]:
-            yield self.ids[place], float(similarities[place])
+        best = places[np.argsort(-similarities[places], kind="stable")]
+        yield from zip([self.ids[place] for place in best.tolist()], similarities[best].tolist(), strict=True)
 
     def after(self, put: Mapping[str, Vectors], gone: Collection[str]) -> Rows:
         stay = [place for place, name in enumerate(self.ids) if name not in gone and name not in put]

@@ -22,6 +22,8 @@ COLOURS = ("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS", "TTY_COMPATIBLE", "GITH
 """Each of them has terminals painted that are none."""
 MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")
 """What `make test ARGS=...` hands on to every `make` that a test starts, as if it had been said to that one too."""
+WORKER = "PYTEST_XDIST_"
+"""What begins so tells one of several processes its number, and any pytest that a test starts that it is one too."""
 OPEN_FILES = 4096
 """Some systems let a process have no more than 256 until it asks."""
 MEMORY = Path("/dev/shm")
@@ -34,7 +36,7 @@ def _takes_programs_and_room(folder: Path) -> bool:
     return folder.is_dir() and not os.statvfs(folder).f_flag & os.ST_NOEXEC and shutil.disk_usage(folder).free > ROOM
 
 
-for name in [name for name in os.environ if name.startswith("SIXPLY_") or name in (*COLOURS, *MAKE)]:
+for name in [name for name in os.environ if name.startswith(("SIXPLY_", WORKER)) or name in (*COLOURS, *MAKE)]:
     del os.environ[name]
 os.environ |= {
     "ANONYMIZED_TELEMETRY": "False",
@@ -60,6 +62,9 @@ if _soft != resource.RLIM_INFINITY and _soft < OPEN_FILES:
     _most = OPEN_FILES if _hard == resource.RLIM_INFINITY else min(OPEN_FILES, _hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (_most, _hard))
 
+AT_ONCE = 4
+"""Processes at most: each loads the models (1.2 GB) and starts the servers that its tests want."""
+
 LOOPBACK = {"127.0.0.1", "::1", "localhost", "0.0.0.0", "::", None, ""}
 
 
@@ -81,6 +86,11 @@ def _not_run(suite: type | None) -> set[str]:
     if unknown := [name for name in names if not hasattr(suite, name)]:
         raise pytest.UsageError(f"{suite}.not_run names tests that it does not have: {', '.join(sorted(unknown))}")
     return names
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    return min(os.cpu_count() or 1, AT_ONCE)
 
 
 @pytest.hookimpl(wrapper=True)

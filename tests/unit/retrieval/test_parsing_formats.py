@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import io
-import re
 import zipfile
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.parsers.markdown import without_markup
 from retrieval.parsing import parse_here
 from retrieval.plain_text import _without_empty_columns
 from tests.contracts import parser_samples
@@ -78,32 +74,6 @@ def test_markdown_steps_keep_their_numbers_and_code_keeps_its_lines() -> None:
     parsed = parse("1. Open it\n2. Run:\n\n   ```\n   a = 1\n     b = 2\n   ```\n", "a.md")
 
     assert blocks(parsed) == [("item", "1. Open it"), ("item", "2. Run:"), ("code", "a = 1\n  b = 2")]
-
-
-class Watched(str):  # noqa: SLOT000 - it remembers a number
-    """Counts the letters that searches in it go over."""
-
-    gone_over = 0
-
-    def find(self, what: str, start: int = 0) -> int:  # type: ignore[override]
-        found = super().find(what, start)
-        self.gone_over += (len(self) if found < 0 else found + len(what)) - start
-        return found
-
-
-@pytest.mark.parametrize("piece", ["<", "<!--", "<a ", "<!-- <", "<!-- -->", "<a>", "<!--><", "-->", "x"])
-@pytest.mark.parametrize("ending", ["", ">", "-->", "<", "<!--"])
-def test_markup_is_found_in_a_few_passes_however_much_of_it_is_open(piece: str, ending: str) -> None:
-    text = Watched(piece * 2000 + ending)
-
-    without_markup(text)
-
-    assert text.gone_over <= 4 * len(text)
-
-
-@given(st.lists(st.sampled_from(["<", "<!--", "-->", ">", "-", "!", "a", " b\n"])).map("".join))
-def test_markup_is_what_an_expression_takes_for_it(text: str) -> None:
-    assert without_markup(text) == re.sub(r"<!--.*?-->|<[^>]*>", " ", text, flags=re.DOTALL)
 
 
 # tables
