@@ -46,8 +46,8 @@ class Floor:
 
     def __str__(self) -> str:
         word = "at most" if self.name.endswith("_max") else "at least"
-        found = "not measured" if self.measured is None else f"{self.measured:.3g} measured"
-        return f"{self.name.rpartition('_')[0].replace('_', ' ')}: {word} {self.limit:g}, {found}"
+        found = "not measured" if self.measured is None else f"{self.measured:.3g}"
+        return f"{self.name.rpartition('_')[0].replace('_', ' ')} {found}, {word} {self.limit:g} was agreed"
 
 
 @dataclass(frozen=True, slots=True)
