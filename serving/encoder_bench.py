@@ -6,14 +6,15 @@ take turns in one run, because on another day the machine is another one; so the
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,8 @@ SIDES: Mapping[str, dict[str, Any]] = {
     OURS: {"use": "openvino", "precision": "int8"},
 }
 AT_ONCE = 4
+WARM = 16
+"""Queries of a side that are not counted after those of the other, which have taken the processor's caches."""
 SERVED = RankingSettings().top_k
 """Documents that a caller of either search gets."""
 
@@ -161,10 +164,14 @@ def latency(asked: Mapping[str, Callable[[str], Any]], queries: Sequence[str], *
             ask(query)  # an engine's first use of a length, a store's first read of a page
     alone: dict[str, list[float]] = {name: [] for name in asked}
     together: dict[str, list[float]] = {name: [] for name in asked}
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with _as_a_server(), ThreadPoolExecutor(AT_ONCE) as pool:
         for turn in range(rounds):
             for name in _in_turns(list(asked), turn):
+                for query in queries[:WARM]:
+                    asked[name](query)
                 alone[name].append(median(_ms(asked[name], query) for query in queries))
+        for turn in range(rounds):
+            for name in _in_turns(list(asked), turn):
                 begun = time.perf_counter()
                 list(pool.map(asked[name], queries))
                 together[name].append(len(queries) / (time.perf_counter() - begun))
@@ -174,6 +181,17 @@ def latency(asked: Mapping[str, Callable[[str], Any]], queries: Sequence[str], *
         "queries_per_s_4_threads": {name: _spread(values) for name, values in together.items()},
         "queries_per_s_4_threads_to_torch": _ratio(together[OURS], together[TORCH]),
     }
+
+
+@contextmanager
+def _as_a_server() -> Iterator[None]:
+    """Nobody looks for garbage among what is there for good: as in `serving.server`, for both sides."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _quality(data: Path, embedders: Mapping[str, Embeddings]) -> tuple[dict[str, float], dict[str, Plain]]:
