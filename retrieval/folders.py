@@ -243,7 +243,8 @@ def _is_folder_below(link: Path, root: Path) -> bool:
 
 
 def _described(folder: Path) -> Mapping[str, Described]:
-    file = next((path for path in (folder / SOURCES, folder.parent / SOURCES) if path.is_file()), None)
+    # also one that cannot be read, such as a link to nowhere: without it, what it restricts would be open
+    file = next((path for path in (folder / SOURCES, folder.parent / SOURCES) if os.path.lexists(path)), None)
     if file is None:
         return {}
     described: dict[str, Described] = {}

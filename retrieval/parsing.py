@@ -151,6 +151,7 @@ class ParserPool:
         try:
             return _exchange(child, content, name, self._options(), self._settings.timeout_s)
         except (OSError, EOFError, ValueError) as error:
+            ended = None if isinstance(error, ValueError) else _end_of(child)
             self._end_child()
             if timed_out.is_set():
                 raise DocumentRefused(
@@ -158,7 +159,7 @@ class ParserPool:
                     f"split it, or raise retrieval.parsing.timeout_s.",
                     reason="timeout",
                 ) from error
-            refused = _KilledFromOutside if child.returncode in _KILLED else DocumentRefused
+            refused = _KilledFromOutside if ended in _KILLED else DocumentRefused
             raise refused(
                 f'"{name}" made its parser crash (exit {child.returncode}). Save it anew with another program.',
                 reason="crashed",
@@ -190,6 +191,14 @@ class ParserPool:
         for pipe in (child.stdin, child.stdout):
             with suppress(BrokenPipeError):  # what was left to write is of no use to a dead child
                 pipe and pipe.close()
+
+
+def _end_of(child: subprocess.Popen[bytes]) -> int | None:
+    """How a child that closed its pipe ended, before we end it ourselves."""
+    try:
+        return child.wait(timeout=1)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _start(memory_mb: int) -> subprocess.Popen[bytes]:

@@ -17,6 +17,8 @@ import numpy.typing as npt
 
 from retrieval.contract import Vectors
 
+MANY_GONE = 1000
+"""What is taken off is told to every collection, and each remembers at most so many, or as many as it has, until it looks."""
 TOGETHER = 5
 """All collections in memory have at most so many times the vectors of the largest."""
 
@@ -66,6 +68,8 @@ class _Kept:
             self.put.pop(name, None)
         self.gone.update(gone)
         self.put.update(put)
+        if len(self.gone) > max(MANY_GONE, len(self.rows.ids)):  # most of them never stood here
+            self.current()
 
     def current(self) -> Rows:
         if self.put or self.gone:

@@ -16,7 +16,7 @@ import numpy as np
 from foundation.types import Scope
 from retrieval.chroma_shelves import Access
 from retrieval.contract import Vectors
-from retrieval.rows import Rows
+from retrieval.rows import TOGETHER, Rows
 
 FILE = "rows-1.npz"
 """With the number of its format: a file of another one is as good as none."""
@@ -52,6 +52,7 @@ class Snapshot:
         return cls(told["sequence"], told["stamp"], shelves)
 
     def save(self, folder: Path) -> None:
+        """All of it or nothing. Raises OSError."""
         told = {
             "sequence": self.sequence,
             "stamp": self.stamp,
@@ -61,10 +62,16 @@ class Snapshot:
             ],
         }
         text = np.frombuffer(json.dumps(told).encode(), np.uint8)
-        np.savez(folder / FILE, text, *(rows.matrix for _, rows in self.shelves.values()))
+        try:
+            np.savez(folder / FILE, text, *(rows.matrix for _, rows in self.shelves.values()))
+        except BaseException:
+            self.remove(folder)  # half of one would take the room that others need, and the seal with it
+            raise
 
-    def largest(self) -> int:
-        return max((len(rows.ids) for _, rows in self.shelves.values()), default=0)
+    def fits(self, most: int) -> bool:
+        """Whether collections of up to `most` vectors are kept in memory, and these are not too many together."""
+        largest = max((len(rows.ids) for _, rows in self.shelves.values()), default=0)
+        return largest <= most and self.count() <= TOGETHER * most
 
     def count(self) -> int:
         return sum(len(rows.ids) for _, rows in self.shelves.values())

@@ -112,9 +112,8 @@ class ChromaVectorIndex:
             with _chroma_imported_meanwhile() if Snapshot.lacks(self._store) else nullcontext():
                 probe = [sys.executable, "-P", "-m", __name__, str(self._store)]
                 intact = keep_or_quarantine(self._store, self._seal, probe=probe)
-            with self._translated():
-                asleep = Snapshot.load(self._store) if intact else None
-            if asleep and asleep.largest() <= options.exact_up_to:
+            asleep = self._left_by_the_last() if intact else None
+            if asleep and asleep.fits(options.exact_up_to):
                 self._asleep = asleep
             else:
                 self._awake()
@@ -174,12 +173,20 @@ class ChromaVectorIndex:
             try:
                 if self._chroma:
                     snapshot = self._chroma.close()
-                    with suppress(OSError):  # without a seal, for lack of room say, the next start probes
+                    with suppress(OSError):  # without it, for lack of room say, the next start opens Chroma
                         if snapshot:
                             snapshot.save(self._store)
+                    with suppress(OSError):  # without a seal it probes
                         self._seal.put()
             finally:
                 self._owner.release()
+
+    def _left_by_the_last(self) -> Snapshot | None:
+        try:
+            return Snapshot.load(self._store)
+        except Exception as error:  # the seal says that it is what was written: for want of memory, say
+            log.warning("The snapshot of the vector index cannot be read: %s: %s", type(error).__name__, error)
+            return None
 
     def _awake(self) -> _Collections:
         with self._waking:
@@ -235,10 +242,14 @@ class _Collections:
         self._outgrown = 0
         """Shelves that were copied to another collection since this index was opened."""
         self._client = _client(store)
-        self._look_around()
-        for access, shelf in self._shelves.items():
-            if _is_plain(shelf) and shelf.count() > options.exact_up_to:  # which was more before
-                self._outgrow(access)
+        try:
+            self._look_around()
+            for access, shelf in self._shelves.items():
+                if _is_plain(shelf) and shelf.count() > options.exact_up_to:  # which was more before
+                    self._outgrow(access)
+        except BaseException:
+            self._client.close()  # whoever tries again opens one of its own
+            raise
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
         with self._small.writing():

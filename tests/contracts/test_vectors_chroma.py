@@ -317,3 +317,65 @@ def test_waking_waits_for_nobody_who_closes(data_dir: Path, monkeypatch: pytest.
         assert search.result(60) == ["a"]
         close.result(60)
     assert (data_dir / "index" / "seal").exists()
+
+
+def test_a_snapshot_that_finds_no_room_leaves_none_and_a_sealed_index(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: Any) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    index = opened("chroma", data_dir)
+    index.upsert([item("a")])
+    with monkeypatch.context() as patch:
+        patch.setattr("numpy.savez", full)
+        index.close()
+    assert ((data_dir / "index" / "seal").exists(), list(data_dir.rglob("rows-*"))) == (True, [])
+    again = opened("chroma", data_dir)
+    assert (found(again), list(data_dir.rglob("quarantine-*"))) == (["a"], [])
+    again.close()
+
+
+def test_a_snapshot_that_cannot_be_read_is_done_without(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = opened("chroma", data_dir)
+    index.upsert([item("a")])
+    index.close()
+
+    def no_memory(*_: Any) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("numpy.load", no_memory)
+        again = opened("chroma", data_dir)
+    assert found(again) == ["a"]
+    again.close()
+
+
+def test_many_small_shelves_are_left_to_chroma_where_the_limit_was_lowered(data_dir: Path) -> None:
+    index: Any = limited(data_dir, 9)
+    index.upsert(item(name, seed, groups=frozenset({name})) for seed, name in enumerate("abcdef"))
+    index.close()
+    again: Any = limited(data_dir, 1)
+    assert (again._asleep, again.count()) == (None, 6)
+    again.close()
+
+
+def test_waking_that_failed_is_tried_again_with_a_client_of_its_own(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chromadb.api.client import Client
+
+    index = opened("chroma", data_dir)
+    index.upsert([item("a")])
+    index.close()
+    sleeping, closed, close = opened("chroma", data_dir), [], Client.close
+    with monkeypatch.context() as patch:
+        patch.setattr(chroma._Collections, "_look_around", lambda _: 1 / 0)
+        patch.setattr(Client, "close", lambda self: closed.append(close(self)))
+        with pytest.raises(StoreUnavailable, match="division"):
+            sleeping.upsert([item("b", 1)])
+    assert len(closed) == 1
+    sleeping.upsert([item("b", 1)])
+    assert sorted(found(sleeping)) == ["a", "b"]
+    sleeping.close()

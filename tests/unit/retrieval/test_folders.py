@@ -285,6 +285,15 @@ def test_a_list_that_cannot_be_read_is_refused_because_files_would_lack_their_ri
         items(folder)
 
 
+@pytest.mark.parametrize("beside", [False, True], ids=["in the folder", "beside it"])
+def test_a_list_that_is_a_link_to_nowhere_is_not_taken_for_none(folder: Path, *, beside: bool) -> None:
+    """An unmounted share, say: what the list restricts would be open to the whole tenant."""
+    write(folder, "a.md")
+    ((folder.parent if beside else folder) / SOURCES).symlink_to(folder / "nowhere" / SOURCES)
+    with pytest.raises(InvalidRequest, match=r"sources\.jsonl cannot be read: No such file"):
+        items(folder)
+
+
 def test_folders_in_one_another_may_be_more_than_calls_may(folder: Path) -> None:
     write(folder, "a/" * 200 + "b.md")
     usual = sys.getrecursionlimit()
