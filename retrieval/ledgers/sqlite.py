@@ -44,6 +44,17 @@ from retrieval.where import Leaf, OneOf, Stored, Where, as_sql, folded, stored_a
 
 _VERSION = 6
 """Of the schema, which is that of 5, and of `retrieval.terms.searchable`, in whose form the keyword index is written."""
+_SEARCHABLE = f"searchable_{_VERSION}"
+"""Its name in SQL. A process of an older version that still runs does not know it: its writes fail, and do not mix two forms."""
+_TRIGGERS = f"""
+CREATE TRIGGER chunk_added AFTER INSERT ON chunks BEGIN
+  INSERT INTO search (rowid, heading, text) VALUES (new.sequence, {_SEARCHABLE}(new.heading), {_SEARCHABLE}(new.text));
+END;
+CREATE TRIGGER chunk_removed AFTER DELETE ON chunks BEGIN
+  INSERT INTO search (search, rowid, heading, text)
+  VALUES ('delete', old.sequence, {_SEARCHABLE}(old.heading), {_SEARCHABLE}(old.text));
+END;
+"""
 _SCHEMA = f"""
 CREATE TABLE documents (
   document_id TEXT PRIMARY KEY,
@@ -99,14 +110,7 @@ CREATE TABLE state (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE VIRTUAL TABLE search USING fts5 (  -- without a copy of the text; marks count as letters, as in Thai and Hindi
   heading, text, content='', tokenize="porter unicode61 remove_diacritics 2 categories 'L* N* Co Mc Mn'"
 );
-CREATE TRIGGER chunk_added AFTER INSERT ON chunks BEGIN
-  INSERT INTO search (rowid, heading, text) VALUES (new.sequence, searchable(new.heading), searchable(new.text));
-END;
-CREATE TRIGGER chunk_removed AFTER DELETE ON chunks BEGIN
-  INSERT INTO search (search, rowid, heading, text)
-  VALUES ('delete', old.sequence, searchable(old.heading), searchable(old.text));
-END;
-PRAGMA user_version = {_VERSION};
+{_TRIGGERS}PRAGMA user_version = {_VERSION};
 """
 
 # Conditions on a document `d`. They stand inside every query that answers somebody, so that no row out of scope is
@@ -420,7 +424,7 @@ class SqliteLedger:
         try:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.create_function("searchable", 1, searchable, deterministic=True)
+            connection.create_function(_SEARCHABLE, 1, searchable, deterministic=True)
         except BaseException:
             connection.close()
             raise
@@ -522,9 +526,13 @@ class _Numbers:
 
 def _rewrite_keyword_index(connection: sqlite3.Connection) -> None:
     """In the present form of `searchable`. As a whole, because a passage is taken out of it by the terms it is known by."""
+    for trigger in ("chunk_added", "chunk_removed"):
+        connection.execute(f"DROP TRIGGER {trigger}")
+    for statement in _statements(_TRIGGERS):
+        connection.execute(statement)
     connection.execute("INSERT INTO search (search) VALUES ('delete-all')")
     connection.execute(
-        "INSERT INTO search (rowid, heading, text) SELECT sequence, searchable(heading), searchable(text) FROM chunks"
+        f"INSERT INTO search (rowid, heading, text) SELECT sequence, {_SEARCHABLE}(heading), {_SEARCHABLE}(text) FROM chunks"
     )
     connection.execute(f"PRAGMA user_version = {_VERSION}")
 

@@ -68,16 +68,22 @@ def test_the_keyword_index_of_a_ledger_before_latin_letters_were_spelt_as_people
     before = opened("sqlite", data_dir)
     before.put([entry("a.md", "Die Straße."), entry("b.md", "Refund.")])
     before.close()
-    with sqlite3.connect(data_dir / "ledger.sqlite") as raw:
-        raw.execute("INSERT INTO search (search) VALUES ('delete-all')")
-        raw.execute("INSERT INTO search (rowid, heading, text) SELECT sequence, heading, text FROM chunks")
-        raw.execute("PRAGMA user_version = 5")
-        assert raw.execute("SELECT count(*) FROM search WHERE search MATCH 'strasse'").fetchone() == (0,)
-    raw.close()
+    with sqlite3.connect(data_dir / "ledger.sqlite") as older:  # a process that goes on running
+        older.create_function("searchable", 1, str)
+        for name, sql in older.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            older.execute(f"DROP TRIGGER {name}")
+            older.execute(sql.replace("searchable_6(", "searchable("))
+        older.execute("INSERT INTO search (search) VALUES ('delete-all')")
+        older.execute("INSERT INTO search (rowid, heading, text) SELECT sequence, heading, text FROM chunks")
+        older.execute("PRAGMA user_version = 5")
+        assert older.execute("SELECT count(*) FROM search WHERE search MATCH 'strasse'").fetchone() == (0,)
 
     after = opened("sqlite", data_dir)
     assert words(after, "Strasse") == words(after, "Straße") == ["Die Straße."]
     assert words(after, "refund") == ["Refund."]
+    with pytest.raises(sqlite3.OperationalError, match="no such function: searchable_6"):
+        older.execute("DELETE FROM chunks")
+    older.close()
     after.delete("a.md", "acme")
     assert after._writer.execute("SELECT count(*) FROM search WHERE search MATCH 'strasse'").fetchone() == (0,)
     after.close()
