@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,9 @@ _DML = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _MADE_UP = "description automatically generated"
+FORMAT_LITERAL = re.compile(r"\"[^\"]*\"|\\.|[_*].|\[\$[^\]]*\]")
+"""What a number format shows as it stands, or leaves room for."""
+FORMAT_CONDITION = re.compile(r"\[[<>=]")
 
 
 def parse_xml(content: bytes) -> ET.Element:
@@ -97,19 +101,28 @@ def _points(series: Any, *kinds: str) -> Iterator[tuple[int, str]]:
     for kind in kinds:
         for held in series.iterfind(f"{{*}}{kind}"):
             level = held.find(".//{*}lvl")
-            shares = "%" in (held.findtext(".//{*}formatCode") or "")
+            counted = held.find(".//{*}numCache") is not None or held.find("{*}numLit") is not None
+            shares = is_share(held.findtext(".//{*}formatCode") or "")
             for number, point in enumerate((held if level is None else level).iterfind(".//{*}pt")):
                 place = point.get("idx", "")
                 value = point.findtext("{*}v") or ""
-                yield int(place) if place.isdecimal() else number, _figure(value, shares=shares)
+                shown = _figure(value, shares=shares) if counted else value
+                yield int(place) if place.isdecimal() else number, shown
             if kind == "tx" and (literal := held.findtext("{*}v")):
                 yield 0, literal
 
 
 def _figure(value: str, *, shares: bool) -> str:
-    """Without the noise of its floating point, and a share as per cent."""
+    """A number without the noise of its floating point, and a share as per cent."""
     try:
         number = float(value)
     except ValueError:
-        return value
-    return f"{number * 100:.10g} %" if shares else f"{number:.10g}"
+        return value  # such as `#N/A`
+    return f"{number * 100:.10g} %" if shares else f"{number:.15g}"
+
+
+def is_share(told: str) -> bool:
+    """Whether a number format shows a number in hundredths: the sign in its words says nothing of that, and where its
+    sections have conditions, all must agree."""
+    sections = FORMAT_LITERAL.sub("", told).split(";")
+    return all("%" in one for one in (sections if FORMAT_CONDITION.search(sections[0]) else sections[:1]))

@@ -11,12 +11,13 @@ import posixpath
 import re
 import zipfile
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.drawings import parse_xml, words
+from retrieval.drawings import FORMAT_CONDITION, FORMAT_LITERAL, is_share, parse_xml, words
 from retrieval.packages import check_package, malformed, mended
 from retrieval.plain_text import Draft
 
@@ -33,10 +34,14 @@ _AROUND_THE_CELLS = (
     (re.compile(r"xl/workbook\.xml"), rb"<((?:\w+:)?)definedNames\b.*</(?:\w+:)?definedNames>", b""),
 )
 """Rules and names that say nothing of a cell's value, and that openpyxl may refuse a workbook for."""
-_UNIT = re.compile(r"\[\$([^\]-]+)[^\]]*\]|\"([^\"]*[^\"\s][^\"]*)\"|([$€£¥₹])")
-_ABOUT_THE_LOOK = re.compile(r"\[(?:\$-[^\]]*|[^$\]][^\]]*)\]")
-"""Colours, conditions and languages: what stands in brackets and is no currency."""
+_SECTION = re.compile(r"(?:\"[^\"]*\"|[\\_*].|[^;])*")
+"""The format of positive numbers, which is the first one."""
+_PIECE = re.compile(r"\"([^\"]*)\"|\\(.)|\[\$([^\]-]*)[^\]]*\]|[_*].|\[[^\]]*\]|([$€£¥₹\s])")
+"""What stands around the digits: words, signs, currencies, the room that another sign takes, the look."""
 _DIGIT = re.compile(r"[0#?]")
+_SCALED = re.compile(r"[0#?],+(?![0#?])")
+_SIGNS_AT_THE_NUMBER = ("$", "£", "¥", "₹")
+_SAYS_SOMETHING = re.compile(r"[^\s().,:;/+'-]")
 
 
 class XlsxParser:
@@ -137,25 +142,46 @@ def _words(cell: Any) -> str:
     if isinstance(value, dt.datetime) and value.time() == dt.time():
         return value.date().isoformat()
     if isinstance(value, dt.timedelta):
-        minutes, seconds = divmod(round(value.total_seconds()), 60)
-        return f"{minutes // 60}:{minutes % 60:02}" + (f":{seconds:02}" if seconds else "")
+        minutes, seconds = divmod(round(abs(value).total_seconds()), 60)
+        sign = "-" if value < dt.timedelta() else ""
+        return f"{sign}{minutes // 60}:{minutes % 60:02}" + (f":{seconds:02}" if seconds else "")
     if isinstance(value, int | float):
-        return _number(value, str(cell.number_format or "").split(";")[0])
+        return _number(value, str(cell.number_format or ""))
     return str(value)
 
 
 def _number(value: float, told: str) -> str:
-    """`told` is the format of positive numbers, such as `#,##0.00 "EUR"`."""
-    if "%" in told:
+    """`told` is a format, such as `#,##0.00 "EUR"`."""
+    if is_share(told):
         return f"{value * 100:.10g} %"
     number = f"{value:.15g}" if isinstance(value, float) else str(value)
-    if re.fullmatch("0{2,}", told) and number.isdecimal():
-        return number.zfill(len(told))
-    told = _ABOUT_THE_LOOK.sub("", told)
-    unit, digit = _UNIT.search(told), _DIGIT.search(_UNIT.sub(lambda found: "_" * len(found[0]), told))
-    if unit is None or digit is None:
-        return number
-    name = next(group for group in unit.groups() if group).strip()
-    if unit.start() > digit.start():
-        return f"{number} {name}"
-    return f"{name}{number}" if name in "$£¥₹" else f"{name} {number}"
+    before, after, width = _around(told)
+    return f"{before}{number.zfill(width) if number.isdecimal() else number}{after}"
+
+
+@lru_cache(maxsize=1024)
+def _around(told: str) -> tuple[str, str, int]:
+    """What a format shows before and after a positive number, and how many digits a whole one has at least. Nothing where it
+    scales the number or depends on it, since its unit is then not that of the value."""
+    section = _SECTION.match(told)
+    shown = section[0] if section is not None else ""
+    plain = FORMAT_LITERAL.sub("", shown)
+    digits = [place.start() for place in _DIGIT.finditer(_PIECE.sub(lambda found: "_" * len(found[0]), shown))]
+    if not digits or _SCALED.search(plain) or FORMAT_CONDITION.search(plain):
+        return "", "", 0
+    first, last = digits[0], digits[-1] + 1
+    if _spoken(shown[first:last]).strip():
+        return "", "", 0
+    zeros = re.fullmatch("[#,]*(0{2,})", shown[first:last])
+    before, after = _spoken(shown[:first]), _spoken(shown[last:]).strip()
+    if before.strip() in _SIGNS_AT_THE_NUMBER:
+        before = before.strip()
+    elif before.strip() == "€" or re.search(r"\[\$[^\]-]", shown[:first]):
+        before = f"{before.strip()} "
+    return before if before.strip() else "", f" {after}" if after else "", len(zeros[1]) if zeros is not None else 0
+
+
+def _spoken(told: str) -> str:
+    """The words in a part of a format, or nothing where they are signs alone."""
+    words = "".join(next(filter(None, found.groups()), "") for found in _PIECE.finditer(told))
+    return words if _SAYS_SOMETHING.search(words) else ""

@@ -121,11 +121,24 @@ def test_dates_and_shares_read_as_the_sheet_shows_them() -> None:
         (1, "0%", "100 %"),
         (1234.5, '#,##0.00 "EUR"', "1234.5 EUR"),
         (-7, "[$€-407] #,##0;[Red]-#,##0", "€ -7"),
-        (12, '"Room 0"0', "Room 0 12"),
+        (12, '"Room 0 "0', "Room 0 12"),
+        (12, '"INV-"0000', "INV-0012"),
+        (12, "[$€-407]#,##0", "€ 12"),
+        (12, r"#,##0.00\ _€", "12"),
+        (12, "00.00", "12"),
+        (7, "000-00", "7"),
+        (5, '0"%"', "5 %"),
+        (5, r"0\%", "5 %"),
+        (5, "0_%", "5"),
+        (12500000, '#,##0.0,,"M"', "12500000"),
+        (500, '[>=1000000]0.0,,"M";[>=1000]0.0,"K";0', "500"),
+        (0.5, "[Red][<0.6]0%;0.0%", "50 %"),
+        (5, "[<1]0%;0", "5"),
         (3, "$#,##0", "$3"),
         (42, "00000", "00042"),
         (42.25, "[$-409]0.00", "42.25"),
         (dt.timedelta(hours=30, minutes=5), "[h]:mm", "30:05"),
+        (dt.timedelta(minutes=-30), "[h]:mm", "-0:30"),
     ],
 )
 def test_numbers_keep_what_their_format_says_of_their_meaning(value: Any, told: str, shown: str) -> None:
@@ -251,7 +264,17 @@ def test_a_chart_in_three_dimensions_is_read_as_any_other() -> None:
     assert "North; Parcels: 12\nSouth; Parcels: 7.5" in text
 
 
-def _with_chart() -> bytes:
+def test_names_in_a_chart_are_no_numbers_and_its_numbers_keep_their_digits() -> None:
+    text = parse(
+        _with_chart({"01067": 12345678901, "4006381333931": 0.1 + 0.2, "Infinity": 5}, "007", '0"%"'), "a.pptx"
+    ).text
+
+    assert "01067; 007: 12345678901\n4006381333931; 007: 0.3\nInfinity; 007: 5" in text
+
+
+def _with_chart(
+    points: Mapping[str, float] = {"North": 12, "South": 7.5}, series: str = "Parcels", told: str = "General"
+) -> bytes:
     from pptx import Presentation
     from pptx.chart.data import CategoryChartData
     from pptx.enum.chart import XL_CHART_TYPE
@@ -259,9 +282,9 @@ def _with_chart() -> bytes:
 
     show = Presentation()
     shapes = show.slides.add_slide(show.slide_layouts[6]).shapes
-    data = CategoryChartData()
-    data.categories = ["North", "South"]
-    data.add_series("Parcels", (12, 7.5))
+    data = CategoryChartData(number_format=told)
+    data.categories = list(points)
+    data.add_series(series, list(points.values()))
     shapes.add_chart(XL_CHART_TYPE.BAR_CLUSTERED, 0, Inches(2), Inches(3), Inches(3), data)
     return saved(show)
 
