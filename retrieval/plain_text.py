@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import string
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -73,6 +74,19 @@ _ALPHABETS = tuple(
     )
 )
 """What words of Latin script hold besides ASCII, language by language, and how Windows and others wrote it."""
+_LETTER = "[^\\W\\d_¹²³]"
+_MISPLACED = re.compile(
+    r"[¡¿“”„‚«‹»›€°§£©®™²³](?:"  # noqa: RUF001 - these are meant; first, as a search for one of a set is fast
+    rf"(?<={_LETTER}.)(?={_LETTER})"
+    rf"|(?<=[²³®])(?={_LETTER})"
+    rf"|(?<={_LETTER}[²³])(?<!\b[A-Ya-y].)(?<!\b[cdhkmnNS]m.)(?<!\bft.)(?<!\bin.)"  # they follow units only
+    rf"|(?<=£)(?!(?:[km]|bn)\b)(?={_LETTER})"
+    r"|(?<=¿)(?!(?:(?![.!?]\s)[^¿]){1,300}\?))"
+)
+"""Marks where no text has them, and words of another encoding have letters: Polish "ł", "ż" and "Ł" read as western
+"³", "¿" and "£", or "ö" and "ä" of DOS as quotation marks."""
+_ASCII = bytes(range(128))
+_ASCII_LETTERS = string.ascii_letters.encode()
 _FITS = 0.98
 """Share of those letters that must be of one alphabet; the rest are names of elsewhere."""
 _SAID_AND_MEANT = {
@@ -140,7 +154,7 @@ def _guess(content: bytes, name: str) -> str:
 
     replaced = content.decode("utf-8", errors="replace")
     damaged = replaced.count("\ufffd")
-    if damaged <= sum(not letter.isascii() for letter in replaced) - damaged:
+    if damaged <= len(replaced) - len(replaced.encode("ascii", errors="ignore")) - damaged:
         return replaced  # cut in the middle of a letter, say
     if (latin := _latin(content)) is not None:
         return latin
@@ -152,20 +166,30 @@ def _guess(content: bytes, name: str) -> str:
 
 def _latin(content: bytes) -> str | None:
     """Words of a language in Latin script, which are mostly ASCII letters and hold no other letters than their alphabet;
-    `None` if these are none. A guess by frequencies takes French for Baltic and Polish for French."""
-    best, found = _FITS, None
+    `None` if these are none. A guess by frequencies takes French for Baltic and Polish for French.
+
+    Where several fit, the one with the fewest misplaced marks is meant. All of these encodings have a byte a letter, so
+    that counting the bytes once is enough for all of them.
+    """
+    counts = Counter(content.translate(None, _ASCII))
+    plain = len(content) - len(content.translate(None, _ASCII_LETTERS))
+    misplaced: dict[str, int] = {}
+    best, found = -1, None
     for alphabet, encodings in _ALPHABETS:
         for encoding in encodings:
             try:
-                text = content.decode(encoding)
+                foreign = dict(zip(bytes(counts).decode(encoding), counts.values(), strict=True))
             except UnicodeDecodeError:
                 continue
-            foreign = [letter for letter in text if not letter.isascii()]
-            plain = sum(letter.isascii() and letter.isalpha() for letter in text)
-            fits = sum(letter in alphabet for letter in foreign) / len(foreign) if foreign else 1.0
-            if (fits > best or (found is None and fits == best)) and 3 * sum(map(str.isalpha, foreign)) <= plain:
-                best, found = fits, text
-    return found
+            fits = sum(count for letter, count in foreign.items() if letter in alphabet)
+            letters = sum(count for letter, count in foreign.items() if letter.isalpha())
+            if fits < _FITS * counts.total() or 2 * letters > plain:
+                continue
+            if encoding not in misplaced:
+                misplaced[encoding] = len(_MISPLACED.findall(content.decode(encoding)))
+            if fits - misplaced[encoding] > best:
+                best, found = fits - misplaced[encoding], encoding
+    return None if found is None else content.decode(found)
 
 
 def _by_shifts(content: bytes) -> str | None:

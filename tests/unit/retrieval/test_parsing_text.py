@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -153,10 +155,29 @@ def test_other_scripts_are_read_without_a_mark(text: str, encoding: str) -> None
         ("İzin taleplerinizi ay sonuna kadar iletmeniz gerekmektedir. Teşekkür ederiz, iyi günler.", ["cp1254"]),
         ("La società è aperta, però più tardi; così si può venire lunedì.", ["cp1252"]),
         ("Für die Rücksendung genügt das Etikett. Grüße aus Köln.", ["cp850", "cp1252"]),
+        ("Główny magazyn zamknięty w sobotę", ["cp1250", "iso8859-2"]),
+        ("Zespół usług ogólnych", ["cp1250", "iso8859-2"]),
+        ("Sprzedaż, główny węzeł", ["cp1250", "iso8859-2"]),
+        ("Łukasz mówi, że to 100 zł", ["cp1250", "iso8859-2"]),
+        ("Škoda Plzeň a Žatec", ["cp1250", "iso8859-2"]),
+        ("Köln ist schön", ["cp850", "cp1252"]),
+        ("Hola, ¿no vienes mañana? ¿Qué tal, Sr. Pérez?", ["cp1252"]),
+        ("Fläche 20 m², Volumen 5 m³/h; Preis³ für x³ in cm³", ["cp1252"]),
+        ("Costs £5m (£m), area 20 m², 5 ft³", ["cp1252"]),
     ],
 )
 def test_texts_of_many_languages_are_read_in_the_encodings_of_old_programs(text: str, encodings: list[str]) -> None:
     assert [decode(text.encode(encoding), "note.txt") for encoding in encodings] == [text] * len(encodings)
+
+
+def test_old_encodings_of_large_texts_are_found_in_time_that_grows_with_their_length() -> None:
+    for text, encoding in ((RUSSIAN, "cp1251"), ("Główny magazyn zamknięty w sobotę, że\n", "cp1250")):
+        content = (text * (1_000_000 // len(text))).encode(encoding)
+        started = time.process_time()
+
+        assert decode(content, "note.txt").startswith(text)
+
+        assert time.process_time() - started < 1.0  # a walk by letter through every encoding took twice that
 
 
 def test_pictures_and_programs_are_not_taken_for_text_of_another_script() -> None:
