@@ -159,8 +159,9 @@ def _said(style: Any) -> tuple[str, int] | None:
     if name in ("Title", "Subtitle"):
         return "heading", 1 if name == "Title" else 2
     outline = style.find(f"{_W}pPr/{_W}outlineLvl")
-    if outline is not None and str(outline.get(f"{_W}val")).isdecimal():
-        level = int(outline.get(f"{_W}val")) + 1
+    told = str(outline.get(f"{_W}val"))[:5] if outline is not None else ""
+    if told.isdecimal():
+        level = int(told) + 1
         return ("heading", min(level, 6)) if level < _BODY_TEXT else _PLAIN
     numbered = style.find(f"{_W}pPr/{_W}numPr/{_W}numId")
     return ("item", 0) if name.startswith("List") or numbered is not None else None
@@ -209,7 +210,7 @@ def _cells(row: list[Any], above: dict[int, str], *, spread: bool) -> list[str]:
         else:
             text = above.get(len(words), text)
         span = cell.find(f"{_W}tcPr/{_W}gridSpan")
-        told = span.get(f"{_W}val", "") if span is not None else ""
+        told = span.get(f"{_W}val", "")[:5] if span is not None else ""
         more = min(int(told), _MOST_COLUMNS) - 1 if told.isdecimal() else 0
         words += [text, *[text if spread else ""] * more]
     return words if own else []

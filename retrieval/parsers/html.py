@@ -219,19 +219,27 @@ def _walk_one(draft: Draft, element: Any) -> None:
     ):
         rows = list(element.iter("tr"))
         header = bool(rows) and all(cell.tag == "th" for cell in rows[0].iterchildren())
-        draft.table([_cells(row) for row in rows], header=header or None)
+        draft.table(_cells(rows), header=header or None)
     else:
         _walk(draft, element)
 
 
-def _cells(row: Any) -> list[str]:
-    """The words of a row by columns; a cell over several of them stands in the first."""
-    words: list[str] = []
-    for cell in row.iterchildren("td", "th"):
-        told = cell.get("colspan", "")
-        words += [" ".join(cell.itertext()), *[""] * (min(int(told), _MOST_COLUMNS) - 1 if told.isdecimal() else 0)]
-    return words
+def _cells(rows: list[Any]) -> list[list[str]]:
+    """The words of rows by columns; a cell over several of them stands in the first. It reaches no further than the row
+    with the most cells, as a number in a tag costs its writer nothing."""
+    cells = [list(row.iterchildren("td", "th")) for row in rows]
+    widest = max(map(len, cells), default=0)
+    found: list[list[str]] = []
+    for row in cells:
+        words: list[str] = []
+        for cell in row:
+            words.append(" ".join(cell.itertext()))
+            told = cell.get("colspan", "")[:5]
+            more = min(int(told), _MOST_COLUMNS) - 1 if told.isdecimal() else 0
+            words += [""] * min(more, widest - len(words))
+        found.append(words)
+    return found
 
 
-_MOST_COLUMNS = 1000
-"""What browsers take a cell to reach over at most."""
+_MOST_COLUMNS = 100
+"""What a cell is taken to reach over at most; browsers allow 1,000, and nobody reads such a table."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 
 import pytest
@@ -133,6 +134,17 @@ def test_a_cell_over_several_columns_does_not_put_the_next_one_below_a_wrong_nam
     for prose in ("", "<h1>Plans</h1>" + "<p>What each plan costs and how many seats it holds.</p>" * 6):
         page = f"<html><body>{prose}<table>{head}{rows}</table></body></html>"
         assert "Plan: In all; Seats: 5" in parse(page.encode(), "a.html").text
+
+
+def test_numbers_of_columns_that_no_table_has_cost_neither_the_page_nor_its_time() -> None:
+    head = "<tr><th>Plan</th><th>Price</th><th>Seats</th></tr>"
+    long = f"<tr><td>Basic</td><td colspan='{'9' * 5000}'>9</td></tr>"
+    assert "Plan: Basic; Price: 9" in parse(f"<body><table>{head}{long}</table></body>", "a.html").text
+
+    row = "<tr>" + "<td colspan=1000>x" * 20_000
+    started = time.process_time()
+    assert "x | x" in parse(f"<body><table>{row}</table></body>", "a.html").text
+    assert time.process_time() - started < 1.0  # it is a tenth of the time that cells for each column took
 
 
 def test_a_declared_encoding_is_honoured() -> None:

@@ -537,6 +537,12 @@ def test_merged_cells_stay_under_their_column_and_stand_in_each_row_that_they_re
     )
 
 
+def test_a_number_of_columns_of_thousands_of_digits_does_not_cost_the_document() -> None:
+    table = row(cell("Depot", f'<w:gridSpan w:val="{"9" * 5000}"/>'), cell("Harbour"))
+
+    assert parse(word(f"<w:tbl>{table}</w:tbl>"), "a.docx").text == "Depot | Harbour"
+
+
 def test_a_table_that_only_frames_its_content_leaves_it_as_it_is() -> None:
     inner = (
         f"<w:tbl>{row(cell('Plan'), cell('Price'), cell('Seats'))}{row(cell('Basic'), cell('9'), cell('3'))}</w:tbl>"
