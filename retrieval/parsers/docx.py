@@ -141,13 +141,15 @@ def _styles(document: Any) -> dict[str, tuple[str, int]]:
     styles = {style.get(f"{_W}styleId"): style for style in document.styles.element.iterfind(f"{_W}style")}
     found: dict[str, tuple[str, int]] = {}
     for name in styles:
-        chain: list[Any] = []
-        nearest = styles.get(name)
-        while nearest is not None and nearest not in chain:
+        chain: list[str] = []
+        said, nearest = None, name
+        while said is None and nearest in styles and nearest not in found:
+            found[nearest] = _PLAIN  # for now, so that styles based on each other end here
             chain.append(nearest)
-            based = nearest.find(f"{_W}basedOn")
-            nearest = styles.get(based.get(f"{_W}val")) if based is not None else None
-        found[name] = next((one for one in map(_said, chain) if one is not None), _PLAIN)
+            said = _said(styles[nearest])
+            based = styles[nearest].find(f"{_W}basedOn")
+            nearest = based.get(f"{_W}val") if based is not None else None
+        found |= dict.fromkeys(chain, said or found.get(nearest, _PLAIN))
     return found
 
 

@@ -74,9 +74,11 @@ class XlsxParser:
                 reason="too_many_pages",
             )
         draft = Draft(name, self._limits)
-        for number, sheet in enumerate(sheets, start=1):
-            sheet.reset_dimensions()  # a file may claim any; without them only the cells that exist are walked through
-            _add_sheet(draft, sheet, _text_boxes(content, sheet), number)
+        with zipfile.ZipFile(io.BytesIO(content)) as package:
+            present = frozenset(package.namelist())
+            for number, sheet in enumerate(sheets, start=1):
+                sheet.reset_dimensions()  # a file may claim any; without them only the cells that exist are walked through
+                _add_sheet(draft, sheet, _text_boxes(package, present, sheet), number)
         return draft.finish(title=workbook.properties.title, pages=len(sheets))
 
 
@@ -84,7 +86,7 @@ def build(limits: ParseLimits) -> XlsxParser:
     return XlsxParser(limits)
 
 
-_TROUBLES = (zipfile.BadZipFile, LookupError, ValueError, TypeError, AttributeError)
+_TROUBLES = (zipfile.BadZipFile, LookupError, ValueError, TypeError, AttributeError, OverflowError)
 
 
 def _cells_alone(content: bytes) -> bytes:
@@ -99,18 +101,16 @@ def _cells_alone(content: bytes) -> bytes:
     return out.getvalue()
 
 
-def _text_boxes(content: bytes, sheet: Any) -> list[str]:
-    """The paragraphs of the shapes that lie on a sheet."""
+def _text_boxes(package: zipfile.ZipFile, present: frozenset[str], sheet: Any) -> list[str]:
+    """The paragraphs of the shapes that lie on a sheet. The names of all members are `present`."""
     folder, sheet_name = posixpath.split(str(sheet._worksheet_path))  # noqa: SLF001 - not offered otherwise
     found: list[str] = []
-    with zipfile.ZipFile(io.BytesIO(content)) as package:
-        present = set(package.namelist())
-        relations = f"{folder}/_rels/{sheet_name}.rels"
-        for one in parse_xml(package.read(relations)) if relations in present else []:
-            if one.get("Type", "").endswith("/drawing"):
-                drawing = posixpath.normpath(posixpath.join("/", folder, one.get("Target", ""))).lstrip("/")
-                shapes: Iterable[Any] = parse_xml(package.read(drawing)) if drawing in present else []
-                found += [words(paragraph) for shape in shapes for paragraph in shape.iterfind(".//{*}txBody/{*}p")]
+    relations = f"{folder}/_rels/{sheet_name}.rels"
+    for one in parse_xml(package.read(relations)) if relations in present else []:
+        if one.get("Type", "").endswith("/drawing"):
+            drawing = posixpath.normpath(posixpath.join("/", folder, one.get("Target", ""))).lstrip("/")
+            shapes: Iterable[Any] = parse_xml(package.read(drawing)) if drawing in present else []
+            found += [words(paragraph) for shape in shapes for paragraph in shape.iterfind(".//{*}txBody/{*}p")]
     return found
 
 

@@ -175,6 +175,17 @@ def test_the_words_in_a_shape_on_a_sheet_are_read() -> None:
     )
 
 
+def test_a_share_that_is_larger_than_any_number_is_refused() -> None:
+    def fill(book: Any) -> None:
+        book.active["A1"] = 1
+        book.active["A1"].number_format = "0%"
+
+    made = workbook(fill)
+    cells = zipfile.ZipFile(io.BytesIO(made)).read(SHEET).replace(b"<v>1</v>", b"<v>" + b"9" * 400 + b"</v>")
+
+    assert reason(altered(made, {SHEET: cells}), "a.xlsx") == "malformed"
+
+
 def test_a_hidden_sheet_is_not_read() -> None:
     def fill(book: Any) -> None:
         book.active.append(["Seen."])
@@ -559,17 +570,22 @@ def test_a_table_that_only_frames_its_content_leaves_it_as_it_is() -> None:
 
 def test_a_style_is_what_it_is_based_on_or_what_its_outline_level_says() -> None:
     styles = (
+        '<w:style w:type="paragraph" w:styleId="Roof"><w:name w:val="Roof"/><w:basedOn w:val="Attic"/></w:style>'
+        '<w:style w:type="paragraph" w:styleId="Attic"><w:name w:val="Attic"/><w:basedOn w:val="House"/></w:style>'
+        '<w:style w:type="paragraph" w:styleId="Loft"><w:name w:val="Loft"/><w:basedOn w:val="Attic"/></w:style>'
         '<w:style w:type="paragraph" w:styleId="House"><w:name w:val="House title"/><w:basedOn w:val="Heading2"/></w:style>'
         '<w:style w:styleId="Third"><w:name w:val="Third"/><w:pPr><w:outlineLvl w:val="2"/></w:pPr></w:style>'
         '<w:style w:type="paragraph" w:styleId="A"><w:name w:val="A"/><w:basedOn w:val="B"/></w:style>'
         '<w:style w:type="paragraph" w:styleId="B"><w:name w:val="B"/><w:basedOn w:val="A"/></w:style>'
         '<w:style w:type="paragraph" w:styleId="Dots"><w:name w:val="Dots"/><w:basedOn w:val="ListBullet"/></w:style>'
     )
-    body = "".join(line(name, f'<w:pStyle w:val="{name}"/>') for name in ("House", "Third", "A", "Dots"))
+    body = "".join(
+        line(name, f'<w:pStyle w:val="{name}"/>') for name in ("House", "Third", "A", "Dots", "Roof", "Loft")
+    )
     parsed = parse(word(body, styles), "a.docx")
 
     assert [(block.kind, block.level) for block in parsed.blocks] == [
-        ("heading", 2), ("heading", 3), ("paragraph", 0), ("item", 0),
+        ("heading", 2), ("heading", 3), ("paragraph", 0), ("item", 0), ("heading", 2), ("heading", 2),
     ]  # fmt: skip
 
 
