@@ -186,7 +186,6 @@ def latency(asked: Mapping[str, Callable[[str], Any]], queries: Sequence[str], *
 @contextmanager
 def _as_a_server() -> Iterator[None]:
     """Nobody looks for garbage among what is there for good: as in `serving.server`, for both sides."""
-    gc.collect()
     gc.freeze()
     try:
         yield

@@ -22,7 +22,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foundation.errors import InvalidRequest
+from foundation.errors import Conflict, InvalidRequest
 from foundation.settings import EVERYBODY, AnswerCacheSettings, Loaded, Part, PolicySettings
 from foundation.types import EVERY_TENANT, UNCLASSIFIED, Principal, Scope
 from models.contract import Reranker
@@ -293,7 +293,10 @@ class Person:
             {DATA_CLASS: version.data_class} if version.data_class != UNCLASSIFIED else {}
         )
         source = Source(uri, self._tenant, groups=version.groups, media_type="text/plain", attributes=known)
-        self._library.ingestor.ingest_one(Item(source, version.text.encode(), "page.txt"))
+        try:
+            self._library.ingestor.ingest_one(Item(source, version.text.encode(), "page.txt"))
+        except Conflict as error:  # nobody else may delete it
+            self._trial.note("lost", f"{uri} of {self._tenant}: {error}")
         self._mine[uri] = version
 
     def _delete(self) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from foundation.errors import Conflict
 from foundation.settings import load
 from foundation.types import Scope
 from retrieval.contract import Source
+from retrieval.ingest import Ingestor, Item
 from serving.isolation import ZEROS, Person, leaks
 
 OPERATIONS = 2000
@@ -48,6 +50,18 @@ def test_the_trial_notices_tenants_who_overwrite_each_other(tmp_path: Path, monk
     monkeypatch.setattr(Source, "document_id", property(lambda source: source.uri.encode().hex()))
     report = tried(tmp_path, "memory", 200)
     assert report["lost"] > 0
+
+
+def test_the_trial_notices_a_document_that_is_gone_as_soon_as_it_was_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(ingestor: Ingestor, item: Item) -> None:
+        raise Conflict(f"{item.source.uri} was deleted by somebody else just after it was stored.")
+
+    monkeypatch.setattr(Ingestor, "ingest_one", gone)
+    report = tried(tmp_path, "memory", 200)
+    assert report["lost"] > 0
+    assert report["operations"] >= 180
 
 
 def test_the_trial_notices_what_somebody_without_a_tenant_gets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

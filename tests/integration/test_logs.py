@@ -64,7 +64,7 @@ def test_each_request_is_a_line_with_its_id_trace_and_tenant_and_without_what_wa
     assert (missing["route"], missing["status"]) == ("/v1/documents/{document_id}", 404)
     assert missing["trace_id"] not in (None, found["trace_id"])
     assert (refused["status"], "tenant" in refused, "trace_id" in refused) == (401, False, True)
-    for secret in ("4111", "my card", "secret-name", key):
+    for secret in ("4111 1111", "my card", "secret-name", key):
         assert secret not in out.getvalue()
 
 
