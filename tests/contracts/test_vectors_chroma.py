@@ -379,3 +379,21 @@ def test_waking_that_failed_is_tried_again_with_a_client_of_its_own(
     sleeping.upsert([item("b", 1)])
     assert sorted(found(sleeping)) == ["a", "b"]
     sleeping.close()
+
+
+def test_an_index_that_is_damaged_while_it_sleeps_refuses_to_wake_and_is_mended_at_the_next_start(
+    data_dir: Path,
+) -> None:
+    index = opened("chroma", data_dir)
+    index.upsert([item("a")])
+    index.close()
+    sleeping = opened("chroma", data_dir)
+    (database,) = data_dir.rglob("chroma.sqlite3")
+    database.write_bytes(database.read_bytes()[:5000])
+    with pytest.raises(StoreUnavailable, match="was damaged since this process started"):
+        sleeping.upsert([item("b", 1)])
+    assert found(sleeping) == ["a"]
+    sleeping.close()
+    again = opened("chroma", data_dir)
+    assert (again.count(), len(list(data_dir.rglob("quarantine-*")))) == (0, 1)
+    again.close()
