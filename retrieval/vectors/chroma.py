@@ -191,7 +191,7 @@ class ChromaVectorIndex:
     def _awake(self) -> _Collections:
         with self._waking:
             if self._chroma is None:
-                if self._asleep and not self._seal.intact():  # to open damaged files may end the process
+                if self._asleep and self._seal.intact() is False:  # to open damaged files may end the process
                     raise StoreUnavailable(
                         f"The vector index {self._store} was damaged since this process started. Nothing is lost: stop the "
                         f"system and start it again, and it is mended from the ledger."
