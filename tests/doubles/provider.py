@@ -129,8 +129,11 @@ def stall(text: str) -> Behaviour:
     """A stream that says all of `text` and then neither goes on nor ends."""
 
     def reply(handler: _Handler) -> None:
-        handler.begin_stream(_events(handler, text)[: 1 + len(text.split())])
-        handler.wait_for_the_caller_to_leave()
+        try:
+            handler.begin_stream(_events(handler, text)[: 1 + len(text.split())])
+            handler.wait_for_the_caller_to_leave()
+        except ConnectionError:  # the caller left while the text was still being sent
+            handler.provider.left.set()
         handler.break_off()
 
     return reply
