@@ -1,4 +1,8 @@
-"""JSON and JSON Lines: every object as "path: value" pairs, so that a value is never read without its name."""
+"""JSON and JSON Lines: every object as "path: value" pairs, so that a value is never read without its name.
+
+A file is often one object around the list that it is about: `{"stations": [{...}, {...}]}`. Each object of such a list is
+a record of its own, below the list's path as a heading.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,13 @@ _ROW_CHARACTERS = 600
 """An object that fits into one passage stays one line; a larger one gets a line for each of its values."""
 
 
+_WRAPPERS = 8
+"""A list of records is looked for so many objects deep; what lies deeper is a value of the record around it."""
+
+
 class JsonParser:
     suffixes: tuple[str, ...] = (".json", ".jsonl", ".ndjson")
-    version = "json 2"
+    version = "json 3"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
@@ -25,7 +33,8 @@ class JsonParser:
     def parse(self, content: bytes, name: str) -> Parsed:
         lines = PurePath(name).suffix.lower() != ".json"
         draft = Draft(name, self._limits)
-        for record in _records(decode(content, name), name, lines=lines):
+        for heading, record in _records(decode(content, name), name, lines=lines):
+            draft.add("heading", heading, level=2)
             _add(draft, record)
         return draft.finish()
 
@@ -34,16 +43,40 @@ def build(limits: ParseLimits) -> JsonParser:
     return JsonParser(limits)
 
 
-def _records(text: str, name: str, *, lines: bool) -> Iterator[Any]:
+def _records(text: str, name: str, *, lines: bool) -> Iterator[tuple[str, Any]]:
+    """Each record, with the heading that begins at it or nothing."""
     if not text.strip():
         return
     if not lines and not _is_lines(text):
         whole = _load(text, name, where="")
-        yield from whole if isinstance(whole, list) else [whole]
+        yield from _listed(whole, "") if isinstance(whole, list) else _unwrapped(whole, "", _WRAPPERS)
         return
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            yield _load(line, name, where=f" in line {number}")
+            yield "", _load(line, name, where=f" in line {number}")
+
+
+def _listed(records: list[Any], heading: str) -> Iterator[tuple[str, Any]]:
+    for number, record in enumerate(records):
+        yield "" if number else heading, record
+
+
+def _unwrapped(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
+    """What an object says itself, then what it is wrapped around: the lists of objects in it and in its objects."""
+    if not _wraps(value, depth):
+        yield path, value
+        return
+    wrapped = {key: inner for key, inner in value.items() if _wraps(inner, depth - 1)}
+    yield from _listed([{key: inner} for key, inner in value.items() if key not in wrapped], path)
+    for key, inner in wrapped.items():
+        below = f"{path}.{key}" if path else str(key)
+        yield from _listed(inner, below) if isinstance(inner, list) else _unwrapped(inner, below, depth - 1)
+
+
+def _wraps(value: Any, depth: int) -> bool:
+    if isinstance(value, dict):
+        return depth > 0 and any(_wraps(inner, depth - 1) for inner in value.values())
+    return isinstance(value, list) and bool(value) and all(isinstance(inner, dict) for inner in value)
 
 
 def _is_lines(text: str) -> bool:

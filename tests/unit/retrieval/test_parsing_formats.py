@@ -202,11 +202,40 @@ def test_a_caption_above_the_table_is_no_row_and_a_quoted_cell_may_hold_the_deli
 
 def test_small_objects_are_one_line_each_and_large_ones_a_line_for_each_value() -> None:
     small = parse('[{"a": 1, "b": {"c": [1, 2], "d": null, "e": true}}, {"a": 2}]', "a.json")
-    large = parse('{"a": "%s", "b": [{"c": "x"}]}' % ("word " * 150), "a.json")
+    large = parse('[{"a": "%s", "b": [{"c": "x"}]}]' % ("word " * 150), "a.json")
 
     assert blocks(small) == [("row", "a: 1; b.c: 1, 2; b.e: yes"), ("row", "a: 2")]
     assert [kind for kind, _ in blocks(large)] == ["item", "item"]
     assert large.text.endswith("b.1.c: x")
+
+
+def test_each_object_of_a_list_that_an_object_is_wrapped_around_is_a_line_of_its_own() -> None:
+    parsed = parse(
+        '{"as of": "May", "data": {"region": "north", "stations": [{"name": "Mole", "bikes": 4}, {"name": "Quay", '
+        '"docks": [{"n": 1}]}]}, "tags": ["a", "b"], "none": []}',
+        "a.json",
+    )
+
+    assert blocks(parsed) == [
+        ("row", "as of: May"),
+        ("row", "tags: a, b"),
+        ("heading", "data"),
+        ("row", "region: north"),
+        ("heading", "data.stations"),
+        ("row", "name: Mole; bikes: 4"),
+        ("row", "name: Quay; docks.1.n: 1"),
+    ]
+    assert parsed.title is None
+
+
+def test_an_object_around_lists_alone_has_no_line_of_its_own() -> None:
+    parsed = parse('{"a": {"b": [{"c": 1}]}, "d": [{"e": 2}]}', "a.json")
+
+    assert blocks(parsed) == [("heading", "a.b"), ("row", "c: 1"), ("heading", "d"), ("row", "e: 2")]
+
+
+def test_deep_nesting_is_a_value_and_no_recursion_without_end() -> None:
+    assert blocks(parse('{"a": ' * 900 + "1" + "}" * 900, "a.json")) == [("item", ".".join("a" * 900) + ": 1")]
 
 
 def test_broken_json_names_the_line() -> None:
