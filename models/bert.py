@@ -51,7 +51,11 @@ class Bert:
         """Read the folder's configuration. Raises WeightsInvalid for anything that the graph would compute wrongly."""
         config, modules = _json(folder / "config.json"), _json(folder / "modules.json")
         pooling = _json(folder / "1_Pooling" / "config.json")
-        chosen = [name for name in ("mean", "cls") if pooling.get(f"pooling_mode_{name}_token{'s' * (name == 'mean')}")]
+        chosen = [
+            name
+            for name in ("mean", "cls")
+            if pooling.get("pooling_mode") == name or pooling.get(f"pooling_mode_{name}_token{'s' * (name == 'mean')}")
+        ]
         parts = [str(module["type"]).rpartition(".")[2] for module in modules]
         expected = {
             "model_type": config.get("model_type") == "bert",
@@ -73,7 +77,7 @@ class Bert:
             hidden=config["hidden_size"],
             epsilon=config["layer_norm_eps"],
             positions=config["max_position_embeddings"],
-            max_tokens=limit or config["max_position_embeddings"],
+            max_tokens=limit or min(_limit(folder), config["max_position_embeddings"]),
             pooling=chosen[0],
         )
 
@@ -191,6 +195,12 @@ class _Graph:
 
 def _integers(*values: int) -> Array:
     return np.array(values, dtype=np.int32)
+
+
+def _limit(folder: Path) -> int:
+    """Since release 6, sentence-transformers leaves the limit to the tokenizer, whose "none" is a number of thirty digits."""
+    file = folder / "tokenizer_config.json"
+    return int(_json(file).get("model_max_length") or sys.maxsize) if file.exists() else sys.maxsize
 
 
 def _json(file: Path) -> Any:

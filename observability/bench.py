@@ -433,15 +433,15 @@ def read_corpus(data: Path) -> Iterator[CorpusDocument]:
         )
 
 
-def read_queries(data: Path) -> dict[str, str]:
+def read_queries(data: Path, name: str = "queries.jsonl") -> dict[str, str]:
     """Query id -> text, in the order of the file."""
-    path = data / "queries.jsonl"
+    path = data / name
     return {_field(row, "_id", path, number): _field(row, "text", path, number) for number, row in lines(path)}
 
 
-def read_qrels(data: Path) -> dict[str, dict[str, int]]:
-    """Query id -> document id -> judgement, of `qrels/test.tsv`; queries without a positive one are left out."""
-    path = data / "qrels" / "test.tsv"
+def read_qrels(data: Path, name: str = "test") -> dict[str, dict[str, int]]:
+    """Query id -> document id -> judgement, of `qrels/NAME.tsv`; queries without a positive one are left out."""
+    path = data / "qrels" / f"{name}.tsv"
     judged: dict[str, dict[str, int]] = {}
     with _opened(path) as lines:
         for number, row in enumerate(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), 1):

@@ -53,6 +53,7 @@ HASHED: dict[str, object] = {"models": {"embedder": {"use": "hashing"}}}
 """Where meaning does not matter: an embedder that costs nothing."""
 OBJECTS = Path("examples/support_desk/objects.json")
 FOLLOW_UPS = Path("examples/support_desk/follow_ups.jsonl")
+TunedPart = Literal["reranker", "embedder"]
 PROPOSALS = Path("var/reports/cases.jsonl")
 
 
@@ -760,6 +761,34 @@ def train_verify(
     from serving import measuring
 
     measuring.train_verify(lambda overrides: _load(stack, overrides), claims, to)
+
+
+@app.command()
+def finetune(
+    part: Annotated[TunedPart, typer.Argument(help="What is trained.")],
+    data: Annotated[
+        Path, typer.Argument(help="A folder in BEIR layout, or a golden set over the stored documents.", exists=True)
+    ],
+    *,
+    to: Annotated[Path | None, typer.Option(help="The folder that is written; else weights/tuned-PART.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take so many queries of each half.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="How often each example is seen.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Else that of the stack.")] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Train a model on judged queries and measure it on those held out. 1: it was not shown to be better."""
+    from serving.finetuning import Order, finetune
+
+    loaded = _load(stack)
+    order = Order(
+        data=data,
+        to=to or Path("weights") / f"tuned-{part}",
+        seed=loaded.settings.foundation.seed if seed is None else seed,
+        limit=limit,
+        epochs=epochs,
+    )
+    _exit(ok=finetune(lambda overrides: _load(stack, overrides), part, order, json))
 
 
 @app.command("bench-telemetry")
