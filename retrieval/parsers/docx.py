@@ -14,6 +14,7 @@ from retrieval.contract import Parsed, ParseLimits
 from retrieval.drawings import RELATION, chart, diagram
 from retrieval.packages import check_package, malformed, mended
 from retrieval.plain_text import Draft
+from retrieval.word_numbers import numbers
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
@@ -26,7 +27,7 @@ _UNSEEN = (_FALLBACK, *(f"{_W}{name}" for name in ("pPr", "rPr", "moveFrom", "de
 
 class DocxParser:
     suffixes: tuple[str, ...] = (".docx",)
-    version = "docx 3"
+    version = "docx 4"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
@@ -40,6 +41,7 @@ class DocxParser:
             document = Document(io.BytesIO(mended(content)))
         except (PackageNotFoundError, zipfile.BadZipFile, KeyError, ValueError) as error:
             raise malformed(name, "Word document", error) from error
+        _settle(document)
         draft = Draft(name, self._limits)
         _Walk(draft, document).over(document.element.body)
         return draft.finish(title=_title(document))
@@ -47,6 +49,19 @@ class DocxParser:
 
 def build(limits: ParseLimits) -> DocxParser:
     return DocxParser(limits)
+
+
+def _settle(document: Any) -> None:
+    """Takes out what only old programs show, which repeats what stands before it, and writes out the numbers of headings
+    and list items, which stand in tables alone too."""
+    for fallback in list(document.element.body.iter(_FALLBACK)):
+        fallback.getparent().remove(fallback)
+    for paragraph, number in list(numbers(document)):
+        if _words(paragraph).strip() or paragraph.getparent().tag == f"{_W}tc":
+            run = paragraph.makeelement(f"{_W}r")
+            run.append(paragraph.makeelement(f"{_W}t"))
+            run[0].text = f"{number} "
+            paragraph.insert(int(paragraph.find(f"{_W}pPr") is not None), run)
 
 
 def _title(document: Any) -> str | None:
@@ -76,6 +91,7 @@ class _Walk:
             rows = _rows(element)
             if max(map(len, rows), default=0) > 1:
                 self._add_table(element, rows)
+                self._add_drawings(element)
                 self._add_notes(element)
             else:  # it only frames what stands in it
                 for cell in (cell for row in rows for cell in row):
@@ -109,7 +125,7 @@ class _Walk:
             self._draft.add("paragraph", self._notes.get((reference.tag, reference.get(f"{_W}id")), ""))
 
     def _add_drawings(self, element: Any) -> None:
-        for drawn in element.iterfind(f".//{_W}drawing//{{*}}graphicData/*"):
+        for drawn in element.iterfind(".//{*}graphicData/*"):
             if drawn.tag.endswith("}chart"):
                 title, tables = chart(self._related(drawn, "id"))
                 self._draft.add("paragraph", title)
@@ -137,7 +153,7 @@ _PLAIN = ("paragraph", 0)
 
 def _styles(document: Any) -> dict[str, tuple[str, int]]:
     """What the paragraphs of each style are: their kind, and their level if they are headings. A style is what its name or
-    its outline level says, or else what the one is that it is based on."""
+    its outline level says, or else what the one is that it is based on, or else an item if it is numbered."""
     styles = {style.get(f"{_W}styleId"): style for style in document.styles.element.iterfind(f"{_W}style")}
     found: dict[str, tuple[str, int]] = {}
     for name in styles:
@@ -149,7 +165,11 @@ def _styles(document: Any) -> dict[str, tuple[str, int]]:
             said = _said(styles[nearest])
             based = styles[nearest].find(f"{_W}basedOn")
             nearest = based.get(f"{_W}val") if based is not None else None
-        found |= dict.fromkeys(chain, said or found.get(nearest, _PLAIN))
+        kind = said or found.get(nearest, _PLAIN)
+        for one in reversed(chain):
+            if kind == _PLAIN and styles[one].find(f"{_W}pPr/{_W}numPr/{_W}numId") is not None:
+                kind = ("item", 0)
+            found[one] = kind
     return found
 
 
@@ -165,8 +185,7 @@ def _said(style: Any) -> tuple[str, int] | None:
     if told.isdecimal():
         level = int(told) + 1
         return ("heading", min(level, 6)) if level < _BODY_TEXT else _PLAIN
-    numbered = style.find(f"{_W}pPr/{_W}numPr/{_W}numId")
-    return ("item", 0) if name.startswith("List") or numbered is not None else None
+    return ("item", 0) if name.startswith("List") else None
 
 
 _BODY_TEXT = 10

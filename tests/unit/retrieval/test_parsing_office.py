@@ -589,6 +589,142 @@ def test_a_style_is_what_it_is_based_on_or_what_its_outline_level_says() -> None
     ]  # fmt: skip
 
 
+def numbered(body: str, rules: str, styles: str = "") -> bytes:
+    return altered(word(body, styles), {"word/numbering.xml": f'<w:numbering xmlns:w="{W}">{rules}</w:numbering>'})
+
+
+def level(at: int, kind: str, text: str, more: str = "") -> str:
+    told = f'<w:start w:val="1"/><w:numFmt w:val="{kind}"/>{more}<w:lvlText w:val="{text}"/>'
+    return f'<w:lvl w:ilvl="{at}">{told}</w:lvl>'
+
+
+def item(words: str, at: int, name: int = 1) -> str:
+    return line(words, f'<w:numPr><w:ilvl w:val="{at}"/><w:numId w:val="{name}"/></w:numPr>')
+
+
+def rules(name: int, *levels: str, lists: Mapping[int, str]) -> str:
+    abstract = f'<w:abstractNum w:abstractNumId="{name}">{"".join(levels)}</w:abstractNum>'
+    return abstract + "".join(
+        f'<w:num w:numId="{one}"><w:abstractNumId w:val="{name}"/>{change}</w:num>' for one, change in lists.items()
+    )
+
+
+def test_headings_have_the_numbers_that_word_counts_by_their_styles() -> None:
+    legal = rules(
+        1,
+        level(0, "upperRoman", "%1.", '<w:pStyle w:val="Heading1"/>'),
+        level(1, "decimal", "%1.%2", '<w:pStyle w:val="Sub"/><w:isLgl/>'),
+        level(2, "lowerLetter", "(%3)"),
+        lists={4: ""},
+    )
+    styles = (
+        '<w:style w:type="paragraph" w:styleId="Sub"><w:name w:val="Sub"/><w:basedOn w:val="Heading2"/><w:pPr><w:numPr>'
+        '<w:numId w:val="4"/></w:numPr></w:pPr></w:style>'
+        '<w:style w:type="paragraph" w:styleId="Own"><w:name w:val="Own"/><w:basedOn w:val="Sub"/></w:style>'
+    )
+    first = '<w:pStyle w:val="Heading1"/><w:numPr><w:numId w:val="4"/></w:numPr>'
+    second = '<w:pStyle w:val="Own"/>'
+    body = (
+        line("Scope", first) + line("Terms", first) + line("Price", second) + item("net", 2, 4) + item("gross", 2, 4)
+        + line("Warranty", second) + item("parts", 2, 4) + line("Preamble", f'{second}<w:numPr><w:numId w:val="0"/></w:numPr>')
+    )  # fmt: skip
+
+    assert [(kind, words) for kind, words, _ in blocks(parse(numbered(body, legal, styles), "a.docx"))] == [
+        ("heading", "I. Scope"),
+        ("heading", "II. Terms"),
+        ("heading", "2.1 Price"),
+        ("item", "(a) net"),
+        ("item", "(b) gross"),
+        ("heading", "2.2 Warranty"),
+        ("item", "(a) parts"),
+        ("heading", "Preamble"),
+    ]
+
+
+def test_lists_of_the_same_rules_go_on_unless_one_begins_anew() -> None:
+    anew = '<w:lvlOverride w:ilvl="0"><w:startOverride w:val="5"/></w:lvlOverride>'
+    kinds = rules(1, level(0, "decimal", "%1)"), lists={1: "", 2: "", 3: anew})
+    body = (
+        item("a", 0)
+        + line("Between.")
+        + item("b", 0, 2)
+        + item("c", 0, 3)
+        + item("d", 0, 3)
+        + item("", 0)
+        + item("e", 0)
+    )
+
+    assert [words for _, words, _ in blocks(parse(numbered(body, kinds), "a.docx"))] == [
+        "1) a", "Between.", "2) b", "5) c", "6) d", "8) e",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "start", "shown"),
+    [
+        ("lowerLetter", "%1.", 28, "bb. x"),
+        ("lowerRoman", "%1.", 1994, "mcmxciv. x"),
+        ("decimalZero", "%1", 7, "07 x"),
+        ("none", "Note:", 1, "Note: x"),
+        ("bullet", "-", 1, "x"),
+        ("cardinalText", "%1", 3, "x"),
+        ("decimal", "%1.%2", 3, "3. x"),
+        ("decimal", "%1" * 1000, 3, "x"),
+        ("upperRoman", "%1", "9" * 5000, "x"),
+    ],
+)
+def test_a_number_is_written_as_its_list_says_and_left_out_where_that_is_not_known(
+    kind: str, text: str, start: int | str, shown: str
+) -> None:
+    one = level(0, kind, text).replace('w:start w:val="1"', f'w:start w:val="{start}"')
+
+    assert parse(numbered(item("x", 0), rules(1, one, lists={1: ""})), "a.docx").text == shown
+
+
+def test_rows_that_word_numbers_keep_their_numbers() -> None:
+    head = row(cell("No"), cell("Depot"), properties="<w:tblHeader/>")
+    rest = "".join(row(f"<w:tc>{item('', 0)}</w:tc>", cell(name)) for name in ("Harbour", "Mill"))
+    kinds = rules(1, level(0, "decimal", "%1"), lists={1: ""})
+
+    assert parse(numbered(f"<w:tbl>{head}{rest}</w:tbl>", kinds), "a.docx").text == (
+        "No: 1; Depot: Harbour\nNo: 2; Depot: Mill"
+    )
+
+
+def test_a_chart_in_a_table_or_a_text_box_of_a_word_document_is_read_once() -> None:
+    drawing = "http://schemas.openxmlformats.org/drawingml/2006"
+    chart = (
+        f'<w:drawing><a:graphic xmlns:a="{drawing}/main"><a:graphicData uri="{drawing}/chart"><c:chart '
+        f'xmlns:c="{drawing}/chart" xmlns:r="{OFFICE}/relationships" r:id="rId99"/></a:graphicData></a:graphic></w:drawing>'
+    )
+    inner = f"<w:txbxContent><w:p><w:r>{chart}</w:r></w:p></w:txbxContent>"
+    box = (
+        '<mc:AlternateContent xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"><mc:Choice Requires="wps">'
+        f'<w:drawing><a:graphic xmlns:a="{drawing}/main"><a:graphicData uri="x">{inner}</a:graphicData></a:graphic></w:drawing>'
+        f"</mc:Choice><mc:Fallback><w:pict>{inner}</w:pict></mc:Fallback></mc:AlternateContent>"
+    )
+    data = (
+        f'<c:chartSpace xmlns:c="{drawing}/chart"><c:chart><c:plotArea><c:barChart><c:ser><c:tx><c:v>Parcels</c:v></c:tx><c:cat>'
+        "<c:strLit><c:pt idx='0'><c:v>North</c:v></c:pt></c:strLit></c:cat><c:val><c:numLit><c:pt idx='0'><c:v>12</c:v></c:pt>"
+        "</c:numLit></c:val></c:ser></c:barChart></c:plotArea></c:chart></c:chartSpace>"
+    )
+    for body in (
+        f"<w:p><w:r>{box}</w:r></w:p>",
+        f"<w:tbl>{row(cell('Depots'), f'<w:tc><w:p><w:r>{chart}</w:r></w:p></w:tc>')}</w:tbl>",
+    ):
+        made = word(body)
+        relations = zipfile.ZipFile(io.BytesIO(made)).read("word/_rels/document.xml.rels").decode()
+        link = (
+            f'<Relationship Id="rId99" Type="{OFFICE}/relationships/chart" Target="charts/chart1.xml"/></Relationships>'
+        )
+        members = {
+            "word/_rels/document.xml.rels": relations.replace("</Relationships>", link),
+            "word/charts/chart1.xml": data,
+        }
+
+        assert parse(altered(made, members), "a.docx").text.removeprefix("Depots\n") == "North; Parcels: 12"
+
+
 def test_formulas_are_read_and_how_characters_are_pronounced_is_not() -> None:
     body = (
         "<w:p><w:r><w:t>Here </w:t></w:r><m:oMath><m:r><m:t>m=1</m:t></m:r></m:oMath><w:r><w:ruby><w:rt><w:r><w:t>kimon"
