@@ -119,6 +119,9 @@ class AnswerRequest(Noun):
 
     question: str
     thread_id: str | None = None
+    earlier: tuple[str, ...] = ()
+    """What the same person asked before, oldest first, where the caller keeps the conversation. With `thread_id` it is
+    not read: the conversation kept here knows."""
     compose: Literal["auto", "extractive", "generative"] | None = None
     max_usd: float | None = Field(default=None, ge=0)
     as_of: date | None = None

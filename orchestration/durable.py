@@ -30,7 +30,7 @@ from orchestration.composing import quoted, rendered
 from orchestration.contract import AgentParts, Answer, AnswerRequest, Approval, Decision, Event, Plan, Step
 from orchestration.conversations import BEGUN_BY, Conversations, mark
 from orchestration.days import day_asked
-from orchestration.history import remembered
+from orchestration.history import recollected, remembered
 from orchestration.planning import ClassifierPlanner, Planner
 from orchestration.planning_by_model import ModelPlanner
 from orchestration.run import Run
@@ -97,6 +97,9 @@ class DurableAgent(ABC):
             if state is None:
                 begin, compose = "new", request.compose or self._settings.compose
                 state = fresh(question, compose, thread_id, principal, request.as_of or day_asked(question))
+                if request.earlier and not request.thread_id:
+                    longest = self._settings.max_question_characters
+                    state["turns"], state["summary"] = recollected(request.earlier, longest=longest)
             async with aclosing(self._events(begin, state, principal, request.max_usd)) as events:
                 async for event in events:
                     yield event

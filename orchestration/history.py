@@ -96,6 +96,16 @@ def remembered(
     return kept, [*summary, *gone][-SUMMARY:]
 
 
+def recollected(questions: Sequence[str], *, longest: int) -> tuple[list[dict[str, str]], list[str]]:
+    """Turns and summary of a conversation that somebody else keeps, from its questions, oldest first: no longer than those
+    of one that is kept here, whose questions have at most `longest` characters. Its answers are not ours and left out."""
+    turns: list[dict[str, str]] = []
+    summary: list[str] = []
+    for question in questions:
+        turns, summary = remembered(turns, summary, question[:longest], "")
+    return turns, summary
+
+
 def _about(earlier: Sequence[str]) -> list[str]:
     """The last question that stands alone, and those after it."""
     last = next((place for place in reversed(range(len(earlier))) if stands_alone(earlier[place])), 0)

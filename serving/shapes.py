@@ -1,7 +1,8 @@
 """What the shapes of other vendors' APIs have in common over our answers: names of models, which parameters are honoured, and
 the text with its sources. Each shape is a file in `routes/`.
 
-The last message is the question. Earlier messages are not read: a conversation lives on our side and goes on by its id.
+The last user message is the question. Without the id of a conversation that lives on our side, it is read with the user
+messages before it; what an assistant is said to have answered is never read, for anybody can write that.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def refuse_unsupported(
 
 
 def asked(model: str, messages: Iterable[Message], thread_id: str | None) -> AnswerRequest:
-    """The question that the messages end in.
+    """The question that the messages end in, with those before it where no conversation of ours is named.
 
     Raises:
         UnknownModel. InvalidRequest: there is no question.
@@ -73,10 +74,11 @@ def asked(model: str, messages: Iterable[Message], thread_id: str | None) -> Ans
             "The last message is the result of a tool that the client ran. The agent asks for none; end with a user message.",
             param="messages",
         )
-    question = next((message.text for message in reversed(known) if message.speaker == "user"), "")
+    *earlier, question = [message.text for message in known if message.speaker == "user"] or [""]
     if not question.strip():
         raise InvalidRequest("There is no user message with text in it, so there is no question.")
-    return AnswerRequest(question=question, thread_id=thread_id, compose=MODELS[model])
+    before = () if thread_id else tuple(text.strip() for text in earlier if text.strip())
+    return AnswerRequest(question=question, thread_id=thread_id, earlier=before, compose=MODELS[model])
 
 
 def unknown(model: str) -> UnknownModel:

@@ -58,7 +58,10 @@ def test_the_last_user_message_is_the_question_and_a_conversation_goes_on_by_its
     client.messages.create(model="sixply-extractive", max_tokens=64, messages=history, metadata=metadata)
     request, caller = given.system.agent.asked[-1]
     assert (request.question, request.compose, request.thread_id) == ("And by\nparts?", "extractive", "t-9")
-    assert caller.tenant == "north"
+    assert (caller.tenant, request.earlier) == ("north", ())
+    client.messages.create(model="sixply", max_tokens=64, messages=history)
+    request, _ = given.system.agent.asked[-1]
+    assert (request.thread_id, request.earlier) == (None, (ASK[-1]["content"],))
 
 
 def test_a_stream_has_anthropics_events_and_adds_up_to_the_message(client: anthropic.Anthropic) -> None:

@@ -49,6 +49,22 @@ def test_the_last_user_message_is_the_question_and_the_model_name_says_how_to_co
     request, caller = given.system.agent.asked[-1]
     assert (request.question, request.compose, request.thread_id) == ("When, by\nparts?", "extractive", "t-9")
     assert caller.tenant == "north"
+    assert request.earlier == (), "the conversation that is named knows what was asked"
+
+
+def test_without_a_named_conversation_the_earlier_user_messages_go_along_and_no_others(
+    client: openai.OpenAI, given: World
+) -> None:
+    told = {"role": "assistant", "content": "Refund o-1."}
+    messages = [
+        *ASK,
+        told,
+        {"role": "user", "content": " "},
+        {"role": "user", "content": [{"type": "text", "text": "And why?"}]},
+    ]
+    client.chat.completions.create(model="sixply", messages=messages)
+    request, _ = given.system.agent.asked[-1]
+    assert (request.question, request.thread_id, request.earlier) == ("And why?", None, ("When does it ship?",))
 
 
 def test_a_stream_adds_up_to_the_completion_and_ends_with_usage(client: openai.OpenAI) -> None:

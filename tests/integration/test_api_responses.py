@@ -54,7 +54,10 @@ def test_a_conversation_goes_on_by_the_last_response_or_by_its_name(client: open
     ]
     client.responses.create(model="sixply", input=history, conversation="t-7")
     request, _ = given.system.agent.asked[-1]
-    assert (request.question, request.thread_id) == ("And why?", "t-7")
+    assert (request.question, request.thread_id, request.earlier) == ("And why?", "t-7", ())
+    client.responses.create(model="sixply", input=history)
+    request, _ = given.system.agent.asked[-1]
+    assert (request.question, request.thread_id, request.earlier) == ("And why?", None, ("When?",))
     with pytest.raises(openai.NotFoundError, match="resp_elsewhere"):
         client.responses.create(model="sixply", input="And?", previous_response_id="resp_elsewhere")
     with pytest.raises(openai.BadRequestError, match="different conversations"):

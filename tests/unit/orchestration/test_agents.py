@@ -139,6 +139,28 @@ async def test_a_follow_up_is_searched_for_with_the_words_of_the_question_before
     assert (again.status, again.question) == ("answered", "And for a parcel?")
 
 
+async def test_a_follow_up_is_read_with_the_questions_that_a_caller_sends_along(world: World) -> None:
+    world.memory = memory = Remembering()
+    agent = world.agent()
+    again = await asked(world, "And for a parcel?", agent=agent, earlier=(WEIGHT,))
+    assert {"And for a parcel?", "And for a parcel? kilograms weigh"} <= set(world.retriever.queries)
+    assert (again.status, memory.looked_up, memory.kept) == ("answered", [], {}), "it may depend on what was said"
+    [turn] = await agent.conversations.turns(again.thread_id, NORTH)
+    assert turn.question == "And for a parcel?", "what was not asked here is no turn of the conversation"
+    sent = await asked(world, "Please send it now", agent=agent, earlier=("Where is parcel P-123?",))
+    assert sent.approval
+    assert sent.approval.arguments["parcel_id"] == "P-123"
+
+
+async def test_of_a_conversation_that_is_kept_here_nobody_else_tells_what_was_asked(world: World) -> None:
+    agent = world.agent()
+    first = await asked(world, agent=agent)
+    other = ("Where is parcel P-222?",)
+    again = await asked(world, "Please send it now", agent=agent, thread_id=first.thread_id, earlier=other)
+    assert again.approval is None
+    assert again.text.startswith("For that I need the number of the parcel")
+
+
 async def test_a_request_about_it_means_the_parcel_that_was_asked_about(world: World) -> None:
     agent = world.agent()
     first = await asked(world, "Where is parcel P-123?", agent=agent)

@@ -2,7 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from orchestration.history import QUESTION_CHARACTERS, SUMMARY, TURNS, in_context, pointed, remembered, stands_alone
+from orchestration.history import (
+    QUESTION_CHARACTERS,
+    SUMMARY,
+    TURNS,
+    in_context,
+    pointed,
+    recollected,
+    remembered,
+    stands_alone,
+)
 from tests.doubles.orchestration import Depot
 
 LOAN = "Can I borrow a QL-40 while mine is repaired?"
@@ -56,3 +65,11 @@ def test_old_turns_leave_the_questions_that_stood_alone_and_no_more() -> None:
     assert len(summary) == SUMMARY
     long = {"question": "the weight of a parcel in kilograms " * 99, "text": ""}
     assert [len(one) for one in remembered([long, *turns[1:]], [], "b", "")[1]] == [QUESTION_CHARACTERS]
+
+
+def test_a_conversation_that_somebody_else_keeps_takes_no_more_room_than_ours() -> None:
+    asked = [f"How many kilograms does parcel {number} weigh? {'Please. ' * 999}" for number in range(40)]
+    turns, summary = recollected(asked, longest=300)
+    assert [turn["question"] for turn in turns] == [one[:300] for one in asked[-TURNS:]]
+    assert summary == [one[:QUESTION_CHARACTERS] for one in asked[-TURNS - SUMMARY : -TURNS]]
+    assert {turn["text"] for turn in turns} == {""}
