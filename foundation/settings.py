@@ -123,6 +123,11 @@ class ModelsSettings(Section):
     machine_usd_per_hour: float = Field(default=0.10, ge=0)
     """What an hour of this machine costs; local models are priced by the seconds that they run."""
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Those that may have weights here."""
+        return (self.chat, *self.fallbacks, self.embedder, self.reranker)
+
 
 class ParsingSettings(Section):
     max_bytes: int = Field(default=20_000_000, gt=0)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from foundation.errors import WeightsInvalid
+from foundation.settings import Part
 
 SAFE_SUFFIXES = (".gguf", ".safetensors")
 _ROOT = Path(__file__).resolve().parent.parent
@@ -110,15 +112,23 @@ def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def digests() -> dict[str, str]:
-    """Name -> SHA-256 as found of every bundled file that is there; hashing 190 MB takes under a second, once."""
-    found = {}
+def digests(named: Iterable[Path] = ()) -> dict[str, str]:
+    """Name -> SHA-256 as found of every bundled file that is there, and path -> SHA-256 of the `named` ones that are; hashing
+    190 MB takes under a second, once."""
+    found = {str(path): digest(path) for path in named if path.is_file()}
     for weights in BUNDLED:
         try:
             found[weights.name] = digest(weights.path)
         except (WeightsInvalid, FileNotFoundError):
             continue  # a part that needs it says so itself, with what to do
     return found
+
+
+def named_in(parts: Iterable[Part]) -> list[Path]:
+    """The weight files that the options of these parts name, themselves or by their folder; they need not be there."""
+    given = [Path(value) for part in parts for value in part.options.values() if isinstance(value, str | Path)]
+    files = [path for path in given if path.suffix in SAFE_SUFFIXES]
+    return [*files, *(file for path in given if path.is_dir() for file in sorted(path.glob("*.safetensors")))]
 
 
 def checks() -> list[tuple[str, bool, str, str]]:

@@ -1,7 +1,7 @@
 """Answers from documents that are given again: to the same question, or to one that means the same.
 
-An answer is kept for one tenant, one set of roles and groups, and one day, because what may be seen and what is in force
-depend on them. Before it is given again every document that it cites is looked up under the rights of who asks now: gone,
+An answer is kept for one tenant, one set of roles and groups, one day and the same models, because what may be seen, what is
+in force and what is written depend on them. Before it is given again every document that it cites is looked up under the rights of who asks now: gone,
 replaced, out of force or out of sight, and the answer is made anew. Two questions mean the same when their vectors are near
 and they ask for the same numbers, names and negations, which vectors alone do not tell apart (`make bench-cache`).
 
@@ -84,9 +84,11 @@ class AnswerCache:
         *,
         clock: Clock,
         policy: Policy,
+        writer: str,
     ) -> None:
+        """`writer` tells the models that make the answers, by name and weights: what others made is made anew."""
         self._settings, self._cache, self._ledger = settings, cache, ledger
-        self._embedder, self._clock, self._policy = embedder, clock, policy
+        self._embedder, self._clock, self._policy, self._writer = embedder, clock, policy, writer
 
     def now(self) -> int:
         return self._ledger.sequence()
@@ -152,7 +154,8 @@ class AnswerCache:
 
     def _shelf(self, compose: str, principal: Principal) -> str:
         """What two people must share to be given the same answer; the cache itself keeps tenants apart."""
-        shared = [sorted(principal.groups), sorted(principal.roles), compose, self._clock.now().date().isoformat()]
+        today = self._clock.now().date().isoformat()
+        shared = [sorted(principal.groups), sorted(principal.roles), compose, today, self._writer]
         return f"answers {hashlib.blake2b(json.dumps(shared).encode(), digest_size=16).hexdigest()}"
 
 

@@ -38,7 +38,7 @@ def card_of(loaded: Loaded, register: Path) -> Card:
     from orchestration import audit
 
     settings = loaded.settings
-    digests = weights.digests()
+    digests = weights.digests(weights.named_in(settings.models.parts))
     run = manifest.build(settings, weights=digests, corpus=None, clock=SystemClock())
     last, when = _last_evaluation(loaded)
     known = risks.load_register(register)

@@ -161,6 +161,7 @@ class Trial:
             library.embedder,
             clock=library.context.clock,
             policy=self.policy,
+            writer="trial",
         )
 
     def run(self, operations: int, progress: Progress) -> dict[str, Any]:

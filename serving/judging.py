@@ -106,6 +106,8 @@ def _made_of(part: Part, *, local: bool) -> dict[str, str]:
     from models import weights
 
     given = {key: str(value) for key, value in part.model_dump().items() if not isinstance(value, SecretStr)}
+    if "adapter" in given:
+        given["adapter_weights"] = digest_of_files([Path(given["adapter"])])
     if "path" in given:
         return given | {"weights": digest_of_files([Path(given["path"])])}
     return given | (weights.digests() if local else {})

@@ -102,7 +102,8 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from models import weights
 
     hashing = ThreadPoolExecutor(1, thread_name_prefix="hash-weights")
-    digests = hashing.submit(weights.digests)  # 190 MB, beside the imports
+    named = weights.named_in(loaded.settings.models.parts)
+    digests = hashing.submit(weights.digests, named)  # 190 MB and more, beside the imports
     hashing.shutdown(wait=False)
 
     from langchain_core.embeddings import Embeddings
@@ -246,7 +247,15 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         quotas = Quotas(settings.serving.quotas, settings.orchestration.budget, cache)
         idempotency = keep(IdempotencyStore(data / "idempotency.sqlite", context.clock))
         jobs = keep(JobStore(data / "jobs", context.clock))
-        memory = AnswerCache(settings.serving.answer_cache, cache, ledger, asked, clock=context.clock, policy=policy)
+        memory = AnswerCache(
+            settings.serving.answer_cache,
+            cache,
+            ledger,
+            asked,
+            clock=context.clock,
+            policy=policy,
+            writer=f"{'/'.join(identity(chat))} {dict(run.weights)}",
+        )
         tools = tuple(
             tool
             for chosen in settings.orchestration.tools

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
 from foundation.components import Context
 from foundation.errors import WeightsInvalid
-from models import weights
+from models import lora, weights
 from models.connections import clients, timeouts
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ class Options(BaseModel):
     """A GGUF file; `None` is the bundled SmolLM2-135M-Instruct."""
     sha256: str | None = None
     """Pins a file of your own; the bundled one is always pinned."""
+    adapter: Path | None = None
+    """A LoRA adapter as GGUF, made for these weights. `make finetune PART=chat` writes one; the model's name then ends in
+    a plus sign and the name of the file."""
+    adapter_sha256: str | None = None
+    """Pins the adapter."""
     context_tokens: int = Field(default=4096, ge=256)
     """Prompt and reply of one request together."""
     slots: int = Field(default=2, ge=1)
@@ -95,6 +100,9 @@ def build(options: Options, context: Context) -> BaseChatModel:
     bundled = options.path is None
     path = weights.SMOLLM2.verified() if options.path is None else weights.verified(options.path, options.sha256)
     name = weights.SMOLLM2.name if bundled else path.stem
+    if options.adapter is not None:
+        lora.checked(options.adapter, options.adapter_sha256, base=path)
+        name += f"+{options.adapter.stem}"
     key = secrets.token_urlsafe(32)
     server = _start(path, name=name, key=key, options=options, threads=options.threads or max(1, context.threads - 1))
     timeout = timeouts(connect_s=5, read_s=options.read_timeout_s)
@@ -128,6 +136,8 @@ def _start(path: Path, *, name: str, key: str, options: Options, threads: int) -
 
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
+    if options.adapter is not None:
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(options.adapter), 1.0)]
     params.model_alias = {name}
     params.hostnames = ["127.0.0.1"]
     params.port = 0  # the kernel chooses
@@ -145,6 +155,7 @@ def _start(path: Path, *, name: str, key: str, options: Options, threads: int) -
         return xllamacpp.Server(params)
     except (RuntimeError, ValueError) as error:
         raise WeightsInvalid(
-            f"llama.cpp could not load {path} with a context of {params.n_ctx} tokens: {error}. "
-            f"Check that the file is a complete GGUF chat model and that the memory suffices."
+            f"llama.cpp could not load {path}{f' with the adapter {options.adapter}' if options.adapter else ''} and a "
+            f"context of {params.n_ctx} tokens: {str(error).rstrip('.')}. Check that the file is a complete GGUF chat model, that an adapter "
+            f"was made for it, and that the memory suffices."
         ) from error

@@ -18,9 +18,9 @@ from models import weights
 
 RECORD = "tuning.json"
 """In a tuned folder: what it was tuned from, on which data, and what that was worth."""
-PACKAGES = ("accelerate", "datasets", "gguf", "peft")
+PACKAGES = ("accelerate", "datasets", "peft")
 """Of the extra `finetune`."""
-LIBRARIES = (*PACKAGES, "sentence-transformers", "torch", "transformers")
+LIBRARIES = (*PACKAGES, "gguf", "sentence-transformers", "torch", "transformers")
 
 
 def demand_packages() -> None:

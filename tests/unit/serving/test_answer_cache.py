@@ -47,9 +47,12 @@ class Desk:
         self.cache = MemoryCache(Options(), clock)
         self.memory = self.remembering()
 
-    def remembering(self, **settings: Any) -> AnswerCache:
+    def remembering(self, writer: str = "scripted", **settings: Any) -> AnswerCache:
         given = AnswerCacheSettings(**({"mode": "semantic", "min_similarity": 0.5} | settings))
-        return AnswerCache(given, self.cache, self.ledger, self.embedder, clock=self.clock, policy=Policy(POLICY))
+        policy = Policy(POLICY)
+        return AnswerCache(
+            given, self.cache, self.ledger, self.embedder, clock=self.clock, policy=policy, writer=writer
+        )
 
     def add(self, uri: str = "lamp.md", text: str = TEXT, *, tenant: str = "north", **about: Any) -> Citation:
         source = Source(uri, tenant, **about)
@@ -213,3 +216,11 @@ async def test_a_cache_that_is_gone_says_so_and_an_answer_can_be_made_without(de
 def test_what_vectors_do_not_tell_apart(one: str, other: str, *, same: bool) -> None:
     assert same_details(one, other) is same
     assert same_details(other, one) is same
+
+
+async def test_what_another_model_wrote_is_made_anew(desk: Desk) -> None:
+    await desk.keep(desk.add())
+    desk.memory = desk.remembering(writer="scripted with an adapter")
+    assert await desk.recalled() is None
+    desk.memory = desk.remembering()
+    assert await desk.recalled() == "exact"
