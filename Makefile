@@ -269,7 +269,7 @@ format: _dev  ## let ruff mend what it can
 adapter: _dev  ## write the one file of a new part, with what is to be filled in   PORT=retrieval/vectors NAME=acme
 	@$(CLI) adapter "$(call needed,PORT,retrieval/vectors)" "$(call needed,NAME,acme)"
 
-finetune: _base  ## train a model on your judged queries, and say whether it serves better on those held out   PART=reranker|embedder DATA=folder or golden.jsonl [TO=folder] [LIMIT=] [EPOCHS=] [SEED=]
+finetune: _base  ## train a model on your judged queries or conversations, and say whether it serves better on those held out   PART=reranker|embedder|chat DATA=folder or file [TO=folder] [LIMIT=] [EPOCHS=] [SEED=]
 	@$(CLI) finetune "$(call needed,PART,reranker)" "$(call needed,DATA,folder)" $(call given,TO,--to) $(call given,LIMIT,--limit) \
 	  $(call given,EPOCHS,--epochs) $(call given,SEED,--seed) $(call given,JSON,--json) $(stack)
 

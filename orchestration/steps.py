@@ -33,7 +33,7 @@ from orchestration.state import (
 from orchestration.stated import arguments_in, describe
 from retrieval.contract import Hit
 from retrieval.fusion import in_one_ranking
-from retrieval.grounding import Evidence
+from retrieval.grounding import Evidence, Grounding
 
 SENTENCES_OF_EVIDENCE = 12
 PASSAGES = 6
@@ -337,10 +337,8 @@ class Steps:
     async def _evidence(self, state: State, run: Run) -> list[Evidence]:
         """The sentences to answer from, without questions and without orders to whoever reads them."""
         hits = run.hits if run.hits is not None else await self._search(state["query"], state, run)
-        judge = self._parts.grounding.evidence
-        found = await asyncio.to_thread(judge, state["query"], hits, limit=2 * SENTENCES_OF_EVIDENCE)
         run.question = state["query"]
-        run.evidence = [item for item in found if not _unfit(item.text)][:SENTENCES_OF_EVIDENCE]
+        run.evidence = await asyncio.to_thread(evidence_of, state["query"], hits, self._parts.grounding)
         return run.evidence
 
     async def rewrite(self, state: State, run: Run) -> tuple[State, str]:  # noqa: ARG002 - every step has this form
@@ -467,6 +465,16 @@ def _outline(plan: Plan) -> str:
         f"{' after ' + '+'.join(step.after) if step.after else ''}"
         for step in plan.steps
     )
+
+
+def evidence_of(question: str, hits: Sequence[Hit], grounding: Grounding) -> list[Evidence]:
+    """The sentences to answer from, best first. The chat model is shown the first `PASSAGES` of them.
+
+    Raises:
+        ComponentError: the embedder failed.
+    """
+    found = grounding.evidence(question, hits, limit=2 * SENTENCES_OF_EVIDENCE)
+    return [item for item in found if not _unfit(item.text)][:SENTENCES_OF_EVIDENCE]
 
 
 def _unfit(text: str) -> bool:

@@ -53,7 +53,7 @@ HASHED: dict[str, object] = {"models": {"embedder": {"use": "hashing"}}}
 """Where meaning does not matter: an embedder that costs nothing."""
 OBJECTS = Path("examples/support_desk/objects.json")
 FOLLOW_UPS = Path("examples/support_desk/follow_ups.jsonl")
-TunedPart = Literal["reranker", "embedder"]
+TunedPart = Literal["reranker", "embedder", "chat"]
 PROPOSALS = Path("var/reports/cases.jsonl")
 
 
@@ -767,7 +767,7 @@ def train_verify(
 def finetune(
     part: Annotated[TunedPart, typer.Argument(help="What is trained.")],
     data: Annotated[
-        Path, typer.Argument(help="A folder in BEIR layout, or a golden set over the stored documents.", exists=True)
+        Path, typer.Argument(help="A folder in BEIR layout, a golden set, or conversations (chat).", exists=True)
     ],
     *,
     to: Annotated[Path | None, typer.Option(help="The folder that is written; else weights/tuned-PART.")] = None,

@@ -85,7 +85,7 @@ def tune_reranker(work: Work) -> dict[str, Any]:
 
     split = bench.read_split(work.order.data, work.order.limit)
     to_train, to_weigh = bench.apart(split.train)
-    with _searched(work) as system:
+    with searched(work) as system:
         used = system.settings.models.reranker
         base = _folder_of(used.options if used.use == "cross_encoder" else {})
         examples = _examples(work, system, to_train)
@@ -96,8 +96,8 @@ def tune_reranker(work: Work) -> dict[str, Any]:
         tuned = bench.RemembersScores(chosen_reranker(made))
         weight = bench.best_weight(to_weigh, lambda each: _search(system, tuned, each), progress=work.progress)
         runs = [
-            bench.served(split.held_out, searched, what=what, progress=work.progress)
-            for what, searched in (
+            bench.served(split.held_out, search, what=what, progress=work.progress)
+            for what, search in (
                 ("before", _search(system, system.reranker)),
                 ("after", _search(system, tuned, weight)),
             )
@@ -131,7 +131,7 @@ def tune_embedder(work: Work) -> dict[str, Any]:
         )
     base = _folder_of(used.options)
     split = bench.read_split(work.order.data, work.order.limit)
-    with _searched(work) as system:
+    with searched(work) as system:
         examples = _examples(work, system, split.train)
         plan = _plan(work, system, "embedder", batch_size=embedder.BATCH, learning_rate=embedder.LEARNING_RATE)
         triples = embedder.train(examples, base=base, to=work.new, plan=plan, progress=work.progress)
@@ -151,14 +151,25 @@ def tune_embedder(work: Work) -> dict[str, Any]:
     }
 
 
-TUNE: dict[str, Callable[[Work], dict[str, Any]]] = {"reranker": tune_reranker, "embedder": tune_embedder}
+def tune_chat(work: Work) -> dict[str, Any]:
+    """The chat model in use, by an adapter beside its weights."""
+    from serving import finetuning_chat
+
+    return finetuning_chat.tune_chat(work)
+
+
+TUNE: dict[str, Callable[[Work], dict[str, Any]]] = {
+    "reranker": tune_reranker,
+    "embedder": tune_embedder,
+    "chat": tune_chat,
+}
 
 
 # -- what they share ---------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _searched(work: Work) -> Iterator[System]:
+def searched(work: Work) -> Iterator[System]:
     """The documents that the queries are about: those that are stored, where the data are a golden set's file; otherwise
     those of the folder, in a system of its own that is thrown away."""
     from observability.bench import items_of, read_corpus
