@@ -429,14 +429,14 @@ def read_corpus(data: Path) -> Iterator[CorpusDocument]:
     """The documents of `corpus.jsonl`."""
     for number, row in lines(data / "corpus.jsonl"):
         yield CorpusDocument(
-            _field(row, "_id", data / "corpus.jsonl", number), str(row.get("title") or ""), str(row.get("text") or "")
+            field(row, "_id", data / "corpus.jsonl", number), str(row.get("title") or ""), str(row.get("text") or "")
         )
 
 
 def read_queries(data: Path, name: str = "queries.jsonl") -> dict[str, str]:
     """Query id -> text, in the order of the file."""
     path = data / name
-    return {_field(row, "_id", path, number): _field(row, "text", path, number) for number, row in lines(path)}
+    return {field(row, "_id", path, number): field(row, "text", path, number) for number, row in lines(path)}
 
 
 def read_qrels(data: Path, name: str = "test") -> dict[str, dict[str, int]]:
@@ -495,8 +495,8 @@ def _context(context: Any) -> CorpusDocument:
 def _question(row: Mapping[str, Any], path: Path, number: int) -> Question:
     answers = tuple(str(answer) for answer in row.get("answers") or ())
     return Question(
-        question_id=_field(row, "id", path, number),
-        question=_field(row, "question", path, number),
+        question_id=field(row, "id", path, number),
+        question=field(row, "question", path, number),
         documents=tuple(str(one) for one in row.get("doc_ids") or ()),
         answers=answers,
         answerable=bool(row.get("answerable", bool(answers))),
@@ -504,7 +504,10 @@ def _question(row: Mapping[str, Any], path: Path, number: int) -> Question:
     )
 
 
-def _field(row: Mapping[str, Any], name: str, path: Path, number: int) -> str:
+def field(row: Mapping[str, Any], name: str, path: Path, number: int) -> str:
+    """Raises:
+    InvalidRequest: the line of that number has no such field.
+    """
     if row.get(name) is None:
         raise InvalidRequest(f'{path} line {number} has no "{name}". Found: {", ".join(row) or "nothing"}.')
     return str(row[name])

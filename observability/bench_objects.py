@@ -51,12 +51,12 @@ async def bench_objects(
 
 def cases_from(source: Path, limit: int, *, seed: int = 7) -> list[ObjectCase]:
     """Raises:
-    InvalidRequest: there are none.
+    InvalidRequest: there are none, or the file is none of kinds of objects.
     """
     if source.is_dir():
         found = evenly([case for name in CALLS for case in _calls(source / f"{name}.jsonl")], limit)
     else:
-        found = list(_made(json.loads(source.read_text(encoding="utf-8")), limit, seed))
+        found = _of_kinds(source, limit, seed)
     if not found:
         raise InvalidRequest(f"No cases in {source}. Found none of {', '.join(f'{name}.jsonl' for name in CALLS)}.")
     return found
@@ -108,6 +108,16 @@ def _by_kind(
     for case, answer in rows:
         kinds.setdefault(case.kind, []).append((case, answer))
     return kinds
+
+
+def _of_kinds(source: Path, limit: int, seed: int) -> list[ObjectCase]:
+    try:
+        return list(_made(json.loads(source.read_text(encoding="utf-8")), limit, seed))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ZeroDivisionError) as error:
+        raise InvalidRequest(
+            f"{source} is no file of kinds of objects: {type(error).__name__} {error}. "
+            "examples/support_desk/objects.json shows what is in one."
+        ) from error
 
 
 def _made(kinds: Mapping[str, Any], limit: int, seed: int) -> Iterator[ObjectCase]:

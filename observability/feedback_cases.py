@@ -106,7 +106,11 @@ def reviewed(path: Path) -> tuple[list[GoldenCase], int]:
         InvalidRequest: a line is no proposal, or a reviewed case cannot be scored; the text names the line.
     """
     cases, waiting = [], 0
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{path} cannot be read: {error}. TAKE names the file that a person reviewed.") from error
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:

@@ -3,7 +3,6 @@ asked and together with its context (`orchestration.history`)."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,16 +102,15 @@ def _of_folder(data: Path) -> list[FollowUp]:
 
 
 def _of_file(path: Path) -> list[FollowUp]:
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [
         FollowUp(
-            row["id"],
-            row["question"],
-            _asked(row["history"]),
-            dict.fromkeys(row["gold_documents"], 1),
-            Scope(row["tenant"]),
+            bench.field(row, "id", path, number),
+            bench.field(row, "question", path, number),
+            _asked(row.get("history") or ()),
+            dict.fromkeys(row.get("gold_documents") or (), 1),
+            Scope(bench.field(row, "tenant", path, number)),
         )
-        for row in rows
+        for number, row in bench.lines(path)
     ]
 
 

@@ -33,21 +33,25 @@ app.add_typer(facts, name="facts")
 LOCAL = "local"
 """The tenant of someone at the command line who names none."""
 
-Stack = Annotated[Path, typer.Option("--stack", help="The configuration file.")]
+Stack = Annotated[Path, typer.Option("--stack", help="The configuration file.", dir_okay=False)]
 Tenant = Annotated[str, typer.Option("--tenant", help="Whose documents.")]
 User = Annotated[str | None, typer.Option("--user", help="The subject of a credential; you if absent.")]
 Groups = Annotated[list[str] | None, typer.Option("--group", help="A group inside the tenant; may be repeated.")]
 Last = Annotated[int, typer.Option(min=1, help="Of how many of the latest requests.")]
 Json = Annotated[
-    Path | None, typer.Option("--json", help="Also write it there as JSON; - writes it to standard output.")
+    Path | None,
+    typer.Option("--json", help="Also write it there as JSON; - writes it to standard output.", dir_okay=False),
 ]
 Note = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Ask only so many questions.")]
 Data = Annotated[Path, typer.Argument(help="A folder in BEIR layout.", exists=True, file_okay=False)]
-Hashed = Annotated[Path | None, typer.Option("--stack", help="The configuration; else stack.toml with hashed vectors.")]
+Hashed = Annotated[
+    Path | None, typer.Option("--stack", help="The configuration; else stack.toml with hashed vectors.", dir_okay=False)
+]
 STACK = Path("stack.toml")
 Golden = Annotated[
-    Path | None, typer.Option(help="A golden set, one JSON object a line; else that of the stack.", exists=True)
+    Path | None,
+    typer.Option(help="A golden set, one JSON object a line; else that of the stack.", exists=True, dir_okay=False),
 ]
 HASHED: dict[str, object] = {"models": {"embedder": {"use": "hashing"}}}
 """Where meaning does not matter: an embedder that costs nothing."""
@@ -95,7 +99,8 @@ def ask(
         Path | None, typer.Option(help="Answer as an object of this JSON schema.", exists=True, dir_okay=False)
     ] = None,
     text: Annotated[
-        Path | None, typer.Option(help="With --schema: read it from this text, not the documents.", exists=True)
+        Path | None,
+        typer.Option(help="With --schema: read it from this text, not the documents.", exists=True, dir_okay=False),
     ] = None,
     json: Json = None,
     stack: Stack = STACK,
@@ -209,7 +214,7 @@ def corpus(
 
 @app.command("export")
 def export_ledger(
-    file: Annotated[Path, typer.Argument(help="Where it goes; packed if it ends in .gz.")],
+    file: Annotated[Path, typer.Argument(help="Where it goes; packed if it ends in .gz.", dir_okay=False)],
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
@@ -221,7 +226,9 @@ def export_ledger(
 
 @app.command("import")
 def import_ledger(
-    file: Annotated[Path, typer.Argument(help="What export wrote.")], json: Json = None, stack: Stack = STACK
+    file: Annotated[Path, typer.Argument(help="What export wrote.", dir_okay=False)],
+    json: Json = None,
+    stack: Stack = STACK,
 ) -> None:
     """Take in an exported ledger, checked first; nothing is embedded again."""
     from serving import corpus
@@ -469,8 +476,12 @@ def policy(
 @app.command("system-card")
 def system_card(
     *,
-    html: Annotated[Path | None, typer.Option("--html", help="Also write it there as one page.")] = None,
-    register: Annotated[Path, typer.Option(help="The risks, with their controls.")] = Path("risks.toml"),
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Also write it there as one page.", dir_okay=False)
+    ] = None,
+    register: Annotated[Path, typer.Option(help="The risks, with their controls.", dir_okay=False)] = Path(
+        "risks.toml"
+    ),
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
@@ -602,7 +613,8 @@ def bench_retrieval(data: Data, limit: Limit = None, json: Json = None, stack: S
 def bench_ingest(
     *,
     data: Annotated[
-        Path | None, typer.Option(help="A folder with corpus.jsonl; else made-up documents.", exists=True)
+        Path | None,
+        typer.Option(help="A folder with corpus.jsonl; else made-up documents.", exists=True, file_okay=False),
     ] = None,
     limit: Annotated[int, typer.Option(min=3, help="Documents.")] = 450,
     chunks: Annotated[int, typer.Option(min=1_000, help="Passages up to which memory is followed.")] = 100_000,
@@ -635,7 +647,8 @@ def bench_index(
 def bench_encoder(
     *,
     data: Annotated[
-        list[Path], typer.Argument(help="Folders in BEIR layout; times are taken on the first.", exists=True)
+        list[Path],
+        typer.Argument(help="Folders in BEIR layout; times are taken on the first.", exists=True, file_okay=False),
     ],
     limit: Annotated[int, typer.Option(min=8, help="Documents and queries that times are taken of.")] = 128,
     rounds: Annotated[int, typer.Option(min=1, help="How often each side is timed, in turns.")] = 5,
@@ -660,7 +673,7 @@ def bench_answers(
         typer.Option(help="A folder whose questions this corpus does not answer.", exists=True, file_okay=False),
     ] = None,
     limit: Limit = None,
-    plot: Annotated[Path | None, typer.Option(help="A file for risk against coverage, as SVG.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="A file for risk against coverage, as SVG.", dir_okay=False)] = None,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
@@ -695,7 +708,8 @@ def bench_attacks(
     data: Data,
     limit: Limit = None,
     rows: Annotated[
-        Path | None, typer.Option(help="Keep each answer in this file; a run that was stopped goes on from it.")
+        Path | None,
+        typer.Option(help="Keep each answer in this file; a run that was stopped goes on from it.", dir_okay=False),
     ] = None,
     json: Json = None,
     stack: Stack = STACK,
@@ -754,7 +768,9 @@ def bench_tau(data: Data, json: Json = None, stack: Stack = STACK) -> None:
 @app.command("train-verify")
 def train_verify(
     claims: Annotated[Path, typer.Argument(help="Judged claims, one JSON object a line.", exists=True, dir_okay=False)],
-    to: Annotated[Path, typer.Option(help="Where the judge is written.")] = Path("retrieval/support.json"),
+    to: Annotated[Path, typer.Option(help="Where the judge is written.", dir_okay=False)] = Path(
+        "retrieval/support.json"
+    ),
     stack: Stack = STACK,
 ) -> None:
     """Train the judge of `verify` on judged claims; for another embedder, or for claims of your own field."""
@@ -826,7 +842,9 @@ def bench_parse(
     *,
     mutate: Annotated[int, typer.Option(min=0, help="Also parse so many damaged copies.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the damage.")] = 7,
-    strings: Annotated[Path | None, typer.Option(help="A JSON list of strings that break input handling.")] = None,
+    strings: Annotated[
+        Path | None, typer.Option(help="A JSON list of strings that break input handling.", exists=True, dir_okay=False)
+    ] = None,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
@@ -853,8 +871,13 @@ def bench_pii(
 
 @app.command("swap-report")
 def swap_report(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A stack, or the JSON of an earlier report.", exists=True)],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another stack, or only what changes in A.", exists=True)],
+    a: Annotated[
+        Path,
+        typer.Argument(metavar="A", help="A stack, or the JSON of an earlier report.", exists=True, dir_okay=False),
+    ],
+    b: Annotated[
+        Path, typer.Argument(metavar="B", help="Another stack, or only what changes in A.", exists=True, dir_okay=False)
+    ],
     *,
     data: Annotated[Path | None, typer.Option(help="A golden set, or a folder with qa.jsonl or queries.jsonl.")] = None,
     limit: Limit = None,
@@ -863,7 +886,9 @@ def swap_report(
         typer.Option(min=1, help="How often each question is asked; from three on, a spike of the machine is no cost."),
     ] = 3,
     json: Json = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Also write it there as one page.")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Also write it there as one page.", dir_okay=False)
+    ] = None,
 ) -> None:
     """The same questions through two systems: what a swap changes. 0 better or equal, 1 worse, 2 undecided, 3 an error."""
     from serving import swapping, terminal
@@ -879,11 +904,13 @@ def swap_report(
 @app.command("cases-from-feedback")
 def cases_from_feedback(
     *,
-    to: Annotated[Path, typer.Option(help="Where the proposals are written for a person to review.")] = PROPOSALS,
+    to: Annotated[
+        Path, typer.Option(help="Where the proposals are written for a person to review.", dir_okay=False)
+    ] = PROPOSALS,
     take: Annotated[
-        Path | None, typer.Option(help="Proposals that were reviewed, to be taken in.", exists=True)
+        Path | None, typer.Option(help="Proposals that were reviewed, to be taken in.", exists=True, dir_okay=False)
     ] = None,
-    golden: Annotated[Path | None, typer.Option(help="The golden set; else that of the stack.")] = None,
+    golden: Annotated[Path | None, typer.Option(help="The golden set; else that of the stack.", dir_okay=False)] = None,
     stack: Stack = STACK,
 ) -> None:
     """Judged answers become golden cases, after a person's review."""
@@ -899,7 +926,8 @@ def cases_from_feedback(
 def gate(
     *,
     baseline: Annotated[
-        Path | None, typer.Option(help="What was committed; else baseline.json of the stack's golden set.")
+        Path | None,
+        typer.Option(help="What was committed; else baseline.json of the stack's golden set.", dir_okay=False),
     ] = None,
     renew: Annotated[
         bool, typer.Option("--renew", help="Write today's answers as the baseline, and judge nothing.")
@@ -943,9 +971,10 @@ def load(
     ] = None,
     aborts: Annotated[int, typer.Option(min=0, help="Callers that hang up.")] = 1000,
     terms: Annotated[int, typer.Option(min=0, help="Servers that are told to stop under 50 streams.")] = 100,
-    plots: Annotated[Path | None, typer.Option(help="A folder for the plots, as SVG.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="A folder for the plots, as SVG.", file_okay=False)] = None,
     earlier: Annotated[
-        Path | None, typer.Option("--from", help="Measure nothing; show and draw the report in this JSON.")
+        Path | None,
+        typer.Option("--from", help="Measure nothing; show and draw the report in this JSON.", dir_okay=False),
     ] = None,
     json: Json = None,
     stack: Stack = STACK,
@@ -983,7 +1012,7 @@ def scale(
 def scale_model(
     *,
     documents: Annotated[int, typer.Option(min=50, help="Documents that are measured.")] = 1000,
-    plot: Annotated[Path | None, typer.Option(help="A file for the plot, as SVG.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="A file for the plot, as SVG.", dir_okay=False)] = None,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
@@ -1066,7 +1095,9 @@ def roi(json: Json = None, stack: Stack = STACK) -> None:
 
 @app.command("value-report")
 def value_report(
-    html: Annotated[Path | None, typer.Option(help="Where the page goes; var/reports/value.html if absent.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Where the page goes; var/reports/value.html if absent.", dir_okay=False)
+    ] = None,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
@@ -1104,7 +1135,9 @@ def adapter(
 @app.command()
 def parts(
     json: Json = None,
-    markdown: Annotated[Path | None, typer.Option(help="Also write the page of the documentation there.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Also write the page of the documentation there.", dir_okay=False)
+    ] = None,
 ) -> None:
     """Every port with its adapters: what they are, what they need, what they can be told."""
     from serving import catalogue
@@ -1114,7 +1147,7 @@ def parts(
 
 @app.command()
 def pictures(
-    page: Annotated[Path, typer.Argument(help="A page with places for them.")] = Path("docs/agents.md"),
+    page: Annotated[Path, typer.Argument(help="A page with places for them.", dir_okay=False)] = Path("docs/agents.md"),
 ) -> None:
     """Draw how the agents join their steps, from the code into the page about them."""
     from serving import pictures
@@ -1125,7 +1158,7 @@ def pictures(
 @app.command("release-check")
 def release_check(
     *,
-    out: Annotated[Path, typer.Option(help="Where packages and bill of materials go.")] = Path("dist"),
+    out: Annotated[Path, typer.Option(help="Where packages and bill of materials go.", file_okay=False)] = Path("dist"),
     json: Json = None,
 ) -> None:
     """May this tree be released? Builds and starts the packages; bill of materials, licences, locks, known holes."""
@@ -1136,7 +1169,8 @@ def release_check(
 
 @app.command()
 def screenshots(
-    to: Annotated[Path, typer.Option(help="Folder for them.")] = Path("docs/pictures"), stack: Stack = STACK
+    to: Annotated[Path, typer.Option(help="Folder for them.", file_okay=False)] = Path("docs/pictures"),
+    stack: Stack = STACK,
 ) -> None:
     """Pictures of the page's views, taken in headless Chromium of a system of its own."""
     from serving import screenshots

@@ -41,4 +41,11 @@ def drawn(page: str) -> str:
 
 
 def draw(page: Path) -> None:
-    terminal.write_text(page, drawn(page.read_text(encoding="utf-8")))
+    """Raises:
+    InvalidRequest: the page cannot be read, or as `drawn`.
+    """
+    try:
+        text = page.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"The page {page} cannot be read: {error}. Name one with places for pictures.") from error
+    terminal.write_text(page, drawn(text))

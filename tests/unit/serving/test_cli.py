@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 import typer
@@ -66,6 +67,44 @@ def test_every_command_and_every_option_is_explained() -> None:
         for parameter in command.params:
             if parameter.name != "help":
                 assert getattr(parameter, "help", None), f"{' '.join(path)}: {parameter.name} has no help"
+
+
+EITHER = {("bench_followups", "data"), ("bench_structured", "data"), ("swap_report", "data")}
+"""Take a file or a folder, and tell them apart themselves."""
+
+
+def test_every_path_that_a_command_takes_is_said_to_be_a_file_or_a_folder() -> None:
+    """Then a folder in place of a file is refused before anything is read."""
+    seen = 0
+    for group in (app, *(one.typer_instance for one in app.registered_groups)):
+        for command in group.registered_commands:
+            hints = get_type_hints(command.callback, include_extras=True)
+            for name, hint in hints.items():
+                kinds, told = get_args(hint)[:1], get_args(hint)[1:]
+                if Path not in (*kinds, *(part for kind in kinds for part in get_args(kind))):
+                    continue
+                seen += 1
+                either = (command.callback.__name__, name) in EITHER
+                assert told[0].dir_okay + told[0].file_okay == 1 + either, f"{command.callback.__name__}: {name}"
+    assert seen > 40
+
+
+@pytest.mark.parametrize("content", [None, b"\xb4\xff", b"[1,2"])
+@pytest.mark.parametrize(
+    "command", [["cases-from-feedback", "--take"], ["pictures"], ["bench-structured"], ["bench-followups"]]
+)
+def test_a_file_that_is_none_of_its_kind_is_an_error_in_one_text(
+    cli: Callable[..., Done], tmp_path: Path, command: list[str], content: bytes | None
+) -> None:
+    file = tmp_path / "given"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    done = cli(*command, str(file))
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.strip()
+    assert "Traceback" not in done.stderr
 
 
 def test_every_make_target_calls_a_command_that_exists() -> None:
