@@ -72,23 +72,25 @@ def material(data: Path, limit: int | None = None) -> Material:
 
 
 def golden_documents(data: Path, cases: Sequence[GoldenCase]) -> list[Item]:
-    """The corpus of a golden set. What no line of sources.jsonl says a tenant of belongs to the one that all cases are
-    asked as; it would hide a leak to read it as everybody's.
+    """The corpus of a golden set. What no line of sources.jsonl says a tenant of belongs to the one that all cases with an
+    answer are asked as, so that tenants which must get none see nothing of it; it would hide a leak to read it as everybody's.
 
     Raises:
-        InvalidRequest: the cases are asked as several tenants, and of a file nothing says whose it is; or as
+        InvalidRequest: the cases with an answer are asked as several tenants, and of a file nothing says whose it is; or as
             `retrieval.folders.read_folder`.
     """
     from retrieval.folders import SOURCES, read_folder
 
-    tenants = sorted({case.tenant for case in cases})
+    tenants = sorted({case.tenant for case in cases if case.answerable} or {case.tenant for case in cases})
     items = read_folder(data / "corpus", tenant=tenants[0] if len(tenants) == 1 else EVERY_TENANT)
     if len(tenants) > 1 and (unowned := items.unowned):
         more = f", nor of {len(unowned) - 1} more" if len(unowned) > 1 else ""
-        line = json.dumps({"path": unowned[0], "tenant": tenants[0]}, ensure_ascii=False)
+        askers = {case.tenant for case in cases if case.answerable and unowned[0] in case.gold_documents}
+        owner = askers.pop() if len(askers) == 1 else "TENANT"
+        line = json.dumps({"path": unowned[0], "tenant": owner}, ensure_ascii=False)
         raise InvalidRequest(
-            f"{data / SOURCES} does not say whose document {unowned[0]} is{more}, and the questions are asked as several "
-            f'tenants: {", ".join(tenants)}. Add a line for it, like {line}; "{EVERY_TENANT}" is for every tenant.'
+            f"{data / SOURCES} does not say whose document {unowned[0]} is{more}, and questions with an answer are asked as "
+            f'several tenants: {", ".join(tenants)}. Add a line for it, like {line}; "{EVERY_TENANT}" is for every tenant.'
         )
     return list(items)
 

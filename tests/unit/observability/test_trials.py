@@ -24,9 +24,14 @@ def lines(path: Path, *rows: dict[str, Any]) -> None:
     path.write_text("\n".join(json.dumps(row) for row in rows))
 
 
-def ask(folder: Path, *tenants: str) -> None:
-    case = {"kind": "answerable", "question": "How much is a ticket?", "answers": ["14.50"], "answerable": True}
-    lines(folder / "golden.jsonl", *({"id": f"c{at}", "tenant": one, **case} for at, one in enumerate(tenants)))
+def ask(folder: Path, *tenants: str, refused: str = "", gold: dict[str, str] | None = None) -> None:
+    """A case with an answer for each tenant, with the document of `gold`, and one for `refused` that must get none."""
+    question = {"question": "How much is a ticket?"}
+    case = {"kind": "answerable", "answers": ["14.50"], "answerable": True, **question}
+    named = {tenant: {"gold_documents": [uri]} for tenant, uri in (gold or {}).items()}
+    wrong = [{"id": "w", "tenant": refused, "kind": "wrong_tenant", "answerable": False, **question}] if refused else []
+    known = [{"id": f"c{at}", "tenant": one, **case, **named.get(one, {})} for at, one in enumerate(tenants)]
+    lines(folder / "golden.jsonl", *known, *wrong)
 
 
 def owners(folder: Path) -> dict[str, str]:
@@ -45,6 +50,25 @@ def test_a_set_without_a_list_is_refused_too_and_says_how_many_lines_are_missing
     ask(folder, "harbour", "other")
     with pytest.raises(InvalidRequest, match=r"whose document fares\.md is, nor of 1 more"):
         trials.material(folder, limit=1)
+
+
+@pytest.mark.parametrize(
+    ("gold", "owner"),
+    [({"other": "pay.md"}, "other"), ({"harbour": "pay.md", "other": "pay.md"}, "TENANT"), ({}, "TENANT")],
+)
+def test_the_line_that_is_proposed_names_the_tenant_whose_question_needs_the_document_or_none(
+    folder: Path, gold: dict[str, str], owner: str
+) -> None:
+    lines(folder / "sources.jsonl", {"path": "fares.md", "tenant": "*"})
+    ask(folder, "harbour", "other", refused="ape", gold=gold)
+    with pytest.raises(InvalidRequest, match=rf'"path": "pay\.md", "tenant": "{owner}"') as refused:
+        trials.material(folder)
+    assert "ape" not in str(refused.value)
+
+
+def test_what_is_not_listed_is_hidden_from_a_tenant_that_must_get_no_answer(folder: Path) -> None:
+    ask(folder, "harbour", "harbour", refused="ape")
+    assert set(owners(folder).values()) == {"harbour"}
 
 
 def test_questions_of_one_tenant_make_what_is_not_listed_its_own(folder: Path) -> None:
