@@ -20,7 +20,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from foundation.crashpoints import crash_point
-from foundation.errors import FingerprintMismatch, IndexRebuilding, StoreUnavailable
+from foundation.errors import FingerprintMismatch, IndexRebuilding, StorageFull, StoreUnavailable
 from models.contract import Embeddings
 from models.embedding import embed
 from models.fingerprint import probe
@@ -105,6 +105,8 @@ def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> boo
 
     Raises:
         StoreUnavailable: the probe ended before it began to read. That says nothing about the folder, which stays.
+        StorageFull: it cannot be read, and there is no room for another. A full disk alone makes a sound index unreadable,
+            so the folder stays.
     """
     if not folder.exists():
         seal.break_()
@@ -112,6 +114,7 @@ def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> boo
         return False
     intact = seal.intact()
     if intact is False or (intact is None and (hollow(folder) or not _survives(probe))):
+        _demand_room(folder)
         for earlier in folder.parent.glob("quarantine-*"):
             shutil.rmtree(earlier, ignore_errors=True)
         aside = folder.with_name(f"quarantine-{time.time_ns()}")
@@ -120,6 +123,21 @@ def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> boo
         seal.break_()
         folder.mkdir()
     return bool(intact)
+
+
+def room_at(folder: Path) -> int:
+    """Bytes that are left on its disk."""
+    return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+
+
+def _demand_room(folder: Path) -> None:
+    """For an index as large as the one in `folder` is on the disk."""
+    needed = max(BLOCK, sum(file.stat().st_blocks * 512 for file in _files(folder)))
+    if (free := room_at(folder)) < needed:
+        raise StorageFull(
+            f"The vector index {folder} cannot be read, and its disk has only {free / 1e6:.1f} MB left; to fill it anew takes "
+            f"{needed / 1e6:.1f} MB. Free some space first, then start again. Nothing is lost, and the index was left as it is."
+        )
 
 
 def _survives(probe: Sequence[str]) -> bool:

@@ -36,7 +36,7 @@ from foundation.errors import SixplyError, StorageFull, StoreUnavailable
 from foundation.types import Scope
 from retrieval.chroma_shelves import Access, access_of, batches, condition, known, shelf_name, take_off, told_of
 from retrieval.contract import VectorItem, Vectors
-from retrieval.index_care import PROBING, Seal, keep_or_quarantine
+from retrieval.index_care import BLOCK, PROBING, Seal, keep_or_quarantine, room_at
 from retrieval.ownership import Ownership
 from retrieval.rows import Rows, SmallCollections
 from retrieval.snapshot import Snapshot, best
@@ -231,8 +231,13 @@ class ChromaVectorIndex:
         except SixplyError:
             raise  # the items come from the ledger, whose errors are its own
         except Exception as error:  # Chroma raises many kinds, some from its Rust core
-            full = "database or disk is full" in str(error) or "No space left" in str(error)
-            raise (StorageFull if full else StoreUnavailable)(
+            told = "disk is full" in str(error) or "No space left" in str(error)
+            if told or room_at(self._store.parent) < BLOCK:  # Chroma does not always say it
+                raise StorageFull(
+                    f"There is no room on the disk for the vector index {self._store}: {error}. Free some space first. Nothing "
+                    f"is lost: with room again it is filled from the ledger."
+                ) from error
+            raise StoreUnavailable(
                 f"The vector index {self._store} cannot be used: {type(error).__name__}: {error}. "
                 f"Nothing is lost: stop the system and start it again, and it is mended from the ledger."
             ) from error

@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from foundation.components import Context, load
-from foundation.errors import StoreInUse, StoreUnavailable
+from foundation.errors import StorageFull, StoreInUse, StoreUnavailable
 from foundation.settings import Part
 from retrieval.contract import VectorIndex
 from retrieval.vectors import chroma
@@ -335,6 +336,28 @@ def test_a_snapshot_that_finds_no_room_leaves_none_and_a_sealed_index(
     again = opened("chroma", data_dir)
     assert (found(again), list(data_dir.rglob("quarantine-*"))) == (["a"], [])
     again.close()
+
+
+def test_what_fails_on_a_full_disk_says_so_whatever_chroma_calls_it(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chromadb.api.models.Collection import Collection
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("Error in compaction")
+
+    index = opened("chroma", data_dir)
+    with monkeypatch.context() as patch:
+        patch.setattr(Collection, "upsert", fails)
+        with pytest.raises(StoreUnavailable, match="stop the system and start it again") as other:
+            index.upsert([item("a")])
+        assert not isinstance(other.value, StorageFull)
+        patch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=4096))
+        with pytest.raises(StorageFull, match=r"no room on the disk .* Free some space first"):
+            index.upsert([item("a")])
+    index.upsert([item("a")])
+    assert found(index) == ["a"]
+    index.close()
 
 
 def test_a_snapshot_that_cannot_be_read_is_done_without(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

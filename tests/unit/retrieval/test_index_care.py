@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from foundation.components import Context, load
-from foundation.errors import FingerprintMismatch, IndexRebuilding, StoreUnavailable, UpstreamDown
+from foundation.errors import FingerprintMismatch, IndexRebuilding, StorageFull, StoreUnavailable, UpstreamDown
 from foundation.settings import Part
 from foundation.types import Scope
 from models.contract import Embeddings
@@ -439,6 +440,20 @@ def test_a_probe_that_cannot_begin_is_an_error_and_no_reason_to_throw_the_folder
         keep_or_quarantine(folder, seal, probe=probe_)
     monkeypatch.undo()
     assert kept(folder, seal, SURVIVES)
+
+
+def test_a_folder_that_cannot_be_read_stays_where_the_disk_has_no_room_for_another(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seal = Seal(folder.parent / "seal", folder)
+    with monkeypatch.context() as patch:
+        patch.setattr("retrieval.index_care.shutil.disk_usage", lambda _: SimpleNamespace(free=4096))
+        with pytest.raises(
+            StorageFull, match=r"only 0\.0 MB left; to fill it anew takes 1\.0 MB\. Free some space first"
+        ):
+            keep_or_quarantine(folder, seal, probe=CRASHES)
+        assert kept(folder, seal, SURVIVES)
+    assert not kept(folder, seal, CRASHES)
 
 
 def test_a_seal_holds_until_it_is_broken_so_that_a_kill_is_noticed_later(folder: Path) -> None:
