@@ -786,7 +786,9 @@ def finetune(
         Path, typer.Argument(help="A folder in BEIR layout, a golden set, or conversations (chat).", exists=True)
     ],
     *,
-    to: Annotated[Path | None, typer.Option(help="The folder that is written; else weights/tuned-PART.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="The folder that is written; else weights/tuned-PART.", file_okay=False)
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Take so many queries of each half.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="How often each example is seen.")] = None,
     seed: Annotated[int | None, typer.Option(help="Else that of the stack.")] = None,

@@ -69,7 +69,7 @@ def test_every_command_and_every_option_is_explained() -> None:
                 assert getattr(parameter, "help", None), f"{' '.join(path)}: {parameter.name} has no help"
 
 
-EITHER = {("bench_followups", "data"), ("bench_structured", "data"), ("swap_report", "data")}
+EITHER = {("bench_followups", "data"), ("finetune", "data"), ("bench_structured", "data"), ("swap_report", "data")}
 """Take a file or a folder, and tell them apart themselves."""
 
 
