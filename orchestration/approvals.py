@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -157,6 +157,24 @@ class SqliteApprovals:
     def _seen_now(self, approval: Approval) -> Approval:
         late = approval.status == "pending" and self._clock.now() >= approval.expires_at
         return approval.model_copy(update={"status": "expired"}) if late else approval
+
+
+def doubles(waiting: Sequence[Approval], decided: Sequence[Approval]) -> dict[str, Approval]:
+    """For those that wait, by id, another one of exactly the same call: the latest that was approved, else the one that
+    has waited longest. To approve both would do it twice.
+
+    `waiting` stands oldest first, `decided` newest first, as the store gives them.
+    """
+    known: dict[tuple[str, str], Approval] = {}
+    for one in decided:
+        if one.status == "approved":
+            known.setdefault((one.tool, one.edited_hash or one.arguments_hash), one)
+    found = {}
+    for one in waiting:
+        other = known.setdefault((one.tool, one.arguments_hash), one)
+        if other is not one:
+            found[one.approval_id] = other
+    return found
 
 
 def expired(approval: Approval) -> Gone:

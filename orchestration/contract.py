@@ -183,6 +183,8 @@ class Approval(Noun):
     arguments: dict[str, Any]
     arguments_hash: str
     reason: str
+    asked: str = ""
+    """What the person said, word for word, for whoever decides."""
     status: Literal["pending", "approved", "rejected", "expired"] = "pending"
     requested_at: datetime
     expires_at: datetime
@@ -318,6 +320,8 @@ class Origin(Noun):
 
     words: str = ""
     """What the person said in this conversation. Never a document, a result or what a model wrote."""
+    asked: str = ""
+    """The last of it: the request that the call is to meet, word for word."""
     results: tuple[ToolOutcome, ...] = ()
     """What this run's earlier calls gave, as the executor returned it."""
 

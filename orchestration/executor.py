@@ -324,6 +324,7 @@ class Executor:
                 arguments=call.arguments,
                 arguments_hash=call.hash,
                 reason=described,
+                asked=call.origin.asked,
                 requested_at=now,
                 expires_at=now + timedelta(hours=self._policy.approval_expires_h),
             )

@@ -233,7 +233,7 @@ class Steps:
             run_id=state["answer_id"],
             thread_id=state["thread_id"],
             step=1 + [one["step_id"] for one in state["plan"]["steps"]].index(step.step_id),
-            origin=Origin(words=_said(state), results=tuple(outcomes.values())),
+            origin=Origin(words=_said(state), asked=state["question"], results=tuple(outcomes.values())),
             approval=approval,
         )
 

@@ -383,14 +383,19 @@ def documents(loaded: Loaded, scope: Scope, json: Path | None) -> None:
             )
 
 
+DECIDED = 100
+"""The latest decisions that a list of what waits looks at."""
+
+
 def approvals(loaded: Loaded, tenant: str, json: Path | None) -> None:
     from contextlib import closing
 
-    from orchestration.approvals import SqliteApprovals
+    from orchestration.approvals import SqliteApprovals, doubles
 
     settings = loaded.settings
     with closing(SqliteApprovals(settings.foundation.data_dir / "approvals.sqlite", SystemClock())) as store:
         waiting = asyncio.run(store.pending(tenant))
+        same = doubles(waiting, asyncio.run(store.decided(tenant, limit=DECIDED)))
     if not terminal.write_json(json, [one.model_dump(mode="json") for one in waiting]):
         rows = [
             (
@@ -403,6 +408,11 @@ def approvals(loaded: Loaded, tenant: str, json: Path | None) -> None:
             for one in waiting
         ]
         terminal.show_table(["id", "tool", "arguments", "asked by", "until (UTC)"], rows)
+        for approval_id, other in same.items():
+            was = f"was approved by {other.decided_by}" if other.status == "approved" else "waits above"
+            terminal.show_note(
+                f"{approval_id} asks for the same as {other.approval_id}, which {was}. Both would do it twice."
+            )
         done = (
             "Decide with make approve ID=... or make reject ID=..., for the same TENANT." if rows else "Nothing waits."
         )

@@ -9,6 +9,7 @@ from typing import Any
 from nicegui import html, ui
 from pydantic import TypeAdapter
 
+from orchestration.approvals import doubles
 from orchestration.arguments import schema_of
 from orchestration.contract import Answer, Approval, Decision
 from serving.page.arguments import Arguments, label_of, shown
@@ -54,12 +55,14 @@ class ApprovalsView:
         waiting = {one.approval_id: one for one in await store.pending(caller.tenant)}
         for approval_id in [known for known, card in self._cards.items() if known not in waiting and card.open]:
             self._cards.pop(approval_id).delete()  # somebody else decided it, or its time is over
+        decided = await store.decided(caller.tenant, limit=DECIDED)
+        same = doubles(list(waiting.values()), decided)
         with self._waiting:
             for approval_id, approval in waiting.items():
                 if approval_id not in self._cards:
                     self._cards[approval_id] = Card(approval, self._visitor, self.refresh)
+                self._cards[approval_id].warn(same.get(approval_id))
         self._none.set_visibility(not self._cards)
-        decided = await store.decided(caller.tenant, limit=DECIDED)
         if [one.approval_id for one in decided] != self._known:
             self._known = [one.approval_id for one in decided]
             self._decided.clear()
@@ -80,12 +83,18 @@ class Card:
         self._decided = decided
         self.open = True
         """Not being decided here, nor decided: it goes when it does not wait any more."""
+        self._warned = ""
         tool = next((tool for tool in visitor.system.tools if tool.name == approval.tool), None)
         self._schema: Mapping[str, Any] = schema_of(tool) if tool else {}
         with html.article().classes("card") as self._card:
             self._card.props["aria-label"] = f"{label_of(approval.tool)}, asked for by {approval.requested_by}"
             self._status = ui.label("Waits for a decision").classes("status waiting").props("role=status")
             html.h2(approval.reason)
+            if approval.asked:
+                with html.p().classes("said"):
+                    html.span("asked for: ")
+                    html.q(approval.asked)
+            self._warning = html.div()
             self._facts()
             self._body = html.div()
             with self._body:
@@ -93,6 +102,17 @@ class Card:
 
     def delete(self) -> None:
         self._card.delete()
+
+    def warn(self, double: Approval | None) -> None:
+        """That the same was asked for before."""
+        text = _double(double) if double else ""
+        if text == self._warned:
+            return
+        self._warned = text
+        self._warning.clear()
+        if text:
+            with self._warning:
+                alert(text, kind="note")
 
     def _facts(self) -> None:
         approval = self._approval
@@ -214,6 +234,12 @@ def _history(decided: list[Approval]) -> None:
                     if one.note:
                         html.q(one.note).classes("dim")
                 html.span(f"{one.decided_at:%d %b, %H:%M}" if one.decided_at else "").classes("dim")
+
+
+def _double(other: Approval) -> str:
+    if other.status == "approved" and other.decided_at:
+        return f"The same was approved by {other.decided_by} on {other.decided_at:%d %b, %H:%M} UTC. To approve this does it again."
+    return f"The same as above, asked for by {other.requested_by}. To approve both does it twice."
 
 
 def _fact(name: str, value: str) -> None:

@@ -14,7 +14,7 @@ from foundation.components import available
 from foundation.errors import Conflict, Gone, NotFound, StoreUnavailable
 from orchestration import sqlite_file
 from orchestration.answering import answer, resume
-from orchestration.approvals import SqliteApprovals
+from orchestration.approvals import SqliteApprovals, doubles
 from orchestration.contract import Answer, AnswerRequest, Approval, Decision
 from tests.doubles.orchestration import LEAD, NORTH, World
 
@@ -51,6 +51,26 @@ async def test_decisions_are_listed_in_their_tenant_the_latest_first(world: Worl
     assert [one.status for one in decided] == ["rejected", "approved"]
     assert await world.approvals.decided("north", limit=1) == decided[:1]
     assert await world.approvals.decided("south", limit=5) == []
+
+
+async def test_what_was_asked_for_before_in_the_same_words_is_known_as_such(world: World) -> None:
+    agent = world.agent()
+    first, second = [await answer(agent, SEND, NORTH) for _ in range(2)]
+    other = await answer(agent, AnswerRequest(question="Please send parcel P-111 now"), NORTH)
+    pending = await world.approvals.pending("north")
+    assert [one.asked for one in pending] == [SEND.question, SEND.question, "Please send parcel P-111 now"]
+    assert second.approval
+    assert other.approval
+    assert {known: one.approval_id for known, one in doubles(pending, []).items()} == {
+        second.approval.approval_id: decision_on(first).approval_id
+    }
+    await resume(agent, decision_on(first, approve=False), LEAD)
+    left = [await world.approvals.pending("north"), await world.approvals.decided("north", limit=9)]
+    assert doubles(*left) == {}, "what was rejected was not done"
+    granted = decision_on(second).model_copy(update={"arguments": other.approval.arguments})
+    await resume(agent, granted, LEAD)
+    left = [await world.approvals.pending("north"), await world.approvals.decided("north", limit=9)]
+    assert list(doubles(*left)) == [other.approval.approval_id], "what was granted is what was done"
 
 
 async def test_two_processes_that_decide_at_once_have_one_winner(world: World) -> None:

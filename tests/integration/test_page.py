@@ -469,6 +469,22 @@ def test_what_waits_is_approved_with_other_arguments_or_rejected_with_a_reason(p
     expect(view.get_by_role("listitem").filter(has_text="another device")).to_be_visible()
 
 
+def test_a_decider_sees_who_asked_in_which_words_and_that_it_was_asked_before(page: Page, served: Served) -> None:
+    sign_in(page, served.agent)
+    words = "Please refund order QM-10019, the lid broke in transit."
+    for _ in range(2):
+        ask(page, words, "Waits for approval")
+        page.get_by_role("button", name="New conversation").click()
+    cards = open_view(page, "Approvals").get_by_role("article").filter(has_text="QM-10019")
+    expect(cards).to_have_count(2)
+    expect(cards.first.locator("q")).to_have_text(words)
+    expect(cards.first.get_by_role("note")).to_have_count(0)
+    expect(cards.last.get_by_role("note")).to_contain_text("The same as above, asked for by agent@alder")
+    cards.first.get_by_role("button", name="Approve", exact=True).click()
+    expect(cards.first.get_by_role("status")).to_have_text("Done")
+    expect(cards.last.get_by_role("note")).to_contain_text("The same was approved by agent@alder")
+
+
 def test_who_may_not_decide_sees_why(page: Page, served: Served) -> None:
     sign_in(page, served.reader)
     view = open_view(page, "Approvals")
