@@ -355,6 +355,7 @@ def score(
         citations,
         effect=ToolCall(name=approval.tool, arguments=approval.arguments) if approval else None,
         by_tool=answer.path == "tool",
+        shown=(*citations, *(one.uri for one in answer.nearest)),
     )
     return CaseScore(
         case=case,
@@ -380,6 +381,8 @@ class Given:
     effect: ToolCall | None = None
     """What waits for approval."""
     by_tool: bool = False
+    shown: tuple[str, ...] = ()
+    """Documents that it names, cited or not."""
 
 
 def _scored(
@@ -400,7 +403,7 @@ def _scored(
     if not case.answerable:
         scores["refused"] = float(given.status in REFUSALS)
     if leaks:
-        scores["leaked"] = float(leaks.leaked(case.scope, text=given.text, citations=given.citations))
+        scores["leaked"] = float(leaks.leaked(case.scope, text=given.text, citations=given.shown))
     scores["passed"] = float(_passed(case, scores))
     return {name: value for name, value in scores.items() if value is not None}
 

@@ -47,6 +47,7 @@ __all__ = [
     "Fact",
     "FactStore",
     "Meter",
+    "NearDocument",
     "Origin",
     "Plan",
     "PlanStep",
@@ -209,6 +210,14 @@ class Decision(Noun):
     """All arguments of the call to be made instead of the one that was asked for; only with `approve`."""
 
 
+class NearDocument(Noun):
+    """A document that may be worth a look, where nothing in it was sure enough to be quoted."""
+
+    document_id: str
+    uri: str
+    title: str
+
+
 class Answer(Noun):
     """What the person gets. It says how it came about, what it cost and where it is degraded."""
 
@@ -219,6 +228,8 @@ class Answer(Noun):
     stop_reason: StopReason
     text: str
     citations: tuple[Citation, ...] = ()
+    nearest: tuple[NearDocument, ...] = ()
+    """Where to look, best first, when the evidence was too thin to answer from. Nothing rests on them: they are no citations."""
     path: Path = "none"
     degraded: tuple[str, ...] = ()
     """What was worse than configured, in words; empty when all went as it should."""
@@ -261,6 +272,7 @@ class Turn(Noun):
     """`unfinished`: the run still goes on, or was cut off."""
     text: str
     citations: tuple[Citation, ...] = ()
+    nearest: tuple[NearDocument, ...] = ()
     at: datetime
     as_of: date | None = None
     """As of the answer."""

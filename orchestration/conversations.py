@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from foundation.errors import NotFound
 from foundation.tracing import trace_id_in
 from foundation.types import Principal
-from orchestration.contract import Conversation, Turn
+from orchestration.contract import Conversation, NearDocument, Turn
 from orchestration.state import State, day_of
 from retrieval.contract import Citation
 
@@ -119,6 +119,7 @@ def _turn(one: CheckpointTuple) -> Turn:
         status=result["status"],
         text=result["text"],
         citations=tuple(Citation(**citation) for citation in result["citations"]),
+        nearest=tuple(NearDocument(**one) for one in result.get("nearest", [])),
         at=datetime.fromisoformat(one.checkpoint["ts"]),
         as_of=day_of(cast("State", values)),
         trace_id=trace_id_in(values.get("trace") or ""),

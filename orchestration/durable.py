@@ -27,7 +27,17 @@ from foundation.types import Principal
 from orchestration.approvals import decided_before, expired
 from orchestration.budget import Budget
 from orchestration.composing import quoted, rendered
-from orchestration.contract import AgentParts, Answer, AnswerRequest, Approval, Decision, Event, Plan, Step
+from orchestration.contract import (
+    AgentParts,
+    Answer,
+    AnswerRequest,
+    Approval,
+    Decision,
+    Event,
+    NearDocument,
+    Plan,
+    Step,
+)
 from orchestration.conversations import BEGUN_BY, Conversations, mark
 from orchestration.days import day_asked
 from orchestration.history import recollected, remembered
@@ -243,6 +253,7 @@ class DurableAgent(ABC):
             trace_id=trace_id(),
             approval=await self._steps.approval_of(values),
             citations=tuple(Citation(**citation) for citation in result["citations"]),
+            nearest=tuple(NearDocument(**one) for one in result.get("nearest", [])),
             cached=values.get("cached") or None,
             first_answer_id=values.get("first_answer_id") or None,
             as_of=day_of(state),

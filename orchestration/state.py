@@ -6,14 +6,14 @@ Passages are not among it: what a person may read is asked again when a run goes
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
-from typing import Annotated, Any, TypedDict, cast
+from typing import Annotated, Any, NotRequired, TypedDict, cast
 from uuid import uuid4
 
 from foundation.types import Principal
-from orchestration.contract import Plan, PlanStep, ToolOutcome
+from orchestration.contract import NearDocument, Plan, PlanStep, ToolOutcome
 from retrieval.contract import Citation
 
 NOTHING_FOUND = "I could not find this in the documents that you may read."
@@ -27,6 +27,8 @@ class Result(TypedDict):
     text: str
     path: str
     citations: list[dict[str, Any]]
+    nearest: NotRequired[list[dict[str, Any]]]
+    """Documents to look at, where the evidence was too thin."""
 
 
 class Done(TypedDict):
@@ -197,7 +199,8 @@ def combined(plan: Plan, results: Mapping[str, Result]) -> Result:
     )
     paths = [part["path"] for part in parts if part["path"] != "none"]
     path = next((path for path in paths if path != "tool"), paths[0] if paths else "none")
-    return {**deciding, "text": "\n\n".join(texts), "path": path, "citations": citations}
+    near = {one["document_id"]: one for part in parts for one in part.get("nearest", [])}
+    return {**deciding, "text": "\n\n".join(texts), "path": path, "citations": citations, "nearest": [*near.values()]}
 
 
 def _shown(step: PlanStep, plan: Plan) -> bool:
@@ -209,8 +212,9 @@ def _renumbered(text: str, by: int) -> str:
     return re.sub(r"\[(\d{1,2})\]", lambda match: f"[{int(match.group(1)) + by}]", text) if by else text
 
 
-def abstained(text: str) -> Result:
-    return as_result("abstained", "insufficient_evidence", text)
+def abstained(text: str, nearest: Sequence[NearDocument] = ()) -> Result:
+    result = as_result("abstained", "insufficient_evidence", text)
+    return {**result, "nearest": [one.model_dump() for one in nearest]}
 
 
 def result_of(outcome: ToolOutcome) -> Result:

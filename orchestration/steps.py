@@ -11,7 +11,18 @@ from foundation.errors import ComponentError
 from foundation.tracing import annotate
 from models.pricing import is_local
 from orchestration.composing import Draft, begun, quoted, rendered, verified, written
-from orchestration.contract import AgentParts, Answer, Approval, Fact, Origin, Outcome, Plan, PlanStep, ToolOutcome
+from orchestration.contract import (
+    AgentParts,
+    Answer,
+    Approval,
+    Fact,
+    NearDocument,
+    Origin,
+    Outcome,
+    Plan,
+    PlanStep,
+    ToolOutcome,
+)
 from orchestration.facts import with_facts
 from orchestration.guard import instructs_reader
 from orchestration.history import in_context, named, pointed, stands_alone
@@ -33,7 +44,7 @@ from orchestration.state import (
 from orchestration.stated import arguments_in, describe
 from retrieval.contract import Hit
 from retrieval.fusion import in_one_ranking
-from retrieval.grounding import Evidence, Grounding
+from retrieval.grounding import FAR_BEHIND, Evidence, Grounding, title_of
 
 SENTENCES_OF_EVIDENCE = 12
 PASSAGES = 6
@@ -42,6 +53,11 @@ HANDED_OVER = (
     "You want a person for this. The request is marked for a colleague as {answer_id}; nothing else has been done."
 )
 UNSUPPORTED = "What the language model wrote is not supported by the documents, so it is not shown."
+NEAREST = 3
+"""Documents that somebody is pointed to whose question could not be answered."""
+NEAR = 0.75
+"""Where the confidence is at least this share of what an answer needs. Below it, a question of another subject would be sent
+to nonsense."""
 _SEVERAL = 2
 
 Work = Callable[[State, Run], Awaitable[tuple[State, str]]]
@@ -327,7 +343,7 @@ class Steps:
         searched = run.hits is not None  # or this run was cut off since, and nobody knows what was new
         nothing_new = state["rewrites"] > 0 and searched and run.learned == 0
         if low and (nothing_new or state["rewrites"] >= self._settings.rewrites):
-            update["part"] = abstained(NOTHING_FOUND)
+            update["part"] = abstained(NOTHING_FOUND, _nearest(evidence) if confidence >= NEAR * enough else ())
         return (
             update,
             f"confidence {confidence:.2f}, {'less than' if low else 'at least'} the {enough:.2f} that an answer needs"
@@ -475,6 +491,19 @@ def evidence_of(question: str, hits: Sequence[Hit], grounding: Grounding) -> lis
     """
     found = grounding.evidence(question, hits, limit=2 * SENTENCES_OF_EVIDENCE)
     return [item for item in found if not _unfit(item.text)][:SENTENCES_OF_EVIDENCE]
+
+
+def _nearest(evidence: Sequence[Evidence]) -> list[NearDocument]:
+    """The documents of the evidence that were found best, but for those found far worse than the first."""
+    best: dict[str, Hit] = {}
+    hits = sorted((item.hit for item in evidence), key=lambda hit: -hit.score)
+    for hit in hits:
+        if hits[0].score - hit.score < FAR_BEHIND:
+            best.setdefault(hit.chunk.document_id, hit)
+    return [
+        NearDocument(document_id=hit.chunk.document_id, uri=hit.source.uri, title=title_of(hit))
+        for hit in [*best.values()][:NEAREST]
+    ]
 
 
 def _unfit(text: str) -> bool:

@@ -175,12 +175,17 @@ class Grounding:
             document_id=chunk.document_id,
             chunk_id=chunk.chunk_id,
             uri=source.uri,
-            title=source.title or (chunk.heading_path[0] if chunk.heading_path else source.uri),
+            title=title_of(evidence.hit),
             start=evidence.start,
             end=evidence.end,
             quote=evidence.text,
             page=chunk.page,
         )
+
+
+def title_of(hit: Hit) -> str:
+    """What a person knows the document of a hit by."""
+    return hit.source.title or (hit.chunk.heading_path[0] if hit.chunk.heading_path else hit.source.uri)
 
 
 def narrowed(question: str, evidence: Evidence, most: int) -> Evidence:

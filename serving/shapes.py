@@ -86,7 +86,7 @@ def unknown(model: str) -> UnknownModel:
 
 
 def with_footnotes(answer: Answer) -> str:
-    """The answer's text with its citations below it, for clients that show nothing else.
+    """The answer's text with its citations, or with where to look instead, below it, for clients that show nothing else.
 
     An answer that waits for a person says by which approval.
     """
@@ -94,6 +94,8 @@ def with_footnotes(answer: Answer) -> str:
         f"[{cited.marker}] {cited.title or cited.uri} ({cited.uri}, characters {cited.start}-{cited.end})"
         for cited in answer.citations
     ]
+    if answer.nearest:
+        notes.append("Nearest: " + ", ".join(f"{one.title} ({one.uri})" for one in answer.nearest))
     if answer.approval is not None and answer.status == "waiting":
         notes.append(f"Waiting for approval {answer.approval.approval_id}.")
     return "\n\n".join(filter(None, (answer.text, "\n".join(notes))))

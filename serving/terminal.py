@@ -21,7 +21,7 @@ from rich.table import Table
 from foundation.errors import InvalidSetting, SixplyError
 
 if TYPE_CHECKING:
-    from orchestration.contract import Answer, Event, Plan
+    from orchestration.contract import Answer, Event, Plan, Turn
     from orchestration.objects import ObjectAnswer
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -95,6 +95,11 @@ def watching() -> Callable[[Event], None]:
     return show
 
 
+def near_titles(answer: Answer | Turn) -> str:
+    """Where to look by oneself."""
+    return ", ".join(one.title for one in answer.nearest)
+
+
 def show_answer(answer: Answer, *, plan: bool = False) -> None:
     """The text, then the citations, then what it took and how to go on; `plan` shows the plan before it."""
     out = console()
@@ -106,6 +111,8 @@ def show_answer(answer: Answer, *, plan: bool = False) -> None:
     for cited in answer.citations:
         place = f"characters {cited.start} to {cited.end}" + (f", page {cited.page}" if cited.page else "")
         out.print(f"[dim]\\[{cited.marker}][/] {plain(cited.title or cited.uri)} [dim]{plain(cited.uri)}, {place}[/]")
+    if answer.nearest:
+        out.print(f"Nearest: {plain(near_titles(answer))}")
     out.print()
     for worse in answer.degraded:
         out.print(f"[yellow]degraded[/]  {plain(worse)}")

@@ -21,6 +21,7 @@ from serving.routes.answers import check_length
 from serving.routes.conversations import kept
 from serving.schemas import FeedbackGiven
 from serving.streams import explained, follow
+from serving.terminal import near_titles
 
 LOOK_AGAIN_S = 2.0
 """Between looks whether somebody has decided."""
@@ -231,6 +232,8 @@ class Exchange:
                 html.p(worse).classes("warning")
             if turn.citations:
                 self._sources(turn)
+            if turn.nearest:
+                html.p(f"Nearest: {near_titles(turn)}").classes("dim")
             if turn.status in ("waiting", "unfinished"):
                 self._wait_for(turn)
             else:
@@ -307,6 +310,7 @@ def _kept(answer: Answer, at: datetime) -> Turn:
         status=answer.status,
         text=answer.text,
         citations=answer.citations,
+        nearest=answer.nearest,
         at=at,
         as_of=answer.as_of,
         trace_id=answer.trace_id,

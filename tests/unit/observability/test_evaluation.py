@@ -9,6 +9,7 @@ from rich.console import Console
 from foundation.errors import InvalidRequest, UpstreamDown
 from observability.evaluation import evaluate_golden, load_golden, score, summarise
 from observability.leaks import DocumentText, LeakFinder
+from orchestration.contract import NearDocument
 from tests.doubles.answers import answer, case, waiting
 
 REFUND = {"order_id": "QM-1", "amount_usd": 80.0, "reason": "arrived broken"}
@@ -93,6 +94,17 @@ def test_a_leak_fails_the_case_even_when_the_rest_is_right():
     leaks = LeakFinder([DocumentText("a.md", "bell", frozenset(), "x")])
     found = score(case(), answer("30 days", cites=["a.md"]), leaks=leaks)
     assert (found.measures["leaked"], found.passed) == (1, False)
+
+
+def test_documents_that_a_refusal_points_to_leave_it_a_refusal_and_must_be_allowed_too():
+    leaks = LeakFinder([DocumentText("a.md", "bell", frozenset(), "x"), DocumentText("b.md", "acme", frozenset(), "y")])
+    for uri, passed in (("a.md", False), ("b.md", True)):
+        near = NearDocument(document_id=uri, uri=uri, title=uri)
+        refusal = answer("double: no", status="abstained", path="none", nearest=(near,))
+        refused = case(kind="unanswerable", answerable=False, answers=(), gold_documents=())
+        assert score(refused, refusal, leaks=leaks).passed is passed
+        answerable = score(case(gold_documents=(uri,)), refusal, leaks=leaks)
+        assert (answerable.citations, answerable.measures["answer_contained"]) == ((), 0)
 
 
 async def test_the_report_is_by_kind_with_numbers_of_cases_and_lists_the_worst():

@@ -110,6 +110,21 @@ async def test_thin_evidence_is_searched_for_once_more_and_then_not_answered(wor
     assert steps(given) == ["plan", "retrieve", "grade", "rewrite", "retrieve", "grade"]
 
 
+async def test_whoever_gets_no_answer_is_told_where_to_look_unless_all_is_far_from_the_question(world: World) -> None:
+    agent: Any = world.agent()
+    near = await asked(world, "Do parcels in the depot weigh kilograms in Zanzibar?", agent=agent)
+    assert (near.status, near.citations) == ("abstained", ())
+    assert near.nearest
+    assert {one.uri for one in near.nearest} <= {
+        uri for uri, (tenant, _) in DOCUMENTS.items() if tenant in ("*", "north")
+    }
+    (turn,) = await agent.conversations.turns(near.thread_id, NORTH)
+    assert turn.nearest == near.nearest
+    far = await asked(world, "Which colour does the director's bicycle have?")
+    assert (far.status, far.nearest) == ("abstained", ())
+    assert (await asked(world)).nearest == ()
+
+
 async def test_a_question_about_an_earlier_day_is_answered_from_the_versions_of_that_day_and_says_so(
     world: World,
 ) -> None:

@@ -9,8 +9,9 @@ from rich.console import Console
 
 from foundation.errors import InvalidSetting, NotFound
 from orchestration import contract
-from orchestration.contract import Event, Step
+from orchestration.contract import Event, NearDocument, Step
 from serving import terminal
+from serving.shapes import with_footnotes
 from tests.doubles.serving import answer, approval
 
 
@@ -51,6 +52,16 @@ def test_an_answer_without_a_price_says_so_and_a_waiting_one_says_how_to_approve
     assert "unpriced" in out
     assert "make approve ID=ap-1 TENANT=north" in out
     assert "refund(order=o-1)" in out
+
+
+def test_an_answer_that_was_not_given_says_where_to_look_also_in_the_shapes_of_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    near = [NearDocument(document_id=title, uri=f"{title}.md", title=title) for title in ("Warranty", "Price list")]
+    refusal = answer("q", status="abstained", text="Not found.", citations=(), nearest=tuple(near))
+    terminal.show_answer(refusal)
+    assert "Nearest: Warranty, Price list" in capsys.readouterr().out
+    assert with_footnotes(refusal) == "Not found.\n\nNearest: Warranty (Warranty.md), Price list (Price list.md)"
 
 
 def test_the_way_of_every_answer_has_words_for_people() -> None:
