@@ -34,6 +34,14 @@ _POINTS = re.compile(
     re.IGNORECASE,
 )
 _OPENS = re.compile(r"\W*(?:and|but|also|so|or|what about|how about|what if|then|ok|okay)\b", re.IGNORECASE)
+_REPLACES = re.compile(
+    r"\W*(?:(?:and|but|or|so|then|ok|okay)\W+)?(?:what|how) about\b.+"
+    r"|\W*(?:and|or)\s++(?:(?:on|in|for|with|of|to|from|at|by|about)\s++)?"
+    r"(?:(?!(?:if|when|where|why|how|what|which|who|whose|is|are|was|were|do|does|did|can|could|will|would|may|must|should)\b)"
+    r"[\w'’-]++\s*+){1,4}\W*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A question that is no more than another thing to ask the same of."""
 _IT = re.compile(r"\b(?:it|its|(?:that|this|the same) one)\b", re.IGNORECASE)
 _PRODUCT = re.compile(r"(?<![\w-])(?:[A-Z]{2,}[\w-]*|[A-Za-z]+-?\d[\w-]*)")
 
@@ -51,14 +59,18 @@ def in_context(question: str, earlier: Sequence[str]) -> str:
     """The question with the words that say what it is about, from what the person asked before, oldest first.
 
     The fewer words a question has of its own, the more it takes: all content words back to the last question that stands
-    alone, or the names in them only.
+    alone, or the names in them only. One that merely names another thing takes none of the things that were named so before.
 
     >>> in_context("And how long may I keep it?", ["Can I borrow a QL-40?"])
     'And how long may I keep it? borrow QL-40'
+    >>> in_context("What about scanners?", ["How long is the warranty on a printer?", "And on the print head?"])
+    'What about scanners? long warranty printer'
     """
     if not earlier or stands_alone(question):
         return question
     about = _about(earlier)
+    if _REPLACES.fullmatch(question):
+        about = [about[0], *(one for one in about[1:] if not _REPLACES.fullmatch(one))]
     if len(terms(question)) <= FEW:
         added = [word for one in about for word in re.findall(r"[\w-]+", one) if terms(word)]
     else:

@@ -41,6 +41,21 @@ def test_a_chain_of_follow_ups_hangs_on_the_last_question_that_stood_alone() -> 
     assert "QP-5" not in read
 
 
+def test_another_thing_to_ask_the_same_of_takes_the_place_of_the_one_before() -> None:
+    earlier = ["How long is the warranty on a label printer?", "And on the print head?"]
+    for question in ("What about scanners?", "And for scanners?"):
+        assert in_context(question, earlier) == f"{question} long warranty label printer"
+    assert "head" in in_context("And if it breaks?", earlier)
+    assert "repaired" in in_context("What about batteries?", [*earlier, LOAN, "What about scanners?"])
+
+
+@pytest.mark.parametrize("end", ["!x", " x! x", " if " * 9])
+def test_a_long_follow_up_is_read_in_time_that_grows_with_its_length(end: str) -> None:
+    for filler in ("a" * 30_000, "a " * 15_000, " " * 30_000):
+        question = f"and {filler}{end}"
+        assert in_context(question, [LOAN]).startswith(question)
+
+
 def test_without_an_earlier_question_nothing_is_added() -> None:
     assert in_context("And then?", []) == "And then?"
 
