@@ -62,7 +62,7 @@ __all__ = [
 Status = Literal["answered", "abstained", "refused", "waiting", "escalated", "failed"]
 StopReason = Literal["complete", "insufficient_evidence", "policy", "approval", "budget", "error", "cancelled"]
 Path = Literal["extractive", "generative", "tool", "none"]
-Route = Literal["answer", "look_up", "act", "several", "clarify", "refuse", "hand_over"]
+Route = Literal["answer", "look_up", "act", "several", "clarify", "refuse", "hand_over", "reply"]
 Outcome = Literal["planned", "done", "failed", "skipped", "waiting"]
 Role = Literal["target", "content", "amount", "choice"]
 Preview = Callable[[Mapping[str, Any], Principal], str]
@@ -158,14 +158,17 @@ class PlanStep(Noun):
 class Plan(Noun):
     """What a request asks for and how it is met, made from the person's words alone.
 
-    `several` are more than one step; `clarify`, `refuse` and `hand_over` (to a person) end the run at once, but for a
-    step that the caller's role may not take: it goes to the executor, whose refusal is in the audit.
+    `several` are more than one step; `clarify`, `refuse`, `hand_over` (to a person) and `reply` (nothing is asked for) end
+    the run at once, but for a step that the caller's role may not take: it goes to the executor, whose refusal is in the
+    audit.
     """
 
     route: Route
     steps: tuple[PlanStep, ...] = ()
     made_by: Literal["classifier", "model", "fixed"] = "fixed"
     reason: str = ""
+    reply: str = ""
+    """What the person is told where nothing is to be done."""
     changes: tuple[str, ...] = ()
     """What was changed on the way, and why."""
 

@@ -19,13 +19,14 @@ import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from models.contract import Embeddings
 from models.embedding import embed
+from orchestration.asking import Clause, moods, reverses
 from orchestration.contract import BaseTool, Plan, PlanStep, ToolOutcome
 from orchestration.run import Run
-from orchestration.stated import arguments_in, declared, identifiers, identifies, masked, required_of
+from orchestration.stated import arguments_in, declared, identifiers, identifies, left_open, masked, required_of
 from retrieval.sentences import sentence_spans
 from retrieval.wording import terms
 
@@ -54,6 +55,20 @@ PERSON = (
 )
 """Wishes that only a person can meet."""
 
+TALK = (
+    "Hello",
+    "Good morning",
+    "Thanks",
+    "Thank you very much",
+    "What can you do?",
+    "How can you help me?",
+    "Who are you?",
+)
+"""What asks for nothing but a word about what can be asked."""
+
+ABOUT = "I answer questions from the documents that you may read, and say where it stands."
+NOTHING_DONE = "Nothing has been done: I do not read this as a request."
+
 REPLANNED = "planned anew"
 STEPS = 6
 """A request of more parts than this is planned as if the last ones belonged together."""
@@ -66,7 +81,8 @@ _BREAK = re.compile(  # a run of blanks is looked at once, from its beginning: a
 )
 _ASKS = re.compile(
     r"(?:(?:please\s+)?(?:tell me|let me know|show me|explain|say)\s+|(?:and|but|so|for|until|by|from|in|to|at|on)\s+)?"
-    r"(?:who|whom|whose|what|which|when|where|why|how|can|could|do|does|did|is|are|may|must|should|will|would)\b",
+    r"(?:who|whom|whose|what|which|when|where|why|how|can|could|do|does|did|is|are|may|must|should|will|would)\b"
+    r"|(?:please\s+)?(?:tell me|let me know|explain)\s",
     re.IGNORECASE,
 )
 _ALONE = 4
@@ -99,7 +115,9 @@ class ClassifierPlanner:
 
     A tool is chosen where the cosine of its nearest example is at least `floor`, and by `margin` more than that of the
     nearest question of knowledge. An identifier that the tool asks for and the question holds counts as `identified`.
-    The defaults are for all-MiniLM-L6-v2. They were set on the support desk's 185 golden questions, all of which go the
+    A tool with an effect is compared with the words alone that ask for something (`orchestration.asking`), and its cosine
+    has to be at least `acts` without the identifier: acting where nobody asked is far worse than not acting.
+    The defaults are for all-MiniLM-L6-v2. They were set on the support desk's golden questions, all of which go the
     right way; another desk should look at its own.
 
     A request is cut where a sentence ends or something is joined to it; a part with a tool or a question of its own is a
@@ -107,12 +125,19 @@ class ClassifierPlanner:
     """
 
     def __init__(
-        self, embedder: Embeddings, *, floor: float = 0.6, margin: float = 0.15, identified: float = 0.3
+        self,
+        embedder: Embeddings,
+        *,
+        floor: float = 0.6,
+        margin: float = 0.15,
+        identified: float = 0.3,
+        acts: float = 0.5,
     ) -> None:
         self._embedder = embedder
         self._floor = floor
         self._margin = margin
         self._identified = identified
+        self._acts = acts
 
     async def plan(
         self,
@@ -128,50 +153,73 @@ class ClassifierPlanner:
         return plan
 
     def _plan(self, question: str, tools: Sequence[BaseTool], allowed: frozenset[str]) -> Plan:
-        spans = clauses(question)
-        pointed = [_pointed(question[start:end], question, tools) for start, end in spans]
-        whole, *read = self._read([question, *pointed], tools)
+        spans, read_as = clauses(question), moods(question)
+        said = [_said(question, span, read_as, tools) for span in [(0, len(question)), *spans]]
+        whole, *pieces = self._read(said, tools)
         if whole.person:
             return Plan(route="hand_over", made_by="classifier", reason=whole.reason)
-        pieces = [replace(piece, span=span) for piece, span in zip(read, spans, strict=True)]
+        if whole.reply:
+            told = _told(whole.reply, tools, allowed)
+            return Plan(route="reply", made_by="classifier", reason=whole.reason, reply=told)
         parts = _parts(question, pieces, whole)
         if len(parts) > 1 and (whole.tool is None or whole.tool in [part.tool for part in parts]):
             return _several(question, parts, allowed)
-        step = _step(1, replace(whole, span=(0, len(question))), question)
+        step = _step(1, whole, question)
         return Plan(route=route_of([step], allowed), steps=(step,), made_by="classifier", reason=whole.reason)
 
-    def _read(self, texts: Sequence[str], tools: Sequence[BaseTool]) -> list[_Part]:
-        """What each text asks for, all embedded in one call."""
+    def _read(self, said: Sequence[_Part], tools: Sequence[BaseTool]) -> list[_Part]:
+        """What each stretch asks for, all embedded in one call."""
         knowledge = [*KNOWLEDGE, *(text for tool in tools for text in declared(tool, "questions"))]
         examples = [declared(tool, "examples") or [tool.description] for tool in tools]
-        groups = [knowledge, PERSON, *examples]
+        alike = [text for text in knowledge if all(one.asks for one in moods(text))]
+        groups = [knowledge, alike or knowledge, PERSON, TALK, *examples]
         known = [masked(text, tools) for group in groups for text in group]
-        vectors = embed(self._embedder, [*(masked(text, tools) for text in texts), *known])
-        read = []
-        for text, vector in zip(texts, vectors, strict=False):
-            similarities = iter(float(other @ vector) for other in vectors[len(texts) :])
-            against, person, *nearest = [max(next(similarities) for _ in group) for group in groups]
-            read.append(self._judged(text, tools, against, person, nearest))
-        return read
-
-    def _judged(
-        self, text: str, tools: Sequence[BaseTool], against: float, person: float, nearest: Sequence[float]
-    ) -> _Part:
-        enough = max(self._floor, against + self._margin)
-        scores = {
-            tool.name: 1.0 if _opened(text, tool) else score + (self._identified if identifies(text, tool) else 0.0)
-            for tool, score in zip(tools, nearest, strict=True)
+        texts = list(dict.fromkeys(masked(text, tools) for part in said for text in (part.text, part.asked)))
+        vectors = embed(self._embedder, [*texts, *known])
+        near = {
+            text: _nearest(vector, vectors[len(texts) :], groups) for text, vector in zip(texts, vectors, strict=False)
         }
-        best = max(scores, key=scores.__getitem__, default="")
+        return [
+            self._judged(part, tools, near[masked(part.text, tools)], near[masked(part.asked, tools)]) for part in said
+        ]
+
+    def _judged(self, part: _Part, tools: Sequence[BaseTool], near: Sequence[float], asked: Sequence[float]) -> _Part:
+        """`near` is the nearest of each group to the stretch, `asked` to what of it asks for something. That is compared with
+        those questions of knowledge alone that have the form of a request ("Can I get a refund?")."""
+        against, _, person, talk, *rest = near
         otherwise = f"to questions for the documents {against:.2f}"
-        if person >= enough and person > scores.get(best, 0.0):
-            return _Part(text, person=True, reason=f"similarity to wishes for a person {person:.2f}, {otherwise}")
-        if not best:
-            return _Part(text, reason="no tools")
-        tool = next(tool for tool in tools if tool.name == best)
-        named = f"{self._identified:.2f} of it for its identifier, " if identifies(text, tool) else ""
-        reason = f"similarity to requests for {best} {scores[best]:.2f} ({named}{enough:.2f} needed), {otherwise}"
-        return _Part(text, tool=tool if scores[best] >= enough else None, reason=reason)
+        enough = max(self._floor, against + self._margin)
+        sounds = [self._score(part, tool, cosine) for tool, cosine in zip(tools, rest, strict=True)]
+        scores = [self._asked_for(part, tool, *two) for tool, *two in zip(tools, asked[4:], sounds, strict=True)]
+        best = max(scores, default=0.0)
+        if person >= enough and person > best:
+            return replace(part, person=True, reason=f"similarity to wishes for a person {person:.2f}, {otherwise}")
+        if talk >= enough and talk > best:
+            return replace(part, reply="talk", reason=f"similarity to greetings {talk:.2f}, {otherwise}")
+        if not tools:
+            return replace(part, reason="no tools")
+        tool, first = tools[scores.index(best)], tools[sounds.index(max(sounds))]
+        needed = max(self._floor, asked[1] + self._margin) if _acts(tool) else enough
+        chosen = best >= needed
+        if max(sounds) >= enough and _acts(first) and not part.question and not (chosen and _acts(tool)):
+            told = f"sounds like {first.name} ({max(sounds):.2f}), and nobody asks for it"
+            return replace(part, reply="unasked", reason=told)
+        named = f"{self._identified:.2f} of it for its identifier, " if identifies(part.text, tool) else ""
+        reason = f"similarity to requests for {tool.name} {best:.2f} ({named}{needed:.2f} needed), {otherwise}"
+        return replace(part, tool=tool if chosen else None, reason=reason)
+
+    def _score(self, part: _Part, tool: BaseTool, cosine: float) -> float:
+        if _opened(part.text, tool):
+            return 1.0
+        return cosine + (self._identified if identifies(part.text, tool) else 0.0)
+
+    def _asked_for(self, part: _Part, tool: BaseTool, cosine: float, sounds: float) -> float:
+        """The score of a tool; 0 where it has an effect for which nobody asks."""
+        if not _acts(tool) or _opened(part.text, tool):
+            return sounds
+        words = [tool.name, tool.description, *declared(tool, "examples")]
+        asked = bool(part.asked) and cosine >= self._acts and not reverses(part.asked, words)
+        return self._score(part, tool, cosine) if asked else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +228,16 @@ class _Part:
 
     text: str
     """The words as they were judged; `span` is their place in the request."""
+    span: tuple[int, int]
+    asked: str = ""
+    """Those of them that ask for something to be done."""
+    question: bool = False
+    """Whether it holds a question."""
     tool: BaseTool | None = None
     person: bool = False
+    reply: Literal["", "talk", "unasked"] = ""
+    """Nothing is to be done: it is a greeting, or an effect is spoken of that nobody asks for."""
     reason: str = ""
-    span: tuple[int, int] = (0, 0)
 
     @property
     def asks(self) -> bool:
@@ -214,6 +268,45 @@ def _pointed(piece: str, question: str, tools: Sequence[BaseTool]) -> str:
     if len(known) != 1 or _ASKS.match(piece) or _POINTS.match(piece) or known[0] in piece.upper():
         return piece
     return _POINTS.sub(known[0], piece, count=1)
+
+
+def _said(question: str, span: tuple[int, int], read_as: Sequence[Clause], tools: Sequence[BaseTool]) -> _Part:
+    """A stretch of the request, not judged yet."""
+    start, end = span
+    inside = [one for one in read_as if one.start < end and one.end > start]
+    asking = [(max(start, one.start), min(end, one.end)) for one in inside if one.asks]
+    everything = len(asking) == len(inside)
+    words = question[start:end] if everything else ", ".join(question[a:b].strip() for a, b in asking)
+    return _Part(
+        text=question if span == (0, len(question)) else _pointed(question[start:end], question, tools),
+        span=span,
+        asked=words if span == (0, len(question)) else _pointed(words, question, tools),
+        question=any(one.question for one in inside),
+    )
+
+
+def _nearest(vector: Any, known: Iterable[Any], groups: Sequence[Sequence[str]]) -> list[float]:
+    """The greatest cosine to a text of each group; `known` are their vectors, one after the other."""
+    similarities = iter(float(other @ vector) for other in known)
+    return [max(next(similarities) for _ in group) for group in groups]
+
+
+def _told(reply: str, tools: Sequence[BaseTool], allowed: frozenset[str]) -> str:
+    """What is said where nothing is to be done, with what could be."""
+    acts = [tool for tool in tools if tool.name in allowed and (reply == "talk" or _acts(tool))]
+    able = "; ".join(_described(tool) for tool in acts)
+    if reply == "talk":
+        return ABOUT + (f" I can also do this: {able}." if able else "")
+    return NOTHING_DONE + (f" If you want one of these, please say so: {able}." if able else "")
+
+
+def _described(tool: BaseTool) -> str:
+    first = tool.description.split(". ")[0].strip().rstrip(".")
+    return first[:1].lower() + first[1:]
+
+
+def _acts(tool: BaseTool) -> bool:
+    return bool((tool.metadata or {}).get("effect", True))
 
 
 def _opened(text: str, tool: BaseTool) -> bool:
@@ -322,7 +415,7 @@ def _parts(question: str, pieces: Sequence[_Part], whole: _Part) -> list[_Part]:
     parts: list[_Part] = []
     for piece in pieces:
         tools = [part.tool for part in parts if part.tool is not None]
-        if tools and _only_names(piece.text, tools[-1]):
+        if tools and _names_another(piece, tools[-1]):
             parts.append(replace(piece, tool=tools[-1]))
         elif same := next((part for part in parts if _same(part, piece)), None):
             parts[parts.index(same)] = _longer(same, piece, question)
@@ -337,13 +430,16 @@ def _parts(question: str, pieces: Sequence[_Part], whole: _Part) -> list[_Part]:
 
 def _own(piece: _Part, question: str, whole: _Part, *, after_tool: bool) -> bool:
     if piece.tool is not None:
+        if not piece.asked and not piece.question:  # a remark: "The batteries in QM-10022 last an hour."
+            return False
         return whole.tool is not None or not _step(1, piece, question).missing
     return piece.asks and not (after_tool and whole.tool is not None and _POINTS.search(piece.text))
 
 
 def _longer(part: _Part, piece: _Part, question: str) -> _Part:
     start, end = min(part.span[0], piece.span[0]), max(part.span[1], piece.span[1])
-    return replace(part, span=(start, end), text=question[start:end])
+    asked = ", ".join(filter(None, (part.asked, piece.asked))) if piece is not part else part.asked
+    return replace(part, span=(start, end), text=question[start:end], asked=asked)
 
 
 def _same(part: _Part, piece: _Part) -> bool:
@@ -354,8 +450,12 @@ def _same(part: _Part, piece: _Part) -> bool:
     return not old or not new or set(new) <= set(old)
 
 
-def _only_names(text: str, tool: BaseTool) -> bool:
-    return re.sub(r"\bplease\b|[^\w-]", "", text, flags=re.IGNORECASE).upper() in identifiers(text, tool)
+def _names_another(piece: _Part, tool: BaseTool) -> bool:
+    """Whether it asks for the same once more: an identifier, and a few words at most ("and R-2002 by 2 days")."""
+    if not piece.asked or piece.question or not (known := identifiers(piece.text, tool)):
+        return False
+    words = re.sub(r"\bplease\b", "", piece.text, flags=re.IGNORECASE).split()
+    return len(words) <= _ALONE and words[0].strip(".,;:!").upper() == known[0]
 
 
 def _several(question: str, parts: Sequence[_Part], allowed: frozenset[str]) -> Plan:
@@ -367,8 +467,18 @@ def _several(question: str, parts: Sequence[_Part], allowed: frozenset[str]) -> 
         if leads and step.kind == "act" and (borrows or _THEN.search(question)):
             step = step.model_copy(update={"after": (leads[-1].step_id,)})
         steps.append(step)
+    steps = [_shared(step, steps) for step in steps]
     reason = "; ".join(part.reason for part in parts)
     return Plan(route=route_of(steps, allowed), steps=tuple(steps), made_by="classifier", reason=reason)
+
+
+def _shared(step: PlanStep, steps: Sequence[PlanStep]) -> PlanStep:
+    """With what another step of the same tool states and it lacks: "Extend R-2001 and R-2002 by 2 days"."""
+    others = [one.arguments for one in steps if one.tool == step.tool]
+    stated = {name: [one[name] for one in others if name in one] for name in step.missing}
+    known = {name: values[0] for name, values in stated.items() if values and all(one == values[0] for one in values)}
+    missing = tuple(name for name in step.missing if name not in known)
+    return step.model_copy(update={"arguments": step.arguments | known, "missing": missing})
 
 
 def _step(number: int, part: _Part, question: str) -> PlanStep:
@@ -376,16 +486,18 @@ def _step(number: int, part: _Part, question: str) -> PlanStep:
     if part.tool is None:
         return PlanStep(step_id=str(number), kind="answer", ask=ask)
     arguments = arguments_in(part.text, part.tool, whole=question)
+    if part.asked and _acts(part.tool):
+        arguments |= arguments_in(part.asked, part.tool, whole=question)
     if not identifies(part.text, part.tool) and len(identifiers(question, part.tool)) == 1:
         arguments = arguments_in(question, part.tool) | arguments
-    return tool_step(str(number), part.tool, arguments, ask=ask)
+    step = tool_step(str(number), part.tool, arguments, ask=ask)
+    return step.model_copy(update={"missing": (*step.missing, *left_open(part.asked, part.tool, arguments))})
 
 
 def tool_step(step_id: str, tool: BaseTool, arguments: Mapping[str, Any], *, ask: str) -> PlanStep:
-    effect = (tool.metadata or {}).get("effect", True)
     return PlanStep(
         step_id=step_id,
-        kind="act" if effect else "look_up",
+        kind="act" if _acts(tool) else "look_up",
         ask=ask,
         tool=tool.name,
         arguments=dict(arguments),

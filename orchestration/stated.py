@@ -19,7 +19,7 @@ def arguments_in(question: str, tool: BaseTool, *, whole: str = "") -> dict[str,
     """
     found = {}
     for name, schema in _properties(tool).items():
-        value = _value_in(question, whole or question, schema, required=name in required_of(tool))
+        value = _value_in(question, whole or question, name, schema, required=name in required_of(tool))
         if value is None:
             value = _choice_in(question, (tool.metadata or {}).get("said_as", {}).get(name, {}))
         if value is not None:
@@ -27,15 +27,29 @@ def arguments_in(question: str, tool: BaseTool, *, whole: str = "") -> dict[str,
     return found
 
 
+def left_open(question: str, tool: BaseTool, found: Mapping[str, Any]) -> tuple[str, ...]:
+    """The numbers that may be left out, and were, where the question speaks of a share ("half", "part of", "20 %"): what holds
+    without a number is not what was asked for."""
+    if not _SHARE.search(question):
+        return ()
+    required = required_of(tool)
+    return tuple(
+        name
+        for name, schema in _properties(tool).items()
+        if name not in found and name not in required and _kinds(schema) & {"number", "integer"}
+    )
+
+
 def describe(tool: BaseTool, argument: str) -> str:
-    """How to ask a person for an argument, inside a sentence: its description in the schema, else its name in words."""
+    """How to ask a person for an argument, behind a colon: its description in the schema up to a semicolon, else its name in
+    words."""
     schema = _properties(tool).get(argument, {})
-    words = str(schema.get("description") or argument.replace("_", " ")).rstrip(".")
+    words = str(schema.get("description") or argument.replace("_", " ")).split(";")[0].rstrip(".")
     return words[:1].lower() + words[1:] if words[1:2].islower() else words
 
 
-def _value_in(question: str, whole: str, schema: Mapping[str, Any], *, required: bool) -> Any:
-    kinds = {schema.get("type"), *(branch.get("type") for branch in schema.get("anyOf", ()))}
+def _value_in(question: str, whole: str, name: str, schema: Mapping[str, Any], *, required: bool) -> Any:
+    kinds = _kinds(schema)
     merged = {**schema, **next((b for b in schema.get("anyOf", ()) if b.get("type") != "null"), {})}
     if "pattern" in merged:
         return by_pattern(question, merged["pattern"])
@@ -43,7 +57,7 @@ def _value_in(question: str, whole: str, schema: Mapping[str, Any], *, required:
         return next((choice for choice in merged["enum"] if has_word(question, str(choice))), None)
     if kinds & {"number", "integer"}:
         amount = _amount_in(question)
-        return _count_in(question) if amount is None and "integer" in kinds else amount
+        return _count_in(question, name) if amount is None and "integer" in kinds else amount
     if "string" in kinds and required:
         return whole.strip()[: merged.get("maxLength", len(whole))]
     return None
@@ -81,9 +95,25 @@ def _amount_in(question: str) -> float | None:
 _COUNT = re.compile(r"(?<![\w.,:/$€£-])\d{1,9}(?!\s?%|[\w:/-]|[.,]\d)")
 
 
-def _count_in(question: str) -> int | None:
-    """The whole number that stands there by itself, if there is only one."""
+_TO_TEN = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_TEENS = ("eleven", "twelve", *(f"{word}teen" for word in ("thir", "four", "fif", "six", "seven", "eigh", "nine")))
+_WORDS = {word: number for number, word in enumerate((*_TO_TEN, *_TEENS, "twenty"), 2)}
+_COUNT_WORD = re.compile(rf"\b(?<!-)(?:{'|'.join(_WORDS)})\b(?!-)", re.IGNORECASE)
+_SHARE = re.compile(
+    r"\b(?:half|quarter|a\s+third|two\s+thirds|a\s+part|part\s+of|partial(?:ly)?|portion|some\s+of"
+    rf"|(?:one|\d+|{'|'.join(_WORDS)})\s+of\s+(?:the|them|these|those|my|our)|\d+\s+per\s?cent)\b|\d\s?%",
+    re.IGNORECASE,
+)
+
+
+def _count_in(question: str, name: str) -> int | None:
+    """The whole number that stands there by itself, in digits or (up to twenty) in a word, if there is only one. "One" is a
+    number only before the argument's own name: "the blue one", but "one day" for `days`."""
     found = {int(number) for number in _COUNT.findall(question)}
+    found |= {_WORDS[word.lower()] for word in _COUNT_WORD.findall(question)}
+    noun = name.rsplit("_", 1)[-1].removesuffix("s")
+    if re.search(rf"\bone\s+(?:more\s+)?{re.escape(noun)}\b", question, re.IGNORECASE):
+        found.add(1)
     return found.pop() if len(found) == 1 else None
 
 
@@ -112,6 +142,10 @@ def _flat(tool: BaseTool) -> list[Mapping[str, Any]]:
 
 def _properties(tool: BaseTool) -> dict[str, dict[str, Any]]:
     return dict(schema_of(tool).get("properties", {}))
+
+
+def _kinds(schema: Mapping[str, Any]) -> set[Any]:
+    return {schema.get("type"), *(branch.get("type") for branch in schema.get("anyOf", ()))}
 
 
 def required_of(tool: BaseTool) -> list[str]:

@@ -121,6 +121,8 @@ class Steps:
             return as_result("escalated", "complete", text)
         if plan.route == "refuse" and not plan.steps:
             return as_result("refused", "policy", f"This is not done here. {plan.reason}".strip())
+        if plan.route == "reply":
+            return abstained(plan.reply)
         if plan.route == "clarify":
             return abstained(self._asked_back(plan.steps[0]))
         return None
@@ -128,7 +130,7 @@ class Steps:
     def _asked_back(self, step: PlanStep) -> str:
         tool = next((tool for tool in self._parts.executor.tools if tool.name == step.tool), None)
         names = [describe(tool, name) if tool else name.replace("_", " ") for name in step.missing]
-        return f"For that I need {' and '.join(names)}. Please tell me."
+        return f"Please tell me: {'; and '.join(names)}."
 
     def _in_full(self, state: State) -> str:
         """The question; or, where it states what was asked back for, together with the request before it. An "it" that
@@ -216,6 +218,10 @@ class Steps:
     def _whole(self, plan: Plan, done: Mapping[str, Done], run: Run) -> Result:
         results = {step_id: one["result"] for step_id, one in done.items()}
         result = combined(plan, results)
+        later = sum(step.outcome == "planned" for step in plan.steps)
+        if result["status"] == "waiting" and later:
+            more = "1 more step waits" if later == 1 else f"{later} more steps wait"
+            result = {**result, "text": f"{result['text']}\n\n{more} until this is decided."}
         undone = [step.step_id for step in plan.steps if step.outcome in ("failed", "skipped")]
         if result["status"] in ("answered", "waiting") and len(plan.steps) > 1 and undone:
             run.note(f"incomplete: {len(undone)} of {len(plan.steps)} parts could not be met")

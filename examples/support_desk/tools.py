@@ -51,7 +51,9 @@ class OpenTicket(BaseModel):
 class Refund(BaseModel):
     order_id: OrderId
     reason: str = Field(min_length=3, max_length=300, description="why the customer gets the money back")
-    amount_usd: float | None = Field(default=None, gt=0, description="a part of the order's total; all of it if absent")
+    amount_usd: float | None = Field(
+        default=None, gt=0, description="how much of the order's total, in USD; all of it if absent"
+    )
 
 
 class Desk:
@@ -232,12 +234,15 @@ def build(options: Options, context: Context) -> list[BaseTool]:
                 "Please open a ticket for order QM-10001, the device is broken",
                 "Create a support case: our printer does not start",
                 "File a complaint about QM-10002 for me",
+                "Please file this for us as urgent",
+                "Log a support case for me",
                 "Can you raise a ticket that the scanner from QM-10003 stopped working?",
             ),
             questions=(
                 "How do I open a ticket?",
                 "How do I make a complaint?",
                 "The device stopped working. What now?",
+                "Can I get a replacement device?",
             ),
         ),
         _tool(

@@ -173,7 +173,7 @@ async def test_of_a_conversation_that_is_kept_here_nobody_else_tells_what_was_as
     other = ("Where is parcel P-222?",)
     again = await asked(world, "Please send it now", agent=agent, thread_id=first.thread_id, earlier=other)
     assert again.approval is None
-    assert again.text.startswith("For that I need the number of the parcel")
+    assert again.text.startswith("Please tell me: the number of the parcel")
 
 
 async def test_a_request_about_it_means_the_parcel_that_was_asked_about(world: World) -> None:
@@ -303,6 +303,39 @@ LOOK_UP = PlanStep(
     step_id="1", kind="look_up", ask="Where is it?", tool="find_parcel", arguments={"parcel_id": "P-123"}
 )
 RULES = PlanStep(step_id="2", kind="answer", ask=WEIGHT)
+
+
+async def test_what_waits_behind_an_approval_is_counted(world: World) -> None:
+    first, second, third = (
+        PlanStep(
+            step_id=number,
+            kind="act",
+            ask="a",
+            tool="send_parcel",
+            arguments={"parcel_id": f"P-12{number}", "reason": "a"},
+        )
+        for number in "123"
+    )
+    agent: Any = world.agent()
+    agent._steps._planners[0].plan = planned(first, second, third)
+    waiting = await asked(world, "Please send P-121, P-122 and P-123", agent=agent)
+    assert (waiting.status, waiting.text.split("\n\n")[-1]) == ("waiting", "2 more steps wait until this is decided.")
+    for text in ("1 more step waits until this is decided.", ""):
+        assert waiting.approval is not None
+        waiting = await resume(agent, Decision(approval_id=waiting.approval.approval_id, approve=True), LEAD)
+        assert waiting.status == "waiting"
+        assert ("more step" in waiting.text) == bool(text)
+        assert text in waiting.text
+
+
+async def test_what_a_person_is_told_where_nothing_is_to_be_done_is_the_plans_reply(world: World) -> None:
+    async def plan(*_: Any, **__: Any) -> Plan:
+        return Plan(route="reply", made_by="classifier", reply="Nothing has been done.")
+
+    agent: Any = world.agent()
+    agent._steps._planners[0].plan = plan
+    given = await asked(world, "Please do not send parcel P-123", agent=agent)
+    assert (given.status, given.text, world.depot.sent) == ("abstained", "Nothing has been done.", [])
 
 
 async def test_what_a_tool_and_the_documents_say_becomes_one_answer(world: World) -> None:
