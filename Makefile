@@ -59,8 +59,8 @@ doctor: _base  ## is anything wrong with this machine or configuration, and what
 	@$(CLI) doctor $(stack)
 
 #: Documents
-documents: _base  ## which documents are stored   [TENANT=name]
-	@$(CLI) documents $(call given,TENANT,--tenant) $(stack)
+documents: _base  ## which documents are stored   [TENANT=name] [GROUP=name]
+	@$(CLI) documents $(call given,TENANT,--tenant) $(call given,GROUP,--group) $(stack)
 
 sources: _base  ## which folders and addresses they come from   [TENANT=name]
 	@$(CLI) sources $(call given,TENANT,--tenant) $(call given,JSON,--json) $(stack)

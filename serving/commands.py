@@ -189,12 +189,23 @@ def ingest(
     count, items = _items(loaded.settings, source, tenant, frozenset(groups), folder)
     if data_class:
         items = (_of_class(item, data_class) for item in items)
-    with open_system(loaded) as system, terminal.progress() as progress:
-        before = of_folder(system.ledger, folder) if folder else {}
-        report = system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, count))
-        found = changes(system.ledger, folder, before) if folder else None
-        for one in found.gone if found and prune else ():
-            system.ingestor.delete(one.source.uri, one.source.tenant)
+    kept = 0
+    try:
+        with open_system(loaded) as system, terminal.progress() as progress:
+            before = of_folder(system.ledger, folder) if folder else {}
+            try:
+                report = system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, count))
+            except KeyboardInterrupt:
+                kept = len(of_folder(system.ledger, folder)) if folder else 0
+                raise
+            found = changes(system.ledger, folder, before) if folder else None
+            for one in found.gone if found and prune else ():
+                system.ingestor.delete(one.source.uri, one.source.tenant)
+    except KeyboardInterrupt:
+        terminal.show_note(
+            f"Stopped. {kept} of {count} documents are stored, whole. The same command again goes on with the others."
+        )
+        raise
     return _ingested(report, json, found, pruned=prune, unlisted=folder.unlisted if folder else {})
 
 
@@ -360,6 +371,7 @@ def reindex(loaded: Loaded) -> None:
 def documents(loaded: Loaded, scope: Scope, json: Path | None) -> None:
     with open_ledger(loaded.settings) as ledger:
         found, refused = ledger.documents(scope), ledger.refusals(scope)
+        hidden = sum(len(ledger.stored(tenant)) for tenant in {scope.tenant, EVERY_TENANT}) - len(found)
     rows = [
         (
             one.source.uri,
@@ -374,9 +386,14 @@ def documents(loaded: Loaded, scope: Scope, json: Path | None) -> None:
     content = {
         "documents": [dict(zip(columns, row, strict=True)) for row in rows],
         "refusals": [{"uri": one.uri, "reason": one.reason, "message": one.message} for one in refused],
+        "of_other_groups": hidden,
     }
     if not terminal.write_json(json, content):
         terminal.show_table(columns, rows)
+        if hidden:  # a number that only the owner of this machine is told
+            terminal.show_note(
+                f"{hidden} more can be read only by groups that were not named. GROUP=name lists those of one."
+            )
         if refused:
             terminal.show_table(
                 ["refused", "reason", "what it says"], [(one.uri, one.reason, one.message) for one in refused]

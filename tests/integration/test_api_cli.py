@@ -3,7 +3,8 @@
 import errno
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,30 @@ def test_a_folder_that_is_read_again_tells_what_changed_was_renamed_and_is_gone(
     assert "is none" in sixply("ingest", str(documents / "sun.md"), "--prune", status=2)
 
 
+def test_an_ingest_that_is_interrupted_says_what_is_stored_and_goes_on_when_it_is_run_again(
+    sixply: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def interrupted() -> Iterator[Callable[[str, int, int], None]]:
+        def advance(_: str, done: int, total: int) -> None:
+            if done == total:
+                raise KeyboardInterrupt
+
+        yield advance
+
+    documents = str(folder / "documents")
+    with monkeypatch.context() as patch:
+        patch.setattr("serving.terminal.progress", interrupted)
+        patch.setattr("retrieval.ingest.BATCH", 1)
+        patch.setattr("retrieval.ingest.UNDER_WAY", 1)  # so the first is stored when the second is sent
+        said = sixply("ingest", documents, status=130, json_too=False)
+    stored = len(sixply("documents")["documents"])
+    assert stored in (1, 2)
+    assert f"Stopped. {stored} of 3 documents are stored" in said
+    again = sixply("ingest", documents, status=1)
+    assert (again["unchanged"], again["added"]) == (stored, 2 - stored)
+
+
 def test_what_must_not_or_cannot_be_read_is_listed_stops_none_of_the_others_and_is_not_taken_for_gone(
     sixply: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,8 +208,15 @@ def test_one_file_is_taken_under_its_own_name_and_restricted_to_a_group(
     sixply: Callable[..., Any], folder: Path
 ) -> None:
     assert sixply("ingest", str(folder / "documents" / "moon.md"), "--group", "board")["added"] == 1
-    assert sixply("documents")["documents"] == []
-    assert [one["uri"] for one in sixply("documents", "--group", "board")["documents"]] == ["moon.md"]
+    listed = sixply("documents")
+    assert (listed["documents"], listed["of_other_groups"]) == ([], 1)
+    told = sixply("documents", json_too=False)
+    assert "1 more can be read only by groups" in told
+    assert "moon" not in told
+    assert "board" not in told
+    assert sixply("documents", "--tenant", "other")["of_other_groups"] == 0
+    listed = sixply("documents", "--group", "board")
+    assert ([one["uri"] for one in listed["documents"]], listed["of_other_groups"]) == (["moon.md"], 0)
 
 
 def test_what_was_refused_is_tried_again_without_being_sent_again(sixply: Callable[..., Any], folder: Path) -> None:
