@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foundation.errors import StoreInUse
 from foundation.settings import Loaded, Part, made_data_dir
 
 if TYPE_CHECKING:  # the real imports stand in `open_system`, so that `--help` need not wait for them
@@ -87,6 +88,16 @@ class System:
     quotas: Quotas
     idempotency: IdempotencyStore
     jobs: JobStore
+
+
+@contextmanager
+def _told_where_to_ask(settings: Settings) -> Iterator[None]:
+    """A server that holds the index can be asked in place of what it keeps out."""
+    try:
+        yield
+    except StoreInUse as error:
+        http = settings.serving.http
+        raise StoreInUse(f"{error} By this configuration the page is at http://{http.host}:{http.port}.") from error
 
 
 @contextmanager
@@ -208,7 +219,8 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
 
         # retrieval
         ledger = part("retrieval.ledger", settings.retrieval.ledger, DocumentLedger)
-        vectors = part("retrieval.vectors", settings.retrieval.vectors, VectorIndex)
+        with _told_where_to_ask(settings):
+            vectors = part("retrieval.vectors", settings.retrieval.vectors, VectorIndex)
         chunker = part("retrieval.chunker", settings.retrieval.chunker, Chunker)
         parsers = keep(ParserPool(settings.retrieval.parsing))
         fingerprint = fingerprint_of(settings.models.embedder.use, encoder, chunker)  # a start is no request: no trace

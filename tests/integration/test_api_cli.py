@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from retrieval.ownership import Ownership
 from serving.cli import main
 from tests.doubles import stacks
 
@@ -158,6 +159,23 @@ def test_an_ingest_that_is_interrupted_says_what_is_stored_and_goes_on_when_it_i
     assert f"Stopped. {stored} of 3 documents are stored" in said
     again = sixply("ingest", documents, status=1)
     assert (again["unchanged"], again["added"]) == (stored, 2 - stored)
+
+
+def test_while_another_process_holds_the_documents_a_question_is_told_how_to_go_on(
+    sixply: Callable[..., Any], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIXPLY__RETRIEVAL__VECTORS__USE", "chroma")
+    monkeypatch.setattr("retrieval.ownership.PATIENCE_S", 0.0)
+    sixply("ingest", str(folder / "documents"), status=1)
+    (lock,) = tmp_path.rglob("owner.lock")
+    server = Ownership(lock, what="The vector index")
+    refused = " ".join(sixply("ask", "How long?", status=2).split())
+    assert (
+        "If that is `make serve`, ask on its page or over its API, or stop it; else wait until it has ended." in refused
+    )
+    assert "the page is at http://127.0.0.1:8600." in refused
+    server.release()
+    assert sixply("ask", "How long does the moon lamp run?")["status"] == "answered"
 
 
 def test_what_must_not_or_cannot_be_read_is_listed_stops_none_of_the_others_and_is_not_taken_for_gone(
@@ -336,7 +354,8 @@ def test_a_report_can_go_to_a_file_and_still_be_shown(sixply: Callable[..., Any]
     shown = sixply("config", "--json", str(target), json_too=False)
     assert "models.chat.use" in shown
     assert json.loads(target.read_text())["models.chat.use"]["value"] == "scripted"
-    assert "Cannot write" in sixply("config", "--json", str(tmp_path), status=2, json_too=False)
+    assert "Cannot write" in sixply("config", "--json", str(target / "more.json"), status=2, json_too=False)
+    assert "is a directory" in sixply("config", "--json", str(tmp_path), status=2, json_too=False)
 
 
 def test_a_question_to_an_empty_ledger_says_that_there_is_no_document_yet(sixply: Callable[..., Any]) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from foundation.errors import StoreInUse
+from retrieval import ownership
 from retrieval.ownership import Ownership
 
 HOLDER = """
@@ -25,7 +29,8 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def lock(tmp_path: Path) -> Path:
+def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(ownership, "PATIENCE_S", 0.0)
     return tmp_path / "index" / "owner.lock"
 
 
@@ -68,6 +73,17 @@ def test_a_refusal_says_what_is_owned_where_and_how_to_go_on(lock: Path) -> None
     assert "The vector index" in str(refused.value)
     assert str(lock.parent) in str(refused.value)
     first.release()
+
+
+def test_an_owner_who_is_about_to_let_go_is_waited_for(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "PATIENCE_S", 60.0)
+    first, asleep, sleep = own(lock), threading.Event(), time.sleep
+    monkeypatch.setattr(ownership.time, "sleep", lambda _: (asleep.set(), sleep(0.01)))
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(own, lock)
+        assert asleep.wait(60)
+        first.release()
+        second.result(60).release()
 
 
 def test_a_refused_owner_leaves_the_first_one_in_possession(lock: Path) -> None:
