@@ -35,6 +35,14 @@ def choose_alternatives(root: Any) -> None:
             parent[place : place + 1] = list(shown)
 
 
+def drop_hidden(root: Any) -> None:
+    """Take out the shapes that are not shown."""
+    for properties in list(root.iter("{*}cNvPr")):
+        shape = properties.getparent().getparent()
+        if properties.get("hidden") in ("1", "true") and shape is not None and shape.getparent() is not None:
+            shape.getparent().remove(shape)
+
+
 def words(paragraph: Any) -> str:
     """Of a paragraph in a drawing: its text, fields and formulas; a line break is white space."""
     return "".join(

@@ -1,6 +1,6 @@
 """PowerPoint presentations: slide by slide, its title as a heading, then its shapes from top to bottom, then the notes.
 
-Hidden slides are left out, as everything is that a reader does not see.
+Hidden slides and shapes are left out, as everything is that a reader does not see.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.drawings import RELATION, chart, choose_alternatives, description, diagram, words
+from retrieval.drawings import RELATION, chart, choose_alternatives, description, diagram, drop_hidden, words
 from retrieval.packages import check_package, malformed, mended
 from retrieval.plain_text import Draft
 
@@ -27,7 +27,7 @@ _ABOUT_ONE_HEIGHT = 137_160
 
 class PptxParser:
     suffixes: tuple[str, ...] = (".pptx",)
-    version = "pptx 2"
+    version = "pptx 3"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
@@ -74,6 +74,7 @@ def _title(presentation: Any) -> str | None:
 
 def _add_slide(draft: Draft, slide: Any, number: int) -> None:
     choose_alternatives(slide.element)
+    drop_hidden(slide.element)
     title = slide.shapes.title
     if title is not None and title.has_text_frame:  # a picture may stand in its place
         heading = " ".join(words(paragraph._p) for paragraph in title.text_frame.paragraphs)  # noqa: SLF001 - not offered otherwise

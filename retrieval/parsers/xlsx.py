@@ -1,6 +1,7 @@
 """Excel workbooks: each sheet under its name, its rows with their column names; the values as they were last computed.
 
-Hidden sheets are left out, as everything is that a reader does not see.
+Hidden sheets, rows, columns and shapes are left out, as everything is that a reader does not see. What is folded or filtered
+away is read: its mark stands on the sheet, and a click shows it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ import datetime as dt
 import io
 import posixpath
 import re
+import string
 import zipfile
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
+from xml.parsers import expat
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
@@ -24,29 +30,32 @@ from retrieval.plain_text import Draft
 _WHAT = "Excel workbook"
 _MOST_ROWS = 1_048_576
 """Excel's own limit. A file may number its rows as it likes, and each missing one is walked through."""
+_MOST_COLUMNS = 16_384
 _AROUND_THE_CELLS = (
-    (re.compile(r"xl/worksheets/.*\.xml"), rb"(</(?:\w+:)?sheetData>).*(</(?:\w+:)?worksheet>)", rb"\1\2"),
+    (re.compile(r"xl/worksheets/.*\.xml"), rb"\A(?>(.*?</(?:\w+:)?sheetData>)).*(</(?:\w+:)?worksheet>)", rb"\1\2"),
     (
         re.compile(r"xl/styles\.xml"),
-        rb"<((?:\w+:)?)cellStyles\b.*</(?:\w+:)?cellStyles>",
-        rb'<\1cellStyles><\1cellStyle name="Normal" xfId="0" builtinId="0"/></\1cellStyles>',
+        rb"\A(?>(.*?)<((?:\w+:)?)cellStyles\b).*</(?:\w+:)?cellStyles>",
+        rb'\1<\2cellStyles><\2cellStyle name="Normal" xfId="0" builtinId="0"/></\2cellStyles>',
     ),
-    (re.compile(r"xl/workbook\.xml"), rb"<((?:\w+:)?)definedNames\b.*</(?:\w+:)?definedNames>", b""),
+    (re.compile(r"xl/workbook\.xml"), rb"\A(?>(.*?)<(?:\w+:)?definedNames\b).*</(?:\w+:)?definedNames>", rb"\1"),
 )
-"""Rules and names that say nothing of a cell's value, and that openpyxl may refuse a workbook for."""
+"""Rules and names that say nothing of a cell's value, and that openpyxl may refuse a workbook for. From the first of them to
+the last: a search that began anew at each would take time by the square of their number."""
 _SECTION = re.compile(r"(?:\"[^\"]*\"|[\\_*].|[^;])*")
-"""The format of positive numbers, which is the first one."""
+"""What stands in a format up to the next semicolon: first how a positive number is shown, then a negative one."""
 _PIECE = re.compile(r"\"([^\"]*)\"|\\(.)|\[\$([^\]-]*)[^\]]*\]|[_*].|\[[^\]]*\]|([$€£¥₹\s])")
 """What stands around the digits: words, signs, currencies, the room that another sign takes, the look."""
 _DIGIT = re.compile(r"[0#?]")
 _SCALED = re.compile(r"[0#?],+(?![0#?])")
 _SIGNS_AT_THE_NUMBER = ("$", "£", "¥", "₹")
+_TRUE = ("1", "true")
 _SAYS_SOMETHING = re.compile(r"[^\s().,:;/+'-]")
 
 
 class XlsxParser:
     suffixes: tuple[str, ...] = (".xlsx", ".xlsm")
-    version = "xlsx 4"
+    version = "xlsx 5"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
@@ -78,7 +87,7 @@ class XlsxParser:
             present = frozenset(package.namelist())
             for number, sheet in enumerate(sheets, start=1):
                 sheet.reset_dimensions()  # a file may claim any; without them only the cells that exist are walked through
-                _add_sheet(draft, sheet, _text_boxes(package, present, sheet), number)
+                _add_sheet(draft, sheet, _Members(package, present, str(sheet._worksheet_path)), number)  # noqa: SLF001 - not offered otherwise
         return draft.finish(title=workbook.properties.title, pages=len(sheets))
 
 
@@ -101,22 +110,87 @@ def _cells_alone(content: bytes) -> bytes:
     return out.getvalue()
 
 
-def _text_boxes(package: zipfile.ZipFile, present: frozenset[str], sheet: Any) -> list[str]:
-    """The paragraphs of the shapes that lie on a sheet. The names of all members are `present`."""
-    folder, sheet_name = posixpath.split(str(sheet._worksheet_path))  # noqa: SLF001 - not offered otherwise
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """What a package holds of a sheet."""
+
+    package: zipfile.ZipFile
+    present: frozenset[str]
+    """The names of all members."""
+    sheet: str
+
+    def related(self, kind: str) -> list[Any]:
+        """The roots of those that belong to it, such as each "table"."""
+        folder, name = posixpath.split(self.sheet)
+        relations = f"{folder}/_rels/{name}.rels"
+        found = []
+        for one in parse_xml(self.package.read(relations)) if relations in self.present else []:
+            member = posixpath.normpath(posixpath.join("/", folder, one.get("Target", ""))).lstrip("/")
+            if one.get("Type", "").endswith(f"/{kind}") and member in self.present:
+                found.append(parse_xml(self.package.read(member)))
+        return found
+
+
+def _text_boxes(drawing: Any) -> list[str]:
+    """The paragraphs of the shapes that lie on a sheet."""
     found: list[str] = []
-    relations = f"{folder}/_rels/{sheet_name}.rels"
-    for one in parse_xml(package.read(relations)) if relations in present else []:
-        if one.get("Type", "").endswith("/drawing"):
-            drawing = posixpath.normpath(posixpath.join("/", folder, one.get("Target", ""))).lstrip("/")
-            shapes: Iterable[Any] = parse_xml(package.read(drawing)) if drawing in present else []
-            found += [words(paragraph) for shape in shapes for paragraph in shape.iterfind(".//{*}txBody/{*}p")]
+    waiting = [drawing]
+    while waiting:
+        shape = waiting.pop()
+        properties = shape.find("*/{*}cNvPr")
+        if properties is not None and properties.get("hidden") in _TRUE:
+            continue
+        found += [words(paragraph) for paragraph in shape.iterfind("{*}txBody/{*}p")]
+        waiting += reversed(shape)
     return found
 
 
-def _add_sheet(draft: Draft, sheet: Any, boxes: list[str], number: int) -> None:
+def _hidden(members: _Members) -> tuple[Collection[int], Collection[int]]:
+    """The rows and columns that are hidden, neither folded nor filtered away. openpyxl does not tell of them where it reads
+    a sheet row by row."""
+    rows: list[int] = []
+    columns: set[int] = set()
+    filters = [table.find("{*}autoFilter") for table in members.related("table")]
+    filtered = [one.get("ref", "") for one in filters if one is not None and one.find("{*}filterColumn") is not None]
+    row, last, filter_at = 0, 0, ""
+
+    def begin(tag: str, told: dict[str, str]) -> None:
+        nonlocal row, last, filter_at
+        hidden = told.get("hidden") in _TRUE and told.get("outlineLevel", "0") == "0"
+        match tag.rpartition(":")[2]:
+            case "row":
+                row = _whole(told.get("r")) or row + 1
+                if hidden:
+                    rows.append(row)
+            case "col" if hidden:
+                first, last = max(_whole(told.get("min")), last + 1), min(_whole(told.get("max")), _MOST_COLUMNS)
+                columns.update(range(first, last + 1))
+            case "autoFilter":
+                filter_at = told.get("ref", "")
+            case "filterColumn":
+                filtered.append(filter_at)
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = begin
+    with members.package.open(members.sheet) as file, suppress(expat.ExpatError):  # openpyxl says what is wrong
+        parser.ParseFile(file)
+    rows.sort()
+    for place in set(filtered):
+        first, _, final = place.replace("$", "").partition(":")
+        reached = [_whole(one.lstrip(string.ascii_uppercase)) for one in (first, final)]
+        del rows[bisect_left(rows, reached[0]) : bisect_right(rows, reached[1])]
+    return frozenset(rows), columns
+
+
+def _whole(told: str | None) -> int:
+    """0 for what is no number, or too large for a place."""
+    return int(told) if told and len(told) < 10 and told.isdecimal() else 0
+
+
+def _add_sheet(draft: Draft, sheet: Any, members: _Members, number: int) -> None:
     """A sheet without a value adds nothing, not even its name."""
-    rows = _rows(sheet)
+    boxes = [text for drawing in members.related("drawing") for text in _text_boxes(drawing)]
+    rows = _rows(sheet, *_hidden(members))
     first = next((row for row in rows if any(row)), None)
     if first is None and not any(map(str.strip, boxes)):
         return
@@ -126,16 +200,17 @@ def _add_sheet(draft: Draft, sheet: Any, boxes: list[str], number: int) -> None:
         draft.add("paragraph", text, page=number)
 
 
-def _rows(sheet: Any) -> Iterator[list[str]]:
-    for row in islice(sheet.iter_rows(), _MOST_ROWS):
-        yield [_words(cell) for cell in row]
+def _rows(sheet: Any, hidden: Collection[int], hidden_columns: Collection[int]) -> Iterator[list[str]]:
+    for number, row in enumerate(islice(sheet.iter_rows(), _MOST_ROWS), start=1):
+        if number not in hidden:
+            yield [_words(cell) for column, cell in enumerate(row, start=1) if column not in hidden_columns]
 
 
 def _words(cell: Any) -> str:
     """The value as the sheet shows it, where that changes its meaning: dates without midnight, shares as per cent, numbers
     with their unit or leading zeros."""
-    value = cell.value
-    if value is None:
+    value, told = cell.value, str(cell.number_format or "")
+    if value is None or (told and not told.strip("; ")):  # a format of semicolons alone shows no value
         return ""
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
@@ -146,7 +221,7 @@ def _words(cell: Any) -> str:
         sign = "-" if value < dt.timedelta() else ""
         return f"{sign}{minutes // 60}:{minutes % 60:02}" + (f":{seconds:02}" if seconds else "")
     if isinstance(value, int | float):
-        return _number(value, str(cell.number_format or ""))
+        return _number(value, told)
     return str(value)
 
 
@@ -154,17 +229,32 @@ def _number(value: float, told: str) -> str:
     """`told` is a format, such as `#,##0.00 "EUR"`."""
     if is_share(told):
         return f"{value * 100:.10g} %"
+    positive, negative = _sections(told)
+    before, after, width = _around(positive)
+    if value < 0 and (words := _around(negative)) and _letters(words) not in ([], _letters((before, after))):
+        value, (before, after, width) = -value, words  # they say that it is negative
     number = f"{value:.15g}" if isinstance(value, float) else str(value)
-    before, after, width = _around(told)
     return f"{before}{number.zfill(width) if number.isdecimal() else number}{after}"
 
 
 @lru_cache(maxsize=1024)
-def _around(told: str) -> tuple[str, str, int]:
-    """What a format shows before and after a positive number, and how many digits a whole one has at least. Nothing where it
-    scales the number or depends on it, since its unit is then not that of the value."""
-    section = _SECTION.match(told)
-    shown = section[0] if section is not None else ""
+def _sections(told: str) -> tuple[str, str]:
+    """How a format shows a positive number, and a negative one where that is said without a condition."""
+    first = _SECTION.match(told)
+    positive = first[0] if first is not None else ""
+    second = _SECTION.match(told, len(positive) + 1)
+    conditions = FORMAT_CONDITION.search(FORMAT_LITERAL.sub("", told))
+    return positive, second[0] if second is not None and not conditions else ""
+
+
+def _letters(around: Sequence[str | int]) -> list[str]:
+    return re.findall(r"[^\W\d_]+", " ".join(map(str, around)))
+
+
+@lru_cache(maxsize=1024)
+def _around(shown: str) -> tuple[str, str, int]:
+    """What a section of a format shows before and after a number, and how many digits a whole one has at least. Nothing
+    where it scales the number or depends on it, since its unit is then not that of the value."""
     plain = FORMAT_LITERAL.sub("", shown)
     digits = [place.start() for place in _DIGIT.finditer(_PIECE.sub(lambda found: "_" * len(found[0]), shown))]
     if not digits or _SCALED.search(plain) or FORMAT_CONDITION.search(plain):

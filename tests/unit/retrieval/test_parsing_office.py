@@ -7,6 +7,7 @@ import io
 import os
 import re
 import stat
+import time
 import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -121,6 +122,13 @@ def test_dates_and_shares_read_as_the_sheet_shows_them() -> None:
         (1, "0%", "100 %"),
         (1234.5, '#,##0.00 "EUR"', "1234.5 EUR"),
         (-7, "[$€-407] #,##0;[Red]-#,##0", "€ -7"),
+        (-7, "#,##0;(#,##0)", "-7"),
+        (-7, '"Profit "0;"Loss "0', "Loss 7"),
+        (7, '"Profit "0;"Loss "0', "Profit 7"),
+        (-7.5, '0.0" EUR";[Red](0.0)" EUR"', "-7.5 EUR"),
+        (-7, '"US$"0;"(US$"0")"', "US$-7"),
+        (-7, '#,##0;"△ "#,##0', "-7"),
+        (-7, '[<100]"few "0;"many "0', "-7"),
         (12, '"Room 0 "0', "Room 0 12"),
         (12, '"INV-"0000', "INV-0012"),
         (12, "[$€-407]#,##0", "€ 12"),
@@ -194,6 +202,66 @@ def test_a_hidden_sheet_is_not_read() -> None:
         hidden.sheet_state = "hidden"
 
     assert "Unseen" not in parse(workbook(fill), "a.xlsx").text
+
+
+def test_hidden_rows_columns_values_and_shapes_are_not_read() -> None:
+    def fill(book: Any) -> None:
+        for line in (
+            ["Plan", "Cost", "Price"],
+            ["Basic", "secret 1", 9],
+            ["Old", "secret 2", "secret 3"],
+            ["Team", 7, 19],
+        ):
+            book.active.append(line)
+        book.active["D4"] = "secret 4"
+        book.active["D4"].number_format = ";;;"
+        book.active.column_dimensions["B"].hidden = True
+        book.active.row_dimensions[3].hidden = True
+
+    drawing = "http://schemas.openxmlformats.org/drawingml/2006"
+    body = "<a:txBody><a:p><a:r><a:t>secret 5</a:t></a:r></a:p></a:txBody>"
+    shape = f'<a:grp><a:nv><a:cNvPr hidden="1"/></a:nv><a:sp>{body}</a:sp></a:grp>'
+    link = f'<Relationship Id="rId1" Type="{OFFICE}/relationships/drawing" Target="../drawings/drawing1.xml"/>'
+    members = {
+        "xl/drawings/drawing1.xml": f'<wsDr xmlns:a="{drawing}/main"><a:anchor>{shape}</a:anchor></wsDr>',
+        "xl/worksheets/_rels/sheet1.xml.rels": RELATIONS.replace("</Rel", f"{link}</Rel"),
+    }
+
+    assert [text for _, text, _ in blocks(parse(altered(workbook(fill), members), "a.xlsx"))] == [
+        "Sheet", "Plan: Basic; Price: 9", "Plan: Team; Price: 19",
+    ]  # fmt: skip
+
+
+def test_rows_that_are_folded_or_filtered_away_are_read() -> None:
+    def fill(book: Any) -> None:
+        from openpyxl.worksheet.table import Table
+
+        for number in range(1, 8):
+            book.active.append([f"row {number}"])
+        for number in (2, 4, 6, 7):
+            book.active.row_dimensions[number].hidden = True
+        book.active.row_dimensions[2].outlineLevel = 1
+        book.active.auto_filter.ref = "A3:A4"
+        book.active.auto_filter.add_filter_column(0, ["row 3"])
+        table = Table(displayName="Other", ref="A5:A6")
+        table._initialise_columns()
+        table.autoFilter.add_filter_column(0, ["x"])
+        book.active.add_table(table)
+
+    assert "row 7" not in parse(workbook(fill), "a.xlsx").text
+    assert parse(workbook(fill), "a.xlsx").text.count("row") == 6
+
+
+def test_a_sheet_that_ends_often_costs_no_time_by_the_square_of_that() -> None:
+    def cost(ends: int) -> float:
+        marks = f"<!-- {'</sheetData>' * ends} --></worksheet >"
+        members = {SHEET: sheet('<row r="odd"/>').replace("</worksheet>", marks)}
+        content = altered(parser_samples.xlsx(), members)
+        started = time.process_time()
+        assert reason(content, "a.xlsx") == "malformed"
+        return time.process_time() - started
+
+    assert cost(20_000) < 8 * cost(5_000)
 
 
 def test_a_lone_cell_in_the_last_row_and_column_is_read() -> None:
@@ -298,6 +366,18 @@ def _with_chart(
     data.add_series(series, list(points.values()))
     shapes.add_chart(XL_CHART_TYPE.BAR_CLUSTERED, 0, Inches(2), Inches(3), Inches(3), data)
     return saved(show)
+
+
+def test_a_hidden_shape_on_a_slide_is_not_read() -> None:
+    from pptx import Presentation
+
+    show = Presentation()
+    shapes = show.slides.add_slide(show.slide_layouts[6]).shapes
+    for words in ("Seen.", "Unseen."):
+        shapes.add_textbox(0, 0, 9, 9).text_frame.text = words
+    shapes[1]._element.nvSpPr.cNvPr.set("hidden", "1")
+
+    assert parse(saved(show), "a.pptx").text == "Seen."
 
 
 def test_a_diagram_is_read_from_its_root_down() -> None:
