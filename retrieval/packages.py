@@ -11,6 +11,7 @@ import posixpath
 import re
 import stat
 import zipfile
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from xml.etree import ElementTree as ET
 
@@ -51,15 +52,17 @@ def check_package(content: bytes, name: str, what: str) -> None:
 
 def mended(content: bytes) -> bytes:
     """A checked package as our libraries need it, which are stricter than the Office programs: under the usual names if
-    it is of the strict kind, without references to members that it lacks, and with a type for each of its members."""
+    it is of the strict kind, without references to members that it lacks or that are told by letters of another case, and
+    with a type for each of its members."""
     with zipfile.ZipFile(io.BytesIO(content)) as package:
         present = set(package.namelist())
+        spelt = {name.lower(): name for name in present} | {name: name for name in present}
         changed: dict[str, bytes] = {}
         for name in present:
             if name.endswith(".rels"):
-                changed[name] = _without_dangling(package.read(name), name, present)
+                changed[name] = _without_dangling(package.read(name), name, spelt)
         if _TYPES in present:
-            changed[_TYPES] = _with_all_types(package.read(_TYPES), present)
+            changed[_TYPES] = _with_all_types(package.read(_TYPES), present, spelt)
         strict = any(_STRICT.search(package.read(name)) for name in changed)
         changed = {name: made for name, made in changed.items() if made}
         if not strict and not changed:
@@ -74,24 +77,34 @@ def mended(content: bytes) -> bytes:
     return out.getvalue()
 
 
-def _without_dangling(relations: bytes, name: str, present: set[str]) -> bytes:
-    """The relations less those to members that are not there; empty if all are."""
+def _without_dangling(relations: bytes, name: str, spelt: Mapping[str, str]) -> bytes:
+    """The relations less those to members that are not there, and to the others as they are `spelt`; empty if nothing was to
+    be changed."""
     root = parse_xml(relations)
     folder = posixpath.dirname(posixpath.dirname(name))
-    dangling = [
-        one
-        for one in root.iterfind("{*}Relationship")
-        if one.get("TargetMode") != "External"
-        and posixpath.normpath(posixpath.join("/", folder, one.get("Target", ""))).lstrip("/") not in present
-    ]
-    for one in dangling:
-        root.remove(one)
-    return bytes(ET.tostring(root)) if dangling else b""
+    changed = False
+    for one in list(root.iterfind("{*}Relationship")):
+        if one.get("TargetMode") == "External":
+            continue
+        told = posixpath.normpath(posixpath.join("/", folder, one.get("Target", ""))).lstrip("/")
+        member = spelt.get(told) or spelt.get(told.lower())
+        if member is None:
+            root.remove(one)
+        elif member != told:
+            one.set("Target", f"/{member}")
+        changed = changed or member != told
+    return bytes(ET.tostring(root)) if changed else b""
 
 
-def _with_all_types(types: bytes, present: set[str]) -> bytes:
-    """The list of types with one for each member; empty if it was complete."""
+def _with_all_types(types: bytes, present: set[str], spelt: Mapping[str, str]) -> bytes:
+    """The list of types with one for each member, as it is `spelt`; empty if it was complete."""
     root = parse_xml(types)
+    changed = False
+    for one in root.iterfind("{*}Override"):
+        told = one.get("PartName", "").lstrip("/")
+        member = spelt.get(told) or spelt.get(told.lower(), told)
+        one.set("PartName", f"/{member}")
+        changed = changed or member != told
     known = {one.get("Extension", "").lower() for one in root.iterfind("{*}Default")}
     told = {one.get("PartName", "").lower() for one in root.iterfind("{*}Override")}
     untold = [name for name in present if f"/{name}".lower() not in told and not name.endswith("/") and name != _TYPES]
@@ -99,7 +112,7 @@ def _with_all_types(types: bytes, present: set[str]) -> bytes:
     for suffix in sorted(missing):
         attributes = {"Extension": suffix, "ContentType": "application/octet-stream"}
         ET.SubElement(root, root.tag.replace("}Types", "}Default"), attributes)
-    return bytes(ET.tostring(root)) if missing else b""
+    return bytes(ET.tostring(root)) if missing or changed else b""
 
 
 def malformed(name: str, what: str, why: object) -> DocumentRefused:

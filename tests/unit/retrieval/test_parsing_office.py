@@ -831,6 +831,23 @@ def test_a_package_that_refers_to_what_it_lacks_and_leaves_a_type_untold_is_read
     assert parse(spoilt, f"a{suffix}") == parse(made, f"a{suffix}")
 
 
+@pytest.mark.parametrize(
+    ("suffix", "part"),
+    [(".docx", "word/styles.xml"), (".xlsx", "xl/sharedStrings.xml"), (".xlsx", SHEET), (".pptx", PARTS[".pptx"])],
+)
+def test_a_member_that_is_told_by_letters_of_another_case_is_found(suffix: str, part: str) -> None:
+    made = PACKAGES[suffix]()
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(made)) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            spelt = {part: part.upper()}
+            folder, _, last = part.rpartition("/")
+            spelt[f"{folder}/_rels/{last}.rels"] = f"{folder.upper()}/_rels/{last.upper()}.rels"
+            new.writestr(spelt.get(name, name), old.read(name))
+
+    assert parse(out.getvalue(), f"a{suffix}") == parse(made, f"a{suffix}")
+
+
 @pytest.mark.parametrize("suffix", [".docx", ".xlsx", ".pptx"])
 def test_a_package_of_the_strict_kind_is_read_as_any_other(suffix: str) -> None:
     made = PACKAGES[suffix]()
