@@ -6,6 +6,8 @@ import difflib
 import json
 import mimetypes
 import os
+import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -19,6 +21,7 @@ from retrieval.ingest import Item, Refused
 from retrieval.where import told
 
 SOURCES = "sources.jsonl"
+_ESCAPED = re.compile(r"\\x[0-9a-f]{2}")
 
 
 class Described(BaseModel):
@@ -158,8 +161,13 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _spelled(path: Path) -> str:
-    """The path as a document's name. File systems know names that are not text; those get their bytes escaped."""
-    return os.fsencode(path.as_posix()).decode("utf-8", errors="backslashreplace")
+    """The path as a document's name. File systems know names that are not text; those get their bytes escaped, and so do the
+    backslashes of a name that would read like one of them."""
+    name = os.fsencode(path.as_posix())
+    told = name.decode("utf-8", errors="backslashreplace")
+    if _ESCAPED.search(told):
+        return name.replace(b"\\", b"\\\\").decode("utf-8", errors="backslashreplace")
+    return told
 
 
 def read_item(path: Path, source: Source, *, max_bytes: int | None = None, within: Path | None = None) -> Item:
@@ -181,10 +189,10 @@ def _content(path: Path, name: str, max_bytes: int | None, within: Path | None) 
                 f'"{name}" is a link that leads out of its folder. Replace it by the file itself.', reason="outside"
             )
         if not target.is_file():  # reading a pipe would wait for whoever writes into it
-            raise DocumentRefused(
-                f'"{name}" is no file but a pipe, a socket or a device. Move it away.', reason="unreadable"
-            )
-        with target.open("rb") as file:
+            raise _no_file(name)
+        with os.fdopen(_opened(target, within), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise _no_file(name)
             content = file.read(-1 if max_bytes is None else max_bytes + 1)
     except OSError as error:
         raise DocumentRefused(
@@ -196,6 +204,28 @@ def _content(path: Path, name: str, max_bytes: int | None, within: Path | None) 
             reason="too_large",
         )
     return content
+
+
+def _no_file(name: str) -> DocumentRefused:
+    return DocumentRefused(f'"{name}" is no file but a pipe, a socket or a device. Move it away.', reason="unreadable")
+
+
+def _opened(target: Path, within: Path | None) -> int:
+    """The descriptor of a file that was found to stand in the folder `within`. No link is followed on the way down to it:
+    whoever may write there could put one in the place of the file, or of a folder above it, after that was found."""
+    flags = os.O_RDONLY | os.O_NONBLOCK  # and a pipe in its place could be opened without waiting
+    if within is None:
+        return os.open(target, flags)
+    *folders, file = target.relative_to(within).parts
+    here = os.open(within, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for folder in folders:
+            below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+            os.close(here)
+            here = below
+        return os.open(file, flags | os.O_NOFOLLOW, dir_fd=here)
+    finally:
+        os.close(here)
 
 
 def _target(path: Path) -> Path:

@@ -17,6 +17,7 @@ import pytest
 
 from foundation.errors import InvalidRequest
 from foundation.types import EVERY_TENANT
+from retrieval import folders
 from retrieval.folders import SOURCES, read_folder
 from retrieval.ingest import Item, Refused
 
@@ -99,6 +100,39 @@ def test_a_line_supplies_everything_that_is_known_about_its_file(folder: Path) -
     assert (source.title, source.tenant, source.series) == ("Refunds", EVERY_TENANT, "refunds")
     assert source.groups == {"finance", "legal"}
     assert (source.effective_from, source.published) == (date(2026, 1, 15), date(2025, 12, 18))
+
+
+@pytest.mark.parametrize("swapped", ["a/b/notes.md", "a/b", "a"])
+def test_a_link_that_takes_the_place_of_what_was_checked_is_not_followed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, swapped: str
+) -> None:
+    write(folder, "a/b/notes.md")
+    for outside in ("notes.md", "a/b/notes.md"):
+        write(folder.parent / "outside", outside, "Not for you.")
+    found = folders._target
+
+    def then_swapped(path: Path) -> Path:
+        target = found(path)
+        (folder / swapped).rename(folder.parent / "moved")
+        inside = "notes.md" if swapped.endswith(".md") else "." if swapped == "a/b" else "a"
+        (folder / swapped).symlink_to(folder.parent / "outside" / inside)
+        return target
+
+    monkeypatch.setattr(folders, "_target", then_swapped)
+
+    assert reasons(folder) == {"a/b/notes.md": "unreadable"}
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems hold names in UTF-8 only")
+def test_no_two_names_of_files_are_told_alike(folder: Path) -> None:
+    names = [b"\xff.md", b"\\xff.md", b"\\\xff.md", b"\\\\xff.md", b"back\\slash.md"]
+    for name in names:
+        (folder / os.fsdecode(name)).write_text("A text.")
+
+    found = set(items(folder))
+
+    assert len(found) == len(names)
+    assert {r"\xff.md", r"back\slash.md"} <= found
 
 
 def test_the_list_may_stand_inside_the_folder_or_beside_it(folder: Path) -> None:
