@@ -101,10 +101,10 @@ def _with_all_types(types: bytes, present: set[str], spelt: Mapping[str, str]) -
     root = parse_xml(types)
     changed = False
     for one in root.iterfind("{*}Override"):
-        told = one.get("PartName", "").lstrip("/")
-        member = spelt.get(told) or spelt.get(told.lower(), told)
+        part = one.get("PartName", "").lstrip("/")
+        member = spelt.get(part) or spelt.get(part.lower(), part)
         one.set("PartName", f"/{member}")
-        changed = changed or member != told
+        changed = changed or member != part
     known = {one.get("Extension", "").lower() for one in root.iterfind("{*}Default")}
     told = {one.get("PartName", "").lower() for one in root.iterfind("{*}Override")}
     untold = [name for name in present if f"/{name}".lower() not in told and not name.endswith("/") and name != _TYPES]
