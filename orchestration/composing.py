@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,7 +18,7 @@ from orchestration.run import Run
 from retrieval.contract import Citation
 from retrieval.grounding import FAR_BEHIND, Evidence, Grounding, narrowed
 from retrieval.sentences import FOREIGN_STOPS, sentence_spans, word_count
-from retrieval.wording import terms
+from retrieval.wording import Rarity, refers_back, terms
 
 SENTENCES = 3
 WORDS = 40
@@ -33,6 +33,8 @@ _NEW = 3.0
 _OTHER_DOCUMENT = 0.1
 _ALIKE = 0.6
 _CIRCLES = 2
+_OUTNUMBERED = 2
+"""Quotes that have the question's rarest word, against a first one without it."""
 _ENDS = (".", "!", "?", "]", ")", '"', "”", "」", "』", *FOREIGN_STOPS)
 _ASKS = r"(?:who|whom|whose|what|which|when|where|why|how|can|could|do|does|did|is|are|may|must|should|will|would)"
 _SEVERAL = re.compile(
@@ -64,7 +66,9 @@ def quoted(question: str, evidence: Sequence[Evidence]) -> Draft:
     """The best sentence, and after it those that are nearly as good, match more of the question and do not repeat it.
 
     They come from one document, so that an answer cites no other one for company. A question that asks for several
-    things may be answered from several documents, none of them found far worse than the others, and longer.
+    things may be answered from several documents, none of them found far worse than the others, and longer. Lines of a
+    list, and sentences that follow each other, stand in their order, and a sentence that refers back stands with the one before
+    it, where there is room.
     """
     several = _SEVERAL.search(question) is not None
     whole, most = evidence, WORDS_TO_SEVERAL if several else WORDS
@@ -78,7 +82,11 @@ def quoted(question: str, evidence: Sequence[Evidence]) -> Draft:
         if not fitting:
             break
         chosen.append(max(fitting, key=fitting.__getitem__))
-    return Draft("extractive", tuple(_quote(index, evidence[index], whole[index]) for index in chosen))
+    quotes = {index: evidence[index] for index in _to_the_point(question, chosen, evidence)}
+    for index, item in quotes.items():
+        others = [other for place, other in quotes.items() if place != index]
+        quotes[index] = _with_antecedent(item, others, most)
+    return Draft("extractive", tuple(_quote(index, quotes[index], whole[index]) for index in _in_reading_order(quotes)))
 
 
 async def written(question: str, evidence: Sequence[Evidence], run: Run) -> Draft:
@@ -135,7 +143,64 @@ def rendered(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -
 def _quote(index: int, item: Evidence, whole: Evidence) -> Sentence:
     """With an ellipsis wherever something of the sentence is left out."""
     before, after = "…" if item.start > whole.start else "", "…" if item.end < whole.end else ""
-    return Sentence(f"{before}{_plain(item.text)}{after}", (index,), item if before or after else None)
+    return Sentence(f"{before}{_plain(item.text)}{after}", (index,), None if item == whole else item)
+
+
+def _to_the_point(question: str, chosen: Sequence[int], evidence: Sequence[Evidence]) -> Sequence[int]:
+    """Where the first quote lacks the rarest word of the question and at least two others have it, those alone: it matched
+    the rest of the question, which they do too."""
+    found = [terms(item.text) for item in evidence]
+    rarity = Rarity.among(terms(question), found).weights
+    known = [term for term in rarity if any(term in each for each in found)]
+    rarest = max(known, key=lambda term: (rarity[term], term), default="")
+    having = [index for index in chosen if rarest in found[index]]
+    return having if len(having) >= _OUTNUMBERED and chosen[0] not in having else chosen
+
+
+def _with_antecedent(item: Evidence, others: Sequence[Evidence], most: int) -> Evidence:
+    """Together with the sentences before it, back to one that says what it is about, if all quotes then have at most `most`
+    words and none of the others quotes those sentences."""
+    chunk = item.hit.chunk
+    room = most - sum(word_count(other.text) for other in others)
+    wider = item
+    while refers_back(wider.text):
+        before = chunk.text[: wider.start - chunk.start]
+        spans = sentence_spans(before)
+        if not spans or "\n\n" in before[spans[-1][1] :]:
+            return wider
+        start = chunk.start + spans[-1][0]
+        text = chunk.text[start - chunk.start : item.end - chunk.start]
+        if word_count(text) > room or any(_within(start, other, item) for other in others):
+            return wider
+        wider = replace(wider, start=start, text=text)
+    return wider
+
+
+def _within(place: int, other: Evidence, item: Evidence) -> bool:
+    return other.hit.chunk.document_id == item.hit.chunk.document_id and other.start <= place < other.end
+
+
+def _in_reading_order(quotes: Mapping[int, Evidence]) -> list[int]:
+    """As they were chosen, but those that stand together in the order of the document."""
+    chosen = list(quotes)
+    runs: list[list[int]] = []
+    for index in sorted(quotes, key=lambda index: (quotes[index].hit.chunk.document_id, quotes[index].start)):
+        if runs and _stand_together(quotes[runs[-1][-1]], quotes[index]):
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return [index for run in sorted(runs, key=lambda run: min(map(chosen.index, run))) for index in run]
+
+
+def _stand_together(first: Evidence, second: Evidence) -> bool:
+    """Whether they are lines of one list or table, or one sentence and the next."""
+    if first.hit.chunk.document_id != second.hit.chunk.document_id:
+        return False
+    chunk = first.hit.chunk if second.start <= first.hit.chunk.end else second.hit.chunk
+    if first.end < chunk.start:
+        return False
+    between = chunk.text[first.end - chunk.start : second.start - chunk.start]
+    return "\n\n" not in between and ("\n" in between or not between.strip())
 
 
 def _value(item: Evidence, chosen: Sequence[Evidence], *, several: bool) -> float:

@@ -9,6 +9,7 @@ without the late interaction in 83 %.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -32,6 +33,8 @@ _BEHIND, FAR_BEHIND = 0.03, 2.0
 """What a sentence loses for each point that its document's score is behind the best one, and the most points that count: two
 standard deviations are far behind, and a retriever with another scale cannot decide by itself."""
 
+_LABELLED = re.compile(r"[^\W\d_][\w -]{0,30}: \S")
+"""A line of front matter: `Effective from: 1 July 2026`. Of a table's rows the columns are parted by semicolons."""
 _ROOM = 40
 """Words that a sentence with a colon and what it introduces may have together: a short answer has no room for more."""
 
@@ -208,15 +211,18 @@ def _candidates(hits: Sequence[Hit]) -> Iterator[_Candidate]:
         rank = ranks.setdefault(hit.chunk.document_id, len(ranks) + 1)
         heading = terms(" ".join(hit.chunk.heading_path) or hit.source.title)
         before: frozenset[str] = frozenset()
+        front = hit.chunk.position == 0
         spans = sentence_spans(hit.chunk.text)
         for at, (start, end) in enumerate(spans):
             text = hit.chunk.text[start:end]
             until = hit.chunk.start + _introduced(hit.chunk.text, spans[at:])
             place = (hit.chunk.document_id, hit.chunk.start + start, hit.chunk.start + end)
             found = terms(text)
+            front = front and ";" not in text and _LABELLED.match(text) is not None
+            around = frozenset() if front else before | heading  # front matter says nothing of what its title names
             if place not in seen:
                 seen.add(place)
-                yield _Candidate(hit, rank, best - hit.score, place[1], until, text, found, before | heading)
+                yield _Candidate(hit, rank, best - hit.score, place[1], until, text, found, around)
             before = found
 
 

@@ -64,6 +64,12 @@ _DATE = re.compile(
     r"days?|weeks?|months?|years?|noon|midnight|morning|evening)\b",
     re.IGNORECASE,
 )
+_REFERS_BACK = re.compile(
+    r"\W*(?:(?:it|they|he|she)\b(?!(?:['’]s| is| was) \w+ (?:to|that)\b)|(?:its|their)\b|(?:this|that|these|those) "
+    r"(?:is|are|was|were|has|have|had|can|may|must|will|does|do|means?|happens?|applies|apply)\b)",
+    re.IGNORECASE,
+)
+"""Not "It is necessary to ..." and "This guide ...", which name what they are about."""
 _ASKS: tuple[tuple[AnswerKind, re.Pattern[str]], ...] = (
     (
         "figure",
@@ -197,6 +203,15 @@ def _known(word: str, found: set[str]) -> bool:
     if word in found or all(part in found for part in words(word)):
         return True
     return word.isalpha() and len(word) > _PREFIX and bool(get_close_matches(word, found, n=1, cutoff=0.8))
+
+
+def refers_back(sentence: str) -> bool:
+    """Whether it opens with an English pronoun for something that was named before.
+
+    >>> refers_back("They can be returned."), refers_back("This is free."), refers_back("It is enough to wait.")
+    (True, True, False)
+    """
+    return _REFERS_BACK.match(sentence) is not None
 
 
 def denies(text: str) -> bool:

@@ -247,3 +247,71 @@ def test_a_machine_is_spoken_to_wherever_it_is_named_and_then_told_something(tex
 )
 def test_instructions_to_a_person_are_not(text: str) -> None:
     assert not instructs_reader(text)
+
+
+def passages(text: str, *sentences: str, scores: tuple[float, ...] = ()) -> list[Evidence]:
+    """Sentences of one passage as evidence, best first."""
+    found = hit("a.md", "*", text)
+    worth = scores or tuple(0.8 - rank / 100 for rank in range(len(sentences)))
+    return [
+        Evidence(hit=found, start=text.index(one), end=text.index(one) + len(one), text=one, score=score)
+        for one, score in zip(sentences, worth, strict=True)
+    ]
+
+
+def test_lines_of_a_list_and_sentences_that_follow_each_other_are_quoted_in_their_order() -> None:
+    steps = "1. Open the lid.\n2. Insert the roll.\n3. Draw the paper out."
+    first, second, third = steps.split("\n")
+    text = f"The lamp is green. It never blinks in use.\n\n{steps}\n\nCables are black."
+    found = passages(text, third, "Cables are black.", first)
+    assert [one.text for one in quoted("How do I load paper?", found).sentences] == [first, third, "Cables are black."]
+    found = passages(text, "Cables are black.", third, second)
+    assert [one.text for one in quoted("How do I load paper?", found).sentences] == ["Cables are black.", second, third]
+
+
+def test_sentences_of_a_paragraph_between_which_something_is_left_out_keep_their_worth() -> None:
+    text = "Scanners are grey. Nobody knows why that is so. Printers are white."
+    found = passages(text, "Printers are white.", "Scanners are grey.")
+    assert [one.text for one in quoted("What colour?", found).sentences] == [
+        "Printers are white.",
+        "Scanners are grey.",
+    ]
+
+
+def test_a_sentence_that_refers_back_is_quoted_with_the_one_before_it(grounding: Grounding) -> None:
+    text = "The safe mode drains power. It empties a battery in 14 hours. They are sold apart."
+    found = passages(text, "It empties a battery in 14 hours.")
+    said, (citation,) = rendered(quoted("How long does a battery last?", found), found, grounding)
+    assert said == "The safe mode drains power. It empties a battery in 14 hours. [1]"
+    assert citation.quote == text[citation.start : citation.end] == said.removesuffix(" [1]")
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["Heading.\n\n", f"{'word ' * WORDS}. ", ""],
+    ids=["another paragraph", "no room", "nothing before it"],
+)
+def test_a_sentence_that_refers_back_stands_alone_where_what_it_refers_to_cannot_be_quoted(before: str) -> None:
+    alone = "It empties a battery in 14 hours."
+    found = passages(f"{before}{alone}", alone)
+    assert [one.text for one in quoted("How long does a battery last?", found).sentences] == [alone]
+
+
+def test_what_is_quoted_already_is_not_quoted_again_for_a_sentence_that_refers_to_it() -> None:
+    text = "The safe mode drains power. It empties a battery in 14 hours."
+    one, two = "The safe mode drains power.", "It empties a battery in 14 hours."
+    for order in ((one, two), (two, one)):
+        assert [each.text for each in quoted("What drains a battery?", passages(text, *order)).sentences] == [one, two]
+
+
+def test_quotes_without_the_rarest_word_of_the_question_give_way_to_two_that_have_it_where_the_first_lacks_it() -> None:
+    rows = ["Property: Resolution; QL-20: 203 dots", "Property: Resolution; QL-20W: 300 dots"]
+    question = "What is the difference in resolution between the QL-20 and the QL-20W?"
+    stray, *others = [f"The QL-20W {does} unlike the QL-20." for does in ("is small", "is grey", "hums", "is light")]
+    low = (0.8, 0.79, 0.78, 0.1, 0.1, 0.1)
+    text = "\n".join([stray, *rows, *others])
+    assert [one.text for one in quoted(question, passages(text, stray, *rows, *others, scores=low)).sentences] == rows
+    led = passages(text, rows[0], stray, rows[1], *others, scores=low)
+    assert {one.text for one in quoted(question, led).sentences} == {stray, *rows}
+    one_row = passages(text, stray, rows[0], *others, scores=(*low[:2], *low[3:]))
+    assert [one.text for one in quoted(question, one_row).sentences] == [stray, rows[0]]

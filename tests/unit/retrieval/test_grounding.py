@@ -333,3 +333,15 @@ def test_a_sentence_that_ends_with_a_colon_comes_with_what_it_introduces(
     best = grounding.evidence("How do I return a scanner?", [hit(text, start=100)], limit=1)[0]
 
     assert best.text == text[best.start - 100 : best.end - 100] == expected
+
+
+def test_front_matter_is_not_taken_to_speak_of_what_its_title_names(grounding: Grounding) -> None:
+    text = "Document: POL-20, version 3 Owner: Repair\n\nScanners are covered for 24 months."
+    question = "How long is the warranty policy of scanners?"
+    found = grounding.evidence(question, [hit(text, headings=("Warranty policy",))], limit=2)
+    coverage = {one.text[:8]: one.coverage for one in found}
+    assert coverage["Document"] == 0
+    assert coverage["Scanners"] > 0
+    row = "Region: North; Period: 3 days"
+    (with_title,) = grounding.evidence(question, [hit(row, headings=("Warranty policy",))], limit=1)
+    assert with_title.coverage > 0
