@@ -23,7 +23,7 @@ from retrieval.contract import Citation, Hit
 from retrieval.sentences import parts_of, sentence_spans, word_count
 from retrieval.support import Check, checked, trained
 from retrieval.terms import in_latin_letters
-from retrieval.wording import Rarity, asks_for, offers, terms, unmet_names, words
+from retrieval.wording import Rarity, asks_for, offers, terms, unmet_names, versions, words
 
 _MOST_EMBEDDED = 32
 """Sentences that are embedded for one question, the most promising by wording and rank: nearly all of an answer's time.
@@ -33,6 +33,8 @@ _BEHIND, FAR_BEHIND = 0.03, 2.0
 """What a sentence loses for each point that its document's score is behind the best one, and the most points that count: two
 standard deviations are far behind, and a retriever with another scale cannot decide by itself."""
 
+_OTHER_VERSION = 0.15
+"""What a sentence loses for it: about what the kind of answer, the rank and a rare word of the question weigh together."""
 _LABELLED = re.compile(r"[^\W\d_][\w -]{0,30}: \S")
 """A line of front matter: `Effective from: 1 July 2026`. Of a table's rows the columns are parted by semicolons."""
 _ROOM = 40
@@ -73,6 +75,8 @@ class _Candidate:
     terms: frozenset[str]
     before: frozenset[str]
     """Terms of the sentence before, which pronouns refer to, and of the heading."""
+    versions: frozenset[str]
+    """That its passage names, with headings and title."""
 
     @property
     def in_context(self) -> str:
@@ -89,10 +93,9 @@ class _Compared(NamedTuple):
     matched: tuple[float, ...]
 
 
-def _around(item: Evidence) -> str:
+def _around(hit: Hit) -> str:
     """The passage with its headings and title."""
-    chunk = item.hit.chunk
-    return " ".join([*chunk.heading_path, item.hit.source.title or "", chunk.text])
+    return " ".join([*hit.chunk.heading_path, hit.source.title or "", hit.chunk.text])
 
 
 class Grounding:
@@ -117,8 +120,10 @@ class Grounding:
             return []
         rarity = Rarity.among(terms(question), [candidate.terms for candidate in candidates])
         candidates = _promising(candidates, rarity)
+        asked = versions(question)
+        known = any(asked <= candidate.versions for candidate in candidates)
         found = [
-            _judge(question, candidate, rarity, compared)
+            _judge(question, candidate, rarity, compared, stray=known and not asked <= candidate.versions)
             for candidate, compared in zip(candidates, self._compare(question, candidates, rarity), strict=True)
         ]
         return sorted(found, key=lambda evidence: -evidence.score)[:limit]
@@ -153,7 +158,7 @@ class Grounding:
         similarity = max(item.similarity for item in evidence)
         coverage = max(item.coverage for item in evidence)
         sure = 0.8 * similarity + 0.2 * coverage
-        return sure / 2 if unmet_names(question, " ".join(_around(item) for item in evidence)) else sure
+        return sure / 2 if unmet_names(question, " ".join(_around(item.hit) for item in evidence)) else sure
 
     def checks(self, sentences: Sequence[str], quotes: Sequence[str]) -> list[Check]:
         """Each sentence held against all the quotes: how sure it is that they support it, and what speaks against it.
@@ -210,6 +215,7 @@ def _candidates(hits: Sequence[Hit]) -> Iterator[_Candidate]:
     for hit in hits:
         rank = ranks.setdefault(hit.chunk.document_id, len(ranks) + 1)
         heading = terms(" ".join(hit.chunk.heading_path) or hit.source.title)
+        named = versions(_around(hit))
         before: frozenset[str] = frozenset()
         front = hit.chunk.position == 0
         spans = sentence_spans(hit.chunk.text)
@@ -222,7 +228,7 @@ def _candidates(hits: Sequence[Hit]) -> Iterator[_Candidate]:
             around = frozenset() if front else before | heading  # front matter says nothing of what its title names
             if place not in seen:
                 seen.add(place)
-                yield _Candidate(hit, rank, best - hit.score, place[1], until, text, found, around)
+                yield _Candidate(hit, rank, best - hit.score, place[1], until, text, found, around, named)
             before = found
 
 
@@ -263,7 +269,8 @@ def _late_interaction(asked: Vectors, sentences: Sequence[Vectors]) -> Vectors:
     return weighted
 
 
-def _judge(question: str, candidate: _Candidate, rarity: Rarity, compared: _Compared) -> Evidence:
+def _judge(question: str, candidate: _Candidate, rarity: Rarity, compared: _Compared, *, stray: bool) -> Evidence:
+    """`stray`: its passage is not about the version that is asked for, and another one is."""
     own = rarity.coverage(candidate.terms)
     near = rarity.coverage(candidate.terms | candidate.before)
     kind = asks_for(question)
@@ -276,6 +283,7 @@ def _judge(question: str, candidate: _Candidate, rarity: Rarity, compared: _Comp
         + 0.05 * fits
         + 0.07 / candidate.rank
         - _BEHIND * min(candidate.behind, FAR_BEHIND)
+        - _OTHER_VERSION * stray
     )
     chunk = candidate.hit.chunk
     return Evidence(

@@ -34,6 +34,7 @@ _FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
 _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]+"
 )
+_VERSION = re.compile(r"(?<![\d.,])\d{1,4}(?:\.\d{1,4})++(?![\d,])")
 _FIGURE = re.compile(r"\d+(?:[.,:/]\d+)*")
 _PREFIX = 5
 """Words that share this many letters count as the same: measured a little better than an English stemmer at matching
@@ -165,6 +166,15 @@ def offers(kind: AnswerKind, sentence: str, question_words: frozenset[str]) -> b
 
 def _without(sentence: str, question_words: frozenset[str]) -> str:
     return _FIGURE.sub(lambda match: "" if match.group() in question_words else match.group(), sentence)
+
+
+def versions(text: str) -> frozenset[str]:
+    """Numbers in two or more parts, as versions have: "3.2", "1.10.2".
+
+    >>> sorted(versions("Firmware 3.2.1 replaces v3.2; it takes 20 minutes."))
+    ['3.2', '3.2.1']
+    """
+    return frozenset(_VERSION.findall(text))
 
 
 def figures(text: str) -> frozenset[str]:

@@ -345,3 +345,16 @@ def test_front_matter_is_not_taken_to_speak_of_what_its_title_names(grounding: G
     row = "Region: North; Period: 3 days"
     (with_title,) = grounding.evidence(question, [hit(row, headings=("Warranty policy",))], limit=1)
     assert with_title.coverage > 0
+
+
+def test_a_passage_about_another_version_does_not_answer_where_one_names_the_version_that_is_asked_for(
+    grounding: Grounding,
+) -> None:
+    old = hit("Firmware is new and brings a new generation of new functions.", uri="a.md", headings=("Firmware 3.0",))
+    new = hit("New functions are few: its web page speaks twelve languages.", uri="b.md", headings=("Firmware 3.2",))
+    question = "Which functions are new in firmware {}?"
+    first = {
+        version: grounding.evidence(question.format(version), [old, new], limit=1)[0].hit.source.uri
+        for version in ("3.2", "3.0", "4.1")
+    }
+    assert first == {"3.2": "b.md", "3.0": "a.md", "4.1": "a.md"}
