@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator
 from copy import deepcopy
+from itertools import accumulate, groupby, takewhile, zip_longest
 from typing import Any
 
 from foundation.errors import DocumentRefused
@@ -34,7 +36,7 @@ class HtmlParser:
     through without what its tags call furniture."""
 
     suffixes: tuple[str, ...] = (".html", ".htm", ".xhtml")
-    version = "html 5"
+    version = "html 6"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
@@ -45,7 +47,7 @@ class HtmlParser:
         if not source.strip():
             return draft.finish()
         document = _document(source, name)
-        if _without_hidden(document):
+        if _without_hidden(document) | _without_spans(document, name, self._limits.characters // 10):
             source = _written(document)
         title, body = document.findtext(".//title"), _body(document)
         found = _main_content(source)
@@ -214,32 +216,108 @@ def _walk_one(draft: Draft, element: Any) -> None:
         draft.add("heading", " ".join(element.itertext()), level=int(element.tag[1]))
     elif element.tag == "pre":
         draft.add("code", "".join(element.itertext()))
-    elif element.tag == "table" and not any(
-        True for _ in element.iterdescendants("table", "h1", "h2", "h3", "h4", "ul", "ol")
-    ):
+    elif element.tag == "table" and _holds_data(element):
         rows = list(element.iter("tr"))
-        header = bool(rows) and all(cell.tag == "th" for cell in rows[0].iterchildren())
-        draft.table(_cells(rows), header=header or None)
+        words = [[" ".join(cell.itertext()) for cell in row.iterchildren("td", "th")] for row in rows]
+        draft.table(words, header=(bool(rows) and _is_head(rows[0])) or None)
     else:
         _walk(draft, element)
 
 
-def _cells(rows: list[Any]) -> list[list[str]]:
-    """The words of rows by columns; a cell over several of them stands in the first. It reaches no further than the row
-    with the most cells, as a number in a tag costs its writer nothing."""
-    cells = [list(row.iterchildren("td", "th")) for row in rows]
-    widest = max(map(len, cells), default=0)
-    found: list[list[str]] = []
-    for row in cells:
-        words: list[str] = []
-        for cell in row:
-            words.append(" ".join(cell.itertext()))
-            told = cell.get("colspan", "")[:5]
-            more = min(int(told), _MOST_COLUMNS) - 1 if told.isdecimal() else 0
-            words += [""] * min(more, widest - len(words))
-        found.append(words)
+def _holds_data(table: Any) -> bool:
+    """Whether it is more than the frame of a page."""
+    return next(table.iterdescendants("table", "h1", "h2", "h3", "h4", "ul", "ol"), None) is None
+
+
+def _is_head(row: Any) -> bool:
+    return all(cell.tag == "th" for cell in row.iterchildren())
+
+
+def _without_spans(document: Any, name: str, most: int) -> bool:
+    """Gives each row of a table a cell of its own in each column; whether there was one that reached over several.
+
+    A cell that reaches down stands in each row below it that has words of its own, so that a row means the same alone. One
+    over several columns stands in the first of them and, if it is a name, in each. Rows of names become one.
+
+    Raises:
+        DocumentRefused: "too_large": that would write more than `most` characters and cells.
+    """
+    found, written = False, 0
+    for table in list(document.iter("table")):
+        rows = list(table.iter("tr"))
+        spans = table.xpath(".//*[@rowspan or @colspan]")
+        widest = _widest(rows) if spans and _holds_data(table) else 0
+        if not 0 < widest <= _MOST_COLUMNS:
+            continue
+        found = True
+        heads = list(takewhile(_is_head, rows))
+        for _, group in groupby(rows, key=lambda row: row.getparent()):  # a cell reaches no further than its group
+            for size in _fill(list(group), frozenset(heads), widest):
+                written += size
+                if written > most:
+                    raise DocumentRefused(
+                        f'"{name}" has cells that reach over so many others that they would repeat more than {most:,} '
+                        f"characters. Split its tables.",
+                        reason="too_large",
+                    )
+        if 1 < len(heads) < len(rows):
+            columns = zip_longest(*([" ".join(cell.itertext()) for cell in row] for row in heads), fillvalue="")
+            heads[0][:] = [_made(heads[0], "th", " ".join(dict.fromkeys(filter(None, one)))) for one in columns]
+            for row in heads[1:]:
+                row.getparent().remove(row)
     return found
 
 
+def _fill(rows: list[Any], heads: Collection[Any], widest: int) -> Iterator[int]:
+    """Row by row, how much was written again."""
+    above: dict[int, tuple[int, str]] = {}  # by column, the row in which it ends and its words
+    for place, row in enumerate(rows):
+        own = list(row.iterchildren("td", "th"))
+        spread = len(own) > 1 and row in heads  # a name over all columns is that of the table
+        if shown := any(words.strip() for cell in own for words in cell.itertext()):
+            above = {column: held for column, held in above.items() if held[0] > place}
+        below: dict[int, tuple[int, str]] = {}
+        cells: list[Any] = []
+        for number, cell in enumerate(own, start=1):
+            while shown and len(cells) in above:
+                cells.append(_made(row, cell.tag, above[len(cells)][1]))
+            wide = min(_span(cell, "colspan"), max(widest - len(cells) - (len(own) - number), 1))
+            words = " ".join("".join(cell.itertext()).split())
+            reach = [words, *[words if spread else ""] * (wide - 1)]
+            below |= {len(cells) + at: (place + _span(cell, "rowspan"), one) for at, one in enumerate(reach)}
+            cells += [cell, *(_made(row, cell.tag, one) for one in reach[1:])]
+            for told in ("rowspan", "colspan"):
+                cell.attrib.pop(told, None)
+        if shown:
+            cells += [
+                _made(row, "td", above.get(at, (0, ""))[1]) for at in range(len(cells), max(above, default=-1) + 1)
+            ]
+            row[:] = cells
+            yield sum(len(cell.text or "") + 1 for cell in set(cells).difference(own))
+        above |= below
+
+
+def _widest(rows: list[Any]) -> int:
+    """The cells of the widest row, with those that reach down into it; a number in a tag costs its writer nothing, and no
+    cell reaches further than this."""
+    change = [0] * (len(rows) + 1)
+    for place, row in enumerate(rows):
+        for cell in row.iterchildren("td", "th"):
+            change[place] += 1
+            change[min(place + _span(cell, "rowspan"), len(rows))] -= 1
+    return max(accumulate(change))
+
+
 _MOST_COLUMNS = 100
-"""What a cell is taken to reach over at most; browsers allow 1,000, and nobody reads such a table."""
+"""A table of more is left as it is: nobody reads it, and trafilatura takes time by the square of a row's cells."""
+
+
+def _span(cell: Any, told: str) -> int:
+    number = cell.get(told, "")[:5]
+    return max(int(number), 1) if number.isdecimal() else 1
+
+
+def _made(row: Any, tag: str, words: str) -> Any:
+    cell = row.makeelement(tag)
+    cell.text = words
+    return cell

@@ -136,6 +136,26 @@ def test_a_cell_over_several_columns_does_not_put_the_next_one_below_a_wrong_nam
         assert "Plan: In all; Seats: 5" in parse(page.encode(), "a.html").text
 
 
+def test_a_cell_over_several_rows_stands_in_each_and_names_of_two_rows_are_one() -> None:
+    head = "<tr><th rowspan=2>Region</th><th colspan=2>Parcels</th><th rowspan=2>Note</th></tr><tr><th>in</th><th>out</th></tr>"
+    rows = "<tr><td rowspan=2>North</td><td>4</td><td>5</td><td>full</td></tr><tr><td>6</td><td>7</td><td>new</td></tr>"
+    last = "<tr><td>South</td><td colspan=2>none</td><td rowspan=9>old</td></tr><tr></tr>"
+
+    for prose in ("", "<h1>Depots</h1>" + "<p>How many parcels each depot took in and gave out.</p>" * 6):
+        page = f"<html><body>{prose}<table>{head}{rows}{last}</table></body></html>"
+        assert [text for kind, text in blocks(parse(page, "a.html")) if kind == "row"] == [
+            "Region: North; Parcels in: 4; Parcels out: 5; Note: full",
+            "Region: North; Parcels in: 6; Parcels out: 7; Note: new",
+            "Region: South; Parcels in: none; Note: old",
+        ]
+
+
+def test_cells_that_would_be_repeated_without_end_refuse_the_page() -> None:
+    rows = "<tr>" + "<td rowspan=65534>x" * 90 + "</tr>" + "<tr><td>y" * 100
+
+    assert reason(f"<body><table>{rows}</table></body>", "a.html", ParseLimits(characters=100_000)) == "too_large"
+
+
 def test_numbers_of_columns_that_no_table_has_cost_neither_the_page_nor_its_time() -> None:
     head = "<tr><th>Plan</th><th>Price</th><th>Seats</th></tr>"
     long = f"<tr><td>Basic</td><td colspan='{'9' * 5000}'>9</td></tr>"
