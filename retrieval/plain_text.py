@@ -55,7 +55,7 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFC", text.translate(_LIGATURES))
 
 
-_MARKS = frozenset("¡¿“”„‘’‚–—…«»‹›€°§£©®™·•²³\xa0")  # noqa: RUF001 - these are meant
+_MARKS = frozenset("¡¿“”„‘’‚–—…«»‹›€°§£©®™·•²³ºª\xa0")  # noqa: RUF001 - these are meant
 _ALPHABETS = tuple(
     (frozenset(letters + letters.upper()) | _MARKS, encodings)
     for letters, encodings in (
@@ -71,14 +71,16 @@ _ALPHABETS = tuple(
         ("çğıöşüâîûİ", ("cp1254",)),  # Turkish
         ("ąčęėįšųūžāēģīķļņõäöü", ("cp1257",)),  # Lithuanian, Latvian, Estonian
         ("äöüßàâçéèêëîïôùûñáíóúå", ("cp850",)),  # the first, as DOS wrote them
+        ("äöüßàâãçéèêëîïôõœùûñáíóúåæø", ("mac_roman",)),  # the western ones, as a Macintosh did
     )
 )
 """What words of Latin script hold besides ASCII, language by language, and how Windows and others wrote it."""
 _LETTER = "[^\\W\\d_¹²³]"
 _MISPLACED = re.compile(
-    r"[¡¿“”„‚«‹»›€°§£©®™²³](?:"  # noqa: RUF001 - these are meant; first, as a search for one of a set is fast
+    r"[¡¿“”„‚«‹»›€°§£©®™²³ºª](?:"  # noqa: RUF001 - these are meant; first, as a search for one of a set is fast
     rf"(?<={_LETTER}.)(?={_LETTER})"
-    rf"|(?<=[²³®])(?={_LETTER})"
+    rf"|(?<=[²³®ºª])(?={_LETTER})"
+    rf"|(?<={_LETTER}{{3}}[ºª])"
     rf"|(?<={_LETTER}[²³])(?<!\b[A-Ya-y].)(?<!\b[cdhkmnNS]m.)(?<!\bft.)(?<!\bin.)"  # they follow units only
     rf"|(?<=£)(?!(?:[km]|bn)\b)(?={_LETTER})"
     r"|(?<=¿)(?!(?:(?![.!?]\s)[^¿]){1,300}\?))"
@@ -182,7 +184,7 @@ def _latin(content: bytes) -> str | None:
             except UnicodeDecodeError:
                 continue
             fits = sum(count for letter, count in foreign.items() if letter in alphabet)
-            letters = sum(count for letter, count in foreign.items() if letter.isalpha())
+            letters = sum(count for letter, count in foreign.items() if letter.isalpha() and letter not in _MARKS)
             if fits < _FITS * counts.total() or 2 * letters > plain:
                 continue
             if encoding not in misplaced:

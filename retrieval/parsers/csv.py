@@ -18,7 +18,7 @@ _TOLD = re.compile(r"\"?sep=([,;\t|])\"?\n")
 
 class CsvParser:
     suffixes: tuple[str, ...] = (".csv", ".tsv")
-    version = "csv 2"
+    version = "csv 3"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits

@@ -23,7 +23,7 @@ _SEALED = ("application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encr
 
 class EmlParser:
     suffixes: tuple[str, ...] = (".eml",)
-    version = "eml 2"
+    version = "eml 3"
 
     def __init__(self, limits: ParseLimits, depth: int = 0) -> None:
         self._limits = limits

@@ -25,7 +25,7 @@ _WRAPPERS = 8
 
 class JsonParser:
     suffixes: tuple[str, ...] = (".json", ".jsonl", ".ndjson")
-    version = "json 3"
+    version = "json 4"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits

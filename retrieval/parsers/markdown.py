@@ -17,7 +17,7 @@ _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n.*?\n(\1|\.\.\.)[ \t]*(\n|\Z)
 
 class MarkdownParser:
     suffixes: tuple[str, ...] = (".md", ".markdown")
-    version = "markdown 2"
+    version = "markdown 3"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits

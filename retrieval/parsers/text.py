@@ -16,7 +16,7 @@ class TextParser:
     """`.log` keeps every line for itself; the others join lines that were only wrapped at a margin."""
 
     suffixes: tuple[str, ...] = (".txt", ".log", ".text", ".rst")
-    version = "text 2"
+    version = "text 3"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits

@@ -163,6 +163,10 @@ def test_other_scripts_are_read_without_a_mark(text: str, encoding: str) -> None
         ("Köln ist schön", ["cp850", "cp1252"]),
         ("Hola, ¿no vienes mañana? ¿Qué tal, Sr. Pérez?", ["cp1252"]),
         ("Fläche 20 m², Volumen 5 m³/h; Preis³ für x³ in cm³", ["cp1252"]),
+        ("Nº 5 … €5", ["cp1252", "mac_roman"]),
+        ("Señor Núñez, 3º B", ["cp1252", "cp850", "mac_roman"]),
+        ("Crème brûlée, Café", ["cp1252", "cp850", "mac_roman"]),
+        ("Un oraş", ["cp1250", "iso8859-2"]),
         ("Costs £5m (£m), area 20 m², 5 ft³", ["cp1252"]),
     ],
 )
