@@ -108,8 +108,8 @@ mcp: _base  ## the system as an MCP server on standard input and output   [TENAN
 	@$(CLI) mcp $(call given,TENANT,--tenant) $(call given,ROLE,--role) $(stack)
 
 #: What happened, and what it cost
-traces: _base  ## the latest requests, with how each ended
-	@$(CLI) traces $(stack)
+traces: _base  ## the latest requests, with how each ended   [ALL=1: also what only looked or was refused]
+	@$(CLI) traces $(if $(ALL),--all) $(stack)
 
 slow: _base  ## the slowest of the latest requests, and what each layer takes   [LIMIT=10] [LAST=500]
 	@$(CLI) slow $(call given,LIMIT,--limit) $(call given,LAST,--last) $(call given,JSON,--json) $(stack)

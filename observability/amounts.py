@@ -13,8 +13,19 @@ def table(title: str, note: str) -> Table:
     return made
 
 
-def usd(amount: float | None) -> str:
-    return "unknown" if amount is None else f"{'-' if amount < 0 else ''}${abs(amount):,.0f}"
+def usd(amount: float | None, *, cents: bool = False) -> str:
+    """
+    >>> usd(-1234.5), usd(-0.3), usd(-0.3, cents=True)
+    ('-$1,234', '$0', '-$0.30')
+    """
+    if amount is None:
+        return "unknown"
+    written = f"{amount:z,.2f}" if cents else f"{amount:z,.0f}"  # z: what rounds to nothing has no sign
+    return f"-${written[1:]}" if written.startswith("-") else f"${written}"
+
+
+def hours(amount: float | None) -> str:
+    return "unknown" if amount is None else f"{amount:z,.0f} hours"
 
 
 def usd_exact(amount: float | None, *, unpriced: int = 0) -> str:

@@ -90,7 +90,7 @@ class BusinessCase:
 
     def table(self) -> Table:
         table = amounts.table("business case", self.label)
-        table.add_row("time saved a month", f"{self.hours_saved_per_month:,.0f} hours")
+        table.add_row("time saved a month", amounts.hours(self.hours_saved_per_month))
         table.add_row("of it counts", f"{self.counted_share:.0%}: {escape(self.conversion)}")
         table.add_row("saved a month", amounts.usd(self.usd_value_per_month))
         table.add_row("cost a month", amounts.usd(self.usd_cost_per_month))

@@ -168,6 +168,13 @@ def tree(rows: Sequence[SpanRow]) -> list[SpanNode]:
     return [node(row) for row in children[None]]
 
 
+_STATUS = f"coalesce(attributes ->> '$.\"{names.HTTP_STATUS}\"', 0)"
+_LOOKED = (
+    f"(coalesce(attributes ->> '$.\"{names.HTTP_METHOD}\"', '') IN ('GET', 'HEAD', 'OPTIONS') AND {_STATUS} < 500)"
+)
+_REFUSED = f"({_STATUS} BETWEEN 400 AND 499)"
+
+
 class SpanStore:
     """Reads the local spans. An absent file is an empty store, because the sqlite exporter may not be configured."""
 
@@ -209,10 +216,12 @@ class SpanStore:
                 found[row.trace_id].append(row)
         return found
 
-    def recent(self, limit: int = 20) -> list[SpanRow]:
-        """The root spans of the latest traces, latest first."""
+    def recent(self, limit: int = 20, *, done: bool = False) -> list[SpanRow]:
+        """The root spans of the latest traces, latest first; with `done` not those of HTTP requests that were only a look
+        (GET) or were refused (4xx)."""
         parent = "SELECT 1 FROM spans p WHERE p.trace_id = spans.trace_id AND p.span_id = spans.parent_id"
-        return self._rows(f"WHERE NOT EXISTS ({parent}) ORDER BY start_ns DESC LIMIT ?", limit)
+        only = f"AND NOT ({_LOOKED} OR {_REFUSED})" if done else ""
+        return self._rows(f"WHERE NOT EXISTS ({parent}) {only} ORDER BY start_ns DESC LIMIT ?", limit)
 
     def last_answer(self) -> str | None:
         """The trace in which an agent was at work last, also if it went on with an older request."""

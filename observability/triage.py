@@ -73,9 +73,10 @@ class Failure:
     """Trace id of the last one."""
 
 
-def latest(store: SpanStore, limit: int) -> list[Request]:
-    """The latest requests, latest first."""
-    roots = store.recent(limit)
+def latest(store: SpanStore, limit: int, *, every: bool = False) -> list[Request]:
+    """The latest requests, latest first: answers, searches, writes and what broke; with `every` also those that only looked
+    or were refused."""
+    roots = store.recent(limit, done=not every)
     spans = store.traces([root.trace_id for root in roots])
     return [_request(root, spans[root.trace_id]) for root in roots]
 

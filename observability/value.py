@@ -132,7 +132,7 @@ class ValueReport:
         table = amounts.table("value", f"{self.label}, {self.origin}")
         table.add_row("outcomes", ", ".join(f"{count} {name}" for name, count in self.counts.items() if count))
         hours = self.hours_saved_per_month
-        table.add_row("time saved a month", "unknown" if hours is None else f"{hours:,.0f} hours, by people")
+        table.add_row("time saved a month", "unknown" if hours is None else f"{amounts.hours(hours)}, by people")
         table.add_row("of it counts", f"{self.counted_share:.0%}: {escape(self.conversion)}")
         net, low, high = self.usd_net_per_month
         between = f"95 % between {amounts.usd(low)} and {amounts.usd(high)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -34,9 +35,9 @@ def page(processes: Sequence[tuple[OutcomeContract, ValueReport]], *, written: d
         usd=amounts.usd,
         cases=amounts.cases,
         exact=lambda amount, unpriced: amounts.usd_exact(amount, unpriced=unpriced),
-        money=lambda amount: "unknown" if amount is None else f"${amount:,.2f}",
+        money=partial(amounts.usd, cents=True),
         share=lambda share: "unknown" if share is None else f"{share:.0%}",
-        hours=lambda hours: "unknown" if hours is None else f"{hours:,.0f} hours",
+        hours=amounts.hours,
     )
 
 
@@ -63,7 +64,7 @@ def _plots(contract: OutcomeContract, report: ValueReport) -> Iterator[str]:
     yield plots.shares(dict(report.counts), title="What became of the answers", colours=COLOURS)
     weeks = {one.key: one.usd_per_case for one in report.slices.get("week", ())}
     if len(weeks) > 1:
-        yield plots.ranges(weeks, title="Worth of a case, week by week, USD", write=lambda value: f"${value:,.2f}")
+        yield plots.ranges(weeks, title="Worth of a case, week by week, USD", write=partial(amounts.usd, cents=True))
     swings = business_case(contract).tornado[:SWINGS_SHOWN]
     yield plots.ranges(
         {f"{swing.name}: {swing.low:g} to {swing.high:g}": _ends(swing) for swing in swings},

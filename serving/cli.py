@@ -391,12 +391,18 @@ def doctor(json: Json = None, stack: Stack = STACK) -> None:
 
 @app.command()
 def traces(
-    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20, json: Json = None, stack: Stack = STACK
+    *,
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also those that only looked (GET) or were refused (4xx).")
+    ] = False,
+    json: Json = None,
+    stack: Stack = STACK,
 ) -> None:
-    """The latest answers and other requests."""
+    """The latest answers, searches, writes and what broke."""
     from serving import commands
 
-    commands.traces(_load(stack), limit, json)
+    commands.traces(_load(stack), limit, json, every=every)
 
 
 @app.command()

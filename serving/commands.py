@@ -499,11 +499,11 @@ def doctor(loaded: Loaded, json: Path | None) -> bool:
     return all(check.ok for check in checks)
 
 
-def traces(loaded: Loaded, limit: int, json: Path | None) -> None:
+def traces(loaded: Loaded, limit: int, json: Path | None, *, every: bool = False) -> None:
     from observability import triage
     from observability.spans import SpanStore
 
-    found = triage.latest(SpanStore(_file(loaded, "spans.sqlite")), limit)
+    found = triage.latest(SpanStore(_file(loaded, "spans.sqlite")), limit, every=every)
     if not terminal.write_json(json, [_fields(one) for one in found]):
         terminal.show_table(
             ["trace", "at (UTC)", "name", "ms", "tenant", "answer", "failed"],
@@ -513,6 +513,10 @@ def traces(loaded: Loaded, limit: int, json: Path | None) -> None:
                 for one in found
             ],
         )  # fmt: skip
+        if not every:
+            terminal.console().print(
+                "\n[dim]Without requests that only looked (GET) or were refused (4xx): ALL=1 shows them.[/]"
+            )
 
 
 def trace(loaded: Loaded, trace_id: str, json: Path | None) -> None:

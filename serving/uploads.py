@@ -35,5 +35,5 @@ def taken_in(system: System, item: Item) -> Document:
     DocumentRefused: it cannot be read, or there is nothing in it.
     """
     if not item.content:
-        raise DocumentRefused(f"{item.name} is empty. Upload a file with text in it.", reason="empty")
+        raise DocumentRefused(f"{item.source.uri} is empty. Upload a file with text in it.", reason="empty")
     return system.ingestor.ingest_one(item)

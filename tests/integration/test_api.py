@@ -281,7 +281,9 @@ async def test_only_an_operator_writes_for_every_tenant(given: World, api: httpx
 async def test_a_refused_document_says_why_and_stores_nothing(
     given: World, api: httpx2.AsyncClient, text: str, reason: str
 ) -> None:
-    assert assert_problem(await upload(api, given.agent, text), 422, "document_refused")["reason"] == reason
+    problem = assert_problem(await upload(api, given.agent, text, uri="told.md"), 422, "document_refused")
+    assert problem["reason"] == reason
+    assert problem["detail"].startswith("told.md is empty") == (reason == "empty")
     assert not given.system.ledger.stored
 
 

@@ -104,6 +104,20 @@ def test_the_latest_requests_say_when_whose_and_how_they_ended(store):
     assert latest(stored, 1) == [new]
 
 
+def test_what_only_looked_or_was_refused_is_left_out_of_the_latest_requests_until_asked_for(store):
+    def http(trace, method, status, at):
+        told = {names.HTTP_METHOD: method, names.HTTP_STATUS: status}
+        return row(trace, "1", None, at, at + 1, name=trace, attributes=told)
+
+    stored = store(
+        row("ingest", "1", None, 0, 1, name="ingest"), http("ask", "POST", 200, 2), http("list", "GET", 200, 3),
+        http("stranger", "POST", 401, 4), http("broke", "GET", 503, 5), http("hit the limit", "POST", 429, 6),
+    )  # fmt: skip
+    assert [one.name for one in latest(stored, 2)] == ["broke", "ask"]
+    assert [one.name for one in latest(stored, 9)] == ["broke", "ask", "ingest"]
+    assert len(latest(stored, 9, every=True)) == 6
+
+
 def test_it_is_said_which_requests_were_looked_at(store, data_dir):
     assert "latest 1 requests, since 1970-01-01 00:01 UTC" in looked_at(store(row("aa", "1", None, 60_000, 60_050)))
     (data_dir / "spans.sqlite").unlink()
