@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from models.tuning.training import Count, Example, Plan, arguments, prepare, run
 
@@ -27,13 +28,16 @@ def train(examples: Sequence[Example], *, base: Path, to: Path, plan: Plan, prog
     from sentence_transformers.base.sampler import BatchSamplers
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
+    class Trainer(SentenceTransformerTrainer):
+        def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+            """None: it would draw examples of the texts for a card that is not written."""
+
     prepare(plan)
     model = SentenceTransformer(str(base), device="cpu", local_files_only=True, trust_remote_code=False)
     limit, model.max_seq_length = model.max_seq_length, plan.max_tokens
-    model.model_card_data.generate_widget_examples = False  # no card is written
     rows = [{"anchor": one.query, "positive": one.positive, "negative": one.negatives[0]} for one in examples]
     with arguments(plan, len(rows)) as told:
-        trainer = SentenceTransformerTrainer(
+        trainer = Trainer(
             model=model,
             # the same passage twice in a batch would be its own wrong answer
             args=SentenceTransformerTrainingArguments(**told, batch_sampler=BatchSamplers.NO_DUPLICATES),

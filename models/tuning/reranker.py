@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from models.tuning.training import Count, Example, Plan, arguments, prepare, run
 
@@ -24,6 +25,10 @@ def train(examples: Sequence[Example], *, base: Path, to: Path, plan: Plan, prog
     from sentence_transformers import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
     from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
 
+    class Trainer(CrossEncoderTrainer):
+        def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+            """None: it would draw examples of the texts for a card that is not written."""
+
     prepare(plan)
     model = CrossEncoder(
         str(base),
@@ -33,7 +38,6 @@ def train(examples: Sequence[Example], *, base: Path, to: Path, plan: Plan, prog
         local_files_only=True,
         trust_remote_code=False,
     )
-    model.model_card_data.generate_widget_examples = False  # no card is written
     rows = [
         {"query": one.query, "passage": text, "label": label}
         for one in examples
@@ -43,7 +47,7 @@ def train(examples: Sequence[Example], *, base: Path, to: Path, plan: Plan, prog
     # the one that fits weighs as much as all that do not
     balance = torch.tensor((len(rows) - fitting) / fitting)
     with arguments(plan, len(rows)) as told:
-        trainer = CrossEncoderTrainer(
+        trainer = Trainer(
             model=model,
             args=CrossEncoderTrainingArguments(**told),
             train_dataset=Dataset.from_list(rows),
