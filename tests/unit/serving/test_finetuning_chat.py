@@ -16,6 +16,7 @@ from models import weights
 from models.tuning import chat
 from serving.finetuning import Order, finetune
 from serving.finetuning_chat import golden_cases
+from serving.judging import _made_of
 
 pytestmark = pytest.mark.real_model
 
@@ -119,3 +120,12 @@ def test_a_golden_set_without_its_documents_is_refused(configure: Any, world: Pa
 def test_the_split_is_the_same_whatever_comes_before_it() -> None:
     many = [chat.Example.model_validate(one) for one in talks(40)]
     assert {one.key for one in chat.split(many)[1]} == {one.key for one in chat.split(many[::-1])[1]}
+
+
+def test_a_judge_whose_adapter_was_trained_again_is_another_judge(tmp_path: Path) -> None:
+    part = Part.model_validate({"use": "llama_cpp", "adapter": str(path := tmp_path / "marks.gguf")})
+    path.write_bytes(b"one")
+    first = _made_of(part, local=True)
+    path.write_bytes(b"two")
+    assert _made_of(part, local=True) != first
+    assert weights.SMOLLM2.name in first
