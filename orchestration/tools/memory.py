@@ -1,10 +1,10 @@
-"""Remember something of the person who asks, and tell what is remembered.
+"""Remember something of the person who asks, tell what is remembered, and forget it.
 
     [[orchestration.tools]]
     use = "memory"
 
     # policy.toml
-    unasked = ["remember"]
+    unasked = ["remember", "forget"]
 
 With `unasked`, what stands in the person's own words is remembered at once, and anything else needs an approval: a text from
 a document or another tool, or a model's own wording. Without it, everything needs one.
@@ -20,15 +20,20 @@ from langchain_core.tools import StructuredTool, ToolException
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.components import Context
-from foundation.errors import InvalidRequest
+from foundation.errors import InvalidRequest, NotFound
 from orchestration.facts import FILE, SqliteFacts
 from orchestration.foreign_tools import ToolSet
+from retrieval.wording import terms
 
 OPENS = (
     r"\s*(?:please\s+|can you\s+|could you\s+)*(?:remember|note|keep in mind|make a note|don['’]t forget)"
     r"(?:\s+for (?:later|me|next time))?(?:\s*,)?(?:\s+that\b|\s*:)\s*"
 )
 """How people ask for it in so many words; what follows is the fact."""
+FORGETS = (
+    r"\s*(?:please\s+|can you\s+|could you\s+)*(?:forget|no longer remember|(?:do not|don['’]?t|stop) remember(?:ing)?)"
+    r"(?:\s*,)?(?:\s+that\b|\s*:)\s*"
+)
 
 
 class Options(BaseModel):
@@ -37,6 +42,10 @@ class Options(BaseModel):
 
 class Remember(BaseModel):
     fact: str = Field(min_length=3, max_length=300, description="what to remember, in your own words")
+
+
+class Forget(BaseModel):
+    fact: str = Field(min_length=3, max_length=300, description="what to forget, in your own words")
 
 
 class Nothing(BaseModel):
@@ -51,7 +60,7 @@ class Memory:
 
     def remember(self, fact: str, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
         given = _caller(config)
-        text = re.sub(OPENS, "", fact, count=1, flags=re.IGNORECASE).strip().removesuffix(".")
+        text = _stated(OPENS, fact)
         try:
             kept = self._facts.add(
                 given["principal"], text, approved_by=given.get("approved_by", ""), key=given["idempotency_key"]
@@ -60,11 +69,31 @@ class Memory:
             raise ToolException(str(error)) from error
         return f"I will remember: {kept.text}.", {"fact_id": kept.fact_id}
 
+    def forget(self, fact: str, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
+        """Only what is meant beyond doubt: the one fact in which everything stands that was said of it."""
+        person = _caller(config)["principal"]
+        about = terms(_stated(FORGETS, fact))
+        meant = [kept for kept in self._facts.of(person) if about and about <= terms(kept.text)]
+        if len(meant) != 1:
+            told = "; ".join(kept.text for kept in meant)
+            why = f"That may be any of these: {told}." if meant else "I remember nothing like that of you."
+            return f"Nothing has been forgotten. {why}", {"forgotten": []}
+        try:
+            self._facts.erase(meant[0].fact_id, person)
+        except NotFound as error:
+            raise ToolException(str(error)) from error
+        return f"I have forgotten: {meant[0].text}.", {"forgotten": [meant[0].fact_id]}
+
     def recall_facts(self, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
         facts = self._facts.of(_caller(config)["principal"])
         told = "\n".join(f"{fact.text} (since {fact.at:%Y-%m-%d})" for fact in facts)
         text = f"This is what I remember of you:\n{told}" if facts else "I remember nothing of you."
         return text, {"facts": [fact.model_dump(mode="json") for fact in facts]}
+
+
+def _stated(opening: str, request: str) -> str:
+    """The fact without the words that ask for it to be remembered or forgotten."""
+    return re.sub(opening, "", request, count=1, flags=re.IGNORECASE).strip().removesuffix(".")
 
 
 def _caller(config: RunnableConfig) -> dict[str, Any]:
@@ -98,6 +127,24 @@ def build(options: Options, context: Context) -> ToolSet:
                         "Note for later that I work in the northern office",
                         "Don't forget that we have five devices",
                     ),
+                },
+            ),
+            StructuredTool.from_function(
+                func=memory.forget,
+                name="forget",
+                description="Forget something that is remembered of the person.",
+                args_schema=Forget,
+                response_format="content_and_artifact",
+                metadata={
+                    "effect": True,
+                    "opens": FORGETS,
+                    "asked_by": ("forget", "remember"),
+                    "examples": (
+                        "Forget that we use the large model",
+                        "Please forget that I prefer e-mail",
+                        "No longer remember that our depot is closed on Fridays",
+                    ),
+                    "questions": ("I forgot my password", "How do I have my personal data erased?"),
                 },
             ),
             StructuredTool.from_function(

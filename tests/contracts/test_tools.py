@@ -30,6 +30,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "list_tickets": {},
     "open_ticket": {"subject": "The cradle does not charge", "order_id": "QM-10037"},
     "remember": {"fact": "Our printers are all QL-20W"},
+    "forget": {"fact": "Our printers are all QL-20W"},
     "recall_facts": {},
     "refund": {"order_id": "QM-10017", "reason": "arrived broken"},
 }

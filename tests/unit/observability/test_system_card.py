@@ -60,6 +60,7 @@ def test_it_says_what_is_configured(drawn: Callable[..., dict[str, Any]]) -> Non
     tools = {one["name"]: (one["effect"], one["roles"], one["approval"]) for one in found["tools"]}
     assert tools == {
         "remember": (True, ["clerk"], "unless in the person's own words"),
+        "forget": (True, [], "always"),
         "recall_facts": (False, ["clerk", "boss"], "never"),
     }
     assert "&lt;b&gt;big&lt;/b&gt;" in found["page"]

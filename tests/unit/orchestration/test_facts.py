@@ -15,7 +15,7 @@ from orchestration.contract import AnswerRequest, Decision, Origin, ToolOutcome
 from orchestration.facts import CHARACTERS, FILE, MOST, SqliteFacts, with_facts
 from tests.doubles.orchestration import LEAD, NORTH, SOUTH, ManualClock, World
 
-POLICY = PolicySettings(roles={"clerk": ("remember", "recall_facts")}, unasked=("remember",))
+POLICY = PolicySettings(roles={"clerk": ("remember", "forget", "recall_facts")}, unasked=("remember", "forget"))
 OTHER = replace(NORTH, subject="bo")
 
 
@@ -103,6 +103,27 @@ async def test_what_a_person_says_is_remembered_at_once_for_them_and_told_on_req
 async def test_a_request_in_so_many_words_is_understood_whatever_it_is_about(world: World, question: str) -> None:
     given = await answer(world.agent(), AnswerRequest(question=question), NORTH)
     assert (given.status, len(world.facts.of(NORTH))) == ("answered", 1)
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "left"),
+    [
+        ("Forget that our printers are QL-20W.", "I have forgotten: Our printers are all QL-20W.", 2),
+        ("Please don't remember that our depot is in Pellbury", "I have forgotten: Our depot is in Pellbury.", 2),
+        ("Forget that I prefer letters", "Nothing has been forgotten. I remember nothing like that of you.", 3),
+        (
+            "Forget that our depot",
+            "Nothing has been forgotten. That may be any of these: Our depot is in Pellbury; Our depot is closed on Fridays.",
+            3,
+        ),
+    ],
+)
+async def test_what_is_meant_beyond_doubt_is_forgotten(world: World, question: str, text: str, left: int) -> None:
+    for fact in ("Our printers are all QL-20W", "Our depot is in Pellbury", "Our depot is closed on Fridays"):
+        world.facts.add(NORTH, fact)
+        world.facts.add(OTHER, fact)
+    given = await answer(world.agent(), AnswerRequest(question=question), NORTH)
+    assert (given.text, len(world.facts.of(NORTH)), len(world.facts.of(OTHER))) == (text, left, 3)
 
 
 @pytest.mark.parametrize("question", ["Do you remember the colour of it?", "I cannot remember my password"])
