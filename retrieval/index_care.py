@@ -114,9 +114,9 @@ def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> boo
         return False
     intact = seal.intact()
     if intact is False or (intact is None and (hollow(folder) or not _survives(probe))):
-        _demand_room(folder)
         for earlier in folder.parent.glob("quarantine-*"):
             shutil.rmtree(earlier, ignore_errors=True)
+        _demand_room(folder)
         aside = folder.with_name(f"quarantine-{time.time_ns()}")
         folder.rename(aside)
         log.warning("The vector index is damaged. It was moved to %s and is rebuilt from the ledger.", aside)

@@ -18,6 +18,8 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _ROMAN = {1000: "m", 900: "cm", 500: "d", 400: "cd", 100: "c", 90: "xc", 50: "l", 40: "xl", 10: "x", 9: "ix", 5: "v", 4: "iv", 1: "i"}  # fmt: skip
 _LARGEST = 32_767
 """Word's own limit."""
+_LEVELS = 9
+"""Of a list; Word knows no more."""
 _LONGEST = 80
 """Characters of a number. Nobody cites a longer one, and a file may repeat it in each of its lines."""
 
@@ -25,11 +27,12 @@ _LONGEST = 80
 def numbers(document: Any) -> Iterator[tuple[Any, str]]:
     """Each numbered paragraph of a python-docx document and its number, such as "3.2". Bullets are none, and neither is what
     is written in a way that is not known here, such as "Three"."""
-    lists, styles = _lists(document), _styles(document)
+    lists = _lists(document)
+    styles = _styles(document, lists)
     counts: defaultdict[str, dict[int, int]] = defaultdict(dict)
     begun: set[str] = set()
     for paragraph in document.element.body.iter(f"{_W}p") if lists else ():
-        name, level = _place(paragraph, styles, lists)
+        name, level = _place(paragraph, styles)
         if name not in lists or level not in lists[name].levels or _is_taken_out(paragraph):
             continue
         rules, count = lists[name].levels, counts[lists[name].counted_with]
@@ -75,17 +78,23 @@ def _lists(document: Any) -> dict[str, _List]:
     root = parse_xml(parts[0].target_part.blob)
     rules = {one.get(f"{_W}abstractNumId", ""): one for one in root.iterfind(f"{_W}abstractNum")}
     of_style = {_told(one, "styleLink"): one for one in rules.values()}
+    all_levels = {  # once each, however many lists follow the rule
+        one: {
+            at: _level(level) for level in one.iterfind(f"{_W}lvl") if (at := _number(level.get(f"{_W}ilvl"))) < _LEVELS
+        }
+        for one in rules.values()
+    }
     found = {}
     for one in root.iterfind(f"{_W}num"):
         rule = rules.get(_told(one, "abstractNumId"))
         if rule is None:
             continue
         rule = of_style.get(_told(rule, "numStyleLink") or "none", rule)
-        levels = {_number(level.get(f"{_W}ilvl")): _level(level) for level in rule.iterfind(f"{_W}lvl")}
+        levels = dict(all_levels[rule])
         anew = []
         for change in one.iterfind(f"{_W}lvlOverride"):
             at, level, start = _number(change.get(f"{_W}ilvl")), change.find(f"{_W}lvl"), _told(change, "startOverride")
-            if level is not None:
+            if level is not None and at < _LEVELS:
                 levels[at] = _level(level)
             if start and at in levels:
                 levels[at] = replace(levels[at], start=_number(start))
@@ -114,27 +123,38 @@ class _Style:
     """Of its list, where it says so; a style may leave that to the list."""
 
 
-def _styles(document: Any) -> dict[str, _Style]:
-    return {
+def _styles(document: Any, lists: Mapping[str, _List]) -> dict[str, tuple[str, str]]:
+    """The name of its list and the level in it, of each style; what it leaves open, the one says that it is based on."""
+    told = {
         style.get(f"{_W}styleId", ""): _Style(
             _told(style, "basedOn"), _told(style, "pPr/numPr/numId"), _told(style, "pPr/numPr/ilvl")
         )
         for style in document.styles.element.iterfind(f"{_W}style")
     }
+    known: dict[str, tuple[str, str]] = {}
+    for each in told:
+        style, chain = each, []
+        while style in told and style not in known:
+            known[style] = ("", "")  # and so for one that is based on itself
+            chain.append(style)
+            style = "" if told[style].name else told[style].based_on
+        name, level = known.get(style, ("", ""))
+        for one in reversed(chain):
+            if told[one].name:
+                name = told[one].name
+                own = lists[name].levels.items() if name in lists else ()
+                level = next((str(at) for at, rule in own if rule.style == one), "")
+            level = told[one].level or level
+            known[one] = (name, level)
+    return known
 
 
-def _place(paragraph: Any, styles: Mapping[str, _Style], lists: Mapping[str, _List]) -> tuple[str, int]:
-    """The name of its list and the level in it; what a paragraph leaves open its style says, or that which this is based
-    on."""
+def _place(paragraph: Any, styles: Mapping[str, tuple[str, str]]) -> tuple[str, int]:
+    """The name of its list and the level in it; what a paragraph leaves open its style says."""
     name, level = _told(paragraph, "pPr/numPr/numId"), _told(paragraph, "pPr/numPr/ilvl")
-    style = _told(paragraph, "pPr/pStyle")
-    seen: set[str] = set()
-    while not name and style in styles and style not in seen:
-        seen.add(style)
-        name, level = styles[style].name, level or styles[style].level
-        if name in lists and not level:
-            level = next((str(at) for at, one in lists[name].levels.items() if one.style == style), "")
-        style = styles[style].based_on
+    if not name:
+        name, of_style = styles.get(_told(paragraph, "pPr/pStyle"), ("", ""))
+        level = level or of_style
     return name, _number(level)
 
 

@@ -283,7 +283,8 @@ def _fill(rows: list[Any], heads: Collection[Any], widest: int) -> Iterator[int]
                 cells.append(_made(row, cell.tag, above[len(cells)][1]))
             wide = min(_span(cell, "colspan"), max(widest - len(cells) - (len(own) - number), 1))
             words = " ".join("".join(cell.itertext()).split())
-            reach = [words, *[words if spread else ""] * (wide - 1)]
+            again = words if len(words) <= _REPEATED else ""
+            reach = [again, *[again if spread else ""] * (wide - 1)]
             below |= {len(cells) + at: (place + _span(cell, "rowspan"), one) for at, one in enumerate(reach)}
             cells += [cell, *(_made(row, cell.tag, one) for one in reach[1:])]
             for told in ("rowspan", "colspan"):
@@ -295,6 +296,10 @@ def _fill(rows: list[Any], heads: Collection[Any], widest: int) -> Iterator[int]
             row[:] = cells
             yield sum(len(cell.text or "") + 1 for cell in set(cells).difference(own))
         above |= below
+
+
+_REPEATED = 200
+"""Characters. Longer ones are a paragraph beside the rows that it spans, and no name of theirs."""
 
 
 def _widest(rows: list[Any]) -> int:

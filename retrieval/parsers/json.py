@@ -33,9 +33,12 @@ class JsonParser:
     def parse(self, content: bytes, name: str) -> Parsed:
         lines = PurePath(name).suffix.lower() != ".json"
         draft = Draft(name, self._limits)
-        for heading, record in _records(decode(content, name), name, lines=lines):
-            draft.add("heading", heading, level=2)
-            _add(draft, record)
+        try:
+            for heading, record in _records(decode(content, name), name, lines=lines):
+                draft.add("heading", heading, level=2)
+                _add(draft, record)
+        except RecursionError as error:  # newer Pythons read more levels than they let a function walk
+            raise DocumentRefused(f'"{name}" is nested too deeply. Flatten it.', reason="malformed") from error
         return draft.finish()
 
 

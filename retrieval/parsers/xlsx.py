@@ -119,16 +119,18 @@ class _Members:
     """The names of all members."""
     sheet: str
 
-    def related(self, kind: str) -> list[Any]:
-        """The roots of those that belong to it, such as each "table"."""
+    def related(self, kind: str) -> Iterator[Any]:
+        """The roots of those that belong to it, such as each "table". Each once, and one after the other: a small file may
+        refer to a large member a thousand times."""
         folder, name = posixpath.split(self.sheet)
         relations = f"{folder}/_rels/{name}.rels"
-        found = []
+        found: dict[str, None] = {}
         for one in parse_xml(self.package.read(relations)) if relations in self.present else []:
             member = posixpath.normpath(posixpath.join("/", folder, one.get("Target", ""))).lstrip("/")
             if one.get("Type", "").endswith(f"/{kind}") and member in self.present:
-                found.append(parse_xml(self.package.read(member)))
-        return found
+                found[member] = None
+        for member in found:
+            yield parse_xml(self.package.read(member))
 
 
 def _text_boxes(drawing: Any) -> list[str]:
@@ -150,8 +152,12 @@ def _hidden(members: _Members) -> tuple[Collection[int], Collection[int]]:
     a sheet row by row."""
     rows: list[int] = []
     columns: set[int] = set()
-    filters = [table.find("{*}autoFilter") for table in members.related("table")]
-    filtered = [one.get("ref", "") for one in filters if one is not None and one.find("{*}filterColumn") is not None]
+    filtered = [
+        one.get("ref", "")
+        for table in members.related("table")
+        for one in table.iterfind("{*}autoFilter")
+        if one.find("{*}filterColumn") is not None
+    ]
     row, last, filter_at = 0, 0, ""
 
     def begin(tag: str, told: dict[str, str]) -> None:

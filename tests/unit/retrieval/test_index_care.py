@@ -456,6 +456,16 @@ def test_a_folder_that_cannot_be_read_stays_where_the_disk_has_no_room_for_anoth
     assert not kept(folder, seal, CRASHES)
 
 
+def test_an_earlier_index_that_was_set_aside_makes_room_for_the_next(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (earlier := folder.parent / "quarantine-1").mkdir()
+    monkeypatch.setattr(
+        "retrieval.index_care.shutil.disk_usage", lambda _: SimpleNamespace(free=4096 if earlier.exists() else 10**9)
+    )
+    assert not kept(folder, Seal(folder.parent / "seal", folder), CRASHES)
+
+
 def test_a_seal_holds_until_it_is_broken_so_that_a_kill_is_noticed_later(folder: Path) -> None:
     seal = Seal(folder.parent / "seal", folder)
     assert not keep_or_quarantine(folder, seal, probe=SURVIVES)
