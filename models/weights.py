@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
+import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +20,8 @@ from foundation.errors import WeightsInvalid
 from foundation.settings import Part
 
 SAFE_SUFFIXES = (".gguf", ".safetensors")
+REMEMBERED = "weights.json"
+"""In the data folder: digests by path, size, time of change and inode, so that gigabytes are not read at every start."""
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -112,10 +117,14 @@ def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def digests(named: Iterable[Path] = ()) -> dict[str, str]:
-    """Name -> SHA-256 as found of every bundled file that is there, and path -> SHA-256 of the `named` ones that are; hashing
-    190 MB takes under a second, once."""
-    found = {str(path): digest(path) for path in named if path.is_file()}
+def digests(named: Iterable[Path] = (), *, data_dir: Path | None = None) -> dict[str, str]:
+    """Name -> SHA-256 as found of every bundled file that is there, and path -> SHA-256 of the `named` ones that are.
+
+    With `data_dir`, a named file that did not change since the last call is not read again. This says what ran; the check
+    of a pinned file (`verified`) reads it each time.
+    """
+    files = [path for path in named if path.is_file()]
+    found = {str(path): digest(path) for path in files} if data_dir is None else _remembered(files, data_dir)
     for weights in BUNDLED:
         try:
             found[weights.name] = digest(weights.path)
@@ -124,9 +133,29 @@ def digests(named: Iterable[Path] = ()) -> dict[str, str]:
     return found
 
 
+def _remembered(files: Iterable[Path], data_dir: Path) -> dict[str, str]:
+    memory = data_dir / REMEMBERED
+    try:
+        known = json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    found, now = {}, {}
+    for path in files:
+        status = path.stat()
+        key = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {status.st_ino}"
+        found[str(path)] = now[key] = known.get(key) or digest(path)
+    if now != known:
+        new = data_dir / f"{REMEMBERED}.{os.getpid()}.new"
+        with suppress(OSError):  # then the next start reads them again
+            new.write_text(json.dumps(now, indent=1), encoding="utf-8")
+            new.replace(memory)
+    return found
+
+
 def named_in(parts: Iterable[Part]) -> list[Path]:
-    """The weight files that the options of these parts name, themselves or by their folder; they need not be there."""
-    given = [Path(value) for part in parts for value in part.options.values() if isinstance(value, str | Path)]
+    """The weight files that the options of these parts name, themselves or by their folder, as far as they are there."""
+    values = [value for part in parts for value in part.options.values() if isinstance(value, str | Path)]
+    given = [Path(value) for value in values if os.path.exists(value)]  # noqa: PTH110 - Path's raises at a long text
     files = [path for path in given if path.suffix in SAFE_SUFFIXES]
     return [*files, *(file for path in given if path.is_dir() for file in sorted(path.glob("*.safetensors")))]
 

@@ -38,7 +38,8 @@ def card_of(loaded: Loaded, register: Path) -> Card:
     from orchestration import audit
 
     settings = loaded.settings
-    digests = weights.digests(weights.named_in(settings.models.parts))
+    named = weights.named_in(settings.models.parts)
+    digests = weights.digests(named, data_dir=settings.foundation.data_dir)
     run = manifest.build(settings, weights=digests, corpus=None, clock=SystemClock())
     last, when = _last_evaluation(loaded)
     known = risks.load_register(register)

@@ -112,9 +112,11 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     """
     from models import weights
 
+    settings = loaded.settings
+    data = made_data_dir(settings)
     hashing = ThreadPoolExecutor(1, thread_name_prefix="hash-weights")
-    named = weights.named_in(loaded.settings.models.parts)
-    digests = hashing.submit(weights.digests, named)  # 190 MB and more, beside the imports
+    named = weights.named_in(settings.models.parts)
+    digests = hashing.submit(weights.digests, named, data_dir=data)  # 190 MB, beside the imports
     hashing.shutdown(wait=False)
 
     from langchain_core.embeddings import Embeddings
@@ -159,8 +161,6 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from serving.jobs import JobStore
     from serving.quotas import QuotaAgent, Quotas, QuotaSpending
 
-    settings = loaded.settings
-    data = made_data_dir(settings)
     (data / "reports").mkdir(exist_ok=True)
     context = Context(
         data_dir=data,

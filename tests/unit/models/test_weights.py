@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import WeightsInvalid
+from foundation.settings import Part
 from models import weights
 from models.weights import Weights, digest, verified
 
@@ -57,6 +58,48 @@ def test_the_doctor_sees_a_missing_file_and_says_what_to_run(tmp_path: Path, mon
         assert found
         assert "make setup" in advice
     assert weights.digests() == {}
+
+
+def test_an_option_that_is_a_long_text_or_empty_names_no_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    monkeypatch.chdir(tmp_path)
+    part = Part.model_validate({"use": "langchain:x:Y", "instructions": "Be brief. " * 100, "base_url": ""})
+    assert weights.named_in([part]) == []
+    assert weights.named_in([Part(use="openvino", path=".")]) == [Path("model.safetensors")]
+
+
+def test_a_named_file_is_read_again_only_when_it_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counted(path: Path) -> str:
+        read.append(path.name)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    monkeypatch.setattr(weights, "BUNDLED", ())
+    monkeypatch.setattr(weights, "digest", counted)
+    (data := tmp_path / "var").mkdir()
+    named = [tmp_path / "one.gguf", tmp_path / "two.gguf", tmp_path / "gone.gguf"]
+    for path in named[:2]:
+        path.write_bytes(path.name.encode())
+    first = weights.digests(named, data_dir=data)
+    assert first == weights.digests(named[:2])
+    read.clear()
+    assert weights.digests(named, data_dir=data) == first
+    assert read == []
+
+    (new := tmp_path / "new").write_bytes(b"ONE.gguf")
+    os.utime(new, ns=(1, named[0].stat().st_mtime_ns))
+    new.replace(named[0])
+    again = weights.digests(named, data_dir=data)
+    assert read == ["one.gguf"]
+    assert again[str(named[0])] == hashlib.sha256(b"ONE.gguf").hexdigest()
+
+    (data / weights.REMEMBERED).write_text("{half", encoding="utf-8")
+    assert weights.digests(named, data_dir=data) == again
+    assert weights.digests(named, data_dir=tmp_path / "no-folder") == again
+    assert [path.name for path in data.iterdir()] == [weights.REMEMBERED]
 
 
 @pytest.mark.real_model
