@@ -222,7 +222,7 @@ def load_golden(path: Path) -> list[GoldenCase]:
             text names the line and the field.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(
             f"The golden set {path} cannot be read: {error}. docs/your-own.md says what is in one."

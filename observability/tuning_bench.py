@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,8 @@ class Split:
     """In words, for the report."""
     left_out: int
     """Training queries that say the same as a held-out one."""
+    without_text: int = 0
+    """Judged queries that cannot be asked, because no file has their words."""
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -79,11 +81,16 @@ def read_split(data: Path, limit: int | None = None) -> Split:
     split = halves(_golden(golden)) if golden.exists() else _beir(data)
     for half, queries in (("train on", split.train), ("measure on", split.held_out)):
         if len(queries) < FEWEST:
+            missing = (
+                f" {split.without_text} judged queries have no text: add it to queries.jsonl or queries_train.jsonl."
+                if split.without_text
+                else ""
+            )
             raise InvalidRequest(
                 f"{data} has {len(queries)} queries to {half} ({split.how}). Fine-tuning needs at least {FEWEST}, and says "
-                "nothing reliable below some hundred. Add judged queries."
+                f"nothing reliable below some hundred. Add judged queries.{missing}"
             )
-    return Split(bench.evenly(split.train, limit), bench.evenly(split.held_out, limit), split.how, split.left_out)
+    return replace(split, train=bench.evenly(split.train, limit), held_out=bench.evenly(split.held_out, limit))
 
 
 def halves(queries: Sequence[Query]) -> Split:
@@ -117,19 +124,19 @@ def _beir(data: Path) -> Split:
     if (more := data / "queries_train.jsonl").exists():
         texts = bench.read_queries(data, more.name) | texts
     names = [name for name in ("train", "test") if (data / "qrels" / f"{name}.tsv").exists()]
-    if len(names) < 2:
-        return halves(
-            _judged(data, names[0] if names else "test", texts)
-        )  # without any, the reader says what is missing
-    train, held_out = (_judged(data, name, texts) for name in names)
+    judged = [
+        bench.read_qrels(data, name) for name in names or ["test"]
+    ]  # without any, the reader says what is missing
+    asked = [
+        [Query(key, texts[key], bench.SCOPE, grades) for key, grades in half.items() if key in texts] for half in judged
+    ]
+    without_text = sum(key not in texts for half in judged for key in half)
+    if len(asked) < 2:
+        return replace(halves(asked[0]), without_text=without_text)
+    train, held_out = asked
     same = {query.words for query in held_out}
     others = [query for query in train if query.words not in same]
-    return Split(others, held_out, "qrels/train.tsv and qrels/test.tsv", len(train) - len(others))
-
-
-def _judged(data: Path, name: str, texts: Mapping[str, str]) -> list[Query]:
-    judged = bench.read_qrels(data, name)
-    return [Query(key, texts[key], bench.SCOPE, grades) for key, grades in judged.items() if key in texts]
+    return Split(others, held_out, "qrels/train.tsv and qrels/test.tsv", len(train) - len(others), without_text)
 
 
 # -- training examples -------------------------------------------------------------------------------------------------
@@ -197,6 +204,7 @@ def compared(
         "n_held_out": gain.n,
         "split": split.how,
         "queries_left_out": split.left_out,
+        "queries_without_text": split.without_text,
     }
 
 

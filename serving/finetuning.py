@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from foundation import manifest
 from foundation.errors import InvalidRequest
+from foundation.settings import Settings
 from serving import terminal
 from serving.measuring import Configure, empty_system
 from serving.wiring import System, open_system
@@ -53,11 +54,13 @@ def finetune(configure: Configure, part: str, order: Order, json: Path | None) -
 
     Raises:
         MissingDependency: the extra `finetune` is not installed.
-        InvalidRequest: the data are not in the format or too few, or something else lies where the folder would go.
+        InvalidRequest: the data are not in the format or too few, or the folder would replace something else, a model in
+            use, or a part of the data.
     """
     from models.tuning import folder
 
     folder.demand_packages()
+    _demand_free(configure({}).settings, order)
     with terminal.progress() as progress, folder.beside(order.to) as new:
         figures = TUNE[part](Work(order, configure, new, progress)) | {
             "part": part,
@@ -69,6 +72,23 @@ def finetune(configure: Configure, part: str, order: Order, json: Path | None) -
     if not terminal.write_json(json, figures | {"to": str(order.to)}):
         _show(figures, order.to)
     return bool(figures["verdict"] == "better")
+
+
+def _demand_free(settings: Settings, order: Order) -> None:
+    from models import weights
+
+    to, data = order.to.resolve(), order.data.resolve()
+    if data in to.parents:
+        raise InvalidRequest(
+            f"{order.to} lies in {order.data}, so what is written would be taken for data. Name a folder outside with TO=folder."
+        )
+    used = [(f"models.{name}", getattr(settings.models, name)) for name in ("chat", "embedder", "reranker")]
+    used += [("models.fallbacks", part) for part in settings.models.fallbacks]
+    if judge := settings.observability.judge.chat:
+        used.append(("observability.judge.chat", judge))
+    for section, part in used:
+        if any(to in file.resolve().parents for file in weights.named_in([part])):
+            raise InvalidRequest(f"{order.to} is in use by [{section}]; name another folder with TO=folder.")
 
 
 # -- one function a part: what it was worth (`verdict`, and `told` in a sentence), and its lines of stack.toml (`stack`) -----

@@ -39,19 +39,20 @@ def tune_chat(work: Work) -> dict[str, Any]:
         InvalidRequest: the data cannot be learned from, or the model is not one that is served from a file here.
     """
     from models.tuning import chat
+    from observability.bench import evenly
 
     settings = work.configure({}).settings
     _base(settings)  # before anything is read
     cases = golden_cases(work.order.data)
     if cases is None:
-        train, held_out = (half[: work.order.limit] for half in chat.split(chat.read_examples(work.order.data)))
+        train, held_out = (evenly(half, work.order.limit) for half in chat.split(chat.read_examples(work.order.data)))
         tuned = _tuned(work, settings, train, held_out)
         gain = _gain([was - now for was, now, _ in tuned.held_out], work.order.seed)
         return _figures(work, settings, tuned) | {
             "split": f"one in {chat.HELD_OUT} by a hash of the conversation",
             **_verdict(gain, "nats a token less", f"{gain['n']} conversations"),
         }
-    asked = [half[: work.order.limit] for half in _halves(cases)]
+    asked = [evenly(half, work.order.limit) for half in _halves(cases)]
     with searched(work) as system:
         train, held_out = (_examples(work, system, half) for half in asked)
         chat.demand_both(train, held_out)
@@ -80,7 +81,7 @@ def golden_cases(data: Path) -> list[GoldenCase] | None:
     file = data / "golden.jsonl" if data.is_dir() else data
     if data.is_file():
         try:
-            with file.open(encoding="utf-8") as lines:
+            with file.open(encoding="utf-8-sig") as lines:
                 first = json.loads(next((line for line in lines if line.strip()), "{}"))
         except (OSError, ValueError):
             return None  # whoever reads it says what is wrong
@@ -160,7 +161,9 @@ def _adapter(folder: Path) -> Path:
 
 def _with_adapter(work: Work) -> Any:
     def configured(overrides: dict[str, object]) -> Loaded:
-        return work.configure({**overrides, "models": {"chat": {"adapter": str(_adapter(work.new))}}})
+        # without the pin, which is that of the adapter in use
+        chat = {"adapter": str(_adapter(work.new)), "adapter_sha256": None}
+        return work.configure({**overrides, "models": {"chat": chat}})
 
     return configured
 

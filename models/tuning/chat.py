@@ -97,10 +97,11 @@ def read_examples(path: Path) -> list[Example]:
     """One conversation a line, in the order of the file.
 
     Raises:
-        InvalidRequest: the file cannot be read, or lines are no conversations that end with an assistant; it names them.
+        InvalidRequest: the file cannot be read, or lines are no conversations that an assistant ends and does not begin; it
+            names them.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # a text may hold other ends of a line
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # a text may hold other ends of a line
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"The examples {path} cannot be read: {error}. Give a file in JSON Lines.") from error
     found: list[Example] = []
@@ -115,6 +116,9 @@ def read_examples(path: Path) -> list[Example]:
                 continue
             if not example.messages or example.messages[-1].role != "assistant":
                 wrong.append((number, "the last message is not the assistant's, so there is nothing to learn"))
+                continue
+            if example.messages[0].role == "assistant":
+                wrong.append((number, "the first message is the assistant's, so there is nothing that it replies to"))
                 continue
             found.append(example)
     if wrong:
@@ -167,7 +171,7 @@ def finetune(
     The same examples, seed, threads and versions give the same adapter.
 
     Raises:
-        InvalidRequest: an example is longer than can be trained on.
+        InvalidRequest: an example is longer than can be trained on, or the model's chat template does not take it.
         WeightsInvalid: `base` is no GGUF that transformers can read.
     """
     tell = progress or (lambda what, done, total: None)  # noqa: ARG005 - nobody looks on
@@ -261,7 +265,7 @@ def _loaded(base: Path) -> tuple[Any, Any]:
 def _encoded(tokenizer: Any, examples: Sequence[Example]) -> list[Tokens]:
     """Token ids, and as labels those that an assistant wrote, each reply with the token that ends it; -100 elsewhere.
 
-    Raises InvalidRequest where some are too long.
+    Raises InvalidRequest where some are too long, or the chat template refuses one.
     """
     found = [_tokens(tokenizer, example) for example in examples]
     if long := [one for one in found if len(one["input_ids"]) > MAX_TOKENS]:
@@ -278,12 +282,20 @@ def _encoded(tokenizer: Any, examples: Sequence[Example]) -> list[Tokens]:
 
 
 def _tokens(tokenizer: Any, example: Example) -> Tokens:
+    from jinja2 import TemplateError
+
     messages = [message.model_dump() for message in example.messages]
 
     def ids(upto: int, *, reply_follows: bool) -> list[int]:
-        return list(
-            tokenizer.apply_chat_template(messages[:upto], add_generation_prompt=reply_follows, return_dict=False)
-        )
+        given = {"add_generation_prompt": reply_follows, "return_dict": False}
+        try:
+            return list(tokenizer.apply_chat_template(messages[:upto], **given))
+        except (TemplateError, ValueError, TypeError) as error:
+            roles = ", ".join(message.role for message in example.messages)
+            raise InvalidRequest(
+                f'The model\'s chat template does not take the conversation that ends "{messages[-1]["content"][:60]}" '
+                f"({roles}): {error}. Change it, or leave it out."
+            ) from error
 
     whole = ids(len(messages), reply_follows=False)
     labels = [-100] * len(whole)
@@ -291,7 +303,8 @@ def _tokens(tokenizer: Any, example: Example) -> Tokens:
         if message["role"] == "assistant":
             start, end = len(ids(place, reply_follows=True)), len(ids(place + 1, reply_follows=False))
             labels[start:end] = whole[start:end]
-    last = max(place for place, token in enumerate(whole) if token == tokenizer.eos_token_id)
+    ends = (place for place, token in enumerate(whole) if token == tokenizer.eos_token_id)
+    last = max(ends, default=len(whole) - 1)  # some templates end a reply with a token of their own
     return {"input_ids": whole[: last + 1], "labels": labels[: last + 1]}
 
 

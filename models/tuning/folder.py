@@ -47,11 +47,13 @@ def demand_place(to: Path) -> None:
 @contextmanager
 def beside(to: Path) -> Iterator[Path]:
     """A folder to write into, which takes the place of `to` when the block ends; an error, or an end of the process, leaves
-    `to` as it was.
+    `to` as it was. An end between the last two steps leaves it under another name, and the next call puts it back.
 
     Raises:
         InvalidRequest: as `demand_place`. InvalidSetting: there is no way to write there.
     """
+    before = to.with_name(f".{to.name}.before")
+    _put_back(before, to)
     demand_place(to)
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -65,10 +67,17 @@ def beside(to: Path) -> Iterator[Path]:
         new.mkdir()
         yield new
         if to.exists():
-            to.replace(made / "before")
+            to.replace(before)
         new.replace(to)
     finally:
+        _put_back(before, to)
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _put_back(before: Path, to: Path) -> None:
+    if before.exists() and not to.exists():
+        before.replace(to)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("peft", reason="needs the extra: make setup WITH=finetune")
+from jinja2 import TemplateError
 
 from foundation.components import Context, load
 from foundation.errors import InvalidRequest, WeightsInvalid
@@ -30,7 +29,12 @@ ASKED = ("When is the lamp lit?", "Tell me when the lamp is lit.", "The lamp, wh
 HELD = "At what time is the lamp lit?"
 
 
+def _demand_extra() -> None:
+    pytest.importorskip("peft", reason="needs the extra: make setup WITH=finetune")
+
+
 def _tune(to: Path) -> chat.Tuned:
+    _demand_extra()
     return chat.finetune(
         [_example(question) for question in ASKED],
         [_example(HELD)],
@@ -95,6 +99,7 @@ def test_only_what_the_assistant_said_is_learned_and_it_is_read_as_it_is_served(
 @pytest.mark.real_model
 @pytest.mark.slow
 def test_what_is_too_long_and_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    _demand_extra()
     with pytest.raises(InvalidRequest, match=r"1 of 1 examples are longer than the 2048 tokens.*So it goes"):
         chat.finetune(
             [_example("word " * 3000, "So it goes.")], [], base=weights.SMOLLM2.path, to=tmp_path / "new.gguf"
@@ -108,8 +113,34 @@ def test_what_is_too_long_and_what_is_no_model_is_refused(tmp_path: Path) -> Non
 def test_examples_are_read_one_a_line(tmp_path: Path) -> None:
     path = tmp_path / "examples.jsonl"
     given = [_example(question) for question in ASKED]
-    path.write_text("\n\n".join(one.model_dump_json() for one in given), encoding="utf-8")
-    assert chat.read_examples(path) == given
+    for encoding in ("utf-8", "utf-8-sig"):
+        path.write_text("\n\n".join(one.model_dump_json() for one in given), encoding=encoding)
+        assert chat.read_examples(path) == given
+
+
+class Tokenizer:
+    """A token a character; the template closes a reply with a token of its own, and knows no system role."""
+
+    eos_token_id = 0
+
+    def apply_chat_template(self, messages: Any, *, add_generation_prompt: bool, return_dict: bool) -> list[int]:
+        if messages[0]["role"] == "system":
+            raise TemplateError("System role not supported")
+        told = "".join(f"{one['role'][0]}:{one['content']};" for one in messages)
+        return [ord(letter) for letter in told + ("a:" if add_generation_prompt else "")]
+
+
+def test_a_template_that_ends_a_reply_otherwise_keeps_all_of_it() -> None:
+    found = chat._tokens(Tokenizer(), _example("Hi.", "Ho."))
+    assert "".join(map(chr, found["input_ids"])) == "u:Hi.;a:Ho.;"
+    assert "".join(chr(label) for label in found["labels"] if label != -100) == "Ho.;"
+
+
+def test_a_conversation_that_the_template_refuses_is_named() -> None:
+    turns = [("system", "Be kind."), ("user", "Hi."), ("assistant", "Ho.")]
+    example = chat.Example.model_validate({"messages": [{"role": role, "content": text} for role, text in turns]})
+    with pytest.raises(InvalidRequest, match=r'ends "Ho\." \(system, user, assistant\): System role not supported'):
+        chat._encoded(Tokenizer(), [example])
 
 
 @pytest.mark.parametrize(
@@ -119,6 +150,7 @@ def test_examples_are_read_one_a_line(tmp_path: Path) -> None:
         ('{"text": "a"}', "line 2: messages: Field required"),
         ('{"messages": []}', "the last message is not the assistant's"),
         ('{"messages": [{"role": "user", "content": "a"}]}', "the last message is not the assistant's"),
+        ('{"messages": [{"role": "assistant", "content": "a"}]}', "line 2: the first message is the assistant's"),
         ('{"messages": [{"role": "robot", "content": "a"}]}', "line 2: messages.0.role"),
         ('{"messages": [{"role": "assistant", "content": ""}]}', "line 2: messages.0.content"),
         ('{"messages": [{"role": "assistant", "content": [{"type": "image"}]}]}', "line 2: messages.0.content"),

@@ -179,6 +179,59 @@ def test_a_folder_that_no_tuning_wrote_is_not_replaced(configure: Any, data: Pat
     assert (data / "corpus.jsonl").exists()
 
 
+@pytest.mark.parametrize("section", ["models.chat", "models.embedder", "models.reranker", "observability.judge.chat"])
+def test_a_model_in_use_is_not_replaced(configure: Any, data: Path, tmp_path: Path, section: str) -> None:
+    to = tmp_path / "tuned"
+    to.mkdir()
+    for file in (folder.RECORD, "model.safetensors", "tuned.gguf"):
+        (to / file).write_text("{}")
+    named = {
+        "models.chat": {"models": {"chat": {"adapter": str(to / "tuned.gguf")}}},
+        "models.embedder": {"models": {"embedder": {"path": str(to)}}},
+        "models.reranker": {"models": {"reranker": {"use": "cross_encoder", "path": f"{to}/../tuned"}}},
+        "observability.judge.chat": {
+            "observability": {"judge": {"chat": {"use": "llama_cpp", "path": str(to / "tuned.gguf")}}}
+        },
+    }[section]
+    with pytest.raises(InvalidRequest, match=rf"in use by \[{section}\]; name another folder with TO="):
+        finetune(lambda _: configure(named), "reranker", order(data, to), None)
+    assert len(list(to.iterdir())) == 3
+
+
+def test_a_place_inside_the_data_is_refused(configure: Any, data: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"lies in .*things.*outside with TO="):
+        finetune(configure, "reranker", order(data, data / "tuned"), None)
+
+
+def test_what_an_end_between_the_last_two_steps_left_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to = tmp_path / "tuned"
+    with folder.beside(to) as new:
+        (new / folder.RECORD).write_text("first")
+
+    def ended(path: Path, target: Path) -> Path:
+        if path.parent != to.parent and target == to:
+            raise KeyboardInterrupt
+        return replaces(path, target)
+
+    replaces = Path.replace
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", ended)
+        with pytest.raises(KeyboardInterrupt), folder.beside(to) as new:
+            (new / folder.RECORD).write_text("second")
+    assert (to / folder.RECORD).read_text() == "first"
+
+    to.replace(tmp_path / ".tuned.before")  # as a killed process leaves it
+    with pytest.raises(RuntimeError, match="stopped"), folder.beside(to):
+        raise RuntimeError("stopped")
+    assert (to / folder.RECORD).read_text() == "first"
+    with folder.beside(to) as new:
+        (new / folder.RECORD).write_text("third")
+    assert (to / folder.RECORD).read_text() == "third"
+    assert list(tmp_path.iterdir()) == [to]
+
+
 def test_without_the_extra_it_says_what_to_install(
     configure: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +263,17 @@ def test_a_training_query_that_says_what_a_held_out_one_says_is_left_out(data: P
     assert split.left_out == 1
     assert not {query.words for query in split.train} & {query.words for query in split.held_out}
     assert len(split.train) == len(split.held_out) == 8
+
+
+def test_judged_queries_without_a_text_are_counted(data: Path) -> None:
+    rows = [{"_id": f"q-{name}", "text": f"Where is the {name}?"} for name in THINGS[1::2]]
+    write(data / "queries.jsonl", rows)
+    with pytest.raises(
+        InvalidRequest, match=r"8 judged queries have no text: .*queries\.jsonl or queries_train\.jsonl"
+    ):
+        read_split(data)
+    write(data / "queries_train.jsonl", [{"_id": f"q-{name}", "text": f"The {name}?"} for name in THINGS[::2]])
+    assert read_split(data).without_text == 0
 
 
 def test_with_one_file_of_judgements_each_query_has_its_side_whatever_else_is_asked(data: Path, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from foundation.settings import Loaded, Part
 from foundation.settings import load as load_settings
 from models import weights
 from models.tuning import chat
-from serving.finetuning import Order, finetune
-from serving.finetuning_chat import golden_cases
+from serving.finetuning import Order, Work, finetune
+from serving.finetuning_chat import _with_adapter, golden_cases
 from serving.judging import _made_of
 
 pytestmark = pytest.mark.real_model
@@ -94,6 +94,9 @@ def test_a_golden_set_is_asked_before_and_after(configure: Any, world: Path, tmp
 def test_what_the_file_holds_is_told_by_its_first_line(world: Path, tmp_path: Path) -> None:
     assert [case.id for case in golden_cases(world) or []] == list(THINGS)
     assert golden_cases(world / "golden.jsonl") == golden_cases(world)
+    marked = tmp_path / "marked.jsonl"
+    marked.write_text((world / "golden.jsonl").read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert golden_cases(marked) == golden_cases(world)
     assert golden_cases(write(tmp_path / "talks.jsonl", talks(1))) is None
     (tmp_path / "text.txt").write_text("no JSON", encoding="utf-8")
     assert golden_cases(tmp_path / "text.txt") is None
@@ -115,6 +118,41 @@ def test_a_model_elsewhere_and_examples_that_are_too_few_are_refused(configure: 
 def test_a_golden_set_without_its_documents_is_refused(configure: Any, world: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="none whose evidence holds the answer"):
         tuned(configure, world / "golden.jsonl", tmp_path / "new")
+
+
+def test_a_new_adapter_is_asked_without_the_pin_of_the_one_in_use(configure: Any, tmp_path: Path) -> None:
+    def pinned(overrides: dict[str, Any]) -> Any:
+        stack = tmp_path / "stack.toml"
+        stack.write_text('[models.chat]\nuse = "llama_cpp"\nadapter = "old.gguf"\nadapter_sha256 = "00"\n')
+        return load_settings(stack, overrides=overrides)
+
+    order = Order(data=tmp_path, to=tmp_path / "to", seed=7)
+    work = Work(order, pinned, tmp_path / "new", lambda *_: None)
+    chosen = _with_adapter(work)({}).settings.models.chat
+    assert chosen.options == {"adapter": str(tmp_path / "new" / "new.gguf"), "adapter_sha256": None}
+
+
+@pytest.mark.parametrize("kind", ["conversations", "golden set"])
+def test_a_limit_takes_an_even_sample(
+    configure: Any, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    class Asked(Exception):
+        pass
+
+    given: list[int] = []
+
+    def sampled(half: Any, limit: int | None) -> Any:
+        given.extend([len(half), limit or 0])
+        if len(given) == 4:
+            raise Asked
+        return half
+
+    monkeypatch.setattr("observability.bench.evenly", sampled)
+    data = world if kind == "golden set" else write(tmp_path / "talks.jsonl", talks(20))
+    with pytest.raises(Asked):
+        tuned(configure, data, tmp_path / "to", limit=3)
+    assert given[1::2] == [3, 3]
+    assert given[0] + given[2] == (len(THINGS) if kind == "golden set" else 20)
 
 
 def test_the_split_is_the_same_whatever_comes_before_it() -> None:
