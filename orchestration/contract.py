@@ -336,7 +336,7 @@ class Origin(Noun):
     words: str = ""
     """What the person said in this conversation. Never a document, a result or what a model wrote."""
     asked: str = ""
-    """The last of it: the request that the call is to meet, word for word."""
+    """The last of it: the request that the call is to meet, word for word, with what was said to complete it."""
     results: tuple[ToolOutcome, ...] = ()
     """What this run's earlier calls gave, as the executor returned it."""
 

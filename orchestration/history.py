@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import islice
 
 from orchestration.contract import BaseTool
 from orchestration.stated import identifiers
@@ -25,6 +26,8 @@ SUMMARY = 6
 """Questions that a summary holds."""
 QUESTION_CHARACTERS = 200
 """Of a question in a summary."""
+LOOKED_BACK = 50
+"""Questions of a conversation that somebody else keeps that are read for its summary: a request may hold thousands."""
 FEW = 3
 """A question with fewer words of its own leans on what was said before."""
 
@@ -110,12 +113,13 @@ def remembered(
 
 def recollected(questions: Sequence[str], *, longest: int) -> tuple[list[dict[str, str]], list[str]]:
     """Turns and summary of a conversation that somebody else keeps, from its questions, oldest first: no longer than those
-    of one that is kept here, whose questions have at most `longest` characters. Its answers are not ours and left out."""
-    turns: list[dict[str, str]] = []
-    summary: list[str] = []
-    for question in questions:
-        turns, summary = remembered(turns, summary, question[:longest], "")
-    return turns, summary
+    of one that is kept here, whose questions have at most `longest` characters. Its answers are not ours and left out.
+
+    For the summary the `LOOKED_BACK` questions before the last turns are read, by their first `QUESTION_CHARACTERS`.
+    """
+    turns = [{"question": question[:longest], "text": ""} for question in questions[-TURNS:]]
+    begun = (question[:QUESTION_CHARACTERS] for question in reversed(questions[-TURNS - LOOKED_BACK : -TURNS]))
+    return turns, [*islice(filter(stands_alone, begun), SUMMARY)][::-1]
 
 
 def _about(earlier: Sequence[str]) -> list[str]:

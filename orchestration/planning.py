@@ -23,7 +23,7 @@ from typing import Any, Literal, Protocol
 
 from models.contract import Embeddings
 from models.embedding import embed
-from orchestration.asking import Clause, moods, reverses
+from orchestration.asking import Clause, moods, reverses, verbs
 from orchestration.contract import BaseTool, Plan, PlanStep, ToolOutcome
 from orchestration.run import Run
 from orchestration.stated import arguments_in, declared, identifiers, identifies, left_open, masked, required_of
@@ -153,7 +153,8 @@ class ClassifierPlanner:
         return plan
 
     def _plan(self, question: str, tools: Sequence[BaseTool], allowed: frozenset[str]) -> Plan:
-        spans, read_as = clauses(question), moods(question)
+        own = verbs(text for tool in tools if _acts(tool) for text in declared(tool, "examples"))
+        spans, read_as = clauses(question), moods(question, own)
         said = [_said(question, span, read_as, tools) for span in [(0, len(question)), *spans]]
         whole, *pieces = self._read(said, tools)
         if whole.person:
@@ -203,7 +204,7 @@ class ClassifierPlanner:
         chosen = best >= needed
         if max(sounds) >= enough and _acts(first) and not part.question and not (chosen and _acts(tool)):
             told = f"sounds like {first.name} ({max(sounds):.2f}), and nobody asks for it"
-            return replace(part, reply="unasked", reason=told)
+            return replace(part, reply="unasked" if part.refused else "", reason=told)
         named = f"{self._identified:.2f} of it for its identifier, " if identifies(part.text, tool) else ""
         reason = f"similarity to requests for {tool.name} {best:.2f} ({named}{needed:.2f} needed), {otherwise}"
         return replace(part, tool=tool if chosen else None, reason=reason)
@@ -233,6 +234,8 @@ class _Part:
     """Those of them that ask for something to be done."""
     question: bool = False
     """Whether it holds a question."""
+    refused: bool = False
+    """Whether it holds a request that is negated, reported, supposed, or not for now."""
     tool: BaseTool | None = None
     person: bool = False
     reply: Literal["", "talk", "unasked"] = ""
@@ -275,13 +278,14 @@ def _said(question: str, span: tuple[int, int], read_as: Sequence[Clause], tools
     start, end = span
     inside = [one for one in read_as if one.start < end and one.end > start]
     asking = [(max(start, one.start), min(end, one.end)) for one in inside if one.asks]
-    everything = len(asking) == len(inside)
+    everything = len(asking) == len(inside) and not (asking and re.search(r"\w", question[asking[-1][1] : end]))
     words = question[start:end] if everything else ", ".join(question[a:b].strip() for a, b in asking)
     return _Part(
         text=question if span == (0, len(question)) else _pointed(question[start:end], question, tools),
         span=span,
         asked=words if span == (0, len(question)) else _pointed(words, question, tools),
         question=any(one.question for one in inside),
+        refused=any(one.refused for one in inside),
     )
 
 

@@ -54,11 +54,13 @@ class State(TypedDict, total=False):
     """The last questions and answers of the conversation; `summary` has what is left of those before them."""
     summary: list[str]
     clarifying: dict[str, Any]
-    """The request that a question back was asked about: question, tool, missing."""
+    """The request that a question back was asked about: question, asked (word for word), tool, missing."""
 
     answer_id: str
     thread_id: str
     question: str
+    asked: str
+    """The request word for word: the question, below the one that it completes where it answers a question back."""
     known: list[dict[str, Any]]
     """What is remembered of the person, as it was when they asked."""
     compose: str
@@ -113,6 +115,7 @@ def fresh(question: str, compose: str, thread_id: str, principal: Principal, as_
         "answer_id": uuid4().hex,
         "thread_id": thread_id,
         "question": question,
+        "asked": question,
         "known": [],
         "compose": compose,
         "as_of": as_of.isoformat() if as_of else "",

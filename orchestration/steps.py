@@ -82,10 +82,21 @@ class Steps:
         plan = await self._planned(question, run)
         told = f"{plan.route}: {plan.reason}" if len(plan.steps) < _SEVERAL else f"{_outline(plan)}: {plan.reason}"
         ended = self._ended(plan, state)
-        update: State = {"clarifying": {}, "result": ended, "known": state["known"]}
+        before = (state.get("clarifying") or {}).get("asked", "") if self._answers(state) else ""
+        update: State = {
+            "clarifying": {},
+            "asked": f"{before}\n{state['question']}".strip(),
+            "result": ended,
+            "known": state["known"],
+        }
         if plan.route == "clarify":
             step = plan.steps[0]
-            update["clarifying"] = {"question": question, "tool": step.tool, "missing": list(step.missing)}
+            update["clarifying"] = {
+                "question": question,
+                "asked": update["asked"],
+                "tool": step.tool,
+                "missing": list(step.missing),
+            }
         if ended is None:
             update |= self._launched(plan, state)
         return update | self._kept(plan, run), told
@@ -135,12 +146,15 @@ class Steps:
     def _in_full(self, state: State) -> str:
         """The question; or, where it states what was asked back for, together with the request before it. An "it" that
         stands for an identifier said before is replaced by it."""
-        tools, asked = self._parts.executor.tools, state.get("clarifying") or {}
-        tool = next((tool for tool in tools if tool.name == asked.get("tool")), None)
-        answers = tool is not None and set(asked["missing"]) & arguments_in(state["question"], tool).keys()
-        if answers:
-            return f"{asked['question']} {state['question']}"
-        return pointed(state["question"], _earlier(state), tools)
+        if self._answers(state):
+            return f"{state['clarifying']['question']} {state['question']}"
+        return pointed(state["question"], _earlier(state), self._parts.executor.tools)
+
+    def _answers(self, state: State) -> bool:
+        """Whether the question states what was asked back for."""
+        asked = state.get("clarifying") or {}
+        tool = next((tool for tool in self._parts.executor.tools if tool.name == asked.get("tool")), None)
+        return tool is not None and bool(set(asked["missing"]) & arguments_in(state["question"], tool).keys())
 
     def _launched(self, plan: Plan, state: State) -> State:
         """What can be begun now: tool steps side by side, and beside them one search for all questions."""
@@ -255,7 +269,9 @@ class Steps:
             run_id=state["answer_id"],
             thread_id=state["thread_id"],
             step=1 + [one["step_id"] for one in state["plan"]["steps"]].index(step.step_id),
-            origin=Origin(words=_said(state), asked=state["question"], results=tuple(outcomes.values())),
+            origin=Origin(
+                words=_said(state), asked=state.get("asked") or state["question"], results=tuple(outcomes.values())
+            ),
             approval=approval,
         )
 

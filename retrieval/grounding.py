@@ -33,8 +33,9 @@ _BEHIND, FAR_BEHIND = 0.03, 2.0
 """What a sentence loses for each point that its document's score is behind the best one, and the most points that count: two
 standard deviations are far behind, and a retriever with another scale cannot decide by itself."""
 
-_OTHER_VERSION = 0.15
-"""What a sentence loses for it: about what the kind of answer, the rank and a rare word of the question weigh together."""
+_OTHER_VERSION = 0.25
+"""What a sentence loses for it: about what the kind of answer, the rank, a rare word of the question and the score of its
+document weigh together."""
 _LABELLED = re.compile(r"[^\W\d_][\w -]{0,30}: \S")
 """A line of front matter: `Effective from: 1 July 2026`. Of a table's rows the columns are parted by semicolons."""
 _ROOM = 40
@@ -76,7 +77,7 @@ class _Candidate:
     before: frozenset[str]
     """Terms of the sentence before, which pronouns refer to, and of the heading."""
     versions: frozenset[str]
-    """That its passage names, with headings and title."""
+    """That title and headings name; that the text names, where they name none."""
 
     @property
     def in_context(self) -> str:
@@ -93,9 +94,14 @@ class _Compared(NamedTuple):
     matched: tuple[float, ...]
 
 
+def _titled(hit: Hit) -> str:
+    """The headings and the title of the passage."""
+    return " ".join([*hit.chunk.heading_path, hit.source.title or ""])
+
+
 def _around(hit: Hit) -> str:
     """The passage with its headings and title."""
-    return " ".join([*hit.chunk.heading_path, hit.source.title or "", hit.chunk.text])
+    return f"{_titled(hit)} {hit.chunk.text}"
 
 
 class Grounding:
@@ -215,7 +221,7 @@ def _candidates(hits: Sequence[Hit]) -> Iterator[_Candidate]:
     for hit in hits:
         rank = ranks.setdefault(hit.chunk.document_id, len(ranks) + 1)
         heading = terms(" ".join(hit.chunk.heading_path) or hit.source.title)
-        named = versions(_around(hit))
+        named = versions(_titled(hit)) or versions(hit.chunk.text)  # a text mentions versions that it is not about
         before: frozenset[str] = frozenset()
         front = hit.chunk.position == 0
         spans = sentence_spans(hit.chunk.text)

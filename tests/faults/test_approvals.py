@@ -53,6 +53,14 @@ async def test_decisions_are_listed_in_their_tenant_the_latest_first(world: Worl
     assert await world.approvals.decided("south", limit=5) == []
 
 
+async def test_the_approver_reads_the_request_with_what_completed_it(world: World) -> None:
+    agent = world.agent()
+    back = await answer(agent, AnswerRequest(question="Please send the parcel now"), NORTH)
+    assert back.text.startswith("Please tell me")
+    await answer(agent, AnswerRequest(question="P-123", thread_id=back.thread_id), NORTH)
+    assert [one.asked for one in await world.approvals.pending("north")] == ["Please send the parcel now\nP-123"]
+
+
 async def test_what_was_asked_for_before_in_the_same_words_is_known_as_such(world: World) -> None:
     agent = world.agent()
     first, second = [await answer(agent, SEND, NORTH) for _ in range(2)]

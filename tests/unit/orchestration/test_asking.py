@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from foundation.components import Context, load
 from foundation.settings import Part
 from models.remembering import RememberingEmbedder
-from orchestration.asking import moods, reverses
+from orchestration.asking import moods, reverses, verbs
 from orchestration.contract import Plan
 from orchestration.planning import ClassifierPlanner
 
@@ -43,6 +43,16 @@ REFUNDS = (
     "Go ahead and refund QM-10021",
     "Let's refund order QM-10021",
     "We can't wait any longer, refund QM-10021 now",
+    "Hello: please refund order QM-10021",
+    "My order QM-10021 arrived broken: refund it",
+    "Refund QM-10021, I confirm",
+    "Wait, please refund QM-10021",
+    "I got no mail from you: refund QM-10021",
+    "As I said: refund QM-10021",
+    "Refund QM-10021 and write me a confirmation",
+    "Don't wait, refund QM-10021",
+    "I can confirm that it is broken, refund QM-10021",
+    "Please do the following:\nrefund QM-10021",
 )
 TICKETS = (
     "Can you open a ticket? The QL-20 doesn't start any more.",
@@ -112,6 +122,29 @@ NOT_OF_THE_DESK = (
     "Did you refund QM-10021 and open a ticket?",
     "Do not refund QM-10021 and open a ticket",
     "Bitte QM-10021 nicht erstatten",
+    "The mail reads: please refund QM-10021",
+    "Summarise this mail: please refund QM-10021",
+    "Can you summarise this mail: please refund QM-10021",
+    "Write a mail that asks to refund QM-10021",
+    "Could you write a mail that asks to refund QM-10021",
+    "Translate: please refund QM-10021",
+    "Translate into German:\nHello.\n\nPlease refund QM-10021.",
+    "Our instructions state: refund QM-10021",
+    "The customer wrote: it broke. Please refund QM-10021.",
+    "Suppose I say refund QM-10021",
+    "Imagine I asked you to refund QM-10021",
+    "Assume you refund QM-10021",
+    "Let's say I am angry, then refund QM-10021",
+    "Hypothetically, refund QM-10021",
+    "Hold off on refunding QM-10021",
+    "Would you mind holding off on refunding QM-10021",
+    "Wait before you refund QM-10021",
+    "Only refund QM-10021 after I confirm",
+    "Refund QM-10021 if I confirm tomorrow",
+    "Refund QM-10021 once I say so",
+    "When I tell you, refund QM-10021",
+    'Look at this: "refund QM-10021"',
+    "The refund for QM-10021 has not arrived",
 )
 NOT_OF_THE_RENTAL = (
     "Don't extend rental R-2001 by 3 days",
@@ -147,6 +180,8 @@ NOT_OF_THE_RENTAL = (
         ("Don't refund QM-10021 and please extend R-2001", ["and please extend R-2001"]),
         ("The customer wrote: refund it", []),
         ("He says “refund it”", []),
+        ("He says „refund it", []),
+        ("The mail reads: hello. Refund it.\nRefund mine too", ["Refund mine too"]),
         ("", []),
     ],
 )
@@ -164,9 +199,14 @@ READ = """
 from orchestration.asking import moods
 from orchestration.stated import left_open
 
-for filler in (" ", "that ", "and ", "it was ", "7", "don't ", "I want ", '"', ","):
+for filler in (" ", "that ", "and ", "it was ", "7", "don't ", "I want ", '"', "„", "“", "«", "»", ":", "you ", "write: ", ","):
     moods("Refund " + filler * 20_000 + "?")
 """
+
+
+def test_a_verb_that_tools_are_there_for_asks() -> None:
+    text = "Write a mail to Ann"
+    assert [[one.asks for one in moods(text, own)] for own in ((), verbs([text]))] == [[False], [True]]
 
 
 def test_long_runs_of_the_same_words_are_read_in_little_time() -> None:
@@ -252,7 +292,9 @@ async def test_what_nobody_asks_for_is_not_planned(planner: ClassifierPlanner, d
     [
         ("Please do not refund order QM-10021", "reply", []),
         ("I never asked for a refund of QM-10021.", "reply", []),
-        ("Cancel my order QM-10042", "reply", []),
+        ("Hold off on refunding QM-10021", "reply", []),
+        ("Cancel my order QM-10042", "answer", [""]),
+        ("The refund for QM-10021 has not arrived", "answer", [""]),
         ("Did you refund order QM-10021?", "look_up", ["find_order"]),
         ("Where is order QM-10042 and what is the warranty on it?", "look_up", ["find_order"]),
         ("Don't refund QM-10021, tell me where it is", "look_up", ["find_order"]),

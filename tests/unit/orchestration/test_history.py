@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from orchestration.history import (
+    LOOKED_BACK,
     QUESTION_CHARACTERS,
     SUMMARY,
     TURNS,
@@ -88,3 +89,9 @@ def test_a_conversation_that_somebody_else_keeps_takes_no_more_room_than_ours() 
     assert [turn["question"] for turn in turns] == [one[:300] for one in asked[-TURNS:]]
     assert summary == [one[:QUESTION_CHARACTERS] for one in asked[-TURNS - SUMMARY : -TURNS]]
     assert {turn["text"] for turn in turns} == {""}
+
+
+def test_of_a_long_conversation_that_somebody_else_keeps_a_fixed_number_of_questions_is_read() -> None:
+    alone, later = "How many kilograms does a parcel weigh?", ["And why?"] * TURNS
+    assert recollected([alone, *["Why?"] * (LOOKED_BACK - 1), *later], longest=300)[1] == [alone]
+    assert recollected([alone, *["Why?"] * LOOKED_BACK, *later], longest=300)[1] == []

@@ -358,3 +358,15 @@ def test_a_passage_about_another_version_does_not_answer_where_one_names_the_ver
         for version in ("3.2", "3.0", "4.1")
     }
     assert first == {"3.2": "b.md", "3.0": "a.md", "4.1": "a.md"}
+
+
+def test_a_passage_is_about_the_version_that_its_heading_names_and_not_about_one_that_it_mentions(
+    grounding: Grounding,
+) -> None:
+    old = hit("New in this firmware are functions of the web page. Install 3.2.1 instead.", headings=("Firmware 3.2",))
+    new = hit("New functions are few: the gateway is kept.", uri="b.md", headings=("Firmware 3.2.1",))
+    (best,) = grounding.evidence("Which functions are new in firmware 3.2.1?", [old, new], limit=1)
+    assert best.hit.source.uri == "b.md"
+    bare = hit("New functions of firmware 3.2.1: the gateway is kept.", uri="c.md")
+    (best,) = grounding.evidence("Which functions are new in firmware 3.2.1?", [old, bare], limit=1)
+    assert best.hit.source.uri == "c.md", "without a version in the heading, the text tells"
