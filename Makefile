@@ -12,25 +12,26 @@ given = $(if $($(1)),$(2) "$($(1))")
 needed = $(or $($(1)),$(error $(1) is missing. Say: make $@ $(1)=$(2)))
 stack = $(call given,STACK,--stack)
 
+rule_files := $(firstword $(MAKEFILE_LIST)) $(wildcard lab/lab.mk)
 # A value that a command does not take would be left out without a word. What it takes stands in its rule.
 given_names := $(filter-out SIXPLY_% PYTHON TORCH BIN,$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
 ifneq ($(given_names),)
 goals := $(or $(MAKECMDGOALS),help)
 taken := $(shell awk -v goals=" $(goals) " '/^[a-z_-]+:/ { on = index(goals, " " substr($$1, 1, length($$1) - 1) " ") } on' \
-  $(firstword $(MAKEFILE_LIST)) | sed 's/\$$(stack)/STACK/' | grep -oE '[A-Z][A-Z_]+|\b[AB]\b|\bQ\b')
+  $(rule_files) | sed 's/\$$(stack)/STACK/' | grep -oE '[A-Z][A-Z_]+|\b[AB]\b|\bQ\b')
 unknown := $(filter-out $(taken),$(given_names))
 $(if $(unknown),$(error make $(goals) takes no value named $(unknown). `make` lists those of each command; what is for another \
   program goes before it: $(firstword $(unknown))=... make $(goals)))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: $(shell sed -n 's/^\([a-z_][a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
+.PHONY: $(shell sed -n 's/^\([a-z_][a-z-]*\):.*/\1/p' $(rule_files))
 
 #: make COMMAND NAME=value ...   Values in [ ] may be left out. Most commands take STACK=file, instead of stack.toml; reports take JSON=file too.
 help:
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^#: / { printf "\n%s\n", substr($$0, 4) } \
-	  /^[a-z][a-z-]*:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z][a-z-]*:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(rule_files)
 
 _base:
 	@$(PYTHON) -m foundation.install --quiet --torch "$(TORCH)"
@@ -296,3 +297,6 @@ screenshots: _dev  ## the views of the page as pictures, in headless Chromium, i
 clean:  ## remove what runs have written, keep .venv and weights
 	@rm -rf var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -not -path "./.venv/*" -prune -exec rm -rf {} +
+
+# What proves the template; the folder can be deleted.
+-include lab/lab.mk

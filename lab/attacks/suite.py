@@ -1,0 +1,107 @@
+"""Find the attacks of this folder and try them."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from foundation.errors import InvalidRequest, did_you_mean
+from lab import attacks
+from lab.attacks import victim
+from lab.attacks.contract import Attack, Tried
+from lab.attacks.victim import Victim
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one attack ended."""
+
+    name: str
+    title: str
+    tried: int
+    through: tuple[str, ...]
+    """What got through, a sentence each."""
+    seconds: float
+
+
+def all_attacks() -> tuple[Attack, ...]:
+    """Every attack of every module here, in the order of their names."""
+    modules = [importlib.import_module(f"{attacks.__name__}.{module.name}") for module in _modules()]
+    found = [attack for module in modules for attack in getattr(module, "ATTACKS", ())]
+    return tuple(sorted(found, key=lambda attack: attack.name))
+
+
+def find_attack(name: str) -> Attack:
+    """Raises:
+    InvalidRequest: no attack has that name.
+    """
+    known = {attack.name: attack for attack in all_attacks()}
+    if name not in known:
+        raise InvalidRequest(f'No attack "{name}". {did_you_mean(name, known)}')
+    return known[name]
+
+
+def choose(names: Sequence[str]) -> tuple[Attack, ...]:
+    """The attacks of those names, or all of them where none is given.
+
+    Raises:
+        InvalidRequest: as `find_attack`.
+    """
+    return tuple(find_attack(name) for name in names) or all_attacks()
+
+
+def try_all(chosen: Iterable[Attack], *, progress: Progress) -> Iterator[Outcome]:
+    """Try them one after the other. Those that harm nobody else share a server."""
+    waiting = sorted(chosen, key=lambda attack: attack.alone or bool(attack.stack))
+    with ExitStack() as opened:
+        shared: Victim | None = None
+        for number, attack in enumerate(waiting):
+            progress("attacks", number, len(waiting))
+            if attack.alone or attack.stack:
+                with _server(attack) as own:
+                    yield _try(attack, own)
+            else:
+                shared = shared or opened.enter_context(_server(attack))
+                yield _try(attack, shared)
+
+
+def try_reopened(attack: Attack) -> Outcome:
+    """Try it on a server without the defence: something has to get through."""
+    with _server(attack, reopen=attack.name) as own:
+        return _try(attack, own)
+
+
+def report(outcomes: Sequence[Outcome]) -> dict[str, object]:
+    """The same as JSON."""
+    return {
+        "tried": sum(outcome.tried for outcome in outcomes),
+        "through": sum(len(outcome.through) for outcome in outcomes),
+        "attacks": [asdict(outcome) for outcome in outcomes],
+    }
+
+
+def _try(attack: Attack, server: Victim) -> Outcome:
+    started = time.perf_counter()
+    tried: Tried = attack.run(server)
+    return Outcome(attack.name, attack.title, tried.count, tuple(tried.through), time.perf_counter() - started)
+
+
+@contextmanager
+def _server(attack: Attack, *, reopen: str | None = None) -> Iterator[Victim]:
+    with (
+        tempfile.TemporaryDirectory(prefix="attack-") as folder,
+        victim.start(Path(folder), stack=attack.stack, reopen=reopen) as server,
+    ):
+        yield server
+
+
+def _modules() -> list[pkgutil.ModuleInfo]:
+    return list(pkgutil.iter_modules(attacks.__path__))

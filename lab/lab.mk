@@ -1,0 +1,6 @@
+# The lab's commands. The Makefile includes this file where it is there.
+LAB = $(BIN)/python -m lab.cli
+
+#: The lab: what proves this template
+attack: _dev  ## attack a running server in every way the suite knows: does anything get through?   [ONLY=name] [REOPEN=1: open each hole again; the suite must find it]
+	@$(LAB) attack $(call given,ONLY,--only) $(if $(REOPEN),--reopen) $(call given,JSON,--json)
