@@ -90,7 +90,7 @@ policy: _base  ## what which role may do; with values, one case and the rule tha
 approvals: _base  ## actions that wait for a person   [TENANT=name]
 	@$(CLI) approvals $(call given,TENANT,--tenant) $(stack)
 
-approve: _base  ## say yes to one of them: it happens   ID=approval [SET="amount=120"] [TENANT=name]
+approve: _base  ## say yes to one of them that somebody else asked for: it happens; as whoever has the key in SIXPLY_KEY   ID=approval [SET="amount=120"] [TENANT=name]
 	@$(CLI) approve "$(call needed,ID,approval)" $(call given,SET,--set) $(call given,TENANT,--tenant) $(stack)
 
 reject: _base  ## say no to one of them: it never happens   ID=approval [TENANT=name]

@@ -24,7 +24,7 @@ from pydantic import BaseModel, SecretStr
 from foundation import components
 from foundation.errors import SixplyError
 from foundation.install import HIGHEST, LOWEST
-from foundation.settings import PREFIX, Loaded, Part, Settings
+from foundation.settings import PREFIX, Loaded, Part, PolicySettings, Settings
 
 MEMORY_GB = 1.5
 DISK_GB = 1.0
@@ -54,6 +54,7 @@ def run_checks(loaded: Loaded, extra: Sequence[Callable[[], Check]] = ()) -> lis
         partial(check_port, settings.serving.http.host, settings.serving.http.port),
         check_sqlite,
         check_locale,
+        partial(check_four_eyes, settings.orchestration.policy),
         *(partial(check_part, section, part) for section, part in parts_of(settings)),
         *extra,
     ]
@@ -125,6 +126,15 @@ def check_locale() -> Check:
     return Check(
         "locale", ok=True, found=found, advice="Works. Set PYTHONUTF8=1 so that this terminal shows all texts."
     )
+
+
+def check_four_eyes(policy: PolicySettings) -> Check:
+    if policy.four_eyes:
+        return Check("four eyes", ok=True, found="nobody approves what they asked for themselves")
+    advice = (
+        "Works. An approver's key is enough to ask for an effect and to approve it: four_eyes = true in the policy."
+    )
+    return Check("four eyes", ok=True, found="off: everybody may approve their own", advice=advice)
 
 
 def check_part(section: str, part: Part) -> Check:

@@ -248,6 +248,9 @@ class PolicySettings(Section):
     """Those of a tenant without a section of its own stand under "*"."""
     approvers: tuple[str, ...] = ("approver",)
     """Roles that may decide an approval."""
+    four_eyes: bool = True
+    """Nobody approves what they asked for themselves, whichever of their keys they use: another person has to. Off for
+    somebody who works alone; `make doctor` then warns."""
     approval_expires_h: float = Field(default=24, gt=0)
     unasked: tuple[str, ...] = ()
     """Effects that need no approval where everything that steers them is traced to the person's own words

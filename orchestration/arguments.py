@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from foundation.errors import InvalidSetting, did_you_mean
 from orchestration.contract import BaseTool, ToolMetadata
+
+_ROUNDING = Decimal("1e-12")
+"""Share of an amount by which a float may miss it."""
 
 
 class UnfitArguments(ValueError):
@@ -57,7 +62,12 @@ def demand_metadata(tool: BaseTool) -> None:
                 " What is for other programs goes into its `tags`."
             )
     taken = schema_of(tool).get("properties")
-    for key in ("arguments", "said_as"):
+    for name, unit in declared.get("units", {}).items():
+        if not re.fullmatch(r"\d+(\.\d+)?", unit) or not Decimal(unit):
+            raise InvalidSetting(
+                f'The unit "{unit}" of "{name}" of tool "{tool.name}" is no amount. Write it like "0.01".'
+            )
+    for key in ("arguments", "said_as", "units"):
         for name in declared.get(key, ()):
             if taken and name not in taken:
                 raise InvalidSetting(
@@ -83,7 +93,24 @@ def checked(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
     for name in arguments:
         if name not in known:
             raise UnfitArguments(f'{tool.name} was not called: "{name}" does not fit (it takes no such argument).')
-    return _by_json_schema(tool, arguments) if isinstance(schema, dict) else _by_model(tool, arguments)
+    fitting = _by_json_schema(tool, arguments) if isinstance(schema, dict) else _by_model(tool, arguments)
+    _demand_whole_units(tool, fitting)
+    return fitting
+
+
+def _demand_whole_units(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
+    """Sums of floats miss a whole number of cents by a little: that little is let pass, as a share of the amount."""
+    for name, unit in (tool.metadata or {}).get("units", {}).items():
+        if (value := arguments.get(name)) is None:
+            continue
+        try:
+            amount = Decimal(str(value))
+            rounded = (amount / Decimal(unit)).to_integral_value() * Decimal(unit)
+            fits = rounded > 0 and abs(amount - rounded) <= amount * _ROUNDING
+        except InvalidOperation:  # no number, or an endless one
+            fits = False
+        if not fits:
+            raise _unfit(tool, (name,), f"it is no whole number of {unit}, or none at all")
 
 
 def _by_model(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -97,6 +97,9 @@ class ToolMetadata(TypedDict, total=False):
     arguments: Mapping[str, Role]
     """For each argument its role: "target" (default; steers the effect), "content" (text that goes along), "amount",
     "choice" (any value is harmless)."""
+    units: Mapping[str, str]
+    """The smallest unit of an amount, as a decimal number: `{"amount_usd": "0.01"}`. What is no whole number of them, or
+    less than one, does not fit: it would be shown rounded to whoever approves it."""
     said_as: Mapping[str, Mapping[str, Sequence[str]]]
     """Argument by choice by phrases for it: `{"priority": {"P2": ["urgent"]}}`."""
     asked_by: Sequence[str]

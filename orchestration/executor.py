@@ -46,12 +46,14 @@ from orchestration.contract import (
     ToolOutcome,
 )
 from orchestration.policy import Policy, Ruling
-from orchestration.provenance import doubts
+from orchestration.provenance import doubts, without_what_was_read
 
 TIMEOUT_S = 30.0
 COUNTED_RUNS = 10_000
 
-Denial = Literal["role", "tenant", "limit", "stopped", "approval", "mismatch", "rejected", "expired", "forbidden"]
+Denial = Literal[
+    "role", "tenant", "limit", "stopped", "approval", "mismatch", "rejected", "expired", "own", "forbidden"
+]
 RULES: Mapping[Denial, str] = {
     "limit": "calls_per_run",
     "stopped": "stops",
@@ -59,6 +61,7 @@ RULES: Mapping[Denial, str] = {
     "mismatch": "unasked",
     "rejected": "approvers",
     "expired": "approval_expires_h",
+    "own": "four_eyes",
 }
 """The setting of the policy behind each denial. For a role and a tenant the ruling names it, for what is
 forbidden the tool."""
@@ -185,12 +188,19 @@ class Executor:
         """Approve, as it was asked or with other arguments, or reject; exactly once.
 
         Raises:
-            NotFound: no such approval in the caller's tenant. Forbidden: none of the caller's roles may decide.
+            NotFound: no such approval in the caller's tenant. Forbidden: none of the caller's roles may decide, or they
+                would approve what they asked for themselves.
             Gone: it has expired. Conflict: somebody has decided it already.
             InvalidRequest: the tool does not take the edited arguments.
             Stopped: it would be approved while effects are stopped; it goes on waiting.
         """
         asked = await self.may_decide(decision.approval_id, principal)
+        if decision.approve and self.is_own(asked, principal.subject):
+            await self._record_refusal(asked, principal, "own")
+            raise Forbidden(
+                "You asked for this yourself, so somebody else has to approve it; you may reject it. Where one person works "
+                "alone, the policy can say so: four_eyes = false. Rule: four_eyes."
+            )
         if self._stops is not None and decision.approve:
             self._stops.demand("effects")
         edited = await self._edited(decision, asked)
@@ -234,23 +244,33 @@ class Executor:
         if found is None:
             raise NotFound(f"There is no approval {approval_id}.")
         if not principal.roles & set(self._policy.approvers):
-            await self._audit.record(
-                AuditRecord(
-                    act="decision",
-                    tenant=principal.tenant,
-                    subject=principal.subject,
-                    run_id=found.thread_id,
-                    tool=found.tool,
-                    arguments_hash=found.arguments_hash,
-                    outcome="denied",
-                    reason="role",
-                    rule="approvers",
-                    approval_id=found.approval_id,
-                )
-            )
+            await self._record_refusal(found, principal, "role", rule="approvers")
             needed = ", ".join(self._policy.approvers) or "none is configured"
             raise Forbidden(f"Approvals are decided by the roles: {needed}. Ask one of them. Rule: approvers.")
         return found
+
+    def is_own(self, approval: Approval, decider: str | None) -> bool:
+        """Whether the person who decides is the one who asked, where the policy wants two. A directory may write one person
+        in upper and lower case."""
+        return self._policy.four_eyes and (decider or "").casefold() == approval.requested_by.casefold()
+
+    async def _record_refusal(
+        self, approval: Approval, principal: Principal, reason: Denial, *, rule: str = ""
+    ) -> None:
+        await self._audit.record(
+            AuditRecord(
+                act="decision",
+                tenant=principal.tenant,
+                subject=principal.subject,
+                run_id=approval.thread_id,
+                tool=approval.tool,
+                arguments_hash=approval.arguments_hash,
+                outcome="denied",
+                reason=reason,
+                rule=rule or RULES[reason],
+                approval_id=approval.approval_id,
+            )
+        )
 
     async def _edited(self, decision: Decision, asked: Approval) -> dict[str, Any] | None:
         """The arguments that are granted instead, checked like any others; `None` where nothing is changed."""
@@ -284,6 +304,8 @@ class Executor:
         refusal = _mismatch(call, stored)
         if refusal is not None or stored is None:
             return refusal or _denied(call, "approval", "There is no such approval.")
+        if self.is_own(stored, stored.decided_by):  # decided before the policy wanted two people
+            return _denied(call, "own", f"{stored.decided_by} asked for it and approved it alone. Ask for it again.")
         if stored.edited is not None:
             call = replace(call, arguments=stored.edited)
             if call.hash != stored.edited_hash:
@@ -291,9 +313,9 @@ class Executor:
         return (await self._once(call, stored)).model_copy(update={"approval": stored})
 
     async def _unasked_or_ask(self, call: _Call) -> ToolOutcome:
-        if call.tool.name not in self._policy.unasked:
-            return await self._ask(call, [])
         found = doubts(call.tool, call.arguments, call.origin, self._tools)
+        if call.tool.name not in self._policy.unasked:
+            return await self._ask(call, without_what_was_read(found, call.tool, call.arguments, call.origin))
         if found:
             return await self._ask(call, found)
         outcome = await self._once(call, None)

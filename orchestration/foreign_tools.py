@@ -37,6 +37,8 @@ class Declared(BaseModel):
     idempotent: bool = False
     reach: Literal["own", "outward"] = "outward"
     arguments: dict[str, Literal["target", "content", "amount", "choice"]] = {}
+    units: dict[str, str] = {}
+    """The smallest unit of an amount: `{ amount = "0.01" }`."""
     asked_by: tuple[str, ...] = ()
     trusted: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()

@@ -26,6 +26,7 @@ from typing import Any
 
 from orchestration.arguments import schema_of
 from orchestration.contract import BaseTool, Origin, Role, ToolOutcome
+from orchestration.stated import arguments_in
 
 _STRICT = re.compile(r"[^\s\"'`<>(){}\[\],;|“”\u2018’«»]+")
 _PLAIN = re.compile(r"[^\W\d_]+(?:[-’][^\W\d_]+)*")
@@ -73,6 +74,15 @@ def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: 
         if value not in (None, properties.get(name, {}).get("default"))
         and not trace.holds(roles.get(name, "target"), name, value, targets)
     ]
+
+
+def without_what_was_read(
+    doubts: Sequence[str], tool: BaseTool, arguments: Mapping[str, Any], origin: Origin
+) -> list[str]:
+    """The doubts that remain for somebody who looks anyway: not those about values that the planner's own reading of the
+    request gives, such as the only number in it. Enough to warn nobody, never enough to act without being asked."""
+    stated = arguments_in(origin.asked or origin.words, tool)
+    return [doubt for doubt in doubts if doubt not in stated or stated[doubt] != arguments.get(doubt)]
 
 
 def foreign_references(text: str, words: str) -> list[str]:

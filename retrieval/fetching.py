@@ -38,8 +38,21 @@ _SECTION = "[retrieval.fetching]"
 _REDIRECTS = (301, 302, 303, 307, 308)
 _INTERNET = ipaddress.ip_network("2000::/3")
 """All IPv6 addresses that are given out. Outside of it Python calls some global that nobody routes, or a site of its own."""
-_CARRYING = (ipaddress.ip_network("2002::/16"), ipaddress.ip_network("2001::/32"))
-"""Those among them that carry an IPv4 address: what they lead to cannot be told from here."""
+_SPECIAL = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "2002::/16",  # 6to4: carries an IPv4 address, and what that leads to cannot be told from here
+        "2001::/23",  # protocol assignments: Teredo, which carries one too, ORCHID, anycast of the nearest router
+        "3fff::/20",  # documentation (RFC 9637), which Python 3.11 to 3.14 do not all know
+        "2620:4f:8000::/48",  # AS112, a sink
+        "192.0.0.0/24",  # protocol assignments, of which Python calls the anycast of the nearest router global
+        "192.88.99.0/24",  # the nearest 6to4 relay
+        "192.31.196.0/24",  # AS112
+        "192.175.48.0/24",  # AS112
+        "192.52.193.0/24",  # the nearest multicast relay
+    )
+)
+"""Of the registries of special-purpose addresses (RFC 6890), what Python calls global and what holds no documents."""
 _VAGUE = ("application/octet-stream", "binary/octet-stream", "text/plain", "")
 """Types that servers send for what they do not know: here the suffix of the address decides."""
 _SUFFIXES = {
@@ -202,8 +215,10 @@ def is_public(ip: str) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             address = address.ipv4_mapped
-        elif address not in _INTERNET or any(address in carrying for carrying in _CARRYING):
+        elif address not in _INTERNET:
             return False
+    if any(address in network for network in _SPECIAL):
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 

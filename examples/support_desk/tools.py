@@ -222,6 +222,7 @@ def build(options: Options, context: Context) -> list[BaseTool]:
             "Open a new support ticket.",
             effect=True,
             preview=desk.preview_ticket,
+            arguments={"subject": "content", "priority": "choice"},
             said_as={
                 "priority": {
                     "P1": ("emergency", "critical", "whole site", "nobody can work"),
@@ -252,6 +253,8 @@ def build(options: Options, context: Context) -> list[BaseTool]:
             effect=True,
             preview=desk.preview_refund,
             completed=desk.complete_refund,
+            arguments={"reason": "content", "amount_usd": "amount"},
+            units={"amount_usd": "0.01"},
             examples=(
                 "Please refund order QM-10001",
                 "Give me my money back for QM-10002, it does not work",

@@ -131,9 +131,13 @@ class Card:
         return "Every action of this kind needs a person's yes."
 
     def _choice(self) -> None:
+        own = self._visitor.system.executor.is_own(self._approval, self._visitor.seen.subject)
+        if own:
+            alert("You asked for this yourself, so somebody else has to approve it.", kind="note")
         with html.div().classes("acts"):
-            ui.button("Approve", icon="check", on_click=self._approve).props("unelevated dense no-caps")
-            ui.button("Change and approve", icon="edit", on_click=self._edit).props("outline dense no-caps")
+            if not own:
+                ui.button("Approve", icon="check", on_click=self._approve).props("unelevated dense no-caps")
+                ui.button("Change and approve", icon="edit", on_click=self._edit).props("outline dense no-caps")
             ui.button("Reject", icon="close", on_click=self._ask_why).props("outline dense no-caps color=negative")
 
     def _edit(self) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 RECONNECT_S = 20.0
@@ -41,6 +42,14 @@ class Mounted:
                 self._app = app
         return self._app
 
+    def is_own(self, connection: HTTPConnection) -> bool:
+        """Whether a request or a websocket names no page of another session. Before anybody opened one, there is none."""
+        if self._app is None:
+            return True
+        from serving.page import belonging
+
+        return belonging.is_own(connection)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -55,9 +64,10 @@ def _mounted() -> tuple[FastAPI, ASGIApp]:
     """What owns NiceGUI's start and end, and NiceGUI."""
     from nicegui import app, ui
 
-    from serving.page import shell
+    from serving.page import belonging, shell
 
     shell.define()
+    belonging.guard_messages()
     owner = FastAPI(openapi_url=None)
     app.add_middleware(ContentPolicy)  # added first, so it stands innermost and sees HTML before it is compressed
     ui.run_with(

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Form, Request, Response, WebSocket
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from foundation.errors import SixplyError, StoreUnavailable, Unauthenticated
+from foundation.errors import Forbidden, SixplyError, StoreUnavailable, Unauthenticated
 from serving.identity import anyone, signed_in
 from serving.page import sign_in
 from serving.page.mounting import Mounted
@@ -55,6 +55,9 @@ async def end(request: Request, runtime: Running) -> Response:
 @router.api_route("/_nicegui_ws/{rest:path}", methods=["GET", "POST"], dependencies=[Depends(signed_in)])
 async def parts(request: Request) -> Response:
     """Scripts, styles, uploads, and the page's events where a proxy lets no websocket through."""
+    mounted: Mounted = request.app.state.page
+    if not mounted.is_own(request):
+        raise Forbidden("This page belongs to another session. Open the page again.")
     return await _page(request)
 
 
@@ -62,6 +65,9 @@ async def parts(request: Request) -> Response:
 async def events(socket: WebSocket) -> None:
     """The page's events."""
     mounted: Mounted = socket.app.state.page
+    if not mounted.is_own(socket):
+        await socket.close()  # before it is accepted: 403
+        return
     await (await mounted.app())(socket.scope, socket.receive, socket.send)
 
 

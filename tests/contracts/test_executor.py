@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,26 @@ async def only_an_approver_of_the_same_tenant_decides(world: World, executor: Ex
     assert [one.status for one in await world.approvals.pending("north")] == ["pending"]
 
 
+async def nobody_approves_their_own(world: World, executor: Executor) -> None:
+    """By person, whichever key or spelling; to reject it is to take it back. What was approved alone before the policy
+    wanted two people is not done either."""
+    both = replace(LEAD, subject="Ada")  # NORTH's subject is ada
+    waiting = await call(executor, "send_parcel", SEND)
+    assert waiting.approval is not None
+    decision = Decision(approval_id=waiting.approval.approval_id, approve=True)
+    with pytest.raises(Forbidden, match="four_eyes"):
+        await executor.decide(decision, both)
+    assert [record.rule for _, record in await world.audit.entries("north")][-1] == "four_eyes"
+    alone = await world.approvals.decide(decision.approval_id, "north", approve=True, by="ada", note="")
+    outcome = await call(executor, "send_parcel", SEND, approval=alone)
+    assert (outcome.status, outcome.reason, outcome.rule) == ("denied", "own", "four_eyes")
+    assert world.depot.sent == []
+    back = await call(executor, "send_parcel", SEND, run_id="run-2")
+    assert back.approval is not None
+    taken_back = await executor.decide(Decision(approval_id=back.approval.approval_id, approve=False), both)
+    assert taken_back.status == "rejected"
+
+
 async def one_of_two_simultaneous_decisions_wins(world: World, executor: Executor) -> None:
     waiting = await call(executor, "send_parcel", SEND)
     assert waiting.approval is not None
@@ -236,6 +257,17 @@ async def a_value_that_the_person_did_not_say_needs_an_approval(world: World, ex
         assert outcome.status == "waiting"
         assert "not what the person said" in outcome.content
     assert world.depot.sent == []
+
+
+async def whoever_approves_is_told_what_the_person_did_not_say(world: World, executor: Executor) -> None:
+    """Of every effect, not only of those that may happen unasked."""
+    said = Origin(words="Please send parcel P-123, it was asked for")
+    honest = await call(executor, "send_parcel", SEND, origin=said)
+    assert honest.approval is not None
+    assert "Careful" not in honest.approval.reason
+    planted = await call(executor, "send_parcel", {**SEND, "parcel_id": "P-999"}, origin=said)
+    assert planted.approval is not None
+    assert planted.approval.reason.endswith("Careful, this is not what the person said: parcel_id.")
 
 
 async def a_run_makes_a_limited_number_of_calls(world: World, executor: Executor) -> None:
@@ -319,6 +351,8 @@ CHECKS: list[Check] = [
     an_edit_that_the_tool_does_not_take_decides_nothing,
     an_approval_ends_with_its_time,
     only_an_approver_of_the_same_tenant_decides,
+    nobody_approves_their_own,
+    whoever_approves_is_told_what_the_person_did_not_say,
     one_of_two_simultaneous_decisions_wins,
     every_call_refusal_and_decision_is_in_the_audit,
 ]
@@ -366,6 +400,16 @@ async def test_what_was_left_open_is_settled_before_a_person_is_asked_and_stays_
     assert (late.status, late.content, late.approval) == ("failed", "It has been posted.", None)
     hashes = {record.arguments_hash for _, record in await world.audit.entries("north") if record.outcome == "done"}
     assert hashes == {waiting.approval.arguments_hash}
+
+
+async def test_a_policy_for_one_person_lets_them_approve_their_own(world: World) -> None:
+    world.policy = world.policy.model_copy(update={"four_eyes": False})
+    executor = world.executor()
+    waiting = await call(executor, "send_parcel", SEND)
+    assert waiting.approval is not None
+    decision = Decision(approval_id=waiting.approval.approval_id, approve=True)
+    approval = await executor.decide(decision, replace(LEAD, subject=NORTH.subject))
+    assert (await call(executor, "send_parcel", SEND, approval=approval)).status == "done"
 
 
 @pytest.mark.parametrize(

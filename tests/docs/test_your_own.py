@@ -53,7 +53,9 @@ def said(command: str, **given: str) -> str:
 
 
 @pytest.mark.real_model
-def test_the_page_makes_a_system_that_answers_is_measured_and_acts(clone: Path) -> None:
+def test_the_page_makes_a_system_that_answers_is_measured_and_acts(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert set(FILES) == {
         "ferry/stack.toml", "ferry/corpus/fares.md", "ferry/corpus/timetable.md", "ferry/corpus/crew.md",
         "ferry/sources.jsonl", "ferry/golden.jsonl", "ferry/tools.py", "ferry/policy.toml",
@@ -68,6 +70,10 @@ def test_the_page_makes_a_system_that_answers_is_measured_and_acts(clone: Path) 
     assert "Book 2 seats on C-104 for harbour." in said(book)
     waiting = re.search(r"ap-\w+", said(approvals))
     assert waiting
+    command = shlex.split(next(line for line in PAGE.splitlines() if "sixply keys add" in line and "lena" in line))
+    key = re.search(r"sixply_\S+", CliRunner().invoke(app, command[1:], env={"COLUMNS": "240"}).output)
+    assert key
+    monkeypatch.setenv("SIXPLY_KEY", key.group())
     assert "2 seats on C-104 are booked." in said(approve, ID=waiting.group())
     assert "break-even" in said(case)
     assert "verdict" in said(roi)

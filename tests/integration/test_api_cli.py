@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -373,7 +374,9 @@ def test_bench_parse_writes_a_row_for_every_file_and_names_what_was_refused(
     assert (figures["mutated_files"], figures["strings"], figures["strings_failed"]) == (5, 4, 0)
 
 
-def test_an_approver_grants_less_than_was_asked_for(sixply: Callable[..., Any], tmp_path: Path) -> None:
+def test_an_approver_grants_less_than_was_asked_for_and_nobody_approves_their_own(
+    sixply: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stack = tmp_path / "stack.toml"
     tools = '[[orchestration.tools]]\nuse = "examples.support_desk.tools:build"\n'
     stack.write_text(stack.read_text() + tools + '[orchestration.policy.roles]\nagent = ["refund"]\n')
@@ -381,15 +384,18 @@ def test_an_approver_grants_less_than_was_asked_for(sixply: Callable[..., Any], 
     waiting = sixply("ask", "Please refund order QM-10017", "--role", "agent", *person)
     assert waiting["status"] == "waiting"
     approval = waiting["approval"]["approval_id"]
+    assert "asked for this yourself" in sixply("approve", approval, *person, status=2, json_too=False)
+    lead = sixply("keys", "add", "--subject", "lena", "--tenant", "alder-clinics", "--role", "approver", json_too=False)
+    monkeypatch.setenv("SIXPLY_KEY", re.findall(r"sixply_\S+", lead)[0])
     assert "changes no argument" in sixply("approve", approval, *person, "--set", "12", status=2, json_too=False)
     told = sixply("approve", approval, *person, "--set", "amount_usd=12", "--set", "reason=as agreed", json_too=False)
     assert "12.00 USD" in told
     assert sixply("approvals", *person) == []
 
-    audit = sixply("audit-verify")  # the tool twice, the decision, the answer twice
-    assert (audit["ok"], audit["records"], audit["problems"]) == (True, 5, [])
+    audit = sixply("audit-verify")  # the tool twice, the refused decision, the decision, the answer twice
+    assert (audit["ok"], audit["records"], audit["problems"]) == (True, 6, [])
     assert sixply("audit-verify", "--head", audit["head"])["ok"]
-    assert "forged" in sixply("audit-verify", "--head", f"5:{'0' * 64}", status=1, json_too=False)
+    assert "forged" in sixply("audit-verify", "--head", f"6:{'0' * 64}", status=1, json_too=False)
 
 
 def test_a_benchmark_of_ingest_writes_the_agreed_figures(sixply: Callable[..., Any], tmp_path: Path) -> None:

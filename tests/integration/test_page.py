@@ -78,6 +78,9 @@ class Served:
     url: str
     keys: KeyStore
     agent: str
+    """Also approver and operator."""
+    clerk: str
+    """An agent alone, whose effects somebody else approves."""
     reader: str
     issuer: Issuer
 
@@ -101,6 +104,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         return keys.create(subject=f"{roles[0]}@alder", tenant="alder-clinics", roles=roles)
 
     given = {"agent": key("agent", "approver", "operator"), "reader": key("reader")}
+    given["clerk"] = keys.create(subject="clerk@alder", tenant="alder-clinics", roles=["agent"])
     with serving(stack) as (url, _):
         served = Served(url, keys, issuer=issuer, **given)
         served.add("moon.md", f"# Moon lamp\n\n{FACT}\n")
@@ -169,6 +173,18 @@ def page(context: BrowserContext, served: Served) -> Iterator[Page]:
     yield page
     assert [url for url in asked if not url.startswith((served.url, "data:"))] == []
     assert wrong == []
+
+
+@pytest.fixture
+def deciding(browser: Browser, served: Served) -> Iterator[Page]:
+    """The page of an approver in a browser of their own."""
+    context = browser.new_context()
+    context.set_default_timeout(WAIT_S * 1000)
+    page = context.new_page()
+    page.goto(served.url)
+    sign_in(page, served.agent)
+    yield page
+    context.close()
 
 
 def sign_in(page: Page, key: str) -> None:
@@ -437,12 +453,14 @@ def test_nothing_of_the_page_is_served_to_strangers_and_no_websocket_to_another_
         pass
 
 
-def test_what_waits_is_approved_with_other_arguments_or_rejected_with_a_reason(page: Page, served: Served) -> None:
-    sign_in(page, served.agent)
+def test_what_waits_is_approved_with_other_arguments_or_rejected_with_a_reason(
+    page: Page, deciding: Page, served: Served
+) -> None:
+    sign_in(page, served.clerk)
     asked = ask(page, "Please refund order QM-10013", "Waits for approval")
-    view = open_view(page, "Approvals")
+    view = open_view(deciding, "Approvals")
     card = view.get_by_role("article").filter(has_text="QM-10013")
-    expect(card).to_contain_text("agent@alder")
+    expect(card).to_contain_text("clerk@alder")
     card.get_by_role("button", name="Change and approve").click()
     card.get_by_label("Amount (USD)").fill("1000000")
     card.get_by_role("button", name="Approve this").click()
@@ -459,7 +477,7 @@ def test_what_waits_is_approved_with_other_arguments_or_rejected_with_a_reason(p
 
     page.get_by_role("button", name="New conversation").click()
     asked = ask(page, "Please refund order QM-10017", "Waits for approval")
-    card = open_view(page, "Approvals").get_by_role("article").filter(has_text="QM-10017")
+    card = view.get_by_role("article").filter(has_text="QM-10017")
     card.get_by_role("button", name="Reject").click()
     card.get_by_role("button", name="Reject").click()
     expect(card).to_contain_text("Say why")
@@ -469,17 +487,28 @@ def test_what_waits_is_approved_with_other_arguments_or_rejected_with_a_reason(p
     expect(view.get_by_role("listitem").filter(has_text="another device")).to_be_visible()
 
 
-def test_a_decider_sees_who_asked_in_which_words_and_that_it_was_asked_before(page: Page, served: Served) -> None:
+def test_nobody_approves_their_own_on_the_page(page: Page, served: Served) -> None:
     sign_in(page, served.agent)
+    ask(page, "Please refund order QM-10021", "Waits for approval")
+    card = open_view(page, "Approvals").get_by_role("article").filter(has_text="QM-10021")
+    expect(card.get_by_role("note")).to_contain_text("You asked for this yourself")
+    expect(card.get_by_role("button", name="Approve")).to_have_count(0)
+    expect(card.get_by_role("button", name="Reject")).to_be_visible()
+
+
+def test_a_decider_sees_who_asked_in_which_words_and_that_it_was_asked_before(
+    page: Page, deciding: Page, served: Served
+) -> None:
+    sign_in(page, served.clerk)
     words = "Please refund order QM-10019, the lid broke in transit."
     for _ in range(2):
         ask(page, words, "Waits for approval")
         page.get_by_role("button", name="New conversation").click()
-    cards = open_view(page, "Approvals").get_by_role("article").filter(has_text="QM-10019")
+    cards = open_view(deciding, "Approvals").get_by_role("article").filter(has_text="QM-10019")
     expect(cards).to_have_count(2)
     expect(cards.first.locator("q")).to_have_text(words)
     expect(cards.first.get_by_role("note")).to_have_count(0)
-    expect(cards.last.get_by_role("note")).to_contain_text("The same as above, asked for by agent@alder")
+    expect(cards.last.get_by_role("note")).to_contain_text("The same as above, asked for by clerk@alder")
     cards.first.get_by_role("button", name="Approve", exact=True).click()
     expect(cards.first.get_by_role("status")).to_have_text("Done")
     expect(cards.last.get_by_role("note")).to_contain_text("The same was approved by agent@alder")

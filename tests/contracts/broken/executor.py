@@ -65,6 +65,19 @@ class LetsAnybodyDecide(Executor):
         return found
 
 
+class LetsPeopleApproveTheirOwn(Executor):
+    def is_own(self, approval: Approval, decider: str | None) -> bool:
+        del approval, decider
+        return False
+
+
+class WarnsOnlyAboutWhatMayHappenUnasked(Executor):
+    async def _unasked_or_ask(self, call: Any) -> ToolOutcome:
+        if call.tool.name not in self._policy.unasked:
+            return await self._ask(call, [])
+        return await super()._unasked_or_ask(call)
+
+
 class ActsWhereItWasRejected(Executor):
     async def decide(self, decision: Decision, principal: Principal) -> Approval:
         return await super().decide(decision.model_copy(update={"approve": True}), principal)
@@ -134,6 +147,8 @@ BROKEN: dict[type[Executor], str] = {
     TrustsWhatItIsHanded: "only_the_stored_approval_counts",
     KeepsApprovalsForever: "an_approval_ends_with_its_time",
     LetsAnybodyDecide: "only_an_approver_of_the_same_tenant_decides",
+    LetsPeopleApproveTheirOwn: "nobody_approves_their_own",
+    WarnsOnlyAboutWhatMayHappenUnasked: "whoever_approves_is_told_what_the_person_did_not_say",
     ActsWhereItWasRejected: "a_rejected_effect_never_happens",
     RunsWhatWasAskedNotWhatWasGranted: "an_approver_may_grant_other_arguments_and_those_are_what_runs",
     GrantsAnything: "an_edit_that_the_tool_does_not_take_decides_nothing",

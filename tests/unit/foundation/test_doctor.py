@@ -32,6 +32,13 @@ def test_a_failed_check_always_says_what_to_do(data_dir):
     assert all(failed.values())
 
 
+def test_a_policy_that_lets_people_approve_their_own_is_warned_about(data_dir):
+    for four_eyes in (True, False):
+        checks = doctor.run_checks(loaded(data_dir, orchestration={"policy": {"four_eyes": four_eyes}}))
+        (check,) = [check for check in checks if check.name == "four eyes"]
+        assert (check.ok, not check.advice) == (True, four_eyes)
+
+
 def test_checks_of_other_layers_come_last(data_dir):
     extra = Check("weights", ok=False, found="altered", advice="Run make setup.")
     assert doctor.run_checks(loaded(data_dir), [lambda: extra])[-1] == extra

@@ -10,6 +10,7 @@ from langchain_core.tools import BaseTool, ToolException
 from foundation.components import Context, load
 from foundation.settings import Part
 from foundation.types import Principal
+from orchestration.arguments import UnfitArguments, checked
 from orchestration.stated import arguments_in
 
 CUSTOMER = Principal(subject="ilka", tenant="alder-clinics")
@@ -54,6 +55,15 @@ async def test_a_ticket_gets_the_next_number_once_for_each_key(desk: dict[str, B
     assert await use(desk["open_ticket"], key="a", **given) == first
     assert "T-2237" in await use(desk["open_ticket"], key="b", **given)
     assert rows(data_dir, "SELECT count(*) FROM tickets WHERE subject = 'The cradle does not charge'") == [(2,)]
+
+
+def test_an_amount_is_a_whole_number_of_cents_and_at_least_one(desk: dict[str, BaseTool]) -> None:
+    order = {"order_id": "QM-10017", "reason": "arrived broken"}
+    for amount in (1e-9, 0.001, 0.004, 0.005, 0.011, 12.345, 1.0000001, 0.0, -1, float("nan"), float("inf")):
+        with pytest.raises(UnfitArguments, match="amount_usd"):
+            checked(desk["refund"], {**order, "amount_usd": amount})
+    for amount in (0.01, 0.29, 1.1 + 2.2, 12, 178.0, 1_000_000.07, None):
+        assert checked(desk["refund"], {**order, "amount_usd": amount})["amount_usd"] == amount
 
 
 async def test_a_refund_is_of_the_orders_total_and_by_the_approver(desk: dict[str, BaseTool], data_dir: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from langchain_core.tools import BaseTool, StructuredTool
 
 from orchestration.contract import Origin, ToolOutcome
-from orchestration.provenance import Words, doubts, foreign_references
+from orchestration.provenance import Words, doubts, foreign_references, without_what_was_read
 
 
 def tool(name: str, *arguments: str, **metadata: Any) -> BaseTool:
@@ -145,6 +145,18 @@ def test_a_value_that_only_a_document_or_nobody_gave_is_doubted() -> None:
 
 def test_every_leaf_of_a_list_must_be_traced() -> None:
     assert doubted(SHARE, {"file_id": ["a", "b"], "email": "a"}, "share a") == ["file_id"]
+
+
+def test_whoever_looks_anyway_is_not_warned_of_what_the_planner_reads_in_the_request() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"crossing": {"type": "string", "pattern": "^C-\\d+$"}, "seats": {"type": "integer"}},
+    }
+    book = StructuredTool.from_function(lambda **_: "", name="book", description="book", args_schema=schema)
+    for words, seats, warned in (("Book 2 seats on c-104", 2, []), ("Book two seats on C-104", 3, ["seats"])):
+        arguments, origin = {"crossing": "C-104", "seats": seats}, Origin(words=words)
+        doubted = doubts(book, arguments, origin, {"book": book})
+        assert without_what_was_read(doubted, book, arguments, origin) == warned
 
 
 def test_a_choice_may_be_anything() -> None:

@@ -44,7 +44,8 @@ def test_a_misspelt_key_is_refused_with_the_tool_the_known_keys_and_the_nearest(
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("arguments", {"sped": "choice"}), ("said_as", {"sped": {"fast": ["at once"]}})]
+    ("key", "value"),
+    [("arguments", {"sped": "choice"}), ("said_as", {"sped": {"fast": ["at once"]}}), ("units", {"sped": "1"})],
 )
 def test_what_is_said_of_an_argument_that_the_tool_does_not_take_is_refused(
     key: str, value: dict[str, Any], tmp_path: Path
@@ -53,6 +54,12 @@ def test_what_is_said_of_an_argument_that_the_tool_does_not_take_is_refused(
         InvalidSetting, match=rf'"send".*"sped" \(`{key}`\).*Found: parcel_id, speed\. Did you mean "speed"'
     ):
         executor(tmp_path, {key: value})
+
+
+def test_a_unit_that_is_no_amount_is_refused(tmp_path: Path) -> None:
+    for unit in ("0", "-1", "a cent", "1e-2", ""):
+        with pytest.raises(InvalidSetting, match='"speed" of tool "send" is no amount'):
+            executor(tmp_path, {"units": {"speed": unit}})
 
 
 @pytest.mark.parametrize("metadata", [None, {}, {"arguments": {"speed": "choice"}, "opens": "send off"}])

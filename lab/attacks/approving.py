@@ -1,0 +1,98 @@
+"""Effects that are approved by whoever asked for them, or for amounts that nobody can see."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import httpx2 as httpx
+
+from lab.attacks.contract import Attack, Tried
+from lab.attacks.victim import Victim
+
+DESK = "alder-clinics"
+"""The tenant whose orders the support desk of the example knows."""
+
+
+def approve_own(victim: Victim) -> Tried:
+    """One person with the roles to ask and to approve, through one key, through two, and in another spelling."""
+    tried = Tried()
+    order = "QM-10025"
+    asking = victim.person("edges-both", "agent", "approver", tenant=DESK)
+    approval = _ask_refund(victim, asking, order)
+    own = {
+        "the same key": asking,
+        "a second key": victim.person("edges-both", "approver", tenant=DESK),
+        "another spelling": victim.person("Edges-BOTH", "approver", tenant=DESK),
+    }
+    for how, person in own.items():
+        for body in ({"approve": True}, {"approve": True, "arguments": {**approval["arguments"], "amount_usd": 1.0}}):
+            reply = person.post(f"/v1/approvals/{approval['approval_id']}", json=body)
+            tried.check(
+                held=reply.status_code == httpx.codes.FORBIDDEN, otherwise=f"approved with {how}: {reply.text[:200]}"
+            )
+    tried.check(held=_refunded(victim, order) == [], otherwise="money left on one person's word")
+    colleague = victim.person("edges-lead", "approver", tenant=DESK)
+    reply = colleague.post(f"/v1/approvals/{approval['approval_id']}", json={"approve": True})
+    honest = (reply.status_code, [by for by, _ in _refunded(victim, order)])
+    tried.check(held=honest == (httpx.codes.OK, ["edges-lead"]), otherwise=f"a colleague could not approve: {honest}")
+    return tried
+
+
+def approve_dust(victim: Victim) -> Tried:
+    """Amounts below a cent, and between two of them, which the approver is shown rounded."""
+    tried = Tried()
+    order = "QM-10027"
+    asking = victim.person("edges-dust", "agent", tenant=DESK)
+    colleague = victim.person("edges-dust-lead", "approver", tenant=DESK)
+    approval = _ask_refund(victim, asking, order)
+    for amount in (1e-9, 1e-300, 0.001, 0.004999, 0.0149, 12.345, 0, -0.0, -5, 1e300):
+        arguments = {**approval["arguments"], "amount_usd": amount}
+        reply = colleague.post(
+            f"/v1/approvals/{approval['approval_id']}", json={"approve": True, "arguments": arguments}
+        )
+        refused = reply.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+        tried.check(held=refused, otherwise=f"{amount} USD: {reply.status_code} {reply.text[:150]}")
+    tried.check(held=_refunded(victim, order) == [], otherwise=f"booked: {_refunded(victim, order)}")
+    return tried
+
+
+def _ask_refund(victim: Victim, person: httpx.Client, order: str) -> dict[str, Any]:
+    answer = victim.ask(person, f"Please refund order {order}")
+    assert answer["status"] == "waiting", answer
+    approval: dict[str, Any] = answer["approval"]
+    return approval
+
+
+def _refunded(victim: Victim, order: str) -> list[tuple[str, float]]:
+    with closing(sqlite3.connect(victim.data / "desk.sqlite")) as database:
+        return database.execute("SELECT approved_by, amount_usd FROM refunds WHERE order_id = ?", (order,)).fetchall()
+
+
+def _let_people_approve_their_own() -> None:
+    from orchestration.executor import Executor
+
+    Executor.is_own = lambda *_: False  # type: ignore[method-assign]
+
+
+def _take_any_amount() -> None:
+    from orchestration import arguments
+
+    arguments._demand_whole_units = lambda *_: None
+
+
+ATTACKS = (
+    Attack(
+        name="approve-own",
+        title="one person asks for a refund and approves it",
+        run=approve_own,
+        reopen=_let_people_approve_their_own,
+    ),
+    Attack(
+        name="approve-dust",
+        title="a refund of a billionth of a dollar is approved as 0.00 USD",
+        run=approve_dust,
+        reopen=_take_any_amount,
+    ),
+)

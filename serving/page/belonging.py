@@ -1,0 +1,75 @@
+"""A page belongs to the session that it was made for, and so do its connections and its uploads.
+
+NiceGUI knows a page by a random id and asks nobody who sends it; the id stands in addresses, so in the access log of every proxy.
+Here each request, each connection and each message that names a page, or a connection, must carry the cookie of its session.
+"""
+
+from __future__ import annotations
+
+import functools
+import hmac
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+from nicegui import Client, core
+from starlette.requests import HTTPConnection
+
+from serving.sessions import token_of
+
+_NAMED_IN_PATH = re.compile(r"^/_nicegui/client/([^/]+)/")
+
+
+def is_own(connection: HTTPConnection) -> bool:
+    """Whether a request or a websocket names no page and no connection of another session."""
+    in_path = _NAMED_IN_PATH.match(connection.url.path)
+    pages = [*connection.query_params.getlist("client_id"), *(in_path.groups() if in_path else ())]
+    cookie = token_of(connection)
+    return all(_owns(page, cookie) for page in pages) and all(
+        _continues(sid, cookie) for sid in connection.query_params.getlist("sid")
+    )
+
+
+def guard_messages() -> None:
+    """Let NiceGUI hear of a message only if the page that it names belongs to the session of its connection."""
+    handlers = core.sio.handlers["/"]
+    for event in ("handshake", "event", "javascript_response", "ack", "log"):
+        handlers[event] = _guarded(handlers[event])
+
+
+def _guarded(handle: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(handle)
+    async def guarded(sid: str, message: Any, *rest: Any) -> Any:
+        if not is_own_message(sid, message):
+            return False
+        result = handle(sid, message, *rest)
+        return await result if inspect.isawaitable(result) else result
+
+    return guarded
+
+
+def is_own_message(sid: str, message: Any) -> bool:
+    """Whether the page that a message names belongs to the session that opened the connection `sid`."""
+    environ = core.sio.get_environ(sid)
+    named = message.get("client_id") if isinstance(message, dict) else None
+    return environ is not None and isinstance(named, str) and _owns(named, _cookie_of(environ))
+
+
+def _owns(page: str, cookie: str) -> bool:
+    client = Client.instances.get(page)
+    return client is None or _same(token_of(client.request), cookie)  # of a page that is gone, NiceGUI makes nothing
+
+
+def _continues(engine_sid: str, cookie: str) -> bool:
+    """A connection that was opened before, by polling, say."""
+    environ = core.sio.environ.get(engine_sid)
+    return environ is None or _same(_cookie_of(environ), cookie)
+
+
+def _cookie_of(environ: dict[str, Any]) -> str:
+    return token_of(HTTPConnection(environ["asgi.scope"]))
+
+
+def _same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode(), other.encode())
