@@ -24,6 +24,7 @@ from pydantic import BaseModel, SecretStr
 from foundation import components
 from foundation.errors import SixplyError
 from foundation.install import HIGHEST, LOWEST
+from foundation.masking import mask_text
 from foundation.settings import PREFIX, Loaded, Part, PolicySettings, Settings
 
 MEMORY_GB = 1.5
@@ -171,7 +172,7 @@ def _guarded(check: Callable[[], Check]) -> Check:
         return check()
     except Exception as error:
         name = getattr(check, "func", check).__name__
-        found = f"{type(error).__name__}: {error}"
+        found = mask_text(f"{type(error).__name__}: {error}")
         return Check(name, ok=False, found=found, advice="The check itself broke. Please report it with this line.")
 
 

@@ -45,6 +45,8 @@ import difflib
 from collections.abc import Iterable
 from typing import ClassVar
 
+from foundation.masking import mask_text
+
 
 class SixplyError(Exception):
     """Root of the tree. `str(error)` is fit for a person; `code` and `retryable` are for programs."""
@@ -55,7 +57,7 @@ class SixplyError(Exception):
     retry_after_s: float | None = None
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
+        super().__init__(mask_text(message))  # it may quote an address, a setting or what a vendor said
         self.retry_after_s = retry_after_s
 
 

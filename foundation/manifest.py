@@ -19,10 +19,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
 from foundation.clock import Clock
 from foundation.errors import InvalidSetting, StoreUnavailable
+from foundation.masking import MASK, mask_values
 from foundation.settings import flatten
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,8 +113,11 @@ def keep(run: Manifest, settings: BaseModel, folder: Path) -> None:
         return
     folder.mkdir(exist_ok=True)
     values = _without_secrets(settings.model_dump(mode="python"))
+    folder.chmod(0o700)
     new = folder / f"{run.manifest_id}.{os.getpid()}.new"
-    new.write_text(json.dumps(run.as_dict() | {"settings": values}, indent=1, default=str), encoding="utf-8")
+    text = json.dumps(run.as_dict() | {"settings": values}, indent=1, default=str)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as writing:
+        writing.write(text)  # whoever may log in here has no business with how it is set up
     new.replace(file)  # whole or not at all, whoever else writes it
 
 
@@ -194,10 +198,12 @@ def _short(value: Any) -> str:
 
 
 def _without_secrets(value: Any) -> Any:
+    """Those that are secret by type or name left out, so that a new key is no new run; inside of addresses masked."""
     if isinstance(value, Mapping):
-        return {key: _without_secrets(inner) for key, inner in value.items() if not isinstance(inner, SecretStr)}
+        masked = mask_values(value)
+        return {key: _without_secrets(inner) for key, inner in masked.items() if inner != MASK}
     if isinstance(value, list | tuple):
-        return [_without_secrets(inner) for inner in value if not isinstance(inner, SecretStr)]
+        return [_without_secrets(inner) for inner in value if inner != MASK]
     return value
 
 

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, Val
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
+from foundation.masking import is_secret, mask_values
 
 PREFIX = "SIXPLY__"
 SECRET_NAMES = ("api_key", "password", "secret", "token", "dsn")
@@ -470,7 +471,7 @@ class Loaded:
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
         """Every value in force as (dotted key, printable value with secrets masked, origin)."""
-        for key, value in flatten(self.settings.model_dump(mode="python")):
+        for key, value in flatten(mask_values(self.settings.model_dump(mode="python"))):
             yield key, str(value), self.origins.get(key, "default")
 
 
@@ -609,7 +610,7 @@ def _explain(error: ValidationError, origins: Mapping[str, str], path: Path) -> 
     origin = next((place for known, place in origins.items() if known == key or known.startswith(f"{key}.")), path.name)
     if first["type"] == "extra_forbidden":
         return UnknownSetting(f'Unknown setting "{key}" ({origin}). {did_you_mean(where[-1], _keys_of(where[:-1]))}')
-    value = "" if any(name in key for name in SECRET_NAMES) else f" (found {first['input']!r})"
+    value = "" if any(map(is_secret, where)) else f" (found {mask_values(first['input'], name=where[-1])!r})"
     return InvalidSetting(f'Setting "{key}" ({origin}) does not fit: {first["msg"]}{value}.')
 
 

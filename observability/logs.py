@@ -17,6 +17,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import IO, Any
 
+from foundation.masking import mask_text
 from foundation.settings import LoggingSettings
 from foundation.tracing import trace_id
 from observability import personal_data
@@ -78,7 +79,7 @@ class TextLines(logging.Formatter):
 
 
 def _message(record: logging.LogRecord) -> str:
-    return personal_data.redact(record.getMessage())
+    return personal_data.redact(mask_text(record.getMessage()))
 
 
 def _error(error: BaseException) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
-
+from foundation.masking import MASK, mask_values
 from foundation.settings import Loaded, Part, Settings
 from serving import terminal
 
@@ -105,7 +104,7 @@ def _made_of(part: Part, *, local: bool) -> dict[str, str]:
     from foundation.manifest import digest_of_files
     from models import weights
 
-    given = {key: str(value) for key, value in part.model_dump().items() if not isinstance(value, SecretStr)}
+    given = {key: str(value) for key, value in mask_values(part.model_dump()).items() if value != MASK}
     if "adapter" in given:
         given["adapter_weights"] = digest_of_files([Path(given["adapter"])])
     if "path" in given:

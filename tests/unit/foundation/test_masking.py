@@ -1,0 +1,152 @@
+"""No key, password or token is shown, by whichever name and in whichever shape it stands."""
+
+from __future__ import annotations
+
+import json
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from foundation import manifest
+from foundation.errors import InvalidSetting, SixplyError, UpstreamDown
+from foundation.masking import MASK, mask_text, mask_values
+from foundation.settings import load
+from tests.doubles.orchestration import ManualClock
+
+SECRET = "SuperSecretPw4"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"http://ada:{SECRET}@host:8000/v1",
+        f"postgresql+psycopg://{SECRET}@host/db",
+        f"redis://:{SECRET}@host:6379/0",
+        f"amqp://ada:p@{SECRET}@host",
+        f"https://host/v1?api_key={SECRET}",
+        f"https://host/v1?page=2&access_token={SECRET}#top",
+        f"https://host/blob?sv=1&sig={SECRET}",
+        f"https://host/v1?X-Amz-Signature={SECRET}",
+        f"https://host/v1?key={SECRET}",
+        f"host=db user=ada password={SECRET} dbname=x",
+        f"password='{SECRET}'",
+        f'{{"api_key": "{SECRET}", "page": 2}}',
+        f"{{'authorization': '{SECRET}'}}",
+        f"client_secret = '{SECRET}'",
+        f"Authorization: Bearer {SECRET}",
+        f"authorization=Basic {SECRET}==",
+        f"npx server --token {SECRET} /srv",
+        f"npx server --api-key={SECRET}",
+        f"Incorrect API key provided: sk-{SECRET}1234567",
+        f"sixply_{SECRET}1234567",
+    ],
+)
+def test_a_credential_in_a_text_is_masked(text: str) -> None:
+    masked = mask_text(text)
+    assert SECRET not in masked
+    assert MASK in masked
+    assert SECRET not in str(UpstreamDown(f"Cannot reach it: {text}. Try again."))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://host/v1?page=2&key_id=7",
+        "https://medium.com/@ada/a-text",
+        "write to ada@example.org",
+        "Set SIXPLY__MODELS__CHAT__API_KEY=... in the environment.",
+        "No valid API key. Send it as: Authorization: Bearer sixply_...",
+        'Setting "models.max_tokens" does not fit: 1000 tokens of 900.',
+        "The key words are: refund, return.",
+        "Basic questions and bearer bonds",
+    ],
+)
+def test_what_is_no_credential_stays(text: str) -> None:
+    assert mask_text(text) == text
+
+
+def test_settings_are_masked_by_type_by_name_and_inside_of_texts_however_deep() -> None:
+    values = {
+        "use": "otlp",
+        "headers": {"X-Anything": SECRET},
+        "headers_from": {"Authorization": "VARIABLE"},
+        "api_key": SecretStr(SECRET),
+        "inner": [{"client_secret": SECRET, "passphrase": SECRET}, f"http://a:{SECRET}@host"],
+        "command": ("npx", "--auth-token", SECRET, "/srv"),
+        "max_tokens": 5,
+        "keys_file": "keys.json",
+        "secret": "",
+    }
+    masked = mask_values(values)
+    assert SECRET not in str(masked)
+    assert (masked["use"], masked["max_tokens"], masked["keys_file"], masked["secret"]) == ("otlp", 5, "keys.json", "")
+    assert masked["headers"] == {"X-Anything": MASK}
+    assert masked["command"] == ("npx", "--auth-token", MASK, "/srv")
+
+
+STACK = f"""
+[foundation]
+data_dir = "{{data}}"
+[models.chat]
+use = "openai_compatible"
+model = "m"
+api_key = "{SECRET}"
+base_url = "http://ada:{SECRET}@127.0.0.1:9/v1"
+[retrieval.vectors]
+use = "qdrant"
+url = "http://127.0.0.1:9/?api_key={SECRET}"
+[serving.cache]
+use = "redis"
+url = "redis://:{SECRET}@127.0.0.1:9/0"
+[[orchestration.tools]]
+use = "mcp"
+name = "files"
+command = ["npx", "server", "--token", "{SECRET}"]
+[[observability.exporters]]
+use = "otlp"
+endpoint = "http://ada:{SECRET}@127.0.0.1:4318"
+headers = {{{{ authorization = "Bearer {SECRET}", "x-tenant" = "{SECRET}" }}}}
+"""
+
+
+def test_neither_the_manifest_nor_the_table_of_settings_shows_one(tmp_path: Path) -> None:
+    path = tmp_path / "stack.toml"
+    path.write_text(STACK.format(data=tmp_path / "var"), encoding="utf-8")
+    loaded = load(path)
+    assert SECRET not in str(list(loaded.rows()))
+    clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
+    made = manifest.build(loaded.settings, weights={}, corpus=None, clock=clock)
+    manifest.keep(made, loaded.settings, tmp_path / "manifests")
+    (file,) = (tmp_path / "manifests").glob("*.json")
+    text = file.read_text(encoding="utf-8")
+    assert SECRET not in text
+    assert json.loads(text)["settings"]["models"]["chat"]["base_url"] == f"http://{MASK}@127.0.0.1:9/v1"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_new_key_is_no_new_run(tmp_path: Path) -> None:
+    path, ids = tmp_path / "stack.toml", set()
+    for secret in (SECRET, "AnotherSecret5"):
+        path.write_text(STACK.format(data=tmp_path / "var").replace(SECRET, secret), encoding="utf-8")
+        ids.add(manifest.build(load(path).settings, weights={}, corpus=None, clock=ManualClock()).manifest_id)
+    assert len(ids) == 1
+
+
+def test_a_setting_that_does_not_fit_is_not_quoted_with_its_secrets(tmp_path: Path) -> None:
+    path = tmp_path / "stack.toml"
+    for text in (
+        f'[models]\nchat = "http://a:{SECRET}@host"',
+        f'[models]\nfallbacks = {{ use = "x", headers = {{ a = "{SECRET}" }} }}',
+        f'[serving.http]\nport = {{ password = "{SECRET}" }}',
+    ):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(InvalidSetting) as refused:
+            load(path)
+        assert SECRET not in str(refused.value)
+
+
+def test_every_error_of_ours_is_masked_where_it_is_made() -> None:
+    assert SECRET not in repr(SixplyError(f"http://ada:{SECRET}@host refused the connection."))
