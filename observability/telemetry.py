@@ -1,4 +1,4 @@
-"""OpenTelemetry set up for one system: spans to the configured exporters, metrics for Prometheus, LangChain observed.
+"""OpenTelemetry set up for one system: spans and metrics to the configured exporters, LangChain observed.
 
     with telemetry.start(settings.observability, exporters, manifest_id=...) as running:
         ...
@@ -23,16 +23,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from importlib import metadata
 from types import TracebackType
 from typing import Any, Self
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics as otel_metrics
 from opentelemetry import trace
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import Meter, NoOpMeterProvider
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -45,6 +43,7 @@ from foundation import names
 from foundation.errors import InvalidSetting
 from foundation.settings import ObservabilitySettings
 from observability import metrics
+from observability.contract import SendsMetrics
 from observability.redaction import exportable
 
 QUEUE_SPANS = 4096
@@ -70,12 +69,12 @@ def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *,
     """
     attributes = {
         names.SERVICE_NAME: settings.service_name,
-        names.SERVICE_VERSION: _version(),
+        names.SERVICE_VERSION: metrics.version(),
         names.MANIFEST_ID: manifest_id,
     }
-    metrics.domain()  # so that every series is there from the first scrape on
     with _lock:
         _claim_process(settings.service_name)
+        metrics.domain()  # so that every series is there from the first scrape on
         provider = TracerProvider(
             # a caller's `traceparent` may place our spans in its trace, but not switch the local record off
             sampler=None if "OTEL_TRACES_SAMPLER" in os.environ else ALWAYS_ON,
@@ -86,7 +85,11 @@ def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *,
         processors = [CountingProcessor(each, capture_content=settings.capture_content) for each in exporters]
         for processor in processors:
             provider.add_span_processor(processor)
-        started = Telemetry(provider, processors, capture_content=settings.capture_content)
+        sending = [each for each in exporters if isinstance(each, SendsMetrics)]
+        readers = [reader for each in sending if (reader := each.metric_reader()) is not None]
+        for reader in readers:
+            metrics.read_by(reader)
+        started = Telemetry(provider, processors, readers, capture_content=settings.capture_content)
         _open.append(started)
         _observe_langchain(capture_content=settings.capture_content)
     atexit.register(started.close)
@@ -97,20 +100,29 @@ class Telemetry:
     """The running telemetry of one system."""
 
     def __init__(
-        self, provider: TracerProvider, processors: Sequence[CountingProcessor], *, capture_content: bool
+        self,
+        provider: TracerProvider,
+        processors: Sequence[CountingProcessor],
+        readers: Sequence[MetricReader],
+        *,
+        capture_content: bool,
     ) -> None:
         self.provider = provider
         self.capture_content = capture_content
         self._processors = processors
+        self._readers = readers
 
     def metrics(self) -> tuple[bytes, str]:
         """Prometheus text exposition of the process and its content type."""
         return generate_latest(metrics.registry()), CONTENT_TYPE_LATEST
 
     def flush(self, timeout_s: float = CLOSE_S) -> None:
-        """Hand every ended span to the exporters. Those that are not taken within `timeout_s` are dropped, counted."""
+        """Hand every ended span and the metrics as they are now to the exporters. Spans that are not taken within
+        `timeout_s` are dropped, counted."""
         for processor in self._processors:
             processor.flush(timeout_s)
+        for reader in self._readers:
+            reader.force_flush(timeout_s * 1000)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -136,7 +148,9 @@ class Telemetry:
             else:
                 _forget_langchain()
         atexit.unregister(self.close)
-        self.provider.shutdown()
+        self.provider.shutdown()  # first, so that the last metrics count its last spans
+        for reader in self._readers:
+            metrics.release(reader, timeout_s=CLOSE_S)
 
     def __enter__(self) -> Self:
         return self
@@ -161,8 +175,7 @@ class CountingProcessor(BatchSpanProcessor):
         self._name = type(exporter).__name__
         self._exporter = exporter
         self._capture_content = capture_content
-        for reason in ("closed", "failed", "queue_full", "too_late"):
-            metrics.domain().spans_dropped.labels(self._name, reason)
+        metrics.domain().exporter(self._name, ("closed", "failed", "queue_full", "too_late"))
         super().__init__(
             _Delivery(self),
             max_queue_size=QUEUE_SPANS,
@@ -210,7 +223,7 @@ class CountingProcessor(BatchSpanProcessor):
             return self._drop(len(spans), "failed")
         if result is not SpanExportResult.SUCCESS:
             return self._drop(len(spans), "failed")
-        metrics.domain().spans_exported.labels(self._name).inc(len(spans))
+        metrics.domain().exported(self._name, len(spans))
         return result
 
     def stop_exporter(self) -> None:
@@ -221,7 +234,7 @@ class CountingProcessor(BatchSpanProcessor):
 
     def _drop(self, count: int, reason: str) -> SpanExportResult:
         if count:
-            metrics.domain().spans_dropped.labels(self._name, reason).inc(count)
+            metrics.domain().dropped(self._name, count, reason)
         return SpanExportResult.FAILURE
 
 
@@ -315,14 +328,6 @@ def tracers() -> _CurrentTracerProvider:
     return _CurrentTracerProvider()
 
 
-@cache
-def _meters(service_name: str) -> MeterProvider:
-    """The process's meter provider, read by Prometheus scrapes only; its resource names the first system started."""
-    reader = PrometheusMetricReader(registry=metrics.registry(), scope_info_enabled=False)
-    resource = Resource.create({names.SERVICE_NAME: service_name, names.SERVICE_VERSION: _version()})
-    return MeterProvider([reader], resource=resource, shutdown_on_exit=False)
-
-
 class _OneMeter(otel_metrics.MeterProvider):
     """Gives every GenAI instrumentor the same meter.
 
@@ -350,7 +355,7 @@ def _claim_process(service_name: str) -> None:
     if trace.get_tracer_provider() is tracers():
         return
     trace.set_tracer_provider(tracers())
-    made = _meters(service_name)
+    made = metrics.provider(service_name)
     otel_metrics.set_meter_provider(made)
     for ours, found in ((tracers(), trace.get_tracer_provider()), (made, otel_metrics.get_meter_provider())):
         if found is not ours:
@@ -410,10 +415,3 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def _version() -> str:
-    try:
-        return metadata.version(names.SERVICE)
-    except metadata.PackageNotFoundError:
-        return "0+unknown"  # a clone that was not installed; the manifest carries its commit

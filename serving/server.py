@@ -149,7 +149,7 @@ async def pulse() -> None:
     while True:
         due = time.monotonic() + PULSE_S
         await asyncio.sleep(PULSE_S)
-        observed.loop_lag_seconds.observe(max(0.0, time.monotonic() - due))
+        observed.loop_lag_seconds.record(max(0.0, time.monotonic() - due))
         observed.loop_tasks.set(len(asyncio.all_tasks()))
 
 

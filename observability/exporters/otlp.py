@@ -1,35 +1,89 @@
-"""Spans to any OpenTelemetry collector over HTTP, for example Jaeger, Tempo, Phoenix or a vendor's endpoint."""
+"""Spans and metrics to any OpenTelemetry collector over HTTP, or spans alone, for example to Jaeger, Tempo or Phoenix."""
 
 from __future__ import annotations
 
-from opentelemetry.sdk.trace.export import SpanExporter
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal
+
+from opentelemetry.sdk import metrics
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    MetricExporter,
+    MetricReader,
+    PeriodicExportingMetricReader,
+)
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from foundation.components import Context
 
-SIGNAL_PATH = "/v1/traces"
+SPANS_PATH, METRICS_PATH = "/v1/traces", "/v1/metrics"
+SUMS = (metrics.Counter, metrics.ObservableCounter, metrics.Histogram)
 
 
 class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     endpoint: str = Field(default="http://127.0.0.1:4318", pattern=r"^https?://[^\s/]+")
-    """The collector's base address, or the whole address of its traces endpoint."""
+    """A collector's base address, which gets spans at /v1/traces and metrics at /v1/metrics; or the whole address of a traces
+    endpoint, which gets spans alone."""
     headers: dict[str, SecretStr] = {}
     """Sent with each batch; values such as an API key are secrets."""
     timeout_s: float = Field(default=3, gt=0, le=30)
-    """For one batch, retries included. Closing the system can take this long when the collector is down."""
+    """For one batch, retries included. Closing the system can take this long for each signal when the collector is down."""
     compression: bool = True
+    metrics_every_s: float = Field(default=15, gt=0)
+    temporality: Literal["cumulative", "delta"] = "cumulative"
+    """What a sum counts: since this process began, so that a lost batch costs no count, or since the last batch, as a few
+    vendors want it."""
+
+
+class OtlpExporter(SpanExporter):
+    """OpenTelemetry's exporter of spans, and beside it the reader that sends the metrics to the same collector."""
+
+    def __init__(self, spans: SpanExporter, reader: Callable[[], MetricReader] | None) -> None:
+        self._spans = spans
+        self._reader = reader
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return self._spans.export(spans)
+
+    def shutdown(self) -> None:
+        self._spans.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self._spans.force_flush(timeout_millis)
+
+    def metric_reader(self) -> MetricReader | None:
+        return self._reader and self._reader()  # begins to read when it is made
+
+
+class OtlpMetricReader(PeriodicExportingMetricReader):
+    """OpenTelemetry's own, which may be shut down twice: with the system, and when the provider lets go of it."""
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        if not self._shutdown_event.is_set():
+            super().shutdown(timeout_millis, **kwargs)
 
 
 def build(options: Options, context: Context) -> SpanExporter:  # noqa: ARG001 - every adapter gets the context
     from opentelemetry.exporter.otlp.proto.http import Compression
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     base = options.endpoint.rstrip("/")
-    return OTLPSpanExporter(
-        endpoint=base if base.endswith(SIGNAL_PATH) else base + SIGNAL_PATH,
-        headers={name: value.get_secret_value() for name, value in options.headers.items()},
-        timeout=options.timeout_s,
-        compression=Compression.Gzip if options.compression else Compression.NoCompression,
+    given: dict[str, Any] = {
+        "headers": {name: value.get_secret_value() for name, value in options.headers.items()},
+        "timeout": options.timeout_s,
+        "compression": Compression.Gzip if options.compression else Compression.NoCompression,
+    }
+    if base.endswith(SPANS_PATH):
+        return OtlpExporter(OTLPSpanExporter(endpoint=base, **given), None)
+    temporality = AggregationTemporality[options.temporality.upper()]
+    exporter: MetricExporter = OTLPMetricExporter(
+        endpoint=base + METRICS_PATH, preferred_temporality=dict.fromkeys(SUMS, temporality), **given
     )
+    reader = partial(OtlpMetricReader, exporter, options.metrics_every_s * 1000, options.timeout_s * 1000)
+    return OtlpExporter(OTLPSpanExporter(endpoint=base + SPANS_PATH, **given), reader)

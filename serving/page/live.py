@@ -174,7 +174,7 @@ class Tile:
 
 
 def _shed(work: str) -> int:
-    return int(metrics.registry().get_sample_value(f"{names.REQUESTS_SHED_TOTAL}_total", {"work": work}) or 0)
+    return int(metrics.counted(names.REQUESTS_SHED, work=work))
 
 
 def _time(asked: Sequence[Asked]) -> None:

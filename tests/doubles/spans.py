@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -33,6 +36,38 @@ class Receiver:
         self.headers: list[dict[str, str]] = []
         self.status = 200
 
+    def bodies_at(self, path: str) -> list[bytes]:
+        """What was sent to this path, unpacked."""
+        sent = [body for body, headers in zip(self.bodies, self.headers, strict=False) if headers["path"] == path]
+        return [gzip.decompress(body) for body in sent]
+
+    def metrics(self) -> dict[str, dict[str, list[Metric]]]:
+        """The latest metrics of each process by its `service.instance.id`, as a collector decodes them, by metric's name."""
+        latest: dict[str, dict[str, list[Metric]]] = {}
+        for body in self.bodies_at("/v1/metrics"):
+            for part in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+                resource = {each.key: each.value.string_value for each in part.resource.attributes}
+                named: dict[str, list[Metric]] = {}
+                for metric in [one for scope in part.scope_metrics for one in scope.metrics]:
+                    named.setdefault(metric.name, []).append(metric)
+                latest[resource["service.instance.id"]] = named
+        return latest
+
+
+def total(metrics: Mapping[str, Sequence[Metric]], name: str, **labels: str) -> float:
+    """What a counter counted, or how many events a histogram holds, in the series that have these labels."""
+    points = [
+        point
+        for metric in metrics.get(name, ())
+        for point in getattr(metric, str(metric.WhichOneof("data"))).data_points
+    ]
+    fitting = [
+        point
+        for point in points
+        if labels.items() <= {each.key: each.value.string_value for each in point.attributes}.items()
+    ]
+    return float(sum(point.count if hasattr(point, "count") else point.as_double or point.as_int for point in fitting))
+
 
 @contextmanager
 def receiver() -> Iterator[tuple[str, Receiver]]:
@@ -41,8 +76,9 @@ def receiver() -> Iterator[tuple[str, Receiver]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            kept.bodies.append(self.rfile.read(int(self.headers["content-length"])))
+            body = self.rfile.read(int(self.headers["content-length"]))
             kept.headers.append({name.lower(): value for name, value in self.headers.items()} | {"path": self.path})
+            kept.bodies.append(body)
             self.send_response(kept.status)
             self.send_header("content-length", "0")
             self.end_headers()

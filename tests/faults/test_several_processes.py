@@ -19,6 +19,7 @@ from pathlib import Path
 import httpx2
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from foundation.clock import SystemClock
 from foundation.errors import ComponentError, InvalidSetting
@@ -27,9 +28,10 @@ from serving.identity import KeyStore
 from serving.server import bind
 from serving.supervisor import supervise
 from tests import services
+from tests.doubles.spans import Receiver, receiver, total
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS, ASKED_AGAIN = 18, 4
+DOCUMENTS, ASKED_AGAIN, SEARCHES = 18, 4, 24
 PATIENCE_S = 120
 STACK = """
 [foundation]
@@ -58,15 +60,24 @@ prefix = "workers"
 port = 0
 queued_writes = 64
 queued_searches = 64
+[[observability.exporters]]
+use = "otlp"
+endpoint = "{collector}"
+metrics_every_s = 0.5
 """
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Path:
+def collector() -> Iterator[tuple[str, Receiver]]:
+    with receiver() as listening:
+        yield listening
+
+
+@pytest.fixture
+def stack(tmp_path: Path, collector: tuple[str, Receiver]) -> Path:
     path = tmp_path / "stack.toml"
-    path.write_text(
-        STACK.format(data=tmp_path / "var", dsn=services.postgres(), redis=services.valkey()), encoding="utf-8"
-    )
+    stores = {"dsn": services.postgres(), "redis": services.valkey()}
+    path.write_text(STACK.format(data=tmp_path / "var", collector=collector[0], **stores), encoding="utf-8")
     return path
 
 
@@ -74,7 +85,7 @@ def stack(tmp_path: Path) -> Path:
 def key(stack: Path) -> str:
     settings = load(stack).settings
     settings.foundation.data_dir.mkdir()
-    return KeyStore.of(settings, SystemClock()).create(subject="writer", tenant="north", roles=["agent"])
+    return KeyStore.of(settings, SystemClock()).create(subject="writer", tenant="north", roles=["operator"])
 
 
 @dataclass(frozen=True)
@@ -178,6 +189,37 @@ def test_what_one_process_acknowledged_every_process_finds(servers: Servers, key
     _until(lambda: len(workers := servers.workers()) == 2 and first not in workers)
     assert second in servers.workers()
     assert all("n1.md" in _found(url, key, "wordn1") for url in asked)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_collector_counts_what_the_workers_count(servers: Servers, key: str, collector: tuple[str, Receiver]) -> None:
+    """Each worker's `/metrics` has its own requests; the collector has those of all, apart by their instance."""
+    for number in range(SEARCHES):
+        assert _found(servers.urls[number % 2], key, f"word{number}") == []
+    shown: dict[str, float] = {}
+    _until(lambda: shown.update(_searches_shown(servers.urls[0], key)) or len(shown) == 2)
+    shown |= _searches_shown(servers.urls[1], key)
+    assert sum(shown.values()) == SEARCHES
+
+    def sent() -> dict[str, float]:
+        processes = collector[1].metrics().items()
+        return {
+            name: total(one, "http.server.request.duration", **{"http.route": "/v1/search"}) for name, one in processes
+        }
+
+    _until(lambda: sum(sent().values()) == SEARCHES)
+    assert sent() == shown
+
+
+def _searches_shown(url: str, key: str) -> dict[str, float]:
+    """By `/metrics` of the worker that a new connection reaches: its instance, and the searches that it answered."""
+    with _client(url, key) as client:
+        families = list(text_string_to_metric_families(client.get("/metrics").text))
+    samples = [sample for family in families for sample in family.samples]
+    (instance,) = [sample.labels["service_instance_id"] for sample in samples if sample.name == "target_info"]
+    counts = [sample for sample in samples if sample.name == "http_server_request_duration_seconds_count"]
+    return {instance: sum(sample.value for sample in counts if sample.labels["http_route"] == "/v1/search")}
 
 
 def test_workers_over_stores_of_one_process_are_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -212,8 +212,8 @@ def test_the_autoscaler_follows_a_metric_that_is_served() -> None:
     scaler = yaml.safe_load((DEPLOY / "kubernetes" / "scaled" / "autoscaling.yaml").read_text(encoding="utf-8"))
     (metric,) = scaler["spec"]["metrics"]
     name = metric["pods"]["metric"]["name"]
-    domain()
-    assert name == names.REQUESTS_WAITING
+    domain().admission("answers", running=lambda: 0, waiting=lambda: 0)
+    assert name == names.REQUESTS_WAITING.replace(".", "_")
     assert name in {family.name for family in registry().collect()}
     adapter = yaml.safe_load((DEPLOY / "kubernetes" / "scaled" / "prometheus-adapter.yaml").read_text(encoding="utf-8"))
     assert adapter["rules"]["custom"][0]["seriesQuery"].startswith(name)

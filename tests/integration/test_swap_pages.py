@@ -90,7 +90,7 @@ def _reachable(changes: Any, folder: Path, collector: str) -> Any:
     if "base_url" in found:
         found |= {"model": weights.SMOLLM2.name, "base_url": f"{services.llama()}/v1", "api_key": services.LLAMA_KEY}
     if "endpoint" in found:
-        found["endpoint"] = f"{collector}/v1/traces"
+        found["endpoint"] = collector
     return found | services.options(str(found.get("use", "")), folder)
 
 
@@ -121,7 +121,8 @@ def test_the_swap_does_what_the_page_says(
             assert system.vectors.count() == system.ledger.chunk_count()
             _answers(system)
             EFFECTS.get(swap.title, lambda _: None)(system)
-    assert bool(received.bodies) == ("otlp" in swap.toml)
+    signals = {"/v1/traces", "/v1/metrics"} if "otlp" in swap.toml else set()
+    assert {headers["path"] for headers in received.headers} == signals
 
 
 def _carried_over(swap: Swap, old: Path, changes: Mapping[str, Any], folder: Path) -> Path:

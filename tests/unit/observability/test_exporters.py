@@ -3,19 +3,25 @@ from __future__ import annotations
 import gzip
 import logging
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
+from foundation import names, tracing
 from foundation.components import Context, load
 from foundation.errors import UnknownSetting
 from foundation.settings import ObservabilitySettings, Part
 from observability import metrics, telemetry
 from observability.spans import SpanStore
-from tests.doubles.spans import ended_spans, receiver
+from tests.doubles.spans import ended_spans, receiver, total
 
 SUCCESS, FAILURE = SpanExportResult.SUCCESS, SpanExportResult.FAILURE
 
@@ -114,11 +120,86 @@ def test_otlp_sends_spans_and_its_secret_header_to_the_collector(data_dir):
 
 
 def test_otlp_takes_the_whole_address_as_well(data_dir):
+    """It names one signal, and gets that one."""
     with receiver() as (address, kept):
         exporter = built("otlp", data_dir, endpoint=f"{address}/v1/traces")
-        exporter.export(ended_spans("sent"))
-        exporter.shutdown()
-    assert kept.headers[0]["path"] == "/v1/traces"
+        with (
+            telemetry.start(ObservabilitySettings(), [exporter], manifest_id="m"),
+            tracing.span("plan", layer="models"),
+        ):
+            pass
+    assert {headers["path"] for headers in kept.headers} == {"/v1/traces"}
+
+
+def test_a_collector_gets_every_counter_as_metrics_shows_it(data_dir):
+    with receiver() as (address, kept):
+        exporter = built("otlp", data_dir, endpoint=address, metrics_every_s=600, headers={"x-api-key": "letmein"})
+        with telemetry.start(ObservabilitySettings(), [exporter], manifest_id="m") as running:
+            before = counters(running)
+            metrics.domain().shed("search")
+            with tracing.span("plan", layer="models"):
+                pass
+        after = counters(running)
+    ((instance, sent),) = kept.metrics().items()
+    assert instance
+    assert {headers["x-api-key"] for headers in kept.headers} == {"letmein"}
+    grown = {series: value - before.get(series, 0) for series, value in after.items()}
+    assert grown["sixply_requests_shed_total", (("work", "search"),)] == 1
+    for (series, labels), value in grown.items():
+        name = series.removesuffix("_total").replace("sixply_", "sixply.")
+        assert total(sent, name, **dict(labels)) == value, series
+    (shed,) = sent[names.REQUESTS_SHED]
+    assert shed.sum.is_monotonic
+    assert shed.sum.aggregation_temporality == AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+
+
+def counters(running: telemetry.Telemetry) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Our own counters, series by series, as a scrape of `/metrics` reads them."""
+    families = text_string_to_metric_families(running.metrics()[0].decode())
+    samples = [sample for family in families for sample in family.samples if sample.name.startswith("sixply_")]
+    return {
+        (sample.name, tuple(sample.labels.items())): sample.value
+        for sample in samples
+        if sample.name.endswith("_total")
+    }
+
+
+def test_a_lost_batch_of_metrics_costs_no_count_and_delta_is_there_for_who_wants_it(data_dir, caplog):
+    caplog.set_level(logging.CRITICAL)
+    with receiver() as (address, kept):
+        cumulative = built("otlp", data_dir, endpoint=address, metrics_every_s=600)
+        delta = built("otlp", data_dir, endpoint=f"{address}/delta", metrics_every_s=600, temporality="delta")
+        with telemetry.start(ObservabilitySettings(), [cumulative, delta], manifest_id="m") as running:
+            for status in (400, 200):
+                kept.status = status
+                metrics.domain().shed("search")
+                running.flush()
+            (whole,) = kept.metrics().values()
+            assert total(whole, names.REQUESTS_SHED, work="search") == 2
+            last = ExportMetricsServiceRequest.FromString(kept.bodies_at("/delta/v1/metrics")[-1])
+    scopes = [scope for part in last.resource_metrics for scope in part.scope_metrics]
+    assert total({names.REQUESTS_SHED: [one for scope in scopes for one in scope.metrics if one.name == names.REQUESTS_SHED]}, names.REQUESTS_SHED) == 1  # fmt: skip
+
+
+def test_workers_are_told_apart_and_add_up(data_dir):
+    """Three processes at one collector, as `[serving] workers = 3` makes them: one of them counts otherwise."""
+    program = (
+        "import sys; from pathlib import Path; from foundation.components import Context, load;"
+        "from foundation.settings import ObservabilitySettings, Part; from observability import metrics, telemetry\n"
+        "otlp = load('observability.exporters', Part(use='otlp', endpoint=sys.argv[1]), Context(data_dir=Path()))\n"
+        "with telemetry.start(ObservabilitySettings(), [otlp], manifest_id='m'):\n"
+        "    for _ in range(int(sys.argv[2])): metrics.domain().shed('search')\n"
+        "print(int(metrics.counted('sixply.requests_shed', work='search')))"
+    )
+    with receiver() as (address, kept):
+        command = [sys.executable, "-c", program, address]
+        ran = [
+            subprocess.run([*command, n], capture_output=True, text=True, check=True).stdout for n in ("1", "2", "4")
+        ]
+    sent = kept.metrics()
+    assert len(sent) == 3
+    shown = [float(line) for line in ran]
+    assert sorted(total(one, names.REQUESTS_SHED, work="search") for one in sent.values()) == shown == [1, 2, 4]
 
 
 def test_the_secret_header_is_masked_in_print():
@@ -143,15 +224,14 @@ def test_a_dead_collector_breaks_nothing_and_its_spans_are_counted(data_dir, cap
     caplog.set_level(logging.CRITICAL)
     with receiver() as (address, _):
         pass  # now nobody listens there
-    lost = metrics.domain().spans_dropped.labels("OTLPSpanExporter", "failed")
-    before = lost._value.get()
+    before = metrics.counted(names.SPANS_DROPPED, exporter="OtlpExporter", reason="failed")
     exporter = built("otlp", data_dir, endpoint=address, timeout_s=0.2)
-    with telemetry.start(ObservabilitySettings(), [exporter], manifest_id="m"):
-        from foundation import tracing
-
-        with tracing.span("plan", layer="orchestration"):
-            pass
-    assert lost._value.get() == before + 1
+    with (
+        telemetry.start(ObservabilitySettings(), [exporter], manifest_id="m"),
+        tracing.span("plan", layer="orchestration"),
+    ):
+        pass
+    assert metrics.counted(names.SPANS_DROPPED, exporter="OtlpExporter", reason="failed") == before + 1
 
 
 def test_the_console_prints_one_line_a_span(data_dir, capsys):

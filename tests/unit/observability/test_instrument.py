@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import copy
-import math
+import json
+from collections.abc import Callable
 from datetime import UTC, date, datetime
+from typing import Any
 
 import numpy as np
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from prometheus_client import CollectorRegistry
 
 from foundation import names
 from foundation.settings import ObservabilitySettings
@@ -166,27 +169,23 @@ def test_parts_without_a_running_telemetry_work_as_ever():
 
 
 async def test_answers_are_counted_once_each_and_streams_pass_unchanged():
-    counter = metrics.domain().answers.labels("abstained", "none")
-    before = counter._value.get()
+    before = metrics.counted(names.ANSWERS, status="abstained", path="none")
     agent = counted_agent(OneAnswer())
     assert isinstance(agent, Agent)
     assert [event.kind async for event in agent.stream(AnswerRequest(question="q"), ASKER)] == ["token", "answer"]
     assert [event.kind async for event in agent.resume(Decision(approval_id="x", approve=True), ASKER)] == ["answer"]
-    assert counter._value.get() == before + 2
+    assert metrics.counted(names.ANSWERS, status="abstained", path="none") == before + 2
 
 
 def test_an_answer_that_waited_for_a_person_is_counted_once_by_its_end():
-    made = metrics.DomainMetrics(CollectorRegistry())
+    def ended() -> dict[str, float]:
+        return {status: metrics.counted(names.ANSWERS, status=status, path="none") for status in metrics.ENDED}
+
+    before = ended()
     waiting = Answer(answer_id="a", thread_id="t", question="q", text="", status="waiting", stop_reason="approval")
     for answer in (waiting, waiting.model_copy(update={"status": "answered", "stop_reason": "complete"})):
-        made.answered(answer)
-    counted = {
-        one.labels["status"]: one.value
-        for one in made.answers.collect()[0].samples
-        if one.name.endswith("_total") and one.labels["path"] == "none"
-    }
-    assert counted["answered"] == 1
-    assert sum(counted.values()) == 1
+        metrics.domain().answered(answer)
+    assert {status: now - before[status] for status, now in ended().items() if now != before[status]} == {"answered": 1}
 
 
 async def test_closing_a_counted_stream_closes_the_inner_one():
@@ -202,21 +201,28 @@ def test_a_value_that_nobody_expected_is_counted_as_other():
     assert metrics.bounded(f"made up {datetime.now(UTC)}", metrics.CHARGE_KINDS) == "other"
 
 
-def test_levels_are_read_at_each_scrape_and_one_that_fails_is_not_a_number():
-    made = metrics.DomainMetrics(CollectorRegistry())
-    chunks = iter([3.0, 5.0])
-    made.watch(chunks=lambda: next(chunks), documents=lambda: 1 / 0)
-    assert [made.chunks.collect()[0].samples[0].value for _ in range(2)] == [3.0, 5.0]
-    assert math.isnan(made.documents.collect()[0].samples[0].value)
+def points(made: Callable[[metrics.DomainMetrics], object]) -> dict[str, list[Any]]:
+    """What is read of domain metrics to which that was done, series by metric."""
+    reader = InMemoryMetricReader()
+    meters = MeterProvider([reader], shutdown_on_exit=False)
+    made(metrics.DomainMetrics(meters.get_meter("test")))
+    data = json.loads(reader.get_metrics_data().to_json())
+    read = [one for part in data["resource_metrics"] for scope in part["scope_metrics"] for one in scope["metrics"]]
+    return {one["name"]: one["data"]["data_points"] for one in read}
+
+
+def test_levels_are_read_when_the_metrics_are_and_one_that_fails_is_left_out():
+    read = points(lambda made: made.watch(chunks=lambda: 3.0, documents=lambda: 1 / 0))
+    assert [point["value"] for point in read[names.CHUNKS]] == [3.0]
+    assert read.keys().isdisjoint({names.DOCUMENTS, names.APPROVALS_WAITING})
 
 
 def test_a_level_that_nobody_knows_is_an_error():
-    with pytest.raises(AttributeError):
-        metrics.DomainMetrics(CollectorRegistry()).watch(chunk=lambda: 1)
+    with pytest.raises(KeyError):
+        points(lambda made: made.watch(chunk=lambda: 1))
 
 
 def test_the_time_to_the_first_token_is_of_answers_that_a_model_wrote():
-    made = metrics.DomainMetrics(CollectorRegistry())
     written = Answer(
         answer_id="a",
         thread_id="t",
@@ -226,8 +232,7 @@ def test_the_time_to_the_first_token_is_of_answers_that_a_model_wrote():
         text="x",
         first_token_s=0.3,
     )
-    made.answered(written)
-    made.answered(written.model_copy(update={"first_token_s": None}))
-    (family,) = made.first_token_seconds.collect()
-    counted = {sample.labels.get("le") or sample.name: sample.value for sample in family.samples}
-    assert (counted["0.25"], counted["0.5"], counted["gen_ai_server_time_to_first_token_seconds_count"]) == (0, 1, 1)
+    silent = written.model_copy(update={"first_token_s": None})
+    (point,) = points(lambda made: [made.answered(written), made.answered(silent)])[names.FIRST_TOKEN_SECONDS]
+    assert (point["count"], point["sum"]) == (1, 0.3)
+    assert point["bucket_counts"][point["explicit_bounds"].index(0.5)] == 1

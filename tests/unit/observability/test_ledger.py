@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foundation import names
 from foundation.errors import StoreUnavailable
 from foundation.types import Usage
 from observability import metrics
@@ -122,11 +123,14 @@ def test_a_recorded_charge_survives_the_end_of_its_process(data_dir):
 
 
 def test_a_charge_is_counted_in_the_metrics(ledger):
-    counter, unpriced = metrics.domain().cost_usd.labels("models", "chat"), metrics.domain().unpriced.labels("chat")
-    before = counter._value.get(), unpriced._value.get()
+    def counted() -> tuple[float, float]:
+        usd = metrics.counted(names.COST_USD, layer="models", kind="chat")
+        return usd, metrics.counted(names.UNPRICED_CALLS, kind="chat")
+
+    before = counted()
     ledger.record(charge("0.25"))
     ledger.record(charge(None))
-    assert (counter._value.get() - before[0], unpriced._value.get() - before[1]) == (pytest.approx(0.25), 1)
+    assert tuple(now - then for now, then in zip(counted(), before, strict=True)) == (pytest.approx(0.25), 1)
 
 
 def test_a_folder_that_does_not_exist_is_an_error_that_says_so(data_dir):
@@ -141,12 +145,11 @@ def test_a_damaged_file_is_an_error(data_dir):
 
 
 def test_a_charge_that_cannot_be_stored_is_an_error_and_not_counted(ledger):
-    counter = metrics.domain().cost_usd.labels("models", "chat")
-    before = counter._value.get()
+    before = metrics.counted(names.COST_USD, layer="models", kind="chat")
     ledger.close()
     with pytest.raises(StoreUnavailable, match="cannot be written"):
         ledger.record(charge("5"))
-    assert counter._value.get() == before
+    assert metrics.counted(names.COST_USD, layer="models", kind="chat") == before
 
 
 @settings(max_examples=30)  # each writes to the disk a dozen times

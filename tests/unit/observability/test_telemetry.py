@@ -32,10 +32,9 @@ def start(*exporters: SpanExporter, content: bool = False) -> telemetry.Telemetr
 
 def counted(exporter: type[SpanExporter]) -> dict[str, float]:
     """Spans by what became of them, for one kind of exporter, since the process began."""
-    domain = metrics.domain()
-    found = {"exported": domain.spans_exported.labels(exporter.__name__)._value.get()}
+    found = {"exported": metrics.counted(names.SPANS_EXPORTED, exporter=exporter.__name__)}
     for reason in ("failed", "queue_full", "too_late", "closed"):
-        found[reason] = domain.spans_dropped.labels(exporter.__name__, reason)._value.get()
+        found[reason] = metrics.counted(names.SPANS_DROPPED, exporter=exporter.__name__, reason=reason)
     return found
 
 
