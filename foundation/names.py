@@ -12,7 +12,7 @@ from typing import Final
 SERVICE: Final = "sixply"
 """Name of the tracer of our own spans, and the namespace of our own attributes and metrics."""
 
-# Operations: the value of gen_ai.operation.name, and the first word of a span's name.
+# Operations: the first word of a span's name, and the value of gen_ai.operation.name where it is one of `OPERATIONS`.
 CHAT: Final = "chat"
 EMBEDDINGS: Final = "embeddings"
 RERANK: Final = "rerank"
@@ -22,6 +22,8 @@ INVOKE_WORKFLOW: Final = "invoke_workflow"
 EXECUTE_TOOL: Final = "execute_tool"
 PLAN: Final = "plan"
 INGEST: Final = "ingest"
+OPERATIONS: Final = frozenset({CHAT, EMBEDDINGS, RETRIEVAL, INVOKE_AGENT, INVOKE_WORKFLOW, EXECUTE_TOOL, PLAN})
+"""Those that the conventions know. Our other steps have a name and a layer, and no value of our own in a name of theirs."""
 
 # Attributes of the conventions.
 OPERATION: Final = "gen_ai.operation.name"
@@ -39,8 +41,9 @@ HTTP_STATUS: Final = "http.response.status_code"
 SERVICE_NAME: Final = "service.name"
 SERVICE_VERSION: Final = "service.version"
 
-# Attributes and event fields of the conventions that hold what people or documents said. With content off (the
-# default) they are taken from every span before any exporter sees it, whoever wrote them.
+# Attributes and event fields of the conventions, of this and of earlier revisions, that hold what people or documents said.
+# With content off (the default) they are taken from every span before any exporter sees it, whoever wrote them.
+# tests/architecture/test_conventions.py compares them with the warnings in the registry.
 CONTENT: Final = (
     "gen_ai.input.messages",
     "gen_ai.output.messages",
@@ -51,8 +54,27 @@ CONTENT: Final = (
     "gen_ai.retrieval.query.text",
     "gen_ai.retrieval.documents",
     "gen_ai.prompt.variable.",
+    "gen_ai.memory.query.text",
+    "gen_ai.memory.records",
+    "gen_ai.evaluation.explanation",
+    "gen_ai.prompt",
+    "gen_ai.completion",
+    "db.query.text",
+    "db.query.parameter.",
+    "db.operation.parameter.",
+    "db.statement",
     "exception.message",
     "exception.stacktrace",
+    "graphql.document",
+    "http.request.header.",
+    "http.response.header.",
+    "http.target",
+    "http.url",
+    "rpc.request.metadata.",
+    "rpc.response.metadata.",
+    "url.full",
+    "url.original",
+    "url.path",
     "url.query",
 )
 """A name that ends in a dot stands for all names that begin with it."""

@@ -35,7 +35,8 @@ def span(
     """
     tracer = trace.get_tracer("sixply")
     name = f"{operation} {subject}".strip()
-    given = {names.OPERATION: operation, names.LAYER: layer, **(attributes or {})}
+    known = {names.OPERATION: operation} if operation in names.OPERATIONS else {}
+    given = {**known, names.LAYER: layer, **(attributes or {})}
     around = trace.get_current_span().get_span_context()
     with tracer.start_as_current_span(
         name,

@@ -203,7 +203,8 @@ class DomainMetrics:
             self._answers.add(1, labels)
         self._answer_seconds.record(answer.seconds)
         if answer.first_token_s is not None:
-            self._first_token_seconds.record(answer.first_token_s)
+            labels = {names.OPERATION: names.INVOKE_AGENT, names.PROVIDER: names.SERVICE}
+            self._first_token_seconds.record(answer.first_token_s, labels)
 
     def charged(self, charge: Charge) -> None:
         """Count the money of a charge, or that it has no price."""

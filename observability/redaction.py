@@ -7,7 +7,7 @@ span, whoever wrote it. Names of spans, tools, models and documents stay.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -52,19 +52,26 @@ def _kept(attributes: Attributes, *, content: bool) -> Attributes:
 
 
 def _redacted(value: Any) -> Any:
+    return _every_text(value, personal_data.redact)
+
+
+def _every_text(value: Any, change: Callable[[str], str]) -> Any:
+    """`value` with every text in it changed. It may be nested: records and documents are recorded as objects."""
     if isinstance(value, str):
-        return personal_data.redact(value)
-    if isinstance(value, tuple):
-        return tuple(_redacted(one) for one in value)
+        return change(value)
+    if isinstance(value, Mapping):
+        return {_every_text(name, change): _every_text(part, change) for name, part in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        return tuple(_every_text(part, change) for part in value)
     return value
 
 
 def _encodable(value: Any) -> Any:
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", errors="replace").decode("utf-8")
-    if isinstance(value, Sequence) and not isinstance(value, bytes):
-        return tuple(_encodable(one) for one in value)
-    return value
+    return _every_text(value, _without_surrogates)
+
+
+def _without_surrogates(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 @lru_cache(maxsize=4096)  # asked for every attribute of every span, of names that are nearly always the same

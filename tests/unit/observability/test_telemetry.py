@@ -177,8 +177,8 @@ def test_metrics_are_prometheus_text_and_hold_ours_and_those_of_the_conventions(
     told = re.findall(r"^# HELP (\S+)", body.decode(), re.MULTILINE)
     assert sorted(told) == sorted(set(told))  # a second HELP is an error of the format
     families = {family.name: family for family in text_string_to_metric_families(body.decode())}
-    ours = {value for name, value in vars(names).items() if isinstance(value, str) and value.startswith("sixply_")}
-    assert ours <= families.keys()
+    counters = (names.ANSWERS, names.COST_USD, names.UNPRICED_CALLS, names.SPANS_EXPORTED, names.SPANS_DROPPED)
+    assert {name.replace(".", "_") for name in counters} <= families.keys()
     assert "gen_ai_test_calls" in families
 
 
@@ -205,6 +205,20 @@ def test_content_stays_where_the_settings_ask_for_it():
         span = trace.get_tracer("someone's").start_span("chat model", attributes={names.CONTENT[0]: CANARY})
         span.end()
     assert kept.get_finished_spans()[0].attributes[names.CONTENT[0]] == CANARY
+
+
+def test_content_that_was_asked_for_is_redacted_however_deep_it_lies():
+    kept = InMemorySpanExporter()
+    said = {"content": ["write to ada@example.com"], "score": 0.9}
+    with start(kept, content=True):
+        for name in ("gen_ai.memory.records", "gen_ai.memory.query.text", "gen_ai.evaluation.explanation"):
+            trace.get_tracer("someone's").start_span("search", attributes={name: said}).end()
+            trace.get_tracer("someone's").start_span("search", attributes={name: "write to ada@example.com"}).end()
+    spans = kept.get_finished_spans()
+    assert len(spans) == 6
+    for span in spans:
+        assert "ada@example.com" not in str(span.attributes)
+        assert "write to" in str(span.attributes)
 
 
 def test_a_lone_surrogate_does_not_reach_an_exporter():
