@@ -2,8 +2,9 @@
 
 Records form a chain: each holds the SHA-256 of itself together with the hash of the one before, over canonical JSON. An
 edited, dropped or reordered record breaks it. What the chain alone cannot show is a missing end, so its head (how many
-records, and the last hash) is kept a second time, in a file beside it and on the span of each call, which an exporter can
-carry to another machine. Whoever can rewrite the chain and every copy of its head can forge it; docs/decisions/0046.
+records, and the last hash) is kept again: in a file beside it, on the span of each call, which is stored here and can be
+exported to another machine, and in the log of each start. Whoever can rewrite the chain and every copy of its head can forge
+it; docs/decisions/0046.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import aclosing, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +32,12 @@ from orchestration.sqlite_file import SqliteFile
 
 BEGINNING = "0" * 64
 """The hash before the first record."""
-SCHEMA = """
+TRIGGERS = {
+    f"chain_is_not_{what}": f"CREATE TRIGGER chain_is_not_{what} BEFORE {act} ON chain\n"
+    "    BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END"
+    for what, act in (("edited", "UPDATE"), ("deleted", "DELETE"))
+}
+SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS chain (
     number   INTEGER PRIMARY KEY,
     tenant   TEXT NOT NULL,
@@ -37,12 +45,12 @@ CREATE TABLE IF NOT EXISTS chain (
     previous TEXT NOT NULL,
     hash     TEXT NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS chain_by_tenant ON chain (tenant, number);
-CREATE TRIGGER IF NOT EXISTS chain_is_not_edited BEFORE UPDATE ON chain
-    BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS chain_is_not_deleted BEFORE DELETE ON chain
-    BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
+DROP INDEX IF EXISTS chain_by_tenant;
+CREATE INDEX IF NOT EXISTS chain_by_written_tenant ON chain (body ->> '$.tenant', number);
+{"".join(trigger.replace("TRIGGER", "TRIGGER IF NOT EXISTS", 1) + ";" for trigger in TRIGGERS.values())}
 """
+"""The column `tenant` is a copy for people who look. What counts is the tenant in the body, which is part of the hash."""
+log = logging.getLogger(__name__)
 
 
 def canonical(value: Any) -> str:
@@ -83,8 +91,12 @@ class SqliteAudit:
     """An `AuditLog` in one append-only table. `model` and `manifest_id` say what was running; every record carries them."""
 
     def __init__(self, path: Path, clock: Clock, *, model: str = "", manifest_id: str = "") -> None:
+        lacking = _lacking_triggers(path)
         self._file = SqliteFile(path, SCHEMA)
         self._head = head_file(path)
+        if lacking:
+            log.warning("The audit was without %s, which forbid changes. Look who took them away.", ", ".join(lacking))
+        log.info("The audit reaches %s.", self._file.run_now(_last_head))  # a copy wherever the log goes
         self._clock = clock
         self._running = {"model": model, "manifest_id": manifest_id}
 
@@ -96,11 +108,10 @@ class SqliteAudit:
         body = canonical({"at": self._clock.now().isoformat(), **self._running, **entry.model_dump(mode="json")})
 
         def append(connection: sqlite3.Connection) -> Head:
-            last = connection.execute("SELECT number, hash FROM chain ORDER BY number DESC LIMIT 1").fetchone()
-            number, previous = (last["number"] + 1, last["hash"]) if last else (1, BEGINNING)
-            head = Head(number, record_hash(number, previous, body))
+            last = _last_head(connection)
+            head = Head(last.count + 1, record_hash(last.count + 1, last.hash, body))
             connection.execute(
-                "INSERT INTO chain VALUES (?, ?, ?, ?, ?)", (number, entry.tenant, body, previous, head.hash)
+                "INSERT INTO chain VALUES (?, ?, ?, ?, ?)", (head.count, entry.tenant, body, last.hash, head.hash)
             )
             return head
 
@@ -112,7 +123,7 @@ class SqliteAudit:
         """(time, record) of one tenant, oldest first."""
 
         def read(connection: sqlite3.Connection) -> list[tuple[str, AuditRecord]]:
-            rows = connection.execute("SELECT body FROM chain WHERE tenant = ? ORDER BY number", (tenant,))
+            rows = connection.execute("SELECT body FROM chain WHERE body ->> '$.tenant' = ? ORDER BY number", (tenant,))
             return [_told(json.loads(row["body"])) for row in rows]
 
         return await self._file.run(read)
@@ -136,7 +147,7 @@ FIELDS = frozenset(AuditRecord.model_fields)
 @dataclass(frozen=True, slots=True)
 class Problem:
     number: int
-    kind: Literal["edited", "dropped", "reordered", "truncated", "forged"]
+    kind: Literal["edited", "dropped", "reordered", "truncated", "forged", "unguarded"]
     what: str
 
 
@@ -164,25 +175,31 @@ class Verification:
         }
 
 
-def verify(path: Path, *, known: Head | None = None) -> Verification:
-    """Walk the chain in the file at `path` and compare it with its kept head, and with a head `known` from elsewhere.
+def verify(path: Path, *, known: Head | None = None, witnesses: Iterable[Head] = ()) -> Verification:
+    """Walk the chain in the file at `path` and compare it with its kept head, with a head `known` from elsewhere, and with
+    those that other stores hold.
 
     Raises:
         StoreUnavailable: there is no audit, or what is there is no SQLite file with one.
     """
     kept = _kept(head_file(path))
-    heads = {head.count: head.hash for head in (kept, known) if head is not None}
-    problems: list[Problem] = []
+    heads: dict[int, set[str]] = defaultdict(set)
+    for head in (kept, known, *witnesses):
+        if head is not None:
+            heads[head.count].add(head.hash)
+    problems = [
+        Problem(0, "unguarded", f"{trigger} is missing or was changed, which forbids changes.")
+        for trigger in _lacking_triggers(path)
+    ]
     count, last, expected = 0, BEGINNING, 1
-    for number, body, previous, stored in _rows(path):
+    for number, tenant, body, previous, stored in _rows(path):
         if number != expected:
             missing = f"{expected}" if number == expected + 1 else f"{expected} to {number - 1}"
             problems.append(Problem(expected, "dropped", f"Record {missing} is missing."))
         elif previous != last:
             problems.append(Problem(number, "reordered", f"Record {number} does not follow the one before it."))
-        if record_hash(number, previous, body) != stored:
-            problems.append(Problem(number, "edited", f"Record {number} is not what was written."))
-        if heads.get(number, stored) != stored:
+        problems += _problems_of(number, tenant, body, stored, expected=record_hash(number, previous, body))
+        if heads.get(number, {stored}) != {stored}:
             problems.append(Problem(number, "forged", f"Record {number} is not the one whose hash was kept."))
         count, last, expected = count + 1, stored, number + 1
     end = expected - 1
@@ -196,6 +213,16 @@ def verify(path: Path, *, known: Head | None = None) -> Verification:
     return Verification(count, Head(end, last), after, tuple(problems))
 
 
+def _problems_of(number: int, tenant: str, body: str, stored: str, *, expected: str) -> list[Problem]:
+    """What is wrong with a record by itself. A tenant other than the written one would keep it out of a list by that column."""
+    if expected != stored:
+        return [Problem(number, "edited", f"Record {number} is not what was written.")]
+    if (written := json.loads(body).get("tenant")) != tenant:
+        what = f'Record {number} stands below the tenant "{tenant}" and was written for "{written}".'
+        return [Problem(number, "edited", what)]
+    return []
+
+
 def of_trace(path: Path, trace: str) -> list[tuple[str, AuditRecord]]:
     """(time, record) of what belongs to a trace, oldest first; the decisions on its approvals too, which are taken outside of
     it. Nothing where there is no audit.
@@ -205,10 +232,10 @@ def of_trace(path: Path, trace: str) -> list[tuple[str, AuditRecord]]:
     """
     if not path.exists():
         return []
-    bodies = [json.loads(body) for _, body, _, _ in _rows(path, f'"trace_id":"{trace}"')]
+    bodies = [json.loads(body) for _, _, body, _, _ in _rows(path, f'"trace_id":"{trace}"')]
     approvals = {body["approval_id"] for body in bodies} - {None}
     for approval in approvals:
-        decided = (json.loads(body) for _, body, _, _ in _rows(path, f'"approval_id":"{approval}"'))
+        decided = (json.loads(body) for _, _, body, _, _ in _rows(path, f'"approval_id":"{approval}"'))
         bodies += [body for body in decided if body["act"] == "decision"]
     return sorted(map(_told, bodies), key=lambda told: told[0])
 
@@ -221,13 +248,30 @@ def _told(body: Mapping[str, Any]) -> tuple[str, AuditRecord]:
     return body["at"], AuditRecord(**{k: v for k, v in body.items() if k in FIELDS})
 
 
-def _rows(path: Path, having: str = "") -> Iterator[tuple[int, str, str, str]]:
+def _last_head(connection: sqlite3.Connection) -> Head:
+    last = connection.execute("SELECT number, hash FROM chain ORDER BY number DESC LIMIT 1").fetchone()
+    return Head(*last) if last else Head(0, BEGINNING)
+
+
+def _lacking_triggers(path: Path) -> list[str]:
+    """The triggers that an existing chain should have and has not, or not as they were made."""
+    if not path.exists():
+        return []
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            made = dict(database.execute("SELECT name, sql FROM sqlite_master WHERE type IN ('trigger', 'table')"))
+    except sqlite3.Error:
+        return []  # whoever reads the chain next says what is wrong with the file
+    return [name for name, sql in TRIGGERS.items() if "chain" in made and made.get(name) != sql]
+
+
+def _rows(path: Path, having: str = "") -> Iterator[tuple[int, str, str, str, str]]:
     if not path.exists():
         raise StoreUnavailable(f"There is no audit at {path}. Nothing has run there, or it was deleted.")
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
             yield from database.execute(
-                "SELECT number, body, previous, hash FROM chain WHERE instr(body, ?) ORDER BY number", (having,)
+                "SELECT number, tenant, body, previous, hash FROM chain WHERE instr(body, ?) ORDER BY number", (having,)
             )
     except sqlite3.Error as error:
         raise StoreUnavailable(f"{path} holds no audit that can be read: {error}. Restore it from a backup.") from error

@@ -35,7 +35,7 @@ def system_card(loaded: Loaded, *, register: Path, html: Path | None, json: Path
 def card_of(loaded: Loaded, register: Path) -> Card:
     from models import weights
     from observability import risks, system_card
-    from orchestration import audit
+    from serving.oversight import verified_audit
 
     settings = loaded.settings
     named = weights.named_in(settings.models.parts)
@@ -45,7 +45,7 @@ def card_of(loaded: Loaded, register: Path) -> Card:
     known = risks.load_register(register)
     audited: dict[str, Any] = {"records": 0}
     if (path := settings.foundation.data_dir / "audit.sqlite").is_file():
-        verified = audit.verify(path)
+        verified = verified_audit(path.parent)
         audited = {"records": verified.records, "whole": verified.ok, "head": str(verified.head)}
     return system_card.Card(
         system={

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +16,7 @@ from foundation.stops import Kind, Stop, Stops
 from serving import terminal
 
 if TYPE_CHECKING:
+    from orchestration.audit import Head, Verification
     from orchestration.contract import AuditLog
 
 NOBODY = "-"
@@ -50,8 +54,7 @@ def audit_verify(loaded: Loaded, head: str | None, json: Path | None) -> bool:
     """Whether the audit is whole, as far as its chain and the heads of it that were kept can tell."""
     from orchestration import audit
 
-    path = loaded.settings.foundation.data_dir / "audit.sqlite"
-    found = audit.verify(path, known=audit.Head.parse(head) if head else None)
+    found = verified_audit(loaded.settings.foundation.data_dir, known=audit.Head.parse(head) if head else None)
     if terminal.write_json(json, found.as_dict()):
         return found.ok
     if found.problems:
@@ -70,6 +73,37 @@ def audit_verify(loaded: Loaded, head: str | None, json: Path | None) -> bool:
         "make audit-verify HEAD=count:hash[/]"
     )
     return found.ok
+
+
+def verified_audit(data: Path, *, known: Head | None = None) -> Verification:
+    """What `audit.verify` finds, with the heads that stored spans carry, and whether other stores tell of acts where an audit
+    is empty.
+
+    Raises:
+        StoreUnavailable: there is no audit, or one that cannot be read.
+    """
+    from foundation import names
+    from observability.spans import SpanStore
+    from orchestration import audit
+
+    carried = SpanStore(data / "spans.sqlite").last_of(names.AUDIT_HEAD)  # before the chain, which may go on meanwhile
+    witnesses = [audit.Head.parse(str(head)) for head in carried.values()]
+    found = audit.verify(data / "audit.sqlite", known=known, witnesses=witnesses)
+    acts = sum(_count_rows(data / f"{store}.sqlite", store) for store in ("approvals", "effects"))
+    if found.records or not acts:
+        return found
+    what = f"The audit is empty, and other stores know {acts} approvals and effects that it should tell of."
+    return replace(found, problems=(*found.problems, audit.Problem(1, "truncated", what)))
+
+
+def _count_rows(path: Path, table: str) -> int:
+    if not path.exists():
+        return 0
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 - our own names
+    except sqlite3.Error:
+        return 0  # no witness, then
 
 
 def switch(loaded: Loaded, what: str, *, why: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -12,11 +13,25 @@ import pytest
 
 from foundation.errors import InvalidRequest, StoreUnavailable
 from orchestration.answering import answer
-from orchestration.audit import BEGINNING, AuditedAgent, Head, SqliteAudit, head_file, record_hash, verify
+from orchestration.audit import BEGINNING, TRIGGERS, AuditedAgent, Head, SqliteAudit, head_file, record_hash, verify
 from orchestration.contract import AnswerRequest, AuditRecord
 from tests.doubles.orchestration import NORTH, ManualClock, World
 
 RECORDS = 6
+SCHEMA_OF_BEFORE = """
+CREATE TABLE IF NOT EXISTS chain (
+    number   INTEGER PRIMARY KEY,
+    tenant   TEXT NOT NULL,
+    body     TEXT NOT NULL,
+    previous TEXT NOT NULL,
+    hash     TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS chain_by_tenant ON chain (tenant, number);
+CREATE TRIGGER IF NOT EXISTS chain_is_not_edited BEFORE UPDATE ON chain
+    BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS chain_is_not_deleted BEFORE DELETE ON chain
+    BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
+"""
 
 
 def entry(number: int) -> AuditRecord:
@@ -34,10 +49,11 @@ def path(tmp_path: Path) -> Path:
 
 
 def tamper(path: Path, *statements: str) -> None:
+    """As an intruder who leaves everything else as it was."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        for trigger in ("chain_is_not_edited", "chain_is_not_deleted"):
+        for trigger in TRIGGERS:
             database.execute(f"DROP TRIGGER {trigger}")
-        for statement in statements:
+        for statement in (*statements, *TRIGGERS.values()):
             database.execute(statement)
 
 
@@ -58,6 +74,59 @@ def test_an_untouched_audit_is_whole_and_says_who_when_and_with_what(path: Path)
 def test_every_edited_record_is_found(path: Path, number: int) -> None:
     tamper(path, f"UPDATE chain SET body = replace(body, 'ada', 'eve') WHERE number = {number}")
     assert [(one.number, one.kind) for one in verify(path).problems] == [(number, "edited")]
+
+
+@pytest.mark.parametrize("number", range(1, RECORDS + 1))
+def test_every_column_of_a_record_counts(path: Path, number: int) -> None:
+    for column, value in {
+        "tenant": "'hidden'",
+        "body": "'{}'",
+        "previous": "'0'",
+        "hash": "'0'",
+        "number": "99",
+    }.items():
+        copy = path.with_name(f"{column}.sqlite")
+        shutil.copy(path, copy)
+        shutil.copy(head_file(path), head_file(copy))
+        tamper(copy, f"UPDATE chain SET {column} = {value} WHERE number = {number}")
+        assert not verify(copy).ok, column
+
+
+async def test_a_record_that_was_put_below_another_tenant_is_still_listed_for_its_own(path: Path) -> None:
+    tamper(path, "UPDATE chain SET tenant = 'hidden'")
+    log = SqliteAudit(path, ManualClock())
+    assert (len(await log.entries("north")), await log.entries("hidden")) == (RECORDS, [])
+    log.close()
+    assert kinds(path) == {"edited"}
+
+
+def test_a_trigger_that_was_taken_away_or_made_to_do_nothing_is_found(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("DROP TRIGGER chain_is_not_edited")
+        database.execute("DROP TRIGGER chain_is_not_deleted")
+        database.execute("CREATE TRIGGER chain_is_not_deleted BEFORE DELETE ON chain BEGIN SELECT 1; END")
+    assert [(one.kind, one.number) for one in verify(path).problems] == [("unguarded", 0)] * 2
+    SqliteAudit(path, ManualClock()).close()
+    assert "without chain_is_not_edited, chain_is_not_deleted" in caplog.text
+
+
+def test_a_chain_of_before_is_whole_and_goes_on(tmp_path: Path) -> None:
+    """Until version 0.1.0 of 28 November 2026 the tenant was found by its column; the body had it all along."""
+    path = tmp_path / "audit.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.executescript(SCHEMA_OF_BEFORE)
+        body = '{"at":"2026-11-01","tenant":"north","subject":"ada","run_id":"r","tool":"t","outcome":"done"}'
+        digest = record_hash(1, BEGINNING, body)
+        database.execute("INSERT INTO chain VALUES (1, 'north', ?, ?, ?)", (body, BEGINNING, digest))
+    head_file(path).write_text(f"1:{digest}")
+    assert verify(path).ok
+    log = SqliteAudit(path, ManualClock())
+    asyncio.run(log.record(entry(2)))
+    assert len(asyncio.run(log.entries("north"))) == 2
+    log.close()
+    assert (verify(path).ok, verify(path).records) == (True, 2)
 
 
 @pytest.mark.parametrize("number", range(1, RECORDS + 1))
@@ -102,6 +171,18 @@ def test_an_end_that_was_rewritten_with_the_kept_head_is_found_by_a_head_from_el
     assert verify(path).ok  # what cannot be found from one machine alone
     assert kinds(path, known) == {"truncated"}
     assert kinds(path, Head(1, BEGINNING)) == {"forged"}
+
+
+@pytest.mark.parametrize("left", [0, 2])
+def test_a_chain_that_was_cut_with_its_head_is_found_by_a_span_that_carries_a_later_one(path: Path, left: int) -> None:
+    witness = verify(path).head
+    tamper(path, f"DELETE FROM chain WHERE number > {left}")
+    head_file(path).unlink()
+    if left:
+        head_file(path).write_text(str(verify(path).head))
+    assert verify(path).ok
+    (problem,) = verify(path, witnesses=[witness]).problems
+    assert (problem.number, problem.kind) == (left + 1, "truncated")
 
 
 def test_a_missing_or_spoilt_head_is_told(path: Path) -> None:
