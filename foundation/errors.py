@@ -42,10 +42,27 @@ A message says what happened, what was found and what to do.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 from typing import ClassVar
 
 from foundation.masking import mask_text
+
+LONGEST_MESSAGE = 20_000
+"""Characters; one may quote a megabyte that a caller sent."""
+LONGEST_WAIT_S = 31 * 86_400.0
+"""No quota has a longer window; what a provider says can be anything."""
+
+
+def sensible_wait_s(seconds: float | None) -> float | None:
+    """A time to wait that can be printed, compared and slept: none where it is no number, and at most a month.
+
+    >>> [sensible_wait_s(wait) for wait in (2.5, -5, float("nan"), float("inf"), 1e300)]
+    [2.5, 0.0, None, None, 2678400.0]
+    """
+    if seconds is None or not math.isfinite(seconds):
+        return None
+    return min(max(0.0, float(seconds)), LONGEST_WAIT_S)
 
 
 class SixplyError(Exception):
@@ -57,8 +74,10 @@ class SixplyError(Exception):
     retry_after_s: float | None = None
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
-        super().__init__(mask_text(message))  # it may quote an address, a setting or what a vendor said
-        self.retry_after_s = retry_after_s
+        super().__init__(
+            mask_text(message[:LONGEST_MESSAGE])
+        )  # it may quote an address, a setting or what a vendor said
+        self.retry_after_s = sensible_wait_s(retry_after_s)
 
 
 class ConfigurationError(SixplyError):

@@ -20,6 +20,8 @@ _SECRET_NAME = re.compile(
 _HEADERS = re.compile(r"(?:^|[_-])headers$", re.IGNORECASE)
 """What is sent along with a request is a credential more often than not."""
 _NAME = r"(?:[\w-]*(?:api[_-]?key|passw(?:or)?d|passphrase|secret|token|authorization|signature|credentials?)|key|sig|pwd|dsn)"
+_BEGIN = r"(?<![\w-])"
+"""Of a name. Looked for at every letter, a long text of a caller that an error quotes would take seconds."""
 _SHAPES = (
     # name:password@ of an address; a password may hold an @
     (re.compile(r"(?<=://)[^/\s\"'<>?#]+(?=@)"), MASK),
@@ -27,8 +29,8 @@ _SHAPES = (
     (re.compile(rf"(?i)([?&;]{_NAME}=)[^&#\s\"'<>]+"), rf"\1{MASK}"),
     # password=... of a libpq connection, "api_key": "..." of what was quoted; the dots of an example are none
     (re.compile(r"(?i)\b(passw(?:or)?d\s*=\s*)(?!\.\.\.)[^\s\"'&;,)]+"), rf"\1{MASK}"),
-    (re.compile(rf"(?i)([\"']?\b{_NAME}[\"']?\s*[:=]\s*([\"']))(?!\.\.\.)(?:(?!\2).){{4,}}(?=\2)"), rf"\1{MASK}"),
-    (re.compile(rf"(?i)(--{_NAME}[= ])(?!\.\.\.)[^\s\"',\]]{{4,}}"), rf"\1{MASK}"),
+    (re.compile(rf"(?i)([\"']?{_BEGIN}{_NAME}[\"']?\s*[:=]\s*([\"']))(?!\.\.\.)(?:(?!\2).){{4,}}(?=\2)"), rf"\1{MASK}"),
+    (re.compile(rf"(?i)({_BEGIN}--{_NAME}[= ])(?!\.\.\.)[^\s\"',\]]{{4,}}"), rf"\1{MASK}"),
     # what a header carries, and keys that say of themselves that they are some
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{12,}"), rf"\1 {MASK}"),
     (re.compile(r"\b(?:sixply_|sk-|ghp_|xox[abp]-)[\w-]{16,}"), MASK),

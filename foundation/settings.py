@@ -278,6 +278,9 @@ class HttpSettings(Section):
     names: tuple[str, ...] = ()
     """Host names besides loopback and `host` under which the API may be called, e.g. behind a proxy."""
     max_body_bytes: int = Field(default=10_000_000, gt=0)
+    """Of an upload."""
+    max_json_bytes: int = Field(default=1_000_000, gt=0)
+    """Of every other request."""
     concurrent_answers: int = Field(default=4, ge=1)
     queued_answers: int = Field(default=2, ge=0)
     """Beyond this a caller is told at once to come back. Half of the places keeps every wait below half an answer."""
@@ -285,6 +288,11 @@ class HttpSettings(Section):
     queued_searches: int = Field(default=32, ge=0)
     concurrent_writes: int = Field(default=2, ge=1)
     queued_writes: int = Field(default=8, ge=0)
+    concurrent_reads: int = Field(default=8, ge=1)
+    """Lists, documents, conversations, the page: whatever has no places of its own."""
+    queued_reads: int = Field(default=64, ge=0)
+    patience_s: float = Field(default=20, gt=0)
+    """How long the head of a request may take, and how long a body or a reply may stand still."""
     grace_s: float = Field(default=15, gt=0)
 
 

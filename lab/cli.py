@@ -44,6 +44,18 @@ def attack(
     raise typer.Exit(0 if command.run(only or [], reopen=reopen, json=json) else 1)
 
 
+@app.command()
+def fuzz(
+    bodies: Annotated[int, typer.Option(min=1, help="Requests in all.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="The same one sends the same bodies.")] = 7,
+    json: Json = None,
+) -> None:
+    """Send bodies of odd sizes and shapes to every route. Fails on a 500, a blocked health or memory without bound."""
+    from lab import fuzz as fuzzer
+
+    raise typer.Exit(0 if fuzzer.run(bodies=bodies, seed=seed, json_path=json) else 1)
+
+
 def main() -> None:
     """Run the command; a failure is one sentence on standard error."""
     try:

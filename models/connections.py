@@ -53,7 +53,8 @@ def timeouts(*, connect_s: float, read_s: float) -> httpx2.Timeout:
 def clients(
     timeout: httpx2.Timeout, *, keep_alive: bool, proxies: bool = True
 ) -> tuple[httpx2.Client, httpx2.AsyncClient]:
-    """A client for sync and one for async calls. Nothing is connected yet.
+    """A client for sync and one for async calls. Nothing is connected yet. They follow no redirect: whoever answers at the
+    configured address would otherwise choose who gets the prompt.
 
     A kept-alive async connection belongs to the event loop that opened it and fails in any other, and a process may
     have several loops (a command line, a notebook, tests). So connections are kept only when asked for: a new one costs
@@ -63,6 +64,6 @@ def clients(
 
     limits = httpx2.Limits(max_keepalive_connections=None if keep_alive else 0)
     return (
-        httpx2.Client(timeout=timeout, limits=limits, trust_env=proxies, follow_redirects=True),
-        httpx2.AsyncClient(timeout=timeout, limits=limits, trust_env=proxies, follow_redirects=True),
+        httpx2.Client(timeout=timeout, limits=limits, trust_env=proxies, follow_redirects=False),
+        httpx2.AsyncClient(timeout=timeout, limits=limits, trust_env=proxies, follow_redirects=False),
     )

@@ -63,6 +63,10 @@ _ADVICE: Mapping[type[ComponentError], str] = {
     ComponentError: "failed in an unknown way. The cause is in the log",
 }
 
+_REDIRECTED = (
+    "sends the request on to another address, where it is not sent. Put the address that is meant into base_url"
+)
+
 
 def translate(error: Exception, *, model: str = "The model") -> SixplyError:
     """The error of our own tree for any exception of a chat model; raise it `from` the original.
@@ -74,11 +78,12 @@ def translate(error: Exception, *, model: str = "The model") -> SixplyError:
     status = _status(error)
     kind = _kind_of(error, status)
     found = f"HTTP {status}, {type(error).__name__}" if status else type(error).__name__
-    return kind(f"{model} {_ADVICE[kind]} ({found}).", retry_after_s=_retry_after_s(error))
+    advice = _REDIRECTED if status is not None and 300 <= status < 400 else _ADVICE[kind]
+    return kind(f"{model} {advice} ({found}).", retry_after_s=_retry_after_s(error))
 
 
 def _kind_of(error: Exception, status: int | None) -> type[ComponentError]:
-    if status is not None and status >= 400:
+    if status is not None and status >= 300:
         return _STATUSES.get(status, UpstreamRejected if status < 500 else UpstreamDown)
     names = (f"{each.__module__}.{each.__qualname__}" for each in type(error).__mro__)
     return next((_KINDS[name] for name in names if name in _KINDS), ComponentError)
@@ -92,15 +97,16 @@ def _status(error: Exception) -> int | None:
 
 
 def _retry_after_s(error: Exception) -> float | None:
+    """What the provider asks for, as it wrote it; `SixplyError` makes sense of it."""
     headers = getattr(getattr(error, "response", None), "headers", None)
     value = headers.get("retry-after") if headers is not None else None
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        return float(value)
     except ValueError:
         pass
     try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+        return (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, OverflowError):
         return None

@@ -1,7 +1,7 @@
 """How much runs at once, how much may wait, and when a caller is told to come back later.
 
-Each kind of work has its own places: answers, searches, and writes of documents. Work passes here before it begins;
-approvals and health do not, so that an overloaded system can still be watched and its waiting work decided.
+Each kind of work has its own places: answers, searches, writes of documents, and reads of everything else. Work passes here
+before it begins; approvals, stops and health do not, so that an overloaded system can still be watched and its waiting work decided.
 
 A queue helps against a burst and hurts against an overload: it then stays full, and everybody waits for its whole
 length. A caller behind k others waits for about k / places of an answer's time, so the queue is a share of the places.
@@ -16,15 +16,16 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
 from foundation.errors import Overloaded
+from foundation.types import Principal
 from observability import metrics
 
-Work = Literal["answers", "searches", "writes"]
+Work = Literal["answers", "searches", "writes", "reads"]
 
 NEWEST = 0.1
 """How much the latest time counts in the moving averages."""
@@ -137,3 +138,28 @@ class Admission:
 
 def _averaged(before: float, latest: float) -> float:
     return before + NEWEST * (latest - before) if before else latest
+
+
+class PerPerson:
+    """At most `most` of something for one person at once. Nobody waits: who has that many is refused."""
+
+    def __init__(self, most: int, what: str) -> None:
+        self._most = most
+        self._what = what
+        self._held: Counter[tuple[str, str]] = Counter()
+
+    @contextmanager
+    def place(self, principal: Principal) -> Iterator[None]:
+        """Raises:
+        Overloaded: the person has as many already.
+        """
+        person = (principal.tenant, principal.subject)
+        if self._held[person] >= self._most:
+            raise Overloaded(f"You have {self._most} {self._what} open, which is the most. Close one.", retry_after_s=5)
+        self._held[person] += 1
+        try:
+            yield
+        finally:
+            self._held[person] -= 1
+            if not self._held[person]:
+                del self._held[person]

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from foundation.settings import HttpSettings
 from serving import errors, idempotency
+from serving.bodies import BodyLimits
 from serving.idempotency import Idempotency
 from serving.middleware import UNWATCHED, Authentication, Envelope
 from serving.quotas import QuotaGate
@@ -74,6 +75,7 @@ def create_app(system: System) -> FastAPI:
     )
     app.state.runtime = runtime
     app.add_middleware(Idempotency, store=system.idempotency)  # the innermost: each later one stands around it
+    app.add_middleware(BodyLimits, http=settings.serving.http)
     app.add_middleware(QuotaGate, quotas=system.quotas)
     app.add_middleware(Authentication, callers=runtime.callers, sessions=runtime.sessions)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings.serving.http), www_redirect=False)

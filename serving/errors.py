@@ -47,6 +47,11 @@ EXPLAINED = "explained"
 CHALLENGE = 'Bearer realm="sixply"'
 PATH_SHOWN = 200
 """Characters of a path that an error repeats."""
+FIELDS_SHOWN = 20
+PLACE_SHOWN = 200
+"""Characters of the name of a field: an unknown member is named as the caller wrote it."""
+DETAIL_SHOWN = 2000
+"""Characters of a text that may quote what the caller sent."""
 CONFLICT = (
     "It does not go together with what is there: decided already, busy, waiting, or the first request is at work."
 )
@@ -130,6 +135,14 @@ class InternalError(SixplyError):
     code = "internal"
 
 
+class BodyRefused(HTTPException):
+    """Raised where a route reads its body: FastAPI lets this class pass, and would make a 400 of any other."""
+
+    def __init__(self, error: SixplyError) -> None:
+        super().__init__(error.status)
+        self.error = error
+
+
 class CallerLeft(Exception):
     """The client closed the connection before its answer was ready."""
 
@@ -188,14 +201,16 @@ def install(app: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        fields = [_field(item) for item in error.errors()]
+        fields = [field_problem(item) for item in error.errors()[:FIELDS_SHOWN]]
         text = "; ".join(f"{field.location}: {field.message}" for field in fields[:3])
         return respond(request, InvalidRequest(text), fields=fields)
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        told = _not_served(request, error) or str(error.detail)
-        response = respond(request, from_status(error.status_code, told), status=error.status_code)
+        told = _not_served(request, error)
+        response = respond(
+            request, from_status(error.status_code, told) if told else from_http(error), status=error.status_code
+        )
         response.headers.update(error.headers or {})
         return response
 
@@ -223,7 +238,7 @@ def respond(
     )
     response = Response(to_json(content), status_code=status, media_type=media_type)
     if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, Unauthenticated):
         schemes = [CHALLENGE, 'Basic realm="sixply"'] if request.url.path.startswith(BROWSER_PATHS) else [CHALLENGE]
         response.headers["WWW-Authenticate"] = ", ".join(schemes)
@@ -252,7 +267,7 @@ def problem(
         type=f"urn:sixply:error:{error.code}",
         title=error.code.replace("_", " ").capitalize(),
         status=status,
-        detail=str(error),
+        detail=cut(str(error), DETAIL_SHOWN),
         code=error.code,
         retryable=error.retryable,
         request_id=request_id,
@@ -268,7 +283,9 @@ def openai_problem(error: SixplyError, *, param: str | None = None) -> dict[str,
     code = OPENAI_CODES.get(error.code, error.code)
     if isinstance(error, UnknownModel | QuestionTooLong):
         code = error.openai_code
-    return OpenAIProblem(error=OpenAIError(message=str(error), type=kind, param=param, code=code)).model_dump()
+    return OpenAIProblem(
+        error=OpenAIError(message=cut(str(error), DETAIL_SHOWN), type=kind, param=param, code=code)
+    ).model_dump()
 
 
 def anthropic_problem(error: SixplyError) -> dict[str, Any]:
@@ -283,7 +300,8 @@ def anthropic_problem(error: SixplyError) -> dict[str, Any]:
         504: "timeout_error",
     }
     kind = kinds.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
-    return AnthropicProblem(error=AnthropicError(type=kind, message=str(error), code=error.code)).model_dump()
+    message = cut(str(error), DETAIL_SHOWN)
+    return AnthropicProblem(error=AnthropicError(type=kind, message=message, code=error.code)).model_dump()
 
 
 def to_json(content: Any) -> bytes:
@@ -298,6 +316,11 @@ def request_id(request: Request) -> str:
 def internal_error() -> SixplyError:
     """What a caller is told about a defect of ours: that it is one, and how to find it."""
     return InternalError("Something failed inside. The server's log has the details under the request id.")
+
+
+def from_http(error: HTTPException) -> SixplyError:
+    """What a library or a limit on bodies raised, as one of ours."""
+    return error.error if isinstance(error, BodyRefused) else from_status(error.status_code, str(error.detail))
 
 
 def from_status(status: int, detail: str) -> SixplyError:
@@ -319,12 +342,23 @@ def _not_served(request: Request, error: HTTPException) -> str | None:
     return None
 
 
-def _field(item: Mapping[str, Any]) -> FieldProblem:
+def field_problem(item: Mapping[str, Any]) -> FieldProblem:
+    """Where a request does not fit, and why, as pydantic found it."""
     where, what = item["loc"], str(item["msg"])
     if item["type"] == "json_invalid":
         return FieldProblem(location="body", message=f"{what} at character {where[-1]}: {item['ctx']['error']}")
     # Where several types may stand, pydantic names the one it tried, as "list[TextPart]": that is no place in the request.
-    return FieldProblem(location=".".join(str(step) for step in where if "[" not in str(step)), message=what)
+    place = ".".join(cut(str(step), PLACE_SHOWN) for step in where if "[" not in str(step))
+    return FieldProblem(location=cut(place, PLACE_SHOWN), message=cut(what, PLACE_SHOWN))
+
+
+def cut(text: str, most: int) -> str:
+    """The beginning of a text that is too long to be sent back.
+
+    >>> cut("a long story", 6), cut("short", 6)
+    ('a lon…', 'short')
+    """
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _param(fields: list[FieldProblem] | None) -> str | None:

@@ -30,7 +30,8 @@ from foundation.errors import Conflict, InvalidRequest, RequestError, SixplyErro
 from foundation.types import Principal
 from orchestration.contract import AnswerRequest, Event
 from orchestration.sqlite_file import SqliteFile
-from serving.errors import CONFLICT, from_status, respond
+from serving.bodies import handed_on
+from serving.errors import CONFLICT, from_http, respond
 from serving.workers import this_worker, worker_lives
 
 log = logging.getLogger("sixply.serving")
@@ -197,8 +198,8 @@ class Idempotency:
             found = await self._store.begin(caller, key, _fingerprint(request, body))
         except ClientDisconnect:
             return
-        except HTTPException as error:  # from the limit on bodies, whose own handler stands outside of us
-            await respond(request, from_status(error.status_code, str(error.detail)))(scope, receive, send)
+        except HTTPException as error:  # from the limits on bodies, whose own handlers stand outside of us
+            await respond(request, from_http(error))(scope, receive, send)
             return
         except SixplyError as error:
             await respond(request, error)(scope, receive, send)
@@ -207,7 +208,7 @@ class Idempotency:
             await _replay(found, send)
             return
         scope["state"]["attempt"] = found
-        await self._attempted(found, scope, _given_again(body, receive), send)
+        await self._attempted(found, scope, handed_on(body, receive), send)
 
     async def _attempted(self, attempt: Attempt, scope: Scope, receive: Receive, send: Send) -> None:
         said = _Said(attempt, send)
@@ -301,13 +302,3 @@ def _fingerprint(request: Request, body: bytes) -> str:
     digest = hashlib.sha256(b"\0".join(part.encode("utf-8", "replace") for part in parts) + b"\0")
     digest.update(body)
     return digest.hexdigest()
-
-
-def _given_again(body: bytes, receive: Receive) -> Receive:
-    """`receive` for whoever reads the body a second time."""
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def again() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return again

@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from foundation.errors import SixplyError
+from foundation.errors import InvalidRequest, SixplyError
 from foundation.types import Principal
 from orchestration.contract import AnswerRequest
+from serving.admission import Work
+from serving.errors import field_problem
 from serving.routes.answers import check_length
-from serving.schemas import DocumentSummary, SearchHit
+from serving.schemas import AskRequest, DocumentSummary, Request, SearchHit, SearchRequest
 from serving.streams import collect
 
 if TYPE_CHECKING:
@@ -34,14 +36,23 @@ INSTRUCTIONS = (
     "it; `search` finds passages; `documents` lists what there is. You see what your credential may see."
 )
 
+
+@asynccontextmanager
+async def anywhere(work: Work) -> AsyncIterator[None]:
+    """A place where nobody else calls: over standard input and output."""
+    del work
+    yield
+
+
+Body = TypeVar("Body", bound=Request)
 CallerOf = Callable[[Context[Any]], Principal]
-Place = Callable[[], AbstractAsyncContextManager[None]]
+Place = Callable[[Work], AbstractAsyncContextManager[None]]
 
 
 def mcp_server(
-    system: System, caller_of: CallerOf, lifecycle: Lifecycle, *, place: Place | None = None, version: str = "0"
+    system: System, caller_of: CallerOf, lifecycle: Lifecycle, *, place: Place = anywhere, version: str = "0"
 ) -> MCPServer[Any]:
-    """The server. `caller_of` tells from a call's context who makes it; `place` holds the place of one answer."""
+    """The server. `caller_of` tells from a call's context who makes it; `place` holds a place for a call."""
     server: MCPServer[Any] = MCPServer(
         name="sixply", title="Sixply", instructions=INSTRUCTIONS, version=version, log_level="WARNING"
     )
@@ -56,8 +67,10 @@ def mcp_server(
         import asyncio
 
         with _told():
+            wanted = _fitting(SearchRequest, query=query, limit=limit)
             scope = system.policy.scope(caller_of(context))
-            hits = await asyncio.to_thread(system.retriever.retrieve, query, scope, limit=limit)
+            async with place("searches"):
+                hits = await asyncio.to_thread(system.retriever.retrieve, wanted.query, scope, limit=limit)
             return {
                 "hits": [SearchHit.of(hit, marker=n).model_dump(mode="json") for n, hit in enumerate(hits, start=1)]
             }
@@ -71,9 +84,8 @@ def mcp_server(
         with _told():
             caller = caller_of(context)
             check_length(question, system.settings.orchestration.answers)
-            lifecycle.refuse_while_draining()
-            request = AnswerRequest(question=question, thread_id=thread_id)
-            async with (place or _anywhere)():
+            request = AnswerRequest(**_fitting(AskRequest, question=question, thread_id=thread_id).model_dump())
+            async with place("answers"):
                 given = await collect(system.agent.stream(request, caller), lifecycle)
             return given.model_dump(mode="json")
 
@@ -84,10 +96,24 @@ def mcp_server(
 
         with _told():
             scope = system.policy.scope(caller_of(context))
-            found = await asyncio.to_thread(system.ledger.documents, scope)
+            async with place("reads"):
+                found = await asyncio.to_thread(system.ledger.documents, scope)
             return {"documents": [DocumentSummary.of(one).model_dump(mode="json") for one in found]}
 
     return server
+
+
+def _fitting(shape: type[Body], **given: Any) -> Body:
+    """A call's arguments, checked as the body of the route that does the same.
+
+    Raises:
+        InvalidRequest: they do not fit.
+    """
+    try:
+        return shape.model_validate(given)
+    except ValidationError as error:
+        first = field_problem(error.errors(include_url=False, include_input=False)[0])
+        raise InvalidRequest(f"{first.location}: {first.message}.") from error
 
 
 class _told:  # noqa: N801 - it reads as a statement
@@ -100,8 +126,3 @@ class _told:  # noqa: N801 - it reads as a statement
     ) -> None:
         if isinstance(error, SixplyError):
             raise ToolError(f"{error.code}: {error}") from error
-
-
-@asynccontextmanager
-async def _anywhere() -> AsyncIterator[None]:
-    yield

@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 
 from foundation.errors import Forbidden
 from foundation.types import Principal
-from serving.admission import Admission, Work
+from serving.admission import Admission, PerPerson, Work
 from serving.identity import KeyStore, Permission, permissions
 from serving.job_work import work_of
 from serving.jobs import Jobs
@@ -19,6 +19,9 @@ from serving.lifecycle import Lifecycle, turned_away
 from serving.sessions import Sessions
 from serving.tokens import Callers
 from serving.wiring import System
+
+MOST_PAGES = 20
+"""Of one person, open at once."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Runtime:
     admission: Mapping[Work, Admission]
     lifecycle: Lifecycle
     jobs: Jobs
+    sockets: PerPerson
+    """The page's connections."""
 
     @classmethod
     def of(cls, system: System) -> Runtime:
@@ -44,6 +49,7 @@ class Runtime:
             "answers": Admission(concurrent=http.concurrent_answers, queued=http.queued_answers, work="answers"),
             "searches": Admission(concurrent=http.concurrent_searches, queued=http.queued_searches, work="searches"),
             "writes": Admission(concurrent=http.concurrent_writes, queued=http.queued_writes, work="writes"),
+            "reads": Admission(concurrent=http.concurrent_reads, queued=http.queued_reads, work="reads"),
         }
         for places in admission.values():
             lifecycle.at_end(lambda places=places: places.turn_away(turned_away()))  # type: ignore[misc]
@@ -55,6 +61,7 @@ class Runtime:
             admission=admission,
             lifecycle=lifecycle,
             jobs=Jobs(system.jobs, work_of(system, lifecycle), admission, lifecycle),
+            sockets=PerPerson(MOST_PAGES, "pages"),
         )
 
     def demand(self, permission: Permission, principal: Principal) -> None:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import fields
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    StringConstraints,
+    Tag,
+)
 
 from foundation.stops import Stop
 from foundation.types import Usage
@@ -133,7 +142,7 @@ class StopList(BaseModel):
 
 class IsIn(Request):
     key: Name
-    values: list[Known] = Field(alias="in", min_length=1, max_length=500)
+    values: list[Known] = Field(fail_fast=True, alias="in", min_length=1, max_length=500)
 
     def filter(self) -> where.Where:
         return where.OneOf(self.key, tuple(where.told(value) for value in self.values))
@@ -150,41 +159,55 @@ class IsBetween(Request):
 
 
 class Both(Request):
-    parts: list[Filter] = Field(alias="all", min_length=1, max_length=50)
+    parts: list[Filter] = Field(fail_fast=True, alias="all", min_length=1, max_length=50)
 
     def filter(self) -> where.Where:
         return where.AllOf(tuple(part.filter() for part in self.parts))
 
 
 class EitherOf(Request):
-    parts: list[Filter] = Field(alias="any", min_length=1, max_length=50)
+    parts: list[Filter] = Field(fail_fast=True, alias="any", min_length=1, max_length=50)
 
     def filter(self) -> where.Where:
         return where.AnyOf(tuple(part.filter() for part in self.parts))
 
 
-Filter = IsIn | IsBetween | Both | EitherOf
+def _condition_kind(condition: Any) -> str:
+    """Which of the four it is meant to be. Trying all of them costs seconds where a large filter is wrong."""
+    members = condition if isinstance(condition, dict) else {}
+    return next((f"condition[{name}]" for name in ("all", "any", "in") if name in members), "condition[from]")
+
+
+Filter = Annotated[
+    Annotated[IsIn, Tag("condition[in]")]
+    | Annotated[IsBetween, Tag("condition[from]")]
+    | Annotated[Both, Tag("condition[all]")]
+    | Annotated[EitherOf, Tag("condition[any]")],
+    Discriminator(_condition_kind),
+]
 
 CONDITIONS, VALUES = 100, 1000
 """At most so many in one filter: a database refuses an expression that is too deep, and would seem to have failed."""
 
 
-def _bounded(chosen: Filter) -> Filter:
-    conditions = list(_conditions(chosen))
-    values = sum(len(one.values) for one in conditions if isinstance(one, IsIn))
-    if len(conditions) > CONDITIONS or values > VALUES:
+def _bounded(chosen: Any) -> Any:
+    """Count before anything is built: of a filter that is refused, nothing is."""
+    conditions = values = 0
+    waiting = [chosen]
+    while waiting:
+        condition = waiting.pop()
+        parts = [condition.get(name) for name in ("all", "any")] if isinstance(condition, dict) else []
+        if any(isinstance(part, list) for part in parts):
+            waiting += [inner for part in parts if isinstance(part, list) for inner in part]
+        else:
+            conditions += 1
+            listed = condition.get("in") if isinstance(condition, dict) else None
+            values += len(listed) if isinstance(listed, list) else 0
+    if conditions > CONDITIONS or values > VALUES:
         raise ValueError(
-            f"must have at most {CONDITIONS} conditions and {VALUES:,} values; has {len(conditions):,} and {values:,}"
+            f"must have at most {CONDITIONS} conditions and {VALUES:,} values; has {conditions:,} and {values:,}"
         )
     return chosen
-
-
-def _conditions(chosen: Filter) -> Iterator[IsIn | IsBetween]:
-    if isinstance(chosen, IsIn | IsBetween):
-        yield chosen
-    else:
-        for part in chosen.parts:
-            yield from _conditions(part)
 
 
 class SearchRequest(Request):
@@ -203,7 +226,7 @@ class SearchRequest(Request):
     query: Question
     limit: int = Field(default=10, ge=1, le=100)
     as_of: date | None = Field(default=None, description="Versions in force on that day; today if absent.")
-    where: Annotated[Filter, AfterValidator(_bounded)] | None = Field(
+    where: Annotated[Filter, BeforeValidator(_bounded)] | None = Field(
         default=None,
         description="Only documents of which this is known: their fields, and the attributes they were added with. At most "
         f"{CONDITIONS} conditions with {VALUES:,} values.",
@@ -316,7 +339,7 @@ class BatchRequest(Request):
         json_schema_extra={"examples": [{"questions": [{"question": "When does it ship?"}, {"question": "When not?"}]}]}
     )
 
-    questions: list[AskRequest] = Field(min_length=1, max_length=200)
+    questions: list[AskRequest] = Field(fail_fast=True, min_length=1, max_length=200)
 
 
 class JobStatus(BaseModel):
@@ -513,7 +536,7 @@ class TextPart(BaseModel):
 
 class ChatMessage(BaseModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | list[TextPart] | None = None
+    content: Text | Annotated[list[TextPart], Field(fail_fast=True)] | None = None
 
     @property
     def speaker(self) -> str:
@@ -548,7 +571,7 @@ class ChatRequest(BaseModel):
     )
 
     model: Text
-    messages: list[ChatMessage] = Field(min_length=1)
+    messages: list[ChatMessage] = Field(fail_fast=True, min_length=1)
     stream: bool = False
     stream_options: StreamOptions | None = None
     metadata: ChatMetadata | None = None
@@ -592,7 +615,7 @@ class InputPart(BaseModel):
 class InputMessage(BaseModel):
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | list[InputPart]
+    content: Text | Annotated[list[InputPart], Field(fail_fast=True)]
 
     @property
     def speaker(self) -> str:
@@ -631,7 +654,7 @@ class ResponsesRequest(BaseModel):
     )
 
     model: Text
-    input: Text | Annotated[list[InputMessage | InputItem], Field(min_length=1)]
+    input: Text | Annotated[list[InputMessage | InputItem], Field(fail_fast=True, min_length=1)]
     stream: bool = False
     previous_response_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:\-]{1,300}$")] | None = Field(
         default=None, description="Continues the conversation that this response belongs to."
@@ -714,7 +737,7 @@ class MessagePart(BaseModel):
 
 class MessageParam(BaseModel):
     role: Literal["user", "assistant"]
-    content: Text | list[TextPart | MessagePart]
+    content: Text | Annotated[list[TextPart | MessagePart], Field(fail_fast=True)]
 
     @property
     def speaker(self) -> str:
@@ -742,7 +765,7 @@ class MessagesRequest(BaseModel):
     )
 
     model: Text
-    messages: list[MessageParam] = Field(min_length=1)
+    messages: list[MessageParam] = Field(fail_fast=True, min_length=1)
     stream: bool = False
     metadata: ChatMetadata | None = None
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -21,6 +22,7 @@ from foundation.errors import AddressInUse, InvalidSetting
 from foundation.settings import HttpSettings
 from observability import metrics
 from serving.app import create_app
+from serving.patience import PatientProtocol
 from serving.runtime import Runtime
 from serving.streams import CLEAN_UP_S
 from serving.wiring import System
@@ -161,6 +163,8 @@ def _server(app: FastAPI, http: HttpSettings) -> GracefulServer:
         access_log=False,  # serving/middleware.py logs a request with its trace, and without what is in its address
         server_header=False,
         proxy_headers=False,  # behind a proxy, let it be configured on purpose: these headers can be forged
+        http=partial(PatientProtocol, patience_s=http.patience_s),  # type: ignore[arg-type]  # it is only called
+        ws_max_size=http.max_json_bytes,
         ws="websockets-sansio",  # the page's only; every other websocket is refused (serving/middleware.py)
     )
     return GracefulServer(config, app.state.runtime, http.grace_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from opentelemetry.sdk import metrics
 from opentelemetry.sdk.metrics.export import (
@@ -18,6 +18,9 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from foundation.components import Context
+
+if TYPE_CHECKING:
+    import requests
 
 SPANS_PATH, METRICS_PATH = "/v1/traces", "/v1/metrics"
 SUMS = (metrics.Counter, metrics.ObservableCounter, metrics.Histogram)
@@ -80,10 +83,22 @@ def build(options: Options, context: Context) -> SpanExporter:  # noqa: ARG001 -
         "compression": Compression.Gzip if options.compression else Compression.NoCompression,
     }
     if base.endswith(SPANS_PATH):
-        return OtlpExporter(OTLPSpanExporter(endpoint=base, **given), None)
+        return OtlpExporter(OTLPSpanExporter(endpoint=base, session=_session(), **given), None)
     temporality = AggregationTemporality[options.temporality.upper()]
     exporter: MetricExporter = OTLPMetricExporter(
-        endpoint=base + METRICS_PATH, preferred_temporality=dict.fromkeys(SUMS, temporality), **given
+        endpoint=base + METRICS_PATH,
+        preferred_temporality=dict.fromkeys(SUMS, temporality),
+        session=_session(),
+        **given,
     )
     reader = partial(OtlpMetricReader, exporter, options.metrics_every_s * 1000, options.timeout_s * 1000)
-    return OtlpExporter(OTLPSpanExporter(endpoint=base + SPANS_PATH, **given), reader)
+    return OtlpExporter(OTLPSpanExporter(endpoint=base + SPANS_PATH, session=_session(), **given), reader)
+
+
+def _session() -> requests.Session:
+    """One that follows no redirect: what a trace says goes to the configured address and to no other."""
+    import requests
+
+    session = requests.Session()
+    session.max_redirects = 0
+    return session

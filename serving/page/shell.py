@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from fastapi import Request
-from nicegui import html, ui
+from nicegui import Client, html, ui
 
+from foundation.types import Principal
 from serving.page.approvals import ApprovalsView
 from serving.page.ask import AskView
 from serving.page.documents import DocumentsView
 from serving.page.live import LiveView
 from serving.page.source import SourcePanel
 from serving.page.visitor import View, Visitor, told
+from serving.runtime import MOST_PAGES
 from serving.sessions import token_of
 
 LOOK = Path(__file__).with_name("look.css").read_text(encoding="utf-8")
@@ -34,10 +36,27 @@ def define() -> None:
 
 def page(request: Request) -> None:
     """Build it for who is signed in; `routes/page.py` has looked."""
+    make_room(request.state.principal)
     visitor = Visitor(request.state.runtime, token_of(request), request.state.principal)
     ui.add_css(LOOK)
     ui.colors(primary="var(--mark)", negative="var(--bad)")
     Shell(visitor, dark=request.cookies.get(DARK)).build()
+
+
+def make_room(principal: Principal) -> None:
+    """Forget the oldest pages of a person that no browser shows, before one more is made: each takes 0.3 MB, and a page that
+    nobody connects to would be kept for a minute."""
+    for client in _unshown(Client.instances.values(), principal)[:-MOST_PAGES]:
+        client.delete()
+
+
+def _unshown(clients: Iterable[Client], principal: Principal) -> list[Client]:
+    """Those of one person without a connection, the oldest first."""
+    return [
+        client
+        for client in clients
+        if not client.has_socket_connection and getattr(client.request.state, "principal", None) == principal
+    ]
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from orchestration.contract import ConversationStore
 from serving.errors import responses
 from serving.identity import Asker
 from serving.paging import Pages
-from serving.runtime import Running, Runtime
+from serving.runtime import Running, Runtime, admitted
 from serving.schemas import ConversationList, ConversationTurns, ThreadId
 
-router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
+router = APIRouter(prefix="/v1/conversations", tags=["conversations"], dependencies=[admitted("reads")])
 
 
 @router.get("", responses=responses(404))

@@ -13,6 +13,7 @@ from foundation.types import EVERY_TENANT, Principal
 from retrieval.contract import Document, Refusal, Source
 from retrieval.ingest import Item
 from retrieval.where import Value, told
+from serving.bodies import check_json
 from serving.errors import responses
 from serving.identity import Asker, Writer
 from serving.paging import Pages
@@ -62,7 +63,7 @@ def add(
     return DocumentSummary.of(taken_in(runtime.system, Item(source=source, content=file.file.read(), name=name)))
 
 
-@router.post("/retry", responses=responses(504))
+@router.post("/retry", responses=responses(504), dependencies=[admitted("writes")])
 def retry(caller: Writer, runtime: Running) -> RetryReport:
     """Try the refused documents of your tenant again, after a limit was raised or a parser mended; an operator's call
     tries those of every tenant's shelf, too. What is refused once more stays listed, with the new reason."""
@@ -70,7 +71,7 @@ def retry(caller: Writer, runtime: Running) -> RetryReport:
     return RetryReport.of(runtime.system.ingestor.retry(*shelves))
 
 
-@router.get("", responses=responses())
+@router.get("", responses=responses(), dependencies=[admitted("reads")])
 def listed(caller: Asker, runtime: Running, pages: Pages) -> DocumentList:
     """The documents that you may read, by `uri`, and after them those of your tenant that were refused."""
     ledger, scope = runtime.system.ledger, runtime.system.policy.scope(caller)
@@ -83,7 +84,7 @@ def listed(caller: Asker, runtime: Running, pages: Pages) -> DocumentList:
     )
 
 
-@router.get("/{document_id}", responses=responses(404))
+@router.get("/{document_id}", responses=responses(404), dependencies=[admitted("reads")])
 def read(
     document_id: DocumentId,
     caller: Asker,
@@ -101,7 +102,7 @@ def read(
     return DocumentText(document=DocumentSummary.of(document), start=start, end=start + len(part), text=part)
 
 
-@router.delete("", status_code=204, responses=responses(404))
+@router.delete("", status_code=204, responses=responses(404), dependencies=[admitted("writes")])
 def delete(
     uri: Annotated[Name, Query(examples=["double.md"])],
     caller: Writer,
@@ -122,6 +123,7 @@ def _place(one: Document | Refusal) -> str:
 
 
 def _attributes(text: str) -> dict[str, Value]:
+    check_json(text.encode("utf-8", "surrogatepass"), "attributes")
     try:
         known = _ATTRIBUTES.validate_json(text)
     except ValidationError as error:

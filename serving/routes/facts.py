@@ -8,10 +8,10 @@ from orchestration.contract import Fact
 from serving.errors import responses
 from serving.identity import Asker
 from serving.paging import Pages
-from serving.runtime import Running
+from serving.runtime import Running, admitted
 from serving.schemas import FactId, FactList, FactText
 
-router = APIRouter(prefix="/v1/facts", tags=["facts"])
+router = APIRouter(prefix="/v1/facts", tags=["facts"], dependencies=[admitted("reads")])
 
 
 @router.get("", responses=responses())

@@ -9,10 +9,10 @@ from observability.outcomes import Outcome
 from serving.errors import responses
 from serving.identity import Asker
 from serving.paging import Pages
-from serving.runtime import Running
+from serving.runtime import Running, admitted
 from serving.schemas import AnswerId, Feedback, FeedbackGiven, FeedbackList
 
-router = APIRouter(prefix="/v1", tags=["feedback"])
+router = APIRouter(prefix="/v1", tags=["feedback"], dependencies=[admitted("reads")])
 
 
 @router.post("/answers/{answer_id}/feedback", responses=responses(404))

@@ -13,13 +13,13 @@ from serving.identity import Asker, Writer
 from serving.paging import Pages
 from serving.routes.answers import check_length
 from serving.routes.documents import owner
-from serving.runtime import Running
+from serving.runtime import Running, admitted
 from serving.schemas import BatchRequest, JobDetail, JobId, JobList, JobProgress, JobStatus, Name
 from serving.uploads import file_name
 
 MOST_FILES = 100
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[admitted("reads")])
 
 
 @router.post("/ingest", status_code=202, responses=responses())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -41,7 +40,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         runtime.system,
         _caller,
         runtime.lifecycle,
-        place=partial(runtime.place, "answers"),
+        place=runtime.place,
         version=app.version,
     )
     server.streamable_http_app(
@@ -49,7 +48,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         stateless_http=True,
         # hosts and origins are looked at before any route is reached (serving/app.py)
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
-        max_request_body_size=runtime.system.settings.serving.http.max_body_bytes,
+        max_request_body_size=runtime.system.settings.serving.http.max_json_bytes,
     )
     async with server.session_manager.run():
         app.state.mcp = server.session_manager.asgi_app

@@ -17,7 +17,7 @@ from orchestration.contract import Answer, AnswerRequest
 from serving.errors import openai_problem, responses
 from serving.identity import Asker
 from serving.routes.shaped import Shaped, declared, reply, sse
-from serving.runtime import Running, Runtime
+from serving.runtime import Running, Runtime, admitted
 from serving.schemas import (
     ChatChoice,
     ChatCompletion,
@@ -66,13 +66,13 @@ async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: 
     return await reply(_asked(body), shaped, request, caller, runtime, stream=body.stream)
 
 
-@router.get("/models", responses=responses(shape="openai"))
+@router.get("/models", responses=responses(shape="openai"), dependencies=[admitted("reads")])
 async def models(_: Asker, runtime: Running) -> ModelList:
     """The names that `model` may have."""
     return ModelList(data=[ModelCard(id=name, created=_now(runtime)) for name in MODELS])
 
 
-@router.get("/models/{model}", responses=responses(404, shape="openai"))
+@router.get("/models/{model}", responses=responses(404, shape="openai"), dependencies=[admitted("reads")])
 async def model(model: Annotated[str, Path(examples=["sixply"])], _: Asker, runtime: Running) -> ModelCard:
     """One of them."""
     if model not in MODELS:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Form, Request, Response, WebSocket
 from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.types import Receive, Scope, Send
 
-from foundation.errors import Forbidden, SixplyError, StoreUnavailable, Unauthenticated
+from foundation.errors import Forbidden, Overloaded, SixplyError, StoreUnavailable, Unauthenticated
+from serving.admission import Work
 from serving.identity import anyone, signed_in
 from serving.page import sign_in
 from serving.page.mounting import Mounted
@@ -26,10 +28,10 @@ async def show(request: Request, runtime: Running) -> Response:
         request.state.principal = await runtime.sessions.principal(token_of(request))
     except Unauthenticated:
         return _form(runtime)
-    return await _page(request)
+    return await _page(request, work="reads")
 
 
-@router.post("/sign-in", dependencies=[Depends(anyone)])
+@router.post("/sign-in", dependencies=[Depends(anyone)], max_body_size=4 * sign_in.LONGEST)
 async def begin(key: Annotated[str, Form(max_length=sign_in.LONGEST)], request: Request, runtime: Running) -> Response:
     refuse_other_sites(request)
     try:
@@ -68,7 +70,12 @@ async def events(socket: WebSocket) -> None:
     if not mounted.is_own(socket):
         await socket.close()  # before it is accepted: 403
         return
-    await (await mounted.app())(socket.scope, socket.receive, socket.send)
+    runtime: Runtime = socket.app.state.runtime
+    try:
+        with runtime.sockets.place(socket.state.principal):
+            await (await mounted.app())(socket.scope, socket.receive, socket.send)
+    except Overloaded as error:
+        await socket.close(code=1013, reason=error.code)
 
 
 def _form(runtime: Runtime, refused: SixplyError | None = None) -> Response:
@@ -76,11 +83,17 @@ def _form(runtime: Runtime, refused: SixplyError | None = None) -> Response:
     return HTMLResponse(text, status_code=refused.status if refused else 200, headers=sign_in.HEADERS)
 
 
-async def _page(request: Request) -> Response:
+async def _page(request: Request, *, work: Work | None = None) -> Response:
     mounted: Mounted = request.app.state.page
     runtime: Runtime = request.app.state.runtime
     request.state.runtime = runtime
-    return PassedOn(await mounted.app())
+    app = await mounted.app()
+
+    async def placed(scope: Scope, receive: Receive, send: Send) -> None:
+        async with runtime.place(work) if work else nullcontext():
+            await app(scope, receive, send)
+
+    return PassedOn(placed)
 
 
 @asynccontextmanager

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Query
 from foundation.errors import Forbidden
 from serving.errors import responses
 from serving.identity import Asker
-from serving.runtime import Running
+from serving.runtime import Running, admitted
 from serving.schemas import UsageReport, UsageRow
 
-router = APIRouter(prefix="/v1", tags=["usage"])
+router = APIRouter(prefix="/v1", tags=["usage"], dependencies=[admitted("reads")])
 
 
 @router.get("/usage", responses=responses())

@@ -35,6 +35,7 @@ class Receiver:
         self.bodies: list[bytes] = []
         self.headers: list[dict[str, str]] = []
         self.status = 200
+        self.location = ""
 
     def bodies_at(self, path: str) -> list[bytes]:
         """What was sent to this path, unpacked."""
@@ -81,6 +82,8 @@ def receiver() -> Iterator[tuple[str, Receiver]]:
             kept.bodies.append(body)
             self.send_response(kept.status)
             self.send_header("content-length", "0")
+            if kept.location:
+                self.send_header("location", kept.location)
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:

@@ -13,6 +13,7 @@ import json
 import logging
 import re
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,9 @@ CHAT = {"model": "sixply", "messages": [{"role": "user", "content": "When does i
 ANSWERS = {f"POST /v1/{shape}" for shape in ("answers", "chat/completions", "responses", "messages")}
 FILE = {"file": ("double.md", TEXT.encode())}
 MCP = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+
+
+FULL = {"concurrent": 1, "queued": 0}
 
 
 @dataclass(frozen=True)
@@ -138,8 +142,9 @@ def dependants(dependant: Any) -> Iterator[Any]:
 class Caller:
     """Calls any route by its name in `RULES`."""
 
-    def __init__(self, api: httpx2.AsyncClient) -> None:
+    def __init__(self, api: httpx2.AsyncClient, app: FastAPI) -> None:
         self.api = api
+        self.app = app
 
     async def call(
         self, name: str, key: str = "", *, absent: bool = False, query: str = "", **changes: Any
@@ -173,7 +178,7 @@ async def opened(given: World) -> AsyncIterator[Caller]:
     life = asyncio.create_task(alive())
     await ready.wait()
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1") as api:
-        yield Caller(api)
+        yield Caller(api, app)
     over.set()
     await life
 
@@ -212,6 +217,37 @@ def test_every_route_of_the_app_has_its_rule_here_and_declares_one_there(given: 
         assert (rules[0] is signed_in) == path.startswith(PAGE_PATHS) == (rule.who == PAGE), name
         paged = {"limit", "cursor"} <= {parameter.name for one in parts for parameter in one.query_params}
         assert paged == rule.paged, name
+
+
+UNQUEUED = {
+    "GET /metrics", "GET /v1/approvals", "POST /v1/approvals/{approval_id}", "GET /v1/stops", "PUT /v1/stops/{what}",
+    "DELETE /v1/stops/{what}",
+}  # fmt: skip
+"""An overloaded system must still be watched, stopped, and its waiting work decided."""
+
+
+def tool_call(tool: str, **arguments: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
+
+
+async def test_every_way_in_takes_its_place_in_the_queue(tmp_path: Path) -> None:
+    full = {f"{kind}_{work}": n for work in ("answers", "searches", "writes", "reads") for kind, n in FULL.items()}
+    given = world(tmp_path, **full)
+    async for caller in opened(given):
+        signed_in = await caller.api.post("/sign-in", data={"key": given.reader})
+        async with AsyncExitStack() as held:
+            for places in caller.app.state.runtime.admission.values():
+                await held.enter_async_context(places.place())
+            for name in KEYED.keys() - {"POST /mcp"}:
+                reply = await caller.call(name, given.all_roles)
+                assert (reply.status_code == 503 and "overloaded" in reply.text) == (name not in UNQUEUED), name
+            for call in (tool_call("search", query="a"), tool_call("answer", question="a"), tool_call("documents")):
+                reply = await caller.call("POST /mcp", given.reader, json=call)
+                assert "overloaded" in reply.text, call
+            page = await caller.api.get("/", headers={"Cookie": signed_in.headers["set-cookie"].partition(";")[0]})
+            assert (page.status_code, page.json()["code"]) == (503, "overloaded")
+            caller.api.cookies.clear()
+            assert (await caller.api.get("/")).status_code == 200, "the form of a stranger takes no place of anybody"
 
 
 async def test_without_a_credential_a_route_is_401(caller: Caller) -> None:

@@ -15,6 +15,7 @@ from langchain_core import exceptions as lc
 from openai.types.chat import ChatCompletion
 
 from foundation.errors import (
+    LONGEST_WAIT_S,
     BudgetExceeded,
     ComponentError,
     UpstreamDown,
@@ -23,6 +24,7 @@ from foundation.errors import (
     UpstreamRejected,
     UpstreamTimeout,
 )
+from models.connections import clients
 from models.vendor_errors import translate
 
 REQUEST = httpx2.Request("POST", "http://127.0.0.1/v1/chat/completions")
@@ -97,6 +99,29 @@ def test_the_text_never_repeats_the_vendors_words() -> None:
     error = openai.AuthenticationError("bad key sk-secret in: my prompt", response=_response(401), body=None)
     assert "sk-secret" not in str(translate(error))
     assert "my prompt" not in str(translate(error))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_no_outage_and_is_named(status: int) -> None:
+    error = openai.APIStatusError("elsewhere", response=_response(status), body=None)
+    told = translate(error)
+    assert type(told) is UpstreamRejected
+    assert "sends the request on to another address" in str(told)
+
+
+@pytest.mark.parametrize("keep_alive", [True, False])
+def test_no_client_follows_a_redirect(*, keep_alive: bool) -> None:
+    assert [client.follow_redirects for client in clients(httpx2.Timeout(1), keep_alive=keep_alive)] == [False, False]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["1e400", "nan", "inf", "-inf", "Fri, 31 Dec 9999 23:59:59 GMT", "Fri, 31 Dec 99999 23:59:59 GMT", "9" * 400],
+)
+def test_an_absurd_time_to_wait_is_none_or_at_most_a_month(value: str) -> None:
+    error = openai.RateLimitError("slow down", response=_response(429, {"Retry-After": value}), body=None)
+    seconds = translate(error).retry_after_s
+    assert seconds is None or 0 < seconds <= LONGEST_WAIT_S
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ import logging
 import sqlite3
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import requests
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
@@ -200,6 +202,18 @@ def test_workers_are_told_apart_and_add_up(data_dir):
     assert len(sent) == 3
     shown = [float(line) for line in ran]
     assert sorted(total(one, names.REQUESTS_SHED, work="search") for one in sent.values()) == shown == [1, 2, 4]
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_collector_that_sends_traces_on_to_another_address_is_not_obeyed(data_dir, status):
+    with receiver() as (address, kept), receiver() as (elsewhere, stolen):
+        kept.status, kept.location = status, elsewhere
+        exporter = built("otlp", data_dir, endpoint=address)
+        with suppress(requests.TooManyRedirects):
+            assert exporter.export(ended_spans("sent")) is FAILURE
+        exporter.shutdown()
+    assert kept.bodies
+    assert not stolen.headers
 
 
 def test_the_secret_header_is_masked_in_print():

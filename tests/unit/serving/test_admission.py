@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from foundation.errors import Overloaded, ShuttingDown
-from serving.admission import Admission
+from foundation.types import Principal
+from serving.admission import Admission, PerPerson
 
 
 async def hold(admission: Admission, until: asyncio.Event) -> None:
@@ -126,3 +127,16 @@ async def test_the_time_to_come_back_follows_from_what_is_here_and_how_long_it_u
     assert refused.value.retry_after_s == 9.0
     until.set()
     await asyncio.gather(*tasks)
+
+
+def test_a_person_holds_at_most_so_many_and_others_are_not_touched() -> None:
+    pages = PerPerson(2, "pages")
+    ada, bob = Principal("ada", "north"), Principal("bob", "north")
+    with pages.place(ada), pages.place(ada):
+        with pytest.raises(Overloaded, match="2 pages open"), pages.place(ada):
+            pass
+        with pages.place(bob), pages.place(Principal("ada", "south")):
+            pass
+    with pages.place(ada):
+        assert pages._held.total() == 1
+    assert not pages._held

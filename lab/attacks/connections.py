@@ -1,0 +1,95 @@
+"""Connections that are opened and never used, too slow, or begin with an endless head. Nobody needs a credential for them."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import ExitStack, suppress
+
+from lab.attacks.contract import Attack, Tried
+from lab.attacks.victim import Victim
+
+HEAD = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+WAIT_S = 12.0
+"""The attacked server is told to wait for 3 s, so that the attack is short; in earnest it is 20 s."""
+SHORT_S = 3.0
+
+
+def hold_connections(victim: Victim) -> Tried:
+    """Fifty connections each that send nothing, half of a head, or a head without its body."""
+    tried = Tried()
+    key = victim.key("colin", tenant="ceiling")
+    body = b"POST /v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " + key.encode() + b"\r\n"
+    kinds = {"nothing": b"", "half of a head": HEAD, "no body": body + b"Content-Length: 100\r\n\r\n{"}
+    with ExitStack() as opened:
+        connections = [(kind, opened.enter_context(_connection(victim))) for kind in kinds for _ in range(50)]
+        for kind, connection in connections:
+            connection.sendall(kinds[kind])
+        give_up = time.monotonic() + WAIT_S
+        for kind, connection in connections:
+            connection.settimeout(max(0.01, give_up - time.monotonic()))
+            tried.check(held=_is_closed(connection), otherwise=f"a connection with {kind} was still held")
+    return tried
+
+
+def reopen_connections() -> None:
+    """Wait for ever, as uvicorn does."""
+    from serving import patience
+
+    patience.PatientProtocol._look = lambda _: None  # type: ignore[method-assign]
+
+
+def send_endless_heads(victim: Victim) -> Tried:
+    """A header that never ends, and trailers that never end."""
+    tried = Tried()
+    chunked = b"POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    for name, begun in {"header": HEAD + b"X-Endless: ", "trailer": chunked + b"X-Endless: "}.items():
+        sent = 0
+        with _connection(victim) as connection, suppress(OSError):
+            connection.settimeout(WAIT_S)
+            connection.sendall(begun)
+            while sent < 30_000_000:
+                connection.sendall(b"x" * 100_000)
+                sent += 100_000
+        tried.check(held=sent < 30_000_000, otherwise=f"the server kept {sent:,} bytes of one {name}")
+    return tried
+
+
+def reopen_heads() -> None:
+    """Keep a head of any size."""
+    from serving import patience
+
+    patience.MAX_HEAD_BYTES = patience.MAX_FRAMING_BYTES = 10**12
+
+
+def _connection(victim: Victim) -> socket.socket:
+    host, port = victim.url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=WAIT_S)
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    try:
+        while connection.recv(65_536):
+            pass
+    except TimeoutError:
+        return False
+    except ConnectionResetError:
+        pass
+    return True
+
+
+ATTACKS = (
+    Attack(
+        name="half-open",
+        title="connections are held for ever without a credential",
+        run=hold_connections,
+        reopen=reopen_connections,
+        stack="[serving.http]\nport = 0\npatience_s = 3\n",
+    ),
+    Attack(
+        name="endless-head",
+        title="a header without end fills the memory without a credential",
+        run=send_endless_heads,
+        reopen=reopen_heads,
+    ),
+)

@@ -1,0 +1,134 @@
+"""How long a client may take: for the head of a request, for its body, and to fetch its reply.
+
+uvicorn waits for ever for each of them, and keeps a head of any size. Who sends or reads a little now and then would hold a
+connection, its memory and a place in a queue as long as he likes, without a credential. The times are those of Apache's
+mod_reqtimeout: a fixed one for the head, a least rate for everything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+LEAST_RATE = 500
+"""Bytes a second of a body or a reply, on average over the time that is waited."""
+LOOK_S = 1.0
+MAX_HEAD_BYTES = 65_536
+MAX_HEADERS = 200
+MAX_FRAMING_BYTES = 1_000_000
+"""Of a chunked body what is not the body: sizes, extensions, trailers, which no limit on bodies counts."""
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, which gives up clients that are too slow and heads that are too large.
+
+    `patience_s` is how long a head may take, from the opening of the connection or from the reply before, and how long a body
+    or a reply may stand still. A connection that lies idle between two requests is closed by uvicorn, after 5 s.
+    """
+
+    def __init__(self, *args: Any, patience_s: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._patience_s = patience_s
+        self._in_head = True
+        self._in_body = False
+        self._head_bytes = 0
+        self._received = 0
+        self._framing = 0
+        self._doing: tuple[str, object] | None = None
+        self._moved = 0
+        self._since_s = 0.0
+        self._refusal = ""
+        self._look_again: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._since_s = self.loop.time()
+        self._look_again = self.loop.call_later(LOOK_S, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_looking()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES + len(data):  # what came before this piece was too much already
+                self._refuse_head()
+                return
+        if self._in_body:
+            self._framing += len(data)
+            if self._framing > MAX_FRAMING_BYTES:
+                self.transport.abort()
+                return
+        super().data_received(data)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # those after a body would be kept, and nobody reads them
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._framing -= len(body)
+        super().on_body(body)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._head_bytes = True, 0
+
+    def on_headers_complete(self) -> None:
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
+            raise ValueError(self._head_refusal())  # the parser stops, and uvicorn answers 400
+        self._in_head, self._in_body, self._framing = False, True, 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        super().send_400_response(self._refusal or msg)
+
+    def _refuse_head(self) -> None:
+        if not self.transport.is_closing():
+            self.send_400_response(self._head_refusal())
+
+    def _head_refusal(self) -> str:
+        self._refusal = (
+            f"The head of the request is larger than {MAX_HEAD_BYTES:,} bytes or has more than {MAX_HEADERS} fields. "
+            "Send fewer or shorter headers."
+        )
+        return self._refusal
+
+    def _look(self) -> None:
+        """Each second: whether the client still does its part."""
+        if self.transport.get_protocol() is not self:  # a websocket now, which has its own pings
+            self._stop_looking()
+            return
+        now_s = self.loop.time()
+        doing, moved = self._client_duty()
+        moves = moved - self._moved >= LEAST_RATE * (now_s - self._since_s)
+        if doing is None or doing != self._doing or (moves and doing[0] != "head"):
+            self._doing, self._moved, self._since_s = doing, moved, now_s
+        elif now_s - self._since_s > self._patience_s:
+            self.transport.abort()
+            return
+        self._look_again = self.loop.call_later(LOOK_S, self._look)
+
+    def _client_duty(self) -> tuple[tuple[str, object] | None, int]:
+        """What the client must do next, for which request, and how many bytes of it are done; `None`: wait for us."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent:
+            return ("reply", self.cycle), -unsent
+        if self.cycle is None or self.cycle.response_complete:
+            return ("head", self.cycle), 0
+        if self._in_body and not self.flow.read_paused:
+            return ("body", self.cycle), self._received
+        return None, 0
+
+    def _stop_looking(self) -> None:
+        if self._look_again is not None:
+            self._look_again.cancel()
+            self._look_again = None
