@@ -95,7 +95,7 @@ def reopen_queue() -> None:
     from serving import mcp
 
     made = mcp.mcp_server
-    mcp.mcp_server = lambda *args, **given: made(*args, **(given | {"place": lambda _: nullcontext()}))  # type: ignore[assignment]
+    mcp.mcp_server = lambda *args, **given: made(*args, **(given | {"place": lambda _: nullcontext()}))
 
 
 def open_pages(victim: Victim) -> Tried:

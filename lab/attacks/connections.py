@@ -36,7 +36,10 @@ def reopen_connections() -> None:
     """Wait for ever, as uvicorn does."""
     from serving import patience
 
-    patience.PatientProtocol._look = lambda _: None  # type: ignore[method-assign]
+    def never(self: patience.PatientProtocol) -> None:
+        del self
+
+    patience.PatientProtocol._look = never  # type: ignore[method-assign]
 
 
 def send_endless_heads(victim: Victim) -> Tried:

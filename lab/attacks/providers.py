@@ -34,9 +34,10 @@ def reopen_redirects() -> None:
     """Follow redirects with the prompt in hand."""
     import httpx2
 
+    from models import connections
     from models.chat import openai_compatible
 
-    made = openai_compatible.clients
+    made = connections.clients
 
     def following(*args: object, **given: object) -> tuple[httpx2.Client, httpx2.AsyncClient]:
         both = made(*args, **given)  # type: ignore[arg-type]
@@ -44,7 +45,7 @@ def reopen_redirects() -> None:
             client.follow_redirects = True
         return both
 
-    openai_compatible.clients = following  # type: ignore[assignment]
+    vars(openai_compatible)["clients"] = following
 
 
 def ask_for_absurd_waits(victim: Victim) -> Tried:
