@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from foundation.components import Context
-from models.chat import openai_compatible
+from foundation.components import Context, load
+from foundation.settings import Part
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -36,7 +36,9 @@ def build(options: Options, context: Context) -> BaseChatModel:
     del options
     thief = _listen(_Thief, context.data_dir / STOLEN)
     server = _listen(_Hostile, context.data_dir / STOLEN, elsewhere=thief)
-    return openai_compatible.build(openai_compatible.Options(model="hostile", base_url=f"{server}/v1"), context)
+    part = Part(use="openai_compatible", model="hostile", base_url=f"{server}/v1")
+    client: BaseChatModel = load("models.chat", part, context)
+    return client
 
 
 def _listen(handler: type[BaseHTTPRequestHandler], stolen: Path, elsewhere: str = "") -> str:

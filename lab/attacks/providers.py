@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lab.attacks.contract import Attack, Tried
 from lab.attacks.hostile_provider import STOLEN, WAITS
 from lab.attacks.victim import Victim
@@ -34,18 +36,12 @@ def reopen_redirects() -> None:
     """Follow redirects with the prompt in hand."""
     import httpx2
 
-    from models import connections
-    from models.chat import openai_compatible
+    made = httpx2.AsyncClient.__init__
 
-    made = connections.clients
+    def following(self: httpx2.AsyncClient, **given: Any) -> None:
+        made(self, **(given | {"follow_redirects": True}))
 
-    def following(*args: object, **given: object) -> tuple[httpx2.Client, httpx2.AsyncClient]:
-        both = made(*args, **given)  # type: ignore[arg-type]
-        for client in both:
-            client.follow_redirects = True
-        return both
-
-    vars(openai_compatible)["clients"] = following
+    httpx2.AsyncClient.__init__ = following  # type: ignore[method-assign, assignment]
 
 
 def ask_for_absurd_waits(victim: Victim) -> Tried:
