@@ -56,6 +56,14 @@ def fuzz(
     raise typer.Exit(0 if fuzzer.run(bodies=bodies, seed=seed, json_path=json) else 1)
 
 
+@app.command()
+def house(json: Json = None) -> None:
+    """How much there is to own: lines, files by folder, longest files and functions, names, beside what is aimed at."""
+    from lab import house as counting
+
+    counting.run(json)
+
+
 def main() -> None:
     """Run the command; a failure is one sentence on standard error."""
     try:

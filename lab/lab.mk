@@ -7,3 +7,6 @@ attack: _dev  ## attack a running server in every way the suite knows: does anyt
 
 fuzz: _dev  ## bodies of odd sizes and shapes to every route: no 500, no blocked health, bounded memory?   [BODIES=10000] [SEED=7]
 	@$(LAB) fuzz $(call given,BODIES,--bodies) $(call given,SEED,--seed) $(call given,JSON,--json)
+
+house: _dev  ## how much there is to own: lines, files by folder, longest files and functions, names
+	@$(LAB) house $(call given,JSON,--json)
