@@ -79,6 +79,11 @@ class SixplyError(Exception):
         )  # it may quote an address, a setting or what a vendor said
         self.retry_after_s = sensible_wait_s(retry_after_s)
 
+    @property
+    def public(self) -> str:
+        """What callers of the API may read. The same as for the operator, unless that names files and the words of a store."""
+        return str(self)
+
 
 class ConfigurationError(SixplyError):
     code = "configuration"
@@ -216,12 +221,28 @@ class UpstreamMalformed(ComponentError):
 
 
 class StoreUnavailable(ComponentError):
+    """Its text is the operator's: it names paths and addresses, and quotes the store. `public` is said to callers instead."""
+
     code = "store_unavailable"
     retryable = True
+    said_to_callers: ClassVar[str] = (
+        "A store of the server cannot be used now. Try again later; the server's log says which one and why."
+    )
+
+    def __init__(self, message: str, *, public: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self._public = public
+
+    @property
+    def public(self) -> str:
+        return self._public or self.said_to_callers
 
 
 class StorageFull(StoreUnavailable):
     code = "storage_full"
+    said_to_callers = (
+        "The server has no room left on its disk. What was sent is not stored; try again when there is room."
+    )
 
 
 class IndexRebuilding(ComponentError):

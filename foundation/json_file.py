@@ -7,9 +7,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+
+from foundation.errors import StorageFull
+from foundation.storage import translated
 
 T = TypeVar("T")
 
@@ -55,21 +58,57 @@ class JsonFile(Generic[T]):
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """One writer at a time, also between processes: read, change and write inside."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+        """One writer at a time, also between processes: read, change and write inside.
+
+        Raises:
+            StorageFull, StoreUnavailable: there is no lock to be had in the folder.
+        """
+        with translated(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:
             os.close(lock)
 
-    def write(self, content: Any) -> None:
-        """Put `content` in the file's place, whole and on the disk, readable by its owner only."""
+    def write(self, content: Any, *, size: int = 0) -> None:
+        """Put `content` in the file's place, whole and on the disk, readable by its owner only; blanks make it `size` bytes long
+        at least.
+
+        A disk that is full or a quota that is used up lets no second file be made. What fits is then written over what is there:
+        whoever reads in that moment, or after a crash in it, may find a file that is `Unreadable`.
+
+        Raises:
+            StorageFull: there is no room, and it is longer than what is there. StoreUnavailable: the folder cannot be written.
+        """
+        padded = json.dumps(content, indent=1).encode().ljust(size)
+        try:
+            with translated(self.path):
+                self._replace(padded)
+        except StorageFull:
+            if not self._overwrite(padded):
+                raise
+
+    def _replace(self, padded: bytes) -> None:
         temporary = self.path.with_suffix(".new")
-        temporary.unlink(missing_ok=True)
-        with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
+        try:
+            temporary.unlink(missing_ok=True)
+            opened = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with os.fdopen(opened, "wb") as file:
+                file.write(padded)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+    def _overwrite(self, padded: bytes) -> bool:
+        with suppress(OSError), self.path.open("r+b", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if len(padded.rstrip()) <= size and file.write(padded.rstrip().ljust(size)) == size:
+                os.fsync(file.fileno())
+                return True
+        return False

@@ -296,6 +296,16 @@ class HttpSettings(Section):
     grace_s: float = Field(default=15, gt=0)
 
 
+class JobSettings(Section):
+    """Work that a caller does not wait for (`serving/jobs.py`)."""
+
+    running_per_tenant: int = Field(default=20, ge=1)
+    """Jobs that are worked on or wait; the next one is told to come back."""
+    mb_per_tenant: float = Field(default=200, gt=0)
+    """Of files, questions and outcomes on the disk. The oldest jobs that have ended are forgotten to stay below it, then the next
+    one is refused."""
+
+
 class AnswerCacheSettings(Section):
     """Answers from documents that are given again (`serving/answer_cache.py`). They say so, and cost no model."""
 
@@ -375,6 +385,7 @@ class JwtSettings(Section):
 
 class ServingSettings(Section):
     http: HttpSettings = HttpSettings()
+    jobs: JobSettings = JobSettings()
     workers: int = Field(default=1, ge=1)
     """Processes on one socket. More than one need stores that several can hold: PostgreSQL, pgvector and Redis."""
     cache: Part = Part(use="memory")

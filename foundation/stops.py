@@ -7,22 +7,31 @@
 
 The file is looked at (one `stat`) before each piece of work and each piece of a streamed answer, so a stop holds from the
 next one on, in every process, with no message that could be lost. A file that cannot be read stops everything.
+
+A stop holds in the process that is told of it before anything is written. The file keeps `RESERVE` bytes, mostly blanks, so that
+it can be written on a full disk, too; what cannot be written at all is tried again by `write_pending`.
 """
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from foundation.clock import Clock
-from foundation.errors import InvalidRequest, NotFound, Stopped, did_you_mean
+from foundation.errors import InvalidRequest, NotFound, Stopped, StoreUnavailable, did_you_mean
 from foundation.json_file import JsonFile, Unreadable
+
+log = logging.getLogger("sixply.stops")
 
 Kind = Literal["effects", "tenant", "model", "all"]
 NAMED: frozenset[Kind] = frozenset({"tenant", "model"})
 ALL: Kind = "all"
+RESERVE = 32_768
+"""Bytes of the file, at least: room for some 150 stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,10 @@ class Stops:
         self.path = path
         self._clock = clock
         self._file = JsonFile(path, _parsed)
+        self._pending: dict[tuple[Kind, str], Stop] = {}
+        """In force here, and not in the file."""
+        self.unrecorded: deque[tuple[Stop, str]] = deque()
+        """Stops that are in force and not in the audit yet, with who threw them; see serving/oversight.py."""
 
     def list(self) -> tuple[Stop, ...]:
         """What is stopped, the oldest first.
@@ -71,12 +84,47 @@ class Stops:
             Stopped: the file cannot be read, so nobody can know.
         """
         try:
-            return self._file.read() or ()
+            stops = self._file.read() or ()
         except Unreadable as error:
+            log.error("%s cannot be read: %s", self.path, error)  # noqa: TRY400 - at each request: no traceback
             raise Stopped(
-                f"{self.path} cannot be read ({error}), so nobody can say what is stopped, and nothing is done. Restore "
-                f"it; or delete it, if nothing is to be stopped."
+                f"{self.path.name} cannot be read, so nobody can say what is stopped, and nothing is done. Restore it; or "
+                f"delete it, if nothing is to be stopped."
             ) from error
+        if not self._pending:
+            return stops
+        written = {(stop.kind, stop.name) for stop in stops}
+        return (*stops, *(stop for switch, stop in self._pending.items() if switch not in written))
+
+    @property
+    def pending(self) -> bool:
+        """Whether a stop is in force in this process and could not be written yet."""
+        return bool(self._pending)
+
+    def reserve(self) -> None:
+        """Make the file, with room for stops on a disk that will be full. Where that cannot be done, the log says so."""
+        try:
+            with self._file.exclusive():
+                if not self.path.exists() or self.path.stat().st_size < RESERVE:
+                    self._write(self.list())
+        except (StoreUnavailable, Stopped):
+            log.exception("no room is kept for stops")
+
+    def write_pending(self) -> bool:
+        """Write what is in force and not in the file yet. Whether all of it is there now.
+
+        Raises:
+            Stopped: the file cannot be read.
+        """
+        if pending := tuple(self._pending):
+            try:
+                with self._file.exclusive():
+                    self._write(self.list())
+                for switch in pending:
+                    self._pending.pop(switch, None)
+            except StoreUnavailable:
+                log.exception("a stop is in force in this process and could not be written")
+        return not self._pending
 
     def demand(self, kind: Kind, name: str = "") -> None:
         """Nothing, or an error that says who stopped this and why.
@@ -92,25 +140,28 @@ class Stops:
                 )
 
     def add(self, kind: Kind, name: str = "", *, by: str, why: str) -> Stop:
-        """Switch off. What is off already keeps who did it first."""
+        """Switch off. What is off already keeps who did it first. It is in force when this returns; `pending` says whether it
+        could not be written.
+
+        Raises:
+            Stopped: the file cannot be read, so everything is stopped.
+        """
         new = Stop(kind, name, by, why, self._clock.now().isoformat(timespec="seconds"))
-        with self._file.exclusive():
-            stops = self.list()
-            same = [stop for stop in stops if (stop.kind, stop.name) == (kind, name)]
-            if same:
-                return same[0]
-            self._write((*stops, new))
-        return new
+        self._pending.setdefault((kind, name), new)
+        self.write_pending()
+        return self.find(kind, name)
 
     def lift(self, kind: Kind, name: str = "") -> Stop:
         """Switch on again.
 
         Raises:
-            NotFound: it is not stopped.
+            NotFound: it is not stopped. StorageFull, StoreUnavailable: it stays stopped, because that cannot be written.
         """
+        gone = self.find(kind, name)
         with self._file.exclusive():
-            gone = self.find(kind, name)
-            self._write([stop for stop in self.list() if stop != gone])
+            if gone in (self._file.read() or ()):
+                self._write([stop for stop in self.list() if stop != gone])
+        self._pending.pop((kind, name), None)
         return gone
 
     def find(self, kind: Kind, name: str = "") -> Stop:
@@ -124,7 +175,7 @@ class Stops:
         raise NotFound(f'"{wanted}" is not stopped. {did_you_mean(wanted, map(str, self.list()))}')
 
     def _write(self, stops: Sequence[Stop]) -> None:
-        self._file.write([asdict(stop) for stop in stops])
+        self._file.write([asdict(stop) for stop in stops], size=RESERVE)
 
 
 def _parsed(entries: Any) -> tuple[Stop, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Layer = Literal["foundation", "models", "retrieval", "orchestration", "serving", "observability"]
@@ -49,6 +49,9 @@ class Principal:
     tenant: str
     roles: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
+    credential: str = field(default="", compare=False, repr=False)
+    """Which credential it was, for work that goes on later: whether it still counts is asked by `serving.tokens.Callers.recheck`.
+    It opens nothing."""
 
 
 @dataclass(frozen=True, slots=True)

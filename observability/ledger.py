@@ -10,8 +10,7 @@ import functools
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Context, Decimal
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from foundation.clock import Clock, SystemClock
-from foundation.errors import StorageFull, StoreUnavailable
+from foundation.storage import translated
 from foundation.types import Layer, Usage
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ class CostLedger:
         self.path = path
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
-        with self._translated("opened"):
+        with translated(self.path):
             self._database = sqlite3.connect(path, timeout=5, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
@@ -134,7 +133,7 @@ class CostLedger:
             charge.subject, usage.cache_write_tokens,
         )  # fmt: skip
         marks = ", ".join("?" * len(COLUMNS))
-        with self._lock, self._translated("written"), self._database:
+        with self._lock, translated(self.path), self._database:
             self._database.execute(f"INSERT INTO charges ({', '.join(COLUMNS)}) VALUES ({marks})", values)  # noqa: S608 - own names
         metrics.domain().charged(charge)
 
@@ -202,19 +201,8 @@ class CostLedger:
         return [_charge(dict(zip(COLUMNS, row, strict=True))) for row in found]
 
     def _select(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        with self._lock, self._translated("read"):
+        with self._lock, translated(self.path):
             return self._database.execute(statement, parameters).fetchall()
-
-    @contextmanager
-    def _translated(self, act: str) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            kind = StorageFull if "full" in str(error) else StoreUnavailable
-            raise kind(
-                f"The cost ledger {self.path} cannot be {act}: {error}. Nothing was lost before this. Check that the "
-                f"folder exists and is writable, that the disk has room, and that no other program locks the file."
-            ) from error
 
 
 def by_outcome(ledger: CostLedger, verdicts: Mapping[str, str]) -> list[Total]:

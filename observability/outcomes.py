@@ -8,13 +8,13 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
-from foundation.errors import InvalidRequest, StoreUnavailable, did_you_mean
+from foundation.errors import InvalidRequest, did_you_mean
+from foundation.storage import translated
 from observability import personal_data
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class OutcomeStore:
         """
         self.path = path
         self._lock = threading.Lock()
-        with self._translated():
+        with translated(self.path):
             self._database = sqlite3.connect(path, timeout=5, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA secure_delete=ON")
@@ -92,7 +92,7 @@ class OutcomeStore:
             kept.at.astimezone(UTC).isoformat(), kept.minutes, kept.note, kept.tenant,
         )  # fmt: skip
         marks = ", ".join("?" * len(COLUMNS))
-        with self._lock, self._translated(), self._database:
+        with self._lock, translated(self.path), self._database:
             self._database.execute(
                 f"INSERT OR REPLACE INTO outcomes ({', '.join(COLUMNS)}) VALUES ({marks})",  # noqa: S608 - own names
                 values,
@@ -103,7 +103,7 @@ class OutcomeStore:
         self, *, origin: Origin | None = None, since: datetime | None = None, tenant: str | None = None
     ) -> list[Outcome]:
         """Outcomes in the order of their time."""
-        with self._lock, self._translated():
+        with self._lock, translated(self.path):
             rows = self._database.execute(
                 f"SELECT {', '.join(COLUMNS)} FROM outcomes WHERE at >= ? ORDER BY at, answer_id",  # noqa: S608 - own names
                 (since.astimezone(UTC).isoformat() if since else "",),
@@ -129,7 +129,7 @@ class OutcomeStore:
 
     def erase(self, answer_ids: Iterable[str], subject: str) -> int:
         """Take out what was said of these answers, and what and who one person said it of any; the verdicts stay."""
-        with self._lock, self._translated(), self._database:
+        with self._lock, translated(self.path), self._database:
             done = self._database.execute(
                 "UPDATE outcomes SET note = '', recorded_by = 'erased' WHERE recorded_by = ?", (subject,)
             ).rowcount
@@ -142,15 +142,6 @@ class OutcomeStore:
     def close(self) -> None:
         with self._lock:
             self._database.close()
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StoreUnavailable(
-                f"The outcome store {self.path} cannot be used: {error}. Check that its folder exists and is writable."
-            ) from error
 
 
 def outcomes_of(report: Report, *, at: datetime) -> list[Outcome]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 
 from foundation.errors import ComponentError, SixplyError
 from foundation.types import Principal
 from orchestration.contract import Agent, Answer, AnswerRequest, Decision, Event
+
+log = logging.getLogger("sixply.orchestration")
 
 
 async def answer(
@@ -34,6 +37,19 @@ async def _last(events: AsyncIterator[Event], seen: Callable[[Event], None] | No
     if last is not None and last.answer is not None:
         return last.answer
     raise error_of(last) if last is not None else ComponentError("The agent's stream ended without an answer.")
+
+
+def error_event(error: SixplyError) -> Event:
+    """`error` as the last event of a stream, in the words that callers may read; the log has the operator's."""
+    if error.public != str(error):
+        log.error("%s: %s", error.code, error)
+    return Event(
+        kind="error",
+        code=error.code,
+        message=error.public,
+        retryable=error.retryable,
+        retry_after_s=error.retry_after_s,
+    )
 
 
 def error_of(event: Event) -> SixplyError:

@@ -25,8 +25,10 @@ from typing import Any, Literal
 from foundation import names
 from foundation.clock import Clock
 from foundation.errors import InvalidRequest, SixplyError, StoreUnavailable
+from foundation.storage import translated
 from foundation.tracing import annotate, trace_id
 from foundation.types import Principal
+from orchestration.answering import error_event
 from orchestration.contract import Agent, Answer, AnswerRequest, AuditLog, AuditRecord, Decision, Event
 from orchestration.sqlite_file import SqliteFile
 
@@ -45,6 +47,7 @@ CREATE TABLE IF NOT EXISTS chain (
     previous TEXT NOT NULL,
     hash     TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS probe (number INTEGER PRIMARY KEY, at TEXT NOT NULL) STRICT;
 DROP INDEX IF EXISTS chain_by_tenant;
 CREATE INDEX IF NOT EXISTS chain_by_written_tenant ON chain (body ->> '$.tenant', number);
 {"".join(trigger.replace("TRIGGER", "TRIGGER IF NOT EXISTS", 1) + ";" for trigger in TRIGGERS.values())}
@@ -118,6 +121,16 @@ class SqliteAudit:
         head = await self._file.run(append)
         _keep(self._head, head)
         annotate(names.AUDIT_HEAD, str(head))
+
+    def probe(self) -> None:
+        """Write a mark beside the chain, to know whether a record could be written.
+
+        Raises:
+            StoreUnavailable, StorageFull: it could not.
+        """
+        at = self._clock.now().isoformat()
+        self._file.run_now(lambda connection: connection.execute("INSERT OR REPLACE INTO probe VALUES (1, ?)", (at,)))
+        _kept(self._head)
 
     async def entries(self, tenant: str) -> list[tuple[str, AuditRecord]]:
         """(time, record) of one tenant, oldest first."""
@@ -279,21 +292,20 @@ def _rows(path: Path, having: str = "") -> Iterator[tuple[int, str, str, str, st
 
 def _keep(path: Path, head: Head) -> None:
     """Write the head to its second place, unless another process has written a later one."""
-    lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if head.count <= (_kept(path) or Head(0, BEGINNING)).count:
-            return
-        temporary = path.with_suffix(".new")
-        with temporary.open("w", encoding="ascii") as file:
-            file.write(f"{head}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise StoreUnavailable(f"{path} cannot be written: {error.strerror}. Make it writable.") from error
-    finally:
-        os.close(lock)
+    with translated(path):
+        lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if head.count <= (_kept(path) or Head(0, BEGINNING)).count:
+                return
+            temporary = path.with_suffix(".new")
+            with temporary.open("w", encoding="ascii") as file:
+                file.write(f"{head}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            os.close(lock)
 
 
 def _kept(path: Path) -> Head | None:
@@ -334,8 +346,7 @@ class AuditedAgent:
                     try:
                         await self._audit.record(_record_of(event.answer, principal))
                     except SixplyError as error:
-                        retry: Mapping[str, Any] = {"retryable": error.retryable, "retry_after_s": error.retry_after_s}
-                        yield Event(kind="error", code=error.code, message=str(error), **retry)
+                        yield error_event(error)
                         return
                 yield event
 

@@ -24,6 +24,7 @@ from foundation.crashpoints import crash_point
 from foundation.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound, SixplyError, TooLarge
 from foundation.tracing import here, span, trace_id
 from foundation.types import Principal
+from orchestration.answering import error_event
 from orchestration.approvals import decided_before, expired
 from orchestration.budget import Budget
 from orchestration.composing import quoted, rendered
@@ -222,8 +223,7 @@ class DurableAgent(ABC):
                 if self._parts.scorer is not None:
                     current.set_attributes(await asyncio.to_thread(self._parts.scorer, answer))
         except SixplyError as error:
-            retry = {"retryable": error.retryable, "retry_after_s": error.retry_after_s}
-            run.emit(Event(kind="error", code=error.code, message=str(error), **retry))
+            run.emit(error_event(error))
             return
         for word in answer.text.split(" "):
             run.emit(Event(kind="token", token=f"{word} "))

@@ -121,7 +121,7 @@ async def answer_as(
         except BudgetExceeded as error:
             made = {"failure": "budget", "told": str(error)}
         except ComponentError as error:
-            made = {"failure": "model", "told": str(error)}
+            made = {"failure": "model", "told": error.public}
         finally:
             run.close()
         return ObjectAnswer(

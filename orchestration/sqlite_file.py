@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from foundation.errors import StorageFull, StoreUnavailable
+from foundation.storage import translated
 
 T = TypeVar("T")
 
@@ -23,10 +23,10 @@ class SqliteFile:
     """
 
     def __init__(self, path: Path, schema: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._lock = threading.Lock()
-        try:
+        with translated(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(
                 path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
@@ -34,8 +34,6 @@ class SqliteFile:
             self._connection.executescript(
                 f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; {schema}"
             )
-        except sqlite3.Error as error:
-            raise self._translate(error) from error
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do `work` in one transaction; an exception rolls it back.
@@ -47,24 +45,17 @@ class SqliteFile:
 
     def run_now(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """The same on the caller's thread."""
-        with self._lock:
+        with self._lock, translated(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                try:
-                    result = work(self._connection)
-                except BaseException:
-                    self._connection.execute("ROLLBACK")
-                    raise
+                result = work(self._connection)
                 self._connection.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise self._translate(error) from error
+            except BaseException:
+                if self._connection.in_transaction:  # a full disk has ended it already
+                    self._connection.execute("ROLLBACK")
+                raise
             return result
 
     def close(self) -> None:
         with self._lock:
             self._connection.close()
-
-    def _translate(self, error: sqlite3.Error) -> StoreUnavailable:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-            return StorageFull(f"No room on the disk for {self._path}. Free some space; nothing was written.")
-        return StoreUnavailable(f"{self._path} cannot be used: {error}. Check that it is writable and not locked.")

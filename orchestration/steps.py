@@ -321,7 +321,7 @@ class Steps:
             if len(state["plan"]["steps"]) < _SEVERAL:
                 raise
             run.note(f"the documents could not be asked: {error.code}")
-            return {"part": as_result("failed", "error", str(error))}, error.code
+            return {"part": as_result("failed", "error", error.public)}, error.code
 
     async def retrieve(self, state: State, run: Run) -> tuple[State, str]:
         return await self._or_failed(self._retrieve, state, run)

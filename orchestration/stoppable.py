@@ -9,6 +9,7 @@ from typing import Any
 from foundation.errors import Stopped
 from foundation.stops import Stops
 from foundation.types import Principal
+from orchestration.answering import error_event
 from orchestration.contract import Agent, AnswerRequest, Decision, Event
 
 
@@ -46,6 +47,6 @@ class StoppableAgent:
                 try:
                     self._stops.demand("tenant", principal.tenant)
                 except Stopped as error:
-                    yield Event(kind="error", code=error.code, message=str(error), retryable=error.retryable)
+                    yield error_event(error)
                     return
                 yield event

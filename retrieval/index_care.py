@@ -21,6 +21,7 @@ from pathlib import Path
 
 from foundation.crashpoints import crash_point
 from foundation.errors import FingerprintMismatch, IndexRebuilding, StorageFull, StoreUnavailable
+from foundation.storage import room_at
 from models.contract import Embeddings
 from models.embedding import embed
 from models.fingerprint import probe
@@ -123,11 +124,6 @@ def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> boo
         seal.break_()
         folder.mkdir()
     return bool(intact)
-
-
-def room_at(folder: Path) -> int:
-    """Bytes that are left on its disk."""
-    return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
 
 
 def _demand_room(folder: Path) -> None:

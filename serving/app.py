@@ -12,7 +12,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from foundation.settings import HttpSettings
-from serving import errors, idempotency
+from serving import errors, idempotency, oversight
 from serving.bodies import BodyLimits
 from serving.idempotency import Idempotency
 from serving.middleware import UNWATCHED, Authentication, Envelope
@@ -104,7 +104,9 @@ def create_app(system: System) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with mcp.lifespan(app), app.state.runtime.jobs.open(), page.lifespan(app):
+    runtime = app.state.runtime
+    switches = oversight.tended(runtime.system.stops, runtime.system.audit)
+    async with mcp.lifespan(app), switches, runtime.jobs.open(), page.lifespan(app):
         yield
 
 

@@ -233,6 +233,8 @@ def respond(
     request: Request, error: SixplyError, *, status: int | None = None, fields: list[FieldProblem] | None = None
 ) -> Response:
     """The response for `error`, in the shape of the path that was asked."""
+    if error.public != str(error):
+        log.error("request %s: %s", request_id(request), error)
     status, content, media_type = shaped(
         request.url.path, error, status=status or error.status, request_id=request_id(request), fields=fields
     )
@@ -267,7 +269,7 @@ def problem(
         type=f"urn:sixply:error:{error.code}",
         title=error.code.replace("_", " ").capitalize(),
         status=status,
-        detail=cut(str(error), DETAIL_SHOWN),
+        detail=cut(error.public, DETAIL_SHOWN),
         code=error.code,
         retryable=error.retryable,
         request_id=request_id,
@@ -284,7 +286,7 @@ def openai_problem(error: SixplyError, *, param: str | None = None) -> dict[str,
     if isinstance(error, UnknownModel | QuestionTooLong):
         code = error.openai_code
     return OpenAIProblem(
-        error=OpenAIError(message=cut(str(error), DETAIL_SHOWN), type=kind, param=param, code=code)
+        error=OpenAIError(message=cut(error.public, DETAIL_SHOWN), type=kind, param=param, code=code)
     ).model_dump()
 
 
@@ -300,7 +302,7 @@ def anthropic_problem(error: SixplyError) -> dict[str, Any]:
         504: "timeout_error",
     }
     kind = kinds.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
-    message = cut(str(error), DETAIL_SHOWN)
+    message = cut(error.public, DETAIL_SHOWN)
     return AnthropicProblem(error=AnthropicError(type=kind, message=message, code=error.code)).model_dump()
 
 

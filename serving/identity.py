@@ -24,12 +24,21 @@ from starlette.requests import HTTPConnection
 
 from foundation import names
 from foundation.clock import Clock
-from foundation.errors import ConfigurationError, InvalidRequest, NotFound, Unauthenticated, did_you_mean
+from foundation.errors import (
+    ConfigurationError,
+    InvalidRequest,
+    NotFound,
+    StoreUnavailable,
+    Unauthenticated,
+    did_you_mean,
+)
 from foundation.json_file import JsonFile, Unreadable
 from foundation.settings import PolicySettings, Settings
 from foundation.types import EVERY_TENANT, Principal
 
 PREFIX = "sixply_"
+KEY = "key "
+"""Begins `Principal.credential` of a key; its digest follows."""
 CREATE_ONE = "Create one: sixply keys add --subject you --tenant your-tenant --role reader"
 
 ROLES: Mapping[str, str] = {
@@ -87,7 +96,8 @@ class Key:
 
     @property
     def principal(self) -> Principal:
-        return Principal(self.subject, self.tenant, frozenset(self.roles), frozenset(self.groups))
+        roles, groups = frozenset(self.roles), frozenset(self.groups)
+        return Principal(self.subject, self.tenant, roles, groups, credential=KEY + self.sha256)
 
 
 class KeyStore:
@@ -177,6 +187,24 @@ class KeyStore:
             if hmac.compare_digest(key.sha256, digest):
                 found = key
         return found.principal if found else None
+
+    def recheck(self, principal: Principal) -> Principal:
+        """The caller of an earlier request as the entry of their key is now.
+
+        Raises:
+            Unauthenticated: the key was revoked. StoreUnavailable: there is no file to tell by, or it cannot be read.
+        """
+        try:
+            current = self.known(principal.credential.removeprefix(KEY))
+        except ConfigurationError as error:
+            raise StoreUnavailable(str(error)) from error
+        if current is None and not self.path.exists():
+            raise StoreUnavailable(
+                f"{self.path} is missing, so nobody can say which keys count. Restore it. {CREATE_ONE}"
+            )
+        if current is None or (current.subject, current.tenant) != (principal.subject, principal.tenant):
+            raise Unauthenticated("The API key was revoked.")
+        return current
 
     def demand_one(self) -> None:
         """Raises:

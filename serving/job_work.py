@@ -8,7 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foundation.types import Principal
+from foundation.errors import Forbidden
+from foundation.types import EVERY_TENANT, Principal
 from orchestration.contract import AnswerRequest
 from retrieval.contract import Source
 from retrieval.ingest import Item
@@ -27,8 +28,11 @@ def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, D
     """How each kind of item is done, and among which places."""
 
     async def take_in(item: JobItem, principal: Principal, files: Path) -> Mapping[str, Any]:
-        del principal  # the tenant was found from it when the job was sent
         given = item.given
+        if given["tenant"] == EVERY_TENANT and "operator" not in principal.roles:
+            raise Forbidden(
+                "Only operators write for every tenant, and the key that began this job is none's any more."
+            )
         source = Source(
             uri=item.name,
             tenant=given["tenant"],

@@ -6,6 +6,7 @@ the API, behind the same keys, the same queue and the same limits as the other r
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
@@ -29,6 +30,8 @@ from serving.streams import collect
 if TYPE_CHECKING:
     from serving.lifecycle import Lifecycle
     from serving.wiring import System
+
+log = logging.getLogger("sixply.serving")
 
 READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 INSTRUCTIONS = (
@@ -125,4 +128,6 @@ class _told:  # noqa: N801 - it reads as a statement
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         if isinstance(error, SixplyError):
-            raise ToolError(f"{error.code}: {error}") from error
+            if error.public != str(error):
+                log.error("%s: %s", error.code, error)
+            raise ToolError(f"{error.code}: {error.public}") from error

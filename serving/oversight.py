@@ -2,52 +2,102 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
+import logging
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from foundation.errors import InvalidRequest
+from foundation.errors import InvalidRequest, Stopped, StorageFull, StoreUnavailable
 from foundation.settings import Loaded, flatten, made_data_dir
 from foundation.stops import Kind, Stop, Stops
 from serving import terminal
 
 if TYPE_CHECKING:
     from orchestration.audit import Head, Verification
-    from orchestration.contract import AuditLog
+    from orchestration.contract import AuditLog, AuditRecord
 
+log = logging.getLogger("sixply.serving")
+
+AGAIN_S = 1.0
+IN_MEMORY = (
+    "It is in force in the process that answered, and is written as soon as there is room on the disk. Until then no other process "
+    "of this data folder knows of it, and a restart forgets it. Free some space, then send it again."
+)
+UNRECORDED = (
+    "It is in force, in every process. The audit could not be written; its record follows as soon as there is room."
+)
 NOBODY = "-"
 """The tenant of an audit record that concerns all of them."""
 
 
-async def stop(stops: Stops, audit: AuditLog, kind: Kind, name: str, *, by: str, why: str) -> Stop:
-    """Switch off, then put it into the audit: stopping must not wait for a record."""
+async def stop(stops: Stops, audit: AuditLog, kind: Kind, name: str, *, by: str, why: str) -> list[str]:
+    """Switch off, then put it into the audit: stopping must not wait for a record. Gives what could not be written meanwhile, a
+    sentence each; it is written as soon as there is room.
+
+    Raises:
+        StorageFull: it is in force in this process, and other processes cannot be told.
+    """
     done = stops.add(kind, name, by=by, why=why)
-    await _record(audit, done, "stopped", by=by)
-    return done
+    stops.unrecorded.append((done, by))
+    recorded = await settle(stops, audit)
+    if stops.pending:
+        raise StorageFull("The file of switches cannot be written.", public=IN_MEMORY)
+    return [] if recorded else [UNRECORDED]
+
+
+async def settle(stops: Stops, audit: AuditLog) -> bool:
+    """Write the stops and their records that a disk had no room for. Whether nothing is left to be written."""
+    stops.write_pending()
+    while stops.unrecorded:
+        switch, by = stops.unrecorded.popleft()
+        try:
+            await audit.record(_record_of(switch, "stopped", by=by))
+        except StoreUnavailable:
+            log.exception("a stop is not in the audit yet")
+            stops.unrecorded.appendleft((switch, by))
+            return False
+    return not stops.pending
+
+
+@asynccontextmanager
+async def tended(stops: Stops, audit: AuditLog) -> AsyncIterator[None]:
+    """While this is open, what could not be written of a stop is tried again."""
+
+    async def tend() -> None:
+        while True:
+            await asyncio.sleep(AGAIN_S)
+            if stops.pending or stops.unrecorded:
+                with suppress(Stopped):  # the file cannot be read: everything is stopped
+                    await settle(stops, audit)
+
+    task = asyncio.create_task(tend())
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 async def lift(stops: Stops, audit: AuditLog, kind: Kind, name: str, *, by: str) -> Stop:
     """Put it into the audit, then switch on again.
 
     Raises:
-        NotFound: it is not stopped.
+        NotFound: it is not stopped. StorageFull, StoreUnavailable: it stays stopped, because that cannot be written.
     """
     gone = stops.find(kind, name)
-    await _record(audit, gone, "lifted", by=by)
+    await audit.record(_record_of(gone, "lifted", by=by))
     return stops.lift(kind, name)
 
 
-async def _record(audit: AuditLog, one: Stop, outcome: Literal["stopped", "lifted"], *, by: str) -> None:
+def _record_of(switch: Stop, outcome: Literal["stopped", "lifted"], *, by: str) -> AuditRecord:
     from orchestration.contract import AuditRecord
 
-    tenant = one.name if one.kind == "tenant" else NOBODY
-    await audit.record(
-        AuditRecord(act="stop", tenant=tenant, subject=by, run_id=str(one), outcome=outcome, reason=one.why)
-    )
+    tenant = switch.name if switch.kind == "tenant" else NOBODY
+    return AuditRecord(act="stop", tenant=tenant, subject=by, run_id=str(switch), outcome=outcome, reason=switch.why)
 
 
 def audit_verify(loaded: Loaded, head: str | None, json: Path | None) -> bool:
@@ -108,8 +158,6 @@ def _count_rows(path: Path, table: str) -> int:
 
 def switch(loaded: Loaded, what: str, *, why: str | None) -> None:
     """Stop `what` and say why; with no reason given, let it work again. Opens neither a model nor a store of documents."""
-    import asyncio
-
     from foundation import stops as switches
     from foundation.clock import SystemClock
     from orchestration.audit import SqliteAudit
@@ -117,12 +165,19 @@ def switch(loaded: Loaded, what: str, *, why: str | None) -> None:
     kind, name = switches.parse(what)
     data, clock, by = made_data_dir(loaded.settings), SystemClock(), f"{getpass.getuser()}@terminal"
     stops = Stops(data / "stops.json", clock)
+    if why is not None:  # before the audit is opened, which a full disk can prevent
+        stops.add(kind, name, by=by, why=why)
+        if stops.pending:
+            raise StorageFull(
+                f"{stops.path} cannot be written, so nothing was stopped. Free some space, and try again."
+            )
     audit = SqliteAudit(data / "audit.sqlite", clock)
     try:
         if why is None:
             asyncio.run(lift(stops, audit, kind, name, by=by))
         else:
-            asyncio.run(stop(stops, audit, kind, name, by=by, why=why))
+            for sentence in asyncio.run(stop(stops, audit, kind, name, by=by, why=why)):
+                terminal.show_note(sentence)
     finally:
         audit.close()
     show_stops(loaded, None)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import logging
+import math
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from foundation.errors import Forbidden
+from foundation.errors import Forbidden, SixplyError
+from foundation.stops import Stops
 from foundation.types import Principal
 from serving.admission import Admission, PerPerson, Work
 from serving.identity import KeyStore, Permission, permissions
@@ -20,8 +25,43 @@ from serving.sessions import Sessions
 from serving.tokens import Callers
 from serving.wiring import System
 
+log = logging.getLogger("sixply.serving")
+
 MOST_PAGES = 20
 """Of one person, open at once."""
+PROBED_S = 5.0
+
+
+class StoreProbe:
+    """Whether the audit can be written and conversations be read, without which no answer is given. Anyone may ask whether the
+    server is ready, so it is looked at once in `PROBED_S` seconds. Safe to share between threads."""
+
+    def __init__(self, system: System, now: Callable[[], float] = time.monotonic) -> None:
+        self._system, self._now = system, now
+        self._lock = threading.Lock()
+        self._until = -math.inf
+        self._reasons: tuple[str, ...] = ()
+
+    def reasons(self) -> tuple[str, ...]:
+        """A word for each that cannot."""
+        with self._lock:
+            if self._now() >= self._until:
+                self._reasons = tuple(self._look())
+                self._until = self._now() + PROBED_S
+            return self._reasons
+
+    def _look(self) -> Iterator[str]:
+        for name, look in (("audit", self._system.audit.probe), ("conversations", self._read_conversations)):
+            try:
+                look()
+            except SixplyError as error:
+                log.error("%s: %s", name, error)  # noqa: TRY400 - every few seconds: no traceback
+                yield f"{name}: {error.code}"
+
+    def _read_conversations(self) -> None:
+        checkpoints = self._system.parts.checkpoints
+        with getattr(checkpoints, "translated", nullcontext)():
+            checkpoints.get_tuple({"configurable": {"thread_id": "", "checkpoint_ns": ""}})
 
 
 @dataclass(frozen=True)
@@ -37,6 +77,7 @@ class Runtime:
     jobs: Jobs
     sockets: PerPerson
     """The page's connections."""
+    stores: StoreProbe
 
     @classmethod
     def of(cls, system: System) -> Runtime:
@@ -51,17 +92,25 @@ class Runtime:
             "writes": Admission(concurrent=http.concurrent_writes, queued=http.queued_writes, work="writes"),
             "reads": Admission(concurrent=http.concurrent_reads, queued=http.queued_reads, work="reads"),
         }
+        rules = permissions(settings.orchestration.policy)
+
+        def allow(permission: Permission, principal: Principal) -> Principal:
+            current = callers.recheck(principal)
+            demand(rules, system.stops, permission, current)
+            return current
+
         for places in admission.values():
             lifecycle.at_end(lambda places=places: places.turn_away(turned_away()))  # type: ignore[misc]
         return cls(
             system=system,
             callers=callers,
             sessions=Sessions(keys, callers, system.cache),
-            permissions=permissions(settings.orchestration.policy),
+            permissions=rules,
             admission=admission,
             lifecycle=lifecycle,
-            jobs=Jobs(system.jobs, work_of(system, lifecycle), admission, lifecycle),
+            jobs=Jobs(system.jobs, work_of(system, lifecycle), admission, lifecycle, allow),
             sockets=PerPerson(MOST_PAGES, "pages"),
+            stores=StoreProbe(system),
         )
 
     def demand(self, permission: Permission, principal: Principal) -> None:
@@ -71,12 +120,7 @@ class Runtime:
             Forbidden: the caller has none of the roles that hold the permission.
             Stopped: an operator has stopped the caller's tenant.
         """
-        roles = self.permissions[permission]
-        if roles is not None and not roles & principal.roles:
-            needed = " or ".join(sorted(roles)) or "a role that nobody has"
-            raise Forbidden(f"This needs the role {needed}; you have: {', '.join(sorted(principal.roles))}.")
-        if permission != "operate":  # an operator must reach the switches
-            self.system.stops.demand("tenant", principal.tenant)
+        demand(self.permissions, self.system.stops, permission, principal)
 
     @asynccontextmanager
     async def place(self, work: Work) -> AsyncIterator[None]:
@@ -88,6 +132,18 @@ class Runtime:
         self.lifecycle.refuse_while_draining()
         async with self.admission[work].place():
             yield
+
+
+def demand(
+    rules: Mapping[Permission, frozenset[str] | None], stops: Stops, permission: Permission, principal: Principal
+) -> None:
+    """See `Runtime.demand`; jobs ask it too, before each item."""
+    roles = rules[permission]
+    if roles is not None and not roles & principal.roles:
+        needed = " or ".join(sorted(roles)) or "a role that nobody has"
+        raise Forbidden(f"This needs the role {needed}; you have: {', '.join(sorted(principal.roles))}.")
+    if permission != "operate":  # an operator must reach the switches
+        stops.demand("tenant", principal.tenant)
 
 
 async def _runtime(request: Request) -> Runtime:  # FastAPI would send a plain function to a thread

@@ -138,6 +138,8 @@ class StopRequest(Request):
 
 class StopList(BaseModel):
     stops: list[Stop]
+    notes: list[str] = []
+    """What is in force and could not be written everywhere yet."""
 
 
 class IsIn(Request):
@@ -345,8 +347,9 @@ class BatchRequest(Request):
 class JobStatus(BaseModel):
     job_id: str
     kind: Literal["ingest", "answers"]
-    status: Literal["running", "done", "cancelled"]
-    """`running` also while it waits for its turn."""
+    status: Literal["running", "done", "cancelled", "revoked"]
+    """`running` also while it waits for its turn, or for a kill switch to be lifted; `revoked`: the credential that began it
+    counts no more, or no longer allows it."""
     begun_at: datetime
     total: int
     done: int

@@ -13,6 +13,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent, format_sse_event
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from foundation.errors import ShuttingDown, SixplyError
+from orchestration import answering
 from orchestration.answering import error_of
 from orchestration.contract import Answer, Event
 from serving.errors import CallerLeft, InternalError, internal_error
@@ -75,14 +76,7 @@ async def collect(events: AsyncIterator[Event], lifecycle: Lifecycle, request: R
 
 def error_event(error: Exception) -> Event:
     """`error` as the last event of a stream. What nobody foresaw is logged and described in general words."""
-    error = explained(error)
-    return Event(
-        kind="error",
-        code=error.code,
-        message=str(error),
-        retryable=error.retryable,
-        retry_after_s=error.retry_after_s,
-    )
+    return answering.error_event(explained(error))
 
 
 def explained(error: Exception) -> SixplyError:

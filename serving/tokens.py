@@ -8,6 +8,7 @@ groups are claims of it, under configured names.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sixply.serving")
 
+TOKEN = "token "  # noqa: S105 - a word
+"""Begins `Principal.credential` of a token; when it expires and the id of its key follow."""
+UNCHECKED = "Tokens cannot be checked now: the file with their issuer's keys cannot be used. API keys still work."
 LEAST_RSA_BITS = 2048
 LONGEST_NAME = 500
 """Of a subject, a tenant or a group."""
@@ -56,6 +60,20 @@ class Callers:
         if not is_token(credential):
             return self._keys.authenticate(authorization, basic=basic)
         return self.bearer(credential)
+
+    def recheck(self, principal: Principal) -> Principal:
+        """The caller of an earlier request as their credential stands now: of a key its entry, of a token what it said, for as
+        long as it has not expired and its issuer's key is here.
+
+        Raises:
+            Unauthenticated: it counts no more. StoreUnavailable: that cannot be said now.
+        """
+        if not principal.credential.startswith(TOKEN):
+            return self._keys.recheck(principal)
+        if self._tokens is None:
+            raise Unauthenticated("This server takes no tokens any more.")
+        self._tokens.recheck(principal.credential)
+        return principal
 
     @property
     def takes_tokens(self) -> bool:
@@ -98,14 +116,7 @@ class TokenVerifier:
         Raises:
             Unauthenticated: with the reason. StoreUnavailable: the file of keys cannot be used now.
         """
-        try:
-            keys = self.keys()
-        except ConfigurationError as error:
-            log.exception("no token can be checked")
-            raise StoreUnavailable(
-                "Tokens cannot be checked now: the file with their issuer's keys cannot be used. API keys still work."
-            ) from error
-        claims = self._checked(token, keys)
+        claims, key_id = self._checked(token, self._keys_now())
         settings = self._settings
         subject, tenant = _name(claims, settings.subject_claim), _name(claims, settings.tenant_claim)
         if tenant == EVERY_TENANT:
@@ -117,7 +128,26 @@ class TokenVerifier:
             )
         for role in roles - self._roles:
             raise Unauthenticated(f'The token has the role "{role}". {did_you_mean(role, self._roles)}')
-        return Principal(subject, tenant, roles, _names(claims, settings.groups_claim))
+        credential = f"{TOKEN}{int(claims['exp'])} {key_id}"
+        return Principal(subject, tenant, roles, _names(claims, settings.groups_claim), credential=credential)
+
+    def recheck(self, credential: str) -> None:
+        """Raises:
+        Unauthenticated: the token of this `Principal.credential` has expired, or its key was withdrawn.
+        StoreUnavailable: the file of keys cannot be used now.
+        """
+        expires, _, key_id = credential.removeprefix(TOKEN).partition(" ")
+        if int(expires) + self._settings.leeway_s <= time.time():
+            raise Unauthenticated("The token has expired. Get a new one.")
+        if key_id not in self._keys_now():
+            raise Unauthenticated("The key that the token is signed with counts no more.")
+
+    def _keys_now(self) -> Mapping[str, PyJWK]:
+        try:
+            return self.keys()
+        except ConfigurationError as error:
+            log.exception("no token can be checked")
+            raise StoreUnavailable(UNCHECKED, public=UNCHECKED) from error
 
     def keys(self) -> Mapping[str, PyJWK]:
         """The keys in the file, by their id.
@@ -139,12 +169,14 @@ class TokenVerifier:
             )
         return found
 
-    def _checked(self, token: str, keys: Mapping[str, PyJWK]) -> Mapping[str, Any]:
+    def _checked(self, token: str, keys: Mapping[str, PyJWK]) -> tuple[Mapping[str, Any], str]:
+        """The claims, and the id of the key that signed them."""
         import jwt
 
         settings = self._settings
         try:
-            key = self._key(jwt.get_unverified_header(token), keys)
+            header = jwt.get_unverified_header(token)
+            key = self._key(header, keys)
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
@@ -176,7 +208,7 @@ class TokenVerifier:
             raise Unauthenticated(
                 "The token cannot be read: it is no JWT, or its header or times are malformed."
             ) from error
-        return claims
+        return claims, header["kid"]
 
     def _key(self, header: Mapping[str, Any], keys: Mapping[str, PyJWK]) -> PyJWK:
         key_id = header.get("kid")

@@ -181,6 +181,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
 
         # foundation
         stops = Stops(data / "stops.json", context.clock)
+        stops.reserve()
         digest = manifest.digest_of_files([corpus]) if corpus else None
         run = manifest.build(settings, weights=digests.result(), corpus=digest, clock=context.clock)
         _keep(run, settings)
@@ -258,7 +259,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         cache = part("serving.cache", settings.serving.cache, Cache)
         quotas = Quotas(settings.serving.quotas, settings.orchestration.budget, cache)
         idempotency = keep(IdempotencyStore(data / "idempotency.sqlite", context.clock))
-        jobs = keep(JobStore(data / "jobs", context.clock))
+        jobs = keep(JobStore(data / "jobs", context.clock, settings.serving.jobs))
         memory = AnswerCache(
             settings.serving.answer_cache,
             cache,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from langgraph.checkpoint.sqlite import SqliteSaver
 from pydantic import BaseModel, ConfigDict
 
 from foundation.components import Context
-from foundation.errors import StorageFull, StoreUnavailable
+from foundation.storage import translated
 from orchestration.threaded_saver import ThreadedSaver, plain_data_only
 
 
@@ -27,23 +26,17 @@ class SqliteCheckpoints(ThreadedSaver, SqliteSaver):
     """`SqliteSaver` with its async half, durable writes, strict reading, and our errors."""
 
     def __init__(self, path: Path, busy_timeout_s: float) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        connection = sqlite3.connect(path, timeout=busy_timeout_s, check_same_thread=False)
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA secure_delete=ON")  # what a person has deleted must not be left in a free page
-        super().__init__(connection, serde=plain_data_only())
+        with self.translated():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(path, timeout=busy_timeout_s, check_same_thread=False)
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA secure_delete=ON")  # what a person has deleted must not be left in a free page
+            super().__init__(connection, serde=plain_data_only())
+            self.setup()  # now, so that a damaged file is told of at the start and not to the first who asks
 
-    @contextmanager
-    def translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                raise StorageFull(f"No room on the disk for {self._path}. Free some space.") from error
-            raise StoreUnavailable(
-                f"{self._path} cannot be used: {error}. Check that it is writable and free."
-            ) from error
+    def translated(self) -> AbstractContextManager[None]:
+        return translated(self._path)
 
     def close(self) -> None:
         with self.lock:

@@ -24,7 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from foundation.clock import Clock
 from foundation.components import Context
 from foundation.crashpoints import crash_point
-from foundation.errors import InvalidRequest, StorageFull, StoreUnavailable
+from foundation.errors import InvalidRequest, StoreUnavailable
+from foundation.storage import store_error
 from foundation.types import EVERY_TENANT, UNCLASSIFIED, Scope
 from retrieval import records
 from retrieval.contract import (
@@ -484,12 +485,8 @@ class SqliteLedger:
             yield
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
             raise  # a fault of ours, not of the store
-        except sqlite3.DatabaseError as error:
-            raise _store_error(self._path, error) from error
-        except OSError as error:
-            raise StoreUnavailable(
-                f"{self._path}: {error.strerror}. Make its folder writable for this user."
-            ) from error
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise store_error(self._path, error) from error
         except UnicodeEncodeError as error:
             raise InvalidRequest(
                 f"A text holds a character that cannot be stored: {error.reason}. Remove it."
@@ -658,23 +655,6 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
-
-
-def _store_error(path: Path, error: sqlite3.DatabaseError) -> StoreUnavailable:
-    name = getattr(error, "sqlite_errorname", "")
-    if name.startswith("SQLITE_FULL"):
-        return StorageFull(f"There is no room left for {path}. Nothing was changed; free some space and try again.")
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return StoreUnavailable(f"Another process has been writing to {path} for too long. Try again shortly.")
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-        return StoreUnavailable(
-            f"{path} cannot be opened for writing ({error}). Make it and its folder writable for this user."
-        )
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return StoreUnavailable(
-            f"{path} is damaged ({error}). Restore it from a backup, or move it away and ingest again."
-        )
-    return StoreUnavailable(f"{path} cannot be used: {error}. Check its disk, then start again.")
 
 
 def build(options: Options, context: Context) -> SqliteLedger:

@@ -33,10 +33,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.components import Context
 from foundation.errors import SixplyError, StorageFull, StoreUnavailable
+from foundation.storage import room_at
 from foundation.types import Scope
 from retrieval.chroma_shelves import Access, access_of, batches, condition, known, shelf_name, take_off, told_of
 from retrieval.contract import VectorItem, Vectors
-from retrieval.index_care import BLOCK, PROBING, Seal, keep_or_quarantine, room_at
+from retrieval.index_care import BLOCK, PROBING, Seal, keep_or_quarantine
 from retrieval.ownership import Ownership
 from retrieval.rows import Rows, SmallCollections
 from retrieval.snapshot import Snapshot, best

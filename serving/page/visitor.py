@@ -101,7 +101,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        say(str(explained(error)), kind="bad")
+        say(explained(error).public, kind="bad")
 
 
 def every(seconds: float, look: Callable[[], Awaitable[None]]) -> ui.timer:

@@ -45,6 +45,7 @@ def _reasons(runtime: Runtime) -> Iterator[str]:
     """
     if runtime.lifecycle.draining:
         yield "shutting_down"
+    yield from runtime.stores.reasons()
     system, reached = runtime.system, set()
     for name, store in (("ledger", system.ledger), ("vectors", system.vectors)):
         try:

@@ -79,7 +79,7 @@ async def events(socket: WebSocket) -> None:
 
 
 def _form(runtime: Runtime, refused: SixplyError | None = None) -> Response:
-    text = sign_in.form(str(refused or ""), tokens=runtime.sessions.take_tokens)
+    text = sign_in.form(refused.public if refused else "", tokens=runtime.sessions.take_tokens)
     return HTMLResponse(text, status_code=refused.status if refused else 200, headers=sign_in.HEADERS)
 
 

@@ -25,10 +25,13 @@ async def stopped(_: Operator, runtime: Running) -> StopList:
 
 @router.put("/{what}", responses=responses())
 async def stop(what: What, body: StopRequest, caller: Operator, runtime: Running) -> StopList:
-    """Stop every effect, a tenant, a model or everything. It holds from the next step of any work, in every process."""
+    """Stop every effect, a tenant, a model or everything. It holds from the next step of any work, in every process; on a full
+    disk too, where `notes` says what is written later. 503 `storage_full` means that it holds in the process that answered and
+    could not be made known to others."""
     kind, name = stops.parse(what)
-    await oversight.stop(runtime.system.stops, runtime.system.audit, kind, name, by=caller.subject, why=body.why)
-    return StopList(stops=list(runtime.system.stops.list()))
+    system = runtime.system
+    notes = await oversight.stop(system.stops, system.audit, kind, name, by=caller.subject, why=body.why)
+    return StopList(stops=list(system.stops.list()), notes=notes)
 
 
 @router.delete("/{what}", responses=responses(404))

@@ -211,6 +211,13 @@ async def test_a_closed_store_is_an_error_that_says_so(name: str, data_dir: Path
     assert caught.value.__cause__ is not None
 
 
+@pytest.mark.parametrize("name", [name for name in ("sqlite",) if name in LASTING])
+def test_a_damaged_file_is_told_of_at_the_start(name: str, data_dir: Path) -> None:
+    (data_dir / "checkpoints.sqlite").write_bytes(b"no database at all" * 100)
+    with pytest.raises(StoreUnavailable, match=r"checkpoints\.sqlite is damaged"):
+        load(SECTION, under_test.part(SECTION, name), Context(data_dir=data_dir))
+
+
 @pytest.mark.parametrize("name", [name for name in ("postgres",) if name in LASTING])
 async def test_a_server_that_falls_silent_is_given_up_and_used_again(name: str, data_dir: Path) -> None:
     with bad_line.to_server(name, data_dir) as (line, options):

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import RootModel
 
 from foundation.clock import SystemClock
@@ -288,6 +290,7 @@ class FakeSystem:
     telemetry: QuietTelemetry = field(default_factory=QuietTelemetry)
     chat: object = None
     objects: AlwaysTwelve = field(default_factory=AlwaysTwelve)
+    parts: Any = field(default_factory=lambda: SimpleNamespace(checkpoints=InMemorySaver()))
 
     def __post_init__(self) -> None:
         self.policy = Policy(self.settings.orchestration.policy)
@@ -303,7 +306,7 @@ class FakeSystem:
         self.costs.record(charge())
         self.outcomes = OutcomeStore(folder / "outcomes.sqlite")
         self.idempotency = IdempotencyStore(folder / "idempotency.sqlite", self.context.clock)
-        self.jobs = NumberedJobs(folder / "jobs", self.context.clock)
+        self.jobs = NumberedJobs(folder / "jobs", self.context.clock, self.settings.serving.jobs)
         numbers = itertools.count(1)
         self.facts = SqliteFacts(folder / "facts.sqlite", self.context.clock, lambda: f"fact-{next(numbers)}")
         for store in (self.costs, self.outcomes, self.idempotency, self.jobs, self.facts):

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from foundation.clock import SystemClock
-from foundation.errors import Stopped
+from foundation.errors import Stopped, StorageFull
 from foundation.settings import ResilienceSettings
 from foundation.stops import Stops
 from models.chat.scripted import ScriptedChat
@@ -21,10 +21,12 @@ from orchestration.answering import answer, resume
 from orchestration.contract import Answer, AnswerRequest, Decision
 from orchestration.stoppable import StoppableAgent
 from serving.app import create_app
+from serving.oversight import tended
 from tests.doubles import serving
 from tests.doubles.orchestration import LEAD, NORTH, SOUTH, World
 
 SEND = AnswerRequest(question="Please send parcel P-123 now")
+NOTHING: dict[str, list[str]] = {"stops": [], "notes": []}
 FIND = AnswerRequest(question="Where is parcel P-123?")
 
 
@@ -161,7 +163,7 @@ async def test_an_operator_stops_and_lifts_over_the_api(given: tuple[serving.Wor
     assert (await api.get("/v1/documents", headers=key(world.stranger))).status_code == 200
     assert (await api.put("/v1/stops/all", json={"why": "x"}, headers=key(world.reader))).status_code == 403
     assert (await api.put("/v1/stops/nonsense", json={"why": "x"}, headers=key(world.operator))).status_code == 422
-    assert (await api.delete("/v1/stops/tenant:north", headers=key(world.operator))).json() == {"stops": []}
+    assert (await api.delete("/v1/stops/tenant:north", headers=key(world.operator))).json() == NOTHING
     assert (await api.delete("/v1/stops/tenant:north", headers=key(world.operator))).status_code == 404
     assert (await api.get("/v1/documents", headers=key(world.reader))).status_code == 200
     written = await world.system.audit.entries("north")
@@ -169,3 +171,50 @@ async def test_an_operator_stops_and_lifts_over_the_api(given: tuple[serving.Wor
         ("stop", "stopped", "operator@north"),
         ("stop", "lifted", "operator@north"),
     ]
+
+
+async def test_a_stop_without_room_for_its_record_holds_and_the_record_follows(
+    given: tuple[serving.World, httpx2.AsyncClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, api = given
+    headers, audit = {"Authorization": f"Bearer {world.operator}"}, world.system.audit
+    really = audit.record
+
+    async def full(entry: Any) -> None:
+        raise StorageFull("No room for /secret/audit.sqlite.")
+
+    monkeypatch.setattr(audit, "record", full)
+    stopped = await api.put("/v1/stops/tenant:south", json={"why": "a leak"}, headers=headers)
+    assert (stopped.status_code, len(stopped.json()["stops"])) == (200, 1)
+    assert "its record follows" in stopped.json()["notes"][0]
+    refused = await api.get("/v1/documents", headers={"Authorization": f"Bearer {world.stranger}"})
+    assert refused.json()["code"] == "stopped"
+    unlifted = await api.delete("/v1/stops/tenant:south", headers=headers)
+    assert (unlifted.status_code, unlifted.json()["code"]) == (503, "storage_full")
+    assert "/secret" not in unlifted.text
+    monkeypatch.setattr(audit, "record", really)
+    async with tended(world.system.stops, audit), asyncio.timeout(60):
+        while not await audit.entries("south"):  # noqa: ASYNC110 - the record comes from another task
+            await asyncio.sleep(0.05)
+    (entry,) = [entry for _, entry in await audit.entries("south")]
+    assert (entry.outcome, entry.subject, entry.reason) == ("stopped", "operator@north", "a leak")
+
+
+async def test_a_stop_that_no_other_process_can_be_told_of_is_no_success_and_holds_here(
+    given: tuple[serving.World, httpx2.AsyncClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, api = given
+    headers = {"Authorization": f"Bearer {world.operator}"}
+
+    def full(*_: object, **__: object) -> None:
+        raise StorageFull("No room.")
+
+    monkeypatch.setattr(world.system.stops._file, "write", full)
+    stopped = await api.put("/v1/stops/tenant:south", json={"why": "a leak"}, headers=headers)
+    assert (stopped.status_code, stopped.json()["code"]) == (503, "storage_full")
+    assert "in force in the process that answered" in stopped.json()["detail"]
+    refused = await api.get("/v1/documents", headers={"Authorization": f"Bearer {world.stranger}"})
+    assert refused.json()["code"] == "stopped"
+    monkeypatch.undo()
+    assert (await api.put("/v1/stops/tenant:south", json={"why": "x"}, headers=headers)).json()["notes"] == []
+    assert [stop.why for stop in Stops(world.system.stops.path, SystemClock()).list()] == ["a leak"]

@@ -12,10 +12,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from foundation.errors import StoreUnavailable, Unauthenticated
+from foundation.errors import StorageFull, StoreUnavailable, Unauthenticated
 from retrieval.contract import Refusal
 from serving.app import create_app
 from serving.identity import KeyStore
+from serving.runtime import PROBED_S, StoreProbe
 from tests.doubles.serving import TEXT, World, charge, world
 
 JSON = {"Content-Type": "application/json"}
@@ -405,6 +406,39 @@ async def test_readiness_names_the_part_that_fails_and_nothing_more(given: World
     assert response.status_code == 503
     assert response.json() == {"ready": False, "reasons": ["ledger: store_unavailable"]}
     assert (await api.get("/health/live")).status_code == 200
+
+
+async def test_readiness_knows_an_audit_that_cannot_be_written_and_conversations_that_cannot_be_read(
+    given: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    probe = StoreProbe(given.system, lambda: now[0])
+    assert probe.reasons() == ()
+
+    def broken(*_: object) -> None:
+        raise StorageFull("/secret/audit.sqlite")
+
+    monkeypatch.setattr(given.system.audit, "probe", broken)
+    monkeypatch.setattr(given.system.parts.checkpoints, "get_tuple", broken)
+    assert probe.reasons() == (), "anybody may ask, so it is not looked at each time"
+    now[0] = PROBED_S
+    assert probe.reasons() == ("audit: storage_full", "conversations: storage_full")
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(create_app(given.system)), base_url="http://127.0.0.1"
+    ) as api:
+        response = await api.get("/health/ready")
+    assert (response.status_code, response.json()["reasons"]) == (503, list(probe.reasons()))
+
+
+async def test_a_caller_reads_neither_paths_nor_the_words_of_a_store(given: World, api: httpx2.AsyncClient) -> None:
+    def broken(*_: object) -> None:
+        raise StoreUnavailable("/secret/ledger.sqlite: database disk image is malformed")
+
+    given.system.ledger.documents = broken
+    response = await api.get("/v1/documents", headers=bearer(given.reader))
+    assert_problem(response, 503, "store_unavailable")
+    assert "/secret" not in response.text
+    assert "malformed" not in response.text
 
 
 async def test_an_index_that_is_behind_the_ledger_is_not_ready_until_it_has_caught_up(

@@ -1,6 +1,10 @@
 """Jobs: acknowledged means on the disk, each item by itself, and the next process goes on."""
 
+import asyncio
+import errno
+import json
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -10,6 +14,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from foundation.errors import Stopped, StorageFull
+from foundation.types import Principal
+from serving import jobs
+from serving.identity import KeyStore
+from serving.jobs import LOOK_S, FairTurns, JobStore
 from serving.server import running
 from tests.doubles.serving import TEXT, FakeSystem, World, world
 
@@ -156,3 +165,265 @@ def test_what_does_not_fit_is_refused_before_anything_is_stored(given: World, ba
     assert call(base_url, given.reader, "POST", "/answers", **batch()).status_code == 422
     assert call(base_url, given.reader, "POST", "/answers", **batch("x" * 9_000)).status_code == 413
     assert call(base_url, given.agent, "GET", "").json()["jobs"] == []
+
+
+def ingest(url: str, key: str, *names: str) -> str:
+    files = [("files", (name, TEXT.encode())) for name in names]
+    begun = call(url, key, "POST", "/ingest", files=files)
+    assert begun.status_code == 202, begun.text
+    return str(begun.json()["job_id"])
+
+
+def keys_of(given: World) -> KeyStore:
+    return KeyStore.of(given.system.settings, given.system.context.clock)
+
+
+def revoke(given: World, key: str) -> None:
+    keys = keys_of(given)
+    keys.revoke(keys.digest_of(key)[:12])
+
+
+@pytest.mark.parametrize("switch", [("all", ""), ("tenant", "north")])
+@pytest.mark.parametrize("kind", ["ingest", "answers"])
+def test_a_stopped_job_does_nothing_and_goes_on_when_it_is_lifted(
+    given: World, base_url: str, kind: str, switch: tuple[Any, str]
+) -> None:
+    given.system.stops.add(*switch, by="ola", why="a leak")
+    store = given.system.jobs
+    asyncio.run(
+        begin_unasked(store, kind, Principal("agent@north", "north", credential=credential(given, given.agent)))
+    )
+    with running(FakeSystem(given.system.settings, given.system.context)) as url:  # type: ignore[arg-type]
+        time.sleep(4 * LOOK_S)
+        assert given.system.stops.list()
+        assert [item.status for item in asyncio.run(store.items("job-1"))] == ["waiting", "waiting"]
+        given.system.stops.lift(*switch)
+        assert ended(url, given.agent, "job-1")["job"]["done"] == 2
+
+
+def credential(given: World, key: str) -> str:
+    return keys_of(given).authenticate(f"Bearer {key}").credential
+
+
+async def begin_unasked(store: JobStore, kind: Any, caller: Principal) -> None:
+    """A job that a process left which is gone, as the next one finds it."""
+    about = {"tenant": "north", "groups": [], "series": None, "effective_from": None, "published": None}
+    given = about if kind == "ingest" else {"question": "When?"}
+    await store.add(kind, caller, [("a.md", given), ("b.md", given)], {"1": TEXT.encode(), "2": TEXT.encode()})
+    store._file.run_now(lambda connection: connection.execute("UPDATE jobs SET worker = '1:0.0'"))
+
+
+def test_an_answer_under_way_is_broken_off_by_a_stop_and_given_after_it(given: World, base_url: str) -> None:
+    job_id = call(base_url, given.reader, "POST", "/answers", **batch("wait", "Why?")).json()["job_id"]
+    assert given.system.agent.started.wait(PATIENCE_S)
+    given.system.stops.add("tenant", "north", by="ola", why="")
+    assert given.system.agent.cancelled.wait(PATIENCE_S)
+    given.system.agent.let_go.set()
+    given.system.stops.lift("tenant", "north")
+    assert ended(base_url, given.reader, job_id)["job"]["done"] == 2
+    assert [request.question for request, _ in given.system.agent.asked] == ["wait", "wait", "Why?"]
+
+
+def test_a_revoked_key_ends_its_jobs_and_the_answer_under_way(given: World, base_url: str) -> None:
+    job_id = call(base_url, given.reader, "POST", "/answers", **batch("wait", "Why?")).json()["job_id"]
+    assert given.system.agent.started.wait(PATIENCE_S)
+    again = keys_of(given).create(subject="reader@north", tenant="north", roles=["reader"])
+    revoke(given, given.reader)
+    assert given.system.agent.cancelled.wait(PATIENCE_S)
+    found = ended(base_url, again, job_id)
+    assert (found["job"]["status"], found["job"]["done"]) == ("revoked", 0)
+    assert [request.question for request, _ in given.system.agent.asked] == ["wait"]
+
+
+def test_a_job_of_a_key_that_was_revoked_meanwhile_is_not_gone_on_with_by_the_next_process(given: World) -> None:
+    caller = Principal("agent@north", "north", credential=credential(given, given.agent))
+    asyncio.run(begin_unasked(given.system.jobs, "ingest", caller))
+    again = keys_of(given).create(subject="agent@north", tenant="north", roles=["agent"])
+    revoke(given, given.agent)
+    with running(given.system) as url:
+        assert ended(url, again, "job-1")["job"]["status"] == "revoked"
+    assert given.system.ledger.stored == {}
+    assert not given.system.jobs.files("job-1").exists()
+
+
+def test_a_job_without_a_known_credential_is_nobodys(given: World) -> None:
+    asyncio.run(begin_unasked(given.system.jobs, "answers", Principal("agent@north", "north")))
+    with running(given.system) as url:
+        assert ended(url, given.agent, "job-1")["job"]["status"] == "revoked"
+
+
+def edit_key(given: World, key: str, **changes: Any) -> None:
+    """As an operator who edits the file."""
+    keys, digest = keys_of(given), keys_of(given).digest_of(key)
+    entries = json.loads(keys.path.read_text())
+    keys._file.write([{**entry, **(changes if entry["sha256"] == digest else {})} for entry in entries])
+
+
+def test_each_item_is_done_with_the_roles_and_groups_that_the_key_has_then(given: World, base_url: str) -> None:
+    job_id = call(base_url, given.agent, "POST", "/answers", **batch("wait", "Why?")).json()["job_id"]
+    assert given.system.agent.started.wait(PATIENCE_S)
+    edit_key(given, given.agent, roles=["reader"], groups=["desk"])
+    given.system.agent.let_go.set()
+    assert ended(base_url, given.agent, job_id)["job"]["done"] == 2
+    first, second = [caller for _, caller in given.system.agent.asked]
+    assert (first.roles, first.groups) == ({"agent"}, frozenset())
+    assert (second.roles, second.groups) == ({"reader"}, {"desk"})
+
+
+def test_a_key_that_may_no_longer_write_ends_its_ingest(given: World, base_url: str) -> None:
+    given.system.stops.add("tenant", "north", by="ola", why="")
+    caller = Principal("agent@north", "north", credential=credential(given, given.agent))
+    asyncio.run(begin_unasked(given.system.jobs, "ingest", caller))
+    edit_key(given, given.agent, roles=["reader"])
+    given.system.stops.lift("tenant", "north")
+    with running(FakeSystem(given.system.settings, given.system.context)) as url:  # type: ignore[arg-type]
+        assert ended(url, given.agent, "job-1")["job"]["status"] == "revoked"
+    assert given.system.ledger.stored == {}
+
+
+@pytest.mark.parametrize("harm", ["missing", "unreadable"])
+def test_while_nobody_can_say_which_keys_count_a_job_waits(given: World, base_url: str, harm: str) -> None:
+    job_id = call(base_url, given.reader, "POST", "/answers", **batch("wait", "Why?")).json()["job_id"]
+    assert given.system.agent.started.wait(PATIENCE_S)
+    path = keys_of(given).path
+    content = path.read_text()
+    path.unlink() if harm == "missing" else path.write_text("{")
+    assert given.system.agent.cancelled.wait(PATIENCE_S)
+    given.system.agent.let_go.set()
+    path.write_text(content)
+    assert ended(base_url, given.reader, job_id)["job"]["done"] == 2
+
+
+def test_tenants_take_turns_item_by_item(given: World, base_url: str) -> None:
+    jobs = [call(base_url, given.reader, "POST", "/answers", **batch("wait", *["Why?"] * 30)).json() for _ in range(6)]
+    assert given.system.agent.started.wait(PATIENCE_S)
+    stranger = call(base_url, given.stranger, "POST", "/answers", **batch(*["When?"] * 5)).json()
+    given.system.agent.let_go.set()
+    assert ended(base_url, given.stranger, stranger["job_id"])["job"]["done"] == 5
+    for job in jobs:
+        ended(base_url, given.reader, job["job_id"])
+    tenants = [caller.tenant for _, caller in given.system.agent.asked]
+    last = max(number for number, tenant in enumerate(tenants) if tenant == "south")
+    assert last < 30, "after each few of the other tenant's comes one of theirs, and not after one of each of its jobs"
+
+
+def test_a_tenant_has_so_many_jobs_at_work_and_no_more(tmp_path: Path) -> None:
+    given = world(tmp_path, serving={"jobs": {"running_per_tenant": 2}})
+    with running(given.system) as url:
+        sent = [call(url, given.reader, "POST", "/answers", **batch("wait")) for _ in range(3)]
+        assert [one.status_code for one in sent] == [202, 202, 429]
+        assert (sent[2].json()["code"], sent[2].json()["retryable"]) == ("quota_exceeded", True)
+        assert "2 jobs that are not done" in sent[2].json()["detail"]
+        assert int(sent[2].headers["retry-after"]) > 0
+        assert call(url, given.stranger, "POST", "/answers", **batch("When?")).status_code == 202
+        call(url, given.reader, "POST", f"/{sent[0].json()['job_id']}/cancel")
+        assert call(url, given.reader, "POST", "/answers", **batch("When?")).status_code == 202
+        given.system.agent.let_go.set()
+
+
+def test_the_bytes_of_a_tenants_jobs_have_a_limit_and_old_ones_make_room(tmp_path: Path) -> None:
+    given = world(tmp_path, serving={"jobs": {"mb_per_tenant": 0.01}})
+    with running(given.system) as url:
+        first = call(url, given.reader, "POST", "/answers", **batch(*["When? " + "x" * 1_500] * 2)).json()["job_id"]
+        ended(url, given.reader, first)
+        second = call(url, given.reader, "POST", "/answers", **batch(*["wait " + "x" * 1_500] * 2))
+        assert second.status_code == 202, second.text
+        assert call(url, given.reader, "GET", f"/{first}").status_code == 404
+        third = call(url, given.reader, "POST", "/answers", **batch(*["wait " + "x" * 1_500] * 2))
+        assert (third.status_code, third.json()["code"]) == (429, "quota_exceeded")
+        assert "mb_per_tenant" in third.json()["detail"]
+        given.system.agent.let_go.set()
+        ended(url, given.reader, second.json()["job_id"])
+
+
+def test_a_full_disk_is_said_and_leaves_no_folder(given: World, base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(jobs.os, "fsync", full)
+    files = [("files", ("a.md", TEXT.encode()))]
+    refused = call(base_url, given.agent, "POST", "/ingest", files=files)
+    assert (refused.status_code, refused.json()["code"]) == (503, "storage_full")
+    assert str(given.system.settings.foundation.data_dir) not in refused.text
+    folder = given.system.settings.foundation.data_dir / "jobs"
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == []
+    assert call(base_url, given.agent, "GET", "").json()["jobs"] == []
+    monkeypatch.undo()
+    assert ended(base_url, given.agent, ingest(base_url, given.agent, "a.md"))["job"]["done"] == 1
+
+
+def test_a_process_that_dies_while_a_job_arrives_leaves_nothing_behind(
+    given: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between row and files, and between the files and the word that they are there; and a folder of no row."""
+    store, folder = given.system.jobs, given.system.settings.foundation.data_dir / "jobs"
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    async def unable(_: str) -> None:
+        pass
+
+    monkeypatch.setattr(store, "_drop", unable)
+    for harmed in ("mkdir", "fsync"):
+        monkeypatch.setattr(*((Path, "mkdir") if harmed == "mkdir" else (jobs.os, "fsync")), killed)
+        with pytest.raises(Killed):
+            asyncio.run(begin_unasked(store, "ingest", Principal("agent@north", "north")))
+        monkeypatch.undo()
+        monkeypatch.setattr(store, "_drop", unable)
+    store._file.run_now(lambda connection: connection.execute("UPDATE jobs SET worker = '1:0.0'"))
+    (folder / "0123").mkdir()
+    (folder / "0123" / "1").write_text("secret")
+    with running(FakeSystem(given.system.settings, given.system.context)) as url:  # type: ignore[arg-type]
+        assert call(url, given.agent, "GET", "").json()["jobs"] == []
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == []
+
+
+def test_a_job_waits_for_a_store_that_cannot_be_used_for_a_while_and_does_nothing_twice(
+    given: World, base_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Event()
+    settle = given.system.jobs.settle
+
+    async def full_once(*told: Any) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise StorageFull("No room.")
+        await settle(*told)
+
+    monkeypatch.setattr(given.system.jobs, "settle", full_once)
+    job_id = call(base_url, given.reader, "POST", "/answers", **batch("When?", "Why?")).json()["job_id"]
+    assert ended(base_url, given.reader, job_id)["job"]["done"] == 2
+    assert failed.is_set()
+    assert [request.question for request, _ in given.system.agent.asked] == ["When?", "Why?"]
+
+
+def test_a_stopped_model_fails_the_item_and_a_stopped_tenant_does_not(given: World, base_url: str) -> None:
+    def refuse(request: Any, principal: Any) -> Any:
+        raise Stopped("The model was stopped.")
+
+    given.system.agent.stream = refuse
+    job_id = call(base_url, given.reader, "POST", "/answers", **batch("When?")).json()["job_id"]
+    (item,) = ended(base_url, given.reader, job_id)["items"]
+    assert (item["status"], item["outcome"]["code"]) == ("failed", "stopped")
+
+
+async def test_a_turn_that_was_given_to_somebody_who_leaves_is_passed_on() -> None:
+    turns, held = FairTurns(1), []
+
+    async def hold(tenant: str) -> None:
+        async with turns.turn(tenant):
+            held.append(tenant)
+
+    async with turns.turn("a"):
+        waiting = [asyncio.create_task(hold(tenant)) for tenant in ("a", "b", "a", "c")]
+        await asyncio.sleep(0)
+        waiting[1].cancel()
+    waiting[0].cancel()  # its turn was given a moment ago
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert sorted(held) == ["a", "c"]
+    async with asyncio.timeout(PATIENCE_S), turns.turn("d"):
+        pass

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from foundation.clock import SystemClock
 from foundation.errors import InvalidRequest, NotFound, Stopped
-from foundation.stops import Stops, parse
+from foundation.stops import RESERVE, Stops, parse
 
 
 @pytest.fixture
@@ -62,7 +65,7 @@ def test_whoever_stopped_it_first_stands(stops: Stops) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[1]", '[{"kind": "effects"}]', '{"a": 1}'])
 def test_a_broken_file_stops_everything_and_says_so(stops: Stops, content: str) -> None:
     stops.path.write_text(content)
-    with pytest.raises(Stopped, match=r"stops\.json cannot be read .*nothing is done"):
+    with pytest.raises(Stopped, match=r"^stops\.json cannot be read, .*nothing is done"):
         stops.demand("model", "m-1")
 
 
@@ -91,3 +94,79 @@ def test_what_cannot_be_stopped_is_told(what: str) -> None:
 
 def test_a_name_may_hold_colons() -> None:
     assert parse("model:vendor:model-1") == ("model", "vendor:model-1")
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """No file can be made any more; the function makes room again. Writing over what is there goes on, as on a real one."""
+    really = os.open
+
+    def no_room(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        if flags & os.O_EXCL:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return really(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", no_room)
+    return monkeypatch.undo
+
+
+def test_on_a_full_disk_a_stop_is_written_into_the_room_that_is_kept_and_other_processes_see_it(
+    stops: Stops, request: pytest.FixtureRequest
+) -> None:
+    stops.reserve()
+    assert stops.path.stat().st_size == RESERVE
+    make_room = request.getfixturevalue("full_disk")
+    other = Stops(stops.path, SystemClock())
+    other.demand("tenant", "north")
+    for number in range(100):
+        stops.add("tenant", f"t{number}", by="ola", why="a reason of some length, as they are")
+    assert not stops.pending
+    with pytest.raises(Stopped):
+        other.demand("tenant", "t99")
+    stops.lift("tenant", "t99")
+    other.demand("tenant", "t99")
+    make_room()
+    stops.add("all", by="ola", why="")
+    assert len(other.list()) == 100
+    assert stops.path.stat().st_size == RESERVE
+
+
+def test_what_cannot_be_written_is_in_force_here_and_written_when_there_is_room(
+    stops: Stops, full_disk: Callable[[], None]
+) -> None:
+    other = Stops(stops.path, SystemClock())
+    assert stops.add("tenant", "north", by="ola", why="a leak").why == "a leak"
+    assert stops.pending
+    with pytest.raises(Stopped, match="a leak"):
+        stops.demand("tenant", "north")
+    other.demand("tenant", "north")
+    assert not stops.write_pending()
+    assert stops.lift("tenant", "north").name == "north", "what is only in memory is lifted there"
+    stops.demand("tenant", "north")
+    stops.add("tenant", "north", by="ola", why="again")
+    full_disk()
+    assert stops.write_pending()
+    assert not stops.pending
+    with pytest.raises(Stopped, match="again"):
+        other.demand("tenant", "north")
+
+
+def test_a_read_only_folder_lets_a_stop_hold_in_memory(stops: Stops, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(*_: object, **__: object) -> int:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "open", read_only)
+    stops.reserve()  # logged, and no reason not to start
+    stops.add("all", by="ola", why="")
+    assert stops.pending
+    with pytest.raises(Stopped):
+        stops.demand("effects")
+
+
+def test_a_stop_before_a_file_that_cannot_be_read_is_not_forgotten(stops: Stops) -> None:
+    stops.path.write_text("{")
+    with pytest.raises(Stopped, match="cannot be read"):
+        stops.add("tenant", "north", by="ola", why="a leak")
+    stops.path.write_text("[]")
+    with pytest.raises(Stopped, match="a leak"):
+        stops.demand("tenant", "north")

@@ -1,6 +1,7 @@
 """API keys: what is stored, what is accepted, what a role may do."""
 
 import base64
+import errno
 import json
 import stat
 from datetime import UTC, datetime
@@ -9,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from foundation.clock import SystemClock
-from foundation.errors import ConfigurationError, InvalidRequest, NotFound, Unauthenticated
+from foundation.errors import (
+    ConfigurationError,
+    InvalidRequest,
+    NotFound,
+    StorageFull,
+    StoreUnavailable,
+    Unauthenticated,
+)
 from foundation.settings import PolicySettings
 from serving.identity import PREFIX, KeyStore, check_roles, permissions
 
@@ -126,3 +134,37 @@ def test_a_role_that_nobody_knows_is_refused_with_the_nearest_one() -> None:
 
 def test_who_decides_approvals_is_the_configured_role() -> None:
     assert permissions(PolicySettings(approvers=("boss",)))["decide"] == {"boss"}
+
+
+def test_a_key_is_revoked_on_a_full_disk(keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = keys.create(subject="ada", tenant="north", roles=["reader"])
+    keys.create(subject="bo", tenant="north", roles=["reader"])
+
+    def no_room(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(keys._file, "_replace", no_room)
+    keys.revoke(keys.digest_of(key)[:12])
+    with pytest.raises(Unauthenticated):
+        keys.authenticate(f"Bearer {key}")
+    assert [entry.subject for entry in KeyStore(keys.path, SystemClock()).list()] == ["bo"]
+    with pytest.raises(StorageFull):
+        keys.create(subject="cy" * 500, tenant="north", roles=["reader"])
+    assert [entry.subject for entry in keys.list()] == ["bo"]
+
+
+def test_what_a_credential_is_now_is_asked_of_its_entry(keys: KeyStore) -> None:
+    key = keys.create(subject="ada", tenant="north", roles=["reader"])
+    before = keys.authenticate(f"Bearer {key}")
+    assert keys.recheck(before) == before
+    content = keys.path.read_text()
+    keys.path.unlink()
+    with pytest.raises(StoreUnavailable, match="is missing"):
+        keys.recheck(before)
+    keys.path.write_text("{")
+    with pytest.raises(StoreUnavailable, match="is no keys file"):
+        keys.recheck(before)
+    keys.path.write_text(content)
+    keys.revoke(keys.digest_of(key)[:12])
+    with pytest.raises(Unauthenticated, match="revoked"):
+        keys.recheck(before)

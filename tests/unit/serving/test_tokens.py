@@ -238,3 +238,24 @@ def test_a_file_without_an_issuer_and_an_audience_is_refused_in_the_configuratio
     stack.write_text('[serving.jwt]\njwks_file = "jwks.json"\nissuer = "https://issuer.example"\n')
     with pytest.raises(InvalidSetting, match="need an issuer and an audience"):
         load(stack)
+
+
+def test_work_of_a_token_goes_on_until_it_expires_or_its_key_is_withdrawn(
+    callers: Callers, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = callers.authenticate(f"Bearer {issuer.token()}")
+    assert callers.recheck(caller) == caller
+    content = issuer.path.read_text()
+    issuer.path.write_text("{")
+    with pytest.raises(StoreUnavailable):
+        callers.recheck(caller)
+    issuer.add_rsa("other")
+    issuer.publish("other")
+    with pytest.raises(Unauthenticated, match="counts no more"):
+        callers.recheck(caller)
+    issuer.path.write_text(content)
+    assert callers.recheck(caller) == caller
+    now = time.time()
+    monkeypatch.setattr("serving.tokens.time.time", lambda: now + 3600)
+    with pytest.raises(Unauthenticated, match="has expired"):
+        callers.recheck(caller)

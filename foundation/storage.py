@@ -1,0 +1,64 @@
+"""What a disk says when it cannot be used, in our errors: the one place where no room, no right and damage are told apart."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from foundation.errors import StorageFull, StoreUnavailable
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def room_at(path: Path) -> int:
+    """Bytes that may still be written below a folder, or below the nearest one above it that is there."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def store_error(path: Path, error: sqlite3.Error | OSError) -> StoreUnavailable:
+    """`error` as one of ours. It names `path` and the cause for the operator; callers of the API read `public` instead."""
+    return _sqlite_error(path, error) if isinstance(error, sqlite3.Error) else _os_error(path, error)
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Raise what `path` cannot do as `StorageFull` or `StoreUnavailable`."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise store_error(path, error) from error
+
+
+def _os_error(path: Path, error: OSError) -> StoreUnavailable:
+    if error.errno in NO_ROOM:
+        return _full(path)
+    return StoreUnavailable(f"{path}: {error.strerror or error}. Make it and its folder writable for this user.")
+
+
+def _sqlite_error(path: Path, error: sqlite3.Error) -> StoreUnavailable:
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith("SQLITE_FULL"):
+        return _full(path)
+    if name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")) and not room_at(path.parent):
+        return _full(path)  # beside a full disk SQLite often cannot even make its shared memory
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return StoreUnavailable(f"Another process has been writing to {path} for too long. Try again shortly.")
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        return StoreUnavailable(
+            f"{path} cannot be opened for writing ({error}). Make it and its folder writable for this user."
+        )
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return StoreUnavailable(
+            f"{path} is damaged ({error}). Restore it from a backup, or move it away and start again."
+        )
+    return StoreUnavailable(f"{path} cannot be used: {error}. Check its disk, then start again.")
+
+
+def _full(path: Path) -> StorageFull:
+    return StorageFull(f"No room is left on the disk for {path}. Nothing was changed; free some space and try again.")

@@ -1,0 +1,79 @@
+"""Disks that take no more. The server may write no file beyond a few bytes: for it that is a disk whose quota is used up."""
+
+from __future__ import annotations
+
+import errno
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import httpx2 as httpx
+
+from lab.attacks.contract import Attack, Tried
+from lab.attacks.victim import Victim
+
+PATIENCE_S = 60.0
+
+
+def stop_without_room(victim: Victim) -> Tried:
+    """Throw switches while nothing can be written, ask as a stopped tenant, and look again when there is room."""
+    tried = Tried()
+    operator, reader = victim.person("ola", "operator"), victim.person("rita", tenant="disk-stopped")
+    writer = victim.person("will", "agent", tenant="disk-writer")
+    with _no_room(victim):
+        for switch in ("tenant:disk-stopped", "model:disk-model"):
+            reply = operator.put(f"/v1/stops/{switch}", json={"why": "a leak"})
+            fits = reply.status_code == httpx.codes.OK or reply.json().get("code") == "storage_full"
+            tried.check(held=fits, otherwise=f"stopping {switch} was {reply.status_code}: {reply.text[:200]}")
+        refused = reader.get("/v1/documents")
+        tried.check(held=refused.status_code == 503, otherwise=f"a stopped tenant was served: {refused.status_code}")
+        job = writer.post("/v1/jobs/ingest", files=[("files", ("a.md", b"Rule one."))])
+        tried.check(held=job.status_code == 503, otherwise=f"a job was {job.status_code}: {job.text[:200]}")
+        told = [reply.text for reply in (job, writer.post("/v1/jobs/answers", json={"questions": [{"question": "x"}]}))]
+        paths = [text for text in told if str(victim.folder) in text or "sqlite" in text.casefold()]
+        tried.check(held=not paths, otherwise=f"a caller was told of files: {paths[:1]}")
+    folders = [path.name for path in (victim.data / "jobs").iterdir() if path.is_dir()]
+    tried.check(held=not folders, otherwise=f"a job that was not taken in left {folders}")
+    give_up = time.monotonic() + PATIENCE_S
+    switches = victim.data / "stops.json"
+    while "disk-model" not in switches.read_text(encoding="utf-8") and time.monotonic() < give_up:
+        time.sleep(0.1)
+    tried.check(
+        held="disk-stopped" in switches.read_text(encoding="utf-8"),
+        otherwise="a stop was not written when there was room again",
+    )
+    with suppress(httpx.HTTPError):
+        operator.delete("/v1/stops/tenant:disk-stopped")
+    return tried
+
+
+@contextmanager
+def _no_room(victim: Victim) -> Iterator[None]:
+    before = resource.prlimit(victim.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(victim.process.pid, resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(victim.process.pid, resource.RLIMIT_FSIZE, before)
+
+
+def reopen_memory() -> None:
+    """A stop counts only once it is in the file, and what the disk says is nobody's business."""
+    from foundation.stops import Stops
+
+    def add(*_: object, **__: object) -> object:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    Stops.add = add  # type: ignore[method-assign,assignment]
+
+
+ATTACKS = (
+    Attack(
+        name="disk-full-stop",
+        title="nobody can stop the system because its disk is full",
+        run=stop_without_room,
+        reopen=reopen_memory,
+        alone=True,
+    ),
+)
