@@ -29,6 +29,8 @@ HEALTH_S = 0.5
 MEMORY_BYTES = 300_000_000
 """More than the server held before."""
 AT_ONCE = 8
+MAX_BODY_BYTES = 1_500_000
+"""Half as much again as the server takes."""
 JSON, FORM = "application/json", "multipart/form-data"
 LEFT_OUT = {"PUT /v1/stops/{what}", "DELETE /v1/stops/{what}"}
 """They would stop the server that is tried."""
@@ -191,8 +193,11 @@ class Bender:
                 bent[self._random.choice(TEXTS)] = self._odd()
             return bent
         if isinstance(value, list):
-            bent_items = [self._bent(inner) for inner in value]
-            return bent_items * (self._random.choice((0, 100, 3_000, 20_000)) if self._random.random() < 0.1 else 1)
+            items = [self._bent(inner) for inner in value]
+            if self._random.random() >= 0.1:
+                return items
+            most = MAX_BODY_BYTES // (len(json.dumps(items)) + 1)
+            return items * min(self._random.choice((0, 100, 3_000, 20_000)), most)
         return self._odd() if self._random.random() < 0.15 else value
 
     def _odd(self) -> Any:

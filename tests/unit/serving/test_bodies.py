@@ -11,7 +11,7 @@ import httpx2
 import pytest
 import starlette.requests
 from hypothesis import given as examples
-from hypothesis import strategies
+from hypothesis import settings, strategies
 
 from foundation.errors import TooLarge
 from serving import bodies, schemas
@@ -48,6 +48,7 @@ JSON = strategies.recursive(
 
 
 @examples(JSON)
+@settings(max_examples=40)
 def test_the_levels_counted_are_those_of_the_parsed_json(value: Any) -> None:
     marks = bodies._STRING.sub(b"", json.dumps(value).encode())
     assert b'"' not in marks
