@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Literal
 
 Layer = Literal["foundation", "models", "retrieval", "orchestration", "serving", "observability"]
@@ -14,6 +15,12 @@ EVERY_TENANT = "*"
 
 UNCLASSIFIED = "unclassified"
 """The class of a document that names none."""
+
+NOBODY = "(nobody)"
+"""The group of what nobody may read any more but the owner of the machine. Never a group that a scope has."""
+
+BOTH = " ∩ "
+"""Between two classes: for those who may see the one and the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,15 @@ class Scope:
         return tenant in (self.tenant, EVERY_TENANT) and (not groups or bool(groups & self.groups))
 
     def admits_class(self, data_class: str) -> bool:
-        return self.classes is None or data_class in self.classes
+        return self.classes is None or data_class in self.classes or set(data_class.split(BOTH)) <= self.classes
+
+    @property
+    def listed_classes(self) -> list[str] | None:
+        """The classes that a store compares with, and each two of them together; a store admits no more than two."""
+        if self.classes is None:
+            return None
+        names = sorted(self.classes)
+        return names + [BOTH.join(pair) for pair in combinations(names, 2)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +67,10 @@ class Principal:
     credential: str = field(default="", compare=False, repr=False)
     """Which credential it was, for work that goes on later: whether it still counts is asked by `serving.tokens.Callers.recheck`.
     It opens nothing."""
+
+    def holds_rights_of(self, other: Principal) -> bool:
+        """Whether it has every role and group of `other`: what was made for those may be given to it."""
+        return self.tenant == other.tenant and self.roles >= other.roles and self.groups >= other.groups
 
 
 @dataclass(frozen=True, slots=True)

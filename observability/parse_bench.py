@@ -263,7 +263,7 @@ def _uses(text: str, number: int, ingestor: Any, retriever: Retriever) -> Mappin
     content, plain = text.encode("utf-8", errors="surrogatepass"), b"A plain sentence about lamps."
 
     def take(content: bytes, name: str, source: Source) -> Callable[[], object]:
-        return lambda: ingestor.ingest_one(Item(source, content, name))
+        return lambda: ingestor.ingest_one(Item(source, content, name), scope=None)
 
     return {
         "text": take(content, "string.txt", Source(f"text-{number}", "strings")),

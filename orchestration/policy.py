@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 
 from foundation.errors import InvalidSetting, ModelForbidden
 from foundation.settings import EVERYBODY, PolicySettings, TenantRules
-from foundation.types import Principal, Scope
+from foundation.types import NOBODY, Principal, Scope
 
 _on_behalf_of: ContextVar[str | None] = ContextVar("tenant", default=None)
 
@@ -85,7 +85,7 @@ class Policy:
         elif not everything <= at_most:
             granted &= at_most
         classes = None if everything <= granted else frozenset(granted)
-        return Scope(principal.tenant, principal.groups, classes)
+        return Scope(principal.tenant, principal.groups - {NOBODY}, classes)
 
     def demand_model(self, name: str) -> None:
         """For each attempt to call a chat model: the next one that the tenant may use answers in its place.

@@ -8,9 +8,10 @@ Scopes are applied by the ledger and the index *in* their query, and once more b
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Protocol, runtime_checkable
 
@@ -55,6 +56,10 @@ DATA_CLASS = "data_class"
 """The attribute that names the class of a document, by which the policy lets roles and tenants see it."""
 
 
+OF_THE_LEDGER = ("version_of", "writer_reads")
+"""Fields of `Source` that are set when it is stored, and not by whoever offers it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """What is known about a document besides its content."""
@@ -75,6 +80,11 @@ class Source:
     """The folder that it was read from, if any; only that folder's sync may take it away again."""
     attributes: Mapping[str, Value] = field(default_factory=dict)
     """What else is known of it, to filter by: a product, a language, a price. The names in `KNOWN` are taken."""
+    version_of: str | None = None
+    """The id of the document of which this is an earlier version."""
+    writer_reads: str | None = None
+    """What whoever stored it may read, as `records.scope_text` writes it; `None`: everything. Nothing else is superseded
+    by it."""
 
     def __post_init__(self) -> None:
         """Raises:
@@ -99,9 +109,20 @@ class Source:
 
     @property
     def document_id(self) -> str:
-        """Stable for a tenant and uri, so that a replaced document keeps its id."""
-        name = f"{self.tenant}\0{self.uri}".encode(errors="surrogatepass")
-        return hashlib.blake2b(name, digest_size=16).hexdigest()
+        """Stable for a tenant, a uri and who may read it, so that a replaced document keeps its id, and two documents of
+        one name for different readers never touch each other. It is made of nothing but what the writer sends: it does
+        not say what else is stored.
+        """
+        name = f"{self.tenant}\0{self.uri}"
+        if (
+            self.groups or self.data_class != UNCLASSIFIED
+        ):  # as JSON, which has no NUL: no name of the first kind is like it
+            name = json.dumps([self.tenant, self.uri, sorted(self.groups), self.data_class])
+        return hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+    def is_readable(self, scope: Scope | None) -> bool:
+        """Whether `scope` may read a document of this source; `None` is the owner of the machine, who reads everything."""
+        return scope is None or (scope.admits(self.tenant, self.groups) and scope.admits_class(self.data_class))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +168,14 @@ class Refusal:
     reason: str
     message: str
     at: datetime
+    groups: frozenset[str] = frozenset()
+    """Who may read it, as of the document that was offered."""
+    data_class: str = UNCLASSIFIED
+
+    @property
+    def source(self) -> Source:
+        """Of the document that was offered, as far as it is kept."""
+        return Source(self.uri, self.tenant, self.groups, attributes={DATA_CLASS: self.data_class})
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +279,18 @@ class Entry:
     vectors: Vectors
     """Shape (chunks, dimensions), in the order of `chunks`."""
 
+    def under(self, source: Source) -> Entry:
+        """The same document under another source, by which its passages are named."""
+        key = source.document_id
+        chunks = [replace(one, document_id=key, chunk_id=chunk_id(key, one.position, one.text)) for one in self.chunks]
+        return replace(self, source=source, chunks=chunks)
+
+
+def chunk_id(document_id: str, position: int, text: str) -> str:
+    """The id of a passage. It changes with its document, its place and its text."""
+    identity = f"{document_id}\0{position}\0{text}".encode("utf-8", errors="surrogatepass")
+    return hashlib.blake2b(identity, digest_size=16).hexdigest()
+
 
 @runtime_checkable
 class DocumentLedger(Protocol):
@@ -259,8 +300,9 @@ class DocumentLedger(Protocol):
         StoreUnavailable: the store is locked, unreadable or unreachable. StorageFull: there is no room for a write.
     """
 
-    def put(self, entries: Sequence[Entry]) -> list[Document]:
-        """Store all of them or none. Each replaces the document of its tenant and uri, whole, and clears its refusal.
+    def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
+        """Store all of them or none, and delete the documents and refusals of the ids `gone` in the same transaction. Each
+        entry replaces the document of its id, whole, and clears its refusal.
 
         Raises:
             InvalidRequest: a text that no database can hold, such as a lone surrogate.
@@ -268,26 +310,35 @@ class DocumentLedger(Protocol):
         ...
 
     def refuse(self, refusal: Refusal) -> None:
-        """Remember that an offer could not be taken. What is stored under that uri stays; its content hash is
+        """Remember that an offer could not be taken. What is stored under its id stays; its content hash is
         forgotten, so that offering the old content again stores it and clears the refusal.
         """
         ...
 
-    def delete(self, uri: str, tenant: str) -> bool:
-        """Whether there was something to delete. After it returns, nothing of the document is found by anyone."""
+    def delete(self, document_id: str) -> bool:
+        """Whether there was something to delete, a document or a refusal. After it returns, nothing of it is found by
+        anyone."""
         ...
 
-    def find(self, uri: str, tenant: str) -> Document | None:
-        """For those who write. It knows no scope: the caller has established that the tenant is its own."""
+    def find(self, document_id: str) -> Document | None:
+        """For those who write. It knows no scope: the caller has established that it may be read."""
         ...
 
     def documents(self, scope: Scope) -> list[Document]: ...
 
-    def stored(self, tenant: str, *, origin: str | None = None, series: str | None = None) -> list[Document]:
-        """A tenant's documents of that origin and series, by uri. For those who write: it knows no scope."""
+    def stored(
+        self, tenant: str, *, uri: str | None = None, origin: str | None = None, version_of: str | None = None
+    ) -> list[Document]:
+        """A tenant's documents of that name, origin or later version, by uri. For those who write: it knows no scope."""
         ...
 
-    def refusals(self, scope: Scope) -> list[Refusal]: ...
+    def refusals(self, scope: Scope) -> list[Refusal]:
+        """Of the documents that `scope` could read, had they been taken."""
+        ...
+
+    def refusals_of(self, tenant: str, *, uri: str) -> list[Refusal]:
+        """A tenant's refusals of that name. For those who write: it knows no scope."""
+        ...
 
     def text(self, document_id: str, scope: Scope) -> str | None:
         """The whole text, or `None` where the document is absent or out of scope."""
@@ -303,7 +354,8 @@ class DocumentLedger(Protocol):
         score 0.0.
 
         In force is the newest version of a tenant's series whose date has come; without a series, whatever has no date
-        to come.
+        to come. A document that `scope` may not see supersedes nothing, and neither does one for what its writer could not
+        read (`Source.writer_reads`), unless they are versions of one document.
         """
         ...
 
@@ -318,7 +370,7 @@ class DocumentLedger(Protocol):
         """
         ...
 
-    def entry(self, uri: str, tenant: str) -> Entry | None:
+    def entry(self, document_id: str) -> Entry | None:
         """A stored document as it was put. For those who write, like `find`."""
         ...
 
@@ -336,9 +388,10 @@ class DocumentLedger(Protocol):
         """
         ...
 
-    def known_vectors(self, texts: Collection[str], tenant: str) -> dict[str, Vectors]:
+    def known_vectors(self, texts: Collection[str], tenant: str, *, scope: Scope | None = None) -> dict[str, Vectors]:
         """Of `texts`, those that are the `indexed_text` of a stored chunk of this tenant, with its vector: shape
-        (dimensions,). For those who write, so that nothing is embedded twice; another tenant's texts are never told.
+        (dimensions,). For those who write, so that nothing is embedded twice. Another tenant's texts are never told, nor
+        what `scope` may not read: the time that an upload takes would tell it.
         """
         ...
 

@@ -118,9 +118,9 @@ class FolderChanges:
 
 
 def of_folder(ledger: DocumentLedger, folder: FolderItems) -> dict[str, Document]:
-    """What is stored of a folder, by document id."""
+    """What is stored of a folder, by tenant and uri."""
     found = [one for tenant in sorted(folder.tenants) for one in ledger.stored(tenant, origin=folder.origin)]
-    return {one.document_id: one for one in found}
+    return {f"{one.source.tenant}\0{one.source.uri}": one for one in found}
 
 
 def changes(ledger: DocumentLedger, folder: FolderItems, before: Mapping[str, Document]) -> FolderChanges:
@@ -147,11 +147,7 @@ def changes(ledger: DocumentLedger, folder: FolderItems, before: Mapping[str, Do
 def _same_text(ledger: DocumentLedger, one: Document, other: Document) -> bool:
     if (one.characters, one.source.tenant) != (other.characters, other.source.tenant):
         return False
-    texts = [
-        entry and entry.parsed.text
-        for each in (one, other)
-        if (entry := ledger.entry(each.source.uri, each.source.tenant))
-    ]
+    texts = [entry and entry.parsed.text for each in (one, other) if (entry := ledger.entry(each.document_id))]
     return len(texts) == 2 and texts[0] == texts[1]
 
 

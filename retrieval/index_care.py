@@ -27,6 +27,7 @@ from models.embedding import embed
 from models.fingerprint import probe
 from retrieval.contract import Chunk, Chunker, DocumentLedger, Entry, Fingerprint, SharedIndex, VectorIndex, Vectors
 from retrieval.parsing import parsers_version
+from retrieval.records import STALE
 
 log = logging.getLogger(__name__)
 
@@ -284,10 +285,6 @@ def reindex(
         beside.close()
 
 
-STALE = "before the reindex "
-"""Before a content hash: no offer has such a one, so the next offer of that document is taken afresh."""
-
-
 class _Building:
     """The ledger beside, as it is brought up to the present one, in one pass or more."""
 
@@ -320,10 +317,10 @@ class _Building:
             progress(done, max(of, done))
         gone = [each.source for each in self._beside.entries() if each.source.document_id not in present]
         for source in gone:
-            self._beside.delete(source.uri, source.tenant)
+            self._beside.delete(source.document_id)
 
     def _is_there(self, entry: Entry) -> bool:
-        known = self._beside.find(entry.source.uri, entry.source.tenant)
+        known = self._beside.find(entry.source.document_id)
         same = known is not None and entry.content_hash != "" and known.content_hash == self._hash(entry)
         if same and entry.source.document_id not in self._through:
             self.kept += 1

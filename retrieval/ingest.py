@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -24,10 +25,12 @@ import numpy as np
 from foundation import names, tracing
 from foundation.clock import Clock
 from foundation.crashpoints import crash_point
-from foundation.errors import ComponentError, Conflict, DocumentRefused
+from foundation.errors import ComponentError, Conflict, DocumentRefused, Forbidden
+from foundation.types import Scope
 from models.contract import Embeddings
 from models.embedding import embed
 from retrieval.contract import (
+    OF_THE_LEDGER,
     Chunk,
     Chunker,
     Document,
@@ -40,7 +43,8 @@ from retrieval.contract import (
     Vectors,
 )
 from retrieval.index_care import SameParts, catch_up, embed_chunks
-from retrieval.versions import versions, with_history
+from retrieval.records import scope_text
+from retrieval.versions import Change, find_replaced, readable, replace_document, versions
 
 if TYPE_CHECKING:
     from retrieval.refused import RefusedFiles
@@ -226,20 +230,25 @@ class Ingestor:
         self._clock, self._refused, self._workers = clock, refused, workers
         self._committing = threading.Lock()
 
-    def ingest(self, items: Iterable[Item], *, progress: Callable[[int], None] | None = None) -> IngestReport:
+    def ingest(
+        self, items: Iterable[Item], *, scope: Scope | None = None, progress: Callable[[int], None] | None = None
+    ) -> IngestReport:
         """Take every item. A document that cannot be taken is recorded with its reason and stops none of the others.
 
-        `progress` is told how many items are done.
+        `scope` is what the writer may read. Nothing else is replaced or superseded, nor anything stored that they could not
+        read themselves. `None` is the owner of the machine, who may read everything. `progress` is told how many items are
+        done.
 
         Raises:
+            Forbidden: the writer could not read a document of these groups or this class.
             ComponentError: the embedder or the ledger failed. What was committed before stays; nothing is half-written.
         """
         begun, tally = self._clock.monotonic_s(), _Tally()
         with tracing.span(names.INGEST, layer="retrieval"):
             if self._workers:
-                self._ingest_with(self._workers, items, tally, progress)
+                self._ingest_with(self._workers, items, tally, scope, progress)
             else:
-                self._ingest_here(items, tally, progress)
+                self._ingest_here(items, tally, scope, progress)
         return IngestReport(
             added=tally.added,
             replaced=tally.replaced,
@@ -250,54 +259,78 @@ class Ingestor:
             seconds=self._clock.monotonic_s() - begun,
         )
 
-    def ingest_one(self, item: Item) -> Document:
-        """Take one document.
+    def ingest_one(self, item: Item, *, scope: Scope | None) -> Document:
+        """Take one document of somebody who may read `scope`, as `ingest` does.
 
         Raises:
             DocumentRefused: it cannot be taken; the refusal has been recorded.
+            Forbidden: as `ingest`.
             ComponentError: the embedder or the ledger failed; nothing has been stored.
         """
         tally = _Tally()
         with tracing.span(names.INGEST, layer="retrieval"):
-            self._ingest_here([item], tally)  # its caller waits
+            self._ingest_here([item], tally, scope)  # its caller waits
         if tally.refused:
             refusal = tally.refused[0]
             raise DocumentRefused(refusal.message, reason=refusal.reason)
-        stored = self._ledger.find(item.source.uri, item.source.tenant)
+        stored = self._ledger.find(item.source.document_id)
         if stored is None:
             raise Conflict(f"{item.source.uri} was deleted by somebody else just after it was stored. Add it again.")
         return stored
 
-    def retry(self, *tenants: str, progress: Callable[[int], None] | None = None) -> IngestReport:
-        """Try the refused documents of these tenants again, as they were offered.
+    def retry(self, *tenants: str, scope: Scope | None, progress: Callable[[int], None] | None = None) -> IngestReport:
+        """Try the refused documents of these tenants that `scope` could read again, as they were offered.
 
         Raises:
             As `ingest`.
         """
-        return self.ingest(self._refused.items(*tenants) if self._refused else (), progress=progress)
+        items = self._refused.items(*tenants) if self._refused else iter(())
+        return self.ingest((item for item in items if item.source.is_readable(scope)), scope=scope, progress=progress)
 
-    def delete(self, uri: str, tenant: str) -> bool:
-        """Whether there was such a document. Afterwards nobody finds it, nor its earlier versions."""
+    def delete(self, uri: str, tenant: str, *, scope: Scope | None, document_id: str | None = None) -> bool:
+        """Whether there was such a document, or a refusal of one, that `scope` may read. Afterwards nobody finds it, nor its
+        earlier versions. What `scope` may not read stays, and is not told from what does not exist.
+
+        Raises:
+            Conflict: several documents have that name; `document_id` says which is meant.
+        """
         with self._committing:
-            known = self._ledger.find(uri, tenant)
-            for version in versions(self._ledger, known) if known else ():
-                self._ledger.delete(version.source.uri, tenant)
-            gone = self._ledger.delete(uri, tenant)
-            crash_point("after_commit")
-            self._follow()
-        self._forget(Source(uri, tenant))
-        return gone
+            found = readable(self._ledger, tenant, uri, scope)
+            documents = [one for one in found if document_id in (None, one.document_id)]
+            if len(documents) > 1:
+                raise Conflict(
+                    f"{len(documents)} documents that you may read are named {uri}. Say which one goes by its document_id: "
+                    f"{', '.join(one.document_id for one in documents)}."
+                )
+            refusals = [
+                one.source for one in self._ledger.refusals_of(tenant, uri=uri) if one.source.is_readable(scope)
+            ]
+            gone = {one.document_id for one in refusals if document_id in (None, one.document_id)}
+            for document in documents:
+                gone |= {one.document_id for one in (document, *versions(self._ledger, document))}
+            if gone:
+                self._ledger.put([], gone=gone)
+                crash_point("after_commit")
+                self._follow()
+        self._forget(gone)
+        return bool(gone)
 
-    def _ingest_here(self, items: Iterable[Item], tally: _Tally, progress: Callable[[int], None] | None = None) -> None:
+    def _ingest_here(
+        self,
+        items: Iterable[Item],
+        tally: _Tally,
+        scope: Scope | None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
         pending: dict[str, _Pending] = {}
-        with _Line(self._embed, self._commit, tally) as line:
+        with _Line(partial(self._embed, scope), partial(self._commit, scope), tally) as line:
             for done, item in enumerate(items, start=1):
-                key = item.source.document_id
+                key = _name(item.source)
                 if key in pending or line.carries(key):  # the same name twice: the later one replaces the earlier one
                     line.send(pending)
                     line.arrive()
                     pending = {}
-                self._prepare(item, pending, tally)
+                self._prepare(item, pending, tally, scope)
                 if sum(len(each.chunks) for each in pending.values()) >= BATCH:
                     line.send(pending)
                     pending = {}
@@ -306,55 +339,69 @@ class Ingestor:
             line.send(pending, last=True)
 
     def _ingest_with(
-        self, workers: Workers, items: Iterable[Item], tally: _Tally, progress: Callable[[int], None] | None
+        self,
+        workers: Workers,
+        items: Iterable[Item],
+        tally: _Tally,
+        scope: Scope | None,
+        progress: Callable[[int], None] | None,
     ) -> None:
         """The same in the same order; `progress` is told what is committed."""
         under_way: Counter[str] = Counter()
         sent: deque[list[_Sent]] = deque()
 
         def batches() -> Iterator[list[Item]]:
-            for batch in _batches(self._to_send(items, under_way, tally)):
+            for batch in _batches(self._to_send(items, under_way, tally, scope)):
                 sent.append(batch)
                 yield [each.item for each in batch]
 
         for results in workers.prepared(batches()):
             batch, pending, vectors = sent.popleft(), list[_Pending](), list[Vectors]()
             for each, found in zip(batch, results, strict=True):
-                known = each.known or self._unless_unchanged(each.item, tally)
+                known = each.known or self._unless_unchanged(each.item, tally, scope)
                 if known and isinstance(found, Refused):
                     self._refuse(each.item, found, tally)
                 elif known and isinstance(found, Prepared):
                     pending.append(_Pending(each.item, known.content_hash, found.parsed, found.chunks, known.new))
                     vectors.append(found.vectors)
-            self._commit(pending, vectors)
+            self._commit(scope, pending, vectors)
             tally.committed(pending, sum(len(each.chunks) for each in pending))
-            under_way.subtract(each.item.source.document_id for each in batch)
+            under_way.subtract(_name(each.item.source) for each in batch)
             under_way += Counter()  # forgets those at 0
             if progress:
                 progress(tally.done)
 
-    def _to_send(self, items: Iterable[Item], under_way: Counter[str], tally: _Tally) -> Iterator[_Sent]:
+    def _to_send(
+        self, items: Iterable[Item], under_way: Counter[str], tally: _Tally, scope: Scope | None
+    ) -> Iterator[_Sent]:
         for item in items:
-            key = item.source.document_id
+            key = _name(item.source)
             if under_way[key]:  # what the ledger holds says nothing yet: it is asked when this item's turn comes
                 sent = _Sent(item, None)
-            elif known := self._unless_unchanged(item, tally):
+            elif known := self._unless_unchanged(item, tally, scope):
                 sent = _Sent(item, known)
             else:
                 continue
             under_way[key] += 1
             yield sent
 
-    def _unless_unchanged(self, item: Item, tally: _Tally) -> _Known | None:
+    def _unless_unchanged(self, item: Item, tally: _Tally, scope: Scope | None) -> _Known | None:
+        demand_readable(item.source, scope)
         digest = _content_hash(item)
-        known = self._ledger.find(item.source.uri, item.source.tenant)
-        if known is not None and known.content_hash == digest:
+        try:
+            replaced = find_replaced(self._ledger, item.source, scope)
+        except (
+            DocumentRefused
+        ) as error:  # told to the writer alone: others may not read the documents that it speaks of
+            tally.refused.append(self._refusal(item.source, Refused(error.reason, str(error))))
+            return None
+        if replaced is not None and replaced.content_hash == digest:
             tally.unchanged += 1
             return None
-        return _Known(digest, new=known is None)
+        return _Known(digest, new=replaced is None)
 
-    def _prepare(self, item: Item, pending: dict[str, _Pending], tally: _Tally) -> None:
-        known = self._unless_unchanged(item, tally)
+    def _prepare(self, item: Item, pending: dict[str, _Pending], tally: _Tally, scope: Scope | None) -> None:
+        known = self._unless_unchanged(item, tally, scope)
         if known is None:
             return
         try:
@@ -362,18 +409,22 @@ class Ingestor:
         except DocumentRefused as error:
             self._refuse(item, Refused(error.reason, str(error)), tally)
             return
-        pending[item.source.document_id] = _Pending(item, known.content_hash, parsed, chunks, known.new)
+        pending[_name(item.source)] = _Pending(item, known.content_hash, parsed, chunks, known.new)
 
     def _refuse(self, item: Item, refused: Refused, tally: _Tally) -> None:
-        refusal = Refusal(item.source.uri, item.source.tenant, refused.reason, refused.message, self._clock.now())
+        refusal = self._refusal(item.source, refused)
         self._ledger.refuse(refusal)
         tally.refused.append(refusal)
         if self._refused and not item.unread:
             self._refused.keep(item)
 
-    def _embed(self, documents: Sequence[_Pending]) -> _Embedded:
-        """Each text once, and none of which its tenant has a vector already. That those are of this embedder is made sure
-        when the system opens, and by `same_parts` before anything is committed."""
+    def _refusal(self, source: Source, refused: Refused) -> Refusal:
+        told = (refused.reason, refused.message, self._clock.now())
+        return Refusal(source.uri, source.tenant, *told, source.groups, source.data_class)
+
+    def _embed(self, scope: Scope | None, documents: Sequence[_Pending]) -> _Embedded:
+        """Each text once, and none of which its tenant has a vector already that the writer may know of. That those are of
+        this embedder is made sure when the system opens, and by `same_parts` before anything is committed."""
         passages = [[(each.item.source.tenant, chunk.indexed_text) for chunk in each.chunks] for each in documents]
         by_tenant: defaultdict[str, dict[str, None]] = defaultdict(dict)
         for tenant, text in chain.from_iterable(passages):
@@ -381,34 +432,45 @@ class Ingestor:
         known = {
             (tenant, text): vector
             for tenant, texts in by_tenant.items()
-            for text, vector in self._ledger.known_vectors(texts, tenant).items()
+            for text, vector in self._ledger.known_vectors(texts, tenant, scope=scope).items()
         }
         new = list(dict.fromkeys(each[1] for each in chain.from_iterable(passages) if each not in known))
         made = dict(zip(new, embed(self._embedder, new), strict=True))
         rows = [np.stack([known[each] if each in known else made[each[1]] for each in own]) for own in passages]
         return _Embedded(rows, len(new))
 
-    def _commit(self, documents: Sequence[_Pending], vectors: Sequence[Vectors]) -> None:
-        entries = [
-            Entry(_described(each), each.content_hash, each.parsed, each.chunks, rows)
+    def _commit(self, scope: Scope | None, documents: Sequence[_Pending], vectors: Sequence[Vectors]) -> None:
+        offers = [
+            Entry(_described(each, scope), each.content_hash, each.parsed, each.chunks, rows)
             for each, rows in zip(documents, vectors, strict=True)
         ]
         with self._committing:
             if self._same_parts:
                 self._same_parts.check()
-            if self._keep_replaced:
-                today = self._clock.now().date()
-                entries = [one for entry in entries for one in with_history(self._ledger, entry, today)]
+            changes = [self._change(offer, scope) for offer in offers]
+            entries = [entry for change in changes for entry in change.entries]
+            gone = [key for change in changes for key in change.gone]
             if entries:
-                self._ledger.put(entries)
+                self._ledger.put(entries, gone=gone)
             crash_point("after_commit")
             self._follow()
-        for each in documents:
-            self._forget(each.item.source)
+        self._forget([*gone, *(offer.source.document_id for offer in offers)])
 
-    def _forget(self, source: Source) -> None:
+    def _change(self, offer: Entry, scope: Scope | None) -> Change:
+        """What has to change for it, looked up when nobody else writes."""
+        today = self._clock.now().date()
+        replaced = find_replaced(self._ledger, offer.source, scope)
+        change = Change([offer], [])
+        if replaced is not None:
+            change = replace_document(self._ledger, offer, replaced, today, keep=self._keep_replaced)
+        refusals = [one.source for one in self._ledger.refusals_of(offer.source.tenant, uri=offer.source.uri)]
+        settled = {one.document_id for one in refusals if one.is_readable(scope)} - {offer.source.document_id}
+        return Change(change.entries, [*change.gone, *settled])
+
+    def _forget(self, document_ids: Iterable[str]) -> None:
         if self._refused:
-            self._refused.forget(source)
+            for document_id in document_ids:
+                self._refused.forget(document_id)
 
     def _follow(self) -> None:
         """Bring the index up to the ledger. When it cannot, the commit stands: the index is behind, which readiness
@@ -487,7 +549,7 @@ def _batches(sent: Iterable[_Sent]) -> Iterator[list[_Sent]]:
     batch: dict[str, _Sent] = {}
     size = 0
     for each in sent:
-        key = each.item.source.document_id
+        key = _name(each.item.source)
         if key in batch or len(batch) >= SENT_ITEMS or size >= SENT_BYTES:
             yield list(batch.values())
             batch, size = {}, 0
@@ -497,8 +559,27 @@ def _batches(sent: Iterable[_Sent]) -> Iterator[list[_Sent]]:
         yield list(batch.values())
 
 
-def _described(pending: _Pending) -> Source:
-    source = pending.item.source
+def demand_readable(source: Source, scope: Scope | None) -> None:
+    """What somebody stores they can read.
+
+    Raises:
+        Forbidden: a document of these groups and this class would be out of their sight.
+    """
+    if not source.is_readable(scope):
+        groups = f"the groups {', '.join(sorted(source.groups))}" if source.groups else "everybody"
+        raise Forbidden(
+            f"You could not read this document yourself, so you may not store it: it is for {groups} and of the class "
+            f"{source.data_class}. Name a group that you are in and a class that your role may see."
+        )
+
+
+def _name(source: Source) -> str:
+    """What two documents that may replace each other share."""
+    return f"{source.tenant}\0{source.uri}"
+
+
+def _described(pending: _Pending, scope: Scope | None) -> Source:
+    source = replace(pending.item.source, writer_reads=scope_text(scope))
     return source if source.title else replace(source, title=pending.parsed.title or source.uri)
 
 
@@ -506,6 +587,7 @@ def _content_hash(item: Item) -> str:
     """Of the bytes and of everything that is known about them: new access rights are a change, too. The folder that it was
     read from is not, which may be moved."""
     source = asdict(item.source) | {"groups": sorted(item.source.groups), "origin": ""}
+    source = {key: value for key, value in source.items() if key not in OF_THE_LEDGER}
     digest = hashlib.blake2b(item.content, digest_size=32)
     digest.update(json.dumps(source, default=str, sort_keys=True).encode())
     digest.update(item.name.encode(errors="surrogatepass"))

@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
-from retrieval.contract import DATA_CLASS, Block, Fingerprint, Parsed
+from foundation.types import Scope
+from retrieval.contract import DATA_CLASS, Block, Fingerprint, Parsed, Source
 from retrieval.where import Value, restored_attributes, stored_attributes, stored_name
 
+VERSION = "version "
+"""Before the content hash of an earlier version: no offer has such a one, so that an offer of its name is taken."""
+STALE = "before the reindex "
+"""Before a content hash: no offer has such a one, so the next offer of that document is taken afresh."""
 DATA_CLASS_KEY = stored_name(DATA_CLASS, "")
 """Under which `attributes_text` has the class of a document."""
 
@@ -32,6 +37,21 @@ def attributes_text(attributes: Mapping[str, Value]) -> str:
 
 def attributes(text: str) -> dict[str, Value]:
     return restored_attributes(json.loads(text))
+
+
+def scope_text(scope: Scope | None) -> str | None:
+    """What somebody may read, beside their tenant; `None` for the owner of the machine, who may read everything."""
+    if scope is None:
+        return None
+    return json.dumps({"groups": sorted(scope.groups), "classes": scope.listed_classes})
+
+
+def with_version_of(content_hash: str, source: Source) -> Source:
+    """A source of a ledger that did not yet say which documents are earlier versions: their hash and name do."""
+    if not content_hash.removeprefix(STALE).startswith(VERSION):
+        return source
+    later = replace(source, uri=source.uri.rpartition("@")[0])
+    return replace(source, version_of=later.document_id)
 
 
 def digest(text: str) -> str:

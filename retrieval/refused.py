@@ -2,7 +2,7 @@
 parser mended.
 
     kept = RefusedFiles(data_dir / "refused", max_mb=200)
-    report = Ingestor(..., refused=kept).retry("acme")
+    report = Ingestor(..., refused=kept).retry("acme", scope=None)
 
 One file a document below the data folder, readable for its owner only; nothing ever opens it but the parsing process.
 When the folder is full the oldest make room: they can still be listed, but must be sent again.
@@ -20,7 +20,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from retrieval.contract import Source
+from retrieval.contract import OF_THE_LEDGER, Source
 from retrieval.ingest import Item
 from retrieval.where import restored_attributes, stored_attributes
 
@@ -38,7 +38,7 @@ class RefusedFiles:
         packed = _pack(item)
         if len(packed) > self._max_bytes:
             return False
-        path = self._path(item.source)
+        path = self._path(item.source.document_id)
         new = path.with_suffix(f".{os.getpid()}.new")
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -53,17 +53,19 @@ class RefusedFiles:
             return False
         return True
 
-    def forget(self, source: Source) -> None:
-        self._path(source).unlink(missing_ok=True)
+    def forget(self, document_id: str) -> None:
+        self._path(document_id).unlink(missing_ok=True)
 
     def items(self, *tenants: str) -> Iterator[Item]:
         """What is kept of these tenants, by uri."""
         found = sorted((source.uri, path) for path in self._files() if (source := _source_of(path)).tenant in tenants)
         for _, path in found:
-            yield _unpack(path.read_bytes())
+            item = _unpack(path.read_bytes())
+            path.replace(self._path(item.source.document_id))  # ids of restricted documents were once made otherwise
+            yield item
 
-    def _path(self, source: Source) -> Path:
-        return self._folder / f"{source.document_id}.refused"
+    def _path(self, document_id: str) -> Path:
+        return self._folder / f"{document_id}.refused"
 
     def _files(self) -> list[Path]:
         return list(self._folder.glob("*.refused"))
@@ -81,6 +83,7 @@ class RefusedFiles:
 def _pack(item: Item) -> bytes:
     told = asdict(item.source) | {"groups": sorted(item.source.groups), "name": item.name}
     told["attributes"] = stored_attributes(item.source.attributes)
+    told = {name: value for name, value in told.items() if name not in OF_THE_LEDGER}
     return json.dumps(told, default=str).encode() + b"\n" + item.content
 
 

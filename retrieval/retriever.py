@@ -224,9 +224,10 @@ class HybridRetriever:
 
 def _in_classes(scope: Scope, where: Where | None) -> Where | None:
     """`where`, and only the classes of documents that the scope has."""
-    if scope.classes is None:
+    listed = scope.listed_classes
+    if listed is None:
         return where
-    classes = OneOf(DATA_CLASS, tuple(sorted(scope.classes)))
+    classes = OneOf(DATA_CLASS, tuple(listed))
     return classes if where is None else AllOf((classes, where))
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from retrieval.contract import Block, Chunk, Parsed
+from retrieval.contract import Block, Chunk, Parsed, chunk_id
 
 _HEADING_CHARACTERS = 120
 """Headings are repeated in front of every passage; a paragraph that somebody set as a heading must not crowd it out."""
@@ -53,11 +52,6 @@ def passage(parsed: Parsed, document_id: str, position: int, path: tuple[str, ..
         heading_path=path,
         page=_page_at(parsed.blocks, start),
     )
-
-
-def chunk_id(document_id: str, position: int, text: str) -> str:
-    identity = f"{document_id}\0{position}\0{text}".encode("utf-8", errors="surrogatepass")
-    return hashlib.blake2b(identity, digest_size=16).hexdigest()
 
 
 def _page_at(blocks: Sequence[Block], start: int) -> int | None:

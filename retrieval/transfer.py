@@ -70,7 +70,7 @@ def export_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int
 
 
 def import_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int], None] | None = None) -> Transfer:
-    """Take every document of an exported file; one that is there already, by tenant and uri, is replaced, whole.
+    """Take every document of an exported file; one that is there already, by tenant, uri and readers, is replaced, whole.
 
     Raises:
         InvalidRequest: no such file, or it is not whole, or altered. Nothing was written.
@@ -90,7 +90,7 @@ def import_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int
     done, unchanged, pending = 0, 0, list[Entry]()
     for row in rows:
         entry = _entry(row)
-        known = ledger.find(entry.source.uri, entry.source.tenant)
+        known = ledger.find(entry.source.document_id)
         if known is not None and known.content_hash == entry.content_hash != "":
             unchanged += 1
         else:
@@ -180,12 +180,15 @@ def _entry(row: dict[str, Any]) -> Entry:
     source = Source(**(told | {"groups": frozenset(told["groups"])} | days))
     text = row["text"]
     chunks = tuple(
-        Chunk(chunk_id, source.document_id, position, text[start:end], start, end, tuple(path), page)
-        for chunk_id, position, start, end, path, page in row["chunks"]
+        Chunk(named, source.document_id, position, text[start:end], start, end, tuple(path), page)
+        for named, position, start, end, path, page in row["chunks"]
     )
     flat = np.frombuffer(base64.b64decode(row["vectors"]), dtype="<f4").astype(np.float32)
     vectors = flat.reshape(len(chunks), row["dimensions"])
-    return Entry(source, row["content_hash"], records.parsed(text, row["outline"]), chunks, vectors)
+    entry = Entry(source, row["content_hash"], records.parsed(text, row["outline"]), chunks, vectors)
+    if "version_of" in told:
+        return entry
+    return entry.under(records.with_version_of(entry.content_hash, source))  # an older export names passages otherwise
 
 
 def _rows(path: Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:

@@ -1,65 +1,132 @@
-"""What a document said on earlier days: a replaced text is kept as a dated version of the same series.
+"""What an offered document replaces, and what it said on earlier days: a replaced text is kept as a dated version.
+
+A name is not enough to replace a document: it is the one of that name with the same readers, or else the only one of that
+name that the writer may read. One that the writer may not read is left alone, and two documents then share the name.
 
 The version in force keeps the document's name; an earlier one has its day behind it, `policy.md@2025-03-14`. What was stored
-and replaced on one day leaves no version: days are what one can ask about. An earlier version has the access rights that the
-document has now, and goes when the document is deleted.
+and replaced on one day leaves no version: days are what one can ask about. An earlier version goes when the document is
+deleted, and is read by those who could read it and may read the document as it is now: its readers only become fewer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any
 
-from retrieval.contract import Document, DocumentLedger, Entry, Source
-from retrieval.sections import chunk_id
+from foundation.errors import DocumentRefused
+from foundation.types import BOTH, NOBODY, UNCLASSIFIED, Scope
+from retrieval.contract import DATA_CLASS, Document, DocumentLedger, Entry, Source
+from retrieval.records import VERSION
+
+AMBIGUOUS = "ambiguous"
+"""Reason of a refusal: several documents have the name."""
 
 
-def with_history(ledger: DocumentLedger, new: Entry, today: date) -> list[Entry]:
-    """What is to be put in one transaction so that `new` replaces what is stored under its name: itself, with the day from
-    which on it is in force, and the earlier versions that change with it."""
-    uri, tenant = new.source.uri, new.source.tenant
-    known = ledger.find(uri, tenant)
-    stored = ledger.entry(uri, tenant) if known else None
-    if known is None or stored is None:
-        return [new]
-    since = known.source.effective_from or known.ingested_at.date()
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be done in one transaction."""
+
+    entries: list[Entry]
+    gone: list[str]
+    """Ids of the documents that the entries stand for under another id."""
+
+
+def find_replaced(ledger: DocumentLedger, offer: Source, scope: Scope | None) -> Document | None:
+    """The stored document that an offer of somebody with this scope replaces. Whoever may read the offer may read what has
+    its id, because both have the same readers.
+
+    Raises:
+        DocumentRefused: several of that name may be meant.
+    """
+    if same := ledger.find(offer.document_id):
+        return same
+    others = readable(ledger, offer.tenant, offer.uri, scope)
+    if len(others) > 1:
+        whose = "; ".join(sorted(_readers(one.source) for one in others))
+        raise DocumentRefused(
+            f"{len(others)} documents that you may read are named {offer.uri} ({whose}), and none has the groups and the "
+            "class of this one, so it is not clear which it replaces. Send it as one of those, or delete what is to go.",
+            reason=AMBIGUOUS,
+        )
+    return others[0] if others else None
+
+
+def readable(ledger: DocumentLedger, tenant: str, uri: str, scope: Scope | None) -> list[Document]:
+    """The tenant's documents of that name that `scope` may read."""
+    return [one for one in ledger.stored(tenant, uri=uri) if one.source.is_readable(scope)]
+
+
+def replace_document(ledger: DocumentLedger, new: Entry, replaced: Document, today: date, *, keep: bool) -> Change:
+    """What puts `new` in the place of what is stored: itself, with the day from which on it is in force, and the earlier
+    versions that change with it. With `keep` the replaced text becomes one."""
+    gone = {replaced.document_id}
+    stored = ledger.entry(replaced.document_id)
+    since = replaced.source.effective_from or replaced.ingested_at.date()
     begins = new.source.effective_from or today
-    earlier = versions(ledger, known)
-    superseded = stored.parsed.text != new.parsed.text and since < begins
-    if not superseded and not earlier:
-        return [new]
-    if not superseded:  # the same text, or a correction within a day: it is in force as long as before
-        begins = new.source.effective_from or since
-    new = replace(new, source=replace(new.source, series=new.source.series or uri, effective_from=begins))
-    kept = [_version(stored, new.source, since)] if superseded else []
-    return [*kept, *_aligned(ledger, earlier, new.source), new]
+    earlier = versions(ledger, replaced)
+    superseded = stored is not None and keep and stored.parsed.text != new.parsed.text and since < begins
+    entries = []
+    if superseded or earlier:
+        if not superseded:  # the same text, or a correction within a day: it is in force as long as before
+            begins = new.source.effective_from or since
+        series = new.source.series or new.source.uri
+        new = replace(new, source=replace(new.source, series=series, effective_from=begins))
+        changed = [one for one in earlier if one.source != _as_earlier(one.source, new.source)]
+        gone |= {one.document_id for one in changed}
+        moved = [(ledger.entry(one.document_id), _as_earlier(one.source, new.source)) for one in changed]
+        if superseded and stored is not None:
+            moved.append(
+                (_version(stored), replace(_as_earlier(stored.source, new.source), **_dated(new.source, since)))
+            )
+        own = {one.document_id for one in earlier}
+        entries += [entry.under(_free(ledger, source, own)) for entry, source in moved if entry]
+    entries.append(new)
+    return Change(entries, sorted(gone - {entry.source.document_id for entry in entries}))
 
 
 def versions(ledger: DocumentLedger, document: Document) -> list[Document]:
-    """The earlier versions of a document that were kept when it was replaced."""
-    source = document.source
-    series = ledger.stored(source.tenant, series=source.series) if source.series else []
-    return [one for one in series if one.source.uri.startswith(f"{source.uri}@")]
+    """The earlier versions of a document that were kept when it was replaced, whoever may read them: they follow it."""
+    return ledger.stored(document.source.tenant, version_of=document.document_id)
 
 
-def _version(stored: Entry, now: Source, since: date) -> Entry:
-    """The stored text under a name of its own. Its hash is that of no offer, so that an offer of that name is taken."""
-    source = replace(_as_now(stored.source, now), uri=f"{now.uri}@{since}", effective_from=since, origin="")
-    chunks = [
-        replace(one, document_id=source.document_id, chunk_id=chunk_id(source.document_id, one.position, one.text))
-        for one in stored.chunks
-    ]
-    return replace(stored, source=source, chunks=chunks, content_hash=f"version {stored.content_hash}")
+def _version(stored: Entry) -> Entry:
+    """Its hash is that of no offer, so that an offer of its name is taken."""
+    return replace(stored, content_hash=f"{VERSION}{stored.content_hash}")
 
 
-def _aligned(ledger: DocumentLedger, earlier: Sequence[Document], now: Source) -> list[Entry]:
-    """Those whose rights, class or series are no longer those of the document, put right."""
-    wrong = [one.source for one in earlier if one.source != _as_now(one.source, now)]
-    entries = [ledger.entry(one.uri, one.tenant) for one in wrong]
-    return [replace(one, source=_as_now(one.source, now)) for one in entries if one]
+def _dated(now: Source, since: date) -> dict[str, Any]:
+    return {"uri": f"{now.uri}@{since}", "effective_from": since, "origin": ""}
 
 
-def _as_now(version: Source, now: Source) -> Source:
-    """Who may read a document may read what it said, and nobody else: its groups, and its class among the attributes."""
-    return replace(version, groups=now.groups, attributes=dict(now.attributes), series=now.series)
+def _free(ledger: DocumentLedger, source: Source, own: Collection[str]) -> Source:
+    """Under a name that nothing but another version of this document has: two documents may share a name and a day."""
+    while source.document_id not in own and ledger.find(source.document_id):
+        source = replace(source, uri=f"{source.uri}+")
+    return source
+
+
+def _as_earlier(version: Source, now: Source) -> Source:
+    """What is known of the document now, for those who could read the version and may read the document."""
+    data_class = _for_both_classes(version.data_class, now.data_class)
+    attributes = {key: value for key, value in now.attributes.items() if key != DATA_CLASS}
+    if data_class != UNCLASSIFIED:
+        attributes[DATA_CLASS] = data_class
+    groups = _for_both_groups(version.groups, now.groups)
+    return replace(version, groups=groups, attributes=attributes, series=now.series, version_of=now.document_id)
+
+
+def _for_both_groups(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
+    """Groups whose members are in both. No group means everybody, so where none is left, nobody is named."""
+    if not one or not other:
+        return one or other
+    return one & other or frozenset({NOBODY})
+
+
+def _for_both_classes(one: str, other: str) -> str:
+    return BOTH.join(sorted({*one.split(BOTH), *other.split(BOTH)}))
+
+
+def _readers(source: Source) -> str:
+    return f"{', '.join(sorted(source.groups)) or 'everybody'}, {source.data_class}"

@@ -148,8 +148,7 @@ class AnswerCache:
             chunk = hits[citation.chunk_id].chunk if citation.chunk_id in hits else None
             if chunk is None or chunk.text[citation.start - chunk.start : citation.end - chunk.start] != citation.quote:
                 return None
-        sources = {hit.chunk.document_id: hit.source for hit in hits.values()}
-        known = {key: self._ledger.find(source.uri, source.tenant) for key, source in sources.items()}
+        known = {key: self._ledger.find(key) for key in dict.fromkeys(hit.chunk.document_id for hit in hits.values())}
         return {key: document.content_hash if document else "" for key, document in known.items()}
 
     def _shelf(self, compose: str, principal: Principal) -> str:

@@ -17,6 +17,7 @@ from serving.bodies import BodyLimits
 from serving.idempotency import Idempotency
 from serving.middleware import UNWATCHED, Authentication, Envelope
 from serving.quotas import QuotaGate
+from serving.replies import FirstReply, give_first_reply
 from serving.routes import (
     answers,
     anthropic,
@@ -79,6 +80,7 @@ def create_app(system: System) -> FastAPI:
     app.add_middleware(QuotaGate, quotas=system.quotas)
     app.add_middleware(Authentication, callers=runtime.callers, sessions=runtime.sessions)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings.serving.http), www_redirect=False)
+    app.add_exception_handler(FirstReply, give_first_reply)
     errors.install(app)
     for routes in (
         answers,

@@ -215,7 +215,7 @@ def ingest(
                 raise
             found = changes(system.ledger, folder, before) if folder else None
             for one in found.gone if found and prune else ():
-                system.ingestor.delete(one.source.uri, one.source.tenant)
+                system.ingestor.delete(one.source.uri, one.source.tenant, scope=None, document_id=one.document_id)
     except KeyboardInterrupt:
         terminal.show_note(
             f"Stopped. {kept} of {count} documents are stored, whole. The same command again goes on with the others."
@@ -230,7 +230,7 @@ def retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
         scope = Scope(tenant)
         waiting = len(system.ledger.refusals(scope))
         report = system.ingestor.retry(
-            tenant, EVERY_TENANT, progress=lambda done: progress("retry", done, max(waiting, done))
+            tenant, EVERY_TENANT, scope=None, progress=lambda done: progress("retry", done, max(waiting, done))
         )
         left = len(system.ledger.refusals(scope)) - len(report.refused)
     if left:

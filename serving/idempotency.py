@@ -1,7 +1,9 @@
 """The same request sent twice is done once: `Idempotency-Key`, after the IETF's draft and Stripe's API.
 
-A key belongs to the caller who sent it. Its first reply is kept for a day and given again, whatever has happened since; the
-same key with another request is refused, and so is one whose first request is still at work. A failure that may pass by
+A key belongs to the caller who sent it, with the roles, groups and classes that they then had. Its first reply is kept for
+a day and given again, whatever has happened since, to whoever may still make the request: the route asks first, as it does
+of a new one. The same key with another request or other rights is refused, and so is one whose first request is still at
+work. A failure that may pass by
 itself (429, 5xx) is not kept: the key is free again. Where the failed request had begun an answer, a second one goes on in
 the same conversation from the last step that was finished, so that what was done is not done again.
 """
@@ -9,6 +11,7 @@ the same conversation from the last step that was finished, so that what was don
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import re
 import sqlite3
@@ -32,12 +35,12 @@ from orchestration.contract import AnswerRequest, Event
 from orchestration.sqlite_file import SqliteFile
 from serving.bodies import handed_on
 from serving.errors import CONFLICT, from_http, respond
+from serving.replies import Reply
 from serving.workers import this_worker, worker_lives
 
 log = logging.getLogger("sixply.serving")
 
 HEADER = "Idempotency-Key"
-REPLAYED = "Idempotent-Replayed"
 METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 PREFIX = "/v1/"
 PATTERN = r"^[\x21-\x7e]{1,255}$"
@@ -70,18 +73,9 @@ class InFlight(Conflict):
 
 
 class KeyReused(InvalidRequest):
-    """422: the key came with another request before."""
+    """422: the key came with another request or other rights before."""
 
     code = "idempotency_key_reused"
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The first reply to a request."""
-
-    status: int
-    media: str
-    body: bytes
 
 
 @dataclass
@@ -133,7 +127,10 @@ class IdempotencyStore:
             connection.execute("DELETE FROM requests WHERE at < ?", ((now - KEPT).isoformat(),))
             row = connection.execute("SELECT * FROM requests WHERE caller = ? AND key = ?", (caller, key)).fetchone()
             if row is not None and row["request"] != request:
-                raise KeyReused(f"The {HEADER} was sent before with another request. Take a new key for a new request.")
+                raise KeyReused(
+                    f"The {HEADER} was sent before with another request, or when you had other roles or groups. Take a new "
+                    "key for a new request."
+                )
             if row is not None and row["status"] is not None:
                 return Reply(row["status"], row["media"], row["body"])
             if row is not None and row["worker"] and worker_lives(row["worker"]):
@@ -195,7 +192,7 @@ class Idempotency:
             body = await request.body()
             principal: Principal = scope["state"]["principal"]
             caller = hashlib.sha256(f"{principal.tenant}\0{principal.subject}".encode("utf-8", "replace")).hexdigest()
-            found = await self._store.begin(caller, key, _fingerprint(request, body))
+            found = await self._store.begin(caller, key, _fingerprint(request, body, _rights(request, principal)))
         except ClientDisconnect:
             return
         except HTTPException as error:  # from the limits on bodies, whose own handlers stand outside of us
@@ -205,7 +202,8 @@ class Idempotency:
             await respond(request, error)(scope, receive, send)
             return
         if isinstance(found, Reply):
-            await _replay(found, send)
+            scope["state"]["first_reply"] = found
+            await self._app(scope, handed_on(body, receive), send)
             return
         scope["state"]["attempt"] = found
         await self._attempted(found, scope, handed_on(body, receive), send)
@@ -278,17 +276,13 @@ def attempt_of(request: Request) -> Attempt | None:
     return getattr(request.state, "attempt", None)
 
 
-async def _replay(reply: Reply, send: Send) -> None:
-    headers = [(REPLAYED.lower().encode(), b"true"), (b"cache-control", b"no-store")]
-    if reply.media:
-        headers.append((b"content-type", reply.media.encode("latin-1")))
-    if reply.status != 204:
-        headers.append((b"content-length", str(len(reply.body)).encode()))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
+def _rights(request: Request, principal: Principal) -> str:
+    """What the caller may do and see now; a reply made with other rights is not theirs any more."""
+    scope = request.app.state.runtime.system.policy.scope(principal)
+    return json.dumps([sorted(principal.roles), sorted(principal.groups), scope.listed_classes])
 
 
-def _fingerprint(request: Request, body: bytes) -> str:
+def _fingerprint(request: Request, body: bytes, rights: str) -> str:
     """What makes two requests the same one. A client picks a new boundary each time that it sends the same form."""
     media, options = parse_options_header(request.headers.get("content-type", ""))
     body = body.replace(boundary, b"") if (boundary := options.get(b"boundary")) else body
@@ -298,6 +292,7 @@ def _fingerprint(request: Request, body: bytes) -> str:
         request.url.query,
         request.headers.get("accept", ""),
         media.decode("latin-1"),
+        rights,
     )
     digest = hashlib.sha256(b"\0".join(part.encode("utf-8", "replace") for part in parts) + b"\0")
     digest.update(body)

@@ -35,6 +35,7 @@ from foundation.errors import (
 from foundation.json_file import JsonFile, Unreadable
 from foundation.settings import PolicySettings, Settings
 from foundation.types import EVERY_TENANT, Principal
+from serving.replies import end_if_answered
 
 PREFIX = "sixply_"
 KEY = "key "
@@ -257,9 +258,11 @@ class Access:
         """Raises:
         Forbidden: the key has none of the roles that hold the permission.
         Stopped: an operator has stopped the caller's tenant.
+        FirstReply: the request came before, under the same Idempotency-Key.
         """
         principal: Principal = request.state.principal
         request.app.state.runtime.demand(self.permission, principal)
+        end_if_answered(request)
         current = trace.get_current_span()
         current.set_attribute(names.LAYER, "serving")
         current.set_attribute(names.TENANT, principal.tenant)

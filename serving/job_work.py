@@ -46,7 +46,7 @@ def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, D
 
         def ingest() -> DocumentSummary:
             content = (files / str(item.number)).read_bytes()
-            return DocumentSummary.of(taken_in(system, Item(source=source, content=content, name=item.name)))
+            return DocumentSummary.of(taken_in(system, Item(source=source, content=content, name=item.name), principal))
 
         thread = asyncio.ensure_future(asyncio.to_thread(ingest))
         try:

@@ -19,7 +19,7 @@ import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -221,18 +221,20 @@ class JobStore:
         """Raises:
         NotFound: no such job of the caller's.
         """
-        found = await self._jobs(
-            f"job_id = ? AND tenant = ? AND subject = ? AND jobs.status != '{ARRIVING}'",
-            job_id, caller.tenant, caller.subject,
-        )  # fmt: skip
+        found = await self._of(caller, "job_id = ?", job_id)
         if not found:
             raise NotFound(f'No job "{job_id}" of yours. GET /v1/jobs lists them; they are kept for {KEPT.days} days.')
         return found[0]
 
     async def all(self, caller: Principal) -> list[Job]:
-        return await self._jobs(
-            f"tenant = ? AND subject = ? AND jobs.status != '{ARRIVING}'", caller.tenant, caller.subject
-        )
+        """Those that the caller sent, with no more roles and groups than they have now: what came of them was made for
+        these."""
+        return await self._of(caller, "true")
+
+    async def _of(self, caller: Principal, condition: str, *values: str) -> list[Job]:
+        mine = f"{condition} AND tenant = ? AND subject = ? AND jobs.status != '{ARRIVING}'"
+        jobs = await self._jobs(mine, *values, caller.tenant, caller.subject)
+        return [job for job in jobs if caller.holds_rights_of(job.principal)]
 
     async def items(self, job_id: str, *, waiting: bool = False) -> list[JobItem]:
         def read(connection: sqlite3.Connection) -> list[JobItem]:
@@ -481,6 +483,8 @@ class Jobs:
             caller = self._allow(NEEDS[job.kind], job.principal)
         except SixplyError as error:
             raise _NotNow from error
+        # what comes of it is shown to whoever has the rights that it was sent with, so it is made with no others
+        caller = replace(caller, roles=caller.roles & job.principal.roles, groups=caller.groups & job.principal.groups)
         task: asyncio.Future[Mapping[str, Any]] = asyncio.ensure_future(do(caller))
         self._items[job.job_id] = task
         try:

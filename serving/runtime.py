@@ -21,6 +21,7 @@ from serving.identity import KeyStore, Permission, permissions
 from serving.job_work import work_of
 from serving.jobs import Jobs
 from serving.lifecycle import Lifecycle, turned_away
+from serving.replies import is_answered
 from serving.sessions import Sessions
 from serving.tokens import Callers
 from serving.wiring import System
@@ -157,7 +158,10 @@ Running = Annotated[Runtime, Depends(_runtime)]
 def admitted(work: Work) -> Any:
     """A place for `work`, held from before it begins until the last byte of the response, however that ends."""
 
-    async def hold(runtime: Running) -> AsyncIterator[None]:
+    async def hold(request: Request, runtime: Running) -> AsyncIterator[None]:
+        if is_answered(request):
+            yield
+            return
         async with runtime.place(work):
             yield
 

@@ -172,7 +172,7 @@ def _ingested(loaded: Loaded, items: list[Item], watch: _Watch) -> Stored:
         loaded = _with_cluster(loaded, watch.cluster.address)
     with open_library(loaded) as library:
         library.ingestor.ingest(items[:1])  # joins the cluster
-        library.ingestor.delete(items[0].source.uri, items[0].source.tenant)
+        library.ingestor.delete(items[0].source.uri, items[0].source.tenant, scope=None)
         begun = time.perf_counter()
         report = library.ingestor.ingest(items, progress=watch)
         return _stored(library, report, time.perf_counter() - begun, watch.killed_at)

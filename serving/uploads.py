@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from fastapi import UploadFile
 
 from foundation.errors import DocumentRefused, InvalidRequest
+from foundation.types import Principal
 from retrieval.contract import Document
-from retrieval.ingest import Item
+from retrieval.ingest import Item, demand_readable
 
 if TYPE_CHECKING:
     from serving.wiring import System
@@ -30,10 +31,15 @@ def media_type_of(name: str) -> str:
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
-def taken_in(system: System, item: Item) -> Document:
-    """Raises:
-    DocumentRefused: it cannot be read, or there is nothing in it.
+def taken_in(system: System, item: Item, caller: Principal) -> Document:
+    """Store what `caller` sends; what they may not read is neither replaced nor told of.
+
+    Raises:
+        DocumentRefused: it cannot be read, or there is nothing in it.
+        Forbidden: the caller could not read it.
     """
+    scope = system.policy.scope(caller)
+    demand_readable(item.source, scope)
     if not item.content:
         raise DocumentRefused(f"{item.source.uri} is empty. Upload a file with text in it.", reason="empty")
-    return system.ingestor.ingest_one(item)
+    return system.ingestor.ingest_one(item, scope=scope)

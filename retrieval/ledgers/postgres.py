@@ -24,7 +24,7 @@ from foundation.clock import Clock
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
 from foundation.postgres import Postgres, PostgresOptions, unhurried
-from foundation.types import EVERY_TENANT, UNCLASSIFIED, Scope
+from foundation.types import EVERY_TENANT, NOBODY, UNCLASSIFIED, Scope
 from retrieval import records
 from retrieval.contract import (
     Chunk,
@@ -44,11 +44,23 @@ from retrieval.where import Leaf, OneOf, Where, as_sql, folded, stored_attribute
 if TYPE_CHECKING:
     from foundation.postgres import Connection
 
-_VERSION = 3
-"""Of the schema and of `retrieval.terms`, in whose form the postings are written."""
-_SCHEMA = """
+_VERSION = 4
+"""Of the schema and of `retrieval.terms`, in whose form the postings are written. 3 had one document for each tenant and
+uri, whoever might read it."""
+_REFUSALS = """
+CREATE TABLE refusals (
+  document_id text COLLATE "C" PRIMARY KEY, tenant text COLLATE "C" NOT NULL, uri text COLLATE "C" NOT NULL,
+  groups text[] COLLATE "C" NOT NULL, class text NOT NULL, reason text NOT NULL, message text NOT NULL, at timestamptz NOT NULL
+);
+CREATE INDEX refusals_by_name ON refusals USING hash (uri);
+"""
+_INDEXES = """
+CREATE INDEX documents_by_name ON documents USING hash (uri);
+CREATE INDEX earlier ON documents USING hash (version_of);
+"""
+_SCHEMA = f"""
 CREATE TABLE documents (
-  document_id text COLLATE "C" PRIMARY KEY,  -- of tenant and uri, which an index could not hold in every length
+  document_id text COLLATE "C" PRIMARY KEY,  -- of tenant, uri and who may read it: several documents may share a name
   tenant text COLLATE "C" NOT NULL,
   uri text COLLATE "C" NOT NULL,
   groups text[] COLLATE "C" NOT NULL,  -- empty: everyone in the tenant
@@ -64,10 +76,12 @@ CREATE TABLE documents (
   chunks integer NOT NULL,
   ingested_at timestamptz NOT NULL,
   text text NOT NULL,
-  outline text NOT NULL
+  outline text NOT NULL,
+  version_of text COLLATE "C",  -- the document_id of the later version
+  writer_reads text  -- JSON object: groups and classes; NULL: everything
 );
 CREATE INDEX versions ON documents USING hash (series);
-
+{_INDEXES}
 CREATE TABLE filterable (  -- what is known of a document, a row each, to filter by; one of the two columns is filled
   document_id text COLLATE "C" NOT NULL REFERENCES documents, name text COLLATE "C" NOT NULL,
   text text COLLATE "C", number float8
@@ -91,10 +105,7 @@ CREATE TABLE chunks (
 CREATE INDEX chunks_by_document ON chunks (document_id);
 CREATE INDEX chunks_by_digest ON chunks USING hash (digest);
 CREATE TABLE deletions (sequence bigint PRIMARY KEY, chunk_id text COLLATE "C" NOT NULL UNIQUE);
-CREATE TABLE refusals (
-  document_id text COLLATE "C" PRIMARY KEY, tenant text COLLATE "C" NOT NULL, uri text COLLATE "C" NOT NULL,
-  reason text NOT NULL, message text NOT NULL, at timestamptz NOT NULL
-);
+{_REFUSALS}
 CREATE TABLE commits (sequence bigint PRIMARY KEY, stamp text NOT NULL);  -- where each transaction ended
 CREATE TABLE fingerprint (one boolean PRIMARY KEY, value text NOT NULL);
 
@@ -119,18 +130,36 @@ _IN_SCOPE = f"""
   AND (%(classes)s::text[] IS NULL
     OR coalesce(d.attributes::json ->> '{records.DATA_CLASS_KEY}', '{UNCLASSIFIED}') = ANY(%(classes)s::text[]))
 """
-_IN_FORCE = """
+_CLASS = f"coalesce(DOC.attributes::json ->> '{records.DATA_CLASS_KEY}', '{UNCLASSIFIED}')"
+_READABLE = f"""
+  (%(everything)s OR (
+    (DOC.groups = '{{}}' OR DOC.groups && %(groups)s::text[])
+    AND (%(classes)s::text[] IS NULL OR {_CLASS} = ANY(%(classes)s::text[]))))
+"""
+# Two questions about a newer document of the series: does the reader see it, and could its writer read what it supersedes?
+_SUPERSEDES = f"""
+  {_READABLE.replace("DOC", "newer")}
+  AND (newer.writer_reads IS NULL OR d.version_of IN (newer.document_id, newer.version_of)
+    OR newer.version_of = d.document_id OR (
+    (d.groups = '{{}}' OR jsonb_exists_any(newer.writer_reads::jsonb -> 'groups', d.groups))
+    AND (newer.writer_reads::jsonb -> 'classes' = 'null'
+      OR jsonb_exists(newer.writer_reads::jsonb -> 'classes', {_CLASS.replace("DOC", "d")}))))
+"""
+_IN_FORCE = f"""
   (%(as_of)s::date IS NULL OR (
     coalesce(d.effective_from, '-infinity') <= %(as_of)s::date
     AND (d.series IS NULL OR NOT EXISTS (
       SELECT 1 FROM documents AS newer
       WHERE newer.tenant = d.tenant AND newer.series = d.series
         AND newer.effective_from > coalesce(d.effective_from, '-infinity')
-        AND newer.effective_from <= %(as_of)s::date))))
+        AND newer.effective_from <= %(as_of)s::date
+        AND {_SUPERSEDES}))))
 """
 _SOURCE = (
-    "d.uri, d.tenant, d.groups, d.title, d.media_type, d.series, d.effective_from, d.published, d.origin, d.attributes"
+    "d.uri, d.tenant, d.groups, d.title, d.media_type, d.series, d.effective_from, d.published, d.origin, d.attributes, "
+    "d.version_of, d.writer_reads"
 )
+_OF_SOURCE = 12
 _SUMMARY = f"{_SOURCE}, d.document_id, d.content_hash, d.characters, d.chunks, d.ingested_at, NOT {_IN_FORCE}"
 _CHUNK = 'c.chunk_id, c.document_id, c.position, c.text, c.start, c."end", c.heading_path, c.page'
 
@@ -178,11 +207,13 @@ class PostgresLedger:
 
     # Writing
 
-    def put(self, entries: Sequence[Entry]) -> list[Document]:
+    def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
         now = self._clock.now()
         keys = [entry.source.document_id for entry in entries]
         with self._writing() as connection:
             numbers = _Numbers(connection)
+            for key in gone:
+                _delete(connection, key, numbers)
             for entry in entries:
                 _store(connection, entry, numbers, now)
             numbers.save()
@@ -191,23 +222,24 @@ class PostgresLedger:
         return [stored[key] for key in keys]
 
     def refuse(self, refusal: Refusal) -> None:
-        key = Source(refusal.uri, refusal.tenant).document_id
+        key = refusal.source.document_id
         with self._writing() as connection:
             connection.execute("DELETE FROM refusals WHERE document_id = %s", (key,))
             connection.execute(
-                "INSERT INTO refusals VALUES (%s, %s, %s, %s, %s, %s)",
-                (key, refusal.tenant, refusal.uri, refusal.reason, refusal.message, refusal.at),
-            )
+                "INSERT INTO refusals VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+                (
+                    key, refusal.tenant, refusal.uri, sorted(refusal.groups), refusal.data_class, refusal.reason,
+                    refusal.message, refusal.at,
+                ),
+            )  # fmt: skip
             connection.execute("UPDATE documents SET content_hash = '' WHERE document_id = %s", (key,))
 
-    def delete(self, uri: str, tenant: str) -> bool:
-        key = Source(uri, tenant).document_id
+    def delete(self, document_id: str) -> bool:
         with self._writing() as connection:
             numbers = _Numbers(connection)
-            removed = _remove(connection, key, numbers)
+            removed = _delete(connection, document_id, numbers)
             numbers.save()
-            refused = connection.execute("DELETE FROM refusals WHERE document_id = %s", (key,)).rowcount
-        return removed or refused > 0
+        return removed
 
     def set_fingerprint(self, fingerprint: Fingerprint) -> None:
         with self._writing() as connection:
@@ -249,10 +281,9 @@ class PostgresLedger:
 
     # Reading
 
-    def find(self, uri: str, tenant: str) -> Document | None:
-        key = Source(uri, tenant).document_id
+    def find(self, document_id: str) -> Document | None:
         with self._database.transaction() as connection:
-            found = self._summaries(connection, "d.document_id = %(key)s", key=key)
+            found = self._summaries(connection, "d.document_id = %(key)s", key=document_id)
         return found[0] if found else None
 
     def documents(self, scope: Scope) -> list[Document]:
@@ -261,8 +292,10 @@ class PostgresLedger:
         with self._database.transaction() as connection:
             return self._summaries(connection, f"{_IN_SCOPE} ORDER BY d.uri, d.tenant", **_scope(scope))
 
-    def stored(self, tenant: str, *, origin: str | None = None, series: str | None = None) -> list[Document]:
-        asked = {"origin": origin, "series": series}
+    def stored(
+        self, tenant: str, *, uri: str | None = None, origin: str | None = None, version_of: str | None = None
+    ) -> list[Document]:
+        asked = {"uri": uri, "origin": origin, "version_of": version_of}
         where = " AND ".join(
             ["d.tenant = %(tenant)s", *(f"d.{name} = %({name})s" for name, told in asked.items() if told)]
         )
@@ -272,8 +305,19 @@ class PostgresLedger:
     def refusals(self, scope: Scope) -> list[Refusal]:
         if scope.sees_nothing:
             return []
-        query = "SELECT uri, tenant, reason, message, at FROM refusals WHERE tenant IN (%s, %s) ORDER BY uri, tenant"
-        return [Refusal(*row) for row in self._rows(query, (scope.tenant, EVERY_TENANT))]
+        rows = self._refusals("tenant IN (%s, %s)", scope.tenant, EVERY_TENANT)
+        return [refusal for refusal in rows if refusal.source.is_readable(scope)]
+
+    def refusals_of(self, tenant: str, *, uri: str) -> list[Refusal]:
+        return self._refusals("tenant = %s AND uri = %s", tenant, uri)
+
+    def _refusals(self, where: str, *values: str) -> list[Refusal]:
+        columns = "uri, tenant, reason, message, at, groups, class"
+        rows = self._rows(f"SELECT {columns} FROM refusals WHERE {where} ORDER BY uri, tenant", values)
+        return [
+            Refusal(named, tenant, reason, message, at, frozenset(groups), data_class)
+            for named, tenant, reason, message, at, groups, data_class in rows
+        ]
 
     def text(self, document_id: str, scope: Scope) -> str | None:
         if scope.sees_nothing:
@@ -318,23 +362,17 @@ class PostgresLedger:
 
     # For the vector index, and for reindexing
 
-    def entry(self, uri: str, tenant: str) -> Entry | None:
-        found = list(self._entries("WHERE d.document_id = %s", (Source(uri, tenant).document_id,)))
+    def entry(self, document_id: str) -> Entry | None:
+        found = list(self._entries("WHERE d.document_id = %s", (document_id,)))
         return found[0] if found else None
 
     def entries(self) -> Iterator[Entry]:
         yield from self._entries("ORDER BY d.document_id", ())
 
     def _entries(self, which: str, values: Sequence[str]) -> Iterator[Entry]:
-        documents = f"SELECT {_SOURCE}, d.content_hash, d.text, d.outline, d.document_id FROM documents AS d {which}"
-        passages = f"SELECT {_CHUNK}, c.embedding FROM chunks AS c WHERE c.document_id = %s ORDER BY c.position"
         with self._database.transaction() as connection:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            for *source, content_hash, text, outline, key in _streamed(connection, documents, values):
-                rows = connection.execute(passages, (key,)).fetchall()
-                vectors = np.array([np.frombuffer(row[-1], dtype="<f4") for row in rows], dtype=np.float32)
-                chunks = tuple(_chunk(row[:-1]) for row in rows)
-                yield Entry(_source(source), content_hash, records.parsed(text, outline), chunks, vectors)
+            yield from _entries(connection, which, values)
 
     def embeddings(self, *, after: int = 0) -> Iterator[VectorItem]:
         query = f"""
@@ -352,12 +390,12 @@ class PostgresLedger:
             for (chunk_id,) in _streamed(connection, query, (after,)):
                 yield chunk_id
 
-    def known_vectors(self, texts: Collection[str], tenant: str) -> dict[str, Vectors]:
-        query = """
+    def known_vectors(self, texts: Collection[str], tenant: str, *, scope: Scope | None = None) -> dict[str, Vectors]:
+        query = f"""
           SELECT c.digest, c.embedding FROM chunks AS c JOIN documents AS d ON d.document_id = c.document_id
-          WHERE c.digest = ANY(%s) AND d.tenant = %s"""
+          WHERE c.digest = ANY(%(digests)s) AND d.tenant = %(tenant)s AND {_READABLE.replace("DOC", "d")}"""
         by_digest = {records.digest(text): text for text in texts}
-        rows = self._rows(query, (list(by_digest), tenant))
+        rows = self._rows(query, _scope(scope) | {"digests": list(by_digest), "tenant": tenant})
         return {by_digest[digest]: np.frombuffer(embedding, dtype="<f4") for digest, embedding in rows}
 
     def sequence(self) -> int:
@@ -393,7 +431,9 @@ class PostgresLedger:
 
     def _summaries(self, connection: Connection, where: str, **values: Any) -> list[Document]:
         today = self._clock.now().date()
-        rows = connection.execute(f"SELECT {_SUMMARY} FROM documents AS d WHERE {where}", {"as_of": today, **values})
+        rows = connection.execute(
+            f"SELECT {_SUMMARY} FROM documents AS d WHERE {where}", {"as_of": today, **_scope(None), **values}
+        )
         return [_document(row) for row in rows]
 
 
@@ -426,11 +466,41 @@ def _prepare(connection: Connection) -> None:
         connection.execute(_SCHEMA)
         connection.execute("INSERT INTO format VALUES (%s)", (_VERSION,))
     version = connection.execute("SELECT version FROM format").fetchone()
+    if version == (_VERSION - 1,):
+        _name_by_readers(connection)
+        version = (_VERSION,)
     if version != (_VERSION,):
         raise StoreUnavailable(
             f"The ledger in PostgreSQL has the format {version and version[0]}; this version of Sixply reads format "
             f"{_VERSION}. Use the version that wrote it, or name another namespace and ingest again."
         )
+
+
+def _name_by_readers(connection: Connection) -> None:
+    """From format 3: ids of restricted documents are made of who may read them, too, and so are those of their passages,
+    which the vector index is told as changes. What is an earlier version says of which. Who stored a document is not known
+    any more: it supersedes what it did. A refusal whose readers are not known is for the owner of the machine."""
+    connection.execute('ALTER TABLE documents ADD version_of text COLLATE "C", ADD writer_reads text')
+    connection.execute(_INDEXES)
+    old = connection.execute("SELECT tenant, uri, reason, message, at FROM refusals").fetchall()
+    connection.execute("DROP TABLE refusals")
+    connection.execute(_REFUSALS)
+    for tenant, uri, *why in old:
+        key = Source(uri, tenant, frozenset({NOBODY})).document_id
+        values = (key, tenant, uri, [NOBODY], UNCLASSIFIED, *why)
+        connection.execute("INSERT INTO refusals VALUES (%s, %s, %s, %s, %s, %s, %s, %s)", values)
+    query = f"SELECT d.document_id, d.content_hash, d.ingested_at, {_SOURCE} FROM documents AS d"
+    rows = connection.execute(query.encode()).fetchall()
+    numbers = _Numbers(connection)
+    for key, content_hash, at, *row in rows:
+        source = records.with_version_of(content_hash, _source(row))
+        if source.document_id == key and source.version_of is None:
+            continue
+        [entry] = _entries(connection, "WHERE d.document_id = %s", (key,))
+        _remove(connection, key, numbers)
+        _store(connection, entry.under(source), numbers, at)
+    numbers.save()
+    connection.execute("UPDATE format SET version = %s", (_VERSION,))
 
 
 def _set_fingerprint(connection: Connection, fingerprint: Fingerprint) -> None:
@@ -451,12 +521,12 @@ def _store(connection: Connection, entry: Entry, numbers: _Numbers, now: datetim
     source, text = entry.source, entry.parsed.text
     _remove(connection, source.document_id, numbers)
     connection.execute(
-        f"INSERT INTO documents VALUES ({', '.join(['%s'] * 17)})",
+        f"INSERT INTO documents VALUES ({', '.join(['%s'] * 19)})",
         (
             source.document_id, source.tenant, source.uri, sorted(source.groups), source.title, source.media_type,
             source.series, source.effective_from, source.published, source.origin,
             records.attributes_text(source.attributes), entry.content_hash,
-            len(text), len(entry.chunks), now, text, records.outline(entry.parsed),
+            len(text), len(entry.chunks), now, text, records.outline(entry.parsed), source.version_of, source.writer_reads,
         ),
     )  # fmt: skip
     known = [
@@ -496,6 +566,21 @@ def _index(connection: Connection, counted: Sequence[tuple[int, Counter[str]]]) 
 
 def _count(connection: Connection, chunks: int, length: int) -> None:
     connection.execute("UPDATE totals SET chunks = chunks + %s, words = words + %s", (chunks, length))
+
+
+def _entries(connection: Connection, which: str, values: Sequence[str]) -> Iterator[Entry]:
+    documents = f"SELECT {_SOURCE}, d.content_hash, d.text, d.outline, d.document_id FROM documents AS d {which}"
+    passages = f"SELECT {_CHUNK}, c.embedding FROM chunks AS c WHERE c.document_id = %s ORDER BY c.position"
+    for *source, content_hash, text, outline, key in _streamed(connection, documents, values):
+        rows = connection.execute(passages, (key,)).fetchall()
+        vectors = np.array([np.frombuffer(row[-1], dtype="<f4") for row in rows], dtype=np.float32)
+        chunks = tuple(_chunk(row[:-1]) for row in rows)
+        yield Entry(_source(source), content_hash, records.parsed(text, outline), chunks, vectors)
+
+
+def _delete(connection: Connection, key: str, numbers: _Numbers) -> bool:
+    removed = _remove(connection, key, numbers)
+    return connection.execute("DELETE FROM refusals WHERE document_id = %s", (key,)).rowcount > 0 or removed
 
 
 def _remove(connection: Connection, key: str, numbers: _Numbers) -> bool:
@@ -550,13 +635,16 @@ def _condition(where: Where) -> tuple[str, dict[str, Any]]:
     return f"AND {as_sql(where, single)}", bound
 
 
-def _scope(scope: Scope) -> dict[str, Any]:
-    classes = None if scope.classes is None else sorted(scope.classes)
-    return {"tenant": scope.tenant, "groups": sorted(scope.groups), "classes": classes}
+def _scope(scope: Scope | None) -> dict[str, Any]:
+    """What is bound in the conditions; without a scope, for those who write, everything is readable."""
+    if scope is None:
+        return {"everything": True, "groups": [], "classes": None}
+    classes = scope.listed_classes
+    return {"everything": False, "tenant": scope.tenant, "groups": sorted(scope.groups), "classes": classes}
 
 
 def _source(row: Sequence[Any]) -> Source:
-    uri, tenant, groups, title, media_type, series, effective_from, published, origin, attributes = row
+    uri, tenant, groups, title, media_type, series, effective_from, published, origin, attributes, *kept = row
     return Source(
         uri,
         tenant,
@@ -568,11 +656,12 @@ def _source(row: Sequence[Any]) -> Source:
         published,
         origin,
         records.attributes(attributes),
+        *kept,
     )
 
 
 def _document(row: Sequence[Any]) -> Document:
-    return Document(row[10], _source(row[:10]), *row[11:])
+    return Document(row[_OF_SOURCE], _source(row[:_OF_SOURCE]), *row[_OF_SOURCE + 1 :])
 
 
 def _chunk(row: Sequence[Any]) -> Chunk:

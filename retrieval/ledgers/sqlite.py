@@ -26,7 +26,7 @@ from foundation.components import Context
 from foundation.crashpoints import crash_point
 from foundation.errors import InvalidRequest, StoreUnavailable
 from foundation.storage import store_error
-from foundation.types import EVERY_TENANT, UNCLASSIFIED, Scope
+from foundation.types import EVERY_TENANT, NOBODY, UNCLASSIFIED, Scope
 from retrieval import records
 from retrieval.contract import (
     Chunk,
@@ -43,8 +43,10 @@ from retrieval.contract import (
 from retrieval.terms import searchable, telling_words
 from retrieval.where import Leaf, OneOf, Stored, Where, as_sql, folded, stored_attributes
 
-_VERSION = 6
-"""Of the schema, which is that of 5, and of `retrieval.terms.searchable`, in whose form the keyword index is written."""
+_VERSION = 7
+"""Of the schema, and of `retrieval.terms.searchable`, in whose form the keyword index is written. 6 had one document for
+each tenant and uri, whoever might read it; 5 is as 6 with another form."""
+_OLDER = (5, 6)
 _SEARCHABLE = f"searchable_{_VERSION}"
 """Its name in SQL. A process of an older version that still runs does not know it: its writes fail, and do not mix two forms."""
 _TRIGGERS = f"""
@@ -56,9 +58,9 @@ CREATE TRIGGER chunk_removed AFTER DELETE ON chunks BEGIN
   VALUES ('delete', old.sequence, {_SEARCHABLE}(old.heading), {_SEARCHABLE}(old.text));
 END;
 """
-_SCHEMA = f"""
+_DOCUMENTS = """
 CREATE TABLE documents (
-  document_id TEXT PRIMARY KEY,
+  document_id TEXT PRIMARY KEY,  -- of tenant, uri and who may read it: several documents may share a name
   tenant TEXT NOT NULL,
   uri TEXT NOT NULL,
   groups TEXT NOT NULL,  -- JSON array, sorted; empty: everyone in the tenant
@@ -73,12 +75,23 @@ CREATE TABLE documents (
   characters INTEGER NOT NULL,
   chunks INTEGER NOT NULL,
   ingested_at TEXT NOT NULL,
+  version_of TEXT,  -- the document_id of the later version
+  writer_reads TEXT,  -- JSON object: groups and classes; NULL: everything
   text TEXT NOT NULL,  -- the long columns stand last, so that the short ones are read without them
-  outline TEXT NOT NULL,
-  UNIQUE (tenant, uri)
+  outline TEXT NOT NULL
 );
+CREATE INDEX documents_by_name ON documents (tenant, uri);
 CREATE INDEX versions ON documents (tenant, series, effective_from) WHERE series IS NOT NULL;
-
+CREATE INDEX earlier ON documents (version_of) WHERE version_of IS NOT NULL;
+"""
+_REFUSALS = """
+CREATE TABLE refusals (
+  document_id TEXT PRIMARY KEY, tenant TEXT NOT NULL, uri TEXT NOT NULL, groups TEXT NOT NULL, class TEXT NOT NULL,
+  reason TEXT NOT NULL, message TEXT NOT NULL, at TEXT NOT NULL
+);
+CREATE INDEX refusals_by_name ON refusals (tenant, uri);
+"""
+_SCHEMA = f"""{_DOCUMENTS}{_REFUSALS}
 CREATE TABLE filterable (  -- what is known of a document, a row each, to filter by
   document_id TEXT NOT NULL REFERENCES documents, name TEXT NOT NULL, value NOT NULL, PRIMARY KEY (document_id, name)
 ) WITHOUT ROWID;
@@ -101,10 +114,6 @@ CREATE INDEX chunks_by_document ON chunks (document_id);
 CREATE INDEX chunk_owners ON chunks (chunk_id, document_id);  -- answers without reading the rows, with their vectors
 CREATE INDEX chunks_by_digest ON chunks (digest);
 CREATE TABLE deletions (sequence INTEGER PRIMARY KEY, chunk_id TEXT NOT NULL UNIQUE);
-CREATE TABLE refusals (
-  tenant TEXT NOT NULL, uri TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, at TEXT NOT NULL,
-  PRIMARY KEY (tenant, uri)
-);
 CREATE TABLE commits (sequence INTEGER PRIMARY KEY, stamp TEXT NOT NULL);  -- where each transaction ended
 CREATE TABLE state (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 
@@ -123,16 +132,36 @@ _IN_SCOPE = f"""
   AND (:classes IS NULL OR coalesce(json_extract(d.attributes, '$."{records.DATA_CLASS_KEY}"'), '{UNCLASSIFIED}') IN (
     SELECT value FROM json_each(:classes)))
 """
-_IN_FORCE = """
+_CLASS = f"""coalesce(json_extract(%s.attributes, '$."{records.DATA_CLASS_KEY}"'), '{UNCLASSIFIED}')"""
+_READABLE = f"""
+  (:everything OR (
+    (%s.groups = '[]' OR EXISTS (
+      SELECT 1 FROM json_each(%s.groups) AS theirs JOIN json_each(:groups) AS mine ON mine.value = theirs.value))
+    AND (:classes IS NULL OR {_CLASS} IN (SELECT value FROM json_each(:classes)))))
+"""
+# Two questions about a newer document of the series: does the reader see it, and could its writer read what it supersedes?
+_SUPERSEDES = f"""
+  {_READABLE.replace("%s", "newer")}
+  AND (newer.writer_reads IS NULL OR d.version_of IN (newer.document_id, newer.version_of)
+    OR newer.version_of = d.document_id OR (
+    (d.groups = '[]' OR EXISTS (
+      SELECT 1 FROM json_each(d.groups) AS theirs
+      JOIN json_each(newer.writer_reads, '$.groups') AS mine ON mine.value = theirs.value))
+    AND (json_extract(newer.writer_reads, '$.classes') IS NULL OR {_CLASS.replace("%s", "d")} IN (
+      SELECT value FROM json_each(newer.writer_reads, '$.classes')))))
+"""
+_IN_FORCE = f"""
   (:as_of IS NULL OR (
     coalesce(d.effective_from, '') <= :as_of
     AND (d.series IS NULL OR NOT EXISTS (
       SELECT 1 FROM documents AS newer
       WHERE newer.tenant = d.tenant AND newer.series = d.series
-        AND newer.effective_from > coalesce(d.effective_from, '') AND newer.effective_from <= :as_of))))
+        AND newer.effective_from > coalesce(d.effective_from, '') AND newer.effective_from <= :as_of
+        AND {_SUPERSEDES}))))
 """
 _SOURCE = (
-    "d.uri, d.tenant, d.groups, d.title, d.media_type, d.series, d.effective_from, d.published, d.origin, d.attributes"
+    "d.uri, d.tenant, d.groups, d.title, d.media_type, d.series, d.effective_from, d.published, d.origin, d.attributes, "
+    "d.version_of, d.writer_reads"
 )
 _SUMMARY = f"{_SOURCE}, d.document_id, d.content_hash, d.characters, d.chunks, d.ingested_at, NOT {_IN_FORCE}"
 _CHUNK = 'c.chunk_id, c.document_id, c.position, c.text, c.start, c."end", c.heading_path, c.page'
@@ -176,11 +205,13 @@ class SqliteLedger:
 
     # Writing
 
-    def put(self, entries: Sequence[Entry]) -> list[Document]:
+    def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
         now = self._clock.now()
         keys = [entry.source.document_id for entry in entries]
         with self._transaction() as connection:
             numbers = _Numbers(connection)
+            for key in gone:
+                _delete(connection, key, numbers)
             for entry in entries:
                 _store(connection, entry, numbers, now)
             numbers.save()
@@ -190,22 +221,22 @@ class SqliteLedger:
 
     def refuse(self, refusal: Refusal) -> None:
         with self._transaction() as connection:
+            key = refusal.source.document_id
             connection.execute(
-                "INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?, ?)",
-                (refusal.tenant, refusal.uri, refusal.reason, refusal.message, refusal.at.isoformat()),
-            )
-            connection.execute(
-                "UPDATE documents SET content_hash = '' WHERE document_id = ?",
-                (Source(refusal.uri, refusal.tenant).document_id,),
-            )
+                "INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    key, refusal.tenant, refusal.uri, json.dumps(sorted(refusal.groups)), refusal.data_class,
+                    refusal.reason, refusal.message, refusal.at.isoformat(),
+                ),
+            )  # fmt: skip
+            connection.execute("UPDATE documents SET content_hash = '' WHERE document_id = ?", (key,))
 
-    def delete(self, uri: str, tenant: str) -> bool:
+    def delete(self, document_id: str) -> bool:
         with self._transaction() as connection:
             numbers = _Numbers(connection)
-            removed = _remove(connection, Source(uri, tenant).document_id, numbers)
+            removed = _delete(connection, document_id, numbers)
             numbers.save()
-            refused = connection.execute("DELETE FROM refusals WHERE tenant = ? AND uri = ?", (tenant, uri)).rowcount
-        return removed or refused > 0
+        return removed
 
     def set_fingerprint(self, fingerprint: Fingerprint) -> None:
         with self._transaction() as connection:
@@ -229,7 +260,7 @@ class SqliteLedger:
                 _store(connection, entry, numbers, now)
             next(numbers)
             numbers.save()
-            connection.executemany("INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?, ?)", refusals)
+            connection.executemany("INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?, ?, ?, ?, ?)", refusals)
             if fingerprint:
                 _set_fingerprint(connection, fingerprint)
         beside.close()
@@ -247,9 +278,9 @@ class SqliteLedger:
 
     # Reading
 
-    def find(self, uri: str, tenant: str) -> Document | None:
+    def find(self, document_id: str) -> Document | None:
         with self._reading() as connection:
-            found = self._summaries(connection, "d.tenant = :tenant AND d.uri = :uri", tenant=tenant, uri=uri)
+            found = self._summaries(connection, "d.document_id = :key", key=document_id)
         return found[0] if found else None
 
     def documents(self, scope: Scope) -> list[Document]:
@@ -258,8 +289,10 @@ class SqliteLedger:
         with self._reading() as connection:
             return self._summaries(connection, f"{_IN_SCOPE} ORDER BY d.uri, d.tenant", **_scope(scope))
 
-    def stored(self, tenant: str, *, origin: str | None = None, series: str | None = None) -> list[Document]:
-        asked = {"origin": origin, "series": series}
+    def stored(
+        self, tenant: str, *, uri: str | None = None, origin: str | None = None, version_of: str | None = None
+    ) -> list[Document]:
+        asked = {"uri": uri, "origin": origin, "version_of": version_of}
         where = " AND ".join(["d.tenant = :tenant", *(f"d.{name} = :{name}" for name, told in asked.items() if told)])
         with self._reading() as connection:
             return self._summaries(connection, f"{where} ORDER BY d.uri", tenant=tenant, **asked)
@@ -267,13 +300,22 @@ class SqliteLedger:
     def refusals(self, scope: Scope) -> list[Refusal]:
         if scope.sees_nothing:
             return []
-        query = "SELECT uri, tenant, reason, message, at FROM refusals WHERE tenant IN (?, ?) ORDER BY uri, tenant"
+        rows = self._refusals("tenant IN (?, ?)", scope.tenant, EVERY_TENANT)
+        return [refusal for refusal in rows if refusal.source.is_readable(scope)]
+
+    def refusals_of(self, tenant: str, *, uri: str) -> list[Refusal]:
+        return self._refusals("tenant = ? AND uri = ?", tenant, uri)
+
+    def _refusals(self, where: str, *values: str) -> list[Refusal]:
+        columns = "uri, tenant, reason, message, at, groups, class"
         with self._reading() as connection:
-            rows = connection.execute(query, (scope.tenant, EVERY_TENANT)).fetchall()
-        return [
-            Refusal(uri, tenant, reason, message, datetime.fromisoformat(at))
-            for uri, tenant, reason, message, at in rows
-        ]
+            rows = connection.execute(f"SELECT {columns} FROM refusals WHERE {where} ORDER BY uri, tenant", values)
+            return [
+                Refusal(
+                    uri, tenant, reason, message, datetime.fromisoformat(at), frozenset(json.loads(groups)), data_class
+                )
+                for uri, tenant, reason, message, at, groups, data_class in rows
+            ]
 
     def text(self, document_id: str, scope: Scope) -> str | None:
         if scope.sees_nothing:
@@ -342,22 +384,16 @@ class SqliteLedger:
 
     # For the vector index, and for reindexing
 
-    def entry(self, uri: str, tenant: str) -> Entry | None:
-        found = list(self._entries("WHERE d.document_id = ?", (Source(uri, tenant).document_id,)))
+    def entry(self, document_id: str) -> Entry | None:
+        found = list(self._entries("WHERE d.document_id = ?", (document_id,)))
         return found[0] if found else None
 
     def entries(self) -> Iterator[Entry]:
         yield from self._entries("ORDER BY d.document_id", ())
 
     def _entries(self, which: str, values: Sequence[str]) -> Iterator[Entry]:
-        documents = f"SELECT {_SOURCE}, d.content_hash, d.text, d.outline, d.document_id FROM documents AS d {which}"
-        passages = f"SELECT {_CHUNK}, c.embedding FROM chunks AS c WHERE c.document_id = ? ORDER BY c.position"
         with self._reading() as connection:
-            for *source, content_hash, text, outline, key in connection.execute(documents, values):
-                rows = connection.execute(passages, (key,)).fetchall()
-                vectors = np.array([np.frombuffer(row[-1], dtype="<f4") for row in rows], dtype=np.float32)
-                chunks = tuple(_chunk(row[:-1]) for row in rows)
-                yield Entry(_source(source), content_hash, records.parsed(text, outline), chunks, vectors)
+            yield from _entries(connection, which, values)
 
     def embeddings(self, *, after: int = 0) -> Iterator[VectorItem]:
         query = f"""
@@ -375,13 +411,14 @@ class SqliteLedger:
             for (chunk_id,) in connection.execute(query, (after,)):
                 yield chunk_id
 
-    def known_vectors(self, texts: Collection[str], tenant: str) -> dict[str, Vectors]:
-        query = """
+    def known_vectors(self, texts: Collection[str], tenant: str, *, scope: Scope | None = None) -> dict[str, Vectors]:
+        query = f"""
           SELECT c.digest, c.embedding FROM json_each(:digests) AS wanted
           CROSS JOIN chunks AS c ON c.digest = wanted.value
-          CROSS JOIN documents AS d ON d.document_id = c.document_id WHERE d.tenant = :tenant"""
+          CROSS JOIN documents AS d ON d.document_id = c.document_id
+          WHERE d.tenant = :tenant AND {_READABLE.replace("%s", "d")}"""
         by_digest = {records.digest(text): text for text in texts}
-        values = {"digests": json.dumps(list(by_digest)), "tenant": tenant}
+        values = _scope(scope) | {"digests": json.dumps(list(by_digest)), "tenant": tenant}
         with self._reading() as connection:
             rows = connection.execute(query, values).fetchall()
         return {by_digest[digest]: np.frombuffer(embedding, dtype="<f4") for digest, embedding in rows}
@@ -433,15 +470,20 @@ class SqliteLedger:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(
+            "PRAGMA foreign_keys = OFF"
+        )  # a table that others point to may be written anew; not in a transaction
         connection.execute("BEGIN IMMEDIATE")  # two processes may meet here
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             for statement in _statements(_SCHEMA):
                 connection.execute(statement)
-        elif version == _VERSION - 1:
+        elif version in _OLDER:
             _rewrite_keyword_index(connection)
+            _name_by_readers(connection)
         connection.execute("COMMIT")
-        if version not in (0, _VERSION - 1, _VERSION):
+        connection.execute("PRAGMA foreign_keys = ON")
+        if version not in (0, *_OLDER, _VERSION):
             raise StoreUnavailable(
                 f"{self._path} has the format {version}; this version of Sixply reads format {_VERSION}. "
                 f"Use the version that wrote it, or move the file away and ingest again."
@@ -494,7 +536,7 @@ class SqliteLedger:
 
     def _summaries(self, connection: sqlite3.Connection, where: str, **values: Any) -> list[Document]:
         rows = connection.execute(
-            f"SELECT {_SUMMARY} FROM documents AS d WHERE {where}", {"as_of": self._today(), **values}
+            f"SELECT {_SUMMARY} FROM documents AS d WHERE {where}", {"as_of": self._today(), **_scope(None), **values}
         )
         return [_document(row) for row in rows]
 
@@ -531,6 +573,39 @@ def _rewrite_keyword_index(connection: sqlite3.Connection) -> None:
     connection.execute(
         f"INSERT INTO search (rowid, heading, text) SELECT sequence, {_SEARCHABLE}(heading), {_SEARCHABLE}(text) FROM chunks"
     )
+
+
+def _name_by_readers(connection: sqlite3.Connection) -> None:
+    """From format 6: ids of restricted documents are made of who may read them, too, and so are those of their passages,
+    which the vector index is told as changes. What is an earlier version says of which. Who stored a document is not known
+    any more: it supersedes what it did. A refusal whose readers are not known is for the owner of the machine."""
+    table, *indexes = _statements(_DOCUMENTS)
+    connection.execute(table.replace("TABLE documents", "TABLE documents_new"))
+    columns = (
+        "document_id, tenant, uri, groups, title, media_type, series, effective_from, published, origin, attributes"
+    )
+    sizes = "content_hash, characters, chunks, ingested_at"
+    connection.execute(f"INSERT INTO documents_new SELECT {columns}, {sizes}, NULL, NULL, text, outline FROM documents")
+    old = connection.execute("SELECT tenant, uri, reason, message, at FROM refusals").fetchall()
+    for name in ("documents", "refusals"):
+        connection.execute(f"DROP TABLE {name}")
+    connection.execute("ALTER TABLE documents_new RENAME TO documents")
+    for statement in (*indexes, *_statements(_REFUSALS)):
+        connection.execute(statement)
+    for tenant, uri, *why in old:
+        key = Source(uri, tenant, frozenset({NOBODY})).document_id
+        values = (key, tenant, uri, json.dumps([NOBODY]), UNCLASSIFIED, *why)
+        connection.execute("INSERT INTO refusals VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+    rows = connection.execute(f"SELECT d.document_id, d.content_hash, d.ingested_at, {_SOURCE} FROM documents AS d")
+    renamed = {key: (records.with_version_of(content_hash, _source(row)), at) for key, content_hash, at, *row in rows}
+    numbers = _Numbers(connection)
+    for key, (source, at) in renamed.items():
+        if source.document_id == key and source.version_of is None:
+            continue
+        [entry] = _entries(connection, "WHERE d.document_id = ?", (key,))
+        _remove(connection, key, numbers)
+        _store(connection, entry.under(source), numbers, datetime.fromisoformat(at))
+    numbers.save()
     connection.execute(f"PRAGMA user_version = {_VERSION}")
 
 
@@ -549,11 +624,12 @@ def _store(connection: sqlite3.Connection, entry: Entry, numbers: _Numbers, now:
     source, text = entry.source, entry.parsed.text
     _remove(connection, source.document_id, numbers)
     connection.execute(
-        f"INSERT INTO documents VALUES ({', '.join('?' * 17)})",
+        f"INSERT INTO documents VALUES ({', '.join('?' * 19)})",
         (
             source.document_id, source.tenant, source.uri, json.dumps(sorted(source.groups)), source.title,
             source.media_type, source.series, _day(source.effective_from), _day(source.published), source.origin,
-            records.attributes_text(source.attributes), entry.content_hash, len(text), len(entry.chunks), now.isoformat(), text, records.outline(entry.parsed),
+            records.attributes_text(source.attributes), entry.content_hash, len(text), len(entry.chunks), now.isoformat(),
+            source.version_of, source.writer_reads, text, records.outline(entry.parsed),
         ),
     )  # fmt: skip
     known = [(source.document_id, name, value) for name, value in stored_attributes(source.filterable).items()]
@@ -569,8 +645,23 @@ def _store(connection: sqlite3.Connection, entry: Entry, numbers: _Numbers, now:
     ]  # fmt: skip
     connection.executemany(f"INSERT INTO chunks VALUES ({', '.join('?' * 12)})", rows)
     connection.executemany("DELETE FROM deletions WHERE chunk_id = ?", [(chunk.chunk_id,) for chunk in entry.chunks])
-    connection.execute("DELETE FROM refusals WHERE tenant = ? AND uri = ?", (source.tenant, source.uri))
+    connection.execute("DELETE FROM refusals WHERE document_id = ?", (source.document_id,))
     next(numbers)  # a document without a passage is a change, too
+
+
+def _entries(connection: sqlite3.Connection, which: str, values: Sequence[str]) -> Iterator[Entry]:
+    documents = f"SELECT {_SOURCE}, d.content_hash, d.text, d.outline, d.document_id FROM documents AS d {which}"
+    passages = f"SELECT {_CHUNK}, c.embedding FROM chunks AS c WHERE c.document_id = ? ORDER BY c.position"
+    for *source, content_hash, text, outline, key in connection.execute(documents, values):
+        rows = connection.execute(passages, (key,)).fetchall()
+        vectors = np.array([np.frombuffer(row[-1], dtype="<f4") for row in rows], dtype=np.float32)
+        chunks = tuple(_chunk(row[:-1]) for row in rows)
+        yield Entry(_source(source), content_hash, records.parsed(text, outline), chunks, vectors)
+
+
+def _delete(connection: sqlite3.Connection, key: str, numbers: _Numbers) -> bool:
+    removed = _remove(connection, key, numbers)
+    return connection.execute("DELETE FROM refusals WHERE document_id = ?", (key,)).rowcount > 0 or removed
 
 
 def _remove(connection: sqlite3.Connection, key: str, numbers: _Numbers) -> bool:
@@ -611,9 +702,12 @@ def _condition(where: Where) -> tuple[str, dict[str, Stored]]:
     return f"AND {as_sql(where, single)}", bound
 
 
-def _scope(scope: Scope) -> dict[str, str | None]:
-    classes = None if scope.classes is None else json.dumps(sorted(scope.classes))
-    return {"tenant": scope.tenant, "groups": json.dumps(sorted(scope.groups)), "classes": classes}
+def _scope(scope: Scope | None) -> dict[str, str | bool | None]:
+    """What is bound in the conditions; without a scope, for those who write, everything is readable."""
+    if scope is None:
+        return {"everything": True, "groups": "[]", "classes": None}
+    classes = None if scope.classes is None else json.dumps(scope.listed_classes)
+    return {"everything": False, "tenant": scope.tenant, "groups": json.dumps(sorted(scope.groups)), "classes": classes}
 
 
 def _day(day: date | None) -> str | None:
@@ -621,7 +715,8 @@ def _day(day: date | None) -> str | None:
 
 
 def _source(row: Sequence[Any]) -> Source:
-    uri, tenant, groups, title, media_type, series, effective_from, published, origin, attributes = row
+    uri, tenant, groups, title, media_type, series, effective_from, published, origin, attributes, *kept = row
+    version_of, writer_reads = kept
     return Source(
         uri=uri,
         tenant=tenant,
@@ -633,6 +728,8 @@ def _source(row: Sequence[Any]) -> Source:
         published=date.fromisoformat(published) if published else None,
         origin=origin,
         attributes=records.attributes(attributes),
+        version_of=version_of,
+        writer_reads=writer_reads,
     )
 
 

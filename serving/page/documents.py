@@ -109,13 +109,13 @@ class DocumentsView:
                 "aria-label"
             ] = f"Read {name}"
             if self._may_delete(one.tenant):
-                self._bin(name, one.uri, one.tenant)
+                self._bin(name, one.uri, one.tenant, one.document_id)
 
     def _may_delete(self, tenant: str) -> bool:
         return self._visitor.may("write") and (tenant != EVERY_TENANT or self._visitor.may("operate"))
 
-    def _bin(self, name: str, uri: str, tenant: str) -> None:
-        button = ui.button(icon="delete", on_click=partial(self._delete, name, uri, tenant), color=None)
+    def _bin(self, name: str, uri: str, tenant: str, document_id: str) -> None:
+        button = ui.button(icon="delete", on_click=partial(self._delete, name, uri, tenant, document_id), color=None)
         button.props("flat dense round").classes("quiet").props["aria-label"] = f"Delete {name}"
 
     def _refusals(self, refused: Sequence[Refusal]) -> None:
@@ -131,7 +131,7 @@ class DocumentsView:
                         html.div(one.uri)
                         html.div(one.message).classes("dim")
                     if self._may_delete(one.tenant):
-                        self._bin(one.uri, one.uri, one.tenant)
+                        self._bin(one.uri, one.uri, one.tenant, one.source.document_id)
             if refused[AT_ONCE:]:
                 html.li(f"and {len(refused) - AT_ONCE} more").classes("dim")
 
@@ -144,14 +144,16 @@ class DocumentsView:
             say(f"{taken} taken in, {still} refused again.", kind="good" if taken else "bad")
             await self.refresh()
 
-    async def _delete(self, name: str, uri: str, tenant: str) -> None:
+    async def _delete(self, name: str, uri: str, tenant: str, document_id: str) -> None:
         what = "Afterwards nobody finds anything of it. Answers that quoted it keep their quotes."
         if not await confirmed(self._asking, f"Delete “{name}”?", what):
             return
         with told():
             shared = tenant == EVERY_TENANT
             async with self._visitor.acts("write") as caller:
-                await asyncio.to_thread(documents.delete, uri, caller, self._visitor.runtime, shared=shared)
+                await asyncio.to_thread(
+                    documents.delete, uri, caller, self._visitor.runtime, shared=shared, document_id=document_id
+                )
             say(f"Deleted: {name}")
             await self.refresh()
 

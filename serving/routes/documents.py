@@ -47,7 +47,11 @@ def add(
     ] = "{}",
     shared: Annotated[bool, Form(description="For every tenant; operators only.")] = False,
 ) -> DocumentSummary:
-    """Add a document, or replace the one of the same `uri`. 201 means that it is stored and can be found."""
+    """Add a document, or replace the one of the same `uri`. 201 means that it is stored and can be found.
+
+    You can only store what you could read yourself. What you may not read is not replaced: two documents then share the
+    `uri`.
+    """
     name = file_name(file)
     source = Source(
         uri=uri or name,
@@ -60,20 +64,21 @@ def add(
         published=published,
         attributes=_attributes(attributes),
     )
-    return DocumentSummary.of(taken_in(runtime.system, Item(source=source, content=file.file.read(), name=name)))
+    item = Item(source=source, content=file.file.read(), name=name)
+    return DocumentSummary.of(taken_in(runtime.system, item, caller))
 
 
 @router.post("/retry", responses=responses(504), dependencies=[admitted("writes")])
 def retry(caller: Writer, runtime: Running) -> RetryReport:
-    """Try the refused documents of your tenant again, after a limit was raised or a parser mended; an operator's call
-    tries those of every tenant's shelf, too. What is refused once more stays listed, with the new reason."""
+    """Try the refused documents of your tenant that you could read again, after a limit was raised or a parser mended; an
+    operator's call tries those of every tenant's shelf, too. What is refused once more stays listed, with the new reason."""
     shelves = [caller.tenant, *([EVERY_TENANT] if "operator" in caller.roles else [])]
-    return RetryReport.of(runtime.system.ingestor.retry(*shelves))
+    return RetryReport.of(runtime.system.ingestor.retry(*shelves, scope=runtime.system.policy.scope(caller)))
 
 
 @router.get("", responses=responses(), dependencies=[admitted("reads")])
 def listed(caller: Asker, runtime: Running, pages: Pages) -> DocumentList:
-    """The documents that you may read, by `uri`, and after them those of your tenant that were refused."""
+    """The documents that you may read, by `uri`, and after them those that were refused."""
     ledger, scope = runtime.system.ledger, runtime.system.policy.scope(caller)
     known: list[Document | Refusal] = [*ledger.documents(scope), *ledger.refusals(scope)]
     page, cursor = pages.page(known, _place)
@@ -102,16 +107,20 @@ def read(
     return DocumentText(document=DocumentSummary.of(document), start=start, end=start + len(part), text=part)
 
 
-@router.delete("", status_code=204, responses=responses(404), dependencies=[admitted("writes")])
+@router.delete("", status_code=204, responses=responses(404, 409), dependencies=[admitted("writes")])
 def delete(
     uri: Annotated[Name, Query(examples=["double.md"])],
     caller: Writer,
     runtime: Running,
     *,
     shared: Annotated[bool, Query(description="The one of every tenant; operators only.")] = False,
+    document_id: Annotated[
+        DocumentId | None, Query(description="Which one, where you may read several of that name.")
+    ] = None,
 ) -> None:
-    """Delete a document. After this nobody finds anything of it."""
-    if not runtime.system.ingestor.delete(uri, owner(caller, shared=shared)):
+    """Delete a document that you may read. After this nobody finds anything of it, nor of its earlier versions."""
+    scope = runtime.system.policy.scope(caller)
+    if not runtime.system.ingestor.delete(uri, owner(caller, shared=shared), scope=scope, document_id=document_id):
         raise NotFound(f'No document "{uri}" of yours. GET /v1/documents lists them.')
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, UploadFile
 
 from foundation.errors import InvalidRequest
+from retrieval.contract import Source
+from retrieval.ingest import demand_readable
 from serving.errors import responses
 from serving.identity import Asker, Writer
 from serving.paging import Pages
@@ -46,13 +48,15 @@ async def ingest(
             f'{len(files)} files cannot all be the version of "{series}" that is in force. Send each by itself, with the day '
             "from which it is (effective_from)."
         )
-    given = {
+    given: dict[str, Any] = {
         "tenant": owner(caller, shared=shared),
         "groups": sorted(groups or ()),
         "series": series,
         "effective_from": effective_from.isoformat() if effective_from else None,
         "published": published.isoformat() if published else None,
     }
+    readers = Source("", given["tenant"], frozenset(given["groups"]))
+    demand_readable(readers, runtime.system.policy.scope(caller))  # and again when each is stored
     items = [(file_name(file), given) for file in files]
     contents = {str(number): await file.read() for number, file in enumerate(files, 1)}
     return JobStatus.of(await runtime.jobs.begin("ingest", caller, items, contents))

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from foundation.components import Context, load
 from foundation.errors import InvalidRequest, StoreUnavailable
 from foundation.types import EVERY_TENANT, Scope
+from retrieval import records
 from retrieval.contract import (
     Block,
     Chunk,
@@ -78,6 +79,11 @@ def entry(uri: str, *passages: str, tenant: str = "acme", content_hash: str = ""
     return Entry(source, content_hash or f"hash of {text}", parsed, chunks, vectors)
 
 
+def key(uri: str, tenant: str = "acme", **about: Any) -> str:
+    """The id of the document that `entry` makes."""
+    return Source(uri, tenant, **about).document_id
+
+
 def ids(given: Entry) -> list[str]:
     return [chunk.chunk_id for chunk in given.chunks]
 
@@ -114,7 +120,7 @@ def keeps_a_document_exactly(ledger: DocumentLedger) -> None:
     assert stored.source == given.source
     assert (stored.document_id, stored.content_hash) == (given.source.document_id, given.content_hash)
     assert (stored.characters, stored.chunks, stored.ingested_at) == (len(given.parsed.text), 2, NOW)
-    assert ledger.find("policies/refunds.md", "acme") == stored
+    assert ledger.find(given.source.document_id) == stored
     assert ledger.documents(BOARD) == [stored]
     assert ledger.text(stored.document_id, BOARD) == given.parsed.text
     hits = ledger.hits(ids(given), BOARD, as_of=None)
@@ -132,28 +138,28 @@ def gives_back_entries_for_a_reindex(ledger: DocumentLedger) -> None:
         assert np.array_equal(got.vectors, asked.vectors)
 
 
-def gives_back_one_document_and_those_of_a_series_or_a_folder(ledger: DocumentLedger) -> None:
+def gives_back_one_document_and_those_of_a_name_or_a_folder(ledger: DocumentLedger) -> None:
     mine = entry("a.md", "One.", "Two, longer.", series="s", origin="/srv", groups=frozenset({"board"}))
-    later = entry("b.md", "Three.", series="s", effective_from=date(2026, 1, 1))
+    later = entry("b.md", "Three.", series="s", effective_from=date(2026, 1, 1), version_of="id", writer_reads="{}")
     ledger.put(
         [mine, later, entry("c.md", "Four.", origin="/srv"), entry("a.md", "Theirs.", tenant="globex", series="s")]
     )
-    got = ledger.entry("a.md", "acme")
+    got = ledger.entry(mine.source.document_id)
     assert got is not None
     assert (got.source, got.content_hash, got.parsed, list(got.chunks)) == (
         mine.source, mine.content_hash, mine.parsed, list(mine.chunks),
     )  # fmt: skip
     assert np.array_equal(got.vectors, mine.vectors)
-    assert ledger.entry("b.md", "globex") is None
+    assert ledger.entry(key("b.md", "globex")) is None
 
     def names(**asked: str) -> list[str]:
         return [one.source.uri for one in ledger.stored("acme", **asked)]
 
     assert names() == ["a.md", "b.md", "c.md"]
-    assert (names(series="s"), names(origin="/srv"), names(origin="/srv", series="s")) == (
-        ["a.md", "b.md"], ["a.md", "c.md"], ["a.md"],
+    assert (names(uri="a.md"), names(origin="/srv"), names(origin="/srv", uri="c.md"), names(version_of="id")) == (
+        ["a.md"], ["a.md", "c.md"], ["c.md"], ["b.md"],
     )  # fmt: skip
-    assert names(series="none of that name") == []
+    assert names(uri="none of that name") == []
 
 
 def keeps_vectors_bit_by_bit(ledger: DocumentLedger) -> None:
@@ -194,8 +200,8 @@ def takes_names_of_any_length(ledger: DocumentLedger) -> None:
     scope = Scope("acme", frozenset({long}))
     assert uris(ledger, "refund", scope, as_of=TODAY) == [long]
     assert ledger.documents(scope) == [stored]
-    ledger.refuse(refusal(long))
-    assert ledger.delete(long, "acme")
+    ledger.refuse(replace(refusal(long), groups=frozenset({long})))
+    assert ledger.delete(stored.document_id)
     assert (ledger.documents(scope), ledger.refusals(scope)) == ([], [])
 
 
@@ -212,7 +218,7 @@ def leaves_its_input_alone(ledger: DocumentLedger) -> None:
 
 
 def replaces_a_document_whole(ledger: DocumentLedger) -> None:
-    old = entry("a.md", "Refunds take thirty days.", "Only the old one says zebra.", groups=frozenset({"board"}))
+    old = entry("a.md", "Refunds take thirty days.", "Only the old one says zebra.", media_type="text/markdown")
     ledger.put([old])
     new = entry("a.md", "Refunds take fourteen days.", title="New")
     [stored] = ledger.put([new])
@@ -230,7 +236,7 @@ def tells_documents_of_two_tenants_apart_that_share_a_uri(ledger: DocumentLedger
     ledger.put([entry("a.md", "Refund ours, replaced.")])
     assert sorted(words(ledger, "refund")) == ["Refund common.", "Refund ours, replaced."]
     assert sorted(words(ledger, "refund", GLOBEX)) == ["Refund common.", "Refund theirs."]
-    assert ledger.delete("a.md", "acme")
+    assert ledger.delete(key("a.md"))
     assert words(ledger, "refund") == ["Refund common."]
     assert sorted(words(ledger, "refund", GLOBEX)) == ["Refund common.", "Refund theirs."]
 
@@ -238,10 +244,10 @@ def tells_documents_of_two_tenants_apart_that_share_a_uri(ledger: DocumentLedger
 def deletes_without_a_trace(ledger: DocumentLedger) -> None:
     given = entry("a.md", "Refunds.", "More refunds.")
     ledger.put([given, entry("b.md", "Refunds of b.")])
-    assert ledger.delete("a.md", "acme")
+    assert ledger.delete(key("a.md"))
     assert words(ledger, "refunds") == ["Refunds of b."]
     assert ledger.hits(ids(given), ACME, as_of=None) == {}
-    assert ledger.find("a.md", "acme") is None
+    assert ledger.find(key("a.md")) is None
     assert ledger.text(given.source.document_id, ACME) is None
     assert [document.source.uri for document in ledger.documents(ACME)] == ["b.md"]
     assert ledger.chunk_count() == 1
@@ -249,10 +255,10 @@ def deletes_without_a_trace(ledger: DocumentLedger) -> None:
 
 def says_whether_there_was_something_to_delete(ledger: DocumentLedger) -> None:
     ledger.put([entry("a.md", "A.")])
-    assert not ledger.delete("a.md", "globex")
-    assert not ledger.delete("other.md", "acme")
-    assert ledger.delete("a.md", "acme")
-    assert not ledger.delete("a.md", "acme")
+    assert not ledger.delete(key("a.md", "globex"))
+    assert not ledger.delete(key("other.md"))
+    assert ledger.delete(key("a.md"))
+    assert not ledger.delete(key("a.md"))
 
 
 def remembers_a_refusal_until_it_is_taken_or_deleted(ledger: DocumentLedger) -> None:
@@ -261,7 +267,7 @@ def remembers_a_refusal_until_it_is_taken_or_deleted(ledger: DocumentLedger) -> 
         ledger.refuse(refusal(uri, reason="malformed"))
     assert ledger.refusals(ACME) == [refusal("a.md", reason="malformed"), refusal("b.md", reason="malformed")]
     ledger.put([entry("a.md", "A.")])
-    assert ledger.delete("b.md", "acme")
+    assert ledger.delete(key("b.md"))
     assert ledger.refusals(ACME) == []
 
 
@@ -270,7 +276,7 @@ def keeps_what_it_has_when_a_later_offer_is_refused(ledger: DocumentLedger) -> N
     ledger.put([entry("a.md", "Refunds.", content_hash="h")])
     ledger.refuse(refusal("a.md"))
     assert words(ledger, "refunds") == ["Refunds."]
-    known = ledger.find("a.md", "acme")
+    known = ledger.find(key("a.md"))
     assert known is not None
     assert known.content_hash != "h"
 
@@ -282,7 +288,7 @@ def stores_all_or_nothing(ledger: DocumentLedger) -> None:
     with pytest.raises(ValueError, match="2 chunks and 1 vectors"):
         ledger.put([entry("a.md", "New refunds."), entry("b.md", "B."), wrong])
     assert words(ledger, "refunds") == ["Old refunds."]
-    assert ledger.find("b.md", "acme") is None
+    assert ledger.find(key("b.md")) is None
     assert ledger.sequence() == before
     ledger.put([entry("b.md", "B.")])
     assert words(ledger, "b") == ["B."]
@@ -291,7 +297,7 @@ def stores_all_or_nothing(ledger: DocumentLedger) -> None:
 def refuses_text_that_cannot_be_stored_and_goes_on(ledger: DocumentLedger) -> None:
     with pytest.raises(InvalidRequest):
         ledger.put([entry("a.md", "lone \ud800 surrogate")])
-    assert ledger.find("a.md", "acme") is None
+    assert ledger.find(key("a.md")) is None
     ledger.put([entry("a.md", "Fine.")])
     assert words(ledger, "fine") == ["Fine."]
 
@@ -366,6 +372,89 @@ def shows_refusals_to_their_tenant(ledger: DocumentLedger) -> None:
         ledger.refuse(refusal(f"of {tenant}", tenant=tenant))
     assert [each.uri for each in ledger.refusals(ACME)] == ["of *", "of acme"]
     assert ledger.refusals(Scope("")) == ledger.refusals(Scope(EVERY_TENANT)) == []
+
+
+def shows_refusals_to_those_who_could_have_read_the_document(ledger: DocumentLedger) -> None:
+    board = replace(refusal("a.md"), groups=frozenset({"board"}))
+    secret = replace(refusal("a.md"), data_class="secret")
+    for one in (refusal("a.md"), board, secret):
+        ledger.refuse(one)
+    readers = {ACME: [refusal("a.md"), secret], BOARD: [refusal("a.md"), board, secret]}
+    for scope, shown in readers.items():
+        assert sorted(map(repr, ledger.refusals(scope))) == sorted(map(repr, shown))
+    assert ledger.refusals(Scope("acme", classes=frozenset({"unclassified"}))) == [refusal("a.md")]
+    assert len(ledger.refusals_of("acme", uri="a.md")) == 3
+    assert ledger.refusals_of("acme", uri="b.md") == ledger.refusals_of("globex", uri="a.md") == []
+
+
+def keeps_documents_of_one_name_apart_by_their_readers(ledger: DocumentLedger) -> None:
+    """Of the same words, too: what one of them becomes says nothing of the others."""
+    given = [
+        entry("a.md", "Refund."), entry("a.md", "Refund.", groups=frozenset({"board"})),
+        entry("a.md", "Refund.", attributes={"data_class": "secret"}),
+    ]  # fmt: skip
+    ledger.put([given[1]])
+    ledger.put([given[0], given[2]])
+    assert len(ledger.stored("acme", uri="a.md")) == 3
+    assert [len(ledger.documents(scope)) for scope in (ACME, BOARD, Scope("acme", classes=frozenset()))] == [2, 3, 0]
+    assert ledger.delete(given[0].source.document_id)
+    assert sorted(one.source.groups for one in ledger.stored("acme")) == [frozenset(), frozenset({"board"})]
+    assert words(ledger, "refund", BOARD) == ["Refund.", "Refund."]
+
+
+def puts_and_deletes_in_one_change(ledger: DocumentLedger) -> None:
+    old = entry("a.md", "Refund old.")
+    ledger.put([old])
+    ledger.refuse(refusal("b.md"))
+    new = entry("a.md", "Refund new.", groups=frozenset({"board"}))
+    [stored] = ledger.put([new], gone=[old.source.document_id, key("b.md"), "unknown"])
+    assert (words(ledger, "refund"), words(ledger, "refund", BOARD)) == ([], ["Refund new."])
+    assert (ledger.documents(BOARD), ledger.refusals(BOARD)) == ([stored], [])
+    assert set(ledger.deletions()) == set(ids(old))
+
+
+def lets_nobody_supersede_what_they_could_not_read(ledger: DocumentLedger) -> None:
+    """And what somebody may not see supersedes nothing for them."""
+    series = {"series": "pay"}
+    everybody = records.scope_text(Scope("acme", classes=frozenset({"unclassified"})))
+    ledger.put(
+        [
+            entry("board.md", "Refund.", groups=frozenset({"board"}), effective_from=date(2025, 1, 1), **series),
+            entry(
+                "secret.md", "Refund.", attributes={"data_class": "secret"}, effective_from=date(2025, 1, 1), **series
+            ),
+            entry("open.md", "Refund.", effective_from=date(2025, 2, 1), writer_reads=everybody, **series),
+            entry("decoy.md", "Refund.", effective_from=date(2025, 3, 1), writer_reads=everybody, **series),
+        ]
+    )
+    assert uris(ledger, "refund", BOARD, as_of=TODAY) == ["board.md", "decoy.md", "secret.md"]
+    assert uris(ledger, "refund", as_of=TODAY) == ["decoy.md", "secret.md"]
+    ours = records.scope_text(Scope("acme", frozenset({"board"}), frozenset({"unclassified", "secret"})))
+    known = {"groups": frozenset({"board"}), "writer_reads": ours}
+    ledger.put([entry("new.md", "Refund.", effective_from=date(2025, 4, 1), **known, **series)])
+    assert uris(ledger, "refund", BOARD, as_of=TODAY) == ["new.md"]
+    assert uris(ledger, "refund", as_of=TODAY) == ["decoy.md", "secret.md"], (
+        "a hidden version is not told by its effect"
+    )
+    superseded = {one.source.uri: one.superseded for one in ledger.documents(ACME)}
+    assert superseded == {"decoy.md": False, "open.md": True, "secret.md": False}
+    ledger.put([entry("owner.md", "Refund.", effective_from=date(2025, 5, 1), **series)])
+    assert uris(ledger, "refund", BOARD, as_of=TODAY) == ["owner.md"]
+
+
+def lets_a_document_supersede_its_own_earlier_versions(ledger: DocumentLedger) -> None:
+    """Whoever wrote it last: the readers of a version may have become fewer."""
+    now = entry(
+        "a.md",
+        "Refund new.",
+        series="a.md",
+        effective_from=date(2025, 3, 1),
+        writer_reads='{"groups": [], "classes": []}',
+    )
+    told = {"series": "a.md", "version_of": now.source.document_id, "groups": frozenset({"board"})}
+    ledger.put([now, entry("a.md@2025-01-01", "Refund old.", effective_from=date(2025, 1, 1), **told)])
+    assert words(ledger, "refund", BOARD, as_of=TODAY) == ["Refund new."]
+    assert words(ledger, "refund", BOARD, as_of=date(2025, 2, 1)) == ["Refund old."]
 
 
 def fills_the_limit_from_what_the_scope_admits(ledger: DocumentLedger) -> None:
@@ -447,7 +536,7 @@ def knows_the_version_in_force_on_any_day(ledger: DocumentLedger) -> None:
     assert len(uris(ledger, "refund", as_of=None)) == 4
     superseded = {document.source.uri: document.superseded for document in ledger.documents(ACME)}
     assert superseded == {"2024.md": True, "2025.md": False, "2027.md": True, "always.md": False}
-    ledger.delete("2025.md", "acme")
+    ledger.delete(key("2025.md"))
     assert uris(ledger, "refund", as_of=TODAY) == ["2024.md", "always.md"]
 
 
@@ -487,7 +576,7 @@ def names_the_document_of_each_chunk_that_may_be_seen(ledger: DocumentLedger) ->
         entry("new.md", "Seven.", series="s", effective_from=date(2026, 1, 1)), entry("gone.md", "Eight."),
     ]  # fmt: skip
     ledger.put(given)
-    ledger.delete("gone.md", "acme")
+    ledger.delete(key("gone.md"))
     asked = [*(chunk_id for each in given for chunk_id in ids(each)), "unknown"]
     for scope in (ACME, BOARD, Scope("globex"), Scope(""), Scope(EVERY_TENANT)):
         for day in (TODAY, date(2025, 6, 1), None):
@@ -594,7 +683,7 @@ def numbers_every_change_once_and_upwards(ledger: DocumentLedger) -> None:
     numbers = [item.sequence for item in ledger.embeddings()]
     assert numbers == sorted(set(numbers))
     assert 0 < numbers[0] <= numbers[-1] <= first
-    ledger.delete("b.md", "acme")
+    ledger.delete(key("b.md"))
     assert ledger.sequence() > first
     assert list(ledger.embeddings(after=first)) == []
     assert list(ledger.deletions(after=first)) == ids(entry("b.md", "Three."))
@@ -613,11 +702,11 @@ def leads_an_index_from_any_point_to_the_present(ledger: DocumentLedger) -> None
     """Delete first, then add: whenever an index stopped, it ends with what the ledger holds, and with its rights."""
     changes: list[Callable[[], object]] = [
         lambda: ledger.put([entry("a.md", "Same.", "Other.")]),
-        lambda: ledger.delete("a.md", "acme"),
+        lambda: ledger.delete(key("a.md")),
         lambda: ledger.put([entry("a.md", "Same.", "Other.")]),
         lambda: ledger.put([entry("a.md", "Same.", "Changed.")]),
         lambda: ledger.put([entry("a.md", "Same.", "Changed.", groups=frozenset({"board"}))]),
-        lambda: ledger.delete("a.md", "acme"),
+        lambda: ledger.delete(key("a.md")),
         lambda: ledger.put([entry("b.md", "B.")]),
         lambda: ledger.put([entry("a.md", "Same.")]),
     ]
@@ -640,7 +729,7 @@ def can_be_written_while_it_is_streamed(ledger: DocumentLedger) -> None:
             ledger.put([replace(each, content_hash="again")])
     stream = ledger.embeddings()
     next(stream)
-    ledger.delete("0.md", "acme")
+    ledger.delete(key("0.md"))
     assert len(list(stream)) >= 28
     assert ledger.chunk_count() == 29
 
@@ -650,7 +739,7 @@ def forgets_old_deletions_only_together_with_their_stamps(ledger: DocumentLedger
     ledger.put([entry("a.md", "One.", "Two.")])
     seen = ledger.sequence()
     assert ledger.stamp(seen)
-    ledger.delete("a.md", "acme")
+    ledger.delete(key("a.md"))
     for n in range(20):
         ledger.put([entry(f"{n}.md", f"Passage {n}.")])
     gone = set(ids(entry("a.md", "One.", "Two.")))
@@ -666,7 +755,7 @@ def stamps_each_change_once_and_for_good(ledger: DocumentLedger) -> None:
     assert all(stamp for _, stamp in stamps)
     assert len({stamp for _, stamp in stamps}) == 3
     assert [(sequence, ledger.stamp(sequence)) for sequence, _ in stamps] == stamps
-    ledger.delete("never was", "acme")
+    ledger.delete(key("never was"))
     assert ledger.stamp(ledger.sequence())
     assert ledger.stamp(ledger.sequence() + 1) is None
 
@@ -674,12 +763,25 @@ def stamps_each_change_once_and_for_good(ledger: DocumentLedger) -> None:
 def knows_the_vectors_of_its_texts(ledger: DocumentLedger) -> None:
     given = entry("a.md", "One.", "Two, longer — naïve.")
     ledger.put([given, entry("theirs.md", "Secret.", tenant="globex"), entry("gone.md", "Gone, and long ago.")])
-    ledger.delete("gone.md", "acme")
+    ledger.delete(key("gone.md"))
     texts = [chunk.indexed_text for each in (given, entry("", "Secret."), entry("", "Gone, and long ago.")) for chunk in each.chunks]  # fmt: skip
     known = ledger.known_vectors([*texts, "One.", ""], "acme")
     assert set(known) == set(texts[:2]), "only what is stored, under its headings, and for this tenant"
     assert all(np.array_equal(known[text], row) for text, row in zip(texts[:2], given.vectors, strict=True))
     assert ledger.known_vectors([], "acme") == {}
+
+
+def tells_no_writer_which_texts_are_stored_out_of_their_sight(ledger: DocumentLedger) -> None:
+    given = [
+        entry("a.md", "One."), entry("b.md", "Two, longer.", groups=frozenset({"board"})),
+        entry("c.md", "Three, the longest.", attributes={"data_class": "secret"}),
+    ]  # fmt: skip
+    ledger.put(given)
+    texts = [chunk.indexed_text for one in given for chunk in one.chunks]
+    for scope, shown in {
+        None: 3, BOARD: 3, ACME: 2, Scope("acme", classes=frozenset({"unclassified"})): 1,
+    }.items():  # fmt: skip
+        assert len(ledger.known_vectors(texts, "acme", scope=scope)) == shown, scope
 
 
 def keeps_a_fingerprint(ledger: DocumentLedger) -> None:
@@ -801,13 +903,16 @@ def _texts(ledger: DocumentLedger) -> list[str]:
 
 PROMISES: list[Callable[[DocumentLedger], None]] = [
     keeps_a_document_exactly, gives_back_entries_for_a_reindex, keeps_vectors_bit_by_bit,
-    gives_back_one_document_and_those_of_a_series_or_a_folder,
+    gives_back_one_document_and_those_of_a_name_or_a_folder,
     answers_in_the_order_of_the_ids_it_was_asked_for, lists_several_documents_in_the_order_they_were_put,
     takes_a_document_without_a_passage, takes_names_of_any_length, leaves_its_input_alone, replaces_a_document_whole,
     tells_documents_of_two_tenants_apart_that_share_a_uri, deletes_without_a_trace,
     says_whether_there_was_something_to_delete, remembers_a_refusal_until_it_is_taken_or_deleted,
     keeps_what_it_has_when_a_later_offer_is_refused, stores_all_or_nothing, refuses_text_that_cannot_be_stored_and_goes_on,
     shows_every_scope_its_own_and_nothing_else, shows_only_the_classes_of_the_scope, shows_refusals_to_their_tenant, fills_the_limit_from_what_the_scope_admits,
+    shows_refusals_to_those_who_could_have_read_the_document, keeps_documents_of_one_name_apart_by_their_readers,
+    puts_and_deletes_in_one_change, lets_nobody_supersede_what_they_could_not_read,
+    lets_a_document_supersede_its_own_earlier_versions, tells_no_writer_which_texts_are_stored_out_of_their_sight,
     filters_as_every_other_ledger_and_index_does, filters_by_what_every_document_has,
     tells_an_index_what_is_known_of_a_document, applies_a_filter_and_the_scope_together,
     fills_the_limit_from_what_the_filter_admits, forgets_what_was_known_of_a_replaced_document,
@@ -866,7 +971,7 @@ def test_what_was_committed_survives_a_restart(name: str, data_dir: Path) -> Non
     first = opened(name, data_dir)
     first.put([entry("a.md", "Refund one.", "Refund two.")])
     first.refuse(refusal("b.md"))
-    first.delete("a.md", "acme")
+    first.delete(key("a.md"))
     first.put([entry("c.md", "Refund three.")])
     sequence = first.sequence()
     first.close()
@@ -882,7 +987,7 @@ def test_a_closed_ledger_is_an_error_that_says_so(act: str, ledger: DocumentLedg
     ledger.close()
     calls: dict[str, Callable[[], object]] = {
         "put": lambda: ledger.put([entry("a.md", "A.")]),
-        "delete": lambda: ledger.delete("a.md", "acme"),
+        "delete": lambda: ledger.delete(key("a.md")),
         "sequence": ledger.sequence,
         "documents": lambda: ledger.documents(ACME),
     }

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import threading
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -178,7 +178,7 @@ class MemoryLedger:
         return [known for known, _ in self.stored.values() if scope.admits(known.source.tenant, known.source.groups)]
 
     def refusals(self, scope: Scope) -> list[Refusal]:
-        return [refusal for refusal in self.refused if scope.admits(refusal.tenant, frozenset())]
+        return [refusal for refusal in self.refused if refusal.source.is_readable(scope)]
 
     def text(self, document_id: str, scope: Scope) -> str | None:
         for known, text in self.stored.values():
@@ -200,7 +200,7 @@ class MemoryIngestor:
     def __init__(self, ledger: MemoryLedger) -> None:
         self.ledger = ledger
 
-    def ingest_one(self, item: Any) -> Document:
+    def ingest_one(self, item: Any, *, scope: Scope | None) -> Document:
         if b"\0" in item.content:
             raise DocumentRefused(f"{item.name} is binary.", reason="malformed")
         key = (item.source.uri, item.source.tenant)
@@ -210,10 +210,10 @@ class MemoryIngestor:
         self.ledger.stored[key] = (stored, text)
         return stored
 
-    def delete(self, uri: str, tenant: str) -> bool:
+    def delete(self, uri: str, tenant: str, *, scope: Scope | None, document_id: str | None = None) -> bool:
         return self.ledger.stored.pop((uri, tenant), None) is not None
 
-    def retry(self, *tenants: str) -> IngestReport:
+    def retry(self, *tenants: str, scope: Scope | None) -> IngestReport:
         again = tuple(one for one in self.ledger.refused if one.tenant in tenants)
         return IngestReport(0, 0, 0, again, 0, 0, 0.0)
 
@@ -325,6 +325,11 @@ class World:
     stranger: str
     """A reader of another tenant."""
     all_roles: str
+
+    def key(self, *roles: str, subject: str | None = None, groups: Iterable[str] = ()) -> str:
+        """A key of somebody else in the tenant, or of the same person with other rights."""
+        keys = KeyStore.of(self.system.settings, self.system.context.clock)
+        return keys.create(subject=subject or f"{roles[0]}@north", tenant="north", roles=roles, groups=groups)
 
 
 def world(folder: Path, *, serving: dict[str, Any] | None = None, **http: Any) -> World:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import itertools
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +57,7 @@ def test_the_trial_notices_tenants_who_overwrite_each_other(tmp_path: Path, monk
 def test_the_trial_notices_a_document_that_is_gone_as_soon_as_it_was_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(ingestor: Ingestor, item: Item) -> None:
+    def gone(ingestor: Ingestor, item: Item, *, scope: Scope | None) -> None:
         raise Conflict(f"{item.source.uri} was deleted by somebody else just after it was stored.")
 
     monkeypatch.setattr(Ingestor, "ingest_one", gone)
@@ -70,3 +72,77 @@ def test_the_trial_notices_what_somebody_without_a_tenant_gets(tmp_path: Path, m
     act = lambda person: next(turns)(person)  # noqa: E731, PLW0108 - another one each time; by chance it may ask too early
     monkeypatch.setattr(Person, "act", act)
     assert tried(tmp_path, "memory", 200)["not_empty"] > 0
+
+
+SQLITE = importlib.import_module("retrieval.ledgers.sqlite")
+INGEST = importlib.import_module("retrieval.ingest")
+VERSIONS = importlib.import_module("retrieval.versions")
+
+
+def named_by_uri_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Source, "document_id", property(lambda source: f"{source.tenant} {source.uri}".encode().hex()))
+
+
+def replaces_whatever_has_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = lambda ledger, tenant, uri, scope: ledger.stored(tenant, uri=uri)[:1]  # noqa: E731 - the old rule
+    monkeypatch.setattr(VERSIONS, "readable", everything)
+
+
+def deletes_whatever_has_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = lambda ledger, tenant, uri, scope: ledger.stored(tenant, uri=uri)  # noqa: E731 - the old rule
+    monkeypatch.setattr(INGEST, "readable", everything)
+
+
+def gives_earlier_versions_the_present_rights(monkeypatch: pytest.MonkeyPatch) -> None:
+    as_earlier = VERSIONS._as_earlier
+    monkeypatch.setattr(
+        VERSIONS,
+        "_as_earlier",
+        lambda version, now: replace(as_earlier(version, now), groups=now.groups, attributes=dict(now.attributes)),
+    )
+
+
+def forgets_that_no_group_means_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(VERSIONS, "_for_both_groups", lambda one, other: one & other)
+
+
+def takes_the_new_class_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(VERSIONS, "_for_both_classes", lambda one, other: other)
+
+
+def supersedes_whatever_has_the_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(INGEST, "scope_text", lambda scope: None)
+
+
+def lets_hidden_versions_supersede(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SQLITE, "_IN_FORCE", SQLITE._IN_FORCE.replace("(:everything OR", "(1 OR"))
+
+
+def takes_what_its_writer_could_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(INGEST, "demand_readable", lambda source, scope: None)
+
+
+@pytest.mark.parametrize(
+    ("broken", "figures"),
+    [
+        (named_by_uri_alone, {"lost", "crossings"}),
+        (replaces_whatever_has_the_name, {"lost"}),
+        (deletes_whatever_has_the_name, {"lost"}),
+        (gives_earlier_versions_the_present_rights, {"crossings"}),
+        (forgets_that_no_group_means_everybody, {"crossings"}),
+        (takes_the_new_class_alone, {"crossings"}),
+        (supersedes_whatever_has_the_series, {"lost"}),
+        (lets_hidden_versions_supersede, {"lost"}),
+        (takes_what_its_writer_could_not_read, {"planted"}),
+    ],
+    ids=lambda given: getattr(given, "__name__", None),
+)
+def test_the_trial_notices_writers_who_are_asked_less_than_readers(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: Callable[[pytest.MonkeyPatch], None],
+    figures: set[str],
+) -> None:
+    broken(monkeypatch)
+    report = tried(tmp_path, "memory", OPERATIONS)
+    assert figures & {name for name in ZEROS if report[name]}, report

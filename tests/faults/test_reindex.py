@@ -145,7 +145,7 @@ def test_a_killed_reindex_costs_nothing_and_goes_on(use: str, seed: int | None, 
         desk.open()
         assert "Refund number 3 is paid in 3 days." in desk.found("Refund number 3")
         desk.add("3.md", "Refund number three takes long.")
-        desk.ledger.delete("4.md", "acme")
+        desk.ledger.delete(Source("4.md", "acme").document_id)
 
         with closing(Desk(data_dir, ledger, new)) as after:
             with pytest.raises(FingerprintMismatch, match=f"embedder hashing .*{new['use']}.*make reindex"):

@@ -243,7 +243,8 @@ async def test_the_callers_refused_documents_are_tried_again(given: World, api: 
 
 
 async def test_a_document_is_added_listed_read_and_deleted(given: World, api: httpx2.AsyncClient) -> None:
-    added = await upload(api, given.agent, title="The double", groups=["board", "desk"], effective_from="2026-01-01")
+    member = given.key("agent", groups=["desk"])
+    added = await upload(api, member, title="The double", groups=["board", "desk"], effective_from="2026-01-01")
     assert added.status_code == 201
     document = added.json()
     assert (document["uri"], document["tenant"], document["groups"]) == ("double.md", "north", ["board", "desk"])
@@ -257,6 +258,26 @@ async def test_a_document_is_added_listed_read_and_deleted(given: World, api: ht
     gone = await api.delete("/v1/documents?uri=double.md", headers=bearer(given.agent))
     assert (gone.status_code, gone.content) == (204, b"")
     assert_problem(await api.get(span, headers=bearer(given.reader)), 404, "not_found")
+
+
+async def test_nobody_stores_what_they_could_not_read(given: World, api: httpx2.AsyncClient) -> None:
+    problem = assert_problem(await upload(api, given.agent, groups=["board"]), 403, "forbidden")
+    assert problem["detail"].startswith("You could not read this document yourself")
+    assert_problem(await upload(api, given.operator, groups=["board"], shared="true"), 403, "forbidden")
+    assert not given.system.ledger.stored
+
+
+async def test_a_refusal_is_listed_for_those_who_could_have_read_the_document(
+    given: World, api: httpx2.AsyncClient
+) -> None:
+    told = ("north", "too_large", "Too large.", datetime.now(UTC))
+    given.system.ledger.refused.append(Refusal("pay.pdf", *told, frozenset({"hr"})))
+
+    async def listed(key: str) -> list[str]:
+        return [one["uri"] for one in (await api.get("/v1/documents", headers=bearer(key))).json()["refusals"]]
+
+    assert await listed(given.reader) == await listed(given.operator) == []
+    assert await listed(given.key("reader", groups=["hr"])) == ["pay.pdf"]
 
 
 async def test_another_tenants_document_does_not_exist(given: World, api: httpx2.AsyncClient) -> None:

@@ -12,7 +12,9 @@ import httpx2
 import pytest
 
 from serving.app import create_app
-from serving.idempotency import Attempt, IdempotencyStore, Reply
+from serving.idempotency import Attempt, IdempotencyStore
+from serving.identity import KeyStore
+from serving.replies import Reply
 from tests.doubles.orchestration import ManualClock
 from tests.doubles.serving import TEXT, World, world
 
@@ -86,6 +88,55 @@ async def test_a_key_is_its_callers_own(given: World, api: httpx2.AsyncClient) -
     for caller in (given.reader, given.agent, given.stranger):
         assert "idempotent-replayed" not in (await ask(api, caller)).headers
     assert len(asked(given)) == 3
+
+
+async def test_a_reply_is_for_the_rights_that_it_was_made_with(given: World, api: httpx2.AsyncClient) -> None:
+    member = given.key("reader", subject="ada", groups=["hr"])
+    assert (await ask(api, member)).status_code == 200
+    for roles, groups in ((["reader"], []), (["agent"], ["hr"]), (["reader"], ["hr", "desk"])):
+        refused = await ask(api, given.key(*roles, subject="ada", groups=groups))
+        assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_key_reused")
+        assert "other roles or groups" in refused.json()["detail"]
+    again = await ask(api, given.key("reader", subject="ada", groups=["hr"]))
+    assert again.headers["idempotent-replayed"] == "true", "another key of the same rights"
+    assert len(asked(given)) == 1
+
+
+async def test_a_reply_is_given_again_only_to_who_may_still_make_the_request(
+    given: World, api: httpx2.AsyncClient
+) -> None:
+    assert (await ask(api, given.reader)).status_code == 200
+    given.system.stops.add("tenant", "north", by="olga", why="We are looking.")
+    stopped = await ask(api, given.reader)
+    assert (stopped.status_code, stopped.json()["code"]) == (503, "stopped")
+    given.system.stops.lift("tenant", "north")
+    assert (await ask(api, given.reader)).headers["idempotent-replayed"] == "true"
+    keys = KeyStore.of(given.system.settings, given.system.context.clock)
+    keys.revoke(next(key.key_id for key in keys.list() if key.subject == "reader@north"))
+    assert (await ask(api, given.reader)).status_code == 401
+
+
+async def test_an_operator_of_a_stopped_tenant_gets_the_reply_about_the_switch_again(
+    given: World, api: httpx2.AsyncClient
+) -> None:
+    headers = {"Authorization": f"Bearer {given.operator}", "Idempotency-Key": "k-1"}
+    first, second = [
+        await api.put("/v1/stops/tenant:north", json={"why": "We are looking."}, headers=headers) for _ in range(2)
+    ]
+    assert (first.status_code, second.content) == (200, first.content)
+    assert second.headers["idempotent-replayed"] == "true"
+
+
+async def test_a_first_reply_takes_no_place(tmp_path: Path) -> None:
+    given = world(tmp_path, concurrent_answers=1, queued_answers=0)
+    async with client(given) as api:
+        await ask(api, given.reader)
+        busy = asyncio.create_task(ask(api, given.agent, "wait"))
+        assert await asyncio.to_thread(given.system.agent.started.wait, PATIENCE_S)
+        assert (await ask(api, given.reader)).headers["idempotent-replayed"] == "true"
+        assert (await ask(api, given.reader, key="k-2")).status_code == 503
+        given.system.agent.let_go.set()
+        await busy
 
 
 async def test_while_the_first_is_at_work_a_second_is_told_so(given: World, api: httpx2.AsyncClient) -> None:

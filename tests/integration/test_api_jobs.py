@@ -62,15 +62,36 @@ def batch(*questions: str) -> dict[str, Any]:
 def test_documents_are_taken_in_and_a_bad_one_stops_no_other(given: World, base_url: str) -> None:
     texts = {"a.md": TEXT, "b.md": "a\0b", "c.md": "", "d.md": TEXT}
     files = [("files", (name, text.encode())) for name, text in texts.items()]
-    begun = call(base_url, given.agent, "POST", "/ingest", files=files, data={"groups": ["desk"]})
+    agent = given.key("agent", groups=["desk"])
+    begun = call(base_url, agent, "POST", "/ingest", files=files, data={"groups": ["desk"]})
     assert (begun.status_code, begun.json()["total"]) == (202, 4), begun.text
-    found = ended(base_url, given.agent, begun.json()["job_id"])
+    found = ended(base_url, agent, begun.json()["job_id"])
     assert (found["job"]["status"], found["job"]["done"], found["job"]["failed"]) == ("done", 2, 2)
     outcomes = {item["name"]: item["outcome"] for item in found["items"]}
     assert (outcomes["a.md"]["uri"], outcomes["a.md"]["groups"]) == ("a.md", ["desk"])
     assert (outcomes["b.md"]["reason"], outcomes["c.md"]["reason"]) == ("malformed", "empty")
     assert sorted(known.source.uri for known, _ in given.system.ledger.stored.values()) == ["a.md", "d.md"]
     assert not given.system.jobs.files(begun.json()["job_id"]).exists()
+
+
+def test_nobody_plants_documents_for_groups_that_they_are_not_in(given: World, base_url: str) -> None:
+    files = [("files", ("a.md", TEXT.encode()))]
+    refused = call(base_url, given.agent, "POST", "/ingest", files=files, data={"groups": ["desk"]})
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert call(base_url, given.agent, "GET", "").json()["jobs"] == []
+
+
+def test_a_job_is_shown_to_its_sender_with_the_rights_that_it_was_made_with(given: World, base_url: str) -> None:
+    member, other = (given.key("reader", subject="ada", groups=groups) for groups in (["hr"], []))
+    job_id = call(base_url, member, "POST", "/answers", **batch("When?")).json()["job_id"]
+    ended(base_url, member, job_id)
+    absent = call(base_url, other, "GET", f"/{'0' * len(job_id)}")
+    for hidden in (call(base_url, other, "GET", f"/{job_id}"), call(base_url, other, "POST", f"/{job_id}/cancel")):
+        assert hidden.status_code == absent.status_code == 404
+        assert hidden.json()["detail"].replace(job_id, "") == absent.json()["detail"].replace("0" * len(job_id), "")
+    assert call(base_url, other, "GET", "").json()["jobs"] == []
+    more = given.key("reader", "agent", subject="ada", groups=["hr", "desk"])
+    assert call(base_url, more, "GET", f"/{job_id}").status_code == 200
 
 
 def test_a_version_has_its_series_and_days_and_two_files_cannot_be_one_version(given: World, base_url: str) -> None:

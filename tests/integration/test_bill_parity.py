@@ -129,7 +129,7 @@ def open_desk(tmp_path: Path) -> Iterator[Open]:
             values = {"use": use, "model": model, "url": url, "fallback": more, "agent": agent, "planner": planner}
             stack.write_text(STACK.format(data=tmp_path / "var", **values))
             system = opened.enter_context(open_system(load(stack)))
-            system.ingestor.ingest_one(Item(Source("moon.md", "north"), FACT.encode(), "moon.md"))
+            system.ingestor.ingest_one(Item(Source("moon.md", "north"), FACT.encode(), "moon.md"), scope=None)
             return Desk(system, provider, second)
 
         yield open_

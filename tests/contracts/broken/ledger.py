@@ -12,7 +12,7 @@ import numpy as np
 
 from foundation.errors import StoreUnavailable
 from foundation.types import EVERY_TENANT, Scope
-from retrieval.contract import Document, Entry, Hit, Refusal, VectorItem, Vectors
+from retrieval.contract import Document, Entry, Hit, Refusal, Source, VectorItem, Vectors
 from retrieval.where import Where
 
 
@@ -45,19 +45,73 @@ class LosesPages(Healthy):
 
 
 class ListsEveryTenants(Healthy):
-    caught_by = "gives_back_one_document_and_those_of_a_series_or_a_folder"
+    caught_by = "gives_back_one_document_and_those_of_a_name_or_a_folder"
 
     def stored(self, tenant: str, **asked: Any) -> list[Document]:
         return [one for each in (tenant, "globex") for one in self.real.stored(each, **asked)]
 
 
-class ForgetsTheSeries(Healthy):
-    caught_by = "gives_back_one_document_and_those_of_a_series_or_a_folder"
+class ForgetsVersions(Healthy):
+    caught_by = "gives_back_one_document_and_those_of_a_name_or_a_folder"
 
-    def stored(self, tenant: str, *, origin: str | None = None, series: str | None = None) -> list[Document]:
-        del series
-        found: list[Document] = self.real.stored(tenant, origin=origin)
+    def stored(self, tenant: str, *, version_of: str | None = None, **asked: Any) -> list[Document]:
+        del version_of
+        found: list[Document] = self.real.stored(tenant, **asked)
         return found
+
+
+class NamesByUriAlone(Healthy):
+    caught_by = "keeps_documents_of_one_name_apart_by_their_readers"
+
+    def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
+        named = {
+            one.document_id for each in entries for one in self.real.stored(each.source.tenant, uri=each.source.uri)
+        }
+        stored: list[Document] = self.real.put(entries, gone={*gone, *named})
+        return stored
+
+
+class ForgetsWhatIsGone(Healthy):
+    caught_by = "puts_and_deletes_in_one_change"
+
+    def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
+        stored: list[Document] = self.real.put(entries)
+        return stored
+
+
+class ForgetsWhoWrote(Healthy):
+    caught_by = "lets_nobody_supersede_what_they_could_not_read"
+
+    def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
+        anybody = [replace(each, source=replace(each.source, writer_reads=None)) for each in entries]
+        stored: list[Document] = self.real.put(anybody, gone=gone)
+        return stored
+
+
+class ForgetsWhatItIsAVersionOf(Healthy):
+    caught_by = "lets_a_document_supersede_its_own_earlier_versions"
+
+    def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
+        alone = [replace(each, source=replace(each.source, version_of=None)) for each in entries]
+        stored: list[Document] = self.real.put(alone, gone=gone)
+        return stored
+
+
+class ShowsRefusalsToEverybody(Healthy):
+    caught_by = "shows_refusals_to_those_who_could_have_read_the_document"
+
+    def refusals(self, scope: Scope) -> list[Refusal]:
+        found: list[Refusal] = self.real.refusals(replace(scope, groups=frozenset({"board"}), classes=None))
+        return found
+
+
+class TellsHiddenTexts(Healthy):
+    caught_by = "tells_no_writer_which_texts_are_stored_out_of_their_sight"
+
+    def known_vectors(self, texts: Collection[str], tenant: str, *, scope: Scope | None = None) -> dict[str, Vectors]:
+        del scope
+        known: dict[str, Vectors] = self.real.known_vectors(texts, tenant)
+        return known
 
 
 class HalvesPrecision(Healthy):
@@ -90,7 +144,7 @@ class KeepsOldPassages(Healthy):
 
     caught_by = "replaces_a_document_whole"
 
-    def put(self, entries: Sequence[Entry]) -> list[Document]:
+    def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
         old = {entry.source.document_id: entry for entry in self.real.entries()}
         merged = []
         for entry in entries:
@@ -100,15 +154,16 @@ class KeepsOldPassages(Healthy):
             ]
             rows = [*entry.vectors, *[np.ones_like(entry.vectors[0])] * len(kept)]
             merged.append(replace(entry, chunks=[*entry.chunks, *kept], vectors=np.array(rows, dtype=np.float32)))
-        stored: list[Document] = self.real.put(merged)
+        stored: list[Document] = self.real.put(merged, gone=gone)
         return stored
 
 
 class DeletesByUriAlone(Healthy):
     caught_by = "tells_documents_of_two_tenants_apart_that_share_a_uri"
 
-    def delete(self, uri: str, tenant: str) -> bool:
-        return {True} <= {self.real.delete(uri, each) for each in (tenant, "globex", EVERY_TENANT)}
+    def delete(self, document_id: str) -> bool:
+        uri = self.real.find(document_id).source.uri
+        return {True} <= {self.real.delete(Source(uri, each).document_id) for each in ("acme", "globex", EVERY_TENANT)}
 
 
 class ForgetsTheKeywordIndex(Healthy):
@@ -120,10 +175,11 @@ class ForgetsTheKeywordIndex(Healthy):
         super().__init__(real)
         self.seen: dict[str, Hit] = {}
 
-    def delete(self, uri: str, tenant: str) -> bool:
-        found = self.real.keyword_search("refunds", Scope(tenant), limit=9, as_of=None)
-        self.seen = self.real.hits([chunk_id for chunk_id, *_ in found], Scope(tenant), as_of=None)
-        return bool(self.real.delete(uri, tenant))
+    def delete(self, document_id: str) -> bool:
+        scope = Scope("acme")
+        found = self.real.keyword_search("refunds", scope, limit=9, as_of=None)
+        self.seen = self.real.hits([chunk_id for chunk_id, *_ in found], scope, as_of=None)
+        return bool(self.real.delete(document_id))
 
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
@@ -136,8 +192,8 @@ class ForgetsTheKeywordIndex(Healthy):
 class AlwaysDeleted(Healthy):
     caught_by = "says_whether_there_was_something_to_delete"
 
-    def delete(self, uri: str, tenant: str) -> bool:
-        self.real.delete(uri, tenant)
+    def delete(self, document_id: str) -> bool:
+        self.real.delete(document_id)
         return True
 
 
@@ -160,23 +216,23 @@ class DropsWhatItRefuses(Healthy):
     caught_by = "keeps_what_it_has_when_a_later_offer_is_refused"
 
     def refuse(self, refusal: Refusal) -> None:
-        self.real.delete(refusal.uri, refusal.tenant)
+        self.real.delete(refusal.source.document_id)
         self.real.refuse(refusal)
 
 
 class StoresOneByOne(Healthy):
     caught_by = "stores_all_or_nothing"
 
-    def put(self, entries: Sequence[Entry]) -> list[Document]:
-        return [document for entry in entries for document in self.real.put([entry])]
+    def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
+        return [document for entry in entries for document in self.real.put([entry], gone=gone)]
 
 
 class SwallowsErrors(Healthy):
     caught_by = "stores_all_or_nothing"
 
-    def put(self, entries: Sequence[Entry]) -> list[Document]:
+    def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
         try:
-            stored: list[Document] = self.real.put(entries)
+            stored: list[Document] = self.real.put(entries, gone=gone)
         except ValueError:
             return []
         return stored
@@ -396,8 +452,8 @@ class NewPassagesOnly(Healthy):
         super().__init__(real)
         self.first: dict[str, int] = {}
 
-    def put(self, entries: Sequence[Entry]) -> list[Document]:
-        stored: list[Document] = self.real.put(entries)
+    def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
+        stored: list[Document] = self.real.put(entries, gone=gone)
         for item in self.real.embeddings():
             self.first.setdefault(item.chunk_id, item.sequence)
         return stored
@@ -427,7 +483,7 @@ class ForgetsTooMuch(Healthy):
 class TellsForeignTexts(Healthy):
     caught_by = "knows_the_vectors_of_its_texts"
 
-    def known_vectors(self, texts: Collection[str], tenant: str) -> dict[str, Vectors]:
+    def known_vectors(self, texts: Collection[str], tenant: str, *, scope: Scope | None = None) -> dict[str, Vectors]:
         return self.real.known_vectors(texts, tenant) | self.real.known_vectors(texts, "globex")  # type: ignore[no-any-return]
 
 
@@ -444,7 +500,7 @@ class ReplacesInTwoSteps(Healthy):
 
     caught_by = "never_shows_half_a_replacement"
 
-    def put(self, entries: Sequence[Entry]) -> list[Document]:
+    def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
         import time
 
         for entry in entries:
@@ -453,7 +509,7 @@ class ReplacesInTwoSteps(Healthy):
                 chunks = [entry.chunks[0], old[0].chunks[1]]
                 self.real.put([replace(entry, chunks=chunks)])
                 time.sleep(0.005)
-        stored: list[Document] = self.real.put(entries)
+        stored: list[Document] = self.real.put(entries, gone=gone)
         return stored
 
 
@@ -536,7 +592,8 @@ class TakesWhatOneStatementTakes(Healthy):
 
 
 BROKEN = [
-    TrimsTexts, LosesPages, ListsEveryTenants, ForgetsTheSeries, HalvesPrecision, SortsHits, ConsumesItsInput, KeepsOldPassages, DeletesByUriAlone,
+    TrimsTexts, LosesPages, ListsEveryTenants, ForgetsVersions, NamesByUriAlone, ForgetsWhatIsGone, ForgetsWhoWrote, ForgetsWhatItIsAVersionOf,
+    ShowsRefusalsToEverybody, TellsHiddenTexts, HalvesPrecision, SortsHits, ConsumesItsInput, KeepsOldPassages, DeletesByUriAlone,
     ForgetsTheKeywordIndex, AlwaysDeleted, CollectsRefusals, DropsWhatItRefuses, StoresOneByOne, SwallowsErrors,
     ShowsTextsToEveryone, IgnoresGroups, IgnoresTheTenant, EmptyMeansEverything, ShowsForeignRefusals, FiltersAfterwards,
     NewestAlways, WorstFirst, WholeWordsOnly, KnowsWordsBySpacesOnly, FoldsAccentsOnly,

@@ -75,7 +75,7 @@ def test_an_error_of_no_type_of_ours_counts_as_failed_and_a_refusal_does_not() -
 
 def test_strings_are_tried_in_every_use_and_what_breaks_is_reported() -> None:
     class Fragile:
-        def ingest_one(self, item: object) -> None:
+        def ingest_one(self, item: object, *, scope: None) -> None:
             pass
 
         def retrieve(self, query: str, scope: object) -> list[object]:

@@ -106,7 +106,8 @@ class Store:
     def add(self, uri: str, text: str, *, content_hash: str = "hash", **about: Any) -> None:
         source = Source(uri, "acme", **about)
         chunk = Chunk(f"{uri} {text}", source.document_id, 0, text, 0, len(text))
-        self.ledger.put([Entry(source, content_hash, Parsed(text, ()), [chunk], embed(self.embedder, [text]))])
+        entry = Entry(source, content_hash, Parsed(text, ()), [chunk], embed(self.embedder, [text]))
+        self.ledger.put([entry], gone=[one.document_id for one in self.ledger.stored("acme", uri=uri)])
 
     def fingerprint(self, **changes: Any) -> Fingerprint:
         probes = probe(self.embedder)
@@ -236,7 +237,7 @@ def test_an_index_so_far_behind_that_deletions_are_forgotten_is_filled_anew(
     store.add("gone.md", "Gone.")
     catch_up(store.ledger, store.vectors)
     behind = store.vectors.sequence()
-    store.ledger.delete("gone.md", "acme")
+    store.ledger.delete(Source("gone.md", "acme").document_id)
     for n in range(30):
         store.add(f"{n}.md", f"Refund {n}.")
     assert store.ledger.stamp(behind) is None
@@ -261,7 +262,7 @@ def test_catching_up_tells_only_what_is_new(store: Store) -> None:
 def test_a_passage_that_was_deleted_and_added_again_is_present(store: Store) -> None:
     store.add("a.md", "Refund.")
     catch_up(store.ledger, store.vectors)
-    store.ledger.delete("a.md", "acme")
+    store.ledger.delete(Source("a.md", "acme").document_id)
     store.add("a.md", "Refund.")
     catch_up(store.ledger, store.vectors)
     assert store.vectors.count() == 1
@@ -304,7 +305,7 @@ def test_after_another_chunker_or_parser_every_document_is_taken_afresh(store: S
     open_index(store.ledger, store.vectors, store.fingerprint())
     store.add("a.md", "One two")
     store.reindex(ByWords())
-    known = store.ledger.find("a.md", "acme")
+    known = store.ledger.find(Source("a.md", "acme").document_id)
     assert known is not None
     assert known.content_hash == "before the reindex hash"
 
@@ -313,7 +314,7 @@ def test_after_another_embedder_alone_unchanged_documents_stay_unchanged(store: 
     open_index(store.ledger, store.vectors, store.fingerprint(chunker="words 1"))
     store.add("a.md", "One two")
     store.reindex(ByWords(), fingerprint=store.fingerprint(chunker="words 1", embedder="newer"))
-    known = store.ledger.find("a.md", "acme")
+    known = store.ledger.find(Source("a.md", "acme").document_id)
     assert known is not None
     assert known.content_hash == "hash"
 
@@ -363,7 +364,7 @@ def test_what_changes_while_a_reindex_is_built_is_in_it(store: Store, monkeypatc
             changed.append(True)
             store.add("d.md", "New d")
             store.add("a.md", "New a", content_hash="another")
-            store.ledger.delete("c.md", "acme")
+            store.ledger.delete(Source("c.md", "acme").document_id)
 
     assert store.reindex(ByWords(), progress=change).documents == 5
     texts = sorted(entry.parsed.text for entry in store.ledger.entries())

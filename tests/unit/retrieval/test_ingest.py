@@ -66,10 +66,10 @@ class FailingIndex(Through):
 class FullLedger(Through):
     full = False
 
-    def put(self, entries: Sequence[Entry]) -> Any:
+    def put(self, entries: Sequence[Entry], **more: Any) -> Any:
         if self.full:
             raise StorageFull("The disk is full. Free some space.")
-        return self.part.put(entries)
+        return self.part.put(entries, **more)
 
 
 def parse(content: bytes, name: str) -> Parsed:
@@ -217,9 +217,9 @@ def test_a_batch_is_embedded_while_the_one_before_it_is_committed(desk: Desk) ->
     class Waiting(Through):
         """Commits the first batch only when the second one has been embedded."""
 
-        def put(self, entries: Sequence[Entry]) -> Any:
+        def put(self, entries: Sequence[Entry], **more: Any) -> Any:
             assert embedded.wait(60)
-            return self.part.put(entries)
+            return self.part.put(entries, **more)
 
     class Telling(CountingEmbedder):
         def embed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -316,13 +316,13 @@ def test_a_document_without_text_is_refused_as_empty(desk: Desk) -> None:
 
 
 def test_one_document_is_given_back_as_stored(desk: Desk) -> None:
-    stored = desk.ingestor().ingest_one(item("a.md"))
-    assert stored == desk.ledger.find("a.md", "acme")
+    stored = desk.ingestor().ingest_one(item("a.md"), scope=None)
+    assert stored == desk.ledger.find(item("a.md").source.document_id)
 
 
 def test_one_refused_document_is_an_error_and_remembered(desk: Desk) -> None:
     with pytest.raises(DocumentRefused, match="asks to be refused") as caught:
-        desk.ingestor().ingest_one(item("a.md", "refuse"))
+        desk.ingestor().ingest_one(item("a.md", "refuse"), scope=None)
     assert caught.value.reason == "malformed"
     assert len(desk.ledger.refusals(ACME)) == 1
 
@@ -330,8 +330,8 @@ def test_one_refused_document_is_an_error_and_remembered(desk: Desk) -> None:
 def test_a_deleted_document_is_gone_from_ledger_and_index(desk: Desk) -> None:
     ingestor = desk.ingestor()
     ingestor.ingest([item("a.md"), item("b.md")])
-    assert ingestor.delete("a.md", "acme")
-    assert not ingestor.delete("a.md", "acme")
+    assert ingestor.delete("a.md", "acme", scope=None)
+    assert not ingestor.delete("a.md", "acme", scope=None)
     assert list(desk.texts()) == ["b.md"]
     assert desk.vectors.count() == 1
 
@@ -339,7 +339,7 @@ def test_a_deleted_document_is_gone_from_ledger_and_index(desk: Desk) -> None:
 def test_a_document_that_was_deleted_and_comes_back_is_found_by_its_vector(desk: Desk) -> None:
     ingestor = desk.ingestor()
     ingestor.ingest([item("a.md")])
-    ingestor.delete("a.md", "acme")
+    ingestor.delete("a.md", "acme", scope=None)
     ingestor.ingest([item("a.md")])
     assert desk.vectors.count() == 1
 
@@ -360,7 +360,7 @@ def test_when_the_ledger_is_full_nothing_is_acknowledged(desk: Desk) -> None:
     ingestor = desk.ingestor(ledger=ledger)
     ledger.full = True
     with pytest.raises(StorageFull):
-        ingestor.ingest_one(item("a.md"))
+        ingestor.ingest_one(item("a.md"), scope=None)
     assert desk.texts() == {}
 
 
@@ -369,8 +369,8 @@ def test_when_the_index_fails_the_commit_stands_and_the_next_one_makes_up_for_it
 ) -> None:
     index = FailingIndex(desk.vectors)
     ingestor = desk.ingestor(vectors=index)
-    stored = ingestor.ingest_one(item("a.md"))
-    assert desk.ledger.find("a.md", "acme") == stored
+    stored = ingestor.ingest_one(item("a.md"), scope=None)
+    assert desk.ledger.find(item("a.md").source.document_id) == stored
     assert desk.vectors.sequence() < desk.ledger.sequence(), "readiness compares the two"
     assert "could not follow" in caplog.text
     index.broken = False
@@ -390,7 +390,7 @@ def test_an_upload_does_not_wait_for_a_folder_that_is_being_read(desk: Desk) -> 
     with ThreadPoolExecutor(1) as pool:
         folder = pool.submit(ingestor.ingest, slow_folder())
         assert reached.wait(60)
-        ingestor.ingest_one(item("upload.md"))
+        ingestor.ingest_one(item("upload.md"), scope=None)
         assert "upload.md" in desk.texts()
         go_on.set()
         assert folder.result().added == 2

@@ -125,7 +125,7 @@ def test_progress_counts_what_is_committed(both: tuple[Desk, Desk]) -> None:
 def test_one_document_whose_caller_waits_is_prepared_here(both: tuple[Desk, Desk]) -> None:
     _, helped = both
     assert helped.workers is not None
-    assert helped.ingestor.ingest_one(item(1)).chunks == 1
+    assert helped.ingestor.ingest_one(item(1), scope=None).chunks == 1
     assert helped.workers.sent == []
 
 

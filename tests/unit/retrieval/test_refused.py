@@ -69,7 +69,7 @@ def test_what_is_kept_comes_back_with_everything_that_was_known_about_it(data_di
     (file,) = (data_dir / "refused").iterdir()
     if os.name == "posix":
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    kept.forget(BOARD)
+    kept.forget(BOARD.document_id)
     assert list(kept.items("acme")) == []
 
 
@@ -92,7 +92,7 @@ def test_a_folder_that_cannot_be_written_costs_the_second_try_only(data_dir: Pat
 def test_a_mended_parser_takes_what_was_refused_and_leaves_what_is_still_bad(desk: Desk) -> None:
     desk.ingestor.ingest([item("good.md", b"Nine hours."), item("bad.md", b"bad"), item("theirs.md", tenant="other")])
     desk.mended = True
-    report = desk.ingestor.retry("acme")
+    report = desk.ingestor.retry("acme", scope=None)
     assert (report.added, [one.uri for one in report.refused]) == (1, ["bad.md"])
     assert desk.refusals() == ["bad.md"]
     assert desk.refusals("other") == ["theirs.md"]
@@ -101,7 +101,7 @@ def test_a_mended_parser_takes_what_was_refused_and_leaves_what_is_still_bad(des
 
 def test_a_deleted_document_is_not_kept_for_another_try(desk: Desk) -> None:
     desk.ingestor.ingest([item("plan.md")])
-    assert desk.ingestor.delete("plan.md", "acme")
+    assert desk.ingestor.delete("plan.md", "acme", scope=None)
     assert list(desk.kept.items("acme")) == []
 
 
@@ -110,4 +110,4 @@ def test_a_better_copy_makes_the_kept_one_useless(desk: Desk) -> None:
     desk.mended = True
     desk.ingestor.ingest([item("plan.md", b"New.")])
     assert list(desk.kept.items("acme")) == []
-    assert desk.ingestor.retry("acme").added == 0
+    assert desk.ingestor.retry("acme", scope=None).added == 0

@@ -338,7 +338,7 @@ def test_the_class_of_a_document_is_a_word(word: object) -> None:
 def test_a_stale_index_shows_nothing_that_the_ledger_has_deleted(library: Library) -> None:
     library.add("gone.md", "Refund.")
     library.add("here.md", "Printer.")
-    library.ledger.delete("gone.md", "acme")
+    library.ledger.delete(Source("gone.md", "acme").document_id)
     assert library.vectors.count() == 2, "or this test would prove nothing"
     assert library.uris("refund") == ["here.md"]
 

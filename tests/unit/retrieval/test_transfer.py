@@ -76,10 +76,10 @@ def test_a_second_import_finds_everything_known(filled: DocumentLedger, data_dir
     file = data_dir / "ledger.jsonl"
     export_ledger(filled, file)
     before = filled.sequence()
-    filled.delete("doc-3.md", "acme")
+    filled.delete(entry(3).source.document_id)
     assert import_ledger(filled, file).unchanged == 300
     assert filled.sequence() > before
-    assert filled.find("doc-3.md", "acme") is not None
+    assert filled.find(entry(3).source.document_id) is not None
 
 
 @pytest.mark.parametrize("spoil", ["cut", "changed", "line gone", "no export", "nothing", "not packed"])

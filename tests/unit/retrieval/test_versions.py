@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from foundation.components import Context, load
+from foundation.errors import Conflict, Forbidden
 from foundation.settings import Part, RankingSettings
 from foundation.types import Scope
 from retrieval.contract import Block, DocumentLedger, Parsed, Source
@@ -53,9 +55,13 @@ class World:
         reranker = load("models.reranker", Part(use="none"), self.context)
         self.retriever = HybridRetriever(**parts, reranker=reranker, ranking=RankingSettings())
 
-    def ingest(self, text: str, *, after_days: int = 0, **about: Any) -> Any:
+    def ingest(self, text: str, *, after_days: int = 0, scope: Scope | None = None, **about: Any) -> Any:
         self.clock.at += timedelta(days=after_days)
-        return self.ingestor.ingest([Item(Source("window.md", "acme", **about), text.encode(), "window.md")])
+        items = [Item(Source("window.md", "acme", **about), text.encode(), "window.md")]
+        return self.ingestor.ingest(items, scope=scope)
+
+    def delete(self, scope: Scope, **which: Any) -> bool:
+        return self.ingestor.delete("window.md", "acme", scope=scope, **which)
 
     def found(self, as_of: date | None = None, scope: Scope = ACME) -> list[str]:
         return [hit.chunk.text for hit in self.retriever.retrieve("return window days", scope, as_of=as_of)]
@@ -134,15 +140,110 @@ def test_new_access_rights_hold_for_earlier_versions_too(world: World) -> None:
 def test_what_is_known_of_a_document_now_is_known_of_its_earlier_versions(world: World) -> None:
     world.ingest(OLD)
     world.ingest(NEW, after_days=60)
-    world.ingest(NEW, after_days=1, attributes={"data_class": "restricted"})
-    assert {one.source.attributes.get("data_class") for one in world.ledger.stored("acme")} == {"restricted"}
+    world.ingest(NEW, after_days=1, attributes={"data_class": "restricted", "product": "QL-20"})
+    assert {one.source.attributes.get("product") for one in world.ledger.stored("acme")} == {"QL-20"}
+
+
+def test_an_earlier_version_is_read_by_those_who_may_see_its_class_and_that_of_the_document(world: World) -> None:
+    world.ingest(OLD)
+    world.ingest(NEW, after_days=60, attributes={"data_class": "restricted"})
+    day = date(2026, 2, 1)
+    assert world.found(day, Scope("acme", classes=frozenset({"restricted", "unclassified"}))) == [OLD]
+    assert world.found(day, Scope("acme", classes=frozenset({"restricted"}))) == []
+    assert world.found(day, Scope("acme", classes=frozenset({"unclassified"}))) == []
+    assert world.found(day, Scope("acme")) == [OLD]
+
+
+HR, DESK = frozenset({"hr"}), frozenset({"desk"})
+HANNA, ADAM = Scope("acme", HR, frozenset({"unclassified"})), Scope("acme", classes=frozenset({"unclassified"}))
+
+
+def test_opening_a_document_opens_nothing_that_it_said_before(world: World) -> None:
+    world.ingest(OLD, groups=HR, scope=HANNA)
+    world.ingest(NEW, after_days=60, scope=HANNA)
+    assert (world.found(scope=ADAM), world.found(scope=HANNA)) == ([NEW], [NEW])
+    assert (world.found(date(2026, 2, 1), ADAM), world.found(date(2026, 2, 1), HANNA)) == ([], [OLD])
+    world.ingest(NEWEST, after_days=60, scope=ADAM)
+    assert (world.found(scope=ADAM), world.found(scope=HANNA)) == ([NEWEST], [NEWEST])
+    assert (world.found(date(2026, 2, 1), ADAM), world.found(date(2026, 2, 1), HANNA)) == ([], [OLD])
+    assert world.delete(ADAM)
+    assert world.names() == [], "versions follow their document, whoever may read them"
+
+
+def test_nothing_is_left_to_anybody_where_the_groups_have_nobody_in_common(world: World) -> None:
+    world.ingest(OLD, groups=HR)
+    world.ingest(NEW, after_days=60, groups=DESK)
+    for scope in (Scope("acme"), Scope("acme", HR), Scope("acme", DESK), Scope("acme", HR | DESK)):
+        assert world.found(date(2026, 2, 1), scope) == []
+    assert world.names() == [("window.md", False), ("window.md@2026-01-10", True)]
+
+
+@pytest.mark.parametrize("about", [{"groups": HR}, {"attributes": {"data_class": "secret"}}])
+def test_a_document_that_the_writer_may_not_read_is_not_replaced_and_not_told_of(
+    world: World, about: dict[str, Any]
+) -> None:
+    world.ingest(OLD, **about)
+    empty = World(world.context.data_dir / "empty")
+    for told in ({"effective_from": date(2099, 1, 1)}, {}):
+        with_it, without = (one.ingest(NEW, after_days=1, scope=ADAM, **told) for one in (world, empty))
+        assert with_it == without
+        assert world.found(scope=ADAM) == empty.found(scope=ADAM)
+    owner = Scope("acme", HR)
+    assert sorted(world.found(scope=owner)) == sorted([OLD, NEW])
+    assert world.delete(ADAM) is empty.delete(ADAM) is True
+    assert world.delete(ADAM) is empty.delete(ADAM) is False
+    assert world.found(scope=owner) == [OLD]
+    empty.ledger.close()
+
+
+def test_a_document_keeps_one_name_when_its_readers_change(world: World) -> None:
+    world.ingest(OLD, scope=HANNA)
+    world.ingest(OLD, groups=HR, scope=HANNA)
+    assert (world.found(scope=ADAM), world.found(scope=HANNA)) == ([], [OLD])
+    assert len(world.names()) == 1
+
+
+def test_what_a_name_of_several_documents_means_is_asked(world: World) -> None:
+    boss = replace(HANNA, groups=HR | DESK)
+    world.ingest(OLD, groups=HR)
+    world.ingest(NEW, groups=DESK, scope=replace(HANNA, groups=DESK))
+    [refused] = world.ingest(NEWEST, scope=boss).refused
+    assert refused.reason == "ambiguous"
+    assert world.ledger.refusals_of("acme", uri="window.md") == [], "it would tell others what is there"
+    assert "(desk, unclassified; hr, unclassified)" in refused.message
+    assert world.ingest(NEWEST, groups=DESK, scope=boss).replaced == 1
+    assert sorted(world.found(scope=boss)) == sorted([OLD, NEWEST])
+    with pytest.raises(Conflict, match="2 documents that you may read are named"):
+        world.delete(boss)
+    [wanted] = world.ledger.documents(replace(HANNA, groups=DESK))
+    assert world.delete(boss, document_id=wanted.document_id)
+    assert world.found(scope=boss) == [OLD]
+    assert world.ingest(NEWEST, scope=HANNA).replaced == 1, "for whoever sees one of them it is clear"
+
+
+@pytest.mark.parametrize("about", [{"groups": HR}, {"groups": HR | DESK}, {"attributes": {"data_class": "secret"}}])
+def test_nobody_plants_what_they_could_not_read_themselves(world: World, about: dict[str, Any]) -> None:
+    with pytest.raises(Forbidden, match="You could not read this document yourself"):
+        world.ingest(OLD, scope=ADAM, **about)
+    assert world.names() == []
+
+
+def test_a_decoy_in_the_series_of_an_unseen_document_supersedes_nothing(world: World) -> None:
+    world.ingest(OLD, groups=HR, series="returns", effective_from=date(2026, 1, 1), scope=HANNA)
+    decoy = Source("decoy.md", "acme", series="returns", effective_from=date(2026, 1, 2))
+    world.ingestor.ingest([Item(decoy, NEW.encode(), "decoy.md")], scope=ADAM)
+    assert sorted(world.found(scope=HANNA)) == sorted([OLD, NEW])
+    world.ingestor.ingest(
+        [Item(replace(decoy, uri="new.md", effective_from=date(2026, 1, 3)), NEWEST.encode(), "a.md")], scope=HANNA
+    )
+    assert world.found(scope=HANNA) == [NEWEST]
 
 
 def test_a_deleted_document_takes_its_versions_with_it(world: World) -> None:
     world.ingest(OLD)
     world.ingest(NEW, after_days=60)
     world.ingest(NEWEST, after_days=60)
-    assert world.ingestor.delete("window.md", "acme")
+    assert world.ingestor.delete("window.md", "acme", scope=None)
     assert world.names() == []
     assert world.vectors.count() == 0
     assert world.found(date(2026, 2, 1)) == []
@@ -162,7 +263,7 @@ def test_versions_follow_into_a_series_that_is_named_later(world: World) -> None
     world.ingest(OLD)
     world.ingest(NEW, after_days=60)
     world.ingest(NEW, after_days=1, series="returns")
-    assert {one.source.series for one in world.ledger.stored("acme", series="returns")} == {"returns"}
+    assert [one.source.series for one in world.ledger.stored("acme")] == ["returns", "returns"]
     assert world.found() == [NEW]
     assert world.found(date(2026, 2, 1)) == [OLD]
 

@@ -58,7 +58,8 @@ class Desk:
         source = Source(uri, tenant, **about)
         chunk = Chunk(f"{uri} {text}", source.document_id, 0, text, 0, len(text))
         parsed = Parsed(text, ())
-        self.ledger.put([Entry(source, f"hash of {text} {about}", parsed, [chunk], embed(self.embedder, [text]))])
+        entry = Entry(source, f"hash of {text} {about}", parsed, [chunk], embed(self.embedder, [text]))
+        self.ledger.put([entry], gone=[one.document_id for one in self.ledger.stored(tenant, uri=uri)])
         return Citation(1, source.document_id, chunk.chunk_id, uri, "", 0, len(text), text)
 
     async def keep(self, *citations: Citation, question: str = QUESTION, principal: Principal = READER) -> None:
@@ -143,7 +144,7 @@ async def test_a_cited_document_that_changed_makes_it_stale(desk: Desk, what: st
         case "the cited passage alone is left":
             desk.add(series="lamps", title="Something else about it changed")
         case "deleted":
-            desk.ledger.delete("lamp.md", "north")
+            desk.ledger.delete(Source("lamp.md", "north").document_id)
         case "restricted":
             desk.add(series="lamps", groups=frozenset({"board"}))
         case _:
