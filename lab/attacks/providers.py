@@ -41,7 +41,7 @@ def reopen_redirects() -> None:
     def following(self: httpx2.AsyncClient, **given: Any) -> None:
         made(self, **(given | {"follow_redirects": True}))
 
-    httpx2.AsyncClient.__init__ = following  # type: ignore[method-assign, assignment]
+    httpx2.AsyncClient.__init__ = following  # type: ignore[method-assign]
 
 
 def ask_for_absurd_waits(victim: Victim) -> Tried:
