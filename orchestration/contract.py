@@ -103,7 +103,8 @@ class ToolMetadata(TypedDict, total=False):
     said_as: Mapping[str, Mapping[str, Sequence[str]]]
     """Argument by choice by phrases for it: `{"priority": {"P2": ["urgent"]}}`."""
     asked_by: Sequence[str]
-    """Beginnings of the verbs by which people ask for it; none of them said, a person is asked."""
+    """Beginnings of the verbs by which people ask for it; "not forget" is the negated one. None of them said, or only
+    denied, a person is asked."""
     trusted: Collection[str]
     """Fields of the artifact that our own systems issue, "*" for all: others can be anybody's text."""
     examples: Sequence[str]

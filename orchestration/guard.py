@@ -6,8 +6,11 @@ No rule here decides whether a tool runs. Tools are planned from the person's ow
 
 from __future__ import annotations
 
+import html
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Collection, Iterable
+from urllib.parse import unquote
 
 _ADDRESSED = (
     # speaks to a machine or the desk behind the reader's back
@@ -23,8 +26,18 @@ _ADDRESSED = (
     r"\byou are now\b|\bnew instructions?:",
 )
 _INSTRUCTION = re.compile("|".join(f"(?:{pattern})" for pattern in _ADDRESSED), re.IGNORECASE | re.DOTALL)
-_URL = re.compile(r"(?:[a-z0-9+.-]{0,20}://|(?<![\w:/])//(?=[\w-]+\.)|www\.)[^\s<>()\[\]\"']+", re.IGNORECASE)
-"""Of any scheme, or of that of the page which shows it: `//host.example/x` is loaded by a picture, too."""
+REMOVED = "[address removed]"
+_HOST = r"(?:[a-z0-9-]{1,63}\.){1,8}(?:[a-z]{2,24}|xn--[a-z0-9-]{1,59})"
+_ADDRESS = re.compile(
+    r"[a-z][a-z0-9+.-]{0,20}://"  # of any scheme
+    r"|(?<![a-z0-9])(?:https?|wss?|ftps?|file):(?=[^\s,;.])"  # with any number of slashes, which browsers forgive
+    r"|(?<![a-z0-9])(?:javascript|vbscript|blob|mailto|tel|sms):(?=\S)|(?<![a-z0-9])data:[\w/+.-]*[,;]"
+    r"|(?<![\w:/])/{2,}(?=[\w-]+\.|localhost|\[)|(?<=\()/{2,}(?=\w)"  # of the scheme of the page that shows it
+    r"|(?<![\w.])www\."
+    rf"|(?<![\w.@-])(?:[\w.+-]{{1,64}}@)?{_HOST}(?=[/?#]\w)|(?<![\w.+-])[\w.+-]{{1,64}}@{_HOST}"
+)
+"""Where an address begins, in a word that was made comparable (`_comparable`)."""
+_AFTER = ".,;:!?)]}>\"'`“”’|*_"
 
 
 def instructs_reader(text: str) -> bool:
@@ -41,16 +54,45 @@ def instructs_reader(text: str) -> bool:
 def without_foreign_urls(text: str, quotes: Iterable[str]) -> str:
     """Remove addresses that no cited passage contains: a model can be made to invent or smuggle one.
 
+    Where one begins, all of the word behind it goes. What is written as no browser's address bar would show it, with entities,
+    backslashes or letters that look alike, is removed as a whole word.
+
     >>> without_foreign_urls("See https://evil.example/x for more.", ["nothing"])
     'See [address removed] for more.'
     >>> without_foreign_urls("![](//evil.example/?q=secret) and ftp://evil.example/x, 3//4", [])
     '![]([address removed]) and [address removed], 3//4'
     """
-    known = "\n".join(quotes)
+    if _ADDRESS.search(_comparable(text)) is None:
+        return text
+    known = {address for quote in quotes for word in quote.split() if (address := _address_in(word)[1])}
+    return "".join(part if not part.strip() else _without_foreign(part, known) for part in re.split(r"(\s+)", text))
 
-    def keep(match: re.Match[str]) -> str:
-        address = match.group().rstrip(".,;:!?")
-        tail = match.group()[len(address) :]
-        return match.group() if address in known else f"[address removed]{tail}"
 
-    return _URL.sub(keep, text)
+def _without_foreign(word: str, known: Collection[str]) -> str:
+    start, address = _address_in(word)
+    if not address or any(address == other or other.startswith((f"{address}/", f"{address}?")) for other in known):
+        return word
+    if start is None:
+        return REMOVED
+    rest = word[start:]
+    return word[:start] + REMOVED + rest[len(rest.rstrip(_AFTER)) :]
+
+
+def _address_in(word: str) -> tuple[int | None, str]:
+    """Where the first address begins in a word, `None` where the word only means one, and the address; empty: there is none."""
+    comparable = _comparable(word)
+    found = _ADDRESS.search(comparable)
+    if found is None:
+        return None, ""
+    as_written = _ADDRESS.search(word.lower())
+    start = as_written.start() if as_written and comparable == word.lower() else None
+    return start, comparable[found.start() :].rstrip(_AFTER + "/")
+
+
+def _comparable(text: str) -> str:
+    """As a browser reads it: entities and percent signs resolved, width and case folded, invisible letters gone, a backslash a slash."""
+    shown = text
+    for _ in range(3):  # entities of entities
+        shown = unquote(html.unescape(shown))
+    folded = unicodedata.normalize("NFKC", shown).replace("\\", "/").replace("。", ".").lower()
+    return "".join(letter for letter in folded if unicodedata.category(letter) not in ("Cf", "Cc") or letter.isspace())

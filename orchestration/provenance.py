@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -25,6 +25,8 @@ from functools import cached_property
 from typing import Any
 
 from orchestration.arguments import schema_of
+from orchestration.asking import moods
+from orchestration.asking import verbs as verbs_of
 from orchestration.contract import BaseTool, Origin, Role, ToolOutcome
 from orchestration.stated import arguments_in
 
@@ -33,6 +35,10 @@ _PLAIN = re.compile(r"[^\W\d_]+(?:[-’][^\W\d_]+)*")
 _UNSPACED = re.compile(r"(?<=[a-z0-9])\.(?=[A-Z][a-z])")
 """The end of a sentence, where the next begins without a space and an address would swallow its first word."""
 _LOOSE = re.compile(r"[^\W_]+")
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_NEGATES = re.compile(
+    r"not|never|no|none|nobody|neither|nor|without|cannot|stop|avoid|refrain|\w+n['’]t|(?:do|ca|wo|did|does|should)nt"
+)
 _HOST = r"(?:[a-z0-9-]++\.)+(?:com|net|org|info|biz|dev|app|xyz|[a-z]{2})\b"
 _BEGINS = r"(?:https?://|www\.)"
 _EMAIL = re.compile(r"([\w.+-]++@[\w-]++(?:\.[\w-]++)++)|[\w.+-]++")
@@ -62,7 +68,7 @@ def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: 
     """
     said = Words(origin.words)
     verbs = _declared(tool, "asked_by", ())
-    if verbs and not said.mentions(verbs):
+    if verbs and not _is_asked(origin.words, verbs, verbs_of(_declared(tool, "examples", ()))):
         return [f"nobody asked to {verbs[0]}"]
     trace = _Trace(said, origin, tools, own=_declared(tool, "reach", "outward") == "own")
     roles: Mapping[str, Role] = _declared(tool, "arguments", {})
@@ -74,6 +80,19 @@ def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: 
         if value not in (None, properties.get(name, {}).get("default"))
         and not trace.holds(roles.get(name, "target"), name, value, targets)
     ]
+
+
+def _is_asked(text: str, verbs: Sequence[str], own: Collection[str]) -> bool:
+    """Whether one of the verbs is said in a clause that is no question; a "not forget" only where it
+    is negated, and a "forget" only where it is not: "do not forget the note" is the contrary of forgetting it."""
+    for clause in moods(text, own):
+        words = _WORD.findall(_fold(text[clause.start : clause.end]))
+        for position, word in enumerate(words):
+            negated = any(map(_NEGATES.fullmatch, words[:position]))
+            wanted = [verb.removeprefix("not ") for verb in verbs if verb.startswith("not ") == negated]
+            if any(word.startswith(verb) for verb in wanted) and (negated or not clause.question):
+                return True
+    return False
 
 
 def without_what_was_read(
@@ -148,9 +167,6 @@ class Words:
             month = _MONTHS.index(month_1 or month_2) + 1
             spoken.add((int(year) if year else None, month, int(day_1 or day_2)))
         return iso | spoken
-
-    def mentions(self, verbs: Sequence[str]) -> bool:
-        return any(word.startswith(verb) for word in self.loose for verb in verbs)
 
     def hold(self, value: str) -> bool:
         """Whether the value stands there: as whole words, never as a part of one."""

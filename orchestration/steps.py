@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from foundation import names
 from foundation.errors import ComponentError
+from foundation.rendering import markdown, one_line
 from foundation.tracing import annotate
 from models.pricing import is_local
 from orchestration.composing import Draft, begun, quoted, rendered, verified, written
@@ -24,7 +25,7 @@ from orchestration.contract import (
     ToolOutcome,
 )
 from orchestration.facts import with_facts
-from orchestration.guard import instructs_reader
+from orchestration.guard import instructs_reader, without_foreign_urls
 from orchestration.history import in_context, named, pointed, stands_alone
 from orchestration.planning import REPLANNED, Planner, adapted, filled, fixed, query_of, ready, resolved, rewrite
 from orchestration.planning_by_model import ModelPlanner
@@ -61,6 +62,8 @@ to nonsense."""
 _SEVERAL = 2
 
 Work = Callable[[State, Run], Awaitable[tuple[State, str]]]
+
+_LONGEST_REASON = 300
 
 
 class Steps:
@@ -131,7 +134,7 @@ class Steps:
             text = HANDED_OVER.format(answer_id=state["answer_id"])
             return as_result("escalated", "complete", text)
         if plan.route == "refuse" and not plan.steps:
-            return as_result("refused", "policy", f"This is not done here. {plan.reason}".strip())
+            return as_result("refused", "policy", f"This is not done here. {_harmless_reason(plan)}".strip())
         if plan.route == "reply":
             return abstained(plan.reply)
         if plan.route == "clarify":
@@ -545,3 +548,9 @@ def _said(state: State) -> str:
 def _asks_documents_alone(state: State) -> bool:
     kinds = [step["kind"] for step in state["plan"].get("steps", ())]
     return state["plan"].get("route") == "answer" and kinds == ["answer"]
+
+
+def _harmless_reason(plan: Plan) -> str:
+    """Why a plan does nothing, for the person: a model may have been made to write anything there, and nothing supports it."""
+    reason = without_foreign_urls(one_line(plan.reason), ())
+    return markdown(reason[:_LONGEST_REASON])

@@ -19,6 +19,7 @@ from mcp_types import ToolAnnotations
 from pydantic import Field, ValidationError
 
 from foundation.errors import InvalidRequest, SixplyError
+from foundation.rendering import markdown, markdown_values
 from foundation.types import Principal
 from orchestration.contract import AnswerRequest
 from serving.admission import Work
@@ -74,9 +75,8 @@ def mcp_server(
             scope = system.policy.scope(caller_of(context))
             async with place("searches"):
                 hits = await asyncio.to_thread(system.retriever.retrieve, wanted.query, scope, limit=limit)
-            return {
-                "hits": [SearchHit.of(hit, marker=n).model_dump(mode="json") for n, hit in enumerate(hits, start=1)]
-            }
+            found = [SearchHit.of(hit, marker=n).model_dump(mode="json") for n, hit in enumerate(hits, start=1)]
+            return {"hits": markdown_values(found)}
 
     @server.tool()  # no `READS`: the agent behind it may ask for an effect, which then waits for an approval
     async def answer(
@@ -90,7 +90,8 @@ def mcp_server(
             request = AnswerRequest(**_fitting(AskRequest, question=question, thread_id=thread_id).model_dump())
             async with place("answers"):
                 given = await collect(system.agent.stream(request, caller), lifecycle)
-            return given.model_dump(mode="json")
+            shown: dict[str, Any] = markdown_values(given.model_dump(mode="json"))
+            return shown
 
     @server.tool(annotations=READS)
     async def documents(context: Context[Any]) -> dict[str, Any]:
@@ -101,7 +102,8 @@ def mcp_server(
             scope = system.policy.scope(caller_of(context))
             async with place("reads"):
                 found = await asyncio.to_thread(system.ledger.documents, scope)
-            return {"documents": [DocumentSummary.of(one).model_dump(mode="json") for one in found]}
+            listed = [DocumentSummary.of(document).model_dump(mode="json") for document in found]
+            return {"documents": markdown_values(listed)}
 
     return server
 
@@ -130,4 +132,4 @@ class _told:  # noqa: N801 - it reads as a statement
         if isinstance(error, SixplyError):
             if error.public != str(error):
                 log.error("%s: %s", error.code, error)
-            raise ToolError(f"{error.code}: {error.public}") from error
+            raise ToolError(markdown(f"{error.code}: {error.public}")) from error

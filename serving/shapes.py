@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, Protocol
 
 from foundation.errors import InvalidRequest, did_you_mean
+from foundation.rendering import markdown, markdown_label
 from orchestration.contract import Answer, AnswerRequest
 from serving.errors import UnknownModel, UnsupportedParameter
 
@@ -88,17 +89,22 @@ def unknown(model: str) -> UnknownModel:
 def with_footnotes(answer: Answer) -> str:
     """The answer's text with its citations, or with where to look instead, below it, for clients that show nothing else.
 
-    An answer that waits for a person says by which approval.
+    Such clients read Markdown, and HTML in it: what documents and models wrote reaches them as text. An answer that waits for
+    a person says by which approval.
     """
     notes = [
-        f"[{cited.marker}] {cited.title or cited.uri} ({cited.uri}, characters {cited.start}-{cited.end})"
+        f"[{cited.marker}] {markdown_label(cited.title or cited.uri)} ({markdown_label(cited.uri)}, "
+        f"characters {cited.start}-{cited.end})"
         for cited in answer.citations
     ]
     if answer.nearest:
-        notes.append("Nearest: " + ", ".join(f"{one.title} ({one.uri})" for one in answer.nearest))
+        notes.append(
+            "Nearest: "
+            + ", ".join(f"{markdown_label(near.title)} ({markdown_label(near.uri)})" for near in answer.nearest)
+        )
     if answer.approval is not None and answer.status == "waiting":
         notes.append(f"Waiting for approval {answer.approval.approval_id}.")
-    return "\n\n".join(filter(None, (answer.text, "\n".join(notes))))
+    return "\n\n".join(filter(None, (markdown(answer.text), "\n".join(notes))))
 
 
 def extra_of(answer: Answer) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,14 +17,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from foundation import rendering
 from foundation.errors import InvalidSetting, SixplyError
 
 if TYPE_CHECKING:
     from orchestration.contract import Answer, Event, Plan, Turn
     from orchestration.objects import ObjectAnswer
-
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Escape sequences and direction marks, by which a document could repaint the terminal; tabs and newlines stay."""
 
 LINE_EVERY_S = 30.0
 HOW = {
@@ -45,7 +42,12 @@ def console() -> Console:
 
 def plain(text: object) -> str:
     """`text` as it is, without what a terminal or rich would take for an order."""
-    return escape(_CONTROLS.sub("", str(text)))
+    return escape(rendering.plain(text))
+
+
+def line(text: object) -> str:
+    """The same on one line, for titles and names."""
+    return escape(rendering.one_line(text))
 
 
 def show(what: RenderableType) -> None:
@@ -73,7 +75,7 @@ def show_object(made: ObjectAnswer[Any]) -> None:
         return
     out.print(plain(json.dumps(made.object.model_dump(mode="json"), indent=2, ensure_ascii=False)))
     for cited in made.citations:
-        out.print(f"[dim]from {plain(cited.title or cited.uri)}, characters {cited.start} to {cited.end}[/]")
+        out.print(f"[dim]from {line(cited.title or cited.uri)}, characters {cited.start} to {cited.end}[/]")
     if made.written:
         out.print(f"[yellow]written by the language model, not read:[/] {plain(', '.join(made.written))}")
     out.print(f"[dim]{_usd(made.cost_usd)}  {made.seconds:.2f} s  answer {plain(made.answer_id)}[/]")
@@ -110,9 +112,9 @@ def show_answer(answer: Answer, *, plan: bool = False) -> None:
     out.print(plain(answer.text))
     for cited in answer.citations:
         place = f"characters {cited.start} to {cited.end}" + (f", page {cited.page}" if cited.page else "")
-        out.print(f"[dim]\\[{cited.marker}][/] {plain(cited.title or cited.uri)} [dim]{plain(cited.uri)}, {place}[/]")
+        out.print(f"[dim]\\[{cited.marker}][/] {line(cited.title or cited.uri)} [dim]{line(cited.uri)}, {place}[/]")
     if answer.nearest:
-        out.print(f"Nearest: {plain(near_titles(answer))}")
+        out.print(f"Nearest: {line(near_titles(answer))}")
     out.print()
     for worse in answer.degraded:
         out.print(f"[yellow]degraded[/]  {plain(worse)}")

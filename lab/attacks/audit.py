@@ -112,7 +112,7 @@ def _roll_back(data: Path, earlier: Path) -> None:
 def _carry_no_head() -> None:
     from orchestration import audit
 
-    audit.annotate = lambda *_: None
+    audit.annotate = lambda *_: None  # type: ignore[attr-defined]
 
 
 ATTACKS = (

@@ -119,7 +119,7 @@ def build(options: Options, context: Context) -> ToolSet:
                     "effect": True,
                     "idempotent": True,
                     "opens": OPENS,
-                    "asked_by": ("rememb", "note", "keep", "forget"),
+                    "asked_by": ("rememb", "note", "keep", "not forget"),
                     "examples": (
                         "Remember that we use the large model",
                         "Please remember that I prefer e-mail",
@@ -138,7 +138,7 @@ def build(options: Options, context: Context) -> ToolSet:
                 metadata={
                     "effect": True,
                     "opens": FORGETS,
-                    "asked_by": ("forget", "remember"),
+                    "asked_by": ("forget", "not rememb", "not keep"),
                     "examples": (
                         "Forget that we use the large model",
                         "Please forget that I prefer e-mail",

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.sse import ServerSentEvent
 
 from foundation.errors import InvalidRequest, NotFound, SixplyError
+from foundation.rendering import markdown
 from orchestration.contract import Answer, AnswerRequest
 from serving.errors import openai_problem
 from serving.identity import Asker
@@ -97,9 +98,10 @@ def _reply(answer: Answer, body: ResponsesRequest, runtime: Runtime) -> Response
 
 def _annotations(answer: Answer) -> Iterator[dict[str, Any]]:
     """A file citation for each marker in the text, at the place of the marker."""
+    text = markdown(answer.text)  # as `with_footnotes` shows it
     for cited in answer.citations:
         marker, at = f"[{cited.marker}]", -1
-        while (at := answer.text.find(marker, at + 1)) >= 0:
+        while (at := text.find(marker, at + 1)) >= 0:
             yield {"type": "file_citation", "file_id": cited.document_id, "filename": cited.uri, "index": at}
 
 

@@ -159,6 +159,38 @@ def test_whoever_looks_anyway_is_not_warned_of_what_the_planner_reads_in_the_req
         assert without_what_was_read(doubted, book, arguments, origin) == warned
 
 
+FORGET = tool(
+    "forget", "fact", reach="own", arguments={"fact": "content"}, asked_by=("forget", "not rememb", "not keep")
+)
+REMEMBER = tool(
+    "remember", "fact", reach="own", arguments={"fact": "content"}, asked_by=("rememb", "keep", "not forget")
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "asked_to"),
+    [
+        ("Forget that our printers are blue", {"forget"}),
+        ("Please forget it.", {"forget"}),
+        ("I can't find it, so forget that note", {"forget"}),
+        ("Do not forget the note", {"remember"}),
+        ("Don't forget the note, please", {"remember"}),
+        ("Please never forget my note", {"remember"}),
+        ("You must not ever again forget my note", {"remember"}),
+        ("Did you forget the note?", set()),
+        ("Do not remember this", {"forget"}),
+        ("No longer remember that our depot is closed", {"forget"}),
+        ("Remember that our depot is closed", {"remember"}),
+        ("I don't want you to keep that", {"forget"}),
+        ("Can you remember that we are closed on Fridays?", {"remember"}),
+        ("Where is my parcel?", set()),
+    ],
+)
+def test_an_effect_that_was_denied_was_not_asked_for(words: str, asked_to: set[str]) -> None:
+    asked = {one.name for one in (FORGET, REMEMBER) if not doubted(one, {"fact": words}, words)}
+    assert asked == asked_to
+
+
 def test_a_choice_may_be_anything() -> None:
     assert doubted(SHARE, {"level": "read"}, "share it") == []
 
