@@ -77,7 +77,7 @@ def demo(stack: Stack = STACK) -> None:
     from serving.demo import run
     from serving.terminal import console
 
-    _exit(ok=run(_load(stack), console()))
+    _exit(ok=run(lambda overrides: _load(stack, overrides), console()))
 
 
 @app.command()

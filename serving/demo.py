@@ -1,7 +1,8 @@
 """`make demo`: the six layers one after the other, on the support desk of examples/support_desk.
 
-Each part does real work, prints what it saw and checks it; the same goes to `var/reports/demo.json`. What is asked, and
-what must come back, stands in `examples/support_desk/story.toml`.
+Each part does real work, prints what it saw and checks it; the same goes to `var/demo/reports/demo.json`. What is asked,
+and what must come back, stands in `examples/support_desk/story.toml`. All its data lie in a folder of its own, so that documents,
+memories and refunds of the demonstration change no answer of the system that is asked afterwards.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import sqlite3
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 HOME = Path("examples/support_desk")
 DESK = "desk.sqlite"
+FOLDER = "demo"
+"""Below the data folder."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,17 @@ class Story:
         return next(scene for scene in self.text["scenes"] if scene["name"] == name)
 
 
-def run(loaded: Loaded, console: Console) -> bool:
-    """Play the six parts. Whether each of them did its job; the report is written in any case.
+def run(load: Callable[[dict[str, object] | None], Loaded], console: Console) -> bool:
+    """Play the six parts in the data folder's `demo`. Whether each did its job; the report is written in any case.
+
+    `load` reads the configuration with what is laid over it.
 
     Raises:
         InvalidRequest: the example world is not here, as where the package was installed without a clone.
     """
     stage, begun = Stage(console), time.perf_counter()
-    data_dir = loaded.settings.foundation.data_dir
+    data_dir = load(None).settings.foundation.data_dir / FOLDER
+    loaded = load({"foundation": {"data_dir": str(data_dir)}})
     if not HOME.is_dir():
         raise InvalidRequest(f"The demonstration plays in {HOME}, which is not here. Run it from the root of a clone.")
     story = Story.read(HOME / "story.toml")
@@ -439,7 +445,12 @@ def closing(stage: Stage, report: dict[str, Any], data_dir: Path) -> None:
         f"\n{verdict} in {report['seconds']:.0f} s. The same as JSON: {data_dir / 'reports' / 'demo.json'}"
     )
     stage.console.print(
+        f"Its data are in {data_dir}, and nothing else uses them. To look at them: SIXPLY__FOUNDATION__DATA_DIR={data_dir} make traces",
+        soft_wrap=True,
+    )
+    stage.console.print(
         "\nThree things to try next\n"
+        "   make ingest SRC=examples/support_desk/corpus           documents to ask about, then\n"
         '   make ask Q="From what order value is delivery free?"   and then   make trace ID=last\n'
         "   make serve                      the API and a page on http://127.0.0.1:8600; a key for it:\n                                   .venv/bin/sixply keys add --subject me --tenant alder-clinics --role agent\n"
         '   edit stack.toml                 \\[retrieval.vectors] use = "memory", and see it in the next answer\'s trace',

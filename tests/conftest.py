@@ -70,14 +70,21 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost", "0.0.0.0", "::", None, ""}
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Suites from outside skip what a part does not claim, while they run. A class of ours that takes one over says in
-    `not_run` which of its tests those are, reason by reason, and they are left out instead. A part that somebody else
-    puts to the suites has claims of its own: nothing is left out for it.
+    `not_run` which of its tests those are, reason by reason, and in `not_claimed_by` adapter by adapter; they are left out
+    instead. A part that `sixply contracts` puts to the suites has claims of its own: nothing is left out for it.
     """
     if NAMED:
         return
-    gone = [item for item in items if item.name.partition("[")[0] in _not_run(getattr(item, "cls", None))]
+    gone = [item for item in items if item.name.partition("[")[0] in _left_out(item)]
     config.hook.pytest_deselected(items=gone)
     items[:] = [item for item in items if item not in set(gone)]
+
+
+def _left_out(item: pytest.Item) -> set[str]:
+    suite = getattr(item, "cls", None)
+    adapter = getattr(getattr(item, "callspec", None), "params", {}).get("adapter")
+    unclaimed: Mapping[str, Sequence[str]] = getattr(suite, "not_claimed_by", {})
+    return _not_run(suite) | set(unclaimed.get(adapter, ()))
 
 
 def _not_run(suite: type | None) -> set[str]:

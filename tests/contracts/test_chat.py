@@ -158,7 +158,7 @@ async def fills_a_schema_or_says_that_it_cannot(chat: ResilientChatModel) -> Non
     """As for tools. The schema leaves room for few words, so that a small model cannot lose its way in it."""
     claim = (chat.profile or {}).get("structured_output")
     try:
-        found = await chat.with_structured_output(Sky).ainvoke("The sky is grey. Answer as JSON.", max_tokens=160)
+        found = await chat.with_structured_output(Sky).ainvoke("The sky is grey. Answer as JSON.")
     except (NotImplementedError, ComponentError):
         assert not claim
         return
@@ -181,22 +181,25 @@ PROMISES: list[Callable[[ResilientChatModel], Awaitable[None]]] = [
 ]  # fmt: skip
 
 
+STRUCTURED = (
+    "test_structured_output", "test_structured_output_async", "test_structured_output_pydantic_2_v1",
+    "test_structured_output_optional_param",
+)  # fmt: skip
+"""LangChain's tests of structured output, for adapters that claim it."""
 LANGCHAIN = ("langchain_openai:ChatOpenAI", "langchain_anthropic:ChatAnthropic")
-REPLY = 24
-"""Tokens of a reply."""
+REPLY = 160
+"""Tokens of a reply from an adapter that has no limit of its own: enough for a small object."""
 SMOLLM = ModelProfile(structured_output=True, tool_calling=False)
 """What the bundled model can. Anthropic's way to structured output is a tool that must be called."""
 
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The bundled model, with short replies."""
+    """The bundled model with the options it ships with, or with those that `sixply contracts` names: both run the same."""
     context = Context(
         data_dir=Path(tmp_path_factory.mktemp("data")), threads=1
     )  # the machine may be busy with other tests
-    model = load(
-        "models.chat", Part.model_validate({"use": "llama_cpp", "max_tokens": REPLY}), context, expected=BaseChatModel
-    )
+    model = load("models.chat", under_test.part("models.chat", "llama_cpp"), context, expected=BaseChatModel)
     yield model
     model.close()
 
@@ -208,7 +211,6 @@ def _options(adapter: str, local: Any) -> dict[str, Any]:
     # They would keep connections of the event loop of one test for the next one, which has another.
     foreign = {"max_retries": 0, "default_headers": {"Connection": "close"}}
     return {
-        "llama_cpp": {"max_tokens": REPLY},
         "openai_compatible": {**remote, "base_url": address, "profile": SMOLLM},
         "anthropic": {
             **remote,
@@ -259,6 +261,9 @@ def test_closing_twice_closes_once(name: str, local: Any, tmp_path: Path) -> Non
 # --- LangChain's own suites -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Pydantic serializer warnings"
+)  # langchain-openai, of the object that it parsed itself
 @pytest.mark.parametrize("adapter", [each for each in ADAPTERS if each.values[0] not in LANGCHAIN], indirect=True)
 class TestLangChainSuite(ChatModelIntegrationTests):
     """On every adapter of ours, through the resilience wrapper, which must be a chat model like any other."""
@@ -270,10 +275,7 @@ class TestLangChainSuite(ChatModelIntegrationTests):
             "test_tool_message_histories_list_content", "test_tool_message_error_status", "test_agent_loop",
             "test_structured_few_shot_examples", "test_unicode_tool_call_integration",
         ),
-        "asks for jokes, which a model of 135 M parameters does not end in time; the promises above ask for few words": (
-            "test_structured_output", "test_structured_output_async", "test_structured_output_pydantic_2_v1",
-            "test_structured_output_optional_param", "test_json_mode",
-        ),
+        "no adapter here claims JSON without a schema": ("test_json_mode",),
         "the model reads text only": (
             "test_pdf_inputs", "test_audio_inputs", "test_image_inputs", "test_image_tool_message",
             "test_pdf_tool_message", "test_anthropic_inputs",
@@ -284,6 +286,7 @@ class TestLangChainSuite(ChatModelIntegrationTests):
         ),
         "compares times with a recording, and there is none of a local server": ("test_stream_time",),
     }  # fmt: skip
+    not_claimed_by: ClassVar[Mapping[str, Sequence[str]]] = {"anthropic": STRUCTURED, "scripted": STRUCTURED}
 
     @property
     def has_tool_calling(self) -> bool:
@@ -291,7 +294,23 @@ class TestLangChainSuite(ChatModelIntegrationTests):
 
     @property
     def has_structured_output(self) -> bool:
-        return self._claims("structured_output") and self._adapter.profile != SMOLLM
+        return self._claims("structured_output")
+
+    @pytest.mark.xfail(
+        reason="LangChain's OpenAI client fills Pydantic 1 models by tool calls, which the model does not claim",
+        raises=(UserWarning, NotImplementedError),
+        strict=False,  # a part from elsewhere may well keep it
+    )
+    def test_structured_output_pydantic_2_v1(self, model: BaseChatModel) -> None:
+        super().test_structured_output_pydantic_2_v1(model)
+
+    @pytest.mark.xfail(
+        reason="asks for prose, which a small model may not end within its max_tokens; it is then an error and no half object",
+        raises=UpstreamMalformed,
+        strict=False,  # as above
+    )
+    def test_structured_output_optional_param(self, model: BaseChatModel) -> None:
+        super().test_structured_output_optional_param(model)
 
     def _claims(self, ability: str) -> bool:
         return (self._adapter.profile or {}).get(ability) is True

@@ -43,7 +43,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Completed
     environment |= {"SIXPLY__FOUNDATION__DATA_DIR": str(data), "HOME": str(data), "COLUMNS": "120"}
     command = ["unshare", "-rn", sys.executable, "-c", OFFLINE, "-m", "serving.cli", "demo"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=540, check=False)
-    return done, data
+    return done, data / "demo"
 
 
 @pytest.mark.real_model
@@ -93,13 +93,19 @@ def test_it_prints_no_traceback_and_no_library_noise(demo: tuple[subprocess.Comp
 
 @pytest.mark.real_model
 @pytest.mark.slow
-def test_what_the_readme_says_to_do_next_works(demo: tuple[subprocess.CompletedProcess[str], Path]) -> None:
-    _, data = demo
-    environment = {**os.environ, "SIXPLY__FOUNDATION__DATA_DIR": str(data)}
+def test_it_leaves_the_system_as_it_was_and_what_the_readme_says_to_do_next_works(
+    demo: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    ran, data = demo
+    assert [path.name for path in data.parent.iterdir() if not path.name.startswith(".")] == ["demo"]
+    assert f"Its data are in {data}" in ran.stdout
+    environment = {**os.environ, "SIXPLY__FOUNDATION__DATA_DIR": str(data.parent)}
     make = ["make", "--no-print-directory", f"BIN={Path(sys.executable).parent}", "-o", "_base"]
-    question = next(line for line in (ROOT / "README.md").read_text().splitlines() if "make ask" in line)
+    readme = (ROOT / "README.md").read_text().splitlines()
+    ingested = next(line for line in readme if "make ingest" in line).partition("make ")[2].split()
+    question = next(line for line in readme if "make ask" in line)
     asked = question.partition('Q="')[2].rstrip('"')
-    for target in (["ask", f"Q={asked}"], ["trace", "ID=last"]):
+    for target in (ingested, ["ask", f"Q={asked}"], ["trace", "ID=last"]):
         done = subprocess.run(
             [*make, *target], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=540, check=False
         )
