@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -33,3 +34,24 @@ def test_types_hold_in_strict_mode():
 
 def test_layers_and_vendors_stay_where_they_belong():
     run("lint-imports")
+
+
+REMOTE = ("serving/routes", "serving/page", "serving/uploads.py", "serving/job_work.py", "serving/mcp.py")
+"""What acts for people who are not the owner of the machine."""
+
+
+def test_whoever_writes_from_afar_says_what_they_may_read():
+    """`scope=None` is the owner of the machine, who may read everything."""
+    paths = [path for name in REMOTE for path in (sorted((ROOT / name).rglob("*.py")) or [ROOT / name])]
+    calls = [
+        (f"{path.relative_to(ROOT)}:{call.lineno}", {each.arg: each.value for each in call.keywords})
+        for path in paths
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and isinstance(call.func.value, ast.Attribute)
+        and call.func.value.attr == "ingestor"
+    ]
+    assert len(calls) >= 3, "there are ways to write"
+    unscoped = [place for place, given in calls if not isinstance(given.get("scope"), ast.Name | ast.Call)]
+    assert unscoped == []
