@@ -4,6 +4,7 @@ A port is a folder, an adapter is one file in it, and the folder is the registry
 
     class Options(BaseModel): ...             # its options in stack.toml; unknown ones are refused
     def build(options, context) -> Port: ...  # makes the part
+    def stores(options) -> Sequence[Store]: ...  # what it keeps, if it keeps anything (foundation/stores.py)
 
 `use = "chroma"` names a file of the port's folder. `use = "package.module:attribute"` names something outside the
 tree: an adapter's `build`, or any class of the ecosystem, which is then called with the options as keywords. Where such
@@ -16,7 +17,7 @@ import importlib
 import pkgutil
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,7 @@ from pydantic import BaseModel, ValidationError
 from foundation.clock import Clock, SystemClock
 from foundation.errors import InvalidSetting, MissingDependency, SixplyError, UnknownPart, UnknownSetting, did_you_mean
 from foundation.settings import Part
+from foundation.stores import Store
 
 PORTS = {
     "models.chat": "models.chat",
@@ -98,6 +100,17 @@ def checked_options(section: str, part: Part) -> BaseModel | None:
     """
     module, attribute = _find(section, part.use)
     return _checked(section, part, module) if attribute == "build" else None
+
+
+def stores_of(section: str, part: Part) -> Sequence[Store] | None:
+    """What the part keeps, without building it; `None` where it does not say, as a class of the ecosystem.
+
+    Raises:
+        As `load`, except for what only building can show.
+    """
+    module, _ = _find(section, part.use)
+    tell: Callable[[BaseModel], Sequence[Store]] | None = getattr(module, "stores", None)
+    return tell(_checked(section, part, module)) if tell else None
 
 
 def _find(section: str, use: str) -> tuple[ModuleType, str]:

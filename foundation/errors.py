@@ -20,6 +20,7 @@ SixplyError
 │   ├── NotFound                       404: absent, or not yours
 │   ├── Conflict                       409
 │   ├── Gone                           410: an approval that has expired
+│   │   └── PersonErased               410: the caller was erased while this was at work
 │   ├── TooLarge                       413
 │   └── BudgetExceeded                 429: money, tokens, steps or seconds are used up
 └── ComponentError                     a vendor or a store (503/504), `retryable` says whether to try again
@@ -172,6 +173,10 @@ class Conflict(RequestError):
 class Gone(RequestError):
     code = "gone"
     status = 410
+
+
+class PersonErased(Gone):
+    code = "erased"
 
 
 class TooLarge(RequestError):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from foundation.errors import InvalidRequest, StorageFull, StoreUnavailable
+from foundation.stores import Store
 
 if TYPE_CHECKING:  # the real imports stand where they are used: a part's options can be read without the package
     import psycopg
@@ -44,11 +45,13 @@ class Postgres:
         self,
         options: PostgresOptions,
         prepare: Callable[[Connection], None],
+        store: Store,
         *,
         types: Callable[[Connection], None] | None = None,
         **settings: Any,
     ) -> None:
-        """`prepare` makes what is missing in the database, in one transaction, alone among all processes. `types` teaches
+        """`prepare` makes what is missing in the database, in one transaction, alone among all processes. `store` says how a
+        person is erased from it, or why nothing is. `types` teaches
         a new connection further types; `settings` are given to it, e.g. `autocommit`.
 
         Raises:
@@ -56,7 +59,7 @@ class Postgres:
         """
         from psycopg_pool import ConnectionPool
 
-        self._options = options
+        self._options, self.store = options, store
         self._types: Callable[[Connection], None] | None = None
         self.name = "The PostgreSQL database"
         with self.translated():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import sqlite3
-import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,10 @@ from decimal import Context, Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from foundation import erasures
 from foundation.clock import Clock, SystemClock
-from foundation.storage import translated
+from foundation.sqlite_file import SqliteFile, SqliteStore
+from foundation.stores import Person
 from foundation.types import Layer, Usage
 
 if TYPE_CHECKING:
@@ -54,6 +55,22 @@ COLUMNS = (
     "reasoning_tokens", "seconds", "usd", "basis", "answer_id", "trace_id", "subject",
     "cache_write_tokens",
 )  # fmt: skip
+
+
+def _erase(connection: sqlite3.Connection, person: Person) -> int:
+    theirs = (person.tenant, person.subject)
+    return connection.execute("UPDATE charges SET subject = '' WHERE tenant = ? AND subject = ?", theirs).rowcount
+
+
+STORE = SqliteStore(
+    name="costs",
+    file="costs.sqlite",
+    schema=SCHEMA,
+    later={"charges": {"subject": "TEXT NOT NULL DEFAULT ''", "cache_write_tokens": "INTEGER"}},
+    erase_rows=_erase,
+    erased="for whom was paid",
+    stays="amounts, token counts and times by tenant and by the random id of an answer: what was spent must add up",
+)
 
 EXACT = Context(prec=60)
 """Digits enough for any sum of prices; decimal's default of 28 would round a long one."""
@@ -105,17 +122,8 @@ class CostLedger:
         """
         self.path = path
         self._clock = clock or SystemClock()
-        self._lock = threading.Lock()
-        with translated(self.path):
-            self._database = sqlite3.connect(path, timeout=5, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=FULL")
-            self._database.executescript(SCHEMA)
-            known = {row[1] for row in self._database.execute("PRAGMA table_info(charges)")}
-            for column, kind in (("subject", "TEXT NOT NULL DEFAULT ''"), ("cache_write_tokens", "INTEGER")):
-                if column not in known:  # a file from before 0.1.0
-                    self._database.execute(f"ALTER TABLE charges ADD COLUMN {column} {kind}")
-            self._database.create_aggregate("exact_sum", 1, _ExactSum)  # type: ignore[arg-type]  # typeshed wants int
+        self._file = SqliteFile(path, STORE, make_folder=False)
+        self._file.read_now(lambda connection: connection.create_aggregate("exact_sum", 1, _ExactSum))  # type: ignore[arg-type]  # typeshed wants int
 
     def record(self, charge: Charge) -> None:
         """Store one charge; when this returns, it has been committed.
@@ -132,9 +140,15 @@ class CostLedger:
             None if charge.usd is None else str(charge.usd), charge.basis, charge.answer_id, charge.trace_id,
             charge.subject, usage.cache_write_tokens,
         )  # fmt: skip
-        marks = ", ".join("?" * len(COLUMNS))
-        with self._lock, translated(self.path), self._database:
-            self._database.execute(f"INSERT INTO charges ({', '.join(COLUMNS)}) VALUES ({marks})", values)  # noqa: S608 - own names
+        statement = f"INSERT INTO charges ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - own names
+
+        def insert(connection: sqlite3.Connection) -> None:  # what was spent counts, whoever was erased meanwhile
+            charged = dict(zip(COLUMNS, values, strict=True))
+            if erasures.is_erased():
+                charged["subject"] = ""
+            connection.execute(statement, tuple(charged.values()))
+
+        self._file.run_now(insert, of_nobody=True)
         metrics.domain().charged(charge)
 
     def of_trace(self, trace_id: str) -> list[Charge]:
@@ -153,6 +167,14 @@ class CostLedger:
         """Of every charge, in the order in which they were made: answer, dollars as text, seconds, tokens in and out. A
         `Charge` of each would take most of the time in which hundreds of thousands are summed."""
         return self._select("SELECT answer_id, usd, seconds, input_tokens, output_tokens FROM charges ORDER BY id")
+
+    def runs_of(self, tenant: str, subject: str) -> list[tuple[str, str]]:
+        """Answer and trace of everything that was charged for a person; empty where a charge has none."""
+        return self._select(
+            "SELECT DISTINCT coalesce(answer_id, ''), coalesce(trace_id, '') FROM charges WHERE tenant = ? AND subject = ?",
+            tenant,
+            subject,
+        )
 
     def totals(
         self,
@@ -193,16 +215,14 @@ class CostLedger:
         )
 
     def close(self) -> None:
-        with self._lock:
-            self._database.close()
+        self._file.close()
 
     def _charges(self, condition: str, value: str) -> list[Charge]:
         found = self._select(f"SELECT {', '.join(COLUMNS)} FROM charges WHERE {condition} ORDER BY id", value)  # noqa: S608 - own names
         return [_charge(dict(zip(COLUMNS, row, strict=True))) for row in found]
 
     def _select(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        with self._lock, translated(self.path):
-            return self._database.execute(statement, parameters).fetchall()
+        return self._file.read_now(lambda connection: connection.execute(statement, parameters).fetchall())
 
 
 def by_outcome(ledger: CostLedger, verdicts: Mapping[str, str]) -> list[Total]:

@@ -5,8 +5,8 @@ Without these records there is cost but no value. An answer whose outcome nobody
 
 from __future__ import annotations
 
+import json
 import sqlite3
-import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from foundation.errors import InvalidRequest, did_you_mean
-from foundation.storage import translated
+from foundation.sqlite_file import SqliteFile, SqliteStore
+from foundation.stores import Person
 from observability import personal_data
 
 if TYPE_CHECKING:
@@ -36,8 +37,30 @@ CREATE TABLE IF NOT EXISTS outcomes (
 );
 """
 COLUMNS = ("answer_id", "verdict", "origin", "recorded_by", "at", "minutes", "note", "tenant")
-LATER = {"minutes": "REAL", "note": "TEXT NOT NULL DEFAULT ''", "tenant": "TEXT NOT NULL DEFAULT ''"}
-"""Columns that files of earlier versions lack."""
+
+
+def _erase(connection: sqlite3.Connection, person: Person) -> int:
+    """Take out what was said of a person's answers, and what and who they said of any; the verdicts stay."""
+    theirs = {"tenant": person.tenant, "subject": person.subject, "answers": json.dumps(sorted(person.answers))}
+    of_theirs = "answer_id IN (SELECT value FROM json_each(:answers))"
+    by_them = f"recorded_by = :subject AND (tenant = :tenant OR (tenant = '' AND {of_theirs}))"
+    done = connection.execute(
+        f"UPDATE outcomes SET note = '', recorded_by = 'erased' WHERE {by_them}",  # noqa: S608 - own words
+        theirs,
+    ).rowcount
+    done += connection.execute(f"UPDATE outcomes SET note = '' WHERE note != '' AND {of_theirs}", theirs).rowcount  # noqa: S608
+    return done
+
+
+STORE = SqliteStore(
+    name="outcomes",
+    file="outcomes.sqlite",
+    schema=SCHEMA,
+    later={"outcomes": {"minutes": "REAL", "note": "TEXT NOT NULL DEFAULT ''", "tenant": "TEXT NOT NULL DEFAULT ''"}},
+    erase_rows=_erase,
+    erased="what they said of answers and what was said of theirs, and that it was they",
+    stays="the verdicts: they are counted, and name nobody",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +89,7 @@ class OutcomeStore:
         StoreUnavailable: the file cannot be opened.
         """
         self.path = path
-        self._lock = threading.Lock()
-        with translated(self.path):
-            self._database = sqlite3.connect(path, timeout=5, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA secure_delete=ON")
-            self._database.executescript(SCHEMA)
-            known = {row[1] for row in self._database.execute("PRAGMA table_info(outcomes)")}
-            for column in LATER.keys() - known:
-                self._database.execute(f"ALTER TABLE outcomes ADD COLUMN {column} {LATER[column]}")
+        self._file = SqliteFile(path, STORE, make_folder=False)
 
     def record(self, outcome: Outcome) -> Outcome:
         """Store an outcome and give it as it is kept; a later one for the same answer replaces it.
@@ -92,22 +107,17 @@ class OutcomeStore:
             kept.at.astimezone(UTC).isoformat(), kept.minutes, kept.note, kept.tenant,
         )  # fmt: skip
         marks = ", ".join("?" * len(COLUMNS))
-        with self._lock, translated(self.path), self._database:
-            self._database.execute(
-                f"INSERT OR REPLACE INTO outcomes ({', '.join(COLUMNS)}) VALUES ({marks})",  # noqa: S608 - own names
-                values,
-            )
+        statement = f"INSERT OR REPLACE INTO outcomes ({', '.join(COLUMNS)}) VALUES ({marks})"  # noqa: S608 - own names
+        self._file.run_now(lambda connection: connection.execute(statement, values))
         return kept
 
     def all(
         self, *, origin: Origin | None = None, since: datetime | None = None, tenant: str | None = None
     ) -> list[Outcome]:
         """Outcomes in the order of their time."""
-        with self._lock, translated(self.path):
-            rows = self._database.execute(
-                f"SELECT {', '.join(COLUMNS)} FROM outcomes WHERE at >= ? ORDER BY at, answer_id",  # noqa: S608 - own names
-                (since.astimezone(UTC).isoformat() if since else "",),
-            ).fetchall()
+        statement = f"SELECT {', '.join(COLUMNS)} FROM outcomes WHERE at >= ? ORDER BY at, answer_id"  # noqa: S608 - own names
+        began = since.astimezone(UTC).isoformat() if since else ""
+        rows = self._file.read_now(lambda connection: connection.execute(statement, (began,)).fetchall())
         found = [
             Outcome(
                 answer,
@@ -127,21 +137,8 @@ class OutcomeStore:
             if (origin is None or outcome.origin == origin) and (tenant is None or outcome.tenant == tenant)
         ]
 
-    def erase(self, answer_ids: Iterable[str], subject: str) -> int:
-        """Take out what was said of these answers, and what and who one person said it of any; the verdicts stay."""
-        with self._lock, translated(self.path), self._database:
-            done = self._database.execute(
-                "UPDATE outcomes SET note = '', recorded_by = 'erased' WHERE recorded_by = ?", (subject,)
-            ).rowcount
-            for answer_id in answer_ids:
-                done += self._database.execute(
-                    "UPDATE outcomes SET note = '' WHERE answer_id = ? AND note != ''", (answer_id,)
-                ).rowcount
-        return done
-
     def close(self) -> None:
-        with self._lock:
-            self._database.close()
+        self._file.close()
 
 
 def outcomes_of(report: Report, *, at: datetime) -> list[Outcome]:

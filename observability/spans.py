@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from operator import attrgetter
@@ -20,6 +20,8 @@ from opentelemetry.trace import SpanKind
 
 from foundation import names
 from foundation.errors import InvalidRequest, NotFound, StoreUnavailable
+from foundation.sqlite_file import SqliteFile, SqliteStore, connect
+from foundation.stores import Person
 from foundation.types import LAYERS, Layer
 
 SCHEMA = """
@@ -75,6 +77,42 @@ LAYER_OF_OPERATION: Mapping[str, Layer] = {
     names.EXECUTE_TOOL: "orchestration",
 }
 """Operations of the conventions; those that we do not emit ourselves come from other people's instrumentors."""
+
+
+FILE = Path("spans.sqlite")
+"""Below the data folder, unless the exporter is told otherwise."""
+
+
+def store_in(file: Path) -> SqliteStore:
+    """What is kept in that file, below the data folder."""
+    return SqliteStore(
+        name="spans",
+        file=str(file),
+        schema=SCHEMA,
+        synchronous="NORMAL",
+        erase_rows=_erase,
+        erased="the traces of what they did and asked",
+    )
+
+
+def _erase(connection: sqlite3.Connection, person: Person) -> int:
+    """Take out every trace in which something was done for the person; gives how many traces."""
+    theirs = {
+        "mark": person.mark,
+        "traces": json.dumps(sorted(person.traces)),
+        "threads": json.dumps(sorted(person.threads)),
+    }
+    rows = connection.execute(
+        f"""
+        SELECT DISTINCT trace_id FROM spans
+        WHERE trace_id IN (SELECT value FROM json_each(:traces))
+        OR attributes ->> '$."{names.USER_HASH}"' = :mark
+        OR attributes ->> '$."{names.CONVERSATION_ID}"' IN (SELECT value FROM json_each(:threads))
+        """,  # noqa: S608 - own names
+        theirs,
+    ).fetchall()
+    connection.executemany("DELETE FROM spans WHERE trace_id = ?", [(row[0],) for row in rows])
+    return len(rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +218,7 @@ class SpanStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._store = store_in(FILE)
 
     def trace(self, trace_id: str) -> list[SpanRow]:
         """All spans of a trace, by start time. `trace_id` may be any prefix that fits one trace only.
@@ -252,16 +291,6 @@ class SpanStore:
         """The run manifests that a stored span names."""
         return {found for (found,) in self._select("SELECT DISTINCT manifest_id FROM spans") if found}
 
-    def erase_conversations(self, thread_ids: Iterable[str]) -> int:
-        """Take out the traces of some conversations; gives how many traces."""
-        wanted = set(thread_ids)
-        rows = self._select(
-            "SELECT trace_id, attributes FROM spans WHERE attributes LIKE ?", f"%{names.CONVERSATION_ID}%"
-        )
-        traces = {trace for trace, attributes in rows if json.loads(attributes).get(names.CONVERSATION_ID) in wanted}
-        self._delete("DELETE FROM spans WHERE trace_id = ?", [(trace,) for trace in traces])
-        return len(traces)
-
     def erase_before(self, before_ns: int) -> int:
         """Take out every span that ended before then; gives how many spans."""
         return self._delete("DELETE FROM spans WHERE end_ns < ?", [(before_ns,)])
@@ -276,24 +305,18 @@ class SpanStore:
     def _delete(self, statement: str, parameters: Sequence[tuple[Any, ...]]) -> int:
         if not self.path.exists():
             return 0
-        try:
-            with closing(sqlite3.connect(self.path, timeout=5)) as database, database:
-                database.executescript(SCHEMA)
-                database.execute("PRAGMA secure_delete=ON")  # what is erased must not be left in a free page
-                return database.executemany(statement, parameters).rowcount
-        except sqlite3.Error as error:
-            raise StoreUnavailable(
-                f"Nothing was erased from {self.path}: {error}. Make it writable, or stop what locks it."
-            ) from error
+        with closing(SqliteFile(self.path, self._store)) as file:
+            count = file.run_now(lambda connection: connection.executemany(statement, parameters).rowcount)
+            file.compact()
+        return count
 
     def _select(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         if not self.path.exists():
             return []
         try:
-            with closing(sqlite3.connect(self.path, timeout=5)) as database:
-                database.executescript(SCHEMA)
+            with closing(connect(self.path, self._store)) as database:
                 return database.execute(statement, parameters).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(
                 f"The span store {self.path} cannot be read: {error}. If the file is damaged, delete it: "
                 f"it holds traces only, and a new one is made."

@@ -33,13 +33,14 @@ from opentelemetry.metrics import Meter, NoOpMeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Link, Span, SpanKind, Tracer
 from opentelemetry.util.types import Attributes
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from foundation import names
+from foundation import erasures, names
 from foundation.errors import InvalidSetting
 from foundation.settings import ObservabilitySettings
 from observability import metrics
@@ -183,6 +184,10 @@ class CountingProcessor(BatchSpanProcessor):
             max_export_batch_size=BATCH_SPANS,
             meter_provider=NoOpMeterProvider(),
         )
+
+    def on_start(self, span: SdkSpan, parent_context: otel_context.Context | None = None) -> None:  # noqa: ARG002 - OpenTelemetry's signature
+        if mark := erasures.current_mark():
+            span.set_attribute(names.USER_HASH, mark)
 
     def on_end(self, span: ReadableSpan) -> None:
         if not (span.context and span.context.trace_flags.sampled):

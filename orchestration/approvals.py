@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,8 +10,9 @@ from typing import Any
 
 from foundation.clock import Clock
 from foundation.errors import Conflict, Gone, NotFound
+from foundation.sqlite_file import SqliteFile, SqliteStore
+from foundation.stores import Person
 from orchestration.contract import Approval
-from orchestration.sqlite_file import SqliteFile
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS approvals (
@@ -25,11 +25,37 @@ CREATE INDEX IF NOT EXISTS approvals_by_tenant ON approvals (tenant, status);
 """
 
 
+def _erase(connection: sqlite3.Connection, person: Person) -> int:
+    """Take out all that a person asked for, decided or not, and the notes with which they decided what others asked for. What
+    was waiting can then not be approved any more."""
+    rows = connection.execute("SELECT approval_id, body FROM approvals WHERE tenant = ?", (person.tenant,)).fetchall()
+    approvals = [Approval.model_validate_json(row[1]) for row in rows]
+    asked = [(approval.approval_id,) for approval in approvals if approval.requested_by == person.subject]
+    connection.executemany("DELETE FROM approvals WHERE approval_id = ?", asked)
+    noted = [
+        (approval.model_copy(update={"note": ""}).model_dump_json(), approval.approval_id)
+        for approval in approvals
+        if approval.requested_by != person.subject and approval.decided_by == person.subject and approval.note
+    ]
+    connection.executemany("UPDATE approvals SET body = ? WHERE approval_id = ?", noted)
+    return len(asked) + len(noted)
+
+
+STORE = SqliteStore(
+    name="approvals",
+    file="approvals.sqlite",
+    schema=SCHEMA,
+    erase_rows=_erase,
+    erased="what they asked for, with its arguments; the notes on what they decided for others",
+    stays="that they decided what somebody else asked for: who answers for an effect must be known",
+)
+
+
 class SqliteApprovals:
     """An `ApprovalStore` in one SQLite file. Expiry needs no timer: a late reader sees it as expired."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        self._file = SqliteFile(path, SCHEMA)
+        self._file = SqliteFile(path, STORE)
         self._clock = clock
 
     async def request(self, approval: Approval) -> Approval:
@@ -119,15 +145,9 @@ class SqliteApprovals:
         return await self._file.run(settle)
 
     def erase(self, tenant: str, subject: str) -> int:
-        """Take out all that one person asked for, decided or not: what was waiting can then not be approved any more."""
-
-        def remove(connection: sqlite3.Connection) -> int:
-            rows = connection.execute("SELECT approval_id, body FROM approvals WHERE tenant = ?", (tenant,)).fetchall()
-            theirs = [row["approval_id"] for row in rows if json.loads(row["body"])["requested_by"] == subject]
-            connection.executemany("DELETE FROM approvals WHERE approval_id = ?", [(one,) for one in theirs])
-            return len(theirs)
-
-        return self._file.run_now(remove)
+        """Take out all that one person asked for, decided or not."""
+        person = Person(tenant=tenant, subject=subject)
+        return self._file.run_now(lambda connection: _erase(connection, person))
 
     def erase_before(self, at: datetime) -> int:
         """Take out what was asked for before then, unless it can still be decided."""
@@ -143,7 +163,10 @@ class SqliteApprovals:
             connection.executemany("DELETE FROM approvals WHERE approval_id = ?", old)
             return len(old)
 
-        return self._file.run_now(remove)
+        count = self._file.run_now(remove)
+        if count:
+            self._file.compact()
+        return count
 
     def close(self) -> None:
         self._file.close()

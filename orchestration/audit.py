@@ -25,12 +25,12 @@ from typing import Any, Literal
 from foundation import names
 from foundation.clock import Clock
 from foundation.errors import InvalidRequest, SixplyError, StoreUnavailable
+from foundation.sqlite_file import SqliteFile, SqliteStore
 from foundation.storage import translated
 from foundation.tracing import annotate, trace_id
 from foundation.types import Principal
 from orchestration.answering import error_event
 from orchestration.contract import Agent, Answer, AnswerRequest, AuditLog, AuditRecord, Decision, Event
-from orchestration.sqlite_file import SqliteFile
 
 BEGINNING = "0" * 64
 """The hash before the first record."""
@@ -53,6 +53,14 @@ CREATE INDEX IF NOT EXISTS chain_by_written_tenant ON chain (body ->> '$.tenant'
 {"".join(trigger.replace("TRIGGER", "TRIGGER IF NOT EXISTS", 1) + ";" for trigger in TRIGGERS.values())}
 """
 """The column `tenant` is a copy for people who look. What counts is the tenant in the body, which is part of the hash."""
+STORE = SqliteStore(
+    name="audit",
+    file="audit.sqlite",
+    files=("audit.head", "audit.lock", "audit.new"),
+    schema=SCHEMA,
+    stays="who did what and when, by name, without a word that was said; of arguments a hash, of documents their names. The law "
+    "asks for it, and a chain cannot lose a link",
+)
 log = logging.getLogger(__name__)
 
 
@@ -95,7 +103,7 @@ class SqliteAudit:
 
     def __init__(self, path: Path, clock: Clock, *, model: str = "", manifest_id: str = "") -> None:
         lacking = _lacking_triggers(path)
-        self._file = SqliteFile(path, SCHEMA)
+        self._file = SqliteFile(path, STORE)
         self._head = head_file(path)
         if lacking:
             log.warning("The audit was without %s, which forbid changes. Look who took them away.", ", ".join(lacking))

@@ -456,8 +456,8 @@ class ApprovalStore(Protocol):
 class EffectLedger(Protocol):
     """Remembers every effect by run, step and arguments, so that it happens once across retries and crashes."""
 
-    async def begin(self, key: str, tool: str, arguments_hash: str) -> Mapping[str, Any] | None:
-        """Claim `key`, or return the stored result of an effect that has already happened.
+    async def begin(self, key: str, tool: str, arguments_hash: str, principal: Principal) -> Mapping[str, Any] | None:
+        """Claim `key` for the person that `principal` is, or return the stored result of an effect that has already happened.
 
         Raises:
             Conflict: it was begun and never finished, so nobody knows whether it happened; a person must look.

@@ -6,12 +6,12 @@ answers quoted stays in it until it is deleted, whatever became of the documents
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from foundation.erasures import mark_of
 from foundation.errors import NotFound
 from foundation.tracing import trace_id_in
 from foundation.types import Principal
@@ -26,11 +26,7 @@ if TYPE_CHECKING:
 BEGUN_BY = "begun_by"
 """Metadata of the checkpoints of a conversation's first run."""
 BEFORE_THE_FIRST_NODE = -1
-
-
-def mark(principal: Principal) -> str:
-    """Who began it, without saying who: a checkpointer may show its metadata."""
-    return hashlib.sha256(f"{principal.tenant}\0{principal.subject}".encode("utf-8", "replace")).hexdigest()
+ERASED = "their conversations: questions, answers and quotes"
 
 
 class Conversations:
@@ -46,7 +42,7 @@ class Conversations:
         self._checkpoints, self._claimed, self._owned = checkpoints, claimed, owned
 
     async def all(self, principal: Principal) -> list[Conversation]:
-        begun = {BEGUN_BY: mark(principal), "step": BEFORE_THE_FIRST_NODE}
+        begun = {BEGUN_BY: mark_of(principal), "step": BEFORE_THE_FIRST_NODE}
         found = [one async for one in self._checkpoints.alist(None, filter=begun)]
         return sorted((_begun(one) for one in found), key=lambda one: (one.begun_at, one.thread_id), reverse=True)
 
@@ -68,7 +64,7 @@ class Conversations:
 
 async def begun_by(checkpoints: BaseCheckpointSaver[Any], principal: Principal) -> list[str]:
     """The conversations of a person, for whoever operates the system."""
-    begun = {BEGUN_BY: mark(principal), "step": BEFORE_THE_FIRST_NODE}
+    begun = {BEGUN_BY: mark_of(principal), "step": BEFORE_THE_FIRST_NODE}
     return [one.config["configurable"]["thread_id"] async for one in checkpoints.alist(None, filter=begun)]
 
 

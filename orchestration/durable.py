@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from foundation import names
 from foundation.crashpoints import crash_point
+from foundation.erasures import Erasures, mark_of
 from foundation.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound, SixplyError, TooLarge
 from foundation.tracing import here, span, trace_id
 from foundation.types import Principal
@@ -39,7 +40,7 @@ from orchestration.contract import (
     Plan,
     Step,
 )
-from orchestration.conversations import BEGUN_BY, Conversations, mark
+from orchestration.conversations import BEGUN_BY, Conversations
 from orchestration.days import day_asked
 from orchestration.history import recollected, remembered
 from orchestration.planning import ClassifierPlanner, Planner
@@ -90,6 +91,7 @@ class DurableAgent(ABC):
         planners: list[Planner] = [ModelPlanner()] if options.planner == "model" else []
         self._steps = Steps(parts, [*planners, ClassifierPlanner(parts.embedder)], writes=options.writes)
         self._busy: set[str] = set()
+        self._erasures = Erasures.of(parts.data_dir)
         self.conversations = Conversations(parts.checkpoints, self._claimed, self._owned)
 
     @abstractmethod
@@ -209,9 +211,12 @@ class DurableAgent(ABC):
         }
         try:
             trace = state.get("trace") or ""
-            with span(
-                names.INVOKE_AGENT, self.name, layer="orchestration", attributes=attributes, parent=trace
-            ) as current:
+            with (
+                self._erasures.acting_for(owner_of(state)),  # who decides on it is somebody else
+                span(
+                    names.INVOKE_AGENT, self.name, layer="orchestration", attributes=attributes, parent=trace
+                ) as current,
+            ):
                 if begin == "new":
                     state["trace"] = here()
                 else:
@@ -232,7 +237,7 @@ class DurableAgent(ABC):
     async def _answer(self, begin: Begin, state: State, run: Run) -> Answer:
         values = state
         try:
-            config = config_of(state["thread_id"], **{BEGUN_BY: mark(owner_of(state)), MADE_BY: self.name})
+            config = config_of(state["thread_id"], **{BEGUN_BY: mark_of(owner_of(state)), MADE_BY: self.name})
             values = await self._run(begin, state, run, config)
             result = values.get("result") or abstained(NOTHING_FOUND)
         except BudgetExceeded as error:

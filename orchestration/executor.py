@@ -13,7 +13,6 @@ not happen, and the text is fit for a person.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -45,6 +44,7 @@ from orchestration.contract import (
     Prohibition,
     ToolOutcome,
 )
+from orchestration.effects import effect_key
 from orchestration.policy import Policy, Ruling
 from orchestration.provenance import doubts, without_what_was_read
 
@@ -85,7 +85,7 @@ class _Call:
 
     @property
     def key(self) -> str:
-        return hashlib.sha256(f"{self.run_id}\n{self.step}\n{self.hash}".encode()).hexdigest()
+        return effect_key(self.run_id, self.step, self.hash)
 
     @property
     def approval_id(self) -> str:
@@ -366,7 +366,7 @@ class Executor:
         """Carry an effect out, unless it has been carried out before. Without an approval: on the person's words."""
         begun_before = False
         try:
-            stored = await self._effects.begin(call.key, call.tool.name, call.hash)
+            stored = await self._effects.begin(call.key, call.tool.name, call.hash, call.principal)
         except Conflict as error:
             if not call.declared("idempotent", False):
                 return _failed(call, "unknown", str(error))

@@ -16,10 +16,11 @@ from uuid import uuid4
 
 from foundation.clock import Clock
 from foundation.errors import InvalidRequest, NotFound
+from foundation.sqlite_file import SqliteFile, SqliteStore
+from foundation.stores import Person
 from foundation.types import Principal
 from orchestration.contract import Fact
 from orchestration.history import named
-from orchestration.sqlite_file import SqliteFile
 from retrieval.wording import terms
 
 FILE = "facts.sqlite"
@@ -41,11 +42,19 @@ CREATE INDEX IF NOT EXISTS facts_by_person ON facts (tenant, subject);
 """
 
 
+def _erase(connection: sqlite3.Connection, person: Person) -> int:
+    theirs = (person.tenant, person.subject)
+    return connection.execute("DELETE FROM facts WHERE tenant = ? AND subject = ?", theirs).rowcount
+
+
+STORE = SqliteStore(name="facts", file=FILE, schema=SCHEMA, erase_rows=_erase, erased="what was remembered of them")
+
+
 class SqliteFacts:
     """Facts in one SQLite file, by tenant and person."""
 
     def __init__(self, path: Path, clock: Clock, new_id: Callable[[], str] = lambda: uuid4().hex) -> None:
-        self._file = SqliteFile(path, SCHEMA)
+        self._file = SqliteFile(path, STORE)
         self._clock, self._new_id = clock, new_id
 
     def add(self, principal: Principal, text: str, *, approved_by: str = "", key: str = "") -> Fact:
@@ -95,8 +104,8 @@ class SqliteFacts:
 
     def erase_all(self, tenant: str, subject: str) -> int:
         """Everything that is remembered of a person; how many facts that were."""
-        sql = "DELETE FROM facts WHERE tenant = ? AND subject = ?"
-        return self._file.run_now(lambda connection: connection.execute(sql, (tenant, subject)).rowcount)
+        person = Person(tenant=tenant, subject=subject)
+        return self._file.run_now(lambda connection: _erase(connection, person))
 
     def close(self) -> None:
         self._file.close()

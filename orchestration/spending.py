@@ -15,8 +15,8 @@ from pathlib import Path
 from foundation.clock import Clock
 from foundation.errors import BudgetExceeded
 from foundation.settings import BudgetSettings, DayLimits
+from foundation.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Principal
-from orchestration.sqlite_file import SqliteFile
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,9 @@ CREATE TABLE IF NOT EXISTS reserved (
     until       TEXT NOT NULL
 ) STRICT;
 """
+STORE = SqliteStore(
+    name="spending", file="spending.sqlite", schema=SCHEMA, stays="sums of a day by tenant; it knows no person"
+)
 USED = """
 SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(picodollars), 0) FROM (
     SELECT day, tenant, tokens, picodollars FROM spent UNION ALL SELECT day, tenant, tokens, picodollars FROM reserved
@@ -51,7 +54,7 @@ class SqliteSpending:
     """A `Spending` in one SQLite file."""
 
     def __init__(self, path: Path, limits: BudgetSettings, clock: Clock) -> None:
-        self._file = SqliteFile(path, SCHEMA)
+        self._file = SqliteFile(path, STORE)
         self._limits, self._clock = limits, clock
         self._warned: set[tuple[str, str]] = set()
         """(day, whose budget) that a line was logged about."""

@@ -50,6 +50,9 @@ class Parsed:
     pages: int | None = None
 
 
+DOCUMENTS_STAY = "they belong to the tenant, with their names and the list of what was refused: delete them by name"
+"""Why a person's documents are not erased with them."""
+
 KNOWN = ("uri", "title", "media_type", "series", "effective_from", "published")
 """Fields of `Source` by which one can filter as by its attributes."""
 DATA_CLASS = "data_class"

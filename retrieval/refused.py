@@ -20,11 +20,33 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from foundation import erasures
+from foundation.stores import Person, Store
 from retrieval.contract import OF_THE_LEDGER, Source
 from retrieval.ingest import Item
 from retrieval.where import restored_attributes, stored_attributes
 
 log = logging.getLogger(__name__)
+
+
+FOLDER = "refused"
+"""Below the data folder."""
+
+
+def _erase(data_dir: Path, person: Person) -> int:
+    theirs = [path for path in (data_dir / FOLDER).glob("*.refused") if _head(path).get("sent_by") == person.mark]
+    for path in theirs:
+        path.unlink(missing_ok=True)
+    return len(theirs)
+
+
+STORE = Store(
+    name="refused files",
+    files=(f"{FOLDER}/*",),
+    erase=_erase,
+    erased="files that they sent and that could not be read",
+    stays="their names in the list of what was refused, as documents; files of before 0.2.0 do not say who sent them",
+)
 
 
 class RefusedFiles:
@@ -43,6 +65,7 @@ class RefusedFiles:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._make_room(len(packed))
+            erasures.demand()
             with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
                 file.write(packed)
             new.replace(path)
@@ -84,6 +107,7 @@ def _pack(item: Item) -> bytes:
     told = asdict(item.source) | {"groups": sorted(item.source.groups), "name": item.name}
     told["attributes"] = stored_attributes(item.source.attributes)
     told = {name: value for name, value in told.items() if name not in OF_THE_LEDGER}
+    told["sent_by"] = erasures.current_mark()
     return json.dumps(told, default=str).encode() + b"\n" + item.content
 
 
@@ -94,13 +118,18 @@ def _unpack(packed: bytes) -> Item:
 
 
 def _source_of(path: Path) -> Source:
+    return _source(_head(path))
+
+
+def _head(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
-        return _source(json.loads(file.readline()))
+        head: dict[str, Any] = json.loads(file.readline())
+    return head
 
 
 def _source(told: dict[str, Any]) -> Source:
     days = {name: date.fromisoformat(told[name]) for name in ("effective_from", "published") if told[name]}
-    about = {name: value for name, value in told.items() if name != "name"}
+    about = {name: value for name, value in told.items() if name not in ("name", "sent_by")}
     return Source(
         **(about | {"groups": frozenset(told["groups"]), "attributes": restored_attributes(told["attributes"])} | days)
     )

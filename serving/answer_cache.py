@@ -22,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 
 from foundation.clock import Clock
+from foundation.erasures import Erasures, demand
 from foundation.settings import AnswerCacheSettings
 from foundation.types import Principal
 from models.contract import Embeddings
@@ -72,6 +73,15 @@ _TURNING = frozenset(
 """Words that turn a question around while its vector hardly moves."""
 
 
+_SHELVES = "answers "
+"""How every key begins."""
+
+
+async def forget(cache: Cache, tenant: str) -> int:
+    """Every answer and every question of a tenant; gives how many entries."""
+    return await cache.forget(tenant, _SHELVES)
+
+
 class AnswerCache:
     """See `orchestration.contract.AnswerMemory`."""
 
@@ -85,15 +95,20 @@ class AnswerCache:
         clock: Clock,
         policy: Policy,
         writer: str,
+        erasures: Erasures,
     ) -> None:
         """`writer` tells the models that make the answers, by name and weights: what others made is made anew."""
         self._settings, self._cache, self._ledger = settings, cache, ledger
         self._embedder, self._clock, self._policy, self._writer = embedder, clock, policy, writer
+        self._erasures, self._erasures_before = erasures, erasures.total()
+        self._erasures_seen: dict[str, int] = {}
+        """By tenant."""
 
     def now(self) -> int:
         return self._ledger.sequence()
 
     async def recall(self, question: str, *, compose: str, principal: Principal) -> Recalled | None:
+        await self._forget_erased(principal.tenant)
         shelf = self._shelf(compose, principal)
         exact = await self._valid(_key(shelf, question), "exact", principal)
         if exact or self._settings.mode != "semantic":
@@ -110,6 +125,7 @@ class AnswerCache:
         sources = await asyncio.to_thread(self._sources, answer.citations, principal)
         if sources is None or await asyncio.to_thread(self.now) != since:
             return
+        demand()
         kept = {
             "answer_id": answer.answer_id,
             "text": answer.text,
@@ -124,6 +140,13 @@ class AnswerCache:
             asked = [one for one in await self._asked(shelf, principal) if one.question != answer.question]
             asked = [*asked, _Asked(answer.question, vector)][-self._settings.recent :]
             await self._cache.set(principal.tenant, f"{shelf} asked", _packed(asked), ttl_s=ttl_s)
+
+    async def _forget_erased(self, tenant: str) -> None:
+        """What is kept does not say who asked first, so all of it goes where somebody was erased; it is made anew."""
+        total = await asyncio.to_thread(self._erasures.total)
+        if total != self._erasures_seen.get(tenant, self._erasures_before):
+            await forget(self._cache, tenant)
+            self._erasures_seen[tenant] = total
 
     async def _asked(self, shelf: str, principal: Principal) -> list[_Asked]:
         return _unpacked(await self._cache.get(principal.tenant, f"{shelf} asked"))
@@ -155,7 +178,7 @@ class AnswerCache:
         """What two people must share to be given the same answer; the cache itself keeps tenants apart."""
         today = self._clock.now().date().isoformat()
         shared = [sorted(principal.groups), sorted(principal.roles), compose, today, self._writer]
-        return f"answers {hashlib.blake2b(json.dumps(shared).encode(), digest_size=16).hexdigest()}"
+        return f"{_SHELVES}{hashlib.blake2b(json.dumps(shared).encode(), digest_size=16).hexdigest()}"
 
 
 @dataclass(frozen=True)

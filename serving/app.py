@@ -78,7 +78,7 @@ def create_app(system: System) -> FastAPI:
     app.add_middleware(Idempotency, store=system.idempotency)  # the innermost: each later one stands around it
     app.add_middleware(BodyLimits, http=settings.serving.http)
     app.add_middleware(QuotaGate, quotas=system.quotas)
-    app.add_middleware(Authentication, callers=runtime.callers, sessions=runtime.sessions)
+    app.add_middleware(Authentication, callers=runtime.callers, sessions=runtime.sessions, erasures=system.erasures)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings.serving.http), www_redirect=False)
     app.add_exception_handler(FirstReply, give_first_reply)
     errors.install(app)

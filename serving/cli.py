@@ -552,7 +552,7 @@ def erase(
     """Erase everything that one person said, asked and was told; says of each store what went and what stays."""
     from serving import erasure
 
-    erasure.erase(_load(stack), tenant, user, json)
+    _exit(ok=erasure.erase(_load(stack), tenant, user, json))
 
 
 @app.command()

@@ -23,6 +23,12 @@ import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+CACHE_STAYS = (
+    "counts of quotas under a hash of the person, until their windows have passed; sessions, sealed, which end with the key or "
+    "token behind them"
+)
+"""Of a person who is erased."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quota:
@@ -58,6 +64,10 @@ class Cache(Protocol):
 
     async def delete(self, tenant: str, key: str) -> bool:
         """Whether there was a value."""
+        ...
+
+    async def forget(self, tenant: str, prefix: str) -> int:
+        """Delete every value of the tenant whose key begins with `prefix`; gives how many. Quotas stay."""
         ...
 
     async def take(

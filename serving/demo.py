@@ -78,7 +78,10 @@ def run(load: Callable[[dict[str, object] | None], Loaded], console: Console) ->
     console.print(
         "[bold]Sixply[/]: one system, six layers, on the support desk of a fictional maker of label printers."
     )
-    (data_dir / DESK).unlink(missing_ok=True)  # the desk starts from its seed, so that the refund can happen again
+    for file in data_dir.glob(
+        f"{DESK}*"
+    ):  # with its log; the desk starts from its seed, so that the refund can happen again
+        file.unlink()
     try:
         with open_system(loaded, corpus=HOME / "corpus") as system:
             foundation(stage, loaded, system)
@@ -290,11 +293,8 @@ def refunds(system: System, order: str) -> int:
     path = system.context.data_dir / DESK
     if not path.exists():
         return 0
-    connection = sqlite3.connect(path)
-    try:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         return int(connection.execute("SELECT count(*) FROM refunds WHERE order_id = ?", (order,)).fetchone()[0])
-    finally:
-        connection.close()
 
 
 def serving(stage: Stage, story: Story, system: System) -> None:

@@ -29,10 +29,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foundation.clock import Clock
+from foundation.erasures import mark_of
 from foundation.errors import Conflict, InvalidRequest, RequestError, SixplyError
+from foundation.sqlite_file import SqliteFile, SqliteStore
+from foundation.stores import Person
 from foundation.types import Principal
 from orchestration.contract import AnswerRequest, Event
-from orchestration.sqlite_file import SqliteFile
 from serving.bodies import handed_on
 from serving.errors import CONFLICT, from_http, respond
 from serving.replies import Reply
@@ -63,6 +65,19 @@ CREATE TABLE IF NOT EXISTS requests (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS requests_by_time ON requests (at);
 """
+
+
+def _erase(connection: sqlite3.Connection, person: Person) -> int:
+    return connection.execute("DELETE FROM requests WHERE caller = ?", (person.mark,)).rowcount
+
+
+STORE = SqliteStore(
+    name="idempotency",
+    file="idempotency.sqlite",
+    schema=SCHEMA,
+    erase_rows=_erase,
+    erased="replies that were kept for a day",
+)
 
 
 class InFlight(Conflict):
@@ -111,7 +126,7 @@ class IdempotencyStore:
     """Keys and first replies in one SQLite file: they outlive the process, and workers on one machine share them."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        self._file = SqliteFile(path, SCHEMA)
+        self._file = SqliteFile(path, STORE)
         self._clock = clock
         self._worker = this_worker()
 
@@ -161,11 +176,6 @@ class IdempotencyStore:
         statement = f"UPDATE requests SET {change} WHERE caller = ? AND key = ?"  # noqa: S608 - own words
         await self._file.run(lambda connection: connection.execute(statement, (*values, attempt.caller, attempt.key)))
 
-    def erase(self, caller: str) -> int:
-        """Forget every reply of one caller."""
-        done = self._file.run_now(lambda c: c.execute("DELETE FROM requests WHERE caller = ?", (caller,)).rowcount)
-        return int(done)
-
     def close(self) -> None:
         self._file.close()
 
@@ -191,7 +201,7 @@ class Idempotency:
                 raise RequestError(f"The {HEADER} must be 1 to 255 printable ASCII characters without spaces.")
             body = await request.body()
             principal: Principal = scope["state"]["principal"]
-            caller = hashlib.sha256(f"{principal.tenant}\0{principal.subject}".encode("utf-8", "replace")).hexdigest()
+            caller = mark_of(principal)
             found = await self._store.begin(caller, key, _fingerprint(request, body, _rights(request, principal)))
         except ClientDisconnect:
             return

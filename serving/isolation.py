@@ -26,6 +26,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foundation.erasures import Erasures
 from foundation.errors import Conflict, DocumentRefused, Forbidden, InvalidRequest
 from foundation.settings import EVERYBODY, AnswerCacheSettings, Loaded, Part, PolicySettings
 from foundation.types import EVERY_TENANT, NOBODY, UNCLASSIFIED, Principal, Scope
@@ -216,6 +217,7 @@ class Trial:
             clock=library.context.clock,
             policy=self.policy,
             writer="trial",
+            erasures=Erasures.of(library.context.data_dir),
         )
 
     def run(self, operations: int, progress: Progress) -> dict[str, Any]:

@@ -46,7 +46,10 @@ def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, D
 
         def ingest() -> DocumentSummary:
             content = (files / str(item.number)).read_bytes()
-            return DocumentSummary.of(taken_in(system, Item(source=source, content=content, name=item.name), principal))
+            with system.erasures.acting_for(principal):
+                return DocumentSummary.of(
+                    taken_in(system, Item(source=source, content=content, name=item.name), principal)
+                )
 
         thread = asyncio.ensure_future(asyncio.to_thread(ingest))
         try:

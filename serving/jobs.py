@@ -18,7 +18,7 @@ import shutil
 import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -38,9 +38,10 @@ from foundation.errors import (
     StoreUnavailable,
 )
 from foundation.settings import JobSettings
+from foundation.sqlite_file import SqliteFile, SqliteStore
 from foundation.storage import translated
+from foundation.stores import Person
 from foundation.types import Principal
-from orchestration.sqlite_file import SqliteFile
 from serving.admission import Admission, Work
 from serving.identity import Permission
 from serving.lifecycle import Lifecycle
@@ -95,6 +96,39 @@ CREATE TABLE IF NOT EXISTS items (
     PRIMARY KEY (job_id, number)
 ) STRICT, WITHOUT ROWID;
 """
+FOLDER = "jobs"
+"""Below the data folder."""
+
+
+def _erase(data_dir: Path, person: Person) -> int:
+    """A job that is at work finds itself gone before its next item, and what it does now can be written nowhere."""
+    path = data_dir / STORE.file
+
+    def remove(connection: sqlite3.Connection) -> int:
+        theirs = (person.tenant, person.subject)
+        jobs = connection.execute("SELECT job_id FROM jobs WHERE tenant = ? AND subject = ?", theirs).fetchall()
+        for (job_id,) in jobs:  # files first: a kill in between leaves the rows, by which they are found again
+            shutil.rmtree(data_dir / FOLDER / job_id, ignore_errors=True)
+            connection.execute("DELETE FROM items WHERE job_id = ?", (job_id,))
+            connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
+        return len(jobs)
+
+    if not path.exists():
+        return 0
+    with closing(SqliteFile(path, STORE)) as file:
+        count = file.run_now(remove)
+        file.compact()
+    return count
+
+
+STORE = SqliteStore(
+    name="jobs",
+    file=f"{FOLDER}/jobs.sqlite",
+    files=(f"{FOLDER}/*",),
+    schema=SCHEMA,
+    erase=_erase,
+    erased="their jobs, running ones too: questions, answers, names and files of documents",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +170,7 @@ class JobStore:
         self._folder = folder
         self._clock = clock
         self._limits = limits
-        self._file = SqliteFile(folder / "jobs.sqlite", SCHEMA)
+        self._file = SqliteFile(folder / "jobs.sqlite", STORE)
 
     def new_id(self) -> str:
         return uuid4().hex

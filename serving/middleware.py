@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import MutableMapping
+from contextlib import ExitStack
 from typing import Any
 
 from fastapi import Request
@@ -14,7 +15,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from foundation import names
+from foundation.erasures import Erasures, current_mark
 from foundation.errors import ComponentError, RequestError, Unauthenticated
+from foundation.tracing import annotate
 from foundation.types import Principal
 from observability import logs
 from serving.errors import ANTHROPIC_PATHS, BROWSER_PATHS, EXPLAINED, from_status, respond, shaped, to_json
@@ -112,17 +116,21 @@ class Authentication:
     It stands before the routes because FastAPI reads and parses a body before it asks any dependency.
     """
 
-    def __init__(self, app: ASGIApp, callers: Callers, sessions: Sessions) -> None:
+    def __init__(self, app: ASGIApp, callers: Callers, sessions: Sessions, erasures: Erasures) -> None:
         self._app = app
         self._callers = callers
         self._sessions = sessions
+        self._erasures = erasures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         http = scope["type"] == "http"
-        if scope["type"] == "websocket" or (http and scope["path"] not in PUBLIC_PATHS):
-            connection = HTTPConnection(scope)
+        if scope["type"] != "websocket" and (not http or scope["path"] in PUBLIC_PATHS):
+            await self._app(scope, receive, send)
+            return
+        with ExitStack() as request:
             try:
-                principal = await self._principal(connection)
+                principal = await self._principal(HTTPConnection(scope))
+                request.enter_context(self._erasures.acting_for(principal))
             except (RequestError, ComponentError) as error:
                 if http:
                     await respond(Request(scope), error)(scope, receive, send)
@@ -131,7 +139,8 @@ class Authentication:
                 return
             scope.setdefault("state", {})["principal"] = principal
             logs.belongs_to(principal.tenant)
-        await self._app(scope, receive, send)
+            annotate(names.USER_HASH, current_mark())
+            await self._app(scope, receive, send)
 
     async def _principal(self, connection: HTTPConnection) -> Principal:
         path = connection.scope["path"]

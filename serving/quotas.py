@@ -22,6 +22,7 @@ from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from foundation.erasures import mark_of
 from foundation.errors import BudgetExceeded, ComponentError
 from foundation.settings import BudgetSettings, QuotaLimits, QuotaSettings
 from foundation.types import Principal
@@ -347,4 +348,4 @@ def lasting(seconds: float) -> str:
 
 
 def _key(what: str, principal: Principal, whose: Whose) -> str:
-    return f"{what} of {principal.subject}" if whose == "caller" else what
+    return f"{what} of {mark_of(principal)}" if whose == "caller" else what

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # the real imports stand in `open_system`, so that `--help` n
     from langchain_core.tools import BaseTool
 
     from foundation.components import Context
+    from foundation.erasures import Erasures
     from foundation.manifest import Manifest
     from foundation.settings import Settings
     from foundation.stops import Stops
@@ -88,6 +89,7 @@ class System:
     quotas: Quotas
     idempotency: IdempotencyStore
     jobs: JobStore
+    erasures: Erasures
 
 
 @contextmanager
@@ -124,6 +126,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
 
     from foundation import components, manifest
     from foundation.components import Context
+    from foundation.erasures import Erasures
     from foundation.stops import Stops
     from models.contract import PriceSource, RerankerParts
     from models.pricing import identity
@@ -182,6 +185,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         # foundation
         stops = Stops(data / "stops.json", context.clock)
         stops.reserve()
+        erasures = Erasures.of(data)
         digest = manifest.digest_of_files([corpus]) if corpus else None
         run = manifest.build(settings, weights=digests.result(), corpus=digest, clock=context.clock)
         _keep(run, settings)
@@ -268,6 +272,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             clock=context.clock,
             policy=policy,
             writer=f"{'/'.join(identity(chat))} {dict(run.weights)}",
+            erasures=erasures,
         )
         tools = tuple(
             tool
@@ -349,6 +354,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             quotas=quotas,
             idempotency=idempotency,
             jobs=jobs,
+            erasures=erasures,
         )
 
 

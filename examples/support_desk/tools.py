@@ -6,6 +6,7 @@ tenant. Amounts come from the database, never from the conversation. What somebo
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,10 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, ConfigDict, Field
 
+from foundation import erasures
 from foundation.components import Context
+from foundation.sqlite_file import SqliteStore, connect
+from foundation.stores import Person
 from foundation.types import Principal
 
 SCHEMA = Path(__file__).with_name("database.sql")
@@ -25,6 +29,8 @@ OrderId = Annotated[str, Field(pattern=r"^QM-\d{5}$", description="the number of
 TicketStatus = Literal["open", "pending", "resolved", "closed"]
 Priority = Literal["P1", "P2", "P3", "P4"]
 Result = tuple[str, dict[str, Any]]
+ERASED = "erased"
+"""In place of what a person wrote."""
 
 
 class Options(BaseModel):
@@ -169,11 +175,11 @@ class Desk:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         """A connection in one immediate transaction; a missing database is made before it, whole or not at all."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(self._path, timeout=5, isolation_level=None)
+        database = connect(self._path, store_in(self._path), isolation_level=None)
         database.row_factory = sqlite3.Row
         try:
-            database.executescript("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; BEGIN IMMEDIATE;")
+            database.executescript("PRAGMA foreign_keys = ON; BEGIN IMMEDIATE;")
+            erasures.demand()
             if database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
                 _create(database)
                 database.execute("COMMIT")
@@ -271,6 +277,31 @@ def build(options: Options, context: Context) -> list[BaseTool]:
             ),
         ),
     ]
+
+
+def stores(options: Options) -> tuple[SqliteStore, ...]:
+    return (store_in(options.database),)
+
+
+def store_in(database: Path) -> SqliteStore:
+    return SqliteStore(
+        name="support desk",
+        file=str(database),
+        erase_rows=_erase,
+        erased="what they wrote into tickets and as the reason of a refund",
+        stays="the tickets and refunds themselves: they are the business of the tenant",
+    )
+
+
+def _erase(database: sqlite3.Connection, person: Person) -> int:
+    if database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+        return 0
+    keys = (json.dumps(sorted(person.effects)), ERASED)
+    tickets = "SELECT ticket_id FROM tickets_by_key WHERE key IN (SELECT value FROM json_each(?1))"
+    done = database.execute(f"UPDATE tickets SET subject = ?2 WHERE subject != ?2 AND id IN ({tickets})", keys).rowcount  # noqa: S608
+    refunds = "idempotency_key IN (SELECT value FROM json_each(?1))"
+    done += database.execute(f"UPDATE refunds SET reason = ?2 WHERE reason != ?2 AND {refunds}", keys).rowcount  # noqa: S608
+    return done
 
 
 def _tool(function: Any, schema: type[BaseModel], description: str, **metadata: Any) -> BaseTool:

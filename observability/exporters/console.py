@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.components import Context
+from foundation.stores import Store
 from observability.spans import row_of
 
 
@@ -50,3 +51,7 @@ class ConsoleSpanExporter(SpanExporter):
 
 def build(options: Options, context: Context) -> SpanExporter:  # noqa: ARG001 - every adapter gets the context
     return ConsoleSpanExporter(options.min_ms)
+
+
+def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signature of every adapter
+    return (Store(name="console", stays="spans go to standard error: clean where that is kept"),)

@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from foundation.components import Context
+from foundation.stores import Store
 
 if TYPE_CHECKING:
     import requests
@@ -102,3 +103,7 @@ def _session() -> requests.Session:
     session = requests.Session()
     session.max_redirects = 0
     return session
+
+
+def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signature of every adapter
+    return (Store(name="otlp", stays="spans were sent to your collector: delete there what has their `user.hash`"),)

@@ -12,8 +12,12 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from pydantic import BaseModel, ConfigDict, Field
 
+from foundation import names
 from foundation.components import Context
-from observability.spans import COLUMNS, SCHEMA, row_of, values_of
+from foundation.erasures import Erasures
+from foundation.errors import StoreUnavailable
+from foundation.sqlite_file import SqliteStore, connect
+from observability.spans import COLUMNS, FILE, SpanRow, row_of, store_in, values_of
 
 INSERT = f"INSERT OR REPLACE INTO spans ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - own names
 PRUNE = "DELETE FROM spans WHERE id <= (SELECT max(id) FROM spans) - ?"
@@ -24,7 +28,7 @@ logger = logging.getLogger(__name__)
 class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    file: Path = Path("spans.sqlite")
+    file: Path = FILE
     """Below the data folder unless absolute."""
     max_spans: int = Field(default=500_000, ge=1)
     """The oldest spans beyond this number are deleted."""
@@ -34,8 +38,8 @@ class Options(BaseModel):
 class SqliteSpanExporter(SpanExporter):
     """Opens the file at the first batch and again after a failure, so a folder that becomes writable is used."""
 
-    def __init__(self, path: Path, *, max_spans: int, busy_timeout_s: float) -> None:
-        self.path = path
+    def __init__(self, path: Path, erasures: Erasures, *, max_spans: int, busy_timeout_s: float) -> None:
+        self.path, self._erasures = path, erasures
         self._max_spans = max_spans
         self._busy_timeout_s = busy_timeout_s
         self._lock = threading.Lock()
@@ -44,16 +48,20 @@ class SqliteSpanExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Write one batch in one transaction. Locked, full or read-only: FAILURE, and the next batch tries again."""
-        rows = [values_of(row_of(span)) for span in spans]
+        rows = [row_of(span) for span in spans]
         with self._lock:
             if self._closed:
                 return SpanExportResult.FAILURE
             try:
                 database = self._opened()
                 with database:
-                    database.executemany(INSERT, rows)
+                    database.execute(
+                        "BEGIN IMMEDIATE"
+                    )  # an erasure that is noted after this finds what is committed here
+                    kept = [values_of(row) for row in rows if not self._is_erased(row)]
+                    database.executemany(INSERT, kept)
                     database.execute(PRUNE, (self._max_spans,))
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OSError, StoreUnavailable) as error:
                 logger.warning("%d spans were not stored in %s: %s", len(rows), self.path, error)
                 self._abandon()
                 return SpanExportResult.FAILURE
@@ -67,12 +75,14 @@ class SqliteSpanExporter(SpanExporter):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - nothing is held back here
         return True
 
+    def _is_erased(self, row: SpanRow) -> bool:
+        """Whether it tells of a person who has been erased since it began; it waited here for its batch."""
+        mark = row.attribute(names.USER_HASH)
+        return isinstance(mark, str) and row.start_ns <= self._erasures.note(mark).at_ns
+
     def _opened(self) -> sqlite3.Connection:
         if self._database is None:
-            self._database = sqlite3.connect(self.path, timeout=self._busy_timeout_s, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=NORMAL")
-            self._database.executescript(SCHEMA)
+            self._database = connect(self.path, store_in(FILE), timeout_s=self._busy_timeout_s, make_folder=False)
         return self._database
 
     def _abandon(self) -> None:
@@ -83,5 +93,12 @@ class SqliteSpanExporter(SpanExporter):
 
 def build(options: Options, context: Context) -> SpanExporter:
     return SqliteSpanExporter(
-        context.data_dir / options.file, max_spans=options.max_spans, busy_timeout_s=options.busy_timeout_s
+        context.data_dir / options.file,
+        Erasures.of(context.data_dir),
+        max_spans=options.max_spans,
+        busy_timeout_s=options.busy_timeout_s,
     )
+
+
+def stores(options: Options) -> tuple[SqliteStore, ...]:
+    return (store_in(options.file),)

@@ -7,6 +7,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from pydantic import BaseModel, ConfigDict
 
 from foundation.components import Context
+from foundation.stores import Store
 
 
 class Options(BaseModel):
@@ -15,3 +16,7 @@ class Options(BaseModel):
 
 def build(options: Options, context: Context) -> InMemorySaver:  # noqa: ARG001 - the signature of every adapter
     return InMemorySaver(serde=JsonPlusSerializer(allowed_msgpack_modules=None))
+
+
+def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signature of every adapter
+    return (Store(name="conversations", stays="only in the memory of the running server, until it ends"),)

@@ -9,10 +9,20 @@ from langgraph.checkpoint.postgres import PostgresSaver
 
 from foundation.components import Context
 from foundation.postgres import Postgres, PostgresOptions
+from foundation.stores import Store
+from orchestration.conversations import ERASED
 from orchestration.threaded_saver import ThreadedSaver, plain_data_only
 
 if TYPE_CHECKING:
     from foundation.postgres import Connection
+
+
+STORE = Store(
+    name="conversations",
+    erase=lambda *_: 0,  # the threads themselves are deleted through the port, before this is called
+    erased=ERASED,
+    stays="what PostgreSQL itself keeps of deleted rows: VACUUM FULL the tables named checkpoint..., and mind its log and backups",
+)
 
 
 class Options(PostgresOptions):
@@ -23,7 +33,7 @@ class PostgresCheckpoints(ThreadedSaver, PostgresSaver):
     """`PostgresSaver` on a pool, with its async half, strict reading, and our errors."""
 
     def __init__(self, options: Options) -> None:
-        self._database = Postgres(options, _migrate, autocommit=True, prepare_threshold=0)
+        self._database = Postgres(options, _migrate, STORE, autocommit=True, prepare_threshold=0)
         super().__init__(self._database.pool, serde=plain_data_only())
         self.lock: Any = nullcontext()  # it is meant for a single connection; each thread has its own from the pool
 
@@ -37,6 +47,10 @@ class PostgresCheckpoints(ThreadedSaver, PostgresSaver):
 def build(options: Options, context: Context) -> PostgresCheckpoints:
     del context  # everything it keeps is in the database
     return PostgresCheckpoints(options)
+
+
+def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signature of every adapter
+    return (STORE,)
 
 
 def _migrate(connection: Connection) -> None:

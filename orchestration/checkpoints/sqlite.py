@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from langgraph.checkpoint.sqlite import SqliteSaver
 from pydantic import BaseModel, ConfigDict
 
+from foundation import erasures
 from foundation.components import Context
+from foundation.sqlite_file import SqliteStore, connect
 from foundation.storage import translated
+from orchestration.conversations import ERASED
 from orchestration.threaded_saver import ThreadedSaver, plain_data_only
 
 
@@ -26,14 +30,30 @@ class SqliteCheckpoints(ThreadedSaver, SqliteSaver):
     """`SqliteSaver` with its async half, durable writes, strict reading, and our errors."""
 
     def __init__(self, path: Path, busy_timeout_s: float) -> None:
+        """Raises:
+        StoreUnavailable: it cannot be opened. StorageFull: the disk is full.
+        """
         self._path = path
         with self.translated():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(path, timeout=busy_timeout_s, check_same_thread=False)
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA secure_delete=ON")  # what a person has deleted must not be left in a free page
+            connection = connect(path, store_in(path), timeout_s=busy_timeout_s)
             super().__init__(connection, serde=plain_data_only())
             self.setup()  # now, so that a damaged file is told of at the start and not to the first who asks
+
+    @contextmanager
+    def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:
+        """As `SqliteSaver`'s, but what fails is rolled back, and nothing is committed for a person who was erased."""
+        with self.lock:
+            self.setup()
+            with closing(self.conn.cursor()) as cursor:
+                try:
+                    yield cursor
+                    if transaction and self.conn.in_transaction:
+                        erasures.demand()  # behind the lock of its writes: an erasure that is noted later finds them
+                except BaseException:
+                    self.conn.rollback()
+                    raise
+                if transaction:
+                    self.conn.commit()
 
     def translated(self) -> AbstractContextManager[None]:
         return translated(self._path)
@@ -45,3 +65,12 @@ class SqliteCheckpoints(ThreadedSaver, SqliteSaver):
 
 def build(options: Options, context: Context) -> SqliteCheckpoints:
     return SqliteCheckpoints(context.data_dir / options.path, options.busy_timeout_s)
+
+
+def stores(options: Options) -> tuple[SqliteStore, ...]:
+    return (store_in(options.path),)
+
+
+def store_in(path: Path) -> SqliteStore:
+    """The threads themselves are deleted through the port, before this is called."""
+    return SqliteStore(name="conversations", file=str(path), erase_rows=lambda *_: 0, erased=ERASED)

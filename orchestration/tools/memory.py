@@ -21,7 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.components import Context
 from foundation.errors import InvalidRequest, NotFound
-from orchestration.facts import FILE, SqliteFacts
+from foundation.stores import Store
+from orchestration.facts import FILE, STORE, SqliteFacts
 from orchestration.foreign_tools import ToolSet
 from retrieval.wording import terms
 
@@ -166,3 +167,7 @@ def build(options: Options, context: Context) -> ToolSet:
         ],
         facts.close,
     )
+
+
+def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signature of every adapter
+    return (STORE,)

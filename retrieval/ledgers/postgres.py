@@ -24,9 +24,11 @@ from foundation.clock import Clock
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
 from foundation.postgres import Postgres, PostgresOptions, unhurried
+from foundation.stores import Store
 from foundation.types import EVERY_TENANT, NOBODY, UNCLASSIFIED, Scope
 from retrieval import records
 from retrieval.contract import (
+    DOCUMENTS_STAY,
     Chunk,
     Document,
     DocumentLedger,
@@ -194,6 +196,9 @@ _PAGE = 500
 """Rows fetched at a time from a stream."""
 
 
+STORE = Store(name="documents", stays=DOCUMENTS_STAY)
+
+
 class Options(PostgresOptions):
     pass
 
@@ -203,7 +208,7 @@ class PostgresLedger:
 
     def __init__(self, options: Options, clock: Clock) -> None:
         self._options, self._clock = options, clock
-        self._database = Postgres(options, _prepare)
+        self._database = Postgres(options, _prepare, STORE)
 
     # Writing
 
@@ -439,6 +444,10 @@ class PostgresLedger:
 
 def build(options: Options, context: Context) -> PostgresLedger:
     return PostgresLedger(options, context.clock)
+
+
+def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signature of every adapter
+    return (STORE,)
 
 
 class _Numbers:

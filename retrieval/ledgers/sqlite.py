@@ -25,10 +25,12 @@ from foundation.clock import Clock
 from foundation.components import Context
 from foundation.crashpoints import crash_point
 from foundation.errors import InvalidRequest, StoreUnavailable
+from foundation.sqlite_file import SqliteStore, connect
 from foundation.storage import store_error
 from foundation.types import EVERY_TENANT, NOBODY, UNCLASSIFIED, Scope
 from retrieval import records
 from retrieval.contract import (
+    DOCUMENTS_STAY,
     Chunk,
     Document,
     DocumentLedger,
@@ -195,7 +197,6 @@ class SqliteLedger:
         self._idle: deque[sqlite3.Connection] = deque()
         self._closed = False
         with self._translated():
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = self._connect()
             try:
                 self._prepare(self._writer)
@@ -456,12 +457,10 @@ class SqliteLedger:
     # Connections
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path, timeout=self._options.busy_timeout_s, isolation_level=None, check_same_thread=False
-        )
+        store = store_in(self._options)
+        connection = connect(self._path, store, timeout_s=self._options.busy_timeout_s, isolation_level=None)
         try:
             connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA synchronous = FULL")
             connection.create_function(_SEARCHABLE, 1, searchable, deterministic=True)
         except BaseException:
             connection.close()
@@ -469,7 +468,6 @@ class SqliteLedger:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(
             "PRAGMA foreign_keys = OFF"
         )  # a table that others point to may be written anew; not in a transaction
@@ -756,3 +754,13 @@ def _statements(script: str) -> Iterator[str]:
 
 def build(options: Options, context: Context) -> SqliteLedger:
     return SqliteLedger(context.data_dir / options.file, options, context.clock)
+
+
+def stores(options: Options) -> tuple[SqliteStore, ...]:
+    return (store_in(options),)
+
+
+def store_in(options: Options) -> SqliteStore:
+    """The ledger, and the one that is written anew beside it."""
+    beside = Path(options.file).with_name(f"{Path(options.file).stem}-reindex{Path(options.file).suffix}")
+    return SqliteStore(name="documents", file=options.file, files=(f"{beside}*",), stays=DOCUMENTS_STAY)

@@ -34,9 +34,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from foundation.components import Context
 from foundation.errors import SixplyError, StorageFull, StoreUnavailable
 from foundation.storage import room_at
+from foundation.stores import Store
 from foundation.types import Scope
 from retrieval.chroma_shelves import Access, access_of, batches, condition, known, shelf_name, take_off, told_of
-from retrieval.contract import VectorItem, Vectors
+from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
 from retrieval.index_care import BLOCK, PROBING, Seal, keep_or_quarantine
 from retrieval.ownership import Ownership
 from retrieval.rows import Rows, SmallCollections
@@ -415,6 +416,16 @@ class _Collections:
 
 def build(options: Options, context: Context) -> ChromaVectorIndex:
     return ChromaVectorIndex(context.data_dir / options.folder, options)
+
+
+def stores(options: Options) -> tuple[Store, ...]:
+    return (
+        Store(
+            name="vectors",
+            files=(f"{options.folder}/*", f"{options.folder}-*", f"{options.folder}.*", "quarantine-*"),
+            stays=DOCUMENTS_STAY,
+        ),
+    )
 
 
 @contextmanager

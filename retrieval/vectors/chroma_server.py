@@ -23,9 +23,10 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from foundation.components import Context
 from foundation.errors import SixplyError, StorageFull, StoreUnavailable
+from foundation.stores import Store
 from foundation.types import Scope
 from retrieval.chroma_shelves import Access, access_of, batches, condition, known, shelf_name, take_off, told_of
-from retrieval.contract import VectorItem, Vectors
+from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
 from retrieval.where import Where, folded
 
 if TYPE_CHECKING:
@@ -193,6 +194,10 @@ class ChromaServerIndex:
 def build(options: Options, context: Context) -> ChromaServerIndex:
     del context  # everything it keeps is in the server
     return ChromaServerIndex(options)
+
+
+def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signature of every adapter
+    return (Store(name="vectors", stays=DOCUMENTS_STAY),)
 
 
 def _client(options: Options) -> ClientAPI:

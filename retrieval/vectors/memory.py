@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict
 
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
+from foundation.stores import Store
 from foundation.types import Scope
-from retrieval.contract import VectorItem, Vectors
+from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
 from retrieval.where import Value, Where, matches
 
 
@@ -134,3 +135,7 @@ def _demand_one_size(items: Sequence[VectorItem]) -> None:
 def build(options: Options, context: Context) -> MemoryVectorIndex:
     del options, context  # nothing to choose, nothing to keep
     return MemoryVectorIndex()
+
+
+def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signature of every adapter
+    return (Store(name="vectors", stays=DOCUMENTS_STAY),)

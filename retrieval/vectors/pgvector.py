@@ -19,8 +19,9 @@ from pydantic import Field
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
 from foundation.postgres import Postgres, PostgresOptions, unhurried, written
+from foundation.stores import Store
 from foundation.types import EVERY_TENANT, Scope
-from retrieval.contract import VectorItem, Vectors
+from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
 from retrieval.where import Leaf, OneOf, Where, as_sql, folded, stored_attributes
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ _SEARCH = f"""
 _NO_TABLE = "42P01"
 
 
+STORE = Store(name="vectors", stays=DOCUMENTS_STAY)
+
+
 class Options(PostgresOptions):
     max_neighbors: int = Field(default=16, ge=2, le=100)
     ef_construction: int = Field(default=128, ge=4, le=1000)
@@ -63,7 +67,7 @@ class PgVectorIndex:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._database = Postgres(options, _prepare, types=_types)
+        self._database = Postgres(options, _prepare, STORE, types=_types)
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
         for batch in _batches(items):
@@ -160,6 +164,10 @@ class PgVectorIndex:
 def build(options: Options, context: Context) -> PgVectorIndex:
     del context  # everything it keeps is in the database
     return PgVectorIndex(options)
+
+
+def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signature of every adapter
+    return (STORE,)
 
 
 def _prepare(connection: Connection) -> None:

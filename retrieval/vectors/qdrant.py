@@ -21,8 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from foundation.components import Context
 from foundation.errors import SixplyError, StorageFull, StoreUnavailable
+from foundation.stores import Store
 from foundation.types import EVERY_TENANT, Scope
-from retrieval.contract import VectorItem, Vectors
+from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
 from retrieval.where import AllOf, AnyOf, Between, Where, folded, stored_attributes
 
 if TYPE_CHECKING:
@@ -185,6 +186,10 @@ class QdrantVectorIndex:
 def build(options: Options, context: Context) -> QdrantVectorIndex:
     del context  # nothing of it is kept on this machine
     return QdrantVectorIndex(options)
+
+
+def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signature of every adapter
+    return (Store(name="vectors", stays=DOCUMENTS_STAY),)
 
 
 def _client(options: Options) -> QdrantClient:

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from foundation.clock import Clock
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
-from serving.contract import Quota, Window
+from foundation.stores import Store
+from serving.contract import CACHE_STAYS, Quota, Window
 
 _Place = tuple[str, str]
 """Tenant and key."""
@@ -102,6 +103,14 @@ class MemoryCache:
             self._values.pop((tenant, key), None)
             return known is not None
 
+    async def forget(self, tenant: str, prefix: str) -> int:
+        with self._lock:
+            self._now()
+            found = [place for place in self._values if place[0] == tenant and place[1].startswith(prefix)]
+            for place in found:
+                del self._values[place]
+            return len(found)
+
     async def take(
         self, tenant: str, key: str, amount: int = 1, *, limit: int, window_s: int, forced: bool = False
     ) -> Quota:
@@ -127,3 +136,7 @@ class MemoryCache:
 
 def build(options: Options, context: Context) -> MemoryCache:
     return MemoryCache(options, context.clock)
+
+
+def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signature of every adapter
+    return (Store(name="cache", stays=f"only in the memory of the running server. {CACHE_STAYS}"),)

@@ -7,6 +7,7 @@ while a command line runs one loop a command and an API another. Sliding windows
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from foundation.components import Context
 from foundation.errors import StorageFull, StoreUnavailable
-from serving.contract import Quota, Window
+from foundation.stores import Store
+from serving.contract import CACHE_STAYS, Quota, Window
 
 T = TypeVar("T")
 _NO_LIMIT = 2**53
@@ -84,6 +86,15 @@ class RedisCache:
         name = self._named(tenant, key)
         return bool(await self._threaded(lambda: self._client.delete(name)))
 
+    async def forget(self, tenant: str, prefix: str) -> int:
+        begins = self._named(tenant, prefix)
+
+        def delete() -> int:
+            found = list(self._client.scan_iter(match=_literally(begins) + b"*", count=1000))
+            return sum(self._client.delete(*found[first : first + 1000]) for first in range(0, len(found), 1000))
+
+        return await self._threaded(delete)
+
     async def take(
         self, tenant: str, key: str, amount: int = 1, *, limit: int, window_s: int, forced: bool = False
     ) -> Quota:
@@ -141,6 +152,10 @@ def build(options: Options, context: Context) -> RedisCache:
     return RedisCache(options)
 
 
+def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signature of every adapter
+    return (Store(name="cache", stays=CACHE_STAYS),)
+
+
 def _milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
@@ -148,6 +163,11 @@ def _milliseconds(seconds: float) -> int:
 def _quoted(tenant: str) -> str:
     """Without a colon, so that no other tenant and key together make the same name."""
     return quote(_bytes(tenant), safe="")
+
+
+def _literally(name: bytes) -> bytes:
+    """As a pattern of Redis that fits this alone."""
+    return re.sub(rb"([\\*?\[\]^-])", rb"\\\1", name)
 
 
 def _bytes(key: str) -> bytes:

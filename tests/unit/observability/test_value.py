@@ -156,7 +156,7 @@ def test_an_unknown_verdict_is_refused_with_the_nearest(data_dir):
 
 
 def test_a_store_that_cannot_be_opened_says_so(data_dir):
-    with pytest.raises(StoreUnavailable, match="folder exists"):
+    with pytest.raises(StoreUnavailable, match="Make it and its folder writable"):
         OutcomeStore(data_dir / "nowhere" / "outcomes.sqlite")
 
 

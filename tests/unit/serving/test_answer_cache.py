@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from foundation.components import Context, load
+from foundation.erasures import Erasures
 from foundation.errors import StoreUnavailable
 from foundation.settings import EVERYBODY, AnswerCacheSettings, Part, PolicySettings
 from foundation.types import Principal
@@ -41,17 +42,25 @@ class ManualClock:
 
 
 class Desk:
-    def __init__(self, ledger: DocumentLedger, clock: ManualClock) -> None:
+    def __init__(self, ledger: DocumentLedger, clock: ManualClock, folder: Path) -> None:
         self.ledger, self.clock = ledger, clock
         self.embedder = HashingEmbedder(256)
         self.cache = MemoryCache(Options(), clock)
+        self.erasures = Erasures.of(folder)
         self.memory = self.remembering()
 
     def remembering(self, writer: str = "scripted", **settings: Any) -> AnswerCache:
         given = AnswerCacheSettings(**({"mode": "semantic", "min_similarity": 0.5} | settings))
         policy = Policy(POLICY)
         return AnswerCache(
-            given, self.cache, self.ledger, self.embedder, clock=self.clock, policy=policy, writer=writer
+            given,
+            self.cache,
+            self.ledger,
+            self.embedder,
+            clock=self.clock,
+            policy=policy,
+            writer=writer,
+            erasures=self.erasures,
         )
 
     def add(self, uri: str = "lamp.md", text: str = TEXT, *, tenant: str = "north", **about: Any) -> Citation:
@@ -80,7 +89,7 @@ class Desk:
 def desk(data_dir: Path) -> Iterator[Desk]:
     clock = ManualClock()
     with closing(load("retrieval.ledger", Part(use="sqlite"), Context(data_dir=data_dir, clock=clock))) as ledger:
-        yield Desk(ledger, clock)
+        yield Desk(ledger, clock, data_dir)
 
 
 async def test_the_same_question_is_given_the_same_answer_with_its_citations(desk: Desk) -> None:
