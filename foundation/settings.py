@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -495,14 +496,15 @@ class Loaded:
 
 
 def made_data_dir(settings: Settings) -> Path:
-    """The data folder, made where it is not there.
+    """The data folder, made where it is not there, and closed to everybody but its owner.
 
     Raises:
         InvalidSetting: it cannot be made or written.
     """
     folder = settings.foundation.data_dir
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _close_to_others(folder)
         why = "" if os.access(folder, os.W_OK) else "it is not writable"
     except OSError as error:
         why = error.strerror or str(error)
@@ -512,6 +514,18 @@ def made_data_dir(settings: Settings) -> Path:
             f"[foundation] data_dir in stack.toml or SIXPLY__FOUNDATION__DATA_DIR=..."
         )
     return folder
+
+
+def _close_to_others(folder: Path) -> None:
+    """Take every right of others off a folder that they can look into, and off what is in it. One that belongs to another
+    user, such as a volume that is shared by a group, is left as that user made it."""
+    state = folder.stat()
+    if not state.st_mode & 0o077 or state.st_uid != os.geteuid():
+        return
+    for path in (*folder.rglob("*"), folder):  # itself last: killed on the way, it begins again
+        with suppress(OSError):  # gone meanwhile, or another user's
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode & 0o7700)
 
 
 def load(

@@ -56,7 +56,7 @@ class SqliteStore(Store):
         if self.erase_rows is None or not path.exists():
             return 0
         with closing(SqliteFile(path, self)) as file:
-            count = file.run_now(lambda connection: self.erase_rows(connection, person))  # type: ignore[misc]
+            count = file.run_now(lambda connection: self.erase_rows(connection, person), of_nobody=True)  # type: ignore[misc]
             file.compact()
         return count
 
@@ -80,7 +80,7 @@ def connect(
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
-    connection = sqlite3.connect(path, timeout=timeout_s, check_same_thread=False, **options)
+    connection: sqlite3.Connection = sqlite3.connect(path, timeout=timeout_s, check_same_thread=False, **options)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={store.synchronous}")

@@ -27,6 +27,9 @@ BEGUN_BY = "begun_by"
 """Metadata of the checkpoints of a conversation's first run."""
 BEFORE_THE_FIRST_NODE = -1
 ERASED = "their conversations: questions, answers and quotes"
+ERASED_BUT = (
+    "the note with which they decided for somebody else, in the conversation of that person, to whom it was said"
+)
 
 
 class Conversations:

@@ -6,6 +6,7 @@ Only what a command needs is imported, when it runs: `--help` answers at once. W
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -1221,6 +1222,7 @@ def _exit(*, ok: bool) -> None:
 
 def main() -> None:
     """Run a command. 1: a check failed. 2: an error, in one text on standard error."""
+    os.umask(0o077)  # what is written, also by libraries, is for whoever runs this
     collector.keep_what_is_imported()
     debug = "--debug" in sys.argv[1:]
     if not debug:
@@ -1238,7 +1240,6 @@ def main() -> None:
 
 def _quiet() -> None:
     """No progress bars, notices or warnings of libraries between our lines. Nor may they look for a hub."""
-    import os
     import warnings
 
     warnings.simplefilter("ignore")

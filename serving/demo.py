@@ -293,8 +293,11 @@ def refunds(system: System, order: str) -> int:
     path = system.context.data_dir / DESK
     if not path.exists():
         return 0
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
         return int(connection.execute("SELECT count(*) FROM refunds WHERE order_id = ?", (order,)).fetchone()[0])
+    finally:
+        connection.close()
 
 
 def serving(stage: Stage, story: Story, system: System) -> None:

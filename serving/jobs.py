@@ -116,7 +116,7 @@ def _erase(data_dir: Path, person: Person) -> int:
     if not path.exists():
         return 0
     with closing(SqliteFile(path, STORE)) as file:
-        count = file.run_now(remove)
+        count = file.run_now(remove, of_nobody=True)
         file.compact()
     return count
 

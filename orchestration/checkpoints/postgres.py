@@ -10,7 +10,7 @@ from langgraph.checkpoint.postgres import PostgresSaver
 from foundation.components import Context
 from foundation.postgres import Postgres, PostgresOptions
 from foundation.stores import Store
-from orchestration.conversations import ERASED
+from orchestration.conversations import ERASED, ERASED_BUT
 from orchestration.threaded_saver import ThreadedSaver, plain_data_only
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ STORE = Store(
     name="conversations",
     erase=lambda *_: 0,  # the threads themselves are deleted through the port, before this is called
     erased=ERASED,
-    stays="what PostgreSQL itself keeps of deleted rows: VACUUM FULL the tables named checkpoint..., and mind its log and backups",
+    stays=f"{ERASED_BUT}; what PostgreSQL itself keeps of deleted rows: VACUUM FULL the tables named checkpoint..., and mind its log and backups",
 )
 
 

@@ -14,7 +14,7 @@ from foundation import erasures
 from foundation.components import Context
 from foundation.sqlite_file import SqliteStore, connect
 from foundation.storage import translated
-from orchestration.conversations import ERASED
+from orchestration.conversations import ERASED, ERASED_BUT
 from orchestration.threaded_saver import ThreadedSaver, plain_data_only
 
 
@@ -73,4 +73,4 @@ def stores(options: Options) -> tuple[SqliteStore, ...]:
 
 def store_in(path: Path) -> SqliteStore:
     """The threads themselves are deleted through the port, before this is called."""
-    return SqliteStore(name="conversations", file=str(path), erase_rows=lambda *_: 0, erased=ERASED)
+    return SqliteStore(name="conversations", file=str(path), erase_rows=lambda *_: 0, erased=ERASED, stays=ERASED_BUT)

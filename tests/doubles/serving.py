@@ -19,6 +19,7 @@ from pydantic import RootModel
 
 from foundation.clock import SystemClock
 from foundation.components import Context
+from foundation.erasures import Erasures
 from foundation.errors import Conflict, DocumentRefused, Gone, NotFound, UpstreamDown, UpstreamLimited
 from foundation.settings import FoundationSettings, HttpSettings, ServingSettings, Settings
 from foundation.stops import Stops
@@ -302,6 +303,7 @@ class FakeSystem:
         self.ingestor = MemoryIngestor(self.ledger)
         self.retriever = MemoryRetriever(self.ledger)
         folder = self.settings.foundation.data_dir
+        self.erasures = Erasures.of(folder)
         self.costs = CostLedger(folder / "costs.sqlite", self.context.clock)
         self.costs.record(charge())
         self.outcomes = OutcomeStore(folder / "outcomes.sqlite")
