@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-RULES = dict(
-    re.findall(r"^([a-z][a-z-]*):(.*\n(?:\t.*\n)*)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-)
+RULES = {
+    name: rule
+    for path in (ROOT / "Makefile", ROOT / "lab" / "lab.mk")
+    for name, rule in re.findall(r"^([a-z][a-z-]*):(.*\n(?:\t.*\n)*)", path.read_text(encoding="utf-8"), re.MULTILINE)
+}
 ALWAYS = {"STACK", "PYTHON", "TORCH"}
 LAYERS = ("foundation", "models", "retrieval", "orchestration", "serving", "observability", "examples")
 CODE = sorted(
