@@ -312,7 +312,7 @@ class AnswerCacheSettings(Section):
 
     mode: Literal["off", "exact", "semantic"] = "off"
     """`exact`: the same question, spelled the same but for case, spaces and the last mark. `semantic`: also one that means
-    the same by its vector and asks for the same numbers and names."""
+    the same by its vector and has the same telling words: every entity, number, qualifier and negation."""
     ttl_s: float = Field(default=3600, gt=0)
     min_similarity: float = Field(default=0.9, gt=0, le=1)
     """Cosine of two questions from which they can mean the same. It depends on the embedder: `make bench-cache`."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from orchestration.guard import without_foreign_urls
+from orchestration.guard import as_quotation, instructs_reader, without_foreign_urls
 from orchestration.prompts import answer_from
 from orchestration.run import Run
 from retrieval.contract import Citation
@@ -109,18 +109,26 @@ def verified(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -
     """The draft with a supporting citation for every sentence, or `None` where one has none.
 
     A quote supports itself. A written sentence must be supported by what it cites, or by the best of the evidence,
-    which it then cites: a small model forgets markers more often than facts.
+    which it then cites: a small model forgets markers more often than facts. Evidence that seems to give orders to its
+    reader is shown in quotation marks, and stands in place of what a model wrote from it alone.
 
     Raises:
         ComponentError: the embedder failed.
     """
     if draft.path == "extractive":
-        return draft if draft.sentences else None
+        return (
+            replace(draft, sentences=tuple(_as_quotation(one, evidence) for one in draft.sentences))
+            if draft.sentences
+            else None
+        )
     checked: list[Sentence] = []
     for sentence in draft.sentences:
         cited = _supporting(sentence, evidence, grounding)
         if not cited or _REFUSAL.search(sentence.text) or _derailed(sentence.text):
             return None
+        if orders := [index for index in cited if instructs_reader(evidence[index].text)]:
+            checked.append(_as_quotation(_quote(orders[0], evidence[orders[0]], evidence[orders[0]]), evidence))
+            continue
         quotes = [evidence[index].text for index in cited]
         checked.append(Sentence(without_foreign_urls(sentence.text, quotes), cited))
     return replace(draft, sentences=tuple(checked)) if checked else None
@@ -144,6 +152,13 @@ def _quote(index: int, item: Evidence, whole: Evidence) -> Sentence:
     """With an ellipsis wherever something of the sentence is left out."""
     before, after = "…" if item.start > whole.start else "", "…" if item.end < whole.end else ""
     return Sentence(f"{before}{_plain(item.text)}{after}", (index,), None if item == whole else item)
+
+
+def _as_quotation(sentence: Sentence, evidence: Sequence[Evidence]) -> Sentence:
+    """The quote as it is; in quotation marks where it seems to give orders to its reader."""
+    parts = [sentence.part] if sentence.part else [evidence[index] for index in sentence.cited]
+    orders = any(instructs_reader(part.text) for part in parts)
+    return replace(sentence, text=as_quotation(sentence.text)) if orders else sentence
 
 
 def _to_the_point(question: str, chosen: Sequence[int], evidence: Sequence[Evidence]) -> Sequence[int]:
@@ -242,11 +257,14 @@ def _sentences(text: str, passages: int, *, broke_off: bool = False) -> tuple[Se
 
 def _supporting(sentence: Sentence, evidence: Sequence[Evidence], grounding: Grounding) -> tuple[int, ...]:
     enough = grounding.settings.min_support
-    if sentence.cited and grounding.support(sentence.text, [evidence[i].text for i in sentence.cited]) >= enough:
-        return sentence.cited
+    orders = {index for index, item in enumerate(evidence) if instructs_reader(item.text)}
+    without_orders = tuple(index for index in sentence.cited if index not in orders)
+    for cited in dict.fromkeys((without_orders, sentence.cited)):
+        if cited and grounding.support(sentence.text, [evidence[i].text for i in cited]) >= enough:
+            return cited
     supports = [grounding.support(sentence.text, [item.text]) for item in evidence]
-    best = max(range(len(supports)), key=supports.__getitem__, default=-1)
-    return (best,) if best >= 0 and supports[best] >= enough else ()
+    holding = [index for index, support in enumerate(supports) if support >= enough]
+    return (max(holding, key=lambda index: (index not in orders, supports[index])),) if holding else ()
 
 
 def _derailed(text: str) -> bool:

@@ -239,7 +239,7 @@ class Answer(Noun):
     """Where to look, best first, when the evidence was too thin to answer from. Nothing rests on them: they are no citations."""
     path: Path = "none"
     degraded: tuple[str, ...] = ()
-    """What was worse than configured, in words; empty when all went as it should."""
+    """What was worse than configured or is to be read with care, in words; empty when all went as it should."""
     plan: Plan | None = None
     """`None` only where the run ended before there was one."""
     steps: tuple[Step, ...] = ()

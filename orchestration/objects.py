@@ -26,7 +26,7 @@ from foundation.types import Principal, Usage
 from orchestration.budget import Budget
 from orchestration.contract import AgentParts, AuditLog, AuditRecord, Status, StopReason
 from orchestration.filling import Field, fields_of, filled
-from orchestration.guard import instructs_reader
+from orchestration.guard import warnings_about
 from orchestration.prompts import object_from
 from orchestration.run import Run
 from orchestration.structured import Object, written_as
@@ -65,6 +65,8 @@ class ObjectAnswer(Generic[Object]):
     written: tuple[str, ...] = ()
     """Fields that the language model filled. Look at them twice."""
     citations: tuple[Citation, ...] = ()
+    degraded: tuple[str, ...] = ()
+    """As of an answer: what was worse than configured or is to be read with care."""
     usage: Usage
     cost_usd: Decimal | None
     seconds: float
@@ -130,6 +132,7 @@ async def answer_as(
             cost_usd=run.cost_usd,
             seconds=run.seconds,
             trace_id=trace_id(),
+            degraded=tuple(run.degraded),
             **made,
         )
 
@@ -234,6 +237,8 @@ async def _made(
             return {"failure": "insufficient_evidence", "told": "The documents that you may read do not say this."}
         text = " ".join(item.text for item in evidence)
         citations = tuple(run.parts.grounding.cite(item, number) for number, item in enumerate(evidence, 1))
+        for warning in warnings_about(citations):
+            run.note(warning)
     values = await asyncio.to_thread(filled, fields, text, run.parts.embedder)
     made, values = _fitting(schema, values)
     if made is None:
@@ -244,7 +249,7 @@ async def _made(
 
 
 def _evidence(question: str, run: Run) -> list[Evidence]:
-    """The best sentences in the order of their documents, without orders to whoever reads them; none where too thin."""
+    """The best sentences in the order of their documents; none where too thin."""
     parts, settings = run.parts, run.parts.settings.answers
     hits = parts.retriever.retrieve(
         question,
@@ -252,12 +257,11 @@ def _evidence(question: str, run: Run) -> list[Evidence]:
         limit=settings.evidence,
         per_document=settings.passages,
     )
-    found = parts.grounding.evidence(question, hits, limit=2 * SENTENCES)
-    kept = [item for item in found if not instructs_reader(item.text)][:SENTENCES]
-    if parts.grounding.confidence(question, kept) < parts.grounding.settings.min_evidence:
+    found = parts.grounding.evidence(question, hits, limit=SENTENCES)
+    if not found or parts.grounding.confidence(question, found) < parts.grounding.settings.min_evidence:
         return []
-    best = kept[0].hit.chunk.document_id  # an object is about one thing
-    return sorted((one for one in kept if one.hit.chunk.document_id == best), key=lambda one: one.start)
+    best = found[0].hit.chunk.document_id  # an object is about one thing
+    return sorted((one for one in found if one.hit.chunk.document_id == best), key=lambda one: one.start)
 
 
 def _fitting(schema: type[Object], values: Mapping[str, Any]) -> tuple[Object | None, dict[str, Any]]:

@@ -25,7 +25,7 @@ from orchestration.contract import (
     ToolOutcome,
 )
 from orchestration.facts import with_facts
-from orchestration.guard import instructs_reader, without_foreign_urls
+from orchestration.guard import instructs_reader, warnings_about, without_foreign_urls
 from orchestration.history import in_context, named, pointed, stands_alone
 from orchestration.planning import REPLANNED, Planner, adapted, filled, fixed, query_of, ready, resolved, rewrite
 from orchestration.planning_by_model import ModelPlanner
@@ -376,10 +376,11 @@ class Steps:
         )
 
     async def _evidence(self, state: State, run: Run) -> list[Evidence]:
-        """The sentences to answer from, without questions and without orders to whoever reads them."""
+        """The sentences to answer from. How many seem to give orders to whoever reads them stands in the trace."""
         hits = run.hits if run.hits is not None else await self._search(state["query"], state, run)
         run.question = state["query"]
         run.evidence = await asyncio.to_thread(evidence_of, state["query"], hits, self._parts.grounding)
+        annotate(names.EVIDENCE_WITH_ORDERS, sum(instructs_reader(item.text) for item in run.evidence))
         return run.evidence
 
     async def rewrite(self, state: State, run: Run) -> tuple[State, str]:  # noqa: ARG002 - every step has this form
@@ -428,6 +429,8 @@ class Steps:
         checked = await asyncio.to_thread(verified, draft, evidence, self._parts.grounding)
         if checked is not None:
             text, citations = rendered(checked, evidence, self._parts.grounding)
+            for warning in warnings_about(citations):
+                run.note(warning)
             given = as_result("answered", "complete" if checked.whole else "error", text, checked.path, citations)
             return {"part": given}, f"{len(citations)} citations hold"
         if draft.path == "generative" and state["compose"] == "auto":
@@ -509,13 +512,14 @@ def _outline(plan: Plan) -> str:
 
 
 def evidence_of(question: str, hits: Sequence[Hit], grounding: Grounding) -> list[Evidence]:
-    """The sentences to answer from, best first. The chat model is shown the first `PASSAGES` of them.
+    """The sentences to answer from, best first. The chat model is shown the first `PASSAGES` of them. Only questions are left
+    out, which answer nothing.
 
     Raises:
         ComponentError: the embedder failed.
     """
     found = grounding.evidence(question, hits, limit=2 * SENTENCES_OF_EVIDENCE)
-    return [item for item in found if not _unfit(item.text)][:SENTENCES_OF_EVIDENCE]
+    return [item for item in found if not item.text.rstrip().endswith("?")][:SENTENCES_OF_EVIDENCE]
 
 
 def _nearest(evidence: Sequence[Evidence]) -> list[NearDocument]:
@@ -529,10 +533,6 @@ def _nearest(evidence: Sequence[Evidence]) -> list[NearDocument]:
         NearDocument(document_id=hit.chunk.document_id, uri=hit.source.uri, title=title_of(hit))
         for hit in [*best.values()][:NEAREST]
     ]
-
-
-def _unfit(text: str) -> bool:
-    return text.rstrip().endswith("?") or instructs_reader(text)
 
 
 def _earlier(state: State) -> list[str]:

@@ -40,7 +40,7 @@ _PREFIX = 5
 """Words that share this many letters count as the same: measured a little better than an English stemmer at matching
 questions with sentences, and it does not depend on the language."""
 
-_FUNCTION_WORDS = frozenset(
+FUNCTION_WORDS = frozenset(
     """a about after all also am an and any are as at be because been before being between both but by can could did do
     does doing down during each else ever few for from further get give had has have having he her here hers him his how
     i if in into is it its itself just let like make many may me might more most much must my no nor not of off on once
@@ -116,7 +116,7 @@ def _folded(text: str) -> str:
 
 def terms(text: str) -> frozenset[str]:
     """What a text is about: content words cut to their first letters, figures whole."""
-    return frozenset(_term(word) for word in words(text) if word not in _FUNCTION_WORDS)
+    return frozenset(_term(word) for word in words(text) if word not in FUNCTION_WORDS)
 
 
 def _term(word: str) -> str:
@@ -188,7 +188,7 @@ def names(text: str) -> frozenset[str]:
     return frozenset(
         match[1].removesuffix("'s").removesuffix("’s")
         for match in _INSIDE.finditer(text)
-        if match[1].lower() not in _FUNCTION_WORDS
+        if match[1].lower() not in FUNCTION_WORDS
     )
 
 
@@ -204,7 +204,7 @@ def unmet_names(question: str, text: str) -> frozenset[str]:
     found = set(words(text)) | {word.lower() for word in _CODE.findall(text)}
     capitals = names(text)
     many = len(capitals) > _MANY_CAPITALS * len(set(words(text)))
-    asked = {word for word in _CODE.findall(question) if word.lower() not in _FUNCTION_WORDS}
+    asked = {word for word in _CODE.findall(question) if word.lower() not in FUNCTION_WORDS}
     asked |= set() if many else {name for name in names(question) if not _DATE.fullmatch(name)}
     return frozenset(word for word in asked if not _known(word.lower(), found))
 

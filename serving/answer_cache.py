@@ -3,7 +3,7 @@
 An answer is kept for one tenant, one set of roles and groups, one day and the same models, because what may be seen, what is
 in force and what is written depend on them. Before it is given again every document that it cites is looked up under the rights of who asks now: gone,
 replaced, out of force or out of sight, and the answer is made anew. Two questions mean the same when their vectors are near
-and they ask for the same numbers, names and negations, which vectors alone do not tell apart (`make bench-cache`).
+and their telling words are the same, which vectors alone do not tell apart (`make bench-cache`).
 
 GPTCache has the idea (Bang 2023); it keeps no permissions, and knows no document behind an answer.
 """
@@ -15,6 +15,7 @@ import base64
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -30,47 +31,26 @@ from models.embedding import Vectors, embed_query
 from orchestration.contract import Answer, Recalled
 from orchestration.policy import Policy
 from retrieval.contract import Citation, DocumentLedger
+from retrieval.wording import FUNCTION_WORDS
 from serving.contract import Cache
 
-_WORD = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*")
-_TURNING = frozenset(
-    [
-        "not",
-        "no",
-        "never",
-        "without",
-        "none",
-        "nor",
-        "cannot",
-        "unless",
-        "except",
-        "before",
-        "after",
-        "above",
-        "below",
-        "under",
-        "over",
-        "more",
-        "less",
-        "fewer",
-        "than",
-        "minimum",
-        "maximum",
-        "first",
-        "last",
-        "only",
-        "earliest",
-        "latest",
-        "newest",
-        "oldest",
-        "who",
-        "when",
-        "where",
-        "why",
-        "how",
-    ]
-)
-"""Words that turn a question around while its vector hardly moves."""
+_EDGES = ".,;:!?¿¡…()[]{}'\"“”„‘«»‹›。、，！？：；（）「」『』؟،؛।"  # noqa: RUF001 - these very signs
+"""What may stand around a word and says nothing. Signs that do (`%`, `+`, `#`, `€`, a minus) are part of the word."""
+_ENGLISH = frozenset("the what how when where who why which is are does can you my".split())  # noqa: SIM905 - reads best as text
+"""A question with one of these is taken for English. In other languages `a`, `do` and `am` are words that tell."""
+_NEUTRAL = frozenset("a an the is are am be do does of please".split())  # noqa: SIM905 - as above
+_COURTESIES = tuple(
+    tuple(phrase.split())
+    for phrase in (
+        "can you tell me", "could you tell me", "can you please tell me", "could you please tell me", "please tell me", "tell me",
+        "i would like to know", "i'd like to know", "i want to know", "do you know", "may i ask", "one question", "a question",
+        "thank you very much", "thank you", "thanks", "thanks a lot", "please", "hello", "hi", "bitte", "danke", "hallo",
+        "por favor", "gracias", "hola", "s'il vous plaît", "merci", "bonjour", "per favore", "grazie",
+    )
+)  # fmt: skip
+"""Around a question, and no part of it."""
+_ENDING = re.compile(r"(?<=[a-z]{3}[a-rt-z])s$")
+"""Of a plural or of a verb ("costs")."""
 
 
 _SHELVES = "answers "
@@ -196,27 +176,56 @@ def normal(question: str) -> str:
     return " ".join(question.split()).rstrip("?!. ").casefold()
 
 
-def same_details(one: str, other: str) -> bool:
-    """Whether they ask for the same numbers, codes, negations and names. A name is what has a capital inside a sentence:
-    the other question has to have that word, whatever its case.
+def same_details(question: str, other: str) -> bool:
+    """Whether both have the same telling words in the same order: every entity, number, qualifier, negation and direction.
 
-    >>> same_details("How long is the warranty of the QP-5?", "What is the warranty of the QP-5?")
+    A word that only one of them has makes it another question ("express delivery", "without a receipt", "to" instead of
+    "from"), in any language. A miss costs a new answer; a wrong hit is a wrong answer.
+
+    >>> same_details("What does delivery cost?", "What does express delivery cost?")
     False
     >>> same_details("Is the QP-5 waterproof?", "Tell me: is the qp-5 waterproof?")
     True
     """
-    words, others = _WORD.findall(one), _WORD.findall(other)
-    folded, folded_others = ({word.casefold() for word in each} for each in (words, others))
-    names = {word.casefold() for each in (words, others) for word in each[1:] if word[:1].isupper()}
-    return _turning(folded) == _turning(folded_others) and names <= folded & folded_others
+    words = telling_words(question)
+    return bool(words) and words == telling_words(other)
 
 
-def _turning(words: set[str]) -> set[str]:
-    return {
-        word
-        for word in words
-        if word in _TURNING or word.endswith(("n't", "n’t")) or any(character.isdigit() for character in word)
-    }
+def telling_words(question: str) -> list[str]:
+    """The words of a question that must not differ, in their order, without courtesies around it.
+
+    >>> telling_words("Please tell me: what's the price of three QP-5, in €? Thanks.")
+    ['what', 'price', 'three', 'qp-5', 'in', '€']
+    >>> telling_words("Ist der Versand an Kunden frei?")
+    ['ist', 'der', 'versand', 'an', 'kunden', 'frei']
+    """
+    spelled = unicodedata.normalize("NFC", question).replace("’", "'").split()
+    words = [word for word in (_plain(part, first=not place) for place, part in enumerate(spelled)) if word]
+    names = {word.strip(_EDGES).casefold() for word in spelled[1:] if word[:1].isupper()}
+    words = _without_courtesies(words)
+    if not _ENGLISH & {word.removesuffix("'s") for word in words}:
+        return words
+    words = [word.removesuffix("'s") for word in words]
+    words = ["what" if word == "which" else word if word in names else _ENDING.sub("", word) for word in words]
+    return [word for word in words if word not in _NEUTRAL]
+
+
+def _plain(part: str, *, first: bool) -> str:
+    """In lower case, but for a name that would then be a function word: "US", "IT", "May"."""
+    word = part.strip(_EDGES)
+    folded = word.casefold()
+    named = not first and word[:1].isupper() and folded in FUNCTION_WORDS and folded not in ("i", "a")
+    return word if named else folded
+
+
+def _without_courtesies(words: list[str]) -> list[str]:
+    for phrase in _COURTESIES:
+        size = len(phrase)
+        if size < len(words) and tuple(words[:size]) == phrase:
+            return _without_courtesies(words[size:])
+        if size < len(words) and tuple(words[-size:]) == phrase:
+            return _without_courtesies(words[:-size])
+    return words
 
 
 def _nearest(asked: Sequence[_Asked], vector: Vectors, least: float) -> list[_Asked]:

@@ -116,6 +116,8 @@ class ObjectReply(BaseModel):
     read: tuple[str, ...]
     written: tuple[str, ...]
     citations: tuple[Citation, ...]
+    degraded: tuple[str, ...]
+    """What was worse than configured or is to be read with care."""
     usage: Usage
     cost_usd: Decimal | None
     seconds: float

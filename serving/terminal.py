@@ -76,6 +76,8 @@ def show_object(made: ObjectAnswer[Any]) -> None:
     out.print(plain(json.dumps(made.object.model_dump(mode="json"), indent=2, ensure_ascii=False)))
     for cited in made.citations:
         out.print(f"[dim]from {line(cited.title or cited.uri)}, characters {cited.start} to {cited.end}[/]")
+    for worse in made.degraded:
+        out.print(f"[yellow]degraded[/]  {plain(worse)}")
     if made.written:
         out.print(f"[yellow]written by the language model, not read:[/] {plain(', '.join(made.written))}")
     out.print(f"[dim]{_usd(made.cost_usd)}  {made.seconds:.2f} s  answer {plain(made.answer_id)}[/]")
