@@ -121,6 +121,7 @@ class CaseScore:
             "answer_id": self.answer_id,
             "trace_id": self.trace_id,
             "error": self.error,
+            "effect_done": self.effect_done,
             **self.measures,
         }
 

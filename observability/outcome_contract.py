@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import ClassVar, Literal, Self, cast, get_args
 
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
 from observability.outcomes import Verdict
 
+YEAR = timedelta(days=366)
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
@@ -104,6 +105,37 @@ class Floors(Section):
     effects_without_approval_max: int = Field(ge=0)
 
 
+class FloorException(Section):
+    """A floor that may be broken for a while: how far, why, who accepted it, and until when.
+
+    It lets the gate pass. It never makes the floor met: the value report goes on saying hold.
+    """
+
+    floor: str
+    down_to: float = Field(ge=0, le=1)
+    """The limit that holds in its place."""
+    reason: str = Field(min_length=1)
+    accepted_by: str
+    """One of those who signed the contract."""
+    on: date
+    until: date
+    """The last day on which it counts; a year after `on` at the latest."""
+
+    @model_validator(mode="after")
+    def _lasts(self) -> Self:
+        if not self.on <= self.until <= self.on + YEAR:
+            raise ValueError(
+                f"it lasts from {self.on} to {self.until}; it may last a year at most, then somebody accepts it anew"
+            )
+        return self
+
+    def excuses(self, measured: float, *, today: date) -> bool:
+        return self.on <= today <= self.until and measured >= self.down_to
+
+    def __str__(self) -> str:
+        return f"down to {self.down_to:g} accepted by {self.accepted_by} until {self.until}: {self.reason}"
+
+
 class Rule(Section):
     rule: str
     ship_if_usd_per_month_above: float
@@ -132,6 +164,7 @@ class OutcomeContract(Section):
     ranges: dict[str, Range] = Field(default_factory=dict)
     """By "section.key"; an assumption without one is varied by a quarter to each side."""
     floors: Floors
+    exceptions: tuple[FloorException, ...] = ()
     decision: Rule
     signed: tuple[Signature, ...] = Field(min_length=1)
 
@@ -144,6 +177,30 @@ class OutcomeContract(Section):
                     f'ranges: there is no assumption "{key}"; write section.key, such as process.usd_per_hour'
                 )
         return self
+
+    @model_validator(mode="after")
+    def _of_accepted_exceptions(self) -> Self:
+        signers = [signature.name for signature in self.signed]
+        floors = [name for name in Floors.model_fields if name.endswith("_min")]
+        for place, exception in enumerate(self.exceptions):
+            if exception.floor not in floors:
+                raise ValueError(
+                    f'exceptions: "{exception.floor}" takes none; only {", ".join(floors)} do, and no floor of risk'
+                )
+            if exception.floor in [earlier.floor for earlier in self.exceptions[:place]]:
+                raise ValueError(f'exceptions: "{exception.floor}" has two; leave the one that is in force')
+            if exception.accepted_by not in signers:
+                raise ValueError(
+                    f'exceptions: "{exception.accepted_by}" has not signed the contract; {", ".join(signers)} have'
+                )
+            if exception.down_to >= (limit := getattr(self.floors, exception.floor)):
+                raise ValueError(
+                    f"exceptions: down_to ({exception.down_to:g}) is not below {exception.floor} ({limit:g})"
+                )
+        return self
+
+    def exception_of(self, floor: str) -> FloorException | None:
+        return next((exception for exception in self.exceptions if exception.floor == floor), None)
 
     @property
     def fixed_usd_per_month(self) -> float:
@@ -218,6 +275,8 @@ def _keys(where: Sequence[str]) -> list[str]:
     for step in where:
         if step == "signed":
             return list(Signature.model_fields)
+        if step == "exceptions":
+            return list(FloorException.model_fields)
         if step == "conversion":
             return list(Conversion.model_fields)
         if step in section.model_fields:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -20,7 +21,7 @@ from observability import amounts
 from observability.evaluation import Report
 from observability.ledger import AnswerCost
 from observability.measures import RESAMPLES
-from observability.outcome_contract import VERDICTS, Floors, OutcomeContract, Rule
+from observability.outcome_contract import VERDICTS, FloorException, OutcomeContract, Rule
 from observability.outcomes import Outcome
 
 Decision = Literal["ship", "hold", "stop"]
@@ -37,12 +38,30 @@ class Floor:
     limit: float
     measured: float | None
     risk: bool
+    exception: FloorException | None = None
+    """What the contract excepts from it. `met` does not ask."""
 
     @property
     def met(self) -> bool:
         if self.measured is None:
             return False
         return self.measured <= self.limit if self.name.endswith("_max") else self.measured >= self.limit
+
+    def is_excused(self, today: date) -> bool:
+        """Whether it is broken within an exception that is in force."""
+        if self.met or self.exception is None or self.measured is None:
+            return False
+        return self.exception.excuses(self.measured, today=today)
+
+    def as_dict(self) -> dict[str, Any]:
+        exception = self.exception.model_dump(mode="json") if self.exception else None
+        return {
+            "name": self.name,
+            "limit": self.limit,
+            "measured": self.measured,
+            "met": self.met,
+            "exception": exception,
+        }
 
     def __str__(self) -> str:
         word = "at most" if self.name.endswith("_max") else "at least"
@@ -119,10 +138,7 @@ class ValueReport:
             "usd_per_accepted": self.usd_per_accepted,
             "unpriced_answers": self.unpriced,
             "break_even_cases_per_month": self.break_even_cases_per_month,
-            "floors": [
-                {"name": floor.name, "limit": floor.limit, "measured": floor.measured, "met": floor.met}
-                for floor in self.floors
-            ],
+            "floors": [floor.as_dict() for floor in self.floors],
             "by": {by: [_slice_dict(one) for one in slices] for by, slices in self.slices.items()},
             "verdict": self.verdict,
             "reasons": list(self.reasons),
@@ -147,6 +163,8 @@ class ValueReport:
         table.add_row("break-even", amounts.cases(self.break_even_cases_per_month, known=self.outcomes > 0))
         for floor in self.floors:
             table.add_row("floor", f"{'[green]met[/]' if floor.met else '[red]not met[/]'}  {escape(str(floor))}")
+            if floor.exception and not floor.met:
+                table.add_row("", f"excepted {escape(str(floor.exception))}", style="dim")
         table.add_row("verdict", f"{self.verdict.upper()}: {escape('; '.join(self.reasons))}", style="bold")
         return table
 
@@ -158,6 +176,20 @@ def measured_floors(report: Report) -> dict[str, float | None]:
         name: means.get(name) for name in ("answer_contained", "citation_precision", "refused", "leaked")
     }
     return measured | {"effects_without_approval": float(report.effects_done)}
+
+
+def floors_of(contract: OutcomeContract, measured: Mapping[str, float | None]) -> tuple[Floor, ...]:
+    """Each floor of the contract beside what was measured, by its name without `_min` or `_max`."""
+    return tuple(
+        Floor(
+            name,
+            float(limit),
+            measured.get(name.rpartition("_")[0]),
+            risk=name.endswith("_max"),
+            exception=contract.exception_of(name),
+        )
+        for name, limit in contract.floors.model_dump().items()
+    )
 
 
 def value_report(
@@ -190,7 +222,7 @@ def value_report(
         usd_per_accepted=cases.usd_per_accepted,
         unpriced=sum(answer.usd is None for answer in answers.values()),
         break_even_cases_per_month=cases.break_even,
-        floors=_floors(contract.floors, measured or {}),
+        floors=floors_of(contract, measured or {}),
         slices={
             "tenant": cases.sliced(lambda _, answer: answer.tenant if answer else "not in the cost ledger"),
             "week": cases.sliced(_week),
@@ -354,13 +386,6 @@ def _origin(outcomes: Iterable[Outcome]) -> str:
     if len(origins) > 1:
         return "from production mixed with evaluation"
     return f"from {'evaluation' if origins == {'evaluation'} else 'a simulation'}, not from production"
-
-
-def _floors(floors: Floors, measured: Mapping[str, float | None]) -> tuple[Floor, ...]:
-    return tuple(
-        Floor(name, float(limit), measured.get(name.rpartition("_")[0]), risk=name.endswith("_max"))
-        for name, limit in floors.model_dump().items()
-    )
 
 
 def _decide(rule: Rule, report: ValueReport) -> tuple[Decision, tuple[str, ...]]:

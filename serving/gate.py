@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foundation.clock import SystemClock
 from foundation.errors import InvalidRequest
 from foundation.settings import load
 from serving import swapping, terminal
 
 if TYPE_CHECKING:
-    from observability.compare import Comparison, Difference
+    from observability.compare import Comparison, Difference, Side
+    from observability.value import Floor
 
 
 BASELINE = "baseline.json"
@@ -25,27 +27,34 @@ AGAIN = "Look at the answers, then take today's as the new baseline: make gate R
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate found; `blocked_by` are the figures that fell too far."""
+    """What the gate found; `blocked_by` are the figures that fell too far, `broken` the floors of the outcome contract that
+    are not met and that no exception in force excuses."""
 
     comparison: Comparison
     blocked_by: tuple[str, ...]
+    floors: tuple[Floor, ...] = ()
+    """Empty where there is no contract."""
+    broken: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        return not self.blocked_by
+        return not self.blocked_by and not self.broken
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; `comparison` has the keys of a swap report, A being the baseline."""
         return {
             "passed": self.passed,
             "blocked_by": list(self.blocked_by),
+            "broken_floors": list(self.broken),
+            "floors": [floor.as_dict() for floor in self.floors],
             "cases": self.comparison.pairs,
             "comparison": self.comparison.as_dict(),
         }
 
 
 def gate(stack: Path, *, baseline: Path | None = None, renew: bool, json: Path | None) -> bool:
-    """Ask the golden set and compare; whether nothing fell further than is allowed. `renew` writes the baseline instead,
+    """Ask the golden set and compare; whether nothing fell further than is allowed and every floor of the outcome contract is
+    met or excepted. `renew` writes the baseline instead,
     which is `baseline.json` of the golden set where no other is named.
 
     Raises:
@@ -73,10 +82,33 @@ def gate(stack: Path, *, baseline: Path | None = None, renew: bool, json: Path |
         terminal.write_text(baseline, lines + "\n")
         return True
     found = compare.compare(stored, side, settings.observability.compare, seed=settings.foundation.seed)
-    verdict = Verdict(found, tuple(name for name, one in found.metrics.items() if _fell(name, one)))
+    floors = _floors(settings.observability.outcomes_file, side)
+    today = SystemClock().now().date()
+    verdict = Verdict(
+        found,
+        tuple(name for name, one in found.metrics.items() if _fell(name, one)),
+        floors,
+        tuple(floor.name for floor in floors if not floor.met and not floor.is_excused(today)),
+    )
     if not terminal.write_json(json, verdict.as_dict()):
-        _show(verdict, baseline)
+        _show(verdict, baseline, settings.observability.outcomes_file)
     return verdict.passed
+
+
+def _floors(contract: Path, side: Side) -> tuple[Floor, ...]:
+    """What the contract demands beside what these answers came to. Where there is no contract yet, nothing."""
+    from observability.outcome_contract import load_contract
+    from observability.value import floors_of
+
+    if not contract.is_file():
+        return ()
+    measured: dict[str, float | None] = {}
+    for name in ("answer_contained", "citation_precision", "refused", "leaked"):
+        values = [float(row[name]) for row in side.rows if row.get(name) is not None]
+        measured[name] = sum(values) / len(values) if values else None
+    effects = [row["effect_done"] for row in side.rows if row.get("effect_done") is not None]
+    measured["effects_without_approval"] = float(sum(effects)) if effects else None
+    return floors_of(load_contract(contract), measured)
 
 
 def _fell(name: str, one: Difference) -> bool:
@@ -85,13 +117,33 @@ def _fell(name: str, one: Difference) -> bool:
     return one.threshold is not None and one.diff * BETTER[name] < -one.threshold - 1e-9
 
 
-def _show(verdict: Verdict, baseline: Path) -> None:
+def _show(verdict: Verdict, baseline: Path, contract: Path) -> None:
     swapping.show(verdict.comparison)
     out, n = terminal.console(), verdict.comparison.pairs
+    out.print()
+    if not verdict.floors:
+        out.print(
+            f"There is no outcome contract at {terminal.plain(contract)}, so no floor is held: copy outcomes.toml of the repository."
+        )
+    for floor in verdict.floors:
+        if floor.name in verdict.broken:
+            out.print(f"[red]floor broken[/]: {terminal.plain(floor)}{_why_not(floor)}")
+        elif not floor.met:
+            out.print(f"[yellow]floor not met[/]: {terminal.plain(floor)}; excepted {terminal.plain(floor.exception)}")
     if verdict.passed:
         out.print(f"\n[bold]passed[/]: on {n} cases nothing fell further below {baseline} than is allowed.")
-    else:
+    elif verdict.broken:
+        out.print(
+            f"\n[bold]blocked[/]: {', '.join(verdict.broken)} of {terminal.plain(contract)} not met. Improve the answers; or have a "
+            "signer accept it for a while, as one of its [[exceptions]]"
+        )
+    if verdict.blocked_by:
         out.print(
             f"\n[bold]blocked[/]: {', '.join(verdict.blocked_by)} fell further below {baseline} than "
             f"[observability.compare] allows, on {n} cases. Mend it; or, if the loss is meant: make gate RENEW=1"
         )
+
+
+def _why_not(floor: Floor) -> str:
+    """Why an exception that names the floor does not help."""
+    return f"; the exception does not cover it: {terminal.plain(floor.exception)}" if floor.exception else ""

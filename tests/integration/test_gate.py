@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ STACK = Path("stack.toml")
 def test_the_bundled_models_are_no_worse_than_the_committed_baseline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All 191 cases on the real models: this is the gate that CI runs."""
+    """All 191 cases on the real models: this is the gate that CI runs, on a day on which the contract's exceptions are in force."""
+    monkeypatch.setattr(gate, "SystemClock", lambda: Day("2026-12-01"))
     monkeypatch.setenv("SIXPLY__FOUNDATION__DATA_DIR", str(tmp_path / "var"))
     out = tmp_path / "gate.json"
     done = CliRunner().invoke(cli.app, ["gate", "--json", str(out)])
@@ -33,11 +36,28 @@ def test_the_bundled_models_are_no_worse_than_the_committed_baseline(
     assert told["passed"]
     assert told["cases"] == len(trials.material(BASELINE.parent).trials)
     assert told["comparison"]["metrics"]["leaked"]["b"] == 0
+    assert {floor["name"] for floor in told["floors"] if not floor["met"]} == {"answer_contained_min", "refused_min"}
+
+
+class Day:
+    """A clock that shows one day."""
+
+    def __init__(self, day: str) -> None:
+        self._day = day
+
+    def now(self) -> datetime:
+        return datetime.fromisoformat(f"{self._day}T12:00:00+00:00")
+
+
+@pytest.fixture(autouse=True)
+def while_the_exceptions_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "SystemClock", lambda: Day("2026-12-01"))
 
 
 @pytest.fixture
 def committed() -> Side:
-    return compare.baseline_of(json.loads(BASELINE.read_text()), BASELINE.name)
+    side = compare.baseline_of(json.loads(BASELINE.read_text()), BASELINE.name)
+    return replace(side, rows=[{**row, "effect_done": False} for row in side.rows])
 
 
 @pytest.fixture
@@ -83,6 +103,64 @@ def test_one_leak_blocks(committed: Side, answered: Callable[[Side], None], tmp_
     answered(_with(committed, lambda number, row: row | {"leaked": 1.0} if number == 0 else row))
     assert not run(json=tmp_path / "out.json")
     assert json.loads((tmp_path / "out.json").read_text())["blocked_by"] == ["leaked"]
+
+
+def test_a_floor_that_is_broken_blocks_and_one_that_a_signer_excepted_is_still_shown(
+    committed: Side,
+    answered: Callable[[Side], None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answered(committed)
+    assert run()
+    out = " ".join(capsys.readouterr().out.split())
+    assert (
+        "floor not met: refused 0.727, at least 0.85 was agreed; excepted down to 0.68 accepted by Ruben Halvard" in out
+    )
+    contract = tmp_path / "outcomes.toml"
+    text = Path("outcomes.toml").read_text(encoding="utf-8")
+    contract.write_text(re.sub(r"(?s)\[\[exceptions\]\].*?(?=\[decision\])", "", text), encoding="utf-8")
+    monkeypatch.setenv("SIXPLY__OBSERVABILITY__OUTCOMES_FILE", str(contract))
+    assert not run(json=tmp_path / "out.json")
+    told = json.loads((tmp_path / "out.json").read_text())
+    assert (told["passed"], told["blocked_by"]) == (False, [])
+    assert told["broken_floors"] == ["answer_contained_min", "refused_min"]
+    assert not run()
+    assert "blocked: answer_contained_min, refused_min" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("day", ["2026-11-27", "2027-11-29"])
+def test_an_exception_counts_on_its_days_alone(
+    day: str, committed: Side, answered: Callable[[Side], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "SystemClock", lambda: Day(day))
+    answered(committed)
+    assert not run()
+
+
+def test_an_exception_counts_as_far_as_it_goes_and_a_broken_risk_floor_blocks(
+    committed: Side, answered: Callable[[Side], None], tmp_path: Path
+) -> None:
+    refusals = [number for number, row in enumerate(committed.rows) if row.get("refused")]
+    answered(_with(committed, lambda number, row: row | {"refused": 0.0} if number in refusals[:4] else row))
+    assert not run(json=tmp_path / "out.json")
+    assert "refused_min" in json.loads((tmp_path / "out.json").read_text())["broken_floors"]
+    answered(_with(committed, lambda number, row: row | {"effect_done": number == 0}))
+    assert not run(json=tmp_path / "out.json")
+    assert json.loads((tmp_path / "out.json").read_text())["broken_floors"] == ["effects_without_approval_max"]
+
+
+def test_where_there_is_no_contract_the_gate_says_so(
+    committed: Side,
+    answered: Callable[[Side], None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SIXPLY__OBSERVABILITY__OUTCOMES_FILE", "nowhere.toml")
+    answered(committed)
+    assert run()
+    assert "no outcome contract at nowhere.toml" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("changed", ["corpus", "trials"])

@@ -33,6 +33,12 @@ def contract():
         ('by = "volume"', 'bye = "volume"', UnknownSetting, 'conversion.bye".*Did you mean "by"'),
         ('by = "volume"', 'by = "magic"', InvalidSetting, "conversion.by"),
         ("low = 5.5", "low = 9.5", InvalidSetting, "above high"),
+        ('floor = "refused_min"', 'floor = "leaked_max"', InvalidSetting, "no floor of risk"),
+        ('floor = "refused_min"', 'floor = "answer_contained_min"', InvalidSetting, "has two"),
+        ('accepted_by = "Ruben Halvard"', 'accepted_by = "The build"', InvalidSetting, "has not signed"),
+        ("down_to = 0.68", "down_to = 0.9", InvalidSetting, "not below refused_min"),
+        ("until = 2027-11-28", "until = 2029-11-28", InvalidSetting, "a year at most"),
+        ("until = 2027-11-28", "untl = 2027-11-28", UnknownSetting, 'Did you mean "until"'),
         ('process.minutes_per_case" =', 'process.minutes" =', InvalidSetting, "process.minutes"),
     ],
 )

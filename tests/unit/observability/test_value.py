@@ -51,6 +51,16 @@ def test_good_outcomes_from_production_ship(contract):
     assert report.origin == "from production"
 
 
+def test_a_floor_that_an_exception_excuses_still_holds_the_verdict(contract):
+    given = outcomes(accepted=150, edited=30, escalated=40)
+    report = value_report(contract, given, costs(220), measured=GOOD | {"refused": 0.7})
+    assert report.verdict == "hold"
+    assert any("floor not met: refused 0.7" in reason for reason in report.reasons)
+    assert "excepted down to 0.68 accepted by Ruben Halvard" in page([(contract, report)], written=NOW)
+    (told,) = [floor for floor in report.as_dict()["floors"] if not floor["met"]]
+    assert told["exception"]["until"] == "2027-11-28"
+
+
 def test_an_evaluation_never_ships_and_says_what_it_is(contract):
     report = value_report(
         contract, outcomes("evaluation", accepted=150, edited=30, escalated=40), costs(220), measured=GOOD
