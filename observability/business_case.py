@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from observability import amounts
+from observability.figures import Basis, Figure, Unit
 from observability.outcome_contract import VERDICTS, OutcomeContract, Range, Section
 
 WITHOUT_RANGE = 0.25
@@ -25,12 +26,13 @@ class Condition:
     break_even: float | None
     """`None`: no value that it can have brings the net to zero."""
     more_is_better: bool
+    basis: Basis = "assumed"
 
     def __str__(self) -> str:
         if self.break_even is None:
-            return f"{self.name}: {self.assumed:g} assumed; no value of it alone decides"
+            return f"{self.name}: {self.assumed:g} {self.basis}; no value of it alone decides"
         word = "at least" if self.more_is_better else "at most"
-        return f"{self.name}: {word} {self.break_even:.4g} ({self.assumed:g} assumed)"
+        return f"{self.name}: {word} {self.break_even:.4g} ({self.assumed:g} {self.basis})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Swing:
     high: float
     usd_at_low: float
     usd_at_high: float
+    basis: Basis = "assumed"
+    """Of the value that is varied; the net value is assumed at both ends."""
 
     @property
     def usd(self) -> float:
@@ -72,17 +76,36 @@ class BusinessCase:
     def usd_net_per_month(self) -> float:
         return self.usd_value_per_month - self.usd_cost_per_month
 
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """Every figure, with what it rests on. What the system will do is assumed, and so is what follows from it."""
+
+        def assumed(key: str, words: str, value: float | None, unit: Unit, where_unknown: str = "unknown") -> Figure:
+            return Figure(
+                key=key, words=words, value=value, unit=unit, basis="assumed", rests_on="the contract alone", projected=True,
+                where_unknown=where_unknown,
+            )  # fmt: skip
+
+        return (
+            assumed("hours_saved_per_month", "time saved a month", self.hours_saved_per_month, "hours"),
+            Figure(
+                key="counted_share", words="of it counts", value=self.counted_share, unit="share", basis="declared",
+                rests_on=self.conversion,
+            ),
+            assumed("usd_value_per_month", "saved a month", self.usd_value_per_month, "usd"),
+            assumed("usd_cost_per_month", "cost a month", self.usd_cost_per_month, "usd"),
+            assumed("usd_net_per_month", "net a month", self.usd_net_per_month, "usd"),
+            assumed(
+                "break_even_cases_per_month", "break-even", self.break_even_cases_per_month, "cases", "at no volume"
+            ),
+            assumed("months_to_pay_back", "pays back in", self.months_to_pay_back, "months", "never"),
+        )  # fmt: skip
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "process": self.process,
-            "usd_value_per_month": self.usd_value_per_month,
-            "usd_cost_per_month": self.usd_cost_per_month,
-            "usd_net_per_month": self.usd_net_per_month,
-            "hours_saved_per_month": self.hours_saved_per_month,
-            "counted_share": self.counted_share,
+            "figures": {figure.key: figure.as_dict() for figure in self.figures},
             "conversion": self.conversion,
-            "break_even_cases_per_month": self.break_even_cases_per_month,
-            "months_to_pay_back": self.months_to_pay_back,
             "what_would_have_to_be_true": [str(condition) for condition in self.conditions],
             "tornado": [{name: getattr(swing, name) for name in swing.__slots__} for swing in self.tornado],
             "label": self.label,
@@ -90,18 +113,14 @@ class BusinessCase:
 
     def table(self) -> Table:
         table = amounts.table("business case", self.label)
-        table.add_row("time saved a month", amounts.hours(self.hours_saved_per_month))
-        table.add_row("of it counts", f"{self.counted_share:.0%}: {escape(self.conversion)}")
-        table.add_row("saved a month", amounts.usd(self.usd_value_per_month))
-        table.add_row("cost a month", amounts.usd(self.usd_cost_per_month))
-        table.add_row("net a month", amounts.usd(self.usd_net_per_month), style="bold")
-        table.add_row("break-even", amounts.cases(self.break_even_cases_per_month))
-        months = self.months_to_pay_back
-        table.add_row("pays back in", "never" if months is None else f"{months:.1f} months")
+        for figure in self.figures:
+            says = f"{figure}: {figure.rests_on}" if figure.key == "counted_share" else str(figure)
+            style = "bold" if figure.key == "usd_net_per_month" else None
+            table.add_row(figure.words, escape(says), style=style)
         for position, condition in enumerate(self.conditions):
             table.add_row("must be true" if not position else "", escape(str(condition)))
         for position, swing in enumerate(self.tornado):
-            at = f"{amounts.usd(swing.usd_at_low)} at {swing.low:g}, {amounts.usd(swing.usd_at_high)} at {swing.high:g}"
+            at = f"{swing.basis}; {amounts.usd(swing.usd_at_low)} at {swing.low:g}, {amounts.usd(swing.usd_at_high)} at {swing.high:g}"
             table.add_row("net depends on" if not position else "", escape(f"{swing.name}: {at}"))
         return table
 
@@ -180,7 +199,9 @@ def _condition(contract: OutcomeContract, name: str, key: str, most: float) -> C
     def net(value: float) -> float:
         return _net(_with(contract, key, value))
 
-    return Condition(name, _assumed(contract, key), _zero(net, most), more_is_better=net(most) > net(0.0))
+    break_even = _zero(net, most)
+    better = net(most) > net(0.0)
+    return Condition(name, _assumed(contract, key), break_even, more_is_better=better, basis=contract.basis_of(key))
 
 
 def _zero(net: Callable[[float], float], most: float) -> float | None:
@@ -215,4 +236,5 @@ def _swing(contract: OutcomeContract, key: str) -> Swing:
         high,
         _net(_with(contract, key, low)),
         _net(_with(contract, key, high)),
+        contract.basis_of(key),
     )

@@ -14,6 +14,7 @@ from typing import ClassVar, Literal, Self, cast, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
+from observability.figures import Basis
 from observability.outcomes import Verdict
 
 YEAR = timedelta(days=366)
@@ -198,6 +199,12 @@ class OutcomeContract(Section):
                     f"exceptions: down_to ({exception.down_to:g}) is not below {exception.floor} ({limit:g})"
                 )
         return self
+
+    @staticmethod
+    def basis_of(key: str) -> Basis:
+        """What a value of the contract is, by its "section.key": declared of the work today and of what was decided, or assumed of
+        what the system will do."""
+        return "assumed" if key.partition(".")[0] in ("resolved", "expected") else "declared"
 
     def exception_of(self, floor: str) -> FloorException | None:
         return next((exception for exception in self.exceptions if exception.floor == floor), None)

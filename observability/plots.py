@@ -6,7 +6,7 @@ script of a megabyte in every report. All texts are escaped, so a name from a do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from html import escape
 
 WIDTH = 720
@@ -57,8 +57,16 @@ def ranges(
     return _svg(title, len(rows), drawn)
 
 
-def waterfall(steps: Mapping[str, float], *, title: str, total: str = "net", write: Write = plain) -> str:
-    """What each step adds to a running sum, and the sum."""
+def waterfall(
+    steps: Mapping[str, float],
+    *,
+    title: str,
+    total: str = "net",
+    write: Write = plain,
+    pale: Collection[str] = (),
+    pale_total: bool = False,
+) -> str:
+    """What each step adds to a running sum, and the sum. Pale bars have a dashed edge, so that print shows them too."""
     ends, at = [0.0], 0.0
     for value in steps.values():
         at += value
@@ -67,10 +75,10 @@ def waterfall(steps: Mapping[str, float], *, title: str, total: str = "net", wri
     rows = []
     for number, (name, value) in enumerate(steps.items()):
         colour = GOOD if value >= 0 else BAD
-        rows.append(
-            _row(number, name, _bar(number, place(ends[number]), place(ends[number + 1]), colour), write(value))
-        )
-    rows.append(_row(len(steps), total, _bar(len(steps), place(0.0), place(at), COLOURS[0]), write(at)))
+        bar = _bar(number, place(ends[number]), place(ends[number + 1]), colour, pale=name in pale)
+        rows.append(_row(number, name, bar, write(value)))
+    whole = _bar(len(steps), place(0.0), place(at), COLOURS[0], pale=pale_total)
+    rows.append(_row(len(steps), total, whole, write(at)))
     return _svg(title, len(rows), [_upright(place(0.0), len(rows)), *rows])
 
 
@@ -143,9 +151,10 @@ def _middle(row: int) -> int:
     return 30 + row * ROW + ROW // 2
 
 
-def _bar(row: int, start: float, end: float, colour: str) -> str:
+def _bar(row: int, start: float, end: float, colour: str, *, pale: bool = False) -> str:
     x, width = min(start, end), max(abs(end - start), 1.0)
-    return f'<rect x="{x:.1f}" y="{_middle(row) - 8}" width="{width:.1f}" height="16" fill="{colour}"/>'
+    edge = f' fill-opacity=".3" stroke="{colour}" stroke-dasharray="4 3"' if pale else ""
+    return f'<rect x="{x:.1f}" y="{_middle(row) - 8}" width="{width:.1f}" height="16" fill="{colour}"{edge}/>'
 
 
 def _row(row: int, label: str, drawn: str, value: str) -> str:

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from observability import amounts
 from observability.evaluation import Report
+from observability.figures import Basis, Figure, weakest
 from observability.ledger import AnswerCost
 from observability.measures import RESAMPLES
 from observability.outcome_contract import VERDICTS, FloorException, OutcomeContract, Rule
@@ -26,6 +27,10 @@ from observability.outcomes import Outcome
 
 Decision = Literal["ship", "hold", "stop"]
 PRODUCTION = "from production"
+STEPS = ("minutes that count", "errors avoided", "answers", "running it", "a month's part of building it")
+A_MONTH_S = 30 * 86400.0
+ENOUGH_S = 28 * 86400.0
+"""Less was seen than a month needs to be counted."""
 Interval = tuple[float | None, float, float]
 """(estimate, low, high): `None` without any outcome; 95 %, every unknown outcome at its worst and at its best."""
 
@@ -92,6 +97,8 @@ class ValueReport:
     """`from production`, or plainly that it is not."""
     counts: Mapping[str, int]
     """Answers by verdict, and `unknown`: nobody recorded what became of them."""
+    usd_per_case: Interval
+    """What a case was worth after the cost of its answer, before the fixed costs."""
     usd_net_per_month: Interval
     hours_saved_per_month: float | None
     """By everybody together, whether it counts as money or not; `None` without any outcome."""
@@ -105,11 +112,21 @@ class ValueReport:
     """Spent on editing answers and on doing rejected ones again."""
     usd_per_answer: float | None
     usd_per_accepted: float | None
-    """Cost of all answers over those that were accepted or edited."""
+    """Cost of all answers over those that were accepted or edited, with what running and building it costs a case, by the declared volume."""
+    usd_per_accepted_parts: Mapping[str, float]
+    """The parts of that; empty where it is unknown."""
     unpriced: int
     """Answers with a call whose price is not known: the costs are lower bounds."""
     break_even_cases_per_month: float | None
     floors: tuple[Floor, ...]
+    volume_per_month: float
+    """As the contract declares it."""
+    seen: str
+    """What the figures of a case were taken from: how many answers, of what, in which time."""
+    measured_volume_per_month: float | None
+    """`None` where less than four weeks of work were seen."""
+    minutes_recorded: bool
+    """Whether all outcomes came with the minutes that were spent."""
     slices: Mapping[str, tuple[Slice, ...]] = field(default_factory=dict)
     """By `tenant` and by `week`."""
     verdict: Decision = "hold"
@@ -120,53 +137,148 @@ class ValueReport:
     def outcomes(self) -> int:
         return sum(self.counts.get(verdict, 0) for verdict in VERDICTS)
 
+    @property
+    def outcomes_basis(self) -> Basis:
+        """What an evaluation or a simulation says in people's place is assumed."""
+        return "measured" if self.origin == PRODUCTION else "assumed"
+
+    @property
+    def minutes_basis(self) -> Basis:
+        return weakest(self.outcomes_basis, "declared" if self.minutes_recorded else "assumed")
+
+    @property
+    def case_basis(self) -> Basis:
+        """Errors that are avoided are assumed: nobody has counted them."""
+        return weakest(self.minutes_basis, self.step_bases["errors avoided"])
+
+    @property
+    def step_bases(self) -> dict[str, Basis]:
+        """Of each of `steps_usd`."""
+        of_steps: tuple[Basis, ...] = (self.minutes_basis, "assumed", "declared", "declared", "declared")
+        return dict(zip(STEPS, of_steps, strict=True))
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """Every figure of the report, with what it rests on."""
+        return tuple(_figures(self))
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "process": self.process,
             "label": self.label,
             "origin": self.origin,
+            "seen": self.seen,
             "outcomes": self.outcomes,
             "counts": dict(self.counts),
-            "usd_net_per_month": _interval(self.usd_net_per_month),
-            "hours_saved_per_month": self.hours_saved_per_month,
-            "counted_share": self.counted_share,
+            "counts_basis": self.outcomes_basis,
+            "figures": {figure.key: figure.as_dict() for figure in self.figures},
             "conversion": self.conversion,
-            "steps_usd_per_month": dict(self.steps_usd),
-            "deflected_share": self.deflected_share,
-            "rework_hours_per_month": self.rework_hours_per_month,
-            "usd_per_answer": self.usd_per_answer,
-            "usd_per_accepted": self.usd_per_accepted,
             "unpriced_answers": self.unpriced,
-            "break_even_cases_per_month": self.break_even_cases_per_month,
             "floors": [floor.as_dict() for floor in self.floors],
-            "by": {by: [_slice_dict(one) for one in slices] for by, slices in self.slices.items()},
+            "by": {by: [self._slice_dict(part) for part in slices] for by, slices in self.slices.items()},
             "verdict": self.verdict,
             "reasons": list(self.reasons),
         }
 
+    def _slice_dict(self, part: Slice) -> dict[str, Any]:
+        values = {name: getattr(part, name) for name in part.__slots__} | {"usd_per_case": _interval(part.usd_per_case)}
+        bases = {
+            "accepted_share": self.outcomes_basis,
+            "usd_per_case": self.case_basis,
+            "usd_per_accepted": self.accepted_basis,
+        }
+        return values | {"basis": bases}
+
+    @property
+    def accepted_basis(self) -> Basis:
+        """Of what an accepted answer costs: its share of running and building follows the declared volume."""
+        return weakest(self.outcomes_basis, "declared")
+
     def table(self) -> Table:
         table = amounts.table("value", f"{self.label}, {self.origin}")
-        table.add_row("outcomes", ", ".join(f"{count} {name}" for name, count in self.counts.items() if count))
-        hours = self.hours_saved_per_month
-        table.add_row("time saved a month", "unknown" if hours is None else f"{amounts.hours(hours)}, by people")
-        table.add_row("of it counts", f"{self.counted_share:.0%}: {escape(self.conversion)}")
-        net, low, high = self.usd_net_per_month
-        between = f"95 % between {amounts.usd(low)} and {amounts.usd(high)}"
-        table.add_row("net a month", f"{amounts.usd(net)}, {between}", style="bold")
-        for name, usd in self.steps_usd.items():
-            table.add_row("", f"{amounts.usd(usd)}  {name}")
-        table.add_row(
-            "deflected", "unknown" if self.deflected_share is None else f"{self.deflected_share:.0%} of cases"
-        )
-        table.add_row("an answer costs", amounts.usd_exact(self.usd_per_answer, unpriced=self.unpriced))
-        table.add_row("an accepted answer costs", amounts.usd_exact(self.usd_per_accepted, unpriced=self.unpriced))
-        table.add_row("break-even", amounts.cases(self.break_even_cases_per_month, known=self.outcomes > 0))
+        counts = ", ".join(f"{count} {name}" for name, count in self.counts.items() if count)
+        table.add_row("outcomes", f"{counts} ({self.outcomes_basis})" if counts else "none")
+        for figure in self.figures:
+            table.add_row(
+                figure.words, escape(str(figure)), style="bold" if figure.key == "usd_net_per_month" else None
+            )
+            if figure.key == "usd_net_per_month":
+                table.add_row("projected from", escape(figure.rests_on))
+            if figure.key == "counted_share":
+                table.add_row("", escape(self.conversion))
         for floor in self.floors:
             table.add_row("floor", f"{'[green]met[/]' if floor.met else '[red]not met[/]'}  {escape(str(floor))}")
             if floor.exception and not floor.met:
                 table.add_row("", f"excepted {escape(str(floor.exception))}", style="dim")
         table.add_row("verdict", f"{self.verdict.upper()}: {escape('; '.join(self.reasons))}", style="bold")
         return table
+
+
+def _figures(report: ValueReport) -> Iterator[Figure]:
+    estimate, low, high = report.usd_net_per_month
+    case, least, most = report.usd_per_case
+    declared = f"{report.volume_per_month:,.0f} cases a month (declared)"
+    month = f"{declared} at the worth of a case in {report.seen}"
+    yield Figure(
+        key="volume_per_month", words="cases a month", value=report.volume_per_month, unit="cases", basis="declared",
+        rests_on="the contract",
+    )  # fmt: skip
+    yield Figure(
+        key="measured_volume_per_month", words="of them seen", value=report.measured_volume_per_month, unit="cases",
+        basis="measured", rests_on=report.seen, where_unknown=f"not measured: {report.seen}",
+    )  # fmt: skip
+    yield Figure(
+        key="usd_per_case", words="a case is worth", value=case, low=least, high=most, unit="usd_cents", basis=report.case_basis,
+        rests_on=report.seen,
+    )  # fmt: skip
+    yield Figure(
+        key="hours_saved_per_month", words="time saved a month", value=report.hours_saved_per_month, unit="hours",
+        basis=report.minutes_basis, rests_on=month, projected=True,
+    )  # fmt: skip
+    yield Figure(
+        key="counted_share", words="of it counts", value=report.counted_share, unit="share", basis="declared",
+        rests_on="the contract",
+    )  # fmt: skip
+    yield Figure(
+        key="usd_net_per_month", words="net a month", value=estimate, low=low, high=high, unit="usd", basis=report.case_basis,
+        rests_on=month, projected=True,
+    )  # fmt: skip
+    for name, usd in report.steps_usd.items():
+        yield Figure(
+            key=f"usd_{name.replace(' ', '_').replace(chr(39), '')}_per_month", words=f"  {name}", value=usd, unit="usd",
+            basis=report.step_bases[name], rests_on=month, projected=True,
+        )  # fmt: skip
+    yield Figure(
+        key="deflected_share", words="deflected", value=report.deflected_share, unit="share", basis=report.outcomes_basis,
+        rests_on=report.seen,
+    )  # fmt: skip
+    yield Figure(
+        key="rework_hours_per_month", words="rework a month", value=report.rework_hours_per_month, unit="hours",
+        basis=report.minutes_basis, rests_on=month, projected=True,
+    )  # fmt: skip
+    unpriced = f"; {report.unpriced} without a known price, so this is a lower bound" if report.unpriced else ""
+    nothing = "unpriced" if report.unpriced else "unknown"
+    yield Figure(
+        key="usd_per_answer", words="an answer costs", value=report.usd_per_answer, unit="usd_exact", basis="measured",
+        rests_on=f"the cost ledger{unpriced}", where_unknown=nothing,
+    )  # fmt: skip
+    yield Figure(
+        key="usd_per_accepted", words="an accepted answer costs", value=report.usd_per_accepted, unit="usd_exact",
+        basis=report.accepted_basis, rests_on=f"the cost ledger{unpriced}, and running and building it over {declared}",
+        where_unknown=nothing,
+    )  # fmt: skip
+    for name, usd in report.usd_per_accepted_parts.items():
+        answers = name == "its answers"
+        yield Figure(
+            key=f"usd_per_accepted_{name.replace(' ', '_')}", words=f"  {name}", value=usd, unit="usd_exact",
+            basis=report.outcomes_basis if answers else report.accepted_basis,
+            rests_on="the cost ledger" if answers else declared,
+        )  # fmt: skip
+    yield Figure(
+        key="break_even_cases_per_month", words="break-even", value=report.break_even_cases_per_month, unit="cases",
+        basis=report.case_basis, rests_on=report.seen,
+        where_unknown=amounts.cases(None, known=report.outcomes > 0),
+    )  # fmt: skip
 
 
 def measured_floors(report: Report) -> dict[str, float | None]:
@@ -211,6 +323,7 @@ def value_report(
         process=contract.process.name,
         origin=_origin(known),
         counts=cases.counts,
+        usd_per_case=cases.usd_per_case(),
         usd_net_per_month=cases.usd_net_per_month(),
         hours_saved_per_month=cases.per_month(cases.minutes_saved, 1 / 60),
         counted_share=contract.counted_share,
@@ -220,9 +333,14 @@ def value_report(
         rework_hours_per_month=cases.per_month(cases.minutes_reworked, 1 / 60),
         usd_per_answer=cases.usd_per_answer,
         usd_per_accepted=cases.usd_per_accepted,
+        usd_per_accepted_parts=cases.usd_per_accepted_parts,
         unpriced=sum(answer.usd is None for answer in answers.values()),
         break_even_cases_per_month=cases.break_even,
         floors=floors_of(contract, measured or {}),
+        volume_per_month=contract.process.volume_per_month,
+        seen=cases.seen(_origin(known)),
+        measured_volume_per_month=cases.measured_volume(_origin(known)),
+        minutes_recorded=bool(known) and all(outcome.minutes is not None for outcome in known),
         slices={
             "tenant": cases.sliced(lambda _, answer: answer.tenant if answer else "not in the cost ledger"),
             "week": cases.sliced(_week),
@@ -273,7 +391,38 @@ class _Cases:
 
     @property
     def usd_per_accepted(self) -> float | None:
-        return sum(self._priced) / self.accepted if self.accepted and self._priced else None
+        return sum(self.usd_per_accepted_parts.values()) if self.usd_per_accepted_parts else None
+
+    @property
+    def usd_per_accepted_parts(self) -> dict[str, float]:
+        """Every case bears its share of running and building it, and the accepted ones bear those of the others."""
+        if not self.accepted or not self._priced:
+            return {}
+        costs, cases = self._contract.costs, self._contract.process.volume_per_month * self.accepted / len(self.known)
+        return {
+            "its answers": sum(self._priced) / self.accepted,
+            "running it": costs.usd_run_per_month / cases,
+            "building it": costs.usd_build / costs.months_to_earn_it_back / cases,
+        }
+
+    def seen(self, origin: str) -> str:
+        """In words, what the figures of a case were taken from."""
+        answers = len({**self._answers, **dict.fromkeys(outcome.answer_id for outcome in self.known)})
+        if not answers:
+            return "no answer yet"
+        plural = "" if answers == 1 else "s"
+        return f"{answers} answer{plural} within {_duration(self._span_s)}, {origin}"
+
+    def measured_volume(self, origin: str) -> float | None:
+        """Answers a month, where at least four weeks of them were seen at work."""
+        if origin != PRODUCTION or self._span_s < ENOUGH_S:
+            return None
+        return len(self._answers) / self._span_s * A_MONTH_S
+
+    @property
+    def _span_s(self) -> float:
+        at = [answer.at for answer in self._answers.values()] or [outcome.at for outcome in self.known]
+        return (max(at) - min(at)).total_seconds() if at else 0.0
 
     @property
     def break_even(self) -> float | None:
@@ -308,13 +457,8 @@ class _Cases:
         answers = self.per_month(lambda one: -self._cost(one.answer_id))
         if minutes is None or errors is None or answers is None:
             return {}
-        return {
-            "minutes that count": minutes,
-            "errors avoided": errors,
-            "answers": answers,
-            "running it": -contract.costs.usd_run_per_month,
-            "a month's part of building it": -(contract.fixed_usd_per_month - contract.costs.usd_run_per_month),
-        }
+        building = contract.fixed_usd_per_month - contract.costs.usd_run_per_month
+        return dict(zip(STEPS, (minutes, errors, answers, -contract.costs.usd_run_per_month, -building), strict=True))
 
     def usd_per_case(self) -> Interval:
         """Worth after the answer's cost; percentile bootstrap over cases (Efron and Tibshirani 1993, chapter 13)."""
@@ -373,8 +517,15 @@ def _interval(interval: Interval) -> dict[str, float | None]:
     return dict(zip(("estimate", "low", "high"), interval, strict=True))
 
 
-def _slice_dict(one: Slice) -> dict[str, Any]:
-    return {name: getattr(one, name) for name in one.__slots__} | {"usd_per_case": _interval(one.usd_per_case)}
+def _duration(seconds: float) -> str:
+    """
+    >>> _duration(35), _duration(5400), _duration(20 * 86400)
+    ('35 seconds', '90 minutes', '20 days')
+    """
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 def _origin(outcomes: Iterable[Outcome]) -> str:

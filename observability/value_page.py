@@ -32,12 +32,9 @@ def page(processes: Sequence[tuple[OutcomeContract, ValueReport]], *, written: d
     return template.render(
         processes=[_process(contract, report) for contract, report in processes],
         written=written.strftime("%d %B %Y, %H:%M %Z"),
-        usd=amounts.usd,
-        cases=amounts.cases,
         exact=lambda amount, unpriced: amounts.usd_exact(amount, unpriced=unpriced),
         money=partial(amounts.usd, cents=True),
         share=lambda share: "unknown" if share is None else f"{share:.0%}",
-        hours=amounts.hours,
     )
 
 
@@ -45,7 +42,6 @@ def _process(contract: OutcomeContract, report: ValueReport) -> dict[str, Any]:
     return {
         "contract": contract,
         "report": report,
-        "net": report.usd_net_per_month,
         "plots": list(_plots(contract, report)),
         "assumptions": list(_assumptions(contract)),
     }
@@ -54,21 +50,32 @@ def _process(contract: OutcomeContract, report: ValueReport) -> dict[str, Any]:
 def _plots(contract: OutcomeContract, report: ValueReport) -> Iterator[str]:
     needed = contract.decision.ship_if_usd_per_month_above
     yield plots.ranges(
-        {"net a month": report.usd_net_per_month},
-        title="Net value a month, and the threshold for shipping",
+        {f"net a month ({report.case_basis})": report.usd_net_per_month},
+        title=f"Net value a month, projected from {report.seen}, and the threshold for shipping",
         mark=needed,
         write=amounts.usd,
     )
     if report.steps_usd:
-        yield plots.waterfall(dict(report.steps_usd), title="Where it comes from, USD a month", write=amounts.usd)
-    yield plots.shares(dict(report.counts), title="What became of the answers", colours=COLOURS)
+        steps = {f"{name} ({report.step_bases[name]})": usd for name, usd in report.steps_usd.items()}
+        pale = [f"{name} ({basis})" for name, basis in report.step_bases.items() if basis != "measured"]
+        title = "Where it comes from, projected to USD a month; what was not measured is pale"
+        yield plots.waterfall(
+            steps, title=title, write=amounts.usd, pale=pale, pale_total=report.case_basis != "measured"
+        )
+    yield plots.shares(
+        dict(report.counts), title=f"What became of the answers ({report.outcomes_basis})", colours=COLOURS
+    )
     weeks = {one.key: one.usd_per_case for one in report.slices.get("week", ())}
     if len(weeks) > 1:
-        yield plots.ranges(weeks, title="Worth of a case, week by week, USD", write=partial(amounts.usd, cents=True))
+        yield plots.ranges(
+            weeks,
+            title=f"Worth of a case, week by week, USD ({report.case_basis})",
+            write=partial(amounts.usd, cents=True),
+        )
     swings = business_case(contract).tornado[:SWINGS_SHOWN]
     yield plots.ranges(
         {f"{swing.name}: {swing.low:g} to {swing.high:g}": _ends(swing) for swing in swings},
-        title="What the business case depends on: net a month over the range of each assumption",
+        title="What the business case depends on: net a month (assumed) over the range of each assumption",
         write=amounts.usd,
     )
 
@@ -78,8 +85,9 @@ def _ends(swing: Swing) -> tuple[None, float, float]:
     return None, low, high
 
 
-def _assumptions(contract: OutcomeContract) -> Iterator[tuple[str, Any]]:
+def _assumptions(contract: OutcomeContract) -> Iterator[tuple[str, Any, str]]:
     for name in ("process", "resolved", "expected", "costs", "conversion", "decision"):
         section = getattr(contract, name)
         for key, value in section.model_dump().items() if section is not None else ():
-            yield f"{name}: {key.replace('_', ' ')}", value
+            basis = contract.basis_of(name) if isinstance(value, int | float) else ""
+            yield f"{name}: {key.replace('_', ' ')}", value, basis

@@ -17,7 +17,6 @@ from foundation import names
 from foundation.errors import ConfigurationError
 from foundation.types import Principal
 from observability import drift, metrics
-from observability.amounts import usd, usd_exact
 from observability.drift import Asked, Drift
 from observability.outcomes import Outcome
 from observability.value import ValueReport
@@ -251,19 +250,20 @@ def _week(found: Drift) -> None:
 
 
 def _worth(report: ValueReport) -> None:
-    estimate, low, high = report.usd_net_per_month
-    used, cost = report.deflected_share, report.usd_per_accepted
+    figures = {figure.key: figure for figure in report.figures}
+    net, used, cost = (figures[key] for key in ("usd_net_per_month", "deflected_share", "usd_per_accepted"))
     with html.div().classes("tiles"):
-        if estimate is None:
+        if net.value is None:
             Tile("Net value a month").show("Unknown", "Nobody has recorded what became of an answer.")
         else:
-            Tile("Net value a month").show(usd(estimate), f"95 % between {usd(low)} and {usd(high)}; {report.label}")
+            Tile("Net value a month").show(net.amount, f"{net.mark}; {net.interval}; from {net.rests_on}")
         Tile("Used, as it is or changed").show(
-            "Unknown" if used is None else f"{used:.0%}", f"of {counted(report.outcomes, 'outcome')}, {report.origin}"
+            used.amount.capitalize(), f"{used.basis}; of {counted(report.outcomes, 'outcome')}, {report.origin}"
         )
         Tile("Cost of a used answer").show(
-            "Unknown" if cost is None else usd_exact(cost),
-            f"{counted(report.counts.get('unknown', 0), 'answer')} without an outcome",
+            cost.amount.capitalize(),
+            f"{cost.basis}; with its share of running and building it; {counted(report.counts.get('unknown', 0), 'answer')} "
+            "without an outcome",
         )
         Tile("Decision").show(report.verdict.capitalize(), "by the rule of the contract")
     if report.reasons:

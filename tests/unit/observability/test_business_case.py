@@ -75,3 +75,13 @@ def test_the_case_is_a_table_and_json(contract):
     found = business_case(contract)
     assert found.table().row_count > 15
     assert json.loads(json.dumps(found.as_dict()))["tornado"][0]["name"] == "accepted"
+
+
+def test_every_figure_is_declared_or_assumed():
+    case = business_case(load_contract(CONTRACT))
+    told = case.as_dict()["figures"]
+    assert told["usd_net_per_month"]["basis"] == told["usd_cost_per_month"]["basis"] == "assumed"
+    assert told["counted_share"]["basis"] == "declared"
+    bases = {swing.name: swing.basis for swing in case.tornado}
+    assert (bases["volume per month"], bases["error rate assisted"]) == ("declared", "assumed")
+    assert "(3200 declared)" in "".join(map(str, case.conditions))

@@ -47,8 +47,73 @@ def test_good_outcomes_from_production_ship(contract):
     net, low, high = report.usd_net_per_month
     assert report.verdict == "ship"
     assert low < net < high
-    assert report.usd_per_accepted == pytest.approx(220 * 0.001 / 180)
+    share = 3200 * 180 / 220
+    parts = {"its answers": 220 * 0.001 / 180, "running it": 900 / share, "building it": 24000 / 18 / share}
+    assert report.usd_per_accepted_parts == pytest.approx(parts)
+    assert report.usd_per_accepted == pytest.approx(sum(parts.values()))
     assert report.origin == "from production"
+
+
+def marks(report):
+    return {figure.key: figure.mark for figure in report.figures}
+
+
+def test_every_figure_says_whether_it_was_measured_declared_or_assumed(contract):
+    at_work = [replace(one, minutes=2.0) for one in outcomes(accepted=150, edited=30, escalated=40)]
+    found = marks(value_report(contract, at_work, costs(220), measured=GOOD))
+    assert found["volume_per_month"] == found["counted_share"] == "declared"
+    assert found["usd_per_answer"] == found["deflected_share"] == found["usd_per_accepted_its_answers"] == "measured"
+    assert found["usd_per_accepted"] == found["usd_per_accepted_running_it"] == "declared"
+    assert found["usd_minutes_that_count_per_month"] == "declared, projected"
+    assert found["usd_errors_avoided_per_month"] == found["usd_net_per_month"] == "assumed, projected"
+    unrecorded = marks(value_report(contract, outcomes(accepted=150, escalated=70), costs(220), measured=GOOD))
+    assert unrecorded["usd_minutes_that_count_per_month"] == unrecorded["hours_saved_per_month"] == "assumed, projected"
+
+
+def test_an_evaluation_measures_no_month(contract):
+    report = value_report(contract, outcomes("evaluation", accepted=40, escalated=30), costs(70), measured=GOOD)
+    figures = {figure.key: figure for figure in report.figures}
+    assert figures["measured_volume_per_month"].value is None
+    assert figures["deflected_share"].basis == "assumed"
+    projected = figures["usd_net_per_month"]
+    assert projected.projected
+    assert "3,200 cases a month (declared)" in projected.rests_on
+    assert "70 answers within 0 seconds, from evaluation" in projected.rests_on
+    for figure in report.figures:
+        assert figure.projected or not figure.key.startswith("usd_net") or not figure.key.endswith("_per_month")
+
+
+def test_a_volume_is_measured_where_four_weeks_of_work_were_seen(contract):
+    answers = {
+        name: replace(cost, at=NOW + timedelta(days=number % 31))
+        for number, (name, cost) in enumerate(costs(310).items())
+    }
+    report = value_report(contract, outcomes(accepted=300), answers, measured=GOOD)
+    assert report.measured_volume_per_month == pytest.approx(310)
+    assert value_report(contract, outcomes(accepted=300), costs(310), measured=GOOD).measured_volume_per_month is None
+
+
+@pytest.mark.parametrize("origin", ["production", "evaluation"])
+def test_table_page_and_json_show_the_same_figures_with_the_same_marks(contract, origin):
+    report = value_report(contract, outcomes(origin, accepted=40, edited=5, escalated=30), costs(80), measured=GOOD)
+    shown = page([(contract, report)], written=NOW)
+    table = "\n".join(cell for column in report.table().columns for cell in column.cells)
+    told = json.loads(json.dumps(report.as_dict()))["figures"]
+    assert list(told) == [figure.key for figure in report.figures]
+    for figure in report.figures:
+        assert told[figure.key]["basis"] == figure.basis
+        if figure.value is not None:
+            assert f"{figure.amount} ({figure.mark})" in table
+            assert f"{figure.amount}</td>" in shown
+            assert f'<span class="basis {figure.basis}">{figure.mark}</span>' in shown
+    numbers = [value for key, value in report.as_dict().items() if isinstance(value, float) and key != "counted_share"]
+    assert numbers == [], "no figure without its mark"
+
+
+def test_bars_of_what_was_not_measured_are_pale(contract):
+    shown = page([(contract, value_report(contract, outcomes(accepted=3), costs(3)))], written=NOW)
+    assert "errors avoided (assumed)" in shown
+    assert shown.count("fill-opacity") == 6
 
 
 def test_a_floor_that_an_exception_excuses_still_holds_the_verdict(contract):
