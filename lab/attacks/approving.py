@@ -52,7 +52,7 @@ def approve_dust(victim: Victim) -> Tried:
         reply = colleague.post(
             f"/v1/approvals/{approval['approval_id']}", json={"approve": True, "arguments": arguments}
         )
-        refused = reply.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+        refused = reply.status_code == httpx.codes.UNPROCESSABLE_CONTENT
         tried.check(held=refused, otherwise=f"{amount} USD: {reply.status_code} {reply.text[:150]}")
     tried.check(held=_refunded(victim, order) == [], otherwise=f"booked: {_refunded(victim, order)}")
     return tried

