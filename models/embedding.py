@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
+from foundation.deadline import check
 from foundation.errors import SixplyError, UpstreamMalformed
 from models.vendor_errors import translate
 
@@ -26,6 +27,7 @@ def embed(embedder: Embeddings, texts: Sequence[str]) -> Vectors:
             direction (all zero, or not finite).
         ComponentError: the embedder failed; the vendor's exception is the cause.
     """
+    check()
     if not texts:
         return np.zeros((0, 0), dtype=np.float32)
     embed_array = getattr(embedder, "embed_array", None)
@@ -54,6 +56,7 @@ def embed_tokens(embedder: Embeddings, texts: Sequence[str]) -> list[Vectors] | 
         UpstreamMalformed: another number of texts came back, or one without a token.
         ComponentError: the embedder failed; the vendor's exception is the cause.
     """
+    check()
     compute = getattr(embedder, "embed_tokens", None)
     if not callable(compute):
         return None

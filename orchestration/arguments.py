@@ -11,8 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from foundation.errors import InvalidSetting, did_you_mean
+from foundation.errors import InvalidRequest, InvalidSetting, did_you_mean
 from orchestration.contract import BaseTool, ToolMetadata
+from orchestration.patterns import bounded
 
 _ROUNDING = Decimal("1e-12")
 """Share of an amount by which a float may miss it."""
@@ -137,7 +138,9 @@ def _by_json_schema(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, A
     defaults = {name: one["default"] for name, one in schema.get("properties", {}).items() if "default" in one}
     fitting = {**defaults, **plain}
     try:
-        found = best_match(Draft202012Validator(schema).iter_errors(fitting))
+        found = best_match(bounded(Draft202012Validator)(schema).iter_errors(fitting))
+    except InvalidRequest as error:
+        raise UnfitArguments(f"{tool.name} was not called: {error}") from error
     except Unresolvable as error:
         raise UnfitArguments(
             f"{tool.name} was not called: its schema refers to {error.ref}, which is not in it."

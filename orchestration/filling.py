@@ -2,19 +2,24 @@
 
 Every kind of field has its candidates in the text. Which candidate belongs to which field is one assignment over all of
 them: near the words by which the schema names and describes the field, in a place that means the same, and in the order
-in which the fields stand. No two fields get the same stretch of text. What is not there is not filled.
+they stand. No two fields get the same stretch of text. What is not there is not filled.
+
+Text and schema come from strangers: every step takes time by their lengths, and every loop asks whether it may go on.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from foundation.deadline import check
 from models.contract import Embeddings
 from models.embedding import embed
 from orchestration.stated import by_pattern, has_word
@@ -25,6 +30,12 @@ FREE_TEXT = 100
 """A string that may be this long, or is described as free text, is a sentence of the text; a shorter one is a phrase."""
 WINDOW = 6
 """Words on each side of a candidate that tell what it is."""
+LONGEST_NAME = 200
+"""Characters. A longer run of capitalised words is no name."""
+WINDOW_CHARACTERS = 400
+"""That are looked at for those words: text without spaces is one word, however long it is."""
+BATCH = 64
+"""Texts that are embedded between two looks at the time."""
 ENOUGH = 0.6
 """The least that an optional field must match; a required one takes what there is."""
 _NEAR, _ORDER, _CAPITALS = 0.6, 0.1, 0.3
@@ -70,7 +81,7 @@ _LIMITS = (
     "maxLength",
 )
 
-Finder = Callable[[str], Iterator["Found"]]
+Finder = Callable[["Reading"], Iterable["Found"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +104,53 @@ class Found:
     end: int
 
 
+class Reading:
+    """A text, and what is read of it once for all the fields."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._terms: dict[str, frozenset[str]] = {}
+
+    def terms_of(self, part: str) -> frozenset[str]:
+        """The terms of a part of the text; the same part is taken apart once."""
+        if part not in self._terms:
+            check()
+            self._terms[part] = terms(part)
+        return self._terms[part]
+
+    @cached_property
+    def sentences(self) -> list[tuple[int, int]]:
+        return sentence_spans(self.text)
+
+    @cached_property
+    def words(self) -> list[tuple[int, int]]:
+        return [match.span() for match in _WORD.finditer(self.text)]
+
+    @cached_property
+    def places_of_terms(self) -> dict[str, list[int]]:
+        """Term -> which of the words have it."""
+        places: dict[str, list[int]] = {}
+        for place, (start, end) in enumerate(self.words):
+            for term in self.terms_of(self.text[start:end]):
+                places.setdefault(term, []).append(place)
+        return places
+
+    @cached_property
+    def numbers(self) -> list[Found]:
+        return list(_numbers(self.text))
+
+    @cached_property
+    def phrases(self) -> list[Found]:
+        return list(_phrases(self))
+
+    def sentence_at(self, place: int) -> tuple[int, int]:
+        """The sentence in which that place of the text is; the whole text where it is in none."""
+        at = bisect_right(self.sentences, (place, len(self.text))) - 1
+        if at >= 0 and place < self.sentences[at][1]:
+            return self.sentences[at]
+        return 0, len(self.text)
+
+
 def fields_of(schema: Mapping[str, Any]) -> list[Field]:
     """The top level of an object's JSON schema; references are followed, and `null` is left out of a choice of types."""
     required = schema.get("required", ())
@@ -113,19 +171,24 @@ def filled(fields: Sequence[Field], text: str, embedder: Embeddings) -> dict[str
     """
     from scipy.optimize import linear_sum_assignment
 
-    read = {field.name: _stated(field, text) for field in fields}
+    reading = Reading(text)
+    read = {field.name: _stated(field, reading) for field in fields}
     values = {name: value for name, value in read.items() if value is not None}
     labels = frozenset().union(*(terms(field.words) for field in fields))
-    known = [match.span() for value in values.values() for match in re.finditer(re.escape(str(value)), text)]
+    taken = _places_of(values.values(), text)
     open_ = []
     for field in fields:
-        found = [one for one in _candidates(field, text) if not _is_label(one, labels) and not _overlaps(one, known)]
+        found = [
+            one
+            for one in _candidates(field, reading)
+            if not _is_label(one, labels, reading) and taken.find(1, one.start, one.end) < 0
+        ]
         if found and field.name not in values:
             open_.append((field, found))
     if not open_:
         return values
     spans = sorted({(one.start, one.end) for _, found in open_ for one in found})
-    scores = _scores(open_, spans, text, embedder)
+    scores = _scores(open_, spans, reading, embedder)
     for row, column in zip(*linear_sum_assignment(-scores), strict=True):
         field, found = open_[row]
         value = next((one.value for one in found if (one.start, one.end) == spans[column]), None)
@@ -144,76 +207,99 @@ def _merged(told: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any
     return {**(_merged(branch, schema) if branch else {}), **{key: told[key] for key in told if key != "anyOf"}}
 
 
-def _stated(field: Field, text: str) -> Any:
+def _stated(field: Field, reading: Reading) -> Any:
     """A value that needs no comparison: a constant, a pattern, a choice that is named, a yes or no."""
-    schema = field.schema
+    schema, text = field.schema, reading.text
+    check()
     if "const" in schema:
         return schema["const"]
     if "pattern" in schema:
         return by_pattern(text, schema["pattern"])
     if schema.get("type") == "array" and "enum" in schema.get("items", {}):
-        return [one for one in schema["items"]["enum"] if has_word(text, str(one).replace("_", " "))] or None
+        return _named(schema["items"]["enum"], text) or None
     if "enum" in schema:
-        named = [one for one in schema["enum"] if has_word(text, str(one).replace("_", " "))]
+        named = _named(schema["enum"], text)
         return named[0] if len(named) == 1 else None
     if schema.get("type") == "boolean":
-        return _said(field, text)
+        return _said(field, reading)
     return None
 
 
-def _said(field: Field, text: str) -> bool | None:
+def _named(choices: Sequence[Any], text: str) -> list[Any]:
+    """The choices that the text names."""
+    named = []
+    for choice in choices:
+        check()
+        if has_word(text, str(choice).replace("_", " ")):
+            named.append(choice)
+    return named
+
+
+def _said(field: Field, reading: Reading) -> bool | None:
     """Whether the text says so: in the sentence that shares most words with the field, unless it denies it. An optional
     field must be called by its whole name."""
     name, wanted = terms(field.name.replace("_", " ")), terms(field.words)
-    sentences = [text[start:end] for start, end in sentence_spans(text)]
-    best = max(sentences, key=lambda one: len(wanted & terms(one)), default="")
+    sentences = [reading.text[start:end] for start, end in reading.sentences]
+    best = max(sentences, key=lambda one: len(wanted & reading.terms_of(one)), default="")
     if field.required:
-        return bool(wanted & terms(best)) and not denies(best)
-    return not denies(best) if name and name <= terms(best) else None
+        return bool(wanted & reading.terms_of(best)) and not denies(best)
+    return not denies(best) if name and name <= reading.terms_of(best) else None
 
 
-def _candidates(field: Field, text: str) -> Iterator[Found]:
+def _places_of(values: Iterable[Any], text: str) -> bytearray:
+    """For each character of the text whether it belongs to one of these values."""
+    taken = bytearray(len(text))
+    for value in values:
+        check()
+        for match in re.finditer(re.escape(str(value)), text):
+            _mark(taken, *match.span())
+    return taken
+
+
+def _mark(places: bytearray, start: int, end: int) -> None:
+    places[start:end] = b"\1" * (end - start)
+
+
+def _candidates(field: Field, reading: Reading) -> Iterator[Found]:
     schema = field.schema
     fits = _within(schema)
-    for found in _finder(field)(text):
+    for found in _finder(field)(reading):
+        check()
         if fits(found.value):
             yield found
 
 
-def _is_label(found: Found, labels: frozenset[str]) -> bool:
+def _is_label(found: Found, labels: frozenset[str], reading: Reading) -> bool:
     """Whether it only says what the fields are called: "Order number", "USD"."""
-    return isinstance(found.value, str) and terms(found.value) <= labels
-
-
-def _overlaps(found: Found, spans: Sequence[tuple[int, int]]) -> bool:
-    return any(found.start < end and start < found.end for start, end in spans)
+    return isinstance(found.value, str) and reading.terms_of(found.value) <= labels
 
 
 def _finder(field: Field) -> Finder:  # noqa: PLR0911 - one line a kind of field reads best
     schema = field.schema
     match schema.get("type"), schema.get("format"):
         case ("integer", _):
-            return lambda text: (
-                Found(int(one.value), one.start, one.end) for one in _numbers(text) if one.value == int(one.value)
+            return lambda reading: (
+                Found(int(one.value), one.start, one.end) for one in reading.numbers if one.value == int(one.value)
             )
         case ("number", _):
-            return _numbers
+            return lambda reading: reading.numbers
         case ("array", _) if schema.get("items", {}).get("type") in ("integer", "number"):
-            return lambda text: _rows(text, whole=schema["items"]["type"] == "integer")
+            return lambda reading: _rows(reading, whole=schema["items"]["type"] == "integer")
         case ("string", "date" | "date-time" as form):
-            return lambda text: _dates(text, with_time=form == "date-time")
+            return lambda reading: _dates(reading.text, with_time=form == "date-time")
         case ("string", "time"):
-            return _times
+            return lambda reading: _times(reading.text)
         case ("string", "email" | "uri" as form):
-            return lambda text: (one for one in _codes(text) if {"email": "@", "uri": "://"}[form] in one.value)
+            mark = {"email": "@", "uri": "://"}[form]
+            return lambda reading: (one for one in _codes(reading.text) if mark in one.value)
         case ("string", _) if "enum" in schema:
-            return lambda text: _choices(schema["enum"], text)
+            return lambda reading: _choices(schema["enum"], reading)
         case ("string", _) if _is_free(field):
             return _sentences
         case ("string", _):
-            return _phrases
+            return lambda reading: reading.phrases
         case _:
-            return lambda _: iter(())
+            return lambda _: ()
 
 
 def _is_free(field: Field) -> bool:
@@ -230,21 +316,25 @@ def _within(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
 
 
 def _numbers(text: str) -> Iterator[Found]:
-    taken = [match.span() for pattern in (_DATE, _TIME, _CODE) for match in pattern.finditer(text)]
+    taken = bytearray(len(text))
+    for pattern in (_DATE, _TIME, _CODE):
+        for match in pattern.finditer(text):
+            _mark(taken, *match.span())
     for match in _NUMBER.finditer(text):
-        if not any(start <= match.start() < end for start, end in taken):
+        if not taken[match.start()]:
             times = _TIMES.get((match[2] or "").lower(), 1)
             yield Found(float(match[1].replace(",", "")) * times, *match.span())
     for match in re.finditer(rf"\b(?:{'|'.join(_SPELLED)})\b", text, re.IGNORECASE):
         yield Found(_SPELLED[match.group().lower()], *match.span())
 
 
-def _rows(text: str, *, whole: bool) -> Iterator[Found]:
+def _rows(reading: Reading, *, whole: bool) -> Iterator[Found]:
     """All the numbers of a sentence, as a list."""
-    for start, end in sentence_spans(text):
-        found = [one for one in _numbers(text) if start <= one.start < end]
-        if found:
-            yield Found([int(one.value) if whole else one.value for one in found], start, end)
+    found: dict[tuple[int, int], list[float]] = {}
+    for number in reading.numbers:
+        found.setdefault(reading.sentence_at(number.start), []).append(number.value)
+    for (start, end), values in sorted(found.items()):
+        yield Found([int(value) if whole else value for value in values], start, end)
 
 
 def _dates(text: str, *, with_time: bool) -> Iterator[Found]:
@@ -277,29 +367,32 @@ def _times(text: str) -> Iterator[Found]:
         yield Found(f"{hour:02}:{minute:02}:00", *match.span())
 
 
-def _choices(choices: Sequence[Any], text: str) -> Iterator[Found]:
+def _choices(choices: Sequence[Any], reading: Reading) -> Iterator[Found]:
     """Every sentence may mean every choice: which one it is tells the comparison."""
-    for start, end in sentence_spans(text):
-        named = [one for one in choices if terms(str(one).replace("_", " ")) & terms(text[start:end])]
+    by_term: dict[str, set[int]] = {}
+    for place, choice in enumerate(choices):
+        for term in terms(str(choice).replace("_", " ")):
+            by_term.setdefault(term, set()).add(place)
+    for start, end in reading.sentences:
+        check()
+        named = {place for term in reading.terms_of(reading.text[start:end]) for place in by_term.get(term, ())}
         if len(named) == 1:
-            yield Found(named[0], start, end)
+            yield Found(choices[named.pop()], start, end)
 
 
-def _phrases(text: str) -> Iterator[Found]:
+def _phrases(reading: Reading) -> Iterator[Found]:
+    text = reading.text
     for match in _QUOTED.finditer(text):
         yield Found(match[match.lastindex or 0], *match.span(match.lastindex or 0))
     yield from _codes(text)
     for match in _NAME.finditer(text):
-        yield from _without_function_words(match.group(), match.start())
-        for joint in re.finditer(r" (?:of|and|the) ", match.group()):
-            yield from _without_function_words(match.group()[: joint.start()], match.start())
-            yield from _without_function_words(match.group()[joint.end() :], match.start() + joint.end())
+        yield from _names_in(reading, *match.span())
     for match in _PHRASE.finditer(text):
         words = match.group().split()
         for start in range(len(words)):
-            if terms(words[start]):
+            if reading.terms_of(words[start]):
                 first = match.start() + len(" ".join(words[:start])) + bool(start)
-                stop = next((at for at in range(start, len(words)) if not terms(words[at])), len(words))
+                stop = next((at for at in range(start, len(words)) if not reading.terms_of(words[at])), len(words))
                 phrase = " ".join(words[start:stop])
                 yield Found(phrase, first, first + len(phrase))
                 break
@@ -310,18 +403,24 @@ def _codes(text: str) -> Iterator[Found]:
         yield Found(match.group(), *match.span())
 
 
-def _without_function_words(text: str, at: int) -> Iterator[Found]:
-    """The name without the first words of its sentence that name nothing."""
-    words = list(_WORD.finditer(text))
-    named = [word for word in words if terms(word.group())]
-    if named:
-        start, end = named[0].start(), named[-1].end()
-        yield Found(text[start:end], at + start, at + end)
+def _names_in(reading: Reading, start: int, end: int) -> Iterator[Found]:
+    """A run of capitalised words, and what stands before and after each "of", "and" or "the" in it; all without words at
+    their ends that name nothing."""
+    words = [(start + word.start(), start + word.end()) for word in _WORD.finditer(reading.text[start:end])]
+    telling = [(a, b) for a, b in words if reading.terms_of(reading.text[a:b])]
+    starts, ends = [a for a, _ in telling], [b for _, b in telling]
+    joints = [(start + j.start(), start + j.end()) for j in re.finditer(r" (?:of|and|the) ", reading.text[start:end])]
+    parts = [(start, end)] + [part for a, b in joints for part in ((start, a), (b, end))]
+    for a, b in parts:
+        first, last = bisect_left(starts, a), bisect_right(ends, b) - 1
+        if first <= last and ends[last] - starts[first] <= LONGEST_NAME:
+            yield Found(reading.text[starts[first] : ends[last]], starts[first], ends[last])
 
 
-def _sentences(text: str) -> Iterator[Found]:
+def _sentences(reading: Reading) -> Iterator[Found]:
     """Each whole, and without the label before its colon."""
-    for start, end in sentence_spans(text):
+    text = reading.text
+    for start, end in reading.sentences:
         yield Found(text[start:end], start, end)
         if label := re.match(r"[^:]{1,40}: (?=\w)", text[start:end]):
             yield Found(text[start + label.end() : end], start + label.end(), end)
@@ -331,50 +430,106 @@ def _sentences(text: str) -> Iterator[Found]:
 
 
 def _scores(
-    fields: Sequence[tuple[Field, Sequence[Found]]], spans: Sequence[tuple[int, int]], text: str, embedder: Embeddings
+    fields: Sequence[tuple[Field, Sequence[Found]]],
+    spans: Sequence[tuple[int, int]],
+    reading: Reading,
+    embedder: Embeddings,
 ) -> Any:
     """Field by span: how well they go together; far below everything where the span is no candidate of the field."""
-    windows = [_window(text, *span) for span in spans]
-    vectors = embed(embedder, [*(field.words for field, _ in fields), *windows])
+    windows = [_window(reading.text, *span) for span in spans]
+    vectors = _embedded([*(field.words for field, _ in fields), *windows], embedder)
     meaning = np.clip(vectors[: len(fields)] @ vectors[len(fields) :].T, 0, 1)
     scores = np.full((len(fields), len(spans)), -9.0)
+    columns = {span: column for column, span in enumerate(spans)}
+    around = [_Around(reading, *span) for span in spans]
     for row, (field, found) in enumerate(fields):
-        places = {(one.start, one.end) for one in found}
         rank = row / max(1, len(fields) - 1)
-        for column, span in enumerate(spans):
-            if span not in places:
-                continue
+        near = _Nearness(field, reading)
+        for column in {columns[one.start, one.end] for one in found}:
+            check()
             order = 1 - abs(rank - column / max(1, len(spans) - 1))
-            digits = any(letter.isdigit() for letter in text[slice(*span)])
-            named = text[span[0]].isupper() and not digits and not _opens(text, *span)
-            capital = _CAPITALS * bool(_NAMED.search(field.words)) * named
-            scores[row, column] = (
-                meaning[row, column] + _NEAR * _nearness(field, text, *span) + _ORDER * order + capital
-            )
+            capital = _CAPITALS * bool(near.is_name and around[column].is_named)
+            scores[row, column] = meaning[row, column] + _NEAR * near.of(around[column]) + _ORDER * order + capital
     return scores
 
 
-def _opens(text: str, start: int, end: int) -> bool:
-    """Whether it is a single word that begins its sentence, where every word has a capital."""
-    return " " not in text[start:end] and any(a == start for a, _ in sentence_spans(text))
+def _embedded(texts: Sequence[str], embedder: Embeddings) -> Any:
+    batches = []
+    for start in range(0, len(texts), BATCH):
+        check()
+        batches.append(embed(embedder, texts[start : start + BATCH]))
+    return np.concatenate(batches)
 
 
-def _nearness(field: Field, text: str, start: int, end: int) -> float:
-    """From 0 to 1: how near in its sentence the field's words stand, those of its name above those of its description."""
-    a, b = next(((a, b) for a, b in sentence_spans(text) if a <= start < b), (0, len(text)))
-    before = [terms(word) for word in _WORD.findall(text[a:start])]
-    after = [terms(word) for word in _WORD.findall(text[end:b])]
-    name, described = terms(field.name.replace("_", " ")), terms(field.schema.get("description", ""))
-    if _is_free(field):
-        return 1.0 if name & terms(text[start:end]) else 0.0
-    best = 0.0
-    for words in (reversed(before), iter(after)):
-        for distance, word in enumerate(words, 1):
-            weight = 1.0 if word & name else 0.7 if word & described else 0.0
-            best = max(best, weight / (0.7 + 0.3 * distance))
-    return best
+class _Around:
+    """A stretch of text among the words of its sentence."""
+
+    def __init__(self, reading: Reading, start: int, end: int) -> None:
+        check()
+        text = reading.text
+        begin, close = reading.sentence_at(start)
+        self.text = text[start:end]
+        self.is_named = text[start].isupper() and not any(map(str.isdigit, self.text))
+        self.is_named = self.is_named and not (" " not in self.text and begin == start)
+        words = reading.words
+        self.before = bisect_left(words, (start, 0))
+        """How many words begin before it."""
+        self.after = bisect_left(words, end, key=lambda word: word[1] - 1)
+        """The first word that goes on after it."""
+        self.first = bisect_left(words, (begin, 0))
+        self.last = bisect_left(words, (close, 0))
+        """Words of the sentence: from the first to before the last."""
+        cut = self.before > 0 and words[self.before - 1][1] > start
+        self.cut_before = reading.terms_of(text[words[self.before - 1][0] : start]) if cut else None
+        """The terms of what stands directly before it, where that is only the beginning of a word."""
+        cut = self.after < len(words) and words[self.after][0] < end
+        self.cut_after = reading.terms_of(text[end : words[self.after][1]]) if cut else None
+
+
+class _Nearness:
+    """How near a field's words stand to a stretch of text, those of its name above those of its description."""
+
+    def __init__(self, field: Field, reading: Reading) -> None:
+        self._reading = reading
+        self._is_free = _is_free(field)
+        self.is_name = _NAMED.search(field.words) is not None
+        name, described = terms(field.name.replace("_", " ")), terms(field.schema.get("description", ""))
+        self._weighted = [
+            (1.0, name, _places(name, reading)),
+            (0.7, described, _places(described, reading)),
+        ]
+
+    def of(self, around: _Around) -> float:
+        """From 0 to 1."""
+        if self._is_free:
+            return 1.0 if self._weighted[0][1] & self._reading.terms_of(around.text) else 0.0
+        return max(
+            weight / (0.7 + 0.3 * distance)
+            for weight, wanted, places in self._weighted
+            for distance in _distances(around, wanted, places)
+        )
+
+
+def _places(wanted: Iterable[str], reading: Reading) -> list[int]:
+    return sorted({place for term in wanted for place in reading.places_of_terms.get(term, ())})
+
+
+def _distances(around: _Around, wanted: frozenset[str], places: Sequence[int]) -> Iterator[float]:
+    """In words, to the nearest wanted one of the sentence on each side; infinite where there is none."""
+    yield np.inf
+    if around.cut_before is not None and around.cut_before & wanted:
+        yield 1
+    at = bisect_left(places, around.before - (around.cut_before is not None)) - 1
+    if at >= 0 and places[at] >= around.first:
+        yield around.before - places[at]
+    if around.cut_after is not None and around.cut_after & wanted:
+        yield 1
+    at = bisect_left(places, around.after + (around.cut_after is not None))
+    if at < len(places) and places[at] < around.last:
+        yield places[at] - around.after + 1
 
 
 def _window(text: str, start: int, end: int) -> str:
-    before, after = text[:start].split()[-WINDOW:], text[end:].split()[:WINDOW]
-    return " ".join([*before, text[start:end], *after])
+    before = text[max(0, start - WINDOW_CHARACTERS) : start].split()[-WINDOW:]
+    after = text[end : end + WINDOW_CHARACTERS].split()[:WINDOW]
+    return " ".join([*before, text[start:end][:WINDOW_CHARACTERS], *after])

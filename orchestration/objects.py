@@ -7,7 +7,7 @@ is checked at the end, whoever filled it.
 
 from __future__ import annotations
 
-import asyncio
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from uuid import uuid4
 from pydantic import BaseModel, RootModel, ValidationError, model_validator
 
 from foundation import names
+from foundation.deadline import in_thread_within
 from foundation.errors import BudgetExceeded, ComponentError, InvalidRequest
 from foundation.stops import Stops
 from foundation.tracing import span, trace_id
@@ -27,6 +28,7 @@ from orchestration.budget import Budget
 from orchestration.contract import AgentParts, AuditLog, AuditRecord, Status, StopReason
 from orchestration.filling import Field, fields_of, filled
 from orchestration.guard import warnings_about
+from orchestration.patterns import bounded
 from orchestration.prompts import object_from
 from orchestration.run import Run
 from orchestration.structured import Object, written_as
@@ -38,6 +40,12 @@ SENTENCES = 8
 
 CHARACTERS, ITEMS = 120, 8
 """At most so many in a text and a list that the model writes, where the schema sets no end."""
+
+FIELDS, SCHEMA_CHARACTERS = 100, 50_000
+"""At most so many fields has an object, and so many characters its JSON schema."""
+
+READING_S = 10.0
+"""Of computing that one object may take until it is there or the model is asked: an honest one takes less than one."""
 
 WAYS, ENDLESS = 10_000, 5_000
 """In how many ways a caller's pattern may be tried at one place of a text, and what a * or + counts for in that."""
@@ -109,11 +117,16 @@ async def answer_as(
     """Fill an object of `schema` from `text`, or from the documents that answer `question`.
 
     Raises:
-        InvalidRequest: the question is blank, or the schema is none of an object.
+        InvalidRequest: the question is blank, the schema is none of an object or has too many fields, or a pattern of it
+            takes too long in the text.
     """
     fields = fields_of(schema.model_json_schema())
     if not question.strip() or not fields:
         raise InvalidRequest("An object needs a question and a schema with at least one field.")
+    if len(fields) > FIELDS:
+        raise InvalidRequest(
+            f"An object has at most {FIELDS} fields; this schema has {len(fields)}. Ask for it in parts."
+        )
     budget = Budget(parts.settings.budget, parts.clock, max_usd=None)
     run = Run(parts=parts, principal=principal, answer_id=uuid4().hex, budget=budget, emit=lambda _: None)
     attributes = {names.ANSWER_ID: run.answer_id, names.TENANT: principal.tenant}
@@ -143,12 +156,16 @@ def model_of(schema: Mapping[str, Any]) -> type[BaseModel]:
     It comes from a caller, so it may not send us anywhere (`$ref`) nor keep us busy (a pattern that backtracks).
 
     Raises:
-        InvalidRequest: it is no JSON schema, none of an object, or one of those.
+        InvalidRequest: it is no JSON schema, none of an object, too long, or one of those.
     """
     from jsonschema import Draft202012Validator, FormatChecker, SchemaError
     from jsonschema.exceptions import best_match
 
     try:
+        if (length := len(json.dumps(schema, ensure_ascii=False))) > SCHEMA_CHARACTERS:
+            raise InvalidRequest(
+                f"A schema has at most {SCHEMA_CHARACTERS:,} characters; this one has {length:,}. Ask for less at once."
+            )
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise InvalidRequest(f"This is no JSON schema: {error.message[:200]}.") from error
@@ -158,7 +175,7 @@ def model_of(schema: Mapping[str, Any]) -> type[BaseModel]:
         raise InvalidRequest('The schema must be of an object: {"type": "object", "properties": {...}}.')
     _demand_plain(schema)
     formats = FormatChecker(("date", "email"))  # a time needs a zone there, which no text names
-    validator = Draft202012Validator(schema, format_checker=formats)
+    validator = bounded(Draft202012Validator)(schema, format_checker=formats)
 
     class Fitting(RootModel[dict[str, Any]]):
         @model_validator(mode="after")
@@ -200,6 +217,8 @@ def _is_plain(pattern: str) -> bool:
     ways = 1
     for before, part in pairwise(["", *_PART.findall(pattern)]):
         choices = _choices(part)
+        if part == "{":
+            return False  # not a repeat: by itself to `re`, the beginning of an inexact match to `regex`
         if (before == ")" and choices is not None and part != "|") or re.fullmatch(r"\\[1-9]", part):
             return False
         ways *= choices or 1
@@ -232,20 +251,24 @@ async def _made(
 ) -> dict[str, Any]:
     citations: tuple[Citation, ...] = ()
     if text is None:
-        evidence = await asyncio.to_thread(_evidence, question, run)
+        evidence = await in_thread_within(run.budget.remaining_s(), _evidence, question, run)
         if not evidence:
             return {"failure": "insufficient_evidence", "told": "The documents that you may read do not say this."}
         text = " ".join(item.text for item in evidence)
         citations = tuple(run.parts.grounding.cite(item, number) for number, item in enumerate(evidence, 1))
         for warning in warnings_about(citations):
             run.note(warning)
-    values = await asyncio.to_thread(filled, fields, text, run.parts.embedder)
-    made, values = _fitting(schema, values)
+    reading_s = min(READING_S, run.budget.remaining_s())
+    made, values = await in_thread_within(reading_s, _read, schema, fields, text, run)
     if made is None:
         shape = _with(schema.model_json_schema(), values)
         made = await written_as(schema, object_from(question, text, values), run, shape=shape)
     written = tuple(field.name for field in fields if field.required and field.name not in values)
     return {"object": made, "read": tuple(values), "written": written, "citations": citations}
+
+
+def _read(schema: type[Object], fields: Sequence[Field], text: str, run: Run) -> tuple[Object | None, dict[str, Any]]:
+    return _fitting(schema, filled(fields, text, run.parts.embedder))
 
 
 def _evidence(question: str, run: Run) -> list[Evidence]:

@@ -15,12 +15,12 @@ none (for a refund tool: "How long does a refund take?") and with `opens` the fi
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
+from foundation.deadline import in_thread
 from models.contract import Embeddings
 from models.embedding import embed
 from orchestration.asking import Clause, moods, reverses, verbs
@@ -147,7 +147,7 @@ class ClassifierPlanner:
         *,
         allowed: frozenset[str],
     ) -> Plan:
-        return await asyncio.to_thread(self._plan, question, tools, allowed)
+        return await in_thread(self._plan, question, tools, allowed)
 
     async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:  # noqa: ARG002
         return plan

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
+
+import regex
 
 from orchestration.arguments import schema_of
 from orchestration.contract import BaseTool
+from orchestration.patterns import in_time
 
 
 def arguments_in(question: str, tool: BaseTool, *, whole: str = "") -> dict[str, Any]:
@@ -71,10 +75,21 @@ def _choice_in(question: str, said_as: Mapping[str, Sequence[str]]) -> str | Non
 
 
 def by_pattern(question: str, pattern: str) -> str | None:
-    bare = pattern.removeprefix("^").removesuffix("$")
-    match = re.search(rf"(?<!\w){bare}(?!\w)", question, re.IGNORECASE)
+    """Raises:
+    InvalidRequest: the search took too long.
+    """
+    bare = _bare(pattern)
+    match = in_time(pattern, partial(regex.search, _as_word(bare), question, regex.IGNORECASE))
     spellings = (match.group(), match.group().upper(), match.group().lower()) if match else ()
-    return next((text for text in spellings if re.fullmatch(bare, text)), None)
+    return next((text for text in spellings if in_time(pattern, partial(regex.fullmatch, bare, text))), None)
+
+
+def _bare(pattern: str) -> str:
+    return pattern.removeprefix("^").removesuffix("$")
+
+
+def _as_word(bare: str) -> str:
+    return rf"(?<!\w){bare}(?!\w)"
 
 
 def has_word(question: str, word: str) -> bool:
@@ -120,16 +135,23 @@ def _count_in(question: str, name: str) -> int | None:
 def masked(text: str, tools: Sequence[BaseTool]) -> str:
     """Identifiers replaced by one word: an embedder sees them as noise, and two of them as alike."""
     for pattern in {schema["pattern"] for tool in tools for schema in _flat(tool) if "pattern" in schema}:
-        bare = pattern.removeprefix("^").removesuffix("$")
-        text = re.sub(rf"(?<!\w){bare}(?!\w)", "12345", text, flags=re.IGNORECASE)
+        text = in_time(pattern, partial(regex.sub, _as_word(_bare(pattern)), "12345", text, flags=regex.IGNORECASE))
     return text
 
 
 def identifiers(text: str, tool: BaseTool) -> tuple[str, ...]:
     """Every value in `text` that fits a pattern of the tool's schema, in order of appearance."""
-    bare = {schema["pattern"].removeprefix("^").removesuffix("$") for schema in _flat(tool) if "pattern" in schema}
-    matches = [match for pattern in bare for match in re.finditer(rf"(?<!\w){pattern}(?!\w)", text, re.IGNORECASE)]
-    return tuple(dict.fromkeys(match.group().upper() for match in sorted(matches, key=re.Match.start)))
+    patterns = {schema["pattern"] for schema in _flat(tool) if "pattern" in schema}
+    places = {match for pattern in patterns for match in _matches(pattern, text)}
+    return tuple(dict.fromkeys(text[start:end].upper() for start, end in sorted(places)))
+
+
+def _matches(pattern: str, text: str) -> list[tuple[int, int]]:
+    def search(timeout: float) -> list[tuple[int, int]]:
+        found = regex.finditer(_as_word(_bare(pattern)), text, regex.IGNORECASE, timeout=timeout)
+        return [match.span() for match in found]
+
+    return in_time(pattern, search)
 
 
 def identifies(question: str, tool: BaseTool) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 
 from foundation import names
+from foundation.deadline import in_thread
 from foundation.errors import ComponentError
 from foundation.rendering import markdown, one_line
 from foundation.tracing import annotate
@@ -354,9 +355,7 @@ class Steps:
         wider = 2 if state["rewrites"] > 1 else 1
         documents, passages = wider * self._settings.evidence, wider * self._settings.passages
         scope = self._parts.executor.policy.scope(run.principal)
-        return await asyncio.to_thread(
-            search, query, scope, limit=documents, per_document=passages, as_of=day_of(state)
-        )
+        return await in_thread(search, query, scope, limit=documents, per_document=passages, as_of=day_of(state))
 
     async def _grade(self, state: State, run: Run) -> tuple[State, str]:
         evidence = await self._evidence(state, run)
@@ -379,7 +378,7 @@ class Steps:
         """The sentences to answer from. How many seem to give orders to whoever reads them stands in the trace."""
         hits = run.hits if run.hits is not None else await self._search(state["query"], state, run)
         run.question = state["query"]
-        run.evidence = await asyncio.to_thread(evidence_of, state["query"], hits, self._parts.grounding)
+        run.evidence = await in_thread(evidence_of, state["query"], hits, self._parts.grounding)
         annotate(names.EVIDENCE_WITH_ORDERS, sum(instructs_reader(item.text) for item in run.evidence))
         return run.evidence
 
@@ -426,7 +425,7 @@ class Steps:
     async def _verify(self, state: State, run: Run) -> tuple[State, str]:
         evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)
         draft = run.draft or quoted(state["query"], evidence)
-        checked = await asyncio.to_thread(verified, draft, evidence, self._parts.grounding)
+        checked = await in_thread(verified, draft, evidence, self._parts.grounding)
         if checked is not None:
             text, citations = rendered(checked, evidence, self._parts.grounding)
             for warning in warnings_about(citations):

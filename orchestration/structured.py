@@ -14,12 +14,15 @@ from typing import Any, Protocol, TypeVar
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from pydantic import BaseModel, ValidationError
 
+from foundation.deadline import in_thread_within
 from foundation.errors import UpstreamMalformed
 from orchestration.prompts import repair_of
 
 Object = TypeVar("Object", bound=BaseModel)
 
 REPLY_TOKENS = 400
+VALIDATING_S = 10.0
+"""For checking one reply against a schema, which may be a caller's."""
 _SHOWN = 3
 """Mistakes that the model is told of at once."""
 
@@ -52,7 +55,7 @@ async def written_as(
     for last in (False, True):
         reply = await by.generate(given, max_tokens=max_tokens, schema=asked)
         try:
-            return schema.model_validate_json(_json_of(reply))
+            return await in_thread_within(VALIDATING_S, schema.model_validate_json, _json_of(reply))
         except ValidationError as error:
             if last:
                 raise UpstreamMalformed(

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from foundation.deadline import check
+
 FOREIGN_STOPS = "。！？｡؟۔।॥։።፧។៕။"  # noqa: RUF001 - full-width signs are meant
 """Full stops of Chinese, Japanese, Arabic, Urdu, Hindi, Armenian, Amharic, Khmer and Burmese."""
 _FOREIGN_STOP = re.compile(
@@ -59,6 +61,7 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     spans: list[tuple[int, int]] = []
     start = 0
     for line in text.split("\n"):
+        check()
         spans += [(start + a, start + b) for a, b in _in_line(line)]
         start += len(line) + 1
     return spans

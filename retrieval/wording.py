@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from math import log
 from typing import Literal
 
+from foundation.deadline import check
 from retrieval.terms import arabic_stems, latin_spelling
 
 AnswerKind = Literal["figure", "date", "name", "any"]
@@ -97,6 +98,7 @@ def words(text: str) -> list[str]:
     >>> words("Élan und Café; वारंटी"), words("保修期")
     (['elan', 'und', 'cafe', 'वारंटी'], ['保修', '修期'])
     """
+    check()  # nearly everything that is done with a long text calls this, for one part of it after the other
     found: list[str] = []
     for word in (_PLAIN_WORD if text.isascii() else _WORD).findall(_folded(text)):
         if _UNSPACED.search(word) and len(word) > 1:

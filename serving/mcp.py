@@ -18,6 +18,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 from pydantic import Field, ValidationError
 
+from foundation.deadline import in_thread
 from foundation.errors import InvalidRequest, SixplyError
 from foundation.rendering import markdown, markdown_values
 from foundation.types import Principal
@@ -68,13 +69,11 @@ def mcp_server(
         limit: Annotated[int, Field(ge=1, le=50)] = 10,
     ) -> dict[str, Any]:
         """Find passages in the documents that you may read, best first."""
-        import asyncio
-
         with _told():
             wanted = _fitting(SearchRequest, query=query, limit=limit)
             scope = system.policy.scope(caller_of(context))
             async with place("searches"):
-                hits = await asyncio.to_thread(system.retriever.retrieve, wanted.query, scope, limit=limit)
+                hits = await in_thread(system.retriever.retrieve, wanted.query, scope, limit=limit)
             found = [SearchHit.of(hit, marker=n).model_dump(mode="json") for n, hit in enumerate(hits, start=1)]
             return {"hits": markdown_values(found)}
 
@@ -96,12 +95,10 @@ def mcp_server(
     @server.tool(annotations=READS)
     async def documents(context: Context[Any]) -> dict[str, Any]:
         """List the documents that you may read."""
-        import asyncio
-
         with _told():
             scope = system.policy.scope(caller_of(context))
             async with place("reads"):
-                found = await asyncio.to_thread(system.ledger.documents, scope)
+                found = await in_thread(system.ledger.documents, scope)
             listed = [DocumentSummary.of(document).model_dump(mode="json") for document in found]
             return {"documents": markdown_values(listed)}
 

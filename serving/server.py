@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import faulthandler
 import gc
 import math
 import signal
@@ -29,6 +30,8 @@ from serving.wiring import System
 
 STARTED_WITHIN_S = 30
 PULSE_S = 0.1
+LAST_S = 5.0
+"""After the grace period the process ends as it is, and says on standard error what each of its threads was doing."""
 
 
 def bind(http: HttpSettings, *, port: int | None = None) -> socket.socket:
@@ -134,6 +137,9 @@ class GracefulServer(uvicorn.Server):
             return
 
         def stop(number: int, frame: FrameType | None) -> None:
+            if self._told_at is None:
+                # Threads cannot be stopped, and Python waits for them when it ends: a last resort that needs no lock of ours.
+                faulthandler.dump_traceback_later(self._grace_s + LAST_S, exit=True, file=2)
             self._told_at = self._told_at or time.monotonic()
             self.handle_exit(number, frame)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import aclosing
+from typing import Any, TypeVar
 
 import anyio
 from fastapi import Request, Response
@@ -28,6 +29,7 @@ CLEAN_UP_S = 10.0
 """How long a cancelled agent may take to let go. Its place is not given away before."""
 
 Item = Event | Exception | None
+T = TypeVar("T")
 
 
 async def follow(
@@ -72,6 +74,34 @@ async def collect(events: AsyncIterator[Event], lifecycle: Lifecycle, request: R
             if event is not None and event.answer is not None:
                 return event.answer
     raise _ended()
+
+
+async def unless_left(work: Coroutine[Any, Any, T], lifecycle: Lifecycle, request: Request | None = None) -> T:
+    """What `work` gives. It is cancelled when the caller leaves, where `request` is given, and when the server's time is up.
+
+    Raises:
+        ShuttingDown: the server's time is up. CallerLeft: the caller left.
+    """
+    task = asyncio.create_task(work)
+    leaving = asyncio.create_task(_left(request)) if request is not None else None
+
+    def end() -> None:
+        task.cancel()
+
+    try:
+        with lifecycle.in_flight(end):
+            await asyncio.wait({task, *([leaving] if leaving else [])}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise CallerLeft
+        if task.cancelled() and lifecycle.over:
+            raise ShuttingDown("The server is stopping and could not finish this. Try again.", retry_after_s=5)
+        return await task
+    finally:
+        task.cancel()
+        if leaving:
+            leaving.cancel()
+        with anyio.move_on_after(CLEAN_UP_S, shield=True):  # as in `follow`
+            await asyncio.wait({task})
 
 
 def error_event(error: Exception) -> Event:
@@ -131,9 +161,14 @@ async def _run(events: AsyncIterator[Event], queue: asyncio.Queue[Item]) -> None
 
 
 async def _watch(request: Request, queue: asyncio.Queue[Item]) -> None:
+    await _left(request)
+    queue.put_nowait(CallerLeft())
+
+
+async def _left(request: Request) -> None:
+    """Return when the caller has left."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-    queue.put_nowait(CallerLeft())
 
 
 async def _next(queue: asyncio.Queue[Item]) -> Event | None:

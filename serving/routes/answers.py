@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -12,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.sse import ServerSentEvent
 
+from foundation.deadline import in_thread, limited
 from foundation.settings import AnswerSettings
 from foundation.tracing import trace_id
 from foundation.types import Principal
@@ -22,7 +22,7 @@ from serving.idempotency import attempt_of
 from serving.identity import Asker
 from serving.runtime import Running, Runtime, admitted
 from serving.schemas import AskRequest, ObjectReply, ObjectRequest, SearchHit, SearchRequest, SearchResult
-from serving.streams import EventStream, collect, error_event, follow
+from serving.streams import EventStream, collect, error_event, follow, unless_left
 
 router = APIRouter(prefix="/v1", tags=["answers"])
 
@@ -58,23 +58,32 @@ async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Runnin
 
 
 @router.post("/objects", responses=responses(429), dependencies=[admitted("answers")])
-async def fill(body: ObjectRequest, caller: Asker, runtime: Running) -> ObjectReply:
+async def fill(body: ObjectRequest, request: Request, caller: Asker, runtime: Running) -> ObjectReply:
     """Answer as an object that fits a JSON schema, from a text that you give or from the documents.
 
     What the text states is read from it; `written` names the fields that the language model had to write. Where there is
-    no object, `failure` says why.
+    no object, `failure` says why. Leaving ends the work.
     """
     check_length(body.question, runtime.system.settings.orchestration.answers)
     await runtime.system.quotas.demand_left(caller)
-    schema = await asyncio.to_thread(model_of, body.shape)
+    return await unless_left(_filled(body, caller, runtime), runtime.lifecycle, request)
+
+
+async def _filled(body: ObjectRequest, caller: Principal, runtime: Runtime) -> ObjectReply:
+    schema = await in_thread(model_of, body.shape)
     return ObjectReply.of(await runtime.system.objects.answer_as(schema, body.question, caller, text=body.text))
 
 
 @router.post("/search", response_model=SearchResult, responses=responses(504), dependencies=[admitted("searches")])
-async def search(body: SearchRequest, caller: Asker, runtime: Running) -> Response:
+async def search(body: SearchRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Find passages. Needs no language model, so it works while that is down."""
-    found = await run_in_threadpool(_found, body, caller, runtime)  # one hop, with the making of the JSON
+    found = await unless_left(_searched(body, caller, runtime), runtime.lifecycle, request)
     return Response(found, media_type=JSONResponse.media_type)
+
+
+async def _searched(body: SearchRequest, caller: Principal, runtime: Runtime) -> str:
+    with limited():
+        return await run_in_threadpool(_found, body, caller, runtime)  # one hop, with the making of the JSON
 
 
 def _found(body: SearchRequest, caller: Principal, runtime: Runtime) -> str:

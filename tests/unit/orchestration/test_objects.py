@@ -16,8 +16,10 @@ from foundation.errors import InvalidRequest, Stopped, UpstreamDown
 from foundation.settings import BudgetSettings
 from foundation.stops import Stops
 from models.chat.scripted import ScriptedChat
+from orchestration import filling, objects, patterns
 from orchestration.filling import fields_of, filled
 from orchestration.objects import Objects, answer_as, model_of
+from orchestration.stated import by_pattern
 from tests.doubles.orchestration import NORTH, SOUTH, World
 
 
@@ -218,3 +220,66 @@ def test_no_two_fields_get_the_same_words(world: World) -> None:
     fields = fields_of({"properties": properties, "required": list(properties)})
     text = "It is lent from 1 July 2026 until 15 July 2026."
     assert filled(fields, text, world.embedder) == {"first_day": "2026-07-01", "last_day": "2026-07-15"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit"),
+    [
+        ({"type": "string"}, "A of "),
+        ({"type": "string"}, "Ab "),
+        ({"type": "string"}, "(ab)"),
+        ({"type": "string", "maxLength": 1000}, "It is ab. "),
+        ({"type": "integer"}, "1 "),
+        ({"type": "array", "items": {"type": "integer"}}, "1. A "),
+        ({"type": "string", "format": "date"}, "2026-01-02 "),
+        ({"type": "boolean"}, "It is ab. "),
+        ({"type": "string", "enum": ["ab", "cd"]}, "Ab. Cd. "),
+    ],
+)
+def test_reading_looks_at_the_time_as_often_as_its_text_is_long(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: dict[str, Any], unit: str
+) -> None:
+    def looks(length: int) -> int:
+        counted = 0
+
+        def count() -> None:
+            nonlocal counted
+            counted += 1
+
+        monkeypatch.setattr(filling, "check", count)
+        fields = fields_of({"properties": {"first": kind, "second": kind}, "required": ["first", "second"]})
+        filled(fields, unit * (length // len(unit)), world.embedder)
+        return counted
+
+    short, long = looks(2_000), looks(8_000)
+    assert short > 0
+    assert long < 6 * short + 100  # four times the text; pairs of its parts would be sixteen times
+
+
+async def test_reading_that_takes_too_long_is_a_failure_of_the_budget(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "READING_S", 1e-9)
+    given = await answer_as(Order, QUESTION, NORTH, world.parts(), text=TEXT)
+    assert (given.object, given.failure) == (None, "budget")
+
+
+def test_a_pattern_whose_search_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "PATTERN_S", 0.05)
+    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": r"\W*\Wx$"}}}
+    with pytest.raises(InvalidRequest, match="takes longer than"):
+        by_pattern("-" * 19_990 + "xa", r"\W*\Wx")
+    with pytest.raises(InvalidRequest, match="takes longer than"):
+        model_of(schema).model_validate({"a": "-" * 19_990 + "xa"})
+
+
+@pytest.mark.parametrize("text", ["a" * 50_001, "ä" * 50_001])
+def test_a_schema_has_an_end(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="at most 50,000 characters"):
+        model_of({"type": "object", "properties": {"a": {"description": text}}})
+
+
+async def test_an_object_has_at_most_a_hundred_fields(world: World) -> None:
+    schema = model_of({"type": "object", "properties": {f"a{number}": {} for number in range(101)}})
+    with pytest.raises(InvalidRequest, match="at most 100 fields"):
+        await answer_as(schema, QUESTION, NORTH, world.parts(), text=TEXT)

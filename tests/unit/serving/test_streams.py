@@ -8,9 +8,9 @@ import pytest
 from foundation.errors import ShuttingDown, UpstreamDown, UpstreamTimeout
 from orchestration.contract import Event, Step
 from serving import streams
-from serving.errors import InternalError
+from serving.errors import CallerLeft, InternalError
 from serving.lifecycle import Lifecycle
-from serving.streams import collect, error_event, follow
+from serving.streams import collect, error_event, follow, unless_left
 from tests.doubles.serving import answer
 
 STEP = Event(kind="step", step=Step(name="retrieve"))
@@ -133,3 +133,45 @@ def test_a_defect_is_described_in_general_words_only() -> None:
     event = error_event(RuntimeError("secret"))
     assert event.code == "internal"
     assert "secret" not in (event.message or "")
+
+
+class Left:
+    """A request whose caller leaves at once, or never."""
+
+    def __init__(self, *, leaves: bool) -> None:
+        self.leaves = leaves
+
+    async def receive(self) -> dict[str, str]:
+        if not self.leaves:
+            await asyncio.sleep(60)
+        return {"type": "http.disconnect"}
+
+
+async def test_work_is_cancelled_when_its_caller_leaves() -> None:
+    ended = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(True)
+
+    with pytest.raises(CallerLeft):
+        await unless_left(work(), Lifecycle(), Left(leaves=True))  # type: ignore[arg-type]
+    assert ended == [True]
+
+
+async def test_work_is_cancelled_when_the_servers_time_is_up() -> None:
+    lifecycle = Lifecycle()
+    asyncio.get_running_loop().call_later(0.01, lifecycle.end)
+    with pytest.raises(ShuttingDown):
+        await unless_left(asyncio.sleep(60), lifecycle, Left(leaves=False))  # type: ignore[arg-type]
+
+
+async def test_work_that_ends_gives_its_result_or_its_error() -> None:
+    async def fail() -> None:
+        raise UpstreamDown("down")
+
+    assert await unless_left(asyncio.sleep(0, "done"), Lifecycle()) == "done"
+    with pytest.raises(UpstreamDown):
+        await unless_left(fail(), Lifecycle(), Left(leaves=False))  # type: ignore[arg-type]
