@@ -19,7 +19,7 @@ import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -260,9 +260,33 @@ class JobStore:
             raise NotFound(f'No job "{job_id}" of yours. GET /v1/jobs lists them; they are kept for {KEPT.days} days.')
         return found[0]
 
+    async def find(self, job_id: str) -> Job:
+        """For whoever does it: it knows no caller.
+
+        Raises:
+            NotFound: it was erased.
+        """
+        found = await self._jobs("job_id = ?", job_id)
+        if not found:
+            raise NotFound(f'The job "{job_id}" is no longer stored.')
+        return found[0]
+
+    async def add_rights(self, job_id: str, used: Principal) -> None:
+        """Note roles and groups that the caller did not have yet when they sent it: an item is done with them from now on."""
+
+        def widen(connection: sqlite3.Connection) -> None:
+            row = connection.execute("SELECT principal FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+            if row is None:  # erased meanwhile
+                return
+            subject, tenant, roles, groups, *credential = json.loads(row["principal"])
+            wide = [subject, tenant, sorted({*roles, *used.roles}), sorted({*groups, *used.groups}), *credential]
+            connection.execute("UPDATE jobs SET principal = ? WHERE job_id = ?", (json.dumps(wide), job_id))
+
+        await self._file.run(widen)
+
     async def all(self, caller: Principal) -> list[Job]:
-        """Those that the caller sent, with no more roles and groups than they have now: what came of them was made for
-        these."""
+        """Those that the caller sent, if they have all the roles and groups with which it was sent and done: what came of it
+        was made for these."""
         return await self._of(caller, "true")
 
     async def _of(self, caller: Principal, condition: str, *values: str) -> list[Job]:
@@ -467,7 +491,7 @@ class Jobs:
     async def _may_go_on(self, job: Job) -> bool:
         """Wait until nothing keeps the job back; false where it has ended."""
         while not self._stopped(job):
-            current = await self._insist(job, lambda: self.store.get(job.job_id, job.principal))
+            current = await self._insist(job, lambda: self.store.find(job.job_id))
             if current.status != "running":  # another worker was told to cancel it
                 return False
             try:
@@ -517,8 +541,8 @@ class Jobs:
             caller = self._allow(NEEDS[job.kind], job.principal)
         except SixplyError as error:
             raise _NotNow from error
-        # what comes of it is shown to whoever has the rights that it was sent with, so it is made with no others
-        caller = replace(caller, roles=caller.roles & job.principal.roles, groups=caller.groups & job.principal.groups)
+        if not job.principal.holds_rights_of(caller):
+            await self._insist(job, lambda: self.store.add_rights(job.job_id, caller))
         task: asyncio.Future[Mapping[str, Any]] = asyncio.ensure_future(do(caller))
         self._items[job.job_id] = task
         try:

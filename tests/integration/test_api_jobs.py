@@ -285,7 +285,12 @@ def test_each_item_is_done_with_the_roles_and_groups_that_the_key_has_then(given
     assert given.system.agent.started.wait(PATIENCE_S)
     edit_key(given, given.agent, roles=["reader"], groups=["desk"])
     given.system.agent.let_go.set()
-    assert ended(base_url, given.agent, job_id)["job"]["done"] == 2
+    both = given.key(
+        "agent", "reader", groups=["desk"]
+    )  # the same person: what was answered is for these rights together
+    assert ended(base_url, both, job_id)["job"]["done"] == 2
+    for fewer in (given.agent, given.key("agent"), given.key("agent", "reader")):
+        assert call(base_url, fewer, "GET", f"/{job_id}").status_code == 404
     first, second = [caller for _, caller in given.system.agent.asked]
     assert (first.roles, first.groups) == ({"agent"}, frozenset())
     assert (second.roles, second.groups) == ({"reader"}, {"desk"})
