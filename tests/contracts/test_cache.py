@@ -81,6 +81,16 @@ async def deletes(cache: Cache) -> None:
     assert await cache.get("acme", "k") is None
 
 
+async def forgets_what_begins_alike(cache: Cache) -> None:
+    """Whatever the beginning looks like as a pattern, and no other tenant's."""
+    for tenant, key in [("acme", "a*b 1"), ("acme", "a*b 2"), ("acme", "axb 3"), ("acme", "other"), ("acme2", "a*b 4")]:
+        await cache.set(tenant, key, b"1", ttl_s=HOUR)
+    assert [await cache.forget("acme", "a*b") for _ in range(2)] == [2, 0]
+    assert await cache.get("acme", "a*b 1") is None
+    left = [("acme", "axb 3"), ("acme", "other"), ("acme2", "a*b 4")]
+    assert [await cache.get(tenant, key) for tenant, key in left] == [b"1"] * 3
+
+
 async def forgets_a_value_in_time(cache: Cache) -> None:
     await cache.set("acme", "k", b"1", ttl_s=0.05)
     await cache.set("acme", "long", b"2", ttl_s=HOUR)
@@ -170,7 +180,7 @@ async def says_that_it_was_closed(cache: Cache) -> None:
 
 Promise = Callable[[Cache], Awaitable[None]]
 PROMISES: list[Promise] = [
-    gives_back_what_it_was_given, takes_any_name, keeps_tenants_apart, replaces_a_value, stores_only_new_once, deletes,
+    gives_back_what_it_was_given, takes_any_name, keeps_tenants_apart, replaces_a_value, stores_only_new_once, deletes, forgets_what_begins_alike,
     forgets_a_value_in_time, takes_until_the_limit_and_says_what_remains, takes_all_or_nothing_under_concurrent_calls,
     looks_without_taking,
     refuses_for_ever_what_exceeds_the_limit, books_what_was_used_though_it_goes_over_and_gives_back,

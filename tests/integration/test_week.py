@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from foundation import names
+from foundation import components, names
 from foundation.clock import SystemClock
-from foundation.errors import NotFound
-from foundation.settings import load
+from foundation.erasures import Erasures
+from foundation.errors import NotFound, PersonErased, StoreUnavailable
+from foundation.settings import Part, load
 from foundation.types import Principal
 from observability.outcomes import Outcome
 from observability.spans import SpanStore
@@ -24,7 +25,7 @@ from orchestration import answering
 from orchestration.contract import AnswerRequest, Approval
 from retrieval.contract import Source
 from retrieval.ingest import Item
-from serving import cli
+from serving import cli, erasure
 from serving.identity import KeyStore
 from serving.wiring import open_system
 from tests.doubles import stacks
@@ -167,6 +168,53 @@ def test_everything_that_a_person_said_is_erased_and_nobody_elses(stack: Path, t
     again = tmp_path / "again.json"
     run("erase", "--stack", stack, "--tenant", "north", "--user", "zoe", "--json", again)
     assert {one["count"] for one in json.loads(again.read_text())["erased"]} == {0}
+
+
+def test_an_erasure_that_was_killed_is_done_again_and_says_so(
+    stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "erased.json"
+
+    async def killed(*_: object) -> int:
+        raise StoreUnavailable("killed here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(erasure, "_delete_threads", killed)
+        with pytest.raises(AssertionError):
+            run("erase", "--stack", stack, "--tenant", "north", "--user", "ada")
+    with pytest.raises(PersonErased), Erasures.of(tmp_path / "var").acting_for(ADA):
+        pass
+    run("erase", "--stack", stack, "--tenant", "north", "--user", "ada", "--json", told)
+    report = json.loads(told.read_text())
+    assert report["cut_off_before"]
+    assert {row["store"]: row["count"] for row in report["erased"]}["conversations"] == 1
+    with Erasures.of(tmp_path / "var").acting_for(ADA):
+        pass
+
+
+def test_a_name_under_which_nothing_is_kept_and_a_file_that_nobody_knows_are_told(stack: Path, tmp_path: Path) -> None:
+    said = run("erase", "--stack", stack, "--tenant", "north", "--user", "Ada")
+    assert 'Nothing is kept of "Ada"' in " ".join(said.split())
+    assert "ada" in said
+    (tmp_path / "var" / "notes.txt").write_text("ada said")
+    done = CliRunner().invoke(cli.app, ["erase", "--stack", str(stack), "--tenant", "north", "--user", "Ada"])
+    assert done.exit_code == 1
+    assert "notes.txt" in done.output
+
+
+def test_every_adapter_that_may_keep_something_says_what() -> None:
+    sections = (
+        "retrieval.ledger",
+        "retrieval.vectors",
+        "serving.cache",
+        "orchestration.checkpoints",
+        "observability.exporters",
+    )
+    for section in sections:
+        for name in components.available(section):
+            stores = components.stores_of(section, Part(use=name))
+            assert stores, f"{section} {name} has no stores(options)"
+            assert all(store.stays or store.erase for store in stores)
 
 
 def _approval(subject: str) -> Approval:

@@ -65,6 +65,13 @@ class FindsWhatWasDeleted(Healthy):
         return await self.get(tenant, key) is not None
 
 
+class ForgetsEveryTenants(Healthy):
+    caught_by = "forgets_what_begins_alike"
+
+    async def forget(self, tenant: str, prefix: str) -> int:
+        return await super().forget(tenant, prefix) + await super().forget(f"{tenant}2", prefix)
+
+
 class ChecksAndThenTakes(Healthy):
     caught_by = "takes_all_or_nothing_under_concurrent_calls"
 
@@ -115,6 +122,6 @@ class AnswersAfterClosing(Healthy):
 
 BROKEN = [
     SharesBetweenTenants, JoinsTenantAndKeyWithAColon, KeepsTextOnly, NeverForgets, StoresWhetherNewOrNot,
-    FindsWhatWasDeleted, ChecksAndThenTakes, TakesWhatIsLeft, ForgetsToBookWhatGoesOver, CountsTakingByLooking,
+    FindsWhatWasDeleted, ForgetsEveryTenants, ChecksAndThenTakes, TakesWhatIsLeft, ForgetsToBookWhatGoesOver, CountsTakingByLooking,
     AnswersAfterClosing,
 ]  # fmt: skip
