@@ -107,7 +107,8 @@ def _pack(item: Item) -> bytes:
     told = asdict(item.source) | {"groups": sorted(item.source.groups), "name": item.name}
     told["attributes"] = stored_attributes(item.source.attributes)
     told = {name: value for name, value in told.items() if name not in OF_THE_LEDGER}
-    told["sent_by"] = erasures.current_mark()
+    if mark := erasures.current_mark():
+        told["sent_by"] = mark
     return json.dumps(told, default=str).encode() + b"\n" + item.content
 
 
