@@ -33,14 +33,14 @@ def send_wrong_values(victim: Victim) -> Tried:
     for path, body in BODIES.items():
         reply = reader.post(path, content=json.dumps(body).encode(), headers={"Content-Type": "application/json"})
         tried.check(
-            held=reply.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE,
+            held=reply.status_code == httpx.codes.CONTENT_TOO_LARGE,
             otherwise=f"{path} checked {len(json.dumps(body)):,} bytes of wrong values: {reply.status_code}",
         )
         tried.check(held=len(reply.content) < 10_000, otherwise=f"{path} sent back {len(reply.content):,} bytes")
     attributes = json.dumps({f"k{number}": {} for number in range(WRONG)})
     reply = victim.upload(agent, "attributes.md", "text", attributes=attributes)
     tried.check(
-        held=reply.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE,
+        held=reply.status_code == httpx.codes.CONTENT_TOO_LARGE,
         otherwise=f"the attributes of an upload were checked: {reply.status_code}",
     )
     return tried
