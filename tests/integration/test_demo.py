@@ -102,14 +102,17 @@ def test_it_leaves_the_system_as_it_was_and_what_the_readme_says_to_do_next_work
     environment = {**os.environ, "SIXPLY__FOUNDATION__DATA_DIR": str(data.parent)}
     make = ["make", "--no-print-directory", f"BIN={Path(sys.executable).parent}", "-o", "_base"]
     readme = (ROOT / "README.md").read_text().splitlines()
-    ingested = next(line for line in readme if "make ingest" in line).partition("make ")[2].split()
+    ingested = next(line for line in readme if "make ingest" in line).partition("make ")[2].partition("#")[0].split()
     question = next(line for line in readme if "make ask" in line)
     asked = question.partition('Q="')[2].rstrip('"')
     for target in (ingested, ["ask", f"Q={asked}"], ["trace", "ID=last"]):
         done = subprocess.run(
             [*make, *target], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=540, check=False
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        refused = (
+            2 if target is ingested else 0
+        )  # two of the documents are hostile, and make turns each failure into a 2
+        assert done.returncode == refused, done.stdout + done.stderr
     assert "retrieval sqlite+chroma" in done.stdout
     assert "whole" in done.stdout
 
