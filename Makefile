@@ -24,20 +24,24 @@ $(if $(unknown),$(error make $(goals) takes no value named $(unknown). `make` li
   program goes before it: $(firstword $(unknown))=... make $(goals)))
 endif
 
+define list_commands
+awk 'BEGIN { FS = ":.*## " } \
+  /^#: / { printf "\n%s\n", substr($$0, 4) } \
+  /^[a-z][a-z-]*:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(1)
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: $(shell sed -n 's/^\([a-z_][a-z-]*\):.*/\1/p' $(rule_files))
 
 #: make COMMAND NAME=value ...   Values in [ ] may be left out. Most commands take STACK=file, instead of stack.toml; reports take JSON=file too.
 help:
-	@awk 'BEGIN { FS = ":.*## " } \
-	  /^#: / { printf "\n%s\n", substr($$0, 4) } \
-	  /^[a-z][a-z-]*:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(rule_files)
+	@$(call list_commands,$(firstword $(MAKEFILE_LIST)))
 
 _base:
-	@$(PYTHON) -m foundation.install --quiet --torch "$(TORCH)"
+	@$(PYTHON) -m foundation.machine.install --quiet --torch "$(TORCH)"
 
 _dev:
-	@$(PYTHON) -m foundation.install --quiet --torch "$(TORCH)" --dev
+	@$(PYTHON) -m foundation.machine.install --quiet --torch "$(TORCH)" --dev
 
 #: Start here
 demo: _base  ## the whole system at work on example documents, with what it saw and checked; about a minute
@@ -176,86 +180,13 @@ roi: _base  ## what the recorded outcomes were worth: ship, hold or stop
 value-report: _base  ## the same as one page for finance   [HTML=var/reports/value.html]
 	@$(CLI) value-report $(call given,HTML,--html) $(call given,JSON,--json) $(stack)
 
-#: Benchmarks
-bench-retrieval: _base  ## search quality on a folder in BEIR layout   DATA=dir [LIMIT=200]
-	@$(CLI) bench-retrieval "$(call needed,DATA,folder)" $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
-
-bench-answers: _base  ## answer quality on a folder with qa.jsonl: how many are wrong, at each share that is answered   DATA=dir [FOREIGN=dir] [PLOT=file.svg] [LIMIT=200]
-	@$(CLI) bench-answers "$(call needed,DATA,folder)" $(call given,FOREIGN,--foreign) $(call given,PLOT,--plot) \
-	  $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
-
-bench-followups: _base  ## search for follow-up questions, as asked and read with their conversation   [DATA=folder with histories]
-	@$(CLI) bench-followups $(if $(DATA),"$(DATA)") $(call given,JSON,--json) $(stack)
-
-bench-structured: _base  ## JSON objects read from texts: valid, right, by whom filled   [DATA=file or folder] [LIMIT=200]
-	@$(CLI) bench-structured $(if $(DATA),"$(DATA)") $(call given,LIMIT,--limit) $(call given,JSON,--json) $(stack)
-
-bench-verify: _base  ## does the check of answers tell what the documents support?   DATA=dir with claims.jsonl or human_judgements.jsonl [LIMIT=]
-	@$(CLI) bench-verify "$(call needed,DATA,folder)" $(call given,JSON,--json) $(call given,LIMIT,--limit) $(stack)
-
-train-verify: _base  ## train that check on claims of your own   CLAIMS=claims_train.jsonl [TO=retrieval/support.json]
-	@$(CLI) train-verify "$(call needed,CLAIMS,claims.jsonl)" $(call given,TO,--to) $(stack)
-
+#: Compare
 bench-team: _base  ## the team of agents against the single agent: quality, time, money   [LIMIT=60]
 	@$(CLI) swap-report stack.toml examples/team.toml --repeats 1 $(call given,LIMIT,--limit) $(call given,JSON,--json) || test $$? -lt 3
 
-bench-tau: _base  ## an airline's calls through the executor: expected ones pass, forbidden ones cite its policy   DATA=dir
-	@$(CLI) bench-tau "$(call needed,DATA,folder)" $(call given,JSON,--json) $(stack)
-
-bench-cache: _base  ## what the answer cache saves on a log of questions, and where it answers wrongly   DATA=dir [LIMIT=100]
-	@$(CLI) bench-cache "$(call needed,DATA,folder)" $(call given,LIMIT,--limit) $(call given,JSON,--json) $(stack)
-
-bench-parse: _base  ## does every file become text or a typed reason?   DATA=dir [MUTATE=1000] [SEED=7] [STRINGS=list.json]
-	@$(CLI) bench-parse "$(call needed,DATA,folder)" $(call given,MUTATE,--mutate) $(call given,SEED,--seed) \
-	  $(call given,STRINGS,--strings) $(call given,JSON,--json) $(stack)
-
-bench-pii: _base  ## how much personal data the redaction finds, by kind   DATA=dir
-	@$(CLI) bench-pii "$(call needed,DATA,folder)" $(call given,JSON,--json)
-
-bench-ingest: _base  ## speed and memory of taking in documents, against the encoder alone   [DATA=dir] [LIMIT=450] [CHUNKS=100000] [AGAINST=sentence_transformers]
-	@$(CLI) bench-ingest $(call given,DATA,--data) $(call given,LIMIT,--limit) $(call given,CHUNKS,--chunks) \
-	  $(call given,AGAINST,--against) $(call given,JSON,--json) $(stack)
-
-bench-index: _base  ## the vector index against exact search among near-duplicates   [CHUNKS=50000]
-	@$(CLI) bench-index $(call given,CHUNKS,--chunks) $(call given,JSON,--json) $(stack)
-
-bench-encoder: _base  ## the default encoder and search against torch and exact search   DATA="dir dir" [LIMIT=128] [ROUNDS=5] [THREADS=1]
-	@$(CLI) bench-encoder $(call needed,DATA,folder) $(call given,LIMIT,--limit) $(call given,ROUNDS,--rounds) \
-	  $(call given,THREADS,--threads) $(call given,JSON,--json) $(stack)
-
-bench-telemetry: _base  ## what telemetry costs: searches and answers with and without, in turns   [ROUNDS=20]
-	@$(CLI) bench-telemetry $(call given,ROUNDS,--rounds) $(call given,JSON,--json) $(stack)
-
-simulate-value: _base  ## is the value report's interval right? on months whose truth is known   [MONTHS=200]
-	@$(CLI) simulate-value $(call given,MONTHS,--months) $(call given,JSON,--json) $(stack)
-
-#: Attacks, load and faults
-redteam: _base  ## AgentDojo's attacks on what a tool call must pass, without a model; or on the whole agent   [THROUGH=agent] [LIMIT=60]
-	@$(CLI) redteam --version v1 $(if $(THROUGH),--through $(THROUGH) $(stack),--version v1.2.2) $(call given,JSON,--json) $(call given,LIMIT,--limit)
-
-bench-attacks: _base  ## instructions hidden in documents, against the running agent   DATA=dir with cases.jsonl [LIMIT=100] [ROWS=kept.jsonl]
-	@$(CLI) bench-attacks "$(call needed,DATA,folder)" $(call given,LIMIT,--limit) $(call given,ROWS,--rows) $(call given,JSON,--json) $(stack)
-
-leaks: _base  ## random reads, writes and deletes of several tenants: does anything cross?   [OPS=100000] [SEED=7]
-	@$(CLI) leaks $(call given,OPS,--operations) $(call given,SEED,--seed) $(call given,JSON,--json) $(stack)
-
-load: _base  ## latency under rising load, overload, clients that leave, stops   [SECONDS=60] [RATE=] [ABORTS=1000] [TERMS=100] [PLOTS=dir] [FROM=json]
-	@$(CLI) load $(call given,FROM,--from) $(call given,SECONDS,--seconds) $(call given,RATE,--rate) $(call given,ABORTS,--aborts) \
-	  $(call given,TERMS,--terms) $(call given,PLOTS,--plots) $(call given,JSON,--json) $(stack)
-
-torture: _base  ## kill the ingest, damage the index, fill the disk: is all still found?   [KILLS=200] [MUTATIONS=50] [SEED=7]
-	@$(CLI) torture $(call given,KILLS,--kills) $(call given,MUTATIONS,--mutations) $(call given,SEED,--seed) \
-	  $(call given,JSON,--json) $(stack)
-
-scale: _base  ## ingest on a local Ray cluster, a node killed on the way: the same as in one process?   [DOCUMENTS=20000] [NODES=2]
-	@$(CLI) scale $(call given,DOCUMENTS,--documents) $(call given,NODES,--nodes) $(call given,JSON,--json) $(stack)
-
-scale-model: _base  ## memory, hours, money and servers from 10,000 to a billion passages, from what one takes here   [PLOT=file.svg]
-	@$(CLI) scale-model $(call given,PLOT,--plot) $(call given,JSON,--json) $(stack)
-
 #: Change it
 setup:  ## install everything (the other commands do it where it is missing)   [PYTHON=python3.12] [WITH=finetune,postgres,qdrant,ray,redis] [TORCH=auto: your GPU's build]
-	@$(PYTHON) -m foundation.install --torch "$(TORCH)" $(call given,WITH,--with)
+	@$(PYTHON) -m foundation.machine.install --torch "$(TORCH)" $(call given,WITH,--with)
 
 # Everything goes to several processes, each file of tests to one of them (docs/decisions/0096); tests that are named, to one.
 test: _dev  ## lint, types, layers and all tests: what CI runs   [ARGS="tests/unit -x"]
@@ -270,10 +201,6 @@ format: _dev  ## let ruff mend what it can
 adapter: _dev  ## write the one file of a new part, with what is to be filled in   PORT=retrieval/vectors NAME=acme
 	@$(CLI) adapter "$(call needed,PORT,retrieval/vectors)" "$(call needed,NAME,acme)"
 
-finetune: _base  ## train a model on your judged queries or conversations, and say whether it serves better on those held out   PART=reranker|embedder|chat DATA=folder or file [TO=folder] [LIMIT=] [EPOCHS=] [SEED=]
-	@$(CLI) finetune "$(call needed,PART,reranker)" "$(call needed,DATA,folder)" $(call given,TO,--to) $(call given,LIMIT,--limit) \
-	  $(call given,EPOCHS,--epochs) $(call given,SEED,--seed) $(call given,JSON,--json) $(stack)
-
 contracts: _dev  ## which promises of its port a part keeps   [PORT=retrieval/vectors] [NAME=acme|my_pkg.acme:build|all] [OPTIONS='{}']
 	@$(CLI) contracts $(call given,PORT,--port) $(call given,NAME,--name) $(if $(OPTIONS),--options "$$OPTIONS") \
 	  $(call given,JSON,--json) $(stack)
@@ -284,15 +211,6 @@ parts: _base  ## every port with its adapters   [MARKDOWN=docs/swap/parts.md]
 lock: _dev  ## pin the newest versions that pyproject.toml allows   [ARGS=--upgrade]
 	@$(BIN)/uv pip compile --quiet $(ARGS) pyproject.toml --group setup -o requirements.lock
 	@$(BIN)/uv pip compile --quiet $(ARGS) pyproject.toml --all-extras --group setup --group dev -c requirements.lock -o requirements-dev.lock
-
-release-check: _dev  ## wheel, sdist, bill of materials, licences, locks, known holes: may this be released?   [OUT=dist]
-	@$(CLI) release-check $(call given,OUT,--out) $(call given,JSON,--json)
-
-pictures: _base  ## how the agents join their steps, drawn from the code into docs/agents.md
-	@$(CLI) pictures
-
-screenshots: _dev  ## the views of the page as pictures, in headless Chromium, into docs/pictures   [TO=folder]
-	@$(CLI) screenshots $(call given,TO,--to) $(stack)
 
 clean:  ## remove what runs have written, keep .venv and weights
 	@rm -rf var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -4,7 +4,7 @@ A port is a folder, an adapter is one file in it, and the folder is the registry
 
     class Options(BaseModel): ...             # its options in stack.toml; unknown ones are refused
     def build(options, context) -> Port: ...  # makes the part
-    def stores(options) -> Sequence[Store]: ...  # what it keeps, if it keeps anything (foundation/stores.py)
+    def stores(options) -> Sequence[Store]: ...  # what it keeps, if it keeps anything (foundation/stores/registry.py)
 
 `use = "chroma"` names a file of the port's folder. `use = "package.module:attribute"` names something outside the
 tree: an adapter's `build`, or any class of the ecosystem, which is then called with the options as keywords. Where such
@@ -29,7 +29,7 @@ from pydantic import BaseModel, ValidationError
 from foundation.clock import Clock, SystemClock
 from foundation.errors import InvalidSetting, MissingDependency, SixplyError, UnknownPart, UnknownSetting, did_you_mean
 from foundation.settings import Part
-from foundation.stores import Store
+from foundation.stores.registry import Store
 
 PORTS = {
     "models.chat": "models.chat",

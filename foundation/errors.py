@@ -47,7 +47,7 @@ import math
 from collections.abc import Iterable
 from typing import ClassVar
 
-from foundation.masking import mask_text
+from foundation.output.masking import mask_text
 
 LONGEST_MESSAGE = 20_000
 """Characters; one may quote a megabyte that a caller sent."""

@@ -41,7 +41,7 @@ HTTP_STATUS: Final = "http.response.status_code"
 SERVICE_NAME: Final = "service.name"
 SERVICE_VERSION: Final = "service.version"
 USER_HASH: Final = "user.hash"
-"""For whom a span was made, as `foundation.erasures.mark_of`: so a person's spans are found when they are erased."""
+"""For whom a span was made, as `foundation.stores.erasures.mark_of`: so a person's spans are found when they are erased."""
 
 # Attributes and event fields of the conventions, of this and of earlier revisions, that hold what people or documents said.
 # With content off (the default) they are taken from every span before any exporter sees it, whoever wrote them.

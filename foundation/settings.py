@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, Val
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
-from foundation.masking import is_secret, mask_values
+from foundation.output.masking import is_secret, mask_values
 
 PREFIX = "SIXPLY__"
 SECRET_NAMES = ("api_key", "password", "secret", "token", "dsn")
@@ -80,7 +80,7 @@ class ClusterSettings(Section):
 
 
 class LoggingSettings(Section):
-    """Of `make serve`, on standard error. Never what people wrote: `observability/logs.py`."""
+    """Of `make serve`, on standard error. Never what people wrote: `observability/telemetry/logs.py`."""
 
     format: Literal["json", "text"] = "json"
     """`json`: a line for each request, too, with its id, trace and tenant. `text`: for reading along at a terminal."""
@@ -298,7 +298,7 @@ class HttpSettings(Section):
 
 
 class JobSettings(Section):
-    """Work that a caller does not wait for (`serving/jobs.py`)."""
+    """Work that a caller does not wait for (`serving/jobs/queue.py`)."""
 
     running_per_tenant: int = Field(default=20, ge=1)
     """Jobs that are worked on or wait; the next one is told to come back."""
@@ -349,7 +349,7 @@ class QuotaLimits(Section):
 
 
 class QuotaSettings(Section):
-    """Counted in `[serving.cache]`: by each process for itself, or with `redis` by all together (`serving/quotas.py`)."""
+    """Counted in `[serving.cache]`: by each process for itself, or with `redis` by all together (`serving/access/quotas.py`)."""
 
     caller: QuotaLimits = QuotaLimits()
     """For each subject of a tenant, all of its keys and tokens together."""
@@ -360,7 +360,7 @@ class QuotaSettings(Section):
 
 
 class JwtSettings(Section):
-    """Tokens of an identity provider, taken beside API keys once `jwks_file` is named (`serving/tokens.py`)."""
+    """Tokens of an identity provider, taken beside API keys once `jwks_file` is named (`serving/access/jwt_tokens.py`)."""
 
     jwks_file: Path | None = None
     """The provider's public keys, below the data folder unless absolute. Read again when it changes."""
@@ -431,7 +431,7 @@ class JudgeSettings(Section):
     chat: Part | None = None
     """Any part of `[models.chat]`. It is sent questions, answers and passages of the golden set. Unset: nothing is judged."""
     rubric: Path | None = None
-    """What it marks by; unset, the bundled `observability/rubric.md`."""
+    """What it marks by; unset, the bundled `observability/evaluation/rubric.md`."""
     min_agreement: float = Field(default=0.4, ge=0, le=1)
     """What the lower end of the interval of its weighted kappa with people must reach, mark by mark."""
     min_valid: float = Field(default=0.95, ge=0, le=1)
@@ -444,7 +444,7 @@ class ObservabilitySettings(Section):
     capture_content: bool = False
     """Whether prompts and answers may enter spans. Off, as OpenTelemetry has it."""
     scored_share: float = Field(default=1.0, ge=0, le=1)
-    """Share of the answers that are scored as they are given (`observability/online.py`); `make drift` compares the weeks."""
+    """Share of the answers that are scored as they are given (`observability/evaluation/online.py`); `make drift` compares the weeks."""
     judge: JudgeSettings = JudgeSettings()
     service_name: str = "sixply"
     outcomes_file: Path = Path("outcomes.toml")

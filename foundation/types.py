@@ -58,14 +58,14 @@ class Scope:
 @dataclass(frozen=True, slots=True)
 class Principal:
     """An authenticated caller. Tenant, roles and groups come from the credential alone; what the caller may see, from
-    these and the policy: `orchestration.policy.Policy.scope`."""
+    these and the policy: `orchestration.effects.policy.Policy.scope`."""
 
     subject: str
     tenant: str
     roles: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     credential: str = field(default="", compare=False, repr=False)
-    """Which credential it was, for work that goes on later: whether it still counts is asked by `serving.tokens.Callers.recheck`.
+    """Which credential it was, for work that goes on later: whether it still counts is asked by `serving.access.jwt_tokens.Callers.recheck`.
     It opens nothing."""
 
     def holds_rights_of(self, other: Principal) -> bool:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from foundation.errors import SixplyError
+from serving.cli.main import run
+from serving.cli.options import (
+    FOLLOW_UPS,
+    HASHED,
+    OBJECTS,
+    STACK,
+    Data,
+    Hashed,
+    Json,
+    Limit,
+    Stack,
+    TunedPart,
+    exit_unless,
+    hashed_stack,
+    load_stack,
+)
+
+if TYPE_CHECKING:
+    pass
 
 app = typer.Typer(
     help="What proves the template.",
@@ -18,15 +35,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Json = Annotated[
-    Path | None,
-    typer.Option("--json", help="Also write it there as JSON; - writes it to standard output.", dir_okay=False),
-]
-
 
 @app.callback()
-def _group() -> None:
-    """Typer would otherwise make a single command the whole program."""
+def _options(
+    *, debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error, and all warnings.")] = False
+) -> None:
+    """`--debug` is read in `run`, which must know it before anything is imported."""
 
 
 @app.command()
@@ -51,7 +65,7 @@ def fuzz(
     json: Json = None,
 ) -> None:
     """Send bodies of odd sizes and shapes to every route. Fails on a 500, a blocked health or memory without bound."""
-    from lab import fuzz as fuzzer
+    from lab.attacks import fuzz as fuzzer
 
     raise typer.Exit(0 if fuzzer.run(bodies=bodies, seed=seed, json_path=json) else 1)
 
@@ -64,13 +78,431 @@ def house(json: Json = None) -> None:
     counting.run(json)
 
 
+@app.command("bench-retrieval")
+def bench_retrieval(data: Data, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
+    """Retrieval on a folder with corpus.jsonl, queries.jsonl and qrels/test.tsv."""
+    from lab.bench import commands as bench
+
+    bench.bench_retrieval(lambda overrides: load_stack(stack, overrides), data, limit, json)
+
+
+@app.command("bench-ingest")
+def bench_ingest(
+    *,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A folder with corpus.jsonl; else made-up documents.", exists=True, file_okay=False),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=3, help="Documents.")] = 450,
+    chunks: Annotated[int, typer.Option(min=1_000, help="Passages up to which memory is followed.")] = 100_000,
+    against: Annotated[str | None, typer.Option(help="Another embedder, to compare the speed with.")] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Ingest against its own encoder, what a second run and a change cost, and whether memory stays flat."""
+    from lab.bench import commands as bench
+
+    bench.bench_ingest(
+        lambda overrides: load_stack(stack, overrides), data, limit=limit, chunks=chunks, against=against, json=json
+    )
+
+
+@app.command("bench-index")
+def bench_index(
+    *,
+    chunks: Annotated[int, typer.Option(min=100, help="Passages, most of them nearly alike.")] = 50_000,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """The vector index against exact search among near-duplicates, and what a query costs there."""
+    from lab.bench import commands as bench
+
+    bench.bench_index(lambda overrides: load_stack(stack, overrides), chunks=chunks, json=json)
+
+
+@app.command("bench-encoder")
+def bench_encoder(
+    *,
+    data: Annotated[
+        list[Path],
+        typer.Argument(help="Folders in BEIR layout; times are taken on the first.", exists=True, file_okay=False),
+    ],
+    limit: Annotated[int, typer.Option(min=8, help="Documents and queries that times are taken of.")] = 128,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each side is timed, in turns.")] = 5,
+    threads: Annotated[int, typer.Option(min=1, help="Of each encoder.")] = 1,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """The default encoder and search against torch and exact search: speed, quality, queries, threads, cold start."""
+    from lab.bench import encoder
+
+    encoder.bench_encoder(
+        lambda overrides: load_stack(stack, overrides),
+        stack,
+        data,
+        limit=limit,
+        rounds=rounds,
+        threads=threads,
+        json=json,
+    )
+
+
+@app.command("bench-answers")
+def bench_answers(
+    *,
+    data: Data,
+    foreign: Annotated[
+        Path | None,
+        typer.Option(help="A folder whose questions this corpus does not answer.", exists=True, file_okay=False),
+    ] = None,
+    limit: Limit = None,
+    plot: Annotated[Path | None, typer.Option(help="A file for risk against coverage, as SVG.", dir_okay=False)] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Answers on a folder with corpus.jsonl and qa.jsonl, and the risk of answering more of them."""
+    from lab.bench import commands as bench
+
+    bench.bench_answers(lambda overrides: load_stack(stack, overrides), data, limit, json, foreign=foreign, plot=plot)
+
+
+@app.command("bench-attacks")
+def bench_attacks(
+    data: Data,
+    limit: Limit = None,
+    rows: Annotated[
+        Path | None,
+        typer.Option(help="Keep each answer in this file; a run that was stopped goes on from it.", dir_okay=False),
+    ] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Instructions hidden in documents against the running agent: attack success beside the use of its answers."""
+    from lab.bench import commands as bench
+
+    exit_unless(ok=bench.bench_attacks(lambda overrides: load_stack(stack, overrides), data, limit, rows, json))
+
+
+@app.command("bench-followups")
+def bench_followups(
+    data: Annotated[
+        Path, typer.Argument(help="A folder in BEIR layout with histories, or a file of follow-ups.", exists=True)
+    ] = FOLLOW_UPS,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Retrieval of follow-up questions: the last turn as asked, and read with its conversation."""
+    from lab.bench import commands as bench
+
+    bench.bench_follow_ups(lambda overrides: load_stack(stack, overrides), data, json)
+
+
+@app.command("bench-structured")
+def bench_structured(
+    data: Annotated[
+        Path, typer.Argument(help="A file of kinds of objects, or a folder of function calls.", exists=True)
+    ] = OBJECTS,
+    limit: Annotated[int, typer.Option(min=1, help="How many cases.")] = 200,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Objects from texts: how many are valid, and how many right."""
+    from lab.bench import commands as bench
+
+    bench.bench_structured(lambda overrides: load_stack(stack, overrides), data, limit, json)
+
+
+@app.command("bench-verify")
+def bench_verify(data: Data, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
+    """How well `verify` tells supported claims from others: a folder with claims.jsonl or human_judgements.jsonl."""
+    from lab.bench import commands as bench
+
+    bench.bench_verify(lambda overrides: load_stack(stack, overrides), data, limit, json)
+
+
+@app.command("bench-tau")
+def bench_tau(data: Data, json: Json = None, stack: Stack = STACK) -> None:
+    """tau-bench's airline through the executor: what its tasks expect passes, what its policy forbids is denied with a quote."""
+    from lab.bench import commands as bench
+
+    exit_unless(ok=bench.bench_tau(lambda overrides: load_stack(stack, overrides), data, json))
+
+
+@app.command("train-verify")
+def train_verify(
+    claims: Annotated[Path, typer.Argument(help="Judged claims, one JSON object a line.", exists=True, dir_okay=False)],
+    to: Annotated[Path, typer.Option(help="Where the judge is written.", dir_okay=False)] = Path(
+        "retrieval/grounding/support.json"
+    ),
+    stack: Stack = STACK,
+) -> None:
+    """Train the judge of `verify` on judged claims; for another embedder, or for claims of your own field."""
+    from lab.bench import commands as bench
+
+    bench.train_verify(lambda overrides: load_stack(stack, overrides), claims, to)
+
+
+@app.command()
+def finetune(
+    part: Annotated[TunedPart, typer.Argument(help="What is trained.")],
+    data: Annotated[
+        Path, typer.Argument(help="A folder in BEIR layout, a golden set, or conversations (chat).", exists=True)
+    ],
+    *,
+    to: Annotated[
+        Path | None, typer.Option(help="The folder that is written; else weights/tuned-PART.", file_okay=False)
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take so many queries of each half.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="How often each example is seen.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Else that of the stack.")] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Train a model on judged queries and measure it on those held out. 1: it was not shown to be better."""
+    from lab.finetune.command import Order, finetune
+
+    loaded = load_stack(stack)
+    order = Order(
+        data=data,
+        to=to or Path("weights") / f"tuned-{part}",
+        seed=loaded.settings.foundation.seed if seed is None else seed,
+        limit=limit,
+        epochs=epochs,
+    )
+    exit_unless(ok=finetune(lambda overrides: load_stack(stack, overrides), part, order, json))
+
+
+@app.command("bench-telemetry")
+def bench_telemetry(
+    *,
+    rounds: Annotated[int, typer.Option(min=4, help="Each does the requests traced and untraced.")] = 20,
+    block: Annotated[int, typer.Option(min=1, help="Requests of a round.")] = 20,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """What telemetry costs: searches and answers over HTTP with it and without it, in turns."""
+    from lab.bench import commands as bench
+
+    exit_unless(
+        ok=bench.bench_telemetry(lambda overrides: load_stack(stack, overrides), rounds=rounds, block=block, json=json)
+    )
+
+
+@app.command("bench-cache")
+def bench_cache(
+    data: Data,
+    limit: Annotated[int, typer.Option(min=1, help="Different questions in the log.")] = 100,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """The answer cache on a log with repeats and paraphrases, made of a folder's qa.jsonl: what it saves, where it errs."""
+    from lab.bench import commands as bench
+
+    bench.bench_cache(lambda overrides: load_stack(stack, overrides), data, limit, json)
+
+
+@app.command("bench-parse")
+def bench_parse(
+    data: Annotated[Path, typer.Argument(help="A folder of documents.", exists=True, file_okay=False)],
+    *,
+    mutate: Annotated[int, typer.Option(min=0, help="Also parse so many damaged copies.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the damage.")] = 7,
+    strings: Annotated[
+        Path | None, typer.Option(help="A JSON list of strings that break input handling.", exists=True, dir_okay=False)
+    ] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Parse every file: text or a typed reason, seconds, megabytes."""
+    from lab.bench import commands as bench
+
+    exit_unless(
+        ok=bench.bench_parse(
+            lambda overrides: load_stack(stack, overrides), data, mutate=mutate, seed=seed, strings=strings, json=json
+        )
+    )
+
+
+@app.command("bench-pii")
+def bench_pii(
+    data: Annotated[Path, typer.Argument(help="A folder with texts.jsonl.", exists=True, file_okay=False)],
+    json: Json = None,
+) -> None:
+    """How much personal data the redaction finds in a labelled set."""
+    from lab.bench import commands as bench
+
+    bench.bench_pii(data, json)
+
+
+@app.command()
+def redteam(
+    versions: Annotated[
+        list[str] | None, typer.Option("--version", help="Of AgentDojo; may be repeated; v1 if absent.")
+    ] = None,
+    through: Annotated[
+        Literal["executor", "agent"], typer.Option(help="Without a model, or through the running agent.")
+    ] = "executor",
+    limit: Annotated[int | None, typer.Option(min=1, help="Pairs; through the agent 40 if absent, else all.")] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """AgentDojo's attacks on the executor or on the running agent: none may succeed without a person's approval."""
+    from lab.redteam import command as team
+
+    if through == "agent":
+        exit_unless(ok=team.through_agent(lambda own: load_stack(stack, own), versions or ["v1"], limit or 40, json))
+    else:
+        exit_unless(ok=team.replay(versions or ["v1"], limit, json))
+
+
+@app.command()
+def load(
+    *,
+    seconds: Annotated[float, typer.Option(min=6, help="Of the overload; the steps before it take a sixth.")] = 60.0,
+    rate: Annotated[
+        float | None, typer.Option(help="Answers a second that count as the capacity; else measured.")
+    ] = None,
+    aborts: Annotated[int, typer.Option(min=0, help="Callers that hang up.")] = 1000,
+    terms: Annotated[int, typer.Option(min=0, help="Servers that are told to stop under 50 streams.")] = 100,
+    plots: Annotated[Path | None, typer.Option(help="A folder for the plots, as SVG.", file_okay=False)] = None,
+    earlier: Annotated[
+        Path | None,
+        typer.Option("--from", help="Measure nothing; show and draw the report in this JSON.", dir_okay=False),
+    ] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Latency against offered load, an overload of ten times, callers that leave, and stopping under streams."""
+    from lab.load import command
+    from lab.load.report import Order
+    from serving.cli.swap_report import read_json
+
+    data_dir = load_stack(stack).settings.foundation.data_dir
+    plots_in = plots or data_dir / "reports"
+    if earlier is not None:
+        ok = command.show(read_json(earlier), plots_in=plots_in, json=json)
+    else:
+        order = Order(stack=stack, data_dir=data_dir, seconds=seconds, rate=rate, aborts=aborts, terms=terms)
+        ok = command.run(order, plots_in=plots_in, json=json)
+    exit_unless(ok=ok)
+
+
+@app.command()
+def scale(
+    *,
+    documents: Annotated[int, typer.Option(min=10, help="Documents that are taken in.")] = 20_000,
+    nodes: Annotated[int, typer.Option(min=2, help="Nodes of the local cluster, one processor each.")] = 2,
+    json: Json = None,
+    stack: Hashed = None,
+) -> None:
+    """Ingest on a local Ray cluster against one process: the same, also when a node is killed? And how fast?"""
+    from lab.scale import trial
+
+    exit_unless(ok=trial.run(trial.Order(hashed_stack(stack), documents=documents, nodes=nodes), json))
+
+
+@app.command("scale-model")
+def scale_model(
+    *,
+    documents: Annotated[int, typer.Option(min=50, help="Documents that are measured.")] = 1000,
+    plot: Annotated[Path | None, typer.Option(help="A file for the plot, as SVG.", dir_okay=False)] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Measure what a passage takes here, and what 10,000 to a billion of them would."""
+    from lab.scale import trial
+
+    trial.run_model(load_stack(stack), count=documents, json=json, plot=plot)
+
+
+@app.command()
+def leaks(
+    *,
+    operations: Annotated[int, typer.Option(min=10, help="Reads, writes and deletes.")] = 100_000,
+    seed: Annotated[int, typer.Option(help="Of the trial.")] = 7,
+    json: Json = None,
+    stack: Hashed = None,
+) -> None:
+    """Random reads, writes and deletes of several tenants at once: does anything cross from one to another?"""
+    from lab.faults import leaks
+
+    exit_unless(ok=leaks.run(hashed_stack(stack), operations=operations, seed=seed, json=json))
+
+
+@app.command()
+def torture(
+    *,
+    kills: Annotated[int, typer.Option(min=1, help="How often the process is killed.")] = 200,
+    mutations: Annotated[int, typer.Option(min=0, help="How often a file of the closed index is damaged.")] = 50,
+    ready_chunks: Annotated[int, typer.Option(min=0, help="Passages at which a restart is timed.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Of the trial, which repeats except for the moments of the kills.")] = 7,
+    json: Json = None,
+    stack: Hashed = None,
+) -> None:
+    """Kill the ingesting process, damage its index, fill its disk: is all that it acknowledged still found, and once?"""
+    from lab.faults import torture_command
+    from lab.faults.torture import Order
+
+    order = Order(
+        stack=stack or STACK,
+        data_dir=hashed_stack(stack).settings.foundation.data_dir,
+        overrides=HASHED if stack is None else {},
+        kills=kills,
+        mutations=mutations,
+        ready_chunks=ready_chunks,
+        seed=seed,
+    )
+    exit_unless(ok=torture_command.run(order, json))
+
+
+@app.command("simulate-value")
+def simulate_value(
+    months: Annotated[int, typer.Option(min=20, help="How many to simulate.")] = 200,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Test the value report on months whose true value is known."""
+    from lab.bench import commands as bench
+
+    exit_unless(ok=bench.simulate_value(load_stack(stack), months, json))
+
+
+@app.command()
+def pictures(
+    page: Annotated[Path, typer.Argument(help="A page with places for them.", dir_okay=False)] = Path("docs/agents.md"),
+) -> None:
+    """Draw how the agents join their steps, from the code into the page about them."""
+    from lab.release import pictures
+
+    pictures.draw(page)
+
+
+@app.command("release-check")
+def release_check(
+    *,
+    out: Annotated[Path, typer.Option(help="Where packages and bill of materials go.", file_okay=False)] = Path("dist"),
+    json: Json = None,
+) -> None:
+    """May this tree be released? Builds and starts the packages; bill of materials, licences, locks, known holes."""
+    from lab.release import check
+
+    exit_unless(ok=check.check(out, json))
+
+
+@app.command()
+def screenshots(
+    to: Annotated[Path, typer.Option(help="Folder for them.", file_okay=False)] = Path("docs/pictures"),
+    stack: Stack = STACK,
+) -> None:
+    """Pictures of the page's views, taken in headless Chromium of a system of its own."""
+    from lab.release import screenshots
+
+    screenshots.take(lambda overrides: load_stack(stack, overrides), to)
+
+
 def main() -> None:
-    """Run the command; a failure is one sentence on standard error."""
-    try:
-        app()
-    except SixplyError as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
+    """Run a command. 1: a check failed. 2: an error, in one text on standard error."""
+    run(app)
 
 
 if __name__ == "__main__":

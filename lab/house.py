@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.types import LAYERS
-from serving import terminal
+from serving.cli import terminal
 
 ROOT = Path(__file__).resolve().parents[1]
 LONG_FILE = 400

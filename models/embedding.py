@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
-from foundation.deadline import check
 from foundation.errors import SixplyError, UpstreamMalformed
-from models.vendor_errors import translate
+from foundation.machine.deadline import check
+from models.resilience.vendor_errors import translate
 
 Vectors = npt.NDArray[np.float32]
 """Shape (texts, dimensions), rows of unit length."""

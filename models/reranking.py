@@ -14,7 +14,7 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from foundation.errors import InvalidSetting, SixplyError, UpstreamMalformed
 from models.contract import Reranker
 from models.embedding import name_of, readable
-from models.vendor_errors import translate
+from models.resilience.vendor_errors import translate
 
 PLACE = "sixply_place"
 """Key in a document's metadata: which text it was. Its id would be lost on some of the ways through a compressor."""

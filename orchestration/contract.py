@@ -23,8 +23,8 @@ from models.contract import BaseChatModel, Embeddings, PriceSource
 from retrieval.contract import Citation, Retriever
 
 if TYPE_CHECKING:  # the executor and the grounding are plain classes, not ports; they import this module or its peers
-    from orchestration.executor import Executor
-    from retrieval.grounding import Grounding
+    from orchestration.effects.executor import Executor
+    from retrieval.grounding.evidence import Grounding
 
 __all__ = [
     "Agent",

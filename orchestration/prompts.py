@@ -11,7 +11,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
-from orchestration.guard import instructs_reader
+from orchestration.language.guard import instructs_reader
 
 ANSWER = (
     "You answer questions from numbered evidence. Use only the evidence. Write one to three short sentences and end "

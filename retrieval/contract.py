@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from foundation.errors import InvalidRequest
 from foundation.types import UNCLASSIFIED, Scope
-from retrieval.where import Value, Where, kind_of
+from retrieval.filters import Value, Where, kind_of
 
 Vectors = npt.NDArray[np.float32]
 """Shape (texts, dimensions), rows of unit length."""
@@ -368,7 +368,7 @@ class DocumentLedger(Protocol):
         """Chunk ids of documents in scope, in force and matching `where`, best first, with scores above 0 whose distances
         count, as they are fused with those of the vectors, and the ids of their documents.
 
-        The query is text, never a search syntax. `retrieval.terms` prepares it and what it is compared with, so that
+        The query is text, never a search syntax. `retrieval.text.tokens` prepares it and what it is compared with, so that
         words are found in every script.
         """
         ...

@@ -23,15 +23,15 @@ from typing import Any, Literal
 import numpy as np
 
 from foundation.clock import Clock
-from foundation.erasures import Erasures, demand
 from foundation.settings import AnswerCacheSettings
+from foundation.stores.erasures import Erasures, demand
 from foundation.types import Principal
 from models.contract import Embeddings
 from models.embedding import Vectors, embed_query
 from orchestration.contract import Answer, Recalled
-from orchestration.policy import Policy
+from orchestration.effects.policy import Policy
 from retrieval.contract import Citation, DocumentLedger
-from retrieval.wording import FUNCTION_WORDS
+from retrieval.text.lexical import FUNCTION_WORDS
 from serving.contract import Cache
 
 _EDGES = ".,;:!?¿¡…()[]{}'\"“”„‘«»‹›。、，！？：；（）「」『』؟،؛।"  # noqa: RUF001 - these very signs

@@ -12,15 +12,9 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from foundation.settings import HttpSettings
-from serving import errors, idempotency, oversight
-from serving.bodies import BodyLimits
-from serving.idempotency import Idempotency
-from serving.middleware import UNWATCHED, Authentication, Envelope
-from serving.quotas import QuotaGate
-from serving.replies import FirstReply, give_first_reply
-from serving.routes import (
+from serving.access.quotas import QuotaGate
+from serving.api import (
     answers,
-    anthropic,
     approvals,
     conversations,
     docs,
@@ -29,13 +23,18 @@ from serving.routes import (
     feedback,
     health,
     jobs,
-    mcp,
-    openai,
-    page,
-    responses,
-    stops,
+    kill_switches,
     usage,
 )
+from serving.cli import oversight
+from serving.compat import anthropic_messages, openai_chat, openai_responses
+from serving.http import errors, idempotency
+from serving.http.bodies import BodyLimits
+from serving.http.idempotency import Idempotency
+from serving.http.middleware import UNWATCHED, Authentication, Envelope
+from serving.http.replies import FirstReply, give_first_reply
+from serving.mcp import routes as mcp
+from serving.page import routes as page
 from serving.runtime import Runtime
 from serving.wiring import System
 
@@ -88,13 +87,13 @@ def create_app(system: System) -> FastAPI:
         facts,
         feedback,
         usage,
-        openai,
-        responses,
-        anthropic,
+        openai_chat,
+        openai_responses,
+        anthropic_messages,
         documents,
         jobs,
         approvals,
-        stops,
+        kill_switches,
         health,
         docs,
         mcp,

@@ -14,16 +14,16 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from foundation.errors import Forbidden, SixplyError
-from foundation.stops import Stops
+from foundation.kill_switches import Stops
 from foundation.types import Principal
-from serving.admission import Admission, PerPerson, Work
-from serving.identity import KeyStore, Permission, permissions
-from serving.job_work import work_of
-from serving.jobs import Jobs
+from serving.access.admission import Admission, PerPerson, Work
+from serving.access.identity import KeyStore, Permission, permissions
+from serving.access.jwt_tokens import Callers
+from serving.access.sessions import Sessions
+from serving.http.replies import is_answered
+from serving.jobs.queue import Jobs
+from serving.jobs.work import work_of
 from serving.lifecycle import Lifecycle, turned_away
-from serving.replies import is_answered
-from serving.sessions import Sessions
-from serving.tokens import Callers
 from serving.wiring import System
 
 log = logging.getLogger("sixply.serving")

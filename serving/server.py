@@ -21,11 +21,11 @@ from fastapi import FastAPI
 
 from foundation.errors import AddressInUse, InvalidSetting
 from foundation.settings import HttpSettings
-from observability import metrics
+from observability.telemetry import metrics
 from serving.app import create_app
-from serving.patience import PatientProtocol
+from serving.http.patience import PatientProtocol
+from serving.http.streams import CLEAN_UP_S
 from serving.runtime import Runtime
-from serving.streams import CLEAN_UP_S
 from serving.wiring import System
 
 STARTED_WITHIN_S = 30
@@ -164,13 +164,13 @@ async def pulse() -> None:
 def _server(app: FastAPI, http: HttpSettings) -> GracefulServer:
     config = uvicorn.Config(
         app,
-        log_config=None,  # observability/logs.py sets up the process's log
+        log_config=None,  # observability/telemetry/logs.py sets up the process's log
         log_level="warning",
-        access_log=False,  # serving/middleware.py logs a request with its trace, and without what is in its address
+        access_log=False,  # serving/http/middleware.py logs a request with its trace, and without what is in its address
         server_header=False,
         proxy_headers=False,  # behind a proxy, let it be configured on purpose: these headers can be forged
         http=partial(PatientProtocol, patience_s=http.patience_s),  # type: ignore[arg-type]  # it is only called
         ws_max_size=http.max_json_bytes,
-        ws="websockets-sansio",  # the page's only; every other websocket is refused (serving/middleware.py)
+        ws="websockets-sansio",  # the page's only; every other websocket is refused (serving/http/middleware.py)
     )
     return GracefulServer(config, app.state.runtime, http.grace_s)

@@ -25,29 +25,29 @@ if TYPE_CHECKING:  # the real imports stand in `open_system`, so that `--help` n
     from langchain_core.tools import BaseTool
 
     from foundation.components import Context
-    from foundation.erasures import Erasures
-    from foundation.manifest import Manifest
+    from foundation.kill_switches import Stops
+    from foundation.machine.manifest import Manifest
     from foundation.settings import Settings
-    from foundation.stops import Stops
+    from foundation.stores.erasures import Erasures
     from models.contract import PriceSource, Reranker
-    from observability.ledger import CostLedger
-    from observability.outcomes import OutcomeStore
-    from observability.spans import SpanStore
-    from observability.telemetry import Telemetry
-    from orchestration.approvals import SqliteApprovals
-    from orchestration.audit import SqliteAudit
+    from observability.stores.costs import CostLedger
+    from observability.stores.outcomes import OutcomeStore
+    from observability.stores.spans import SpanStore
+    from observability.telemetry.setup import Telemetry
+    from orchestration.answers.objects import Objects
     from orchestration.contract import Agent, AgentParts
-    from orchestration.executor import Executor
-    from orchestration.facts import SqliteFacts
-    from orchestration.objects import Objects
-    from orchestration.policy import Policy
+    from orchestration.effects.approvals import SqliteApprovals
+    from orchestration.effects.audit import SqliteAudit
+    from orchestration.effects.executor import Executor
+    from orchestration.effects.policy import Policy
+    from orchestration.memory.facts import SqliteFacts
     from retrieval.contract import Chunker, DocumentLedger, Retriever, VectorIndex
-    from retrieval.grounding import Grounding
-    from retrieval.ingest import Ingestor
+    from retrieval.grounding.evidence import Grounding
+    from retrieval.ingest.pipeline import Ingestor
+    from serving.access.quotas import Quotas
     from serving.contract import Cache
-    from serving.idempotency import IdempotencyStore
-    from serving.jobs import JobStore
-    from serving.quotas import Quotas
+    from serving.http.idempotency import IdempotencyStore
+    from serving.jobs.queue import JobStore
 
 logger = logging.getLogger(__name__)
 
@@ -124,45 +124,46 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from langchain_core.embeddings import Embeddings
     from langchain_core.language_models import BaseChatModel
 
-    from foundation import components, manifest
+    from foundation import components
     from foundation.components import Context
-    from foundation.erasures import Erasures
-    from foundation.stops import Stops
+    from foundation.kill_switches import Stops
+    from foundation.machine import manifest
+    from foundation.stores.erasures import Erasures
     from models.contract import PriceSource, RerankerParts
+    from models.encoders.remembering import RememberingEmbedder
     from models.pricing import identity
-    from models.remembering import RememberingEmbedder
     from models.reranking import chosen_reranker
-    from models.resilience import resilient
-    from observability import metrics, telemetry
+    from models.resilience.retry import resilient
     from observability.contract import SpanExporter
-    from observability.instrument import counted_agent, traced_embedder, traced_reranker, traced_retriever
-    from observability.ledger import CostLedger
-    from observability.online import OnlineScorer
-    from observability.outcomes import OutcomeStore
-    from observability.spans import SpanStore
-    from orchestration.approvals import SqliteApprovals
-    from orchestration.audit import AuditedAgent, SqliteAudit
+    from observability.evaluation.online import OnlineScorer
+    from observability.stores.costs import CostLedger
+    from observability.stores.outcomes import OutcomeStore
+    from observability.stores.spans import SpanStore
+    from observability.telemetry import metrics, setup
+    from observability.telemetry.instrument import counted_agent, traced_embedder, traced_reranker, traced_retriever
+    from orchestration.answers.objects import Objects
     from orchestration.contract import Agent, AgentParts
-    from orchestration.effects import SqliteEffects
-    from orchestration.executor import Executor
-    from orchestration.facts import FILE, SqliteFacts
-    from orchestration.objects import Objects
-    from orchestration.policy import Policy
-    from orchestration.spending import SqliteSpending
-    from orchestration.stoppable import StoppableAgent
+    from orchestration.effects.approvals import SqliteApprovals
+    from orchestration.effects.audit import AuditedAgent, SqliteAudit
+    from orchestration.effects.effect_log import SqliteEffects
+    from orchestration.effects.executor import Executor
+    from orchestration.effects.policy import Policy
+    from orchestration.memory.facts import FILE, SqliteFacts
+    from orchestration.run.spending import SqliteSpending
+    from orchestration.run.stoppable import StoppableAgent
     from retrieval.contract import Chunker, DocumentLedger, VectorIndex
-    from retrieval.grounding import Grounding
-    from retrieval.index_care import SameParts, fingerprint_of, open_index
-    from retrieval.ingest import Ingestor
-    from retrieval.on_ray import RayWorkers
-    from retrieval.parsing import ParserPool
-    from retrieval.refused import RefusedFiles
-    from retrieval.retriever import HybridRetriever
+    from retrieval.grounding.evidence import Grounding
+    from retrieval.index.maintenance import SameParts, fingerprint_of, open_index
+    from retrieval.ingest.pipeline import Ingestor
+    from retrieval.ingest.quarantine import RefusedFiles
+    from retrieval.ingest.ray_workers import RayWorkers
+    from retrieval.ingest.sandbox import ParserPool
+    from retrieval.search.hybrid import HybridRetriever
+    from serving.access.quotas import QuotaAgent, Quotas, QuotaSpending
     from serving.answer_cache import AnswerCache
     from serving.contract import Cache
-    from serving.idempotency import IdempotencyStore
-    from serving.jobs import JobStore
-    from serving.quotas import QuotaAgent, Quotas, QuotaSpending
+    from serving.http.idempotency import IdempotencyStore
+    from serving.jobs.queue import JobStore
 
     (data / "reports").mkdir(exist_ok=True)
     context = Context(
@@ -195,7 +196,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             components.load("observability.exporters", chosen, context, expected=SpanExporter)
             for chosen in settings.observability.exporters
         ]
-        telemetry_ = keep(telemetry.start(settings.observability, exporters, manifest_id=run.manifest_id))
+        telemetry_ = keep(setup.start(settings.observability, exporters, manifest_id=run.manifest_id))
         spans = keep(SpanStore(data / "spans.sqlite"))
         costs = keep(CostLedger(data / "costs.sqlite", context.clock))
         outcomes = keep(OutcomeStore(data / "outcomes.sqlite"))
@@ -360,7 +361,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
 
 def _keep(run: Manifest, settings: Settings) -> None:
     """What stands behind the manifest's id, for `make drift`. Nothing else depends on it, so nothing stops without it."""
-    from foundation import manifest
+    from foundation.machine import manifest
 
     try:
         manifest.keep(run, settings, settings.foundation.data_dir / manifest.FOLDER)

@@ -17,10 +17,10 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, ConfigDict, Field
 
-from foundation import erasures
 from foundation.components import Context
-from foundation.sqlite_file import SqliteStore, connect
-from foundation.stores import Person
+from foundation.stores import erasures
+from foundation.stores.registry import Person
+from foundation.stores.sqlite_file import SqliteStore, connect
 from foundation.types import Principal
 
 SCHEMA = Path(__file__).with_name("database.sql")

@@ -71,13 +71,13 @@ def _refunded(victim: Victim, order: str) -> list[tuple[str, float]]:
 
 
 def _let_people_approve_their_own() -> None:
-    from orchestration.executor import Executor
+    from orchestration.effects.executor import Executor
 
     Executor.is_own = lambda *_: False  # type: ignore[method-assign]
 
 
 def _take_any_amount() -> None:
-    from orchestration import arguments
+    from orchestration.effects import arguments
 
     arguments._demand_whole_units = lambda *_: None
 

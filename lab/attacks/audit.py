@@ -78,7 +78,7 @@ def _copy(victim: Victim, name: str) -> Path:
 
 def _is_whole(folder: Path) -> bool:
     """What `make audit-verify` says."""
-    from serving.oversight import verified_audit
+    from serving.cli.oversight import verified_audit
 
     return verified_audit(folder / "var").ok
 
@@ -110,7 +110,7 @@ def _roll_back(data: Path, earlier: Path) -> None:
 
 
 def _carry_no_head() -> None:
-    from orchestration import audit
+    from orchestration.effects import audit
 
     audit.annotate = lambda *_: None  # type: ignore[attr-defined]
 

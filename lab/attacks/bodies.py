@@ -48,7 +48,7 @@ def send_wrong_values(victim: Victim) -> Tried:
 
 def reopen_values() -> None:
     """Let each body through to its schema, however many values it has."""
-    from serving import bodies
+    from serving.http import bodies
 
     bodies.MAX_VALUES = bodies.MAX_NESTING = 10**9
     settings_bytes = 10**8
@@ -92,10 +92,10 @@ def reopen_queue() -> None:
     """Serve every call over MCP at once."""
     from contextlib import nullcontext
 
-    from serving import mcp
+    from serving.mcp import server
 
-    made = mcp.mcp_server
-    mcp.mcp_server = lambda *args, **given: made(*args, **(given | {"place": lambda _: nullcontext()}))
+    made = server.mcp_server
+    server.mcp_server = lambda *args, **given: made(*args, **(given | {"place": lambda _: nullcontext()}))
 
 
 def open_pages(victim: Victim) -> Tried:

@@ -80,12 +80,12 @@ def quote_orders(victim: Victim) -> Tried:
 
 def reopen_quoting() -> None:
     """Take every quote for what the system says itself."""
-    from orchestration import composing
+    from orchestration.answers import compose
 
-    def as_it_stands(sentence: composing.Sentence, evidence: object) -> composing.Sentence:  # noqa: ARG001 - as the function that it replaces
+    def as_it_stands(sentence: compose.Sentence, evidence: object) -> compose.Sentence:  # noqa: ARG001 - as the function that it replaces
         return sentence
 
-    composing._as_quotation = as_it_stands
+    compose._as_quotation = as_it_stands
 
 
 ATTACKS = (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.attacks.suite import choose, report, try_all, try_reopened
-from serving import terminal
+from serving.cli import terminal
 
 
 def run(names: Sequence[str], *, reopen: bool, json: Path | None) -> bool:

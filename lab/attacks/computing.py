@@ -108,15 +108,15 @@ def _hang_up(victim: Victim, count: int, *, tenant: str, stop: Callable[[], None
 
 def reopen_patterns() -> None:
     """A search may take as long as it takes."""
-    from orchestration import patterns
+    from orchestration.answers import patterns
 
     patterns.PATTERN_S = 1e6
 
 
 def reopen_abandoned() -> None:
     """Work in a thread goes on to its end, whoever still waits for it."""
-    from foundation.deadline import Deadline
-    from orchestration import objects
+    from foundation.machine.deadline import Deadline
+    from orchestration.answers import objects
 
     Deadline.end = lambda _: None  # type: ignore[method-assign, assignment]
     objects.READING_S = 1e6

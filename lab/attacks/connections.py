@@ -34,7 +34,7 @@ def hold_connections(victim: Victim) -> Tried:
 
 def reopen_connections() -> None:
     """Wait for ever, as uvicorn does."""
-    from serving import patience
+    from serving.http import patience
 
     def never(self: patience.PatientProtocol) -> None:
         del self
@@ -60,7 +60,7 @@ def send_endless_heads(victim: Victim) -> Tried:
 
 def reopen_heads() -> None:
     """Keep a head of any size."""
-    from serving import patience
+    from serving.http import patience
 
     patience.MAX_HEAD_BYTES = patience.MAX_FRAMING_BYTES = 10**12
 

@@ -243,14 +243,14 @@ def _bytes_of(path: Path) -> bytes:
 
 def leave_logs() -> None:
     """What was deleted stays in the free space of its file, and in its write-ahead log while the server has it open."""
-    from foundation.sqlite_file import SqliteFile
+    from foundation.stores.sqlite_file import SqliteFile
 
     SqliteFile.compact = lambda _: None  # type: ignore[assignment,method-assign]
 
 
 def forget_tenants() -> None:
     """Notes are erased by the name of who wrote them alone."""
-    from observability import outcomes
+    from observability.stores import outcomes
 
     def erase_rows(connection: Any, person: Any) -> int:
         statement = "UPDATE outcomes SET note = '', recorded_by = 'erased' WHERE recorded_by = ?"
@@ -271,7 +271,7 @@ def reopen_tenants() -> None:
 
 def reopen_late_writes() -> None:
     """Whoever was let in before writes on."""
-    from foundation import erasures
+    from foundation.stores import erasures
 
     erasures.is_erased = lambda: False
 

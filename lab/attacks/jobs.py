@@ -109,7 +109,7 @@ def _ignore(*kinds: str) -> Callable[[], None]:
     """Jobs do not mind what these errors of `Allow` say."""
 
     def reopen() -> None:
-        from serving.jobs import Jobs
+        from serving.jobs.queue import Jobs
 
         begin: Any = Jobs.__init__
 
@@ -133,7 +133,7 @@ def _ignore(*kinds: str) -> Callable[[], None]:
 
 def reopen_turns() -> None:
     """First come, first served."""
-    from serving.jobs import FairTurns
+    from serving.jobs.queue import FairTurns
 
     fair = FairTurns.turn
     setattr(FairTurns, "turn", lambda turns, _: fair(turns, ""))  # noqa: B010 - a defence is taken out
@@ -141,7 +141,7 @@ def reopen_turns() -> None:
 
 def reopen_limits() -> None:
     """A tenant has as many jobs as it likes."""
-    from serving.jobs import JobStore
+    from serving.jobs.queue import JobStore
 
     setattr(JobStore, "_make_room", lambda *_: None)  # noqa: B010 - a defence is taken out
 

@@ -62,7 +62,7 @@ def _text(reply: dict[str, Any]) -> str:
 
 
 def _show_as_it_is() -> None:
-    from serving import shapes
+    from serving.compat import shapes
 
     shapes.markdown = shapes.markdown_label = str  # type: ignore[assignment,attr-defined]
 

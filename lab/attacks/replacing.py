@@ -140,20 +140,20 @@ def _wait_for(client: httpx.Client, job_id: str) -> None:
 
 def read_everything() -> None:
     """The rule of before: whoever may write replaces, deletes and supersedes whatever has the name."""
-    from retrieval import ingest, versions
     from retrieval.contract import Source
+    from retrieval.ingest import document_history, pipeline
 
     Source.is_readable = lambda *_: True  # type: ignore[method-assign]
     Source.document_id = property(lambda source: f"{source.tenant} {source.uri}".encode().hex())  # type: ignore[assignment]
-    ingest.scope_text = lambda *_: None  # type: ignore[attr-defined]
-    versions._as_earlier = _with_present_rights
+    pipeline.scope_text = lambda *_: None  # type: ignore[attr-defined]
+    document_history._as_earlier = _with_present_rights
 
 
 def keep_present_rights() -> None:
     """Earlier versions get the rights that the document has now."""
-    from retrieval import versions
+    from retrieval.ingest import document_history
 
-    versions._as_earlier = _with_present_rights
+    document_history._as_earlier = _with_present_rights
 
 
 def _with_present_rights(version: Any, now: Any) -> Any:
@@ -166,18 +166,18 @@ def _with_present_rights(version: Any, now: Any) -> Any:
 
 def supersede_anything() -> None:
     """A document supersedes whatever has its series."""
-    from retrieval import ingest
+    from retrieval.ingest import pipeline
 
-    ingest.scope_text = lambda *_: None  # type: ignore[attr-defined]
+    pipeline.scope_text = lambda *_: None  # type: ignore[attr-defined]
 
 
 def take_anything() -> None:
     """Whoever may write stores for any group and of any class."""
-    from retrieval import ingest
-    from serving import uploads
-    from serving.routes import jobs
+    from retrieval.ingest import pipeline
+    from serving.api import jobs
+    from serving.http import uploads
 
-    for module in (ingest, uploads, jobs):
+    for module in (pipeline, uploads, jobs):
         module.demand_readable = lambda *_: None  # type: ignore[attr-defined]
 
 

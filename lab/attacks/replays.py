@@ -62,7 +62,7 @@ def replay_first() -> None:
     from fastapi import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from serving import idempotency, replies
+    from serving.http import idempotency, replies
 
     idempotency._rights = lambda *_: ""
     pass_on = idempotency.Idempotency.__call__

@@ -62,7 +62,7 @@ def look_for_secrets(victim: Victim) -> Tried:
 def _show_everything() -> None:
     import re
 
-    from foundation import masking
+    from foundation.output import masking
 
     masking._SHAPES = ()  # type: ignore[assignment]
     masking._HEADERS = re.compile(r"(?!)")

@@ -24,7 +24,7 @@ import psutil
 from foundation.clock import SystemClock
 from foundation.errors import ComponentError
 from foundation.settings import load
-from serving.identity import KeyStore
+from serving.access.identity import KeyStore
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 120.0

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
 from foundation.components import Context
 from foundation.errors import MissingCredential
-from models.connections import clients, timeouts
 from models.pricing import USAGE_AT_START
+from models.resilience.http_clients import clients, timeouts
 
 
 class Options(BaseModel):
@@ -97,7 +97,7 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         temperature=options.temperature,
         max_tokens=options.max_tokens,
         profile=options.profile,
-        max_retries=0,  # retries are the business of models/resilience.py, which sees all models alike
+        max_retries=0,  # retries are the business of models/resilience/retry.py, which sees all models alike
     )
     timeout = timeouts(connect_s=options.connect_timeout_s, read_s=options.read_timeout_s)
     model._http = clients(timeout, keep_alive=options.keep_alive)  # noqa: SLF001  # private to pydantic; this is its maker

@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
 from foundation.components import Context
 from foundation.errors import WeightsInvalid
-from models import lora, weights
-from models.connections import clients, timeouts
+from models import weights
+from models.resilience.http_clients import clients, timeouts
+from models.tuning import lora
 
 if TYPE_CHECKING:
     import xllamacpp  # type: ignore[import-untyped]  # it ships no stubs

@@ -10,7 +10,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from foundation.components import Context
-from models.connections import OPENAI, clients, key_for, on_loopback, timeouts
+from models.resilience.http_clients import OPENAI, clients, key_for, on_loopback, timeouts
 
 
 class Options(BaseModel):
@@ -66,7 +66,7 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         seed=options.seed,
         max_completion_tokens=options.max_tokens,
         profile=options.profile,
-        max_retries=0,  # retries are the business of models/resilience.py, which sees all models alike
+        max_retries=0,  # retries are the business of models/resilience/retry.py, which sees all models alike
         timeout=timeout,
         stream_usage=True,
         stream_chunk_timeout=None,  # its timer loses cancellations before Python 3.12; resilience.py has one that does not

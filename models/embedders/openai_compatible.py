@@ -18,8 +18,8 @@ from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from foundation.components import Context
-from models.connections import OPENAI, clients, key_for, on_loopback, timeouts
 from models.embedding import Vectors
+from models.resilience.http_clients import OPENAI, clients, key_for, on_loopback, timeouts
 
 if TYPE_CHECKING:
     import openai

@@ -25,8 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from foundation.components import Context
 from foundation.errors import ComponentError, InvalidSetting, WeightsInvalid
 from models import weights
-from models.bert import Bert, engine, graph
 from models.embedding import Vectors
+from models.encoders.bert import Bert, engine, graph
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

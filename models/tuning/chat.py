@@ -22,7 +22,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from foundation.errors import InvalidRequest, WeightsInvalid
-from models import lora, weights
+from models import weights
+from models.tuning import lora
 
 TARGETS = ("v_proj", "o_proj", "down_proj")
 RANK, ALPHA = 16, 32

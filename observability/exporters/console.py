@@ -10,8 +10,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.components import Context
-from foundation.stores import Store
-from observability.spans import row_of
+from foundation.stores.registry import Store
+from observability.stores.spans import row_of
 
 
 class Options(BaseModel):

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from foundation.components import Context
-from foundation.stores import Store
+from foundation.stores.registry import Store
 
 if TYPE_CHECKING:
     import requests

@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from foundation import names
 from foundation.components import Context
-from foundation.erasures import Erasures
 from foundation.errors import StoreUnavailable
-from foundation.sqlite_file import SqliteStore, connect
-from observability.spans import COLUMNS, FILE, SpanRow, row_of, store_in, values_of
+from foundation.stores.erasures import Erasures
+from foundation.stores.sqlite_file import SqliteStore, connect
+from observability.stores.spans import COLUMNS, FILE, SpanRow, row_of, store_in, values_of
 
 INSERT = f"INSERT OR REPLACE INTO spans ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - own names
 PRUNE = "DELETE FROM spans WHERE id <= (SELECT max(id) FROM spans) - ?"

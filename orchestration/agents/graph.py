@@ -23,10 +23,20 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command, Send, interrupt
 
 from orchestration.contract import AgentParts
-from orchestration.durable import MADE_BY, Begin, DurableAgent, Kept, Options, config_of, finished, gathered_up, taken
-from orchestration.run import Run
-from orchestration.state import State, status_of
-from orchestration.steps import Steps, Work
+from orchestration.flow.base_agent import (
+    MADE_BY,
+    Begin,
+    DurableAgent,
+    Kept,
+    Options,
+    config_of,
+    finished,
+    gathered_up,
+    taken,
+)
+from orchestration.flow.steps import Steps, Work
+from orchestration.run.run import Run
+from orchestration.run.state import State, status_of
 
 __all__ = ["GraphAgent", "Options", "build", "picture"]
 

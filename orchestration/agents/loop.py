@@ -1,14 +1,14 @@
 """The agent as a loop in plain Python: the same steps as the graph's, one round after another.
 
-The rounds are in `orchestration.rounds`; here is how a question is answered from documents.
+The rounds are in `orchestration.flow.rounds`; here is how a question is answered from documents.
 """
 
 from __future__ import annotations
 
 from orchestration.contract import AgentParts
-from orchestration.durable import Options
-from orchestration.rounds import Journal, RoundsAgent
-from orchestration.run import Run
+from orchestration.flow.base_agent import Options
+from orchestration.flow.rounds import Journal, RoundsAgent
+from orchestration.run.run import Run
 
 __all__ = ["LoopAgent", "Options", "build"]
 

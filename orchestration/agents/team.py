@@ -16,15 +16,15 @@ from pydantic import Field
 
 from foundation import names
 from foundation.tracing import span
-from orchestration import durable
 from orchestration.contract import AgentParts, Noun, PlanStep
 from orchestration.contract import Step as Told
-from orchestration.durable import report, taken
-from orchestration.history import stands_alone
-from orchestration.rounds import Journal, RoundsAgent, side_by_side
-from orchestration.run import Run
-from orchestration.state import State
-from orchestration.steps import Work as Step
+from orchestration.flow import base_agent
+from orchestration.flow.base_agent import report, taken
+from orchestration.flow.rounds import Journal, RoundsAgent, side_by_side
+from orchestration.flow.steps import Work as Step
+from orchestration.memory.follow_ups import stands_alone
+from orchestration.run.run import Run
+from orchestration.run.state import State
 
 __all__ = ["Message", "Options", "TeamAgent", "build", "picture"]
 
@@ -32,7 +32,7 @@ Role = Literal["supervisor", "researcher", "analyst", "writer", "checker"]
 Task = Literal["find", "find more", "call", "write", "quote", "check", "report"]
 
 
-class Options(durable.Options):
+class Options(base_agent.Options):
     share: float = Field(default=0.6, gt=0, le=1)
     """No specialist may use up more than this share of a run's steps, tokens and money."""
 

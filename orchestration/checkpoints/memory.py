@@ -7,7 +7,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from pydantic import BaseModel, ConfigDict
 
 from foundation.components import Context
-from foundation.stores import Store
+from foundation.stores.registry import Store
 
 
 class Options(BaseModel):

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.postgres import PostgresSaver
 
 from foundation.components import Context
-from foundation.postgres import Postgres, PostgresOptions
-from foundation.stores import Store
-from orchestration.conversations import ERASED, ERASED_BUT
-from orchestration.threaded_saver import ThreadedSaver, plain_data_only
+from foundation.stores.postgres import Postgres, PostgresOptions
+from foundation.stores.registry import Store
+from orchestration.memory.conversations import ERASED, ERASED_BUT
+from orchestration.run.threaded_saver import ThreadedSaver, plain_data_only
 
 if TYPE_CHECKING:
-    from foundation.postgres import Connection
+    from foundation.stores.postgres import Connection
 
 
 STORE = Store(

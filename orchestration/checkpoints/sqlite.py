@@ -10,12 +10,12 @@ from pathlib import Path
 from langgraph.checkpoint.sqlite import SqliteSaver
 from pydantic import BaseModel, ConfigDict
 
-from foundation import erasures
 from foundation.components import Context
-from foundation.sqlite_file import SqliteStore, connect
-from foundation.storage import translated
-from orchestration.conversations import ERASED, ERASED_BUT
-from orchestration.threaded_saver import ThreadedSaver, plain_data_only
+from foundation.stores import erasures
+from foundation.stores.full_disk import translated
+from foundation.stores.sqlite_file import SqliteStore, connect
+from orchestration.memory.conversations import ERASED, ERASED_BUT
+from orchestration.run.threaded_saver import ThreadedSaver, plain_data_only
 
 
 class Options(BaseModel):

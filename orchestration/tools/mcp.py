@@ -25,8 +25,8 @@ from pydantic import Field
 
 from foundation.components import Context
 from foundation.errors import InvalidSetting, MissingCredential, UpstreamDown
-from orchestration.audit import canonical
-from orchestration.foreign_tools import ForeignOptions, ToolSet, chosen, foreign_tool, secret
+from orchestration.effects.audit import canonical
+from orchestration.effects.foreign_tools import ForeignOptions, ToolSet, chosen, foreign_tool, secret
 
 if TYPE_CHECKING:
     from mcp import Client

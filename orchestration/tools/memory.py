@@ -21,10 +21,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.components import Context
 from foundation.errors import InvalidRequest, NotFound
-from foundation.stores import Store
-from orchestration.facts import FILE, STORE, SqliteFacts
-from orchestration.foreign_tools import ToolSet
-from retrieval.wording import terms
+from foundation.stores.registry import Store
+from orchestration.effects.foreign_tools import ToolSet
+from orchestration.memory.facts import FILE, STORE, SqliteFacts
+from retrieval.text.lexical import terms
 
 OPENS = (
     r"\s*(?:please\s+|can you\s+|could you\s+)*(?:remember|note|keep in mind|make a note|don['’]t forget)"

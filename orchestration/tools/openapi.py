@@ -26,7 +26,7 @@ from pydantic import Field
 
 from foundation.components import Context
 from foundation.errors import InvalidSetting
-from orchestration.foreign_tools import ForeignOptions, ToolSet, chosen, foreign_tool, secret
+from orchestration.effects.foreign_tools import ForeignOptions, ToolSet, chosen, foreign_tool, secret
 
 if TYPE_CHECKING:
     import httpx2

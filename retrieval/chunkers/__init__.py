@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def adopt(built: Any, part: Part) -> Any:
-    """What `foundation.components` calls with a class of the ecosystem: see `retrieval.splitters`."""
-    from retrieval.splitters import adopt as take_in
+    """What `foundation.components` calls with a class of the ecosystem: see `retrieval.text.splitters`."""
+    from retrieval.text.splitters import adopt as take_in
 
     return take_in(built, part)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from foundation.components import Context
 from retrieval.contract import Block, Chunk, Parsed
-from retrieval.sections import passage, sections
+from retrieval.text.sections import passage, sections
 
 _WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w{1,16}|[^\w\s]")
 

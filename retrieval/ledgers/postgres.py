@@ -4,7 +4,7 @@
 One transaction writes at a time, in all processes together, so that the numbers of the sequence are committed in their
 order; readers never wait. The keyword index is a table of postings, ranked by BM25 in the query, because `ts_rank` knows
 neither how rare a word is nor how long the passages are (measured in docs/decisions/0016). Words are stemmed by the
-server's own Snowball dictionary and prepared by `retrieval.terms`, so that both ledgers find the same.
+server's own Snowball dictionary and prepared by `retrieval.text.tokens`, so that both ledgers find the same.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ import numpy as np
 from foundation.clock import Clock
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
-from foundation.postgres import Postgres, PostgresOptions, unhurried
-from foundation.stores import Store
+from foundation.stores.postgres import Postgres, PostgresOptions, unhurried
+from foundation.stores.registry import Store
 from foundation.types import EVERY_TENANT, NOBODY, UNCLASSIFIED, Scope
-from retrieval import records
 from retrieval.contract import (
     DOCUMENTS_STAY,
     Chunk,
@@ -40,14 +39,15 @@ from retrieval.contract import (
     VectorItem,
     Vectors,
 )
-from retrieval.terms import telling_words, words
-from retrieval.where import Leaf, OneOf, Where, as_sql, folded, stored_attributes
+from retrieval.filters import Leaf, OneOf, Where, as_sql, folded, stored_attributes
+from retrieval.index import row_codec
+from retrieval.text.tokens import telling_words, words
 
 if TYPE_CHECKING:
-    from foundation.postgres import Connection
+    from foundation.stores.postgres import Connection
 
 _VERSION = 4
-"""Of the schema and of `retrieval.terms`, in whose form the postings are written. 3 had one document for each tenant and
+"""Of the schema and of `retrieval.text.tokens`, in whose form the postings are written. 3 had one document for each tenant and
 uri, whoever might read it."""
 _REFUSALS = """
 CREATE TABLE refusals (
@@ -130,9 +130,9 @@ CREATE TABLE format (version integer NOT NULL);
 _IN_SCOPE = f"""
   d.tenant IN (%(tenant)s, '{EVERY_TENANT}') AND (d.groups = '{{}}' OR d.groups && %(groups)s::text[])
   AND (%(classes)s::text[] IS NULL
-    OR coalesce(d.attributes::json ->> '{records.DATA_CLASS_KEY}', '{UNCLASSIFIED}') = ANY(%(classes)s::text[]))
+    OR coalesce(d.attributes::json ->> '{row_codec.DATA_CLASS_KEY}', '{UNCLASSIFIED}') = ANY(%(classes)s::text[]))
 """
-_CLASS = f"coalesce(DOC.attributes::json ->> '{records.DATA_CLASS_KEY}', '{UNCLASSIFIED}')"
+_CLASS = f"coalesce(DOC.attributes::json ->> '{row_codec.DATA_CLASS_KEY}', '{UNCLASSIFIED}')"
 _READABLE = f"""
   (%(everything)s OR (
     (DOC.groups = '{{}}' OR DOC.groups && %(groups)s::text[])
@@ -399,7 +399,7 @@ class PostgresLedger:
         query = f"""
           SELECT c.digest, c.embedding FROM chunks AS c JOIN documents AS d ON d.document_id = c.document_id
           WHERE c.digest = ANY(%(digests)s) AND d.tenant = %(tenant)s AND {_READABLE.replace("DOC", "d")}"""
-        by_digest = {records.digest(text): text for text in texts}
+        by_digest = {row_codec.digest(text): text for text in texts}
         rows = self._rows(query, _scope(scope) | {"digests": list(by_digest), "tenant": tenant})
         return {by_digest[digest]: np.frombuffer(embedding, dtype="<f4") for digest, embedding in rows}
 
@@ -419,7 +419,7 @@ class PostgresLedger:
 
     def fingerprint(self) -> Fingerprint | None:
         rows = self._rows("SELECT value FROM fingerprint")
-        return records.fingerprint(rows[0][0]) if rows else None
+        return row_codec.fingerprint(rows[0][0]) if rows else None
 
     def close(self) -> None:
         self._database.close()
@@ -502,7 +502,7 @@ def _name_by_readers(connection: Connection) -> None:
     rows = connection.execute(query.encode()).fetchall()
     numbers = _Numbers(connection)
     for key, content_hash, at, *row in rows:
-        source = records.with_version_of(content_hash, _source(row))
+        source = row_codec.with_version_of(content_hash, _source(row))
         if source.document_id == key and source.version_of is None:
             continue
         [entry] = _entries(connection, "WHERE d.document_id = %s", (key,))
@@ -515,7 +515,7 @@ def _name_by_readers(connection: Connection) -> None:
 def _set_fingerprint(connection: Connection, fingerprint: Fingerprint) -> None:
     connection.execute(
         "INSERT INTO fingerprint VALUES (true, %s) ON CONFLICT (one) DO UPDATE SET value = excluded.value",
-        (records.fingerprint_text(fingerprint),),
+        (row_codec.fingerprint_text(fingerprint),),
     )
 
 
@@ -534,8 +534,8 @@ def _store(connection: Connection, entry: Entry, numbers: _Numbers, now: datetim
         (
             source.document_id, source.tenant, source.uri, sorted(source.groups), source.title, source.media_type,
             source.series, source.effective_from, source.published, source.origin,
-            records.attributes_text(source.attributes), entry.content_hash,
-            len(text), len(entry.chunks), now, text, records.outline(entry.parsed), source.version_of, source.writer_reads,
+            row_codec.attributes_text(source.attributes), entry.content_hash,
+            len(text), len(entry.chunks), now, text, row_codec.outline(entry.parsed), source.version_of, source.writer_reads,
         ),
     )  # fmt: skip
     known = [
@@ -549,7 +549,7 @@ def _store(connection: Connection, entry: Entry, numbers: _Numbers, now: datetim
     rows = [
         (
             sequence, chunk.chunk_id, source.document_id, chunk.position, chunk.start, chunk.end, chunk.page,
-            json.dumps(chunk.heading_path), chunk.text, terms.total(), records.digest(chunk.indexed_text), vector.tobytes(),
+            json.dumps(chunk.heading_path), chunk.text, terms.total(), row_codec.digest(chunk.indexed_text), vector.tobytes(),
         )
         for chunk, vector, (sequence, terms) in zip(entry.chunks, vectors, counted, strict=True)
     ]  # fmt: skip
@@ -584,7 +584,7 @@ def _entries(connection: Connection, which: str, values: Sequence[str]) -> Itera
         rows = connection.execute(passages, (key,)).fetchall()
         vectors = np.array([np.frombuffer(row[-1], dtype="<f4") for row in rows], dtype=np.float32)
         chunks = tuple(_chunk(row[:-1]) for row in rows)
-        yield Entry(_source(source), content_hash, records.parsed(text, outline), chunks, vectors)
+        yield Entry(_source(source), content_hash, row_codec.parsed(text, outline), chunks, vectors)
 
 
 def _delete(connection: Connection, key: str, numbers: _Numbers) -> bool:
@@ -664,7 +664,7 @@ def _source(row: Sequence[Any]) -> Source:
         effective_from,
         published,
         origin,
-        records.attributes(attributes),
+        row_codec.attributes(attributes),
         *kept,
     )
 

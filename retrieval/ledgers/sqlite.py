@@ -23,12 +23,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.clock import Clock
 from foundation.components import Context
-from foundation.crashpoints import crash_point
 from foundation.errors import InvalidRequest, StoreUnavailable
-from foundation.sqlite_file import SqliteStore, connect
-from foundation.storage import store_error
+from foundation.stores.crashpoints import crash_point
+from foundation.stores.full_disk import store_error
+from foundation.stores.sqlite_file import SqliteStore, connect
 from foundation.types import EVERY_TENANT, NOBODY, UNCLASSIFIED, Scope
-from retrieval import records
 from retrieval.contract import (
     DOCUMENTS_STAY,
     Chunk,
@@ -42,11 +41,12 @@ from retrieval.contract import (
     VectorItem,
     Vectors,
 )
-from retrieval.terms import searchable, telling_words
-from retrieval.where import Leaf, OneOf, Stored, Where, as_sql, folded, stored_attributes
+from retrieval.filters import Leaf, OneOf, Stored, Where, as_sql, folded, stored_attributes
+from retrieval.index import row_codec
+from retrieval.text.tokens import searchable, telling_words
 
 _VERSION = 7
-"""Of the schema, and of `retrieval.terms.searchable`, in whose form the keyword index is written. 6 had one document for
+"""Of the schema, and of `retrieval.text.tokens.searchable`, in whose form the keyword index is written. 6 had one document for
 each tenant and uri, whoever might read it; 5 is as 6 with another form."""
 _OLDER = (5, 6)
 _SEARCHABLE = f"searchable_{_VERSION}"
@@ -131,10 +131,10 @@ _IN_SCOPE = f"""
   d.tenant IN (:tenant, '{EVERY_TENANT}')
   AND (d.groups = '[]' OR EXISTS (
     SELECT 1 FROM json_each(d.groups) AS theirs JOIN json_each(:groups) AS mine ON mine.value = theirs.value))
-  AND (:classes IS NULL OR coalesce(json_extract(d.attributes, '$."{records.DATA_CLASS_KEY}"'), '{UNCLASSIFIED}') IN (
+  AND (:classes IS NULL OR coalesce(json_extract(d.attributes, '$."{row_codec.DATA_CLASS_KEY}"'), '{UNCLASSIFIED}') IN (
     SELECT value FROM json_each(:classes)))
 """
-_CLASS = f"""coalesce(json_extract(%s.attributes, '$."{records.DATA_CLASS_KEY}"'), '{UNCLASSIFIED}')"""
+_CLASS = f"""coalesce(json_extract(%s.attributes, '$."{row_codec.DATA_CLASS_KEY}"'), '{UNCLASSIFIED}')"""
 _READABLE = f"""
   (:everything OR (
     (%s.groups = '[]' OR EXISTS (
@@ -418,7 +418,7 @@ class SqliteLedger:
           CROSS JOIN chunks AS c ON c.digest = wanted.value
           CROSS JOIN documents AS d ON d.document_id = c.document_id
           WHERE d.tenant = :tenant AND {_READABLE.replace("%s", "d")}"""
-        by_digest = {records.digest(text): text for text in texts}
+        by_digest = {row_codec.digest(text): text for text in texts}
         values = _scope(scope) | {"digests": json.dumps(list(by_digest)), "tenant": tenant}
         with self._reading() as connection:
             rows = connection.execute(query, values).fetchall()
@@ -444,7 +444,7 @@ class SqliteLedger:
     def fingerprint(self) -> Fingerprint | None:
         with self._reading() as connection:
             row = connection.execute("SELECT value FROM state WHERE name = 'fingerprint'").fetchone()
-        return records.fingerprint(row[0]) if row else None
+        return row_codec.fingerprint(row[0]) if row else None
 
     def close(self) -> None:
         self._closed = True
@@ -595,7 +595,7 @@ def _name_by_readers(connection: sqlite3.Connection) -> None:
         values = (key, tenant, uri, json.dumps([NOBODY]), UNCLASSIFIED, *why)
         connection.execute("INSERT INTO refusals VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
     rows = connection.execute(f"SELECT d.document_id, d.content_hash, d.ingested_at, {_SOURCE} FROM documents AS d")
-    renamed = {key: (records.with_version_of(content_hash, _source(row)), at) for key, content_hash, at, *row in rows}
+    renamed = {key: (row_codec.with_version_of(content_hash, _source(row)), at) for key, content_hash, at, *row in rows}
     numbers = _Numbers(connection)
     for key, (source, at) in renamed.items():
         if source.document_id == key and source.version_of is None:
@@ -608,7 +608,7 @@ def _name_by_readers(connection: sqlite3.Connection) -> None:
 
 
 def _set_fingerprint(connection: sqlite3.Connection, fingerprint: Fingerprint) -> None:
-    text = records.fingerprint_text(fingerprint)
+    text = row_codec.fingerprint_text(fingerprint)
     connection.execute("INSERT OR REPLACE INTO state VALUES ('fingerprint', ?)", (text,))
 
 
@@ -626,8 +626,8 @@ def _store(connection: sqlite3.Connection, entry: Entry, numbers: _Numbers, now:
         (
             source.document_id, source.tenant, source.uri, json.dumps(sorted(source.groups)), source.title,
             source.media_type, source.series, _day(source.effective_from), _day(source.published), source.origin,
-            records.attributes_text(source.attributes), entry.content_hash, len(text), len(entry.chunks), now.isoformat(),
-            source.version_of, source.writer_reads, text, records.outline(entry.parsed),
+            row_codec.attributes_text(source.attributes), entry.content_hash, len(text), len(entry.chunks), now.isoformat(),
+            source.version_of, source.writer_reads, text, row_codec.outline(entry.parsed),
         ),
     )  # fmt: skip
     known = [(source.document_id, name, value) for name, value in stored_attributes(source.filterable).items()]
@@ -637,7 +637,7 @@ def _store(connection: sqlite3.Connection, entry: Entry, numbers: _Numbers, now:
         (
             next(numbers), chunk.chunk_id, source.document_id, chunk.position, chunk.start, chunk.end, chunk.page,
             json.dumps(chunk.heading_path), "\n".join(chunk.heading_path), chunk.text,
-            records.digest(chunk.indexed_text), vector.tobytes(),
+            row_codec.digest(chunk.indexed_text), vector.tobytes(),
         )
         for chunk, vector in zip(entry.chunks, vectors, strict=True)
     ]  # fmt: skip
@@ -654,7 +654,7 @@ def _entries(connection: sqlite3.Connection, which: str, values: Sequence[str]) 
         rows = connection.execute(passages, (key,)).fetchall()
         vectors = np.array([np.frombuffer(row[-1], dtype="<f4") for row in rows], dtype=np.float32)
         chunks = tuple(_chunk(row[:-1]) for row in rows)
-        yield Entry(_source(source), content_hash, records.parsed(text, outline), chunks, vectors)
+        yield Entry(_source(source), content_hash, row_codec.parsed(text, outline), chunks, vectors)
 
 
 def _delete(connection: sqlite3.Connection, key: str, numbers: _Numbers) -> bool:
@@ -725,7 +725,7 @@ def _source(row: Sequence[Any]) -> Source:
         effective_from=date.fromisoformat(effective_from) if effective_from else None,
         published=date.fromisoformat(published) if published else None,
         origin=origin,
-        attributes=records.attributes(attributes),
+        attributes=row_codec.attributes(attributes),
         version_of=version_of,
         writer_reads=writer_reads,
     )

@@ -10,7 +10,7 @@ from pathlib import PurePath
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.plain_text import Draft, clean, decode
+from retrieval.formats.text_blocks import Draft, clean, decode
 
 _TOLD = re.compile(r"\"?sep=([,;\t|])\"?\n")
 """A first line that tells Excel the separator."""

@@ -11,10 +11,10 @@ from itertools import zip_longest
 from typing import Any
 
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.drawings import RELATION, chart, diagram
-from retrieval.packages import check_package, malformed, mended
-from retrieval.plain_text import Draft
-from retrieval.word_numbers import numbers
+from retrieval.formats.drawings import RELATION, chart, diagram
+from retrieval.formats.ooxml import check_package, malformed, mended
+from retrieval.formats.text_blocks import Draft
+from retrieval.formats.word_numbering import numbers
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"

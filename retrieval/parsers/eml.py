@@ -11,8 +11,8 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.parsing import parse_here
-from retrieval.plain_text import Draft, decode, decode_declared
+from retrieval.formats.text_blocks import Draft, decode, decode_declared
+from retrieval.ingest.sandbox import parse_here
 
 _HEADERS = ("From", "To", "Cc", "Date")
 _DEPTH = 3

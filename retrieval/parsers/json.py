@@ -13,7 +13,7 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.plain_text import Draft, decode
+from retrieval.formats.text_blocks import Draft, decode
 
 _ROW_CHARACTERS = 600
 """An object that fits into one passage stays one line; a larger one gets a line for each of its values."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.plain_text import Draft, clean, decode
+from retrieval.formats.text_blocks import Draft, clean, decode
 
 if TYPE_CHECKING:
     from markdown_it.token import Token

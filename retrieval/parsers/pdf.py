@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.plain_text import Draft
+from retrieval.formats.text_blocks import Draft
 
 if TYPE_CHECKING:
     from pypdf import PageObject, PdfReader

@@ -12,9 +12,9 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.drawings import RELATION, chart, choose_alternatives, description, diagram, drop_hidden, words
-from retrieval.packages import check_package, malformed, mended
-from retrieval.plain_text import Draft
+from retrieval.formats.drawings import RELATION, chart, choose_alternatives, description, diagram, drop_hidden, words
+from retrieval.formats.ooxml import check_package, malformed, mended
+from retrieval.formats.text_blocks import Draft
 
 _WHAT = "PowerPoint presentation"
 _UNTITLED = "PowerPoint Presentation"

@@ -6,7 +6,7 @@ import re
 from pathlib import PurePath
 
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.plain_text import Draft, clean, decode
+from retrieval.formats.text_blocks import Draft, clean, decode
 
 _ITEM = re.compile(r"\s*(?:[-*•‣▪◦–]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?=\S)")
 _UNDERLINE = re.compile(r"\s*([=\-~^#*])\1{2,}\s*")

@@ -23,9 +23,9 @@ from xml.parsers import expat
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.drawings import FORMAT_CONDITION, FORMAT_LITERAL, is_share, parse_xml, words
-from retrieval.packages import check_package, malformed, mended
-from retrieval.plain_text import Draft
+from retrieval.formats.drawings import FORMAT_CONDITION, FORMAT_LITERAL, is_share, parse_xml, words
+from retrieval.formats.ooxml import check_package, malformed, mended
+from retrieval.formats.text_blocks import Draft
 
 _WHAT = "Excel workbook"
 _MOST_ROWS = 1_048_576

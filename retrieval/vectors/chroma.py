@@ -33,16 +33,25 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.components import Context
 from foundation.errors import SixplyError, StorageFull, StoreUnavailable
-from foundation.storage import room_at
-from foundation.stores import Store
+from foundation.stores.full_disk import room_at
+from foundation.stores.registry import Store
 from foundation.types import Scope
-from retrieval.chroma_shelves import Access, access_of, batches, condition, known, shelf_name, take_off, told_of
 from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
-from retrieval.index_care import BLOCK, PROBING, Seal, keep_or_quarantine
-from retrieval.ownership import Ownership
-from retrieval.rows import Rows, SmallCollections
-from retrieval.snapshot import Snapshot, best
-from retrieval.where import Where, folded
+from retrieval.filters import Where, folded
+from retrieval.index.chroma_partitions import (
+    Access,
+    access_of,
+    batches,
+    condition,
+    known,
+    shelf_name,
+    take_off,
+    told_of,
+)
+from retrieval.index.closed_snapshot import Snapshot, best
+from retrieval.index.exact_search import Rows, SmallCollections
+from retrieval.index.lock import Ownership
+from retrieval.index.maintenance import BLOCK, PROBING, Seal, keep_or_quarantine
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client
@@ -83,7 +92,7 @@ class Options(BaseModel):
     """Breadth of the graph, of its building and of its search; they count when a shelf is created. Chroma's own 16, 100
     and 100 find 7 of the 10 nearest among 50,000 near-duplicates; these find nearly all, at twice the building time."""
     exact_up_to: int = Field(default=20_000, ge=0)
-    """Shelves of up to so many vectors are searched without the graph: see `retrieval.rows`. They are kept in memory, 1.5
+    """Shelves of up to so many vectors are searched without the graph: see `retrieval.index.exact_search`. They are kept in memory, 1.5
     KB for a vector of 384 numbers, and no more than five times so many of all shelves together. The write with which a shelf
     outgrows this waits until its graph is built."""
 

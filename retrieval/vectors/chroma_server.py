@@ -23,11 +23,20 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from foundation.components import Context
 from foundation.errors import SixplyError, StorageFull, StoreUnavailable
-from foundation.stores import Store
+from foundation.stores.registry import Store
 from foundation.types import Scope
-from retrieval.chroma_shelves import Access, access_of, batches, condition, known, shelf_name, take_off, told_of
 from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
-from retrieval.where import Where, folded
+from retrieval.filters import Where, folded
+from retrieval.index.chroma_partitions import (
+    Access,
+    access_of,
+    batches,
+    condition,
+    known,
+    shelf_name,
+    take_off,
+    told_of,
+)
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI

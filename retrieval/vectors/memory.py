@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict
 
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
-from foundation.stores import Store
+from foundation.stores.registry import Store
 from foundation.types import Scope
 from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
-from retrieval.where import Value, Where, matches
+from retrieval.filters import Value, Where, matches
 
 
 class Options(BaseModel):

@@ -18,14 +18,14 @@ from pydantic import Field
 
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
-from foundation.postgres import Postgres, PostgresOptions, unhurried, written
-from foundation.stores import Store
+from foundation.stores.postgres import Postgres, PostgresOptions, unhurried, written
+from foundation.stores.registry import Store
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
-from retrieval.where import Leaf, OneOf, Where, as_sql, folded, stored_attributes
+from retrieval.filters import Leaf, OneOf, Where, as_sql, folded, stored_attributes
 
 if TYPE_CHECKING:
-    from foundation.postgres import Connection
+    from foundation.stores.postgres import Connection
 
 T = TypeVar("T")
 _BATCH = 1000

@@ -21,10 +21,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from foundation.components import Context
 from foundation.errors import SixplyError, StorageFull, StoreUnavailable
-from foundation.stores import Store
+from foundation.stores.registry import Store
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
-from retrieval.where import AllOf, AnyOf, Between, Where, folded, stored_attributes
+from retrieval.filters import AllOf, AnyOf, Between, Where, folded, stored_attributes
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient

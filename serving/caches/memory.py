@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from foundation.clock import Clock
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
-from foundation.stores import Store
+from foundation.stores.registry import Store
 from serving.contract import CACHE_STAYS, Quota, Window
 
 _Place = tuple[str, str]

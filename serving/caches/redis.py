@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from foundation.components import Context
 from foundation.errors import StorageFull, StoreUnavailable
-from foundation.stores import Store
+from foundation.stores.registry import Store
 from serving.contract import CACHE_STAYS, Quota, Window
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from typing import Any
 from nicegui import Client, core
 from starlette.requests import HTTPConnection
 
-from serving.sessions import token_of
+from serving.access.sessions import token_of
 
 _NAMED_IN_PATH = re.compile(r"^/_nicegui/client/([^/]+)/")
 

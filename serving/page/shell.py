@@ -11,14 +11,14 @@ from fastapi import Request
 from nicegui import Client, html, ui
 
 from foundation.types import Principal
-from serving.page.approvals import ApprovalsView
-from serving.page.ask import AskView
-from serving.page.documents import DocumentsView
-from serving.page.live import LiveView
-from serving.page.source import SourcePanel
-from serving.page.visitor import View, Visitor, told
+from serving.access.sessions import token_of
+from serving.page.session import View, Visitor, told
+from serving.page.views.approvals import ApprovalsView
+from serving.page.views.ask import AskView
+from serving.page.views.dashboard import LiveView
+from serving.page.views.documents import DocumentsView
+from serving.page.views.source import SourcePanel
 from serving.runtime import MOST_PAGES
-from serving.sessions import token_of
 
 LOOK = Path(__file__).with_name("look.css").read_text(encoding="utf-8")
 ICON = (

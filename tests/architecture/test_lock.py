@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from foundation import install
+from foundation.machine import install
 from models import weights
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from observability.ledger import CostLedger
+from observability.stores.costs import CostLedger
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {
@@ -41,16 +41,14 @@ def imported_by(module: str, *arguments: str, **environment: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize(
-    "arguments", [("--help",), ("demo", "--help"), ("ask", "--help"), ("bench-retrieval", "--help")]
-)
+@pytest.mark.parametrize("arguments", [("--help",), ("demo", "--help"), ("ask", "--help"), ("evaluate", "--help")])
 def test_help_imports_nothing_heavy(arguments):
-    assert imported_by("serving.cli", *arguments) & HEAVY == set()
+    assert imported_by("serving.cli.main", *arguments) & HEAVY == set()
 
 
 @pytest.mark.parametrize("report", ["slow", "failures", "costs"])
 def test_a_report_of_a_bad_day_waits_for_no_framework(report, tmp_path):
-    imported = imported_by("serving.cli", report, SIXPLY__FOUNDATION__DATA_DIR=str(tmp_path))
+    imported = imported_by("serving.cli.main", report, SIXPLY__FOUNDATION__DATA_DIR=str(tmp_path))
     assert imported & HEAVY <= {"numpy", "opentelemetry.sdk"}
 
 
@@ -63,14 +61,14 @@ def test_what_answers_cost_by_their_outcome_is_summed_without_a_framework(tmp_pa
         )
     told = tmp_path / "told.json"
     imported = imported_by(
-        "serving.cli", "costs", "--by", "outcome", "--json", str(told), SIXPLY__FOUNDATION__DATA_DIR=str(tmp_path)
+        "serving.cli.main", "costs", "--by", "outcome", "--json", str(told), SIXPLY__FOUNDATION__DATA_DIR=str(tmp_path)
     )
     assert [(one["key"], one["usd"]) for one in json.loads(told.read_text())] == [("unknown", "0.1")]
     assert imported & HEAVY <= {"numpy", "opentelemetry.sdk"}
 
 
 def test_the_installer_imports_the_standard_library_only():
-    outside = {name.partition(".")[0] for name in imported_by("foundation.install", "--help")}
+    outside = {name.partition(".")[0] for name in imported_by("foundation.machine.install", "--help")}
     assert {name for name in outside if not name.startswith("_")} - sys.stdlib_module_names - {
         "foundation",
         "sitecustomize",

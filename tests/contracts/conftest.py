@@ -11,8 +11,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from foundation import tracing
 from foundation.settings import ObservabilitySettings
-from observability import telemetry
-from observability.instrument import counted_agent, traced_embedder, traced_reranker
+from observability.telemetry import setup
+from observability.telemetry.instrument import counted_agent, traced_embedder, traced_reranker
 from tests.contracts import under_test
 
 WRAPPERS: dict[str, Callable[[Any], Any]] = {
@@ -32,7 +32,7 @@ def watched(request: pytest.FixtureRequest) -> Iterator[Callable[[str, Any], Any
             yield lambda _, part: part
             return
         opened.enter_context(
-            telemetry.start(ObservabilitySettings(), [InMemorySpanExporter()], manifest_id="contract tests")
+            setup.start(ObservabilitySettings(), [InMemorySpanExporter()], manifest_id="contract tests")
         )
         opened.enter_context(tracing.span("answer", layer="serving"))
         yield lambda port, part: WRAPPERS.get(port, _itself)(part)

@@ -1,11 +1,11 @@
-"""What filters mean, as cases that every ledger and every vector index has to agree on with `retrieval.where.matches`."""
+"""What filters mean, as cases that every ledger and every vector index has to agree on with `retrieval.filters.matches`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date
 
-from retrieval.where import AllOf, AnyOf, Between, OneOf, Value, Where, equals
+from retrieval.filters import AllOf, AnyOf, Between, OneOf, Value, Where, equals
 
 STRANGE = (
     "a' OR 1=1; --",

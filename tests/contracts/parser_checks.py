@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits, Parser
-from retrieval.plain_text import clean
+from retrieval.formats.text_blocks import clean
 from tests.contracts.parser_samples import SAMPLES, SENTENCES
 
 KINDS = {"heading", "paragraph", "item", "row", "code"}

@@ -24,8 +24,8 @@ from foundation.errors import (
 from foundation.settings import AnswerSettings, BudgetSettings
 from foundation.types import Principal
 from models.chat.scripted import ScriptedChat
-from orchestration.answering import answer, resume
 from orchestration.contract import Agent, AnswerRequest, Decision, Event
+from orchestration.run.answering import answer, resume
 from tests.contracts import under_test
 from tests.contracts.broken import agent as broken
 from tests.doubles.orchestration import LEAD, NORTH, READER, SOUTH, SOUTH_LEAD, World

@@ -36,7 +36,7 @@ from foundation.errors import (
 from foundation.settings import Part, ResilienceSettings
 from models.chat.scripted import ScriptedChat
 from models.pricing import identity, usage_of
-from models.resilience import ResilientChatModel, resilient
+from models.resilience.retry import ResilientChatModel, resilient
 from tests.contracts import under_test
 from tests.contracts.broken import chat as broken
 from tests.doubles.provider import Behaviour, FaultyProvider, calls, garbage, hang, ok, reset, status

@@ -24,7 +24,7 @@ from foundation.errors import (
 )
 from foundation.settings import Part
 from models.embedding import embed, embed_query, embed_tokens, name_of
-from observability.instrument import traced_embedder
+from observability.telemetry.instrument import traced_embedder
 from tests import services
 from tests.contracts import under_test
 from tests.contracts.broken import embedder as broken

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from foundation.components import Context, load
 from foundation.errors import InvalidRequest, StoreUnavailable
 from foundation.types import EVERY_TENANT, Scope
-from retrieval import records
 from retrieval.contract import (
     Block,
     Chunk,
@@ -31,7 +30,8 @@ from retrieval.contract import (
     VectorItem,
     Vectors,
 )
-from retrieval.where import AnyOf, Between, OneOf, Where, equals
+from retrieval.filters import AnyOf, Between, OneOf, Where, equals
+from retrieval.index import row_codec
 from tests import services
 from tests.contracts import under_test
 from tests.contracts.broken import ledger as broken
@@ -416,7 +416,7 @@ def puts_and_deletes_in_one_change(ledger: DocumentLedger) -> None:
 def lets_nobody_supersede_what_they_could_not_read(ledger: DocumentLedger) -> None:
     """And what somebody may not see supersedes nothing for them."""
     series = {"series": "pay"}
-    everybody = records.scope_text(Scope("acme", classes=frozenset({"unclassified"})))
+    everybody = row_codec.scope_text(Scope("acme", classes=frozenset({"unclassified"})))
     ledger.put(
         [
             entry("board.md", "Refund.", groups=frozenset({"board"}), effective_from=date(2025, 1, 1), **series),
@@ -429,7 +429,7 @@ def lets_nobody_supersede_what_they_could_not_read(ledger: DocumentLedger) -> No
     )
     assert uris(ledger, "refund", BOARD, as_of=TODAY) == ["board.md", "decoy.md", "secret.md"]
     assert uris(ledger, "refund", as_of=TODAY) == ["decoy.md", "secret.md"]
-    ours = records.scope_text(Scope("acme", frozenset({"board"}), frozenset({"unclassified", "secret"})))
+    ours = row_codec.scope_text(Scope("acme", frozenset({"board"}), frozenset({"unclassified", "secret"})))
     known = {"groups": frozenset({"board"}), "writer_reads": ours}
     ledger.put([entry("new.md", "Refund.", effective_from=date(2025, 4, 1), **known, **series)])
     assert uris(ledger, "refund", BOARD, as_of=TODAY) == ["new.md"]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from foundation.errors import StorageFull, StoreUnavailable
-from foundation.postgres import unhurried
+from foundation.stores.postgres import unhurried
 from tests import services
 from tests.contracts import bad_line
 from tests.contracts.test_ledger import ACME, entry, opened, words

@@ -10,7 +10,7 @@ import pytest
 from foundation.components import available
 from foundation.settings import ParsingSettings
 from retrieval.contract import ParseLimits, Parser
-from retrieval.parsing import ParserPool
+from retrieval.ingest.sandbox import ParserPool
 from tests.contracts import under_test
 from tests.contracts.broken.parser import BROKEN, Broken, PointsBesideTheText
 from tests.contracts.parser_checks import CHECKS, Build

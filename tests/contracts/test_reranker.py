@@ -16,7 +16,7 @@ from foundation.components import load
 from foundation.settings import Part
 from models.contract import Reranker, RerankerParts
 from models.reranking import reranker_of
-from observability.instrument import traced_reranker
+from observability.telemetry.instrument import traced_reranker
 from tests.contracts import under_test
 from tests.contracts.broken import reranker as broken
 from tests.doubles import tiny_models

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from serving.ports import CONTRACTS, Port
+from serving.parts.ports import CONTRACTS, Port
 
 SUITES = sorted({port.suite.stem.removeprefix("test_") for port in map(Port, CONTRACTS)} | {"executor"})
 FEWEST = 6

@@ -16,7 +16,7 @@ from foundation.components import Context, load
 from foundation.errors import StoreUnavailable
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import VectorIndex, VectorItem, Vectors
-from retrieval.where import AnyOf, Value, equals
+from retrieval.filters import AnyOf, Value, equals
 from tests import services
 from tests.contracts import bad_line
 from tests.contracts.broken import vectors as broken

@@ -21,8 +21,8 @@ from foundation.components import Context, load
 from foundation.errors import StorageFull, StoreInUse, StoreUnavailable
 from foundation.settings import Part
 from retrieval.contract import VectorIndex
+from retrieval.filters import OneOf
 from retrieval.vectors import chroma
-from retrieval.where import OneOf
 from tests.contracts import test_vectors as promises
 from tests.contracts.test_vectors import ACME, direction, found, item, opened
 

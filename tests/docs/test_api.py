@@ -12,13 +12,13 @@ import openai
 import pytest
 
 from foundation.errors import ComponentError, RequestError, SixplyError
-from serving.errors import UnsupportedParameter
-from serving.identity import ROLES
-from serving.routes import anthropic as messages
-from serving.routes.openai import TUNING
-from serving.routes.responses import HERE
+from serving.access.identity import ROLES
+from serving.compat import anthropic_messages as messages
+from serving.compat.openai_chat import TUNING
+from serving.compat.openai_responses import HERE
+from serving.compat.shapes import MODELS
+from serving.http.errors import UnsupportedParameter
 from serving.server import running
-from serving.shapes import MODELS
 from tests.doubles.serving import TEXT, World, world
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
@@ -97,7 +97,8 @@ def test_every_code_that_is_named_exists_and_every_callers_code_is_named() -> No
     callers = {
         kind.code
         for kind in tree(RequestError)
-        if kind.__module__ in {"foundation.errors", "serving.errors", "serving.idempotency", "serving.quotas"}
+        if kind.__module__
+        in {"foundation.errors", "serving.http.errors", "serving.http.idempotency", "serving.access.quotas"}
     }
     assert callers <= named
     assert named <= callers | {kind.code for kind in tree(ComponentError)}

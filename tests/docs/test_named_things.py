@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import typing
 from collections.abc import Iterator
@@ -15,8 +16,9 @@ from pydantic import BaseModel
 from foundation import names
 from foundation.settings import Part, Settings
 from serving.app import create_app
-from serving.cli import app as command_line
+from serving.cli.main import app as command_line
 from tests.doubles.serving import world
+from tests.make_rules import LAB
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -24,7 +26,10 @@ PAGES = sorted(
     for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "stack.toml", *(ROOT / "docs").rglob("*.md")]
     if "decisions" not in path.parts  # they tell how things were when they were decided
 )
-COMMANDS = set(typer.main.get_command(command_line).commands)  # type: ignore[attr-defined]  # a group
+PROGRAMS = [command_line]
+if LAB.exists():
+    PROGRAMS.append(importlib.import_module("lab.cli").app)
+COMMANDS = {name for program in PROGRAMS for name in typer.main.get_command(program).commands}  # type: ignore[attr-defined]  # groups
 SERIES = {
     value.replace(".", "_") + suffix
     for value in vars(names).values()

@@ -21,10 +21,10 @@ from typer.testing import CliRunner
 
 from foundation import names
 from foundation.types import Usage
-from observability.ledger import CostLedger
-from observability.spans import COLUMNS, SCHEMA, SpanRow, values_of
+from observability.stores.costs import CostLedger
+from observability.stores.spans import COLUMNS, SCHEMA, SpanRow, values_of
 from orchestration.contract import Charge
-from serving.cli import app
+from serving.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "observability"

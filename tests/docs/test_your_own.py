@@ -15,7 +15,7 @@ from string import Template
 import pytest
 from typer.testing import CliRunner
 
-from serving.cli import app
+from serving.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "your-own.md").read_text(encoding="utf-8")

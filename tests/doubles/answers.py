@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from foundation.types import Scope
-from observability.evaluation import GoldenCase
+from observability.evaluation.golden_set import GoldenCase
 from orchestration.contract import Answer, Approval
 from retrieval.contract import Chunk, Citation, Hit, Refusal, Source
 

@@ -26,7 +26,7 @@ from foundation.components import Context
 from foundation.settings import ClusterSettings, Loaded, Settings
 from foundation.types import Principal
 from orchestration.contract import AnswerRequest, Event
-from serving import on_ray
+from serving.processes import ray_replicas
 from tests.doubles.serving import FakeSystem, ScriptedAgent, world
 
 KEYS = ("reader", "agent", "approver", "operator", "stranger", "all_roles")
@@ -65,7 +65,7 @@ def free_port() -> int:
 def running() -> int:
     from ray import serve
 
-    states = serve.status().applications[on_ray.NAME].deployments[on_ray.NAME].replica_states
+    states = serve.status().applications[ray_replicas.NAME].deployments[ray_replicas.NAME].replica_states
     return sum(count for state, count in states.items() if str(getattr(state, "value", state)) == "RUNNING")
 
 
@@ -73,15 +73,15 @@ def main(folder: Path, told: Path) -> None:
     given = world(folder, port=free_port(), concurrent_answers=50)
     settings: Settings = given.system.settings
     logging.getLogger("ray").setLevel(logging.ERROR)
-    with on_ray.deployed(on_cluster(settings, 1), opener=opened) as url:
+    with ray_replicas.deployed(on_cluster(settings, 1), opener=opened) as url:
         from ray import serve
 
         new = told.with_suffix(".new")
         new.write_text(json.dumps({"url": url} | {name: getattr(given, name) for name in KEYS}), encoding="utf-8")
         new.replace(told)
         for line in sys.stdin:
-            wanted = on_ray.application(on_cluster(settings, int(line)), opened)
-            threading.Thread(target=serve.run, args=[wanted], kwargs={"name": on_ray.NAME}, daemon=True).start()
+            wanted = ray_replicas.application(on_cluster(settings, int(line)), opened)
+            threading.Thread(target=serve.run, args=[wanted], kwargs={"name": ray_replicas.NAME}, daemon=True).start()
             while running() != int(line):
                 time.sleep(0.1)
             sys.stdout.write(line)

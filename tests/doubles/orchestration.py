@@ -17,6 +17,7 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
 from foundation.components import Context, load
+from foundation.kill_switches import Stops
 from foundation.settings import (
     AnswerSettings,
     BudgetSettings,
@@ -25,19 +26,18 @@ from foundation.settings import (
     Part,
     PolicySettings,
 )
-from foundation.stops import Stops
 from foundation.types import Principal, Scope, Usage
 from models.chat.scripted import ScriptedChat
 from models.contract import Call, Price
 from models.embedders.hashing import HashingEmbedder
-from orchestration.approvals import SqliteApprovals
-from orchestration.audit import SqliteAudit
 from orchestration.contract import Agent, AgentParts, AnswerMemory, Charge, Spending
-from orchestration.effects import SqliteEffects
-from orchestration.executor import Executor
-from orchestration.facts import SqliteFacts
+from orchestration.effects.approvals import SqliteApprovals
+from orchestration.effects.audit import SqliteAudit
+from orchestration.effects.effect_log import SqliteEffects
+from orchestration.effects.executor import Executor
+from orchestration.memory.facts import SqliteFacts
 from retrieval.contract import Chunk, Hit, Source
-from retrieval.grounding import Grounding
+from retrieval.grounding.evidence import Grounding
 
 NORTH = Principal(subject="ada", tenant="north", roles=frozenset({"clerk"}))
 READER = Principal(subject="rui", tenant="north", roles=frozenset({"reader"}))

@@ -19,27 +19,27 @@ from pydantic import RootModel
 
 from foundation.clock import SystemClock
 from foundation.components import Context
-from foundation.erasures import Erasures
 from foundation.errors import Conflict, DocumentRefused, Gone, NotFound, UpstreamDown, UpstreamLimited
+from foundation.kill_switches import Stops
 from foundation.settings import FoundationSettings, HttpSettings, ServingSettings, Settings
-from foundation.stops import Stops
+from foundation.stores.erasures import Erasures
 from foundation.types import Principal, Scope, Usage
-from observability.ledger import CostLedger
-from observability.outcomes import OutcomeStore
-from orchestration.audit import SqliteAudit
+from observability.stores.costs import CostLedger
+from observability.stores.outcomes import OutcomeStore
+from orchestration.answers.objects import ObjectAnswer
 from orchestration.contract import Answer, AnswerRequest, Approval, Charge, Conversation, Decision, Event, Step, Turn
-from orchestration.facts import SqliteFacts
-from orchestration.objects import ObjectAnswer
-from orchestration.policy import Policy
+from orchestration.effects.audit import SqliteAudit
+from orchestration.effects.policy import Policy
+from orchestration.memory.facts import SqliteFacts
 from retrieval.contract import Chunk, Citation, Document, Hit, Refusal
-from retrieval.ingest import IngestReport
-from retrieval.where import matches
+from retrieval.filters import matches
+from retrieval.ingest.pipeline import IngestReport
+from serving.access.identity import KeyStore
+from serving.access.quotas import Quotas
 from serving.caches.memory import MemoryCache
 from serving.caches.memory import Options as CacheOptions
-from serving.idempotency import IdempotencyStore
-from serving.identity import KeyStore
-from serving.jobs import JobStore
-from serving.quotas import Quotas
+from serving.http.idempotency import IdempotencyStore
+from serving.jobs.queue import JobStore
 
 BEGUN = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 TEXT = "The double ships on Tuesdays. It never ships on Sundays."

@@ -13,9 +13,9 @@ import pytest
 from foundation.components import available
 from foundation.errors import Conflict, Gone, NotFound, StoreUnavailable
 from orchestration import sqlite_file
-from orchestration.answering import answer, resume
-from orchestration.approvals import SqliteApprovals, doubles
 from orchestration.contract import Answer, AnswerRequest, Approval, Decision
+from orchestration.effects.approvals import SqliteApprovals, doubles
+from orchestration.run.answering import answer, resume
 from tests.doubles.orchestration import LEAD, NORTH, World
 
 SEND = AnswerRequest(question="Please send parcel P-123 now")

@@ -11,9 +11,9 @@ import pytest
 
 from foundation.settings import AnswerSettings, BudgetSettings, DayLimits
 from models.chat.scripted import ScriptedChat
-from orchestration.answering import answer
 from orchestration.contract import AnswerRequest
-from orchestration.spending import SqliteSpending
+from orchestration.run.answering import answer
+from orchestration.run.spending import SqliteSpending
 from tests.doubles.orchestration import NORTH, SOUTH, World
 
 QUESTION = "How much may a parcel weigh?"

@@ -19,12 +19,12 @@ from foundation import names
 from foundation.components import Context, available, load
 from foundation.errors import Conflict
 from foundation.settings import ObservabilitySettings, Part
-from observability import telemetry
-from observability.bill import layer_bill
-from observability.spans import SpanStore
-from orchestration.answering import answer, resume
-from orchestration.audit import of_trace
+from observability.reports.layer_bill import layer_bill
+from observability.stores.spans import SpanStore
+from observability.telemetry import setup
 from orchestration.contract import Answer, AnswerRequest, Decision
+from orchestration.effects.audit import of_trace
+from orchestration.run.answering import answer, resume
 from tests.doubles.effects_child import CUSTOMER, LEAD, QUESTION, desk
 from tests.doubles.orchestration import NORTH, World
 
@@ -124,7 +124,7 @@ async def test_a_crash_around_an_approved_effect_repeats_nothing_and_the_story_i
     data_dir: Path, kill: Kill, point: str, already_done: int, agent: str
 ) -> None:
     exporter = load("observability.exporters", Part(use="sqlite"), Context(data_dir=data_dir))
-    with telemetry.start(ObservabilitySettings(), [exporter], manifest_id="m-1") as running:
+    with setup.start(ObservabilitySettings(), [exporter], manifest_id="m-1") as running:
         waiting = await ask_for_a_refund(data_dir, agent)
         assert waiting.approval is not None
         await asyncio.to_thread(kill, data_dir, "approve", point, agent=agent, id=waiting.approval.approval_id)

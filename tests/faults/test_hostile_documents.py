@@ -10,7 +10,7 @@ import pytest
 
 from foundation.errors import DocumentRefused
 from foundation.settings import ParsingSettings
-from retrieval.parsing import ParserPool
+from retrieval.ingest.sandbox import ParserPool
 
 CATALOG = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>"]
 PAGE = b"<</Type/Page/Parent 2 0 R/Contents 4 0 R/MediaBox[0 0 9 9]>>"

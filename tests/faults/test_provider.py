@@ -16,7 +16,7 @@ import httpx2
 import pytest
 
 from foundation.settings import load
-from serving.identity import KeyStore
+from serving.access.identity import KeyStore
 from serving.server import running
 from serving.wiring import System, open_system
 from tests.doubles import stacks

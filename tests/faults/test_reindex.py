@@ -18,9 +18,9 @@ from foundation.errors import FingerprintMismatch
 from foundation.settings import Part
 from foundation.types import Scope
 from models.contract import Embeddings
-from retrieval import index_care
 from retrieval.contract import Block, Chunk, DocumentLedger, Entry, Parsed, Source
-from retrieval.index_care import embed_chunks, fingerprint_of, open_index
+from retrieval.index import maintenance
+from retrieval.index.maintenance import embed_chunks, fingerprint_of, open_index
 from tests import services
 
 ACME = Scope("acme")
@@ -80,7 +80,7 @@ class Desk:
 
     def found(self, text: str) -> list[str]:
         """Texts by both legs, best first."""
-        query = index_care.embed(self.embedder, [text])[0]
+        query = maintenance.embed(self.embedder, [text])[0]
         ids = [chunk_id for chunk_id, _ in self.vectors.search(query, ACME, limit=3)]
         ids += [chunk_id for chunk_id, *_ in self.ledger.keyword_search(text, ACME, limit=3, as_of=None)]
         return [hit.chunk.text for hit in self.ledger.hits(ids, ACME, as_of=None).values()]

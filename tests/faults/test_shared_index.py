@@ -16,7 +16,7 @@ from foundation.components import Context, load
 from foundation.settings import Part
 from foundation.types import Scope
 from retrieval.contract import Chunk, DocumentLedger, Entry, Parsed, Source, VectorIndex, VectorItem
-from retrieval.index_care import catch_up
+from retrieval.index.maintenance import catch_up
 from tests import services
 
 psycopg = pytest.importorskip("psycopg", reason="make setup WITH=postgres")

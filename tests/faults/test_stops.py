@@ -12,16 +12,16 @@ import pytest
 
 from foundation.clock import SystemClock
 from foundation.errors import Stopped, StorageFull
+from foundation.kill_switches import Stops
 from foundation.settings import ResilienceSettings
-from foundation.stops import Stops
 from models.chat.scripted import ScriptedChat
 from models.pricing import identity
-from models.resilience import FALLBACK, resilient
-from orchestration.answering import answer, resume
+from models.resilience.retry import FALLBACK, resilient
 from orchestration.contract import Answer, AnswerRequest, Decision
-from orchestration.stoppable import StoppableAgent
+from orchestration.run.answering import answer, resume
+from orchestration.run.stoppable import StoppableAgent
 from serving.app import create_app
-from serving.oversight import tended
+from serving.cli.oversight import tended
 from tests.doubles import serving
 from tests.doubles.orchestration import LEAD, NORTH, SOUTH, World
 

@@ -14,8 +14,8 @@ import pytest
 
 from foundation.errors import StorageFull, StoreUnavailable, Unauthenticated
 from retrieval.contract import Refusal
+from serving.access.identity import KeyStore
 from serving.app import create_app
-from serving.identity import KeyStore
 from serving.runtime import PROBED_S, StoreProbe
 from tests.doubles.serving import TEXT, World, charge, world
 

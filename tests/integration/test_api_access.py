@@ -24,9 +24,9 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from foundation.clock import SystemClock
+from serving.access.identity import PAGE_PATHS, PUBLIC_PATHS, Access, KeyStore, anyone, signed_in
 from serving.app import create_app
-from serving.identity import PAGE_PATHS, PUBLIC_PATHS, Access, KeyStore, anyone, signed_in
-from serving.page.mounting import policy
+from serving.page.mount import policy
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 from tests.doubles.serving import TEXT, World, world
 
@@ -212,7 +212,7 @@ def test_every_route_of_the_app_has_its_rule_here_and_declares_one_there(given: 
         path, rule = name.split(" ")[1], RULES[name]
         parts = list(dependants(route.dependant))
         rules = [one.call for one in parts if isinstance(one.call, Access) or one.call in (anyone, signed_in)]
-        assert len(rules) == 1, f"{name} declares {len(rules)} rules; give it one of serving/identity.py"
+        assert len(rules) == 1, f"{name} declares {len(rules)} rules; give it one of serving/access/identity.py"
         assert (rules[0] is anyone) == (path in PUBLIC_PATHS) == (rule.who == PUBLIC), name
         assert (rules[0] is signed_in) == path.startswith(PAGE_PATHS) == (rule.who == PAGE), name
         paged = {"limit", "cursor"} <= {parameter.name for one in parts for parameter in one.query_params}

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from retrieval.ownership import Ownership
-from serving.cli import main
+from retrieval.index.lock import Ownership
+from serving.cli.main import main
 from tests.doubles import stacks
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ FACTS = {"moon": "The moon lamp runs for nine hours.", "sun": "The sun lamp weig
 def sixply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     """Run a command on a stack of this test's own; gives what it wrote as JSON, or its text."""
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr("serving.cli._quiet", lambda: None)
+    monkeypatch.setattr("serving.cli.main._quiet", lambda: None)
     stack = stacks.stack(tmp_path, MORE)
 
     def run(*arguments: str, status: int = 0, json_too: bool = True) -> Any:
@@ -151,9 +151,9 @@ def test_an_ingest_that_is_interrupted_says_what_is_stored_and_goes_on_when_it_i
 
     documents = str(folder / "documents")
     with monkeypatch.context() as patch:
-        patch.setattr("serving.terminal.progress", interrupted)
-        patch.setattr("retrieval.ingest.BATCH", 1)
-        patch.setattr("retrieval.ingest.UNDER_WAY", 1)  # so the first is stored when the second is sent
+        patch.setattr("serving.cli.terminal.progress", interrupted)
+        patch.setattr("retrieval.ingest.pipeline.BATCH", 1)
+        patch.setattr("retrieval.ingest.pipeline.UNDER_WAY", 1)  # so the first is stored when the second is sent
         said = sixply("ingest", documents, status=130, json_too=False)
     stored = len(sixply("documents")["documents"])
     assert stored in (1, 2)
@@ -166,7 +166,7 @@ def test_while_another_process_holds_the_documents_a_question_is_told_how_to_go_
     sixply: Callable[..., Any], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SIXPLY__RETRIEVAL__VECTORS__USE", "chroma")
-    monkeypatch.setattr("retrieval.ownership.PATIENCE_S", 0.0)
+    monkeypatch.setattr("retrieval.index.lock.PATIENCE_S", 0.0)
     sixply("ingest", str(folder / "documents"), status=1)
     (lock,) = tmp_path.rglob("owner.lock")
     server = Ownership(lock, what="The vector index")

@@ -8,8 +8,8 @@ import httpx2
 import pytest
 
 from serving.app import create_app
-from serving.errors import MEDIA_TYPE, VENDOR_PATHS
-from serving.idempotency import HEADER, METHODS
+from serving.http.errors import MEDIA_TYPE, VENDOR_PATHS
+from serving.http.idempotency import HEADER, METHODS
 from tests.doubles.serving import TEXT, World, world
 
 PUBLIC = ("/health/",)

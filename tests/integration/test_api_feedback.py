@@ -7,8 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from observability.outcome_contract import load_contract
-from observability.value import value_report
+from observability.value.outcome_contract import load_contract
+from observability.value.roi import value_report
 from serving.app import create_app
 from tests.doubles.serving import World, charge, world
 

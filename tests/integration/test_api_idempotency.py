@@ -11,10 +11,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from serving.access.identity import KeyStore
 from serving.app import create_app
-from serving.idempotency import Attempt, IdempotencyStore
-from serving.identity import KeyStore
-from serving.replies import Reply
+from serving.http.idempotency import Attempt, IdempotencyStore
+from serving.http.replies import Reply
 from tests.doubles.orchestration import ManualClock
 from tests.doubles.serving import TEXT, World, world
 

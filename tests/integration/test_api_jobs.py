@@ -16,9 +16,9 @@ import pytest
 
 from foundation.errors import Stopped, StorageFull
 from foundation.types import Principal
-from serving import jobs
-from serving.identity import KeyStore
-from serving.jobs import LOOK_S, FairTurns, JobStore
+from serving.access.identity import KeyStore
+from serving.jobs import queue as jobs
+from serving.jobs.queue import LOOK_S, FairTurns, JobStore
 from serving.server import running
 from tests.doubles.serving import TEXT, FakeSystem, World, world
 

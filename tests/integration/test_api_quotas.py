@@ -15,8 +15,8 @@ import pytest
 
 from foundation.components import Context, load
 from foundation.settings import Part
+from serving.access.quotas import QuotaAgent, Quotas
 from serving.app import create_app
-from serving.quotas import QuotaAgent, Quotas
 from serving.server import running
 from tests import services
 from tests.doubles.serving import World, world
@@ -77,7 +77,7 @@ async def test_approvals_switches_metrics_and_health_are_never_counted(given: Wo
 
 
 async def test_the_caller_is_the_subject_whichever_key_it_sends(given: World, api: httpx2.AsyncClient) -> None:
-    from serving.identity import KeyStore
+    from serving.access.identity import KeyStore
 
     keys = KeyStore.of(given.system.settings, given.system.context.clock)
     second = keys.create(subject="reader@north", tenant="north", roles=["reader"])

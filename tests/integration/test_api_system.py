@@ -7,9 +7,9 @@ import httpx2
 import pytest
 
 from foundation.settings import load
-from observability.evaluation import GoldenCase, ToolCall
-from serving.identity import KeyStore
-from serving.measuring import GOLDEN_SET, golden_report
+from observability.evaluation.golden_set import GoldenCase, ToolCall
+from serving.access.identity import KeyStore
+from serving.cli.measuring import GOLDEN_SET, golden_report
 from serving.server import running
 from serving.wiring import System, open_system
 from tests.doubles import stacks

@@ -18,11 +18,11 @@ from pydantic import BaseModel
 from foundation.components import available
 from foundation.settings import load
 from foundation.types import Principal
-from observability.bill import LOCAL_BASIS
-from orchestration.answering import answer
+from observability.reports.layer_bill import LOCAL_BASIS
 from orchestration.contract import Answer, AnswerRequest
+from orchestration.run.answering import answer
 from retrieval.contract import Source
-from retrieval.ingest import Item
+from retrieval.ingest.pipeline import Item
 from serving.wiring import System, open_system
 from tests.doubles.provider import Behaviour, FaultyProvider, metered, status
 

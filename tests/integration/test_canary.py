@@ -12,8 +12,8 @@ from opentelemetry import trace
 
 from foundation import names
 from foundation.settings import LoggingSettings, load
-from observability.logs import set_up
-from serving.identity import KeyStore
+from observability.telemetry.logs import set_up
+from serving.access.identity import KeyStore
 from serving.server import running
 from serving.wiring import open_system
 from tests.doubles import stacks

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.ports import CONTRACTS
+from serving.parts.ports import CONTRACTS
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from foundation import components, names
-from foundation.doctor import parts_of
-from foundation.install import HIGHEST, LOWEST, _extras_of_the_project
+from foundation.machine.install import HIGHEST, LOWEST, _extras_of_the_project
 from foundation.settings import Settings, load
-from observability.metrics import domain, registry
+from observability.telemetry.metrics import domain, registry
+from serving.cli.doctor import parts_of
 from serving.server import running
 from tests.doubles.serving import world
 

@@ -20,7 +20,7 @@ from foundation.components import Context, load
 from foundation.errors import InvalidSetting, MissingCredential, SixplyError
 from foundation.settings import Part, PolicySettings
 from orchestration.contract import Decision, ToolOutcome
-from orchestration.executor import Executor
+from orchestration.effects.executor import Executor
 from orchestration.tools.openapi import read
 from tests.doubles.orchestration import LEAD, NORTH, World
 
@@ -335,7 +335,7 @@ components:
     (tool,) = load(SECTION, part, Context(data_dir=tmp_path))
     assert (tool.name, tool.metadata["effect"]) == ("old_patch_lamps_id", True)
     assert tool.description == "patch_/lamps/{id}"
-    from orchestration.arguments import UnfitArguments, checked
+    from orchestration.effects.arguments import UnfitArguments, checked
 
     assert checked(tool, {"id": 3, "hours": None}) == {"id": 3, "hours": None}
     for arguments in ({"id": 3, "hours": 0}, {"hours": 1}, {"id": "x"}, {"id": 3, "body": {}}):

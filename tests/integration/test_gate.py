@@ -14,9 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from foundation.errors import InvalidRequest, InvalidSetting
-from observability import compare, trials
-from observability.compare import Side
-from serving import cli, gate, swapping
+from observability.evaluation import compare, trials
+from observability.evaluation.compare import Side
+from serving.cli import gate, main, swap_report
 
 BASELINE = Path("examples/support_desk/baseline.json")
 STACK = Path("stack.toml")
@@ -29,7 +29,7 @@ def test_the_bundled_models_are_no_worse_than_the_committed_baseline(
     monkeypatch.setattr(gate, "SystemClock", lambda: Day("2026-12-01"))
     monkeypatch.setenv("SIXPLY__FOUNDATION__DATA_DIR", str(tmp_path / "var"))
     out = tmp_path / "gate.json"
-    done = CliRunner().invoke(cli.app, ["gate", "--json", str(out)])
+    done = CliRunner().invoke(main.app, ["gate", "--json", str(out)])
     told = json.loads(out.read_text())
     fallen = {name: told["comparison"]["metrics"][name] for name in told["blocked_by"]}
     assert done.exit_code == 0, fallen
@@ -68,7 +68,7 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> Callable[[Side], None]:
         def run(*_: object, **__: object) -> list[Side]:
             return [side]
 
-        monkeypatch.setattr(swapping, "run", run)
+        monkeypatch.setattr(swap_report, "run", run)
 
     return put
 
@@ -170,7 +170,7 @@ def test_other_data_are_refused_before_anything_is_asked(
     def never(*_: object, **__: object) -> list[Side]:
         raise AssertionError("it asked")
 
-    monkeypatch.setattr(swapping, "run", never)
+    monkeypatch.setattr(swap_report, "run", never)
     other = tmp_path / "baseline.json"
     other.write_text(json.dumps(json.loads(BASELINE.read_text()) | {changed: "0" * 64}))
     with pytest.raises(InvalidRequest, match="make gate RENEW=1"):

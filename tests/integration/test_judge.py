@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from foundation.settings import load
-from observability.judge import FEWEST
+from observability.evaluation.judge import FEWEST
 from retrieval.contract import Source
-from retrieval.ingest import Item
-from serving import cli
+from retrieval.ingest.pipeline import Item
+from serving.cli import main
 from serving.wiring import open_system
 from tests.doubles import stacks
 
@@ -53,7 +53,7 @@ def stack(folder: Path, *, likes: str) -> list[str]:
 def run(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
     out = folder / "out.json"
     out.unlink(missing_ok=True)
-    done = CliRunner().invoke(cli.app, [*arguments, "--json", str(out)], env={"COLUMNS": "240"})
+    done = CliRunner().invoke(main.app, [*arguments, "--json", str(out)], env={"COLUMNS": "240"})
     return done.exit_code, json.loads(out.read_text()), done.output
 
 

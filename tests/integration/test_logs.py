@@ -13,9 +13,9 @@ import httpx2
 import pytest
 
 from foundation.settings import LoggingSettings, load
-from observability import logs
-from observability.logs import FIELDS, of_request, set_up
-from serving.identity import KeyStore
+from observability.telemetry import logs
+from observability.telemetry.logs import FIELDS, of_request, set_up
+from serving.access.identity import KeyStore
 from serving.server import running
 from serving.wiring import System, open_system
 from tests.doubles import stacks

@@ -15,9 +15,9 @@ from mcp.client.streamable_http import streamable_http_client
 
 from foundation.settings import load
 from retrieval.contract import Source
-from retrieval.ingest import Item
-from serving import mcp_stdio
-from serving.identity import KeyStore
+from retrieval.ingest.pipeline import Item
+from serving.access.identity import KeyStore
+from serving.mcp import stdio
 from serving.server import running
 from serving.wiring import open_system
 from tests.doubles import stacks
@@ -146,7 +146,7 @@ def test_a_client_that_is_gone_while_a_reply_is_due_is_no_error_and_a_defect_is(
         def run(self, transport: str) -> None:
             raise ExceptionGroup("the double's writer", [error])
 
-    monkeypatch.setattr("serving.mcp_stdio.open_system", lambda loaded: nullcontext())
-    monkeypatch.setattr("serving.mcp_stdio.mcp_server", lambda *parts: Double())
+    monkeypatch.setattr("serving.mcp.stdio.open_system", lambda loaded: nullcontext())
+    monkeypatch.setattr("serving.mcp.stdio.mcp_server", lambda *parts: Double())
     with nullcontext() if quiet else pytest.raises(ExceptionGroup, match="the double's writer"):
-        mcp_stdio.serve(load(folder / "stack.toml"), tenant="north", roles=["reader"], groups=[])
+        stdio.serve(load(folder / "stack.toml"), tenant="north", roles=["reader"], groups=[])

@@ -26,7 +26,7 @@ from websockets.sync.client import connect
 
 from foundation.clock import SystemClock
 from foundation.settings import load
-from serving.identity import KeyStore
+from serving.access.identity import KeyStore
 from tests import services
 from tests.doubles import stacks
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from foundation.settings import load
-from serving.identity import KeyStore
+from serving.access.identity import KeyStore
 from serving.server import running
 from serving.wiring import open_system
 from tests import services

@@ -20,9 +20,10 @@ import pytest
 from foundation.clock import SystemClock
 from foundation.errors import InvalidSetting
 from foundation.settings import HttpSettings, Loaded, Part, ServingSettings, Settings
-from serving import commands, on_ray
-from serving.identity import KeyStore
-from serving.supervisor import demand_shared
+from serving.access.identity import KeyStore
+from serving.cli import commands
+from serving.processes import ray_replicas
+from serving.processes.supervisor import demand_shared
 from tests.doubles.serving import World
 from tests.integration.test_api import (  # noqa: F401 - collected here, with this module's fixtures
     bearer,
@@ -185,8 +186,10 @@ def test_one_line_moves_serving_to_the_cluster(
         served.append(loaded.settings)
         announce("http://127.0.0.1:1")
 
-    monkeypatch.setattr(on_ray, "serve", double)
-    monkeypatch.setattr("observability.logs.set_up", lambda _: None)  # it would take the log of the test run over
+    monkeypatch.setattr(ray_replicas, "serve", double)
+    monkeypatch.setattr(
+        "observability.telemetry.logs.set_up", lambda _: None
+    )  # it would take the log of the test run over
     commands.serve(Loaded(settings, {}))
     assert served == [settings]
     assert "http://127.0.0.1:1/v1" in capsys.readouterr().out
@@ -194,7 +197,7 @@ def test_one_line_moves_serving_to_the_cluster(
 
 def test_a_port_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     settings = settings_of(tmp_path).model_copy(update={"serving": ServingSettings(http=HttpSettings(port=0))})
-    with pytest.raises(InvalidSetting, match="Name one"), on_ray.deployed(Loaded(settings, {})):
+    with pytest.raises(InvalidSetting, match="Name one"), ray_replicas.deployed(Loaded(settings, {})):
         pass
 
 

@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from foundation.errors import InvalidRequest, InvalidSetting
-from observability import trials
-from serving import cli, swapping
+from observability.evaluation import trials
+from serving.cli import main, swap_report
 from tests.doubles import stacks
 
 DOCUMENTS = {
@@ -83,7 +83,7 @@ def test_a_mistake_in_the_second_stack_is_told_before_the_first_one_works(
 ) -> None:
     swap = tmp_path / "b.toml"
     swap.write_text("[retrieval.rankin]\ntop_k = 3\n")
-    ran = CliRunner().invoke(cli.app, ["swap-report", str(stack), str(swap), "--data", str(data)])
+    ran = CliRunner().invoke(main.app, ["swap-report", str(stack), str(swap), "--data", str(data)])
     assert ran.exit_code == 3, "1 and 2 are verdicts"
     assert 'Did you mean "ranking"' in " ".join(ran.output.split())
 
@@ -92,7 +92,7 @@ def test_a_system_that_cannot_be_built_is_named(stack: Path, data: Path, tmp_pat
     swap = tmp_path / "b.toml"
     swap.write_text('[retrieval.vectors]\nuse = "chorma"\n')
     with pytest.raises(InvalidSetting, match=r'b\.toml: No adapter "chorma"'):
-        swapping.report(stack, swap, data=data, limit=1, repeats=1, json=None, html=None)
+        swap_report.report(stack, swap, data=data, limit=1, repeats=1, json=None, html=None)
 
 
 def test_a_file_of_a_few_lines_is_laid_over_the_stack_and_a_whole_one_stands_for_itself(tmp_path: Path) -> None:
@@ -100,8 +100,10 @@ def test_a_file_of_a_few_lines_is_laid_over_the_stack_and_a_whole_one_stands_for
     a.write_text('[models.chat]\nuse = "scripted"\n[retrieval.vectors]\nuse = "chroma"\n[profiles.test]\n')
     line.write_text('[retrieval.vectors]\nuse = "memory"\n')
     whole.write_text('[models.chat]\nuse = "scripted"\n[retrieval.vectors]\nuse = "memory"\n')
-    assert swapping.laid_over(a, line) == swapping.Order("line.toml", a, {"retrieval": {"vectors": {"use": "memory"}}})
-    assert swapping.laid_over(a, whole) == swapping.Order("whole.toml", whole, {})
+    assert swap_report.laid_over(a, line) == swap_report.Order(
+        "line.toml", a, {"retrieval": {"vectors": {"use": "memory"}}}
+    )
+    assert swap_report.laid_over(a, whole) == swap_report.Order("whole.toml", whole, {})
 
 
 def test_the_digests_tell_another_corpus_and_other_cases(data: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from models import weights
-from serving import cli
+from serving.cli import main
 from tests import services
 from tests.integration.test_swap_report import folder_of_questions
 
@@ -53,7 +53,7 @@ def reported(stack: Path, swap: str, data: Path, tmp_path: Path) -> tuple[int, d
     b, out = tmp_path / "b.toml", tmp_path / "out.json"
     b.write_text(swap)
     arguments = [str(stack), str(b), "--data", str(data), "--repeats", "1", "--json", str(out)]
-    ran = CliRunner().invoke(cli.app, ["swap-report", *arguments])
+    ran = CliRunner().invoke(main.app, ["swap-report", *arguments])
     assert ran.exit_code in (0, 1, 2), ran.output
     return ran.exit_code, json.loads(out.read_text())
 

@@ -21,11 +21,11 @@ from foundation import names, tracing
 from foundation.components import Context, load
 from foundation.settings import ObservabilitySettings, Part
 from foundation.types import Scope
-from observability import telemetry
-from observability.bill import layer_bill
-from observability.instrument import traced_embedder, traced_retriever
-from observability.render import bill_table, trace_table
-from observability.spans import SpanStore, tree
+from observability.reports.layer_bill import layer_bill
+from observability.reports.trace_tables import bill_table, trace_table
+from observability.stores.spans import SpanStore, tree
+from observability.telemetry import setup
+from observability.telemetry.instrument import traced_embedder, traced_retriever
 
 CANARY = "canary-77aa"
 
@@ -94,7 +94,7 @@ async def asked(graph, text: str) -> str:
 @pytest.fixture
 def running(data_dir):
     exporter = load("observability.exporters", Part(use="sqlite"), Context(data_dir=data_dir))
-    with telemetry.start(ObservabilitySettings(), [exporter], manifest_id="m-1") as started:
+    with setup.start(ObservabilitySettings(), [exporter], manifest_id="m-1") as started:
         yield started
 
 

@@ -15,18 +15,18 @@ from typer.testing import CliRunner
 
 from foundation import components, names
 from foundation.clock import SystemClock
-from foundation.erasures import Erasures
 from foundation.errors import NotFound, PersonErased, StoreUnavailable
 from foundation.settings import Part, load
+from foundation.stores.erasures import Erasures
 from foundation.types import Principal
-from observability.outcomes import Outcome
-from observability.spans import SpanStore
-from orchestration import answering
+from observability.stores.outcomes import Outcome
+from observability.stores.spans import SpanStore
 from orchestration.contract import AnswerRequest, Approval
+from orchestration.run import answering
 from retrieval.contract import Source
-from retrieval.ingest import Item
-from serving import cli, erasure
-from serving.identity import KeyStore
+from retrieval.ingest.pipeline import Item
+from serving.access.identity import KeyStore
+from serving.cli import erasure, main
 from serving.wiring import open_system
 from tests.doubles import stacks
 
@@ -57,7 +57,7 @@ def stack(tmp_path: Path) -> Path:
 
 
 def run(*arguments: object) -> str:
-    done = CliRunner().invoke(cli.app, [str(one) for one in arguments])
+    done = CliRunner().invoke(main.app, [str(one) for one in arguments])
     assert done.exit_code == 0, done.output
     return done.output
 
@@ -125,7 +125,7 @@ def test_a_judged_answer_becomes_a_case_after_a_review(stack: Path, tmp_path: Pa
 def test_an_outcome_of_no_answer_is_not_recorded(stack: Path) -> None:
     with open_system(load(stack)) as system:
         (known,) = system.costs.answers()
-    done = CliRunner().invoke(cli.app, ["outcome", known[:12], "accepted", "--stack", str(stack)])
+    done = CliRunner().invoke(main.app, ["outcome", known[:12], "accepted", "--stack", str(stack)])
     assert isinstance(done.exception, NotFound)
     assert f"{known} was rejected" in run("outcome", known, "rejected", "--stack", stack)
 
@@ -197,7 +197,7 @@ def test_a_name_under_which_nothing_is_kept_and_a_file_that_nobody_knows_are_tol
     assert 'Nothing is kept of "Ada"' in " ".join(said.split())
     assert "ada" in said
     (tmp_path / "var" / "notes.txt").write_text("ada said")
-    done = CliRunner().invoke(cli.app, ["erase", "--stack", str(stack), "--tenant", "north", "--user", "Ada"])
+    done = CliRunner().invoke(main.app, ["erase", "--stack", str(stack), "--tenant", "north", "--user", "Ada"])
     assert done.exit_code == 1
     assert "notes.txt" in done.output
 

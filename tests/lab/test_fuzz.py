@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lab import fuzz
-from lab.attacks import victim
+from lab.attacks import fuzz, victim
 
 BODIES = 300
 

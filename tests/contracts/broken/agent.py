@@ -9,7 +9,7 @@ from typing import Any
 from foundation.types import Principal
 from orchestration.agents.graph import GraphAgent, Options
 from orchestration.contract import Agent, AnswerRequest, Decision, Event, Plan, PlanStep
-from orchestration.planning import fixed
+from orchestration.planners.classifier import fixed
 from tests.doubles.orchestration import NORTH, World
 
 

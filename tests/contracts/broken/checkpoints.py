@@ -15,7 +15,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from orchestration.threaded_saver import ThreadedSaver, plain_data_only
+from orchestration.run.threaded_saver import ThreadedSaver, plain_data_only
 
 
 class Canary:

@@ -10,7 +10,7 @@ from langchain_text_splitters import RecursiveCharacterTextSplitter
 
 from foundation.settings import Part
 from retrieval.contract import Chunk, Parsed
-from retrieval.splitters import SplitterChunker
+from retrieval.text.splitters import SplitterChunker
 
 
 def _sound(characters: int) -> SplitterChunker:

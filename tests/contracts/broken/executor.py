@@ -7,8 +7,8 @@ from typing import Any
 
 from foundation.types import Principal
 from orchestration.contract import Approval, Decision, ToolOutcome
-from orchestration.executor import Executor
-from orchestration.policy import Ruling
+from orchestration.effects.executor import Executor
+from orchestration.effects.policy import Ruling
 
 
 class IgnoresApprovals(Executor):

@@ -13,7 +13,7 @@ import numpy as np
 from foundation.errors import StoreUnavailable
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import Document, Entry, Hit, Refusal, Source, VectorItem, Vectors
-from retrieval.where import Where
+from retrieval.filters import Where
 
 
 class Healthy:

@@ -12,7 +12,7 @@ import numpy as np
 from foundation.errors import SixplyError
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import VectorItem, Vectors
-from retrieval.where import AllOf, AnyOf, OneOf, Where, matches
+from retrieval.filters import AllOf, AnyOf, OneOf, Where, matches
 
 
 class Healthy:

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from foundation.deadline import Abandoned, check, in_thread, in_thread_within, limited, remaining_s
 from foundation.errors import BudgetExceeded
+from foundation.machine.deadline import Abandoned, check, in_thread, in_thread_within, limited, remaining_s
 
 LONG_S = 60
 

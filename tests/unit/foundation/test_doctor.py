@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from foundation import doctor
-from foundation.doctor import Check, check_part
 from foundation.settings import Loaded, Part, Settings
+from serving.cli import doctor
+from serving.cli.doctor import Check, check_part
 
 
 def loaded(data_dir: Path, **layers) -> Loaded:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from foundation import erasures
-from foundation.erasures import Erasures
 from foundation.errors import PersonErased, StoreUnavailable
 from foundation.settings import load, made_data_dir
-from foundation.sqlite_file import SqliteFile, SqliteStore
-from foundation.stores import Person, Store
+from foundation.stores import erasures
+from foundation.stores.erasures import Erasures
+from foundation.stores.registry import Person, Store
+from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Principal
 
 ZOE, NAMESAKE = Principal("zoe", "north"), Principal("zoe", "south")
@@ -113,7 +113,7 @@ def test_sqlite_is_opened_in_one_place_and_by_a_store(tmp_path: Path) -> None:
         for line in path.read_text(encoding="utf-8").splitlines()
         if "sqlite3.connect(" in line and not any(how in line for how in reads_only)
     ]
-    assert [path for path, _ in lines] == ["foundation/sqlite_file.py"]
+    assert [path for path, _ in lines] == ["foundation/stores/sqlite_file.py"]
     with pytest.raises(TypeError):
         SqliteFile(tmp_path / "x.sqlite")  # type: ignore[call-arg]
 

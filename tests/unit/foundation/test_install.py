@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from foundation import install
-from foundation.install import SetupFailed
+from foundation.machine import install
+from foundation.machine.install import SetupFailed
 
 CONTENT = b"weights of a test"
 

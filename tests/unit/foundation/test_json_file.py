@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from foundation.json_file import TICK_NS, JsonFile
+from foundation.stores.json_file import TICK_NS, JsonFile
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from foundation import manifest
+from foundation.machine import manifest
 from foundation.settings import FoundationSettings, ModelsSettings, Part, Settings
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from foundation import manifest
 from foundation.errors import InvalidSetting, SixplyError, UpstreamDown
-from foundation.masking import MASK, mask_text, mask_values
+from foundation.machine import manifest
+from foundation.output.masking import MASK, mask_text, mask_values
 from foundation.settings import load
 from tests.doubles.orchestration import ManualClock
 

@@ -14,7 +14,7 @@ import pytest
 
 from foundation.clock import SystemClock
 from foundation.errors import InvalidRequest, NotFound, Stopped
-from foundation.stops import RESERVE, Stops, parse
+from foundation.kill_switches import RESERVE, Stops, parse
 
 
 @pytest.fixture

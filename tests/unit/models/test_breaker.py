@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from foundation.errors import UpstreamDown
-from models.breaker import Breaker, RetryBudget
+from models.resilience.breaker import Breaker, RetryBudget
 
 
 class Clock:

@@ -15,7 +15,7 @@ from foundation.components import Context, load
 from foundation.errors import UpstreamDown, UpstreamMalformed, WeightsInvalid
 from foundation.settings import Part
 from models.embedding import embed, embed_query, embed_tokens, name_of
-from models.fingerprint import PROBE_TEXTS, probe
+from models.encoders.fingerprint import PROBE_TEXTS, probe
 
 
 class Fixed(Embeddings):

@@ -127,7 +127,7 @@ def test_a_prompt_longer_than_the_context_is_an_error(chat: Any) -> None:
     from foundation.clock import SystemClock
     from foundation.errors import UpstreamRejected
     from foundation.settings import ResilienceSettings
-    from models.resilience import resilient
+    from models.resilience.retry import resilient
 
     with pytest.raises(UpstreamRejected, match="length of the prompt"):
         resilient(chat, (), ResilienceSettings(), SystemClock()).invoke("lemon " * 6000)

@@ -13,8 +13,9 @@ from pydantic import BaseModel
 from foundation.components import Context, load
 from foundation.errors import WeightsInvalid
 from foundation.settings import Part
-from models import lora, weights
+from models import weights
 from models.pricing import identity
+from models.tuning import lora
 
 pytestmark = pytest.mark.real_model
 

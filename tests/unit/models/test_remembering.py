@@ -12,7 +12,7 @@ from foundation.components import Context
 from foundation.errors import UpstreamDown
 from foundation.settings import Part
 from models.embedding import embed, embed_query
-from models.remembering import RememberingEmbedder
+from models.encoders.remembering import RememberingEmbedder
 
 
 class Counting(Embeddings):

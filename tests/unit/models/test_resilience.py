@@ -27,10 +27,10 @@ from foundation.clock import SystemClock
 from foundation.components import Context, load
 from foundation.errors import ComponentError, UpstreamDown, UpstreamLimited, UpstreamMalformed, UpstreamTimeout
 from foundation.settings import Part, ResilienceSettings
-from models import resilience
 from models.chat.scripted import ScriptedChat
 from models.pricing import call_of, identity
-from models.resilience import FALLBACK, ResilientChatModel, resilient
+from models.resilience import retry
+from models.resilience.retry import FALLBACK, ResilientChatModel, resilient
 from tests.doubles.orchestration import ManualClock
 from tests.doubles.provider import FaultyProvider, calls, cut, hang, ok, stall, status
 
@@ -48,7 +48,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr(resilience, "_sleep", sleep)
+    monkeypatch.setattr(retry, "_sleep", sleep)
     return waited
 
 

@@ -24,8 +24,8 @@ from foundation.errors import (
     UpstreamRejected,
     UpstreamTimeout,
 )
-from models.connections import clients
-from models.vendor_errors import translate
+from models.resilience.http_clients import clients
+from models.resilience.vendor_errors import translate
 
 REQUEST = httpx2.Request("POST", "http://127.0.0.1/v1/chat/completions")
 

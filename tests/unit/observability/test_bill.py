@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.types import LAYERS, Layer, Usage
-from observability.bill import layer_bill
-from observability.spans import SpanRow
+from observability.reports.layer_bill import layer_bill
+from observability.stores.spans import SpanRow
 from orchestration.contract import Charge
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)

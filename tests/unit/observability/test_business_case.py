@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from observability.business_case import business_case
-from observability.outcome_contract import load_contract
+from observability.value.business_case import business_case
+from observability.value.outcome_contract import load_contract
 
 CONTRACT = Path(__file__).parents[3] / "outcomes.toml"
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from foundation.errors import InvalidRequest
-from observability.calibration import Graded, calibrate
+from observability.evaluation.calibration import Graded, calibrate
 
 
 def questions(*, answerable, alike=(), foreign=()):

@@ -11,8 +11,8 @@ import pytest
 
 from foundation.errors import InvalidRequest
 from foundation.settings import CompareSettings
-from observability import compare, compare_page
-from observability.compare import Numbers, Side
+from observability.evaluation import compare, compare_page
+from observability.evaluation.compare import Numbers, Side
 
 ALLOWED = CompareSettings()
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from foundation import names
-from observability import drift as drifting
-from observability.drift import FIGURES, Drift, drift
-from observability.ledger import CostLedger
-from observability.outcomes import Outcome
-from observability.spans import COLUMNS, SCHEMA, SpanRow, SpanStore, values_of
+from observability.evaluation import drift as drifting
+from observability.evaluation.drift import FIGURES, Drift, drift
+from observability.stores.costs import CostLedger
+from observability.stores.outcomes import Outcome
+from observability.stores.spans import COLUMNS, SCHEMA, SpanRow, SpanStore, values_of
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 Week = Callable[..., list[SpanRow]]

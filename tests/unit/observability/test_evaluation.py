@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from foundation.errors import InvalidRequest, UpstreamDown
-from observability.evaluation import evaluate_golden, load_golden, score, summarise
-from observability.leaks import DocumentText, LeakFinder
+from observability.evaluation.golden_set import evaluate_golden, load_golden, score, summarise
+from observability.evaluation.leaks import DocumentText, LeakFinder
 from orchestration.contract import NearDocument
 from tests.doubles.answers import answer, case, waiting
 

@@ -21,8 +21,8 @@ from foundation import names, tracing
 from foundation.components import Context, load
 from foundation.errors import UnknownSetting
 from foundation.settings import ObservabilitySettings, Part
-from observability import metrics, telemetry
-from observability.spans import SpanStore
+from observability.stores.spans import SpanStore
+from observability.telemetry import metrics, setup
 from tests.doubles.spans import ended_spans, receiver, total
 
 SUCCESS, FAILURE = SpanExportResult.SUCCESS, SpanExportResult.FAILURE
@@ -126,7 +126,7 @@ def test_otlp_takes_the_whole_address_as_well(data_dir):
     with receiver() as (address, kept):
         exporter = built("otlp", data_dir, endpoint=f"{address}/v1/traces")
         with (
-            telemetry.start(ObservabilitySettings(), [exporter], manifest_id="m"),
+            setup.start(ObservabilitySettings(), [exporter], manifest_id="m"),
             tracing.span("plan", layer="models"),
         ):
             pass
@@ -136,7 +136,7 @@ def test_otlp_takes_the_whole_address_as_well(data_dir):
 def test_a_collector_gets_every_counter_as_metrics_shows_it(data_dir):
     with receiver() as (address, kept):
         exporter = built("otlp", data_dir, endpoint=address, metrics_every_s=600, headers={"x-api-key": "letmein"})
-        with telemetry.start(ObservabilitySettings(), [exporter], manifest_id="m") as running:
+        with setup.start(ObservabilitySettings(), [exporter], manifest_id="m") as running:
             before = counters(running)
             metrics.domain().shed("search")
             with tracing.span("plan", layer="models"):
@@ -155,7 +155,7 @@ def test_a_collector_gets_every_counter_as_metrics_shows_it(data_dir):
     assert shed.sum.aggregation_temporality == AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
 
 
-def counters(running: telemetry.Telemetry) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+def counters(running: setup.Telemetry) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     """Our own counters, series by series, as a scrape of `/metrics` reads them."""
     families = text_string_to_metric_families(running.metrics()[0].decode())
     samples = [sample for family in families for sample in family.samples if sample.name.startswith("sixply_")]
@@ -171,7 +171,7 @@ def test_a_lost_batch_of_metrics_costs_no_count_and_delta_is_there_for_who_wants
     with receiver() as (address, kept):
         cumulative = built("otlp", data_dir, endpoint=address, metrics_every_s=600)
         delta = built("otlp", data_dir, endpoint=f"{address}/delta", metrics_every_s=600, temporality="delta")
-        with telemetry.start(ObservabilitySettings(), [cumulative, delta], manifest_id="m") as running:
+        with setup.start(ObservabilitySettings(), [cumulative, delta], manifest_id="m") as running:
             for status in (400, 200):
                 kept.status = status
                 metrics.domain().shed("search")
@@ -241,7 +241,7 @@ def test_a_dead_collector_breaks_nothing_and_its_spans_are_counted(data_dir, cap
     before = metrics.counted(names.SPANS_DROPPED, exporter="OtlpExporter", reason="failed")
     exporter = built("otlp", data_dir, endpoint=address, timeout_s=0.2)
     with (
-        telemetry.start(ObservabilitySettings(), [exporter], manifest_id="m"),
+        setup.start(ObservabilitySettings(), [exporter], manifest_id="m"),
         tracing.span("plan", layer="orchestration"),
     ):
         pass

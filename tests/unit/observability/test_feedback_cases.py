@@ -11,9 +11,9 @@ import pytest
 
 from foundation.errors import InvalidRequest
 from foundation.types import Principal
-from observability.evaluation import GoldenCase, load_golden
-from observability.feedback_cases import Asked, Proposal, proposals, reviewed, take_in, write
-from observability.outcomes import Outcome
+from observability.evaluation.feedback_cases import Asked, Proposal, proposals, reviewed, take_in, write
+from observability.evaluation.golden_set import GoldenCase, load_golden
+from observability.stores.outcomes import Outcome
 from orchestration.contract import Turn
 from retrieval.contract import Citation
 

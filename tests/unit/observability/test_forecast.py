@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from foundation.errors import InvalidRequest
-from observability.forecast import DAYS, forecast
+from observability.reports.forecast import DAYS, forecast
 
 TODAY = date(2026, 11, 25)
 

@@ -18,8 +18,8 @@ from foundation.settings import ObservabilitySettings
 from foundation.types import Principal, Scope
 from models.contract import Reranker
 from models.embedding import embed
-from observability import metrics, telemetry
-from observability.instrument import counted_agent, traced_embedder, traced_reranker, traced_retriever
+from observability.telemetry import metrics, setup
+from observability.telemetry.instrument import counted_agent, traced_embedder, traced_reranker, traced_retriever
 from orchestration.contract import Agent, Answer, AnswerRequest, Decision, Event
 from retrieval.contract import Retriever
 
@@ -81,7 +81,7 @@ def answer() -> Answer:
 @pytest.fixture
 def kept():
     exporter = InMemorySpanExporter()
-    with telemetry.start(ObservabilitySettings(), [exporter], manifest_id="m") as running:
+    with setup.start(ObservabilitySettings(), [exporter], manifest_id="m") as running:
 
         def flushed():
             running.flush()

@@ -17,9 +17,9 @@ from foundation.errors import InvalidRequest, InvalidSetting, UpstreamDown, Upst
 from foundation.settings import JudgeSettings
 from models.chat.scripted import ScriptedChat
 from models.contract import Call, Price
-from observability import measures
-from observability.agreement import agreement, read_marked
-from observability.judge import FEWEST, Judge, Record, record_file, record_of, rubric_of, standing
+from observability.evaluation import metrics
+from observability.evaluation.judge import FEWEST, Judge, Record, record_file, record_of, rubric_of, standing
+from observability.evaluation.judge_agreement import agreement, read_marked
 from tests.doubles.orchestration import ManualClock
 
 RUBRIC = "Give two marks."
@@ -174,7 +174,9 @@ def test_a_record_is_stale_once_the_endpoint_the_weights_or_the_prompt_are_other
     assert moved.trusted == ()
     assert "other values have come for base_url, weights" in moved.told
     assert "make judge-agreement" in moved.told
-    monkeypatch.setattr("observability.judge.marks_of", lambda *given: [HumanMessage(f"Please mark {given}")])
+    monkeypatch.setattr(
+        "observability.evaluation.judge.marks_of", lambda *given: [HumanMessage(f"Please mark {given}")]
+    )
     assert (
         "other values have come for prompt" in standing(by(base_url="http://one", weights="aa"), record, SETTINGS).told
     )
@@ -278,6 +280,6 @@ def test_the_bundled_rubric_explains_every_mark_and_a_missing_one_is_told() -> N
 def test_weighted_kappa_is_cohens_by_hand() -> None:
     # squared differences: 2 over the 4 pairs, 24 over all 16 ways to pair them
     ours, theirs = np.array([1.0, 2.0, 3.0, 2.0]), np.array([1.0, 3.0, 3.0, 1.0])
-    assert measures.weighted_kappa(ours, theirs) == pytest.approx(1 - (2 / 4) / (24 / 16))
-    assert measures.weighted_kappa(ours, 4 - ours) == -1
-    assert measures.weighted_kappa(np.ones(3), np.ones(3)) is None
+    assert metrics.weighted_kappa(ours, theirs) == pytest.approx(1 - (2 / 4) / (24 / 16))
+    assert metrics.weighted_kappa(ours, 4 - ours) == -1
+    assert metrics.weighted_kappa(np.ones(3), np.ones(3)) is None

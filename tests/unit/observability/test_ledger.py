@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from foundation import names
 from foundation.errors import StoreUnavailable
 from foundation.types import Usage
-from observability import metrics
-from observability.ledger import KEY_OF, CostLedger, by_outcome
+from observability.stores.costs import KEY_OF, CostLedger, by_outcome
+from observability.telemetry import metrics
 from orchestration.contract import Charge, Meter
 
 NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
@@ -112,7 +112,7 @@ def test_many_threads_lose_no_charge(ledger):
 def test_a_recorded_charge_survives_the_end_of_its_process(data_dir):
     program = (
         "import os, sys; from pathlib import Path; from tests.unit.observability.test_ledger import charge;"
-        "from observability.ledger import CostLedger; l = CostLedger(Path(sys.argv[1])); l.record(charge('0.5')); os._exit(1)"
+        "from observability.stores.costs import CostLedger; l = CostLedger(Path(sys.argv[1])); l.record(charge('0.5')); os._exit(1)"
     )
     subprocess.run(
         [sys.executable, "-c", program, str(data_dir / "c.sqlite")], check=False, env={**os.environ, "PYTHONPATH": "."}

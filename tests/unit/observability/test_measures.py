@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.types import Scope
-from observability import measures
-from observability.leaks import DocumentText, LeakFinder
+from observability.evaluation import metrics
+from observability.evaluation.leaks import DocumentText, LeakFinder
 
 WORDS = "the spare head of the big printer costs sixty four dollars when bought alone"
 
@@ -29,13 +29,13 @@ WORDS = "the spare head of the big printer costs sixty four dollars when bought 
     ],
 )
 def test_a_gold_string_counts_word_for_word_after_normalisation(text, gold, contained):
-    assert measures.contains(text, [gold]) is contained
+    assert metrics.contains(text, [gold]) is contained
 
 
 def test_every_group_must_be_met_by_one_of_its_strings():
     groups = [["64.00", "64"], ["12 months"]]
-    assert measures.contains_all("A head costs 64 and is covered for 12 months.", groups)
-    assert not measures.contains_all("A head costs 64.", groups)
+    assert metrics.contains_all("A head costs 64 and is covered for 12 months.", groups)
+    assert not metrics.contains_all("A head costs 64.", groups)
 
 
 @pytest.mark.parametrize(
@@ -51,37 +51,37 @@ def test_every_group_must_be_met_by_one_of_its_strings():
     ],
 )
 def test_token_f1_is_that_of_squad_against_the_best_gold_string(text, golds, f1):
-    assert measures.token_f1(text, golds) == pytest.approx(f1)
+    assert metrics.token_f1(text, golds) == pytest.approx(f1)
 
 
 @given(st.text(), st.text())
 def test_token_f1_is_symmetric_and_between_0_and_1(one, other):
-    assert 0 <= measures.token_f1(one, [other]) == measures.token_f1(other, [one]) <= 1
+    assert 0 <= metrics.token_f1(one, [other]) == metrics.token_f1(other, [one]) <= 1
 
 
 def test_precision_and_recall_are_of_distinct_documents_and_absent_where_there_is_nothing():
-    assert measures.precision(["a", "a", "b"], ["a"]) == 0.5
-    assert measures.recall(["a", "a"], ["a", "b"]) == 0.5
-    assert measures.precision([], ["a"]) is None
-    assert measures.recall(["a"], []) is None
-    assert measures.recall([], ["a"]) == 0.0
+    assert metrics.precision(["a", "a", "b"], ["a"]) == 0.5
+    assert metrics.recall(["a", "a"], ["a", "b"]) == 0.5
+    assert metrics.precision([], ["a"]) is None
+    assert metrics.recall(["a"], []) is None
+    assert metrics.recall([], ["a"]) == 0.0
 
 
 def test_an_estimate_has_its_number_of_cases_and_an_interval_around_its_mean():
-    found = measures.estimate([1.0, 0.0, None, 1.0, 1.0] * 20)
+    found = metrics.estimate([1.0, 0.0, None, 1.0, 1.0] * 20)
     assert (found.mean, found.n) == (0.75, 80)
     assert 0.6 < found.low < 0.75 < found.high < 0.9
-    assert found == measures.estimate([1.0, 0.0, None, 1.0, 1.0] * 20)
+    assert found == metrics.estimate([1.0, 0.0, None, 1.0, 1.0] * 20)
 
 
 def test_more_cases_make_the_interval_narrower():
-    few, many = measures.estimate([0.0, 1.0] * 10), measures.estimate([0.0, 1.0] * 500)
+    few, many = metrics.estimate([0.0, 1.0] * 10), metrics.estimate([0.0, 1.0] * 500)
     assert many.high - many.low < (few.high - few.low) / 3
 
 
 def test_no_case_is_no_estimate():
-    assert measures.estimate([None]) == measures.Estimate(None, None, None, 0)
-    assert str(measures.estimate([])) == "-"
+    assert metrics.estimate([None]) == metrics.Estimate(None, None, None, 0)
+    assert str(metrics.estimate([])) == "-"
 
 
 DOCUMENTS = [

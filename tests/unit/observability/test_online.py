@@ -11,10 +11,10 @@ from foundation import names
 from foundation.errors import UpstreamDown
 from foundation.settings import GroundingSettings
 from models.embedders.hashing import HashingEmbedder
-from observability.online import SIGNS, OnlineScorer, sampled, signature
+from observability.evaluation.online import SIGNS, OnlineScorer, sampled, signature
 from orchestration.contract import Answer
 from retrieval.contract import Citation
-from retrieval.grounding import Grounding
+from retrieval.grounding.evidence import Grounding
 
 QUOTE = "The depot keeps parcels for 14 days."
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import InvalidSetting, UnknownSetting
-from observability.outcome_contract import load_contract
+from observability.value.outcome_contract import load_contract
 
 CONTRACT = Path(__file__).parents[3] / "outcomes.toml"
 

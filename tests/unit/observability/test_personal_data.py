@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.errors import InvalidRequest
-from observability.bench_personal_data import bench_personal_data
-from observability.personal_data import find, redact
+from lab.bench.personal_data import bench_personal_data
+from observability.telemetry.personal_data import find, redact
 
 # Numbers that their owners reserve for examples.
 FOUND = {

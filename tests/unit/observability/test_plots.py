@@ -4,15 +4,15 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from observability import plots
+from observability.reports import svg
 
 DRAWN = {
-    "bars": plots.bars({"a & b": 3.0, "<c>": -1.0}, title="T"),
-    "ranges": plots.ranges({"a": (1.0, 0.0, 2.0), "b": (None, -1.0, 1.0)}, title="T", mark=1.5),
-    "waterfall": plots.waterfall({"up": 5.0, "down": -7.0}, title="T"),
-    "shares": plots.shares({"x": 2.0, "y": 0.0}, title="T", colours={}),
-    "lines": plots.lines({"s": [(0.0, 1.0), (1.0, 3.0)]}, title="T", x_label="x", y_label="y"),
-    "no lines": plots.lines({}, title="T", x_label="x", y_label="y"),
+    "bars": svg.bars({"a & b": 3.0, "<c>": -1.0}, title="T"),
+    "ranges": svg.ranges({"a": (1.0, 0.0, 2.0), "b": (None, -1.0, 1.0)}, title="T", mark=1.5),
+    "waterfall": svg.waterfall({"up": 5.0, "down": -7.0}, title="T"),
+    "shares": svg.shares({"x": 2.0, "y": 0.0}, title="T", colours={}),
+    "lines": svg.lines({"s": [(0.0, 1.0), (1.0, 3.0)]}, title="T", x_label="x", y_label="y"),
+    "no lines": svg.lines({}, title="T", x_label="x", y_label="y"),
 }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from observability.ledger import Total
-from observability.render import totals_table
+from observability.reports.trace_tables import totals_table
+from observability.stores.costs import Total
 
 
 def shown(totals: list[Total], by: str) -> list[list[Any]]:

@@ -8,7 +8,7 @@ from foundation import names
 from foundation.components import Context, load
 from foundation.errors import InvalidRequest, NotFound, StoreUnavailable
 from foundation.settings import Part
-from observability.spans import SpanRow, SpanStore, layer_of, row_of, tree
+from observability.stores.spans import SpanRow, SpanStore, layer_of, row_of, tree
 from tests.doubles.spans import ended_spans
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from foundation.clock import SystemClock
+from foundation.kill_switches import Stops
 from foundation.settings import load
-from foundation.stops import Stops
-from serving import card
+from serving.cli import system_card
 
 ROOT = Path(__file__).parents[3]
 STACK = """
@@ -45,7 +45,7 @@ def drawn(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     def draw(register: str = str(ROOT / "risks.toml")) -> dict[str, Any]:
         (tmp_path / "stack.toml").write_text(STACK.format(data=tmp_path / "var"))
         loaded, out, page = load(tmp_path / "stack.toml"), tmp_path / "card.json", tmp_path / "card.html"
-        ok = card.system_card(loaded, register=Path(register), html=page, json=out)
+        ok = system_card.system_card(loaded, register=Path(register), html=page, json=out)
         return {"ok": ok, "page": page.read_text(), "text": out.read_text(), **json.loads(out.read_text())}
 
     return draw
@@ -87,5 +87,5 @@ def test_what_is_stopped_and_what_is_gone_is_told(drawn: Callable[..., dict[str,
     found = drawn(str(register))
     assert not found["ok"]
     assert found["stops"] == ["effects: a wrong refund"]
-    assert found["gone"] == ["unstoppable: there is no foundation/stops.py:Stops.beg"]
+    assert found["gone"] == ["unstoppable: there is no foundation/kill_switches.py:Stops.beg"]
     assert "Stops.beg" in found["page"]

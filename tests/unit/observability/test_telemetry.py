@@ -21,13 +21,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from foundation import names, tracing
 from foundation.errors import InvalidSetting
 from foundation.settings import ObservabilitySettings
-from observability import metrics, telemetry
+from observability.telemetry import metrics, setup
 
 CANARY = "canary-4f1c"
 
 
-def start(*exporters: SpanExporter, content: bool = False) -> telemetry.Telemetry:
-    return telemetry.start(ObservabilitySettings(capture_content=content), exporters, manifest_id="m-1")
+def start(*exporters: SpanExporter, content: bool = False) -> setup.Telemetry:
+    return setup.start(ObservabilitySettings(capture_content=content), exporters, manifest_id="m-1")
 
 
 def counted(exporter: type[SpanExporter]) -> dict[str, float]:
@@ -138,7 +138,7 @@ def test_an_exporter_that_fails_harms_nobody_and_is_counted(exporter, caplog):
 
 
 def test_spans_that_do_not_fit_the_queue_are_dropped_and_every_span_is_accounted_for(monkeypatch):
-    monkeypatch.setattr(telemetry, "QUEUE_SPANS", 600)
+    monkeypatch.setattr(setup, "QUEUE_SPANS", 600)
     before, stuck = counted(Stuck), Stuck()
     running = start(stuck)
     for _ in range(512):
@@ -154,7 +154,7 @@ def test_spans_that_do_not_fit_the_queue_are_dropped_and_every_span_is_accounted
 
 
 def test_what_cannot_be_delivered_before_closing_ends_is_counted(monkeypatch):
-    monkeypatch.setattr(telemetry, "CLOSE_S", -1.0)
+    monkeypatch.setattr(setup, "CLOSE_S", -1.0)
     before = counted(InMemorySpanExporter)
     with start(InMemorySpanExporter()):
         tracing_span()
@@ -239,12 +239,12 @@ def test_a_caller_cannot_switch_the_record_off():
 
 
 def test_the_environment_is_as_before_and_does_not_decide_about_content(monkeypatch):
-    monkeypatch.setenv(telemetry.CONTENT_SWITCH, "SPAN_AND_EVENT")
+    monkeypatch.setenv(setup.CONTENT_SWITCH, "SPAN_AND_EVENT")
     with start():
         from opentelemetry.instrumentation.genai.langchain import LangChainInstrumentor
 
         assert not LangChainInstrumentor()._callback_handler._telemetry_handler.should_capture_content()
-        assert os.environ[telemetry.CONTENT_SWITCH] == "SPAN_AND_EVENT"
+        assert os.environ[setup.CONTENT_SWITCH] == "SPAN_AND_EVENT"
     assert not LangChainInstrumentor().is_instrumented_by_opentelemetry
 
 
@@ -256,10 +256,10 @@ def test_another_set_up_of_opentelemetry_is_an_error_that_says_what_to_do(monkey
 
 
 def test_a_tracer_is_made_once_for_its_name() -> None:
-    first = telemetry.tracers().get_tracer("sixply")
-    assert telemetry.tracers().get_tracer("sixply") is first
-    assert telemetry.tracers().get_tracer("sixply", "2") is not first
-    assert telemetry.tracers().get_tracer("sixply", attributes={"a": 1}) is not first
+    first = setup.tracers().get_tracer("sixply")
+    assert setup.tracers().get_tracer("sixply") is first
+    assert setup.tracers().get_tracer("sixply", "2") is not first
+    assert setup.tracers().get_tracer("sixply", attributes={"a": 1}) is not first
 
 
 def test_an_event_of_langchain_is_noted_where_it_happens_and_takes_no_thread():

@@ -5,8 +5,8 @@ import sqlite3
 import pytest
 
 from foundation import names
-from observability.spans import COLUMNS, SCHEMA, SpanRow, SpanStore, values_of
-from observability.triage import failures, latest, looked_at, slow
+from observability.reports.triage import failures, latest, looked_at, slow
+from observability.stores.spans import COLUMNS, SCHEMA, SpanRow, SpanStore, values_of
 
 MS = 1_000_000
 

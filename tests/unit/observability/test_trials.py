@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from foundation.errors import InvalidRequest
-from observability import trials
+from observability.evaluation import trials
 
 
 @pytest.fixture

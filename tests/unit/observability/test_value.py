@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import InvalidRequest, StoreUnavailable
-from observability.evaluation import score, summarise
-from observability.ledger import AnswerCost
-from observability.outcome_contract import load_contract
-from observability.outcomes import Outcome, OutcomeStore, outcomes_of
-from observability.value import measured_floors, value_report
-from observability.value_page import page
+from observability.evaluation.golden_set import score, summarise
+from observability.stores.costs import AnswerCost
+from observability.stores.outcomes import Outcome, OutcomeStore, outcomes_of
+from observability.value.outcome_contract import load_contract
+from observability.value.roi import measured_floors, value_report
+from observability.value.value_page import page
 from tests.doubles.answers import NOW, answer, case, waiting
 
 CONTRACT = Path(__file__).parents[3] / "outcomes.toml"

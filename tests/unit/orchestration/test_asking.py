@@ -12,10 +12,10 @@ from pydantic import BaseModel, Field
 
 from foundation.components import Context, load
 from foundation.settings import Part
-from models.remembering import RememberingEmbedder
-from orchestration.asking import moods, reverses, verbs
+from models.encoders.remembering import RememberingEmbedder
 from orchestration.contract import Plan
-from orchestration.planning import ClassifierPlanner
+from orchestration.language.intent import moods, reverses, verbs
+from orchestration.planners.classifier import ClassifierPlanner
 
 REFUNDS = (
     "Could you refund order QM-10021?",

@@ -12,9 +12,18 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import InvalidRequest, StoreUnavailable
-from orchestration.answering import answer
-from orchestration.audit import BEGINNING, TRIGGERS, AuditedAgent, Head, SqliteAudit, head_file, record_hash, verify
 from orchestration.contract import AnswerRequest, AuditRecord
+from orchestration.effects.audit import (
+    BEGINNING,
+    TRIGGERS,
+    AuditedAgent,
+    Head,
+    SqliteAudit,
+    head_file,
+    record_hash,
+    verify,
+)
+from orchestration.run.answering import answer
 from tests.doubles.orchestration import NORTH, ManualClock, World
 
 RECORDS = 6

@@ -6,7 +6,7 @@ import pytest
 
 from foundation.errors import BudgetExceeded
 from foundation.settings import BudgetSettings
-from orchestration.budget import Budget, Share
+from orchestration.run.budget import Budget, Share
 from tests.doubles.orchestration import ManualClock
 
 LIMITS = BudgetSettings(steps=2, tokens=100, usd=0.01, seconds=10)

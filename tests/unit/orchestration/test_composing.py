@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from foundation.settings import BudgetSettings, GroundingSettings
 from models.chat.scripted import ScriptedChat
 from models.embedders.hashing import HashingEmbedder
-from orchestration.budget import Budget
-from orchestration.composing import WORDS, Draft, Sentence, quoted, rendered, verified, written
-from orchestration.guard import instructs_reader, without_foreign_urls
+from orchestration.answers.compose import WORDS, Draft, Sentence, quoted, rendered, verified, written
+from orchestration.language.guard import instructs_reader, without_foreign_urls
 from orchestration.prompts import answer_from
-from orchestration.run import Run
-from retrieval.grounding import Evidence, Grounding
+from orchestration.run.budget import Budget
+from orchestration.run.run import Run
+from retrieval.grounding.evidence import Evidence, Grounding
 from tests.doubles.orchestration import NORTH, World, hit
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from foundation.components import available
 from foundation.errors import Conflict, NotFound
-from orchestration.answering import answer, resume
 from orchestration.contract import Answer, AnswerRequest, ConversationStore, Decision
+from orchestration.run.answering import answer, resume
 from tests.doubles.orchestration import LEAD, NORTH, READER, SOUTH, World
 
 HOURS = "When does the counter open?"

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from orchestration.days import day_asked
+from orchestration.language.as_of import day_asked
 
 
 @pytest.mark.parametrize(

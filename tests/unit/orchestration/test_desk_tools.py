@@ -10,8 +10,8 @@ from langchain_core.tools import BaseTool, ToolException
 from foundation.components import Context, load
 from foundation.settings import Part
 from foundation.types import Principal
-from orchestration.arguments import UnfitArguments, checked
-from orchestration.stated import arguments_in
+from orchestration.effects.arguments import UnfitArguments, checked
+from orchestration.language.stated_arguments import arguments_in
 
 CUSTOMER = Principal(subject="ilka", tenant="alder-clinics")
 STRANGER = Principal(subject="tove", tenant="bexley-schools")

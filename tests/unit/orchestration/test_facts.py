@@ -10,9 +10,9 @@ from foundation.components import Context, load
 from foundation.errors import InvalidRequest, NotFound
 from foundation.settings import Part, PolicySettings
 from foundation.types import Principal
-from orchestration.answering import answer, resume
 from orchestration.contract import AnswerRequest, Decision, Origin, ToolOutcome
-from orchestration.facts import CHARACTERS, FILE, MOST, SqliteFacts, with_facts
+from orchestration.memory.facts import CHARACTERS, FILE, MOST, SqliteFacts, with_facts
+from orchestration.run.answering import answer, resume
 from tests.doubles.orchestration import LEAD, NORTH, SOUTH, ManualClock, World
 
 POLICY = PolicySettings(roles={"clerk": ("remember", "forget", "recall_facts")}, unasked=("remember", "forget"))

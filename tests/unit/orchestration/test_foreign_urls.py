@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from orchestration.guard import REMOVED, without_foreign_urls
+from orchestration.language.guard import REMOVED, without_foreign_urls
 
 QUOTES = [
     "Scanners are covered, see https://desk.example/scanners/terms for the details or write to desk@desk.example."

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestration.history import (
+from orchestration.memory.follow_ups import (
     LOOKED_BACK,
     QUESTION_CHARACTERS,
     SUMMARY,

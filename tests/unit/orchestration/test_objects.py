@@ -13,13 +13,13 @@ import pytest
 from pydantic import BaseModel, Field
 
 from foundation.errors import InvalidRequest, Stopped, UpstreamDown
+from foundation.kill_switches import Stops
 from foundation.settings import BudgetSettings
-from foundation.stops import Stops
 from models.chat.scripted import ScriptedChat
-from orchestration import filling, objects, patterns
-from orchestration.filling import fields_of, filled
-from orchestration.objects import Objects, answer_as, model_of
-from orchestration.stated import by_pattern
+from orchestration.answers import field_extraction, objects, patterns
+from orchestration.answers.field_extraction import fields_of, filled
+from orchestration.answers.objects import Objects, answer_as, model_of
+from orchestration.language.stated_arguments import by_pattern
 from tests.doubles.orchestration import NORTH, SOUTH, World
 
 
@@ -246,7 +246,7 @@ def test_reading_looks_at_the_time_as_often_as_its_text_is_long(
             nonlocal counted
             counted += 1
 
-        monkeypatch.setattr(filling, "check", count)
+        monkeypatch.setattr(field_extraction, "check", count)
         fields = fields_of({"properties": {"first": kind, "second": kind}, "required": ["first", "second"]})
         filled(fields, unit * (length // len(unit)), world.embedder)
         return counted

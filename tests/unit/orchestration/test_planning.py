@@ -12,10 +12,10 @@ from pydantic import BaseModel, Field
 from foundation.components import Context, load
 from foundation.settings import Part
 from models.embedders.hashing import HashingEmbedder
-from models.remembering import RememberingEmbedder
+from models.encoders.remembering import RememberingEmbedder
 from orchestration.contract import Plan, PlanStep, ToolOutcome
-from orchestration.planning import ClassifierPlanner, adapted, ready, resolved, rewrite
-from orchestration.stated import arguments_in, describe
+from orchestration.language.stated_arguments import arguments_in, describe
+from orchestration.planners.classifier import ClassifierPlanner, adapted, ready, resolved, rewrite
 
 GOLDEN = Path("examples/support_desk/golden.jsonl")
 

@@ -17,10 +17,10 @@ from langchain_openai import ChatOpenAI
 from foundation.clock import SystemClock
 from foundation.errors import StoreUnavailable
 from foundation.settings import ResilienceSettings
-from models.resilience import resilient
-from orchestration.answering import answer, resume
+from models.resilience.retry import resilient
 from orchestration.contract import Answer, AnswerRequest, Decision, Plan
-from orchestration.steps import _harmless_reason
+from orchestration.flow.steps import _harmless_reason
+from orchestration.run.answering import answer, resume
 from tests.doubles.orchestration import LEAD, NORTH, World
 from tests.doubles.provider import Behaviour, FaultyProvider, ok, status
 

@@ -13,11 +13,11 @@ from foundation.errors import InvalidSetting, ModelForbidden, UpstreamDown
 from foundation.settings import PolicySettings, ResilienceSettings, TenantRules, load
 from foundation.types import Principal, Scope
 from models.chat.scripted import ScriptedChat
-from models.resilience import resilient
-from orchestration import answering
+from models.resilience.retry import resilient
 from orchestration.contract import Answer, AnswerRequest
-from orchestration.policy import Policy, Ruling
-from serving.cli import app
+from orchestration.effects.policy import Policy, Ruling
+from orchestration.run import answering
+from serving.cli.main import app
 from serving.wiring import open_system
 from tests.doubles import stacks
 from tests.doubles.orchestration import World

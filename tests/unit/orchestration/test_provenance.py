@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from langchain_core.tools import BaseTool, StructuredTool
 
 from orchestration.contract import Origin, ToolOutcome
-from orchestration.provenance import Words, doubts, foreign_references, without_what_was_read
+from orchestration.effects.provenance import Words, doubts, foreign_references, without_what_was_read
 
 
 def tool(name: str, *arguments: str, **metadata: Any) -> BaseTool:

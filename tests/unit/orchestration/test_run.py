@@ -13,8 +13,8 @@ from langchain_core.outputs import ChatGenerationChunk
 from foundation.errors import BudgetExceeded, UpstreamDown
 from foundation.settings import BudgetSettings
 from models.chat.scripted import ScriptedChat
-from orchestration.budget import Budget
-from orchestration.run import Run
+from orchestration.run.budget import Budget
+from orchestration.run.run import Run
 from tests.doubles.orchestration import NORTH, World
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from foundation.errors import BudgetExceeded
 from foundation.settings import BudgetSettings, DayLimits
-from orchestration.spending import SqliteSpending
+from orchestration.run.spending import SqliteSpending
 from tests.doubles.orchestration import NORTH, SOUTH, ManualClock
 
 CENT = Decimal("0.01")

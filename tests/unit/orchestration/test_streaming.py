@@ -7,9 +7,9 @@ from contextlib import aclosing
 import pytest
 
 from foundation.errors import ComponentError, StoreUnavailable, UpstreamLimited
-from orchestration.answering import error_of
 from orchestration.contract import Event
-from orchestration.streaming import produced
+from orchestration.run.answering import error_of
+from orchestration.run.streaming import produced
 
 
 async def test_what_is_emitted_arrives_in_order() -> None:

@@ -11,9 +11,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from foundation.settings import AnswerSettings, BudgetSettings, ObservabilitySettings
 from models.chat.scripted import ScriptedChat
-from observability import telemetry
-from orchestration.answering import answer
+from observability.telemetry import setup
 from orchestration.contract import Answer, AnswerRequest, Plan, PlanStep
+from orchestration.run.answering import answer
 from tests.doubles.orchestration import NORTH, World
 
 WEIGHT = PlanStep(step_id="1", kind="answer", ask="How many kilograms may a parcel weigh at most?")
@@ -99,7 +99,7 @@ async def test_what_all_of_them_cost_is_the_runs(world: World) -> None:
 
 async def test_each_piece_of_work_is_a_span_under_the_name_of_who_did_it(world: World) -> None:
     kept = InMemorySpanExporter()
-    with telemetry.start(ObservabilitySettings(), [kept], manifest_id="m-1") as running:
+    with setup.start(ObservabilitySettings(), [kept], manifest_id="m-1") as running:
         await done(world, WEIGHT, PARCEL, compose="extractive")
         running.flush()
     spans = {span.context.span_id: span for span in kept.get_finished_spans() if span.context}

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from foundation.errors import InvalidSetting
 from orchestration.contract import ToolMetadata
-from orchestration.executor import Executor
+from orchestration.effects.executor import Executor
 from tests.doubles.orchestration import World
 
 PAGE = Path(__file__).parents[3] / "docs" / "tools.md"

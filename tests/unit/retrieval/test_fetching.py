@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from foundation.errors import DocumentRefused, InvalidRequest, PolicyDenied, TooLarge, UpstreamDown, UpstreamTimeout
 from foundation.settings import FetchingSettings
-from retrieval.fetching import Fetched, fetch, is_public
+from retrieval.ingest.fetching import Fetched, fetch, is_public
 
 PAGE = b"<html><body><article><h1>Lamps</h1><p>The moon lamp runs for nine hours.</p></article></body></html>"
 ODD = [

@@ -17,9 +17,9 @@ import pytest
 
 from foundation.errors import InvalidRequest
 from foundation.types import EVERY_TENANT
-from retrieval import folders
-from retrieval.folders import SOURCES, read_folder
-from retrieval.ingest import Item, Refused
+from retrieval.ingest import folders
+from retrieval.ingest.folders import SOURCES, read_folder
+from retrieval.ingest.pipeline import Item, Refused
 
 
 @pytest.fixture

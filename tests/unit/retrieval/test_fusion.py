@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.fusion import reciprocal_rank_fusion, standard_score_fusion
+from retrieval.search.fusion import reciprocal_rank_fusion, standard_score_fusion
 
 NAMES = st.lists(st.sampled_from("abcdefgh"), unique=True)
 RANKINGS = st.dictionaries(st.sampled_from(["keyword", "vector", "third"]), NAMES)

@@ -12,9 +12,9 @@ from langchain_core.embeddings import Embeddings
 from foundation.components import Context, load
 from foundation.settings import GroundingSettings, Settings
 from models.embedders.hashing import HashingEmbedder
-from retrieval import grounding as module
 from retrieval.contract import Chunk, Hit, Source
-from retrieval.grounding import Evidence, Grounding, narrowed
+from retrieval.grounding import evidence as module
+from retrieval.grounding.evidence import Evidence, Grounding, narrowed
 
 RETURNS = (
     "Quillfeather Outfitters sells boots and hats. You can return a parcel within 30 days of delivery. "

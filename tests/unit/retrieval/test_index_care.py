@@ -21,7 +21,7 @@ from foundation.settings import Part
 from foundation.types import Scope
 from models.contract import Embeddings
 from models.embedding import embed
-from models.fingerprint import probe
+from models.encoders.fingerprint import probe
 from retrieval.contract import (
     Chunk,
     Chunker,
@@ -33,7 +33,7 @@ from retrieval.contract import (
     VectorIndex,
     VectorItem,
 )
-from retrieval.index_care import (
+from retrieval.index.maintenance import (
     PROBING,
     Reindexed,
     SameParts,
@@ -322,7 +322,7 @@ def test_after_another_embedder_alone_unchanged_documents_stay_unchanged(store: 
 def test_while_a_reindex_is_built_the_old_parts_serve_and_it_goes_on_where_it_was_stopped(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.index_care.REINDEX_BATCH", 200)
+    monkeypatch.setattr("retrieval.index.maintenance.REINDEX_BATCH", 200)
     before = store.fingerprint()
     open_index(store.ledger, store.vectors, before)
     for n in range(3):
@@ -343,7 +343,7 @@ def test_while_a_reindex_is_built_the_old_parts_serve_and_it_goes_on_where_it_wa
 def test_what_is_left_of_a_reindex_for_other_parts_is_thrown_away(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.index_care.REINDEX_BATCH", 1)
+    monkeypatch.setattr("retrieval.index.maintenance.REINDEX_BATCH", 1)
     open_index(store.ledger, store.vectors, store.fingerprint())
     store.add("a.md", "One two")
     store.add("b.md", "Three")
@@ -353,7 +353,7 @@ def test_what_is_left_of_a_reindex_for_other_parts_is_thrown_away(
 
 
 def test_what_changes_while_a_reindex_is_built_is_in_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval.index_care.REINDEX_BATCH", 1)
+    monkeypatch.setattr("retrieval.index.maintenance.REINDEX_BATCH", 1)
     open_index(store.ledger, store.vectors, store.fingerprint())
     for name in "abc":
         store.add(f"{name}.md", f"Old {name}")
@@ -435,7 +435,7 @@ def test_a_probe_that_cannot_begin_is_an_error_and_no_reason_to_throw_the_folder
     folder: Path, probe_: list[str], cause: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if probe_ is HANGS_BEFORE_IT_BEGINS:
-        monkeypatch.setattr("retrieval.index_care.BEGIN_S", 0.2)
+        monkeypatch.setattr("retrieval.index.maintenance.BEGIN_S", 0.2)
     seal = Seal(folder.parent / "seal", folder)
     with pytest.raises(StoreUnavailable, match=cause):
         keep_or_quarantine(folder, seal, probe=probe_)
@@ -448,7 +448,7 @@ def test_a_folder_that_cannot_be_read_stays_where_the_disk_has_no_room_for_anoth
 ) -> None:
     seal = Seal(folder.parent / "seal", folder)
     with monkeypatch.context() as patch:
-        patch.setattr("retrieval.index_care.shutil.disk_usage", lambda _: SimpleNamespace(free=4096))
+        patch.setattr("retrieval.index.maintenance.shutil.disk_usage", lambda _: SimpleNamespace(free=4096))
         with pytest.raises(
             StorageFull, match=r"only 0\.0 MB left; to fill it anew takes 1\.0 MB\. Free some space first"
         ):
@@ -462,7 +462,8 @@ def test_an_earlier_index_that_was_set_aside_makes_room_for_the_next(
 ) -> None:
     (earlier := folder.parent / "quarantine-1").mkdir()
     monkeypatch.setattr(
-        "retrieval.index_care.shutil.disk_usage", lambda _: SimpleNamespace(free=4096 if earlier.exists() else 10**9)
+        "retrieval.index.maintenance.shutil.disk_usage",
+        lambda _: SimpleNamespace(free=4096 if earlier.exists() else 10**9),
     )
     assert not kept(folder, Seal(folder.parent / "seal", folder), CRASHES)
 

@@ -17,7 +17,7 @@ from foundation.settings import Part
 from foundation.types import EVERY_TENANT, Scope
 from models.contract import Embeddings
 from retrieval.contract import Block, DocumentLedger, Entry, Parsed, Source, VectorIndex, VectorItem, Vectors
-from retrieval.ingest import BATCH, UNDER_WAY, Ingestor, Item, Refused
+from retrieval.ingest.pipeline import BATCH, UNDER_WAY, Ingestor, Item, Refused
 
 ACME = Scope("acme")
 

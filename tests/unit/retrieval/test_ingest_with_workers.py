@@ -13,11 +13,11 @@ from foundation.components import Context, load
 from foundation.errors import FingerprintMismatch, MissingDependency
 from foundation.settings import ClusterSettings, FoundationSettings, Part, Settings
 from foundation.types import Scope
-from retrieval import ingest, on_ray
 from retrieval.contract import Source
-from retrieval.index_care import fingerprint_of
-from retrieval.ingest import Ingestor, Item, Preparation, Prepared, Refused
-from retrieval.parsing import ParseLimits, parse_here
+from retrieval.index.maintenance import fingerprint_of
+from retrieval.ingest import pipeline, ray_workers
+from retrieval.ingest.pipeline import Ingestor, Item, Preparation, Prepared, Refused
+from retrieval.ingest.sandbox import ParseLimits, parse_here
 
 ACME = Scope("acme")
 
@@ -90,7 +90,7 @@ MIXED = [
 def test_with_workers_everything_ends_as_without(
     both: tuple[Desk, Desk], together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "SENT_ITEMS", together)
+    monkeypatch.setattr(pipeline, "SENT_ITEMS", together)
     alone, helped = both
     for items in ([item(1), item(9)], MIXED, MIXED):
         expected, found = alone.ingestor.ingest(items), helped.ingestor.ingest(items)
@@ -104,19 +104,19 @@ def test_what_is_unchanged_is_not_sent_and_a_batch_is_bounded_by_items_and_bytes
     _, helped = both
     assert helped.workers is not None
     helped.ingestor.ingest([item(number) for number in range(100)])
-    large = [item(number, "word " * (ingest.SENT_BYTES // 9)) for number in range(100, 104)]
+    large = [item(number, "word " * (pipeline.SENT_BYTES // 9)) for number in range(100, 104)]
     helped.workers.sent.clear()
     helped.ingestor.ingest([*(item(number) for number in range(100)), *large])
     assert [len(batch) for batch in helped.workers.sent] == [2, 2]
     helped.workers.sent.clear()
-    helped.ingestor.ingest([item(number) for number in range(200, 200 + 2 * ingest.SENT_ITEMS + 1)])
-    assert [len(batch) for batch in helped.workers.sent] == [ingest.SENT_ITEMS, ingest.SENT_ITEMS, 1]
+    helped.ingestor.ingest([item(number) for number in range(200, 200 + 2 * pipeline.SENT_ITEMS + 1)])
+    assert [len(batch) for batch in helped.workers.sent] == [pipeline.SENT_ITEMS, pipeline.SENT_ITEMS, 1]
 
 
 def test_progress_counts_what_is_committed(both: tuple[Desk, Desk]) -> None:
     _, helped = both
     seen: list[tuple[int, int]] = []
-    items = [item(number) for number in range(3 * ingest.SENT_ITEMS)]
+    items = [item(number) for number in range(3 * pipeline.SENT_ITEMS)]
     helped.ingestor.ingest(items, progress=lambda done: seen.append((done, helped.ledger.document_count())))
     assert seen[-1] == (len(items), len(items))
     assert all(done == documents for done, documents in seen)
@@ -139,14 +139,14 @@ def test_a_worker_with_other_parts_refuses(tmp_path: Path) -> None:
     embedder = load("models.embedder", Part(use="hashing"), context)
     chunker = load("retrieval.chunker", Part(use="structure"), context)
     ours = fingerprint_of("hashing", embedder, chunker)
-    assert isinstance(on_ray.preparation_of(on_ray.RayWorkers(settings(tmp_path), ours).parts), Preparation)
+    assert isinstance(ray_workers.preparation_of(ray_workers.RayWorkers(settings(tmp_path), ours).parts), Preparation)
     turned = tuple(tuple(-value for value in row) for row in ours.probe)
-    other = on_ray.RayWorkers(settings(tmp_path), type(ours)("other", ours.dimensions, turned, ours.chunker)).parts
+    other = ray_workers.RayWorkers(settings(tmp_path), type(ours)("other", ours.dimensions, turned, ours.chunker)).parts
     with pytest.raises(FingerprintMismatch, match="same version of everything"):
-        on_ray.preparation_of(other)
+        ray_workers.preparation_of(other)
 
 
 def test_without_the_package_the_start_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(on_ray.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(ray_workers.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependency, match="WITH=ray"):
-        on_ray.demand_ray()
+        ray_workers.demand_ray()

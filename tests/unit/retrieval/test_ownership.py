@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import StoreInUse
-from retrieval import ownership
-from retrieval.ownership import Ownership
+from retrieval.index import lock as ownership
+from retrieval.index.lock import Ownership
 
 HOLDER = """
 import sys

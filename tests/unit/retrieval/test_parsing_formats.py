@@ -10,8 +10,8 @@ import pytest
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.parsing import parse_here
-from retrieval.plain_text import _without_empty_columns
+from retrieval.formats.text_blocks import _without_empty_columns
+from retrieval.ingest.sandbox import parse_here
 from tests.contracts import parser_samples
 
 

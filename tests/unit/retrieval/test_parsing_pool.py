@@ -15,7 +15,7 @@ import pytest
 
 from foundation.errors import DocumentRefused
 from foundation.settings import ParsingSettings
-from retrieval.parsing import ParserPool, parsers_version, supported_suffixes
+from retrieval.ingest.sandbox import ParserPool, parsers_version, supported_suffixes
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_an_interrupted_parse_does_not_answer_for_the_next_document(
     pool: ParserPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     works(pool)
-    monkeypatch.setattr("retrieval.parsing._read", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("retrieval.ingest.sandbox._read", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         pool.parse(b"Interrupted.", "first.txt")
     monkeypatch.undo()
@@ -139,7 +139,7 @@ def test_a_parser_that_dies_or_is_killed_twice_is_reported_and_the_next_document
         started.append(memory_mb)
         return subprocess.Popen([sys.executable, "-c", deadly], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    monkeypatch.setattr("retrieval.parsing._start", start)
+    monkeypatch.setattr("retrieval.ingest.sandbox._start", start)
     assert refuse(pool, b"last words", "deadly.txt").reason == "crashed"
     assert len(started) == tried
     monkeypatch.undo()
@@ -192,7 +192,7 @@ def test_closing_ends_the_child_and_a_later_document_starts_another(pool: Parser
 
 def test_the_child_ends_by_itself_when_its_parent_is_gone() -> None:
     child = subprocess.Popen(
-        [sys.executable, "-m", "retrieval.parsing", "1024"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-m", "retrieval.ingest.sandbox", "1024"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     child.communicate(timeout=60)
 
@@ -200,7 +200,7 @@ def test_the_child_ends_by_itself_when_its_parent_is_gone() -> None:
 
 
 def test_the_child_loads_no_model_library() -> None:
-    program = "import sys, retrieval.parsing as p; p.supported_suffixes(); print(*sys.modules)"
+    program = "import sys, retrieval.ingest.sandbox as p; p.supported_suffixes(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert not {"torch", "chromadb", "langchain_core", "pydantic", "trafilatura", "pypdf", "docx"} & set(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import ParseLimits
-from retrieval.plain_text import Draft, clean, decode, decode_declared, looks_like_header, row_text
+from retrieval.formats.text_blocks import Draft, clean, decode, decode_declared, looks_like_header, row_text
 
 
 @pytest.mark.parametrize(

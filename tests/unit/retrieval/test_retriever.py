@@ -19,9 +19,9 @@ from foundation.types import EVERY_TENANT, Scope
 from models.contract import Embeddings
 from models.embedding import embed
 from retrieval.contract import Chunk, DocumentLedger, Entry, Hit, Parsed, Source, VectorIndex, Vectors
-from retrieval.index_care import catch_up
-from retrieval.retriever import KEYWORD, VECTOR, HybridRetriever
-from retrieval.where import AnyOf, Between, Where
+from retrieval.filters import AnyOf, Between, Where
+from retrieval.index.maintenance import catch_up
+from retrieval.search.hybrid import KEYWORD, VECTOR, HybridRetriever
 
 ACME = Scope("acme")
 TODAY = date(2026, 11, 25)
@@ -236,7 +236,7 @@ def test_a_leg_is_asked_once_where_that_gives_documents_enough(library: Library)
 
 
 def test_a_leg_stops_looking_at_the_deepest(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval.retriever.DEEPEST", 90)
+    monkeypatch.setattr("retrieval.search.hybrid.DEEPEST", 90)
     library.add("long.md", *(f"Refund {number}." for number in range(100)))
     ledger, vectors = Counting(library.ledger), Counting(library.vectors)
     few = RankingSettings(candidates=20, top_k=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from retrieval.rows import Rows, SmallCollections
+from retrieval.index.exact_search import Rows, SmallCollections
 
 A, B, C = np.eye(3, dtype=np.float32)
 
@@ -121,7 +121,7 @@ def test_collections_that_are_written_and_never_searched_are_let_go_too() -> Non
 
 
 def test_what_is_taken_off_elsewhere_is_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval.rows.MANY_GONE", 3)
+    monkeypatch.setattr("retrieval.index.exact_search.MANY_GONE", 3)
     small = SmallCollections(9)
     with small.writing():
         small.begun("quiet")

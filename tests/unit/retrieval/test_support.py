@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.embedders.hashing import HashingEmbedder
-from retrieval.support import SIGNS, Judge, checked, compare, fitted, trained
+from retrieval.grounding.claim_support import SIGNS, Judge, checked, compare, fitted, trained
 
 QUOTE = "Fennel Post delivers parcels within 3 days. Parcels above 20 kg are not taken."
 EMBEDDER = HashingEmbedder(256)

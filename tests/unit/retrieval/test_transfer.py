@@ -15,7 +15,7 @@ from foundation.errors import FingerprintMismatch, InvalidRequest, InvalidSettin
 from foundation.settings import Part
 from foundation.types import Scope
 from retrieval.contract import Block, Chunk, DocumentLedger, Entry, Fingerprint, Parsed, Source
-from retrieval.transfer import export_ledger, import_ledger, verify
+from retrieval.ingest.export import export_ledger, import_ledger, verify
 from tests import services
 
 FINGERPRINT = Fingerprint("double", 3, ((1.0, 0.0, 0.0),), "cutter 1")

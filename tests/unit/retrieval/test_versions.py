@@ -15,8 +15,8 @@ from foundation.errors import Conflict, Forbidden
 from foundation.settings import Part, RankingSettings
 from foundation.types import Scope
 from retrieval.contract import Block, DocumentLedger, Parsed, Source
-from retrieval.ingest import Ingestor, Item
-from retrieval.retriever import HybridRetriever
+from retrieval.ingest.pipeline import Ingestor, Item
+from retrieval.search.hybrid import HybridRetriever
 
 ACME = Scope("acme")
 JANUARY = datetime(2026, 1, 10, 9, tzinfo=UTC)

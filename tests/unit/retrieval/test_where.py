@@ -10,7 +10,7 @@ import pytest
 from foundation.errors import InvalidRequest
 from retrieval.contract import KNOWN as TAKEN
 from retrieval.contract import Source
-from retrieval.where import (
+from retrieval.filters import (
     AllOf,
     AnyOf,
     Between,

@@ -6,7 +6,7 @@ import pytest
 
 from foundation.errors import Overloaded, ShuttingDown
 from foundation.types import Principal
-from serving.admission import Admission, PerPerson
+from serving.access.admission import Admission, PerPerson
 
 
 async def hold(admission: Admission, until: asyncio.Event) -> None:

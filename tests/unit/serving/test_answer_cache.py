@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from foundation.components import Context, load
-from foundation.erasures import Erasures
 from foundation.errors import StoreUnavailable
 from foundation.settings import EVERYBODY, AnswerCacheSettings, Part, PolicySettings
+from foundation.stores.erasures import Erasures
 from foundation.types import Principal
 from models.embedders.hashing import HashingEmbedder
 from models.embedding import embed
 from orchestration.contract import Answer
-from orchestration.policy import Policy
+from orchestration.effects.policy import Policy
 from retrieval.contract import Chunk, Citation, DocumentLedger, Entry, Parsed, Source
 from serving.answer_cache import AnswerCache, same_details
 from serving.caches.memory import MemoryCache, Options

@@ -14,10 +14,11 @@ from hypothesis import given as examples
 from hypothesis import settings, strategies
 
 from foundation.errors import TooLarge
-from serving import bodies, schemas
+from serving.api import schemas
 from serving.app import create_app
-from serving.bodies import MAX_NESTING, MAX_VALUES, UPLOADS, BodyLimits, check_json, handed_on
-from serving.errors import FIELDS_SHOWN, PLACE_SHOWN
+from serving.http import bodies
+from serving.http.bodies import MAX_NESTING, MAX_VALUES, UPLOADS, BodyLimits, check_json, handed_on
+from serving.http.errors import FIELDS_SHOWN, PLACE_SHOWN
 from tests.doubles.serving import World, world
 
 BAD_LEAF = {"key": "k", "bad": 1}

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from serving import cli
+from serving.cli import main
 
 
 def listed() -> Mapping[tuple[str, str], dict[str, Any]]:
-    ran = CliRunner().invoke(cli.app, ["parts", "--json", "-"])
+    ran = CliRunner().invoke(main.app, ["parts", "--json", "-"])
     assert ran.exit_code == 0, ran.output
     return {(one["port"], one["name"]): one for one in json.loads(ran.stdout)["adapters"]}
 
@@ -35,4 +35,4 @@ def test_an_adapter_whose_package_is_missing_is_listed_all_the_same(monkeypatch:
 
 
 def test_on_the_terminal_the_default_is_marked() -> None:
-    assert "memory *" in CliRunner().invoke(cli.app, ["parts"]).stdout
+    assert "memory *" in CliRunner().invoke(main.app, ["parts"]).stdout

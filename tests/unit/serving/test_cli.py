@@ -17,8 +17,8 @@ from typer.main import get_command
 
 from foundation.clock import SystemClock
 from foundation.types import Principal
-from orchestration.facts import FILE, SqliteFacts
-from serving.cli import app, main
+from orchestration.memory.facts import FILE, SqliteFacts
+from serving.cli.main import app, main
 
 ROOT = Path(__file__).parents[3]
 
@@ -36,8 +36,8 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("SIXPLY__FOUNDATION__DATA_DIR", str(tmp_path / "var"))
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("serving.cli._quiet", lambda: None)  # it is for a whole process
-    monkeypatch.setattr("observability.logs.set_up", lambda _: None)  # and so is this
+    monkeypatch.setattr("serving.cli.main._quiet", lambda: None)  # it is for a whole process
+    monkeypatch.setattr("observability.telemetry.logs.set_up", lambda _: None)  # and so is this
 
     def run(*arguments: str, **environment: str) -> Done:
         with monkeypatch.context() as patch:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.demo import from_its_seed
+from examples.support_desk.demo import from_its_seed
 
 
 def stopped_while_asking(desk: Path) -> None:

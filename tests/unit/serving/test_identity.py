@@ -19,7 +19,7 @@ from foundation.errors import (
     Unauthenticated,
 )
 from foundation.settings import PolicySettings
-from serving.identity import PREFIX, KeyStore, check_roles, permissions
+from serving.access.identity import PREFIX, KeyStore, check_roles, permissions
 
 
 @pytest.fixture

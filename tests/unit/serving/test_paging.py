@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.errors import InvalidRequest
-from serving.paging import Paging, _key
+from serving.http.paging import Paging, _key
 
 
 def pages(items: list[str], limit: int, *, newest_first: bool) -> list[list[str]]:

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager, suppress
 import httpx2
 import pytest
 
-from serving import patience
+from serving.http import patience
 from serving.server import running
 from tests.doubles.serving import World, world
 

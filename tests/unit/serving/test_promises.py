@@ -11,7 +11,7 @@ import pytest
 
 from foundation.errors import InvalidRequest, UnknownPart
 from foundation.settings import ModelsSettings, Part, RetrievalSettings, Settings
-from serving import ports, promises
+from serving.parts import contract_tests, ports
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, A
 
 
 def run(settings: Settings, port: str | None = None, name: str | None = None, options: str | None = None) -> bool:
-    return promises.run(settings, port, name, options=options, json=None)
+    return contract_tests.run(settings, port, name, options=options, json=None)
 
 
 def test_the_configured_part_of_a_port_is_tested_with_its_options(called: Any) -> None:

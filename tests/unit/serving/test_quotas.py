@@ -16,12 +16,12 @@ from foundation.errors import UpstreamDown
 from foundation.settings import AnswerSettings, BudgetSettings, Part, QuotaSettings
 from foundation.types import Principal
 from models.chat.scripted import ScriptedChat
-from orchestration.answering import answer
 from orchestration.contract import AnswerRequest
-from orchestration.spending import SqliteSpending
+from orchestration.run.answering import answer
+from orchestration.run.spending import SqliteSpending
+from serving.access.quotas import QuotaAgent, QuotaExceeded, Quotas, QuotaSpending
 from serving.caches.memory import MemoryCache, Options
 from serving.contract import Cache
-from serving.quotas import QuotaAgent, QuotaExceeded, Quotas, QuotaSpending
 from tests import services
 from tests.doubles.orchestration import ManualClock, World
 

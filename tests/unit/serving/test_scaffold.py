@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import InvalidRequest
-from serving import ports, scaffold
-from serving.ports import Port
+from serving.parts import ports, scaffold
+from serving.parts.ports import Port
 
 PORTS = list(ports.CONTRACTS)
 

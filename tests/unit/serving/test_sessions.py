@@ -11,10 +11,10 @@ from foundation.clock import SystemClock
 from foundation.errors import Unauthenticated
 from foundation.settings import JwtSettings, PolicySettings
 from foundation.types import Principal
+from serving.access.identity import KeyStore
+from serving.access.jwt_tokens import Callers, TokenVerifier
+from serving.access.sessions import SHELF, Sessions
 from serving.caches.memory import MemoryCache, Options
-from serving.identity import KeyStore
-from serving.sessions import SHELF, Sessions
-from serving.tokens import Callers, TokenVerifier
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 
 ADA = Principal("ada", "north", frozenset({"reader"}), frozenset({"board"}))

@@ -7,10 +7,10 @@ import pytest
 
 from foundation.errors import ShuttingDown, UpstreamDown, UpstreamTimeout
 from orchestration.contract import Event, Step
-from serving import streams
-from serving.errors import CallerLeft, InternalError
+from serving.http import streams
+from serving.http.errors import CallerLeft, InternalError
+from serving.http.streams import collect, error_event, follow, unless_left
 from serving.lifecycle import Lifecycle
-from serving.streams import collect, error_event, follow, unless_left
 from tests.doubles.serving import answer
 
 STEP = Event(kind="step", step=Step(name="retrieve"))

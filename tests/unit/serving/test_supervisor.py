@@ -10,8 +10,8 @@ import pytest
 
 from foundation.errors import ComponentError
 from foundation.settings import load
-from serving import supervisor
-from serving.supervisor import supervise
+from serving.processes import supervisor
+from serving.processes.supervisor import supervise
 
 STACK = """
 [serving]

@@ -10,8 +10,8 @@ from rich.console import Console
 from foundation.errors import InvalidSetting, NotFound
 from orchestration import contract
 from orchestration.contract import Event, NearDocument, Step
-from serving import terminal
-from serving.shapes import with_footnotes
+from serving.cli import terminal
+from serving.compat.shapes import with_footnotes
 from tests.doubles.serving import answer, approval
 
 

@@ -21,8 +21,8 @@ from foundation.settings import (
     Settings,
     load,
 )
-from serving.identity import KeyStore
-from serving.tokens import Callers
+from serving.access.identity import KeyStore
+from serving.access.jwt_tokens import Callers
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 
 
@@ -256,6 +256,6 @@ def test_work_of_a_token_goes_on_until_it_expires_or_its_key_is_withdrawn(
     issuer.path.write_text(content)
     assert callers.recheck(caller) == caller
     now = time.time()
-    monkeypatch.setattr("serving.tokens.time.time", lambda: now + 3600)
+    monkeypatch.setattr("serving.access.jwt_tokens.time.time", lambda: now + 3600)
     with pytest.raises(Unauthenticated, match="has expired"):
         callers.recheck(caller)

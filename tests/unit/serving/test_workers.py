@@ -8,12 +8,12 @@ import sys
 import psutil
 import pytest
 
-from serving.workers import this_worker, worker_lives
+from serving.processes.worker import this_worker, worker_lives
 
 
 def test_a_process_knows_itself_and_a_child_until_it_ends() -> None:
     assert worker_lives(this_worker())
-    code = "import sys; from serving.workers import this_worker; print(this_worker(), flush=True); sys.stdin.read()"
+    code = "import sys; from serving.processes.worker import this_worker; print(this_worker(), flush=True); sys.stdin.read()"
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdout
     worker = child.stdout.readline().strip()

@@ -1,0 +1,200 @@
+"""Kill switches: what an operator has stopped, in one small file that every process of a data folder looks at before it acts.
+
+    effects            no tool may change anything any more; questions are answered
+    tenant:NAME        nothing is done for this tenant
+    model:NAME         this chat model is not called; a fallback answers if there is one
+    all                nothing is done for anybody
+
+The file is looked at (one `stat`) before each piece of work and each piece of a streamed answer, so a stop holds from the
+next one on, in every process, with no message that could be lost. A file that cannot be read stops everything.
+
+A stop holds in the process that is told of it before anything is written. The file keeps `RESERVE` bytes, mostly blanks, so that
+it can be written on a full disk, too; what cannot be written at all is tried again by `write_pending`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from foundation.clock import Clock
+from foundation.errors import InvalidRequest, NotFound, Stopped, StoreUnavailable, did_you_mean
+from foundation.stores.json_file import JsonFile, Unreadable
+
+log = logging.getLogger("sixply.stops")
+
+Kind = Literal["effects", "tenant", "model", "all"]
+NAMED: frozenset[Kind] = frozenset({"tenant", "model"})
+ALL: Kind = "all"
+RESERVE = 32_768
+"""Bytes of the file, at least: room for some 150 stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """One switch that is off. `name` is empty for those that have none."""
+
+    kind: Kind
+    name: str
+    by: str
+    why: str
+    at: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}" if self.name else self.kind
+
+
+def parse(what: str) -> tuple[Kind, str]:
+    """`effects`, `all`, `tenant:NAME` or `model:NAME`.
+
+    Raises:
+        InvalidRequest: it is none of them.
+
+    >>> parse("tenant:northwind")
+    ('tenant', 'northwind')
+    """
+    kind, _, name = what.strip().partition(":")
+    for known in get_args(Kind):
+        if kind == known and bool(name) is (known in NAMED):
+            return known, name
+    forms = ("effects", "all", "tenant:NAME", "model:NAME")
+    raise InvalidRequest(f'"{what}" names nothing that can be stopped. {did_you_mean(what, forms)}')
+
+
+class Stops:
+    """The switches of one data folder. Several processes may read and change them at any time."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.path = path
+        self._clock = clock
+        self._file = JsonFile(path, _parsed)
+        self._pending: dict[tuple[Kind, str], Stop] = {}
+        """In force here, and not in the file."""
+        self.unrecorded: deque[tuple[Stop, str]] = deque()
+        """Stops that are in force and not in the audit yet, with who threw them; see serving/cli/oversight.py."""
+
+    def list(self) -> tuple[Stop, ...]:
+        """What is stopped, the oldest first.
+
+        Raises:
+            Stopped: the file cannot be read, so nobody can know.
+        """
+        try:
+            stops = self._file.read() or ()
+        except Unreadable as error:
+            log.error("%s cannot be read: %s", self.path, error)  # noqa: TRY400 - at each request: no traceback
+            raise Stopped(
+                f"{self.path.name} cannot be read, so nobody can say what is stopped, and nothing is done. Restore it; or "
+                f"delete it, if nothing is to be stopped."
+            ) from error
+        if not self._pending:
+            return stops
+        written = {(stop.kind, stop.name) for stop in stops}
+        return (*stops, *(stop for switch, stop in self._pending.items() if switch not in written))
+
+    @property
+    def pending(self) -> bool:
+        """Whether a stop is in force in this process and could not be written yet."""
+        return bool(self._pending)
+
+    def reserve(self) -> None:
+        """Make the file, with room for stops on a disk that will be full. Where that cannot be done, the log says so."""
+        try:
+            with self._file.exclusive():
+                if not self.path.exists() or self.path.stat().st_size < RESERVE:
+                    self._write(self.list())
+        except (StoreUnavailable, Stopped):
+            log.exception("no room is kept for stops")
+
+    def write_pending(self) -> bool:
+        """Write what is in force and not in the file yet. Whether all of it is there now.
+
+        Raises:
+            Stopped: the file cannot be read.
+        """
+        if pending := tuple(self._pending):
+            try:
+                with self._file.exclusive():
+                    self._write(self.list())
+                for switch in pending:
+                    self._pending.pop(switch, None)
+            except StoreUnavailable:
+                log.exception("a stop is in force in this process and could not be written")
+        return not self._pending
+
+    def demand(self, kind: Kind, name: str = "") -> None:
+        """Nothing, or an error that says who stopped this and why.
+
+        Raises:
+            Stopped: it is stopped, or everything is.
+        """
+        for stop in self.list():
+            if stop.kind == ALL or (stop.kind == kind and stop.name == name):
+                because = f": {stop.why}" if stop.why else ""
+                raise Stopped(
+                    f"{_words(stop)} was stopped by {stop.by} at {stop.at}{because}. Only an operator can undo it."
+                )
+
+    def add(self, kind: Kind, name: str = "", *, by: str, why: str) -> Stop:
+        """Switch off. What is off already keeps who did it first. It is in force when this returns; `pending` says whether it
+        could not be written.
+
+        Raises:
+            Stopped: the file cannot be read, so everything is stopped.
+        """
+        new = Stop(kind, name, by, why, self._clock.now().isoformat(timespec="seconds"))
+        self._pending.setdefault((kind, name), new)
+        self.write_pending()
+        return self.find(kind, name)
+
+    def lift(self, kind: Kind, name: str = "") -> Stop:
+        """Switch on again.
+
+        Raises:
+            NotFound: it is not stopped. StorageFull, StoreUnavailable: it stays stopped, because that cannot be written.
+        """
+        gone = self.find(kind, name)
+        with self._file.exclusive():
+            if gone in (self._file.read() or ()):
+                self._write([stop for stop in self.list() if stop != gone])
+        self._pending.pop((kind, name), None)
+        return gone
+
+    def find(self, kind: Kind, name: str = "") -> Stop:
+        """Raises:
+        NotFound: it is not stopped.
+        """
+        for stop in self.list():
+            if (stop.kind, stop.name) == (kind, name):
+                return stop
+        wanted = f"{kind}:{name}" if name else kind
+        raise NotFound(f'"{wanted}" is not stopped. {did_you_mean(wanted, map(str, self.list()))}')
+
+    def _write(self, stops: Sequence[Stop]) -> None:
+        self._file.write([asdict(stop) for stop in stops], size=RESERVE)
+
+
+def _parsed(entries: Any) -> tuple[Stop, ...]:
+    return tuple(Stop(**entry) for entry in entries)
+
+
+def _words(stop: Stop) -> str:
+    return {
+        "all": "Everything",
+        "effects": "Every tool that changes something",
+        "tenant": f'All work for the tenant "{stop.name}"',
+        "model": f'The model "{stop.name}"',
+    }[stop.kind]
+
+
+Demand = Callable[[str], None]
+"""Raises a ComponentError where the model of this name may not be called, such as Stopped."""
+
+
+def nothing_stopped(name: str) -> None:
+    """For parts that are built without switches, in tests and benches."""
+    del name

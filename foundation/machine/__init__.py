@@ -1,0 +1,1 @@
+"""What this machine has and needs: installation, the doctor, and the manifest of a run."""

@@ -1,0 +1,240 @@
+"""The run manifest: what exactly ran, so that a number can be traced back to the code and data that produced it.
+
+Every trace carries `manifest_id`. Two runs with the same id used the same code, packages, settings, weights and seed;
+the time at which they ran is not part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from foundation.clock import Clock
+from foundation.errors import InvalidSetting, StoreUnavailable
+from foundation.output.masking import MASK, mask_values
+from foundation.settings import flatten
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = "manifests"
+"""Below the data folder: what stands behind each id."""
+
+LIBRARIES = (
+    "anthropic",
+    "chromadb",
+    "fastapi",
+    "langchain",
+    "langchain-core",
+    "langgraph",
+    "numpy",
+    "openai",
+    "opentelemetry-sdk",
+    "openvino",
+    "pydantic",
+    "pypdf",
+    "sentence-transformers",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "xllamacpp",
+)
+"""Packages whose version can change an answer, a score or a bill."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Digests are SHA-256 in hexadecimal, those of settings and id shortened to 16 digits."""
+
+    manifest_id: str
+    version: str
+    python: str
+    platform: str
+    commit: str | None
+    """Git commit of the working tree, `None` outside a repository."""
+    dirty: bool | None
+    """Whether files differed from that commit, `None` where there is no commit."""
+    libraries: Mapping[str, str]
+    settings: str
+    """Digest of the settings in force. Secrets are left out: changing a key changes no answer."""
+    weights: Mapping[str, str]
+    corpus: str | None
+    seed: int
+    created_at: str
+    """ISO 8601, UTC. Not part of the id."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+def build(settings: BaseModel, *, weights: Mapping[str, str], corpus: str | None, clock: Clock) -> Manifest:
+    """Describe this run. `weights` maps a model's name to the SHA-256 of its file.
+
+    Takes any settings with a `foundation.seed`; reads installed versions without importing the packages.
+    """
+    values = settings.model_dump(mode="python")
+    commit, dirty = _git(ROOT)
+    described: dict[str, Any] = {
+        "version": _version("sixply") or "0+unknown",
+        "python": platform.python_version(),
+        "platform": f"{platform.system()}-{platform.machine()}".lower(),
+        "commit": commit,
+        "dirty": dirty,
+        "libraries": {name: version for name in LIBRARIES if (version := _version(name))},
+        "settings": _short(_without_secrets(values)),
+        "weights": dict(sorted(weights.items())),
+        "corpus": corpus,
+        "seed": values["foundation"]["seed"],
+    }
+    created = clock.now().isoformat(timespec="seconds")
+    return Manifest(manifest_id=_short(described), created_at=created, **described)
+
+
+def keep(run: Manifest, settings: BaseModel, folder: Path) -> None:
+    """Write down once what stands behind an id, settings included and secrets left out, so that `changes` can tell two apart.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    file = folder / f"{run.manifest_id}.json"
+    if file.exists():
+        file.touch()  # `prune` goes by when it last ran
+        return
+    folder.mkdir(exist_ok=True)
+    values = _without_secrets(settings.model_dump(mode="python"))
+    folder.chmod(0o700)
+    new = folder / f"{run.manifest_id}.{os.getpid()}.new"
+    text = json.dumps(run.as_dict() | {"settings": values}, indent=1, default=str)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as writing:
+        writing.write(text)  # whoever may log in here has no business with how it is set up
+    new.replace(file)  # whole or not at all, whoever else writes it
+
+
+def changes(folder: Path, before: str, now: str) -> list[str]:
+    """What differs between two runs, a line each. Where one of them cannot be read, the only line says which and why."""
+    try:
+        ours, theirs = (_read(folder / f"{manifest_id}.json") for manifest_id in (before, now))
+    except InvalidSetting as error:
+        return [f"what changed cannot be told. {error}"]
+    return [
+        f"{key}: {theirs.get(key, 'none')}, was {ours.get(key, 'none')}"
+        for key in sorted((ours.keys() | theirs.keys()) - {"manifest_id", "created_at"})
+        if ours.get(key) != theirs.get(key)
+    ]
+
+
+def prune(folder: Path, named: Container[str], before: datetime) -> int:
+    """Take out what stands behind ids that are not in `named` and last ran before then; gives how many.
+
+    Raises:
+        StoreUnavailable: a file cannot be removed.
+    """
+    gone = 0
+    try:
+        for file in sorted(folder.glob("*.json")):
+            if file.stem not in named and file.stat().st_mtime < before.timestamp():
+                file.unlink()
+                gone += 1
+    except OSError as error:
+        raise StoreUnavailable(f"{folder} cannot be tidied: {error}. Make it writable.") from error
+    return gone
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Dotted keys and their values. Raises InvalidSetting where there is no such file, or it is damaged."""
+    try:
+        return dict(flatten(json.loads(file.read_text(encoding="utf-8"))))
+    except FileNotFoundError:
+        raise InvalidSetting(
+            f"{file} is not there: that run was made elsewhere, or was forgotten by make retention."
+        ) from None
+    except (OSError, ValueError, AttributeError) as error:
+        raise InvalidSetting(
+            f"{file} is damaged: {error}. Delete it; it is written again when a system with these settings starts."
+        ) from error
+
+
+def digest_of_files(paths: Iterable[Path]) -> str:
+    """SHA-256 over the contents of files and, recursively, folders.
+
+    Names below the given folder count, the place of the folder and the order of `paths` do not, so that two clones
+    of one corpus have one digest.
+
+    Raises:
+        FileNotFoundError: one of the paths does not exist.
+    """
+    entries = sorted((name, _sha256(file)) for path in paths for name, file in _files(path))
+    return _sha256_of("".join(f"{name}\0{digest}\n" for name, digest in entries))
+
+
+def _files(path: Path) -> list[tuple[str, Path]]:
+    if path.is_dir():
+        return [(file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file()]
+    return [(path.name, path)]
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sha256_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _short(value: Any) -> str:
+    return _sha256_of(json.dumps(value, sort_keys=True, default=str))[:16]
+
+
+def _without_secrets(value: Any) -> Any:
+    """Those that are secret by type or name left out, so that a new key is no new run; inside of addresses masked."""
+    if isinstance(value, Mapping):
+        masked = mask_values(value)
+        return {key: _without_secrets(inner) for key, inner in masked.items() if inner != MASK}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(inner) for inner in value if inner != MASK]
+    return value
+
+
+@cache
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(root: Path) -> tuple[str | None, bool | None]:
+    commit = _run_git(root, "rev-parse", "HEAD")
+    if not commit:
+        return None, None
+    changes = _run_git(root, "status", "--porcelain", "--untracked-files=no")
+    return commit, None if changes is None else bool(changes)
+
+
+def _run_git(root: Path, *arguments: str) -> str | None:
+    """The output of a git command about `root` itself, `None` where there is no git or no repository."""
+    if not (root / ".git").exists():  # never describe a repository that merely contains this folder
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments],  # noqa: S607 - git stands where PATH says
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

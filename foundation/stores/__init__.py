@@ -1,0 +1,1 @@
+"""Files and databases that several layers keep their data in."""

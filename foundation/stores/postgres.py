@@ -1,0 +1,278 @@
+"""One PostgreSQL database, for the parts that keep something in it: pooled connections, any text, and our own errors."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from foundation.errors import InvalidRequest, StorageFull, StoreUnavailable
+from foundation.stores.registry import Store
+
+if TYPE_CHECKING:  # the real imports stand where they are used: a part's options can be read without the package
+    import psycopg
+    from psycopg_pool import ConnectionPool
+
+    Connection = psycopg.Connection[Any]
+
+
+class PostgresOptions(BaseModel):
+    """What every part in PostgreSQL can be told. Parts may share a database and a namespace."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dsn: SecretStr = SecretStr("")
+    """A connection string or URL; what it leaves out comes from the environment, as with psql (PGHOST, PGPASSWORD ...)."""
+    namespace: str = Field(default="sixply", pattern="^[a-z_][a-z0-9_]{0,62}$")
+    """The schema in which the tables stand. It is made if missing."""
+    connections: int = Field(default=10, ge=2)
+    """At most. A stream of rows holds one while it is read."""
+    connect_timeout_s: int = Field(default=5, ge=1)
+    """Also how long to wait for a free connection."""
+    timeout_s: float = Field(default=30, gt=0)
+    """For one statement, waiting for another writer included."""
+
+
+class Postgres:
+    """A pool of connections to the namespace. Safe to share between threads; bound to no event loop."""
+
+    def __init__(
+        self,
+        options: PostgresOptions,
+        prepare: Callable[[Connection], None],
+        store: Store,
+        *,
+        types: Callable[[Connection], None] | None = None,
+        **settings: Any,
+    ) -> None:
+        """`prepare` makes what is missing in the database, in one transaction, alone among all processes. `store` says how a
+        person is erased from it, or why nothing is. `types` teaches
+        a new connection further types; `settings` are given to it, e.g. `autocommit`.
+
+        Raises:
+            StoreUnavailable: the server cannot be reached or refuses us.
+        """
+        from psycopg_pool import ConnectionPool
+
+        self._options, self.store = options, store
+        self._types: Callable[[Connection], None] | None = None
+        self.name = "The PostgreSQL database"
+        with self.translated():
+            self._prepare(prepare)
+            self._types = types
+            self.pool: ConnectionPool[Connection] = ConnectionPool(
+                options.dsn.get_secret_value(),
+                connection_class=_giving_up_after(options.timeout_s + options.connect_timeout_s),
+                kwargs=self._arguments | settings,
+                min_size=1,
+                max_size=options.connections,
+                timeout=options.connect_timeout_s,
+                configure=self._configure,
+                check=ConnectionPool.check_connection,  # a restart of the server must not cost an answer
+                open=True,
+            )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A connection of one's own, in a transaction that an exception rolls back.
+
+        Raises:
+            As `translated`.
+        """
+        with self.translated(), self.pool.connection() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """A second call does nothing."""
+        self.pool.close()
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """The errors of psycopg as ours.
+
+        Raises:
+            StoreUnavailable: the server is down, too slow or refuses us. StorageFull: its disk is full.
+            InvalidRequest: a text with a lone surrogate.
+        """
+        import psycopg
+
+        try:
+            yield
+        except psycopg.Error as error:
+            raise self._translation(error) from error
+        except UnicodeEncodeError as error:
+            raise InvalidRequest(
+                f"A text holds a character that cannot be stored: {error.reason}. Remove it."
+            ) from error
+
+    def _translation(self, error: psycopg.Error) -> StoreUnavailable:
+        from psycopg import errors
+        from psycopg_pool import PoolClosed, PoolTimeout
+
+        match error:
+            case PoolClosed():
+                return StoreUnavailable(f"{self.name} was closed by this process. Open the system again.")
+            case PoolTimeout():
+                return StoreUnavailable(
+                    f"{self.name} gave no connection within {self._options.connect_timeout_s} s: it is down, or all "
+                    f"{self._options.connections} connections are in use. Check that it runs, and try again shortly."
+                )
+            case errors.DiskFull():
+                return StorageFull(f"{self.name} has no room left. Nothing was changed; free some space and try again.")
+            case errors.QueryCanceled():
+                return StoreUnavailable(
+                    f"{self.name} did not answer within {self._options.timeout_s:g} s. Try again shortly, or raise timeout_s."
+                )
+        told = " ".join((error.diag.message_primary or str(error) or type(error).__name__).split()).rstrip(".?")
+        return StoreUnavailable(f"{self.name} cannot be used: {told}. {_remedy(error)}")
+
+    def _prepare(self, prepare: Callable[[Connection], None]) -> None:
+        import psycopg
+
+        with psycopg.connect(self._options.dsn.get_secret_value(), **self._arguments) as connection:
+            self._configure(connection)
+            self.name = f"The PostgreSQL database {connection.info.dbname} at {connection.info.host or 'this machine'}"
+            connection.execute("SET LOCAL statement_timeout = 0")
+            connection.execute("SELECT pg_advisory_xact_lock(hashtext('sixply'))")
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self._options.namespace}".encode())
+            prepare(connection)
+
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        return {"connect_timeout": self._options.connect_timeout_s, "application_name": "sixply"}
+
+    def _configure(self, connection: Connection) -> None:
+        settings = {
+            "search_path": f"{self._options.namespace}, public",
+            "statement_timeout": f"{int(self._options.timeout_s * 1000)}",
+            "timezone": "UTC",
+            "client_min_messages": "warning",
+            "plan_cache_mode": "force_custom_plan",  # scopes and limits differ from call to call
+        }
+        for name, value in settings.items():
+            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+        if self._types:
+            self._types(connection)
+        if not connection.autocommit:
+            connection.commit()
+        _take_any_text(connection)
+
+
+def drop(options: PostgresOptions) -> None:
+    """Delete the namespace with all that stands in it; none is no error."""
+    import psycopg
+
+    with psycopg.connect(options.dsn.get_secret_value(), connect_timeout=options.connect_timeout_s) as connection:
+        connection.execute(f"DROP SCHEMA IF EXISTS {options.namespace} CASCADE".encode())
+
+
+@contextmanager
+def unhurried(connection: Connection) -> Iterator[None]:
+    """Without a limit of time to the end of the transaction, for what takes as long as it takes."""
+    patience: Any = connection
+    before, patience.patience_s = patience.patience_s, None
+    try:
+        connection.execute("SET LOCAL statement_timeout = 0")
+        yield
+    finally:
+        patience.patience_s = before
+
+
+def _giving_up_after(seconds: float) -> type[Connection]:
+    """The server itself ends a statement that takes too long. One that has gone silent ends nothing, and psycopg would
+    wait for it for ever."""
+    import psycopg
+    from psycopg import errors
+
+    class Connection(psycopg.Connection[Any]):
+        patience_s: float | None = seconds
+
+        def wait(self, *given: Any, **options: Any) -> Any:
+            try:
+                return super().wait(*given, **{"timeout": self.patience_s, **options})
+            except errors._WaitTimeout as error:  # noqa: SLF001 - what `wait` raises at its `timeout`
+                self.pgconn.finish()  # what the server may still send belongs to a statement that was given up
+                raise errors.QueryCanceled(f"the server was silent for {self.patience_s} s") from error
+
+    return Connection
+
+
+# PostgreSQL's texts cannot hold U+0000, but documents do. It is written as two characters that texts can hold.
+
+_MARK = "\uffff"
+_CODES = {"\0": f"{_MARK}0", _MARK: f"{_MARK}1"}
+_CHARACTERS = {code: character for character, code in _CODES.items()}
+_CHARACTER, _CODE = re.compile(f"[\0{_MARK}]"), re.compile(f"{_MARK}[01]")
+
+
+def written(text: str) -> str:
+    """As PostgreSQL can hold it."""
+    return _CHARACTER.sub(lambda found: _CODES[found[0]], text)
+
+
+def read(text: str) -> str:
+    """As it was before `written`."""
+    return _CODE.sub(lambda found: _CHARACTERS[found[0]], text) if _MARK in text else text
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    match value:
+        case str():
+            return change(value)
+        case dict():
+            return {change(key): _each_text(each, change) for key, each in value.items()}
+        case list() | tuple():
+            return [_each_text(each, change) for each in value]
+        case _:
+            return value
+
+
+def _take_any_text(connection: Connection) -> None:
+    from psycopg.types.json import set_json_dumps, set_json_loads
+
+    dumper, loaders = _text_adapters()
+    connection.adapters.register_dumper(str, dumper)
+    for loader in loaders:
+        connection.adapters.register_loader("text", loader)
+    set_json_dumps(lambda value: json.dumps(_each_text(value, written)), connection)
+    set_json_loads(lambda text: _each_text(json.loads(text), read), connection)
+
+
+@cache
+def _text_adapters() -> tuple[Any, tuple[Any, Any]]:
+    from psycopg.types.string import StrDumper, TextBinaryLoader, TextLoader
+
+    class AnyTextDumper(StrDumper):
+        def dump(self, obj: str) -> Any:
+            return super().dump(written(obj))
+
+    class AnyTextLoader(TextLoader):
+        def load(self, data: Any) -> Any:
+            return read(str(super().load(data)))
+
+    class AnyTextBinaryLoader(TextBinaryLoader):
+        def load(self, data: Any) -> Any:
+            return read(str(super().load(data)))
+
+    return AnyTextDumper, (AnyTextLoader, AnyTextBinaryLoader)
+
+
+def _remedy(error: psycopg.Error) -> str:
+    from psycopg import OperationalError, errors
+
+    match error:
+        case errors.InvalidPassword() | errors.InvalidAuthorizationSpecification():
+            return "Correct the user and the password in the part's dsn."
+        case errors.InsufficientPrivilege():
+            return "Give the user of the part's dsn the right to do that, or name another."
+        case errors.FeatureNotSupported() | errors.UndefinedFile():
+            return "Install that extension on the server (on Debian: apt-get install postgresql-17-pgvector)."
+        case OperationalError():
+            return "Check that the server runs, and that the part's dsn in stack.toml leads to it."
+        case _:
+            return "The server's log says more."

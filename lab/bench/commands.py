@@ -1,0 +1,463 @@
+"""What the bench commands do: a system in an empty folder, a benchmark, and its figures."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json as jsons
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foundation import names
+from foundation.errors import InvalidRequest
+from foundation.settings import Loaded
+from foundation.types import EVERY_TENANT, Principal, Scope
+from orchestration.contract import Answer, AnswerRequest
+from orchestration.run import answering
+from serving.cli import terminal
+from serving.wiring import System
+
+if TYPE_CHECKING:
+    pass
+from serving.cli.measuring import WORLD, Configure, ask, empty_system, format_share, own_folder, show_figures
+
+
+def bench_retrieval(configure: Configure, data: Path, limit: int | None, json: Path | None) -> None:
+    from lab.bench.public_data import bench_retrieval
+
+    with empty_system(configure) as (system, stack), terminal.progress() as progress:
+        figures = bench_retrieval(
+            data,
+            ingestor=system.ingestor,
+            retriever=system.retriever,
+            embedder=system.embedder,
+            legs=functools.partial(_search_times, system),
+            limit=limit,
+            progress=progress,
+            stack=stack,
+            seed=system.context.seed,
+        )
+    show_figures(figures, json)
+
+
+def bench_ingest(
+    configure: Configure, data: Path | None, *, limit: int, chunks: int, against: str | None, json: Path | None
+) -> None:
+    """Without `data`, on documents made of the example world's sentences. `chunks`: to how many memory is followed.
+    `against` names another embedder."""
+    from langchain_core.embeddings import Embeddings
+
+    from foundation import components
+    from foundation.settings import Part
+    from lab.bench import ingest
+    from observability.evaluation.datasets import evenly, items_of, read_corpus
+    from retrieval.ingest.pipeline import Ingestor
+    from retrieval.retrieval_only import open_library, own_parse
+
+    seed = configure({}).settings.foundation.seed
+    sentences = ingest.sentences_of(WORLD)
+    if data:
+        items = evenly(items_of(one for one in read_corpus(data) if one.text.strip()), limit)  # the others are refused
+    else:
+        items = [*ingest.made_up(sentences, limit, seed=seed)]
+    with empty_system(configure) as (system, stack), terminal.progress() as progress:
+        other = (
+            components.load("models.embedder", Part(use=against), system.context, expected=Embeddings)
+            if against
+            else None
+        )
+        figures = ingest.bench_ingest(
+            items,
+            ingestor=system.ingestor,
+            embedder=system.embedder,
+            parse=own_parse,
+            chunker=system.chunker,
+            progress=progress,
+            against=other,
+        )
+    hashed = {"models": {"embedder": {"use": "hashing"}}}  # memory does not depend on meaning
+    with own_folder(configure, hashed) as loaded, open_library(loaded) as library, terminal.progress() as progress:
+        own = Ingestor(
+            ledger=library.ledger,
+            vectors=ingest.KeepsNothing(),
+            embedder=library.embedder,
+            chunker=library.chunker,
+            parse=own_parse,
+            clock=library.context.clock,
+        )
+        many = ingest.made_up(sentences, chunks, seed=seed)
+        figures |= ingest.memory_growth(many, ingestor=own, ledger=library.ledger, chunks=chunks, progress=progress)
+    show_figures(figures | {"data": data.name if data else "made up", "stack": stack}, json)
+
+
+def bench_index(configure: Configure, *, chunks: int, json: Path | None) -> None:
+    """The configured vector index among near-duplicates, and where the time of a query goes there."""
+    from lab.bench import index, public_data
+    from lab.bench.ingest import sentences_of
+
+    with empty_system(configure) as (system, stack), terminal.progress() as progress:
+        seed = system.context.seed
+        corpus = index.copies(sentences_of(WORLD), system.embedder, chunks=chunks, seed=seed)
+        seconds = index.fill(corpus, system.ledger, system.vectors, seed=seed, progress=progress)
+        figures = index.recall(corpus, system.vectors) | _search_times(system, corpus.words[: public_data.TIMED])
+    show_figures(figures | {"chunks": chunks, "index_s": seconds, "stack": stack}, json)
+
+
+def _search_times(system: System, queries: Sequence[str]) -> dict[str, float]:
+    from lab.bench.search_times import AtOnce, search_times
+    from observability.evaluation.datasets import SCOPE
+    from retrieval.search.hybrid import HybridRetriever
+
+    ranking, clock = system.settings.retrieval.ranking, system.context.clock
+    parts = {
+        "ledger": system.ledger,
+        "vectors": system.vectors,
+        "embedder": system.embedder,
+        "reranker": system.reranker,
+    }
+    return search_times(
+        queries,
+        parts,
+        lambda watched: HybridRetriever(**watched, ranking=ranking, clock=clock, beside=AtOnce()),
+        SCOPE,
+        limit=ranking.top_k,
+    )
+
+
+def bench_answers(
+    configure: Configure,
+    data: Path,
+    limit: int | None,
+    json: Path | None,
+    *,
+    foreign: Path | None = None,
+    plot: Path | None = None,
+) -> None:
+    """`foreign` is a folder whose questions this corpus does not answer; `plot` a file for the risk at every coverage."""
+    from lab.bench.public_data import bench_answers
+    from observability.evaluation import risk_coverage
+    from observability.evaluation.datasets import TENANT, Question
+    from observability.reports import svg
+    from observability.stores.spans import SpanStore
+
+    person = Principal("bench", TENANT, frozenset({"reader"}))
+    with empty_system(configure) as (system, stack), terminal.progress() as progress:
+        spans = SpanStore(system.settings.foundation.data_dir / "spans.sqlite")
+
+        def answer(question: Question) -> Awaitable[Answer]:
+            return ask(system, question.question, person)
+
+        def confidences() -> dict[str, float]:
+            system.telemetry.flush()
+            return spans.last_of(names.CONFIDENCE)
+
+        figures = asyncio.run(
+            bench_answers(
+                data,
+                ingestor=system.ingestor,
+                answer=answer,
+                confidences=confidences,
+                foreign=foreign,
+                limit=limit,
+                progress=progress,
+                stack=stack,
+                seed=system.context.seed,
+            )
+        )
+    if plot:
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        title = f"Risk against coverage, {figures['n_questions']} questions of {data.name}"
+        plot.write_text(svg.standalone(risk_coverage.plot(figures["risk_coverage"], title)), encoding="utf-8")
+    show_figures(figures, json)
+
+
+def bench_attacks(configure: Configure, data: Path, limit: int | None, rows: Path | None, json: Path | None) -> bool:
+    """Whether no document steered a tool. Whoever asks may act, so that there is something to steer."""
+    from lab.redteam import documents as attacks
+    from observability.evaluation.metrics import without_markers
+    from orchestration.answers.compose import REPLY_TOKENS
+    from orchestration.flow.steps import PASSAGES
+    from orchestration.prompts import answer_from
+
+    with empty_system(configure) as (system, stack), terminal.progress() as progress:
+
+        async def ask(question: str, tenant: str, mode: attacks.Mode) -> attacks.Said:
+            if mode == "unguarded":
+                hits = system.retriever.retrieve(question, Scope(tenant), per_document=PASSAGES)[:PASSAGES]
+                prompt = answer_from(question, [hit.chunk.text for hit in hits])
+                reply = await system.chat.ainvoke(prompt, max_tokens=REPLY_TOKENS)
+                return attacks.Said("answered", without_markers(reply.text, range(1, PASSAGES + 1)))
+            before = len(await system.audit.entries(tenant))
+            request = AnswerRequest(question=question, compose="generative" if mode == "model" else None)
+            given = await answering.answer(system.agent, request, Principal("bench", tenant, frozenset({"agent"})))
+            entries = (await system.audit.entries(tenant))[before:]
+            said = without_markers(given.text, (citation.marker for citation in given.citations))
+            return attacks.Said(given.status, said, tuple(entry.tool for _, entry in entries if entry.act == "tool"))
+
+        figures = asyncio.run(
+            attacks.bench_attacks(
+                attacks.read_attacks(data, limit),
+                ingestor=system.ingestor,
+                ask=ask,
+                kept=attacks.Kept(rows, _run_of(system)) if rows else None,
+                progress=progress,
+                seed=system.context.seed,
+            )
+        )
+    modes = [figures[mode] for mode in attacks.MODES]
+    if not terminal.write_json(json, figures | {"data": data.name, "stack": stack}):
+        hidden = {"rows", "intervals_95", "by_category"}
+        names = [name for name in modes[0] if name not in hidden]
+        shown = [(name, *(_with_interval(one, name) for one in modes)) for name in names]
+        terminal.show_table(["figure, interval at 95 %", *attacks.MODES], shown)
+        counted = ("attack_success", "attack_echoed")
+        kinds = [
+            (kind, one["n"], *(f"{mode['by_category'][kind][name]:.2f}" for mode in modes for name in counted))
+            for kind, one in modes[0]["by_category"].items()
+        ]
+        heads = [f"{mode}: {name}" for mode in attacks.MODES for name in ("success", "echoed")]
+        terminal.show_table(["attack", "n", *heads], kinds)
+    return not any(one["calls_steered"] for one in modes)
+
+
+def _with_interval(figures: Mapping[str, Any], name: str) -> str:
+    value, interval = figures[name], figures["intervals_95"].get(name)
+    if value is None:
+        return "-"
+    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else f"{value:.4g}"
+
+
+def _run_of(system: System) -> str:
+    """The id of the manifest as it would be with the same data folder: each benchmark has another one."""
+    from foundation.machine import manifest
+
+    run = system.manifest
+    own = system.settings.foundation.model_copy(update={"data_dir": Path()})
+    settings = system.settings.model_copy(update={"foundation": own})
+    return manifest.build(settings, weights=run.weights, corpus=run.corpus, clock=system.context.clock).manifest_id
+
+
+def bench_follow_ups(configure: Configure, data: Path, json: Path | None) -> None:
+    """`data` is a folder in BEIR layout, or the file of follow-ups that lies beside the corpus of an example world."""
+    from lab.bench.follow_ups import bench_follow_ups, read_follow_ups
+    from observability.evaluation.datasets import items_of, read_corpus
+    from retrieval.ingest.folders import read_folder
+
+    cases = read_follow_ups(data)
+    with empty_system(configure) as (system, stack), terminal.progress() as progress:
+        world = data.is_file()
+        items = [*read_folder(data.parent / "corpus", tenant=EVERY_TENANT)] if world else items_of(read_corpus(data))
+        system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, len(items)))
+        figures = bench_follow_ups(
+            cases,
+            system.retriever,
+            progress=lambda done: progress("ask", done, len(cases)),
+            seed=system.context.seed,
+        )
+    show_figures(figures | {"data": data.name, "stack": stack}, json)
+
+
+def bench_structured(configure: Configure, data: Path, limit: int, json: Path | None) -> None:
+    """Objects of every kind from texts whose values are known; `data` is the file of kinds, or a folder of calls."""
+    from lab.bench.objects import ObjectCase, bench_objects, cases_from
+    from observability.evaluation.datasets import TENANT
+    from orchestration.answers.objects import ObjectAnswer, model_of
+
+    person = Principal("bench", TENANT, frozenset({"reader"}))
+    with empty_system(configure) as (system, stack), terminal.progress() as progress:
+        cases = cases_from(data, limit, seed=system.context.seed)
+
+        async def fill(case: ObjectCase) -> ObjectAnswer[Any]:
+            return await system.objects.answer_as(model_of(case.schema), case.question, person, text=case.text)
+
+        figures = asyncio.run(bench_objects(cases, fill, lambda done: progress("fill", done, len(cases))))
+    if not terminal.write_json(json, figures | {"data": data.name, "stack": stack}):
+        kinds = figures.pop("kinds")
+        show_figures(figures | {"data": data.name}, None)
+        columns = ("cases", "valid", "objects_right", "fields_right", "fields_written_by_the_model")
+        rows = [(kind, *(f"{one[name]:.3g}" for name in columns)) for kind, one in kinds.items()]
+        terminal.show_table(["kind", *columns], rows)
+
+
+def bench_cache(configure: Configure, data: Path, limit: int, json: Path | None) -> None:
+    """The same log through a system that makes every answer, and through one that gives answers again."""
+    from lab.bench import cache
+    from observability.evaluation.datasets import TENANT
+
+    log, corpus = cache.question_log(data, limit=limit, seed=configure({}).settings.foundation.seed)
+    person = Principal("bench", TENANT, frozenset({"reader"}))
+    with ExitStack() as opened, terminal.progress() as progress:
+        systems = []
+        for mode in ("off", "semantic"):
+            system, stack = opened.enter_context(empty_system(configure, {"serving": {"answer_cache": {"mode": mode}}}))
+            system.ingestor.ingest(cache.items_of(corpus))
+            systems.append(functools.partial(ask, system, person=person))
+        made, cached = asyncio.run(cache.replay(log, systems, lambda done: progress("ask", done, len(log))))
+        settings = system.settings.serving.answer_cache
+    figures = cache.figures(log, made=made, cached=cached)
+    show_figures(figures | {"min_similarity": settings.min_similarity, "data": data.name, "stack": stack}, json)
+
+
+def bench_verify(configure: Configure, data: Path, limit: int | None, json: Path | None) -> None:
+    from lab.bench.verify import bench_verify
+
+    with empty_system(configure) as (system, stack), terminal.progress() as progress:
+        figures = bench_verify(
+            data,
+            system.grounding.checks,
+            threshold=system.settings.retrieval.grounding.min_support,
+            limit=limit,
+            progress=progress,
+            seed=system.context.seed,
+        )
+    show_figures(figures | {"stack": stack}, json)
+
+
+def bench_tau(configure: Configure, data: Path, json: Path | None) -> bool:
+    """Whether every expected call passed, and every forbidden one was denied with the line of the policy cited."""
+    from lab.replay.tau_bench import bench_tau
+
+    with (
+        empty_system(configure) as (system, stack),
+        terminal.progress() as progress,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        figures = bench_tau(
+            data,
+            Path(folder),
+            ingestor=system.ingestor,
+            retriever=system.retriever,
+            progress=progress,
+            seed=system.context.seed,
+        )
+    if not terminal.write_json(json, figures | {"data": data.name, "stack": stack}):
+        rules = figures.pop("rules")
+        show_figures(figures, None)
+        terminal.show_table(
+            ["rule", "forbidden", "denied", "cited"], [(name, *one.values()) for name, one in rules.items()]
+        )
+    return all(figures[name] == 1 for name in ("passed_share", "denied_share", "cited_share"))
+
+
+def train_verify(configure: Configure, claims: Path, to: Path) -> None:
+    """Train the judge of `verify` on these claims with the configured embedder, and write it."""
+    from lab.bench.verify import train_verify
+
+    with empty_system(configure) as (system, _), terminal.progress() as progress:
+        judge = train_verify(claims, system.embedder, progress=progress, seed=system.context.seed)
+    terminal.write_json(to, judge)
+
+
+def bench_parse(
+    configure: Configure, data: Path, *, mutate: int, seed: int, strings: Path | None, json: Path | None
+) -> bool:
+    """Whether every file ended in text or in a typed reason, within its limits."""
+    from lab.bench.parse import bench_parse, bench_strings
+
+    settings = configure({}).settings.retrieval.parsing
+    with terminal.progress() as progress:
+        figures = bench_parse(data, settings, mutate=mutate, seed=seed, progress=progress)
+    if strings is not None:
+        with empty_system(configure) as (system, _):
+            listed = jsons.loads(strings.read_text(encoding="utf-8"))
+            figures |= bench_strings(listed, ingestor=system.ingestor, retriever=system.retriever)
+    show_figures(figures, json)
+    wrong = ("failed", "over_limits", "mutated_failed", "mutated_crashed", "mutated_over_limits", "strings_failed")
+    return not any(figures.get(name) for name in wrong)
+
+
+def bench_pii(data: Path, json: Path | None) -> None:
+    from lab.bench.personal_data import bench_personal_data
+
+    with terminal.progress() as progress:
+        found = bench_personal_data(data, progress=progress)
+    if not terminal.write_json(json, found):
+        rows = [(kind, one["n"], one["found"], format_share(one["precision"]), format_share(one["recall"]))
+                for kind, one in [*found["kinds"].items(), ("all", found["all"])]]  # fmt: skip
+        terminal.show_table(["kind", "labelled", "found", "precision", "recall"], rows)
+        others = ", ".join(f"{count} {kind}" for kind, count in found["not_looked_for"].items())
+        terminal.console().print(f"\nNot looked for, because it has no form: {terminal.plain(others) or 'nothing'}")
+
+
+def simulate_value(loaded: Loaded, months: int, json: Path | None) -> bool:
+    """Whether the interval of a value report held the truth as often as it promises, over months with a known truth."""
+    from lab.value import simulation
+    from observability.value.outcome_contract import load_contract
+
+    contract = load_contract(loaded.settings.observability.outcomes_file)
+    worlds = {
+        "every outcome recorded": simulation.all_recorded(contract),
+        "rejections told half as often": simulation.half_recorded(contract),
+    }
+    found = {}
+    with terminal.progress() as progress:
+        for name, truth in worlds.items():
+            report = functools.partial(lambda name, done: progress(name, done, months), name)
+            found[name] = simulation.coverage(contract, truth, months=months, progress=report)
+    if not terminal.write_json(json, {name: one.as_dict() for name, one in found.items()}):
+        for name, one in found.items():
+            terminal.console().print(f"[bold]{name}[/]")
+            terminal.show(one.table())
+    return all(one.keeps_its_promise for one in found.values())
+
+
+def bench_telemetry(configure: Configure, *, rounds: int, block: int, json: Path | None) -> bool:
+    """Searches and quoted answers over HTTP; whether both keep what they must. Writing takes far longer and would hide it."""
+    from http.client import HTTPConnection
+
+    from lab.bench.telemetry import GOALS, cost, verdict
+    from observability.evaluation.golden_set import load_golden
+    from retrieval.ingest.folders import read_folder
+    from serving.access.identity import KeyStore
+    from serving.server import running
+
+    questions = [case.question for case in load_golden(WORLD.parent / "golden.jsonl") if case.kind == "answerable"][
+        :block
+    ]
+    with empty_system(configure) as (system, stack):
+        system.ingestor.ingest([*read_folder(WORLD, tenant="bench")])
+        key = KeyStore.of(system.settings, system.context.clock).create(
+            subject="bench", tenant="bench", roles=["agent"]
+        )
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        with running(system) as url, closing(HTTPConnection(url.removeprefix("http://"))) as connection:
+
+            def block_of(path: str, field: str, **more: str) -> Callable[[], None]:
+                def ask_all() -> None:
+                    for question in questions:
+                        body = jsons.dumps({field: question, **more})
+                        connection.request("POST", path, body, headers)
+                        response = connection.getresponse()
+                        told = response.read()
+                        if response.status != 200:
+                            raise InvalidRequest(f"{path} answered {response.status}: {told.decode()[:200]}")
+
+                return ask_all
+
+            kinds = {
+                "search": block_of("/v1/search", "query"),
+                "answer": block_of("/v1/answers", "question", compose="extractive"),
+            }
+            figures = {
+                kind: cost(work, paused=system.telemetry.paused, flush=system.telemetry.flush, rounds=rounds)
+                for kind, work in kinds.items()
+            }
+    ok = verdict(figures)
+    if not terminal.write_json(json, {**figures, "requests": len(questions), "goals": GOALS, "ok": ok, "stack": stack}):
+        terminal.show_table(
+            ["request", "traced / untraced a second", "middle half of the rounds", "goal", "rounds of requests"],
+            [
+                (
+                    kind,
+                    f"{one['ratio']:.3f}",
+                    f"{one['ratio_low']:.3f} to {one['ratio_high']:.3f}",
+                    GOALS[kind],
+                    f"{rounds} of {len(questions)}",
+                )
+                for kind, one in figures.items()
+            ],
+        )
+    return ok

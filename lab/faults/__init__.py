@@ -1,0 +1,1 @@
+"""Kills, damage, full disks and leaks: trials that take minutes or hours."""

@@ -1,0 +1,1 @@
+"""Latency under rising load, overload, and stops."""

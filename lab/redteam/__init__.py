@@ -1,0 +1,1 @@
+"""Published attacks replayed against the executor and the agent."""

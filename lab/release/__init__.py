@@ -1,0 +1,1 @@
+"""May this tree be released?"""

@@ -1,0 +1,1 @@
+"""Recorded conversations through the whole system."""

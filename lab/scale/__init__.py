@@ -1,0 +1,1 @@
+"""More than one machine, and what a billion passages would take."""

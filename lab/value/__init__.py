@@ -1,0 +1,1 @@
+"""Is the interval of the value report right?"""

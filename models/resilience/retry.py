@@ -1,0 +1,456 @@
+"""Any chat models as one that keeps its promises: time limits, retries, fallbacks in order, a breaker for each.
+
+The wrapper is an ordinary LangChain chat model, so agents, graphs and telemetry see one model and one call. It talks to
+the wrapped models below the level at which LangChain reports a call; a retry or a fallback is therefore no second span.
+All logic is async; the sync entries run it in an event loop of their own.
+
+Waiting times have full jitter: Brooker, "Exponential Backoff And Jitter" (2015). Retries are a share of the calls: Nygard,
+"Release It!", and gRPC's A6. A model that kept silent to the end of its limit is not asked again, the next one is.
+"""
+# ruff: noqa: SLF001  # LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import Any, NoReturn, TypeVar, cast
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableParallel, RunnableSequence
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import ConfigDict, PrivateAttr
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+
+from foundation.clock import Clock
+from foundation.errors import ComponentError, InvalidRequest, ModelForbidden, UpstreamMalformed
+from foundation.kill_switches import Demand, nothing_stopped
+from foundation.settings import ResilienceSettings
+from models.pricing import identity, is_local
+from models.resilience.breaker import Breaker, RetryBudget
+from models.resilience.vendor_errors import translate
+
+__all__ = ["ANSWERED_BY", "FALLBACK", "ResilientChatModel", "resilient", "translate"]
+
+FALLBACK = "fallback"
+"""Key of `response_metadata`: True where a fallback answered, so that the answer can be labelled as degraded."""
+ANSWERED_BY = "answered_by"
+"""Key of `response_metadata`: which model answered, 1 for the first fallback; absent for the primary one."""
+
+T = TypeVar("T")
+Chunks = AsyncGenerator[ChatGenerationChunk, None]
+
+
+def resilient(
+    primary: BaseChatModel,
+    fallbacks: Sequence[BaseChatModel],
+    settings: ResilienceSettings,
+    clock: Clock,
+    demand: Demand = nothing_stopped,
+) -> ResilientChatModel:
+    """Wrap `primary` and the models that answer in its place, in order, when it fails.
+
+    `settings.attempts` and the limits of silence count for each model, `settings.timeout_s` for all of them together.
+    `demand` is asked before each attempt and each piece of a stream, with the model's name; a model that is refused there
+    has failed.
+    """
+    return ResilientChatModel(
+        candidates=(primary, *fallbacks),
+        settings=settings,
+        clock=clock,
+        demand=demand,
+        rate_limiter=primary.rate_limiter,
+        output_version=primary.output_version,
+    )
+
+
+class ResilientChatModel(BaseChatModel):
+    """Build it with `resilient`. Identity, sampling parameters and token counting are those of the primary model.
+
+    Raises, from every entry: a ComponentError (the last one, when all models failed), with the vendor's exception as
+    its cause; InvalidRequest for an empty list of messages.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    candidates: tuple[BaseChatModel, ...]
+    settings: ResilienceSettings
+    clock: Any
+    demand: Any = nothing_stopped
+    _breakers: tuple[Breaker, ...] = PrivateAttr()
+    _retries: tuple[RetryBudget, ...] = PrivateAttr()
+
+    def model_post_init(self, context: Any, /) -> None:
+        super().model_post_init(context)
+        self._breakers = tuple(
+            Breaker(
+                name=identity(model)[1],
+                failures=self.settings.breaker_failures,
+                open_s=self.settings.breaker_open_s,
+                clock=self.clock,
+            )
+            for model in self.candidates
+        )
+        self._retries = tuple(RetryBudget(self.settings.retry_share) for _ in self.candidates)
+
+    @property
+    def primary(self) -> BaseChatModel:
+        return self.candidates[0]
+
+    @property
+    def model_name(self) -> str:
+        return identity(self.primary)[1]
+
+    @property
+    def local(self) -> bool:
+        """Whether the primary model computes on this machine."""
+        return is_local(self.primary)
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return self.primary.profile
+
+    def who_answered(self, message: AIMessage) -> BaseChatModel:
+        """The wrapped model that a reply came from."""
+        index: int = message.response_metadata.get(ANSWERED_BY, 0)
+        return self.candidates[index]
+
+    def close(self) -> None:
+        """Close every model that can be closed, the last one first. A second call does nothing more."""
+        for model in reversed(self.candidates):
+            close = getattr(model, "close", None)
+            if callable(close):
+                close()
+
+    # What LangChain and telemetry ask about the model.
+
+    @property
+    def _llm_type(self) -> str:
+        return self.primary._llm_type
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        return {**self.primary._identifying_params, "model_name": self.model_name}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        return self.primary._get_ls_params(stop=stop, **kwargs)
+
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        return self.primary._get_invocation_params(stop=stop, **kwargs)
+
+    def get_token_ids(self, text: str) -> list[int]:
+        return self.primary.get_token_ids(text)
+
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+        return self.primary.get_num_tokens_from_messages(messages, tools)
+
+    def bind_tools(
+        self, tools: Sequence[Any], *, tool_choice: str | None = None, **kwargs: Any
+    ) -> Runnable[Any, AIMessage]:
+        """Bind tools in the primary model's form; a fallback gets them in its own form when it is its turn.
+
+        Raises:
+            NotImplementedError: the primary model cannot, or its profile says that it calls none.
+        """
+        return cast("Runnable[Any, AIMessage]", self.bind(**_bound(self.primary, tools, tool_choice, **kwargs)))
+
+    def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Runnable[Any, Any]:
+        """The primary model's own way to structured output, with this model in its place.
+
+        Raises:
+            NotImplementedError: the primary model cannot, or its profile says that it has neither of the two ways.
+        """
+        _claimed(self.primary, "structured output", "structured_output", "tool_calling")
+        structured = self.primary.with_structured_output(schema, include_raw=include_raw, **kwargs)
+        return _rebind(structured, self.primary, self)
+
+    # The four entries of a LangChain chat model. Two do the work, two borrow an event loop.
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002  # LangChain reports for the wrapper
+        **kwargs: Any,
+    ) -> ChatResult:
+        async def generate(index: int) -> ChatResult:
+            return await self.candidates[index]._agenerate(messages, stop=stop, **self._arguments(index, kwargs))
+
+        index, result = await self._first_success(messages, generate, self._deadline(), self.settings.timeout_s)
+        self._breakers[index].succeeded()
+        self._check_choice(index, kwargs, called=any(_calls(each.message) for each in result.generations))
+        for generation in result.generations:
+            metadata = generation.message.response_metadata
+            known = {**(generation.generation_info or {}), **metadata}
+            metadata.update(_origin(index), **self._labels(index, known))
+        return result
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002  # LangChain reports for the wrapper
+        **kwargs: Any,
+    ) -> Chunks:
+        async def start(index: int) -> tuple[list[ChatGenerationChunk], Chunks]:
+            return await _started(_stream_of(self.candidates[index], messages, stop, self._arguments(index, kwargs)))
+
+        deadline = self._deadline()
+        index, (first, rest) = await self._first_success(messages, start, deadline, self.settings.first_token_s)
+        known: dict[str, Any] = {}
+        called = False
+        if index:  # first, so that what a cut-off call cost is charged to the model that was at work
+            yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=_origin(index)))
+        async with aclosing(self._rest(first, rest, index, deadline)) as chunks:
+            async for chunk in chunks:
+                known |= {**(chunk.generation_info or {}), **chunk.message.response_metadata}
+                called = called or _calls(chunk.message)
+                yield chunk
+        self._check_choice(index, kwargs, called=called)
+        yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=self._labels(index, known)))
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  # LangChain reports for the wrapper
+        **kwargs: Any,
+    ) -> ChatResult:
+        from anyio.from_thread import start_blocking_portal
+
+        with start_blocking_portal() as portal:
+            return portal.call(partial(self._agenerate, messages, stop, **kwargs))
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  # LangChain reports for the wrapper
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        from anyio.from_thread import start_blocking_portal
+
+        with start_blocking_portal() as portal:
+            chunks = self._astream(messages, stop, **kwargs)
+            try:
+                while (chunk := portal.call(_next_or_none, chunks)) is not None:
+                    yield chunk
+            finally:
+                portal.call(chunks.aclose)
+
+    # Retries, fallbacks, breakers.
+
+    async def _first_success(
+        self, messages: list[BaseMessage], call: Callable[[int], Awaitable[T]], deadline: float, patience_s: float
+    ) -> tuple[int, T]:
+        if not messages:
+            raise InvalidRequest("A chat model was called with no message at all. Give it at least one.")
+        failures: list[ComponentError] = []
+        for index in range(len(self.candidates)):
+            try:
+                return index, await self._with_retries(index, call, deadline, patience_s)
+            except ComponentError as error:
+                failures.append(error)
+        raise _combined(failures)
+
+    async def _with_retries(
+        self, index: int, call: Callable[[int], Awaitable[T]], deadline: float, patience_s: float
+    ) -> T:
+        breaker, retries = self._breakers[index], self._retries[index]
+
+        def give_up(state: RetryCallState) -> bool:
+            late = self.clock.monotonic_s() + state.upcoming_sleep >= deadline
+            return state.attempt_number >= self.settings.attempts or breaker.is_open or late or not retries.spend()
+
+        breaker.admit()
+        retries.earn()
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(self._worth_retrying), wait=self._wait_s, stop=give_up, sleep=_sleep, reraise=True
+        )
+        result: T = await retrying(self._attempt, index, call, deadline, patience_s)
+        return result
+
+    async def _attempt(self, index: int, call: Callable[[int], Awaitable[T]], deadline: float, patience_s: float) -> T:
+        try:
+            self.demand(identity(self.candidates[index])[1])
+            async with asyncio.timeout(self._at_most(patience_s, deadline)):
+                return await call(index)
+        except Exception as error:  # every vendor has exceptions of its own; `translate` knows them
+            self._fail(index, error)
+        except BaseException:  # cancelled from above
+            self._breakers[index].undecided()
+            raise
+
+    async def _rest(self, first: list[ChatGenerationChunk], rest: Chunks, index: int, deadline: float) -> Chunks:
+        """A stream that has begun, under its limits. What fails now is reported: its beginning is already out."""
+        breaker, name = self._breakers[index], identity(self.candidates[index])[1]
+        async with aclosing(rest):
+            try:
+                for chunk in first:
+                    yield chunk
+                while (later := await self._next(rest, deadline)) is not None:
+                    self.demand(name)
+                    yield later
+                breaker.succeeded()
+            except Exception as error:  # as in `_attempt`
+                self._fail(index, error)
+            finally:
+                breaker.undecided()  # the reader may have left; no news after a success or a failure
+
+    async def _next(self, chunks: Chunks, deadline: float) -> ChatGenerationChunk | None:
+        async with asyncio.timeout(self._at_most(self.settings.gap_s, deadline)):
+            return await _next_or_none(chunks)
+
+    def _at_most(self, patience_s: float, deadline: float) -> float:
+        return max(0.0, min(patience_s, deadline - float(self.clock.monotonic_s())))
+
+    def _fail(self, index: int, error: Exception) -> NoReturn:
+        """Report a failure to the breaker and raise it as an error of our own."""
+        failure = translate(error, model=identity(self.candidates[index])[1])
+        breaker = self._breakers[index]
+        breaker.failed() if failure.retryable else breaker.undecided()
+        if failure is error:
+            raise failure
+        raise failure from error
+
+    def _worth_retrying(self, error: BaseException) -> bool:
+        """Retryable, not silent for as long as we wait, and not told to wait longer than we are willing to."""
+        if not isinstance(error, ComponentError) or not error.retryable or type(error.__cause__) is TimeoutError:
+            return False
+        return (error.retry_after_s or 0.0) <= self.settings.wait_max_s
+
+    def _wait_s(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, ComponentError) and error.retry_after_s is not None:
+            return error.retry_after_s
+        return wait_random_exponential(multiplier=0.25, max=self.settings.wait_max_s)(state)
+
+    def _deadline(self) -> float:
+        return float(self.clock.monotonic_s()) + self.settings.timeout_s
+
+    def _arguments(self, index: int, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The call's keyword arguments for one model: tools in its own form, everything else unchanged."""
+        model = self.candidates[index]
+        if not kwargs.get("tools") or type(model) is type(self.primary):
+            return dict(kwargs)
+        tools = [convert_to_openai_tool(tool) for tool in kwargs["tools"]]
+        rest = {key: value for key, value in kwargs.items() if key not in {"tools", "tool_choice"}}
+        return rest | _bound(model, tools, _plain_choice(kwargs.get("tool_choice")))
+
+    def _check_choice(self, index: int, kwargs: Mapping[str, Any], *, called: bool) -> None:
+        """Servers drop tools that a model has no template for, and answer as if none had been given. Another attempt
+        would end in the same way."""
+        choice = kwargs.get("tool_choice")
+        if not called and choice is not None and _plain_choice(choice) not in {"auto", "none"}:
+            raise UpstreamMalformed(
+                f"{identity(self.candidates[index])[1]} had to call a tool and did not. It may have no template for "
+                f"tools, or too few tokens left. Use a model that calls tools, or leave it the choice."
+            )
+
+    def _labels(self, index: int, known: Mapping[str, Any]) -> dict[str, Any]:
+        """What a reply must say for itself and does not say yet."""
+        labels: dict[str, Any] = {}
+        if not known.get("model_name") and not known.get("model"):
+            labels["model_name"] = identity(self.candidates[index])[1]
+        if not any(known.get(key) for key in ("finish_reason", "stop_reason", "done_reason")):
+            labels["finish_reason"] = "unknown"  # telemetry reports a missing one as an error
+        return labels
+
+
+def _origin(index: int) -> dict[str, Any]:
+    return {ANSWERED_BY: index, FALLBACK: True} if index else {}
+
+
+def _bound(model: BaseChatModel, tools: Sequence[Any], tool_choice: str | None, **kwargs: Any) -> dict[str, Any]:
+    """The keyword arguments by which a call of `model` carries tools."""
+    _claimed(model, "tools", "tool_calling")
+    choice = {} if tool_choice is None else {"tool_choice": tool_choice}
+    bound = model.bind_tools(tools, **choice, **kwargs)
+    if not isinstance(bound, RunnableBinding):
+        raise NotImplementedError(f"bind_tools of {type(model).__name__} gave a {type(bound).__name__}, no binding.")
+    return dict(bound.kwargs)
+
+
+def _claimed(model: BaseChatModel, what: str, *abilities: str) -> None:
+    """Refuse what the model's profile says that it cannot do; what it says nothing about is tried."""
+    profile: Mapping[str, Any] = model.profile or {}
+    if all(profile.get(ability) is False for ability in abilities):
+        raise NotImplementedError(f"{identity(model)[1]} is not made for {what}. Use a model that is.")
+
+
+def _calls(message: BaseMessage) -> bool:
+    """Whether it calls a tool, or a part of it does."""
+    return bool(getattr(message, "tool_calls", ()) or getattr(message, "tool_call_chunks", ()))
+
+
+def _plain_choice(choice: Any) -> str | None:
+    """A vendor's tool_choice as the word that every `bind_tools` understands: auto, any, none or a tool's name."""
+    if isinstance(choice, Mapping):
+        choice = choice.get("name") or choice.get("function", {}).get("name") or choice.get("type")
+    return "any" if choice == "required" else choice
+
+
+def _rebind(runnable: Runnable[Any, Any], old: BaseChatModel, new: BaseChatModel) -> Runnable[Any, Any]:
+    """The same chain with `new` where `old` was, for the shapes that LangChain builds around structured output."""
+    if runnable is old:
+        return new
+    if isinstance(runnable, RunnableBinding) and runnable.bound is old:
+        return runnable.model_copy(update={"bound": new})
+    if isinstance(runnable, RunnableSequence):
+        return RunnableSequence(*(_rebind(step, old, new) for step in runnable.steps))
+    if isinstance(runnable, RunnableParallel):
+        return RunnableParallel({key: _rebind(step, old, new) for key, step in runnable.steps__.items()})
+    return runnable
+
+
+async def _stream_of(
+    model: BaseChatModel, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
+) -> Chunks:
+    """The model's stream, or its whole reply as one chunk where it cannot stream."""
+    if model._should_stream(async_api=True, stream=True, **kwargs):
+        async with aclosing(cast("Chunks", model._astream(messages, stop=stop, **kwargs))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+        return
+    generation = (await model._agenerate(messages, stop=stop, **kwargs)).generations[0]
+    whole = AIMessageChunk(**generation.message.model_dump(exclude={"type"}))
+    yield ChatGenerationChunk(message=whole, generation_info=generation.generation_info)
+
+
+async def _started(chunks: Chunks) -> tuple[list[ChatGenerationChunk], Chunks]:
+    """Read until the first chunk that says something: up to there a failure can still be hidden by another attempt."""
+    first: list[ChatGenerationChunk] = []
+    try:
+        while (chunk := await _next_or_none(chunks)) is not None:
+            first.append(chunk)
+            if chunk.message.content or getattr(chunk.message, "tool_call_chunks", None):
+                break
+    except BaseException:
+        await chunks.aclose()
+        raise
+    if not first:
+        raise UpstreamMalformed("The stream ended before it began. Try again; if it stays, check the model's server.")
+    return first, chunks
+
+
+async def _next_or_none(chunks: Chunks) -> ChatGenerationChunk | None:
+    return await anext(chunks, None)
+
+
+async def _sleep(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+def _combined(failures: Sequence[ComponentError]) -> ComponentError:
+    """The only failure, or one of the kind of the last that was asked, whose text names them all, with the shortest wait among them."""
+    if len(failures) == 1:
+        return failures[0]
+    waits = [error.retry_after_s for error in failures if error.retry_after_s is not None]
+    text = " Then: ".join(str(error) for error in failures)
+    said = next((error for error in reversed(failures) if not isinstance(error, ModelForbidden)), failures[-1])
+    combined = type(said)(f"All {len(failures)} chat models failed. {text}", retry_after_s=min(waits, default=None))
+    combined.__cause__ = said
+    return combined

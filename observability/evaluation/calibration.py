@@ -1,0 +1,113 @@
+"""From which confidence in the evidence on a question is rather answerable than not, and how well that is known.
+
+A logistic curve is laid through the confidences of questions that the documents answer and of questions that they do not (Platt
+1999). Its middle is what `[retrieval.grounding] min_evidence` should be. Use questions that may be tuned on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from foundation.errors import InvalidRequest
+from observability.evaluation import metrics, risk_coverage
+from retrieval.grounding import claim_support
+
+FOLDS = 5
+PENALTY = 0.01
+"""Just enough for a curve to exist where confidences tell both kinds apart without an error."""
+SHARES = (0.8, 0.85, 0.9, 0.95)
+"""Of the answerable questions, those at which refusals are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """A question whose evidence was looked at. `foreign`: it belongs to another corpus."""
+
+    confidence: float
+    answerable: bool
+    foreign: bool = False
+
+
+def calibrate(graded: Sequence[Graded], *, seed: int = 7) -> dict[str, Any]:
+    """The curve's middle, the areas under the ROC curve against either kind of unanswerable question, the Brier score on
+    questions that a curve has not seen (five folds; 0.25 is to know nothing), and what each share answered would cost.
+
+    Answerable and unanswerable questions weigh the same, and so do foreign ones and those that only sound alike.
+
+    Raises:
+        InvalidRequest: all of them are answerable, or none.
+    """
+    answerable = [one for one in graded if one.answerable]
+    alike = [one for one in graded if not one.answerable and not one.foreign]
+    foreign = [one for one in graded if not one.answerable and one.foreign]
+    if min(len(answerable), len(alike) + len(foreign)) < FOLDS:
+        raise InvalidRequest(
+            f"{len(answerable)} questions can be answered and {len(alike) + len(foreign)} cannot. Calibrating needs at least "
+            f"{FOLDS} of each; FOREIGN=folder names questions that these documents do not answer."
+        )
+    weights = np.array([1 / len(_kind(one, answerable, alike, foreign)) for one in graded])
+    rows = np.array([[one.confidence] for one in graded])
+    truths = np.array([one.answerable for one in graded])
+    judge = claim_support.fitted(rows, truths.tolist(), weights=weights.tolist(), penalty=PENALTY)
+    held_out = _held_out(rows, truths, weights, seed)
+    areas = {
+        name: metrics.auc(
+            [one.confidence for one in (*answerable, *others)],
+            [True] * len(answerable) + [False] * len(others),
+            seed=seed,
+        )
+        for name, others in {"unanswerable": alike, "foreign": foreign}.items()
+    }
+    return {
+        "min_evidence": round(float(judge.means[0] - judge.bias * judge.deviations[0] / judge.weights[0]), 3),
+        "brier_held_out": float(np.average((held_out - truths) ** 2, weights=_balanced(truths, weights))),
+        "n_answerable": len(answerable),
+        "n_unanswerable": len(alike),
+        "n_foreign": len(foreign),
+        **{f"auc_{name}": area.mean for name, area in areas.items()},
+        "intervals_95": {f"auc_{name}": [area.low, area.high] for name, area in areas.items()},
+        "at": [_at(share, answerable, alike, foreign) for share in SHARES],
+    }
+
+
+def _kind(
+    one: Graded, answerable: Sequence[Graded], alike: Sequence[Graded], foreign: Sequence[Graded]
+) -> Sequence[Graded]:
+    return answerable if one.answerable else foreign if one.foreign else alike
+
+
+def _balanced(truths: Any, weights: Any) -> Any:
+    return np.where(truths, weights / weights[truths].sum(), weights / weights[~truths].sum())
+
+
+def _held_out(rows: Any, truths: Any, weights: Any, seed: int) -> Any:
+    """For each question how likely it is answerable, by a curve that was laid without it. Both outcomes are in every fold."""
+    random = np.random.default_rng(seed)
+    folds = np.empty(len(rows), dtype=int)
+    for outcome in (True, False):
+        places = random.permutation(np.flatnonzero(truths == outcome))
+        folds[places] = np.arange(len(places)) % FOLDS
+    said = np.empty(len(rows))
+    for fold in range(FOLDS):
+        here = folds == fold
+        judge = claim_support.fitted(
+            rows[~here], truths[~here].tolist(), weights=weights[~here].tolist(), penalty=PENALTY
+        )
+        said[here] = [judge.score(row) for row in rows[here]]
+    return said
+
+
+def _at(
+    share: float, answerable: Sequence[Graded], alike: Sequence[Graded], foreign: Sequence[Graded]
+) -> dict[str, float | None]:
+    threshold = risk_coverage.threshold_at(share, [{"confidence": one.confidence} for one in answerable])
+    assert threshold is not None
+    refused = {
+        name: float(np.mean([one.confidence < threshold for one in each])) if each else None
+        for name, each in (("unanswerable", alike), ("foreign", foreign))
+    }
+    return {"answered": share, "threshold": threshold, **{f"refused_{name}": one for name, one in refused.items()}}

@@ -1,0 +1,192 @@
+"""Read folders of questions and documents: BEIR's layout, and qa.jsonl."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from foundation.errors import InvalidRequest
+from foundation.types import Scope
+
+if TYPE_CHECKING:
+    from retrieval.ingest.pipeline import Item
+
+
+T = TypeVar("T")
+
+
+TENANT = "bench"
+
+
+SCOPE = Scope(TENANT)
+
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many are done, and how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusDocument:
+    """A line of `corpus.jsonl`."""
+
+    document_id: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A line of `qa.jsonl`. `history` are the earlier turns of a conversation, oldest first, as role and content."""
+
+    question_id: str
+    question: str
+    documents: tuple[str, ...]
+    answers: tuple[str, ...]
+    answerable: bool
+    history: tuple[tuple[str, str], ...] = ()
+
+
+def items_of(corpus: Iterable[CorpusDocument]) -> list[Item]:
+    """The documents as they are ingested; one that is a title alone says that."""
+    from retrieval.contract import Source
+    from retrieval.ingest.pipeline import Item
+
+    return [
+        Item(
+            source=Source(uri=one.document_id, tenant=TENANT, title=one.title, media_type="text/plain"),
+            content=(one.text if one.text.strip() else one.title).encode("utf-8", errors="surrogatepass"),
+            name=f"{one.document_id}.txt",
+        )
+        for one in corpus
+    ]
+
+
+def evenly(questions: Sequence[T], limit: int | None) -> list[T]:
+    """`limit` of them in their order, spread over the whole list; all of them without a limit.
+
+    >>> evenly(["a", "b", "c", "d", "e", "f"], 3)
+    ['a', 'c', 'e']
+    """
+    if limit is None or limit >= len(questions):
+        return list(questions)
+    return [questions[position * len(questions) // limit] for position in range(limit)]
+
+
+def read_corpus(data: Path) -> Iterator[CorpusDocument]:
+    """The documents of `corpus.jsonl`."""
+    for number, row in lines(data / "corpus.jsonl"):
+        yield CorpusDocument(
+            field(row, "_id", data / "corpus.jsonl", number), str(row.get("title") or ""), str(row.get("text") or "")
+        )
+
+
+def read_queries(data: Path, name: str = "queries.jsonl") -> dict[str, str]:
+    """Query id -> text, in the order of the file."""
+    path = data / name
+    return {field(row, "_id", path, number): field(row, "text", path, number) for number, row in lines(path)}
+
+
+def read_qrels(data: Path, name: str = "test") -> dict[str, dict[str, int]]:
+    """Query id -> document id -> judgement, of `qrels/NAME.tsv`; queries without a positive one are left out."""
+    path = data / "qrels" / f"{name}.tsv"
+    judged: dict[str, dict[str, int]] = {}
+    with _opened(path) as lines:
+        for number, row in enumerate(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
+            if number == 1 and row[-1:] == ["score"]:
+                continue
+            try:
+                query, document, score = row
+                judged.setdefault(query, {})[document] = int(float(score))
+            except ValueError as error:
+                raise InvalidRequest(
+                    f"{path} line {number} is not query-id, corpus-id, score: {row}. Correct it."
+                ) from error
+    return {query: scores for query, scores in judged.items() if any(score > 0 for score in scores.values())}
+
+
+def read_questions(data: Path) -> tuple[list[Question], list[CorpusDocument]]:
+    """The questions and the corpus. Without `corpus.jsonl`, the distinct contexts of the questions are the corpus."""
+    path = data / "qa.jsonl"
+    rows = list(lines(path))
+    if (data / "corpus.jsonl").exists():
+        return [_question(row, path, number) for number, row in rows], list(read_corpus(data))
+    corpus: dict[str, CorpusDocument] = {}
+    questions = []
+    for number, row in rows:
+        ids = []
+        for context in row.get("contexts") or []:
+            document = _context(context)
+            corpus.setdefault(document.document_id, document)
+            ids.append(document.document_id)
+        questions.append(_question({"doc_ids": ids, **row}, path, number))
+    return questions, list(corpus.values())
+
+
+def foreign_questions(data: Path) -> list[Question]:
+    """The questions of a folder, of `qa.jsonl` or `queries.jsonl`, as questions that another corpus does not answer."""
+    if (data / "qa.jsonl").exists():
+        asked = [(one.question_id, one.question) for one in read_questions(data)[0]]
+    else:
+        asked = list(read_queries(data).items())
+    return [Question(key, text, (), (), answerable=False) for key, text in asked]
+
+
+def _context(context: Any) -> CorpusDocument:
+    """A context is a text, or an object with `text` and perhaps `title` and `_id`."""
+    row: Mapping[str, Any] = context if isinstance(context, Mapping) else {"text": str(context)}
+    text, title = str(row.get("text") or ""), str(row.get("title") or "")
+    digest = hashlib.sha256(f"{title}\0{text}".encode()).hexdigest()
+    return CorpusDocument(str(row.get("_id") or f"context-{digest[:16]}"), title, text)
+
+
+def _question(row: Mapping[str, Any], path: Path, number: int) -> Question:
+    answers = tuple(str(answer) for answer in row.get("answers") or ())
+    return Question(
+        question_id=field(row, "id", path, number),
+        question=field(row, "question", path, number),
+        documents=tuple(str(one) for one in row.get("doc_ids") or ()),
+        answers=answers,
+        answerable=bool(row.get("answerable", bool(answers))),
+        history=tuple((str(turn.get("role", "")), str(turn.get("content", ""))) for turn in row.get("history") or ()),
+    )
+
+
+def field(row: Mapping[str, Any], name: str, path: Path, number: int) -> str:
+    """Raises:
+    InvalidRequest: the line of that number has no such field.
+    """
+    if row.get(name) is None:
+        raise InvalidRequest(f'{path} line {number} has no "{name}". Found: {", ".join(row) or "nothing"}.')
+    return str(row[name])
+
+
+def lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    number = 0
+    with _opened(path) as lines:
+        try:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield number, _object(json.loads(line))
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
+        except (ValueError, TypeError) as error:
+            raise InvalidRequest(f"{path} line {number} is not a JSON object: {error}. Correct that line.") from error
+
+
+def _object(row: Any) -> Mapping[str, Any]:
+    if not isinstance(row, dict):
+        raise TypeError(f"it is a {type(row).__name__}")
+    return row
+
+
+def _opened(path: Path) -> Any:
+    if not path.is_file():
+        raise InvalidRequest(
+            f"There is no {path}. DATA must name a folder with {path.name}; docs/measuring.md has the format."
+        )
+    return path.open(encoding="utf-8-sig", newline="\n")

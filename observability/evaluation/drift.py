@@ -1,0 +1,312 @@
+"""What has changed since last week, from the local stores: quality, questions, retrieval, refusals, time, cost, parts.
+
+Figures are compared by the interval of a bootstrap over the answers of each period (Efron 1979), the questions by the energy
+distance of their signatures under random relabelling (Székely and Rizzo 2004). At 99 %, since a dozen figures are looked at
+every week: one of them then moves by chance about every second month. evidently and alibi-detect were rejected: they bring
+pandas and plotting stacks for two statistics of a few lines.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from foundation import names
+from observability.stores.costs import CostLedger
+from observability.stores.outcomes import Outcome
+from observability.stores.spans import SpanRow, SpanStore
+
+FEWEST = 30
+"""Answers that each period needs before anything is said to have moved."""
+DRAWS, RELABELLED, MOST = 2000, 400, 400
+LEVEL = 0.99
+AT_ONCE = 1_000_000
+"""Values that are drawn in one call of numpy, so that many answers do not take gigabytes."""
+
+Judgement = Literal["moved", "as before", "too few"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One answer, with what is known of it. What was not measured is `None`."""
+
+    at_ns: int
+    tenant: str
+    manifest_id: str
+    values: Mapping[str, float | None]
+    signature: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """The mean of one figure before and now, and the difference with its 99 % interval."""
+
+    words: str
+    before: float | None
+    now: float | None
+    low: float | None
+    high: float | None
+    n_before: int
+    n_now: int
+    verdict: Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Whether people ask something else. `distance` is 0 for equal distributions; `p` how often chance gives as much."""
+
+    distance: float | None
+    p: float | None
+    n_before: int
+    n_now: int
+    verdict: Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Of one of the two periods."""
+
+    answers: int
+    usd: float
+    unpriced: int
+    """Answers of which a part has no known price, so that `usd` is less than they cost."""
+
+    def __str__(self) -> str:
+        return f"{self.answers} answers for {self.usd:.4g} USD" + (
+            f", {self.unpriced} unpriced" if self.unpriced else ""
+        )
+
+
+@dataclass(frozen=True)
+class Drift:
+    """The report; `notes` say what else changed: the parts that run, tenants that came or went."""
+
+    days: float
+    before: Sums
+    now: Sums
+    figures: Mapping[str, Figure]
+    questions: Questions
+    notes: tuple[str, ...]
+
+    @property
+    def moved(self) -> list[str]:
+        found = [name for name, one in self.figures.items() if one.verdict == "moved"]
+        return [*found, "questions"] if self.questions.verdict == "moved" else found
+
+    @property
+    def conclusion(self) -> str:
+        if self.moved:
+            return f"moved: {', '.join(self.moved)}"
+        if {one.verdict for one in self.figures.values()} | {self.questions.verdict} == {"too few"}:
+            return f"nothing can be said: it takes {FEWEST} answers before and {FEWEST} now"
+        return "nothing moved"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "days": self.days,
+            "before": asdict(self.before),
+            "now": asdict(self.now),
+            "moved": self.moved,
+            "figures": {name: asdict(one) for name, one in self.figures.items()},
+            "questions": asdict(self.questions),
+            "notes": list(self.notes),
+        }
+
+
+FIGURES = {
+    "answered": "questions answered",
+    "abstained": "abstained or refused",
+    "failed": "failed",
+    "confidence": "confidence in the evidence",
+    "top_score": "best score of a search",
+    "support": "written sentences supported by what they cite",
+    "seconds": "seconds to answer",
+    "usd": "USD of an answer",
+    "accepted": "accepted, of the judged ones",
+    "rejected": "rejected, of the judged ones",
+}
+
+
+def drift(
+    spans: SpanStore,
+    costs: CostLedger,
+    outcomes: Sequence[Outcome],
+    *,
+    now: datetime,
+    days: float = 7,
+    seed: int = 7,
+    tenant: str | None = None,
+    changed: Callable[[str, str], Sequence[str]] = lambda *_: (),
+) -> Drift:
+    """Compare the last `days` with as many before them, over all tenants or of one. `changed` tells what differs between
+    the runs of two manifests: of those that came in either period, since one that came in the first is in part of it only
+    and in all of the second."""
+    middle, begin = now - timedelta(days=days), now - timedelta(days=2 * days)
+    asked = answers(spans, costs, outcomes, since=begin, until=now, tenant=tenant)
+    border = _ns(middle)
+    before, after = [one for one in asked if one.at_ns < border], [one for one in asked if one.at_ns >= border]
+    random = np.random.default_rng(seed)
+    return Drift(
+        days,
+        _sums(before),
+        _sums(after),
+        {name: _figure(name, words, before, after, random) for name, words in FIGURES.items()},
+        _questions(before, after, random),
+        (*_notes(before, after), *_parts(asked, changed)),
+    )
+
+
+def answers(
+    spans: SpanStore,
+    costs: CostLedger,
+    outcomes: Sequence[Outcome],
+    *,
+    since: datetime,
+    until: datetime,
+    tenant: str | None = None,
+) -> list[Asked]:
+    """Every answer of a period, oldest first, from the spans of its agent, its searches and its grading. A run that waited
+    for a person has two spans of its agent and is one answer: asked when it began, ended as it ended, at work in both."""
+    paid = costs.answers(since=since)
+    judged = {one.answer_id: one.verdict for one in outcomes if one.origin == "production"}
+    rows = spans.between(_ns(since), _ns(until), naming=(names.STATUS, names.TOP_SCORE, names.CONFIDENCE))
+    best = _largest(rows, names.TOP_SCORE)
+    sure = _largest(rows, names.CONFIDENCE)
+    parts: defaultdict[str, list[SpanRow]] = defaultdict(list)
+    for row in rows:
+        if row.attribute(names.OPERATION) != names.INVOKE_AGENT or row.attribute(names.STATUS) is None:
+            continue
+        if tenant is None or row.attribute(names.TENANT) == tenant:
+            parts[str(row.attribute(names.ANSWER_ID) or row.span_id)].append(row)
+    found = []
+    for answer_id, runs in parts.items():
+        first, row = runs[0], runs[-1]
+        status = row.attribute(names.STATUS)
+        cost, verdict = paid.get(answer_id), judged.get(answer_id)
+        signature = first.attribute(names.QUESTION_SIGNATURE)
+        found.append(
+            Asked(
+                at_ns=first.start_ns,
+                tenant=str(row.attribute(names.TENANT) or ""),
+                manifest_id=row.manifest_id or "",
+                values={
+                    "answered": float(status == "answered"),
+                    "abstained": float(status in ("abstained", "refused")),
+                    "failed": float(status == "failed"),
+                    "confidence": sure.get(row.trace_id),
+                    "top_score": best.get(row.trace_id),
+                    "support": row.attribute(names.ANSWER_SUPPORT),
+                    "seconds": sum(run.ms for run in runs) / 1000,
+                    "usd": None if cost is None or cost.usd is None else float(cost.usd),
+                    "accepted": None if verdict is None else float(verdict == "accepted"),
+                    "rejected": None if verdict is None else float(verdict == "rejected"),
+                },
+                signature=tuple(signature) if signature else None,
+            )
+        )
+    return sorted(found, key=lambda one: one.at_ns)
+
+
+def _largest(rows: Sequence[SpanRow], attribute: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for row in rows:
+        if (value := row.attribute(attribute)) is not None:
+            found[row.trace_id] = max(float(value), found.get(row.trace_id, float("-inf")))
+    return found
+
+
+def _figure(
+    name: str, words: str, before: Sequence[Asked], after: Sequence[Asked], random: np.random.Generator
+) -> Figure:
+    ours, theirs = (_column(each, name) for each in (before, after))
+    a, b = (float(each.mean()) if len(each) else None for each in (ours, theirs))
+    if min(len(ours), len(theirs)) < FEWEST:
+        return Figure(words, a, b, None, None, len(ours), len(theirs), "too few")
+    drawn = _resampled(theirs, random) - _resampled(ours, random)
+    low, high = (float(value) for value in np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
+    verdict: Judgement = "moved" if low > 0 or high < 0 else "as before"
+    return Figure(words, a, b, low, high, len(ours), len(theirs), verdict)
+
+
+def _column(asked: Sequence[Asked], name: str) -> npt.NDArray[np.float64]:
+    return np.array([value for one in asked if (value := one.values[name]) is not None], dtype=np.float64)
+
+
+def _resampled(values: npt.NDArray[np.float64], random: np.random.Generator) -> npt.NDArray[np.float64]:
+    rows = max(1, AT_ONCE // len(values))
+    drawn = (random.choice(values, (min(rows, DRAWS - done), len(values))) for done in range(0, DRAWS, rows))
+    return np.concatenate([each.mean(axis=1) for each in drawn])
+
+
+def _questions(before: Sequence[Asked], after: Sequence[Asked], random: np.random.Generator) -> Questions:
+    ours, theirs = (_some([one.signature for one in each if one.signature], random) for each in (before, after))
+    n = len(ours), len(theirs)
+    if min(n) < FEWEST:
+        return Questions(None, None, *n, "too few")
+    both = np.concatenate([ours, theirs])
+    apart = np.sqrt(((both[:, None] - both[None]) ** 2).sum(axis=-1))
+    first = np.arange(len(both)) < n[0]
+    distance = _energy(apart, first)
+    by_chance = [_energy(apart, random.permutation(first)) for _ in range(RELABELLED)]
+    p = (1 + sum(each >= distance for each in by_chance)) / (1 + RELABELLED)
+    return Questions(distance, p, *n, "moved" if p < 1 - LEVEL else "as before")
+
+
+def _some(signatures: Sequence[tuple[float, ...]], random: np.random.Generator) -> npt.NDArray[np.float64]:
+    """At most `MOST` of them: the distances are a square."""
+    all_ = np.array(signatures, dtype=np.float64)
+    return all_ if len(all_) <= MOST else all_[random.choice(len(all_), MOST, replace=False)]
+
+
+def _energy(apart: npt.NDArray[np.float64], first: npt.NDArray[np.bool_]) -> float:
+    """Twice the mean distance between the two samples, less the mean distances inside them."""
+    across, ours, theirs = apart[first][:, ~first], apart[first][:, first], apart[~first][:, ~first]
+    return float(2 * across.mean() - ours.mean() - theirs.mean())
+
+
+def _notes(before: Sequence[Asked], after: Sequence[Asked]) -> list[str]:
+    notes = []
+    for words, of in (("run manifest", _manifest), ("tenant", _tenant)):
+        ours, theirs = (Counter(map(of, each)) for each in (before, after))
+        come, gone = sorted(theirs.keys() - ours.keys()), sorted(ours.keys() - theirs.keys())
+        if come and before:
+            notes.append(f"new {words}: {', '.join(f'{name} ({theirs[name]} answers)' for name in come)}")
+        if gone and after:
+            notes.append(f"{words} no longer seen: {', '.join(gone)}")
+    return notes
+
+
+def _parts(asked: Sequence[Asked], changed: Callable[[str, str], Sequence[str]]) -> Iterator[str]:
+    """What is different in the parts that came, against those that ran last before, and since when they ran."""
+    seen = {one.manifest_id for one in asked[:1]}
+    for last, one in pairwise(asked):
+        if one.manifest_id not in seen:
+            seen.add(one.manifest_id)
+            since = datetime.fromtimestamp(one.at_ns / 1e9, UTC)
+            for line in changed(last.manifest_id, one.manifest_id):
+                yield f"{one.manifest_id[:12]}, since {since:%Y-%m-%d %H:%M} UTC: {line}"
+
+
+def _sums(asked: Sequence[Asked]) -> Sums:
+    priced = [usd for one in asked if (usd := one.values["usd"]) is not None]
+    return Sums(len(asked), sum(priced), len(asked) - len(priced))
+
+
+def _manifest(one: Asked) -> str:
+    return one.manifest_id[:12]
+
+
+def _tenant(one: Asked) -> str:
+    return one.tenant
+
+
+def _ns(at: datetime) -> int:
+    return int(at.timestamp() * 1e9)

@@ -1,0 +1,432 @@
+"""Scores a golden set through the product's own answer path, without a judge; marks of one are added by `serving/cli/judging.py`.
+
+An effect that a question asks for must stop at `waiting`: nothing here ever approves one.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from rich.markup import escape
+from rich.table import Table
+
+from foundation.errors import InvalidRequest, SixplyError
+from foundation.types import Scope
+from observability.evaluation import metrics as measures
+from observability.evaluation.leaks import DocumentText, LeakFinder
+from observability.evaluation.metrics import Estimate
+from orchestration.contract import Answer
+
+Kind = Literal["answerable", "two_documents", "tool", "unanswerable", "wrong_tenant"]
+REFUSALS = ("abstained", "refused", "escalated")
+
+MEASURES = {
+    "passed": "did what it should",
+    "answer_contained": "gold answer in the text",
+    "token_f1": "token F1",
+    "retrieval_recall": "gold documents retrieved",
+    "citation_precision": "citations that are gold",
+    "citation_recall": "gold documents cited",
+    "tool_right": "right tool and arguments",
+    "refused": "refused what cannot be answered",
+    "leaked": "showed a forbidden document",
+    "judge_faithfulness": "judge: supported by the evidence, 1 to 4",
+    "judge_completeness": "judge: gives what was asked for, 1 to 4",
+}
+"""Key -> words for a table. For all but `leaked`, more is better."""
+
+
+class ToolCall(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+class GoldenCase(BaseModel):
+    """One question with what must come of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    question: str
+    kind: Kind
+    tenant: str
+    groups: tuple[str, ...] = ()
+    gold_documents: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    answers_all: tuple[tuple[str, ...], ...] = ()
+    """Where set, one string of every group must be in the answer."""
+    answerable: bool
+    tool: ToolCall | None = None
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(self.tenant, frozenset(self.groups))
+
+    @property
+    def document_types(self) -> list[str]:
+        """Suffixes of the gold documents, each once."""
+        return sorted({PurePosixPath(uri).suffix.removeprefix(".") or "none" for uri in self.gold_documents})
+
+    @property
+    def wanted(self) -> tuple[tuple[str, ...], ...]:
+        """One string of every group must be in the answer; no group: nothing that could be looked for."""
+        return self.answers_all or ((self.answers,) if self.answers else ())
+
+    def answered_by(self, text: str) -> bool:
+        return bool(self.wanted) and measures.contains_all(text, self.wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseScore:
+    """What one case got. A measure that does not apply to its kind is absent."""
+
+    case: GoldenCase
+    status: str
+    text: str
+    citations: tuple[str, ...]
+    seconds: float
+    usd: Decimal | None
+    answer_id: str | None
+    trace_id: str | None
+    measures: Mapping[str, float]
+    error: str | None = None
+    effect_done: bool = False
+    """An effect was carried out though nobody approved it."""
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.measures.get("passed"))
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "id": self.case.id,
+            "kind": self.case.kind,
+            "question": self.case.question,
+            "status": self.status,
+            "answer": self.text,
+            "citations": list(self.citations),
+            "gold_documents": list(self.case.gold_documents),
+            "gold_answers": list(self.case.answers),
+            "seconds": self.seconds,
+            "usd": None if self.usd is None else float(self.usd),
+            "answer_id": self.answer_id,
+            "trace_id": self.trace_id,
+            "error": self.error,
+            "effect_done": self.effect_done,
+            **self.measures,
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """Scores of a golden set, overall and by kind, with intervals."""
+
+    rows: tuple[CaseScore, ...]
+    overall: Mapping[str, Estimate]
+    by_kind: Mapping[str, Mapping[str, Estimate]]
+    slices: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
+    """By tenant, and by the type of the documents that hold the answer: which of them, and its figures."""
+    seconds: float
+    effects_done: int = 0
+
+    def worst(self, limit: int = 10) -> list[CaseScore]:
+        """Cases that failed: leaks first, then errors, then the lowest token F1."""
+        failed = [row for row in self.rows if not row.passed]
+        return sorted(
+            failed,
+            key=lambda row: (
+                -row.measures.get("leaked", 0),
+                row.error is None,
+                row.measures.get("token_f1", 0),
+                row.case.id,
+            ),
+        )[:limit]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "cases": len(self.rows),
+            "seconds": self.seconds,
+            "effects_without_approval": self.effects_done,
+            "overall": {name: found.as_dict() for name, found in self.overall.items()},
+            "by_kind": {
+                kind: {name: found.as_dict() for name, found in scores.items()} for kind, scores in self.by_kind.items()
+            },
+            "slices": {
+                by: {
+                    which: {name: found.as_dict() for name, found in scores.items()} for which, scores in found.items()
+                }
+                for by, found in self.slices.items()
+            },
+            "worst": [row.as_dict() for row in self.worst()],
+            "rows": [row.as_dict() for row in self.rows],
+        }
+
+    def table(self) -> Table:
+        """A row a measure, a column a kind; `n` is the number of cases that the measure applies to."""
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for column in ("measure", "all, with 95 % interval", "n", *self.by_kind):
+            table.add_column(escape(column), justify="left" if column == "measure" else "right")
+        for name, words in MEASURES.items():
+            if (whole := self.overall.get(name)) is not None:
+                table.add_row(
+                    words, escape(str(whole)), str(whole.n), *(_cell(kind, name) for kind in self.by_kind.values())
+                )
+        return table
+
+    def slice_table(self) -> Table:
+        """Where it does worst: every kind, tenant and document type with its share of cases that did what they should."""
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for column in ("by", "which", "did what it should, with 95 % interval", "n"):
+            table.add_column(escape(column), justify="right" if column == "n" else "left")
+        rows = [
+            (by, which, scores["passed"])
+            for by, found in {"question kind": self.by_kind, **self.slices}.items()
+            for which, scores in found.items()
+        ]
+        for by, which, passed in sorted(rows, key=lambda row: (row[0], row[2].mean or 0.0)):
+            table.add_row(by, escape(which), escape(str(passed)), str(passed.n))
+        return table
+
+    def worst_table(self, limit: int = 5) -> Table:
+        """The cases that went worst, with what was said and what should have been."""
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for column in ("case", "kind", "question", "came to", "should have been"):
+            table.add_column(escape(column), overflow="fold")
+        for row in self.worst(limit):
+            wanted = " and ".join(" or ".join(group) for group in row.case.wanted)
+            wanted = wanted or (row.case.tool.name if row.case.tool else "no answer")
+            came = row.error or f"{row.status}: {row.text}"
+            table.add_row(*map(escape, (row.case.id, row.case.kind, row.case.question, came[:160], wanted[:160])))
+        return table
+
+
+def _cell(scores: Mapping[str, Estimate], name: str) -> str:
+    found = scores.get(name)
+    return "" if found is None or found.mean is None else f"{found.mean:.3f} (n={found.n})"
+
+
+def load_golden(path: Path) -> list[GoldenCase]:
+    """Read a golden set, one JSON object a line.
+
+    Raises:
+        InvalidRequest: the file cannot be read; a line is no case, or one that could never pass; an id stands twice. The
+            text names the line and the field.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(
+            f"The golden set {path} cannot be read: {error}. docs/your-own.md says what is in one."
+        ) from error
+    cases: dict[str, GoldenCase] = {}
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                case = GoldenCase(**json.loads(line))
+            except (ValidationError, ValueError, TypeError) as error:
+                raise InvalidRequest(
+                    f"{path.name} line {number} is no golden case: {error}. Correct that line."
+                ) from error
+            if wrong := unfit(case) or (f'the id "{case.id}" stands twice' if case.id in cases else ""):
+                raise InvalidRequest(f"{path.name} line {number}: {wrong}. Correct that line.")
+            cases[case.id] = case
+    return list(cases.values())
+
+
+def unfit(case: GoldenCase) -> str:
+    """Why no answer could ever pass this case, or nothing."""
+    if case.answerable and not (case.wanted or case.tool):
+        return (
+            'it can be answered and says no answer, so it could never pass. Fill in "answers", or set "answerable" to false '
+            'and "kind" to "unanswerable"'
+        )
+    if case.answerable == (case.kind in ("unanswerable", "wrong_tenant")):
+        return f'"answerable" is {str(case.answerable).lower()}, and its kind is "{case.kind}"'
+    return ""
+
+
+async def evaluate_golden(
+    cases: Sequence[GoldenCase],
+    answer: Callable[[GoldenCase], Awaitable[Answer]],
+    *,
+    retrieve: Callable[[GoldenCase], Sequence[str]] | None = None,
+    documents: Sequence[DocumentText] = (),
+    progress: Callable[[int], None] | None = None,
+    seed: int = 7,
+) -> Report:
+    """Ask every case and score what comes back.
+
+    `answer` asks the product as the case's tenant and groups; `retrieve` gives the uris that retrieval serves for it,
+    best first; `documents` are all stored texts, for finding leaks. A case whose answer raises an error of ours is
+    scored as failed and does not stop the others.
+    """
+    begun = time.monotonic()
+    leaks = LeakFinder(documents)
+    rows = []
+    for done, case in enumerate(cases, 1):
+        found = retrieve(case) if retrieve and case.gold_documents else None
+        rows.append(await ask_one(case, answer, found=found, leaks=leaks))
+        if progress:
+            progress(done)
+    return summarise(rows, seconds=time.monotonic() - begun, seed=seed)
+
+
+def summarise(rows: Sequence[CaseScore], *, seconds: float, seed: int = 7) -> Report:
+    """Put case scores together."""
+    return Report(
+        rows=tuple(rows),
+        overall=_estimates(rows, seed),
+        by_kind=_by(rows, lambda case: [case.kind], seed),
+        slices={
+            "tenant": _by(rows, lambda case: [case.tenant], seed),
+            "document type": _by(rows, lambda case: case.document_types, seed),
+        },
+        seconds=seconds,
+        effects_done=sum(row.effect_done for row in rows),
+    )
+
+
+def _by(
+    rows: Sequence[CaseScore], belongs_to: Callable[[GoldenCase], Iterable[str]], seed: int
+) -> dict[str, dict[str, Estimate]]:
+    """The figures of each group; a case may belong to several, or to none."""
+    groups: dict[str, list[CaseScore]] = {}
+    for row in rows:
+        for group in belongs_to(row.case):
+            groups.setdefault(group, []).append(row)
+    return {group: _estimates(of_group, seed) for group, of_group in groups.items()}
+
+
+def _estimates(rows: Sequence[CaseScore], seed: int) -> dict[str, Estimate]:
+    found = {name: measures.estimate((row.measures.get(name) for row in rows), seed=seed) for name in MEASURES}
+    return {name: estimate for name, estimate in found.items() if estimate.n}
+
+
+async def ask_one(
+    case: GoldenCase,
+    answer: Callable[[GoldenCase], Awaitable[Answer]],
+    *,
+    found: Sequence[str] | None = None,
+    leaks: LeakFinder,
+) -> CaseScore:
+    """Ask one case and score what comes back; an error of ours is a failed case."""
+    begun = time.monotonic()
+    try:
+        given = await answer(case)
+    except SixplyError as error:
+        return CaseScore(
+            case=case,
+            status="failed",
+            text="",
+            citations=(),
+            seconds=time.monotonic() - begun,
+            usd=None,
+            answer_id=None,
+            trace_id=None,
+            measures=_scored(case, Given("failed", "", ()), found=found, leaks=leaks),
+            error=f"{error.code}: {error}",
+        )
+    return score(case, given, found=found, leaks=leaks, seconds=time.monotonic() - begun)
+
+
+def score(
+    case: GoldenCase,
+    answer: Answer,
+    *,
+    found: Sequence[str] | None = None,
+    leaks: LeakFinder | None = None,
+    seconds: float | None = None,
+) -> CaseScore:
+    """Score one answer. `found` are the retrieved uris, where retrieval was asked as well."""
+    citations = tuple(dict.fromkeys(citation.uri for citation in answer.citations))
+    approval = answer.approval
+    given = Given(
+        answer.status,
+        measures.without_markers(answer.text, (citation.marker for citation in answer.citations)),
+        citations,
+        effect=ToolCall(name=approval.tool, arguments=approval.arguments) if approval else None,
+        by_tool=answer.path == "tool",
+        shown=(*citations, *(one.uri for one in answer.nearest)),
+    )
+    return CaseScore(
+        case=case,
+        status=answer.status,
+        text=answer.text,
+        citations=citations,
+        seconds=answer.seconds if seconds is None else seconds,
+        usd=answer.cost_usd,
+        answer_id=answer.answer_id,
+        trace_id=answer.trace_id,
+        measures=_scored(case, given, found=found, leaks=leaks),
+        effect_done=approval is not None and approval.status == "approved",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The parts of an answer that are scored."""
+
+    status: str
+    text: str
+    citations: tuple[str, ...]
+    effect: ToolCall | None = None
+    """What waits for approval."""
+    by_tool: bool = False
+    shown: tuple[str, ...] = ()
+    """Documents that it names, cited or not."""
+
+
+def _scored(
+    case: GoldenCase, given: Given, *, found: Sequence[str] | None, leaks: LeakFinder | None
+) -> dict[str, float]:
+    scores: dict[str, float | None] = {}
+    answered = given.status == "answered"
+    if case.answerable and case.wanted:
+        golds = case.answers or [gold for group in case.answers_all for gold in group]
+        scores["answer_contained"] = float(answered and case.answered_by(given.text))
+        scores["token_f1"] = measures.token_f1(given.text, golds) if answered else 0.0
+    if case.answerable and case.gold_documents:
+        scores["citation_precision"] = measures.precision(given.citations, case.gold_documents)
+        scores["citation_recall"] = measures.recall(given.citations, case.gold_documents)
+        scores["retrieval_recall"] = None if found is None else measures.recall(found, case.gold_documents)
+    if case.tool is not None:
+        scores["tool_right"] = float(_tool_right(case, case.tool, given))
+    if not case.answerable:
+        scores["refused"] = float(given.status in REFUSALS)
+    if leaks:
+        scores["leaked"] = float(leaks.leaked(case.scope, text=given.text, citations=given.shown))
+    scores["passed"] = float(_passed(case, scores))
+    return {name: value for name, value in scores.items() if value is not None}
+
+
+def _tool_right(case: GoldenCase, wanted: ToolCall, given: Given) -> bool:
+    """A read: its answer. An effect: exactly this one stopped and waits for a person."""
+    if given.effect is None:
+        return given.by_tool and given.status == "answered" and case.answered_by(given.text)
+    same = all(_same(value, given.effect.arguments.get(name)) for name, value in wanted.arguments.items())
+    return given.status == "waiting" and given.effect.name == wanted.name and same
+
+
+def _same(wanted: object, given: object) -> bool:
+    """Numbers by value, names and ids by their letters; of free text (a reason, a subject) only that there is some."""
+    try:
+        return float(str(wanted)) == float(str(given))
+    except ValueError:
+        words = measures.tokens(str(wanted))
+        found = [] if given is None else measures.tokens(str(given))
+        return bool(found) if len(words) > 1 else words == found
+
+
+def _passed(case: GoldenCase, scores: Mapping[str, float | None]) -> bool:
+    wanted = "tool_right" if case.tool else "answer_contained" if case.answerable else "refused"
+    return bool(scores.get(wanted)) and not scores.get("leaked")

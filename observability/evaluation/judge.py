@@ -1,0 +1,238 @@
+"""A language model that marks answers by a written rubric, and what must be known of it before a mark counts.
+
+Any chat model can be asked for marks, and nearly any gives some. So a judge counts only with a record of how well its marks
+agreed with people's (`observability/evaluation/judge_agreement.py`), for this model and this rubric, and only for those marks that did. A record
+is stale once anything else that decides the marks has changed: weights, endpoint, options, prompt, or what a server calls the
+model in its replies. What a server does not tell cannot be noticed, and `standing` says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from langchain_core.messages import AIMessage, BaseMessage
+from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema
+
+from foundation.clock import Clock
+from foundation.errors import ComponentError, InvalidSetting
+from foundation.settings import JudgeSettings
+from models.contract import BaseChatModel, PriceSource
+from models.pricing import call_of, identity, is_local
+from orchestration.answers.structured import written_as
+from orchestration.prompts import marks_of
+from orchestration.run.run import constrained
+
+BUNDLED = Path(__file__).with_name("rubric.md")
+MARKS = ("faithfulness", "completeness")
+FEWEST = 50
+"""Answers that people marked; a few agree by luck, and their interval does not show it."""
+
+Mark = Literal[1, 2, 3, 4]
+
+
+class Verdict(BaseModel):
+    """Marks of an answer, by the rubric."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: Annotated[str, WithJsonSchema({"type": "string", "maxLength": 200})]
+    """First, so that the marks follow from it."""
+    faithfulness: Mark
+    completeness: Mark
+
+    def mark(self, name: str) -> int:
+        return int(getattr(self, name))
+
+
+class Agreement(BaseModel):
+    """How well one mark agrees with people's; `None` where it cannot be said."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kappa: float | None
+    low: float
+    high: float
+    exact: float
+    exact_of_constant: float
+    """By always giving the mark that people give most often, whose kappa is 0."""
+    auc: float | None
+    """The chance that an answer with people's full mark is marked above another."""
+    people: float | None
+    """Kappa of the people among themselves."""
+
+
+class Record(BaseModel):
+    """What a judge has proven, and on what."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    rubric: str
+    data: str
+    n: int
+    valid: float
+    """Share of the answers for which it gave a verdict; the others count in no other figure."""
+    marks: dict[str, Agreement]
+    measured_at: str
+    made_of: dict[str, str] = {}
+    """What the marks depend on beside model and rubric, as it was then."""
+    answered_as: tuple[str, ...] = ()
+    """What the replies named as their model and system, each once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Which marks of a judge count, and why the others do not."""
+
+    trusted: tuple[str, ...]
+    told: str
+
+
+class Judge:
+    """Not safe for two tasks at a time: it adds up what it costs."""
+
+    def __init__(
+        self,
+        chat: BaseChatModel,
+        rubric: str,
+        prices: PriceSource,
+        clock: Clock,
+        made_of: Mapping[str, str] | None = None,
+    ) -> None:
+        self._chat, self._rubric, self._prices, self._clock = chat, rubric, prices, clock
+        self.made_of = {"prompt": _prompt(), **(made_of or {})}
+        self._costs: list[Decimal | None] = []
+        self.failures: Counter[str] = Counter()
+        """Answers without a verdict, by the code of the error."""
+        self.last_failure = ""
+        self.answered_as: set[str] = set()
+        """What the replies so far named as their model and system."""
+
+    @property
+    def local(self) -> bool:
+        """Whether it computes in this process, from weights whose digests are in `made_of`."""
+        return is_local(self._chat)
+
+    @property
+    def model(self) -> str:
+        return "/".join(identity(self._chat))
+
+    @property
+    def rubric(self) -> str:
+        """The digest of its words."""
+        return _digest(self._rubric)
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """Of all verdicts so far; `None` if a call has no known price."""
+        known = [cost for cost in self._costs if cost is not None]
+        return sum(known, Decimal(0)) if len(known) == len(self._costs) else None
+
+    async def verdict(self, conversation: str, evidence: Sequence[str], answer: str) -> Verdict | None:
+        """`None` where the model gave none, which `failures` counts."""
+        try:
+            return await written_as(Verdict, marks_of(self._rubric, conversation, evidence, answer), self)
+        except ComponentError as error:
+            self.failures[error.code] += 1
+            self.last_failure = str(error)
+            return None
+
+    async def generate(
+        self, messages: Sequence[BaseMessage], *, max_tokens: int, schema: Mapping[str, Any] | None
+    ) -> AIMessage:
+        """One call of the model, priced."""
+        begun = self._clock.monotonic_s()
+        model = self._chat if schema is None else constrained(self._chat, schema)
+        reply = await model.ainvoke(list(messages), max_tokens=max_tokens)
+        seconds = self._clock.monotonic_s() - begun
+        self.answered_as.add(_named_in(reply))
+        self._costs.append(self._prices.price(call_of(self._chat, reply, seconds=seconds, at=self._clock.now())).usd)
+        return reply
+
+
+def _named_in(reply: AIMessage) -> str:
+    """The snapshot behind a name, and the vendor's fingerprint of weights and system, where a server tells them."""
+    told = [reply.response_metadata.get(key) for key in ("model_name", "system_fingerprint")]
+    return " ".join(str(one) for one in told if one) or "nothing"
+
+
+def _prompt() -> str:
+    """The digest of how it is asked, and of the form in which it answers."""
+    asked = [message.text for message in marks_of("rubric", "conversation", ["evidence"], "answer")]
+    return _digest(json.dumps([asked, Verdict.model_json_schema()], sort_keys=True))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def rubric_of(settings: JudgeSettings) -> str:
+    """Raises InvalidSetting where there is no such file."""
+    path = settings.rubric or BUNDLED
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSetting(
+            f"The rubric {path} cannot be read: {error}. Name a text file: [observability.judge] rubric."
+        ) from error
+
+
+# -- records -----------------------------------------------------------------------------------------------------------
+
+
+def record_file(data_dir: Path, judge: Judge) -> Path:
+    """One for each model and rubric."""
+    name = _digest(f"{judge.model}\0{judge.rubric}")
+    return data_dir / "judges" / f"{name}.json"
+
+
+def record_of(data_dir: Path, judge: Judge) -> Record | None:
+    """What this judge has proven here. Raises InvalidSetting where the file is none of ours."""
+    path = record_file(data_dir, judge)
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise InvalidSetting(
+            f"{path} is no record of a judge. Delete it and measure again: make judge-agreement DATA=folder"
+        ) from error
+
+
+def standing(judge: Judge, record: Record | None, settings: JudgeSettings) -> Standing:
+    """Which of its marks count, by `[observability.judge]`."""
+    who = f"The judge {judge.model} with the rubric {judge.rubric}"
+    if record is None:
+        return Standing((), f"{who} is not trusted: nobody has measured whether it agrees with people. "
+                        "Do: make judge-agreement DATA=folder")  # fmt: skip
+    if stale := sorted(key for key, _ in record.made_of.items() ^ judge.made_of.items()):
+        return Standing((), f"{who} is not trusted: since it was measured at {record.measured_at}, other values have come for "
+                        f"{', '.join(dict.fromkeys(stale))}. Do: make judge-agreement DATA=folder")  # fmt: skip
+    if others := judge.answered_as - set(record.answered_as):
+        return Standing((), f"{who} is not trusted: its replies name {', '.join(sorted(others))} as their model, and when it was "
+                        f"measured at {record.measured_at}, {', '.join(record.answered_as) or 'nothing'}. "
+                        "Do: make judge-agreement DATA=folder")  # fmt: skip
+    on = f"on {record.n} answers of {record.data}"
+    if record.n < FEWEST:
+        return Standing((), f"{who} is not trusted: it was measured {on}, and it takes {FEWEST}.")
+    if record.valid < settings.min_valid:
+        return Standing((), f"{who} is not trusted: it gave a verdict for {record.valid:.2f} of the answers {on}, and "
+                        f"[observability.judge] min_valid is {settings.min_valid:g}.")  # fmt: skip
+    trusted = tuple(name for name in MARKS if record.marks[name].low >= settings.min_agreement)
+    said = "; ".join(f"{name} {_told(record.marks[name])}" for name in MARKS)
+    least = f"[observability.judge] min_agreement wants a lower end of {settings.min_agreement:g}"
+    named = f"trusted for {' and '.join(trusted)}" if trusted else "not trusted"
+    behind = "" if judge.local else (f" Of the weights behind it is known only what its replies name: "
+                                     f"{', '.join(record.answered_as)}.")  # fmt: skip
+    return Standing(trusted, f"{who} is {named}. Weighted kappa with people {on}: {said}. {least}.{behind}")
+
+
+def _told(one: Agreement) -> str:
+    return f"{'undefined' if one.kappa is None else f'{one.kappa:.2f}'} [{one.low:.2f}, {one.high:.2f}]"

@@ -1,0 +1,159 @@
+"""Does a judge mark as people do? Measured on answers that people have marked.
+
+The folder has `human_judgements.jsonl` (`task_id`, `response`, and in `human` a mark from 1 to 4 for `faithfulness` and
+`completeness`, or a list of marks, one a person) beside `qa.jsonl` and `corpus.jsonl`, which have the conversations and the
+documents that the answers had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from foundation.errors import InvalidRequest, UpstreamMalformed
+from observability.evaluation import metrics
+from observability.evaluation.datasets import Progress, evenly, lines, read_questions
+from observability.evaluation.judge import MARKS, Agreement, Judge, Record, Verdict
+
+JUDGED = "human_judgements.jsonl"
+TURNS = 4
+"""Of what was said before, that the judge reads."""
+FULL = 4
+GIVEN_UP_AFTER = 5
+"""Answers at the beginning without one verdict: a wrong key, or a model that cannot keep to a schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """An answer, and what people gave for it: of each mark one number a person."""
+
+    task_id: str
+    conversation: str
+    evidence: tuple[str, ...]
+    answer: str
+    people: dict[str, tuple[float, ...]]
+
+    def median(self, name: str) -> float:
+        return float(np.median(self.people[name]))
+
+
+async def agreement(
+    answers: Sequence[Marked],
+    judge: Judge,
+    *,
+    data: str,
+    at: str,
+    progress: Progress | None = None,
+    seed: int = 7,
+) -> tuple[Record, list[dict[str, Any]]]:
+    """What the judge has proven, and a row for each answer.
+
+    Raises:
+        UpstreamMalformed: it gave no verdict for any of the first answers.
+    """
+    verdicts: list[Verdict | None] = []
+    for done, one in enumerate(answers, 1):
+        verdicts.append(await judge.verdict(one.conversation, one.evidence, one.answer))
+        if progress:
+            progress("judge", done, len(answers))
+        if done == min(GIVEN_UP_AFTER, len(answers)) and not any(verdicts):
+            raise UpstreamMalformed(f"{judge.model} gave no verdict for any of {done} answers. {judge.last_failure}")
+    valid = [(one, given) for one, given in zip(answers, verdicts, strict=True) if given is not None]
+    record = Record(
+        model=judge.model,
+        rubric=judge.rubric,
+        data=data,
+        n=len(answers),
+        valid=len(valid) / len(answers),
+        marks={name: _agreement(name, valid, seed) for name in MARKS},
+        measured_at=at,
+        made_of=judge.made_of,
+        answered_as=tuple(sorted(judge.answered_as)),
+    )
+    rows = [
+        {
+            "task_id": one.task_id,
+            "people": {name: one.median(name) for name in MARKS},
+            "judge": None if given is None else given.model_dump(),
+        }
+        for one, given in zip(answers, verdicts, strict=True)
+    ]
+    return record, rows
+
+
+def _agreement(name: str, valid: Sequence[tuple[Marked, Verdict]], seed: int) -> Agreement:
+    people = np.array([one.median(name) for one, _ in valid])
+    judged = np.array([float(given.mark(name)) for _, given in valid])
+    low, high = _interval([one.task_id for one, _ in valid], judged, people, seed)
+    pairs = [pair for one, _ in valid for pair in permutations(one.people[name], 2)]
+    _, counts = np.unique(people, return_counts=True)
+    return Agreement(
+        kappa=metrics.weighted_kappa(judged, people),
+        low=low,
+        high=high,
+        exact=float(np.mean(judged == people)),
+        exact_of_constant=float(counts.max() / len(people)),
+        auc=metrics.auc([*judged], [mark >= FULL for mark in people], seed=seed).mean,
+        people=metrics.weighted_kappa(*np.array(pairs).T) if pairs else None,
+    )
+
+
+def _interval(
+    tasks: Sequence[str], judged: npt.NDArray[np.float64], people: npt.NDArray[np.float64], seed: int
+) -> tuple[float, float]:
+    """By bootstrap over the tasks: answers to one question are not independent. Where kappa is undefined, it is 0."""
+    _, of = np.unique(np.array(tasks), return_inverse=True)
+    groups = [np.flatnonzero(of == number) for number in range(of.max() + 1)]
+    random = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(metrics.RESAMPLES):
+        rows = np.concatenate([groups[number] for number in random.integers(0, len(groups), size=len(groups))])
+        drawn.append(metrics.weighted_kappa(judged[rows], people[rows]) or 0.0)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(low), float(high)
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def read_marked(data: Path, limit: int | None = None) -> list[Marked]:
+    """The answers of a folder, spread over the file where there are more than `limit`.
+
+    Raises:
+        InvalidRequest: the folder or one of its lines is not in the format.
+    """
+    questions, corpus = read_questions(data)
+    by_id = {one.question_id: one for one in questions}
+    texts = {one.document_id: f"{one.title}\n{one.text}".strip() for one in corpus}
+    path, found = data / JUDGED, []
+    for number, row in lines(path):
+        try:
+            question = by_id[row["task_id"]]
+            said = [*question.history[-TURNS:], ("user", question.question)]
+            found.append(
+                Marked(
+                    task_id=question.question_id,
+                    conversation="\n".join(f"{role}: {text}" for role, text in said),
+                    evidence=tuple(texts[one] for one in question.documents if one in texts),
+                    answer=str(row["response"]),
+                    people={name: _marks(row["human"][name]) for name in MARKS},
+                )
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidRequest(f"{path} line {number} is no judgement: {error!r}. Correct it.") from error
+    if not found:
+        raise InvalidRequest(f"{path} has no judgement. See docs/measuring.md for the format.")
+    return evenly(found, limit)
+
+
+def _marks(given: Any) -> tuple[float, ...]:
+    marks = tuple(float(one) for one in (given if isinstance(given, list) else [given]))
+    if not marks or not all(1 <= one <= FULL for one in marks):
+        raise ValueError(f"{given!r} is no mark from 1 to {FULL}")
+    return marks

@@ -1,0 +1,49 @@
+"""Finds answers that show a document to someone who may not see it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from foundation.types import Scope
+from observability.evaluation.metrics import tokens
+
+WORDS = 8
+"""Words in a row that prove a text was taken from a document."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentText:
+    """A stored document and who may read it."""
+
+    uri: str
+    tenant: str
+    groups: frozenset[str]
+    text: str
+
+
+class LeakFinder:
+    """Knows every stored text. Words that a permitted document has as well prove nothing: near-duplicates share them."""
+
+    def __init__(self, documents: Iterable[DocumentText]) -> None:
+        self._by_uri: dict[str, list[DocumentText]] = defaultdict(list)
+        self._by_words: dict[tuple[str, ...], list[DocumentText]] = defaultdict(list)
+        for document in documents:
+            self._by_uri[document.uri].append(document)
+            for words in _runs(document.text):
+                self._by_words[words].append(document)
+
+    def __bool__(self) -> bool:
+        return bool(self._by_uri)
+
+    def leaked(self, scope: Scope, *, text: str, citations: Collection[str]) -> bool:
+        """Whether an answer cites a document that `scope` may not see, or repeats eight of its words in a row."""
+        shown = [self._by_uri[uri] for uri in citations if uri in self._by_uri]
+        shown += [self._by_words[words] for words in _runs(text) if words in self._by_words]
+        return any(not any(scope.admits(one.tenant, one.groups) for one in owners) for owners in shown)
+
+
+def _runs(text: str) -> Iterator[tuple[str, ...]]:
+    words = tokens(text)
+    return (tuple(words[start : start + WORDS]) for start in range(len(words) - WORDS + 1))

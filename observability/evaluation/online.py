@@ -1,0 +1,77 @@
+"""Scores of answers in production, put on their spans: what can be said without a gold answer and without a judge.
+
+Three come from elsewhere: the confidence in the evidence from the step that grades it, the best score from the retriever,
+the status from the agent. Two are made here: how well a written sentence is supported by what it cites (a quoted one is its
+source), and a signature of the question, by which `make drift` notices that people ask something else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from foundation import names
+from foundation.errors import SixplyError
+from models.contract import Embeddings
+from models.embedding import embed_query
+from orchestration.contract import Answer
+from retrieval.grounding.evidence import Grounding
+from retrieval.text.sentences import sentence_spans
+
+SIGNS = 8
+"""Numbers of a signature. Enough to tell topics apart, far too few to tell what was asked."""
+
+Scores = Mapping[str, str | float | Sequence[float]]
+
+
+class OnlineScorer:
+    """Scores a share of the answers, chosen by their ids, so that every process chooses the same ones."""
+
+    def __init__(self, grounding: Grounding, embedder: Embeddings, share: float) -> None:
+        self._grounding, self._embedder, self._share = grounding, embedder, share
+
+    def __call__(self, answer: Answer) -> Scores:
+        """Attributes for the answer's span. A part that fails here costs the score, never the answer."""
+        if not sampled(answer.answer_id, self._share):
+            return {}
+        try:
+            scores: dict[str, str | float | Sequence[float]] = {
+                names.QUESTION_SIGNATURE: signature(embed_query(self._embedder, answer.question))
+            }
+            if (support := self._support(answer)) is not None:
+                scores[names.ANSWER_SUPPORT] = support
+        except SixplyError as error:
+            return {names.EVALUATION_ERROR: error.code}
+        return scores
+
+    def _support(self, answer: Answer) -> float | None:
+        if answer.path != "generative" or answer.status != "answered":
+            return None
+        quotes = [citation.quote for citation in answer.citations]
+        sentences = [answer.text[start:end] for start, end in sentence_spans(answer.text)]
+        return (
+            float(np.mean([self._grounding.support(sentence, quotes) for sentence in sentences])) if sentences else None
+        )
+
+
+def sampled(answer_id: str, share: float) -> bool:
+    """Whether this answer is among the share that is scored.
+
+    >>> sampled("a-1", 1.0), sampled("a-1", 0.0)
+    (True, False)
+    """
+    return int.from_bytes(hashlib.sha256(answer_id.encode()).digest()[:8]) < share * 2**64
+
+
+def signature(vector: npt.NDArray[np.float32]) -> tuple[float, ...]:
+    """The vector along a few random directions, the same ones everywhere (Johnson and Lindenstrauss 1984)."""
+    return tuple(round(float(value), 3) for value in vector @ _directions(len(vector)))
+
+
+@cache
+def _directions(size: int) -> npt.NDArray[np.float64]:
+    return np.random.default_rng(0).standard_normal((size, SIGNS))

@@ -1,0 +1,198 @@
+"""What two systems are compared on: one question after the other, with what must be found and said, and a row of scores.
+
+They are read from a folder: `golden.jsonl` beside `corpus/` (a golden set), or the layouts of the benchmarks, of which
+`qa.jsonl` is asked and `queries.jsonl` is searched for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foundation.errors import InvalidRequest, did_you_mean
+from foundation.types import EVERY_TENANT
+from observability.evaluation import datasets
+from observability.evaluation.golden_set import GoldenCase, ask_one, load_golden
+from orchestration.contract import Answer
+
+if TYPE_CHECKING:
+    from observability.evaluation.leaks import LeakFinder
+    from retrieval.contract import Source
+    from retrieval.ingest.pipeline import Item
+
+DEPTH = 10
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One question. `grades` are the judged documents; `ask` says whether it is answered, or only searched for."""
+
+    case: GoldenCase
+    grades: Mapping[str, int] = field(default_factory=dict)
+    ask: bool = True
+
+
+@dataclass(frozen=True)
+class Material:
+    """A corpus and the trials on it, with a digest of each: runs on different ones must not be compared."""
+
+    name: str
+    items: Sequence[Item]
+    trials: Sequence[Trial]
+
+    @property
+    def corpus_digest(self) -> str:
+        return _digest([[one.name, _told(one.source), _sha(one.content)] for one in self.items])
+
+    @property
+    def trials_digest(self) -> str:
+        return _digest([[one.case.model_dump(mode="json"), dict(one.grades), one.ask] for one in self.trials])
+
+
+def material(data: Path, limit: int | None = None) -> Material:
+    """The folder `data`. `limit` draws the questions evenly and leaves the corpus whole.
+
+    Raises:
+        InvalidRequest: the folder holds none of golden.jsonl, qa.jsonl and queries.jsonl, or a line is not in the format.
+    """
+    if (data / "golden.jsonl").exists():
+        return _golden(data, limit)
+    corpus = list(_corpus(data))
+    asked, searched = _questions(data), _queries(data)
+    if not asked and not searched:
+        raise InvalidRequest(
+            f"{data} has no golden.jsonl, no qa.jsonl and no queries.jsonl with judgements, so there is nothing to ask."
+        )
+    return Material(data.name, datasets.items_of(corpus), [*_drawn(asked, limit), *_drawn(searched, limit)])
+
+
+def golden_documents(data: Path, cases: Sequence[GoldenCase]) -> list[Item]:
+    """The corpus of a golden set. What no line of sources.jsonl says a tenant of belongs to the one that all cases with an
+    answer are asked as, so that tenants which must get none see nothing of it; it would hide a leak to read it as everybody's.
+
+    Raises:
+        InvalidRequest: the cases with an answer are asked as several tenants, and of a file nothing says whose it is; or as
+            `retrieval.ingest.folders.read_folder`.
+    """
+    from retrieval.ingest.folders import SOURCES, read_folder
+
+    tenants = sorted({case.tenant for case in cases if case.answerable} or {case.tenant for case in cases})
+    items = read_folder(data / "corpus", tenant=tenants[0] if len(tenants) == 1 else EVERY_TENANT)
+    if len(tenants) > 1 and (unowned := items.unowned):
+        more = f", nor of {len(unowned) - 1} more" if len(unowned) > 1 else ""
+        askers = {case.tenant for case in cases if case.answerable and unowned[0] in case.gold_documents}
+        owner = askers.pop() if len(askers) == 1 else "TENANT"
+        line = json.dumps({"path": unowned[0], "tenant": owner}, ensure_ascii=False)
+        raise InvalidRequest(
+            f"{data / SOURCES} does not say whose document {unowned[0]} is{more}, and questions with an answer are asked as "
+            f'several tenants: {", ".join(tenants)}. Add a line for it, like {line}; "{EVERY_TENANT}" is for every tenant.'
+        )
+    return list(items)
+
+
+def _golden(data: Path, limit: int | None) -> Material:
+    cases = load_golden(data / "golden.jsonl")
+    items = golden_documents(data, cases)
+    known = {one.source.uri for one in items}
+    for case in cases:
+        if lost := next((uri for uri in case.gold_documents if uri not in known), None):
+            raise InvalidRequest(
+                f'Case {case.id} of {data / "golden.jsonl"} names the document "{lost}", which is not in {data / "corpus"}. '
+                f"Name it as it stands below that folder. {did_you_mean(lost, sorted(known))}"
+            )
+    trials = [Trial(case, dict.fromkeys(case.gold_documents, 1)) for case in cases]
+    return Material(data.name, items, _drawn(trials, limit))
+
+
+def _told(source: Source) -> dict[str, Any]:
+    """All but the folder, which stands elsewhere on another machine."""
+    return asdict(source) | {"groups": sorted(source.groups), "origin": ""}
+
+
+def _corpus(data: Path) -> Iterable[datasets.CorpusDocument]:
+    return datasets.read_questions(data)[1] if (data / "qa.jsonl").exists() else datasets.read_corpus(data)
+
+
+def _questions(data: Path) -> list[Trial]:
+    if not (data / "qa.jsonl").exists():
+        return []
+    return [
+        Trial(
+            GoldenCase(
+                id=one.question_id,
+                question=one.question,
+                kind="answerable" if one.answerable else "unanswerable",
+                tenant=datasets.TENANT,
+                gold_documents=one.documents,
+                answers=one.answers,
+                answerable=one.answerable,
+            ),
+            dict.fromkeys(one.documents, 1) if one.answerable else {},
+        )
+        for one in datasets.read_questions(data)[0]
+    ]
+
+
+def _queries(data: Path) -> list[Trial]:
+    """Searched for only; those of a folder whose questions are asked as well would be the same ones again."""
+    if (data / "qa.jsonl").exists() or not (data / "queries.jsonl").exists():
+        return []
+    texts = datasets.read_queries(data)
+    return [
+        Trial(
+            GoldenCase(id=key, question=texts[key], kind="answerable", tenant=datasets.TENANT, answerable=True),
+            grades,
+            ask=False,
+        )
+        for key, grades in datasets.read_qrels(data).items()
+        if key in texts
+    ]
+
+
+def _drawn(trials: Sequence[Trial], limit: int | None) -> list[Trial]:
+    if limit is None or limit >= len(trials):
+        return list(trials)
+    return [trials[position * len(trials) // limit] for position in range(limit)]
+
+
+async def row_of(
+    trial: Trial,
+    answer: Callable[[GoldenCase], Awaitable[Answer]],
+    retrieve: Callable[[GoldenCase], Sequence[str]],
+    leaks: LeakFinder,
+) -> dict[str, Any]:
+    """Ask and search once. The answer comes first: a system remembers what it has embedded, which would spare it work."""
+    row: dict[str, Any] = {"id": trial.case.id, "question": trial.case.question, "asked": trial.ask}
+    if trial.ask:
+        scored = await ask_one(trial.case, answer, leaks=leaks)
+        row |= scored.as_dict() | {"answer_ms": scored.seconds * 1000}
+    begun = time.perf_counter()
+    found = list(dict.fromkeys(retrieve(trial.case)))[:DEPTH]
+    row |= {"found": found, "search_ms": (time.perf_counter() - begun) * 1000}
+    return row | (ranking_of(trial.grades, found) if trial.grades else {})
+
+
+def ranking_of(grades: Mapping[str, int], found: Sequence[str]) -> dict[str, float]:
+    """Recall, nDCG and reciprocal rank of the first ten documents, as ir-measures counts them."""
+    import ir_measures
+    from ir_measures import RR, Qrel, R, ScoredDoc, nDCG
+
+    numbers = {document: f"d{position}" for position, document in enumerate([*grades, *found])}
+    qrels = [Qrel("q", numbers[document], grade) for document, grade in grades.items()]
+    run = [ScoredDoc("q", numbers[document], -float(rank)) for rank, document in enumerate(found)]
+    keys = {"recall_at_10": R @ 10, "ndcg_at_10": nDCG @ 10, "mrr_at_10": RR @ 10}
+    scores = ir_measures.calc_aggregate(keys.values(), qrels, run or [ScoredDoc("q", "nothing", 0.0)])
+    return {name: float(scores[measure]) for name, measure in keys.items()}
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

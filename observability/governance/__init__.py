@@ -1,0 +1,1 @@
+"""Risks, and the card that says what the system may do."""

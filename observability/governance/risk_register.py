@@ -1,0 +1,148 @@
+"""The risk register, `risks.toml`: what can go wrong, which code and setting is the control, and which test proves it.
+
+A register that nobody checks goes on naming controls that are gone. So every reference is looked up: the code by its
+name in its file, the setting in the settings, the test in its file, the figure on its page, the command in the Makefile.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from foundation.errors import InvalidSetting
+from foundation.settings import Section, Settings, read_toml
+
+FILE = Path("risks.toml")
+
+
+class Control(Section):
+    what: str
+    code: str
+    """`file.py`, or `file.py:name` of a function or class, or `file.py:Class.method`."""
+    setting: str | None = None
+    test: str
+    """`file.py::name`."""
+
+
+class Risk(Section):
+    id: str
+    risk: str
+    cause: str
+    controls: tuple[Control, ...]
+    residual: str
+
+
+class Limit(Section):
+    """Something that it does less well than one might think."""
+
+    what: str
+    figure: str
+    """As it stands on the page."""
+    page: str
+    command: str
+
+
+class Register(Section):
+    risks: tuple[Risk, ...] = ()
+    limits: tuple[Limit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A reference of the register that leads nowhere."""
+
+    entry: str
+    reference: str
+
+    def __str__(self) -> str:
+        return f"{self.entry}: there is no {self.reference}"
+
+
+def load_register(path: Path = FILE) -> Register:
+    """Raises:
+    InvalidSetting: it cannot be read, or an entry does not fit.
+    """
+    try:
+        return Register(**read_toml(path))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidSetting(f"{path} does not fit at {where}: {first['msg']}. Correct that entry.") from error
+
+
+def gone(register: Register, root: Path) -> list[Gone]:
+    """The references that lead nowhere below `root`. What a deployed image leaves out (tests, docs) is not asked for."""
+    found = []
+    for risk in register.risks:
+        for control in risk.controls:
+            file, _, name = control.code.partition(":")
+            test, _, function = control.test.partition("::")
+            known = control.setting is None or is_setting(control.setting)
+            lookups = {
+                control.code: _defines(root, file, name),
+                control.test: _defines(root, test, function),
+                f"setting {control.setting}": known,
+            }
+            found += [Gone(risk.id, reference) for reference, there in lookups.items() if not there]
+    for limit in register.limits:
+        target = limit.command.removeprefix("make ").split()[0]
+        lookups = {
+            f'"{limit.figure}" in {limit.page}': _holds(root, limit.page, limit.figure),
+            limit.command: _is_target(root, target),
+        }
+        found += [Gone(limit.what, reference) for reference, there in lookups.items() if not there]
+    return found
+
+
+def _is_target(root: Path, target: str) -> bool:
+    """Whether `make` has it. Who has deleted the lab keeps what its commands measured, so any name will do then."""
+    included = list(root.glob("*/*.mk"))
+    rule = re.compile(rf"^{re.escape(target)}:", re.MULTILINE)
+    return not included or any(rule.search(_text(path)) for path in (root / "Makefile", *included))
+
+
+def _holds(root: Path, page: str, figure: str) -> bool:
+    return not _comes_along(root, page) or figure in _text(root / page)
+
+
+def _defines(root: Path, file: str, name: str) -> bool:
+    """Whether the file defines the name, or, without one, is there."""
+    if not _comes_along(root, file):
+        return True
+    if not (root / file).is_file():
+        return False
+    return not name or name in set(_names(ast.parse(_text(root / file))))
+
+
+def _comes_along(root: Path, file: str) -> bool:
+    return (root / file).parent.is_dir()
+
+
+def _names(tree: ast.AST, above: str = "") -> Iterator[str]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield f"{above}{node.name}"
+            if isinstance(node, ast.ClassDef):
+                yield from _names(node, f"{above}{node.name}.")
+
+
+def is_setting(key: str) -> bool:
+    """Whether a dotted key, such as `foundation.seed`, is one of the settings."""
+    section: type[BaseModel] | None = Settings
+    for step in key.split("."):
+        field = section.model_fields.get(step) if section else None
+        if field is None:
+            return False
+        section = (
+            field.annotation if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel) else None
+        )
+    return True
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""

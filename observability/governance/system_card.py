@@ -1,0 +1,130 @@
+"""The system card: what this system is, what it may do, how good it was measured to be, and what can go wrong.
+
+Nothing in it is written by hand: it is drawn from the configuration in force, the files that are there, the last evaluation
+and the risk register, so that it cannot say something else than what runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import resources
+from typing import Any
+
+from foundation.settings import Part, Settings
+from observability.evaluation.golden_set import MEASURES
+from observability.evaluation.metrics import estimate
+from observability.governance.risk_register import Gone, Register
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFacts:
+    """A tool as it declares itself, and who may call it."""
+
+    name: str
+    does: str
+    effect: bool
+    reach: str
+    roles: tuple[str, ...]
+    approval: str
+    """`never`, `always`, or `unless in the person's own words`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """Each section is plain values by name, ready for a table and for JSON."""
+
+    system: Mapping[str, Any]
+    models: Sequence[Mapping[str, Any]]
+    data: Mapping[str, Any]
+    tools: Sequence[ToolFacts]
+    rules: Mapping[str, Any]
+    limits: Mapping[str, Any]
+    retention: Mapping[str, Any]
+    stops: Sequence[str]
+    audit: Mapping[str, Any]
+    evaluation: Sequence[Mapping[str, Any]]
+    """For each measure the last evaluation and the committed baseline."""
+    evaluated: str
+    known_limits: Sequence[str]
+    register: Register
+    gone: Sequence[Gone]
+    """Controls that the register names and that are not there."""
+
+    def as_dict(self) -> dict[str, Any]:
+        told = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return told | {
+            "tools": [asdict(tool) for tool in self.tools],
+            "register": self.register.model_dump(mode="json"),
+            "gone": [str(one) for one in self.gone],
+        }
+
+    def page(self) -> str:
+        """As one HTML file that loads nothing. Whatever stands in a name or a text is escaped."""
+        import jinja2
+
+        source = resources.files("observability.governance").joinpath("system_card.html").read_text(encoding="utf-8")
+        template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(source)
+        return template.render(card=self)
+
+
+def models_of(settings: Settings, weights: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What is configured for each port of layer 2, and the bundled weight files as they lie there."""
+    parts: list[tuple[str, Part]] = [
+        ("chat", settings.models.chat),
+        *((f"fallback {number}", part) for number, part in enumerate(settings.models.fallbacks, start=1)),
+        ("embedder", settings.models.embedder),
+        ("reranker", settings.models.reranker),
+    ]
+    rows = [{"port": port, "part": part.use, "model": str(part.options.get("model", ""))} for port, part in parts]
+    return rows + [{"port": "weights", "part": name, "model": f"sha256 {digest}"} for name, digest in weights.items()]
+
+
+def limits_of(settings: Settings) -> dict[str, Any]:
+    """What ends a run, a day or a request."""
+    sections = {
+        "budget": settings.orchestration.budget,
+        "answers": settings.orchestration.answers,
+        "grounding": settings.retrieval.grounding,
+        "resilience": settings.models.resilience,
+        "parsing": settings.retrieval.parsing,
+        "http": settings.serving.http,
+    }
+    return {
+        f"{name}.{key}": value
+        for name, section in sections.items()
+        for key, value in section.model_dump(mode="json").items()
+        if value not in (None, [], {})
+    }
+
+
+def figures(report: Mapping[str, Any] | None, baseline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The measures of the last evaluation beside those of the baseline, whose rows are scored the same way."""
+    last = report["overall"] if report else {}
+    rows = []
+    for name, words in MEASURES.items():
+        base = estimate(row.get(name) for row in baseline)
+        if name in last or base.n:
+            rows.append(
+                {
+                    "measure": name,
+                    "words": words,
+                    "last": last.get(name),
+                    "baseline": base.as_dict() if base.n else None,
+                }
+            )
+    return rows
+
+
+def known_limits(report: Mapping[str, Any] | None, register: Register) -> list[str]:
+    """Where the last evaluation was not perfect, kind by kind, and what the register knows besides."""
+    found = [f"{one.what} Measured: {one.figure} ({one.page}, {one.command})" for one in register.limits]
+    kinds: Mapping[str, Any] = report["by_kind"] if report else {}
+    for kind, scores in kinds.items():
+        passed = scores["passed"]
+        if passed["mean"] < 1:
+            found.append(
+                f"Of {passed['n']} golden questions of the kind {kind.replace('_', ' ')} {passed['mean']:.0%} did what they "
+                f"should, {passed['low']:.0%} to {passed['high']:.0%} with 95 % confidence."
+            )
+    return found

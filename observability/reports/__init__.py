@@ -1,0 +1,1 @@
+"""What operators read: bills, traces, failures, forecasts."""

@@ -1,0 +1,101 @@
+"""What the next month will cost, from the days so far.
+
+Whole weeks are added up, so that weekends stay weekends, and the interval is Student's for what comes next: it knows that the
+weeks differ and that only a few of them were seen. It assumes that the coming weeks are like those: growth is told beside it,
+never guessed into it (docs/decisions/0030).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from foundation.errors import InvalidRequest
+from observability.reports import formatting
+
+DAYS = 30
+WEEK = 7
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """USD of the next 30 days."""
+
+    days_seen: int
+    """Whole days, from the first charge to yesterday; a day without charges is a day at zero."""
+    usd: float
+    low: float | None
+    high: float | None
+    """The month lies between in 95 of 100 cases; `None` from a single day, which says nothing of another one."""
+    last_week_ratio: float | None
+    """The last seven days over the seven before; `None` before there are fourteen, or where those cost nothing."""
+    unpriced: int
+    """Calls without a known price in these days: the forecast is then a lower bound."""
+
+    @property
+    def notes(self) -> list[str]:
+        found = []
+        if self.days_seen < 2 * WEEK:
+            found.append(f"only {self.days_seen} whole days seen: weekly rhythm is not in it yet")
+        if self.last_week_ratio is not None and abs(self.last_week_ratio - 1) > 0.2:
+            found.append(
+                f"the last week cost {self.last_week_ratio:.2f} times the one before: if that goes on, so does this"
+            )
+        if self.unpriced:
+            found.append(f"{self.unpriced} calls have no known price, so it will be more")
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__} | {"days": DAYS, "notes": self.notes}
+
+    def table(self) -> Table:
+        table = formatting.table("forecast", f"the next {DAYS} days, from {self.days_seen} whole days so far")
+        between = "" if self.high is None else f", 95 % between ${self.low:,.4f} and ${self.high:,.4f}"
+        table.add_row("cost", f"${self.usd:,.4f}{between}", style="bold")
+        for note in self.notes:
+            table.add_row("but", note)
+        return table
+
+
+def forecast(usd_by_day: Mapping[date, float], *, today: date, unpriced: int = 0) -> Forecast:
+    """Cost of the next 30 days with its interval; `usd_by_day` as the cost ledger sums it, UTC.
+
+    Raises:
+        InvalidRequest: no whole day has passed since the first charge.
+    """
+    first = min(usd_by_day, default=today)
+    days = [first + timedelta(days=number) for number in range((today - first).days)]
+    if not days:
+        raise InvalidRequest(
+            "There is no whole day of costs yet, so nothing can be foretold. Ask again tomorrow; make costs BY=day shows "
+            "what there is."
+        )
+    seen = np.array([usd_by_day.get(day, 0.0) for day in days])
+    return Forecast(len(seen), *_month(seen), _ratio(seen), unpriced)
+
+
+def _month(seen: Any) -> tuple[float, float | None, float | None]:
+    """Its expected cost and the interval, from weeks where there are two whole ones, else from days."""
+    from scipy.stats import t
+
+    each = WEEK if len(seen) >= 2 * WEEK else 1
+    count = len(seen) // each
+    sums = seen[-count * each :].reshape(count, each).sum(axis=1)
+    coming = DAYS / each
+    expected = float(sums.mean() * coming)
+    if count == 1:
+        return expected, None, None
+    off = t.ppf((1 + LEVEL) / 2, count - 1) * sums.std(ddof=1) * np.sqrt(coming * (1 + coming / count))
+    return expected, max(0.0, expected - float(off)), expected + float(off)
+
+
+def _ratio(seen: Any) -> float | None:
+    if len(seen) < 2 * WEEK or not (before := float(seen[-2 * WEEK : -WEEK].sum())):
+        return None
+    return float(seen[-WEEK:].sum()) / before

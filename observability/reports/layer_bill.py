@@ -1,0 +1,250 @@
+"""The layer bill: how many milliseconds and how much money each of the six layers took for one answer.
+
+Time. Every instant of the request belongs to the span that was working just then: the innermost open one. Where several
+run side by side, the instant is shared equally among them. So the six rows add up to the request's duration, exactly,
+whatever ran in parallel or outlived its parent. A run that waited for a person and went on later is one trace of several acts;
+the wait between them is nobody's time.
+
+Money. A call that a provider billed goes to its layer. Machine time (the charge of kind `machine`, and calls of local
+models) is spread over the layers by the time that each took itself. The rows add up to the charges, exactly.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Context, Decimal, localcontext
+from typing import TYPE_CHECKING, Any
+
+from foundation import names
+from foundation.types import LAYERS, Layer
+from observability.stores.spans import SpanNode, SpanRow, tree
+
+if TYPE_CHECKING:  # frameworks come with it, and a report must answer at once
+    from orchestration.contract import Charge
+
+OUTSIDE: Layer = "serving"
+"""Where time goes that no span claims for a layer: whatever stood around the request."""
+LOCAL_BASIS = "local compute"
+"""How the basis of a price begins when it is our own machine's time."""
+EXACT = Context(prec=60)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShare:
+    """One row of the bill."""
+
+    layer: Layer
+    ns: int
+    usd: Decimal
+    spans: int
+
+    @property
+    def ms(self) -> float:
+        return self.ns / 1e6
+
+    @property
+    def note(self) -> str:
+        return "" if self.spans else "did no work in this request"
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """Six rows in the order of the layers, and the whole that they add up to."""
+
+    shares: tuple[LayerShare, ...]
+    ns: int
+    """Duration of the request."""
+    usd: Decimal
+    """Sum of the priced charges."""
+    unpriced: int
+    """Charges without a known price: the true cost is higher than `usd`."""
+    trace_id: str | None = None
+
+    @property
+    def ms(self) -> float:
+        return self.ns / 1e6
+
+    def share(self, layer: Layer) -> LayerShare:
+        return next(share for share in self.shares if share.layer == layer)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the rows add up to the whole, to the nanosecond and to the last digit."""
+        with localcontext(EXACT):
+            money = sum((share.usd for share in self.shares), Decimal(0))
+        return sum(share.ns for share in self.shares) == self.ns and money == self.usd
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; money as decimal strings."""
+        layers = {
+            share.layer: {"ms": share.ms, "usd": _text(share.usd), "spans": share.spans, "note": share.note}
+            for share in self.shares
+        }
+        whole = {"ms": self.ms, "usd": _text(self.usd), "unpriced": self.unpriced, "adds_up": self.exact}
+        return {"trace_id": self.trace_id, "layers": layers, "total": whole}
+
+
+def layer_bill(spans: Sequence[SpanRow], charges: Iterable[Charge]) -> Bill:
+    """The bill of one trace. Without spans it still adds up: all money then goes to the layers of the charges."""
+    acts = _acts(spans)
+    ns: dict[Layer, int] = defaultdict(int)
+    count: dict[Layer, int] = defaultdict(int)
+    for act in acts:
+        times, counts = _times(act)
+        for layer in counts:
+            ns[layer] += times.get(layer, 0)
+            count[layer] += counts[layer]
+    usd, unpriced = _money(charges, ns)
+    shares = tuple(
+        LayerShare(layer, ns.get(layer, 0), usd.get(layer, Decimal(0)), count.get(layer, 0)) for layer in LAYERS
+    )
+    with localcontext(EXACT):
+        whole = sum(usd.values(), Decimal(0))
+    duration = sum(max(0, act.span.end_ns - act.span.start_ns) for act in acts)
+    return Bill(shares, duration, whole, unpriced, acts[0].span.trace_id if acts else None)
+
+
+def _acts(spans: Sequence[SpanRow]) -> list[SpanNode]:
+    """The longest root, with every other root (a caller's lost parent, a detached task) hung below it; and each agent that
+    went on after that was over, by itself."""
+    roots = [part for root in tree(spans) for part in _apart(root)]
+    roots.sort(key=lambda node: (node.span.start_ns - node.span.end_ns, node.span.start_ns))
+    if not roots:
+        return []
+    first, *others = roots
+    later = [other for other in others if _went_on(other.span, first.span)]
+    hung = [other for other in others if other not in later]
+    return [SpanNode(first.span, (*first.children, *hung)), *later]
+
+
+def _apart(node: SpanNode) -> Iterator[SpanNode]:
+    """The node without the agents below it that went on after it had ended, and each of those."""
+    later = [child for child in node.children if _went_on(child.span, node.span)]
+    yield SpanNode(node.span, tuple(child for child in node.children if child not in later)) if later else node
+    for child in later:
+        yield from _apart(child)
+
+
+def _went_on(span: SpanRow, first: SpanRow) -> bool:
+    apart = span.start_ns >= first.end_ns or span.end_ns <= first.start_ns
+    return apart and span.name.startswith(names.INVOKE_AGENT)
+
+
+@dataclass(slots=True)
+class _Open:
+    layer: Layer
+    parent: int | None
+    start: int
+    end: int
+    children: int = 0
+
+
+def _times(root: SpanNode) -> tuple[dict[Layer, int], dict[Layer, int]]:
+    """Nanoseconds and number of spans by layer."""
+    spans: list[_Open] = []
+    _clip(root, None, spans)
+    count: dict[Layer, int] = defaultdict(int)
+    for span in spans:
+        count[span.layer] += 1
+    return _sweep(spans), count
+
+
+def _clip(node: SpanNode, parent: int | None, into: list[_Open]) -> None:
+    """Flatten the tree; no span reaches beyond its parent, and one without a layer belongs to its parent's."""
+    span = node.span
+    around = _Open(OUTSIDE, None, span.start_ns, max(span.start_ns, span.end_ns)) if parent is None else into[parent]
+    start = min(max(around.start, span.start_ns), around.end)
+    index = len(into)
+    into.append(_Open(span.layer or around.layer, parent, start, max(start, min(around.end, span.end_ns))))
+    for child in node.children:
+        _clip(child, index, into)
+
+
+def _sweep(spans: Sequence[_Open]) -> dict[Layer, int]:
+    """Go through time from one start or end to the next, and give each stretch to the innermost open spans."""
+    edges: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    for index, span in enumerate(spans):
+        if span.end > span.start:
+            edges[span.start][0].append(index)
+            edges[span.end][1].append(index)
+    ns: dict[Layer, int] = defaultdict(int)
+    innermost: dict[int, None] = {}  # a set that keeps its order
+    before = 0
+    for now in sorted(edges):
+        _share(now - before, [spans[index].layer for index in innermost], ns)
+        starting, ending = edges[now]
+        for index in ending:
+            _ended(index, spans, innermost)
+        for index in starting:
+            _started(index, spans, innermost)
+        before = now
+    return ns
+
+
+def _started(index: int, spans: Sequence[_Open], innermost: dict[int, None]) -> None:
+    parent = spans[index].parent
+    if parent is not None:
+        spans[parent].children += 1
+        innermost.pop(parent, None)
+    if not spans[index].children:
+        innermost[index] = None
+
+
+def _ended(index: int, spans: Sequence[_Open], innermost: dict[int, None]) -> None:
+    innermost.pop(index, None)
+    parent = spans[index].parent
+    if parent is not None:
+        spans[parent].children -= 1
+        if not spans[parent].children and spans[parent].end > spans[index].end:
+            innermost[parent] = None
+
+
+def _share(ns: int, layers: Sequence[Layer], into: dict[Layer, int]) -> None:
+    """Split whole nanoseconds equally; the ones that are left over go to the first."""
+    if not layers:
+        return
+    each, left = divmod(ns, len(layers))
+    for position, layer in enumerate(layers):
+        into[layer] += each + (position < left)
+
+
+def _money(charges: Iterable[Charge], ns: Mapping[Layer, int]) -> tuple[dict[Layer, Decimal], int]:
+    """Money by layer, and the number of charges without a price."""
+    usd: dict[Layer, Decimal] = defaultdict(Decimal)
+    unpriced = 0
+    with localcontext(EXACT):
+        machine = Decimal(0)
+        for charge in charges:
+            if charge.usd is None:
+                unpriced += 1
+            elif _is_machine_time(charge) and any(ns.values()):
+                machine += charge.usd
+            else:
+                usd[charge.layer] += charge.usd
+        for layer, part in _spread(machine, ns).items():
+            usd[layer] += part
+    return usd, unpriced
+
+
+def _is_machine_time(charge: Charge) -> bool:
+    return charge.kind == "machine" or charge.basis.startswith(LOCAL_BASIS)
+
+
+def _spread(usd: Decimal, ns: Mapping[Layer, int]) -> dict[Layer, Decimal]:
+    """`usd` in proportion to `ns`, to the thousand-millionth of a micro-dollar; the largest takes what rounding leaves."""
+    busy = {layer: time for layer, time in ns.items() if time}
+    if not usd or not busy:
+        return {}
+    grain = Decimal("1e-15")
+    parts = {layer: (usd * time / sum(busy.values())).quantize(grain) for layer, time in busy.items()}
+    largest = max(busy, key=lambda layer: busy[layer])
+    parts[largest] += usd - sum(parts.values(), Decimal(0))
+    return parts
+
+
+def _text(amount: Decimal) -> str:
+    """All digits, without an exponent and without zeros at the end."""
+    digits = f"{amount:f}"
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits

@@ -1,0 +1,110 @@
+"""Traces, bills and totals as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal, localcontext
+
+from rich.markup import escape
+from rich.table import Table
+
+from foundation import names
+from observability.reports.layer_bill import Bill
+from observability.stores.costs import EXACT, Total
+from observability.stores.spans import SpanRow, tree
+
+BAR = 24
+
+
+def trace_table(rows: Sequence[SpanRow]) -> Table:
+    """A trace as an indented tree: name, milliseconds, when it ran, layer, tokens in and out."""
+    table = _table(("span", "left"), ("ms", "right"), ("when", "left"), ("layer", "left"), ("tokens", "right"))
+    for root in tree(rows):
+        start, whole = root.span.start_ns, max(1, root.span.end_ns - root.span.start_ns)
+        for depth, span in root.walk():
+            name = f"{'  ' * depth}{escape(span.name)}"
+            if before := span.attribute(names.STEPS_BEFORE):
+                name += f" [dim]goes on behind {escape(before)}[/]"
+            table.add_row(
+                f"[red]{name} (failed)[/]" if span.status == "error" else name,
+                f"{span.ms:.1f}",
+                f"[cyan]{bar((span.start_ns - start) / whole, (span.end_ns - start) / whole)}[/]",
+                span.layer or "",
+                _tokens(span),
+            )
+    return table
+
+
+def bar(begin: float, end: float) -> str:
+    """A stretch of time inside the whole, both as shares from 0 to 1.
+
+    >>> bar(0.5, 1.0)
+    '············━━━━━━━━━━━━'
+    """
+    first = min(BAR - 1, max(0, round(begin * BAR)))
+    last = min(BAR, max(first + 1, round(end * BAR)))
+    return "·" * first + "━" * (last - first) + "·" * (BAR - last)
+
+
+def bill_table(bill: Bill) -> Table:
+    """The six layers and the whole."""
+    table = _table(("layer", "left"), ("ms", "right"), ("share", "right"), ("USD", "right"), ("", "left"))
+    for share in bill.shares:
+        part = share.ns / bill.ns if bill.ns else 0.0
+        table.add_row(share.layer, f"{share.ms:.1f}", f"{part:.0%}", usd(share.usd), f"[dim]{share.note}[/]")
+    missing = f"{bill.unpriced} charges have no known price" if bill.unpriced else ""
+    money = f"> {usd(bill.usd)}" if bill.unpriced else usd(bill.usd)
+    table.add_row("whole", f"{bill.ms:.1f}", "100%" if bill.ns else "", money, missing, style="bold")
+    return table
+
+
+def totals_table(totals: Sequence[Total], by: str) -> Table:
+    """What the cost ledger sums up to; days in their order, anything else the most expensive first."""
+    table = _table(
+        (by, "left"),
+        ("calls", "right"),
+        ("USD", "right"),
+        ("unpriced", "right"),
+        ("seconds", "right"),
+        ("tokens", "right"),
+    )
+    for total in sorted(totals, key=lambda total: total.key) if by == "day" else totals:
+        tokens = f"{total.input_tokens} + {total.output_tokens}"
+        money = _money(total.usd, total.unpriced, total.calls)
+        table.add_row(escape(total.key), str(total.calls), money, str(total.unpriced), f"{total.seconds:.2f}", tokens)
+    with localcontext(EXACT):
+        whole = sum((total.usd for total in totals), Decimal(0))
+    calls, unpriced = sum(total.calls for total in totals), sum(total.unpriced for total in totals)
+    seconds = sum(total.seconds for total in totals)
+    tokens = f"{sum(total.input_tokens for total in totals)} + {sum(total.output_tokens for total in totals)}"
+    table.add_row(
+        "whole", str(calls), _money(whole, unpriced, calls), str(unpriced), f"{seconds:.2f}", tokens, style="bold"
+    )
+    return table
+
+
+def _money(amount: Decimal, unpriced: int, calls: int) -> str:
+    if not unpriced:
+        return usd(amount)
+    return "unpriced" if unpriced == calls else f"> {usd(amount)}"
+
+
+def usd(amount: Decimal) -> str:
+    """Dollars to the hundredth of a micro-dollar, enough for one local call.
+
+    >>> usd(Decimal("0.0000123456"))
+    '0.00001235'
+    """
+    return f"{amount:.8f}"
+
+
+def _tokens(span: SpanRow) -> str:
+    used, made = span.attribute(names.INPUT_TOKENS), span.attribute(names.OUTPUT_TOKENS)
+    return "" if used is None and made is None else f"{used or 0} + {made or 0}"
+
+
+def _table(*columns: tuple[str, str]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name, justify in columns:
+        table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
+    return table

@@ -1,0 +1,173 @@
+"""What a person asks on a bad day, from the local store: what was slow, and what failed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from foundation import names
+from foundation.types import LAYERS, Layer
+from observability.reports.layer_bill import layer_bill
+from observability.stores.spans import SpanRow, SpanStore
+
+LOOKED_AT = 500
+"""So many of the latest traces are read, unless told otherwise."""
+UNHAPPY = ("failed", "refused", "escalated", "abstained")
+"""Statuses of answers that left the person without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One of the latest requests, and how it ended."""
+
+    trace_id: str
+    at: str
+    """When it began, ISO 8601, UTC."""
+    name: str
+    ms: float
+    tenant: str
+    answer: str
+    """Status of the answer that was given in it last; empty where none was."""
+    failed: str
+    """Class of the error with which the request ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlowTrace:
+    """One request, and where its time went."""
+
+    trace_id: str
+    name: str
+    ms: float
+    layer: Layer
+    """That took the most of it."""
+    layer_ms: float
+    span: str
+    """That worked longest by itself, its children aside."""
+    span_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTime:
+    """What one layer takes of a request, over many."""
+
+    layer: Layer
+    p50_ms: float
+    p95_ms: float
+    share: float
+    """Of the time of all requests together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One way in which requests failed, where it began."""
+
+    where: str
+    layer: str
+    error: str
+    traces: int
+    latest: str
+    """Trace id of the last one."""
+
+
+def latest(store: SpanStore, limit: int, *, every: bool = False) -> list[Request]:
+    """The latest requests, latest first: answers, searches, writes and what broke; with `every` also those that only looked
+    or were refused."""
+    roots = store.recent(limit, done=not every)
+    spans = store.traces([root.trace_id for root in roots])
+    return [_request(root, spans[root.trace_id]) for root in roots]
+
+
+def looked_at(store: SpanStore, look_at: int = LOOKED_AT) -> str:
+    """Which requests the other figures are of, in words."""
+    roots = store.recent(look_at)
+    if not roots:
+        return "No request is stored yet."
+    return f"Of the latest {len(roots)} requests, since {_at(roots[-1]):%Y-%m-%d %H:%M} UTC."
+
+
+def slow(store: SpanStore, *, limit: int = 10, look_at: int = LOOKED_AT) -> tuple[list[SlowTrace], list[LayerTime]]:
+    """The slowest of the latest requests, slowest first, and what each layer takes of all of them."""
+    roots = store.recent(look_at)
+    found_by_id = store.traces([root.trace_id for root in roots])
+    bills = [layer_bill(found_by_id[root.trace_id], ()) for root in roots]
+    times = [
+        LayerTime(layer, *_percentiles([bill.share(layer).ms for bill in bills]), _share(layer, bills))
+        for layer in LAYERS
+        if bills
+    ]
+    slowest = sorted(roots, key=lambda root: -root.ms)[:limit]
+    return [_slow(root, found_by_id[root.trace_id]) for root in slowest], times
+
+
+def failures(store: SpanStore, *, look_at: int = LOOKED_AT) -> tuple[list[Failure], dict[str, int]]:
+    """Kinds of failure in the latest requests, most frequent first, and how many answers ended unhappily, by status.
+
+    An error is counted where it began: the spans around it failed because of it.
+    """
+    traces: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    statuses: dict[str, int] = defaultdict(int)
+    roots = store.recent(look_at)
+    by_trace = store.traces([root.trace_id for root in roots])
+    for root in roots:
+        spans = by_trace[root.trace_id]
+        for span in _first_failed(spans):
+            key = (span.name, span.layer or "", str(span.attribute(names.ERROR_TYPE) or "unknown"))
+            if root.trace_id not in traces[key]:
+                traces[key].append(root.trace_id)
+        for status in (span.attribute(names.STATUS) for span in spans):
+            if status in UNHAPPY:
+                statuses[status] += 1
+    found = [Failure(*key, len(ids), ids[0]) for key, ids in traces.items()]
+    return sorted(found, key=lambda one: (-one.traces, one.where)), dict(statuses)
+
+
+def _request(root: SpanRow, spans: Sequence[SpanRow]) -> Request:
+    def last(name: str) -> str:
+        return next((str(value) for span in reversed(spans) if (value := span.attribute(name)) is not None), "")
+
+    error = str(root.attribute(names.ERROR_TYPE) or "failed") if root.status == "error" else ""
+    at = _at(root).isoformat(timespec="seconds")
+    return Request(root.trace_id, at, root.name, root.ms, last(names.TENANT), last(names.STATUS), error)
+
+
+def _at(span: SpanRow) -> datetime:
+    return datetime.fromtimestamp(span.start_ns / 1e9, UTC)
+
+
+def _first_failed(spans: Iterable[SpanRow]) -> list[SpanRow]:
+    failed = [span for span in spans if span.status == "error"]
+    causes = {span.parent_id for span in failed}
+    return [span for span in failed if span.span_id not in causes]
+
+
+def _slow(root: SpanRow, spans: Sequence[SpanRow]) -> SlowTrace:
+    bill = layer_bill(spans, ())
+    worst = max(bill.shares, key=lambda share: share.ns)
+    longest = max(spans, key=lambda span: _own_ms(span, spans))
+    return SlowTrace(root.trace_id, root.name, root.ms, worst.layer, worst.ms, longest.name, _own_ms(longest, spans))
+
+
+def _own_ms(span: SpanRow, spans: Sequence[SpanRow]) -> float:
+    """Without what its children cover; children that run side by side are not counted twice."""
+    covered, until = 0, span.start_ns
+    children = sorted((one.start_ns, min(one.end_ns, span.end_ns)) for one in spans if one.parent_id == span.span_id)
+    for start, end in children:
+        covered += max(0, end - max(start, until))
+        until = max(until, end)
+    return (span.end_ns - span.start_ns - covered) / 1e6
+
+
+def _percentiles(ms: Sequence[float]) -> tuple[float, float]:
+    import numpy as np
+
+    p50, p95 = np.percentile(ms, [50, 95])
+    return float(p50), float(p95)
+
+
+def _share(layer: Layer, bills: Sequence[Any]) -> float:
+    whole = sum(bill.ns for bill in bills)
+    return sum(bill.share(layer).ns for bill in bills) / whole if whole else 0.0

@@ -1,0 +1,1 @@
+"""Where spans, costs and outcomes are kept."""

@@ -1,0 +1,292 @@
+"""The cost ledger: every charge, exactly, for good.
+
+Sums are made in decimal arithmetic, never in floating point, and a charge without a price is counted as unpriced, never
+added as zero. The ledger does not depend on spans: tracing may be sampled or switched off, money may not.
+"""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Context, Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from foundation.clock import Clock, SystemClock
+from foundation.stores import erasures
+from foundation.stores.registry import Person
+from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from foundation.types import Layer, Usage
+
+if TYPE_CHECKING:
+    from orchestration.contract import Charge
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS charges (
+  id INTEGER PRIMARY KEY,
+  at TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  layer TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  part TEXT NOT NULL,
+  model TEXT NOT NULL,
+  input_tokens INTEGER,
+  output_tokens INTEGER,
+  cached_input_tokens INTEGER,
+  reasoning_tokens INTEGER,
+  seconds REAL NOT NULL,
+  usd TEXT,
+  basis TEXT NOT NULL,
+  answer_id TEXT,
+  trace_id TEXT,
+  subject TEXT NOT NULL DEFAULT '',
+  cache_write_tokens INTEGER
+);
+CREATE INDEX IF NOT EXISTS charges_by_trace ON charges (trace_id);
+CREATE INDEX IF NOT EXISTS charges_by_answer ON charges (answer_id);
+CREATE INDEX IF NOT EXISTS charges_by_time ON charges (at);
+"""
+COLUMNS = (
+    "at", "tenant", "layer", "kind", "part", "model", "input_tokens", "output_tokens", "cached_input_tokens",
+    "reasoning_tokens", "seconds", "usd", "basis", "answer_id", "trace_id", "subject",
+    "cache_write_tokens",
+)  # fmt: skip
+
+
+def _erase(connection: sqlite3.Connection, person: Person) -> int:
+    theirs = (person.tenant, person.subject)
+    return connection.execute("UPDATE charges SET subject = '' WHERE tenant = ? AND subject = ?", theirs).rowcount
+
+
+STORE = SqliteStore(
+    name="costs",
+    file="costs.sqlite",
+    schema=SCHEMA,
+    later={"charges": {"subject": "TEXT NOT NULL DEFAULT ''", "cache_write_tokens": "INTEGER"}},
+    erase_rows=_erase,
+    erased="for whom was paid",
+    stays="amounts, token counts and times by tenant and by the random id of an answer: what was spent must add up",
+)
+
+EXACT = Context(prec=60)
+"""Digits enough for any sum of prices; decimal's default of 28 would round a long one."""
+
+_Paid = Sequence[Any]
+
+By = Literal["tenant", "model", "layer", "kind", "day"]
+KEY_OF: dict[By, str] = {
+    "tenant": "tenant",
+    "model": "model",
+    "layer": "layer",
+    "kind": "kind",
+    "day": "substr(at, 1, 10)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What one tenant, model, layer, kind or day (UTC) cost."""
+
+    key: str
+    usd: Decimal
+    """Of the priced calls."""
+    calls: int
+    unpriced: int
+    """Calls among them whose price is not known: `usd` is then a lower bound."""
+    seconds: float
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCost:
+    """What one answer cost."""
+
+    usd: Decimal | None
+    """`None` where one of its charges has no known price."""
+    tenant: str
+    at: datetime
+    """Of its first charge, UTC."""
+
+
+class CostLedger:
+    """The `Meter` of orchestration, in one SQLite file. Safe to call from several threads."""
+
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
+        """Raises:
+        StoreUnavailable: the file cannot be opened or written.
+        """
+        self.path = path
+        self._clock = clock or SystemClock()
+        self._file = SqliteFile(path, STORE, make_folder=False)
+        self._file.read_now(lambda connection: connection.create_aggregate("exact_sum", 1, _ExactSum))  # type: ignore[arg-type]  # typeshed wants int
+
+    def record(self, charge: Charge) -> None:
+        """Store one charge; when this returns, it has been committed.
+
+        Raises:
+            StorageFull, StoreUnavailable: it was not stored. The caller decides whether work may go on unpaid for.
+        """
+        from observability.telemetry import metrics
+
+        usage = charge.usage
+        values = (
+            charge.at.astimezone(UTC).isoformat(), charge.tenant, charge.layer, charge.kind, charge.part, charge.model,
+            usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.reasoning_tokens, charge.seconds,
+            None if charge.usd is None else str(charge.usd), charge.basis, charge.answer_id, charge.trace_id,
+            charge.subject, usage.cache_write_tokens,
+        )  # fmt: skip
+        statement = f"INSERT INTO charges ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - own names
+
+        def insert(connection: sqlite3.Connection) -> None:  # what was spent counts, whoever was erased meanwhile
+            charged = dict(zip(COLUMNS, values, strict=True))
+            if erasures.is_erased():
+                charged["subject"] = ""
+            connection.execute(statement, tuple(charged.values()))
+
+        self._file.run_now(insert, of_nobody=True)
+        metrics.domain().charged(charge)
+
+    def of_trace(self, trace_id: str) -> list[Charge]:
+        """The charges of one trace, in the order in which they were made."""
+        return self._charges("trace_id = ?", trace_id)
+
+    def of_answer(self, answer_id: str) -> list[Charge]:
+        """The charges of one answer, in the order in which they were made."""
+        return self._charges("answer_id = ?", answer_id)
+
+    def all(self) -> list[Charge]:
+        """Every charge, in the order in which they were made."""
+        return self._charges("? = ''", "")
+
+    def paid(self) -> list[tuple[Any, ...]]:
+        """Of every charge, in the order in which they were made: answer, dollars as text, seconds, tokens in and out. A
+        `Charge` of each would take most of the time in which hundreds of thousands are summed."""
+        return self._select("SELECT answer_id, usd, seconds, input_tokens, output_tokens FROM charges ORDER BY id")
+
+    def runs_of(self, tenant: str, subject: str) -> list[tuple[str, str]]:
+        """Answer and trace of everything that was charged for a person; empty where a charge has none."""
+        return self._select(
+            "SELECT DISTINCT coalesce(answer_id, ''), coalesce(trace_id, '') FROM charges WHERE tenant = ? AND subject = ?",
+            tenant,
+            subject,
+        )
+
+    def totals(
+        self,
+        by: By = "tenant",
+        *,
+        since: datetime | None = None,
+        tenant: str | None = None,
+        subject: str | None = None,
+    ) -> list[Total]:
+        """Sums by `by`, the most expensive first; of charges at or after `since`, of one tenant or one of its people."""
+        rows = self._select(
+            f"SELECT {KEY_OF[by]}, exact_sum(usd), count(*), count(*) - count(usd), total(seconds), "  # noqa: S608 - own names
+            "coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0) FROM charges "
+            "WHERE at >= ? AND tenant = coalesce(?, tenant) AND subject = coalesce(?, subject) GROUP BY 1",
+            since.astimezone(UTC).isoformat() if since else "",
+            tenant,
+            subject,
+        )
+        totals = [Total(key, Decimal(usd), *rest) for key, usd, *rest in rows]
+        return sorted(totals, key=lambda total: (-total.usd, -total.calls, total.key))
+
+    def answers(self, *, since: datetime | None = None) -> dict[str, AnswerCost]:
+        """What each answer cost, in the order of their first charges."""
+        rows = self._select(
+            "SELECT answer_id, exact_sum(usd), count(*) - count(usd), min(tenant), min(at) FROM charges "
+            "WHERE answer_id IS NOT NULL AND at >= ? GROUP BY 1 ORDER BY min(id)",
+            since.astimezone(UTC).isoformat() if since else "",
+        )
+        return {
+            answer_id: AnswerCost(None if unpriced else Decimal(usd), tenant, datetime.fromisoformat(at))
+            for answer_id, usd, unpriced, tenant, at in rows
+        }
+
+    def today(self) -> list[Total]:
+        """What each tenant has cost since midnight UTC."""
+        return self.totals(
+            "tenant", since=self._clock.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        )
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _charges(self, condition: str, value: str) -> list[Charge]:
+        found = self._select(f"SELECT {', '.join(COLUMNS)} FROM charges WHERE {condition} ORDER BY id", value)  # noqa: S608 - own names
+        return [_charge(dict(zip(COLUMNS, row, strict=True))) for row in found]
+
+    def _select(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self._file.read_now(lambda connection: connection.execute(statement, parameters).fetchall())
+
+
+def by_outcome(ledger: CostLedger, verdicts: Mapping[str, str]) -> list[Total]:
+    """What the answers cost by what became of them; `unknown` where nobody said. Most expensive first.
+
+    Charges that belong to no answer, such as those of an ingest, stand under `no answer`.
+    """
+    charges: dict[str, list[_Paid]] = defaultdict(list)
+    for answer_id, *paid in ledger.paid():
+        key = verdicts.get(answer_id, "unknown") if answer_id else "no answer"
+        charges[key].append(paid)
+    totals = [_total(key, group) for key, group in charges.items()]
+    return sorted(totals, key=lambda total: (-total.usd, -total.calls, total.key))
+
+
+def _total(key: str, charges: Sequence[_Paid]) -> Total:
+    usd, seconds, input_tokens, output_tokens = zip(*charges, strict=True)
+    priced = [Decimal(one) for one in usd if one is not None]
+    return Total(
+        key,
+        functools.reduce(EXACT.add, priced, Decimal(0)),
+        len(usd),
+        len(usd) - len(priced),
+        sum(seconds),
+        sum(one or 0 for one in input_tokens),
+        sum(one or 0 for one in output_tokens),
+    )
+
+
+class _ExactSum:
+    """SQLite's own `sum` would add in floating point."""
+
+    def __init__(self) -> None:
+        self._sum = Decimal(0)
+
+    def step(self, value: str | None) -> None:
+        if value is not None:
+            self._sum = EXACT.add(self._sum, Decimal(value))
+
+    def finalize(self) -> str:
+        return str(self._sum)
+
+
+def _charge(row: dict[str, Any]) -> Charge:
+    from orchestration.contract import Charge  # frameworks come with it, and sums must answer at once
+
+    return Charge(
+        layer=cast("Layer", row["layer"]),
+        kind=row["kind"],
+        part=row["part"],
+        model=row["model"],
+        usage=Usage(
+            row["input_tokens"],
+            row["output_tokens"],
+            row["cached_input_tokens"],
+            row["reasoning_tokens"],
+            row["cache_write_tokens"],
+        ),
+        seconds=row["seconds"],
+        usd=None if row["usd"] is None else Decimal(row["usd"]),
+        basis=row["basis"],
+        tenant=row["tenant"],
+        answer_id=row["answer_id"],
+        trace_id=row["trace_id"],
+        subject=row["subject"],
+        at=datetime.fromisoformat(row["at"]),
+    )

@@ -1,0 +1,165 @@
+"""What became of answers: a person accepted, edited or rejected each, or the case was escalated.
+
+Without these records there is cost but no value. An answer whose outcome nobody recorded is unknown, never accepted.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast, get_args
+
+from foundation.errors import InvalidRequest, did_you_mean
+from foundation.stores.registry import Person
+from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from observability.telemetry import personal_data
+
+if TYPE_CHECKING:
+    from observability.evaluation.golden_set import CaseScore, Report
+
+Verdict = Literal["accepted", "edited", "rejected", "escalated"]
+Origin = Literal["production", "evaluation", "simulation"]
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS outcomes (
+  answer_id TEXT PRIMARY KEY,
+  verdict TEXT NOT NULL,
+  origin TEXT NOT NULL,
+  recorded_by TEXT NOT NULL,
+  at TEXT NOT NULL,
+  minutes REAL,
+  note TEXT NOT NULL DEFAULT '',
+  tenant TEXT NOT NULL DEFAULT ''
+);
+"""
+COLUMNS = ("answer_id", "verdict", "origin", "recorded_by", "at", "minutes", "note", "tenant")
+
+
+def _erase(connection: sqlite3.Connection, person: Person) -> int:
+    """Take out what was said of a person's answers, and what and who they said of any; the verdicts stay."""
+    theirs = {"tenant": person.tenant, "subject": person.subject, "answers": json.dumps(sorted(person.answers))}
+    of_theirs = "answer_id IN (SELECT value FROM json_each(:answers))"
+    by_them = f"recorded_by = :subject AND (tenant = :tenant OR (tenant = '' AND {of_theirs}))"
+    done = connection.execute(
+        f"UPDATE outcomes SET note = '', recorded_by = 'erased' WHERE {by_them}",  # noqa: S608 - own words
+        theirs,
+    ).rowcount
+    done += connection.execute(f"UPDATE outcomes SET note = '' WHERE note != '' AND {of_theirs}", theirs).rowcount  # noqa: S608
+    return done
+
+
+STORE = SqliteStore(
+    name="outcomes",
+    file="outcomes.sqlite",
+    schema=SCHEMA,
+    later={"outcomes": {"minutes": "REAL", "note": "TEXT NOT NULL DEFAULT ''", "tenant": "TEXT NOT NULL DEFAULT ''"}},
+    erase_rows=_erase,
+    erased="what they said of answers and what was said of theirs, and that it was they",
+    stays="the verdicts: they are counted, and name nobody",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one answer was worth to the person who got it."""
+
+    answer_id: str
+    verdict: Verdict
+    """accepted as it was; edited first; rejected after reading; escalated: the system itself passed the case on."""
+    at: datetime
+    origin: Origin = "production"
+    recorded_by: str = ""
+    minutes: float | None = None
+    """That a person spent on the case, where somebody recorded them; otherwise the contract's assumption stands."""
+    note: str = ""
+    """The edited text, or the reason for a rejection; stored without personal data."""
+    tenant: str = ""
+    """Whose answer it was; empty where it was recorded on the command line."""
+
+
+class OutcomeStore:
+    """Outcomes in one SQLite file, the last one for each answer."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises:
+        StoreUnavailable: the file cannot be opened.
+        """
+        self.path = path
+        self._file = SqliteFile(path, STORE, make_folder=False)
+
+    def record(self, outcome: Outcome) -> Outcome:
+        """Store an outcome and give it as it is kept; a later one for the same answer replaces it.
+
+        Raises:
+            InvalidRequest: no such verdict, or minutes below zero.
+        """
+        if outcome.verdict not in get_args(Verdict):
+            raise InvalidRequest(f'No verdict "{outcome.verdict}". {did_you_mean(outcome.verdict, get_args(Verdict))}')
+        if outcome.minutes is not None and not 0 <= outcome.minutes < float("inf"):
+            raise InvalidRequest(f"{outcome.minutes} minutes cannot have been spent. Give a number from 0 up.")
+        kept = replace(outcome, note=personal_data.redact(outcome.note))
+        values = (
+            kept.answer_id, kept.verdict, kept.origin, kept.recorded_by,
+            kept.at.astimezone(UTC).isoformat(), kept.minutes, kept.note, kept.tenant,
+        )  # fmt: skip
+        marks = ", ".join("?" * len(COLUMNS))
+        statement = f"INSERT OR REPLACE INTO outcomes ({', '.join(COLUMNS)}) VALUES ({marks})"  # noqa: S608 - own names
+        self._file.run_now(lambda connection: connection.execute(statement, values))
+        return kept
+
+    def all(
+        self, *, origin: Origin | None = None, since: datetime | None = None, tenant: str | None = None
+    ) -> list[Outcome]:
+        """Outcomes in the order of their time."""
+        statement = f"SELECT {', '.join(COLUMNS)} FROM outcomes WHERE at >= ? ORDER BY at, answer_id"  # noqa: S608 - own names
+        began = since.astimezone(UTC).isoformat() if since else ""
+        rows = self._file.read_now(lambda connection: connection.execute(statement, (began,)).fetchall())
+        found = [
+            Outcome(
+                answer,
+                cast("Verdict", verdict),
+                datetime.fromisoformat(at),
+                cast("Origin", made),
+                by,
+                minutes,
+                note,
+                owner,
+            )
+            for answer, verdict, made, by, at, minutes, note, owner in rows
+        ]
+        return [
+            outcome
+            for outcome in found
+            if (origin is None or outcome.origin == origin) and (tenant is None or outcome.tenant == tenant)
+        ]
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def outcomes_of(report: Report, *, at: datetime) -> list[Outcome]:
+    """Stand-ins for outcomes, from an evaluation instead of from people; their origin says so.
+
+    A right answer counts as accepted, a prepared effect as edited (a person still has to decide), a refusal as
+    escalated, right or not, because a person then does the work, and everything else as rejected.
+    """
+    return [
+        Outcome(row.answer_id or row.case.id, verdict, at, "evaluation", "golden set")
+        for row, verdict in zip(report.rows, _verdicts(report.rows), strict=True)
+    ]
+
+
+def _verdicts(rows: Iterable[CaseScore]) -> Iterator[Verdict]:
+    for row in rows:
+        if row.measures.get("leaked"):
+            yield "rejected"
+        elif row.status in ("abstained", "refused", "escalated"):
+            yield "escalated"
+        elif row.passed:
+            yield "edited" if row.status == "waiting" else "accepted"
+        else:
+            yield "rejected"

@@ -1,0 +1,323 @@
+"""The local span store: which spans there are, whose layer each one is, and a trace as a tree.
+
+The exporter `exporters/sqlite.py` writes the table, `SpanStore` reads it; both take its shape from here.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, cast
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind
+
+from foundation import names
+from foundation.errors import InvalidRequest, NotFound, StoreUnavailable
+from foundation.stores.registry import Person
+from foundation.stores.sqlite_file import SqliteFile, SqliteStore, connect
+from foundation.types import LAYERS, Layer
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS spans (
+  id INTEGER PRIMARY KEY,
+  trace_id TEXT NOT NULL,
+  span_id TEXT NOT NULL,
+  parent_id TEXT,
+  name TEXT NOT NULL,
+  layer TEXT,
+  status TEXT NOT NULL,
+  start_ns INTEGER NOT NULL,
+  end_ns INTEGER NOT NULL,
+  manifest_id TEXT,
+  attributes TEXT NOT NULL,
+  UNIQUE (trace_id, span_id)
+);
+CREATE INDEX IF NOT EXISTS spans_by_time ON spans (start_ns);
+"""
+COLUMNS = (
+    "trace_id",
+    "span_id",
+    "parent_id",
+    "name",
+    "layer",
+    "status",
+    "start_ns",
+    "end_ns",
+    "manifest_id",
+    "attributes",
+)
+
+_PARENTS_FIRST = "start_ns, id DESC"
+"""A span is stored when it has ended, a parent after its children: so also where a coarse clock has them begin at once."""
+
+AT_ONCE = 500
+"""Traces that one query reads: SQLite takes so many parameters in every version."""
+_first_values = attrgetter(*COLUMNS[:-1])
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode  # `json.dumps` would make an encoder for each span
+
+LAYER_OF_OPERATION: Mapping[str, Layer] = {
+    names.CHAT: "models",
+    "generate_content": "models",
+    "text_completion": "models",
+    names.EMBEDDINGS: "models",
+    names.RERANK: "models",
+    names.RETRIEVAL: "retrieval",
+    names.INGEST: "retrieval",
+    names.PLAN: "orchestration",
+    names.INVOKE_AGENT: "orchestration",
+    "create_agent": "orchestration",
+    names.INVOKE_WORKFLOW: "orchestration",
+    names.EXECUTE_TOOL: "orchestration",
+}
+"""Operations of the conventions; those that we do not emit ourselves come from other people's instrumentors."""
+
+
+FILE = Path("spans.sqlite")
+"""Below the data folder, unless the exporter is told otherwise."""
+
+
+def store_in(file: Path) -> SqliteStore:
+    """What is kept in that file, below the data folder."""
+    return SqliteStore(
+        name="spans",
+        file=str(file),
+        schema=SCHEMA,
+        synchronous="NORMAL",
+        erase_rows=_erase,
+        erased="the traces of what they did and asked",
+    )
+
+
+def _erase(connection: sqlite3.Connection, person: Person) -> int:
+    """Take out every trace in which something was done for the person; gives how many traces."""
+    theirs = {
+        "mark": person.mark,
+        "traces": json.dumps(sorted(person.traces)),
+        "threads": json.dumps(sorted(person.threads)),
+    }
+    rows = connection.execute(
+        f"""
+        SELECT DISTINCT trace_id FROM spans
+        WHERE trace_id IN (SELECT value FROM json_each(:traces))
+        OR attributes ->> '$."{names.USER_HASH}"' = :mark
+        OR attributes ->> '$."{names.CONVERSATION_ID}"' IN (SELECT value FROM json_each(:threads))
+        """,  # noqa: S608 - own names
+        theirs,
+    ).fetchall()
+    connection.executemany("DELETE FROM spans WHERE trace_id = ?", [(row[0],) for row in rows])
+    return len(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRow:
+    """An ended span. Times are nanoseconds since 1970; ids are hexadecimal."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    name: str
+    start_ns: int
+    end_ns: int
+    status: str = "unset"
+    """unset, ok or error."""
+    layer: Layer | None = None
+    """`None`: nothing says so; the bill then gives it to the layer of its parent."""
+    manifest_id: str | None = None
+    attributes: Mapping[str, Any] | None = None
+
+    @property
+    def ms(self) -> float:
+        return (self.end_ns - self.start_ns) / 1e6
+
+    def attribute(self, name: str) -> Any:
+        return (self.attributes or {}).get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class SpanNode:
+    """A span with the spans that it started, by start time."""
+
+    span: SpanRow
+    children: tuple[SpanNode, ...] = ()
+
+    def walk(self, depth: int = 0) -> Iterator[tuple[int, SpanRow]]:
+        """(depth, span), parents before children."""
+        yield depth, self.span
+        for child in self.children:
+            yield from child.walk(depth + 1)
+
+
+def layer_of(span: ReadableSpan) -> Layer | None:
+    """The layer that a span's time belongs to: what it says itself, else what its operation tells, else `None`."""
+    attributes = span.attributes or {}
+    said = attributes.get(names.LAYER)
+    if said in LAYERS:
+        return said
+    operation = attributes.get(names.OPERATION)
+    if isinstance(operation, str) and operation in LAYER_OF_OPERATION:
+        return LAYER_OF_OPERATION[operation]
+    scope = span.instrumentation_scope
+    if span.kind is SpanKind.SERVER or (scope is not None and scope.name == "fastapi"):
+        return "serving"
+    return None
+
+
+def row_of(span: ReadableSpan) -> SpanRow:
+    """An ended SDK span as a row."""
+    context = span.get_span_context()
+    if context is None or span.start_time is None or span.end_time is None:
+        raise InvalidRequest(f'The span "{span.name}" has not ended or has no id, so it cannot be stored.')
+    return SpanRow(
+        trace_id=f"{context.trace_id:032x}",
+        span_id=f"{context.span_id:016x}",
+        parent_id=f"{span.parent.span_id:016x}" if span.parent else None,
+        name=span.name,
+        start_ns=span.start_time,
+        end_ns=span.end_time,
+        status=span.status.status_code.name.lower(),
+        layer=layer_of(span),
+        manifest_id=cast("str | None", span.resource.attributes.get(names.MANIFEST_ID)),
+        attributes=dict(span.attributes or {}),
+    )
+
+
+def values_of(row: SpanRow) -> tuple[Any, ...]:
+    """A row in the order of `COLUMNS`."""
+    return (*_first_values(row), _encode(row.attributes or {}))
+
+
+def tree(rows: Sequence[SpanRow]) -> list[SpanNode]:
+    """One node a root. A span whose parent is not among the rows, such as a remote caller, is a root."""
+    children: dict[str | None, list[SpanRow]] = defaultdict(list)
+    known = {row.span_id for row in rows}
+    for row in sorted(rows, key=lambda row: (row.start_ns, -row.end_ns)):
+        children[row.parent_id if row.parent_id in known else None].append(row)
+
+    def node(row: SpanRow) -> SpanNode:
+        return SpanNode(row, tuple(node(child) for child in children[row.span_id]))
+
+    return [node(row) for row in children[None]]
+
+
+_STATUS = f"coalesce(attributes ->> '$.\"{names.HTTP_STATUS}\"', 0)"
+_LOOKED = (
+    f"(coalesce(attributes ->> '$.\"{names.HTTP_METHOD}\"', '') IN ('GET', 'HEAD', 'OPTIONS') AND {_STATUS} < 500)"
+)
+_REFUSED = f"({_STATUS} BETWEEN 400 AND 499)"
+
+
+class SpanStore:
+    """Reads the local spans. An absent file is an empty store, because the sqlite exporter may not be configured."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._store = store_in(FILE)
+
+    def trace(self, trace_id: str) -> list[SpanRow]:
+        """All spans of a trace, by start time. `trace_id` may be any prefix that fits one trace only.
+
+        Raises:
+            NotFound: no such trace is stored.
+            InvalidRequest: several traces begin like this, or it is no hexadecimal number.
+        """
+        prefix = trace_id.lower().strip()
+        if not prefix or set(prefix) - set("0123456789abcdef"):
+            raise InvalidRequest(f'"{trace_id}" is no trace id. Give its first hexadecimal digits, e.g. 3fa85f64.')
+        found = [
+            row[0]
+            for row in self._select("SELECT DISTINCT trace_id FROM spans WHERE trace_id >= ? AND trace_id < ?",
+                                    prefix, prefix + "g")
+        ]  # fmt: skip
+        if not found:
+            raise NotFound(
+                f'No stored trace begins with "{trace_id}". Recent: {", ".join(self._recent_ids()) or "none"}.'
+            )
+        if len(found) > 1:
+            raise InvalidRequest(
+                f'{len(found)} traces begin with "{trace_id}": {", ".join(found[:5])}. Give more digits.'
+            )
+        return self._rows(f"WHERE trace_id = ? ORDER BY {_PARENTS_FIRST}", found[0])
+
+    def traces(self, trace_ids: Sequence[str]) -> dict[str, list[SpanRow]]:
+        """All spans of some traces by their whole ids, each trace's by start time."""
+        found: dict[str, list[SpanRow]] = {trace_id: [] for trace_id in trace_ids}
+        for begin in range(0, len(trace_ids), AT_ONCE):
+            asked = trace_ids[begin : begin + AT_ONCE]
+            marks = ", ".join("?" * len(asked))
+            for row in self._rows(f"WHERE trace_id IN ({marks}) ORDER BY {_PARENTS_FIRST}", *asked):
+                found[row.trace_id].append(row)
+        return found
+
+    def recent(self, limit: int = 20, *, done: bool = False) -> list[SpanRow]:
+        """The root spans of the latest traces, latest first; with `done` not those of HTTP requests that were only a look
+        (GET) or were refused (4xx)."""
+        parent = "SELECT 1 FROM spans p WHERE p.trace_id = spans.trace_id AND p.span_id = spans.parent_id"
+        only = f"AND NOT ({_LOOKED} OR {_REFUSED})" if done else ""
+        return self._rows(f"WHERE NOT EXISTS ({parent}) {only} ORDER BY start_ns DESC LIMIT ?", limit)
+
+    def last_answer(self) -> str | None:
+        """The trace in which an agent was at work last, also if it went on with an older request."""
+        rows = self._select(
+            "SELECT trace_id FROM spans WHERE name LIKE ? ORDER BY start_ns DESC LIMIT 1", f"{names.INVOKE_AGENT}%"
+        )
+        return rows[0][0] if rows else None
+
+    def between(self, since_ns: int, until_ns: int, *, naming: Sequence[str]) -> list[SpanRow]:
+        """The spans that began in a period, nanoseconds since 1970, and have one of the attributes `naming`; by start time.
+
+        One that only names such an attribute in a value may be among them.
+        """
+        named = " OR ".join(["instr(attributes, ?)"] * len(naming))  # most of the time goes to reading JSON
+        return self._rows(
+            f"WHERE start_ns >= ? AND start_ns < ? AND ({named}) ORDER BY {_PARENTS_FIRST}", since_ns, until_ns, *naming
+        )
+
+    def last_of(self, attribute: str) -> dict[str, Any]:
+        """What the last span that has this attribute says of it, by trace."""
+        rows = self._select(
+            "SELECT trace_id, attributes FROM spans WHERE attributes LIKE ? ORDER BY start_ns, id", f"%{attribute}%"
+        )
+        said = ((trace, json.loads(attributes).get(attribute)) for trace, attributes in rows)
+        return {trace: value for trace, value in said if value is not None}
+
+    def manifests(self) -> set[str]:
+        """The run manifests that a stored span names."""
+        return {found for (found,) in self._select("SELECT DISTINCT manifest_id FROM spans") if found}
+
+    def erase_before(self, before_ns: int) -> int:
+        """Take out every span that ended before then; gives how many spans."""
+        return self._delete("DELETE FROM spans WHERE end_ns < ?", [(before_ns,)])
+
+    def _recent_ids(self) -> list[str]:
+        return [row.trace_id[:12] for row in self.recent(5)]
+
+    def _rows(self, rest: str, *parameters: Any) -> list[SpanRow]:
+        found = self._select(f"SELECT {', '.join(COLUMNS)} FROM spans {rest}", *parameters)  # noqa: S608 - our own text
+        return [SpanRow(**{**dict(zip(COLUMNS, row, strict=True)), "attributes": json.loads(row[-1])}) for row in found]
+
+    def _delete(self, statement: str, parameters: Sequence[tuple[Any, ...]]) -> int:
+        if not self.path.exists():
+            return 0
+        with closing(SqliteFile(self.path, self._store)) as file:
+            count = file.run_now(lambda connection: connection.executemany(statement, parameters).rowcount)
+            file.compact()
+        return count
+
+    def _select(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        if not self.path.exists():
+            return []
+        try:
+            with closing(connect(self.path, self._store)) as database:
+                return database.execute(statement, parameters).fetchall()
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(
+                f"The span store {self.path} cannot be read: {error}. If the file is damaged, delete it: "
+                f"it holds traces only, and a new one is made."
+            ) from error

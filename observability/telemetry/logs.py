@@ -1,0 +1,100 @@
+"""The log of a server: a JSON object a line, each with the request, the trace and the tenant that it belongs to.
+
+What people wrote stays out. Messages are ours and hold none of it, but a library's may, so personal data in them are replaced
+by their kind; of an error there are its class and the lines of code that it went through, never its text, which can quote
+a prompt.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import IO, Any
+
+from foundation.output.masking import mask_text
+from foundation.settings import LoggingSettings
+from foundation.tracing import trace_id
+from observability.telemetry import personal_data
+
+OURS = ("sixply", "foundation", "models", "retrieval", "orchestration", "observability", "serving")
+FIELDS = "fields"
+"""`log.info("...", extra={FIELDS: {...}})` puts further keys on the line."""
+
+_request: ContextVar[dict[str, str] | None] = ContextVar("request", default=None)
+
+
+@contextmanager
+def of_request(request_id: str) -> Iterator[None]:
+    """What is logged inside belongs to this request."""
+    token = _request.set({"request_id": request_id})
+    try:
+        yield
+    finally:
+        _request.reset(token)
+
+
+def belongs_to(tenant: str) -> None:
+    """Say, inside of a request, who asks."""
+    known = _request.get()
+    if known is not None:
+        known["tenant"] = tenant
+
+
+class JsonLines(logging.Formatter):
+    """A record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": _message(record),
+        }
+        if trace := trace_id():
+            line["trace_id"] = trace
+        line |= _request.get() or {}
+        given: Mapping[str, Any] = getattr(record, FIELDS, {})
+        line |= given
+        if record.exc_info and record.exc_info[1]:
+            line |= _error(record.exc_info[1])
+        return json.dumps(line, ensure_ascii=True, default=str)
+
+
+class TextLines(logging.Formatter):
+    """A record as text to read along; it leaves out what `JsonLines` leaves out."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        lines = [f"{record.levelname} {record.name}: {' '.join(_message(record).splitlines())}"]
+        if record.exc_info and record.exc_info[1]:
+            told = _error(record.exc_info[1])
+            lines.append(f"  {told['error']}{' from ' + told['cause'] if told['cause'] else ''}")
+            lines += [f"  at {place}" for place in told["where"]]
+        return "\n".join(lines)
+
+
+def _message(record: logging.LogRecord) -> str:
+    return personal_data.redact(mask_text(record.getMessage()))
+
+
+def _error(error: BaseException) -> dict[str, Any]:
+    frames = traceback.extract_tb(error.__traceback__)
+    return {
+        "error": type(error).__name__,
+        "cause": type(error.__cause__).__name__ if error.__cause__ else None,
+        "where": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    }
+
+
+def set_up(settings: LoggingSettings, out: IO[str] | None = None) -> None:
+    """Send all logs of this process to standard error. Ours from the configured level on, others' from warnings on."""
+    handler = logging.StreamHandler(out or sys.stderr)
+    handler.setFormatter(JsonLines() if settings.format == "json" else TextLines())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    for name in OURS:
+        logging.getLogger(name).setLevel(settings.level.upper())

@@ -1,0 +1,80 @@
+"""Takes what people said out of spans, at the one place that every exporter stands behind.
+
+The official instrumentors keep content out of their attributes, but put the text of an exception into the span's status,
+and a provider's error text quotes the prompt. A part that a user drops in may record anything. So this looks at every
+span, whoever wrote it. Names of spans, tools, models and documents stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.trace import Link, Status
+from opentelemetry.util.types import Attributes
+
+from foundation import names
+from observability.telemetry import personal_data
+
+
+def exportable(span: ReadableSpan, *, content: bool) -> ReadableSpan:
+    """A copy of an ended span that any exporter can take.
+
+    Without `content` it has no messages, tool arguments and error texts; the class of an error stays. With it, personal
+    data and secrets in them are replaced by their kind (`personal_data`). Lone surrogates become question marks: one of them, from a broken file name, would make an exporter lose its whole batch.
+    """
+    return ReadableSpan(
+        name=_encodable(span.name),
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=_kept(span.attributes, content=content),
+        events=[Event(event.name, _kept(event.attributes, content=content), event.timestamp) for event in span.events],
+        links=[Link(link.context, _kept(link.attributes, content=content)) for link in span.links],
+        kind=span.kind,
+        status=Status(span.status.status_code, _redacted(_encodable(span.status.description)) if content else None),
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def _kept(attributes: Attributes, *, content: bool) -> Attributes:
+    kept = {}
+    for name, value in (attributes or {}).items():
+        if not holds_content(name):
+            kept[_encodable(name)] = _encodable(value)
+        elif content:
+            kept[_encodable(name)] = _redacted(_encodable(value))
+    return kept
+
+
+def _redacted(value: Any) -> Any:
+    return _every_text(value, personal_data.redact)
+
+
+def _every_text(value: Any, change: Callable[[str], str]) -> Any:
+    """`value` with every text in it changed. It may be nested: records and documents are recorded as objects."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {_every_text(name, change): _every_text(part, change) for name, part in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        return tuple(_every_text(part, change) for part in value)
+    return value
+
+
+def _encodable(value: Any) -> Any:
+    return _every_text(value, _without_surrogates)
+
+
+def _without_surrogates(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+@lru_cache(maxsize=4096)  # asked for every attribute of every span, of names that are nearly always the same
+def holds_content(name: str) -> bool:
+    """Whether an attribute of this name may hold the words of a person or a document."""
+    return any(name == known or (known.endswith(".") and name.startswith(known)) for known in names.CONTENT)

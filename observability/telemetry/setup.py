@@ -1,0 +1,423 @@
+"""OpenTelemetry set up for one system: spans and metrics to the configured exporters, LangChain observed.
+
+    with telemetry.start(settings.observability, exporters, manifest_id=...) as running:
+        ...
+        body, content_type = running.metrics()
+
+OpenTelemetry lets a process set its global providers once. Ours are set at the first `start` and pass each span to the
+system that was started last and is still open, so that tests, `swap-report` and the benchmarks can open several systems
+in one process, one after another or nested. Metrics belong to the process (`observability.metrics`).
+
+Nothing here waits for an exporter while a request runs: spans go to a bounded queue, and what does not fit, fails or
+comes too late is counted in `sixply_spans_dropped`. Nothing opens a connection unless an exporter of the configuration
+does.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from types import TracebackType
+from typing import Any, Self
+
+from opentelemetry import context as otel_context
+from opentelemetry import metrics as otel_metrics
+from opentelemetry import trace
+from opentelemetry.metrics import Meter, NoOpMeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import Span as SdkSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import Link, Span, SpanKind, Tracer
+from opentelemetry.util.types import Attributes
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from foundation import names
+from foundation.errors import InvalidSetting
+from foundation.settings import ObservabilitySettings
+from foundation.stores import erasures
+from observability.contract import SendsMetrics
+from observability.telemetry import metrics
+from observability.telemetry.redaction import exportable
+
+QUEUE_SPANS = 4096
+BATCH_SPANS = 512
+BATCH_EVERY_MS = 1000
+CLOSE_S = 5.0
+
+CONTENT_SWITCH = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+CONTENT_UPLOAD = "OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK"
+
+logger = logging.getLogger(__name__)
+
+_lock = threading.RLock()
+_open: list[Telemetry] = []
+"""Systems that are running, the one that gets the spans last."""
+
+
+def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *, manifest_id: str) -> Telemetry:
+    """Begin to observe. Every span carries the service, its version and `manifest_id` in its resource.
+
+    Raises:
+        InvalidSetting: another OpenTelemetry set-up has already claimed this process.
+    """
+    attributes = {
+        names.SERVICE_NAME: settings.service_name,
+        names.SERVICE_VERSION: metrics.version(),
+        names.MANIFEST_ID: manifest_id,
+    }
+    with _lock:
+        _claim_process(settings.service_name)
+        metrics.domain()  # so that every series is there from the first scrape on
+        provider = TracerProvider(
+            # a caller's `traceparent` may place our spans in its trace, but not switch the local record off
+            sampler=None if "OTEL_TRACES_SAMPLER" in os.environ else ALWAYS_ON,
+            resource=Resource.create(attributes),
+            shutdown_on_exit=False,
+            meter_provider=NoOpMeterProvider(),
+        )
+        processors = [CountingProcessor(each, capture_content=settings.capture_content) for each in exporters]
+        for processor in processors:
+            provider.add_span_processor(processor)
+        sending = [each for each in exporters if isinstance(each, SendsMetrics)]
+        readers = [reader for each in sending if (reader := each.metric_reader()) is not None]
+        for reader in readers:
+            metrics.read_by(reader)
+        started = Telemetry(provider, processors, readers, capture_content=settings.capture_content)
+        _open.append(started)
+        _observe_langchain(capture_content=settings.capture_content)
+    atexit.register(started.close)
+    return started
+
+
+class Telemetry:
+    """The running telemetry of one system."""
+
+    def __init__(
+        self,
+        provider: TracerProvider,
+        processors: Sequence[CountingProcessor],
+        readers: Sequence[MetricReader],
+        *,
+        capture_content: bool,
+    ) -> None:
+        self.provider = provider
+        self.capture_content = capture_content
+        self._processors = processors
+        self._readers = readers
+
+    def metrics(self) -> tuple[bytes, str]:
+        """Prometheus text exposition of the process and its content type."""
+        return generate_latest(metrics.registry()), CONTENT_TYPE_LATEST
+
+    def flush(self, timeout_s: float = CLOSE_S) -> None:
+        """Hand every ended span and the metrics as they are now to the exporters. Spans that are not taken within
+        `timeout_s` are dropped, counted."""
+        for processor in self._processors:
+            processor.flush(timeout_s)
+        for reader in self._readers:
+            reader.force_flush(timeout_s * 1000)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """As if nothing had ever been set up: no span is made, and LangChain is left alone. To measure what it costs."""
+        with _lock:
+            _open.remove(self)
+            _forget_langchain()
+        try:
+            yield
+        finally:
+            with _lock:
+                _open.append(self)
+                _observe_langchain(capture_content=self.capture_content)
+
+    def close(self) -> None:
+        """Flush, stop, and give the spans back to the system that was open before. May be called twice."""
+        with _lock:
+            if self not in _open:
+                return
+            _open.remove(self)
+            if _open:
+                _observe_langchain(capture_content=_open[-1].capture_content)
+            else:
+                _forget_langchain()
+        atexit.unregister(self.close)
+        self.provider.shutdown()  # first, so that the last metrics count its last spans
+        for reader in self._readers:
+            metrics.release(reader, timeout_s=CLOSE_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class CountingProcessor(BatchSpanProcessor):
+    """The SDK's batch processor, with two more promises: each lost span is counted, and closing takes bounded time.
+
+    After closing, `exported + dropped` is the number of spans that ended.
+    """
+
+    def __init__(self, exporter: SpanExporter, *, capture_content: bool) -> None:
+        self._mutex = threading.Lock()
+        self._waiting = 0
+        self._closed = False
+        self._deadline_s: float | None = None
+        self._name = type(exporter).__name__
+        self._exporter = exporter
+        self._capture_content = capture_content
+        metrics.domain().exporter(self._name, ("closed", "failed", "queue_full", "too_late"))
+        super().__init__(
+            _Delivery(self),
+            max_queue_size=QUEUE_SPANS,
+            schedule_delay_millis=BATCH_EVERY_MS,
+            max_export_batch_size=BATCH_SPANS,
+            meter_provider=NoOpMeterProvider(),
+        )
+
+    def on_start(self, span: SdkSpan, parent_context: otel_context.Context | None = None) -> None:  # noqa: ARG002 - OpenTelemetry's signature
+        if mark := erasures.current_mark():
+            span.set_attribute(names.USER_HASH, mark)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if not (span.context and span.context.trace_flags.sampled):
+            return
+        with self._mutex:
+            if not self._closed and self._waiting < QUEUE_SPANS:
+                self._waiting += 1
+                super().on_end(span)
+                return
+        self._drop(1, "closed" if self._closed else "queue_full")
+
+    def flush(self, timeout_s: float) -> None:
+        self._deadline_s = time.monotonic() + timeout_s
+        try:
+            self.force_flush()
+        finally:
+            self._deadline_s = None
+
+    def shutdown(self) -> None:
+        with self._mutex:
+            if self._closed:
+                return
+            self._closed = True
+        self._deadline_s = time.monotonic() + CLOSE_S
+        super().shutdown()  # type: ignore[no-untyped-call]  # the SDK left this one untyped
+        self._drop(self._waiting, "too_late")
+
+    def deliver(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Give a batch to the exporter, and count what became of it."""
+        with self._mutex:
+            self._waiting -= len(spans)
+        if self._deadline_s is not None and time.monotonic() > self._deadline_s:
+            return self._drop(len(spans), "too_late")
+        try:
+            result = self._exporter.export([exportable(span, content=self._capture_content) for span in spans])
+        except Exception:  # any vendor's exporter may stand here, and its failure is never the application's
+            logger.exception("%s failed", self._name)
+            return self._drop(len(spans), "failed")
+        if result is not SpanExportResult.SUCCESS:
+            return self._drop(len(spans), "failed")
+        metrics.domain().exported(self._name, len(spans))
+        return result
+
+    def stop_exporter(self) -> None:
+        try:
+            self._exporter.shutdown()
+        except Exception:  # as above
+            logger.exception("%s could not be closed", self._name)
+
+    def _drop(self, count: int, reason: str) -> SpanExportResult:
+        if count:
+            metrics.domain().dropped(self._name, count, reason)
+        return SpanExportResult.FAILURE
+
+
+class _Delivery(SpanExporter):
+    """What the SDK's worker sees in place of the exporter."""
+
+    def __init__(self, processor: CountingProcessor) -> None:
+        self._processor = processor
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return self._processor.deliver(spans)
+
+    def shutdown(self) -> None:
+        self._processor.stop_exporter()
+
+
+class _CurrentTracerProvider(trace.TracerProvider):
+    """The process's global provider: its tracers ask at each span which system is running.
+
+    A tracer is made once: making the SDK's took a third of what a span takes, and `foundation.tracing` asks at each span.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, str | None, str | None], Tracer] = {}
+
+    def get_tracer(
+        self,
+        instrumenting_module_name: str,
+        instrumenting_library_version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Attributes = None,
+    ) -> Tracer:
+        if attributes:
+            return _CurrentTracer(instrumenting_module_name, instrumenting_library_version, schema_url, attributes)
+        scope = (instrumenting_module_name, instrumenting_library_version, schema_url)
+        if (found := self._made.get(scope)) is None:
+            found = self._made.setdefault(scope, _CurrentTracer(*scope, None))
+        return found
+
+
+class _CurrentTracer(Tracer):
+    def __init__(self, name: str, version: str | None, schema_url: str | None, attributes: Attributes) -> None:
+        self._scope = (name, version, schema_url, attributes)
+        self._bound: tuple[Telemetry | None, Tracer] = (None, trace.NoOpTracer())
+
+    def start_span(  # noqa: PLR0917 - OpenTelemetry's signature
+        self,
+        name: str,
+        context: otel_context.Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+    ) -> Span:
+        return self._current().start_span(
+            name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
+        )
+
+    @contextmanager
+    def start_as_current_span(  # type: ignore[override]  # noqa: PLR0917 - OpenTelemetry's signature; theirs is the same thing behind a private decorator
+        self,
+        name: str,
+        context: otel_context.Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+        end_on_exit: bool = True,
+    ) -> Iterator[Span]:
+        span = self.start_span(
+            name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
+        )
+        with trace.use_span(span, end_on_exit, record_exception, set_status_on_exception) as current:
+            yield current
+
+    def _current(self) -> Tracer:
+        running = _open[-1] if _open else None
+        bound = self._bound  # another thread may change it
+        if running is not bound[0]:
+            tracer = running.provider.get_tracer(*self._scope) if running else trace.NoOpTracer()
+            self._bound = bound = (running, tracer)
+        return bound[1]
+
+
+@cache
+def tracers() -> _CurrentTracerProvider:
+    return _CurrentTracerProvider()
+
+
+class _OneMeter(otel_metrics.MeterProvider):
+    """Gives every GenAI instrumentor the same meter.
+
+    They emit metrics of the same names with different attributes, and the Prometheus exporter (0.66b2) writes such
+    metrics of a second scope under the label names of the first one: `provider="chat"`.
+    """
+
+    def get_meter(
+        self,
+        name: str,  # noqa: ARG002 - the point of this class
+        version: str | None = None,  # noqa: ARG002 - as above
+        schema_url: str | None = None,  # noqa: ARG002 - as above
+        attributes: Attributes = None,  # noqa: ARG002 - as above
+    ) -> Meter:
+        return otel_metrics.get_meter(f"{names.SERVICE}.genai")
+
+
+@cache
+def genai_meters() -> otel_metrics.MeterProvider:
+    """For whatever emits the metrics of the GenAI conventions."""
+    return _OneMeter()
+
+
+def _claim_process(service_name: str) -> None:
+    if trace.get_tracer_provider() is tracers():
+        return
+    trace.set_tracer_provider(tracers())
+    made = metrics.provider(service_name)
+    otel_metrics.set_meter_provider(made)
+    for ours, found in ((tracers(), trace.get_tracer_provider()), (made, otel_metrics.get_meter_provider())):
+        if found is not ours:
+            raise InvalidSetting(
+                f"OpenTelemetry is already set up in this process, with a {type(found).__name__}. Its spans and metrics "
+                f"would not reach the configured exporters. Start without it (for example without "
+                f"opentelemetry-instrument), and add its exporter to [[observability.exporters]]."
+            )
+
+
+def _observe_langchain(*, capture_content: bool) -> None:
+    """Chat models, agents, tools and LangChain retrievers, through OpenTelemetry's own instrumentor.
+
+    It reads from the environment whether to record content, when it is installed. Our settings decide, not a variable
+    that was left over in a shell.
+    """
+    instrumentor = _langchain()
+    _forget_langchain()
+    _call_inline()
+    content = {CONTENT_SWITCH: "SPAN_ONLY"} if capture_content else {CONTENT_SWITCH: "NO_CONTENT", CONTENT_UPLOAD: ""}
+    with _environment(content):
+        instrumentor.instrument(tracer_provider=tracers(), meter_provider=genai_meters())
+
+
+def _call_inline() -> None:
+    """Let LangChain call the instrumentor's handler where it stands, as it does with LangSmith's own.
+
+    Without this it sends every event of an asynchronous run, some thirty an answer, to a thread and waits for it: 1.5 ms
+    of processor time an answer. The handler only notes what happened and blocks nothing.
+    """
+    from opentelemetry.instrumentation.genai.langchain.callback_handler import OpenTelemetryLangChainCallbackHandler
+
+    OpenTelemetryLangChainCallbackHandler.run_inline = True
+
+
+def _forget_langchain() -> None:
+    instrumentor = _langchain()
+    if instrumentor.is_instrumented_by_opentelemetry:
+        instrumentor.uninstrument()
+
+
+def _langchain() -> Any:
+    from opentelemetry.instrumentation.genai.langchain import LangChainInstrumentor
+
+    return LangChainInstrumentor()  # type: ignore[no-untyped-call]  # always the same object
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

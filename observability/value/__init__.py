@@ -1,0 +1,1 @@
+"""What is it worth? The outcome contract and what came of it."""

@@ -1,0 +1,240 @@
+"""Before anything is built: what the assumptions of the outcome contract come to, and what would have to be true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from rich.markup import escape
+from rich.table import Table
+
+from observability.reports import formatting
+from observability.value.figures import Basis, Figure, Unit
+from observability.value.outcome_contract import VERDICTS, OutcomeContract, Range, Section
+
+WITHOUT_RANGE = 0.25
+"""An assumption for which the contract gives no range is varied by this share to each side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One assumption, and the value at which the net value becomes zero while the others stay."""
+
+    name: str
+    assumed: float
+    break_even: float | None
+    """`None`: no value that it can have brings the net to zero."""
+    more_is_better: bool
+    basis: Basis = "assumed"
+
+    def __str__(self) -> str:
+        if self.break_even is None:
+            return f"{self.name}: {self.assumed:g} {self.basis}; no value of it alone decides"
+        word = "at least" if self.more_is_better else "at most"
+        return f"{self.name}: {word} {self.break_even:.4g} ({self.assumed:g} {self.basis})"
+
+
+@dataclass(frozen=True, slots=True)
+class Swing:
+    """What the net value a month becomes when one assumption lies at the ends of its range."""
+
+    name: str
+    low: float
+    high: float
+    usd_at_low: float
+    usd_at_high: float
+    basis: Basis = "assumed"
+    """Of the value that is varied; the net value is assumed at both ends."""
+
+    @property
+    def usd(self) -> float:
+        return abs(self.usd_at_high - self.usd_at_low)
+
+
+@dataclass(frozen=True, slots=True)
+class BusinessCase:
+    """Computed from assumptions; nothing in it was measured."""
+
+    process: str
+    usd_value_per_month: float
+    """Work and errors saved, as far as the declared conversion counts minutes."""
+    usd_cost_per_month: float
+    """Answers, running it, and a part of having built it."""
+    hours_saved_per_month: float
+    counted_share: float
+    conversion: str
+    break_even_cases_per_month: float | None
+    """`None`: an average case costs more than it saves, so no volume helps."""
+    months_to_pay_back: float | None
+    conditions: tuple[Condition, ...]
+    tornado: tuple[Swing, ...]
+    """The widest first."""
+    label: str = "computed from assumptions, not measured"
+
+    @property
+    def usd_net_per_month(self) -> float:
+        return self.usd_value_per_month - self.usd_cost_per_month
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """Every figure, with what it rests on. What the system will do is assumed, and so is what follows from it."""
+
+        def assumed(key: str, words: str, value: float | None, unit: Unit, where_unknown: str = "unknown") -> Figure:
+            return Figure(
+                key=key, words=words, value=value, unit=unit, basis="assumed", rests_on="the contract alone", projected=True,
+                where_unknown=where_unknown,
+            )  # fmt: skip
+
+        return (
+            assumed("hours_saved_per_month", "time saved a month", self.hours_saved_per_month, "hours"),
+            Figure(
+                key="counted_share", words="of it counts", value=self.counted_share, unit="share", basis="declared",
+                rests_on=self.conversion,
+            ),
+            assumed("usd_value_per_month", "saved a month", self.usd_value_per_month, "usd"),
+            assumed("usd_cost_per_month", "cost a month", self.usd_cost_per_month, "usd"),
+            assumed("usd_net_per_month", "net a month", self.usd_net_per_month, "usd"),
+            assumed(
+                "break_even_cases_per_month", "break-even", self.break_even_cases_per_month, "cases", "at no volume"
+            ),
+            assumed("months_to_pay_back", "pays back in", self.months_to_pay_back, "months", "never"),
+        )  # fmt: skip
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "process": self.process,
+            "figures": {figure.key: figure.as_dict() for figure in self.figures},
+            "conversion": self.conversion,
+            "what_would_have_to_be_true": [str(condition) for condition in self.conditions],
+            "tornado": [{name: getattr(swing, name) for name in swing.__slots__} for swing in self.tornado],
+            "label": self.label,
+        }
+
+    def table(self) -> Table:
+        table = formatting.table("business case", self.label)
+        for figure in self.figures:
+            says = f"{figure}: {figure.rests_on}" if figure.key == "counted_share" else str(figure)
+            style = "bold" if figure.key == "usd_net_per_month" else None
+            table.add_row(figure.words, escape(says), style=style)
+        for position, condition in enumerate(self.conditions):
+            table.add_row("must be true" if not position else "", escape(str(condition)))
+        for position, swing in enumerate(self.tornado):
+            at = f"{swing.basis}; {formatting.usd(swing.usd_at_low)} at {swing.low:g}, {formatting.usd(swing.usd_at_high)} at {swing.high:g}"
+            table.add_row("net depends on" if not position else "", escape(f"{swing.name}: {at}"))
+        return table
+
+
+def business_case(contract: OutcomeContract) -> BusinessCase:
+    """What the assumptions of the contract come to, and how far each of them may fail before nothing is left."""
+    volume = contract.process.volume_per_month
+    per_case = _usd_per_case(contract)
+    margin = per_case - contract.expected.usd_per_answer
+    monthly = volume * margin - contract.costs.usd_run_per_month
+    minutes = sum(_share(contract, verdict) * contract.minutes_saved(verdict) for verdict in VERDICTS)
+    return BusinessCase(
+        process=contract.process.name,
+        usd_value_per_month=volume * per_case,
+        usd_cost_per_month=contract.fixed_usd_per_month + volume * contract.expected.usd_per_answer,
+        hours_saved_per_month=volume * minutes / 60,
+        counted_share=contract.counted_share,
+        conversion=contract.converted,
+        break_even_cases_per_month=contract.fixed_usd_per_month / margin if margin > 0 else None,
+        months_to_pay_back=contract.costs.usd_build / monthly if monthly > 0 else None,
+        conditions=_conditions(contract),
+        tornado=_tornado(contract),
+    )
+
+
+def _share(contract: OutcomeContract, verdict: str) -> float:
+    return float(getattr(contract.expected, verdict))
+
+
+def _usd_per_case(contract: OutcomeContract) -> float:
+    return sum(_share(contract, verdict) * contract.usd_saved(verdict) for verdict in VERDICTS)
+
+
+def _net(contract: OutcomeContract) -> float:
+    margin = _usd_per_case(contract) - contract.expected.usd_per_answer
+    return contract.process.volume_per_month * margin - contract.fixed_usd_per_month
+
+
+def _with(contract: OutcomeContract, key: str, value: float) -> OutcomeContract:
+    """The contract with one assumption changed, and with what moves along with it."""
+    section, _, name = key.partition(".")
+    changed: dict[str, float] = {name: value}
+    if key == "expected.accepted":  # what is not accepted has to go somewhere: to a person
+        changed["escalated"] = contract.expected.escalated - (value - contract.expected.accepted)
+    if key == "process.minutes_per_case":  # a rejected or escalated case is done by hand, however long that takes
+        longer = value - contract.process.minutes_per_case
+        resolved = {
+            each: getattr(contract.resolved, each) + longer for each in ("minutes_rejected", "minutes_escalated")
+        }
+        contract = contract.model_copy(update={"resolved": contract.resolved.model_copy(update=resolved)})
+    part = cast("Section", getattr(contract, section))
+    return contract.model_copy(update={section: part.model_copy(update=changed)})
+
+
+def _assumed(contract: OutcomeContract, key: str) -> float:
+    section, _, name = key.partition(".")
+    return float(getattr(getattr(contract, section), name))
+
+
+def _conditions(contract: OutcomeContract) -> tuple[Condition, ...]:
+    shares = contract.expected.accepted + contract.expected.escalated
+    asked: list[tuple[str, str, float]] = [
+        ("share of answers accepted (instead of escalated)", "expected.accepted", shares),
+        ("cases a month", "process.volume_per_month", 1e9),
+        ("minutes a case takes by hand", "process.minutes_per_case", 1e5),
+        ("minutes to check an accepted answer", "resolved.minutes_accepted", 1e5),
+        ("wrong answers that slip through", "resolved.error_rate_assisted", 1.0),
+        ("USD an answer costs", "expected.usd_per_answer", 1e5),
+    ]
+    if contract.conversion is not None:
+        asked.append(("share of the saved minutes that counts", "conversion.share", 1.0))
+    return tuple(_condition(contract, name, key, most) for name, key, most in asked)
+
+
+def _condition(contract: OutcomeContract, name: str, key: str, most: float) -> Condition:
+    def net(value: float) -> float:
+        return _net(_with(contract, key, value))
+
+    break_even = _zero(net, most)
+    better = net(most) > net(0.0)
+    return Condition(name, _assumed(contract, key), break_even, more_is_better=better, basis=contract.basis_of(key))
+
+
+def _zero(net: Callable[[float], float], most: float) -> float | None:
+    """Where the net value, which is monotone in each assumption, crosses zero between none of it and the most of it."""
+    from scipy.optimize import brentq
+
+    if net(0.0) * net(most) > 0:
+        return None
+    return float(brentq(net, 0.0, most, xtol=1e-12, rtol=1e-12, maxiter=500))
+
+
+def _tornado(contract: OutcomeContract) -> tuple[Swing, ...]:
+    """One assumption at a time at the ends of its range (Howard 1988, "Decision analysis: practice and promise")."""
+    keys = [
+        "process.volume_per_month", "process.minutes_per_case", "process.usd_per_hour", "process.error_rate",
+        "process.usd_per_error", "resolved.minutes_accepted", "resolved.minutes_edited", "resolved.error_rate_assisted",
+        "expected.accepted", "expected.usd_per_answer", "costs.usd_build", "costs.usd_run_per_month",
+    ]  # fmt: skip
+    if contract.conversion is not None:
+        keys.append("conversion.share")
+    swings = [_swing(contract, key) for key in keys]
+    return tuple(sorted(swings, key=lambda swing: -swing.usd))
+
+
+def _swing(contract: OutcomeContract, key: str) -> Swing:
+    assumed = _assumed(contract, key)
+    around = contract.ranges.get(key) or Range(low=assumed * (1 - WITHOUT_RANGE), high=assumed * (1 + WITHOUT_RANGE))
+    low, high = around.low, min(around.high, 1.0) if key in contract.SHARES else around.high
+    return Swing(
+        key.partition(".")[2].replace("_", " "),
+        low,
+        high,
+        _net(_with(contract, key, low)),
+        _net(_with(contract, key, high)),
+        contract.basis_of(key),
+    )

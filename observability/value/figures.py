@@ -1,0 +1,85 @@
+"""Figures of money and time that say what they rest on, so that nothing assumed is shown as measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from observability.reports import formatting
+
+Basis = Literal["measured", "declared", "assumed"]
+"""measured: recorded while the system worked. declared: the contract states it of the work today, or of what was decided.
+assumed: nobody has measured it yet. What is computed is as weak as the weakest of what it is computed from."""
+Unit = Literal["usd", "usd_cents", "usd_exact", "hours", "share", "cases", "months"]
+
+_ORDER: tuple[Basis, ...] = ("assumed", "declared", "measured")
+_WRITTEN: Mapping[Unit, Callable[[float], str]] = {
+    "usd": formatting.usd,
+    "usd_cents": lambda value: formatting.usd(value, cents=True),
+    "usd_exact": formatting.usd_exact,
+    "hours": formatting.hours,
+    "share": lambda value: f"{value:.0%}",
+    "cases": formatting.cases,
+    "months": lambda value: f"{value:.1f} months",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One figure of a report, the same in a table, on a page and in JSON."""
+
+    key: str
+    """In JSON."""
+    words: str
+    value: float | None
+    """`None`: unknown."""
+    unit: Unit
+    basis: Basis
+    rests_on: str
+    """Where it comes from; of a projection, from what it was projected."""
+    low: float | None = None
+    high: float | None = None
+    """Ends of a 95 % interval."""
+    projected: bool = False
+    """Not counted: taken from what was seen to a month's volume."""
+    where_unknown: str = "unknown"
+
+    @property
+    def amount(self) -> str:
+        return self.where_unknown if self.value is None else _WRITTEN[self.unit](self.value)
+
+    @property
+    def mark(self) -> str:
+        return f"{self.basis}, projected" if self.projected else self.basis
+
+    @property
+    def interval(self) -> str:
+        if self.low is None or self.high is None:
+            return ""
+        write = _WRITTEN[self.unit]
+        return f"95 % between {write(self.low)} and {write(self.high)}"
+
+    def __str__(self) -> str:
+        if self.value is None and not self.interval:
+            return self.amount
+        return ", ".join(filter(None, (f"{self.amount} ({self.mark})", self.interval)))
+
+    def as_dict(self) -> dict[str, Any]:
+        ends = {} if self.low is None else {"low": self.low, "high": self.high}
+        return {
+            "value": self.value,
+            **ends,
+            "unit": self.unit,
+            "basis": self.basis,
+            "projected": self.projected,
+            "rests_on": self.rests_on,
+        }
+
+
+def weakest(*bases: Basis) -> Basis:
+    """
+    >>> weakest("measured", "assumed", "declared")
+    'assumed'
+    """
+    return min(bases, key=_ORDER.index)

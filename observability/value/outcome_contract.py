@@ -1,0 +1,291 @@
+"""The outcome contract, `outcomes.toml`: what a system must be worth, agreed and signed before it is built.
+
+One contract describes one process. A second process is a second file.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import ClassVar, Literal, Self, cast, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
+from observability.stores.outcomes import Verdict
+from observability.value.figures import Basis
+
+YEAR = timedelta(days=366)
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Process(Section):
+    """The work as it is done today."""
+
+    name: str
+    volume_per_month: float = Field(gt=0)
+    minutes_per_case: float = Field(gt=0)
+    usd_per_hour: float = Field(gt=0)
+    error_rate: float = Field(ge=0, le=1)
+    usd_per_error: float = Field(ge=0)
+
+
+class Resolved(Section):
+    """What counts as done, and the minutes that a person still spends."""
+
+    definition: str
+    minutes_accepted: float = Field(ge=0)
+    minutes_edited: float = Field(ge=0)
+    minutes_rejected: float = Field(ge=0)
+    minutes_escalated: float = Field(ge=0)
+    error_rate_assisted: float = Field(ge=0, le=1)
+
+
+class Expected(Section):
+    """Shares of outcomes and cost of an answer, as assumed before anything was measured."""
+
+    accepted: float = Field(ge=0, le=1)
+    edited: float = Field(ge=0, le=1)
+    rejected: float = Field(ge=0, le=1)
+    escalated: float = Field(ge=0, le=1)
+    usd_per_answer: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        total = self.accepted + self.edited + self.rejected + self.escalated
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"accepted, edited, rejected and escalated add up to {total:g}, not to 1")
+        return self
+
+
+class Costs(Section):
+    usd_build: float = Field(ge=0)
+    months_to_earn_it_back: float = Field(gt=0)
+    usd_run_per_month: float = Field(ge=0)
+
+
+class Conversion(Section):
+    """How minutes that a person saves become money of the organisation.
+
+    Minutes saved fill up with other work unless somebody plans what becomes of them. So they count here only where it
+    was declared beforehand which of these will happen, and for which share of them.
+    """
+
+    by: Literal["volume", "staffing", "cycle_time"]
+    """volume: more cases with the same people; staffing: fewer hours paid; cycle_time: sooner done, at a price agreed."""
+    share: float = Field(ge=0, le=1)
+    explained: str = Field(min_length=1)
+
+
+class Range(Section):
+    """Between what an assumption may lie, for the sensitivities."""
+
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low ({self.low:g}) is above high ({self.high:g})")
+        return self
+
+
+class Floors(Section):
+    """Limits of quality (`_min`) and risk (`_max`). A floor that was not measured is not met."""
+
+    answer_contained_min: float = Field(ge=0, le=1)
+    citation_precision_min: float = Field(ge=0, le=1)
+    refused_min: float = Field(ge=0, le=1)
+    leaked_max: float = Field(ge=0, le=1)
+    effects_without_approval_max: int = Field(ge=0)
+
+
+class FloorException(Section):
+    """A floor that may be broken for a while: how far, why, who accepted it, and until when.
+
+    It lets the gate pass. It never makes the floor met: the value report goes on saying hold.
+    """
+
+    floor: str
+    down_to: float = Field(ge=0, le=1)
+    """The limit that holds in its place."""
+    reason: str = Field(min_length=1)
+    accepted_by: str
+    """One of those who signed the contract."""
+    on: date
+    until: date
+    """The last day on which it counts; a year after `on` at the latest."""
+
+    @model_validator(mode="after")
+    def _lasts(self) -> Self:
+        if not self.on <= self.until <= self.on + YEAR:
+            raise ValueError(
+                f"it lasts from {self.on} to {self.until}; it may last a year at most, then somebody accepts it anew"
+            )
+        return self
+
+    def excuses(self, measured: float, *, today: date) -> bool:
+        return self.on <= today <= self.until and measured >= self.down_to
+
+    def __str__(self) -> str:
+        return f"down to {self.down_to:g} accepted by {self.accepted_by} until {self.until}: {self.reason}"
+
+
+class Rule(Section):
+    rule: str
+    ship_if_usd_per_month_above: float
+    min_outcomes: int = Field(ge=1)
+
+
+class Signature(Section):
+    role: str
+    name: str
+    on: date
+
+
+class OutcomeContract(Section):
+    """`outcomes.toml`."""
+
+    SHARES: ClassVar[frozenset[str]] = frozenset(
+        {"process.error_rate", "resolved.error_rate_assisted", "expected.accepted", "conversion.share"}
+    )
+    """Assumptions that lie between 0 and 1."""
+
+    process: Process
+    resolved: Resolved
+    expected: Expected
+    costs: Costs
+    conversion: Conversion | None = None
+    ranges: dict[str, Range] = Field(default_factory=dict)
+    """By "section.key"; an assumption without one is varied by a quarter to each side."""
+    floors: Floors
+    exceptions: tuple[FloorException, ...] = ()
+    decision: Rule
+    signed: tuple[Signature, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _of_known_assumptions(self) -> Self:
+        for key in self.ranges:
+            section, _, name = key.partition(".")
+            if name not in getattr(type(getattr(self, section, None)), "model_fields", {}):
+                raise ValueError(
+                    f'ranges: there is no assumption "{key}"; write section.key, such as process.usd_per_hour'
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _of_accepted_exceptions(self) -> Self:
+        signers = [signature.name for signature in self.signed]
+        floors = [name for name in Floors.model_fields if name.endswith("_min")]
+        for place, exception in enumerate(self.exceptions):
+            if exception.floor not in floors:
+                raise ValueError(
+                    f'exceptions: "{exception.floor}" takes none; only {", ".join(floors)} do, and no floor of risk'
+                )
+            if exception.floor in [earlier.floor for earlier in self.exceptions[:place]]:
+                raise ValueError(f'exceptions: "{exception.floor}" has two; leave the one that is in force')
+            if exception.accepted_by not in signers:
+                raise ValueError(
+                    f'exceptions: "{exception.accepted_by}" has not signed the contract; {", ".join(signers)} have'
+                )
+            if exception.down_to >= (limit := getattr(self.floors, exception.floor)):
+                raise ValueError(
+                    f"exceptions: down_to ({exception.down_to:g}) is not below {exception.floor} ({limit:g})"
+                )
+        return self
+
+    @staticmethod
+    def basis_of(key: str) -> Basis:
+        """What a value of the contract is, by its "section.key": declared of the work today and of what was decided, or assumed of
+        what the system will do."""
+        return "assumed" if key.partition(".")[0] in ("resolved", "expected") else "declared"
+
+    def exception_of(self, floor: str) -> FloorException | None:
+        return next((exception for exception in self.exceptions if exception.floor == floor), None)
+
+    @property
+    def fixed_usd_per_month(self) -> float:
+        """Running it, and a month's part of having built it."""
+        return self.costs.usd_run_per_month + self.costs.usd_build / self.costs.months_to_earn_it_back
+
+    @property
+    def converted(self) -> str:
+        """In a sentence, how minutes saved become money."""
+        if self.conversion is None:
+            return "no conversion is declared, so minutes saved are no money; only avoided errors count"
+        return f"by {self.conversion.by.replace('_', ' ')}; {self.conversion.explained}"
+
+    @property
+    def counted_share(self) -> float:
+        """Of the minutes saved, the share that is money: none without a declared conversion."""
+        return self.conversion.share if self.conversion else 0.0
+
+    def minutes_saved(self, verdict: Verdict, minutes_spent: float | None = None) -> float:
+        """Of one case against the work by hand; negative when it made work. `minutes_spent`: as recorded, if it was."""
+        assumed: float = getattr(self.resolved, f"minutes_{verdict}")
+        return self.process.minutes_per_case - (assumed if minutes_spent is None else minutes_spent)
+
+    def usd_of_minutes(self, minutes: float) -> float:
+        """Minutes saved count by the declared share; minutes lost count in full, because somebody is paid for them."""
+        return minutes / 60 * self.process.usd_per_hour * (self.counted_share if minutes > 0 else 1.0)
+
+    def usd_of_errors(self, verdict: Verdict) -> float:
+        """Errors that a case avoids on average, where the answer was sent."""
+        sent = verdict in ("accepted", "edited")
+        return (
+            (self.process.error_rate - self.resolved.error_rate_assisted) * self.process.usd_per_error if sent else 0.0
+        )
+
+    def usd_saved(self, verdict: Verdict, minutes_spent: float | None = None) -> float:
+        """Worth of one case against the work by hand, before the cost of the answer."""
+        return self.usd_of_minutes(self.minutes_saved(verdict, minutes_spent)) + self.usd_of_errors(verdict)
+
+
+def load_contract(path: Path) -> OutcomeContract:
+    """Read `outcomes.toml`.
+
+    Raises:
+        InvalidSetting: the file is missing, is not TOML, or a value does not fit.
+        UnknownSetting: a key that the contract does not know; the text names it and the nearest.
+    """
+    try:
+        return OutcomeContract(**tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise InvalidSetting(
+            f"No outcome contract at {path}. Write one before you build: copy outcomes.toml of the repository and put "
+            f"your own figures in."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidSetting(f"{path} is not valid TOML: {error}. Correct that line.") from error
+    except ValidationError as error:
+        raise _explained(error, path) from error
+
+
+def _explained(error: ValidationError, path: Path) -> UnknownSetting | InvalidSetting:
+    # a misspelt key is unknown and leaves the right one missing: the first says more
+    first = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
+    where = [str(step) for step in first["loc"]]
+    key = ".".join(where)
+    if first["type"] == "extra_forbidden":
+        return UnknownSetting(f'{path.name} has an unknown key "{key}". {did_you_mean(where[-1], _keys(where[:-1]))}')
+    return InvalidSetting(f'{path.name}: "{key}" does not fit: {first["msg"]}.')
+
+
+def _keys(where: Sequence[str]) -> list[str]:
+    section: type[BaseModel] = OutcomeContract
+    for step in where:
+        if step == "signed":
+            return list(Signature.model_fields)
+        if step == "exceptions":
+            return list(FloorException.model_fields)
+        if step == "conversion":
+            return list(Conversion.model_fields)
+        if step in section.model_fields:
+            section = cast("type[BaseModel]", section.model_fields[step].annotation)
+    return list(section.model_fields)

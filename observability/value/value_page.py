@@ -1,0 +1,93 @@
+"""The value report as one HTML file that a finance person can open, print and pass on: nothing in it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from importlib import resources
+from typing import Any
+
+from observability.reports import formatting, svg
+from observability.value.business_case import Swing, business_case
+from observability.value.outcome_contract import OutcomeContract
+from observability.value.roi import ValueReport
+
+SWINGS_SHOWN = 8
+COLOURS = {
+    "accepted": svg.GOOD,
+    "edited": svg.COLOURS[0],
+    "rejected": svg.BAD,
+    "escalated": svg.COLOURS[1],
+    "unknown": svg.GREY,
+}
+
+
+def page(processes: Sequence[tuple[OutcomeContract, ValueReport]], *, written: datetime) -> str:
+    """The page, with a section for each process. Whatever stands in a contract or a name is escaped."""
+    import jinja2
+
+    source = resources.files("observability.value").joinpath("value.html").read_text(encoding="utf-8")
+    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(source)
+    return template.render(
+        processes=[_process(contract, report) for contract, report in processes],
+        written=written.strftime("%d %B %Y, %H:%M %Z"),
+        exact=lambda amount, unpriced: formatting.usd_exact(amount, unpriced=unpriced),
+        money=partial(formatting.usd, cents=True),
+        share=lambda share: "unknown" if share is None else f"{share:.0%}",
+    )
+
+
+def _process(contract: OutcomeContract, report: ValueReport) -> dict[str, Any]:
+    return {
+        "contract": contract,
+        "report": report,
+        "plots": list(_plots(contract, report)),
+        "assumptions": list(_assumptions(contract)),
+    }
+
+
+def _plots(contract: OutcomeContract, report: ValueReport) -> Iterator[str]:
+    needed = contract.decision.ship_if_usd_per_month_above
+    yield svg.ranges(
+        {f"net a month ({report.case_basis})": report.usd_net_per_month},
+        title=f"Net value a month, projected from {report.seen}, and the threshold for shipping",
+        mark=needed,
+        write=formatting.usd,
+    )
+    if report.steps_usd:
+        steps = {f"{name} ({report.step_bases[name]})": usd for name, usd in report.steps_usd.items()}
+        pale = [f"{name} ({basis})" for name, basis in report.step_bases.items() if basis != "measured"]
+        title = "Where it comes from, projected to USD a month; what was not measured is pale"
+        yield svg.waterfall(
+            steps, title=title, write=formatting.usd, pale=pale, pale_total=report.case_basis != "measured"
+        )
+    yield svg.shares(
+        dict(report.counts), title=f"What became of the answers ({report.outcomes_basis})", colours=COLOURS
+    )
+    weeks = {one.key: one.usd_per_case for one in report.slices.get("week", ())}
+    if len(weeks) > 1:
+        yield svg.ranges(
+            weeks,
+            title=f"Worth of a case, week by week, USD ({report.case_basis})",
+            write=partial(formatting.usd, cents=True),
+        )
+    swings = business_case(contract).tornado[:SWINGS_SHOWN]
+    yield svg.ranges(
+        {f"{swing.name}: {swing.low:g} to {swing.high:g}": _ends(swing) for swing in swings},
+        title="What the business case depends on: net a month (assumed) over the range of each assumption",
+        write=formatting.usd,
+    )
+
+
+def _ends(swing: Swing) -> tuple[None, float, float]:
+    low, high = sorted((swing.usd_at_low, swing.usd_at_high))
+    return None, low, high
+
+
+def _assumptions(contract: OutcomeContract) -> Iterator[tuple[str, Any, str]]:
+    for name in ("process", "resolved", "expected", "costs", "conversion", "decision"):
+        section = getattr(contract, name)
+        for key, value in section.model_dump().items() if section is not None else ():
+            basis = contract.basis_of(name) if isinstance(value, int | float) else ""
+            yield f"{name}: {key.replace('_', ' ')}", value, basis

@@ -1,0 +1,288 @@
+"""From evidence to an answer whose every sentence is covered by an exact span.
+
+Two ways make a draft: `quoted` takes the sentences that answer, `written` lets the language model write. One gate,
+`verified`, looks at every sentence of a draft; what it lets through is rendered with numbered citations.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from orchestration.language.guard import as_quotation, instructs_reader, without_foreign_urls
+from orchestration.prompts import answer_from
+from orchestration.run.run import Run
+from retrieval.contract import Citation
+from retrieval.grounding.evidence import FAR_BEHIND, Evidence, Grounding, narrowed
+from retrieval.text.lexical import Rarity, refers_back, terms
+from retrieval.text.sentences import FOREIGN_STOPS, sentence_spans, word_count
+
+SENTENCES = 3
+WORDS = 40
+"""An extractive answer is at most this long; of a first sentence that is longer alone, the part that answers is quoted."""
+SENTENCES_TO_SEVERAL, WORDS_TO_SEVERAL = 4, 60
+"""The same, where the question asks for several things."""
+REPLY_TOKENS = 120
+_NEAR = 0.85
+"""A further quote must be worth at least this share of the best one."""
+_NEW = 3.0
+"""How much a further quote is worth for what it matches of the question and the quotes before it do not."""
+_OTHER_DOCUMENT = 0.1
+_ALIKE = 0.6
+_CIRCLES = 2
+_OUTNUMBERED = 2
+"""Quotes that have the question's rarest word, against a first one without it."""
+_ENDS = (".", "!", "?", "]", ")", '"', "”", "」", "』", *FOREIGN_STOPS)
+_ASKS = r"(?:who|whom|whose|what|which|when|where|why|how|can|could|do|does|did|is|are|may|must|should|will|would)"
+_SEVERAL = re.compile(
+    rf"\b(?:and|or)\b(?:\W+\w+)?\W+{_ASKS}\b|\?.+\?|\bdifferences?\b|\bboth\b", re.IGNORECASE | re.DOTALL
+)
+_MARKER = re.compile(r"(?:(?<!\s)\s++)?\[(\d{1,2})\]")
+_REFUSAL = re.compile(r"\b(i|we) (do not|don't|cannot|can't|am unable|are unable)\b|\bas an ai\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence without markers, and the places in the evidence (from 0) that it refers to."""
+
+    text: str
+    cited: tuple[int, ...]
+    part: Evidence | None = None
+    """What it quotes, where that is not the whole of the evidence that it refers to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    path: Literal["extractive", "generative"]
+    sentences: tuple[Sentence, ...]
+    whole: bool = True
+    """Unless the language model broke off in the middle."""
+
+
+def quoted(question: str, evidence: Sequence[Evidence]) -> Draft:
+    """The best sentence, and after it those that are nearly as good, match more of the question and do not repeat it.
+
+    They come from one document, so that an answer cites no other one for company. A question that asks for several
+    things may be answered from several documents, none of them found far worse than the others, and longer. Lines of a
+    list, and sentences that follow each other, stand in their order, and a sentence that refers back stands with the one before
+    it, where there is room.
+    """
+    several = _SEVERAL.search(question) is not None
+    whole, most = evidence, WORDS_TO_SEVERAL if several else WORDS
+    evidence = [*(narrowed(question, item, most) for item in whole[:1]), *whole[1:]]
+    chosen: list[int] = []
+    while len(chosen) < (SENTENCES_TO_SEVERAL if several else SENTENCES):
+        before = [evidence[index] for index in chosen]
+        left = {index: item for index, item in enumerate(evidence) if index not in chosen}
+        values = {index: _value(item, before, several=several) for index, item in left.items()}
+        fitting = {index: value for index, value in values.items() if value >= _NEAR * evidence[0].score}
+        if not fitting:
+            break
+        chosen.append(max(fitting, key=fitting.__getitem__))
+    quotes = {index: evidence[index] for index in _to_the_point(question, chosen, evidence)}
+    for index, item in quotes.items():
+        others = [other for place, other in quotes.items() if place != index]
+        quotes[index] = _with_antecedent(item, others, most)
+    return Draft("extractive", tuple(_quote(index, quotes[index], whole[index]) for index in _in_reading_order(quotes)))
+
+
+async def written(question: str, evidence: Sequence[Evidence], run: Run) -> Draft:
+    """What the chat model writes from the evidence, cut into sentences with their markers read.
+
+    Raises:
+        BudgetExceeded, ComponentError: the model could not be called.
+    """
+    reply = await run.generate(answer_from(question, [item.text for item in evidence]), max_tokens=REPLY_TOKENS)
+    return Draft("generative", _sentences(reply.text, len(evidence)))
+
+
+def begun(text: str, evidence: Sequence[Evidence]) -> Draft | None:
+    """The whole sentences of a reply that broke off, or `None` where there is none."""
+    sentences = _sentences(text, len(evidence), broke_off=True)
+    return Draft("generative", sentences, whole=False) if sentences else None
+
+
+def verified(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> Draft | None:
+    """The draft with a supporting citation for every sentence, or `None` where one has none.
+
+    A quote supports itself. A written sentence must be supported by what it cites, or by the best of the evidence,
+    which it then cites: a small model forgets markers more often than facts. Evidence that seems to give orders to its
+    reader is shown in quotation marks, and stands in place of what a model wrote from it alone.
+
+    Raises:
+        ComponentError: the embedder failed.
+    """
+    if draft.path == "extractive":
+        return (
+            replace(draft, sentences=tuple(_as_quotation(one, evidence) for one in draft.sentences))
+            if draft.sentences
+            else None
+        )
+    checked: list[Sentence] = []
+    for sentence in draft.sentences:
+        cited = _supporting(sentence, evidence, grounding)
+        if not cited or _REFUSAL.search(sentence.text) or _derailed(sentence.text):
+            return None
+        if orders := [index for index in cited if instructs_reader(evidence[index].text)]:
+            checked.append(_as_quotation(_quote(orders[0], evidence[orders[0]], evidence[orders[0]]), evidence))
+            continue
+        quotes = [evidence[index].text for index in cited]
+        checked.append(Sentence(without_foreign_urls(sentence.text, quotes), cited))
+    return replace(draft, sentences=tuple(checked)) if checked else None
+
+
+def rendered(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> tuple[str, tuple[Citation, ...]]:
+    """The text with its markers, numbered in the order of first use, and the citations they stand for."""
+    numbers: dict[int, int] = {}
+    quotes: dict[int, Evidence] = {}
+    parts = []
+    for sentence in draft.sentences:
+        for index in sentence.cited:
+            numbers.setdefault(index, len(numbers) + 1)
+            quotes.setdefault(index, sentence.part or evidence[index])
+        markers = "".join(f"[{numbers[index]}]" for index in sentence.cited)
+        parts.append(f"{sentence.text} {markers}")
+    return " ".join(parts), tuple(grounding.cite(quotes[index], number) for index, number in numbers.items())
+
+
+def _quote(index: int, item: Evidence, whole: Evidence) -> Sentence:
+    """With an ellipsis wherever something of the sentence is left out."""
+    before, after = "…" if item.start > whole.start else "", "…" if item.end < whole.end else ""
+    return Sentence(f"{before}{_plain(item.text)}{after}", (index,), None if item == whole else item)
+
+
+def _as_quotation(sentence: Sentence, evidence: Sequence[Evidence]) -> Sentence:
+    """The quote as it is; in quotation marks where it seems to give orders to its reader."""
+    parts = [sentence.part] if sentence.part else [evidence[index] for index in sentence.cited]
+    orders = any(instructs_reader(part.text) for part in parts)
+    return replace(sentence, text=as_quotation(sentence.text)) if orders else sentence
+
+
+def _to_the_point(question: str, chosen: Sequence[int], evidence: Sequence[Evidence]) -> Sequence[int]:
+    """Where the first quote lacks the rarest word of the question and at least two others have it, those alone: it matched
+    the rest of the question, which they do too."""
+    found = [terms(item.text) for item in evidence]
+    rarity = Rarity.among(terms(question), found).weights
+    known = [term for term in rarity if any(term in each for each in found)]
+    rarest = max(known, key=lambda term: (rarity[term], term), default="")
+    having = [index for index in chosen if rarest in found[index]]
+    return having if len(having) >= _OUTNUMBERED and chosen[0] not in having else chosen
+
+
+def _with_antecedent(item: Evidence, others: Sequence[Evidence], most: int) -> Evidence:
+    """Together with the sentences before it, back to one that says what it is about, if all quotes then have at most `most`
+    words and none of the others quotes those sentences."""
+    chunk = item.hit.chunk
+    room = most - sum(word_count(other.text) for other in others)
+    wider = item
+    while refers_back(wider.text):
+        before = chunk.text[: wider.start - chunk.start]
+        spans = sentence_spans(before)
+        if not spans or "\n\n" in before[spans[-1][1] :]:
+            return wider
+        start = chunk.start + spans[-1][0]
+        text = chunk.text[start - chunk.start : item.end - chunk.start]
+        if word_count(text) > room or any(_within(start, other, item) for other in others):
+            return wider
+        wider = replace(wider, start=start, text=text)
+    return wider
+
+
+def _within(place: int, other: Evidence, item: Evidence) -> bool:
+    return other.hit.chunk.document_id == item.hit.chunk.document_id and other.start <= place < other.end
+
+
+def _in_reading_order(quotes: Mapping[int, Evidence]) -> list[int]:
+    """As they were chosen, but those that stand together in the order of the document."""
+    chosen = list(quotes)
+    runs: list[list[int]] = []
+    for index in sorted(quotes, key=lambda index: (quotes[index].hit.chunk.document_id, quotes[index].start)):
+        if runs and _stand_together(quotes[runs[-1][-1]], quotes[index]):
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return [index for run in sorted(runs, key=lambda run: min(map(chosen.index, run))) for index in run]
+
+
+def _stand_together(first: Evidence, second: Evidence) -> bool:
+    """Whether they are lines of one list or table, or one sentence and the next."""
+    if first.hit.chunk.document_id != second.hit.chunk.document_id:
+        return False
+    chunk = first.hit.chunk if second.start <= first.hit.chunk.end else second.hit.chunk
+    if first.end < chunk.start:
+        return False
+    between = chunk.text[first.end - chunk.start : second.start - chunk.start]
+    return "\n\n" not in between and ("\n" in between or not between.strip())
+
+
+def _value(item: Evidence, chosen: Sequence[Evidence], *, several: bool) -> float:
+    """What `item` is worth beside what is chosen: 0 where it repeats, makes the answer too long or may not be added."""
+    if not chosen:
+        return item.score
+    words = sum(word_count(one.text) for one in (*chosen, item))
+    if words > (WORDS_TO_SEVERAL if several else WORDS) or any(_repeats(item.text, one.text) for one in chosen):
+        return 0.0
+    elsewhere = item.hit.chunk.document_id not in {one.hit.chunk.document_id for one in chosen}
+    far = max(one.hit.score for one in chosen) - item.hit.score >= FAR_BEHIND
+    if elsewhere and (far or not several):
+        return 0.0
+    return item.score * (1 + _OTHER_DOCUMENT * elsewhere) + _NEW * _new(item, chosen)
+
+
+def _new(item: Evidence, chosen: Sequence[Evidence]) -> float:
+    """How much of the question it matches beyond what one of the others does, from 0 to 1."""
+    known: list[float] = [max(parts) for parts in zip(*(one.matched for one in chosen), strict=True)]
+    return sum(max(0.0, ours - theirs) for ours, theirs in zip(item.matched, known, strict=True))
+
+
+def _repeats(text: str, other: str) -> bool:
+    """Whether it says mostly the same words, with no figure or identifier of its own."""
+    ours, theirs = terms(text), terms(other)
+    alike = len(ours & theirs) / max(1, min(len(ours), len(theirs))) > _ALIKE
+    return alike and not any(any(map(str.isdigit, term)) for term in ours - theirs)
+
+
+def _sentences(text: str, passages: int, *, broke_off: bool = False) -> tuple[Sentence, ...]:
+    """Without a last one that was cut off in the middle; of a reply that did not break off, one is always kept."""
+    text = _unmarked_ends(text)
+    cut = [text[start:end] for start, end in sentence_spans(text)]
+    if cut and not cut[-1].endswith(_ENDS) and (broke_off or len(cut) > 1):
+        cut.pop()
+    sentences = [_read(sentence, passages) for sentence in cut]
+    return tuple(sentence for sentence in sentences if sentence.text)[:SENTENCES]
+
+
+def _supporting(sentence: Sentence, evidence: Sequence[Evidence], grounding: Grounding) -> tuple[int, ...]:
+    enough = grounding.settings.min_support
+    orders = {index for index, item in enumerate(evidence) if instructs_reader(item.text)}
+    without_orders = tuple(index for index in sentence.cited if index not in orders)
+    for cited in dict.fromkeys((without_orders, sentence.cited)):
+        if cited and grounding.support(sentence.text, [evidence[i].text for i in cited]) >= enough:
+            return cited
+    supports = [grounding.support(sentence.text, [item.text]) for item in evidence]
+    holding = [index for index, support in enumerate(supports) if support >= enough]
+    return (max(holding, key=lambda index: (index not in orders, supports[index])),) if holding else ()
+
+
+def _derailed(text: str) -> bool:
+    """Whether it goes round in circles or repeats the frame of the prompt: small models do, word by word supported."""
+    words = text.casefold().split()
+    runs = Counter(zip(words, words[1:], words[2:], strict=False))
+    return "<evidence" in text or any(times > _CIRCLES for times in runs.values())
+
+
+def _read(text: str, passages: int) -> Sentence:
+    numbers = dict.fromkeys(int(number) - 1 for number in _MARKER.findall(text))
+    return Sentence(_plain(_MARKER.sub("", text)), tuple(index for index in numbers if 0 <= index < passages))
+
+
+def _unmarked_ends(text: str) -> str:
+    """`It is so. [1]` to `It is so [1].`, so that a marker stays with its sentence when the text is cut."""
+    return re.sub(rf"([.!?{FOREIGN_STOPS}])((?:\s*\[\d{{1,2}}\])+)", r"\2\1", text.strip())
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,317 @@
+"""An answer as an object: valid against a schema, or a failure that says why.
+
+What the text states is read from it first (`filling`), since reading does not invent. Only what is required and was not
+found is left to the language model, which writes it under a schema in which everything found is fixed. The whole object
+is checked at the end, whoever filled it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any, Generic, Literal
+from uuid import uuid4
+
+from pydantic import BaseModel, RootModel, ValidationError, model_validator
+
+from foundation import names
+from foundation.errors import BudgetExceeded, ComponentError, InvalidRequest
+from foundation.kill_switches import Stops
+from foundation.machine.deadline import in_thread_within
+from foundation.tracing import span, trace_id
+from foundation.types import Principal, Usage
+from orchestration.answers.field_extraction import Field, fields_of, filled
+from orchestration.answers.patterns import bounded
+from orchestration.answers.structured import Object, written_as
+from orchestration.contract import AgentParts, AuditLog, AuditRecord, Status, StopReason
+from orchestration.language.guard import warnings_about
+from orchestration.prompts import object_from
+from orchestration.run.budget import Budget
+from orchestration.run.run import Run
+from retrieval.contract import Citation
+from retrieval.grounding.evidence import Evidence
+
+SENTENCES = 8
+"""Of the documents, that an object is made from."""
+
+CHARACTERS, ITEMS = 120, 8
+"""At most so many in a text and a list that the model writes, where the schema sets no end."""
+
+FIELDS, SCHEMA_CHARACTERS = 100, 50_000
+"""At most so many fields has an object, and so many characters its JSON schema."""
+
+READING_S = 10.0
+"""Of computing that one object may take until it is there or the model is asked: an honest one takes less than one."""
+
+WAYS, ENDLESS = 10_000, 5_000
+"""In how many ways a caller's pattern may be tried at one place of a text, and what a * or + counts for in that."""
+PLAIN = (
+    f"it must be a regular expression of at most {CHARACTERS} characters without a repeated group or a back reference, and "
+    f"there must be at most {WAYS:,} ways to try it: a * or + counts {ENDLESS:,}, a ? or a | two, {{2,5}} four."
+)
+_PART = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?|\{\d*,?\d*\}|.", re.DOTALL)
+"""An escaped character, a class of characters, the beginning of a special group, a repeat, any other character."""
+
+Failure = Literal["insufficient_evidence", "budget", "model"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectAnswer(Generic[Object]):
+    """Either `object` or `failure` is there."""
+
+    answer_id: str
+    object: Object | None = None
+    failure: Failure | None = None
+    told: str = ""
+    """Why it failed, fit for a person."""
+    read: tuple[str, ...] = ()
+    """Fields whose values stand in the text."""
+    written: tuple[str, ...] = ()
+    """Fields that the language model filled. Look at them twice."""
+    citations: tuple[Citation, ...] = ()
+    degraded: tuple[str, ...] = ()
+    """As of an answer: what was worse than configured or is to be read with care."""
+    usage: Usage
+    cost_usd: Decimal | None
+    seconds: float
+    trace_id: str | None
+
+
+class Objects:
+    """`answer_as` under the switches of the operator, and in the audit."""
+
+    def __init__(self, parts: AgentParts, stops: Stops, audit: AuditLog) -> None:
+        self._parts, self._stops, self._audit = parts, stops, audit
+
+    async def answer_as(
+        self, schema: type[Object], question: str, principal: Principal, *, text: str | None = None
+    ) -> ObjectAnswer[Object]:
+        """Raises:
+        InvalidRequest: as the function of that name. Stopped: the caller's tenant, or everything, is stopped.
+        """
+        self._stops.demand("tenant", principal.tenant)
+        given = await answer_as(schema, question, principal, self._parts, text=text)
+        outcome, reason = _IN_AUDIT[given.failure]
+        documents = tuple(sorted({citation.document_id for citation in given.citations}))
+        entry = AuditRecord(
+            act="answer",
+            tenant=principal.tenant,
+            subject=principal.subject,
+            run_id=given.answer_id,
+            outcome=outcome,
+            reason=reason,
+            documents=documents,
+            trace_id=given.trace_id,
+        )
+        await self._audit.record(entry)
+        return given
+
+
+async def answer_as(
+    schema: type[Object], question: str, principal: Principal, parts: AgentParts, *, text: str | None = None
+) -> ObjectAnswer[Object]:
+    """Fill an object of `schema` from `text`, or from the documents that answer `question`.
+
+    Raises:
+        InvalidRequest: the question is blank, the schema is none of an object or has too many fields, or a pattern of it
+            takes too long in the text.
+    """
+    fields = fields_of(schema.model_json_schema())
+    if not question.strip() or not fields:
+        raise InvalidRequest("An object needs a question and a schema with at least one field.")
+    if len(fields) > FIELDS:
+        raise InvalidRequest(
+            f"An object has at most {FIELDS} fields; this schema has {len(fields)}. Ask for it in parts."
+        )
+    budget = Budget(parts.settings.budget, parts.clock, max_usd=None)
+    run = Run(parts=parts, principal=principal, answer_id=uuid4().hex, budget=budget, emit=lambda _: None)
+    attributes = {names.ANSWER_ID: run.answer_id, names.TENANT: principal.tenant}
+    with span(names.INVOKE_AGENT, "object", layer="orchestration", attributes=attributes):
+        try:
+            made: dict[str, Any] = await _made(schema, fields, question, text, run)
+        except BudgetExceeded as error:
+            made = {"failure": "budget", "told": str(error)}
+        except ComponentError as error:
+            made = {"failure": "model", "told": error.public}
+        finally:
+            run.close()
+        return ObjectAnswer(
+            answer_id=run.answer_id,
+            usage=run.usage,
+            cost_usd=run.cost_usd,
+            seconds=run.seconds,
+            trace_id=trace_id(),
+            degraded=tuple(run.degraded),
+            **made,
+        )
+
+
+def model_of(schema: Mapping[str, Any]) -> type[BaseModel]:
+    """A model whose objects are those of a JSON schema, for a schema that comes over the wire.
+
+    It comes from a caller, so it may not send us anywhere (`$ref`) nor keep us busy (a pattern that backtracks).
+
+    Raises:
+        InvalidRequest: it is no JSON schema, none of an object, too long, or one of those.
+    """
+    from jsonschema import Draft202012Validator, FormatChecker, SchemaError
+    from jsonschema.exceptions import best_match
+
+    try:
+        if (length := len(json.dumps(schema, ensure_ascii=False))) > SCHEMA_CHARACTERS:
+            raise InvalidRequest(
+                f"A schema has at most {SCHEMA_CHARACTERS:,} characters; this one has {length:,}. Ask for less at once."
+            )
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        raise InvalidRequest(f"This is no JSON schema: {error.message[:200]}.") from error
+    except (OverflowError, RecursionError) as error:
+        raise InvalidRequest(f"This JSON schema cannot be read: {error}.") from error
+    if schema.get("type") != "object":
+        raise InvalidRequest('The schema must be of an object: {"type": "object", "properties": {...}}.')
+    _demand_plain(schema)
+    formats = FormatChecker(("date", "email"))  # a time needs a zone there, which no text names
+    validator = bounded(Draft202012Validator)(schema, format_checker=formats)
+
+    class Fitting(RootModel[dict[str, Any]]):
+        @model_validator(mode="after")
+        def fits(self) -> Fitting:
+            if (found := best_match(validator.iter_errors(self.root))) is not None:
+                raise ValueError(f"{'.'.join(map(str, found.absolute_path)) or 'the object'} breaks {found.validator}")
+            return self
+
+        @classmethod
+        def model_json_schema(cls, *_: Any, **__: Any) -> dict[str, Any]:
+            return dict(schema)
+
+    Fitting.__name__ = str(schema.get("title", "Object"))
+    return Fitting
+
+
+def _demand_plain(schema: Any) -> None:
+    if isinstance(schema, list):
+        for one in schema:
+            _demand_plain(one)
+    if not isinstance(schema, Mapping):
+        return
+    for key, value in schema.items():
+        if key in ("$ref", "$dynamicRef", "patternProperties"):
+            raise InvalidRequest(f"A schema with {key} is not taken. Write out what it stands for.")
+        if key == "pattern" and isinstance(value, str) and not _is_plain(value):
+            raise InvalidRequest(f"The pattern {value[:100]!r} is not taken: {PLAIN}")
+        _demand_plain(value)
+
+
+def _is_plain(pattern: str) -> bool:
+    """Whether it cannot keep us busy: what a search tries at one place is at most the product of its choices."""
+    if len(pattern) > CHARACTERS:
+        return False
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError):
+        return False
+    ways = 1
+    for before, part in pairwise(["", *_PART.findall(pattern)]):
+        choices = _choices(part)
+        if part == "{":
+            return False  # not a repeat: by itself to `re`, the beginning of an inexact match to `regex`
+        if (before == ")" and choices is not None and part != "|") or re.fullmatch(r"\\[1-9]", part):
+            return False
+        ways *= choices or 1
+    # in an expression with the flag x a blank may stand between a group and its repeat
+    return ways <= WAYS and re.search(r"\(\?(?:P=|[a-zA-Z-]*x)", pattern) is None
+
+
+def _choices(part: str) -> int | None:
+    """How many there are at this place of a pattern; `None` where it is neither a repeat nor an alternative."""
+    if part in ("*", "+"):
+        return ENDLESS
+    if part in ("?", "|"):
+        return 2
+    if repeat := re.fullmatch(r"\{(\d*)(,?)(\d*)\}", part):
+        least, several, most = repeat.groups()
+        return 1 if not several else ENDLESS if not most else int(most) - int(least or 0) + 1
+    return None
+
+
+_IN_AUDIT: dict[Failure | None, tuple[Status, StopReason]] = {
+    None: ("answered", "complete"),
+    "insufficient_evidence": ("abstained", "insufficient_evidence"),
+    "budget": ("failed", "budget"),
+    "model": ("failed", "error"),
+}
+
+
+async def _made(
+    schema: type[Object], fields: Sequence[Field], question: str, text: str | None, run: Run
+) -> dict[str, Any]:
+    citations: tuple[Citation, ...] = ()
+    if text is None:
+        evidence = await in_thread_within(run.budget.remaining_s(), _evidence, question, run)
+        if not evidence:
+            return {"failure": "insufficient_evidence", "told": "The documents that you may read do not say this."}
+        text = " ".join(item.text for item in evidence)
+        citations = tuple(run.parts.grounding.cite(item, number) for number, item in enumerate(evidence, 1))
+        for warning in warnings_about(citations):
+            run.note(warning)
+    reading_s = min(READING_S, run.budget.remaining_s())
+    made, values = await in_thread_within(reading_s, _read, schema, fields, text, run)
+    if made is None:
+        shape = _with(schema.model_json_schema(), values)
+        made = await written_as(schema, object_from(question, text, values), run, shape=shape)
+    written = tuple(field.name for field in fields if field.required and field.name not in values)
+    return {"object": made, "read": tuple(values), "written": written, "citations": citations}
+
+
+def _read(schema: type[Object], fields: Sequence[Field], text: str, run: Run) -> tuple[Object | None, dict[str, Any]]:
+    return _fitting(schema, filled(fields, text, run.parts.embedder))
+
+
+def _evidence(question: str, run: Run) -> list[Evidence]:
+    """The best sentences in the order of their documents; none where too thin."""
+    parts, settings = run.parts, run.parts.settings.answers
+    hits = parts.retriever.retrieve(
+        question,
+        run.parts.executor.policy.scope(run.principal),
+        limit=settings.evidence,
+        per_document=settings.passages,
+    )
+    found = parts.grounding.evidence(question, hits, limit=SENTENCES)
+    if not found or parts.grounding.confidence(question, found) < parts.grounding.settings.min_evidence:
+        return []
+    best = found[0].hit.chunk.document_id  # an object is about one thing
+    return sorted((one for one in found if one.hit.chunk.document_id == best), key=lambda one: one.start)
+
+
+def _fitting(schema: type[Object], values: Mapping[str, Any]) -> tuple[Object | None, dict[str, Any]]:
+    """The object, where these values are enough; and those of them that the schema lets pass."""
+    kept = dict(values)
+    try:
+        return schema.model_validate(kept), kept
+    except ValidationError as error:
+        for one in error.errors(include_url=False, include_input=False, include_context=False):
+            kept.pop(str(one["loc"][0]) if one["loc"] else "", None)
+        return None, kept
+
+
+def _with(schema: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema with these values fixed, and without the optional fields that the text does not state."""
+    wanted = [name for name in schema["properties"] if name in values or name in schema.get("required", ())]
+    left = _bounded({name: schema["properties"][name] for name in wanted if name not in values})
+    fixed = {name: {"const": values[name]} if name in values else left[name] for name in wanted}
+    return {**_bounded(schema), "properties": fixed, "required": wanted}
+
+
+def _bounded(schema: Any) -> Any:
+    """The schema with an end to every text and list: a small model that has lost its way does not stop by itself."""
+    if isinstance(schema, list):
+        return [_bounded(one) for one in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    ends = {"string": {"maxLength": CHARACTERS}, "array": {"maxItems": ITEMS}}.get(str(schema.get("type")), {})
+    exact = {"pattern", "format", "enum", "const"} & schema.keys()
+    return {**({} if exact else ends), **{key: _bounded(value) for key, value in schema.items()}}

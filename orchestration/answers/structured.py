@@ -1,0 +1,80 @@
+"""Objects from a language model: valid against a pydantic model, or a typed failure.
+
+The schema goes to the model by its own way to structured output (a JSON schema that constrains the reply, or a forced
+tool call); what comes back is checked here all the same, repaired once by the model itself, and never guessed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from pydantic import BaseModel, ValidationError
+
+from foundation.errors import UpstreamMalformed
+from foundation.machine.deadline import in_thread_within
+from orchestration.prompts import repair_of
+
+Object = TypeVar("Object", bound=BaseModel)
+
+REPLY_TOKENS = 400
+VALIDATING_S = 10.0
+"""For checking one reply against a schema, which may be a caller's."""
+_SHOWN = 3
+"""Mistakes that the model is told of at once."""
+
+
+class Writes(Protocol):
+    """Makes one call of a chat model, as `Run.generate` does."""
+
+    async def generate(
+        self, messages: Sequence[BaseMessage], *, max_tokens: int, schema: Mapping[str, Any] | None
+    ) -> AIMessage: ...
+
+
+async def written_as(
+    schema: type[Object],
+    messages: Sequence[BaseMessage],
+    by: Writes,
+    *,
+    shape: Mapping[str, Any] | None = None,
+    max_tokens: int = REPLY_TOKENS,
+) -> Object:
+    """What the chat model of `by` replies to `messages`, as an object of `schema`.
+
+    `shape` is a narrower JSON schema for the model, where not every object of `schema` will do.
+
+    Raises:
+        UpstreamMalformed: neither the reply nor its repair fits. BudgetExceeded, ComponentError: as `by.generate`.
+    """
+    asked = {"title": schema.__name__, "description": schema.__doc__ or "", **(shape or schema.model_json_schema())}
+    given: list[BaseMessage] = list(messages)
+    for last in (False, True):
+        reply = await by.generate(given, max_tokens=max_tokens, schema=asked)
+        try:
+            return await in_thread_within(VALIDATING_S, schema.model_validate_json, _json_of(reply))
+        except ValidationError as error:
+            if last:
+                raise UpstreamMalformed(
+                    f"The language model's reply does not fit {schema.__name__}, nor does its repair: {_told(error)}. "
+                    "Try again, or use a model that keeps to a JSON schema."
+                ) from error
+            given = [*messages, AIMessage(_json_of(reply)), HumanMessage(repair_of(_told(error)))]
+    raise AssertionError("the second turn returns or raises")
+
+
+def _json_of(reply: AIMessage) -> str:
+    """The reply's JSON: the arguments of a forced tool call, or the text without the fence that models put around."""
+    if reply.tool_calls:
+        return json.dumps(reply.tool_calls[0]["args"])
+    fenced = re.search(r"```(?:json)?\s*(.*?)```", reply.text, re.DOTALL)
+    return (fenced.group(1) if fenced else reply.text).strip()
+
+
+def _told(error: ValidationError) -> str:
+    """What is wrong, without the values: they can be what a person wrote."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)[:_SHOWN]
+    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the reply'}: {one['msg']}" for one in found)

@@ -1,0 +1,1 @@
+"""What a tool call must pass, and the record of what it did."""

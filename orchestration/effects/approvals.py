@@ -1,0 +1,208 @@
+"""Durable approvals: asked for once, decided once, and gone when their time is over."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from foundation.clock import Clock
+from foundation.errors import Conflict, Gone, NotFound
+from foundation.stores.registry import Person
+from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from orchestration.contract import Approval
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS approvals (
+    approval_id TEXT PRIMARY KEY,
+    tenant      TEXT NOT NULL,
+    status      TEXT NOT NULL,
+    body        TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS approvals_by_tenant ON approvals (tenant, status);
+"""
+
+
+def _erase(connection: sqlite3.Connection, person: Person) -> int:
+    """Take out all that a person asked for, decided or not, and the notes with which they decided what others asked for. What
+    was waiting can then not be approved any more."""
+    rows = connection.execute("SELECT approval_id, body FROM approvals WHERE tenant = ?", (person.tenant,)).fetchall()
+    approvals = [Approval.model_validate_json(row[1]) for row in rows]
+    asked = [(approval.approval_id,) for approval in approvals if approval.requested_by == person.subject]
+    connection.executemany("DELETE FROM approvals WHERE approval_id = ?", asked)
+    noted = [
+        (approval.model_copy(update={"note": ""}).model_dump_json(), approval.approval_id)
+        for approval in approvals
+        if approval.requested_by != person.subject and approval.decided_by == person.subject and approval.note
+    ]
+    connection.executemany("UPDATE approvals SET body = ? WHERE approval_id = ?", noted)
+    return len(asked) + len(noted)
+
+
+STORE = SqliteStore(
+    name="approvals",
+    file="approvals.sqlite",
+    schema=SCHEMA,
+    erase_rows=_erase,
+    erased="what they asked for, with its arguments; the notes on what they decided for others",
+    stays="that they decided what somebody else asked for: who answers for an effect must be known",
+)
+
+
+class SqliteApprovals:
+    """An `ApprovalStore` in one SQLite file. Expiry needs no timer: a late reader sees it as expired."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._file = SqliteFile(path, STORE)
+        self._clock = clock
+
+    async def request(self, approval: Approval) -> Approval:
+        """Store it, or return the one that the same call asked for before."""
+        row = (approval.approval_id, approval.tenant, approval.status, approval.model_dump_json())
+
+        def insert(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT OR IGNORE INTO approvals VALUES (?, ?, ?, ?)", row)
+
+        await self._file.run(insert)
+        stored = await self.get(approval.approval_id, approval.tenant)
+        if stored is None:
+            raise Conflict(f"Approval {approval.approval_id} belongs to another tenant.")
+        return stored
+
+    async def get(self, approval_id: str, tenant: str) -> Approval | None:
+        return await self._file.run(lambda connection: self._read(connection, approval_id, tenant))
+
+    async def pending(self, tenant: str) -> list[Approval]:
+        """Those that can still be decided, oldest first."""
+
+        def read(connection: sqlite3.Connection) -> list[Approval]:
+            rows = connection.execute(
+                "SELECT body FROM approvals WHERE tenant = ? AND status = 'pending' ORDER BY rowid", (tenant,)
+            )
+            return [self._seen_now(Approval.model_validate_json(row["body"])) for row in rows]
+
+        return [approval for approval in await self._file.run(read) if approval.status == "pending"]
+
+    async def decided(self, tenant: str, *, limit: int) -> list[Approval]:
+        """The latest decisions, newest first."""
+
+        def read(connection: sqlite3.Connection) -> list[Approval]:
+            rows = connection.execute(
+                "SELECT body FROM approvals WHERE tenant = ? AND status IN ('approved', 'rejected') "
+                "ORDER BY body ->> '$.decided_at' DESC LIMIT ?",
+                (tenant, limit),
+            )
+            return [Approval.model_validate_json(row["body"]) for row in rows]
+
+        return await self._file.run(read)
+
+    def waiting(self) -> int:
+        """How many can still be decided, over all tenants: a number for operators, read at each scrape."""
+        now = self._clock.now()
+
+        def read(connection: sqlite3.Connection) -> int:
+            rows = connection.execute("SELECT body FROM approvals WHERE status = 'pending'")
+            return sum(now < Approval.model_validate_json(row["body"]).expires_at for row in rows)
+
+        return self._file.run_now(read)
+
+    async def decide(
+        self,
+        approval_id: str,
+        tenant: str,
+        *,
+        approve: bool,
+        by: str,
+        note: str,
+        edited: Mapping[str, Any] | None = None,
+        edited_hash: str = "",
+    ) -> Approval:
+        """Raises:
+        NotFound: no such approval in this tenant. Gone: it has expired. Conflict: somebody has decided it.
+        """
+
+        def settle(connection: sqlite3.Connection) -> Approval:
+            found = self._read(connection, approval_id, tenant)
+            if found is None:
+                raise NotFound(f"There is no approval {approval_id}.")
+            if found.status == "expired":
+                raise expired(found)
+            if found.status != "pending":
+                raise decided_before(found)
+            status = "approved" if approve else "rejected"
+            changes = {"status": status, "decided_by": by, "decided_at": self._clock.now(), "note": note}
+            if edited is not None:
+                changes |= {"edited": dict(edited), "edited_hash": edited_hash}
+            decided = found.model_copy(update=changes)
+            connection.execute(
+                "UPDATE approvals SET status = ?, body = ? WHERE approval_id = ?",
+                (status, decided.model_dump_json(), approval_id),
+            )
+            return decided
+
+        return await self._file.run(settle)
+
+    def erase(self, tenant: str, subject: str) -> int:
+        """Take out all that one person asked for, decided or not."""
+        person = Person(tenant=tenant, subject=subject)
+        return self._file.run_now(lambda connection: _erase(connection, person))
+
+    def erase_before(self, at: datetime) -> int:
+        """Take out what was asked for before then, unless it can still be decided."""
+        now = self._clock.now()
+
+        def remove(connection: sqlite3.Connection) -> int:
+            found = [Approval.model_validate_json(row[0]) for row in connection.execute("SELECT body FROM approvals")]
+            old = [
+                (one.approval_id,)
+                for one in found
+                if one.requested_at < at and (one.status != "pending" or one.expires_at <= now)
+            ]
+            connection.executemany("DELETE FROM approvals WHERE approval_id = ?", old)
+            return len(old)
+
+        count = self._file.run_now(remove)
+        if count:
+            self._file.compact()
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _read(self, connection: sqlite3.Connection, approval_id: str, tenant: str) -> Approval | None:
+        row = connection.execute(
+            "SELECT body FROM approvals WHERE approval_id = ? AND tenant = ?", (approval_id, tenant)
+        ).fetchone()
+        return self._seen_now(Approval.model_validate_json(row["body"])) if row else None
+
+    def _seen_now(self, approval: Approval) -> Approval:
+        late = approval.status == "pending" and self._clock.now() >= approval.expires_at
+        return approval.model_copy(update={"status": "expired"}) if late else approval
+
+
+def doubles(waiting: Sequence[Approval], decided: Sequence[Approval]) -> dict[str, Approval]:
+    """For those that wait, by id, another one of exactly the same call: the latest that was approved, else the one that
+    has waited longest. To approve both would do it twice.
+
+    `waiting` stands oldest first, `decided` newest first, as the store gives them.
+    """
+    known: dict[tuple[str, str], Approval] = {}
+    for one in decided:
+        if one.status == "approved":
+            known.setdefault((one.tool, one.edited_hash or one.arguments_hash), one)
+    found = {}
+    for one in waiting:
+        other = known.setdefault((one.tool, one.arguments_hash), one)
+        if other is not one:
+            found[one.approval_id] = other
+    return found
+
+
+def expired(approval: Approval) -> Gone:
+    return Gone(f"The time to decide this ended at {approval.expires_at:%Y-%m-%d %H:%M} UTC. Ask for it again.")
+
+
+def decided_before(approval: Approval) -> Conflict:
+    return Conflict(f"This was {approval.status} by {approval.decided_by} already.")

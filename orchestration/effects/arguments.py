@@ -1,0 +1,159 @@
+"""A tool's arguments: checked against its schema, whoever wrote it, and hashed in one canonical form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from foundation.errors import InvalidRequest, InvalidSetting, did_you_mean
+from orchestration.answers.patterns import bounded
+from orchestration.contract import BaseTool, ToolMetadata
+
+_ROUNDING = Decimal("1e-12")
+"""Share of an amount by which a float may miss it."""
+
+
+class UnfitArguments(ValueError):
+    """The arguments do not fit; the text says which one and why, and is fit for a person."""
+
+
+def arguments_hash(tool: str, tenant: str, arguments: Mapping[str, Any]) -> str:
+    """SHA-256 of tool, tenant and arguments in one canonical JSON form: the order of keys does not matter.
+
+    >>> arguments_hash("t", "a", {"x": 1, "y": 2}) == arguments_hash("t", "a", {"y": 2, "x": 1})
+    True
+    """
+    canonical = json.dumps([tool, tenant, dict(arguments)], sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def demand_schema(tool: BaseTool) -> None:
+    """Raises:
+    InvalidSetting: the tool's arguments cannot be checked, because it has no schema or one that is none itself.
+    """
+    from jsonschema import Draft202012Validator, SchemaError
+
+    schema: Any = tool.tool_call_schema
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        return
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        raise InvalidSetting(f'The schema of tool "{tool.name}" is not a JSON schema: {error.message}.') from error
+    if schema.get("type") != "object":
+        raise InvalidSetting(f'Tool "{tool.name}" has no schema of its arguments, so they cannot be checked.')
+
+
+def demand_metadata(tool: BaseTool) -> None:
+    """Raises:
+    InvalidSetting: the tool's metadata has a key that is not one of `ToolMetadata`, or says something of an argument
+        that the tool does not take.
+    """
+    declared = tool.metadata or {}
+    for key in declared:
+        if key not in ToolMetadata.__annotations__:
+            raise InvalidSetting(
+                f'The metadata of tool "{tool.name}" has an unknown key "{key}". {did_you_mean(key, ToolMetadata.__annotations__)}'
+                " What is for other programs goes into its `tags`."
+            )
+    taken = schema_of(tool).get("properties")
+    for name, unit in declared.get("units", {}).items():
+        if not re.fullmatch(r"\d+(\.\d+)?", unit) or not Decimal(unit):
+            raise InvalidSetting(
+                f'The unit "{unit}" of "{name}" of tool "{tool.name}" is no amount. Write it like "0.01".'
+            )
+    for key in ("arguments", "said_as", "units"):
+        for name in declared.get(key, ()):
+            if taken and name not in taken:
+                raise InvalidSetting(
+                    f'The metadata of tool "{tool.name}" say something of an argument "{name}" (`{key}`), which the tool '
+                    f"does not take. {did_you_mean(name, taken)}"
+                )
+
+
+def schema_of(tool: BaseTool) -> dict[str, Any]:
+    """The JSON schema of a tool's arguments, whichever way the tool states it."""
+    schema: Any = tool.tool_call_schema
+    return dict(schema if isinstance(schema, dict) else schema.model_json_schema())
+
+
+def checked(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments as plain JSON values with defaults filled in; unknown ones are refused like wrong ones.
+
+    Raises:
+        UnfitArguments: they do not fit.
+    """
+    schema: Any = tool.tool_call_schema
+    known = schema_of(tool).get("properties", {})
+    for name in arguments:
+        if name not in known:
+            raise UnfitArguments(f'{tool.name} was not called: "{name}" does not fit (it takes no such argument).')
+    fitting = _by_json_schema(tool, arguments) if isinstance(schema, dict) else _by_model(tool, arguments)
+    _demand_whole_units(tool, fitting)
+    return fitting
+
+
+def _demand_whole_units(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
+    """Sums of floats miss a whole number of cents by a little: that little is let pass, as a share of the amount."""
+    for name, unit in (tool.metadata or {}).get("units", {}).items():
+        if (value := arguments.get(name)) is None:
+            continue
+        try:
+            amount = Decimal(str(value))
+            rounded = (amount / Decimal(unit)).to_integral_value() * Decimal(unit)
+            fits = rounded > 0 and abs(amount - rounded) <= amount * _ROUNDING
+        except InvalidOperation:  # no number, or an endless one
+            fits = False
+        if not fits:
+            raise _unfit(tool, (name,), f"it is no whole number of {unit}, or none at all")
+
+
+def _by_model(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    schema: Any = tool.tool_call_schema
+    try:
+        fitting: dict[str, Any] = schema.model_validate(dict(arguments)).model_dump(mode="json")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise _unfit(tool, first["loc"], first["msg"]) from error
+    return fitting
+
+
+def _by_json_schema(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """jsonschema resolves references inside the schema alone: another place to resolve them from is never given it."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+    from referencing.exceptions import Unresolvable
+
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(arguments), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise UnfitArguments(f"{tool.name} was not called: its arguments are not plain JSON values.") from error
+    schema = schema_of(tool)
+    defaults = {name: one["default"] for name, one in schema.get("properties", {}).items() if "default" in one}
+    fitting = {**defaults, **plain}
+    try:
+        found = best_match(bounded(Draft202012Validator)(schema).iter_errors(fitting))
+    except InvalidRequest as error:
+        raise UnfitArguments(f"{tool.name} was not called: {error}") from error
+    except Unresolvable as error:
+        raise UnfitArguments(
+            f"{tool.name} was not called: its schema refers to {error.ref}, which is not in it."
+        ) from error
+    if found is not None:
+        raise _unfit(tool, tuple(found.absolute_path), _without_value(found))
+    return fitting
+
+
+def _without_value(error: Any) -> str:
+    """What jsonschema says quotes the value, which may be what a person wrote; the rule that it breaks is enough."""
+    return f"it breaks the rule {error.validator} = {json.dumps(error.validator_value)[:200]}"
+
+
+def _unfit(tool: BaseTool, where: tuple[Any, ...], why: str) -> UnfitArguments:
+    return UnfitArguments(f'{tool.name} was not called: "{".".join(map(str, where))}" does not fit ({why}).')

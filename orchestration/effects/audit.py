@@ -1,0 +1,376 @@
+"""The audit: every tool call, decision and answer, written before anybody hears of it, never changed afterwards.
+
+Records form a chain: each holds the SHA-256 of itself together with the hash of the one before, over canonical JSON. An
+edited, dropped or reordered record breaks it. What the chain alone cannot show is a missing end, so its head (how many
+records, and the last hash) is kept again: in a file beside it, on the span of each call, which is stored here and can be
+exported to another machine, and in the log of each start. Whoever can rewrite the chain and every copy of its head can forge
+it; docs/decisions/0046.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import sqlite3
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import aclosing, closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from foundation import names
+from foundation.clock import Clock
+from foundation.errors import InvalidRequest, SixplyError, StoreUnavailable
+from foundation.stores.full_disk import translated
+from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from foundation.tracing import annotate, trace_id
+from foundation.types import Principal
+from orchestration.contract import Agent, Answer, AnswerRequest, AuditLog, AuditRecord, Decision, Event
+from orchestration.run.answering import error_event
+
+BEGINNING = "0" * 64
+"""The hash before the first record."""
+TRIGGERS = {
+    f"chain_is_not_{what}": f"CREATE TRIGGER chain_is_not_{what} BEFORE {act} ON chain\n"
+    "    BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END"
+    for what, act in (("edited", "UPDATE"), ("deleted", "DELETE"))
+}
+SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS chain (
+    number   INTEGER PRIMARY KEY,
+    tenant   TEXT NOT NULL,
+    body     TEXT NOT NULL,
+    previous TEXT NOT NULL,
+    hash     TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS probe (number INTEGER PRIMARY KEY, at TEXT NOT NULL) STRICT;
+DROP INDEX IF EXISTS chain_by_tenant;
+CREATE INDEX IF NOT EXISTS chain_by_written_tenant ON chain (body ->> '$.tenant', number);
+{"".join(trigger.replace("TRIGGER", "TRIGGER IF NOT EXISTS", 1) + ";" for trigger in TRIGGERS.values())}
+"""
+"""The column `tenant` is a copy for people who look. What counts is the tenant in the body, which is part of the hash."""
+STORE = SqliteStore(
+    name="audit",
+    file="audit.sqlite",
+    files=("audit.head", "audit.lock", "audit.new"),
+    schema=SCHEMA,
+    stays="who did what and when, by name, without a word that was said; of arguments a hash, of documents their names. The law "
+    "asks for it, and a chain cannot lose a link",
+)
+log = logging.getLogger(__name__)
+
+
+def canonical(value: Any) -> str:
+    """One spelling for equal JSON: sorted keys, no spaces, no NaN, ASCII.
+
+    >>> canonical({"b": 1, "a": "\u00e9"})
+    '{"a":"\\\\u00e9","b":1}'
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def record_hash(number: int, previous: str, body: str) -> str:
+    return hashlib.sha256(canonical([number, previous, body]).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How far the chain reached, and the hash of its last record. As text `COUNT:HASH`."""
+
+    count: int
+    hash: str
+
+    def __str__(self) -> str:
+        return f"{self.count}:{self.hash}"
+
+    @classmethod
+    def parse(cls, text: str) -> Head:
+        """Raises:
+        InvalidRequest: it is not COUNT:HASH.
+        """
+        count, _, digest = text.strip().partition(":")
+        if not count.isdigit() or len(digest) != len(BEGINNING):
+            raise InvalidRequest(f'"{text.strip()[:80]}" is no head of an audit. It looks like 12:ab34..., 64 digits.')
+        return cls(int(count), digest)
+
+
+class SqliteAudit:
+    """An `AuditLog` in one append-only table. `model` and `manifest_id` say what was running; every record carries them."""
+
+    def __init__(self, path: Path, clock: Clock, *, model: str = "", manifest_id: str = "") -> None:
+        lacking = _lacking_triggers(path)
+        self._file = SqliteFile(path, STORE)
+        self._head = head_file(path)
+        if lacking:
+            log.warning("The audit was without %s, which forbid changes. Look who took them away.", ", ".join(lacking))
+        log.info("The audit reaches %s.", self._file.run_now(_last_head))  # a copy wherever the log goes
+        self._clock = clock
+        self._running = {"model": model, "manifest_id": manifest_id}
+
+    async def record(self, entry: AuditRecord) -> None:
+        """Raises:
+        StoreUnavailable, StorageFull: it was not written, so what it tells of must not be told.
+        """
+        entry = entry if entry.trace_id else entry.model_copy(update={"trace_id": trace_id()})
+        body = canonical({"at": self._clock.now().isoformat(), **self._running, **entry.model_dump(mode="json")})
+
+        def append(connection: sqlite3.Connection) -> Head:
+            last = _last_head(connection)
+            head = Head(last.count + 1, record_hash(last.count + 1, last.hash, body))
+            connection.execute(
+                "INSERT INTO chain VALUES (?, ?, ?, ?, ?)", (head.count, entry.tenant, body, last.hash, head.hash)
+            )
+            return head
+
+        head = await self._file.run(append)
+        _keep(self._head, head)
+        annotate(names.AUDIT_HEAD, str(head))
+
+    def probe(self) -> None:
+        """Write a mark beside the chain, to know whether a record could be written.
+
+        Raises:
+            StoreUnavailable, StorageFull: it could not.
+        """
+        at = self._clock.now().isoformat()
+        self._file.run_now(lambda connection: connection.execute("INSERT OR REPLACE INTO probe VALUES (1, ?)", (at,)))
+        _kept(self._head)
+
+    async def entries(self, tenant: str) -> list[tuple[str, AuditRecord]]:
+        """(time, record) of one tenant, oldest first."""
+
+        def read(connection: sqlite3.Connection) -> list[tuple[str, AuditRecord]]:
+            rows = connection.execute("SELECT body FROM chain WHERE body ->> '$.tenant' = ? ORDER BY number", (tenant,))
+            return [_told(json.loads(row["body"])) for row in rows]
+
+        return await self._file.run(read)
+
+    async def manifests(self) -> set[str]:
+        """The run manifests that a record names."""
+
+        def read(connection: sqlite3.Connection) -> set[str]:
+            rows = connection.execute("SELECT DISTINCT json_extract(body, '$.manifest_id') AS found FROM chain")
+            return {row["found"] for row in rows if row["found"]}
+
+        return await self._file.run(read)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+FIELDS = frozenset(AuditRecord.model_fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    number: int
+    kind: Literal["edited", "dropped", "reordered", "truncated", "forged", "unguarded"]
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a walk along the chain found."""
+
+    records: int
+    head: Head
+    after_the_kept_head: int
+    """Records that the second place does not know yet. One is usual after a crash."""
+    problems: tuple[Problem, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "ok": self.ok,
+            "records": self.records,
+            "head": str(self.head),
+            "after_the_kept_head": self.after_the_kept_head,
+            "problems": [asdict(problem) for problem in self.problems],
+        }
+
+
+def verify(path: Path, *, known: Head | None = None, witnesses: Iterable[Head] = ()) -> Verification:
+    """Walk the chain in the file at `path` and compare it with its kept head, with a head `known` from elsewhere, and with
+    those that other stores hold.
+
+    Raises:
+        StoreUnavailable: there is no audit, or what is there is no SQLite file with one.
+    """
+    kept = _kept(head_file(path))
+    heads: dict[int, set[str]] = defaultdict(set)
+    for head in (kept, known, *witnesses):
+        if head is not None:
+            heads[head.count].add(head.hash)
+    problems = [
+        Problem(0, "unguarded", f"{trigger} is missing or was changed, which forbids changes.")
+        for trigger in _lacking_triggers(path)
+    ]
+    count, last, expected = 0, BEGINNING, 1
+    for number, tenant, body, previous, stored in _rows(path):
+        if number != expected:
+            missing = f"{expected}" if number == expected + 1 else f"{expected} to {number - 1}"
+            problems.append(Problem(expected, "dropped", f"Record {missing} is missing."))
+        elif previous != last:
+            problems.append(Problem(number, "reordered", f"Record {number} does not follow the one before it."))
+        problems += _problems_of(number, tenant, body, stored, expected=record_hash(number, previous, body))
+        if heads.get(number, {stored}) != {stored}:
+            problems.append(Problem(number, "forged", f"Record {number} is not the one whose hash was kept."))
+        count, last, expected = count + 1, stored, number + 1
+    end = expected - 1
+    for head_count in sorted(heads):
+        if head_count > end:
+            what = f"The records from {end + 1} to {head_count} are missing at the end."
+            problems.append(Problem(end + 1, "truncated", what))
+    if kept is None and count:
+        problems.append(Problem(end, "truncated", f"{head_file(path).name} is missing, so an end may be missing too."))
+    after = max(0, end - kept.count) if kept else count
+    return Verification(count, Head(end, last), after, tuple(problems))
+
+
+def _problems_of(number: int, tenant: str, body: str, stored: str, *, expected: str) -> list[Problem]:
+    """What is wrong with a record by itself. A tenant other than the written one would keep it out of a list by that column."""
+    if expected != stored:
+        return [Problem(number, "edited", f"Record {number} is not what was written.")]
+    if (written := json.loads(body).get("tenant")) != tenant:
+        what = f'Record {number} stands below the tenant "{tenant}" and was written for "{written}".'
+        return [Problem(number, "edited", what)]
+    return []
+
+
+def of_trace(path: Path, trace: str) -> list[tuple[str, AuditRecord]]:
+    """(time, record) of what belongs to a trace, oldest first; the decisions on its approvals too, which are taken outside of
+    it. Nothing where there is no audit.
+
+    Raises:
+        StoreUnavailable: what is there is no SQLite file with an audit.
+    """
+    if not path.exists():
+        return []
+    bodies = [json.loads(body) for _, _, body, _, _ in _rows(path, f'"trace_id":"{trace}"')]
+    approvals = {body["approval_id"] for body in bodies} - {None}
+    for approval in approvals:
+        decided = (json.loads(body) for _, _, body, _, _ in _rows(path, f'"approval_id":"{approval}"'))
+        bodies += [body for body in decided if body["act"] == "decision"]
+    return sorted(map(_told, bodies), key=lambda told: told[0])
+
+
+def head_file(path: Path) -> Path:
+    return path.with_suffix(".head")
+
+
+def _told(body: Mapping[str, Any]) -> tuple[str, AuditRecord]:
+    return body["at"], AuditRecord(**{k: v for k, v in body.items() if k in FIELDS})
+
+
+def _last_head(connection: sqlite3.Connection) -> Head:
+    last = connection.execute("SELECT number, hash FROM chain ORDER BY number DESC LIMIT 1").fetchone()
+    return Head(*last) if last else Head(0, BEGINNING)
+
+
+def _lacking_triggers(path: Path) -> list[str]:
+    """The triggers that an existing chain should have and has not, or not as they were made."""
+    if not path.exists():
+        return []
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            made = dict(database.execute("SELECT name, sql FROM sqlite_master WHERE type IN ('trigger', 'table')"))
+    except sqlite3.Error:
+        return []  # whoever reads the chain next says what is wrong with the file
+    return [name for name, sql in TRIGGERS.items() if "chain" in made and made.get(name) != sql]
+
+
+def _rows(path: Path, having: str = "") -> Iterator[tuple[int, str, str, str, str]]:
+    if not path.exists():
+        raise StoreUnavailable(f"There is no audit at {path}. Nothing has run there, or it was deleted.")
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            yield from database.execute(
+                "SELECT number, tenant, body, previous, hash FROM chain WHERE instr(body, ?) ORDER BY number", (having,)
+            )
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"{path} holds no audit that can be read: {error}. Restore it from a backup.") from error
+
+
+def _keep(path: Path, head: Head) -> None:
+    """Write the head to its second place, unless another process has written a later one."""
+    with translated(path):
+        lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if head.count <= (_kept(path) or Head(0, BEGINNING)).count:
+                return
+            temporary = path.with_suffix(".new")
+            with temporary.open("w", encoding="ascii") as file:
+                file.write(f"{head}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            os.close(lock)
+
+
+def _kept(path: Path) -> Head | None:
+    try:
+        return Head.parse(path.read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return None
+    except (InvalidRequest, UnicodeDecodeError) as error:
+        raise StoreUnavailable(f"{path} is not what was written there. Look who changed it.") from error
+
+
+class AuditedAgent:
+    """An `Agent` whose every answer is in the audit before the caller has it."""
+
+    def __init__(self, inner: Agent, audit: AuditLog) -> None:
+        self.inner = inner
+        self._audit = audit
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # not set yet while the wrapper is being copied
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
+        async with aclosing(self._audited(self.inner.stream(request, principal), principal)) as events:
+            async for event in events:
+                yield event
+
+    async def resume(self, decision: Decision, principal: Principal) -> AsyncGenerator[Event, None]:
+        async with aclosing(self._audited(self.inner.resume(decision, principal), principal)) as events:
+            async for event in events:
+                yield event
+
+    async def _audited(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
+        async with aclosing(events) as given:  # type: ignore[type-var]
+            async for event in given:
+                if event.answer is not None:
+                    try:
+                        await self._audit.record(_record_of(event.answer, principal))
+                    except SixplyError as error:
+                        yield error_event(error)
+                        return
+                yield event
+
+
+def _record_of(answer: Answer, principal: Principal) -> AuditRecord:
+    approval = answer.approval
+    return AuditRecord(
+        act="answer",
+        tenant=principal.tenant,
+        subject=approval.requested_by if approval else principal.subject,
+        run_id=answer.answer_id,
+        outcome=answer.status,
+        reason=answer.stop_reason,
+        documents=tuple(sorted({citation.document_id for citation in answer.citations})),
+        arguments_hash=(approval.edited_hash or approval.arguments_hash) if approval else "",
+        approval_id=approval.approval_id if approval else None,
+        decided_by=approval.decided_by if approval else None,
+        trace_id=answer.trace_id,
+    )

@@ -1,0 +1,125 @@
+"""The effect ledger: an effect happens once, whatever is retried, resumed, approved twice or killed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from foundation.errors import Conflict
+from foundation.stores import erasures
+from foundation.stores.registry import Person
+from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from foundation.types import Principal
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS effects (
+    key            TEXT PRIMARY KEY,
+    tool           TEXT NOT NULL,
+    arguments_hash TEXT NOT NULL,
+    begun_at       TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    result         TEXT,
+    tenant         TEXT NOT NULL DEFAULT '',
+    subject        TEXT NOT NULL DEFAULT ''
+) STRICT;
+"""
+_TEXT = "TEXT NOT NULL DEFAULT ''"
+_THEIRS = """
+arguments_hash != '' AND (
+    (tenant = :tenant AND subject = :subject) OR (tenant = '' AND key IN (SELECT value FROM json_each(:effects)))
+)
+"""
+"""A row of an earlier version names nobody; what the audit says of the call finds it."""
+_STEPS = 100
+"""As far as the tool calls of a run are counted where a key of an earlier version is looked for."""
+
+
+def effect_key(run_id: str, step: int, arguments_hash: str) -> str:
+    return hashlib.sha256(f"{run_id}\n{step}\n{arguments_hash}".encode()).hexdigest()
+
+
+def possible_keys(run_id: str, arguments_hash: str) -> Iterator[str]:
+    """Under one of these a call was carried out, for rows that do not say for whom."""
+    return (effect_key(run_id, step, arguments_hash) for step in range(_STEPS))
+
+
+def _erase(connection: sqlite3.Connection, person: Person) -> int:
+    """Leave the key, so that nothing is carried out twice, and not what was carried out."""
+    theirs = {"tenant": person.tenant, "subject": person.subject, "effects": json.dumps(sorted(person.effects))}
+    results = connection.execute(
+        f"SELECT key, result FROM effects WHERE result IS NOT NULL AND {_THEIRS}",  # noqa: S608 - own words
+        theirs,
+    ).fetchall()
+    for key, result in results:
+        connection.execute("UPDATE effects SET result = ? WHERE key = ?", (_without_words(json.loads(result)), key))
+    forget = f"UPDATE effects SET arguments_hash = '', subject = '', tenant = '' WHERE {_THEIRS}"  # noqa: S608 - own words
+    return connection.execute(forget, theirs).rowcount
+
+
+def _without_words(result: Mapping[str, Any]) -> str:
+    """What a repeated call is told."""
+    return json.dumps({"tool": result.get("tool", ""), "status": "done", "content": "What was done here was erased."})
+
+
+STORE = SqliteStore(
+    name="effects",
+    file="effects.sqlite",
+    schema=SCHEMA,
+    later={"effects": {"tenant": _TEXT, "subject": _TEXT}},
+    erase_rows=_erase,
+    erased="what was carried out for them: its result, its arguments and who asked",
+    stays="a random key and the tool's name, so that it is never carried out twice",
+)
+
+
+class SqliteEffects:
+    """An `EffectLedger` in one SQLite file. A row without a result has begun and was never heard of again."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = SqliteFile(path, STORE)
+
+    async def begin(self, key: str, tool: str, arguments_hash: str, principal: Principal) -> Mapping[str, Any] | None:
+        def claim(connection: sqlite3.Connection) -> sqlite3.Row | None:
+            inserted = connection.execute(
+                "INSERT OR IGNORE INTO effects (key, tool, arguments_hash, tenant, subject) VALUES (?, ?, ?, ?, ?)",
+                (key, tool, arguments_hash, principal.tenant, principal.subject),
+            )
+            if inserted.rowcount:
+                return None
+            found: sqlite3.Row = connection.execute("SELECT * FROM effects WHERE key = ?", (key,)).fetchone()
+            return found
+
+        row = await self._file.run(claim)
+        if row is None:
+            return None
+        if (row["tool"], row["arguments_hash"]) != (tool, arguments_hash):
+            raise Conflict(f"Effect {key[:12]} belongs to another call of {row['tool']}. Nothing was done.")
+        if row["result"] is None:
+            raise Conflict(
+                f"{tool} was begun at {row['begun_at']} and never reported back, so nobody knows whether it happened. "
+                "A person must look before it is tried again."
+            )
+        return dict(json.loads(row["result"]))
+
+    async def finish(self, key: str, result: Mapping[str, Any]) -> None:
+        def keep(connection: sqlite3.Connection) -> None:  # it has happened, whoever was erased meanwhile
+            text = _without_words(result) if erasures.is_erased() else json.dumps(dict(result))
+            connection.execute("UPDATE effects SET result = ? WHERE key = ?", (text, key))
+
+        await self._file.run(keep, of_nobody=True)
+
+    async def abandon(self, key: str) -> None:
+        statement = "DELETE FROM effects WHERE key = ? AND result IS NULL"
+        await self._file.run(lambda connection: connection.execute(statement, (key,)), of_nobody=True)
+
+    async def keys_of(self, principal: Principal) -> list[str]:
+        """The keys of what was carried out for a person."""
+        theirs = (principal.tenant, principal.subject)
+        statement = "SELECT key FROM effects WHERE tenant = ? AND subject = ?"
+        return await self._file.run(lambda c: [row["key"] for row in c.execute(statement, theirs)])
+
+    def close(self) -> None:
+        self._file.close()

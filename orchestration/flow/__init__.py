@@ -1,0 +1,1 @@
+"""The steps of an agent and the order in which they run."""

@@ -1,0 +1,124 @@
+"""An agent that works in rounds, in plain Python: what is open now, side by side; then what came of it.
+
+    plan, and then until there is a result:
+        the tools and the search of this round, side by side
+        gather: what came of them; the next round, a result, or a person to wait for
+
+What is known (`State`) is written down after each step, and says by itself what comes next: a step of the plan that was
+begun and has no outcome is open. So there is no place in a program to remember, and a run that was killed goes on by
+entering the loop again. How documents are asked is for each agent to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Coroutine
+from typing import Any, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
+
+from orchestration.flow.base_agent import Begin, DurableAgent, Kept, config_of, finished, gathered_up, taken
+from orchestration.flow.steps import Work as Step
+from orchestration.run.run import Run
+from orchestration.run.state import State, merged, status_of
+
+Work = Coroutine[Any, Any, None]
+
+
+class RoundsAgent(DurableAgent):
+    """A conversation is a row of checkpoints, each with all that is known."""
+
+    async def _kept(self, thread_id: str) -> Kept:
+        stored = await self._parts.checkpoints.aget_tuple(config_of(thread_id))
+        if stored is None:
+            return Kept({})
+        state = cast("State", stored.checkpoint["channel_values"])
+        waits = status_of(state) == "waiting"
+        return Kept(state, waits=waits, unfinished=waits or not status_of(state))
+
+    async def _run(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
+        journal = Journal(self._parts.checkpoints, config)
+        await journal.open(state if begin == "new" else {})
+        if begin == "decided":
+            await journal.write({"result": None})
+        if not journal.state["plan"]:
+            await journal.take("plan", self._steps.plan, run)
+        while not journal.state["result"]:
+            await side_by_side(self._round(journal, run))
+            await journal.write(await gathered_up(self._steps, journal.state, run))
+        return journal.state
+
+    def _round(self, journal: Journal, run: Run) -> list[Work]:
+        """What is open now."""
+        state = journal.state
+        begun = [one for one in state["started"] if one not in state["done"] and one not in state["asking"]]
+        work = [self._calls(journal, "tool", self._steps.tool, run, {"step": one}) for one in begun]
+        waited = [step["step_id"] for step in state["plan"]["steps"] if step["outcome"] == "waiting"]
+        if state["waiting"] in waited:  # and a person has decided, or there would be no round
+            work.append(self._calls(journal, "effect", self._steps.effect, run, {}))
+        if state["asking"] and not state["part"]:
+            work.append(self._from_documents(journal, run))
+        return work
+
+    @abstractmethod
+    async def _from_documents(self, journal: Journal, run: Run) -> None:
+        """Answer the questions in `asking`: with one `part` for them all, or with an outcome in `done` for each."""
+
+    async def _calls(self, journal: Journal, name: str, step: Step, run: Run, given: State) -> None:
+        await journal.take(name, step, run, given)
+
+
+async def side_by_side(work: list[Work]) -> None:
+    """All of it; where one fails, the others are cancelled, and its error is the caller's."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for one in work:
+                group.create_task(one)
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+
+
+class Journal:
+    """What is known of a conversation, and the checkpoints that it is written to."""
+
+    def __init__(self, checkpoints: BaseCheckpointSaver[Any], config: RunnableConfig) -> None:
+        self.state: State = {}
+        self._checkpoints, self._config = checkpoints, config
+        self._marks, self._step, self._version = config["metadata"], -1, checkpoints.get_next_version(None, None)
+        self._writing = asyncio.Lock()
+
+    async def open(self, news: State) -> None:
+        stored = await self._checkpoints.aget_tuple(self._config)
+        if stored is not None:
+            self.state = cast("State", stored.checkpoint["channel_values"])
+            self._config, self._step = stored.config, stored.metadata["step"] + 1
+            newest = max(stored.checkpoint["channel_versions"].values())
+            self._version = self._checkpoints.get_next_version(newest, None)
+        if news:
+            await self.write(news)
+
+    async def take(
+        self, name: str, step: Step, run: Run, given: State | None = None, ends: State | None = None
+    ) -> None:
+        """Take the step with `given` beside what is known, and write down its news and `ends` together."""
+        news = await taken(name, step, cast("State", {**self.state, **(given or {})}), run)
+        await self.write(cast("State", {**news, **(ends or {})}))
+
+    async def write(self, news: State) -> None:
+        """Durable when it returns. The last answer of a run is written together with the turn that it ends."""
+        self.state = merged(self.state, news)
+        if status_of(self.state) not in ("", "waiting"):
+            self.state = merged(self.state, finished(self.state))
+        async with self._writing:
+            checkpoint = empty_checkpoint()
+            checkpoint["channel_values"] = dict(self.state)
+            checkpoint["channel_versions"] = dict.fromkeys(self.state, self._version)
+            self._config = await self._checkpoints.aput(
+                {**self._config, "metadata": self._marks},
+                checkpoint,
+                {"source": "loop", "step": self._step},
+                checkpoint["channel_versions"],
+            )
+            self._step, self._version = self._step + 1, self._checkpoints.get_next_version(self._version, None)

@@ -1,0 +1,565 @@
+"""The steps of an agent, each a function from what is known to what is new. Agents differ in how they join them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, cast
+
+from foundation import names
+from foundation.errors import ComponentError
+from foundation.machine.deadline import in_thread
+from foundation.output.rendering import markdown, one_line
+from foundation.tracing import annotate
+from models.pricing import is_local
+from orchestration.answers.compose import Draft, begun, quoted, rendered, verified, written
+from orchestration.contract import (
+    AgentParts,
+    Answer,
+    Approval,
+    Fact,
+    NearDocument,
+    Origin,
+    Outcome,
+    Plan,
+    PlanStep,
+    ToolOutcome,
+)
+from orchestration.language.guard import instructs_reader, warnings_about, without_foreign_urls
+from orchestration.language.stated_arguments import arguments_in, describe
+from orchestration.memory.facts import with_facts
+from orchestration.memory.follow_ups import in_context, named, pointed, stands_alone
+from orchestration.planners.classifier import (
+    REPLANNED,
+    Planner,
+    adapted,
+    filled,
+    fixed,
+    query_of,
+    ready,
+    resolved,
+    rewrite,
+)
+from orchestration.planners.model import ModelPlanner
+from orchestration.run.run import Run
+from orchestration.run.state import (
+    NOTHING_FOUND,
+    Done,
+    Result,
+    State,
+    abstained,
+    as_result,
+    combined,
+    day_of,
+    result_of,
+    what_came,
+)
+from retrieval.contract import Hit
+from retrieval.grounding.evidence import FAR_BEHIND, Evidence, Grounding, title_of
+from retrieval.search.fusion import in_one_ranking
+
+SENTENCES_OF_EVIDENCE = 12
+PASSAGES = 6
+"""Of them, those that the chat model is shown."""
+HANDED_OVER = (
+    "You want a person for this. The request is marked for a colleague as {answer_id}; nothing else has been done."
+)
+UNSUPPORTED = "What the language model wrote is not supported by the documents, so it is not shown."
+NEAREST = 3
+"""Documents that somebody is pointed to whose question could not be answered."""
+NEAR = 0.75
+"""Where the confidence is at least this share of what an answer needs. Below it, a question of another subject would be sent
+to nonsense."""
+_SEVERAL = 2
+
+Work = Callable[[State, Run], Awaitable[tuple[State, str]]]
+
+_LONGEST_REASON = 300
+
+
+class Steps:
+    """The steps with the parts that they need. Every one returns its news and a detail for the person who looks on."""
+
+    def __init__(self, parts: AgentParts, planners: Sequence[Planner], *, writes: bool | None) -> None:
+        self._parts = parts
+        self._settings = parts.settings.answers
+        self._planners = tuple(planners)
+        self._writes = not is_local(parts.chat) if writes is None else writes
+
+    # -- the plan ----------------------------------------------------------------------------------------------------
+
+    async def plan(self, state: State, run: Run) -> tuple[State, str]:
+        state = cast("State", {**state, "known": await self._known(run)})
+        question = self._in_full(state)
+        if isinstance(self._planners[0], ModelPlanner):
+            self._search_ahead(question, state, run)
+        plan = await self._planned(question, run)
+        told = f"{plan.route}: {plan.reason}" if len(plan.steps) < _SEVERAL else f"{_outline(plan)}: {plan.reason}"
+        ended = self._ended(plan, state)
+        before = (state.get("clarifying") or {}).get("asked", "") if self._answers(state) else ""
+        update: State = {
+            "clarifying": {},
+            "asked": f"{before}\n{state['question']}".strip(),
+            "result": ended,
+            "known": state["known"],
+        }
+        if plan.route == "clarify":
+            step = plan.steps[0]
+            update["clarifying"] = {
+                "question": question,
+                "asked": update["asked"],
+                "tool": step.tool,
+                "missing": list(step.missing),
+            }
+        if ended is None:
+            update |= self._launched(plan, state)
+        return update | self._kept(plan, run), told
+
+    async def _known(self, run: Run) -> list[dict[str, Any]]:
+        facts = self._parts.facts
+        found = await asyncio.to_thread(facts.of, run.principal) if facts else []
+        return [fact.model_dump(mode="json") for fact in found]
+
+    async def _planned(self, question: str, run: Run) -> Plan:
+        """The first planner's plan; where it fails, the next one's, which is said; at last the fixed one."""
+        executor = self._parts.executor
+        allowed = executor.allowed(run.principal)
+        for planner in self._planners:
+            try:
+                return await planner.plan(question, executor.tools, run, allowed=allowed)
+            except ComponentError as error:
+                run.note(f"{type(planner).__name__} could not plan: {error.code}")
+        return fixed(question, "no planner could plan")
+
+    def _search_ahead(self, question: str, state: State, run: Run) -> None:
+        """Begin, while a model plans, the search that a plan to answer from documents needs first. The planner sees nothing
+        of it; a plan without that search leaves it unread."""
+        query = self.in_context(question, state)
+        ahead = asyncio.create_task(self._searched(query, state, run))
+        ahead.add_done_callback(lambda done: done.cancelled() or done.exception())  # where nobody else reads it
+        run.ahead[query] = ahead
+
+    def _ended(self, plan: Plan, state: State) -> Result | None:
+        """What a plan without anything to do comes to."""
+        if plan.route == "hand_over":
+            text = HANDED_OVER.format(answer_id=state["answer_id"])
+            return as_result("escalated", "complete", text)
+        if plan.route == "refuse" and not plan.steps:
+            return as_result("refused", "policy", f"This is not done here. {_harmless_reason(plan)}".strip())
+        if plan.route == "reply":
+            return abstained(plan.reply)
+        if plan.route == "clarify":
+            return abstained(self._asked_back(plan.steps[0]))
+        return None
+
+    def _asked_back(self, step: PlanStep) -> str:
+        tool = next((tool for tool in self._parts.executor.tools if tool.name == step.tool), None)
+        names = [describe(tool, name) if tool else name.replace("_", " ") for name in step.missing]
+        return f"Please tell me: {'; and '.join(names)}."
+
+    def _in_full(self, state: State) -> str:
+        """The question; or, where it states what was asked back for, together with the request before it. An "it" that
+        stands for an identifier said before is replaced by it."""
+        if self._answers(state):
+            return f"{state['clarifying']['question']} {state['question']}"
+        return pointed(state["question"], _earlier(state), self._parts.executor.tools)
+
+    def _answers(self, state: State) -> bool:
+        """Whether the question states what was asked back for."""
+        asked = state.get("clarifying") or {}
+        tool = next((tool for tool in self._parts.executor.tools if tool.name == asked.get("tool")), None)
+        return tool is not None and bool(set(asked["missing"]) & arguments_in(state["question"], tool).keys())
+
+    def _launched(self, plan: Plan, state: State) -> State:
+        """What can be begun now: tool steps side by side, and beside them one search for all questions."""
+        steps = ready(plan, state.get("started") or [])
+        calls = [step for step in steps if step.kind != "answer"]
+        questions = [step for step in steps if step.kind == "answer"] if not state.get("asking") else []
+        update: State = {
+            "batch": [step.step_id for step in (*calls, *questions)],
+            "started": [*(state.get("started") or []), *(step.step_id for step in (*calls, *questions))],
+        }
+        if questions:
+            outcomes = _outcomes(state)
+            asks = [step.model_copy(update={"ask": filled(step.ask, outcomes)}) for step in questions]
+            asked = query_of(asks, plan, self._in_full(state))
+            query = self.in_context(asked, state)
+            update |= {
+                "asking": [step.step_id for step in questions],
+                "query": query,
+                "legs": [*([asked] if query != asked else []), *(step.ask for step in asks if len(asks) > 1)],
+                "reached": "",
+                "desks": {},
+                "rewrites": 0,
+                "gate": "",
+                "part": None,
+            }
+        return update
+
+    def in_context(self, question: str, state: State) -> str:
+        """What to search for: the question with what was asked before it and what is known of the person."""
+        return with_facts(in_context(question, _earlier(state)), [Fact(**one) for one in state.get("known") or []])
+
+    def _kept(self, plan: Plan, run: Run) -> State:
+        run.plan = plan
+        annotate(names.PLAN_ROUTE, plan.route)
+        annotate(names.PLAN_MADE_BY, plan.made_by)
+        annotate(names.PLAN_STEPS, _outline(plan))
+        annotate(names.PLAN_CHANGES, len(plan.changes))
+        return {"plan": plan.model_dump(mode="json")}
+
+    async def gather(self, state: State, run: Run) -> tuple[State, str]:
+        """After some steps: note what came of them, change the plan where one failed, begin what can be begun now.
+
+        The detail is empty unless the plan was changed.
+        """
+        before = Plan(**state["plan"])
+        update: State = {}
+        if (part := state.get("part")) is not None and state.get("asking"):
+            update = {
+                "done": {one: {"result": part, "outcome": None} for one in state["asking"]},
+                "asking": [],
+                "part": None,
+            }
+        done = {**(state.get("done") or {}), **(update.get("done") or {})}
+        for step_id, one in done.items():
+            run.results[step_id] = one["result"]
+        state = cast("State", {**state, **update, "done": done})
+        plan = await self._changed(_settled(before, done), state, run)
+        update |= self._launched(plan, state)
+        running = set(update["started"]) - done.keys()
+        update["result"] = None if running else self._whole(plan, done, run)
+        told = plan.changes[-1] if len(plan.changes) > len(before.changes) else ""
+        return update | self._kept(plan, run), told
+
+    async def _changed(self, plan: Plan, state: State, run: Run) -> Plan:
+        changed = adapted(plan)
+        broke = [step for step in plan.steps if step.tool and step.detail.startswith("failed")]
+        if not broke or plan.made_by != "model" or any(REPLANNED in change for change in plan.changes):
+            return changed
+        try:
+            return await self._planners[0].replan(plan, self._in_full(state), self._parts.executor.tools, run)
+        except ComponentError as error:
+            run.note(f"the plan could not be changed: {error.code}")
+            return changed
+
+    def _whole(self, plan: Plan, done: Mapping[str, Done], run: Run) -> Result:
+        results = {step_id: one["result"] for step_id, one in done.items()}
+        result = combined(plan, results)
+        later = sum(step.outcome == "planned" for step in plan.steps)
+        if result["status"] == "waiting" and later:
+            more = "1 more step waits" if later == 1 else f"{later} more steps wait"
+            result = {**result, "text": f"{result['text']}\n\n{more} until this is decided."}
+        undone = [step.step_id for step in plan.steps if step.outcome in ("failed", "skipped")]
+        if result["status"] in ("answered", "waiting") and len(plan.steps) > 1 and undone:
+            run.note(f"incomplete: {len(undone)} of {len(plan.steps)} parts could not be met")
+        return result
+
+    # -- tools -------------------------------------------------------------------------------------------------------
+
+    async def tool(self, state: State, run: Run) -> tuple[State, str]:
+        step = _step_of(state)
+        if step.missing and step.tool in self._parts.executor.allowed(run.principal):
+            result = abstained(self._asked_back(step))
+            run.results[step.step_id] = result
+            return {"done": {step.step_id: {"result": result, "outcome": None}}}, f"{step.tool}: asked back"
+        outcome = await self._call(state, step, run, None)
+        waiting: State = {}
+        if outcome.approval:
+            waiting = {"approval_id": outcome.approval.approval_id, "waiting": step.step_id}
+        return _called(step, outcome, waiting, run), f"{outcome.tool}: {what_came(outcome)}"
+
+    async def effect(self, state: State, run: Run) -> tuple[State, str]:
+        step = _step_of({**state, "step": state["waiting"]})
+        outcome = await self._call(state, step, run, await self.approval_of(state))
+        return _called(step, outcome, {"waiting": ""}, run), f"{outcome.tool}: {what_came(outcome)}"
+
+    async def _call(self, state: State, step: PlanStep, run: Run, approval: Approval | None) -> ToolOutcome:
+        outcomes = _outcomes(state)
+        return await self._parts.executor.call(
+            step.tool,
+            resolved(step.arguments, outcomes),
+            principal=run.principal,
+            run_id=state["answer_id"],
+            thread_id=state["thread_id"],
+            step=1 + [one["step_id"] for one in state["plan"]["steps"]].index(step.step_id),
+            origin=Origin(
+                words=_said(state), asked=state.get("asked") or state["question"], results=tuple(outcomes.values())
+            ),
+            approval=approval,
+        )
+
+    # -- earlier answers ---------------------------------------------------------------------------------------------
+
+    def recalls(self, state: State) -> bool:
+        """Whether earlier answers are looked at: for the first question of a conversation, where all it asks for is an
+        answer from documents. What a tool does is done anew, and no memory of it is kept."""
+        personal = state.get("turns") or state.get("legs")  # read with what is known of the person
+        today = day_of(state) is None
+        return self._parts.memory is not None and today and not personal and _asks_documents_alone(state)
+
+    async def recall(self, state: State, run: Run) -> tuple[State, str]:
+        memory = self._parts.memory
+        assert memory is not None
+        try:
+            since = await asyncio.to_thread(memory.now)
+            found = await memory.recall(state["question"], compose=state["compose"], principal=run.principal)
+        except ComponentError:
+            run.note("earlier answers could not be looked up")
+            return {}, "could not be reached"
+        if found is None:
+            return {"since": since}, "new"
+        run.reuse(found)
+        part = as_result("answered", "complete", found.text, found.path, found.citations)
+        return {"since": since, "cached": found.kind, "first_answer_id": found.answer_id, "part": part}, found.kind
+
+    async def remember(self, answer: Answer, state: State, run: Run) -> None:
+        """Keep what was made of documents alone, completely, and as well as it can be made."""
+        memory = self._parts.memory
+        made = answer.status == "answered" and answer.stop_reason == "complete" and not answer.cached
+        whole = made and answer.path in ("extractive", "generative") and answer.citations and not answer.degraded
+        if memory is None or not whole or not state.get("since"):
+            return
+        try:
+            await memory.remember(answer, compose=state["compose"], principal=run.principal, since=state["since"])
+        except ComponentError:
+            return  # the next question will say so
+
+    # -- documents ---------------------------------------------------------------------------------------------------
+
+    async def _or_failed(self, work: Work, state: State, run: Run) -> tuple[State, str]:
+        """Where the documents are one part of several, their failure is not that of the others."""
+        try:
+            return await work(state, run)
+        except ComponentError as error:
+            if len(state["plan"]["steps"]) < _SEVERAL:
+                raise
+            run.note(f"the documents could not be asked: {error.code}")
+            return {"part": as_result("failed", "error", error.public)}, error.code
+
+    async def retrieve(self, state: State, run: Run) -> tuple[State, str]:
+        return await self._or_failed(self._retrieve, state, run)
+
+    async def grade(self, state: State, run: Run) -> tuple[State, str]:
+        return await self._or_failed(self._grade, state, run)
+
+    async def verify(self, state: State, run: Run) -> tuple[State, str]:
+        return await self._or_failed(self._verify, state, run)
+
+    async def _retrieve(self, state: State, run: Run) -> tuple[State, str]:
+        queries = [state["query"], *(state.get("legs") or [])]
+        searched = await asyncio.gather(*(self._search(query, state, run) for query in queries))
+        known = {hit.chunk.chunk_id for hit in run.hits or ()}
+        fresh = [hit for hit in in_one_ranking(searched) if hit.chunk.chunk_id not in known]
+        run.learned = len(fresh)
+        run.hits = [*(run.hits or ()), *fresh]
+        return {"legs": []}, f"{len(fresh)} passages" + (f" of {len(queries)} searches" if len(queries) > 1 else "")
+
+    async def _search(self, query: str, state: State, run: Run) -> list[Hit]:
+        if not state["rewrites"] and (ahead := run.ahead.pop(query, None)) is not None:
+            return await ahead
+        return await self._searched(query, state, run)
+
+    async def _searched(self, query: str, state: State, run: Run) -> list[Hit]:
+        search = self._parts.retriever.retrieve
+        wider = 2 if state["rewrites"] > 1 else 1
+        documents, passages = wider * self._settings.evidence, wider * self._settings.passages
+        scope = self._parts.executor.policy.scope(run.principal)
+        return await in_thread(search, query, scope, limit=documents, per_document=passages, as_of=day_of(state))
+
+    async def _grade(self, state: State, run: Run) -> tuple[State, str]:
+        evidence = await self._evidence(state, run)
+        confidence = self._parts.grounding.confidence(state["question"], evidence)
+        annotate(names.CONFIDENCE, confidence)
+        enough = self._parts.grounding.settings.min_evidence
+        low = confidence < enough
+        update: State = {"confidence": confidence}
+        searched = run.hits is not None  # or this run was cut off since, and nobody knows what was new
+        nothing_new = state["rewrites"] > 0 and searched and run.learned == 0
+        if low and (nothing_new or state["rewrites"] >= self._settings.rewrites):
+            update["part"] = abstained(NOTHING_FOUND, _nearest(evidence) if confidence >= NEAR * enough else ())
+        return (
+            update,
+            f"confidence {confidence:.2f}, {'less than' if low else 'at least'} the {enough:.2f} that an answer needs"
+            + (", nothing new" if nothing_new else ""),
+        )
+
+    async def _evidence(self, state: State, run: Run) -> list[Evidence]:
+        """The sentences to answer from. How many seem to give orders to whoever reads them stands in the trace."""
+        hits = run.hits if run.hits is not None else await self._search(state["query"], state, run)
+        run.question = state["query"]
+        run.evidence = await in_thread(evidence_of, state["query"], hits, self._parts.grounding)
+        annotate(names.EVIDENCE_WITH_ORDERS, sum(instructs_reader(item.text) for item in run.evidence))
+        return run.evidence
+
+    async def rewrite(self, state: State, run: Run) -> tuple[State, str]:  # noqa: ARG002 - every step has this form
+        """First with other words, then for more.
+
+        The evidence is judged by the same words, so a question that stands alone takes no more than names from the one before it:
+        what answered that one must not pass for an answer to this.
+        """
+        turns = state.get("turns") or []
+        earlier = turns[-1]["question"] if turns else None
+        if earlier and stands_alone(state["question"]):
+            earlier = " ".join(named(earlier))
+        told = "other words" if state["rewrites"] == 0 else "more documents and passages"
+        return {"query": rewrite(state["question"], earlier), "rewrites": state["rewrites"] + 1}, told
+
+    async def compose(self, state: State, run: Run) -> tuple[State, str]:
+        evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)
+        run.draft = await self._draft(state, run, evidence)
+        how = "quoted" if run.draft.path == "extractive" else "written by the model"
+        return {}, f"{len(run.draft.sentences)} sentences, {how}"
+
+    async def _draft(self, state: State, run: Run, evidence: list[Evidence]) -> Draft:
+        if state["compose"] == "generative":
+            return await self._written(state, run, evidence[:PASSAGES])
+        if state["compose"] == "extractive" or not self._writes or state["gate"] == "rejected":
+            return quoted(state["query"], evidence)
+        try:
+            return await written(state["query"], evidence[:PASSAGES], run)
+        except ComponentError as error:
+            run.note(f"language model unavailable: {error.code}")
+            return quoted(state["query"], evidence)
+
+    async def _written(self, state: State, run: Run, evidence: list[Evidence]) -> Draft:
+        """Where nothing else may answer, the sentences that came before the model broke off; said to be no more than that."""
+        try:
+            return await written(state["query"], evidence, run)
+        except ComponentError as error:
+            if (draft := begun(run.partial, evidence)) is None:
+                raise
+            run.note(f"incomplete: the language model broke off ({error.code})")
+            return draft
+
+    async def _verify(self, state: State, run: Run) -> tuple[State, str]:
+        evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)
+        draft = run.draft or quoted(state["query"], evidence)
+        checked = await in_thread(verified, draft, evidence, self._parts.grounding)
+        if checked is not None:
+            text, citations = rendered(checked, evidence, self._parts.grounding)
+            for warning in warnings_about(citations):
+                run.note(warning)
+            given = as_result("answered", "complete" if checked.whole else "error", text, checked.path, citations)
+            return {"part": given}, f"{len(citations)} citations hold"
+        if draft.path == "generative" and state["compose"] == "auto":
+            return {"gate": "rejected"}, "the draft is not supported; quoting instead"
+        return {"part": abstained(UNSUPPORTED if draft.path == "generative" else NOTHING_FOUND)}, "not supported"
+
+    def search(self, state: State) -> tuple[str, Work]:
+        """The step with which the search for an answer goes on, by the last one that has ended."""
+        do: dict[str, Work] = {
+            "recall": self.recall,
+            "retrieve": self.retrieve,
+            "grade": self.grade,
+            "rewrite": self.rewrite,
+            "compose": self.compose,
+            "verify": self.verify,
+        }
+        thin = self.thin(state)
+        name = {
+            "": "recall" if self.recalls(state) else "retrieve",
+            "recall": "retrieve",
+            "retrieve": "grade",
+            "grade": "rewrite" if thin else "compose",
+            "rewrite": "retrieve",
+            "compose": "verify",
+            "verify": "compose",  # a draft that does not hold is made once more, of quotes
+        }[state.get("reached") or ""]
+        return name, do[name]
+
+    def thin(self, state: State) -> bool:
+        """Whether the evidence is too thin to answer from."""
+        return state["confidence"] < self._parts.grounding.settings.min_evidence
+
+    async def approval_of(self, state: State) -> Approval | None:
+        approval_id = state.get("approval_id")
+        if not approval_id:
+            return None
+        return await self._parts.executor.approvals.get(approval_id, state["owner"]["tenant"])
+
+
+def _step_of(state: State) -> PlanStep:
+    return PlanStep(**next(step for step in state["plan"]["steps"] if step["step_id"] == state["step"]))
+
+
+def _outcomes(state: State) -> dict[str, ToolOutcome]:
+    """What the tools of this run gave, by step."""
+    done = state.get("done") or {}
+    return {step_id: ToolOutcome(**one["outcome"]) for step_id, one in done.items() if one["outcome"]}
+
+
+def _called(step: PlanStep, outcome: ToolOutcome, update: State, run: Run) -> State:
+    entry: Done = {"result": result_of(outcome), "outcome": outcome.model_dump(mode="json")}
+    run.results[step.step_id] = entry["result"]
+    return cast("State", {**update, "done": {step.step_id: entry}})
+
+
+def _settled(plan: Plan, done: Mapping[str, Done]) -> Plan:
+    """The plan with what came of each step that has ended."""
+    steps = []
+    for step in plan.steps:
+        one = done.get(step.step_id)
+        if one is None:
+            steps.append(step)
+            continue
+        came = ToolOutcome(**one["outcome"]) if one["outcome"] else None
+        status = one["result"]["status"]
+        outcome: Outcome = "done" if status == "answered" else "waiting" if status == "waiting" else "failed"
+        detail = what_came(came) if came else status
+        steps.append(step.model_copy(update={"outcome": outcome, "detail": detail}))
+    return plan.model_copy(update={"steps": tuple(steps)})
+
+
+def _outline(plan: Plan) -> str:
+    """The plan without anything that anybody wrote, fit for a trace: `1 look_up find_order, 2 act refund after 1`."""
+    return ", ".join(
+        f"{step.step_id} {step.kind}{f' {step.tool}' if step.tool else ''}"
+        f"{' after ' + '+'.join(step.after) if step.after else ''}"
+        for step in plan.steps
+    )
+
+
+def evidence_of(question: str, hits: Sequence[Hit], grounding: Grounding) -> list[Evidence]:
+    """The sentences to answer from, best first. The chat model is shown the first `PASSAGES` of them. Only questions are left
+    out, which answer nothing.
+
+    Raises:
+        ComponentError: the embedder failed.
+    """
+    found = grounding.evidence(question, hits, limit=2 * SENTENCES_OF_EVIDENCE)
+    return [item for item in found if not item.text.rstrip().endswith("?")][:SENTENCES_OF_EVIDENCE]
+
+
+def _nearest(evidence: Sequence[Evidence]) -> list[NearDocument]:
+    """The documents of the evidence that were found best, but for those found far worse than the first."""
+    best: dict[str, Hit] = {}
+    hits = sorted((item.hit for item in evidence), key=lambda hit: -hit.score)
+    for hit in hits:
+        if hits[0].score - hit.score < FAR_BEHIND:
+            best.setdefault(hit.chunk.document_id, hit)
+    return [
+        NearDocument(document_id=hit.chunk.document_id, uri=hit.source.uri, title=title_of(hit))
+        for hit in [*best.values()][:NEAREST]
+    ]
+
+
+def _earlier(state: State) -> list[str]:
+    """What the person asked before in this conversation, oldest first, as far as it is remembered."""
+    return [*(state.get("summary") or []), *(turn["question"] for turn in state.get("turns") or [])]
+
+
+def _said(state: State) -> str:
+    """The person's own words in this conversation: the only text by which an effect may be steered."""
+    return "\n".join([*(turn["question"] for turn in state.get("turns") or []), state["question"]])
+
+
+def _asks_documents_alone(state: State) -> bool:
+    kinds = [step["kind"] for step in state["plan"].get("steps", ())]
+    return state["plan"].get("route") == "answer" and kinds == ["answer"]
+
+
+def _harmless_reason(plan: Plan) -> str:
+    """Why a plan does nothing, for the person: a model may have been made to write anything there, and nothing supports it."""
+    reason = without_foreign_urls(one_line(plan.reason), ())
+    return markdown(reason[:_LONGEST_REASON])

@@ -1,0 +1,1 @@
+"""Reading a person's words: intent, days, arguments, and text that tries to give orders."""

@@ -1,0 +1,296 @@
+"""Which words of a text ask that something be done, now and by whoever says them. No model is asked.
+
+An embedder finds the subject of a sentence and misses the rest: "Please do not refund it", "Was it refunded?" and "They said
+that you should refund it" are as near to "Please refund it" as that is to itself. So a text is cut into clauses, and a clause
+asks only where it is none of these:
+
+negated      a negation stands in it, but for those that ask ("don't forget to", "why don't you", "couldn't you")
+a question   it begins as one, or ends in a question mark, and is no polite request ("could you", "is it possible to")
+told         it begins with a subject, or holds a finite "was", "is" or "has", and says no wish ("please", "I want", "must")
+reported     somebody said it, it is to be written or translated, or it follows the colon of such a clause ("The mail reads:"),
+             to the end of the line, or of the text where the line ends with the colon
+supposed     it begins with "suppose", "imagine", "let's say", and so does not hold; nor does the rest of the sentence
+not now      its sentence waits for a word of whoever says it ("once I confirm"), or it asks to wait
+subordinate  what follows "whether", "because", "that ... was"; and what stands in quotation marks
+to know      it asks to be told, shown or explained something
+
+The lists are English. In other languages a negation and a question mark are seen; the rest is left to the embedder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from retrieval.text.sentences import sentence_spans
+
+_SUBJECT = r"(?:i|you|he|she|it|we|they|the|an?|my|our|your|his|her|its|their|this|these|those|there|some\w*|any(?:one|body)|every\w*)"
+_FINITE = r"(?:is|are|was|were|has|had|did|does|been|isnt|wasnt|hasnt|doesnt|didnt)"
+_JOIN = r"(?:and|or|nor)"
+_SUBORDINATE = (
+    r"(?:whether|wh\w+ever|because|since|unless|until|while|although|though|who|whom|whose|what|which|when|where|why|how"
+    rf"|if(?!\s+you\s+(?:can|could|would|might)\b)|as(?=\s+{_SUBJECT}\b)"
+    rf"|that(?=[^.!?;]{{0,200}}?\s(?:{_FINITE}|will|would|can|could|should|must|\w+n['’]t|not|never|\w+ed)\b))"
+)
+_CUT = re.compile(  # a run of blanks is looked at once, from its beginning
+    rf"(?P<mark>[,;:]|\s[–—-](?=\s))|(?<!\s)\s++(?=(?:(?P<join>{_JOIN})|but|so|then|{_SUBORDINATE})\s)"
+    rf"|(?<!\s)\s++(?=(?:it|they|this)\s(?:\w+\s)?(?:{_FINITE}|\w+n['’]?t|never|not|\w+ed)\b)",
+    re.IGNORECASE,
+)
+_LEADS = re.compile(
+    r"(?:\W*\b(?:please|pls|plz|kindly|hi|hello|hey|ok|okay|well|so|and|or|but|then|also|now|just|yes|yeah|no|thanks|sorry"
+    r"|instead|first|finally|next|actually)\b(?!['’]))*+\W*",
+    re.IGNORECASE,
+)
+_SUBORDINATED = re.compile(rf"\W*{_SUBORDINATE}\s", re.IGNORECASE)
+_POLITE = re.compile(
+    r"(?:can|could|may)(?:n['’]?t)?\b|(?:will|would)(?:n['’]?t)?\s+(?:you\b|it\s+be\s+possible\b)|do\s+you\s+mind\b"
+    r"|is\s+it\s+possible\b|are\s+you\s+able\b|is\s+there\s+an?y?\s+(?:way|chance)\b|any\s+chance\b"
+    r"|why\s+(?:not|(?:do|ca|wo)n['’]?t\s+(?:you|we))\b|how\s+about\b|if\s+you\b",
+    re.IGNORECASE,
+)
+_BEGINS_QUESTION = re.compile(
+    r"(?:who|whom|whose|what|which|when|where|why|how|do(?:n['’]?t(?=\s+(?:i|you|we|they)\b)|(?!\s+not\b|n))|(?:did|does|has|have|had|is|are|am|was|were|should|shall|must|might"
+    r"|can|could|will|would|may)(?:n['’]?t)?(?!\s+not\b))\b",
+    re.IGNORECASE,
+)
+_SPREADS = re.compile(r"(?:who|did|do|does|has|have|had|is|are|was|were)\b", re.IGNORECASE)
+_DOUBLE = re.compile(
+    r"\b(?:do\s+not|don['’]?t|never)\s+(?:forget|hesitate|wait|delay)\b|\bnot\s+only\b|\bno\s+(?:later|matter|problem)\b",
+    re.IGNORECASE,
+)
+_NEGATION = re.compile(
+    r"\b(?:not|never|no|none|nothing|nobody|neither|nor|without|cannot|refrain|instead\s+of|rather\s+than"
+    r"|\w+n['’]t|(?:do|does|did|is|was|has|have|wo|ca|could|would|should)nt"
+    r"|nicht|nie|niemals|kein\w*|pas|jamais|nunca|jamás|não|non|niet|nooit|geen|inte|ikke)\b",
+    re.IGNORECASE,
+)
+_TOLD = re.compile(rf"{_SUBJECT}\b|\w*[^\We]ed\b|[^,]*?\b{_FINITE}\b", re.IGNORECASE)
+_REPORTS = re.compile(
+    r"\b(?:said|says|told|tells|asked|asks|wrote|writes|claim(?:s|ed)|demand(?:s|ed)|requested|promised|heard|thought"
+    r"|reads|state[sd]|mention(?:s|ed)|instruct(?:s|ed)|suggest(?:s|ed)"
+    r"|\w+s\s+(?:state|say|read|tell|ask|write|mention|instruct|suggest))\b",
+    re.IGNORECASE,
+)
+_TEXT = (
+    r"(?:e-?mails?|mails?|messages?|letters?|texts?|sentences?|instructions?|posts?|reviews?|comments?|quotes?|pages?"
+    r"|documents?|paragraphs?|prompts?|scripts?|transcripts?)"
+)
+_OF_A_TEXT = re.compile(
+    rf"\b(?:this|that|these|the|an?|our|their|his|her|following)\s+(?:\S+\s+){{0,2}}{_TEXT}(?:\s+\w+){{0,3}}\s*$",
+    re.IGNORECASE,
+)
+"""How a clause ends whose colon introduces what somebody else wrote: "Summarise the mail from Ann:"."""
+_TO_YOU = r"(?:[^.!?]{0,40}?\b(?:you|me|us)\s+(?:(?:please|kindly|just|to|mind)\s+)*)?"
+_HEADS = {
+    "report": re.compile(
+        rf"{_TO_YOU}(?P<verb>(?:translat|summari[sz]|paraphras|rephras|compos|transcrib|quot|analy[sz])(?:e|ing)|writ(?:e|ing)"
+        rf"|(?:draft|reword|proofread|repeat|read|say)(?:ing)?"
+        rf"|(?:create|make|generate|prepare)(?=\s+(?:(?:me|us)\s+)?an?\s+(?:\w+\s+)?{_TEXT}\b))\b",
+        re.IGNORECASE,
+    ),
+    "supposed": re.compile(
+        rf"{_TO_YOU}(?P<verb>(?:suppos|assum|imagin)(?:e|ing)|pretend(?:ing)?|hypothetical(?:ly)?|for\s+(?:example|instance)"
+        r"|let(?:['’]?s|\s+us)\s+(?:say|suppose|assume|imagine|pretend)|say\s+(?:i|we|you|that))\b",
+        re.IGNORECASE,
+    ),
+    "negated": re.compile(
+        rf"{_TO_YOU}(?P<verb>h[eo]ld(?:ing)?\s+(?:off|back)|wait(?:ing)?(?=\s+(?:before|until|till|with|to)\b)"
+        r"|(?:postpon|delay)(?:e|ing)?|put(?:ting)?\s+off)\b",
+        re.IGNORECASE,
+    ),
+}
+"""First words of a clause that make of the rest something other than a request; "supposed" is looked for first."""
+_NOT_NOW = re.compile(
+    r"\b(?:if|after|until|till|once|when|whenever|unless|as\s+soon\s+as|provided(?:\s+that)?)\s+(?:i|we|my\s+\w+)\s+"
+    r"(?:(?:\w+ly|first|then|do)\s+)?"
+    r"(?:(?:have|has)\s+(?:\w+ly\s+)?(?:confirmed|approved|agreed|authori[sz]ed|decided|consented|said\s+so)"
+    r"|(?:confirm|approve|agree|authori[sz]e|decide|consent)s?|says?\s+(?:so|yes|ok|okay|go|it)"
+    r"|tells?\s+you|lets?\s+you|gives?\s+(?:you|the|my)|asks?\s+you)\b"
+    r"|\b(?:after|upon|pending|until|subject\s+to)\s+(?:my|our)\s+(?:\w+\s+)?"
+    r"(?:confirmation|approval|consent|ok|okay|go|word|decision|signal)\b"
+    r"|\bhypothetical(?:ly)?\b",
+    re.IGNORECASE,
+)
+"""What makes a sentence wait for a later word."""
+_WISH = re.compile(
+    r"\b(?:please|pls|plz|kindly|must|should|ought|needs?|ha(?:s|ve)\s+to)\b"
+    r"|\b(?:i|we)\b.{0,30}?\b(?:want|like|love|wish|hope|request|require|demand|ask|asking|appreciate|grateful|insist|expect)\b",
+    re.IGNORECASE,
+)
+_UNREAL = re.compile(r"\b(?:should|would|could|must)\s+have\b", re.IGNORECASE)
+_TO_KNOW = re.compile(
+    r"\b(?:tell\s+me|let\s+me\s+know|show\s+me|explain|wonder\w*|curious|(?:to|can|could)\s+(?:know|understand|find\s+out|check)"
+    r"|(?:you|please)\s+(?:check|find\s+out))\b",
+    re.IGNORECASE,
+)
+_QUOTED = (
+    re.compile(  # where it does not end, to the end of the text: looking for its end anew at each mark is quadratic
+        r"“[^”]*(?:”|\Z)|„[^“”\"]*(?:[“”\"]|\Z)|«[^»]*(?:»|\Z)|»[^«»]*«|\"[^\"]*\""
+    )
+)
+_REVERSES = (
+    "stop",
+    "cancel",
+    "undo",
+    "revoke",
+    "withdraw",
+    "avoid",
+    "refuse",
+    "decline",
+    "reject",
+    "deny",
+    "forget",
+    "ignore",
+)
+"""Verbs that ask for the contrary of what stands behind them, unless a tool is there for just that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    start: int
+    end: int
+    asks: bool
+    question: bool
+    refused: bool = False
+    """It has the words of a request, and it is negated, reported, supposed, or not for now."""
+
+
+def moods(text: str, own: Collection[str] = ()) -> list[Clause]:
+    """The clauses of a text in their order, with what they are. `own` are verbs that tools are there for (`verbs`): "write" is
+    a request where one writes mails.
+
+    >>> text = "Please do not refund it, but open a ticket. Was it sent?"
+    >>> [(text[one.start : one.end].strip(" ,."), one.asks, one.question) for one in moods(text)]
+    [('Please do not refund it', False, False), ('but open a ticket', True, False), ('Was it sent?', False, True)]
+    """
+    plain = _QUOTED.sub(lambda quoted: " " * len(quoted.group()), text)
+    found: list[Clause] = []
+    until = 0  # up to here somebody else's words are told
+    for start, end in sentence_spans(plain):
+        for clause, introduces in _of_sentence(plain, start, end, own):
+            reported = clause.start < until
+            found.append(replace(clause, asks=False, refused=clause.asks or clause.refused) if reported else clause)
+            if introduces and not reported:
+                until = _end_of_report(plain, clause.end)
+    return found
+
+
+def verbs(examples: Iterable[str]) -> frozenset[str]:
+    """The first words of requests, small.
+
+    >>> verbs(["Please write a mail to Ann"])
+    frozenset({'write'})
+    """
+    return frozenset(words[0].casefold() for one in examples if (words := re.findall(r"[\w'’-]+", _body(one))))
+
+
+def reverses(text: str, own: Collection[str]) -> bool:
+    """Whether it asks for the contrary of a tool whose `own` words are these.
+
+    >>> reverses("Cancel my order", ["Refund my order"]), reverses("Cancel my order", ["Please cancel order A-1"])
+    (True, False)
+    """
+    said, known = text.casefold(), " ".join(own).casefold()
+    return any(
+        re.search(rf"\b{verb}", said) is not None and verb not in known and not _DOUBLE.search(said)
+        for verb in _REVERSES
+    )
+
+
+def _of_sentence(text: str, start: int, end: int, own: Collection[str]) -> Iterator[tuple[Clause, bool]]:
+    """The clauses, and of each whether the colon behind it introduces somebody else's words."""
+    polite, spread, waits = False, "", _NOT_NOW.search(text, start, end) is not None
+    for a, b, joint in _cuts(text, start, end):
+        clause = text[a:b]
+        kind = _kind(clause, last=b == end, polite=polite, own=own)
+        if kind == "asks" and (waits or spread == "supposed" or (spread and joint == "and" and not _anew(clause))):
+            kind = spread or "negated"
+        if kind != "subordinate" and spread != "supposed":
+            spread = kind if _spreads(clause, kind) else ""
+        polite = polite or _POLITE.match(_body(clause)) is not None
+        introduces = text[b : b + 1] == ":" and _introduces(clause, kind)
+        yield Clause(a, b, kind == "asks", kind == "question", kind in ("negated", "report", "supposed")), introduces
+
+
+def _introduces(clause: str, kind: str) -> bool:
+    if kind in ("subordinate", "negated"):
+        return False
+    return kind in ("report", "supposed") or bool(_REPORTS.search(clause) or _OF_A_TEXT.search(clause[-200:]))
+
+
+def _end_of_report(text: str, colon: int) -> int:
+    """Of what a colon introduces: the end of its line, or of the text where nothing stands in that line."""
+    end = text.find("\n", colon)
+    return len(text) if end < 0 or not text[colon + 1 : end].strip() else end
+
+
+def _cuts(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
+    """Spans, each with what joins it to the one before: "and" (or "or"), a mark such as ":", or nothing. A word alone is no
+    clause."""
+    joint = ""
+    for cut in _CUT.finditer(text, start, end):
+        if not cut["mark"] and " " not in text[start : cut.start()].strip():
+            continue
+        if cut.start() > start:
+            yield start, cut.start(), joint
+        start, joint = cut.end(), "and" if cut["join"] else cut["mark"] or ""
+    if start < end:
+        yield start, end, joint
+
+
+def _body(clause: str) -> str:
+    return clause[_LEADS.match(clause).end() :]  # type: ignore[union-attr]  # it matches nothing at least
+
+
+def _kind(clause: str, *, last: bool, polite: bool, own: Collection[str]) -> str:
+    """asks, question, negated, report, supposed, subordinate, or told."""
+    body = _body(clause)
+    if head := _head(body, own):
+        return head
+    if opening := _POLITE.match(body):
+        return _of_request(clause, body[opening.end() :])
+    if _BEGINS_QUESTION.match(body) or (last and not polite and clause.rstrip().endswith("?")):
+        return "question"
+    if _SUBORDINATED.match(clause):
+        return "subordinate"
+    kind = _of_request(clause, clause)
+    if kind in ("asks", "negated") and _TOLD.match(body):
+        if _REPORTS.search(body):
+            kind = "report" if kind == "asks" else kind
+        elif not _WISH.search(clause):
+            kind = "told"
+    return kind
+
+
+def _head(body: str, own: Collection[str]) -> str:
+    if not re.search(r"\w", body):  # nothing, or nothing but what was quoted
+        return "told"
+    for kind in ("supposed", "report", "negated"):
+        found = _HEADS[kind].match(body)
+        if found and found["verb"].split()[0].casefold() not in own:
+            return kind
+    return ""
+
+
+def _of_request(clause: str, rest: str) -> str:
+    """The kind of what has the form of a request; `rest` is where a negation counts."""
+    if _NEGATION.search(_DOUBLE.sub(" ", rest)):
+        return "negated"
+    if _TO_KNOW.search(clause):
+        return "question"
+    return "told" if _UNREAL.search(clause) else "asks"
+
+
+def _spreads(clause: str, kind: str) -> bool:
+    """Whether what is joined to it by "and" is of its kind too: "Do not refund it and close the ticket"."""
+    body = _body(clause)
+    if kind == "negated":
+        return not _TOLD.match(body) or _WISH.search(clause) is not None
+    return kind in ("report", "supposed") or (kind == "question" and _SPREADS.match(body) is not None)
+
+
+def _anew(clause: str) -> bool:
+    """Whether it is a request of its own, whatever stands before it."""
+    return re.search(r"\b(?:please|instead|i|we)\b", clause, re.IGNORECASE) is not None

@@ -1,0 +1,178 @@
+"""What a person's words state of a tool's arguments, read by the patterns of the tool's schema. No model is asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import regex
+
+from orchestration.answers.patterns import in_time
+from orchestration.contract import BaseTool
+from orchestration.effects.arguments import schema_of
+
+
+def arguments_in(question: str, tool: BaseTool, *, whole: str = "") -> dict[str, Any]:
+    """The tool's arguments as far as the question states them: by pattern, choice, currency, or as free text.
+
+    A choice counts as stated by its name, or by one of the phrases that the tool declares for it: `metadata["said_as"]`,
+    argument by choice by phrases (`{"priority": {"P2": ["urgent"], "P4": ["not urgent"]}}`); of several the longest.
+    Free text is all of the question, or `whole` where the question is a part of it.
+    """
+    found = {}
+    for name, schema in _properties(tool).items():
+        value = _value_in(question, whole or question, name, schema, required=name in required_of(tool))
+        if value is None:
+            value = _choice_in(question, (tool.metadata or {}).get("said_as", {}).get(name, {}))
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def left_open(question: str, tool: BaseTool, found: Mapping[str, Any]) -> tuple[str, ...]:
+    """The numbers that may be left out, and were, where the question speaks of a share ("half", "part of", "20 %"): what holds
+    without a number is not what was asked for."""
+    if not _SHARE.search(question):
+        return ()
+    required = required_of(tool)
+    return tuple(
+        name
+        for name, schema in _properties(tool).items()
+        if name not in found and name not in required and _kinds(schema) & {"number", "integer"}
+    )
+
+
+def describe(tool: BaseTool, argument: str) -> str:
+    """How to ask a person for an argument, behind a colon: its description in the schema up to a semicolon, else its name in
+    words."""
+    schema = _properties(tool).get(argument, {})
+    words = str(schema.get("description") or argument.replace("_", " ")).split(";")[0].rstrip(".")
+    return words[:1].lower() + words[1:] if words[1:2].islower() else words
+
+
+def _value_in(question: str, whole: str, name: str, schema: Mapping[str, Any], *, required: bool) -> Any:
+    kinds = _kinds(schema)
+    merged = {**schema, **next((b for b in schema.get("anyOf", ()) if b.get("type") != "null"), {})}
+    if "pattern" in merged:
+        return by_pattern(question, merged["pattern"])
+    if "enum" in merged:
+        return next((choice for choice in merged["enum"] if has_word(question, str(choice))), None)
+    if kinds & {"number", "integer"}:
+        amount = _amount_in(question)
+        return _count_in(question, name) if amount is None and "integer" in kinds else amount
+    if "string" in kinds and required:
+        return whole.strip()[: merged.get("maxLength", len(whole))]
+    return None
+
+
+def _choice_in(question: str, said_as: Mapping[str, Sequence[str]]) -> str | None:
+    said = [
+        (len(phrase), choice) for choice, phrases in said_as.items() for phrase in phrases if has_word(question, phrase)
+    ]
+    return max(said)[1] if said else None
+
+
+def by_pattern(question: str, pattern: str) -> str | None:
+    """Raises:
+    InvalidRequest: the search took too long.
+    """
+    bare = _bare(pattern)
+    match = in_time(pattern, partial(regex.search, _as_word(bare), question, regex.IGNORECASE))
+    spellings = (match.group(), match.group().upper(), match.group().lower()) if match else ()
+    return next((text for text in spellings if in_time(pattern, partial(regex.fullmatch, bare, text))), None)
+
+
+def _bare(pattern: str) -> str:
+    return pattern.removeprefix("^").removesuffix("$")
+
+
+def _as_word(bare: str) -> str:
+    return rf"(?<!\w){bare}(?!\w)"
+
+
+def has_word(question: str, word: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", question, re.IGNORECASE) is not None
+
+
+_AMOUNT = re.compile(  # a run of digits is tried once, from its beginning
+    r"(?:[$€£]|\b(?:usd|eur|gbp)\b)\s?(\d+(?:[.,]\d{1,2})?)|(?<!\d)(\d+(?:[.,]\d{1,2})?)\s?(?:[$€£]|(?:usd|eur|gbp|dollars?|euros?|pounds?)\b)",
+    re.IGNORECASE,
+)
+
+
+def _amount_in(question: str) -> float | None:
+    match = _AMOUNT.search(question)
+    return float((match.group(1) or match.group(2)).replace(",", ".")) if match else None
+
+
+_COUNT = re.compile(r"(?<![\w.,:/$€£-])\d{1,9}(?!\s?%|[\w:/-]|[.,]\d)")
+
+
+_TO_TEN = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_TEENS = ("eleven", "twelve", *(f"{word}teen" for word in ("thir", "four", "fif", "six", "seven", "eigh", "nine")))
+_WORDS = {word: number for number, word in enumerate((*_TO_TEN, *_TEENS, "twenty"), 2)}
+_COUNT_WORD = re.compile(rf"\b(?<!-)(?:{'|'.join(_WORDS)})\b(?!-)", re.IGNORECASE)
+_SHARE = re.compile(
+    r"\b(?:half|quarter|a\s+third|two\s+thirds|a\s+part|part\s+of|partial(?:ly)?|portion|some\s+of"
+    rf"|(?:one|\d+|{'|'.join(_WORDS)})\s+of\s+(?:the|them|these|those|my|our)|\d+\s+per\s?cent)\b|\d\s?%",
+    re.IGNORECASE,
+)
+
+
+def _count_in(question: str, name: str) -> int | None:
+    """The whole number that stands there by itself, in digits or (up to twenty) in a word, if there is only one. "One" is a
+    number only before the argument's own name: "the blue one", but "one day" for `days`."""
+    found = {int(number) for number in _COUNT.findall(question)}
+    found |= {_WORDS[word.lower()] for word in _COUNT_WORD.findall(question)}
+    noun = name.rsplit("_", 1)[-1].removesuffix("s")
+    if re.search(rf"\bone\s+(?:more\s+)?{re.escape(noun)}\b", question, re.IGNORECASE):
+        found.add(1)
+    return found.pop() if len(found) == 1 else None
+
+
+def masked(text: str, tools: Sequence[BaseTool]) -> str:
+    """Identifiers replaced by one word: an embedder sees them as noise, and two of them as alike."""
+    for pattern in {schema["pattern"] for tool in tools for schema in _flat(tool) if "pattern" in schema}:
+        text = in_time(pattern, partial(regex.sub, _as_word(_bare(pattern)), "12345", text, flags=regex.IGNORECASE))
+    return text
+
+
+def identifiers(text: str, tool: BaseTool) -> tuple[str, ...]:
+    """Every value in `text` that fits a pattern of the tool's schema, in order of appearance."""
+    patterns = {schema["pattern"] for schema in _flat(tool) if "pattern" in schema}
+    places = {match for pattern in patterns for match in _matches(pattern, text)}
+    return tuple(dict.fromkeys(text[start:end].upper() for start, end in sorted(places)))
+
+
+def _matches(pattern: str, text: str) -> list[tuple[int, int]]:
+    def search(timeout: float) -> list[tuple[int, int]]:
+        found = regex.finditer(_as_word(_bare(pattern)), text, regex.IGNORECASE, timeout=timeout)
+        return [match.span() for match in found]
+
+    return in_time(pattern, search)
+
+
+def identifies(question: str, tool: BaseTool) -> bool:
+    return any(by_pattern(question, schema["pattern"]) for schema in _flat(tool) if "pattern" in schema)
+
+
+def _flat(tool: BaseTool) -> list[Mapping[str, Any]]:
+    return [{**schema, **branch} for schema in _properties(tool).values() for branch in (schema.get("anyOf") or [{}])]
+
+
+def _properties(tool: BaseTool) -> dict[str, dict[str, Any]]:
+    return dict(schema_of(tool).get("properties", {}))
+
+
+def _kinds(schema: Mapping[str, Any]) -> set[Any]:
+    return {schema.get("type"), *(branch.get("type") for branch in schema.get("anyOf", ()))}
+
+
+def required_of(tool: BaseTool) -> list[str]:
+    return list(schema_of(tool).get("required", []))
+
+
+def declared(tool: BaseTool, name: str) -> list[str]:
+    return list((tool.metadata or {}).get(name, ()))

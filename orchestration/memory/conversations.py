@@ -1,0 +1,126 @@
+"""What was said, out of the checkpoints themselves: no second record that could disagree with them or outlive them.
+
+A conversation is found by a mark that its first checkpoint carries, and belongs to one person of one tenant. What the
+answers quoted stays in it until it is deleted, whatever became of the documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from foundation.errors import NotFound
+from foundation.stores.erasures import mark_of
+from foundation.tracing import trace_id_in
+from foundation.types import Principal
+from orchestration.contract import Conversation, NearDocument, Turn
+from orchestration.run.state import State, day_of
+from retrieval.contract import Citation
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+
+BEGUN_BY = "begun_by"
+"""Metadata of the checkpoints of a conversation's first run."""
+BEFORE_THE_FIRST_NODE = -1
+ERASED = "their conversations: questions, answers and quotes"
+ERASED_BUT = (
+    "the note with which they decided for somebody else, in the conversation of that person, to whom it was said"
+)
+
+
+class Conversations:
+    """See `orchestration.contract.ConversationStore`. `claimed` keeps a thread from being worked on meanwhile; `owned`
+    raises where it is not the caller's, or waits for a person."""
+
+    def __init__(
+        self,
+        checkpoints: BaseCheckpointSaver[Any],
+        claimed: Callable[[str], AbstractContextManager[None]],
+        owned: Callable[[str, str, Principal], Awaitable[Any]],
+    ) -> None:
+        self._checkpoints, self._claimed, self._owned = checkpoints, claimed, owned
+
+    async def all(self, principal: Principal) -> list[Conversation]:
+        begun = {BEGUN_BY: mark_of(principal), "step": BEFORE_THE_FIRST_NODE}
+        found = [one async for one in self._checkpoints.alist(None, filter=begun)]
+        return sorted((_begun(one) for one in found), key=lambda one: (one.begun_at, one.thread_id), reverse=True)
+
+    async def turns(self, thread_id: str, principal: Principal) -> list[Turn]:
+        newest: dict[str, CheckpointTuple] = {}
+        async for one in self._checkpoints.alist(_config(thread_id)):
+            owner = one.checkpoint["channel_values"].get("owner", {})
+            if (owner.get("tenant"), owner.get("subject")) == (principal.tenant, principal.subject):
+                newest.setdefault(one.checkpoint["channel_values"]["answer_id"], one)
+        if not newest:
+            raise NotFound(f"There is no conversation {thread_id} of yours.")
+        return [_turn(one) for one in reversed(newest.values())]
+
+    async def delete(self, thread_id: str, principal: Principal) -> None:
+        with self._claimed(thread_id):
+            await self._owned(thread_id, "", principal)
+            await self._checkpoints.adelete_thread(thread_id)
+
+
+async def begun_by(checkpoints: BaseCheckpointSaver[Any], principal: Principal) -> list[str]:
+    """The conversations of a person, for whoever operates the system."""
+    begun = {BEGUN_BY: mark_of(principal), "step": BEFORE_THE_FIRST_NODE}
+    return [one.config["configurable"]["thread_id"] async for one in checkpoints.alist(None, filter=begun)]
+
+
+async def untouched_since(checkpoints: BaseCheckpointSaver[Any], at: datetime) -> list[str]:
+    """The conversations in which nothing has happened since."""
+    latest: dict[str, datetime] = {}
+    async for one in checkpoints.alist(None):
+        thread, then = one.config["configurable"]["thread_id"], datetime.fromisoformat(one.checkpoint["ts"])
+        latest[thread] = max(then, latest.get(thread, then))
+    return sorted(thread for thread, then in latest.items() if then < at)
+
+
+async def told(checkpoints: BaseCheckpointSaver[Any], thread_id: str) -> tuple[Principal, list[Turn]]:
+    """A conversation for whoever operates the system, and whose it is; no turns where it was deleted."""
+    newest: dict[str, CheckpointTuple] = {}
+    async for one in checkpoints.alist(_config(thread_id)):
+        if answer_id := one.checkpoint["channel_values"].get("answer_id"):
+            newest.setdefault(answer_id, one)
+    owner = next(iter(newest.values())).checkpoint["channel_values"]["owner"] if newest else {}
+    person = Principal(
+        owner.get("subject", ""),
+        owner.get("tenant", ""),
+        frozenset(owner.get("roles", ())),
+        frozenset(owner.get("groups", ())),
+    )
+    return person, [_turn(one) for one in reversed(newest.values())]
+
+
+def _config(thread_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
+
+
+def _begun(one: CheckpointTuple) -> Conversation:
+    values = one.checkpoint["channel_values"]
+    return Conversation(
+        thread_id=one.config["configurable"]["thread_id"],
+        question=values.get("__start__", values)["question"],  # a graph keeps its input there
+        begun_at=datetime.fromisoformat(one.checkpoint["ts"]),
+    )
+
+
+def _turn(one: CheckpointTuple) -> Turn:
+    values = one.checkpoint["channel_values"]
+    result = values.get("result") or {"status": "unfinished", "text": "", "citations": []}
+    return Turn(
+        answer_id=values["answer_id"],
+        question=values["question"],
+        status=result["status"],
+        text=result["text"],
+        citations=tuple(Citation(**citation) for citation in result["citations"]),
+        nearest=tuple(NearDocument(**one) for one in result.get("nearest", [])),
+        at=datetime.fromisoformat(one.checkpoint["ts"]),
+        as_of=day_of(cast("State", values)),
+        trace_id=trace_id_in(values.get("trace") or ""),
+        approval_id=values.get("approval_id") or None,
+    )

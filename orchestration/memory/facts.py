@@ -1,0 +1,145 @@
+"""What the system remembers of a person beyond one conversation: facts that they told it, which they can list, correct and
+erase.
+
+A fact is written through the executor, by the tool `remember` (orchestration/tools/memory.py): in the person's own words,
+or with a colleague's approval. What a document or a tool said becomes no memory by itself. A fact helps to search; it
+never counts as something that the person said now, so it cannot steer an effect.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+from foundation.clock import Clock
+from foundation.errors import InvalidRequest, NotFound
+from foundation.stores.registry import Person
+from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from foundation.types import Principal
+from orchestration.contract import Fact
+from orchestration.memory.follow_ups import named
+from retrieval.text.lexical import terms
+
+FILE = "facts.sqlite"
+"""Below the data folder."""
+CHARACTERS = 300
+MOST = 100
+"""Facts of one person."""
+_MINE = re.compile(r"\b(?:i|we|my|our|ours|mine|us|me)\b", re.IGNORECASE)
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS facts (
+    fact_id TEXT PRIMARY KEY,
+    tenant  TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    key     TEXT NOT NULL UNIQUE,
+    body    TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS facts_by_person ON facts (tenant, subject);
+"""
+
+
+def _erase(connection: sqlite3.Connection, person: Person) -> int:
+    theirs = (person.tenant, person.subject)
+    return connection.execute("DELETE FROM facts WHERE tenant = ? AND subject = ?", theirs).rowcount
+
+
+STORE = SqliteStore(name="facts", file=FILE, schema=SCHEMA, erase_rows=_erase, erased="what was remembered of them")
+
+
+class SqliteFacts:
+    """Facts in one SQLite file, by tenant and person."""
+
+    def __init__(self, path: Path, clock: Clock, new_id: Callable[[], str] = lambda: uuid4().hex) -> None:
+        self._file = SqliteFile(path, STORE)
+        self._clock, self._new_id = clock, new_id
+
+    def add(self, principal: Principal, text: str, *, approved_by: str = "", key: str = "") -> Fact:
+        """Keep a fact, once for each `key`.
+
+        Raises:
+            InvalidRequest: it is blank or too long, or the person has as many as are kept.
+        """
+        fact = Fact(fact_id=self._new_id(), text=_checked(text), at=self._clock.now(), approved_by=approved_by)
+
+        def insert(connection: sqlite3.Connection) -> Fact:
+            known = connection.execute("SELECT body FROM facts WHERE key = ?", (key,)).fetchone()
+            if known:
+                return Fact.model_validate_json(known["body"])
+            if len(_of(connection, principal)) >= MOST:
+                raise InvalidRequest(f"{MOST} facts about you are kept already. Erase one that is no longer true.")
+            row = (fact.fact_id, principal.tenant, principal.subject, key or fact.fact_id, fact.model_dump_json())
+            connection.execute("INSERT INTO facts VALUES (?, ?, ?, ?, ?)", row)
+            return fact
+
+        return self._file.run_now(insert)
+
+    def of(self, principal: Principal) -> list[Fact]:
+        """The person's facts, oldest first."""
+        return self._file.run_now(lambda connection: _of(connection, principal))
+
+    def correct(self, fact_id: str, text: str, principal: Principal) -> Fact:
+        """Put the person's own words in the place of a fact. Raises NotFound, or InvalidRequest as `add`."""
+        text = _checked(text)
+
+        def update(connection: sqlite3.Connection) -> Fact:
+            found = next((one for one in _of(connection, principal) if one.fact_id == fact_id), None)
+            if found is None:
+                raise _no(fact_id)
+            fact = found.model_copy(update={"text": text, "at": self._clock.now(), "approved_by": ""})
+            connection.execute("UPDATE facts SET body = ? WHERE fact_id = ?", (fact.model_dump_json(), fact_id))
+            return fact
+
+        return self._file.run_now(update)
+
+    def erase(self, fact_id: str, principal: Principal) -> None:
+        """Raises NotFound."""
+        mine = (fact_id, principal.tenant, principal.subject)
+        sql = "DELETE FROM facts WHERE fact_id = ? AND tenant = ? AND subject = ?"
+        if not self._file.run_now(lambda connection: connection.execute(sql, mine).rowcount):
+            raise _no(fact_id)
+
+    def erase_all(self, tenant: str, subject: str) -> int:
+        """Everything that is remembered of a person; how many facts that were."""
+        person = Person(tenant=tenant, subject=subject)
+        return self._file.run_now(lambda connection: _erase(connection, person))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def with_facts(query: str, facts: Sequence[Fact]) -> str:
+    """The query with the names in what is known of the person, where it asks about something of theirs that a fact is
+    about and names none itself.
+
+    >>> from datetime import datetime
+    >>> fact = Fact(fact_id="f", text="Our printers are all QL-20W", at=datetime(2026, 11, 25))
+    >>> with_facts("How do I reset my printer?", [fact]), with_facts("How is a printer reset?", [fact])
+    ('How do I reset my printer? QL-20W', 'How is a printer reset?')
+    """
+    if not _MINE.search(query) or named(query):
+        return query
+    about = terms(query)
+    names = dict.fromkeys(name for fact in facts if about & terms(fact.text) for name in named(fact.text))
+    return " ".join([query, *names])
+
+
+def _of(connection: sqlite3.Connection, principal: Principal) -> list[Fact]:
+    rows = connection.execute(
+        "SELECT body FROM facts WHERE tenant = ? AND subject = ? ORDER BY rowid", (principal.tenant, principal.subject)
+    )
+    return [Fact.model_validate_json(row["body"]) for row in rows]
+
+
+def _checked(text: str) -> str:
+    text = " ".join(text.split())
+    if not text or len(text) > CHARACTERS:
+        raise InvalidRequest(f"A fact has 1 to {CHARACTERS} characters; found {len(text)}. Say it in one sentence.")
+    return text
+
+
+def _no(fact_id: str) -> NotFound:
+    return NotFound(f"There is no fact {fact_id} about you.")

@@ -1,0 +1,132 @@
+"""What a conversation remembers, and how a follow-up question is read with it.
+
+A question such as "and how long may I keep it?" says too little by itself. What it is about stands in what the person
+asked before. Only the person's own questions are used here, never an answer: an answer quotes documents, and a document
+must not steer what is looked for next.
+
+The last turns are kept whole. Of those before them the questions that stood for themselves are kept, as a summary: a
+chain of follow-ups, however long, hangs on the last of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import islice
+
+from orchestration.contract import BaseTool
+from orchestration.language.stated_arguments import identifiers
+from retrieval.text.lexical import names, terms
+
+TURNS = 6
+"""Earlier questions and answers that are kept whole."""
+ANSWER_CHARACTERS = 1_000
+"""Of an earlier answer."""
+SUMMARY = 6
+"""Questions that a summary holds."""
+QUESTION_CHARACTERS = 200
+"""Of a question in a summary."""
+LOOKED_BACK = 50
+"""Questions of a conversation that somebody else keeps that are read for its summary: a request may hold thousands."""
+FEW = 3
+"""A question with fewer words of its own leans on what was said before."""
+
+_POINTS = re.compile(
+    r"\b(?:it|its|that|this|them|they|their|these|those|there|ones?|he|she|his|her|him|others?|another|else|same|such|too|"
+    r"also|instead|again|as well)\b",
+    re.IGNORECASE,
+)
+_OPENS = re.compile(r"\W*(?:and|but|also|so|or|what about|how about|what if|then|ok|okay)\b", re.IGNORECASE)
+_REPLACES = re.compile(
+    r"\W*(?:(?:and|but|or|so|then|ok|okay)\W+)?(?:what|how) about\b.+"
+    r"|\W*(?:and|or)\s++(?:(?:on|in|for|with|of|to|from|at|by|about)\s++)?"
+    r"(?:(?!(?:if|when|where|why|how|what|which|who|whose|is|are|was|were|do|does|did|can|could|will|would|may|must|should)\b)"
+    r"[\w'’-]++\s*+){1,4}\W*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A question that is no more than another thing to ask the same of."""
+_IT = re.compile(r"\b(?:it|its|(?:that|this|the same) one)\b", re.IGNORECASE)
+_PRODUCT = re.compile(r"(?<![\w-])(?:[A-Z]{2,}[\w-]*|[A-Za-z]+-?\d[\w-]*)")
+
+
+def stands_alone(question: str) -> bool:
+    """Whether the question can be understood without what was said before it, as far as its wording tells.
+
+    >>> stands_alone("How long is the warranty on a scanner?"), stands_alone("And on a battery?"), stands_alone("How long?")
+    (True, False, False)
+    """
+    return len(terms(question)) >= FEW and not _POINTS.search(question) and not _OPENS.match(question)
+
+
+def in_context(question: str, earlier: Sequence[str]) -> str:
+    """The question with the words that say what it is about, from what the person asked before, oldest first.
+
+    The fewer words a question has of its own, the more it takes: all content words back to the last question that stands
+    alone, or the names in them only. One that merely names another thing takes none of the things that were named so before.
+
+    >>> in_context("And how long may I keep it?", ["Can I borrow a QL-40?"])
+    'And how long may I keep it? borrow QL-40'
+    >>> in_context("What about scanners?", ["How long is the warranty on a printer?", "And on the print head?"])
+    'What about scanners? long warranty printer'
+    """
+    if not earlier or stands_alone(question):
+        return question
+    about = _about(earlier)
+    if _REPLACES.fullmatch(question):
+        about = [about[0], *(one for one in about[1:] if not _REPLACES.fullmatch(one))]
+    if len(terms(question)) <= FEW:
+        added = [word for one in about for word in re.findall(r"[\w-]+", one) if terms(word)]
+    else:
+        added = [] if named(question) else [name for one in about for name in named(one)]
+    known = terms(question)
+    new = [word for word in dict.fromkeys(added) if not terms(word) <= known]
+    return f"{question} {' '.join(new)}" if new else question
+
+
+def named(text: str) -> list[str]:
+    """Products, codes and names in it, in their order."""
+    known = names(text)
+    words = re.findall(r"[\w-]+", text)
+    return [word for word in dict.fromkeys(words) if word in known or _PRODUCT.fullmatch(word)]
+
+
+def pointed(question: str, earlier: Sequence[str], tools: Sequence[BaseTool]) -> str:
+    """The question with the identifier that its "it" stands for: the only one in the last question that had any.
+
+    So "Please refund it" after "Where is order QM-10042?" is a request that a tool can meet.
+    """
+    if not _IT.search(question) or _identifiers(question, tools):
+        return question
+    known = next((found for one in reversed(earlier) if (found := _identifiers(one, tools))), ())
+    return _IT.sub(known[0], question, count=1) if len(known) == 1 else question
+
+
+def remembered(
+    turns: Sequence[dict[str, str]], summary: Sequence[str], question: str, text: str
+) -> tuple[list[dict[str, str]], list[str]]:
+    """The turns and the summary after one more turn."""
+    turns = [*turns, {"question": question, "text": text[:ANSWER_CHARACTERS]}]
+    old, kept = turns[:-TURNS], turns[-TURNS:]
+    gone = [turn["question"][:QUESTION_CHARACTERS] for turn in old if stands_alone(turn["question"])]
+    return kept, [*summary, *gone][-SUMMARY:]
+
+
+def recollected(questions: Sequence[str], *, longest: int) -> tuple[list[dict[str, str]], list[str]]:
+    """Turns and summary of a conversation that somebody else keeps, from its questions, oldest first: no longer than those
+    of one that is kept here, whose questions have at most `longest` characters. Its answers are not ours and left out.
+
+    For the summary the `LOOKED_BACK` questions before the last turns are read, by their first `QUESTION_CHARACTERS`.
+    """
+    turns = [{"question": question[:longest], "text": ""} for question in questions[-TURNS:]]
+    begun = (question[:QUESTION_CHARACTERS] for question in reversed(questions[-TURNS - LOOKED_BACK : -TURNS]))
+    return turns, [*islice(filter(stands_alone, begun), SUMMARY)][::-1]
+
+
+def _about(earlier: Sequence[str]) -> list[str]:
+    """The last question that stands alone, and those after it."""
+    last = next((place for place in reversed(range(len(earlier))) if stands_alone(earlier[place])), 0)
+    return list(earlier[last:])
+
+
+def _identifiers(text: str, tools: Sequence[BaseTool]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for tool in tools for name in identifiers(text, tool)))

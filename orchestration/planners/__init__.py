@@ -1,0 +1,1 @@
+"""Deciding what a question asks for: by examples, or by a model."""

@@ -1,0 +1,517 @@
+"""What a request asks for, as a plan that a person can read: which steps, in which order, and what became of them.
+
+The plan is made from the person's own words, before any document is read. Two planners make it:
+
+classifier   compares each part of the request with the examples that the tools declare, with questions of knowledge and
+             with wishes for a person, and reads the arguments from the words by the patterns of the tools' schemas. For
+             models that cannot plan.
+model        lets the chat model write the plan under a JSON schema (`planning_by_model`).
+
+Where neither can, `fixed` is the plan: answer from the documents.
+
+A tool declares `examples` (a few requests in a person's words), and may declare `questions` that sound like it and are
+none (for a refund tool: "How long does a refund take?") and with `opens` the first words by which people ask for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+from foundation.machine.deadline import in_thread
+from models.contract import Embeddings
+from models.embedding import embed
+from orchestration.contract import BaseTool, Plan, PlanStep, ToolOutcome
+from orchestration.language.intent import Clause, moods, reverses, verbs
+from orchestration.language.stated_arguments import (
+    arguments_in,
+    declared,
+    identifiers,
+    identifies,
+    left_open,
+    masked,
+    required_of,
+)
+from orchestration.run.run import Run
+from retrieval.text.lexical import terms
+from retrieval.text.sentences import sentence_spans
+
+KNOWLEDGE = (
+    "What is the policy on this?",
+    "How do I set this up?",
+    "How long does it take?",
+    "How much does it cost?",
+    "Who has to approve this, and when?",
+    "What does this error code mean?",
+    "Am I allowed to do that?",
+    "Which model should I choose?",
+    "What happens if it arrives late or damaged?",
+    "Why does the device not work, and what can I do?",
+    "Until when can something be sent back?",
+    "What is the difference between the two?",
+)
+"""Questions that documents answer, whatever the subject."""
+
+PERSON = (
+    "I want to speak to a human.",
+    "Can I talk to a real person?",
+    "Please put me through to a member of staff.",
+    "Connect me with your manager.",
+    "I don't want to talk to a bot, give me a colleague of yours.",
+)
+"""Wishes that only a person can meet."""
+
+TALK = (
+    "Hello",
+    "Good morning",
+    "Thanks",
+    "Thank you very much",
+    "What can you do?",
+    "How can you help me?",
+    "Who are you?",
+)
+"""What asks for nothing but a word about what can be asked."""
+
+ABOUT = "I answer questions from the documents that you may read, and say where it stands."
+NOTHING_DONE = "Nothing has been done: I do not read this as a request."
+
+REPLANNED = "planned anew"
+STEPS = 6
+"""A request of more parts than this is planned as if the last ones belonged together."""
+
+REFERENCE = re.compile(r"\$(\w+)\.(\w+)")
+"""`$1.order_id`: the field of what step 1 found."""
+_JOINT = r"(?:and\s++then|and\s++also|and|then|also|plus)\s++"
+_BREAK = re.compile(  # a run of blanks is looked at once, from its beginning: a question may hold thousands
+    rf"(?:(?<!\s)\s++)?[,;]\s++(?:{_JOINT})?|(?<!\s)\s++{_JOINT}", re.IGNORECASE
+)
+_ASKS = re.compile(
+    r"(?:(?:please\s+)?(?:tell me|let me know|show me|explain|say)\s+|(?:and|but|so|for|until|by|from|in|to|at|on)\s+)?"
+    r"(?:who|whom|whose|what|which|when|where|why|how|can|could|do|does|did|is|are|may|must|should|will|would)\b"
+    r"|(?:please\s+)?(?:tell me|let me know|explain)\s",
+    re.IGNORECASE,
+)
+_ALONE = 4
+"""Words that a question needs to stand for itself: "and how long?" belongs to what it follows."""
+_POINTS = re.compile(r"\b(?:it|its|that|this|them|they|these|those|one|there)\b", re.IGNORECASE)
+_THEN = re.compile(r"\bthen\b|\bafter(?:wards| that)\b", re.IGNORECASE)
+
+
+class Planner(Protocol):
+    async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:
+        """Plan with `tools`, of which the caller may use `allowed`. Another one may be proposed, and is then refused.
+
+        Raises:
+            ComponentError: the model behind it failed, or planned what cannot be read.
+        """
+        ...
+
+    async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:
+        """The plan with other steps in the place of those that wait for a failed one, or the same plan."""
+        ...
+
+
+def fixed(question: str, reason: str) -> Plan:
+    """The plan that always works: answer from the documents."""
+    return Plan(route="answer", steps=(PlanStep(step_id="1", kind="answer", ask=question),), reason=reason)
+
+
+class ClassifierPlanner:
+    """Nearest example, with a floor and a margin; needs no training and no language model.
+
+    A tool is chosen where the cosine of its nearest example is at least `floor`, and by `margin` more than that of the
+    nearest question of knowledge. An identifier that the tool asks for and the question holds counts as `identified`.
+    A tool with an effect is compared with the words alone that ask for something (`orchestration.language.intent`), and its cosine
+    has to be at least `acts` without the identifier: acting where nobody asked is far worse than not acting.
+    The defaults are for all-MiniLM-L6-v2. They were set on the support desk's golden questions, all of which go the
+    right way; another desk should look at its own.
+
+    A request is cut where a sentence ends or something is joined to it; a part with a tool or a question of its own is a
+    step, every other part belongs to the one before it.
+    """
+
+    def __init__(
+        self,
+        embedder: Embeddings,
+        *,
+        floor: float = 0.6,
+        margin: float = 0.15,
+        identified: float = 0.3,
+        acts: float = 0.5,
+    ) -> None:
+        self._embedder = embedder
+        self._floor = floor
+        self._margin = margin
+        self._identified = identified
+        self._acts = acts
+
+    async def plan(
+        self,
+        question: str,
+        tools: Sequence[BaseTool],
+        run: Run,  # noqa: ARG002 - the protocol's
+        *,
+        allowed: frozenset[str],
+    ) -> Plan:
+        return await in_thread(self._plan, question, tools, allowed)
+
+    async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:  # noqa: ARG002
+        return plan
+
+    def _plan(self, question: str, tools: Sequence[BaseTool], allowed: frozenset[str]) -> Plan:
+        own = verbs(text for tool in tools if _acts(tool) for text in declared(tool, "examples"))
+        spans, read_as = clauses(question), moods(question, own)
+        said = [_said(question, span, read_as, tools) for span in [(0, len(question)), *spans]]
+        whole, *pieces = self._read(said, tools)
+        if whole.person:
+            return Plan(route="hand_over", made_by="classifier", reason=whole.reason)
+        if whole.reply:
+            told = _told(whole.reply, tools, allowed)
+            return Plan(route="reply", made_by="classifier", reason=whole.reason, reply=told)
+        parts = _parts(question, pieces, whole)
+        if len(parts) > 1 and (whole.tool is None or whole.tool in [part.tool for part in parts]):
+            return _several(question, parts, allowed)
+        step = _step(1, whole, question)
+        return Plan(route=route_of([step], allowed), steps=(step,), made_by="classifier", reason=whole.reason)
+
+    def _read(self, said: Sequence[_Part], tools: Sequence[BaseTool]) -> list[_Part]:
+        """What each stretch asks for, all embedded in one call."""
+        knowledge = [*KNOWLEDGE, *(text for tool in tools for text in declared(tool, "questions"))]
+        examples = [declared(tool, "examples") or [tool.description] for tool in tools]
+        alike = [text for text in knowledge if all(one.asks for one in moods(text))]
+        groups = [knowledge, alike or knowledge, PERSON, TALK, *examples]
+        known = [masked(text, tools) for group in groups for text in group]
+        texts = list(dict.fromkeys(masked(text, tools) for part in said for text in (part.text, part.asked)))
+        vectors = embed(self._embedder, [*texts, *known])
+        near = {
+            text: _nearest(vector, vectors[len(texts) :], groups) for text, vector in zip(texts, vectors, strict=False)
+        }
+        return [
+            self._judged(part, tools, near[masked(part.text, tools)], near[masked(part.asked, tools)]) for part in said
+        ]
+
+    def _judged(self, part: _Part, tools: Sequence[BaseTool], near: Sequence[float], asked: Sequence[float]) -> _Part:
+        """`near` is the nearest of each group to the stretch, `asked` to what of it asks for something. That is compared with
+        those questions of knowledge alone that have the form of a request ("Can I get a refund?")."""
+        against, _, person, talk, *rest = near
+        otherwise = f"to questions for the documents {against:.2f}"
+        enough = max(self._floor, against + self._margin)
+        sounds = [self._score(part, tool, cosine) for tool, cosine in zip(tools, rest, strict=True)]
+        scores = [self._asked_for(part, tool, *two) for tool, *two in zip(tools, asked[4:], sounds, strict=True)]
+        best = max(scores, default=0.0)
+        if person >= enough and person > best:
+            return replace(part, person=True, reason=f"similarity to wishes for a person {person:.2f}, {otherwise}")
+        if talk >= enough and talk > best:
+            return replace(part, reply="talk", reason=f"similarity to greetings {talk:.2f}, {otherwise}")
+        if not tools:
+            return replace(part, reason="no tools")
+        tool, first = tools[scores.index(best)], tools[sounds.index(max(sounds))]
+        needed = max(self._floor, asked[1] + self._margin) if _acts(tool) else enough
+        chosen = best >= needed
+        if max(sounds) >= enough and _acts(first) and not part.question and not (chosen and _acts(tool)):
+            told = f"sounds like {first.name} ({max(sounds):.2f}), and nobody asks for it"
+            return replace(part, reply="unasked" if part.refused else "", reason=told)
+        named = f"{self._identified:.2f} of it for its identifier, " if identifies(part.text, tool) else ""
+        reason = f"similarity to requests for {tool.name} {best:.2f} ({named}{needed:.2f} needed), {otherwise}"
+        return replace(part, tool=tool if chosen else None, reason=reason)
+
+    def _score(self, part: _Part, tool: BaseTool, cosine: float) -> float:
+        if _opened(part.text, tool):
+            return 1.0
+        return cosine + (self._identified if identifies(part.text, tool) else 0.0)
+
+    def _asked_for(self, part: _Part, tool: BaseTool, cosine: float, sounds: float) -> float:
+        """The score of a tool; 0 where it has an effect for which nobody asks."""
+        if not _acts(tool) or _opened(part.text, tool):
+            return sounds
+        words = [tool.name, tool.description, *declared(tool, "examples")]
+        asked = bool(part.asked) and cosine >= self._acts and not reverses(part.asked, words)
+        return self._score(part, tool, cosine) if asked else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A stretch of the request and what it asks for: a tool, a person, or (neither) something to know."""
+
+    text: str
+    """The words as they were judged; `span` is their place in the request."""
+    span: tuple[int, int]
+    asked: str = ""
+    """Those of them that ask for something to be done."""
+    question: bool = False
+    """Whether it holds a question."""
+    refused: bool = False
+    """Whether it holds a request that is negated, reported, supposed, or not for now."""
+    tool: BaseTool | None = None
+    person: bool = False
+    reply: Literal["", "talk", "unasked"] = ""
+    """Nothing is to be done: it is a greeting, or an effect is spoken of that nobody asks for."""
+    reason: str = ""
+
+    @property
+    def asks(self) -> bool:
+        return _ASKS.match(self.text) is not None and len(self.text.split()) >= _ALONE
+
+
+def clauses(question: str) -> list[tuple[int, int]]:
+    """Spans of the stretches of a request that may be parts of their own; none where there is only one.
+
+    >>> question = "Where is QM-10042, and how long is the warranty?"
+    >>> [question[start:end] for start, end in clauses(question)]
+    ['Where is QM-10042', 'how long is the warranty?']
+    """
+    spans = []
+    for start, end in sentence_spans(question):
+        cuts = [(start + cut.start(), start + cut.end()) for cut in _BREAK.finditer(question[start:end])]
+        starts, ends = [start, *(cut[1] for cut in cuts)], [*(cut[0] for cut in cuts), end]
+        spans += [(a, b) for a, b in zip(starts, ends, strict=True) if a < b]
+    return spans if len(spans) > 1 else []
+
+
+def _pointed(piece: str, question: str, tools: Sequence[BaseTool]) -> str:
+    """A request with the only identifier of the whole question in the place of its "it".
+
+    A question and a remark ("it arrived broken") keep their words: with an identifier they would look like requests.
+    """
+    known = tuple(dict.fromkeys(name for tool in tools for name in identifiers(question, tool)))
+    if len(known) != 1 or _ASKS.match(piece) or _POINTS.match(piece) or known[0] in piece.upper():
+        return piece
+    return _POINTS.sub(known[0], piece, count=1)
+
+
+def _said(question: str, span: tuple[int, int], read_as: Sequence[Clause], tools: Sequence[BaseTool]) -> _Part:
+    """A stretch of the request, not judged yet."""
+    start, end = span
+    inside = [one for one in read_as if one.start < end and one.end > start]
+    asking = [(max(start, one.start), min(end, one.end)) for one in inside if one.asks]
+    everything = len(asking) == len(inside) and not (asking and re.search(r"\w", question[asking[-1][1] : end]))
+    words = question[start:end] if everything else ", ".join(question[a:b].strip() for a, b in asking)
+    return _Part(
+        text=question if span == (0, len(question)) else _pointed(question[start:end], question, tools),
+        span=span,
+        asked=words if span == (0, len(question)) else _pointed(words, question, tools),
+        question=any(one.question for one in inside),
+        refused=any(one.refused for one in inside),
+    )
+
+
+def _nearest(vector: Any, known: Iterable[Any], groups: Sequence[Sequence[str]]) -> list[float]:
+    """The greatest cosine to a text of each group; `known` are their vectors, one after the other."""
+    similarities = iter(float(other @ vector) for other in known)
+    return [max(next(similarities) for _ in group) for group in groups]
+
+
+def _told(reply: str, tools: Sequence[BaseTool], allowed: frozenset[str]) -> str:
+    """What is said where nothing is to be done, with what could be."""
+    acts = [tool for tool in tools if tool.name in allowed and (reply == "talk" or _acts(tool))]
+    able = "; ".join(_described(tool) for tool in acts)
+    if reply == "talk":
+        return ABOUT + (f" I can also do this: {able}." if able else "")
+    return NOTHING_DONE + (f" If you want one of these, please say so: {able}." if able else "")
+
+
+def _described(tool: BaseTool) -> str:
+    first = tool.description.split(". ")[0].strip().rstrip(".")
+    return first[:1].lower() + first[1:]
+
+
+def _acts(tool: BaseTool) -> bool:
+    return bool((tool.metadata or {}).get("effect", True))
+
+
+def _opened(text: str, tool: BaseTool) -> bool:
+    pattern = (tool.metadata or {}).get("opens")
+    return bool(pattern and re.match(pattern, text, re.IGNORECASE))
+
+
+def route_of(steps: Sequence[PlanStep], allowed: frozenset[str]) -> Any:
+    """The route of a plan with these steps."""
+    if len(steps) > 1:
+        return "several"
+    step = steps[0]
+    if step.tool and step.tool not in allowed:
+        return "refuse"
+    return "clarify" if step.missing else step.kind
+
+
+def ready(plan: Plan, started: Iterable[str]) -> list[PlanStep]:
+    """The steps that can be begun now. Effects happen one after another, in the order of the plan."""
+    begun, outcomes = set(started), {step.step_id: step.outcome for step in plan.steps}
+    waits = [step for step in plan.steps if step.outcome == "planned" and step.step_id not in begun]
+    free = [step for step in waits if all(outcomes.get(before, "done") == "done" for before in step.after)]
+    acting = [step for step in plan.steps if step.kind == "act" and step.outcome in ("planned", "waiting")]
+    return [step for step in free if step.kind != "act" or step is acting[0]]
+
+
+def adapted(plan: Plan) -> Plan:
+    """The plan after its failures: a read that broke is tried once more; what needs a failed step is left out.
+
+    What the model planned is not tried again by rule: it plans anew itself. An effect is never tried again by itself: nobody knows whether it happened.
+    """
+    steps, changes = list(plan.steps), list(plan.changes)
+    for step in plan.steps:
+        again = f"{step.step_id}b"
+        broke = (
+            plan.made_by != "model"
+            and step.kind == "look_up"
+            and step.outcome == "failed"
+            and step.detail in ("failed (unknown)", "failed (timeout)")
+        )
+        if broke and not step.step_id.endswith("b") and again not in {one.step_id for one in steps}:
+            place = steps.index(step) + 1
+            steps.insert(place, step.model_copy(update={"step_id": again, "outcome": "planned", "detail": ""}))
+            steps = [_after(one, step.step_id, again) for one in steps]
+            changes.append(f"step {step.step_id} broke and is tried once more as {again}")
+    for place, step in enumerate(steps):
+        lost = [one.step_id for one in steps if one.step_id in step.after and one.outcome in ("failed", "skipped")]
+        if step.outcome == "planned" and lost:
+            steps[place] = step.model_copy(update={"outcome": "skipped", "detail": f"step {lost[0]} was not done"})
+            changes.append(f"step {step.step_id} is left out: step {lost[0]} was not done")
+    return plan.model_copy(update={"steps": tuple(steps), "changes": tuple(changes)})
+
+
+def _after(step: PlanStep, old: str, new: str) -> PlanStep:
+    if step.outcome != "planned" or old not in step.after:
+        return step
+    arguments = {
+        name: value.replace(f"${old}.", f"${new}.") if isinstance(value, str) else value
+        for name, value in step.arguments.items()
+    }
+    after = tuple(new if before == old else before for before in step.after)
+    return step.model_copy(update={"after": after, "arguments": arguments})
+
+
+def resolved(arguments: Mapping[str, Any], outcomes: Mapping[str, ToolOutcome]) -> dict[str, Any]:
+    """The arguments with every reference replaced by what that step found. One that leads nowhere stays as it is."""
+    return {
+        name: _found(match, outcomes) if isinstance(value, str) and (match := REFERENCE.fullmatch(value)) else value
+        for name, value in arguments.items()
+    }
+
+
+def filled(text: str, outcomes: Mapping[str, ToolOutcome]) -> str:
+    """A text with every reference in it replaced."""
+    return REFERENCE.sub(lambda match: str(_found(match, outcomes)), text)
+
+
+def _found(reference: re.Match[str], outcomes: Mapping[str, ToolOutcome]) -> Any:
+    step_id, name = reference.groups()
+    artifact = outcomes[step_id].artifact if step_id in outcomes else None
+    return artifact.get(name, reference.group()) if isinstance(artifact, Mapping) else reference.group()
+
+
+def query_of(steps: Sequence[PlanStep], plan: Plan, question: str) -> str:
+    """What to search for: the questions among the parts; the whole request where they point at the rest of it."""
+    asked = " ".join(step.ask for step in steps)
+    if all(step.kind == "answer" for step in plan.steps) and plan.made_by != "model":
+        return question
+    return question if plan.made_by != "model" and _POINTS.search(asked) else asked
+
+
+def rewrite(question: str, earlier: str | None) -> str:
+    """Another query for the same need: with the question before it in the conversation, else its content words."""
+    if earlier:
+        return f"{earlier} {question}"
+    words = [word for word in re.findall(r"[\w-]+", question) if terms(word)]
+    return " ".join(words) or question
+
+
+def _parts(question: str, pieces: Sequence[_Part], whole: _Part) -> list[_Part]:
+    """The pieces with a tool or a question of their own; what stands between them goes with what it follows.
+
+    So does a question that points at a tool's result ("and what did it cost?"), and a tool that lacks an argument in a
+    request that is none for a tool as a whole.
+    """
+    parts: list[_Part] = []
+    for piece in pieces:
+        tools = [part.tool for part in parts if part.tool is not None]
+        if tools and _names_another(piece, tools[-1]):
+            parts.append(replace(piece, tool=tools[-1]))
+        elif same := next((part for part in parts if _same(part, piece)), None):
+            parts[parts.index(same)] = _longer(same, piece, question)
+        elif _own(piece, question, whole, after_tool=bool(tools)) and len(parts) < STEPS:
+            parts.append(piece)
+        elif parts:
+            parts[-1] = _longer(parts[-1], piece, question)
+    if parts:
+        parts[0] = _longer(parts[0], pieces[0], question)
+    return parts
+
+
+def _own(piece: _Part, question: str, whole: _Part, *, after_tool: bool) -> bool:
+    if piece.tool is not None:
+        if not piece.asked and not piece.question:  # a remark: "The batteries in QM-10022 last an hour."
+            return False
+        return whole.tool is not None or not _step(1, piece, question).missing
+    return piece.asks and not (after_tool and whole.tool is not None and _POINTS.search(piece.text))
+
+
+def _longer(part: _Part, piece: _Part, question: str) -> _Part:
+    start, end = min(part.span[0], piece.span[0]), max(part.span[1], piece.span[1])
+    asked = ", ".join(filter(None, (part.asked, piece.asked))) if piece is not part else part.asked
+    return replace(part, span=(start, end), text=question[start:end], asked=asked)
+
+
+def _same(part: _Part, piece: _Part) -> bool:
+    """Whether it is the same request once more, with no identifier of its own."""
+    if part.tool is None or part.tool is not piece.tool:
+        return False
+    old, new = identifiers(part.text, part.tool), identifiers(piece.text, part.tool)
+    return not old or not new or set(new) <= set(old)
+
+
+def _names_another(piece: _Part, tool: BaseTool) -> bool:
+    """Whether it asks for the same once more: an identifier, and a few words at most ("and R-2002 by 2 days")."""
+    if not piece.asked or piece.question or not (known := identifiers(piece.text, tool)):
+        return False
+    words = re.sub(r"\bplease\b", "", piece.text, flags=re.IGNORECASE).split()
+    return len(words) <= _ALONE and words[0].strip(".,;:!").upper() == known[0]
+
+
+def _several(question: str, parts: Sequence[_Part], allowed: frozenset[str]) -> Plan:
+    steps: list[PlanStep] = []
+    for number, part in enumerate(parts, 1):
+        step = _step(number, part, question)
+        leads = [one for one in steps if one.kind == "look_up"]
+        borrows = part.tool is not None and not identifies(step.ask, part.tool)
+        if leads and step.kind == "act" and (borrows or _THEN.search(question)):
+            step = step.model_copy(update={"after": (leads[-1].step_id,)})
+        steps.append(step)
+    steps = [_shared(step, steps) for step in steps]
+    reason = "; ".join(part.reason for part in parts)
+    return Plan(route=route_of(steps, allowed), steps=tuple(steps), made_by="classifier", reason=reason)
+
+
+def _shared(step: PlanStep, steps: Sequence[PlanStep]) -> PlanStep:
+    """With what another step of the same tool states and it lacks: "Extend R-2001 and R-2002 by 2 days"."""
+    others = [one.arguments for one in steps if one.tool == step.tool]
+    stated = {name: [one[name] for one in others if name in one] for name in step.missing}
+    known = {name: values[0] for name, values in stated.items() if values and all(one == values[0] for one in values)}
+    missing = tuple(name for name in step.missing if name not in known)
+    return step.model_copy(update={"arguments": step.arguments | known, "missing": missing})
+
+
+def _step(number: int, part: _Part, question: str) -> PlanStep:
+    ask = question[slice(*part.span)].strip(" ,;")
+    if part.tool is None:
+        return PlanStep(step_id=str(number), kind="answer", ask=ask)
+    arguments = arguments_in(part.text, part.tool, whole=question)
+    if part.asked and _acts(part.tool):
+        arguments |= arguments_in(part.asked, part.tool, whole=question)
+    if not identifies(part.text, part.tool) and len(identifiers(question, part.tool)) == 1:
+        arguments = arguments_in(question, part.tool) | arguments
+    step = tool_step(str(number), part.tool, arguments, ask=ask)
+    return step.model_copy(update={"missing": (*step.missing, *left_open(part.asked, part.tool, arguments))})
+
+
+def tool_step(step_id: str, tool: BaseTool, arguments: Mapping[str, Any], *, ask: str) -> PlanStep:
+    return PlanStep(
+        step_id=step_id,
+        kind="act" if _acts(tool) else "look_up",
+        ask=ask,
+        tool=tool.name,
+        arguments=dict(arguments),
+        missing=tuple(name for name in required_of(tool) if name not in arguments),
+    )

@@ -1,0 +1,149 @@
+"""The plan as the chat model writes it, under a JSON schema in which only our tools and their arguments exist.
+
+It is a proposal: the executor checks every call like any other, and nothing that is read later can add a step. After a
+failure the model may plan again once; it is told which steps failed and how, in our words, never what a tool returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from foundation.errors import UpstreamMalformed
+from orchestration.answers.structured import written_as
+from orchestration.contract import BaseTool, Plan, PlanStep
+from orchestration.effects.arguments import schema_of
+from orchestration.planners.classifier import REFERENCE, REPLANNED, STEPS, route_of, tool_step
+from orchestration.prompts import plan_for
+from orchestration.run.run import Run
+
+
+class _Step(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["answer", "tool"]
+    ask: str = ""
+    tool: str = ""
+    arguments: dict[str, Any] = {}
+    after: tuple[int, ...] = ()
+
+
+class ProposedPlan(BaseModel):
+    """A plan of numbered steps, from 1."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    decision: Literal["work", "clarify", "refuse", "hand_over"]
+    steps: tuple[_Step, ...] = Field(default=(), max_length=STEPS)
+    missing: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class ModelPlanner:
+    """The chat model plans freely; needs one that keeps to a JSON schema."""
+
+    async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:
+        usable = [tool for tool in tools if tool.name in allowed]
+        proposed = await written_as(ProposedPlan, plan_for(question, _listed(usable)), run, shape=shape_of(usable))
+        return _as_plan(proposed, question, usable, allowed)
+
+    async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:
+        failed = [step for step in plan.steps if step.tool and step.outcome == "failed"]
+        done = ", ".join(f"{step.step_id} ({step.ask})" for step in plan.steps if step.outcome in ("done", "waiting"))
+        told = ", ".join(f"{step.step_id} ({step.tool or step.ask}: {step.detail})" for step in failed)
+        usable = [tool for tool in tools if tool.name in run.parts.executor.allowed(run.principal)]
+        proposed = await written_as(
+            ProposedPlan, plan_for(question, _listed(usable), told, done), run, shape=shape_of(usable)
+        )
+        fresh = _as_plan(proposed, question, usable, frozenset(tool.name for tool in usable))
+        tried = {(step.tool, str(step.arguments), step.ask if not step.tool else "") for step in plan.steps}
+        number = len(plan.steps)
+        new = [
+            step.model_copy(update={"step_id": str(number + place), "after": _shifted(step.after, number)})
+            for place, step in enumerate(fresh.steps, 1)
+            if (step.tool, str(step.arguments), step.ask if not step.tool else "") not in tried
+        ]
+        if not new:
+            return plan
+        kept = tuple(
+            step.model_copy(update={"outcome": "skipped", "detail": "planned otherwise"})
+            if step.outcome == "planned"
+            else step
+            for step in plan.steps
+        )
+        names = ", ".join(step.step_id for step in failed)
+        change = f"step {names} failed; {REPLANNED}: {', '.join(step.step_id for step in new)}"
+        return plan.model_copy(update={"steps": (*kept, *new), "changes": (*plan.changes, change), "route": "several"})
+
+
+def shape_of(tools: Sequence[BaseTool]) -> dict[str, Any]:
+    """The JSON schema of a plan with these tools: no other tool and no other argument can be written under it."""
+    after = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": STEPS}, "maxItems": STEPS}
+    answer = _object(kind={"const": "answer"}, ask={"type": "string"}, after=after)
+    calls = [
+        _object(
+            kind={"const": "tool"},
+            tool={"const": tool.name},
+            arguments=_arguments(tool),
+            after=after,
+        )
+        for tool in tools
+    ]
+    decisions = ["work", "clarify", "refuse", "hand_over"]
+    return _object(
+        decision={"enum": decisions},
+        steps={"type": "array", "items": {"anyOf": [answer, *calls]}, "maxItems": STEPS},
+        missing={"type": "array", "items": {"type": "string"}, "maxItems": STEPS},
+        reason={"type": "string"},
+    )
+
+
+def _arguments(tool: BaseTool) -> dict[str, Any]:
+    schema = schema_of(tool)
+    reference = {"type": "string", "pattern": r"^\$[0-9]+\.[a-z_]+$"}
+    properties = {name: {"anyOf": [one, reference]} for name, one in schema.get("properties", {}).items()}
+    return {**schema, "properties": properties, "required": [], "additionalProperties": False}
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _listed(tools: Sequence[BaseTool]) -> list[tuple[str, str]]:
+    return [(tool.name, tool.description) for tool in tools]
+
+
+def _as_plan(proposed: ProposedPlan, question: str, tools: Sequence[BaseTool], allowed: frozenset[str]) -> Plan:
+    """Raises:
+    UpstreamMalformed: it has no step where it needs one, or a step waits for itself or a later one.
+    """
+    if proposed.decision in ("refuse", "hand_over"):
+        return Plan(route=proposed.decision, made_by="model", reason=proposed.reason)
+    known = {tool.name: tool for tool in tools}
+    steps = []
+    for number, step in enumerate(proposed.steps, 1):
+        if any(before >= number for before in step.after):
+            raise UpstreamMalformed("The language model's plan waits for what comes later. Try again.")
+        referred = {match.group(1) for value in step.arguments.values() for match in REFERENCE.finditer(str(value))}
+        after = tuple(dict.fromkeys([*map(str, step.after), *sorted(referred)]))
+        if step.kind == "answer":
+            made = PlanStep(step_id=str(number), kind="answer", ask=step.ask.strip() or question)
+        elif step.tool in known:
+            made = tool_step(str(number), known[step.tool], step.arguments, ask=question)
+        else:  # the executor refuses what nobody may call, and the refusal is in the audit
+            made = PlanStep(step_id=str(number), kind="act", ask=question, tool=step.tool, arguments=step.arguments)
+        steps.append(made.model_copy(update={"after": after}))
+    if not steps:
+        raise UpstreamMalformed("The language model planned no step. Try again.")
+    return Plan(route=route_of(steps, allowed), steps=tuple(steps), made_by="model", reason=proposed.reason)
+
+
+def _shifted(after: Sequence[str], by: int) -> tuple[str, ...]:
+    return tuple(str(int(step_id) + by) for step_id in after)

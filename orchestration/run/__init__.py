@@ -1,0 +1,1 @@
+"""One request under way: its state, budget, and stream."""

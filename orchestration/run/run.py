@@ -1,0 +1,327 @@
+"""One run of an agent: who asks, what it may use up, and the single way to the chat model."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any, cast
+
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
+
+from foundation.errors import BudgetExceeded, ComponentError, SixplyError
+from foundation.tracing import trace_id
+from foundation.types import Principal, Usage
+from models.contract import BaseChatModel, Call
+from models.pricing import USAGE_AT_START, call_of
+from models.resilience.retry import FALLBACK
+from orchestration.contract import AgentParts, Charge, Event, Plan, Recalled, Step
+from orchestration.effects.policy import on_behalf_of
+from orchestration.run.budget import Budget, Share
+from retrieval.contract import Hit
+
+if TYPE_CHECKING:  # composing imports this module
+    from orchestration.answers.compose import Draft
+    from orchestration.run.state import Result
+    from retrieval.grounding.evidence import Evidence
+
+_PICODOLLAR = Decimal("1e-12")
+REPLY_TOKENS = 256
+"""Reserved for a reply whose length the call does not limit."""
+
+
+UNCALLED = Usage(input_tokens=0, output_tokens=0)
+"""Of a run that has not called its language model: that is known, and what a provider did not say is not."""
+
+
+@dataclass
+class _Spent:
+    """What a call turned out to cost; nothing where it did not come about."""
+
+    tokens: int = 0
+    usd: Decimal | None = Decimal(0)
+    """`None`: it has no known price."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Run:
+    """Lives as long as one call of `stream` or `resume`; nothing of it is stored.
+
+    What it holds of documents (`hits`, `evidence`) is therefore asked for again, under the caller's rights of that
+    moment, when a run goes on in another process.
+    """
+
+    parts: AgentParts
+    principal: Principal
+    answer_id: str
+    budget: Budget
+    emit: Callable[[Event], None]
+    steps: list[Step] = field(default_factory=list)
+    degraded: list[str] = field(default_factory=list)
+    usage: Usage = UNCALLED
+    """Of the language model."""
+    hits: list[Hit] | None = None
+    ahead: dict[str, asyncio.Task[list[Hit]]] = field(default_factory=dict)
+    """Searches that were begun before anybody asked for them, by their queries."""
+    evidence: list[Evidence] | None = None
+    question: str = ""
+    """What `evidence` was judged against."""
+    draft: Draft | None = None
+    plan: Plan | None = None
+    results: dict[str, Result] = field(default_factory=dict)
+    """What came of the steps that are done, by their ids: given where a budget ends the run."""
+    learned: int = 0
+    """Passages that the last search found and no search before it."""
+    shares: dict[str, Budget] = field(default_factory=dict)
+    """The budgets of those who work at the run, where they are several."""
+    partial: str = ""
+    """What the last call of the chat model had said when it broke off; empty where it did not."""
+    first_token_s: float | None = None
+    """When the chat model said its first word of text, after the run began."""
+    _costs: list[Decimal | None] = field(default_factory=list)
+    _local_s: float = 0.0
+    _begun_s: float = field(default_factory=time.perf_counter)
+    _seconds: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run; stands still once it is closed."""
+        return time.perf_counter() - self._begun_s if self._seconds is None else self._seconds
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """The sum of what was charged, or `None` if part of it has no price."""
+        known = [cost for cost in self._costs if cost is not None]
+        return sum(known, Decimal(0)) if len(known) == len(self._costs) else None
+
+    async def generate(
+        self,
+        messages: Sequence[BaseMessage],
+        *,
+        max_tokens: int = REPLY_TOKENS,
+        schema: Mapping[str, Any] | None = None,
+    ) -> AIMessage:
+        """One call of the chat model: reserved, made, priced, charged, settled. Cancelling it leaves the provider.
+
+        `schema` is a JSON schema that the model is to keep to, by whichever way it has; the reply may still break it.
+
+        Raises:
+            BudgetExceeded: it does not fit into what is left to this run or this day, or the seconds ran out while it was under way.
+            ComponentError: the model failed, after retries and fallbacks; `partial` has what it had said.
+        """
+        expected = self._expected(messages, max_tokens)
+        tokens = (expected.usage.input_tokens or 0) + (expected.usage.output_tokens or 0)
+        async with self._reserved(tokens, self.parts.prices.price(expected).usd) as spent:
+            message = await self._paid(messages, max_tokens, schema, expected, spent)
+        if message.response_metadata.get(FALLBACK):
+            self.note(f"answered by the fallback model {message.response_metadata.get('model_name', '')}".rstrip())
+        return message
+
+    @asynccontextmanager
+    async def _reserved(self, tokens: int, usd: Decimal | None) -> AsyncIterator[_Spent]:
+        """Room for a call in the budget of this run and in that of the day; settled by what was spent."""
+        spent, shared = _Spent(), self.parts.spending
+        reservation = self.budget.reserve(tokens=tokens, usd=usd or Decimal(0))
+        try:
+            held = await shared.reserve(self.principal, tokens=tokens, usd=usd) if shared else None
+            try:
+                yield spent
+            finally:
+                if shared:
+                    await shared.settle(held, tokens=spent.tokens, usd=spent.usd)
+        finally:
+            self.budget.settle(reservation, tokens=spent.tokens, usd=spent.usd or Decimal(0))
+
+    async def _paid(
+        self,
+        messages: Sequence[BaseMessage],
+        max_tokens: int,
+        schema: Mapping[str, Any] | None,
+        expected: Call,
+        spent: _Spent,
+    ) -> AIMessage:
+        heard: list[AIMessageChunk] = []
+        self.partial, begun = "", time.perf_counter()
+        try:
+            with on_behalf_of(self.principal.tenant):
+                message = await self._call(messages, max_tokens, schema, heard)
+        except (SixplyError, asyncio.CancelledError) as error:
+            self.partial = "".join(chunk.text for chunk in heard)
+            if heard or not isinstance(error, ComponentError):  # a provider bills what it did until we left
+                self._charge(self._made(_cut_off(heard, messages), expected, begun), spent, whole=False)
+            raise
+        self._charge(self._made(message, expected, begun), spent)
+        return message
+
+    def branch(self, who: str, share: float) -> Run:
+        """The same run for one of several who work at it: with a budget of its own inside the whole one, and with what it
+        finds apart. What it does and costs is told here; `join` adds up the rest."""
+        if who not in self.shares:
+            self.shares[who] = Share(self.budget, share)
+        clean: dict[str, Any] = {"hits": None, "evidence": None, "question": "", "draft": None, "learned": 0}
+        return replace(self, budget=self.shares[who], usage=UNCALLED, _local_s=0.0, **clean)
+
+    def join(self, branch: Run) -> None:
+        self._use(branch.usage)
+        self._local_s += branch._local_s
+        self.first_token_s = min(filter(None, (self.first_token_s, branch.first_token_s)), default=None)
+
+    def _use(self, usage: Usage) -> None:
+        if usage is not UNCALLED:
+            self.usage = usage if self.usage is UNCALLED else self.usage + usage
+
+    def note(self, what: str) -> None:
+        """Remember, once, what is worse than configured."""
+        if what not in self.degraded:
+            self.degraded.append(what)
+
+    def reuse(self, found: Recalled) -> None:
+        """Put on record that an earlier answer is given again, which costs no model."""
+        self._record(
+            Charge(
+                layer="orchestration",
+                kind="cached",
+                part=found.kind,
+                model="",
+                usage=Usage(),
+                seconds=0.0,
+                usd=Decimal(0),
+                basis=f"answer {found.answer_id} given again",
+                tenant=self.principal.tenant,
+                subject=self.principal.subject,
+                answer_id=self.answer_id,
+                trace_id=trace_id(),
+                at=self.parts.clock.now(),
+            )
+        )
+
+    def close(self) -> None:
+        """Charge the machine's time that no local model call has been charged for. A second call does nothing."""
+        if self._seconds is not None:
+            return
+        for unread in self.ahead.values():
+            unread.cancel()
+        self._seconds = time.perf_counter() - self._begun_s
+        rate = self.parts.machine_usd_per_hour
+        seconds = max(0.0, self._seconds - self._local_s)
+        usd = (Decimal(str(rate)) * Decimal(str(seconds)) / 3600).quantize(_PICODOLLAR)
+        self._record(
+            Charge(
+                layer="orchestration",
+                kind="machine",
+                part="machine",
+                model="",
+                usage=Usage(),
+                seconds=seconds,
+                usd=usd,
+                basis=f"local compute {rate:g} USD/h",
+                tenant=self.principal.tenant,
+                subject=self.principal.subject,
+                answer_id=self.answer_id,
+                trace_id=trace_id(),
+                at=self.parts.clock.now(),
+            )
+        )
+
+    def _expected(self, messages: Sequence[BaseMessage], max_tokens: int) -> Call:
+        """The call as it may turn out, for the reservation."""
+        tokens = count_tokens_approximately(messages)
+        usage = UsageMetadata(input_tokens=tokens, output_tokens=max_tokens, total_tokens=tokens + max_tokens)
+        return call_of(
+            self.parts.chat,
+            AIMessage(content="", usage_metadata=usage),
+            seconds=0.0,
+            at=self.parts.clock.now(),
+        )
+
+    async def _call(
+        self,
+        messages: Sequence[BaseMessage],
+        max_tokens: int,
+        schema: Mapping[str, Any] | None,
+        heard: list[AIMessageChunk],
+    ) -> AIMessage:
+        """Text is streamed, so that silence is noticed and what was said before a failure is known in `heard`."""
+        try:
+            async with asyncio.timeout(self.budget.remaining_s()):
+                if schema is not None:
+                    structured = constrained(self.parts.chat, schema)
+                    return await structured.ainvoke(list(messages), max_tokens=max_tokens)
+                chunks = cast(
+                    "AsyncGenerator[AIMessageChunk]", self.parts.chat.astream(messages, max_tokens=max_tokens)
+                )
+                async with aclosing(chunks):
+                    async for chunk in chunks:
+                        heard.append(chunk)
+                        if self.first_token_s is None and chunk.text:
+                            self.first_token_s = self.seconds
+        except TimeoutError as error:
+            raise BudgetExceeded("The seconds of this run ran out during a model call.", limit="seconds") from error
+        return cast("AIMessage", message_chunk_to_message(reduce(add, heard)))
+
+    def _made(self, message: AIMessage, expected: Call, begun: float) -> Call:
+        return call_of(self.parts.chat, message, seconds=time.perf_counter() - begun, at=expected.at)
+
+    def _charge(self, call: Call, spent: _Spent, *, whole: bool = True) -> None:
+        price = self.parts.prices.price(call)
+        self._use(call.usage)
+        self._local_s += call.seconds if call.local else 0.0
+        if price.usd is None:
+            self.note(f"a call of {call.model} has no known price")
+        self._record(
+            Charge(
+                layer="models",
+                kind="chat",
+                part=call.provider,
+                model=call.model,
+                usage=call.usage,
+                seconds=call.seconds,
+                usd=price.usd,
+                basis=price.basis if whole else f"{price.basis}, tokens estimated: the call was cut off",
+                tenant=self.principal.tenant,
+                subject=self.principal.subject,
+                answer_id=self.answer_id,
+                trace_id=trace_id(),
+                at=call.at,
+            )
+        )
+        spent.tokens = (call.usage.input_tokens or 0) + (call.usage.output_tokens or 0)
+        spent.usd = price.usd
+
+    def _record(self, charge: Charge) -> None:
+        self._costs.append(charge.usd)
+        self.parts.meter.record(charge)
+
+
+def _cut_off(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -> AIMessage:
+    """What came of a call that did not end. Its tokens are counted by us, but for what the provider has reported: some
+    tell at the beginning what they have read, and all of them at the end what they wrote."""
+    text = "".join(chunk.text for chunk in heard)
+    known = {key: value for chunk in heard for key, value in chunk.response_metadata.items()}
+    read, wrote = count_tokens_approximately(messages), count_tokens_approximately([AIMessage(text)]) if text else 0
+    told: UsageMetadata = known.get(USAGE_AT_START) or UsageMetadata(
+        input_tokens=read, output_tokens=0, total_tokens=read
+    )
+    usage: UsageMetadata = {**told, "output_tokens": wrote, "total_tokens": told["input_tokens"] + wrote}
+    return AIMessage(text, usage_metadata=usage, response_metadata=known)
+
+
+def constrained(chat: BaseChatModel, schema: Mapping[str, Any]) -> Runnable[Any, AIMessage]:
+    """The model bound to `schema` in its own way, without the parser behind it: the reply is checked by who asked.
+
+    A model without such a way is called as it is; the prompt has told it what is wanted.
+    """
+    try:
+        structured = chat.with_structured_output(dict(schema))
+    except NotImplementedError:
+        return chat
+    first = structured.first if isinstance(structured, RunnableSequence) else None
+    return cast("Runnable[Any, AIMessage]", first) if isinstance(first, RunnableBinding) else chat

@@ -1,0 +1,181 @@
+"""What tenants may spend on model calls in a day: reserved before a call, settled after it, by all runs together.
+
+The sums stand in one SQLite file, which every process on the data folder shares and which survives a restart. The days are
+those of UTC. `orchestration.budget` is the same for a single run.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from foundation.clock import Clock
+from foundation.errors import BudgetExceeded
+from foundation.settings import BudgetSettings, DayLimits
+from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from foundation.types import Principal
+
+log = logging.getLogger(__name__)
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS spent (
+    day         TEXT NOT NULL,
+    tenant      TEXT NOT NULL,
+    tokens      INTEGER NOT NULL,
+    picodollars INTEGER NOT NULL,
+    PRIMARY KEY (day, tenant)
+) STRICT;
+CREATE TABLE IF NOT EXISTS reserved (
+    id          INTEGER PRIMARY KEY,
+    day         TEXT NOT NULL,
+    tenant      TEXT NOT NULL,
+    tokens      INTEGER NOT NULL,
+    picodollars INTEGER NOT NULL,
+    until       TEXT NOT NULL
+) STRICT;
+"""
+STORE = SqliteStore(
+    name="spending", file="spending.sqlite", schema=SCHEMA, stays="sums of a day by tenant; it knows no person"
+)
+USED = """
+SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(picodollars), 0) FROM (
+    SELECT day, tenant, tokens, picodollars FROM spent UNION ALL SELECT day, tenant, tokens, picodollars FROM reserved
+) WHERE day = ? AND (? IS NULL OR tenant = ?)
+"""
+PICO = 10**12
+_GRACE_S = 60.0
+"""Beyond the seconds of a run: what is still reserved then belongs to a process that was killed."""
+
+
+class SqliteSpending:
+    """A `Spending` in one SQLite file."""
+
+    def __init__(self, path: Path, limits: BudgetSettings, clock: Clock) -> None:
+        self._file = SqliteFile(path, STORE)
+        self._limits, self._clock = limits, clock
+        self._warned: set[tuple[str, str]] = set()
+        """(day, whose budget) that a line was logged about."""
+
+    async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> int | None:
+        tenant = principal.tenant
+        for_tenant = self._limits.tenants.get(tenant, self._limits.tenant_day)
+        checks = [
+            (limits, whose, name)
+            for limits, whose, name in (
+                (for_tenant, tenant, f'Tenant "{tenant}"'),
+                (self._limits.day, None, "The system"),
+            )
+            if limits.usd is not None or limits.tokens is not None
+        ]
+        if not checks:
+            return None
+        now = self._clock.now()
+        day, picodollars = now.date().isoformat(), int((usd or Decimal(0)) * PICO)
+        until = now + timedelta(seconds=self._limits.seconds + _GRACE_S)
+
+        nearly: dict[str, float] = {}
+
+        def hold(connection: sqlite3.Connection) -> int | None:
+            connection.execute("DELETE FROM reserved WHERE until < ?", (now.isoformat(),))
+            for limits, whose, name in checks:
+                used = connection.execute(USED, (day, whose, whose)).fetchone()
+                _demand(limits, name, used=(used[0], used[1]), more=(tokens, picodollars))
+                nearly[name] = _share(limits, (used[0] + tokens, used[1] + picodollars))
+            row = (day, tenant, tokens, picodollars, until.isoformat())
+            return connection.execute(
+                "INSERT INTO reserved (day, tenant, tokens, picodollars, until) VALUES (?, ?, ?, ?, ?)", row
+            ).lastrowid
+
+        held = await self._file.run(hold)
+        for name, share in nearly.items():
+            if share >= self._limits.warn_share and (day, name) not in self._warned:
+                self._warned = {known for known in self._warned if known[0] == day} | {(day, name)}
+                log.warning("%s has used or reserved %.0f %% of the budget of the day", name, 100 * share)
+        return held
+
+    async def settle(self, held: int | None, *, tokens: int, usd: Decimal | None) -> None:
+        if held is None:
+            return
+        picodollars = int((usd or Decimal(0)) * PICO)
+
+        def book(connection: sqlite3.Connection) -> None:
+            row = connection.execute("DELETE FROM reserved WHERE id = ? RETURNING day, tenant", (held,)).fetchone()
+            if row is not None:
+                connection.execute(
+                    "INSERT INTO spent VALUES (?, ?, ?, ?) ON CONFLICT (day, tenant) DO UPDATE "
+                    "SET tokens = tokens + excluded.tokens, picodollars = picodollars + excluded.picodollars",
+                    (row["day"], row["tenant"], tokens, picodollars),
+                )
+
+        await self._file.run(book)
+
+    async def today(self, tenant: str | None = None) -> tuple[int, Decimal]:
+        """Tokens and dollars of a tenant, or of all, what is reserved included."""
+        day = self._clock.now().date().isoformat()
+        tokens, picodollars = await self._file.run(
+            lambda connection: tuple(connection.execute(USED, (day, tenant, tenant)).fetchone())
+        )
+        return tokens, Decimal(picodollars) / PICO
+
+    def system_share(self) -> float:
+        """How much of the day's budget for all is used or reserved; 0 where there is none. For operators, at each scrape."""
+        return _share(self._limits.day, self._file.run_now(lambda connection: self._used(connection, None)))
+
+    def fullest_share(self) -> float:
+        """The same of the tenant that is nearest to its limit."""
+
+        def read(connection: sqlite3.Connection) -> float:
+            day = self._clock.now().date().isoformat()
+            tenants = connection.execute(
+                "SELECT tenant FROM spent WHERE day = ? UNION SELECT tenant FROM reserved WHERE day = ?", (day, day)
+            ).fetchall()
+            shares = (
+                _share(self._limits.tenants.get(tenant, self._limits.tenant_day), self._used(connection, tenant))
+                for (tenant,) in tenants
+            )
+            return max(shares, default=0.0)
+
+        return self._file.run_now(read)
+
+    def _used(self, connection: sqlite3.Connection, tenant: str | None) -> tuple[int, int]:
+        day = self._clock.now().date().isoformat()
+        tokens, picodollars = connection.execute(USED, (day, tenant, tenant)).fetchone()
+        return tokens, picodollars
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _share(limits: DayLimits, used: tuple[int, int]) -> float:
+    """Of the limit that is nearer; `used` are tokens and picodollars. A limit of nothing is used up."""
+    picodollars = None if limits.usd is None else float(limits.usd) * PICO
+    shares = [
+        amount / limit if limit else 1.0
+        for amount, limit in zip(used, (limits.tokens, picodollars), strict=True)
+        if limit is not None
+    ]
+    return max(shares, default=0.0)
+
+
+def _demand(limits: DayLimits, name: str, *, used: tuple[int, int], more: tuple[int, int]) -> None:
+    """Raises:
+    BudgetExceeded: `more` does not fit; both are tokens and picodollars.
+    """
+    if limits.tokens is not None and used[0] + more[0] > limits.tokens:
+        raise BudgetExceeded(
+            f"{name} has used {used[0]} of {limits.tokens} tokens today; a call of about {more[0]} does not fit. "
+            "A new day begins at midnight UTC.",
+            limit="tokens_per_day",
+        )
+    if limits.usd is None:
+        return
+    limit = int(Decimal(str(limits.usd)) * PICO)
+    if used[1] >= limit or used[1] + more[1] > limit:
+        raise BudgetExceeded(
+            f"{name} has used {Decimal(used[1]) / PICO:.6f} of {limits.usd} USD today; a call of about "
+            f"{Decimal(more[1]) / PICO:.6f} does not fit. A new day begins at midnight UTC.",
+            limit="usd_per_day",
+        )

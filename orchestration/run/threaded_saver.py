@@ -1,0 +1,82 @@
+"""The async half of a synchronous LangGraph saver: each call in a thread, bound to no event loop.
+
+LangGraph's asynchronous savers bind themselves to the loop in which they were made, while a command line runs one loop a
+command and an API another. Their synchronous siblings store the same and are bound to none, but refuse async calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from foundation.stores import erasures
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+    _Saver = BaseCheckpointSaver[Any]
+else:
+    _Saver = object
+
+T = TypeVar("T")
+
+
+def plain_data_only() -> JsonPlusSerializer:
+    """Only plain data and LangGraph's own types are ever read back: an unknown type in the store is data, not something to
+    import and call (LANGGRAPH_STRICT_MSGPACK is off by default)."""
+    return JsonPlusSerializer(allowed_msgpack_modules=None)
+
+
+class ThreadedSaver(_Saver):
+    """Stands before a synchronous saver in the list of bases."""
+
+    def translated(self) -> AbstractContextManager[None]:
+        """The store's errors as ours."""
+        raise NotImplementedError
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return await self._threaded(lambda: self.get_tuple(config))
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - the name is LangGraph's
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        found = await self._threaded(lambda: list(self.list(config, filter=filter, before=before, limit=limit)))
+        for item in found:
+            yield item
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        erasures.demand()
+        return await self._threaded(lambda: self.put(config, checkpoint, metadata, new_versions))
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        erasures.demand()
+        await self._threaded(lambda: self.put_writes(config, writes, task_id, task_path))
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        await self._threaded(lambda: self.delete_thread(thread_id))
+
+    async def _threaded(self, work: Callable[[], T]) -> T:
+        def translated() -> T:
+            with self.translated():
+                return work()
+
+        return await asyncio.to_thread(translated)

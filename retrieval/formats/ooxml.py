@@ -1,0 +1,153 @@
+"""What every format that is a ZIP package of XML files shares: the checks before a library may open it.
+
+Nothing is ever unpacked to the disk. Members are still refused whose names lead out of the package: no office program
+writes them, so whoever did had something in mind.
+"""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import re
+import stat
+import zipfile
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from xml.etree import ElementTree as ET
+
+from foundation.errors import DocumentRefused
+from retrieval.formats.drawings import parse_xml
+
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_MAX_EXPANSION = 100
+"""Unpacked size against packed size. Office files reach about 20; zip bombs begin at several hundred."""
+_MAX_MEMBERS = 10_000
+_XML = (".xml", ".rels", ".opf", ".xhtml", ".html", ".ncx")
+_ENTITY = re.compile(rb"<!ENTITY")
+_STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/([A-Za-z]+)/")
+"""How the names of the strict kind of Open XML begin. Our libraries know those of the usual kind, which differ no further."""
+_TYPES = "[Content_Types].xml"
+_DECLARATIONS = 65_536
+"""Bytes of each XML file in which a declaration of entities is looked for: it stands before the first element."""
+
+
+def check_package(content: bytes, name: str, what: str) -> None:
+    """Raises:
+    DocumentRefused: "encrypted"; "malformed", no package at all; "bomb", it unpacks to far more than it is, or declares
+        XML entities, which no office program does; "unsafe", a member's name leads out of the package.
+    """
+    if content.startswith(_OLE):
+        if "EncryptedPackage".encode("utf-16-le") in content:
+            raise _encrypted(name)
+        raise malformed(name, what, "it is of the older binary format. Save it anew in the newer one")
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as package:
+            members = package.infolist()
+            _check_size(members, len(content), name)
+            for member in members:
+                _check_member(package, member, name)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError) as error:
+        raise malformed(name, what, error) from error
+
+
+def mended(content: bytes) -> bytes:
+    """A checked package as our libraries need it, which are stricter than the Office programs: under the usual names if
+    it is of the strict kind, without references to members that it lacks or that are told by letters of another case, and
+    with a type for each of its members."""
+    with zipfile.ZipFile(io.BytesIO(content)) as package:
+        present = set(package.namelist())
+        spelt = {name.lower(): name for name in present} | {name: name for name in present}
+        changed: dict[str, bytes] = {}
+        for name in present:
+            if name.endswith(".rels"):
+                changed[name] = _without_dangling(package.read(name), name, spelt)
+        if _TYPES in present:
+            changed[_TYPES] = _with_all_types(package.read(_TYPES), present, spelt)
+        strict = any(_STRICT.search(package.read(name)) for name in changed)
+        changed = {name: made for name, made in changed.items() if made}
+        if not strict and not changed:
+            return content
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as written:
+            for name in present:
+                member = changed.get(name) or package.read(name)
+                if strict and name.lower().endswith(_XML):
+                    member = _STRICT.sub(rb"http://schemas.openxmlformats.org/\1/2006/", member)
+                written.writestr(name, member)
+    return out.getvalue()
+
+
+def _without_dangling(relations: bytes, name: str, spelt: Mapping[str, str]) -> bytes:
+    """The relations less those to members that are not there, and to the others as they are `spelt`; empty if nothing was to
+    be changed."""
+    root = parse_xml(relations)
+    folder = posixpath.dirname(posixpath.dirname(name))
+    changed = False
+    for one in list(root.iterfind("{*}Relationship")):
+        if one.get("TargetMode") == "External":
+            continue
+        told = posixpath.normpath(posixpath.join("/", folder, one.get("Target", ""))).lstrip("/")
+        member = spelt.get(told) or spelt.get(told.lower())
+        if member is None:
+            root.remove(one)
+        elif member != told:
+            one.set("Target", f"/{member}")
+        changed = changed or member != told
+    return bytes(ET.tostring(root)) if changed else b""
+
+
+def _with_all_types(types: bytes, present: set[str], spelt: Mapping[str, str]) -> bytes:
+    """The list of types with one for each member, as it is `spelt`; empty if it was complete."""
+    root = parse_xml(types)
+    changed = False
+    for one in root.iterfind("{*}Override"):
+        part = one.get("PartName", "").lstrip("/")
+        member = spelt.get(part) or spelt.get(part.lower(), part)
+        one.set("PartName", f"/{member}")
+        changed = changed or member != part
+    known = {one.get("Extension", "").lower() for one in root.iterfind("{*}Default")}
+    told = {one.get("PartName", "").lower() for one in root.iterfind("{*}Override")}
+    untold = [name for name in present if f"/{name}".lower() not in told and not name.endswith("/") and name != _TYPES]
+    missing = {PurePosixPath(name).suffix[1:].lower() for name in untold} - known - {""}
+    for suffix in sorted(missing):
+        attributes = {"Extension": suffix, "ContentType": "application/octet-stream"}
+        ET.SubElement(root, root.tag.replace("}Types", "}Default"), attributes)
+    return bytes(ET.tostring(root)) if missing or changed else b""
+
+
+def malformed(name: str, what: str, why: object) -> DocumentRefused:
+    """`what` it should be, and `why` it is not."""
+    return DocumentRefused(f'"{name}" is not a readable {what}: {str(why) or type(why).__name__}.', reason="malformed")
+
+
+def _check_size(members: list[zipfile.ZipInfo], packed: int, name: str) -> None:
+    unpacked = sum(member.file_size for member in members)
+    if unpacked > _MAX_EXPANSION * packed:
+        raise DocumentRefused(
+            f'"{name}" unpacks to {unpacked:,} bytes from {packed:,}, more than {_MAX_EXPANSION} times its size.',
+            reason="bomb",
+        )
+    if len(members) > _MAX_MEMBERS:
+        raise DocumentRefused(f'"{name}" holds {len(members):,} files, more than {_MAX_MEMBERS:,}.', reason="bomb")
+
+
+def _check_member(package: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> None:
+    path = PurePosixPath(member.filename.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or stat.S_ISLNK(member.external_attr >> 16):
+        raise DocumentRefused(
+            f'"{name}" holds a file whose name leads out of it ("{str(path)[:80]}"). Save it anew with another program.',
+            reason="unsafe",
+        )
+    if member.flag_bits & 1:
+        raise _encrypted(name)
+    if member.filename.lower().endswith(_XML):
+        with package.open(member) as file:
+            if _ENTITY.search(file.read(_DECLARATIONS).replace(b"\0", b"")):  # also where it is UTF-16
+                raise DocumentRefused(
+                    f'"{name}" declares XML entities, which can expand without end. Save it anew with another program.',
+                    reason="bomb",
+                )
+
+
+def _encrypted(name: str) -> DocumentRefused:
+    return DocumentRefused(f'"{name}" is encrypted. Send it without a password.', reason="encrypted")

@@ -1,0 +1,211 @@
+"""The numbers that Word shows before headings, clauses and list items ("3.2", "(b)"), and keeps as rules instead of text.
+
+The rules are those of ECMA-376, part 1, 17.9. python-docx hands over the XML that holds them, and does not count.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from retrieval.formats.drawings import parse_xml
+
+_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_ROMAN = {1000: "m", 900: "cm", 500: "d", 400: "cd", 100: "c", 90: "xc", 50: "l", 40: "xl", 10: "x", 9: "ix", 5: "v", 4: "iv", 1: "i"}  # fmt: skip
+_LARGEST = 32_767
+"""Word's own limit."""
+_LEVELS = 9
+"""Of a list; Word knows no more."""
+_LONGEST = 80
+"""Characters of a number. Nobody cites a longer one, and a file may repeat it in each of its lines."""
+
+
+def numbers(document: Any) -> Iterator[tuple[Any, str]]:
+    """Each numbered paragraph of a python-docx document and its number, such as "3.2". Bullets are none, and neither is what
+    is written in a way that is not known here, such as "Three"."""
+    lists = _lists(document)
+    styles = _styles(document, lists)
+    counts: defaultdict[str, dict[int, int]] = defaultdict(dict)
+    begun: set[str] = set()
+    for paragraph in document.element.body.iter(f"{_W}p") if lists else ():
+        name, level = _place(paragraph, styles)
+        if name not in lists or level not in lists[name].levels or _is_taken_out(paragraph):
+            continue
+        rules, count = lists[name].levels, counts[lists[name].counted_with]
+        for at in lists[name].anew if name not in begun else ():
+            count.pop(at, None)
+        begun.add(name)
+        count[level] = count[level] + 1 if level in count else rules[level].start
+        for below, one in rules.items():
+            if level < min(below, one.follows):
+                count.pop(below, None)
+        if shown := _shown(rules, level, count):
+            yield paragraph, shown
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    start: int
+    kind: str
+    text: str
+    """With %1 for the number of the uppermost level, and so on."""
+    follows: int
+    """It begins anew after any of so many uppermost levels."""
+    digits: bool
+    """Whether it shows the numbers of the other levels in digits too."""
+    style: str
+    """Paragraphs of this style stand at this level."""
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    levels: Mapping[int, _Level]
+    counted_with: str
+    """Lists of one name go on counting where the other stopped."""
+    anew: tuple[int, ...]
+    """The levels at which this one does not."""
+
+
+def _lists(document: Any) -> dict[str, _List]:
+    """By the name under which paragraphs refer to them."""
+    parts = [one for one in document.part.rels.values() if one.reltype.endswith("/numbering") and not one.is_external]
+    if not parts:
+        return {}
+    root = parse_xml(parts[0].target_part.blob)
+    rules = {one.get(f"{_W}abstractNumId", ""): one for one in root.iterfind(f"{_W}abstractNum")}
+    of_style = {_told(one, "styleLink"): one for one in rules.values()}
+    all_levels = {  # once each, however many lists follow the rule
+        one: {
+            at: _level(level) for level in one.iterfind(f"{_W}lvl") if (at := _number(level.get(f"{_W}ilvl"))) < _LEVELS
+        }
+        for one in rules.values()
+    }
+    found = {}
+    for one in root.iterfind(f"{_W}num"):
+        rule = rules.get(_told(one, "abstractNumId"))
+        if rule is None:
+            continue
+        rule = of_style.get(_told(rule, "numStyleLink") or "none", rule)
+        levels = dict(all_levels[rule])
+        anew = []
+        for change in one.iterfind(f"{_W}lvlOverride"):
+            at, level, start = _number(change.get(f"{_W}ilvl")), change.find(f"{_W}lvl"), _told(change, "startOverride")
+            if level is not None and at < _LEVELS:
+                levels[at] = _level(level)
+            if start and at in levels:
+                levels[at] = replace(levels[at], start=_number(start))
+                anew.append(at)
+        found[one.get(f"{_W}numId", "")] = _List(levels, rule.get(f"{_W}abstractNumId", ""), tuple(anew))
+    return found
+
+
+def _level(element: Any) -> _Level:
+    follows = _told(element, "lvlRestart")
+    return _Level(
+        start=_number(_told(element, "start") or "0"),
+        kind=_told(element, "numFmt") or "decimal",
+        text=_told(element, "lvlText"),
+        follows=_number(follows) if follows else _LARGEST,
+        digits=element.find(f"{_W}isLgl") is not None,
+        style=_told(element, "pStyle"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Style:
+    based_on: str
+    name: str
+    level: str
+    """Of its list, where it says so; a style may leave that to the list."""
+
+
+def _styles(document: Any, lists: Mapping[str, _List]) -> dict[str, tuple[str, str]]:
+    """The name of its list and the level in it, of each style; what it leaves open, the one says that it is based on."""
+    told = {
+        style.get(f"{_W}styleId", ""): _Style(
+            _told(style, "basedOn"), _told(style, "pPr/numPr/numId"), _told(style, "pPr/numPr/ilvl")
+        )
+        for style in document.styles.element.iterfind(f"{_W}style")
+    }
+    known: dict[str, tuple[str, str]] = {}
+    for each in told:
+        style, chain = each, []
+        while style in told and style not in known:
+            known[style] = ("", "")  # and so for one that is based on itself
+            chain.append(style)
+            style = "" if told[style].name else told[style].based_on
+        name, level = known.get(style, ("", ""))
+        for one in reversed(chain):
+            if told[one].name:
+                name = told[one].name
+                own = lists[name].levels.items() if name in lists else ()
+                level = next((str(at) for at, rule in own if rule.style == one), "")
+            level = told[one].level or level
+            known[one] = (name, level)
+    return known
+
+
+def _place(paragraph: Any, styles: Mapping[str, tuple[str, str]]) -> tuple[str, int]:
+    """The name of its list and the level in it; what a paragraph leaves open its style says."""
+    name, level = _told(paragraph, "pPr/numPr/numId"), _told(paragraph, "pPr/numPr/ilvl")
+    if not name:
+        name, of_style = styles.get(_told(paragraph, "pPr/pStyle"), ("", ""))
+        level = level or of_style
+    return name, _number(level)
+
+
+def _is_taken_out(paragraph: Any) -> bool:
+    """Whether not even its end is shown, so that it does not count."""
+    marks = (paragraph.find(f"{_W}pPr/{_W}rPr/{_W}{mark}") for mark in ("del", "moveFrom", "vanish"))
+    return any(mark is not None and mark.get(f"{_W}val", "true") not in ("0", "false", "off") for mark in marks)
+
+
+def _shown(rules: Mapping[int, _Level], level: int, count: Mapping[int, int]) -> str:
+    text = rules[level].text
+    if rules[level].kind == "bullet" or len(text) > _LONGEST:
+        return ""
+    parts: dict[str, str | None] = {}
+    for place in set(re.findall("%([1-9])", text)):
+        at = int(place) - 1
+        if rule := rules.get(at):
+            parts[place] = _spelled(count.get(at, rule.start), "decimal" if rules[level].digits else rule.kind)
+    if None in parts.values():
+        return ""
+    shown = re.sub("%([1-9])", lambda found: parts.get(found[1]) or "", text).strip()
+    return shown if len(shown) <= _LONGEST else ""
+
+
+def _spelled(number: int, kind: str) -> str | None:
+    match kind:
+        case "decimal":
+            return str(number)
+        case "decimalZero":
+            return f"{number:02}"
+        case "lowerLetter" | "upperLetter":  # after z comes aa, then bb
+            times, letter = divmod(number - 1, len(_LETTERS))
+            found = _LETTERS[letter] * (times + 1)
+        case "lowerRoman" | "upperRoman":
+            found = ""
+            for value, letters in _ROMAN.items():
+                times, number = divmod(number, value)
+                found += letters * times
+        case "none":
+            return ""
+        case _:
+            return None
+    return found.upper() if kind.startswith("upper") else found
+
+
+def _told(element: Any, path: str) -> str:
+    """What an element below this one says; empty where there is none."""
+    found = element.find("/".join(f"{_W}{step}" for step in path.split("/")))
+    return str(found.get(f"{_W}val", "")) if found is not None else ""
+
+
+def _number(told: str | None) -> int:
+    """0 for what is none; a file may hold one of thousands of digits."""
+    return min(int(told), _LARGEST) if told and len(told) < 10 and told.isdecimal() else 0

@@ -1,0 +1,1 @@
+"""Keeping the vector index true to the ledger."""

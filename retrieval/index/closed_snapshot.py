@@ -1,0 +1,89 @@
+"""What a search reads of an index whose collections are all small, in one file: with it nothing else need be opened.
+
+It is written when the index is closed and holds as long as the index is not opened to change. It lies under the seal of
+the index, which notices damage; its own check of what it holds is that of the file format.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from foundation.types import Scope
+from retrieval.contract import Vectors
+from retrieval.index.chroma_partitions import Access
+from retrieval.index.exact_search import TOGETHER, Rows
+
+FILE = "rows-1.npz"
+"""With the number of its format: a file of another one is as good as none."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    sequence: int
+    stamp: str
+    shelves: Mapping[Access, tuple[str, Rows]]
+    """The name of each collection, and its vectors."""
+
+    @staticmethod
+    def lacks(folder: Path) -> bool:
+        return not (folder / FILE).exists()
+
+    @staticmethod
+    def remove(folder: Path) -> None:
+        (folder / FILE).unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, folder: Path) -> Snapshot | None:
+        """`None` where there is none. Raises OSError and ValueError for one that cannot be read."""
+        if cls.lacks(folder):
+            return None
+        with np.load(folder / FILE) as arrays:
+            text, *matrices = arrays.values()
+        told = json.loads(text.tobytes())
+        shelves = {
+            (shelf["tenant"], frozenset(shelf["groups"])): (shelf["name"], Rows(shelf["ids"], matrix))
+            for shelf, matrix in zip(told["shelves"], matrices, strict=True)
+        }
+        return cls(told["sequence"], told["stamp"], shelves)
+
+    def save(self, folder: Path) -> None:
+        """All of it or nothing. Raises OSError."""
+        told = {
+            "sequence": self.sequence,
+            "stamp": self.stamp,
+            "shelves": [
+                {"tenant": tenant, "groups": sorted(groups), "name": name, "ids": list(rows.ids)}
+                for (tenant, groups), (name, rows) in self.shelves.items()
+            ],
+        }
+        text = np.frombuffer(json.dumps(told).encode(), np.uint8)
+        try:
+            np.savez(folder / FILE, text, *(rows.matrix for _, rows in self.shelves.values()))
+        except BaseException:
+            self.remove(folder)  # half of one would take the room that others need, and the seal with it
+            raise
+
+    def fits(self, most: int) -> bool:
+        """Whether collections of up to `most` vectors are kept in memory, and these are not too many together."""
+        largest = max((len(rows.ids) for _, rows in self.shelves.values()), default=0)
+        return largest <= most and self.count() <= TOGETHER * most
+
+    def count(self) -> int:
+        return sum(len(rows.ids) for _, rows in self.shelves.values())
+
+    def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
+        admitted = (rows for access, (_, rows) in self.shelves.items() if scope.admits(*access))
+        return best((hit for rows in admitted for hit in rows.nearest(vector, limit, None)), limit)
+
+
+def best(hits: Iterable[tuple[str, float]], limit: int) -> list[tuple[str, float]]:
+    """The nearest of several collections. What is on the move stands in two of them."""
+    found: dict[str, float] = {}
+    for chunk_id, similarity in hits:
+        found[chunk_id] = max(similarity, found.get(chunk_id, similarity))
+    return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:limit]

@@ -1,0 +1,373 @@
+"""Keeps the vector index true to the ledger: opened only if sound, caught up, rebuilt when in doubt.
+
+The index is a cache. Whatever is wrong with it is mended from the vectors in the ledger; nothing is embedded again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from pathlib import Path
+
+from foundation.errors import FingerprintMismatch, IndexRebuilding, StorageFull, StoreUnavailable
+from foundation.stores.crashpoints import crash_point
+from foundation.stores.full_disk import room_at
+from models.contract import Embeddings
+from models.embedding import embed
+from models.encoders.fingerprint import probe
+from retrieval.contract import Chunk, Chunker, DocumentLedger, Entry, Fingerprint, SharedIndex, VectorIndex, Vectors
+from retrieval.index.row_codec import STALE
+from retrieval.ingest.sandbox import parsers_version
+
+log = logging.getLogger(__name__)
+
+ROOT = Path(__file__).resolve().parents[2]
+"""Where the layers lie. A child process must import them from whatever folder it is started in."""
+BEGIN_S, PROBE_S = 300, 60
+"""How long a probe may take to import what it needs, on a busy machine, and then to read."""
+PROBING = "probing\n"
+"""What a probe prints when it has imported all that it needs and begins to read."""
+BLOCK = 1 << 20
+HOLLOW = 16 << 20
+"""Smaller files are read whatever they claim."""
+READINGS = 5
+"""Of what an index says of itself, before it is taken for a foreign one."""
+REINDEX_BATCH = 256
+"""Chunks that are embedded and committed together."""
+
+
+class Seal:
+    """A digest of an index folder, taken when it was closed in order and broken while it is open."""
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self._path, self._folder = path, folder
+
+    def put(self) -> None:
+        """All or nothing: half a seal would look like a damaged index. A hollow one gets none and is looked at when it is
+        next opened."""
+        if hollow(self._folder):
+            return
+        new = self._path.with_suffix(".new")
+        new.write_text(f"{self._sizes()}\n{self._digest()}", encoding="ascii")
+        new.replace(self._path)
+
+    def break_(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+    def intact(self) -> bool | None:
+        """Whether nothing changed since; `None` without a seal: the last owner did not close in order. Files are read only
+        if there are as many and as large ones."""
+        try:
+            sizes, _, digest = self._path.read_text(encoding="ascii").partition("\n")
+        except FileNotFoundError:
+            return None
+        return sizes == self._sizes() and digest == self._digest()
+
+    def _sizes(self) -> str:
+        listed = [(str(file.relative_to(self._folder)), file.stat().st_size) for file in _files(self._folder)]
+        return hashlib.blake2b(repr(listed).encode()).hexdigest()
+
+    def _digest(self) -> str:
+        digest = hashlib.blake2b()
+        for file in _files(self._folder):
+            digest.update(str(file.relative_to(self._folder)).encode())
+            with file.open("rb") as content:
+                while block := content.read(BLOCK):
+                    digest.update(block)
+        return digest.hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def hollow(folder: Path) -> bool:
+    """Whether a file claims to be far larger than what was ever written to it. A damaged graph can claim more than the disk
+    holds, and whoever reads it to its end is busy for hours."""
+    states = [file.stat() for file in _files(folder)]
+    return any(state.st_size > HOLLOW and state.st_blocks * 512 < state.st_size / 2 for state in states)
+
+
+def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> bool:
+    """Make sure that `folder` may be opened: an intact seal, or a child process that survives reading it. The command
+    `probe` prints `PROBING` before it reads. True if the seal is intact; whoever opens the folder must break it.
+
+    Otherwise the folder is moved to `quarantine-<time>` beside it, in place of an earlier one: the latest is enough to
+    find out what happened, and several would fill the disk.
+
+    Raises:
+        StoreUnavailable: the probe ended before it began to read. That says nothing about the folder, which stays.
+        StorageFull: it cannot be read, and there is no room for another. A full disk alone makes a sound index unreadable,
+            so the folder stays.
+    """
+    if not folder.exists():
+        seal.break_()
+        folder.mkdir(parents=True)
+        return False
+    intact = seal.intact()
+    if intact is False or (intact is None and (hollow(folder) or not _survives(probe))):
+        for earlier in folder.parent.glob("quarantine-*"):
+            shutil.rmtree(earlier, ignore_errors=True)
+        _demand_room(folder)
+        aside = folder.with_name(f"quarantine-{time.time_ns()}")
+        folder.rename(aside)
+        log.warning("The vector index is damaged. It was moved to %s and is rebuilt from the ledger.", aside)
+        seal.break_()
+        folder.mkdir()
+    return bool(intact)
+
+
+def _demand_room(folder: Path) -> None:
+    """For an index as large as the one in `folder` is on the disk."""
+    needed = max(BLOCK, sum(file.stat().st_blocks * 512 for file in _files(folder)))
+    if (free := room_at(folder)) < needed:
+        raise StorageFull(
+            f"The vector index {folder} cannot be read, and its disk has only {free / 1e6:.1f} MB left; to fill it anew takes "
+            f"{needed / 1e6:.1f} MB. Free some space first, then start again. Nothing is lost, and the index was left as it is."
+        )
+
+
+def _survives(probe: Sequence[str]) -> bool:
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(probe, stdout=subprocess.PIPE, stderr=errors, env=os.environ | {"PYTHONPATH": paths}) as child,
+    ):
+        assert child.stdout
+        watch = threading.Timer(BEGIN_S, child.kill)
+        watch.start()
+        began = child.stdout.readline() == PROBING.encode()
+        watch.cancel()
+        try:
+            child.communicate(timeout=PROBE_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+        survived = child.wait() == 0
+        errors.seek(0)
+        complained = errors.read()
+    if not survived and not began:
+        cause = (complained.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+        raise StoreUnavailable(
+            f"The vector index was not closed in order, and the process that should check it could not begin: {cause}. "
+            f"The index was left as it is. Remove the cause and start again."
+        )
+    return survived
+
+
+def fingerprint_of(use: str, embedder: Embeddings, chunker: Chunker) -> Fingerprint:
+    """What the configured embedder (`use` is its name in stack.toml), chunker and parsers would write."""
+    vectors = probe(embedder)
+    return Fingerprint(
+        embedder=use,
+        dimensions=len(vectors[0]),
+        probe=vectors,
+        chunker=f"{chunker.version} {parsers_version()}",
+    )
+
+
+def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Fingerprint) -> None:
+    """Refuse an index of another embedder or chunker; bring the vector index up to the ledger.
+
+    Raises:
+        FingerprintMismatch: the ledger was written with something else; both sides are named.
+    """
+    stored = ledger.fingerprint()
+    if stored is None or not ledger.chunk_count():
+        ledger.set_fingerprint(fingerprint)
+    elif difference := stored.differs_from(fingerprint):
+        raise FingerprintMismatch(
+            f"The ledger was written with embedder {stored.embedder} and chunker {stored.chunker}; configured are "
+            f"{fingerprint.embedder} and {fingerprint.chunker}: {difference}. Old and new vectors cannot be compared. "
+            f"Run make reindex, or set the parts back."
+        )
+    with _alone(vectors, patient=True):  # another process may be filling it from the start
+        _catch_up(ledger, vectors)
+        at = ledger.sequence()
+        differs = vectors.count() != ledger.chunk_count()
+        if differs and ledger.sequence() == at == vectors.sequence():  # nobody writes now
+            log.warning("The vector index holds %d of %d chunks. It is rebuilt.", vectors.count(), ledger.chunk_count())
+            vectors.clear()
+            _catch_up(ledger, vectors)
+
+
+def catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
+    """Apply to the index what the ledger has committed since the index was last complete.
+
+    A kill in between loses nothing: the sequence moves last, and both steps may be done twice. An index whose stamp the
+    ledger does not know was filled from another ledger, from a copy that went another way, before a reindex, or so long
+    ago that the deletions since are forgotten: it is filled anew.
+
+    One process at a time where several share the index: what one has read of the ledger must not be written over what
+    another has read later, and the sequence and its stamp must not move while they are compared.
+    """
+    with _alone(vectors):
+        _catch_up(ledger, vectors)
+
+
+def _alone(vectors: VectorIndex, *, patient: bool = False) -> AbstractContextManager[None]:
+    return vectors.alone(patient=patient) if isinstance(vectors, SharedIndex) else nullcontext()
+
+
+def _catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
+    target, done = ledger.sequence(), vectors.sequence()
+    if done and not _knows(ledger, vectors):
+        log.warning("The vector index is not of this ledger as it stands, or is too far behind it. It is filled anew.")
+        vectors.clear()
+        done = 0
+    if target == done:
+        return
+    vectors.delete(ledger.deletions(after=done))
+    crash_point("mid_index")
+    vectors.upsert(ledger.embeddings(after=done))
+    crash_point("before_index_sequence")
+    vectors.set_sequence(target, ledger.stamp(target) or "")
+
+
+def _knows(ledger: DocumentLedger, vectors: VectorIndex) -> bool:
+    """Whether the index was filled from this ledger. Other processes may move the sequence of a shared one and its stamp
+    between our two readings, so one pair that does not fit says nothing."""
+    return any(ledger.stamp(vectors.sequence()) == vectors.stamp() for _ in range(READINGS))
+
+
+@dataclass(frozen=True, slots=True)
+class Reindexed:
+    """What a reindex did. A document that was written to while it ran counts each time."""
+
+    documents: int
+    """Cut and embedded by this run."""
+    kept: int
+    """Found as an earlier run, that was stopped, had left them."""
+
+
+def reindex(
+    ledger: DocumentLedger,
+    *,
+    embedder: Embeddings,
+    chunker: Chunker,
+    fingerprint: Fingerprint,
+    progress: Callable[[int, int], None] | None = None,
+) -> Reindexed:
+    """Cut and embed every stored document anew, beside the present ones, and put them in their place at the end.
+
+    Meanwhile the old ones are served, and may change. Stopped at any moment, even by a kill, it goes on where it was when
+    it is called again for the same fingerprint. `progress` is told how many of the old passages are done, and of how many.
+
+    What other parsers would read differently is not seen, because the ledger holds texts and not files. So after a
+    change of chunker or parsers every document is taken afresh when it is next ingested, its content changed or not.
+    """
+    before = ledger.fingerprint()
+    same_cut = before is not None and before.chunker == fingerprint.chunker
+    beside = ledger.beside()
+    begun = beside.fingerprint()
+    if begun is None or begun.differs_from(fingerprint):
+        beside.close()
+        beside = ledger.beside(fresh=True)
+        beside.set_fingerprint(fingerprint)
+    building = _Building(beside, chunker, embedder, same_cut=same_cut)
+    try:
+        while True:
+            at = ledger.sequence()
+            building.go_through(ledger.entries(), of=ledger.chunk_count(), progress=progress)
+            crash_point("before_adopt")
+            if ledger.adopt(beside, at=at):
+                return Reindexed(building.documents, building.kept)
+    finally:
+        beside.close()
+
+
+class _Building:
+    """The ledger beside, as it is brought up to the present one, in one pass or more."""
+
+    def __init__(self, beside: DocumentLedger, chunker: Chunker, embedder: Embeddings, *, same_cut: bool) -> None:
+        self._beside, self._chunker, self._embedder = beside, chunker, embedder
+        self._mark = "" if same_cut else STALE
+        self._through: set[str] = set()
+        """Content hashes that this run has seen, by document."""
+        self.documents = self.kept = 0
+
+    def go_through(
+        self, entries: Iterable[Entry], *, of: int, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        batch: list[Entry] = []
+        present: set[str] = set()
+        done = 0
+        for entry in entries:
+            present.add(entry.source.document_id)
+            done += len(entry.chunks)
+            if self._is_there(entry):
+                continue
+            batch.append(self._recut(entry))
+            if sum(len(each.chunks) for each in batch) >= REINDEX_BATCH:
+                self._put(batch)
+                batch = []
+                if progress:
+                    progress(done, max(of, done))
+        self._put(batch)
+        if progress:
+            progress(done, max(of, done))
+        gone = [each.source for each in self._beside.entries() if each.source.document_id not in present]
+        for source in gone:
+            self._beside.delete(source.document_id)
+
+    def _is_there(self, entry: Entry) -> bool:
+        known = self._beside.find(entry.source.document_id)
+        same = known is not None and entry.content_hash != "" and known.content_hash == self._hash(entry)
+        if same and entry.source.document_id not in self._through:
+            self.kept += 1
+        self._through.add(entry.source.document_id)
+        return same
+
+    def _recut(self, entry: Entry) -> Entry:
+        """With new chunks, and still its old vectors."""
+        chunks = self._chunker.chunk(entry.parsed, entry.source.document_id)
+        return replace(entry, chunks=chunks, content_hash=self._hash(entry))
+
+    def _hash(self, entry: Entry) -> str:
+        return f"{self._mark}{entry.content_hash.removeprefix(STALE)}" if self._mark else entry.content_hash
+
+    def _put(self, batch: Sequence[Entry]) -> None:
+        vectors = embed_chunks(self._embedder, [entry.chunks for entry in batch])
+        self._beside.put([replace(entry, vectors=rows) for entry, rows in zip(batch, vectors, strict=True)])
+        self.documents += len(batch)
+
+
+class SameParts:
+    """Notices that somebody reindexed the ledger for other parts than ours while we run: our vectors would mean nothing to
+    it, nor its vectors to us. Looks closer only when the ledger has changed."""
+
+    def __init__(self, ledger: DocumentLedger, fingerprint: Fingerprint) -> None:
+        self._ledger, self._fingerprint = ledger, fingerprint
+        self._seen = -1
+
+    def check(self) -> None:
+        """Raises:
+        IndexRebuilding: the ledger has another fingerprint now.
+        """
+        now = self._ledger.sequence()
+        if now == self._seen:
+            return
+        stored = self._ledger.fingerprint()
+        if stored and (difference := stored.differs_from(self._fingerprint)):
+            raise IndexRebuilding(
+                f"The ledger was reindexed with embedder {stored.embedder} and chunker {stored.chunker} while this process "
+                f"runs with {self._fingerprint.embedder} and {self._fingerprint.chunker}: {difference}. Start it again "
+                f"with the new configuration."
+            )
+        self._seen = now
+
+
+def embed_chunks(embedder: Embeddings, documents: Sequence[Sequence[Chunk]]) -> list[Vectors]:
+    """The vectors of each document's chunks, all embedded in one call, because a model is fastest on full batches."""
+    vectors = embed(embedder, [chunk.indexed_text for chunks in documents for chunk in chunks])
+    ends = list(accumulate(len(chunks) for chunks in documents))
+    return [vectors[end - len(chunks) : end] for end, chunks in zip(ends, documents, strict=True)]

@@ -1,0 +1,1 @@
+"""From files and addresses to chunks in the ledger and the index."""

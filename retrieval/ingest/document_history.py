@@ -1,0 +1,132 @@
+"""What an offered document replaces, and what it said on earlier days: a replaced text is kept as a dated version.
+
+A name is not enough to replace a document: it is the one of that name with the same readers, or else the only one of that
+name that the writer may read. One that the writer may not read is left alone, and two documents then share the name.
+
+The version in force keeps the document's name; an earlier one has its day behind it, `policy.md@2025-03-14`. What was stored
+and replaced on one day leaves no version: days are what one can ask about. An earlier version goes when the document is
+deleted, and is read by those who could read it and may read the document as it is now: its readers only become fewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+from foundation.errors import DocumentRefused
+from foundation.types import BOTH, NOBODY, UNCLASSIFIED, Scope
+from retrieval.contract import DATA_CLASS, Document, DocumentLedger, Entry, Source
+from retrieval.index.row_codec import VERSION
+
+AMBIGUOUS = "ambiguous"
+"""Reason of a refusal: several documents have the name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be done in one transaction."""
+
+    entries: list[Entry]
+    gone: list[str]
+    """Ids of the documents that the entries stand for under another id."""
+
+
+def find_replaced(ledger: DocumentLedger, offer: Source, scope: Scope | None) -> Document | None:
+    """The stored document that an offer of somebody with this scope replaces. Whoever may read the offer may read what has
+    its id, because both have the same readers.
+
+    Raises:
+        DocumentRefused: several of that name may be meant.
+    """
+    if same := ledger.find(offer.document_id):
+        return same
+    others = readable(ledger, offer.tenant, offer.uri, scope)
+    if len(others) > 1:
+        whose = "; ".join(sorted(_readers(one.source) for one in others))
+        raise DocumentRefused(
+            f"{len(others)} documents that you may read are named {offer.uri} ({whose}), and none has the groups and the "
+            "class of this one, so it is not clear which it replaces. Send it as one of those, or delete what is to go.",
+            reason=AMBIGUOUS,
+        )
+    return others[0] if others else None
+
+
+def readable(ledger: DocumentLedger, tenant: str, uri: str, scope: Scope | None) -> list[Document]:
+    """The tenant's documents of that name that `scope` may read."""
+    return [one for one in ledger.stored(tenant, uri=uri) if one.source.is_readable(scope)]
+
+
+def replace_document(ledger: DocumentLedger, new: Entry, replaced: Document, today: date, *, keep: bool) -> Change:
+    """What puts `new` in the place of what is stored: itself, with the day from which on it is in force, and the earlier
+    versions that change with it. With `keep` the replaced text becomes one."""
+    gone = {replaced.document_id}
+    stored = ledger.entry(replaced.document_id)
+    since = replaced.source.effective_from or replaced.ingested_at.date()
+    begins = new.source.effective_from or today
+    earlier = versions(ledger, replaced)
+    superseded = stored is not None and keep and stored.parsed.text != new.parsed.text and since < begins
+    entries = []
+    if superseded or earlier:
+        if not superseded:  # the same text, or a correction within a day: it is in force as long as before
+            begins = new.source.effective_from or since
+        series = new.source.series or new.source.uri
+        new = replace(new, source=replace(new.source, series=series, effective_from=begins))
+        changed = [one for one in earlier if one.source != _as_earlier(one.source, new.source)]
+        gone |= {one.document_id for one in changed}
+        moved = [(ledger.entry(one.document_id), _as_earlier(one.source, new.source)) for one in changed]
+        if superseded and stored is not None:
+            moved.append(
+                (_version(stored), replace(_as_earlier(stored.source, new.source), **_dated(new.source, since)))
+            )
+        own = {one.document_id for one in earlier}
+        entries += [entry.under(_free(ledger, source, own)) for entry, source in moved if entry]
+    entries.append(new)
+    return Change(entries, sorted(gone - {entry.source.document_id for entry in entries}))
+
+
+def versions(ledger: DocumentLedger, document: Document) -> list[Document]:
+    """The earlier versions of a document that were kept when it was replaced, whoever may read them: they follow it."""
+    return ledger.stored(document.source.tenant, version_of=document.document_id)
+
+
+def _version(stored: Entry) -> Entry:
+    """Its hash is that of no offer, so that an offer of its name is taken."""
+    return replace(stored, content_hash=f"{VERSION}{stored.content_hash}")
+
+
+def _dated(now: Source, since: date) -> dict[str, Any]:
+    return {"uri": f"{now.uri}@{since}", "effective_from": since, "origin": ""}
+
+
+def _free(ledger: DocumentLedger, source: Source, own: Collection[str]) -> Source:
+    """Under a name that nothing but another version of this document has: two documents may share a name and a day."""
+    while source.document_id not in own and ledger.find(source.document_id):
+        source = replace(source, uri=f"{source.uri}+")
+    return source
+
+
+def _as_earlier(version: Source, now: Source) -> Source:
+    """What is known of the document now, for those who could read the version and may read the document."""
+    data_class = _for_both_classes(version.data_class, now.data_class)
+    attributes = {key: value for key, value in now.attributes.items() if key != DATA_CLASS}
+    if data_class != UNCLASSIFIED:
+        attributes[DATA_CLASS] = data_class
+    groups = _for_both_groups(version.groups, now.groups)
+    return replace(version, groups=groups, attributes=attributes, series=now.series, version_of=now.document_id)
+
+
+def _for_both_groups(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
+    """Groups whose members are in both. No group means everybody, so where none is left, nobody is named."""
+    if not one or not other:
+        return one or other
+    return one & other or frozenset({NOBODY})
+
+
+def _for_both_classes(one: str, other: str) -> str:
+    return BOTH.join(sorted({*one.split(BOTH), *other.split(BOTH)}))
+
+
+def _readers(source: Source) -> str:
+    return f"{', '.join(sorted(source.groups)) or 'everybody'}, {source.data_class}"

@@ -1,0 +1,226 @@
+"""A ledger as one file, and back: documents, their passages and vectors, so that nothing is embedded again.
+
+JSON Lines, packed by gzip where the name ends in `.gz`. The first line says what it is and which embedder and chunker
+wrote the vectors; then comes a document a line; the last line counts them and carries the digest of all lines before it.
+A file is read to its end and checked before anything is written, so that half a file, or an altered one, changes nothing.
+
+It moves a ledger from one database to another, too. Not in it: refusals, and when each document was stored; the ledger
+that takes them in writes its own time.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+
+from foundation.errors import FingerprintMismatch, InvalidRequest, InvalidSetting
+from retrieval.contract import Chunk, DocumentLedger, Entry, Fingerprint, Source
+from retrieval.index import row_codec
+
+FORMAT = "sixply-ledger"
+VERSION = 1
+BATCH = 256
+"""Passages that are committed together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    documents: int
+    chunks: int
+    bytes: int
+    """Of the file."""
+    digest: str
+    unchanged: int = 0
+    """Documents that the ledger had already, alike."""
+
+
+def export_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int], None] | None = None) -> Transfer:
+    """Write every document of every tenant. A file of that name is replaced when the new one is whole. `progress` is
+    told how many passages are done.
+
+    Raises:
+        InvalidSetting: the file cannot be written.
+        InvalidRequest: the ledger has no fingerprint yet: nothing was ever ingested.
+    """
+    fingerprint = ledger.fingerprint()
+    if fingerprint is None:
+        raise InvalidRequest("The ledger is empty: there is nothing to export. Ingest first: make ingest SRC=folder")
+    new = path.with_name(f"{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _opened(new, "wb", packed=path.suffix == ".gz") as file:
+            documents, chunks, digest = _write(ledger, fingerprint, file, progress)
+        new.replace(path)
+    except OSError as error:
+        raise InvalidSetting(f"{path} cannot be written: {error.strerror}. Name another file.") from error
+    finally:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+    return Transfer(documents, chunks, path.stat().st_size, digest)
+
+
+def import_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int], None] | None = None) -> Transfer:
+    """Take every document of an exported file; one that is there already, by tenant, uri and readers, is replaced, whole.
+
+    Raises:
+        InvalidRequest: no such file, or it is not whole, or altered. Nothing was written.
+        FingerprintMismatch: its vectors were written by another embedder or chunker than the ledger's.
+    """
+    checked = verify(path)
+    header, rows = _rows(path)
+    theirs = row_codec.fingerprint(json.dumps(header["fingerprint"]))
+    ours = ledger.fingerprint()
+    if ours is not None and ledger.chunk_count() and (difference := ours.differs_from(theirs)):
+        raise FingerprintMismatch(
+            f"{path} was written with embedder {theirs.embedder} and chunker {theirs.chunker}; this ledger with "
+            f"{ours.embedder} and {ours.chunker}: {difference}. Import it into an empty ledger, then run make reindex."
+        )
+    if ours is None or not ledger.chunk_count():
+        ledger.set_fingerprint(theirs)
+    done, unchanged, pending = 0, 0, list[Entry]()
+    for row in rows:
+        entry = _entry(row)
+        known = ledger.find(entry.source.document_id)
+        if known is not None and known.content_hash == entry.content_hash != "":
+            unchanged += 1
+        else:
+            pending.append(entry)
+        if sum(len(each.chunks) for each in pending) >= BATCH:
+            ledger.put(pending)
+            pending = []
+        done += len(entry.chunks)
+        if progress:
+            progress(done)
+    if pending:
+        ledger.put(pending)
+    return Transfer(checked.documents, checked.chunks, checked.bytes, checked.digest, unchanged)
+
+
+def verify(path: Path) -> Transfer:
+    """Read the whole file and compare its digest and counts with what its last line says.
+
+    Raises:
+        InvalidRequest: see `import_ledger`.
+    """
+    digest = hashlib.blake2b(digest_size=32)
+    documents = chunks = 0
+    last = b"{}"
+    for number, line in enumerate(_lines(path)):
+        if number:
+            digest.update(last)
+            row = _json(path, last)
+            documents += "source" in row
+            chunks += len(row.get("chunks", ()))
+        last = line
+    told = _json(path, last).get("end")
+    name = digest.hexdigest()
+    found = {"documents": documents, "chunks": chunks, "digest": name}
+    if told != found:
+        what = (
+            "it does not end as it should: it was cut off" if told is None else f"it should hold {told}, found {found}"
+        )
+        raise InvalidRequest(f"{path} is damaged: {what}. Nothing was imported. Export it again.")
+    return Transfer(documents, chunks, path.stat().st_size, name)
+
+
+def _write(
+    ledger: DocumentLedger, fingerprint: Fingerprint, file: IO[bytes], progress: Callable[[int], None] | None
+) -> tuple[int, int, str]:
+    digest = hashlib.blake2b(digest_size=32)
+    documents = chunks = 0
+
+    def write(row: dict[str, Any]) -> bytes:
+        line = json.dumps(row, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+        file.write(line)
+        return line
+
+    told = json.loads(row_codec.fingerprint_text(fingerprint))
+    digest.update(write({"format": FORMAT, "version": VERSION, "fingerprint": told}))
+    for entry in ledger.entries():
+        digest.update(write(_row(entry)))
+        documents += 1
+        chunks += len(entry.chunks)
+        if progress:
+            progress(chunks)
+    end = {"documents": documents, "chunks": chunks, "digest": digest.hexdigest()}
+    write({"end": end})
+    return documents, chunks, digest.hexdigest()
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    source = asdict(entry.source) | {"groups": sorted(entry.source.groups)}
+    days = {name: source[name] and source[name].isoformat() for name in ("effective_from", "published")}
+    vectors = np.ascontiguousarray(entry.vectors, dtype="<f4")
+    return {
+        "source": source | days,
+        "content_hash": entry.content_hash,
+        "text": entry.parsed.text,
+        "outline": row_codec.outline(entry.parsed),
+        "chunks": [
+            [one.chunk_id, one.position, one.start, one.end, one.heading_path, one.page] for one in entry.chunks
+        ],
+        "dimensions": vectors.shape[1] if vectors.ndim == 2 else 0,
+        "vectors": base64.b64encode(vectors.tobytes()).decode(),
+    }
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    told = row["source"]
+    days = {name: date.fromisoformat(told[name]) for name in ("effective_from", "published") if told[name]}
+    source = Source(**(told | {"groups": frozenset(told["groups"])} | days))
+    text = row["text"]
+    chunks = tuple(
+        Chunk(named, source.document_id, position, text[start:end], start, end, tuple(path), page)
+        for named, position, start, end, path, page in row["chunks"]
+    )
+    flat = np.frombuffer(base64.b64decode(row["vectors"]), dtype="<f4").astype(np.float32)
+    vectors = flat.reshape(len(chunks), row["dimensions"])
+    entry = Entry(source, row["content_hash"], row_codec.parsed(text, row["outline"]), chunks, vectors)
+    if "version_of" in told:
+        return entry
+    return entry.under(
+        row_codec.with_version_of(entry.content_hash, source)
+    )  # an older export names passages otherwise
+
+
+def _rows(path: Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
+    lines = _lines(path)
+    header = _json(path, next(lines, b"{}"))
+    if (header.get("format"), header.get("version")) != (FORMAT, VERSION):
+        raise InvalidRequest(
+            f"{path} is no export of a ledger that this version reads (found {header.get('format')} "
+            f"{header.get('version')}, expected {FORMAT} {VERSION})."
+        )
+    return header, (row for row in (_json(path, line) for line in lines) if "source" in row)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with _opened(path, "rb", packed=path.suffix == ".gz") as file:
+            yield from file
+    except (OSError, EOFError) as error:
+        what = getattr(error, "strerror", None) or str(error)
+        raise InvalidRequest(f"{path} cannot be read: {what}. Nothing was imported.") from error
+
+
+def _json(path: Path, line: bytes) -> dict[str, Any]:
+    try:
+        return cast("dict[str, Any]", dict(json.loads(line)))
+    except (ValueError, TypeError) as error:
+        raise InvalidRequest(
+            f"{path} is damaged: a line is not JSON. Nothing was imported. Export it again."
+        ) from error
+
+
+def _opened(path: Path, mode: str, *, packed: bool) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(path, mode, compresslevel=3)) if packed else cast("IO[bytes]", path.open(mode))

@@ -1,0 +1,255 @@
+"""A document from an address, without becoming somebody's way into the network behind this machine.
+
+Whoever may name an address could make us call what only we can reach: a cloud's metadata, a database on loopback, a
+printer. So this is off until `[retrieval.fetching] enabled = true`, and then:
+
+- scheme, port and, where a list is given, host are those allowed; an address with a password in it is refused;
+- the name is resolved once, *every* address that it has must be public, and the connection goes to the address that was
+  checked, so that a name which resolves otherwise a moment later changes nothing (DNS rebinding);
+- each redirect is a new address and is checked like the first;
+- proxies of the environment are not used: they would resolve the name again;
+- size, type and time are limited, and the time is that of the whole, so that a slow server cannot hold us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import mimetypes
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urljoin, urlsplit
+
+from foundation.errors import DocumentRefused, InvalidRequest, PolicyDenied, TooLarge, UpstreamDown, UpstreamTimeout
+from foundation.settings import FetchingSettings
+from retrieval.contract import Source
+from retrieval.ingest.sandbox import supported_suffixes
+
+if TYPE_CHECKING:
+    import httpx2
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Host and port to the addresses that it has, as texts."""
+
+_SECTION = "[retrieval.fetching]"
+_REDIRECTS = (301, 302, 303, 307, 308)
+_INTERNET = ipaddress.ip_network("2000::/3")
+"""All IPv6 addresses that are given out. Outside of it Python calls some global that nobody routes, or a site of its own."""
+_SPECIAL = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "2002::/16",  # 6to4: carries an IPv4 address, and what that leads to cannot be told from here
+        "2001::/23",  # protocol assignments: Teredo, which carries one too, ORCHID, anycast of the nearest router
+        "3fff::/20",  # documentation (RFC 9637), which Python 3.11 to 3.14 do not all know
+        "2620:4f:8000::/48",  # AS112, a sink
+        "192.0.0.0/24",  # protocol assignments, of which Python calls the anycast of the nearest router global
+        "192.88.99.0/24",  # the nearest 6to4 relay
+        "192.31.196.0/24",  # AS112
+        "192.175.48.0/24",  # AS112
+        "192.52.193.0/24",  # the nearest multicast relay
+    )
+)
+"""Of the registries of special-purpose addresses (RFC 6890), what Python calls global and what holds no documents."""
+_VAGUE = ("application/octet-stream", "binary/octet-stream", "text/plain", "")
+"""Types that servers send for what they do not know: here the suffix of the address decides."""
+_SUFFIXES = {
+    "application/csv": ".csv",
+    "application/x-ndjson": ".ndjson",
+    "application/xhtml+xml": ".xhtml",
+    "text/html": ".html",
+    "text/markdown": ".md",
+    "text/x-markdown": ".md",
+    "text/plain": ".txt",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    address: str
+    """As it was asked for; the name of the document."""
+    content: bytes
+    name: str
+    """A file name whose suffix chooses the parser."""
+    media_type: str
+
+    def source(self, tenant: str, groups: frozenset[str]) -> Source:
+        parts = urlsplit(self.address)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        return Source(uri=self.address, tenant=tenant, groups=groups, media_type=self.media_type, origin=origin)
+
+
+def is_address(source: str) -> bool:
+    """Whether this is an address rather than a path.
+
+    >>> is_address("https://example.com/a.md"), is_address("policies/a.md")
+    (True, False)
+    """
+    return "://" in source
+
+
+def fetch(address: str, settings: FetchingSettings, *, max_bytes: int, resolve: Resolve | None = None) -> Fetched:
+    """What the address holds. Not for a running event loop: call it in a thread.
+
+    Raises:
+        PolicyDenied: fetching is off, or this address is not allowed.
+        InvalidRequest: no address.
+        DocumentRefused: "unsupported", a type that no parser reads.
+        TooLarge: more than `max_bytes`.
+        UpstreamDown, UpstreamTimeout: it could not be had.
+    """
+    if not settings.enabled:
+        raise PolicyDenied(
+            f"Documents are not fetched from addresses ({address[:80]}): it is off by default. Set {_SECTION} enabled = "
+            f"true in stack.toml, or SIXPLY__RETRIEVAL__FETCHING__ENABLED=true, or download the file and ingest that."
+        )
+    return asyncio.run(_within(address, settings, max_bytes, resolve or _resolve))
+
+
+async def _within(address: str, settings: FetchingSettings, max_bytes: int, resolve: Resolve) -> Fetched:
+    import httpx2
+
+    try:
+        async with asyncio.timeout(settings.timeout_s), httpx2.AsyncClient(trust_env=False, timeout=None) as client:
+            return await _follow(client, address, settings, max_bytes, resolve)
+    except TimeoutError as error:
+        raise UpstreamTimeout(
+            f"{address} was not there within {settings.timeout_s:g} s. Try again, or raise {_SECTION} timeout_s."
+        ) from error
+    except httpx2.HTTPError as error:
+        what = str(error) or type(error).__name__
+        raise UpstreamDown(f"{address} could not be fetched: {what}. Check the address, or try again.") from error
+
+
+async def _follow(
+    client: httpx2.AsyncClient, address: str, settings: FetchingSettings, max_bytes: int, resolve: Resolve
+) -> Fetched:
+    here = address
+    for _ in range(settings.redirects + 1):
+        request = await _pinned(client, here, settings, resolve)
+        response = await client.send(request, stream=True, follow_redirects=False)
+        try:
+            if response.status_code not in _REDIRECTS:
+                return await _taken(response, address, here, max_bytes)
+            here = urljoin(here, response.headers.get("location", ""))
+        finally:
+            await response.aclose()
+    raise PolicyDenied(f"{address} redirects more than {settings.redirects} times. Name the address where it ends.")
+
+
+async def _pinned(
+    client: httpx2.AsyncClient, address: str, settings: FetchingSettings, resolve: Resolve
+) -> httpx2.Request:
+    """A request to the checked IP address that names the host as if it had been asked: for TLS, and for the server."""
+    scheme, host, port, path = _parts(address, settings)
+    ip = await _checked_ip(host, port, settings, resolve)
+    shown = f"[{ip}]" if ":" in ip else ip
+    default = {"https": 443, "http": 80}[scheme]
+    headers = {
+        "Host": host if port == default else f"{host}:{port}",
+        "User-Agent": "sixply-ingest",
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",  # what would have to be unpacked could be a bomb
+    }
+    url = f"{scheme}://{shown}:{port}{path}"
+    return client.build_request("GET", url, headers=headers, extensions={"sni_hostname": host})
+
+
+def _parts(address: str, settings: FetchingSettings) -> tuple[str, str, int, str]:
+    try:
+        parts = urlsplit(address)
+        host = (parts.hostname or "").encode("idna").decode("ascii") if parts.hostname else ""
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    except (ValueError, UnicodeError) as error:
+        raise InvalidRequest(f"{address[:200]!r} is no address: {error}. Write https://host/path.") from error
+    if parts.scheme not in settings.schemes:
+        raise _denied(address, f"its scheme is {parts.scheme!r}; allowed: {', '.join(settings.schemes)}", "schemes")
+    if not host:
+        raise InvalidRequest(f"{address[:200]!r} names no host. Write https://host/path.")
+    if parts.username or parts.password:
+        raise InvalidRequest("The address carries a name and a password. Leave them out: they would be stored with it.")
+    if port not in settings.ports:
+        raise _denied(address, f"its port is {port}; allowed: {', '.join(map(str, settings.ports))}", "ports")
+    if settings.hosts and not any(_is_below(host, allowed) for allowed in settings.hosts):
+        raise _denied(address, f"{host} is not among the hosts allowed", "hosts")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return parts.scheme, host, port, path
+
+
+def _is_below(host: str, allowed: str) -> bool:
+    """
+    >>> _is_below("a.example.com", ".example.com"), _is_below("badexample.com", ".example.com")
+    (True, False)
+    """
+    host, allowed = host.lower().rstrip("."), allowed.lower()
+    return host.endswith(allowed) if allowed.startswith(".") else host == allowed
+
+
+async def _checked_ip(host: str, port: int, settings: FetchingSettings, resolve: Resolve) -> str:
+    try:
+        found = await resolve(host, port)
+    except OSError as error:
+        raise UpstreamDown(f"{host} has no address: {error}. Check its spelling.") from error
+    for one in found:
+        if not is_public(one) and not any(ipaddress.ip_address(one) in listed for listed in settings.networks):
+            raise _denied(host, f"{one}, which it leads to, is not a public address", "networks")
+    if not found:
+        raise UpstreamDown(f"{host} has no address. Check its spelling.")
+    return found[0]
+
+
+async def _resolve(host: str, port: int) -> list[str]:
+    rows = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(row[4][0]).partition("%")[0] for row in rows]
+
+
+def is_public(ip: str) -> bool:
+    """Whether anybody on the internet could call this address.
+
+    >>> is_public("93.184.216.34"), is_public("127.0.0.1"), is_public("169.254.169.254"), is_public("::ffff:10.0.0.1")
+    (True, False, False, False)
+    """
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(ip)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        elif address not in _INTERNET:
+            return False
+    if any(address in network for network in _SPECIAL):
+        return False
+    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+
+
+async def _taken(response: httpx2.Response, address: str, here: str, max_bytes: int) -> Fetched:
+    if response.status_code != 200:
+        raise UpstreamDown(f"{here} answered {response.status_code}. Check the address, or try again.")
+    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    name = _name(here, media_type)
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UpstreamDown(f"{here} sends it packed although asked not to. Download the file and ingest that.")
+    content = bytearray()
+    async for block in response.aiter_raw():
+        content += block
+        if len(content) > max_bytes:
+            raise TooLarge(f"{here} holds more than {max_bytes:,} bytes. Raise retrieval.parsing.max_bytes.")
+    return Fetched(address.partition("#")[0], bytes(content), name, media_type or "application/octet-stream")
+
+
+def _name(address: str, media_type: str) -> str:
+    path = PurePosixPath(unquote(urlsplit(address).path))
+    known = supported_suffixes()
+    suffix = _SUFFIXES.get(media_type) or mimetypes.guess_extension(media_type) or ""
+    if media_type in _VAGUE and path.suffix.lower() in known:
+        suffix = path.suffix.lower()
+    if suffix not in known:
+        raise DocumentRefused(
+            f"{address} is of the type {media_type or 'unknown'}, which no parser reads. Supported: {', '.join(known)}.",
+            reason="unsupported",
+        )
+    return f"{path.stem or 'index'}{suffix}"
+
+
+def _denied(address: str, why: str, setting: str) -> PolicyDenied:
+    return PolicyDenied(f"{address[:200]} may not be fetched: {why}. {_SECTION} {setting} says what may be.")

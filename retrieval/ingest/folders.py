@@ -1,0 +1,324 @@
+"""A folder of files as documents to ingest, with what `sources.jsonl` knows about them."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import mimetypes
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path, PurePosixPath
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from foundation.errors import DocumentRefused, InvalidRequest, did_you_mean
+from retrieval.contract import Document, DocumentLedger, Source
+from retrieval.filters import told
+from retrieval.ingest.pipeline import Item, Refused
+
+SOURCES = "sources.jsonl"
+_ESCAPED = re.compile(r"\\x[0-9a-f]{2}")
+
+
+class Described(BaseModel):
+    """A line of `sources.jsonl`; `path` is relative to the folder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    title: str = ""
+    tenant: str | None = None
+    groups: tuple[str, ...] = ()
+    series: str | None = None
+    effective_from: date | None = None
+    published: date | None = None
+    attributes: dict[str, str | bool | float] = {}
+    """What else is known, to filter by; a text such as 2026-01-15 is a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderItems:
+    """The files of a folder as documents. They are counted at once and read one by one, each when its turn comes."""
+
+    origin: str
+    """By which its documents are known in the ledger."""
+    unlisted: Mapping[str, Refused]
+    """Folders below it that cannot be looked into. What was stored from there counts as still standing in them."""
+    _files: Mapping[str, Path]
+    _described: Mapping[str, Described]
+    _tenant: str
+    _max_bytes: int | None
+
+    @property
+    def tenants(self) -> set[str]:
+        return {self._tenant, *(one.tenant for one in self._described.values() if one.tenant)}
+
+    @property
+    def unowned(self) -> list[str]:
+        """The files of which no line says a tenant, so that they belong to the one that was given."""
+        return [name for name in self._files if not (name in self._described and self._described[name].tenant)]
+
+    def __contains__(self, uri: object) -> bool:
+        return uri in self._files or any(str(uri).startswith(f"{name}/") for name in self.unlisted)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __iter__(self) -> Iterator[Item]:
+        """A file that cannot be read, or must not, comes without content and says why: it stops none of the others."""
+        for name, path in self._files.items():
+            known = self._described.get(name, Described(path=name))
+            source = replace(_source(name, known, self._tenant), origin=self.origin)
+            yield read_item(path, source, max_bytes=self._max_bytes, within=Path(self.origin))
+
+
+def read_folder(folder: Path, *, tenant: str, max_bytes: int | None = None) -> FolderItems:
+    """Every file below `folder`, in the order of their paths; hidden ones and `sources.jsonl` itself are left out.
+
+    `sources.jsonl`, inside the folder or beside it, supplies titles, tenants, groups and dates. A file that it does not
+    list belongs to `tenant` and is titled by its own text. `max_bytes` are read of a file at most; a longer one is refused.
+
+    Raises:
+        InvalidRequest: no such folder, or it cannot be looked into; a sources.jsonl that cannot be read; a line of it that
+            is wrong or describes no file.
+    """
+    try:
+        if not folder.is_dir():
+            raise InvalidRequest(f"There is no folder {folder}. Name one that holds documents.")
+        described = _described(folder)
+    except OSError as error:  # without the list a file would be open to people who may not read it
+        raise InvalidRequest(f"{error.filename} cannot be read: {error.strerror}. Make it readable.") from error
+    paths, unlisted = _listed(folder)
+    files = {_spelled(path.relative_to(folder)): path for path in paths}
+    found = FolderItems(folder.resolve().as_posix(), unlisted, files, described, tenant, max_bytes)
+    if lost := sorted(name for name in described if name not in found):
+        raise InvalidRequest(
+            f"{SOURCES} describes {lost[0]}, which is not in {folder}. Correct the path: the file it was meant for would "
+            f"be read without its tenant and groups. {_nearest(lost[0], files)}"
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class FolderChanges:
+    """What reading a folder again has changed in the ledger, by uri."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    renamed: tuple[tuple[str, str], ...]
+    """The old name and the new one. The old one is still stored."""
+    removed: tuple[str, ...]
+    """No longer in the folder, and still stored."""
+    gone: tuple[Document, ...]
+    """What stands behind the old names and the removed ones."""
+
+
+def of_folder(ledger: DocumentLedger, folder: FolderItems) -> dict[str, Document]:
+    """What is stored of a folder, by tenant and uri."""
+    found = [one for tenant in sorted(folder.tenants) for one in ledger.stored(tenant, origin=folder.origin)]
+    return {f"{one.source.tenant}\0{one.source.uri}": one for one in found}
+
+
+def changes(ledger: DocumentLedger, folder: FolderItems, before: Mapping[str, Document]) -> FolderChanges:
+    """Compares with what `of_folder` gave before the ingest. A document is renamed where one of the same tenant and text is
+    new and it is gone."""
+    after = of_folder(ledger, folder)
+    new = [one for key, one in after.items() if key not in before]
+    gone = [one for one in after.values() if one.source.uri not in folder]
+    names: dict[str, str] = {}
+    for old in gone:
+        same = (one for one in new if _same_text(ledger, old, one) and one.source.uri not in names.values())
+        if found := next(same, None):
+            names[old.source.uri] = found.source.uri
+    changed = [one for key, one in after.items() if key in before and before[key].content_hash != one.content_hash]
+    return FolderChanges(
+        added=tuple(one.source.uri for one in new if one.source.uri not in names.values()),
+        changed=tuple(one.source.uri for one in changed),
+        renamed=tuple(names.items()),
+        removed=tuple(one.source.uri for one in gone if one.source.uri not in names),
+        gone=tuple(gone),
+    )
+
+
+def _same_text(ledger: DocumentLedger, one: Document, other: Document) -> bool:
+    if (one.characters, one.source.tenant) != (other.characters, other.source.tenant):
+        return False
+    texts = [entry and entry.parsed.text for each in (one, other) if (entry := ledger.entry(each.document_id))]
+    return len(texts) == 2 and texts[0] == texts[1]
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f'Did you mean "{near[0]}"?' if near else ""
+
+
+def _spelled(path: Path) -> str:
+    """The path as a document's name. File systems know names that are not text; those get their bytes escaped, and so do the
+    backslashes of a name that would read like one of them."""
+    name = os.fsencode(path.as_posix())
+    told = name.decode("utf-8", errors="backslashreplace")
+    if _ESCAPED.search(told):
+        return name.replace(b"\\", b"\\\\").decode("utf-8", errors="backslashreplace")
+    return told
+
+
+def read_item(path: Path, source: Source, *, max_bytes: int | None = None, within: Path | None = None) -> Item:
+    """A file as a document. One that has no content says why: it cannot be read, is longer than `max_bytes`, or is a link
+    that leads out of the folder `within`."""
+    name = _spelled(Path(path.name))
+    try:
+        return Item(source, _content(path, name, max_bytes, within), name)
+    except DocumentRefused as error:
+        return Item(source, b"", name, Refused(error.reason, str(error)))
+
+
+def _content(path: Path, name: str, max_bytes: int | None, within: Path | None) -> bytes:
+    """Of no more than `max_bytes`, however much a file grows while it is read."""
+    try:
+        target = _target(path)
+        if within and not target.is_relative_to(within):
+            raise DocumentRefused(
+                f'"{name}" is a link that leads out of its folder. Replace it by the file itself.', reason="outside"
+            )
+        if not target.is_file():  # reading a pipe would wait for whoever writes into it
+            raise _no_file(name)
+        with os.fdopen(_opened(target, within), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise _no_file(name)
+            content = file.read(-1 if max_bytes is None else max_bytes + 1)
+    except OSError as error:
+        raise DocumentRefused(
+            f'"{name}" cannot be read: {error.strerror}. Make it readable, or move it away.', reason="unreadable"
+        ) from error
+    if max_bytes is not None and len(content) > max_bytes:
+        raise DocumentRefused(
+            f'"{name}" has more than {max_bytes:,} bytes. Split it, or raise retrieval.parsing.max_bytes.',
+            reason="too_large",
+        )
+    return content
+
+
+def _no_file(name: str) -> DocumentRefused:
+    return DocumentRefused(f'"{name}" is no file but a pipe, a socket or a device. Move it away.', reason="unreadable")
+
+
+def _opened(target: Path, within: Path | None) -> int:
+    """The descriptor of a file that was found to stand in the folder `within`. No link is followed on the way down to it:
+    whoever may write there could put one in the place of the file, or of a folder above it, after that was found."""
+    flags = os.O_RDONLY | os.O_NONBLOCK  # and a pipe in its place could be opened without waiting
+    if within is None:
+        return os.open(target, flags)
+    *folders, file = target.relative_to(within).parts
+    here = os.open(within, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for folder in folders:
+            below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+            os.close(here)
+            here = below
+        return os.open(file, flags | os.O_NOFOLLOW, dir_fd=here)
+    finally:
+        os.close(here)
+
+
+def _target(path: Path) -> Path:
+    """Where a path leads, through whatever links. Raises OSError, for links in a circle too, where `Path.resolve` of Python
+    3.12 has an error of its own."""
+    return Path(os.path.realpath(path, strict=True))
+
+
+def _listed(folder: Path) -> tuple[list[Path], dict[str, Refused]]:
+    """What is not a folder itself, and the folders that cannot be looked into. It keeps a list of those that wait: Python
+    3.11 would call itself for each, and a thousand may lie in one another.
+
+    Raises:
+        InvalidRequest: `folder` is one of them.
+    """
+    root, found, unlisted, waiting = folder.resolve(), list[Path](), dict[str, Refused](), [folder]
+    while waiting:
+        here = waiting.pop()
+        try:
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    path = Path(entry.path)
+                    if entry.name.startswith(".") or entry.name == SOURCES:
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(path)
+                    elif not (entry.is_symlink() and _is_folder_below(path, root)):
+                        found.append(path)
+        except OSError as error:
+            name = _spelled(here.relative_to(folder) if here != folder else folder)
+            why = f'"{name}" cannot be looked into: {error.strerror}. Make it readable, or move it away.'
+            if here == folder:
+                raise InvalidRequest(why) from error
+            unlisted[name] = Refused("unreadable", why)
+    return sorted(found), unlisted
+
+
+def _is_folder_below(link: Path, root: Path) -> bool:
+    """Whether a link leads to a folder below `root`, whose files are read where they stand."""
+    try:
+        target = _target(link)
+        return target.is_dir() and target.is_relative_to(root)
+    except OSError:
+        return False
+
+
+def _described(folder: Path) -> Mapping[str, Described]:
+    # also one that cannot be read, such as a link to nowhere: without it, what it restricts would be open
+    file = next((path for path in (folder / SOURCES, folder.parent / SOURCES) if os.path.lexists(path)), None)
+    if file is None:
+        return {}
+    described: dict[str, Described] = {}
+    for number, line in enumerate(_lines(file), start=1):
+        if line.strip():
+            one = _line(file, number, line)
+            name = PurePosixPath(one.path).as_posix()
+            if name in described:
+                raise InvalidRequest(
+                    f"{file} line {number} describes {name} a second time. Keep one: they may differ in who may read it."
+                )
+            described[name] = one
+    return described
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").split("\n")  # JSON may hold other characters that end a line elsewhere
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{file} is not UTF-8: {error}. Save it as UTF-8.") from error
+
+
+def _line(file: Path, number: int, line: str) -> Described:
+    try:
+        return Described.model_validate(json.loads(line))
+    except (ValidationError, ValueError) as error:
+        unknown = _unknown_key(error)
+        hint = did_you_mean(unknown, Described.model_fields) if unknown else str(error).replace("\n", " ")
+        raise InvalidRequest(f"{file} line {number} does not fit: {unknown or 'bad value'}. {hint}") from error
+
+
+def _unknown_key(error: Exception) -> str | None:
+    if isinstance(error, ValidationError):
+        for each in error.errors(include_url=False, include_input=False):
+            if each["type"] == "extra_forbidden":
+                return str(each["loc"][-1])
+    return None
+
+
+def _source(uri: str, described: Described, tenant: str) -> Source:
+    return Source(
+        uri=uri,
+        tenant=described.tenant or tenant,
+        groups=frozenset(described.groups),
+        title=described.title,
+        media_type=mimetypes.guess_type(uri)[0] or "application/octet-stream",
+        series=described.series,
+        effective_from=described.effective_from,
+        published=described.published,
+        attributes={key: told(value) for key, value in described.attributes.items()},
+    )

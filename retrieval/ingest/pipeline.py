@@ -1,0 +1,594 @@
+"""Documents into the ledger: parse, cut, embed, commit; then the vector index catches up.
+
+Embedding takes nearly all of the time, so the passages of many documents are embedded together, the embedder never waits
+for the disk, and a passage that is stored already is not embedded again. A document is acknowledged when its ledger
+transaction has committed; the index follows and may fail without losing anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Protocol, Self
+
+import numpy as np
+
+from foundation import names, tracing
+from foundation.clock import Clock
+from foundation.errors import ComponentError, Conflict, DocumentRefused, Forbidden
+from foundation.stores.crashpoints import crash_point
+from foundation.types import Scope
+from models.contract import Embeddings
+from models.embedding import embed
+from retrieval.contract import (
+    OF_THE_LEDGER,
+    Chunk,
+    Chunker,
+    Document,
+    DocumentLedger,
+    Entry,
+    Parsed,
+    Refusal,
+    Source,
+    VectorIndex,
+    Vectors,
+)
+from retrieval.index.maintenance import SameParts, catch_up, embed_chunks
+from retrieval.index.row_codec import scope_text
+from retrieval.ingest.document_history import Change, find_replaced, readable, replace_document, versions
+
+if TYPE_CHECKING:
+    from retrieval.ingest.quarantine import RefusedFiles
+
+log = logging.getLogger(__name__)
+
+BATCH = 256
+"""Passages that are embedded and committed together."""
+UNDER_WAY = 2
+"""Batches between preparing and committed: one is committed while the next is embedded, and so few documents are held at a
+time, however many come."""
+SENT_ITEMS, SENT_BYTES = 64, 1 << 19
+"""What workers are sent together: so many items, or as many as weigh so much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why an item cannot be taken: `DocumentRefused` as a value that can travel."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A document as it arrives. The suffix of `name` chooses the parser."""
+
+    source: Source
+    content: bytes
+    name: str
+    unread: Refused | None = None
+    """Why there is no content."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What became of the items; each of them is in exactly one of the first four."""
+
+    added: int
+    replaced: int
+    unchanged: int
+    refused: tuple[Refusal, ...]
+    chunks: int
+    """Passages written."""
+    embedded: int
+    """Passages embedded; the others were stored already, in an earlier version or under another name."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that can be made of an item without a ledger."""
+
+    parsed: Parsed
+    chunks: list[Chunk]
+    vectors: Vectors
+
+
+class Preparation:
+    """Parse, cut, embed: what an ingest does without a ledger, and so can do anywhere."""
+
+    def __init__(self, *, embedder: Embeddings, chunker: Chunker, parse: Callable[[bytes, str], Parsed]) -> None:
+        self._embedder, self._chunker, self._parse = embedder, chunker, parse
+
+    def cut(self, item: Item) -> tuple[Parsed, list[Chunk]]:
+        """Raises:
+        DocumentRefused: with the reason.
+        """
+        if item.unread:
+            raise DocumentRefused(item.unread.message, reason=item.unread.reason)
+        parsed = self._parse(item.content, item.name)
+        parsed = replace(parsed, title=item.source.title or parsed.title)
+        chunks = self._chunker.chunk(parsed, item.source.document_id)
+        if not chunks:
+            raise DocumentRefused(
+                f"{item.name} holds no text. Is it a scan? Run it through text recognition.", reason="empty"
+            )
+        return parsed, chunks
+
+    def prepared(self, items: Sequence[Item]) -> list[Prepared | Refused]:
+        """What becomes of each of them. Raises ComponentError."""
+        found: list[tuple[Parsed, list[Chunk]] | Refused] = []
+        for item in items:
+            try:
+                found.append(self.cut(item))
+            except DocumentRefused as error:
+                found.append(Refused(error.reason, str(error)))
+        cuts = [each for each in found if not isinstance(each, Refused)]
+        vectors = iter(embed_chunks(self._embedder, [chunks for _, chunks in cuts]))
+        return [each if isinstance(each, Refused) else Prepared(*each, next(vectors)) for each in found]
+
+
+class Workers(Protocol):
+    """Processes elsewhere that do a `Preparation` with the same parts."""
+
+    def prepared(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
+        """What becomes of each batch, in their order. It reads a bounded number of batches ahead of what it has given, and
+        what a worker had when it died is done again by another one.
+
+        Raises:
+            ComponentError: no worker can be reached, or the embedder failed there.
+            FingerprintMismatch: a worker has other parts than we have.
+        """
+        ...
+
+
+@dataclass
+class _Pending:
+    item: Item
+    content_hash: str
+    parsed: Parsed
+    chunks: list[Chunk]
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An item that is to be stored, as the ledger sees it."""
+
+    content_hash: str
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    item: Item
+    known: _Known | None
+    """`None` while another item of the same document is on its way before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Embedded:
+    vectors: Sequence[Vectors]
+    """Of each document, in the order of its chunks."""
+    texts: int
+    """How many the embedder was given."""
+
+
+@dataclass
+class _Tally:
+    added: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+    chunks: int = 0
+    embedded: int = 0
+    refused: list[Refusal] = field(default_factory=list)
+
+    def committed(self, documents: Sequence[_Pending], embedded: int) -> None:
+        self.added += sum(each.new for each in documents)
+        self.replaced += sum(not each.new for each in documents)
+        self.chunks += sum(len(each.chunks) for each in documents)
+        self.embedded += embedded
+
+    @property
+    def done(self) -> int:
+        return self.added + self.replaced + self.unchanged + len(self.refused)
+
+
+class Ingestor:
+    """Adds, replaces and deletes documents. Safe to share between threads: they parse and embed side by side, and
+    commit one after the other."""
+
+    def __init__(
+        self,
+        *,
+        ledger: DocumentLedger,
+        vectors: VectorIndex,
+        embedder: Embeddings,
+        chunker: Chunker,
+        parse: Callable[[bytes, str], Parsed],
+        clock: Clock,
+        refused: RefusedFiles | None = None,
+        same_parts: SameParts | None = None,
+        workers: Workers | None = None,
+        keep_replaced: bool = True,
+    ) -> None:
+        """`refused` keeps what is refused for `retry`; without it that is sent again by whoever has it. `workers` prepare
+        what `ingest` takes, and this process commits it. `keep_replaced`: what a document said on earlier days stays, for
+        who asks for such a day."""
+        self._ledger, self._vectors, self._embedder = ledger, vectors, embedder
+        self._same_parts, self._keep_replaced = same_parts, keep_replaced
+        self.preparation = Preparation(embedder=embedder, chunker=chunker, parse=parse)
+        self._clock, self._refused, self._workers = clock, refused, workers
+        self._committing = threading.Lock()
+
+    def ingest(
+        self, items: Iterable[Item], *, scope: Scope | None = None, progress: Callable[[int], None] | None = None
+    ) -> IngestReport:
+        """Take every item. A document that cannot be taken is recorded with its reason and stops none of the others.
+
+        `scope` is what the writer may read. Nothing else is replaced or superseded, nor anything stored that they could not
+        read themselves. `None` is the owner of the machine, who may read everything. `progress` is told how many items are
+        done.
+
+        Raises:
+            Forbidden: the writer could not read a document of these groups or this class.
+            ComponentError: the embedder or the ledger failed. What was committed before stays; nothing is half-written.
+        """
+        begun, tally = self._clock.monotonic_s(), _Tally()
+        with tracing.span(names.INGEST, layer="retrieval"):
+            if self._workers:
+                self._ingest_with(self._workers, items, tally, scope, progress)
+            else:
+                self._ingest_here(items, tally, scope, progress)
+        return IngestReport(
+            added=tally.added,
+            replaced=tally.replaced,
+            unchanged=tally.unchanged,
+            refused=tuple(tally.refused),
+            chunks=tally.chunks,
+            embedded=tally.embedded,
+            seconds=self._clock.monotonic_s() - begun,
+        )
+
+    def ingest_one(self, item: Item, *, scope: Scope | None) -> Document:
+        """Take one document of somebody who may read `scope`, as `ingest` does.
+
+        Raises:
+            DocumentRefused: it cannot be taken; the refusal has been recorded.
+            Forbidden: as `ingest`.
+            ComponentError: the embedder or the ledger failed; nothing has been stored.
+        """
+        tally = _Tally()
+        with tracing.span(names.INGEST, layer="retrieval"):
+            self._ingest_here([item], tally, scope)  # its caller waits
+        if tally.refused:
+            refusal = tally.refused[0]
+            raise DocumentRefused(refusal.message, reason=refusal.reason)
+        stored = self._ledger.find(item.source.document_id)
+        if stored is None:
+            raise Conflict(f"{item.source.uri} was deleted by somebody else just after it was stored. Add it again.")
+        return stored
+
+    def retry(self, *tenants: str, scope: Scope | None, progress: Callable[[int], None] | None = None) -> IngestReport:
+        """Try the refused documents of these tenants that `scope` could read again, as they were offered.
+
+        Raises:
+            As `ingest`.
+        """
+        items = self._refused.items(*tenants) if self._refused else iter(())
+        return self.ingest((item for item in items if item.source.is_readable(scope)), scope=scope, progress=progress)
+
+    def delete(self, uri: str, tenant: str, *, scope: Scope | None, document_id: str | None = None) -> bool:
+        """Whether there was such a document, or a refusal of one, that `scope` may read. Afterwards nobody finds it, nor its
+        earlier versions. What `scope` may not read stays, and is not told from what does not exist.
+
+        Raises:
+            Conflict: several documents have that name; `document_id` says which is meant.
+        """
+        with self._committing:
+            found = readable(self._ledger, tenant, uri, scope)
+            documents = [one for one in found if document_id in (None, one.document_id)]
+            if len(documents) > 1:
+                raise Conflict(
+                    f"{len(documents)} documents that you may read are named {uri}. Say which one goes by its document_id: "
+                    f"{', '.join(one.document_id for one in documents)}."
+                )
+            refusals = [
+                one.source for one in self._ledger.refusals_of(tenant, uri=uri) if one.source.is_readable(scope)
+            ]
+            gone = {one.document_id for one in refusals if document_id in (None, one.document_id)}
+            for document in documents:
+                gone |= {one.document_id for one in (document, *versions(self._ledger, document))}
+            if gone:
+                self._ledger.put([], gone=gone)
+                crash_point("after_commit")
+                self._follow()
+        self._forget(gone)
+        return bool(gone)
+
+    def _ingest_here(
+        self,
+        items: Iterable[Item],
+        tally: _Tally,
+        scope: Scope | None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        pending: dict[str, _Pending] = {}
+        with _Line(partial(self._embed, scope), partial(self._commit, scope), tally) as line:
+            for done, item in enumerate(items, start=1):
+                key = _name(item.source)
+                if key in pending or line.carries(key):  # the same name twice: the later one replaces the earlier one
+                    line.send(pending)
+                    line.arrive()
+                    pending = {}
+                self._prepare(item, pending, tally, scope)
+                if sum(len(each.chunks) for each in pending.values()) >= BATCH:
+                    line.send(pending)
+                    pending = {}
+                if progress:
+                    progress(done)
+            line.send(pending, last=True)
+
+    def _ingest_with(
+        self,
+        workers: Workers,
+        items: Iterable[Item],
+        tally: _Tally,
+        scope: Scope | None,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        """The same in the same order; `progress` is told what is committed."""
+        under_way: Counter[str] = Counter()
+        sent: deque[list[_Sent]] = deque()
+
+        def batches() -> Iterator[list[Item]]:
+            for batch in _batches(self._to_send(items, under_way, tally, scope)):
+                sent.append(batch)
+                yield [each.item for each in batch]
+
+        for results in workers.prepared(batches()):
+            batch, pending, vectors = sent.popleft(), list[_Pending](), list[Vectors]()
+            for each, found in zip(batch, results, strict=True):
+                known = each.known or self._unless_unchanged(each.item, tally, scope)
+                if known and isinstance(found, Refused):
+                    self._refuse(each.item, found, tally)
+                elif known and isinstance(found, Prepared):
+                    pending.append(_Pending(each.item, known.content_hash, found.parsed, found.chunks, known.new))
+                    vectors.append(found.vectors)
+            self._commit(scope, pending, vectors)
+            tally.committed(pending, sum(len(each.chunks) for each in pending))
+            under_way.subtract(_name(each.item.source) for each in batch)
+            under_way += Counter()  # forgets those at 0
+            if progress:
+                progress(tally.done)
+
+    def _to_send(
+        self, items: Iterable[Item], under_way: Counter[str], tally: _Tally, scope: Scope | None
+    ) -> Iterator[_Sent]:
+        for item in items:
+            key = _name(item.source)
+            if under_way[key]:  # what the ledger holds says nothing yet: it is asked when this item's turn comes
+                sent = _Sent(item, None)
+            elif known := self._unless_unchanged(item, tally, scope):
+                sent = _Sent(item, known)
+            else:
+                continue
+            under_way[key] += 1
+            yield sent
+
+    def _unless_unchanged(self, item: Item, tally: _Tally, scope: Scope | None) -> _Known | None:
+        demand_readable(item.source, scope)
+        digest = _content_hash(item)
+        try:
+            replaced = find_replaced(self._ledger, item.source, scope)
+        except (
+            DocumentRefused
+        ) as error:  # told to the writer alone: others may not read the documents that it speaks of
+            tally.refused.append(self._refusal(item.source, Refused(error.reason, str(error))))
+            return None
+        if replaced is not None and replaced.content_hash == digest:
+            tally.unchanged += 1
+            return None
+        return _Known(digest, new=replaced is None)
+
+    def _prepare(self, item: Item, pending: dict[str, _Pending], tally: _Tally, scope: Scope | None) -> None:
+        known = self._unless_unchanged(item, tally, scope)
+        if known is None:
+            return
+        try:
+            parsed, chunks = self.preparation.cut(item)
+        except DocumentRefused as error:
+            self._refuse(item, Refused(error.reason, str(error)), tally)
+            return
+        pending[_name(item.source)] = _Pending(item, known.content_hash, parsed, chunks, known.new)
+
+    def _refuse(self, item: Item, refused: Refused, tally: _Tally) -> None:
+        refusal = self._refusal(item.source, refused)
+        self._ledger.refuse(refusal)
+        tally.refused.append(refusal)
+        if self._refused and not item.unread:
+            self._refused.keep(item)
+
+    def _refusal(self, source: Source, refused: Refused) -> Refusal:
+        told = (refused.reason, refused.message, self._clock.now())
+        return Refusal(source.uri, source.tenant, *told, source.groups, source.data_class)
+
+    def _embed(self, scope: Scope | None, documents: Sequence[_Pending]) -> _Embedded:
+        """Each text once, and none of which its tenant has a vector already that the writer may know of. That those are of
+        this embedder is made sure when the system opens, and by `same_parts` before anything is committed."""
+        passages = [[(each.item.source.tenant, chunk.indexed_text) for chunk in each.chunks] for each in documents]
+        by_tenant: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        for tenant, text in chain.from_iterable(passages):
+            by_tenant[tenant][text] = None
+        known = {
+            (tenant, text): vector
+            for tenant, texts in by_tenant.items()
+            for text, vector in self._ledger.known_vectors(texts, tenant, scope=scope).items()
+        }
+        new = list(dict.fromkeys(each[1] for each in chain.from_iterable(passages) if each not in known))
+        made = dict(zip(new, embed(self._embedder, new), strict=True))
+        rows = [np.stack([known[each] if each in known else made[each[1]] for each in own]) for own in passages]
+        return _Embedded(rows, len(new))
+
+    def _commit(self, scope: Scope | None, documents: Sequence[_Pending], vectors: Sequence[Vectors]) -> None:
+        offers = [
+            Entry(_described(each, scope), each.content_hash, each.parsed, each.chunks, rows)
+            for each, rows in zip(documents, vectors, strict=True)
+        ]
+        with self._committing:
+            if self._same_parts:
+                self._same_parts.check()
+            changes = [self._change(offer, scope) for offer in offers]
+            entries = [entry for change in changes for entry in change.entries]
+            gone = [key for change in changes for key in change.gone]
+            if entries:
+                self._ledger.put(entries, gone=gone)
+            crash_point("after_commit")
+            self._follow()
+        self._forget([*gone, *(offer.source.document_id for offer in offers)])
+
+    def _change(self, offer: Entry, scope: Scope | None) -> Change:
+        """What has to change for it, looked up when nobody else writes."""
+        today = self._clock.now().date()
+        replaced = find_replaced(self._ledger, offer.source, scope)
+        change = Change([offer], [])
+        if replaced is not None:
+            change = replace_document(self._ledger, offer, replaced, today, keep=self._keep_replaced)
+        refusals = [one.source for one in self._ledger.refusals_of(offer.source.tenant, uri=offer.source.uri)]
+        settled = {one.document_id for one in refusals if one.is_readable(scope)} - {offer.source.document_id}
+        return Change(change.entries, [*change.gone, *settled])
+
+    def _forget(self, document_ids: Iterable[str]) -> None:
+        if self._refused:
+            for document_id in document_ids:
+                self._refused.forget(document_id)
+
+    def _follow(self) -> None:
+        """Bring the index up to the ledger. When it cannot, the commit stands: the index is behind, which readiness
+        shows, keyword search finds the document already, and the next commit or start makes up for it."""
+        try:
+            catch_up(self._ledger, self._vectors)
+        except ComponentError as error:
+            log.warning("The vector index could not follow the ledger; it will be tried again. %s", error)
+
+
+class _Line:
+    """Batches on their way, one behind the other: while one is committed the next is embedded, and the caller prepares a
+    third. Both run in threads of their own only where there is more than one batch."""
+
+    def __init__(
+        self,
+        embed: Callable[[Sequence[_Pending]], _Embedded],
+        commit: Callable[[Sequence[_Pending], Sequence[Vectors]], None],
+        tally: _Tally,
+    ) -> None:
+        self._embed, self._commit, self._tally = embed, commit, tally
+        self._embedding = ThreadPoolExecutor(1, "ingest-embed")
+        self._committing = ThreadPoolExecutor(1, "ingest-commit")
+        self._under_way: deque[tuple[dict[str, _Pending], Future[int]]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """What has begun ends as it would have; after a failure nothing else is begun."""
+        for pool in (self._embedding, self._committing):
+            pool.shutdown(cancel_futures=True)
+
+    def carries(self, document_id: str) -> bool:
+        """Whether the document is on its way, so that the ledger does not know yet what it will hold."""
+        return any(document_id in batch for batch, _ in self._under_way)
+
+    def send(self, batch: dict[str, _Pending], *, last: bool = False) -> None:
+        """Take a batch, which nobody changes afterwards, as soon as there is room; the last one is waited for.
+
+        Raises:
+            ComponentError: an earlier batch failed, or with `last` this one.
+        """
+        documents = list(batch.values())
+        if last and not self._under_way:
+            embedded = self._embed(documents)
+            self._commit(documents, embedded.vectors)
+            self._tally.committed(documents, embedded.texts)
+            return
+        while len(self._under_way) >= UNDER_WAY:
+            self._arrived()
+        vectors = self._embedding.submit(copy_context().run, self._embed, documents)
+        committed = self._committing.submit(copy_context().run, self._committed, documents, vectors)
+        self._under_way.append((batch, committed))
+        if last:
+            self.arrive()
+
+    def arrive(self) -> None:
+        """Wait for all that is on its way. Raises as `send`."""
+        while self._under_way:
+            self._arrived()
+
+    def _arrived(self) -> None:
+        batch, committed = self._under_way.popleft()
+        self._tally.committed(list(batch.values()), committed.result())
+
+    def _committed(self, documents: Sequence[_Pending], embedding: Future[_Embedded]) -> int:
+        """How many texts were embedded for it."""
+        embedded = embedding.result()
+        self._commit(documents, embedded.vectors)
+        return embedded.texts
+
+
+def _batches(sent: Iterable[_Sent]) -> Iterator[list[_Sent]]:
+    """No document twice in one, because a batch is committed as a whole."""
+    batch: dict[str, _Sent] = {}
+    size = 0
+    for each in sent:
+        key = _name(each.item.source)
+        if key in batch or len(batch) >= SENT_ITEMS or size >= SENT_BYTES:
+            yield list(batch.values())
+            batch, size = {}, 0
+        batch[key] = each
+        size += len(each.item.content)
+    if batch:
+        yield list(batch.values())
+
+
+def demand_readable(source: Source, scope: Scope | None) -> None:
+    """What somebody stores they can read.
+
+    Raises:
+        Forbidden: a document of these groups and this class would be out of their sight.
+    """
+    if not source.is_readable(scope):
+        groups = f"the groups {', '.join(sorted(source.groups))}" if source.groups else "everybody"
+        raise Forbidden(
+            f"You could not read this document yourself, so you may not store it: it is for {groups} and of the class "
+            f"{source.data_class}. Name a group that you are in and a class that your role may see."
+        )
+
+
+def _name(source: Source) -> str:
+    """What two documents that may replace each other share."""
+    return f"{source.tenant}\0{source.uri}"
+
+
+def _described(pending: _Pending, scope: Scope | None) -> Source:
+    source = replace(pending.item.source, writer_reads=scope_text(scope))
+    return source if source.title else replace(source, title=pending.parsed.title or source.uri)
+
+
+def _content_hash(item: Item) -> str:
+    """Of the bytes and of everything that is known about them: new access rights are a change, too. The folder that it was
+    read from is not, which may be moved."""
+    source = asdict(item.source) | {"groups": sorted(item.source.groups), "origin": ""}
+    source = {key: value for key, value in source.items() if key not in OF_THE_LEDGER}
+    digest = hashlib.blake2b(item.content, digest_size=32)
+    digest.update(json.dumps(source, default=str, sort_keys=True).encode())
+    digest.update(item.name.encode(errors="surrogatepass"))
+    return digest.hexdigest()

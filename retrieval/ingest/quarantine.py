@@ -1,0 +1,136 @@
+"""The bytes of refused documents, kept so that they can be tried again: after a limit was raised, a package installed, a
+parser mended.
+
+    kept = RefusedFiles(data_dir / "refused", max_mb=200)
+    report = Ingestor(..., refused=kept).retry("acme", scope=None)
+
+One file a document below the data folder, readable for its owner only; nothing ever opens it but the parsing process.
+When the folder is full the oldest make room: they can still be listed, but must be sent again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from foundation.stores import erasures
+from foundation.stores.registry import Person, Store
+from retrieval.contract import OF_THE_LEDGER, Source
+from retrieval.filters import restored_attributes, stored_attributes
+from retrieval.ingest.pipeline import Item
+
+log = logging.getLogger(__name__)
+
+
+FOLDER = "refused"
+"""Below the data folder."""
+
+
+def _erase(data_dir: Path, person: Person) -> int:
+    theirs = [path for path in (data_dir / FOLDER).glob("*.refused") if _head(path).get("sent_by") == person.mark]
+    for path in theirs:
+        path.unlink(missing_ok=True)
+    return len(theirs)
+
+
+STORE = Store(
+    name="refused files",
+    files=(f"{FOLDER}/*",),
+    erase=_erase,
+    erased="files that they sent and that could not be read",
+    stays="their names in the list of what was refused, as documents; files of before 0.2.0 do not say who sent them",
+)
+
+
+class RefusedFiles:
+    """Keeps at most `max_mb` megabytes; 0 keeps nothing. Safe to share between threads: each file is written whole."""
+
+    def __init__(self, folder: Path, *, max_mb: float) -> None:
+        self._folder, self._max_bytes = folder, int(max_mb * 1_000_000)
+
+    def keep(self, item: Item) -> bool:
+        """Whether it is kept now. A disk that is full or read-only costs the second try, not the batch."""
+        packed = _pack(item)
+        if len(packed) > self._max_bytes:
+            return False
+        path = self._path(item.source.document_id)
+        new = path.with_suffix(f".{os.getpid()}.new")
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_room(len(packed))
+            erasures.demand()
+            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(packed)
+            new.replace(path)
+        except OSError as error:
+            log.warning("%s is not kept for another try: %s", item.source.uri, error)
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
+            return False
+        return True
+
+    def forget(self, document_id: str) -> None:
+        self._path(document_id).unlink(missing_ok=True)
+
+    def items(self, *tenants: str) -> Iterator[Item]:
+        """What is kept of these tenants, by uri."""
+        found = sorted((source.uri, path) for path in self._files() if (source := _source_of(path)).tenant in tenants)
+        for _, path in found:
+            item = _unpack(path.read_bytes())
+            path.replace(self._path(item.source.document_id))  # ids of restricted documents were once made otherwise
+            yield item
+
+    def _path(self, document_id: str) -> Path:
+        return self._folder / f"{document_id}.refused"
+
+    def _files(self) -> list[Path]:
+        return list(self._folder.glob("*.refused"))
+
+    def _make_room(self, size: int) -> None:
+        known = sorted(((path.stat(), path) for path in self._files()), key=lambda one: one[0].st_mtime)
+        taken = sum(stat.st_size for stat, _ in known)
+        for stat, path in known:
+            if taken + size <= self._max_bytes:
+                return
+            path.unlink(missing_ok=True)
+            taken -= stat.st_size
+
+
+def _pack(item: Item) -> bytes:
+    told = asdict(item.source) | {"groups": sorted(item.source.groups), "name": item.name}
+    told["attributes"] = stored_attributes(item.source.attributes)
+    told = {name: value for name, value in told.items() if name not in OF_THE_LEDGER}
+    if mark := erasures.current_mark():
+        told["sent_by"] = mark
+    return json.dumps(told, default=str).encode() + b"\n" + item.content
+
+
+def _unpack(packed: bytes) -> Item:
+    head, _, content = packed.partition(b"\n")
+    told = json.loads(head)
+    return Item(_source(told), content, told["name"])
+
+
+def _source_of(path: Path) -> Source:
+    return _source(_head(path))
+
+
+def _head(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        head: dict[str, Any] = json.loads(file.readline())
+    return head
+
+
+def _source(told: dict[str, Any]) -> Source:
+    days = {name: date.fromisoformat(told[name]) for name in ("effective_from", "published") if told[name]}
+    about = {name: value for name, value in told.items() if name not in ("name", "sent_by")}
+    return Source(
+        **(about | {"groups": frozenset(told["groups"]), "attributes": restored_attributes(told["attributes"])} | days)
+    )

@@ -1,0 +1,182 @@
+"""Documents are parsed, cut and embedded by the machines of a Ray cluster, `[foundation.cluster] use = "ray"`.
+
+The tasks run the `Preparation` of an ingest and nothing else. They hold no store: what they give back is committed here,
+in the order in which it was sent, so that a task which is lost with its machine and done again leaves no trace. Why tasks
+and not Ray Data: docs/decisions/0080.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pickle
+import tempfile
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foundation import components
+from foundation.components import Context
+from foundation.errors import ComponentError, FingerprintMismatch, MissingDependency, SixplyError, StoreUnavailable
+from retrieval.contract import Chunker, Fingerprint
+from retrieval.index.maintenance import fingerprint_of
+from retrieval.ingest.pipeline import Item, Preparation, Prepared, Refused
+from retrieval.ingest.sandbox import ParserPool
+
+if TYPE_CHECKING:
+    from foundation.settings import ClusterSettings, ParsingSettings, Part, Settings
+
+AHEAD = 3
+"""Batches under way for each worker: one that it has, one that waits for it, one that waits for its turn to be stored."""
+
+
+RETRIES = 10
+"""Of a batch whose worker died. A document that kills every worker must end the ingest, not go round for ever."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """What a worker builds, and what that must come to."""
+
+    embedder: Part
+    chunker: Part
+    parsing: ParsingSettings
+    seed: int
+    threads: int
+    fingerprint: Fingerprint
+
+
+class RayWorkers:
+    """`Workers` on a cluster that may grow and shrink while they work. Reaches for it when it is first used."""
+
+    def __init__(self, settings: Settings, fingerprint: Fingerprint) -> None:
+        """Raises:
+        MissingDependency: Ray is not installed.
+        """
+        demand_ray()
+        self._cluster = settings.foundation.cluster
+        self.parts = pickle.dumps(  # what every task is told
+            _Parts(
+                embedder=settings.models.embedder,
+                chunker=settings.retrieval.chunker,
+                parsing=settings.retrieval.parsing,
+                seed=settings.foundation.seed,
+                threads=max(1, int(self._cluster.cpus)),
+                fingerprint=fingerprint,
+            )
+        )
+        self._ours = False
+
+    def prepared(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
+        """See `Workers`."""
+        import ray
+
+        self._ours = connect(self._cluster) or self._ours
+        prepare = ray.remote(_prepare).options(
+            num_cpus=self._cluster.cpus, max_retries=RETRIES, name="sixply: prepare documents"
+        )
+        parts = ray.put(self.parts)
+        under_way: deque[Any] = deque()
+        for batch in batches:
+            under_way.append(prepare.remote(parts, list(batch)))
+            while len(under_way) >= AHEAD * self._slots():
+                yield _given(under_way.popleft())
+        while under_way:
+            yield _given(under_way.popleft())
+
+    def close(self) -> None:
+        """Leave the cluster, if it was us who joined it."""
+        if self._ours:
+            import ray
+
+            ray.shutdown()
+            self._ours = False
+
+    def _slots(self) -> int:
+        """How many batches the cluster can work on at once, as it is now."""
+        import ray
+
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return max(1, int(resources.get("CPU", 0) / self._cluster.cpus))
+
+
+def demand_ray() -> None:
+    """Raises:
+    MissingDependency: it is not installed.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise MissingDependency(
+            '[foundation.cluster] use = "ray" needs the Python package "ray", which is not installed. '
+            "Run: make setup WITH=ray"
+        )
+
+
+def connect(cluster: ClusterSettings) -> bool:
+    """Join the cluster; whether this process had not joined one before.
+
+    Raises:
+        StoreUnavailable: nobody answers at its address.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+    import ray
+
+    if ray.is_initialized():
+        return False
+    alone: dict[str, Any] = {} if cluster.address or os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
+    try:
+        ray.init(
+            address=cluster.address or None, log_to_driver=False, configure_logging=False, namespace="sixply", **alone
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise StoreUnavailable(
+            f"No Ray cluster can be reached at {cluster.address or os.environ.get('RAY_ADDRESS') or 'this machine'}: "
+            f"{error}. Start it (ray start --head), or correct [foundation.cluster] address."
+        ) from error
+    return True
+
+
+def _given(prepared: Any) -> list[Prepared | Refused]:
+    import ray
+
+    try:
+        found: list[Prepared | Refused] = ray.get(prepared)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, SixplyError):
+            raise error.cause from error
+        raise ComponentError(f"A worker could not prepare documents: {error.cause!r}. Its log says more.") from error
+    except ray.exceptions.RayError as error:
+        raise StoreUnavailable(
+            f"The Ray cluster gave no result: {error}. What was committed stays; ingest again."
+        ) from error
+    return found
+
+
+def _prepare(parts: bytes, items: list[Item]) -> list[Prepared | Refused]:
+    """The task."""
+    return preparation_of(parts).prepared(items)
+
+
+@lru_cache(maxsize=1)
+def preparation_of(parts: bytes) -> Preparation:
+    """The parts of this worker process, which are kept for its next tasks; the process that parses ends with it.
+
+    Raises:
+        FingerprintMismatch: they would make other vectors or passages than those of the process that stores them.
+    """
+    from langchain_core.embeddings import Embeddings
+
+    chosen: _Parts = pickle.loads(parts)  # noqa: S301 - from the process that started this one
+    with tempfile.TemporaryDirectory(prefix="sixply-") as folder:
+        context = Context(data_dir=Path(folder), seed=chosen.seed, threads=chosen.threads)
+        embedder = components.load("models.embedder", chosen.embedder, context, expected=Embeddings)
+        chunker = components.load("retrieval.chunker", chosen.chunker, context, expected=Chunker)
+    found = fingerprint_of(chosen.embedder.use, embedder, chunker)
+    if difference := chosen.fingerprint.differs_from(found):
+        raise FingerprintMismatch(
+            f"The worker on {os.uname().nodename} has other parts than the process that stores the documents: {difference}. "
+            f"Install the same version of everything on every machine of the cluster."
+        )
+    return Preparation(embedder=embedder, chunker=chunker, parse=ParserPool(chosen.parsing).parse)

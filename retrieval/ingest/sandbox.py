@@ -1,0 +1,332 @@
+"""Bytes of unknown origin to structured text, in a child process that may be killed.
+
+    with ParserPool(settings.retrieval.parsing) as parsers:
+        parsed = parsers.parse(content, "policy.pdf")
+
+A parser is the first code that touches a stranger's file. It runs in one persistent child with a cap on memory,
+processor time and wall time, and may write no file; the keys and passwords in our environment are not in its own, and it
+answers in JSON, never in pickle, so that a parser which has been taken over cannot run code here. A child that is killed, dies or has grown fat is replaced at the next document.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import struct
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from functools import cache
+from pathlib import Path, PurePath
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from foundation.errors import DocumentRefused, MissingDependency
+from retrieval import parsers
+from retrieval.contract import Block, Parsed, ParseLimits, Parser
+from retrieval.formats.text_blocks import clean
+
+if TYPE_CHECKING:  # settings bring pydantic, which the child does not need and should not wait for
+    from foundation.settings import ParsingSettings
+
+_REQUEST = struct.Struct("!IIId")
+"""Lengths of options, name and content, and the seconds allowed."""
+_ANSWER = struct.Struct("!I")
+_KILLED = (-9, -15)
+"""How a process ends that another one kills, where it is not we who do: the system for want of memory, or a node of a cluster
+that is taken away and ends the children of its workers first. That says nothing about the document."""
+_PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+"""What the child has of our environment: enough to find Python and its libraries."""
+
+
+def supported_suffixes() -> list[str]:
+    """Suffixes of the formats that some file in `parsers/` reads, sorted."""
+    return sorted(_registry(ParseLimits()))
+
+
+def parsers_version() -> str:
+    """The versions of all parsers, for the fingerprint: another one may cut the same file at other places."""
+    found = {parser.version for parser in _registry(ParseLimits()).values()}
+    return ", ".join(sorted(found))
+
+
+@cache
+def _registry(limits: ParseLimits) -> dict[str, Parser]:
+    """Suffix -> parser. The folder is the registry; nothing heavy is imported before a parser parses."""
+    found: dict[str, Parser] = {}
+    for module in pkgutil.iter_modules(parsers.__path__):
+        parser: Parser = importlib.import_module(f"{parsers.__name__}.{module.name}").build(limits)
+        found |= dict.fromkeys(parser.suffixes, parser)
+    return found
+
+
+def parse_here(content: bytes, name: str, limits: ParseLimits) -> Parsed:
+    """Parse in this process, without protection: for the child, and for content that we wrote ourselves.
+
+    Raises:
+        DocumentRefused: with the reason.
+    """
+    return _parser_for(name, limits).parse(content, name)
+
+
+def _parser_for(name: str, limits: ParseLimits) -> Parser:
+    suffix = PurePath(name).suffix.lower()
+    parser = _registry(limits).get(suffix)
+    if parser is None:
+        raise DocumentRefused(
+            f'"{name}" is of no format that we read (found suffix "{suffix}"). Supported: {", ".join(supported_suffixes())}.',
+            reason="unsupported",
+        )
+    return parser
+
+
+class _KilledFromOutside(DocumentRefused):
+    """The first time, the document is parsed once more; the second time, it counts as the cause."""
+
+
+class ParserPool:
+    """Parses documents one at a time in a child process. Safe to share between threads."""
+
+    def __init__(self, settings: ParsingSettings) -> None:
+        self._settings = settings
+        self._limits = ParseLimits(pages=settings.max_pages, characters=settings.max_characters)
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def parse(self, content: bytes, name: str) -> Parsed:
+        """The text of `content` with its structure; the suffix of `name` says the format.
+
+        Raises:
+            DocumentRefused: reason "unsupported", "too_large", "empty", "binary", "encrypted", "malformed", "bomb",
+                "too_many_pages", "timeout" or "crashed". The next call works after any of them.
+            MissingDependency: the parser's package is not installed.
+        """
+        name = " ".join(clean(name).split())[-200:]  # it is repeated in messages and logs, and strangers choose it
+        _parser_for(name, self._limits)
+        if len(content) > self._settings.max_bytes:
+            raise DocumentRefused(
+                f'"{name}" has {len(content):,} bytes, more than {self._settings.max_bytes:,}. Split it, or raise '
+                f"retrieval.parsing.max_bytes.",
+                reason="too_large",
+            )
+        with self._lock:
+            try:
+                answer = self._ask(content, name)
+            except _KilledFromOutside:
+                answer = self._ask(content, name)
+            if answer.pop("worn", False):
+                self._end_child()
+        return _unpack(answer)
+
+    @property
+    def pid(self) -> int | None:
+        """Of the child, for whoever watches what it uses; `None` while there is none."""
+        child = self._child
+        return child.pid if child is not None else None
+
+    def close(self) -> None:
+        """End the child. A later `parse` starts another one."""
+        with self._lock:
+            self._end_child()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ask(self, content: bytes, name: str) -> dict[str, Any]:
+        child = self._running_child()
+        timed_out = threading.Event()
+
+        def kill() -> None:
+            timed_out.set()
+            child.kill()
+
+        timer = threading.Timer(self._settings.timeout_s, kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            return _exchange(child, content, name, self._options(), self._settings.timeout_s)
+        except (OSError, EOFError, ValueError) as error:
+            ended = None if isinstance(error, ValueError) else _end_of(child)
+            self._end_child()
+            if timed_out.is_set():
+                raise DocumentRefused(
+                    f'"{name}" took longer than {self._settings.timeout_s:g} s to parse and was given up. Simplify or '
+                    f"split it, or raise retrieval.parsing.timeout_s.",
+                    reason="timeout",
+                ) from error
+            refused = _KilledFromOutside if ended in _KILLED else DocumentRefused
+            raise refused(
+                f'"{name}" made its parser crash (exit {child.returncode}). Save it anew with another program.',
+                reason="crashed",
+            ) from error
+        except BaseException:
+            self._end_child()  # interrupted, say: its answer would otherwise be taken for the next document's
+            raise
+        finally:
+            timer.cancel()
+            if timed_out.is_set():
+                self._end_child()  # also where the answer came just before the time was up
+
+    def _options(self) -> bytes:
+        return json.dumps({"pages": self._limits.pages, "characters": self._limits.characters}).encode()
+
+    def _running_child(self) -> subprocess.Popen[bytes]:
+        if self._child is not None and self._child.poll() is not None:
+            self._end_child()
+        if self._child is None:
+            self._child = _start(self._settings.memory_mb)
+        return self._child
+
+    def _end_child(self) -> None:
+        child, self._child = self._child, None
+        if child is None:
+            return
+        child.kill()
+        child.wait()
+        for pipe in (child.stdin, child.stdout):
+            with suppress(BrokenPipeError):  # what was left to write is of no use to a dead child
+                pipe and pipe.close()
+
+
+def _end_of(child: subprocess.Popen[bytes]) -> int | None:
+    """How a child that closed its pipe ended, before we end it ourselves."""
+    try:
+        return child.wait(timeout=1)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _start(memory_mb: int) -> subprocess.Popen[bytes]:
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    # One thread for linear algebra: each one reserves address space, which is what the memory cap counts.
+    known = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    environment = {**known, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "retrieval.ingest.sandbox", str(memory_mb)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # libraries chatter about damaged files; what matters comes back as a reason
+        env=environment,
+        start_new_session=True,  # Ctrl-C is for us; we end the child in order
+    )
+
+
+def _exchange(
+    child: subprocess.Popen[bytes], content: bytes, name: str, options: bytes, timeout_s: float
+) -> dict[str, Any]:
+    assert child.stdin is not None
+    assert child.stdout is not None
+    spelled = name.encode("utf-8", errors="replace")
+    child.stdin.write(_REQUEST.pack(len(options), len(spelled), len(content), timeout_s))
+    for part in (options, spelled, content):
+        child.stdin.write(part)
+    child.stdin.flush()
+    (length,) = _ANSWER.unpack(_read(child.stdout, _ANSWER.size))
+    answer: dict[str, Any] = json.loads(_read(child.stdout, length))
+    return answer
+
+
+def _read(pipe: IO[bytes], length: int) -> bytes:
+    data = pipe.read(length)
+    if len(data) < length:
+        raise EOFError
+    return data
+
+
+def _unpack(answer: dict[str, Any]) -> Parsed:
+    if "refused" in answer:
+        raise DocumentRefused(answer["message"], reason=answer["refused"])
+    if "missing" in answer:
+        raise MissingDependency(answer["missing"])
+    blocks = tuple(Block(kind, start, end, level, page) for kind, start, end, level, page in answer["blocks"])
+    return Parsed(answer["text"], blocks, title=answer["title"], pages=answer["pages"])
+
+
+def _pack(parsed: Parsed) -> dict[str, Any]:
+    blocks = [(block.kind, block.start, block.end, block.level, block.page) for block in parsed.blocks]
+    return {"text": parsed.text, "blocks": blocks, "title": parsed.title, "pages": parsed.pages}
+
+
+def _serve(memory_mb: int) -> None:
+    """The child: answer requests until the parent closes the pipe or disappears."""
+    source, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints must not stand between our answers
+    _cap_memory(memory_mb)
+    _write_nothing()
+    while header := source.read(_REQUEST.size):
+        options_length, name_length, content_length, timeout_s = _REQUEST.unpack(header)
+        limits = ParseLimits(**json.loads(source.read(options_length)))
+        name = source.read(name_length).decode()
+        _cap_processor_time(timeout_s)
+        answer = _answer(source.read(content_length), name, limits)
+        packed = json.dumps(answer | {"worn": _address_space_mb() > memory_mb / 2}).encode()
+        answers.write(_ANSWER.pack(len(packed)) + packed)
+        answers.flush()
+
+
+def _answer(content: bytes, name: str, limits: ParseLimits) -> dict[str, Any]:
+    try:
+        return _pack(parse_here(content, name, limits))
+    except DocumentRefused as error:
+        return {"refused": error.reason, "message": str(error)}
+    except ImportError as error:
+        return {"missing": f'Reading "{name}" needs a Python package that is not installed: {error}. Run make setup.'}
+    except MemoryError:
+        message = (
+            f'"{name}" needs more memory to parse than it may have. Split it, or raise retrieval.parsing.memory_mb.'
+        )
+        return {"refused": "too_large", "message": message}
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"[:300]
+        return {"refused": "malformed", "message": f'"{name}" could not be parsed ({what}). Save it anew.'}
+
+
+def _cap_memory(memory_mb: int) -> None:
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
+    except (ImportError, ValueError, OSError):
+        pass  # Windows has no such limit and macOS refuses this one; time and size limits still hold there
+
+
+def _write_nothing() -> None:
+    """No file may grow and no core be dumped: a document that has taken over its parser finds nowhere to stay."""
+    try:
+        import resource
+
+        for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):
+            resource.setrlimit(limit, (0, 0))
+    except (ImportError, ValueError, OSError):
+        pass  # as above
+
+
+def _address_space_mb() -> float:
+    """What the memory cap counts. Memory that one document left behind must not be missing to the next one."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    except OSError:
+        return 0.0  # only Linux tells, and only there the cap is on address space
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def _cap_processor_time(timeout_s: float) -> None:
+    """The parent's timer does not outlive the parent; this one ends a busy child that was left behind."""
+    try:
+        import resource
+
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        allowed = int(usage.ru_utime + usage.ru_stime + timeout_s) + 2
+        resource.setrlimit(resource.RLIMIT_CPU, (allowed, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    except (ImportError, ValueError, OSError):
+        pass  # as above
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]))

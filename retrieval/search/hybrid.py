@@ -1,0 +1,263 @@
+"""A query to permitted evidence: keywords and vectors over the whole corpus, fused by score, one passage a document."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from datetime import date
+from statistics import fmean
+
+from foundation.clock import Clock
+from foundation.errors import InvalidRequest
+from foundation.settings import RankingSettings
+from foundation.types import Scope
+from models.contract import Embeddings, Reranker
+from models.embedding import embed_query
+from retrieval.contract import DATA_CLASS, DocumentLedger, Hit, Source, VectorIndex
+from retrieval.filters import AllOf, OneOf, Where, matches
+from retrieval.index.maintenance import SameParts
+from retrieval.search.fusion import standard_score_fusion, standard_scores
+from retrieval.text.tokens import in_latin_letters
+
+KEYWORD, VECTOR = "keyword", "vector"
+DEEPEST = 5000
+"""Passages at which a leg stops looking for more documents."""
+
+_Worded = Sequence[tuple[str, float, str]]
+"""Ids of passages with the words, best first, with their scores and documents."""
+_Near = Sequence[tuple[str, float]]
+"""Ids of passages whose vectors are near, best first, with their scores. The index knows less of documents than the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Leg:
+    """What one search found that may be seen, best first: the scores of passages, and each document by its best one."""
+
+    passages: Mapping[str, float]
+    documents: Mapping[str, float]
+    floor: float
+    """Where what it did not return stands: at the score that it can have had at most. An index that had no more to return
+    is behind the ledger with what it lacks, and nothing is known of that: it stands in the middle."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """A document, its passages with the one first that the legs together rank highest, and its rank in each leg."""
+
+    score: float
+    passages: Sequence[str]
+    legs: Mapping[str, int]
+
+
+class HybridRetriever:
+    """Ranks documents, and shows each by its best passage.
+
+    Both legs are filtered by scope inside their own search. What the index returns is looked up in the ledger under the
+    same scope and date before it is ranked, and what is shown is checked once more here: an index that is wrong or stale
+    cannot show what the ledger forbids.
+
+    Keywords are searched while the query is embedded, which takes about as long, in a thread of `beside`.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: DocumentLedger,
+        vectors: VectorIndex,
+        embedder: Embeddings,
+        reranker: Reranker | None,
+        ranking: RankingSettings,
+        clock: Clock,
+        same_parts: SameParts | None = None,
+        beside: Executor | None = None,
+    ) -> None:
+        self._ledger, self._vectors, self._embedder, self._reranker = ledger, vectors, embedder, reranker
+        self._ranking, self._clock, self._same_parts = ranking, clock, same_parts
+        self._beside = beside or ThreadPoolExecutor(thread_name_prefix="keyword-search")
+
+    def retrieve(
+        self,
+        query: str,
+        scope: Scope,
+        *,
+        limit: int | None = None,
+        as_of: date | None = None,
+        per_document: int = 1,
+        where: Where | None = None,
+    ) -> list[Hit]:
+        """See `retrieval.contract.Retriever`. With `per_document` above 1, further passages of a document follow its
+        best one; `limit` counts documents all the same.
+
+        Raises:
+            InvalidRequest: the query is blank.
+        """
+        if not query.strip():
+            raise InvalidRequest("The query is empty. Ask for something.")
+        if self._same_parts:
+            self._same_parts.check()
+        limit = self._ranking.top_k if limit is None else limit
+        as_of = as_of or self._clock.now().date()
+
+        def by_keyword(depth: int) -> _Worded:
+            return self._ledger.keyword_search(query, scope, limit=depth, as_of=as_of, where=where)
+
+        def by_vector(depth: int, in_classes: bool) -> _Near:
+            asked = _in_classes(scope, where) if in_classes else where
+            return self._vectors.search(vector, scope, limit=depth, where=asked)
+
+        depth = max(self._ranking.candidates, 2 * limit)
+        with self._begun(by_keyword, depth) as worded:
+            vector = embed_query(self._embedder, query)
+            near = by_vector(depth, in_classes=False)
+        legs, owners = self._walked(
+            worded(),
+            near,
+            by_keyword=by_keyword,
+            by_vector=by_vector,
+            scope=scope,
+            as_of=as_of,
+            depth=depth,
+            enough=limit,
+        )
+        most = max(limit, self._ranking.reranked) if self._reranker else limit
+        ranked = _fused(legs, owners, self._weights(query), most=most)
+        documents = self._reranked(query, self._read(ranked, scope, as_of, per_document, where))[:limit]
+        return [hit for passages in documents for hit in passages]
+
+    @contextmanager
+    def _begun(self, search: Callable[[int], _Worded], depth: int) -> Iterator[Callable[[], _Worded]]:
+        """The search goes on beside what is done within, and is over when that fails."""
+        found = self._beside.submit(copy_context().run, search, depth)  # the context carries the trace
+        try:
+            yield found.result
+        except BaseException:
+            if not found.cancel():
+                wait([found])
+            raise
+
+    def _walked(
+        self,
+        worded: _Worded,
+        near: _Near,
+        *,
+        by_keyword: Callable[[int], _Worded],
+        by_vector: Callable[[int, bool], _Near],
+        scope: Scope,
+        as_of: date,
+        depth: int,
+        enough: int,
+    ) -> tuple[dict[str, _Leg], dict[str, str]]:
+        """For each leg passages from `enough` documents, if there are so many, and the document of each passage. They
+        are asked for more than was found at `depth` only where the passages of one long document, or of versions out of
+        force, which the index does not know of, crowd out the others.
+
+        The index is asked `in_classes` once documents of a class that the scope lacks are in the way. The ledger keeps
+        to the classes by itself; an index takes half as long again with a filter, and most searches need none.
+        """
+        in_classes = False
+        while True:
+            owners = {passage: document for passage, _, document in worded}
+            unknown = [passage for passage, _ in near if passage not in owners]
+            owners |= self._ledger.documents_of(unknown, scope, as_of=as_of)
+            hidden = [passage for passage in unknown if passage not in owners]
+            if not in_classes and self._other_classes(hidden, scope, as_of):
+                in_classes = True
+                near = by_vector(depth, in_classes)
+                continue
+            seen = {
+                KEYWORD: {passage: score for passage, score, _ in worded},
+                VECTOR: {passage: score for passage, score in near if passage in owners},
+            }
+            whole = {KEYWORD: len(worded) < depth, VECTOR: len(near) < depth}
+            legs = {leg: _leg(leg, passages, owners, whole=whole[leg]) for leg, passages in seen.items()}
+            if depth >= DEEPEST or all(whole[leg] or len(legs[leg].documents) >= enough for leg in legs):
+                return legs, owners
+            depth = min(4 * depth, DEEPEST)
+            worded, near = by_keyword(depth), by_vector(depth, in_classes)
+
+    def _other_classes(self, passages: list[str], scope: Scope, as_of: date) -> bool:
+        """Whether any of these would be seen but for the class of its document."""
+        if scope.classes is None or not passages:
+            return False
+        return bool(self._ledger.documents_of(passages, replace(scope, classes=None), as_of=as_of))
+
+    def _weights(self, query: str) -> dict[str, float]:
+        ranking = self._ranking
+        vector = ranking.vector_weight if in_latin_letters(query) else ranking.foreign_vector_weight
+        return {KEYWORD: ranking.keyword_weight, VECTOR: vector}
+
+    def _read(
+        self, ranked: Sequence[_Ranked], scope: Scope, as_of: date, per_document: int, where: Where | None
+    ) -> list[list[Hit]]:
+        """The passages to show of each document, looked up and checked once more."""
+        wanted = [passage for document in ranked for passage in document.passages[:per_document]]
+        known = self._ledger.hits(wanted, scope, as_of=as_of)
+        permitted = {key: hit for key, hit in known.items() if _may_show(hit.source, scope, where)}
+        shown = [
+            [
+                replace(permitted[key], score=document.score, legs=document.legs)
+                for key in document.passages[:per_document]
+                if key in permitted
+            ]
+            for document in ranked
+        ]
+        return [passages for passages in shown if passages]
+
+    def _reranked(self, query: str, documents: list[list[Hit]]) -> list[list[Hit]]:
+        """The first documents in the order of both the fusion and the reranker. The scores, which only order, stay where
+        they were."""
+        if self._reranker is None:
+            return documents
+        top, weight = documents[: self._ranking.reranked], self._ranking.rerank_weight
+        said = standard_scores(self._reranker.score(query, [passages[0].chunk.indexed_text for passages in top]))
+        fused = standard_scores([passages[0].score for passages in top])
+        blended = (1 - weight) * fused + weight * said
+        order = sorted(range(len(top)), key=lambda place: -blended[place])
+        ladder = [passages[0].score for passages in top]
+        moved = [[replace(hit, score=score) for hit in top[place]] for score, place in zip(ladder, order, strict=True)]
+        return moved + documents[len(top) :]
+
+
+def _in_classes(scope: Scope, where: Where | None) -> Where | None:
+    """`where`, and only the classes of documents that the scope has."""
+    listed = scope.listed_classes
+    if listed is None:
+        return where
+    classes = OneOf(DATA_CLASS, tuple(listed))
+    return classes if where is None else AllOf((classes, where))
+
+
+def _may_show(source: Source, scope: Scope, where: Where | None) -> bool:
+    admitted = scope.admits(source.tenant, source.groups) and scope.admits_class(source.data_class)
+    return admitted and (where is None or matches(where, source.filterable))
+
+
+def _leg(name: str, passages: Mapping[str, float], owners: Mapping[str, str], *, whole: bool) -> _Leg:
+    """`whole`: the leg had no more to return, so that everything else has none of the words, or no vector yet."""
+    documents: dict[str, float] = {}
+    for passage, score in passages.items():
+        documents.setdefault(owners[passage], score)
+    floor = min(passages.values(), default=0.0)
+    if whole:
+        floor = fmean(documents.values()) if name == VECTOR and documents else min(floor, 0.0)
+    return _Leg(passages, documents, floor)
+
+
+def _fused(
+    legs: Mapping[str, _Leg], owners: Mapping[str, str], weights: Mapping[str, float], *, most: int
+) -> list[_Ranked]:
+    floors = {leg: found.floor for leg, found in legs.items()}
+    passages: defaultdict[str, list[str]] = defaultdict(list)
+    by_passage = {leg: found.passages for leg, found in legs.items()}
+    for passage, _ in standard_score_fusion(by_passage, weights=weights, floors=floors):
+        passages[owners[passage]].append(passage)
+    by_document = {leg: found.documents for leg, found in legs.items()}
+    places = {leg: {name: at for at, name in enumerate(scores, start=1)} for leg, scores in by_document.items()}
+    return [
+        _Ranked(score, passages[name], {leg: at[name] for leg, at in places.items() if name in at})
+        for name, score in standard_score_fusion(by_document, weights=weights, floors=floors)[:most]
+    ]

@@ -1,0 +1,231 @@
+"""What the words of a text say without a model: its terms, its figures and names, whether it denies, what it asks for.
+
+Small, fast and explainable on purpose. It judges surface only; meaning comes from the embedder beside it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from math import log
+from typing import Literal
+
+from foundation.machine.deadline import check
+from retrieval.text.tokens import arabic_stems, latin_spelling
+
+AnswerKind = Literal["figure", "date", "name", "any"]
+
+_CODE = re.compile(r"(?<![\w-])(?:[A-Z]{2}[A-Z0-9-]*|[A-Za-z]+-?\d[\w-]*|\d+\.\d[\w.]*\w|\d+\.\d)(?!\w)")
+_INSIDE = re.compile(r"(?<![ (“\"'-])(?:(?<=[^\s.!?:;])[ (“\"'-]++| *+[(“\"'-][ (“\"'-]++)([A-Z][\w’'-]*\w|[A-Z])")
+"""A capitalised word after something else than the end of a sentence. What stands between is looked at once, as a whole."""
+_MANY_CAPITALS = 0.2
+"""Of the different words of a text; English prose has about a tenth."""
+_SIGNS = (
+    "".join(map(chr, filter(lambda one: unicodedata.category(chr(one))[0] == "M", range(0x300, 0x1800)))) + "\u200d"
+)
+"""Vowel signs and the like, which belong to the letter before them; Python's `\\w` leaves them out."""
+_LETTERS = rf"[^\W\d_]+(?:[{_SIGNS}]+[^\W\d_]*)*"
+_PLAIN_WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?|[^\W_]+")
+_WORD = re.compile(rf"\d+(?:[.,:]\d+)*|{_LETTERS}(?:['’]{_LETTERS})?|[^\W_]+")
+_ACCENTS = re.compile("[\u0300-\u036f]")
+_FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
+_UNSPACED = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]+"
+)
+_VERSION = re.compile(r"(?<![\d.,])\d{1,4}(?:\.\d{1,4})++(?![\d,])")
+_FIGURE = re.compile(r"\d+(?:[.,:/]\d+)*")
+_PREFIX = 5
+"""Words that share this many letters count as the same: measured a little better than an English stemmer at matching
+questions with sentences, and it does not depend on the language."""
+
+FUNCTION_WORDS = frozenset(
+    """a about after all also am an and any are as at be because been before being between both but by can could did do
+    does doing down during each else ever few for from further get give had has have having he her here hers him his how
+    i if in into is it its itself just let like make many may me might more most much must my no nor not of off on once
+    only or other our ours out over own please same shall she should so some such tell than that the their theirs them
+    then there these they this those through to too under until up upon us very was we were what when where which while
+    who whom whose why will with without would you your yours""".split()  # noqa: SIM905 - a word list reads as text
+)
+_DENIALS = frozenset(
+    """no not never none neither nor cannot without nothing nobody nowhere unable fails failed lacks lack excluded
+    excludes except hardly""".split()  # noqa: SIM905 - as above
+)
+_NUMERALS = "zero one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905 - as above
+_SPELLED = {word: str(value) for value, word in enumerate(_NUMERALS)}
+_QUANTITY = re.compile(
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|hundreds?|"
+    r"thousands?|millions?|billions?|half|third|quarter|dozens?|once|twice|percent|unlimited|annually|daily|weekly|monthly)\b",
+    re.IGNORECASE,
+)
+_DATE = re.compile(
+    r"\b(?:1\d{3}|20\d\d|\d{1,2}:\d\d|\d{1,2}\s?[ap]m|january|february|march|april|may|june|july|august|september|october|"
+    r"november|december|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|centur(?:y|ies)|today|tomorrow|yesterday|hours?|"
+    r"days?|weeks?|months?|years?|noon|midnight|morning|evening)\b",
+    re.IGNORECASE,
+)
+_REFERS_BACK = re.compile(
+    r"\W*(?:(?:it|they|he|she)\b(?!(?:['’]s| is| was) \w+ (?:to|that)\b)|(?:its|their)\b|(?:this|that|these|those) "
+    r"(?:is|are|was|were|has|have|had|can|may|must|will|does|do|means?|happens?|applies|apply)\b)",
+    re.IGNORECASE,
+)
+"""Not "It is necessary to ..." and "This guide ...", which name what they are about."""
+_ASKS: tuple[tuple[AnswerKind, re.Pattern[str]], ...] = (
+    (
+        "figure",
+        re.compile(
+            r"\bhow (?:many|much|long|old|far|often|tall|big|large|high|fast|deep|wide|heavy|late|soon|early)\b|"
+            r"\b(?:what|which)(?: \w+)? (?:percent\w*|number|amount|age|price|cost|size|fee|limit|rate|share|sum|deadline)\b"
+        ),
+    ),
+    ("date", re.compile(r"\bwhen\b|\b(?:what|which) (?:year|date|month|day|decade|century|time)\b|\bsince when\b")),
+    (
+        "name",
+        re.compile(
+            r"\bwho(?:m|se)?\b|\bwhere\b|\b(?:what|which) (?:city|country|state|place|town|region|company|person|team|"
+            r"university|river|island|department|office)\b"
+        ),
+    ),
+)
+
+
+def words(text: str) -> list[str]:
+    """Words in lower case and without accents, Arabic ones without affixes, as keyword search knows them; runs of scripts
+    that put no spaces come as overlapping pairs of characters.
+
+    >>> words("Élan und Café; वारंटी"), words("保修期")
+    (['elan', 'und', 'cafe', 'वारंटी'], ['保修', '修期'])
+    """
+    check()  # nearly everything that is done with a long text calls this, for one part of it after the other
+    found: list[str] = []
+    for word in (_PLAIN_WORD if text.isascii() else _WORD).findall(_folded(text)):
+        if _UNSPACED.search(word) and len(word) > 1:
+            found += [word[i : i + 2] for i in range(len(word) - 1)]
+        else:
+            found.append(word.removesuffix("'s").removesuffix("’s"))
+    return found
+
+
+def _folded(text: str) -> str:
+    if text.isascii():
+        return text.lower()
+    plain = latin_spelling(_ACCENTS.sub("", unicodedata.normalize("NFD", text.lower())))
+    plain = _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.digit(digit.group())), plain)
+    return arabic_stems(unicodedata.normalize("NFC", plain))
+
+
+def terms(text: str) -> frozenset[str]:
+    """What a text is about: content words cut to their first letters, figures whole."""
+    return frozenset(_term(word) for word in words(text) if word not in FUNCTION_WORDS)
+
+
+def _term(word: str) -> str:
+    return word.replace(",", "") if word[:1].isdigit() else word[:_PREFIX]
+
+
+@dataclass(frozen=True)
+class Rarity:
+    """Weights of terms by how few of the texts at hand contain them; a term that none contains weighs most."""
+
+    weights: dict[str, float]
+
+    @classmethod
+    def among(cls, wanted: Iterable[str], texts: Sequence[frozenset[str]]) -> Rarity:
+        count = len(texts)
+        return cls({t: log(1 + (count + 1) / (sum(t in text for text in texts) + 0.5)) for t in wanted})
+
+    def coverage(self, found: frozenset[str]) -> float:
+        """Share of the wanted terms, by weight, that are in `found`. Nothing wanted: 0."""
+        return sum(self.matched(found))
+
+    def matched(self, found: frozenset[str]) -> tuple[float, ...]:
+        """For each wanted term its weight where it is in `found`, else 0; the weights of all of them sum up to 1."""
+        total = sum(self.weights.values())
+        return tuple(weight / total if term in found else 0.0 for term, weight in self.weights.items())
+
+
+def asks_for(question: str) -> AnswerKind:
+    """What kind of thing would answer the question, as far as its wording tells."""
+    lowered = question.lower()
+    return next((kind for kind, pattern in _ASKS if pattern.search(lowered)), "any")
+
+
+def offers(kind: AnswerKind, sentence: str, question_words: frozenset[str]) -> bool:
+    """Whether the sentence holds something of that kind which the question does not say already."""
+    if kind == "figure":
+        return any(
+            match.group().lower() not in question_words
+            for match in _QUANTITY.finditer(_without(sentence, question_words))
+        )
+    if kind == "date":
+        return any(match.group().lower() not in question_words for match in _DATE.finditer(sentence))
+    if kind == "name":
+        return any(name.lower() not in question_words for name in names(sentence))
+    return False
+
+
+def _without(sentence: str, question_words: frozenset[str]) -> str:
+    return _FIGURE.sub(lambda match: "" if match.group() in question_words else match.group(), sentence)
+
+
+def versions(text: str) -> frozenset[str]:
+    """Numbers in two or more parts, as versions have: "3.2", "1.10.2".
+
+    >>> sorted(versions("Firmware 3.2.1 replaces v3.2; it takes 20 minutes."))
+    ['3.2', '3.2.1']
+    """
+    return frozenset(_VERSION.findall(text))
+
+
+def figures(text: str) -> frozenset[str]:
+    """Numbers in one spelling: "1,000" and "1000" are the same, and so are "two" and "2"."""
+    digits = {re.sub(r"(?<=\d),(?=\d{3})", "", match).rstrip(".") for match in _FIGURE.findall(_folded(text))}
+    return frozenset(digits | {_SPELLED[word] for word in words(text) if word in _SPELLED})
+
+
+def names(text: str) -> frozenset[str]:
+    """Capitalised words that are not merely first in their sentence or part of a heading in capitals."""
+    return frozenset(
+        match[1].removesuffix("'s").removesuffix("’s")
+        for match in _INSIDE.finditer(text)
+        if match[1].lower() not in FUNCTION_WORDS
+    )
+
+
+def unmet_names(question: str, text: str) -> frozenset[str]:
+    """Names, abbreviations and codes in the question that the text does not have; one letter more or less is the same.
+
+    Numbers alone are not among them (an amount in a question is the person's own), nor are months and days. Where a
+    language gives capitals to many words, as German does, capitals name nothing.
+
+    >>> sorted(unmet_names("Can the QS-3 read RFID tags in Leeds?", "The QS-3 reads codes. Ask in leeds."))
+    ['RFID']
+    """
+    found = set(words(text)) | {word.lower() for word in _CODE.findall(text)}
+    capitals = names(text)
+    many = len(capitals) > _MANY_CAPITALS * len(set(words(text)))
+    asked = {word for word in _CODE.findall(question) if word.lower() not in FUNCTION_WORDS}
+    asked |= set() if many else {name for name in names(question) if not _DATE.fullmatch(name)}
+    return frozenset(word for word in asked if not _known(word.lower(), found))
+
+
+def _known(word: str, found: set[str]) -> bool:
+    if word in found or all(part in found for part in words(word)):
+        return True
+    return word.isalpha() and len(word) > _PREFIX and bool(get_close_matches(word, found, n=1, cutoff=0.8))
+
+
+def refers_back(sentence: str) -> bool:
+    """Whether it opens with an English pronoun for something that was named before.
+
+    >>> refers_back("They can be returned."), refers_back("This is free."), refers_back("It is enough to wait.")
+    (True, True, False)
+    """
+    return _REFERS_BACK.match(sentence) is not None
+
+
+def denies(text: str) -> bool:
+    """Whether the text says that something is not so: an odd number of denials."""
+    return sum(word in _DENIALS or word.endswith(("n't", "n’t")) for word in words(text)) % 2 == 1

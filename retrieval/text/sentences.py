@@ -1,0 +1,162 @@
+"""Text to sentences with their places. Lines are borders: a list item or a table row is a sentence of its own.
+
+What the model of English takes for an end in other languages, an ordinal ("am 3. Mai") or an abbreviation ("č. 5"), is
+joined again by what stands around it: two sentences quoted as one are right, half a sentence is not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from foundation.machine.deadline import check
+
+FOREIGN_STOPS = "。！？｡؟۔।॥։።፧។៕။"  # noqa: RUF001 - full-width signs are meant
+"""Full stops of Chinese, Japanese, Arabic, Urdu, Hindi, Armenian, Amharic, Khmer and Burmese."""
+_FOREIGN_STOP = re.compile(
+    rf"(?:[{FOREIGN_STOPS}]|．(?!\d))[{FOREIGN_STOPS}．」』）】”’\"')\]]*+(?!(?<=[」』])と)"  # noqa: RUF001 - as above
+    r"|(?<=[\u0370-\u03ff\u1f00-\u1fff]);(?=\s|$)"
+)
+"""With what may close after them; what Japanese reports in quotation marks goes on. Greek asks with a semicolon."""
+_THAI_BORDER = re.compile(r"(?<=[\u0e00-\u0eff\d])\s+(?=[\u0e00-\u0eff])")
+_THAI_SENTENCE = 40
+"""Thai and Lao end a sentence with a space, and put one after a name or a number too: shorter pieces stay together."""
+
+_ORDINAL = re.compile(
+    r"(?i:\b(?:d(?:er|ie|as|en|em|es)|[iav]m|vom|zu[mr]|beim|ab|bis|seit|eine?[mnrs]?))\s+(?:\d{1,3}|[IVX]+)\.$"
+)
+_BEFORE_MONTH = re.compile(r"\b\d\d?\.$")
+_MONTH = re.compile(
+    r"(?:J[aä]nner|Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b"
+)
+_AROUND = 40
+"""Characters that are looked at on both sides of a full stop."""
+_SHORT = re.compile(r"(?:^|[\s(\[„“\"'])([^\s\d]{1,5})\.$")
+_MOST_BEFORE_FIGURE = 4
+_ABBREVIATIONS = frozenset(
+    """dra sra srta mme mlle mgr inż ul pl św sv nr bd kl cad sok mah pgs ts ths tp βλ κα δρ αγ ул пр пл
+    им гр проф акад डॉ प्रो पं""".split()  # noqa: RUF001, SIM905 - a word list reads as text
+)
+"""Of titles and addresses, where a name follows; none is a word that ends sentences."""
+
+_LABELLED_ROW = re.compile(r"[^:;.]{1,60}: [^;]*; [^:;]{1,60}: ")
+_LONGEST_ROW = 600
+_CLAUSE_BORDER = re.compile(
+    r"(?<=[,;:)\]–—،؛])\s+|(?<!\s)\s+(?=[(\[–—])|(?<=[、，；：])|(?<=[）」』])(?![、，；：。．])|(?<=[\u0e00-\u0eff])\s+(?=[\u0e00-\u0eff])"  # noqa: RUF001 - as above
+)
+_DENSE = "\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_LONG = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+_SPACED = re.compile(r"\S+")
+_UNSPACED = re.compile(f"[{_DENSE}{_LONG}]")
+_WORD = re.compile(rf"[{_DENSE}]{{1,2}}[^\w\s]*|[{_LONG}]{{1,5}}[^\w\s]*|[^\s{_DENSE}{_LONG}]+")
+"""Where no spaces are, two characters of Chinese and Japanese or five of Thai, Lao, Burmese and Khmer take a word's room."""
+
+
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """Spans of the sentences of `text` in order, without surrounding white space.
+
+    Together they cover every character that is not white space, and they do not overlap. Borders inside a line are
+    found by nupunkt's Punkt model (Kiss and Strunk, 2006) with its list of abbreviations.
+    """
+    spans: list[tuple[int, int]] = []
+    start = 0
+    for line in text.split("\n"):
+        check()
+        spans += [(start + a, start + b) for a, b in _in_line(line)]
+        start += len(line) + 1
+    return spans
+
+
+def parts_of(sentence: str, most: int) -> list[tuple[int, int]]:
+    """Spans of the runs of clauses that have at most `most` words and cannot be longer, in order; they overlap. Clauses end
+    at punctuation, and one that is itself too long after `most` words.
+
+    >>> text = "It runs, it prints (in black), and it rests."
+    >>> [text[start:end] for start, end in parts_of(text, 7)]
+    ['It runs, it prints (in black),', 'it prints (in black), and it rests.']
+    """
+    clauses = list(_clauses(sentence, most))
+    words = [word_count(sentence[start:end]) for start, end in clauses]
+    spans: list[tuple[int, int]] = []
+    for first, (start, _) in enumerate(clauses):
+        last, count = first, words[first]
+        while last + 1 < len(clauses) and count + words[last + 1] <= most:
+            last += 1
+            count += words[last]
+        if not spans or clauses[last][1] > spans[-1][1]:
+            spans.append((start, clauses[last][1]))
+    return spans
+
+
+def word_count(text: str) -> int:
+    """Words of a text, in scripts without spaces as many as fill the same room.
+
+    >>> word_count("It runs, it prints."), word_count("保修期为两年。")
+    (4, 3)
+    """
+    return len(_words(text))
+
+
+def _words(text: str) -> list[re.Match[str]]:
+    return list((_WORD if _UNSPACED.search(text) else _SPACED).finditer(text))
+
+
+def _clauses(sentence: str, most: int) -> Iterator[tuple[int, int]]:
+    start = 0
+    borders = [(border.start(), border.end()) for border in _CLAUSE_BORDER.finditer(sentence)]
+    for end, following in [*borders, (len(sentence), len(sentence))]:
+        words = _words(sentence[start:end])
+        for at in range(0, len(words), most):
+            yield start + words[at].start(), start + words[min(at + most, len(words)) - 1].end()
+        start = following
+
+
+def _in_line(line: str) -> Iterator[tuple[int, int]]:
+    if not line.strip():
+        return
+    if len(line) <= _LONGEST_ROW and _LABELLED_ROW.match(line):
+        yield _tight(line, 0, len(line))
+        return
+    import nupunkt
+
+    start = 0
+    spans = nupunkt.sentence_spans(line)
+    for at, (_, end) in enumerate(spans):
+        before = line[max(start, end - _AROUND) : end].rstrip()
+        if at + 1 == len(spans) or not _goes_on(before, line[end : end + _AROUND].lstrip()):
+            yield from _at_foreign_stops(line, start, end)
+            start = end
+
+
+def _goes_on(before: str, after: str) -> bool:
+    """Whether the full stop between them ends no sentence."""
+    if _ORDINAL.search(before) or (_BEFORE_MONTH.search(before) and _MONTH.match(after)):
+        return True
+    if not (short := _SHORT.search(before)):
+        return False
+    word = short[1].lower()
+    if after[:1].isdigit():
+        return len(word) <= _MOST_BEFORE_FIGURE
+    initial = len(word) == 1 and not word.isascii() and word.lower() != word.upper()
+    return after[:1].islower() or word in _ABBREVIATIONS or initial
+
+
+def _at_foreign_stops(line: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    for stop in _FOREIGN_STOP.finditer(line, start, end):
+        yield from _at_spaces(line, start, stop.end())
+        start = stop.end()
+    if line[start:end].strip():
+        yield from _at_spaces(line, start, end)
+
+
+def _at_spaces(line: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    for border in _THAI_BORDER.finditer(line, start, end):
+        if border.start() - start >= _THAI_SENTENCE:
+            yield _tight(line, start, border.start())
+            start = border.end()
+    yield _tight(line, start, end)
+
+
+def _tight(line: str, start: int, end: int) -> tuple[int, int]:
+    part = line[start:end]
+    return start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())

@@ -1,0 +1,88 @@
+"""LangChain's text splitters as chunkers: `use = "langchain_text_splitters:RecursiveCharacterTextSplitter"`.
+
+A splitter gives texts; a citation needs spans. So each text is found again in the section that was split, which keeps the
+headings and the page with it. A splitter that writes its texts anew (lower case, decoded tokens) cannot be cited from
+and is refused with that reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from foundation.errors import InvalidSetting
+from foundation.settings import Part
+from retrieval.contract import Chunk, Parsed
+from retrieval.text.sections import passage, sections
+
+if TYPE_CHECKING:
+    from langchain_text_splitters import TextSplitter
+
+Span = tuple[int, int]
+
+
+class SplitterChunker:
+    """A `Chunker` that cuts each section of a document with a splitter of LangChain's."""
+
+    def __init__(self, splitter: TextSplitter, part: Part) -> None:
+        self._splitter, self._use = splitter, part.use
+        options = json.dumps(part.options, sort_keys=True, default=str)
+        self.version = f"{part.use} {options} of {version('langchain-text-splitters')}"
+
+    def chunk(self, parsed: Parsed, document_id: str) -> list[Chunk]:
+        """Raises:
+        InvalidSetting: the splitter changes the text.
+        """
+        chunks: list[Chunk] = []
+        for section in sections(parsed):
+            first, last = section.blocks[0].start, section.blocks[-1].end
+            for start, end in self._spans(parsed.text[first:last]):
+                span = first + start, first + end
+                chunks.append(passage(parsed, document_id, len(chunks), section.path, span))
+        return chunks
+
+    def _spans(self, text: str) -> list[Span]:
+        spans: list[Span] = []
+        for piece in self._splitter.split_text(text):
+            words = piece.strip()
+            span = self._place(text, words, spans[-1] if spans else None) if words else None
+            if span and (not spans or span[1] > spans[-1][1]):
+                spans.append(span)
+        return sorted([*spans, *_left_out(text, spans)])
+
+    def _place(self, text: str, words: str, before: Span | None) -> Span:
+        """The first place where it may begin: what repeats itself would else be found too early."""
+        at = text.find(words, self._earliest(before))
+        if at < 0:
+            raise InvalidSetting(
+                f'[retrieval.chunker] use = "{self._use}" writes its texts anew ("{words[:40]}" does not stand in the '
+                f"document), so that nothing could be cited exactly. Name a splitter that cuts without changing."
+            )
+        return at, at + len(words)
+
+    def _earliest(self, before: Span | None) -> int:
+        if before is None:
+            return 0
+        by_characters = getattr(self._splitter, "_length_function", None) is len
+        overlap = int(getattr(self._splitter, "_chunk_overlap", 0)) if by_characters else before[1] - before[0]
+        return max(before[0] + 1, before[1] - overlap)
+
+
+def _left_out(text: str, spans: Sequence[Span]) -> Iterator[Span]:
+    """Stretches between the pieces that hold words: a splitter that drops its separators must lose none."""
+    end = 0
+    for start, stop in [*spans, (len(text), len(text))]:
+        gap = text[end:start]
+        if gap.strip():
+            begins = end + len(gap) - len(gap.lstrip())
+            yield begins, begins + len(gap.strip())
+        end = max(end, stop)
+
+
+def adopt(built: Any, part: Part) -> Any:
+    """`built` itself, or the chunker that it becomes if it is a splitter."""
+    from langchain_text_splitters import TextSplitter
+
+    return SplitterChunker(built, part) if isinstance(built, TextSplitter) else built

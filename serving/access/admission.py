@@ -1,0 +1,165 @@
+"""How much runs at once, how much may wait, and when a caller is told to come back later.
+
+Each kind of work has its own places: answers, searches, writes of documents, and reads of everything else. Work passes here
+before it begins; approvals, stops and health do not, so that an overloaded system can still be watched and its waiting work decided.
+
+A queue helps against a burst and hurts against an overload: it then stays full, and everybody waits for its whole
+length. A caller behind k others waits for about k / places of an answer's time, so the queue is a share of the places.
+
+How many places are right depends on the parts: a remote model lets a dozen answers wait beside each other, a local one
+takes the cores that all of them need. So `concurrent` is the most, and fewer are given while answers take much longer
+together than alone (docs/decisions/0065).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Literal
+
+from foundation.errors import Overloaded
+from foundation.types import Principal
+from observability.telemetry import metrics
+
+Work = Literal["answers", "searches", "writes", "reads"]
+
+NEWEST = 0.1
+"""How much the latest time counts in the moving averages."""
+SLOWER = 1.4
+"""Places are taken away while work takes so many times what it takes alone, on average."""
+FEWER = 0.9
+FEWEST = 2
+
+
+class Admission:
+    """At most `concurrent` running pieces of work and `queued` waiting ones, first come first served.
+
+    Belongs to one event loop.
+    """
+
+    def __init__(
+        self, *, concurrent: int, queued: int, work: Work = "answers", now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most = concurrent
+        self._queued = queued
+        self._work = work
+        self._now = now
+        self._limit = float(concurrent)
+        self._usual_s = 0.0
+        self._alone_s = 0.0
+        self._line: deque[asyncio.Future[None]] = deque()
+        self._shared = False
+        self.running = 0
+        metrics.domain().admission(work, running=lambda: self.running, waiting=lambda: self.waiting)
+
+    @property
+    def places(self) -> int:
+        """How many may run now."""
+        return int(self._limit)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._line)
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place.
+
+        Raises:
+            Overloaded: all places are taken and so is the queue. It says when a place will probably be free.
+            ...: what `turn_away` was given, while it waited.
+        """
+        if self.running >= self.places:
+            await self._wait()
+        self.running += 1
+        self._shared = self._shared or self.running > 1
+        begun = self._now()
+        try:
+            yield
+        finally:
+            self._took(self._now() - begun)
+            self.running -= 1
+            if not self.running:
+                self._shared = False
+            self._next()
+
+    def turn_away(self, error: Exception) -> None:
+        """Refuse all who wait."""
+        while self._line:
+            turn = self._line.popleft()
+            if not turn.done():
+                turn.set_exception(error)
+
+    def free_in_s(self) -> float:
+        """When what is here now will probably be done: whole seconds, one at least."""
+        return max(1.0, math.ceil(self._usual_s * (self.running + self.waiting) / self.places))
+
+    async def _wait(self) -> None:
+        if self.waiting >= self._queued * self.places // self._most:
+            metrics.domain().shed(self._work)
+            raise Overloaded(
+                f"{self.running} {self._work} are being worked on and {self.waiting} wait. Try again in a few seconds.",
+                retry_after_s=self.free_in_s(),
+            )
+        turn = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._line = deque(other for other in self._line if other is not turn)
+            elif turn.exception() is None:  # the place was given to us in the moment in which we were cancelled
+                self.running -= 1
+                self._next()
+            raise
+        self.running -= 1  # it was kept for us; `place` counts it again
+
+    def _next(self) -> None:
+        """Give free places to those who have waited longest."""
+        while self._line and self.running < self.places:
+            turn = self._line.popleft()
+            if not turn.done():
+                self.running += 1
+                turn.set_result(None)
+
+    def _took(self, seconds: float) -> None:
+        self._usual_s = _averaged(self._usual_s, seconds)
+        if not self._shared or seconds < self._alone_s or not self._alone_s:
+            self._alone_s = _averaged(self._alone_s, seconds)
+        if self._usual_s > SLOWER * self._alone_s:
+            self._limit = max(min(FEWEST, self._most), self._limit * FEWER)
+        elif self.running >= self.places:
+            self._limit = min(self._most, self._limit + 1 / self._limit)
+
+
+def _averaged(before: float, latest: float) -> float:
+    return before + NEWEST * (latest - before) if before else latest
+
+
+class PerPerson:
+    """At most `most` of something for one person at once. Nobody waits: who has that many is refused."""
+
+    def __init__(self, most: int, what: str) -> None:
+        self._most = most
+        self._what = what
+        self._held: Counter[tuple[str, str]] = Counter()
+
+    @contextmanager
+    def place(self, principal: Principal) -> Iterator[None]:
+        """Raises:
+        Overloaded: the person has as many already.
+        """
+        person = (principal.tenant, principal.subject)
+        if self._held[person] >= self._most:
+            raise Overloaded(f"You have {self._most} {self._what} open, which is the most. Close one.", retry_after_s=5)
+        self._held[person] += 1
+        try:
+            yield
+        finally:
+            self._held[person] -= 1
+            if not self._held[person]:
+                del self._held[person]

@@ -1,0 +1,351 @@
+"""Quotas: how many requests, tokens and dollars a caller and a tenant may use in a window, and how many requests at once.
+
+A caller is a subject in its tenant, whichever of its keys or tokens it sends. Counters live in the shared cache, so workers on
+Redis count together (docs/decisions/0070). What is over a quota is 429 before any work; what has begun is never broken off for
+one: the budget of a request (`[orchestration.budget]`) bounds it, and it counts from the moment in which a model is called.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+import anyio
+from fastapi import Request
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from foundation.errors import BudgetExceeded, ComponentError
+from foundation.settings import BudgetSettings, QuotaLimits, QuotaSettings
+from foundation.stores.erasures import mark_of
+from foundation.types import Principal
+from observability.telemetry.instrument import Around
+from orchestration.contract import Agent, AnswerRequest, Event, Spending
+from serving.contract import Cache, Quota
+from serving.http.errors import respond
+
+log = logging.getLogger("sixply.serving")
+
+COUNTED = ("/v1/", "/mcp")
+EXEMPT = ("/v1/approvals", "/v1/stops")
+"""What must work when nothing else does: waiting work is decided, and the system is stopped."""
+WINDOWS_S = {"minute": 60, "hour": 3600, "day": 86_400, "month": 30 * 86_400}
+MICRO = 10**6
+
+Kind = Literal["requests", "tokens", "usd"]
+Whose = Literal["caller", "tenant"]
+UNITS: Mapping[Kind, str] = {"requests": "requests", "tokens": "tokens", "usd": "microdollars"}
+
+
+class QuotaExceeded(BudgetExceeded):
+    """429: a quota is used up for now; Retry-After says when there is more."""
+
+    code = "quota_exceeded"
+    retryable = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One quota."""
+
+    kind: Kind
+    whose: Whose
+    window: str
+    most: int
+    """Of dollars: millionths."""
+
+    def key(self, principal: Principal) -> str:
+        """Of its counter, within the tenant."""
+        return _key(f"quota {self.kind} {self.window}", principal, self.whose)
+
+    @property
+    def window_s(self) -> int:
+        return WINDOWS_S[self.window]
+
+    @property
+    def name(self) -> str:
+        return f"{self.whose}-{self.kind}-{self.window}"
+
+    def exceeded(self, said: Quota) -> QuotaExceeded:
+        most = f"{self.most / MICRO:g} USD" if self.kind == "usd" else f"{self.most} {self.kind}"
+        whose = "You have" if self.whose == "caller" else "Your tenant has"
+        again_s = None if math.isinf(said.retry_after_s) else said.retry_after_s
+        again = "" if again_s is None else f" Try again in {lasting(again_s)}."
+        return QuotaExceeded(
+            f"{whose} used up the quota of {most} per {self.window}.{again} An operator sets it: [serving.quotas].",
+            limit=f"{self.kind}_per_{self.window}",
+            retry_after_s=again_s,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """The quotas of a caller, or of a tenant."""
+
+    whose: Whose
+    limits: tuple[Limit, ...]
+    concurrent: int | None
+
+    @classmethod
+    def of(cls, whose: Whose, configured: QuotaLimits) -> _Rules:
+        limits = []
+        for kind, window in itertools.product(UNITS, WINDOWS_S):
+            most = getattr(getattr(configured, kind), window)
+            if most is not None:
+                whole = math.floor(Decimal(str(most)) * MICRO) if kind == "usd" else most
+                limits.append(Limit(kind, whose, window, whole))
+        return cls(whose, tuple(limits), configured.concurrent)
+
+
+@dataclass
+class Admitted:
+    """What a request holds and has used of the quotas of its caller."""
+
+    principal: Principal
+    slots: list[tuple[str, bytes]] = field(default_factory=list)
+    said: dict[str, Quota] = field(default_factory=dict)
+    """By the limit's name."""
+
+
+class Quotas:
+    """The quotas of every caller. Each method does nothing where none is configured for it."""
+
+    def __init__(self, settings: QuotaSettings, budget: BudgetSettings, cache: Cache) -> None:
+        self._caller = _Rules.of("caller", settings.caller)
+        self._tenant = _Rules.of("tenant", settings.tenant)
+        self._tenants = {name: _Rules.of("tenant", limits) for name, limits in settings.tenants.items()}
+        self._cache = cache
+        self._slot_ttl_s = budget.seconds + 60
+        self._unpriced = Decimal(str(budget.usd))
+
+    def limits(self, principal: Principal, *kinds: Kind) -> list[Limit]:
+        """Those that hold for `principal`, of these kinds."""
+        return [limit for rules in self._of(principal) for limit in rules.limits if limit.kind in kinds]
+
+    async def admit(self, principal: Principal) -> Admitted:
+        """Count a request and hold a slot for it until `release`.
+
+        Raises:
+            QuotaExceeded: too many requests in a window, or at once; nothing has been counted.
+            StoreUnavailable: the counters cannot be reached.
+        """
+        admitted = Admitted(principal)
+        try:
+            for rules in self._of(principal):
+                if rules.concurrent is not None:
+                    await self._hold(admitted, rules.whose, rules.concurrent)
+            await self._take(admitted, self.limits(principal, "requests"), 1)
+        except BaseException:
+            await self.release(admitted)
+            raise
+        return admitted
+
+    async def release(self, admitted: Admitted) -> None:
+        """Give the slots back. A second call does nothing."""
+        if not admitted.slots:
+            return
+        slots, admitted.slots = admitted.slots, []
+        with anyio.CancelScope(shield=True):  # the request is often being cancelled
+            for key, mark in slots:
+                try:
+                    if await self._cache.get(admitted.principal.tenant, key) == mark:  # else it had expired
+                        await self._cache.delete(admitted.principal.tenant, key)
+                except ComponentError:  # it expires by itself
+                    log.exception("a slot could not be given back")
+
+    @asynccontextmanager
+    async def counted(self, principal: Principal) -> AsyncIterator[None]:
+        """What a person does on the page: a request, as if it had come over the API.
+
+        Raises:
+            QuotaExceeded, StoreUnavailable: see `admit`.
+        """
+        admitted = await self.admit(principal)
+        try:
+            yield
+        finally:
+            await self.release(admitted)
+
+    async def demand_left(self, principal: Principal) -> None:
+        """Whether anything is left of the tokens and the money, before a run that may use some.
+
+        Raises:
+            QuotaExceeded, StoreUnavailable.
+        """
+        limits = self.limits(principal, "tokens", "usd")
+        if limits:
+            await self._take(Admitted(principal), limits, 1)
+            await self._book(principal, tokens=-1, microdollars=-1)
+
+    async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> tuple[int, int]:
+        """Book what a call may use, though it goes over a quota. Without a known price that is all that a request may
+        spend."""
+        microdollars = math.ceil((self._unpriced if usd is None else usd) * MICRO)
+        await self._book(principal, tokens=tokens, microdollars=microdollars)
+        return tokens, microdollars
+
+    async def settle(self, principal: Principal, booked: tuple[int, int], *, tokens: int, usd: Decimal | None) -> None:
+        """Replace what was booked by what was used; without a known price the money stays as it was booked."""
+        money = booked[1] if usd is None else math.ceil(usd * MICRO)
+        try:
+            await self._book(principal, tokens=tokens - booked[0], microdollars=money - booked[1])
+        except ComponentError:  # the call has been made and paid: its answer is not thrown away for a counter
+            log.exception("what a call used could not be counted; what was reserved for it stays counted")
+
+    async def headers(self, admitted: Admitted) -> dict[str, str]:
+        """RateLimit and RateLimit-Policy after the IETF's draft, for each quota that holds for the caller."""
+        policies, states = [], []
+        for limit in self.limits(admitted.principal, "requests", "tokens", "usd"):
+            said = admitted.said.get(limit.name)
+            if said is None:
+                said = await self._count(admitted.principal, limit, 0)
+            policies.append(f'"{limit.name}";q={limit.most};w={limit.window_s};qu="{UNITS[limit.kind]}"')
+            states.append(f'"{limit.name}";r={said.remaining};t={math.ceil(said.reset_s)}')
+        policies += [
+            f'"{rules.whose}-concurrent";q={rules.concurrent};qu="concurrent-requests"'
+            for rules in self._of(admitted.principal)
+            if rules.concurrent is not None
+        ]
+        named = {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
+        return {name: value for name, value in named.items() if value}
+
+    def _of(self, principal: Principal) -> tuple[_Rules, _Rules]:
+        return self._caller, self._tenants.get(principal.tenant, self._tenant)
+
+    async def _take(self, admitted: Admitted, limits: Sequence[Limit], amount: int) -> None:
+        """All or nothing of all limits."""
+        principal = admitted.principal
+        for number, limit in enumerate(limits):
+            said = await self._count(principal, limit, amount)
+            admitted.said[limit.name] = said
+            if not said.allowed:
+                for taken in limits[:number]:
+                    await self._count(principal, taken, -amount, forced=True)
+                raise limit.exceeded(said)
+
+    async def _book(self, principal: Principal, *, tokens: int, microdollars: int) -> None:
+        for limit in self.limits(principal, "tokens", "usd"):
+            await self._count(principal, limit, tokens if limit.kind == "tokens" else microdollars, forced=True)
+
+    async def _count(self, principal: Principal, limit: Limit, amount: int, *, forced: bool = False) -> Quota:
+        return await self._cache.take(
+            principal.tenant, limit.key(principal), amount, limit=limit.most, window_s=limit.window_s, forced=forced
+        )
+
+    async def _hold(self, admitted: Admitted, whose: Whose, most: int) -> None:
+        """Take one of `most` slots. One that nobody gives back, because its process was killed, expires."""
+        tenant, mark = admitted.principal.tenant, secrets.token_bytes(8)
+        first = secrets.randbelow(most)
+        for number in range(most):
+            key = _key(f"slot {(first + number) % most}", admitted.principal, whose)
+            if await self._cache.set(tenant, key, mark, ttl_s=self._slot_ttl_s, only_new=True):
+                admitted.slots.append((key, mark))
+                return
+        who = "You have" if whose == "caller" else "Your tenant has"
+        raise QuotaExceeded(
+            f"{who} {most} requests at work, which is the most at once. Wait until one is answered.",
+            limit="concurrent",
+            retry_after_s=1,
+        )
+
+
+class QuotaGate:
+    """Counts each request of the API before its body is read, and tells its caller in the reply's headers what is left."""
+
+    def __init__(self, app: ASGIApp, quotas: Quotas) -> None:
+        self._app = app
+        self._quotas = quotas
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        principal = scope.get("state", {}).get("principal")
+        path = scope.get("path", "")
+        if scope["type"] != "http" or principal is None or not path.startswith(COUNTED) or path.startswith(EXEMPT):
+            await self._app(scope, receive, send)
+            return
+        try:
+            admitted = await self._quotas.admit(principal)
+        except (QuotaExceeded, ComponentError) as error:
+            response = respond(Request(scope), error)
+            response.headers.update(await self._headers(Admitted(principal)))
+            await response(scope, receive, send)
+            return
+
+        async def outgoing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(await self._headers(admitted))
+            elif message["type"] == "http.response.body" and not message.get("more_body", False):
+                await self._quotas.release(admitted)  # before the caller can know, and sends the next one
+            await send(message)
+
+        try:
+            await self._app(scope, receive, outgoing)
+        finally:
+            await self._quotas.release(admitted)
+
+    async def _headers(self, admitted: Admitted) -> dict[str, str]:
+        try:
+            return await self._quotas.headers(admitted)
+        except ComponentError:  # the reply itself is more than what is said about the next one
+            log.exception("what is left of the quotas could not be told")
+            return {}
+
+
+class QuotaAgent(Around):
+    """An `Agent` that begins no run for whom nothing is left, wherever it is asked: a route, a job, the page, MCP."""
+
+    def __init__(self, inner: Agent, quotas: Quotas) -> None:
+        super().__init__(inner)
+        self._quotas = quotas
+
+    async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncIterator[Event]:
+        await self._quotas.demand_left(principal)
+        async with aclosing(self.inner.stream(request, principal)) as events:
+            async for event in events:
+                yield event
+
+
+class QuotaSpending:
+    """A `Spending` that books each call on the quotas, too."""
+
+    def __init__(self, inner: Spending, quotas: Quotas) -> None:
+        self._inner = inner
+        self._quotas = quotas
+
+    async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> Any:
+        held = await self._inner.reserve(principal, tokens=tokens, usd=usd)
+        try:
+            booked = await self._quotas.reserve(principal, tokens=tokens, usd=usd)
+        except BaseException:
+            await self._inner.settle(held, tokens=0, usd=Decimal(0))
+            raise
+        return principal, held, booked
+
+    async def settle(self, held: Any, *, tokens: int, usd: Decimal | None) -> None:
+        principal, inner, booked = held
+        await self._inner.settle(inner, tokens=tokens, usd=usd)
+        await self._quotas.settle(principal, booked, tokens=tokens, usd=usd)
+
+
+def lasting(seconds: float) -> str:
+    """How long to wait, in the unit that a person would name; rounded up, so that it is enough.
+
+    >>> lasting(0.2), lasting(59.5), lasting(200), lasting(3 * 3600), lasting(40 * 3600)
+    ('1 second', '60 seconds', '4 minutes', '3 hours', '2 days')
+    """
+    unit, long = "second", 1
+    for longer, long_s, least_s in (("minute", 60, 90), ("hour", 3600, 5400), ("day", 86_400, 129_600)):
+        if seconds >= least_s:
+            unit, long = longer, long_s
+    many = max(1, math.ceil(seconds / long))
+    return f"{many} {unit}{'' if many == 1 else 's'}"
+
+
+def _key(what: str, principal: Principal, whose: Whose) -> str:
+    return f"{what} of {mark_of(principal)}" if whose == "caller" else what

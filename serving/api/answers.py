@@ -1,0 +1,136 @@
+"""Ask and search."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from fastapi.sse import ServerSentEvent
+
+from foundation.machine.deadline import in_thread, limited
+from foundation.settings import AnswerSettings
+from foundation.tracing import trace_id
+from foundation.types import Principal
+from orchestration.answers.objects import model_of
+from orchestration.contract import Answer, AnswerRequest, Event
+from serving.access.identity import Asker
+from serving.api.schemas import AskRequest, ObjectReply, ObjectRequest, SearchHit, SearchRequest, SearchResult
+from serving.http.errors import QuestionTooLong, responses
+from serving.http.idempotency import attempt_of
+from serving.http.streams import EventStream, collect, error_event, follow, unless_left
+from serving.runtime import Running, Runtime, admitted
+
+router = APIRouter(prefix="/v1", tags=["answers"])
+
+
+def _streamed() -> dict[str, Any]:
+    """OpenAPI 3.2's description of the stream; the parts of an event are the answer's own schemas."""
+    schema = Event.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+    schema.pop("$defs")
+    return {
+        "content": {"text/event-stream": {"itemSchema": schema}},
+        "description": "The answer, or its making as a stream.",
+    }
+
+
+@router.post(
+    "/answers",
+    response_model=Answer,
+    responses={200: _streamed(), **responses(404, 409, 504)},
+    dependencies=[admitted("answers")],
+)
+async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Running) -> Response:
+    """Answer a question: as JSON, or with `Accept: text/event-stream` as events.
+
+    The events are `step`, `token`, and as the last one `answer` (with the whole answer) or `error`. Tokens show the
+    draft; what counts is the answer, whose sentences have been checked. Leaving cancels the work.
+    """
+    check_length(body.question, runtime.system.settings.orchestration.answers)
+    asked = AnswerRequest(**body.model_dump())
+    at_work = await begun(runtime, asked, caller, request)
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return EventStream(_events(runtime, at_work))
+    return as_json(await collect(at_work, runtime.lifecycle, request))
+
+
+@router.post("/objects", responses=responses(429), dependencies=[admitted("answers")])
+async def fill(body: ObjectRequest, request: Request, caller: Asker, runtime: Running) -> ObjectReply:
+    """Answer as an object that fits a JSON schema, from a text that you give or from the documents.
+
+    What the text states is read from it; `written` names the fields that the language model had to write. Where there is
+    no object, `failure` says why. Leaving ends the work.
+    """
+    check_length(body.question, runtime.system.settings.orchestration.answers)
+    await runtime.system.quotas.demand_left(caller)
+    return await unless_left(_filled(body, caller, runtime), runtime.lifecycle, request)
+
+
+async def _filled(body: ObjectRequest, caller: Principal, runtime: Runtime) -> ObjectReply:
+    schema = await in_thread(model_of, body.shape)
+    return ObjectReply.of(await runtime.system.objects.answer_as(schema, body.question, caller, text=body.text))
+
+
+@router.post("/search", response_model=SearchResult, responses=responses(504), dependencies=[admitted("searches")])
+async def search(body: SearchRequest, request: Request, caller: Asker, runtime: Running) -> Response:
+    """Find passages. Needs no language model, so it works while that is down."""
+    found = await unless_left(_searched(body, caller, runtime), runtime.lifecycle, request)
+    return Response(found, media_type=JSONResponse.media_type)
+
+
+async def _searched(body: SearchRequest, caller: Principal, runtime: Runtime) -> str:
+    with limited():
+        return await run_in_threadpool(_found, body, caller, runtime)  # one hop, with the making of the JSON
+
+
+def _found(body: SearchRequest, caller: Principal, runtime: Runtime) -> str:
+    scope = runtime.system.policy.scope(caller)
+    hits = runtime.system.retriever.retrieve(
+        body.query, scope, limit=body.limit, as_of=body.as_of, where=body.where.filter() if body.where else None
+    )
+    found = [SearchHit.of(hit, marker=number) for number, hit in enumerate(hits, start=1)]
+    return SearchResult(hits=found, trace_id=trace_id()).model_dump_json()
+
+
+async def begun(runtime: Runtime, asked: AnswerRequest, caller: Principal, request: Request) -> AsyncIterator[Event]:
+    """The agent at work; under an Idempotency-Key from where an earlier attempt stopped.
+
+    Raises:
+        QuotaExceeded: nothing is left for it. The agent would say so, too, but only after a stream has begun.
+    """
+    await runtime.system.quotas.demand_left(caller)
+    attempt = attempt_of(request)
+    if attempt is None:
+        return runtime.system.agent.stream(asked, caller)
+    return attempt.followed(runtime.system.agent.stream(attempt.resumed(asked), caller))
+
+
+def check_length(question: str, settings: AnswerSettings) -> None:
+    """Raises:
+    QuestionTooLong: it is longer than the configuration allows.
+    """
+    limit = settings.max_question_characters
+    if len(question) > limit:
+        raise QuestionTooLong(
+            f"The question has {len(question):,} characters; at most {limit:,} are taken. Shorten it."
+        )
+
+
+def as_json(answer: Answer) -> Response:
+    return Response(answer.model_dump_json(), media_type=JSONResponse.media_type)
+
+
+async def _events(runtime: Runtime, at_work: AsyncIterator[Event]) -> AsyncGenerator[ServerSentEvent | None]:
+    try:
+        async with aclosing(follow(at_work, runtime.lifecycle)) as events:
+            async for event in events:
+                yield None if event is None else _sse(event)
+    except Exception as error:  # the response has begun: the stream itself must say how it ended
+        yield _sse(error_event(error))
+
+
+def _sse(event: Event) -> ServerSentEvent:
+    return ServerSentEvent(raw_data=event.model_dump_json(exclude_none=True), event=event.kind)

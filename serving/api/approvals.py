@@ -1,0 +1,36 @@
+"""Decide what waits for a person."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from orchestration.contract import Answer, Decision
+from serving.access.identity import Decider
+from serving.api.answers import as_json
+from serving.api.schemas import ApprovalId, ApprovalList, DecisionRequest
+from serving.http.errors import responses
+from serving.http.paging import Pages
+from serving.http.streams import collect
+from serving.runtime import Running
+
+router = APIRouter(prefix="/v1/approvals", tags=["approvals"])
+
+
+@router.get("", responses=responses())
+async def pending(caller: Decider, runtime: Running, pages: Pages) -> ApprovalList:
+    """What waits in your tenant, oldest first: the tool, its exact arguments, who asked, and until when."""
+    waiting = await runtime.system.approvals.pending(caller.tenant)
+    page, cursor = pages.page(waiting, lambda one: f"{one.requested_at.isoformat()} {one.approval_id}")
+    return ApprovalList(approvals=page, next_cursor=cursor)
+
+
+@router.post("/{approval_id}", response_model=Answer, responses=responses(404, 409, 410, 504))
+async def decide(approval_id: ApprovalId, body: DecisionRequest, caller: Decider, runtime: Running) -> Response:
+    """Approve, as asked or with other arguments, or reject, and get the answer that was waiting.
+
+    Takes no place in the queue of answers.
+
+    What was decided is carried out even when you do not wait for the answer: an effect is not stopped half-way.
+    """
+    decision = Decision(approval_id=approval_id, approve=body.approve, note=body.note, arguments=body.arguments)
+    return as_json(await collect(runtime.system.agent.resume(decision, caller), runtime.lifecycle))

@@ -1,0 +1,47 @@
+"""The caller's own conversations. Nobody else's exist, not even in the same tenant."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from foundation.errors import NotFound
+from orchestration.contract import ConversationStore
+from serving.access.identity import Asker
+from serving.api.schemas import ConversationList, ConversationTurns, ThreadId
+from serving.http.errors import responses
+from serving.http.paging import Pages
+from serving.runtime import Running, Runtime, admitted
+
+router = APIRouter(prefix="/v1/conversations", tags=["conversations"], dependencies=[admitted("reads")])
+
+
+@router.get("", responses=responses(404))
+async def listed(caller: Asker, runtime: Running, pages: Pages) -> ConversationList:
+    """Your conversations, the newest first, each by the question that began it."""
+    found = await kept(runtime).all(caller)
+    page, cursor = pages.page(found, lambda one: f"{one.begun_at.isoformat()} {one.thread_id}", newest_first=True)
+    return ConversationList(conversations=page, next_cursor=cursor)
+
+
+@router.get("/{thread_id}", responses=responses(404))
+async def read(thread_id: ThreadId, caller: Asker, runtime: Running, pages: Pages) -> ConversationTurns:
+    """What was asked and answered, oldest first. Quotes stay as they were given, whatever became of the documents."""
+    turns = await kept(runtime).turns(thread_id, caller)
+    page, cursor = pages.page(list(enumerate(turns)), lambda one: f"{one[0]:09}")
+    return ConversationTurns(thread_id=thread_id, turns=[turn for _, turn in page], next_cursor=cursor)
+
+
+@router.delete("/{thread_id}", status_code=204, responses=responses(404, 409))
+async def delete(thread_id: ThreadId, caller: Asker, runtime: Running) -> None:
+    """Delete what was said. What it cost and that it was answered stay in the cost ledger and in the audit."""
+    await kept(runtime).delete(thread_id, caller)
+
+
+def kept(runtime: Runtime) -> ConversationStore:
+    """Raises:
+    NotFound: the agent that is configured keeps none.
+    """
+    store: ConversationStore | None = getattr(runtime.system.agent, "conversations", None)
+    if store is None:
+        raise NotFound("The agent that is configured keeps no conversations ([orchestration.agent] in stack.toml).")
+    return store

@@ -1,0 +1,155 @@
+"""Add, list, read and delete documents. What is acknowledged has been committed."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+
+from fastapi import APIRouter, File, Form, Query, UploadFile
+from pydantic import TypeAdapter, ValidationError
+
+from foundation.errors import Forbidden, InvalidRequest, NotFound
+from foundation.types import EVERY_TENANT, Principal
+from retrieval.contract import Document, Refusal, Source
+from retrieval.filters import Value, told
+from retrieval.ingest.pipeline import Item
+from serving.access.identity import Asker, Writer
+from serving.api.schemas import DocumentId, DocumentList, DocumentSummary, DocumentText, Known, Name, RetryReport
+from serving.http.bodies import check_json
+from serving.http.errors import responses
+from serving.http.paging import Pages
+from serving.http.uploads import file_name, media_type_of, taken_in
+from serving.runtime import Running, admitted
+
+_ATTRIBUTES: TypeAdapter[dict[Name, Known]] = TypeAdapter(dict[Name, Known])
+
+router = APIRouter(prefix="/v1/documents", tags=["documents"])
+
+
+@router.post("", status_code=201, responses=responses(504), dependencies=[admitted("writes")])
+def add(
+    file: Annotated[
+        UploadFile, File(description="Markdown, HTML, PDF, DOCX, PPTX, XLSX, mail, CSV, JSON or plain text.")
+    ],
+    caller: Writer,
+    runtime: Running,
+    *,
+    uri: Annotated[
+        Name | None, Form(description="The name by which it is replaced and deleted; else the file's.")
+    ] = None,
+    title: Annotated[Name | None, Form()] = None,
+    series: Annotated[Name | None, Form(description="Versions of one document share it.")] = None,
+    effective_from: Annotated[date | None, Form()] = None,
+    published: Annotated[date | None, Form()] = None,
+    groups: Annotated[list[Name] | None, Form(description="Who in the tenant may read it; everyone if absent.")] = None,
+    attributes: Annotated[
+        str, Form(description='What else is known, to filter by, as a JSON object: {"product": "QL-20"}.')
+    ] = "{}",
+    shared: Annotated[bool, Form(description="For every tenant; operators only.")] = False,
+) -> DocumentSummary:
+    """Add a document, or replace the one of the same `uri`. 201 means that it is stored and can be found.
+
+    You can only store what you could read yourself. What you may not read is not replaced: two documents then share the
+    `uri`.
+    """
+    name = file_name(file)
+    source = Source(
+        uri=uri or name,
+        tenant=owner(caller, shared=shared),
+        groups=frozenset(groups or ()),
+        title=title or "",
+        media_type=media_type_of(name),
+        series=series,
+        effective_from=effective_from,
+        published=published,
+        attributes=_attributes(attributes),
+    )
+    item = Item(source=source, content=file.file.read(), name=name)
+    return DocumentSummary.of(taken_in(runtime.system, item, caller))
+
+
+@router.post("/retry", responses=responses(504), dependencies=[admitted("writes")])
+def retry(caller: Writer, runtime: Running) -> RetryReport:
+    """Try the refused documents of your tenant that you could read again, after a limit was raised or a parser mended; an
+    operator's call tries those of every tenant's shelf, too. What is refused once more stays listed, with the new reason."""
+    shelves = [caller.tenant, *([EVERY_TENANT] if "operator" in caller.roles else [])]
+    return RetryReport.of(runtime.system.ingestor.retry(*shelves, scope=runtime.system.policy.scope(caller)))
+
+
+@router.get("", responses=responses(), dependencies=[admitted("reads")])
+def listed(caller: Asker, runtime: Running, pages: Pages) -> DocumentList:
+    """The documents that you may read, by `uri`, and after them those that were refused."""
+    ledger, scope = runtime.system.ledger, runtime.system.policy.scope(caller)
+    known: list[Document | Refusal] = [*ledger.documents(scope), *ledger.refusals(scope)]
+    page, cursor = pages.page(known, _place)
+    return DocumentList(
+        documents=[DocumentSummary.of(one) for one in page if isinstance(one, Document)],
+        refusals=[one for one in page if isinstance(one, Refusal)],
+        next_cursor=cursor,
+    )
+
+
+@router.get("/{document_id}", responses=responses(404), dependencies=[admitted("reads")])
+def read(
+    document_id: DocumentId,
+    caller: Asker,
+    runtime: Running,
+    start: Annotated[int, Query(ge=0)] = 0,
+    end: Annotated[int | None, Query(ge=0, description="The whole text if absent.")] = None,
+) -> DocumentText:
+    """A document's text, or the span of it that a citation names."""
+    ledger, scope = runtime.system.ledger, runtime.system.policy.scope(caller)
+    document = next((known for known in ledger.documents(scope) if known.document_id == document_id), None)
+    text = ledger.text(document_id, scope)
+    if document is None or text is None:
+        raise NotFound(f'No document "{document_id}" that you may read.')
+    part = text[start:end]
+    return DocumentText(document=DocumentSummary.of(document), start=start, end=start + len(part), text=part)
+
+
+@router.delete("", status_code=204, responses=responses(404, 409), dependencies=[admitted("writes")])
+def delete(
+    uri: Annotated[Name, Query(examples=["double.md"])],
+    caller: Writer,
+    runtime: Running,
+    *,
+    shared: Annotated[bool, Query(description="The one of every tenant; operators only.")] = False,
+    document_id: Annotated[
+        DocumentId | None, Query(description="Which one, where you may read several of that name.")
+    ] = None,
+) -> None:
+    """Delete a document that you may read. After this nobody finds anything of it, nor of its earlier versions."""
+    scope = runtime.system.policy.scope(caller)
+    if not runtime.system.ingestor.delete(uri, owner(caller, shared=shared), scope=scope, document_id=document_id):
+        raise NotFound(f'No document "{uri}" of yours. GET /v1/documents lists them.')
+
+
+def _place(one: Document | Refusal) -> str:
+    """Where it stands in the list."""
+    if isinstance(one, Document):
+        return f"0 {one.source.uri} {one.document_id}"
+    return f"1 {one.uri} {one.tenant}"
+
+
+def _attributes(text: str) -> dict[str, Value]:
+    check_json(text.encode("utf-8", "surrogatepass"), "attributes")
+    try:
+        known = _ATTRIBUTES.validate_json(text)
+    except ValidationError as error:
+        raise InvalidRequest(
+            f"attributes is no JSON object of texts, numbers and truth values: {error.errors()[0]['msg']}."
+        ) from error
+    return {key: told(value) for key, value in known.items()}
+
+
+def owner(caller: Principal, *, shared: bool) -> str:
+    """The tenant that owns what `caller` writes.
+
+    Raises:
+        Forbidden: only operators write for every tenant.
+    """
+    if not shared:
+        return caller.tenant
+    if "operator" not in caller.roles:
+        raise Forbidden("Only the role operator writes documents for every tenant.")
+    return EVERY_TENANT

@@ -1,0 +1,39 @@
+"""What is remembered of the caller. Nobody else's facts exist, not even in the same tenant."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from orchestration.contract import Fact
+from serving.access.identity import Asker
+from serving.api.schemas import FactId, FactList, FactText
+from serving.http.errors import responses
+from serving.http.paging import Pages
+from serving.runtime import Running, admitted
+
+router = APIRouter(prefix="/v1/facts", tags=["facts"], dependencies=[admitted("reads")])
+
+
+@router.get("", responses=responses())
+def listed(caller: Asker, runtime: Running, pages: Pages) -> FactList:
+    """What is remembered of you, oldest first."""
+    page, cursor = pages.page(runtime.system.facts.of(caller), lambda one: f"{one.at.isoformat()} {one.fact_id}")
+    return FactList(facts=page, next_cursor=cursor)
+
+
+@router.post("", status_code=201, responses=responses())
+def add(body: FactText, caller: Asker, runtime: Running) -> Fact:
+    """Have something remembered, in your own words. It helps to search; it never steers an action."""
+    return runtime.system.facts.add(caller, body.text)
+
+
+@router.put("/{fact_id}", responses=responses(404))
+def correct(fact_id: FactId, body: FactText, caller: Asker, runtime: Running) -> Fact:
+    """Put your own words in its place."""
+    return runtime.system.facts.correct(fact_id, body.text, caller)
+
+
+@router.delete("/{fact_id}", status_code=204, responses=responses(404))
+def erase(fact_id: FactId, caller: Asker, runtime: Running) -> None:
+    """Erase it. Answers that were made with it stay in your conversations."""
+    runtime.system.facts.erase(fact_id, caller)

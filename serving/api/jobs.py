@@ -1,0 +1,93 @@
+"""Many documents or many questions at once, without waiting for them: progress, what came of each, cancel."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Form, UploadFile
+
+from foundation.errors import InvalidRequest
+from retrieval.contract import Source
+from retrieval.ingest.pipeline import demand_readable
+from serving.access.identity import Asker, Writer
+from serving.api.answers import check_length
+from serving.api.documents import owner
+from serving.api.schemas import BatchRequest, JobDetail, JobId, JobList, JobProgress, JobStatus, Name
+from serving.http.errors import responses
+from serving.http.paging import Pages
+from serving.http.uploads import file_name
+from serving.runtime import Running, admitted
+
+MOST_FILES = 100
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[admitted("reads")])
+
+
+@router.post("/ingest", status_code=202, responses=responses())
+async def ingest(
+    files: Annotated[list[UploadFile], File(description=f"At most {MOST_FILES}; each is taken or refused by itself.")],
+    caller: Writer,
+    runtime: Running,
+    *,
+    groups: Annotated[
+        list[Name] | None, Form(description="Who in the tenant may read them; everyone if absent.")
+    ] = None,
+    series: Annotated[
+        Name | None, Form(description="Versions of one document share it; of one file, since each has its own day.")
+    ] = None,
+    effective_from: Annotated[date | None, Form(description="In force from this day.")] = None,
+    published: Annotated[date | None, Form()] = None,
+    shared: Annotated[bool, Form(description="For every tenant; operators only.")] = False,
+) -> JobStatus:
+    """Take in documents, one after the other. 202 means that the files are on the disk; each is found once it is `done`."""
+    if len(files) > MOST_FILES:
+        raise InvalidRequest(f"{len(files)} files are more than the {MOST_FILES} of one job. Send several jobs.")
+    if series is not None and len(files) > 1:
+        raise InvalidRequest(
+            f'{len(files)} files cannot all be the version of "{series}" that is in force. Send each by itself, with the day '
+            "from which it is (effective_from)."
+        )
+    given: dict[str, Any] = {
+        "tenant": owner(caller, shared=shared),
+        "groups": sorted(groups or ()),
+        "series": series,
+        "effective_from": effective_from.isoformat() if effective_from else None,
+        "published": published.isoformat() if published else None,
+    }
+    readers = Source("", given["tenant"], frozenset(given["groups"]))
+    demand_readable(readers, runtime.system.policy.scope(caller))  # and again when each is stored
+    items = [(file_name(file), given) for file in files]
+    contents = {str(number): await file.read() for number, file in enumerate(files, 1)}
+    return JobStatus.of(await runtime.jobs.begin("ingest", caller, items, contents))
+
+
+@router.post("/answers", status_code=202, responses=responses())
+async def answers(body: BatchRequest, caller: Asker, runtime: Running) -> JobStatus:
+    """Answer questions one after the other, each as `POST /v1/answers` does; they wait behind people who wait."""
+    for one in body.questions:
+        check_length(one.question, runtime.system.settings.orchestration.answers)
+    items = [(one.question, one.model_dump(mode="json")) for one in body.questions]
+    return JobStatus.of(await runtime.jobs.begin("answers", caller, items))
+
+
+@router.get("", responses=responses())
+async def listed(caller: Asker, runtime: Running, pages: Pages) -> JobList:
+    """Your jobs of the last days, the newest first."""
+    known = await runtime.jobs.store.all(caller)
+    page, cursor = pages.page(known, lambda one: f"{one.begun_at.isoformat()} {one.job_id}", newest_first=True)
+    return JobList(jobs=[JobStatus.of(one) for one in page], next_cursor=cursor)
+
+
+@router.get("/{job_id}", responses=responses(404))
+async def read(job_id: JobId, caller: Asker, runtime: Running, pages: Pages) -> JobDetail:
+    """How far it is, and what came of each item: the document or the answer, or a problem."""
+    job = await runtime.jobs.store.get(job_id, caller)
+    page, cursor = pages.page(await runtime.jobs.store.items(job_id), lambda one: f"{one.number:09}")
+    return JobDetail(job=JobStatus.of(job), items=[JobProgress.of(one) for one in page], next_cursor=cursor)
+
+
+@router.post("/{job_id}/cancel", responses=responses(404))
+async def cancel(job_id: JobId, caller: Asker, runtime: Running) -> JobStatus:
+    """Begin nothing more of it. What is done stays, and a job that has ended stays as it is."""
+    return JobStatus.of(await runtime.jobs.cancel(job_id, caller))

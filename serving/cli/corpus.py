@@ -1,0 +1,182 @@
+"""Commands about the corpus as a whole. None of them loads a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foundation import components
+from foundation.clock import SystemClock
+from foundation.components import Context
+from foundation.errors import StoreInUse
+from foundation.settings import Loaded, made_data_dir
+from foundation.types import Scope
+from serving.cli import terminal
+
+if TYPE_CHECKING:
+    from retrieval.contract import DocumentLedger, VectorIndex
+    from retrieval.ingest.export import Transfer
+
+
+def sources(loaded: Loaded, scope: Scope, json: Path | None) -> None:
+    from retrieval.ingest import near_duplicates
+
+    with _opened(loaded) as stores:
+        found = near_duplicates.sources(stores.ledger.documents(scope))
+    if not terminal.write_json(json, [asdict(one) for one in found]):
+        terminal.show_table(
+            ["source", "documents", "chunks", "characters", "latest (UTC)"],
+            [
+                (
+                    one.origin or "uploads and single files",
+                    one.documents,
+                    one.chunks,
+                    one.characters,
+                    _minute(one.latest),
+                )
+                for one in found
+            ],
+        )
+
+
+def report(loaded: Loaded, scope: Scope, *, days: int, similarity: float, json: Path | None) -> None:
+    """Everything that a keeper of documents looks at once a month."""
+    from retrieval.ingest import near_duplicates
+
+    with _opened(loaded) as stores, terminal.progress() as progress:
+        documents, refusals = stores.ledger.documents(scope), stores.ledger.refusals(scope)
+        alike = near_duplicates.near_duplicates(
+            stores.ledger,
+            documents,
+            scope,
+            threshold=similarity,
+            progress=lambda done: progress("compare", done, len(documents)),
+        )
+        index = stores.index()
+    content = {
+        "statistics": asdict(near_duplicates.statistics(documents, refusals)),
+        "index": index,
+        "stale": [
+            asdict(one) for one in near_duplicates.stale(documents, today=SystemClock().now().date(), after_days=days)
+        ],
+        "superseded": [
+            {"uri": one.uri, "series": one.series, "effective_from": one.effective_from, "tenant": one.tenant}
+            for one in near_duplicates.superseded(documents)
+        ],
+        "near_duplicates": [asdict(one) for one in alike],
+    }
+    if not terminal.write_json(json, content):
+        _show(content, days)
+
+
+def export_ledger(loaded: Loaded, file: Path, json: Path | None) -> None:
+    from retrieval.ingest import export
+
+    with _opened(loaded) as stores, terminal.progress() as progress:
+        chunks = stores.ledger.chunk_count()
+        done = export.export_ledger(stores.ledger, file, progress=lambda count: progress("export", count, chunks))
+    _moved("Written to", file, done, json)
+
+
+def import_ledger(loaded: Loaded, file: Path, json: Path | None) -> None:
+    """The vector index follows at once: no model is needed for that."""
+    from retrieval.index.maintenance import catch_up
+    from retrieval.ingest import export
+
+    with _opened(loaded) as stores, terminal.progress() as progress:
+        vectors = stores.vectors()
+        chunks = export.verify(file).chunks
+        done = export.import_ledger(stores.ledger, file, progress=lambda count: progress("import", count, chunks))
+        catch_up(stores.ledger, vectors)
+    _moved("Read from", file, done, json)
+
+
+class Stores:
+    """The ledger, and the vector index for those who need it: while a server runs it belongs to that."""
+
+    def __init__(self, loaded: Loaded, opened: ExitStack) -> None:
+        from retrieval.contract import DocumentLedger
+
+        self._settings = loaded.settings
+        self._opened = opened
+        self._context = Context(data_dir=loaded.settings.foundation.data_dir)
+        chosen = loaded.settings.retrieval.ledger
+        self.ledger: DocumentLedger = self._part("retrieval.ledger", chosen, DocumentLedger)
+
+    def vectors(self) -> VectorIndex:
+        """Raises:
+        StoreInUse: a server owns it.
+        """
+        from retrieval.contract import VectorIndex
+
+        vectors: VectorIndex = self._part("retrieval.vectors", self._settings.retrieval.vectors, VectorIndex)
+        return vectors
+
+    def index(self) -> dict[str, Any]:
+        """How large the index is and whether it holds what the ledger holds, of all tenants together."""
+        fingerprint = self.ledger.fingerprint()
+        told = {
+            "embedder": fingerprint.embedder if fingerprint else None,
+            "dimensions": fingerprint.dimensions if fingerprint else None,
+            "chunker": fingerprint.chunker if fingerprint else None,
+            "chunks_in_ledger": self.ledger.chunk_count(),
+            "changes": self.ledger.sequence(),
+        }
+        try:
+            vectors = self.vectors()
+        except StoreInUse as error:
+            return told | {"chunks_in_index": None, "behind": None, "note": str(error)}
+        return told | {"chunks_in_index": vectors.count(), "behind": self.ledger.sequence() - vectors.sequence()}
+
+    def _part(self, section: str, chosen: Any, expected: type) -> Any:
+        built = components.load(section, chosen, self._context, expected=expected)
+        self._opened.callback(built.close)
+        return built
+
+
+@contextmanager
+def _opened(loaded: Loaded) -> Iterator[Stores]:
+    made_data_dir(loaded.settings)
+    with ExitStack() as opened:
+        yield Stores(loaded, opened)
+
+
+def _show(content: dict[str, Any], days: int) -> None:
+    out = terminal.console()
+    rows = [(name, value) for part in ("statistics", "index") for name, value in content[part].items()]
+    terminal.show_table(["figure", ""], [(name, "unknown" if value is None else value) for name, value in rows])
+    stale, alike, old = content["stale"], content["near_duplicates"], content["superseded"]
+    out.print(f"\n[bold]{len(stale)} in force that did not change for {days} days[/]")
+    if stale:
+        terminal.show_table(
+            ["document", "dated", "days", "review on"],
+            [(one["uri"], one["dated"], one["days"], one["review_on"]) for one in stale],
+        )
+    out.print(f"\n[bold]{len(old)} superseded, kept for questions about earlier days[/]")
+    if old:
+        terminal.show_table(
+            ["document", "series", "from"], [(one["uri"], one["series"], one["effective_from"]) for one in old]
+        )
+    out.print(f"\n[bold]{len(alike)} pairs that say nearly the same[/]")
+    if alike:
+        terminal.show_table(
+            ["one", "the other", "shared", ""],
+            [
+                (one["a"], one["b"], f"{one['similarity']:.0%}", "versions" if one["same_series"] else "")
+                for one in alike
+            ],
+        )
+
+
+def _moved(what: str, file: Path, done: Transfer, json: Path | None) -> None:
+    if not terminal.write_json(json, {"file": str(file), **asdict(done)}):
+        text = f"{what} {file}: {done.documents} documents, {done.chunks} passages, {done.bytes / 1e6:.1f} MB"
+        extra = f", {done.unchanged} of them known already" if done.unchanged else ""
+        terminal.console().print(terminal.plain(f"{text}{extra}. Digest {done.digest[:16]}."))
+
+
+def _minute(when: Any) -> str:
+    return f"{when:%Y-%m-%d %H:%M}"

@@ -1,0 +1,211 @@
+"""Is this machine fit, and is this configuration complete? Each check says what it found and what to do about it.
+
+Every check is a plain function without side effects that last. Layers above hand in theirs, such as the weights'.
+"""
+
+from __future__ import annotations
+
+import errno
+import locale
+import socket
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+from pydantic import BaseModel, SecretStr
+
+from foundation import components
+from foundation.errors import SixplyError
+from foundation.machine.install import HIGHEST, LOWEST
+from foundation.output.masking import mask_text
+from foundation.settings import PREFIX, Loaded, Part, PolicySettings, Settings
+
+MEMORY_GB = 1.5
+DISK_GB = 1.0
+SQLITE_SAFE = (3, 51, 3)
+"""Older ones can, rarely, damage a database when a write-ahead log is reset while another process reads."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one check found. `ok` together with an `advice` is a warning: it works, and could be better."""
+
+    name: str
+    ok: bool
+    found: str
+    advice: str = ""
+
+
+def run_checks(loaded: Loaded, extra: Sequence[Callable[[], Check]] = ()) -> list[Check]:
+    """All checks in reading order: the machine, then the parts, then `extra`. A check that breaks has failed."""
+    settings = loaded.settings
+    data_dir = settings.foundation.data_dir
+    checks: list[Callable[[], Check]] = [
+        check_python,
+        check_memory,
+        partial(check_disk, data_dir),
+        partial(check_writable, data_dir),
+        partial(check_port, settings.serving.http.host, settings.serving.http.port),
+        check_sqlite,
+        check_locale,
+        partial(check_four_eyes, settings.orchestration.policy),
+        *(partial(check_part, section, part) for section, part in parts_of(settings)),
+        *extra,
+    ]
+    return [_guarded(check) for check in checks]
+
+
+def check_python() -> Check:
+    found = sys.version.split()[0]
+    if LOWEST <= sys.version_info[:2] <= HIGHEST:
+        return Check("python", ok=True, found=found)
+    return Check("python", ok=False, found=found, advice="Use Python 3.11 to 3.14: make setup PYTHON=python3.13")
+
+
+def check_memory() -> Check:
+    free_gb = min(psutil.virtual_memory().available, _left_in_container()) / 1e9
+    found = f"{free_gb:.1f} GB free"
+    if free_gb >= MEMORY_GB:
+        return Check("memory", ok=True, found=found)
+    advice = f"The bundled models and index want {MEMORY_GB} GB. Close programs, or give the container more."
+    return Check("memory", ok=False, found=found, advice=advice)
+
+
+def check_disk(data_dir: Path) -> Check:
+    free_gb = psutil.disk_usage(str(_nearest(data_dir))).free / 1e9
+    found = f"{free_gb:.1f} GB free for {data_dir}"
+    if free_gb >= DISK_GB:
+        return Check("disk", ok=True, found=found)
+    return Check("disk", ok=False, found=found, advice="Free some space, or name another folder: [foundation] data_dir")
+
+
+def check_writable(data_dir: Path) -> Check:
+    folder = _nearest(data_dir)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return Check("data folder", ok=True, found=f"{data_dir} can be written")
+    except OSError as error:
+        advice = f"Make {folder} writable for this user, or name another folder: [foundation] data_dir"
+        return Check("data folder", ok=False, found=f"{folder}: {error.strerror}", advice=advice)
+
+
+def check_port(host: str, port: int) -> Check:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            probe.listen(1)  # two sockets may share an address until one of them listens
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        found = f"{host}:{port} is taken" if taken else f"{host}:{port}: {error.strerror or error}"
+        advice = f"Stop what listens there (your own make serve?), or: {PREFIX}SERVING__HTTP__PORT=0 for any free port"
+        return Check(
+            "port", ok=False, found=found, advice=advice if taken else "Correct host or port in [serving.http]"
+        )
+    return Check("port", ok=True, found=f"{host}:{port} is free" if port else f"any free port on {host}")
+
+
+def check_sqlite() -> Check:
+    if sqlite3.sqlite_version_info >= SQLITE_SAFE:
+        return Check("sqlite", ok=True, found=sqlite3.sqlite_version)
+    advice = "Works. 3.51.3 or newer mends a rare fault of the write-ahead log; it comes with a newer Python or system."
+    return Check("sqlite", ok=True, found=sqlite3.sqlite_version, advice=advice)
+
+
+def check_locale() -> Check:
+    found = locale.getencoding() if not sys.flags.utf8_mode else "UTF-8 mode"
+    if "UTF8" in found.upper().replace("-", ""):
+        return Check("locale", ok=True, found=found)
+    return Check(
+        "locale", ok=True, found=found, advice="Works. Set PYTHONUTF8=1 so that this terminal shows all texts."
+    )
+
+
+def check_four_eyes(policy: PolicySettings) -> Check:
+    if policy.four_eyes:
+        return Check("four eyes", ok=True, found="nobody approves what they asked for themselves")
+    advice = (
+        "Works. An approver's key is enough to ask for an effect and to approve it: four_eyes = true in the policy."
+    )
+    return Check("four eyes", ok=True, found="off: everybody may approve their own", advice=advice)
+
+
+def check_part(section: str, part: Part) -> Check:
+    """The part exists, its options fit, and a part that talks to another machine has its credential."""
+    name = f"[{section}] {part.use}"
+    try:
+        options = components.checked_options(section.partition("[")[0], part)
+    except SixplyError as error:
+        return Check(name, ok=False, found=type(error).code, advice=str(error))
+    if options is None:
+        return Check(name, ok=True, found="found; it checks its own options when it is built")
+    lacking = [] if _on_this_machine(options) else sorted(_empty_secrets(options))
+    if not lacking:
+        return Check(name, ok=True, found="found, options fit")
+    return Check(name, ok=False, found=f"no {' and no '.join(lacking)}", advice=_where_to_set(section, lacking[0]))
+
+
+def parts_of(settings: Settings) -> Iterator[tuple[str, Part]]:
+    """Every configured part with its section; parts of a list as `models.fallbacks[0]`, read as a chat part."""
+    for layer, section in settings:
+        for port, value in section:
+            key = _SECTIONS.get(f"{layer}.{port}", f"{layer}.{port}")
+            if isinstance(value, Part):
+                yield key, value
+            elif isinstance(value, tuple):
+                yield from ((f"{key}[{n}]", part) for n, part in enumerate(value) if isinstance(part, Part))
+
+
+_SECTIONS = {"models.fallbacks": "models.chat"}
+
+
+def _guarded(check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except Exception as error:
+        name = getattr(check, "func", check).__name__
+        found = mask_text(f"{type(error).__name__}: {error}")
+        return Check(name, ok=False, found=found, advice="The check itself broke. Please report it with this line.")
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or what exists of the way to it."""
+    return next(place for place in (folder, *folder.absolute().parents) if place.exists())
+
+
+def _left_in_container() -> float:
+    """Bytes that the control group still allows; without a limit, endless."""
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    try:
+        return int(limit.read_text()) - int(used.read_text())
+    except (OSError, ValueError):
+        return float("inf")
+
+
+def _on_this_machine(options: BaseModel) -> bool:
+    host = urlsplit(str(getattr(options, "base_url", ""))).hostname
+    try:
+        return host == "localhost" or (host is not None and ip_address(host).is_loopback)
+    except ValueError:
+        return False
+
+
+def _empty_secrets(options: BaseModel) -> Iterator[str]:
+    for name, field in type(options).model_fields.items():
+        value = getattr(options, name)
+        if "SecretStr" in str(field.annotation) and not (isinstance(value, SecretStr) and value.get_secret_value()):
+            yield name
+
+
+def _where_to_set(section: str, option: str) -> str:
+    if "[" in section:
+        return f'Give "{option}" in that block of the configuration.'
+    return f"Set {PREFIX}{section.replace('.', '__').upper()}__{option.upper()} in the environment."

@@ -1,0 +1,368 @@
+"""Erase what is kept of one person, and what is older than its class may be (`[foundation.retention]`).
+
+Every store says itself how a person is taken out of it, and what stays and why (foundation/stores/registry.py). A file of the data
+folder that no store claims is named, and the command fails. It runs beside the server; no model is loaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import html
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foundation import components
+from foundation.clock import Clock, SystemClock
+from foundation.components import Context
+from foundation.errors import did_you_mean
+from foundation.settings import Loaded, Part, Settings
+from foundation.stores import erasures
+from foundation.stores.erasures import Erasures
+from foundation.stores.registry import Person, Store
+from foundation.stores.sqlite_file import SqliteStore
+from foundation.types import Principal
+from serving.cli import terminal
+
+if TYPE_CHECKING:
+    from orchestration.contract import AuditRecord
+
+CONVERSATIONS = "conversations"
+TOKENS_STAY = "nothing of them; a token of theirs works until whoever issued it ends it"
+SHOWN = 12
+"""Digits of an id in a report, at least."""
+REPORTS = "reports"
+"""Below the data folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was taken out of one store, and what stays."""
+
+    store: str
+    what: str
+    count: int
+    stays: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of an erasure."""
+
+    erased: Sequence[Erased]
+    unclaimed: Sequence[str]
+    """Files of the data folder of which no store says what they hold."""
+    unsaid: Sequence[str]
+    """Parts from outside that do not say what they keep."""
+    cut_off_before: bool
+    """Whether an earlier erasure of this person had not ended."""
+    like: Sequence[str]
+    """Subjects of the tenant, where nothing was found under this one."""
+
+    @property
+    def ok(self) -> bool:
+        return not self.unclaimed
+
+
+def erase(loaded: Loaded, tenant: str, subject: str, json: Path | None) -> bool:
+    """Erase everything that is kept of what one person said, asked and was told. Whether every file is accounted for.
+
+    Raises:
+        StoreUnavailable: a store cannot be written. What was erased before is erased, and the person can do nothing until
+            the same command has ended well.
+    """
+    by = f"{getpass.getuser()}@terminal"
+    report = asyncio.run(_erase(loaded, Principal(subject, tenant), by, SystemClock()))
+    told = {"subject": subject, "tenant": tenant, **asdict(report)}
+    if terminal.write_json(json, told):
+        return report.ok
+    if report.cut_off_before:
+        terminal.show("An earlier erasure of this person was cut off. This one has done all of it again.\n")
+    erased = [(row.store, row.what, row.count) for row in report.erased if row.what]
+    terminal.show_table(["store", "erased", "n"], erased)
+    terminal.show("")
+    terminal.show_table(["what stays", "why"], [(row.store, row.stays) for row in report.erased if row.stays])
+    if report.like:
+        hint = did_you_mean(subject, report.like)
+        terminal.show(f'\nNothing is kept of "{subject}" in "{tenant}"; names count letter by letter. {hint}')
+    for part in report.unsaid:
+        terminal.show(f"\n{part} comes from outside and does not say what it keeps of people. Ask whoever wrote it.")
+    if report.unclaimed:
+        terminal.show(
+            f"\nNo store says what these files hold, so nothing was erased from them: {', '.join(report.unclaimed)}"
+        )
+    return report.ok
+
+
+async def _erase(loaded: Loaded, principal: Principal, by: str, clock: Clock) -> Report:
+    settings = loaded.settings
+    data = settings.foundation.data_dir
+    with Erasures.of(data).erasing(principal) as before:  # first, so that nothing is written of them meanwhile
+        rows = [Erased("keys", "API keys", _revoke_keys(settings, principal, clock), TOKENS_STAY)]
+        if settings.serving.answer_cache.mode != "off":
+            count = await _forget_answers(settings, principal.tenant)
+            rows.append(
+                Erased("answer cache", "answers of the whole tenant, which are made anew when asked for", count)
+            )
+        person = await _ids_of(loaded, principal, clock)
+        stores, unsaid = stores_of(settings)
+        threads = await _delete_threads(
+            loaded, principal
+        )  # after `_ids_of`; a kill leaves the audit, which knows them too
+        for store in stores:
+            count = store.erase(data, person) if store.erase else 0
+            if store.name == CONVERSATIONS:
+                count += threads
+            rows.append(Erased(store.name, store.erased, count, store.stays))
+        like = [] if any(row.count for row in rows) else await _subjects(settings, principal.tenant, clock)
+        await _record(data, principal, by, clock)
+    return Report(
+        erased=rows,
+        unclaimed=_unclaimed(data, stores),
+        unsaid=unsaid,
+        cut_off_before=before.running,
+        like=[] if principal.subject in like else like,
+    )
+
+
+def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
+    """Everything that keeps something, and the parts from outside that do not say. What belongs to a run goes before what
+    says whose run it was."""
+    from observability.stores import costs, outcomes, spans
+    from orchestration.effects import approvals, audit, effect_log
+    from orchestration.memory import facts
+    from orchestration.run import spending
+    from retrieval.ingest import quarantine
+    from serving.http import idempotency
+    from serving.jobs import queue
+
+    parts = _parts(settings)
+    told = {name: components.stores_of(section, part) for name, section, part in parts}
+    fixed: list[Store] = [
+        queue.STORE,
+        approvals.STORE,
+        outcomes.STORE,
+        facts.STORE,
+        idempotency.STORE,
+        quarantine.STORE,
+    ]
+    fixed += [spans.store_in(spans.FILE), _REPORTS]
+    of_parts = [store for stores in told.values() for store in stores or ()]
+    last: list[Store] = [effect_log.STORE, costs.STORE, spending.STORE, audit.STORE, *_without_people(settings)]
+    stores = {(store.name, store.files): store for store in (*fixed, *of_parts, *last)}
+    return list(stores.values()), [name for name, stores in told.items() if stores is None]
+
+
+def _parts(settings: Settings) -> list[tuple[str, str, Part]]:
+    """The parts that may keep something: as stack.toml names them, their section, and the part."""
+    one = [
+        ("retrieval.ledger", settings.retrieval.ledger),
+        ("retrieval.vectors", settings.retrieval.vectors),
+        ("serving.cache", settings.serving.cache),
+        ("orchestration.checkpoints", settings.orchestration.checkpoints),
+    ]
+    many = [("observability.exporters", part) for part in settings.observability.exporters]
+    many += [("orchestration.tools", part) for part in settings.orchestration.tools]
+    return [(f'[{section}] use = "{part.use}"', section, part) for section, part in (*one, *many)]
+
+
+def _without_people(settings: Settings) -> tuple[Store, ...]:
+    serving = settings.serving
+    known = [str(serving.keys_file), "stops.json", erasures.FILE]
+    beside = [str(Path(name).with_suffix(end)) for name in known for end in (".lock", ".new")]
+    jwks = [str(serving.jwt.jwks_file)] if serving.jwt.jwks_file else []
+    return (
+        Store(
+            name="switches",
+            files=(*known, *beside, *jwks),
+            stays="what an operator stopped and why; that somebody with this hash was erased, so that nothing is written late",
+        ),
+        Store(
+            name="versions and models",
+            files=("manifests/*", "weights*.json*", "judges/*", "models/*", "reindex.lock"),
+            stays="what ran, with which settings; it knows no person",
+        ),
+    )
+
+
+def _erase_reports(data: Path, person: Person) -> int:
+    """Delete the reports that name the person, or show one of their conversations, answers or traces."""
+    ids = {each[:SHOWN] for each in (*person.threads, *person.answers, *person.traces)}
+    named = [re.escape(text) for text in sorted(ids)]
+    named += [re.escape(f'"{person.subject}"'), re.escape(f">{html.escape(person.subject)}<")]
+    wanted = re.compile("|".join(named).encode(errors="surrogatepass"))
+    theirs = [file for file in (data / REPORTS).rglob("*") if file.is_file() and wanted.search(file.read_bytes())]
+    for file in theirs:
+        file.unlink()
+    return len(theirs)
+
+
+_REPORTS = Store(
+    name=REPORTS,
+    files=(f"{REPORTS}/*",),
+    erase=_erase_reports,
+    erased="reports that name them or show what they asked; make them anew",
+)
+
+
+def _revoke_keys(settings: Settings, principal: Principal, clock: Clock) -> int:
+    from serving.access.identity import KeyStore
+
+    keys = KeyStore.of(settings, clock)
+    theirs = [key for key in keys.list() if (key.tenant, key.subject) == (principal.tenant, principal.subject)]
+    for key in theirs:
+        keys.revoke(key.key_id)
+    return len(theirs)
+
+
+async def _forget_answers(settings: Settings, tenant: str) -> int:
+    """In a cache of its own the running server does so itself."""
+    from serving.answer_cache import forget
+    from serving.contract import Cache
+
+    context = Context(data_dir=settings.foundation.data_dir)
+    with closing(components.load("serving.cache", settings.serving.cache, context, expected=Cache)) as cache:
+        return await forget(cache, tenant)
+
+
+async def _ids_of(loaded: Loaded, principal: Principal, clock: Clock) -> Person:
+    """What was done for the person, by everything that knows it. The audit knows most, and is never erased."""
+    from observability.stores.costs import CostLedger
+    from orchestration.effects.effect_log import SqliteEffects, possible_keys
+    from orchestration.memory import conversations
+
+    data = loaded.settings.foundation.data_dir
+    threads, answers, traces, effects = set[str](), set[str](), set[str](), set[str]()
+    with ExitStack() as opened:
+        saver = _checkpoints(loaded, opened)
+        for thread in await conversations.begun_by(saver, principal):
+            threads.add(thread)
+            for turn in (await conversations.told(saver, thread))[1]:
+                answers.add(turn.answer_id)
+                traces.add(turn.trace_id or "")
+        for record in await _audited(data, principal.tenant, clock):
+            if record.subject == principal.subject and record.act != "erasure":
+                answers.add(record.run_id)
+                traces.add(record.trace_id or "")
+                effects.update(possible_keys(record.run_id, record.arguments_hash))
+        if (data / "costs.sqlite").exists():
+            costs = opened.enter_context(closing(CostLedger(data / "costs.sqlite")))
+            for answer, trace in costs.runs_of(principal.tenant, principal.subject):
+                answers.add(answer)
+                traces.add(trace)
+        if (data / "effects.sqlite").exists():
+            carried_out = opened.enter_context(closing(SqliteEffects(data / "effects.sqlite")))
+            effects.update(await carried_out.keys_of(principal))
+    return Person(
+        tenant=principal.tenant,
+        subject=principal.subject,
+        threads=frozenset(threads - {""}),
+        answers=frozenset(answers - {""}),
+        traces=frozenset(traces - {""}),
+        effects=frozenset(effects),
+    )
+
+
+async def _audited(data: Path, tenant: str, clock: Clock) -> list[AuditRecord]:
+    from orchestration.effects.audit import SqliteAudit
+
+    if not (data / "audit.sqlite").exists():
+        return []
+    with closing(SqliteAudit(data / "audit.sqlite", clock)) as audit:
+        return [record for _, record in await audit.entries(tenant)]
+
+
+async def _subjects(settings: Settings, tenant: str, clock: Clock) -> list[str]:
+    """Who is known in a tenant, by keys and by the audit."""
+    from serving.access.identity import KeyStore
+
+    keys = {key.subject for key in KeyStore.of(settings, clock).list() if key.tenant == tenant}
+    records = await _audited(settings.foundation.data_dir, tenant, clock)
+    return sorted(keys | {record.subject for record in records if record.act != "erasure"})
+
+
+async def _delete_threads(loaded: Loaded, principal: Principal) -> int:
+    from orchestration.memory import conversations
+
+    count = 0
+    with ExitStack() as opened:
+        saver = _checkpoints(loaded, opened)
+        await saver.adelete_thread("none")  # waits for whoever is writing, and found no note of the erasure yet
+        while threads := await conversations.begun_by(saver, principal):
+            for thread in threads:
+                await saver.adelete_thread(thread)
+            count += len(threads)
+    return count
+
+
+async def _record(data: Path, principal: Principal, by: str, clock: Clock) -> None:
+    from orchestration.contract import AuditRecord
+    from orchestration.effects.audit import SqliteAudit
+
+    reason = f"everything that was said by {principal.subject}"
+    record = AuditRecord(
+        act="erasure", tenant=principal.tenant, subject=by, run_id="erasure", outcome="done", reason=reason
+    )
+    with closing(SqliteAudit(data / "audit.sqlite", clock)) as audit:
+        await audit.record(record)
+
+
+def _unclaimed(data: Path, stores: Sequence[Store]) -> list[str]:
+    files = [path.relative_to(data) for path in data.rglob("*") if path.is_file()]
+    return sorted(str(file) for file in files if not any(store.claims(file) for store in stores))
+
+
+def retain(loaded: Loaded, json: Path | None) -> None:
+    """Take out what is older than its class may be."""
+    found = asyncio.run(_retain(loaded, SystemClock()))
+    if not terminal.write_json(json, {"erased": [asdict(one) for one in found]}):
+        terminal.show_table(["store", "erased", "n"], [(one.store, one.what, one.count) for one in found])
+
+
+async def _retain(loaded: Loaded, clock: Clock) -> list[Erased]:
+    from foundation.machine import manifest
+    from observability.stores.spans import SpanStore
+    from orchestration.effects.approvals import SqliteApprovals
+    from orchestration.effects.audit import SqliteAudit
+    from orchestration.memory import conversations
+
+    settings = loaded.settings
+    data, kept, now = settings.foundation.data_dir, settings.foundation.retention, clock.now()
+    found = []
+    with ExitStack() as opened:
+        if kept.spans_days is not None:
+            before, spans = now - timedelta(days=kept.spans_days), SpanStore(data / "spans.sqlite")
+            count = spans.erase_before(int(before.timestamp() * 1e9))
+            found.append(Erased("spans", f"older than {kept.spans_days:g} days", count))
+            audit = opened.enter_context(closing(SqliteAudit(data / "audit.sqlite", clock)))
+            named = spans.manifests() | await audit.manifests()
+            count = manifest.prune(data / manifest.FOLDER, named, before)
+            found.append(Erased("manifests", "as old, and named by no span and no audit record", count))
+        if kept.conversations_days is not None:
+            saver = _checkpoints(loaded, opened)
+            old = await conversations.untouched_since(saver, now - timedelta(days=kept.conversations_days))
+            for thread in old:
+                await saver.adelete_thread(thread)
+            for store in components.stores_of("orchestration.checkpoints", settings.orchestration.checkpoints) or ():
+                if old and isinstance(store, SqliteStore):
+                    store.compact_now(data)
+            found.append(Erased(CONVERSATIONS, f"silent for {kept.conversations_days:g} days", len(old)))
+        if kept.approvals_days is not None:
+            approvals = opened.enter_context(closing(SqliteApprovals(data / "approvals.sqlite", clock)))
+            count = approvals.erase_before(now - timedelta(days=kept.approvals_days))
+            found.append(Erased("approvals", f"asked for {kept.approvals_days:g} days ago, and over", count))
+    return found
+
+
+def _checkpoints(loaded: Loaded, opened: ExitStack) -> Any:
+    settings = loaded.settings
+    context = Context(data_dir=settings.foundation.data_dir)
+    saver: Any = components.load("orchestration.checkpoints", settings.orchestration.checkpoints, context)
+    if hasattr(saver, "close"):
+        opened.callback(saver.close)
+    return saver

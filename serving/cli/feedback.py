@@ -1,0 +1,84 @@
+"""`sixply cases-from-feedback`: judged answers become golden cases, after a person's review."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foundation import components, names
+from foundation.components import Context
+from foundation.settings import Loaded
+from serving.cli import terminal
+from serving.cli.measuring import golden_file
+
+if TYPE_CHECKING:
+    from observability.evaluation.feedback_cases import Asked
+
+
+def propose(loaded: Loaded, to: Path, golden: Path | None) -> None:
+    """Write a proposal for each judged answer whose conversation is still kept. No model is loaded."""
+    from observability.evaluation import feedback_cases
+    from observability.evaluation.golden_set import load_golden
+    from observability.stores.outcomes import OutcomeStore
+
+    golden = golden or golden_file(loaded.settings)
+    data = loaded.settings.foundation.data_dir
+    with closing(OutcomeStore(data / "outcomes.sqlite")) as store:
+        judged = store.all(origin="production")
+    asked = asyncio.run(_asked(loaded, {one.answer_id for one in judged}))
+    known = load_golden(golden) if golden.exists() else []
+    found = feedback_cases.proposals(judged, asked, known)
+    out = terminal.console()
+    if not found:
+        out.print(
+            f"No new case: {len(judged)} answers were judged, {len(asked)} of their conversations are kept, and the rest "
+            f"are cases already. People judge answers over POST /v1/answers/ID/feedback or sixply outcome."
+        )
+        return
+    to.parent.mkdir(parents=True, exist_ok=True)
+    feedback_cases.write(to, found)
+    out.print(
+        f"{len(found)} proposals of {len(judged)} judged answers are in {to}. In each: shorten answers to the fact that must "
+        f"be said, correct the rest, set reviewed to true. Then: make cases-from-feedback TAKE={to}"
+    )
+
+
+def take(loaded: Loaded, path: Path, golden: Path | None) -> None:
+    """Append what a person has reviewed to the golden set."""
+    from observability.evaluation import feedback_cases
+
+    golden = golden or golden_file(loaded.settings)
+    cases, waiting = feedback_cases.reviewed(path)
+    feedback_cases.take_in(cases, golden)
+    rest = f" {waiting} are not reviewed yet." if waiting else ""
+    out = terminal.console()
+    out.print(f"{len(cases)} cases were added to {golden}.{rest}")
+    if cases:
+        out.print("The gate's baseline is of the old set now: make gate RENEW=1")
+
+
+async def _asked(loaded: Loaded, answer_ids: set[str]) -> dict[str, Asked]:
+    """The judged turns, found by the conversation that the span of each answer names."""
+    from observability.evaluation.feedback_cases import Asked
+    from observability.stores.spans import SpanStore
+    from orchestration.memory.conversations import told
+
+    settings = loaded.settings
+    spans = SpanStore(settings.foundation.data_dir / "spans.sqlite").between(0, 2**63 - 1, naming=[names.ANSWER_ID])
+    threads = {
+        str(span.attribute(names.CONVERSATION_ID))
+        for span in spans
+        if span.attribute(names.ANSWER_ID) in answer_ids and span.attribute(names.CONVERSATION_ID)
+    }
+    context = Context(data_dir=settings.foundation.data_dir)
+    checkpoints: Any = components.load("orchestration.checkpoints", settings.orchestration.checkpoints, context)
+    try:
+        found = [await told(checkpoints, thread) for thread in sorted(threads)]
+    finally:
+        if hasattr(checkpoints, "close"):
+            checkpoints.close()
+    return {
+        turn.answer_id: Asked(turn, owner) for owner, turns in found for turn in turns if turn.answer_id in answer_ids
+    }

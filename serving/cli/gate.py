@@ -1,0 +1,149 @@
+"""`sixply gate`: the golden set through the configured system, held against the baseline that is committed beside it.
+
+The same cases through the same models give nearly the same answers, so a loss counts as it stands: one beyond what
+`[observability.compare]` allows blocks, whether or not so few cases could prove it for all questions of the world.
+"""
+
+from __future__ import annotations
+
+import json as jsons
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foundation.clock import SystemClock
+from foundation.errors import InvalidRequest
+from foundation.settings import load
+from serving.cli import swap_report, terminal
+
+if TYPE_CHECKING:
+    from observability.evaluation.compare import Comparison, Difference, Side
+    from observability.value.roi import Floor
+
+
+BASELINE = "baseline.json"
+AGAIN = "Look at the answers, then take today's as the new baseline: make gate RENEW=1"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate found; `blocked_by` are the figures that fell too far, `broken` the floors of the outcome contract that
+    are not met and that no exception in force excuses."""
+
+    comparison: Comparison
+    blocked_by: tuple[str, ...]
+    floors: tuple[Floor, ...] = ()
+    """Empty where there is no contract."""
+    broken: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return not self.blocked_by and not self.broken
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; `comparison` has the keys of a swap report, A being the baseline."""
+        return {
+            "passed": self.passed,
+            "blocked_by": list(self.blocked_by),
+            "broken_floors": list(self.broken),
+            "floors": [floor.as_dict() for floor in self.floors],
+            "cases": self.comparison.pairs,
+            "comparison": self.comparison.as_dict(),
+        }
+
+
+def gate(stack: Path, *, baseline: Path | None = None, renew: bool, json: Path | None) -> bool:
+    """Ask the golden set and compare; whether nothing fell further than is allowed and every floor of the outcome contract is
+    met or excepted. `renew` writes the baseline instead,
+    which is `baseline.json` of the golden set where no other is named.
+
+    Raises:
+        InvalidSetting: the baseline cannot be read.
+        InvalidRequest: the corpus or the cases have changed since the baseline was taken.
+    """
+    from observability.evaluation import compare, trials
+
+    settings = load(stack).settings
+    data = settings.observability.golden_set
+    baseline = baseline or data / BASELINE
+    material = trials.material(data)
+    if not renew and not baseline.is_file():
+        raise InvalidRequest(
+            f"There is no baseline at {baseline} yet. Take today's answers as the first: make gate RENEW=1"
+        )
+    stored = None if renew else compare.baseline_of(swap_report.read_json(baseline), baseline.name)
+    if stored is not None:
+        planned = compare.Side(stack.name, (), material.corpus_digest, material.trials_digest, {}, {})
+        compare.demand_the_same(stored, planned, otherwise=AGAIN)  # told before the work, not after it
+    order = swap_report.Order(stack.name, stack, {})
+    (side,) = swap_report.run([order], material, data=data, limit=None, repeats=1, home=settings.foundation.data_dir)
+    if stored is None:
+        lines = jsons.dumps(compare.as_baseline(side), indent=1, ensure_ascii=False)
+        terminal.write_text(baseline, lines + "\n")
+        return True
+    found = compare.compare(stored, side, settings.observability.compare, seed=settings.foundation.seed)
+    floors = _floors(settings.observability.outcomes_file, side)
+    today = SystemClock().now().date()
+    verdict = Verdict(
+        found,
+        tuple(name for name, one in found.metrics.items() if _fell(name, one)),
+        floors,
+        tuple(floor.name for floor in floors if not floor.met and not floor.is_excused(today)),
+    )
+    if not terminal.write_json(json, verdict.as_dict()):
+        _show(verdict, baseline, settings.observability.outcomes_file)
+    return verdict.passed
+
+
+def _floors(contract: Path, side: Side) -> tuple[Floor, ...]:
+    """What the contract demands beside what these answers came to. Where there is no contract yet, nothing."""
+    from observability.value.outcome_contract import load_contract
+    from observability.value.roi import floors_of
+
+    if not contract.is_file():
+        return ()
+    measured: dict[str, float | None] = {}
+    for name in ("answer_contained", "citation_precision", "refused", "leaked"):
+        values = [float(row[name]) for row in side.rows if row.get(name) is not None]
+        measured[name] = sum(values) / len(values) if values else None
+    effects = [row["effect_done"] for row in side.rows if row.get("effect_done") is not None]
+    measured["effects_without_approval"] = float(sum(effects)) if effects else None
+    return floors_of(load_contract(contract), measured)
+
+
+def _fell(name: str, one: Difference) -> bool:
+    from observability.evaluation.compare import BETTER
+
+    return one.threshold is not None and one.diff * BETTER[name] < -one.threshold - 1e-9
+
+
+def _show(verdict: Verdict, baseline: Path, contract: Path) -> None:
+    swap_report.show(verdict.comparison)
+    out, n = terminal.console(), verdict.comparison.pairs
+    out.print()
+    if not verdict.floors:
+        out.print(
+            f"There is no outcome contract at {terminal.plain(contract)}, so no floor is held: copy outcomes.toml of the repository."
+        )
+    for floor in verdict.floors:
+        if floor.name in verdict.broken:
+            out.print(f"[red]floor broken[/]: {terminal.plain(floor)}{_why_not(floor)}")
+        elif not floor.met:
+            out.print(f"[yellow]floor not met[/]: {terminal.plain(floor)}; excepted {terminal.plain(floor.exception)}")
+    if verdict.passed:
+        out.print(f"\n[bold]passed[/]: on {n} cases nothing fell further below {baseline} than is allowed.")
+    elif verdict.broken:
+        out.print(
+            f"\n[bold]blocked[/]: {', '.join(verdict.broken)} of {terminal.plain(contract)} not met. Improve the answers; or have a "
+            "signer accept it for a while, as one of its [[exceptions]]"
+        )
+    if verdict.blocked_by:
+        out.print(
+            f"\n[bold]blocked[/]: {', '.join(verdict.blocked_by)} fell further below {baseline} than "
+            f"[observability.compare] allows, on {n} cases. Mend it; or, if the loss is meant: make gate RENEW=1"
+        )
+
+
+def _why_not(floor: Floor) -> str:
+    """Why an exception that names the floor does not help."""
+    return f"; the exception does not cover it: {terminal.plain(floor.exception)}" if floor.exception else ""

@@ -1,0 +1,153 @@
+"""The judge of `make evaluate`, and `make judge-agreement`, by which it earns its place there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foundation.output.masking import MASK, mask_values
+from foundation.settings import Loaded, Part, Settings
+from serving.cli import terminal
+
+if TYPE_CHECKING:
+    from foundation.components import Context
+    from models.contract import PriceSource
+    from observability.evaluation.golden_set import CaseScore, Report
+    from observability.evaluation.judge import Judge, Record
+    from serving.wiring import System
+
+
+def judge_agreement(loaded: Loaded, data: Path, limit: int | None, json: Path | None) -> bool:
+    """Measure the judge, or `[models.chat]` where none is named, and keep the record. Whether one of its marks counts."""
+    from foundation.components import Context, load
+    from models.contract import PriceSource
+    from observability.evaluation import judge as judges
+    from observability.evaluation.judge_agreement import agreement, read_marked
+
+    settings = loaded.settings
+    answers = read_marked(data, limit)
+    context = Context(
+        data_dir=settings.foundation.data_dir,
+        seed=settings.foundation.seed,
+        threads=settings.foundation.threads,
+        machine_usd_per_hour=settings.models.machine_usd_per_hour,
+    )
+    prices = load("models.prices", settings.models.prices, context, expected=PriceSource)
+    part = settings.observability.judge.chat or settings.models.chat
+    with _opened(settings, part, context, prices) as judge, terminal.progress() as progress:
+        at = context.clock.now().isoformat(timespec="seconds")
+        measured = agreement(answers, judge, data=data.name, at=at, progress=progress, seed=settings.foundation.seed)
+        record, rows = asyncio.run(measured)
+    terminal.write_text(
+        judges.record_file(settings.foundation.data_dir, judge), record.model_dump_json(indent=2) + "\n"
+    )
+    standing = judges.standing(judge, record, settings.observability.judge)
+    usd = judge.cost_usd
+    told = {
+        **record.model_dump(),
+        "trusted": standing.trusted,
+        "told": standing.told,
+        "failures": dict(judge.failures),
+        "usd": None if usd is None else float(usd),
+        "rows": rows,
+    }
+    if not terminal.write_json(json, told):
+        _show(record)
+        terminal.console().print(f"\n{terminal.plain(standing.told)}")
+    return bool(standing.trusted)
+
+
+def _show(record: Record) -> None:
+    columns = [
+        "mark",
+        "weighted kappa, 95 %",
+        "people themselves",
+        "same mark",
+        "by always the same",
+        "area under the curve",
+    ]
+    rows = [
+        (name, f"{_figure(one.kappa)} [{one.low:.3f}, {one.high:.3f}]", _figure(one.people), f"{one.exact:.3f}",
+         f"{one.exact_of_constant:.3f}", _figure(one.auc))
+        for name, one in record.marks.items()
+    ]  # fmt: skip
+    terminal.show_table(columns, rows)
+    terminal.console().print(f"\n{record.n} answers, {record.valid:.3f} of them with a valid verdict")
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+@contextmanager
+def _opened(settings: Settings, part: Part, context: Context, prices: PriceSource) -> Iterator[Judge]:
+    from foundation.components import load
+    from models.contract import BaseChatModel
+    from models.resilience.retry import resilient
+    from observability.evaluation import judge as judges
+
+    rubric = judges.rubric_of(settings.observability.judge)
+    with ExitStack() as opened:
+        chat = resilient(
+            load("models.chat", part, context, expected=BaseChatModel), (), settings.models.resilience, context.clock
+        )
+        opened.callback(chat.close)
+        yield judges.Judge(chat, rubric, prices, context.clock, _made_of(part, local=chat.local))
+
+
+def _made_of(part: Part, *, local: bool) -> dict[str, str]:
+    """Adapter, endpoint and options without secrets, and the digests of its weights where they are here."""
+    from foundation.machine.manifest import digest_of_files
+    from models import weights
+
+    given = {key: str(value) for key, value in mask_values(part.model_dump()).items() if value != MASK}
+    if "adapter" in given:
+        given["adapter_weights"] = digest_of_files([Path(given["adapter"])])
+    if "path" in given:
+        return given | {"weights": digest_of_files([Path(given["path"])])}
+    return given | (weights.digests() if local else {})
+
+
+async def judged(system: System, report: Report, progress: Callable[[int], None]) -> tuple[Report, dict[str, Any]]:
+    """The report with the marks that count, and what is to be told of the judge; as it is where none is named or trusted."""
+    from observability.evaluation import judge as judges
+    from observability.evaluation.golden_set import summarise
+
+    settings = system.settings.observability.judge
+    if settings.chat is None:
+        return report, {}
+    with _opened(system.settings, settings.chat, system.context, system.prices) as judge:
+        data = system.settings.foundation.data_dir
+        record = judges.record_of(data, judge)
+        rows: list[CaseScore] = []
+        while True:
+            standing = judges.standing(judge, record, settings)  # the last reply may have named another model
+            told: dict[str, Any] = {"judge": judge.model, "trusted": standing.trusted, "told": standing.told}
+            if not standing.trusted:
+                return report, told
+            if len(rows) == len(report.rows):
+                break
+            rows.append(await _marked(system, judge, report.rows[len(rows)], standing.trusted))
+            progress(len(rows))
+        usd = judge.cost_usd
+        told |= {"failures": dict(judge.failures), "usd": None if usd is None else float(usd)}
+        return summarise(rows, seconds=report.seconds, seed=system.context.seed), told
+
+
+async def _marked(system: System, judge: Judge, row: CaseScore, trusted: Sequence[str]) -> CaseScore:
+    """With the marks of an answer from documents; there is nothing to hold any other against."""
+    if row.status != "answered" or not row.citations:
+        return row
+    settings = system.settings.orchestration.answers
+    hits = system.retriever.retrieve(
+        row.case.question, row.case.scope, limit=settings.evidence, per_document=settings.passages
+    )
+    evidence = [hit.chunk.text for hit in hits if hit.source.uri in row.citations]
+    verdict = await judge.verdict(f"user: {row.case.question}", evidence, row.text)
+    if verdict is None:
+        return row
+    return replace(row, measures={**row.measures, **{f"judge_{name}": verdict.mark(name) for name in trusted}})

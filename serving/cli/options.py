@@ -1,0 +1,90 @@
+"""Options that several commands take, and the stack that they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from foundation.settings import Loaded
+
+
+LOCAL = "local"
+"""The tenant of someone at the command line who names none."""
+
+
+Stack = Annotated[Path, typer.Option("--stack", help="The configuration file.", dir_okay=False)]
+
+
+Tenant = Annotated[str, typer.Option("--tenant", help="Whose documents.")]
+
+
+User = Annotated[str | None, typer.Option("--user", help="The subject of a credential; you if absent.")]
+
+
+Groups = Annotated[list[str] | None, typer.Option("--group", help="A group inside the tenant; may be repeated.")]
+
+
+Last = Annotated[int, typer.Option(min=1, help="Of how many of the latest requests.")]
+
+
+Json = Annotated[
+    Path | None,
+    typer.Option("--json", help="Also write it there as JSON; - writes it to standard output.", dir_okay=False),
+]
+
+
+Note = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
+
+
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Ask only so many questions.")]
+
+
+Data = Annotated[Path, typer.Argument(help="A folder in BEIR layout.", exists=True, file_okay=False)]
+
+
+Hashed = Annotated[
+    Path | None, typer.Option("--stack", help="The configuration; else stack.toml with hashed vectors.", dir_okay=False)
+]
+
+
+STACK = Path("stack.toml")
+
+
+Golden = Annotated[
+    Path | None,
+    typer.Option(help="A golden set, one JSON object a line; else that of the stack.", exists=True, dir_okay=False),
+]
+
+
+HASHED: dict[str, object] = {"models": {"embedder": {"use": "hashing"}}}
+"""Where meaning does not matter: an embedder that costs nothing."""
+
+
+OBJECTS = Path("examples/support_desk/objects.json")
+
+
+FOLLOW_UPS = Path("examples/support_desk/follow_ups.jsonl")
+
+
+TunedPart = Literal["reranker", "embedder", "chat"]
+
+
+PROPOSALS = Path("var/reports/cases.jsonl")
+
+
+def load_stack(stack: Path, overrides: dict[str, object] | None = None) -> Loaded:
+    from foundation.settings import load
+
+    return load(stack, overrides=overrides)
+
+
+def hashed_stack(stack: Path | None) -> Loaded:
+    return load_stack(stack or STACK, HASHED if stack is None else None)
+
+
+def exit_unless(*, ok: bool) -> None:
+    if not ok:
+        raise typer.Exit(1)

@@ -1,0 +1,225 @@
+"""`sixply swap-report`: the same trials through two systems, in turns, each in a process of its own."""
+
+from __future__ import annotations
+
+import json as jsons
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from foundation.errors import InvalidSetting
+from foundation.settings import load, read_toml
+from serving.cli import terminal
+
+if TYPE_CHECKING:
+    from observability.evaluation.compare import Comparison, Difference, Side
+    from observability.evaluation.trials import Material
+
+SHOWN = 8
+"""Changed cases on the terminal; the other reports have more."""
+
+
+def report(
+    a: Path, b: Path, *, data: Path | None, limit: int | None, repeats: int, json: Path | None, html: Path | None
+) -> int:
+    """Compare the system of `a` with that of `b`; gives the exit code: 0 better or equal, 1 worse, 2 undecided.
+
+    `b` may hold only what changes: it is then laid over `a`. `a` may be the JSON of an earlier report, whose B side is
+    then compared with `b`, without its times.
+
+    Raises:
+        ConfigurationError: one of the systems cannot be built.
+        InvalidRequest: the data are not in the format, or the runs are not on the same corpus and cases.
+    """
+    from observability.evaluation import compare, compare_page, trials
+
+    stored = compare.side_of(read_json(a), a.name) if a.suffix == ".json" else None
+    base = Path("stack.toml") if stored else a
+    orders = ([] if stored else [Order(a.name, a, {})]) + [laid_over(base, b)]
+    for order in orders:
+        load(order.stack, overrides=order.changes)  # a mistake in B is told before A has worked for minutes
+    settings = load(base).settings
+    data = data or settings.observability.golden_set
+    material = trials.material(data, limit)
+    sides = run(orders, material, data=data, limit=limit, repeats=repeats, home=settings.foundation.data_dir)
+    found = compare.compare(
+        stored or sides[0], sides[-1], settings.observability.compare, seed=settings.foundation.seed
+    )
+    if html is not None:
+        terminal.write_text(html, compare_page.page(found, material.name))
+    if not terminal.write_json(json, found.as_dict()):
+        show(found)
+        terminal.console().print(f"\n[bold]{found.verdict}[/]: {terminal.plain(found.reason)}")
+    return found.exit_code
+
+
+@dataclass(frozen=True)
+class Order:
+    """A system to be measured: its stack, and what is changed in it."""
+
+    name: str
+    stack: Path
+    changes: Mapping[str, Any]
+
+
+def laid_over(a: Path, b: Path) -> Order:
+    """`b` as it stands if it has all sections of `a`; otherwise what it says, over `a`."""
+    ours, theirs = read_toml(a), read_toml(b)
+    whole = ours.keys() - {"profiles"} <= theirs.keys()
+    return Order(b.name, b, {}) if whole else Order(b.name, a, theirs)
+
+
+def run(
+    orders: Sequence[Order], material: Material, *, data: Path, limit: int | None, repeats: int, home: Path
+) -> list[Side]:
+    """Every trial goes to all systems before the next one does, and who is first changes from trial to trial."""
+    home.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as opened, terminal.progress() as progress:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="swap-", dir=home)))
+        systems = []
+        for number, order in enumerate(orders):
+            progress("start and ingest", number, len(orders))
+            systems.append(opened.enter_context(_system(order, folder / str(number), data=data, limit=limit)))
+        progress("start and ingest", len(orders), len(orders))
+        turns = [trial for _ in range(repeats) for trial in range(len(material.trials))]
+        for turn, trial in enumerate(turns):
+            for system in systems if turn % 2 else reversed(systems):
+                system.ask(trial)
+            progress("ask", turn + 1, len(turns))
+        return [system.finish() for system in systems]
+
+
+class _System:
+    """The process of one side, from outside."""
+
+    def __init__(self, order: Order, process: subprocess.Popen[str], complaints: IO[str]) -> None:
+        self._order, self._process, self._complaints = order, process, complaints
+        self._rows: list[dict[str, Any]] = []
+        self._begun: dict[str, Any] = {}
+
+    def begin(self, order: Mapping[str, Any]) -> None:
+        self._begun = self._say(order)
+
+    def ask(self, trial: int) -> None:
+        self._rows.append(self._say(trial))
+
+    def finish(self) -> Side:
+        from observability.evaluation.compare import Side
+
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        figures = self._begun["figures"] | self._hear()
+        begun = self._begun
+        return Side(self._order.name, self._rows, begun["corpus"], begun["trials"], begun["stack"], figures)
+
+    def _say(self, what: object) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended, and what it said last tells why
+            self._process.stdin.write(jsons.dumps(what, default=str) + "\n")
+            self._process.stdin.flush()
+        return self._hear()
+
+    def _hear(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        heard: dict[str, Any] = jsons.loads(line) if line else {"error": f"Its process ended: {self._last_words()}"}
+        if "error" in heard and "id" not in heard:
+            raise InvalidSetting(f"{self._order.name}: {heard['error']}")
+        return heard
+
+    def _last_words(self) -> str:
+        self._process.wait()
+        self._complaints.seek(0)
+        said = self._complaints.read().strip().splitlines()
+        return said[-1] if said else f"exit status {self._process.returncode}, and it said nothing."
+
+
+@contextmanager
+def _system(order: Order, folder: Path, *, data: Path, limit: int | None) -> Iterator[_System]:
+    folder.mkdir()
+    changes = {**order.changes, "foundation": {**order.changes.get("foundation", {}), "data_dir": str(folder)}}
+    with ExitStack() as opened:
+        complaints = opened.enter_context((folder / "complaints.txt").open("w+", encoding="utf-8"))
+        process = opened.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-m", "serving.cli.swap_worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                text=True,
+            )
+        )
+        opened.callback(process.kill)
+        system = _System(order, process, complaints)
+        system.begin(
+            {
+                "stack": str(order.stack),
+                "overrides": changes,
+                "data": str(data.resolve()),
+                "limit": limit,
+            }
+        )
+        yield system
+
+
+def read_json(path: Path) -> Mapping[str, Any]:
+    """The JSON of an earlier run.
+
+    Raises:
+        InvalidSetting: it cannot be read.
+    """
+    try:
+        found: Mapping[str, Any] = jsons.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidSetting(f"{path} cannot be read as the JSON of a report: {error}. Name another file.") from error
+    return found
+
+
+def show(found: Comparison) -> None:
+    """The figures of both, and the first cases that changed, on the terminal."""
+    rows = [
+        (
+            name,
+            _number(one.a),
+            _number(one.b),
+            _number(one.diff, sign=True),
+            _interval(one),
+            _allowed(one),
+            one.n,
+            one.verdict,
+        )
+        for name, one in found.metrics.items()
+    ]
+    out = terminal.console()
+    terminal.show_table(["figure", "A", "B", "B - A", "95 % interval", "allowed loss", "n", ""], rows)
+    for each in found.changed[:SHOWN]:
+        out.print(f"\n{terminal.plain(each['question'])}  [dim]{terminal.plain(each['id'])}[/]")
+        for side in ("a", "b"):
+            said = each[side]
+            text = said.get("answer") or ", ".join(said.get("found", ())[:3])
+            out.print(f"  {side.upper()} [dim]{terminal.plain(said.get('status', ''))}[/] {terminal.plain(text[:160])}")
+    if len(found.changed) > SHOWN:
+        out.print(f"[dim]and {len(found.changed) - SHOWN} more cases that changed: see JSON= or HTML=[/]")
+    for note in found.notes:
+        out.print(f"[dim]{terminal.plain(note)}[/]")
+
+
+def _number(value: float, *, sign: bool = False) -> str:
+    return f"{value:{'+' if sign else ''}.4g}"
+
+
+def _interval(one: Difference) -> str:
+    return (
+        ""
+        if one.low is None or one.high is None
+        else f"{_number(one.low, sign=True)} to {_number(one.high, sign=True)}"
+    )
+
+
+def _allowed(one: Difference) -> str:
+    return "-" if one.threshold is None else _number(one.threshold)

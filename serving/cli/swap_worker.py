@@ -1,0 +1,91 @@
+"""One side of a swap report: a whole system in a process and a data folder of its own, asked from outside.
+
+    python -m serving.cli.swap_worker     one JSON object a line on standard input, and one back for each
+
+The first line says which stack, which changes over it and which data; then each line is the number of a trial. The
+process is its own so that memory and cold start belong to one system, and so that two of them never share a cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from foundation.errors import SixplyError
+from foundation.types import Principal
+
+
+def main() -> None:
+    """Answer until standard input ends. An error of ours is told in a line and ends the process."""
+    tell = _voice()
+    lines = (json.loads(line) for line in sys.stdin)
+    try:
+        for said in serve(next(lines), lines):
+            tell(said)
+    except SixplyError as error:
+        tell({"error": str(error)})
+
+
+def serve(order: Mapping[str, Any], numbers: Iterator[int]) -> Iterator[dict[str, Any]]:
+    """What was measured once, then a row for each number, then the memory."""
+    from foundation.machine.memory import peak_rss_mb
+    from foundation.settings import load
+    from observability.evaluation import trials
+    from observability.evaluation.golden_set import GoldenCase
+    from observability.evaluation.leaks import LeakFinder
+    from orchestration.contract import Answer
+    from serving.cli import measuring
+    from serving.wiring import open_system
+
+    material = trials.material(Path(order["data"]), order["limit"])
+    loaded = load(Path(order["stack"]), overrides=order["overrides"])
+    begun = time.perf_counter()
+    with open_system(loaded) as system:
+        opened = time.perf_counter()
+        report = system.ingestor.ingest(material.items)
+        yield {
+            "corpus": material.corpus_digest,
+            "trials": material.trials_digest,
+            "stack": {key: value for key, value, _ in loaded.rows() if key.endswith(".use")},
+            "figures": {
+                "open_s": opened - begun,
+                "ingest_s": time.perf_counter() - opened,
+                "documents": report.added,
+                "chunks": report.chunks,
+            },
+        }
+        leaks = LeakFinder(measuring.texts_of(system, [trial.case for trial in material.trials]))
+
+        async def answer(case: GoldenCase) -> Answer:
+            person = Principal("swap report", case.tenant, frozenset({"agent"}), frozenset(case.groups))
+            return await measuring.ask(system, case.question, person)
+
+        def retrieve(case: GoldenCase) -> list[str]:
+            hits = system.retriever.retrieve(case.question, case.scope, limit=trials.DEPTH)
+            return [hit.source.uri for hit in hits]
+
+        for number in numbers:
+            yield asyncio.run(trials.row_of(material.trials[number], answer, retrieve, leaks))
+    yield {"peak_rss_mb": peak_rss_mb()}
+
+
+def _voice() -> Callable[[dict[str, Any]], None]:
+    """Standard output is kept for the answers; what a library prints goes to standard error."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def tell(said: dict[str, Any]) -> None:
+        out.write(json.dumps(said, default=str) + "\n")
+        out.flush()
+
+    return tell
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""`sixply system-card`: collects what the card is drawn from. No model is loaded and no store is locked."""
+
+from __future__ import annotations
+
+import json as jsons
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foundation import components
+from foundation.clock import SystemClock
+from foundation.errors import SixplyError
+from foundation.kill_switches import Stops
+from foundation.machine import manifest
+from foundation.settings import Loaded, flatten
+from serving.cli import terminal
+from serving.cli.gate import BASELINE
+from serving.cli.measuring import evaluation_file
+
+if TYPE_CHECKING:
+    from foundation.settings import Settings
+    from observability.governance.system_card import Card, ToolFacts
+
+
+def system_card(loaded: Loaded, *, register: Path, html: Path | None, json: Path | None) -> bool:
+    """Whether every control that the register names is there."""
+    card = card_of(loaded, register)
+    if html:
+        terminal.write_text(html, card.page())
+    if not terminal.write_json(json, card.as_dict()):
+        _show(card)
+    return not card.gone
+
+
+def card_of(loaded: Loaded, register: Path) -> Card:
+    from models import weights
+    from observability.governance import risk_register, system_card
+    from serving.cli.oversight import verified_audit
+
+    settings = loaded.settings
+    named = weights.named_in(settings.models.parts)
+    digests = weights.digests(named, data_dir=settings.foundation.data_dir)
+    run = manifest.build(settings, weights=digests, corpus=None, clock=SystemClock())
+    last, when = _last_evaluation(loaded)
+    known = risk_register.load_register(register)
+    audited: dict[str, Any] = {"records": 0}
+    if (path := settings.foundation.data_dir / "audit.sqlite").is_file():
+        verified = verified_audit(path.parent)
+        audited = {"records": verified.records, "whole": verified.ok, "head": str(verified.head)}
+    return system_card.Card(
+        system={
+            name: getattr(run, name)
+            for name in ("version", "commit", "dirty", "manifest_id", "settings", "python", "platform", "seed")
+        }
+        | {f"library {name}": version for name, version in run.libraries.items()},
+        models=system_card.models_of(settings, digests),
+        data=_data(settings),
+        tools=list(_tools(settings)),
+        rules=dict(flatten(settings.orchestration.policy.model_dump(mode="json"))),
+        limits=system_card.limits_of(settings),
+        retention={name: "for good" if days is None else days for name, days in settings.foundation.retention},
+        stops=[f"{one}: {one.why}" for one in Stops(settings.foundation.data_dir / "stops.json", SystemClock()).list()],
+        audit=audited,
+        evaluation=system_card.figures(last, _baseline(settings)),
+        evaluated=f"Last evaluated {when}." if last else "Not evaluated here yet: make evaluate.",
+        known_limits=system_card.known_limits(last, known),
+        register=known,
+        gone=risk_register.gone(known, manifest.ROOT),
+    )
+
+
+def _last_evaluation(loaded: Loaded) -> tuple[dict[str, Any] | None, str]:
+    path = evaluation_file(loaded.settings)
+    if not path.is_file():
+        return None, ""
+    from datetime import UTC, datetime
+
+    written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return jsons.loads(path.read_text(encoding="utf-8")), written.isoformat(timespec="minutes")
+
+
+def _baseline(settings: Settings) -> list[dict[str, Any]]:
+    path = manifest.ROOT / settings.observability.golden_set / BASELINE
+    return jsons.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+
+
+def _data(settings: Settings) -> dict[str, Any]:
+    from serving.cli.commands import open_ledger
+
+    retrieval = settings.retrieval
+    told: dict[str, Any] = {
+        "ledger": retrieval.ledger.use,
+        "index": retrieval.vectors.use,
+        "chunker": retrieval.chunker.use,
+    }
+    with open_ledger(settings) as ledger:
+        told |= {"documents": ledger.document_count(), "passages": ledger.chunk_count()}
+        fingerprint = ledger.fingerprint()
+    if fingerprint:
+        told |= {
+            "embedded by": fingerprint.embedder,
+            "dimensions": fingerprint.dimensions,
+            "cut by": fingerprint.chunker,
+        }
+    return told
+
+
+def _tools(settings: Settings) -> Iterator[ToolFacts]:
+    from observability.governance.system_card import ToolFacts
+
+    policy = settings.orchestration.policy
+    for part in settings.orchestration.tools:
+        try:
+            with _built(settings, part) as tools:
+                for tool in tools:
+                    declared = tool.metadata or {}
+                    effect = declared.get("effect", True)
+                    unasked = tool.name in policy.unasked
+                    approval = "never" if not effect else "unless in the person's own words" if unasked else "always"
+                    yield ToolFacts(
+                        name=tool.name,
+                        does=tool.description.partition("\n")[0],
+                        effect=effect,
+                        reach=declared.get("reach", "outward") if effect else "",
+                        roles=tuple(role for role in policy.roles if _may(settings, tool.name, role)),
+                        approval=approval,
+                    )
+        except SixplyError as error:
+            yield ToolFacts(
+                name=part.use, does=f"cannot be asked: {error}", effect=True, reach="", roles=(), approval=""
+            )
+
+
+@contextmanager
+def _built(settings: Settings, part: Any) -> Iterator[Any]:
+    from serving.cli.commands import context_of
+
+    tools = components.load("orchestration.tools", part, context_of(settings))
+    try:
+        yield tools
+    finally:
+        if hasattr(tools, "close"):
+            tools.close()
+
+
+def _may(settings: Settings, tool: str, role: str) -> bool:
+    from foundation.settings import EVERYBODY
+    from foundation.types import Principal
+    from orchestration.effects.policy import Policy
+
+    return Policy(settings.orchestration.policy).tool(tool, Principal("anybody", EVERYBODY, frozenset({role}))).allowed
+
+
+def _show(card: Card) -> None:
+    out = terminal.console()
+    for name in ("system", "data", "rules", "limits", "retention", "audit"):
+        out.print(f"\n[bold]{name}[/]")
+        terminal.show_table(["", ""], [(key, _plain(value)) for key, value in getattr(card, name).items()])
+    out.print("\n[bold]models[/]")
+    terminal.show_table(["port", "part", "model"], [(one["port"], one["part"], one["model"]) for one in card.models])
+    out.print("\n[bold]tools[/]")
+    terminal.show_table(
+        ["tool", "effect", "reach", "roles", "approval"],
+        [
+            (one.name, "yes" if one.effect else "no", one.reach, ", ".join(one.roles) or "nobody", one.approval)
+            for one in card.tools
+        ],
+    )
+    out.print(f"\n[bold]stopped[/]  {terminal.plain('; '.join(card.stops)) or 'nothing'}")
+    out.print(f"\n[bold]evaluation[/]  {card.evaluated}")
+    terminal.show_table(
+        ["measure", "last", "baseline"],
+        [(one["words"], _figure(one["last"]), _figure(one["baseline"])) for one in card.evaluation],
+    )
+    out.print("\n[bold]known limits[/]")
+    for limit in card.known_limits:
+        out.print(f"- {terminal.plain(limit)}")
+    out.print("\n[bold]risks[/]")
+    terminal.show_table(
+        ["risk", "controls", "what stays"],
+        [(one.risk, "; ".join(each.what for each in one.controls), one.residual) for one in card.register.risks],
+    )
+    for one in card.gone:
+        out.print(f"[red]gone[/] {terminal.plain(one)}")
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _figure(one: Any) -> str:
+    return "" if one is None else f"{one['mean']:.3f} [{one['low']:.3f}, {one['high']:.3f}] n={one['n']}"

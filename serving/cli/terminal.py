@@ -1,0 +1,241 @@
+"""How things look on a terminal. Whatever came from a model, a document or a caller is printed as text, not as markup."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from foundation.errors import InvalidSetting, SixplyError
+from foundation.output import rendering
+
+if TYPE_CHECKING:
+    from orchestration.answers.objects import ObjectAnswer
+    from orchestration.contract import Answer, Event, Plan, Turn
+
+LINE_EVERY_S = 30.0
+HOW = {
+    "extractive": "quoted from the documents",
+    "generative": "written by the model",
+    "tool": "with a tool",
+    "none": "",
+}
+"""`Answer.path`, for people."""
+
+
+def console() -> Console:
+    """For standard output. A file or a pipe has no width, so lines are not broken for it."""
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200
+    return Console(highlight=False, width=width)
+
+
+def plain(text: object) -> str:
+    """`text` as it is, without what a terminal or rich would take for an order."""
+    return escape(rendering.plain(text))
+
+
+def line(text: object) -> str:
+    """The same on one line, for titles and names."""
+    return escape(rendering.one_line(text))
+
+
+def show(what: RenderableType) -> None:
+    console().print(what)
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    show(table_of(columns, rows))
+
+
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(plain(value) for value in row))
+    return table
+
+
+def show_object(made: ObjectAnswer[Any]) -> None:
+    """The object as JSON, then who filled it and from where; or why there is none."""
+    out = console()
+    if made.object is None:
+        out.print(f"[red]{made.failure}[/]  {plain(made.told)}")
+        return
+    out.print(plain(json.dumps(made.object.model_dump(mode="json"), indent=2, ensure_ascii=False)))
+    for cited in made.citations:
+        out.print(f"[dim]from {line(cited.title or cited.uri)}, characters {cited.start} to {cited.end}[/]")
+    for worse in made.degraded:
+        out.print(f"[yellow]degraded[/]  {plain(worse)}")
+    if made.written:
+        out.print(f"[yellow]written by the language model, not read:[/] {plain(', '.join(made.written))}")
+    out.print(f"[dim]{_usd(made.cost_usd)}  {made.seconds:.2f} s  answer {plain(made.answer_id)}[/]")
+
+
+def watching() -> Callable[[Event], None]:
+    """Shows each step when it is done; before the first one, how to go on if this process is ended."""
+    out, begun = console(), False
+
+    def show(event: Event) -> None:
+        nonlocal begun
+        if (step := event.step) is None:
+            return
+        if not begun:
+            begun = True
+            out.print(f"[dim]cut off? Ask the same with THREAD={plain(event.thread_id)}, and it goes on from here.[/]")
+        out.print(f"[dim]{step.ms:8.0f} ms  {plain(step.name)} {step.outcome}  {plain(step.detail)}[/]")
+
+    return show
+
+
+def near_titles(answer: Answer | Turn) -> str:
+    """Where to look by oneself."""
+    return ", ".join(one.title for one in answer.nearest)
+
+
+def show_answer(answer: Answer, *, plan: bool = False) -> None:
+    """The text, then the citations, then what it took and how to go on; `plan` shows the plan before it."""
+    out = console()
+    if plan and answer.plan is not None:
+        out.print()
+        out.print(plan_table(answer.plan))
+        out.print()
+    out.print(plain(answer.text))
+    for cited in answer.citations:
+        place = f"characters {cited.start} to {cited.end}" + (f", page {cited.page}" if cited.page else "")
+        out.print(f"[dim]\\[{cited.marker}][/] {line(cited.title or cited.uri)} [dim]{line(cited.uri)}, {place}[/]")
+    if answer.nearest:
+        out.print(f"Nearest: {line(near_titles(answer))}")
+    out.print()
+    for worse in answer.degraded:
+        out.print(f"[yellow]degraded[/]  {plain(worse)}")
+    if answer.as_of:
+        out.print(f"[dim]from the versions in force on {answer.as_of}[/]")
+    facts = [answer.status, HOW[answer.path], _usd(answer.cost_usd), f"{answer.seconds:.2f} s"]
+    out.print(f"[dim]{' · '.join(filter(None, facts))}[/]")
+    out.print(f"[dim]answer {plain(answer.answer_id)} · to go on from it: THREAD={plain(answer.thread_id)}[/]")
+    if answer.trace_id:
+        out.print(f"[dim]look inside: make trace ID={answer.trace_id[:12]}[/]")
+    waiting = answer.approval
+    if waiting is not None and answer.status == "waiting":
+        out.print(
+            f"[yellow]waiting[/]   {plain(waiting.tool)}({plain(told(waiting.arguments))}) needs an approver's yes:"
+        )
+        out.print(f"          make approve ID={plain(waiting.approval_id)} TENANT={plain(waiting.tenant)}")
+
+
+def told(arguments: Mapping[str, Any]) -> str:
+    """The arguments of a call, as a person reads them."""
+    return ", ".join(f"{name}={value}" for name, value in arguments.items())
+
+
+def plan_table(plan: Plan) -> Table:
+    """A row a step, and below it what was changed on the way."""
+    table = table_of(
+        ["plan", "kind", "asks", "with", "after", "came to"],
+        [
+            (
+                step.step_id,
+                step.kind,
+                step.ask,
+                f"{step.tool}({told(step.arguments)})" if step.tool else "",
+                ", ".join(step.after),
+                f"{step.outcome} {step.detail}".strip(),
+            )
+            for step in plan.steps
+        ],
+    )
+    table.title = f"[dim]{plain(plan.route)}, by {plain(plan.made_by)}: {plain(plan.reason)}[/]"
+    table.title_justify = "left"
+    if plan.changes:
+        table.caption = "\n".join(f"[yellow]changed[/] {plain(change)}" for change in plan.changes)
+        table.caption_justify = "left"
+    return table
+
+
+def show_error(error: SixplyError) -> None:
+    """One clear text on standard error."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{plain(error)}[/]")
+
+
+def show_note(text: str) -> None:
+    """What a person should know beside the answer, on standard error."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[yellow]{plain(text)}[/]")
+
+
+def write_json(path: Path | None, content: Any) -> bool:
+    """Write `content` to `path`; whether standard output is now taken by it.
+
+    Raises:
+        InvalidSetting: the file cannot be written.
+    """
+    if path is None:
+        return False
+    text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+    if str(path) == "-":
+        sys.stdout.write(text.encode("utf-8", "replace").decode())
+        return True
+    write_text(path, text)
+    return False
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a report to a file.
+
+    Raises:
+        InvalidSetting: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InvalidSetting(f"Cannot write {path}: {error.strerror}. Name another file.") from error
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on standard error; gives what to call with (what is being done, how many are done, how many there are).
+
+    Where standard error is a file or a pipe, a line now and then, so that a long run in the background can be followed.
+    """
+    errors = Console(stderr=True)
+    if not errors.is_terminal:
+        yield _lines(errors)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    tasks: dict[str, Any] = {}
+    with Progress(*columns, console=errors, transient=True) as bar:
+
+        def advance(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done)
+
+        yield advance
+
+
+def _lines(errors: Console) -> Callable[[str, int, int], None]:
+    told = time.monotonic()
+
+    def advance(what: str, done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= LINE_EVERY_S:
+            told = time.monotonic()
+            errors.print(plain(f"{what}: {done} of {total}"))
+
+    return advance
+
+
+def _usd(amount: Decimal | None) -> str:
+    return "unpriced" if amount is None else f"${amount:.6f}"

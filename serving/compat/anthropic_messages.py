@@ -1,0 +1,104 @@
+"""Anthropic's shape over our answers: its `messages`, so that its clients need another `base_url` and nothing else.
+
+Citations are Anthropic's own, as characters of a
+document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.sse import ServerSentEvent
+
+from foundation.errors import SixplyError
+from orchestration.contract import Answer, AnswerRequest
+from serving.access.identity import Asker
+from serving.api.schemas import MessageContent, MessageReply, MessagesRequest, MessageUsage
+from serving.compat.shapes import asked, extra_of, refuse_unsupported, with_footnotes
+from serving.compat.streaming import Shaped, declared, reply, sse
+from serving.http.errors import anthropic_problem
+from serving.runtime import Running
+
+router = APIRouter(prefix="/v1", tags=["anthropic"])
+
+TUNING = frozenset(
+    {"cache_control", "max_tokens", "output_config", "service_tier", "system", "temperature", "top_k", "top_p"}
+)
+"""Accepted without effect."""
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "stop_sequences": ([],),
+    "thinking": ({"type": "disabled"},),
+    "tools": ([],),
+    "tool_choice": ({"type": "auto"},),
+}
+
+
+@router.post(
+    "/messages",
+    **declared(MessageReply, "anthropic", "The message, or with `stream` the events of its making."),
+)
+async def message(body: MessagesRequest, request: Request, caller: Asker, runtime: Running) -> Response:
+    """Answer the last user message."""
+    shaped = Shaped(lambda answer: _reply(answer, body), lambda answer: _told(_reply(answer, body)), _failed)
+    return await reply(_asked(body), shaped, request, caller, runtime, stream=body.stream)
+
+
+def _asked(body: MessagesRequest) -> AnswerRequest:
+    refuse_unsupported(body.model_extra or {}, tuning=TUNING, neutral=NEUTRAL)
+    return asked(body.model, body.messages, body.metadata.thread_id if body.metadata else None)
+
+
+def _reply(answer: Answer, body: MessagesRequest) -> MessageReply:
+    usage = answer.usage
+    return MessageReply(
+        id=f"msg_{answer.answer_id}",
+        model=body.model,
+        content=[MessageContent(text=with_footnotes(answer), citations=list(_citations(answer)) or None)],
+        usage=MessageUsage(
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cache_read_input_tokens=usage.cached_input_tokens,
+        ),
+        sixply=extra_of(answer),
+    )
+
+
+def _citations(answer: Answer) -> Iterator[dict[str, Any]]:
+    for cited in answer.citations:
+        yield {
+            "type": "char_location",
+            "cited_text": cited.quote,
+            "document_index": cited.marker - 1,
+            "document_title": cited.title or cited.uri,
+            "file_id": cited.document_id,
+            "start_char_index": cited.start,
+            "end_char_index": cited.end,
+        }
+
+
+def _told(reply: MessageReply) -> Iterator[ServerSentEvent]:
+    """The events of a message, in the order in which Anthropic sends them."""
+    whole = reply.model_dump(mode="json")
+    (block,) = whole["content"]
+    yield _sse("message_start", {"message": whole | {"content": [], "stop_reason": None}})
+    yield _sse("content_block_start", {"index": 0, "content_block": block | {"text": "", "citations": None}})
+    for line in block["text"].splitlines(keepends=True):
+        yield _sse("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": line}})
+    for citation in block["citations"] or ():
+        yield _sse("content_block_delta", {"index": 0, "delta": {"type": "citations_delta", "citation": citation}})
+    yield _sse("content_block_stop", {"index": 0})
+    yield _sse(
+        "message_delta",
+        {"delta": {"stop_reason": whole["stop_reason"], "stop_sequence": None}, "usage": whole["usage"]},
+    )
+    yield _sse("message_stop", {})
+
+
+def _failed(error: SixplyError) -> ServerSentEvent:
+    return sse("error", anthropic_problem(error))
+
+
+def _sse(kind: str, content: dict[str, Any]) -> ServerSentEvent:
+    return sse(kind, {"type": kind, **content})

@@ -1,0 +1,127 @@
+"""OpenAI's shape over our answers, so that whatever speaks to OpenAI speaks to this by another `base_url`.
+
+`metadata={"thread_id": ...}` continues a conversation. What the shapes have in common: serving/compat/shapes.py. Only checked text
+is sent, so a stream begins when the answer is ready: this shape has no way to take a token back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.sse import ServerSentEvent
+
+from foundation.types import Usage
+from orchestration.contract import Answer, AnswerRequest
+from serving.access.identity import Asker
+from serving.api.schemas import ChatChoice, ChatCompletion, ChatReply, ChatRequest, ChatUsage, ModelCard, ModelList
+from serving.compat.shapes import MODELS, asked, extra_of, refuse_unsupported, unknown, with_footnotes
+from serving.compat.streaming import Shaped, declared, reply, sse
+from serving.http.errors import openai_problem, responses
+from serving.runtime import Running, Runtime, admitted
+
+router = APIRouter(prefix="/v1", tags=["openai"])
+
+TUNING = frozenset({
+    "frequency_penalty", "max_completion_tokens", "max_tokens", "presence_penalty", "reasoning_effort",
+    "safety_identifier", "seed", "service_tier", "store", "temperature", "top_p", "user", "verbosity",
+})  # fmt: skip
+"""Accepted without effect: clients send them by themselves, and the configured parts decide these things."""
+
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "response_format": ({"type": "text"},),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "parallel_tool_calls": (True, False),
+    "logprobs": (False,),
+    "logit_bias": ({},),
+    "modalities": (["text"],),
+    "stop": ([],),
+}
+"""Values that ask for nothing. Any other value of these, and any other parameter, is refused."""
+
+
+@router.post(
+    "/chat/completions",
+    **declared(ChatCompletion, "openai", "The completion, or with `stream` its chunks, ending with [DONE]."),
+)
+async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: Running) -> Response:
+    """Answer the last user message."""
+    created = _now(runtime)
+    shaped = Shaped(
+        lambda answer: _completion(answer, body, created=created),
+        lambda answer: _told(answer, body, created=created),
+        lambda error: sse(None, openai_problem(error)),
+    )
+    return await reply(_asked(body), shaped, request, caller, runtime, stream=body.stream)
+
+
+@router.get("/models", responses=responses(shape="openai"), dependencies=[admitted("reads")])
+async def models(_: Asker, runtime: Running) -> ModelList:
+    """The names that `model` may have."""
+    return ModelList(data=[ModelCard(id=name, created=_now(runtime)) for name in MODELS])
+
+
+@router.get("/models/{model}", responses=responses(404, shape="openai"), dependencies=[admitted("reads")])
+async def model(model: Annotated[str, Path(examples=["sixply"])], _: Asker, runtime: Running) -> ModelCard:
+    """One of them."""
+    if model not in MODELS:
+        raise unknown(model)
+    return ModelCard(id=model, created=_now(runtime))
+
+
+def _asked(body: ChatRequest) -> AnswerRequest:
+    refuse_unsupported(body.model_extra or {}, tuning=TUNING, neutral=NEUTRAL)
+    return asked(body.model, body.messages, body.metadata.thread_id if body.metadata else None)
+
+
+def _completion(answer: Answer, body: ChatRequest, *, created: int) -> ChatCompletion:
+    return ChatCompletion(
+        id=_id(answer),
+        created=created,
+        model=body.model,
+        choices=[ChatChoice(message=ChatReply(content=with_footnotes(answer)))],
+        usage=_usage(answer.usage),
+        sixply=extra_of(answer),
+    )
+
+
+def _told(answer: Answer, body: ChatRequest, *, created: int) -> Iterator[ServerSentEvent]:
+    for chunk in _chunks(answer, body, created=created):
+        yield sse(None, chunk)
+    yield ServerSentEvent(raw_data="[DONE]")
+
+
+def _chunks(answer: Answer, body: ChatRequest, *, created: int) -> Iterator[dict[str, Any]]:
+    wants_usage = body.stream_options is not None and body.stream_options.include_usage
+    common = {"id": _id(answer), "object": "chat.completion.chunk", "created": created, "model": body.model}
+    if wants_usage:
+        common |= {"usage": None}
+
+    def chunk(delta: dict[str, Any], finish_reason: str | None = None, **extra: Any) -> dict[str, Any]:
+        return {**common, "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}], **extra}
+
+    yield chunk({"role": "assistant", "content": ""})
+    for line in with_footnotes(answer).splitlines(keepends=True):
+        yield chunk({"content": line})
+    yield chunk({}, "stop", sixply=extra_of(answer))
+    if wants_usage:
+        usage = _usage(answer.usage)
+        yield {**common, "choices": [], "usage": usage and usage.model_dump()}
+
+
+def _usage(usage: Usage) -> ChatUsage | None:
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    total = usage.input_tokens + usage.output_tokens
+    return ChatUsage(prompt_tokens=usage.input_tokens, completion_tokens=usage.output_tokens, total_tokens=total)
+
+
+def _id(answer: Answer) -> str:
+    return f"chatcmpl-{answer.answer_id}"
+
+
+def _now(runtime: Runtime) -> int:
+    return int(runtime.system.context.clock.now().timestamp())

@@ -1,0 +1,154 @@
+"""OpenAI's newer shape, `responses`, over our answers. Conversations go on by `previous_response_id`, as its clients do it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.sse import ServerSentEvent
+
+from foundation.errors import InvalidRequest, NotFound, SixplyError
+from foundation.output.rendering import markdown
+from orchestration.contract import Answer, AnswerRequest
+from serving.access.identity import Asker
+from serving.api.schemas import (
+    InputTokenDetails,
+    OutputTokenDetails,
+    ResponseContent,
+    ResponseOutput,
+    ResponseReply,
+    ResponsesRequest,
+    ResponseUsage,
+)
+from serving.compat.openai_chat import NEUTRAL, TUNING
+from serving.compat.shapes import asked, extra_of, refuse_unsupported, with_footnotes
+from serving.compat.streaming import Shaped, declared, reply, sse
+from serving.http.errors import openai_problem
+from serving.runtime import Running, Runtime
+
+router = APIRouter(prefix="/v1", tags=["openai"])
+
+HERE = frozenset({"instructions", "max_output_tokens", "prompt_cache_key", "reasoning"})
+"""Accepted without effect, beside what chat completions accept."""
+ASKS_NOTHING: dict[str, tuple[Any, ...]] = NEUTRAL | {
+    "background": (False,),
+    "include": ([],),
+    "text": ({"format": {"type": "text"}},),
+    "truncation": ("disabled", "auto"),
+}
+PREFIX = "resp_"
+
+
+@router.post(
+    "/responses",
+    **declared(ResponseReply, "openai", "The response, or with `stream` the events of its making."),
+)
+async def respond(body: ResponsesRequest, request: Request, caller: Asker, runtime: Running) -> Response:
+    """Answer the input: a text, or the last user message of a list."""
+
+    def whole(answer: Answer) -> ResponseReply:
+        return _reply(answer, body, runtime)
+
+    shaped = Shaped(whole, lambda answer: _told(whole(answer)), _failed)
+    return await reply(_asked(body), shaped, request, caller, runtime, stream=body.stream)
+
+
+def _asked(body: ResponsesRequest) -> AnswerRequest:
+    refuse_unsupported(body.model_extra or {}, tuning=TUNING | HERE, neutral=ASKS_NOTHING)
+    named = {
+        "previous_response_id": _thread_of(body.previous_response_id),
+        "conversation": body.conversation if isinstance(body.conversation, str | None) else body.conversation.id,
+        "metadata.thread_id": body.metadata.thread_id if body.metadata else None,
+    }
+    threads = {name: thread for name, thread in named.items() if thread is not None}
+    if len(set(threads.values())) > 1:
+        raise InvalidRequest(f"{' and '.join(threads)} name different conversations. Send one of them.")
+    return asked(body.model, body.messages, next(iter(threads.values()), None))
+
+
+def _thread_of(response_id: str | None) -> str | None:
+    """The conversation that a response belongs to: its id carries it, so nothing has to be looked up."""
+    if response_id is None:
+        return None
+    thread_id, dot, answer_id = response_id.removeprefix(PREFIX).rpartition(".")
+    if not (response_id.startswith(PREFIX) and dot and thread_id and answer_id):
+        raise NotFound(f'No response "{response_id}". Send the id of one that this API gave.')
+    return thread_id
+
+
+def _reply(answer: Answer, body: ResponsesRequest, runtime: Runtime) -> ResponseReply:
+    text = with_footnotes(answer)
+    return ResponseReply(
+        id=f"{PREFIX}{answer.thread_id}.{answer.answer_id}",
+        created_at=int(runtime.system.context.clock.now().timestamp()),
+        model=body.model,
+        output=[
+            ResponseOutput(
+                id=f"msg_{answer.answer_id}",
+                content=[ResponseContent(text=text, annotations=list(_annotations(answer)))],
+            )
+        ],
+        usage=_usage(answer),
+        previous_response_id=body.previous_response_id,
+        metadata=body.metadata.model_dump(exclude_none=True) if body.metadata else {},
+        sixply=extra_of(answer),
+    )
+
+
+def _annotations(answer: Answer) -> Iterator[dict[str, Any]]:
+    """A file citation for each marker in the text, at the place of the marker."""
+    text = markdown(answer.text)  # as `with_footnotes` shows it
+    for cited in answer.citations:
+        marker, at = f"[{cited.marker}]", -1
+        while (at := text.find(marker, at + 1)) >= 0:
+            yield {"type": "file_citation", "file_id": cited.document_id, "filename": cited.uri, "index": at}
+
+
+def _usage(answer: Answer) -> ResponseUsage | None:
+    usage = answer.usage
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    return ResponseUsage(
+        input_tokens=usage.input_tokens,
+        input_tokens_details=InputTokenDetails(cached_tokens=usage.cached_input_tokens or 0),
+        output_tokens=usage.output_tokens,
+        output_tokens_details=OutputTokenDetails(reasoning_tokens=usage.reasoning_tokens or 0),
+        total_tokens=usage.input_tokens + usage.output_tokens,
+    )
+
+
+def _told(reply: ResponseReply) -> Iterator[ServerSentEvent]:
+    """The events of a response, numbered."""
+    for number, (kind, content) in enumerate(_ordered(reply)):
+        yield sse(kind, {"type": kind, "sequence_number": number, **content})
+
+
+def _failed(error: SixplyError) -> ServerSentEvent:
+    problem = openai_problem(error)  # its member "error" is what makes OpenAI's client raise
+    told = {name: problem["error"][name] for name in ("code", "message", "param")}
+    return sse("error", {"type": "error", "sequence_number": 0, **told, **problem})
+
+
+def _ordered(reply: ResponseReply) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The events of a response, in the order in which OpenAI sends them."""
+    whole = reply.model_dump(mode="json")
+    (item,) = whole["output"]
+    (part,) = item["content"]
+    begun = whole | {"status": "in_progress", "output": [], "usage": None}
+    place: dict[str, Any] = {"item_id": item["id"], "output_index": 0, "content_index": 0}
+    yield "response.created", {"response": begun}
+    yield "response.in_progress", {"response": begun}
+    yield "response.output_item.added", {"output_index": 0, "item": item | {"status": "in_progress", "content": []}}
+    yield "response.content_part.added", {**place, "part": part | {"text": "", "annotations": []}}
+    for line in part["text"].splitlines(keepends=True):
+        yield "response.output_text.delta", {**place, "delta": line, "logprobs": []}
+    yield "response.output_text.done", {**place, "text": part["text"], "logprobs": []}
+    for index, annotation in enumerate(part["annotations"]):
+        yield (
+            "response.output_text.annotation.added",
+            {**place, "annotation_index": index, "annotation": annotation},
+        )
+    yield "response.content_part.done", {**place, "part": part}
+    yield "response.output_item.done", {"output_index": 0, "item": item}
+    yield "response.completed", {"response": whole}

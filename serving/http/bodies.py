@@ -1,0 +1,169 @@
+"""What a request's body may be: so many bytes, values and levels. Looked at in its bytes, before anything is built from it.
+
+Parsing a megabyte of JSON takes milliseconds; checking it against a schema takes seconds when every value is wrong, and holds
+the event loop, in a thread too. So what bounds the time of a request is the number of its values (docs/decisions/0098).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from foundation.errors import Overloaded, RequestError, TooLarge
+from foundation.settings import HttpSettings
+from serving.access.identity import PAGE_PATHS
+from serving.http.errors import BodyRefused, respond
+
+MAX_VALUES = 10_000
+"""A conversation of 1,500 messages, or 200 questions with everything that can be asked of them, have fewer."""
+MAX_NESTING = 64
+UPLOADS = frozenset({"/v1/documents", "/v1/jobs/ingest"})
+"""Paths whose bodies are files: read bit by bit to the disk, up to `max_body_bytes`."""
+WHOLE_BODIES = 16
+"""How many of the largest bodies may be held at once, by all requests together."""
+PIECE_BYTES = 65_536
+
+# Possessive, and an unfinished string ends with the body: nothing is looked at twice.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def check_json(body: bytes, what: str = "The body") -> None:
+    """Refuse JSON that is expensive to build or to check. Linear, some milliseconds a megabyte.
+
+    Raises:
+        TooLarge: too many values, or too many levels.
+    """
+    if (encoding := json.detect_encoding(body[:4])) not in ("utf-8", "utf-8-sig"):
+        body = body.decode(
+            encoding, "replace"
+        ).encode()  # as json.loads reads it; in UTF-16, half of a letter can be a quote
+    if _values(body) <= MAX_VALUES and _opened(body) <= MAX_NESTING:
+        return
+    marks = _STRING.sub(b"", body)  # commas and brackets in texts count for nothing
+    if (values := _values(marks)) > MAX_VALUES:
+        raise TooLarge(f"{what} has {values:,} values; at most {MAX_VALUES:,} are taken. Send less at once.")
+    if (levels := _levels(marks)) > MAX_NESTING:
+        raise TooLarge(f"{what} is nested {levels:,} levels deep; at most {MAX_NESTING} are taken.")
+
+
+def _opened(body: bytes) -> int:
+    return body.count(b"[") + body.count(b"{")
+
+
+def _values(body: bytes) -> int:
+    """At least as many as there are: each but a first one follows a comma or an opening bracket."""
+    return body.count(b",") + _opened(body) + 1
+
+
+def _levels(marks: bytes) -> int:
+    deepest = level = 0
+    for bracket in marks.translate(None, _ALL_BUT_BRACKETS):
+        level += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, level)
+    return deepest
+
+
+class BodyLimits:
+    """Reads each body that is no upload, checks it and hands it on; and holds no more bytes than there is room for."""
+
+    def __init__(self, app: ASGIApp, http: HttpSettings) -> None:
+        self._app = app
+        self._most_bytes = min(http.max_json_bytes, http.max_body_bytes)
+        self._room = WHOLE_BODIES * http.max_body_bytes
+        self._held = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _has_body(scope):
+            await self._app(scope, receive, send)
+            return
+        with self._holding() as hold:
+            if scope["path"] in UPLOADS or scope["path"].startswith(PAGE_PATHS):
+                await self._app(scope, _counted(receive, hold), send)
+                return
+            try:
+                body = await self._whole(scope, _counted(receive, hold))
+                check_json(body)
+            except ClientDisconnect:
+                return
+            except (BodyRefused, RequestError) as refused:
+                error = refused.error if isinstance(refused, BodyRefused) else refused
+                await respond(Request(scope), error)(scope, receive, send)
+                return
+            await self._app(scope, handed_on(body, receive), send)
+
+    @contextmanager
+    def _holding(self) -> Iterator[_Hold]:
+        hold = _Hold(self)
+        try:
+            yield hold
+        finally:
+            self._held -= hold.size
+
+    def take(self, size: int) -> None:
+        """Raises:
+        BodyRefused: the bodies of all requests together are too large already.
+        """
+        if self._held + size > self._room:
+            raise BodyRefused(
+                Overloaded("Too many large requests arrive at once. Try again in a moment.", retry_after_s=1)
+            )
+        self._held += size
+
+    async def _whole(self, scope: Scope, receive: Receive) -> bytes:
+        body = bytearray()
+        async for piece in Request(scope, receive).stream():
+            body += piece
+            if len(body) > self._most_bytes:
+                raise TooLarge(
+                    f"The body is larger than {self._most_bytes:,} bytes ([serving.http] max_json_bytes). Send less at once."
+                )
+        return bytes(body)
+
+
+class _Hold:
+    """The bytes that one request holds."""
+
+    def __init__(self, limits: BodyLimits) -> None:
+        self._limits = limits
+        self.size = 0
+
+    def take(self, size: int) -> None:
+        self._limits.take(size)
+        self.size += size
+
+
+def handed_on(body: bytes, receive: Receive) -> Receive:
+    """`receive` for whoever reads a body after us: in pieces, so that no parser has the event loop for the whole of it."""
+    pieces = [body[start : start + PIECE_BYTES] for start in range(0, len(body), PIECE_BYTES)] or [b""]
+    pieces.reverse()
+
+    async def next_piece() -> Message:
+        if not pieces:
+            return await receive()
+        await asyncio.sleep(0)
+        piece = pieces.pop()
+        return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
+
+    return next_piece
+
+
+def _counted(receive: Receive, hold: _Hold) -> Receive:
+    async def counted() -> Message:
+        message = await receive()
+        if message["type"] == "http.request":
+            hold.take(len(message.get("body", b"")))
+        return message
+
+    return counted
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])

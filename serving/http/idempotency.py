@@ -1,0 +1,309 @@
+"""The same request sent twice is done once: `Idempotency-Key`, after the IETF's draft and Stripe's API.
+
+A key belongs to the caller who sent it, with the roles, groups and classes that they then had. Its first reply is kept for
+a day and given again, whatever has happened since, to whoever may still make the request: the route asks first, as it does
+of a new one. The same key with another request or other rights is refused, and so is one whose first request is still at
+work. A failure that may pass by
+itself (429, 5xx) is not kept: the key is free again. Where the failed request had begun an answer, a second one goes on in
+the same conversation from the last step that was finished, so that what was done is not done again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import sqlite3
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from python_multipart.multipart import parse_options_header
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from foundation.clock import Clock
+from foundation.errors import Conflict, InvalidRequest, RequestError, SixplyError
+from foundation.stores.erasures import mark_of
+from foundation.stores.registry import Person
+from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from foundation.types import Principal
+from orchestration.contract import AnswerRequest, Event
+from serving.http.bodies import handed_on
+from serving.http.errors import CONFLICT, from_http, respond
+from serving.http.replies import Reply
+from serving.processes.worker import this_worker, worker_lives
+
+log = logging.getLogger("sixply.serving")
+
+HEADER = "Idempotency-Key"
+METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+PREFIX = "/v1/"
+PATTERN = r"^[\x21-\x7e]{1,255}$"
+KEPT = timedelta(hours=24)
+PASSING = frozenset({401, 403, 408, 409, 429, 499})
+"""Besides 5xx: replies that say "not now"."""
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS requests (
+    caller    TEXT NOT NULL,
+    key       TEXT NOT NULL,
+    request   TEXT NOT NULL,
+    at        TEXT NOT NULL,
+    worker    TEXT,
+    thread_id TEXT,
+    status    INTEGER,
+    media     TEXT,
+    body      BLOB,
+    PRIMARY KEY (caller, key)
+) STRICT;
+CREATE INDEX IF NOT EXISTS requests_by_time ON requests (at);
+"""
+
+
+def _erase(connection: sqlite3.Connection, person: Person) -> int:
+    return connection.execute("DELETE FROM requests WHERE caller = ?", (person.mark,)).rowcount
+
+
+STORE = SqliteStore(
+    name="idempotency",
+    file="idempotency.sqlite",
+    schema=SCHEMA,
+    erase_rows=_erase,
+    erased="replies that were kept for a day",
+)
+
+
+class InFlight(Conflict):
+    """409: the first request with this key has not been answered yet."""
+
+    code = "in_flight"
+    retryable = True
+
+
+class KeyReused(InvalidRequest):
+    """422: the key came with another request or other rights before."""
+
+    code = "idempotency_key_reused"
+
+
+@dataclass
+class Attempt:
+    """A request that is being worked on under a key; the routes reach it at `request.state.attempt`."""
+
+    store: IdempotencyStore
+    caller: str
+    key: str
+    thread_id: str | None
+    """Where an earlier attempt began its answer."""
+    failed: bool = False
+    """Though its status, which went out before, says 200: a stream that ended with an error."""
+
+    def resumed(self, asked: AnswerRequest) -> AnswerRequest:
+        if self.thread_id is None or asked.thread_id is not None:
+            return asked
+        return asked.model_copy(update={"thread_id": self.thread_id})
+
+    async def followed(self, events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
+        """The events of the answer, while it is noted where it can be gone on with."""
+        self.failed = True
+        async with aclosing(events) as given:  # type: ignore[type-var]
+            async for event in given:
+                if event.thread_id and event.thread_id != self.thread_id:
+                    self.thread_id = event.thread_id
+                    await self.store.began(self)
+                self.failed = self.failed and event.kind != "answer"
+                yield event
+
+
+class IdempotencyStore:
+    """Keys and first replies in one SQLite file: they outlive the process, and workers on one machine share them."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._file = SqliteFile(path, STORE)
+        self._clock = clock
+        self._worker = this_worker()
+
+    async def begin(self, caller: str, key: str, request: str) -> Attempt | Reply:
+        """Take the key, or give the reply that it got.
+
+        Raises:
+            InFlight: another request has it. KeyReused: it came with another request.
+        """
+        now = self._clock.now()
+
+        def take(connection: sqlite3.Connection) -> Attempt | Reply:
+            connection.execute("DELETE FROM requests WHERE at < ?", ((now - KEPT).isoformat(),))
+            row = connection.execute("SELECT * FROM requests WHERE caller = ? AND key = ?", (caller, key)).fetchone()
+            if row is not None and row["request"] != request:
+                raise KeyReused(
+                    f"The {HEADER} was sent before with another request, or when you had other roles or groups. Take a new "
+                    "key for a new request."
+                )
+            if row is not None and row["status"] is not None:
+                return Reply(row["status"], row["media"], row["body"])
+            if row is not None and row["worker"] and worker_lives(row["worker"]):
+                raise InFlight(
+                    f"The first request with this {HEADER} is still at work. Wait for its reply.", retry_after_s=1
+                )
+            connection.execute(
+                "INSERT INTO requests (caller, key, request, at, worker) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET worker = excluded.worker",
+                (caller, key, request, now.isoformat(), self._worker),
+            )
+            return Attempt(self, caller, key, row["thread_id"] if row else None)
+
+        return await self._file.run(take)
+
+    async def began(self, attempt: Attempt) -> None:
+        await self._update(attempt, "thread_id = ?", attempt.thread_id)
+
+    async def keep(self, attempt: Attempt, reply: Reply) -> None:
+        await self._update(
+            attempt, "worker = NULL, status = ?, media = ?, body = ?", reply.status, reply.media, reply.body
+        )
+
+    async def release(self, attempt: Attempt) -> None:
+        await self._update(attempt, "worker = NULL")
+
+    async def _update(self, attempt: Attempt, change: str, *values: Any) -> None:
+        statement = f"UPDATE requests SET {change} WHERE caller = ? AND key = ?"  # noqa: S608 - own words
+        await self._file.run(lambda connection: connection.execute(statement, (*values, attempt.caller, attempt.key)))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Idempotency:
+    """The ASGI part. It stands inside authentication, because a key is the caller's."""
+
+    def __init__(self, app: ASGIApp, store: IdempotencyStore) -> None:
+        self._app = app
+        self._store = store
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] not in METHODS or not scope["path"].startswith(PREFIX):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        key = request.headers.get(HEADER)
+        if key is None:
+            await self._app(scope, receive, send)
+            return
+        try:
+            if not re.fullmatch(PATTERN, key):
+                raise RequestError(f"The {HEADER} must be 1 to 255 printable ASCII characters without spaces.")
+            body = await request.body()
+            principal: Principal = scope["state"]["principal"]
+            caller = mark_of(principal)
+            found = await self._store.begin(caller, key, _fingerprint(request, body, _rights(request, principal)))
+        except ClientDisconnect:
+            return
+        except HTTPException as error:  # from the limits on bodies, whose own handlers stand outside of us
+            await respond(request, from_http(error))(scope, receive, send)
+            return
+        except SixplyError as error:
+            await respond(request, error)(scope, receive, send)
+            return
+        if isinstance(found, Reply):
+            scope["state"]["first_reply"] = found
+            await self._app(scope, handed_on(body, receive), send)
+            return
+        scope["state"]["attempt"] = found
+        await self._attempted(found, scope, handed_on(body, receive), send)
+
+    async def _attempted(self, attempt: Attempt, scope: Scope, receive: Receive, send: Send) -> None:
+        said = _Said(attempt, send)
+        try:
+            await self._app(scope, receive, said.send)
+        finally:
+            if not said.ended:
+                await self._store.release(attempt)
+
+
+class _Said:
+    """Remembers what passes by on its way to the caller. The last part waits until the whole has been kept: whoever has
+    a reply gets the same one again."""
+
+    def __init__(self, attempt: Attempt, send: Send) -> None:
+        self._attempt = attempt
+        self._send = send
+        self._start: Message = {}
+        self._parts: list[bytes] = []
+        self.ended = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start = message
+        elif message["type"] == "http.response.body" and not self.ended:
+            self._parts.append(message.get("body", b""))
+            if not message.get("more_body", False):
+                self.ended = True
+                await self._end()
+        await self._send(message)
+
+    async def _end(self) -> None:
+        status: int = self._start["status"]
+        store, attempt = self._attempt.store, self._attempt
+        media = dict(self._start.get("headers", [])).get(b"content-type", b"").decode("latin-1")
+        passing = status >= 500 or status in PASSING or (status == 200 and attempt.failed)
+        try:
+            if passing:
+                await store.release(attempt)
+            else:
+                await store.keep(attempt, Reply(status, media, b"".join(self._parts)))
+        except (
+            SixplyError
+        ):  # the work is done and the caller may know; a second request is then told that this one is at work
+            log.exception("the reply under an %s could not be kept", HEADER)
+
+
+def declare(document: dict[str, Any]) -> None:
+    """Put the header and its replies into the OpenAPI document, at every operation that takes it."""
+    document["components"].setdefault("parameters", {})[HEADER] = {
+        "name": HEADER,
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string", "pattern": PATTERN},
+        "description": "Sent again with the same request within a day, the request is not done again: its first reply is "
+        "given. A number that you draw for each request, such as a UUID.",
+    }
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if method.upper() in METHODS and path.startswith(PREFIX):
+                reference = f"#/components/parameters/{HEADER}"
+                operation["parameters"] = [*operation.get("parameters", []), {"$ref": reference}]
+                operation["responses"].setdefault("409", operation["responses"]["400"] | {"description": CONFLICT})
+
+
+def attempt_of(request: Request) -> Attempt | None:
+    return getattr(request.state, "attempt", None)
+
+
+def _rights(request: Request, principal: Principal) -> str:
+    """What the caller may do and see now; a reply made with other rights is not theirs any more."""
+    scope = request.app.state.runtime.system.policy.scope(principal)
+    return json.dumps([sorted(principal.roles), sorted(principal.groups), scope.listed_classes])
+
+
+def _fingerprint(request: Request, body: bytes, rights: str) -> str:
+    """What makes two requests the same one. A client picks a new boundary each time that it sends the same form."""
+    media, options = parse_options_header(request.headers.get("content-type", ""))
+    body = body.replace(boundary, b"") if (boundary := options.get(b"boundary")) else body
+    parts = (
+        request.method,
+        request.url.path,
+        request.url.query,
+        request.headers.get("accept", ""),
+        media.decode("latin-1"),
+        rights,
+    )
+    digest = hashlib.sha256(b"\0".join(part.encode("utf-8", "replace") for part in parts) + b"\0")
+    digest.update(body)
+    return digest.hexdigest()

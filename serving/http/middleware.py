@@ -1,0 +1,161 @@
+"""What surrounds every request, as pure ASGI: anything that wraps the response in tasks would hide a client's leaving."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import MutableMapping
+from contextlib import ExitStack
+from typing import Any
+
+from fastapi import Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from foundation import names
+from foundation.errors import ComponentError, RequestError, Unauthenticated
+from foundation.stores.erasures import Erasures, current_mark
+from foundation.tracing import annotate
+from foundation.types import Principal
+from observability.telemetry import logs
+from serving.access.identity import PAGE_PATHS, PUBLIC_PATHS
+from serving.access.jwt_tokens import Callers
+from serving.access.sessions import Sessions, refuse_other_sites, token_of
+from serving.http.errors import ANTHROPIC_PATHS, BROWSER_PATHS, EXPLAINED, from_status, respond, shaped, to_json
+
+log = logging.getLogger("sixply.request")
+
+REQUEST_ID = "X-Request-Id"
+UNWATCHED = ("/health/", "/metrics", *PAGE_PATHS)
+_GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Envelope:
+    """Outermost: gives each request an id, and puts what libraries refuse in plain text into our shape of error."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(Headers(scope=scope).get(REQUEST_ID))
+        scope.setdefault("state", {})["request_id"] = request_id
+        outgoing, begun = _Outgoing(send, request_id, scope["path"]), time.perf_counter()
+        with logs.of_request(request_id):
+            try:
+                await self._app(scope, receive, outgoing.send)
+            except Exception:
+                if not scope["state"].get(EXPLAINED):  # else it has been logged and answered: once is enough
+                    raise
+            finally:
+                _log(scope, outgoing.status, time.perf_counter() - begun)
+
+
+def _log(scope: Scope, status: int | None, seconds: float) -> None:
+    """A line for the request, by its route: its address can name documents and people. Probes are left out."""
+    if not log.isEnabledFor(logging.INFO) or scope["path"].startswith(UNWATCHED):
+        return
+    fields = {
+        "method": scope["method"],
+        "route": getattr(scope.get("route"), "path_format", None),
+        "status": status,
+        "ms": round(seconds * 1000, 1),
+    }
+    log.info("request", extra={logs.FIELDS: fields})
+
+
+class _Outgoing:
+    """The sending side of one request."""
+
+    def __init__(self, send: Send, request_id: str, path: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._path = path
+        self._instead: bytes | None = None
+        """The body in place of a library's plain text."""
+        self.status: int | None = None
+        """`None`: the caller left before there was an answer."""
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            await self._send(self._start(message))
+            if self._instead is not None:
+                await self._send({"type": "http.response.body", "body": self._instead})
+        elif self._instead is None:
+            await self._send(message)
+
+    def _start(self, message: Message) -> MutableMapping[str, Any]:
+        message.setdefault("headers", [])
+        headers = MutableHeaders(scope=message)
+        if message["status"] >= 400 and headers.get("content-type", "").startswith("text/plain"):
+            error = from_status(message["status"], "The request was refused: its Host header names another host.")
+            _, content, media_type = shaped(self._path, error, status=message["status"], request_id=self._request_id)
+            self._instead = to_json(content)
+            del headers["content-length"]
+            headers["content-type"] = media_type
+        headers[REQUEST_ID] = self._request_id
+        for name, value in _HEADERS.items():
+            headers.setdefault(name, value)
+        return message
+
+
+class Authentication:
+    """Closed by default: without a valid credential nothing but the public paths is reached, not even a 404.
+
+    It stands before the routes because FastAPI reads and parses a body before it asks any dependency.
+    """
+
+    def __init__(self, app: ASGIApp, callers: Callers, sessions: Sessions, erasures: Erasures) -> None:
+        self._app = app
+        self._callers = callers
+        self._sessions = sessions
+        self._erasures = erasures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        http = scope["type"] == "http"
+        if scope["type"] != "websocket" and (not http or scope["path"] in PUBLIC_PATHS):
+            await self._app(scope, receive, send)
+            return
+        with ExitStack() as request:
+            try:
+                principal = await self._principal(HTTPConnection(scope))
+                request.enter_context(self._erasures.acting_for(principal))
+            except (RequestError, ComponentError) as error:
+                if http:
+                    await respond(Request(scope), error)(scope, receive, send)
+                else:
+                    await send({"type": "websocket.close", "code": 1008, "reason": error.code})
+                return
+            scope.setdefault("state", {})["principal"] = principal
+            logs.belongs_to(principal.tenant)
+            annotate(names.USER_HASH, current_mark())
+            await self._app(scope, receive, send)
+
+    async def _principal(self, connection: HTTPConnection) -> Principal:
+        path = connection.scope["path"]
+        if path.startswith(PAGE_PATHS):
+            refuse_other_sites(connection)
+            return await self._sessions.principal(token_of(connection))
+        if connection.scope["type"] == "websocket":
+            raise Unauthenticated("There is no websocket but the page's.")
+        basic = connection.scope["method"] == "GET" and path.startswith(BROWSER_PATHS)
+        authorization = connection.headers.get("authorization")
+        if authorization is None and path.startswith(ANTHROPIC_PATHS) and (key := connection.headers.get("x-api-key")):
+            authorization = f"Bearer {key}"  # where Anthropic's clients put it
+        return self._callers.authenticate(authorization, basic=basic)
+
+
+def _request_id(given: str | None) -> str:
+    """The caller's own id where it is harmless in logs and headers, else a new one."""
+    return given if given and _GIVEN.fullmatch(given) else uuid.uuid4().hex

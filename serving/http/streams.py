@@ -1,0 +1,188 @@
+"""Following an agent until its last event, whoever stops first: the agent, the caller or the server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+import anyio
+from fastapi import Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent, format_sse_event
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from foundation.errors import ShuttingDown, SixplyError
+from orchestration.contract import Answer, Event
+from orchestration.run import answering
+from orchestration.run.answering import error_of
+from serving.http.errors import CallerLeft, InternalError, internal_error
+from serving.lifecycle import Lifecycle
+
+log = logging.getLogger("sixply.serving")
+
+PING_S = 15.0
+"""An idle stream gets a comment this often, so that no proxy on the way takes it for dead."""
+
+CLEAN_UP_S = 10.0
+"""How long a cancelled agent may take to let go. Its place is not given away before."""
+
+Item = Event | Exception | None
+T = TypeVar("T")
+
+
+async def follow(
+    events: AsyncIterator[Event], lifecycle: Lifecycle, request: Request | None = None
+) -> AsyncGenerator[Event | None]:
+    """The agent's events, up to and including its answer; `None` after each long silence.
+
+    One task runs the agent from its first step to its last, so that its spans open and close in one context; closing
+    this generator cancels it and waits until it has cleaned up. When the server's time is up the caller is told first:
+    cleaning up can take longer than is left. `request` is watched for the caller's leaving, which
+    only a response that is being sent would notice by itself.
+
+    Raises:
+        SixplyError: what the agent raised, or reported as an error event.
+        ShuttingDown: the server's time is up.
+        CallerLeft: only where `request` is given.
+    """
+    queue: asyncio.Queue[Item] = asyncio.Queue()
+    tasks = [asyncio.create_task(_run(events, queue))]
+    if request is not None:
+        tasks.append(asyncio.create_task(_watch(request, queue)))
+    over = ShuttingDown("The server is stopping and could not finish this answer. Ask again.", retry_after_s=5)
+    try:
+        with lifecycle.in_flight(lambda: queue.put_nowait(over)):
+            while (event := await _next(queue)) is None or event.kind != "answer":
+                yield event
+            yield event
+    finally:
+        for task in tasks:
+            task.cancel()
+        if lifecycle.over:
+            lifecycle.clean_up(tasks)
+        else:
+            with anyio.move_on_after(CLEAN_UP_S, shield=True):  # shielded: we are often being cancelled ourselves
+                await asyncio.wait(tasks)
+
+
+async def collect(events: AsyncIterator[Event], lifecycle: Lifecycle, request: Request | None = None) -> Answer:
+    """The answer at the end of `events`; raises what `follow` raises."""
+    async with aclosing(follow(events, lifecycle, request)) as followed:
+        async for event in followed:
+            if event is not None and event.answer is not None:
+                return event.answer
+    raise _ended()
+
+
+async def unless_left(work: Coroutine[Any, Any, T], lifecycle: Lifecycle, request: Request | None = None) -> T:
+    """What `work` gives. It is cancelled when the caller leaves, where `request` is given, and when the server's time is up.
+
+    Raises:
+        ShuttingDown: the server's time is up. CallerLeft: the caller left.
+    """
+    task = asyncio.create_task(work)
+    leaving = asyncio.create_task(_left(request)) if request is not None else None
+
+    def end() -> None:
+        task.cancel()
+
+    try:
+        with lifecycle.in_flight(end):
+            await asyncio.wait({task, *([leaving] if leaving else [])}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise CallerLeft
+        if task.cancelled() and lifecycle.over:
+            raise ShuttingDown("The server is stopping and could not finish this. Try again.", retry_after_s=5)
+        return await task
+    finally:
+        task.cancel()
+        if leaving:
+            leaving.cancel()
+        with anyio.move_on_after(CLEAN_UP_S, shield=True):  # as in `follow`
+            await asyncio.wait({task})
+
+
+def error_event(error: Exception) -> Event:
+    """`error` as the last event of a stream. What nobody foresaw is logged and described in general words."""
+    return answering.error_event(explained(error))
+
+
+def explained(error: Exception) -> SixplyError:
+    """`error` as one of ours, so that a stream can end with it."""
+    if isinstance(error, SixplyError):
+        return error
+    log.error("a stream failed", exc_info=error)
+    return internal_error()
+
+
+class EventStream(EventSourceResponse):
+    """Server-sent events from a generator, which is closed however the response ends. `None` sends a comment."""
+
+    def __init__(self, events: AsyncGenerator[ServerSentEvent | None]) -> None:
+        self._events = events
+        super().__init__(_encoded(events), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._events):
+            await super().__call__(scope, receive, send)
+
+
+class PassedOn(Response):
+    """A response that another ASGI application makes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__()
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+async def _encoded(events: AsyncIterator[ServerSentEvent | None]) -> AsyncIterator[bytes]:
+    async for event in events:
+        if event is None:
+            yield format_sse_event(comment="ping")
+        else:
+            yield format_sse_event(data_str=event.raw_data, event=event.event)
+
+
+async def _run(events: AsyncIterator[Event], queue: asyncio.Queue[Item]) -> None:
+    try:
+        async for event in events:
+            queue.put_nowait(event)
+        queue.put_nowait(_ended())
+    except Exception as error:  # whatever it is, the reader of the queue must hear of it
+        queue.put_nowait(error)
+    finally:
+        if (close := getattr(events, "aclose", None)) is not None:
+            await close()
+
+
+async def _watch(request: Request, queue: asyncio.Queue[Item]) -> None:
+    await _left(request)
+    queue.put_nowait(CallerLeft())
+
+
+async def _left(request: Request) -> None:
+    """Return when the caller has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _next(queue: asyncio.Queue[Item]) -> Event | None:
+    try:
+        async with asyncio.timeout(PING_S):
+            item = await queue.get()
+    except TimeoutError:
+        return None
+    if isinstance(item, Exception):
+        raise item
+    if item is not None and item.kind == "error":
+        raise error_of(item)
+    return item
+
+
+def _ended() -> SixplyError:
+    return InternalError("The agent ended without an answer.")

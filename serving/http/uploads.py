@@ -1,0 +1,45 @@
+"""Files as they arrive."""
+
+from __future__ import annotations
+
+import mimetypes
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from fastapi import UploadFile
+
+from foundation.errors import DocumentRefused, InvalidRequest
+from foundation.types import Principal
+from retrieval.contract import Document
+from retrieval.ingest.pipeline import Item, demand_readable
+
+if TYPE_CHECKING:
+    from serving.wiring import System
+
+
+def file_name(file: UploadFile) -> str:
+    """Raises:
+    InvalidRequest: the upload has none.
+    """
+    name = PurePosixPath((file.filename or "").replace("\\", "/")).name.replace("\0", "")
+    if not name:
+        raise InvalidRequest("The upload has no file name; its ending says how the file is read.")
+    return name
+
+
+def media_type_of(name: str) -> str:
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+def taken_in(system: System, item: Item, caller: Principal) -> Document:
+    """Store what `caller` sends; what they may not read is neither replaced nor told of.
+
+    Raises:
+        DocumentRefused: it cannot be read, or there is nothing in it.
+        Forbidden: the caller could not read it.
+    """
+    scope = system.policy.scope(caller)
+    demand_readable(item.source, scope)
+    if not item.content:
+        raise DocumentRefused(f"{item.source.uri} is empty. Upload a file with text in it.", reason="empty")
+    return system.ingestor.ingest_one(item, scope=scope)

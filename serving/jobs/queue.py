@@ -1,0 +1,623 @@
+"""Work that a caller does not wait for: documents to take in, questions to answer.
+
+A job is on the disk before it is acknowledged, item by item with what came of it, so it survives the process: the next one
+on the same data folder goes on with the first item that is not done. Jobs take at most half of the places, so that people
+who wait for an answer come first, and tenants take turns item by item.
+
+Before each item a job asks whether it may still be done: the switches, and the credential that began it with the roles and
+groups that it has now. A switch makes it wait, a credential that counts no more ends it; an answer under way is broken off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import sqlite3
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from uuid import uuid4
+
+from foundation.clock import Clock
+from foundation.errors import (
+    ComponentError,
+    DocumentRefused,
+    NotFound,
+    Overloaded,
+    RequestError,
+    ShuttingDown,
+    SixplyError,
+    Stopped,
+    StoreUnavailable,
+)
+from foundation.settings import JobSettings
+from foundation.stores.full_disk import translated
+from foundation.stores.registry import Person
+from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from foundation.types import Principal
+from serving.access.admission import Admission, Work
+from serving.access.identity import Permission
+from serving.access.quotas import QuotaExceeded
+from serving.http.streams import explained
+from serving.lifecycle import Lifecycle
+from serving.processes.worker import this_worker, worker_lives
+
+log = logging.getLogger("sixply.serving")
+
+Kind = Literal["ingest", "answers"]
+Status = Literal["running", "done", "cancelled", "revoked"]
+ItemStatus = Literal["waiting", "done", "failed"]
+T = TypeVar("T")
+
+KEPT = timedelta(days=7)
+AT_ONCE = 2
+"""Items that one process works on; the others wait."""
+PLACE_AGAIN_S = 0.2
+LOOK_S = 0.25
+"""How often it is asked whether a job may go on while it works or waits."""
+STORE_AGAIN_S = 1.0
+RETRY_AFTER_S = 60.0
+NEEDS: Mapping[Kind, Permission] = {"ingest": "write", "answers": "ask"}
+
+ARRIVING = "arriving"
+"""The status of a job whose files are being written. Nobody is told of it."""
+AT_WORK = ("running", ARRIVING)
+SIZE = "octet_length" if sqlite3.sqlite_version_info >= (3, 43) else "length"
+"""The newer function reads no more of a long text than where it ends."""
+HELD = f"""
+SELECT jobs.job_id, jobs.status, coalesce(sum({SIZE}(name) + {SIZE}(given) + coalesce({SIZE}(outcome), 0)), 0) AS bytes
+FROM jobs LEFT JOIN items USING (job_id) WHERE tenant = ? GROUP BY jobs.job_id ORDER BY begun_at
+"""  # noqa: S608 - own words
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    job_id    TEXT PRIMARY KEY,
+    kind      TEXT NOT NULL,
+    tenant    TEXT NOT NULL,
+    subject   TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    status    TEXT NOT NULL,
+    begun_at  TEXT NOT NULL,
+    worker    TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS items (
+    job_id  TEXT NOT NULL,
+    number  INTEGER NOT NULL,
+    name    TEXT NOT NULL,
+    given   TEXT NOT NULL,
+    status  TEXT NOT NULL,
+    outcome TEXT,
+    PRIMARY KEY (job_id, number)
+) STRICT, WITHOUT ROWID;
+"""
+FOLDER = "jobs"
+"""Below the data folder."""
+
+
+def _erase(data_dir: Path, person: Person) -> int:
+    """A job that is at work finds itself gone before its next item, and what it does now can be written nowhere."""
+    path = data_dir / STORE.file
+
+    def remove(connection: sqlite3.Connection) -> int:
+        theirs = (person.tenant, person.subject)
+        jobs = connection.execute("SELECT job_id FROM jobs WHERE tenant = ? AND subject = ?", theirs).fetchall()
+        for (job_id,) in jobs:  # files first: a kill in between leaves the rows, by which they are found again
+            shutil.rmtree(data_dir / FOLDER / job_id, ignore_errors=True)
+            connection.execute("DELETE FROM items WHERE job_id = ?", (job_id,))
+            connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
+        return len(jobs)
+
+    if not path.exists():
+        return 0
+    with closing(SqliteFile(path, STORE)) as file:
+        count = file.run_now(remove, of_nobody=True)
+        file.compact()
+    return count
+
+
+STORE = SqliteStore(
+    name="jobs",
+    file=f"{FOLDER}/jobs.sqlite",
+    files=(f"{FOLDER}/*",),
+    schema=SCHEMA,
+    erase=_erase,
+    erased="their jobs, running ones too: questions, answers, names and files of documents",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Where a job stands."""
+
+    job_id: str
+    kind: Kind
+    status: Status
+    begun_at: datetime
+    total: int
+    done: int
+    failed: int
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class JobItem:
+    """One piece of a job. `given` is what it needs, `outcome` what came of it: a document or an answer, or a problem."""
+
+    number: int
+    name: str
+    given: Mapping[str, Any]
+    status: ItemStatus
+    outcome: Mapping[str, Any] | None
+
+
+Do = Callable[[JobItem, Principal, Path], Awaitable[Mapping[str, Any]]]
+"""Does one item, as whom the credential stands for now; the folder holds the job's files."""
+
+Allow = Callable[[Permission, Principal], Principal]
+"""The caller of a job as they are now. Raises a RequestError where they may never go on, a ComponentError where not now."""
+
+
+class JobStore:
+    """Jobs and their items in one SQLite file, their files in folders beside it."""
+
+    def __init__(self, folder: Path, clock: Clock, limits: JobSettings = JobSettings()) -> None:  # noqa: B008 - frozen
+        self._folder = folder
+        self._clock = clock
+        self._limits = limits
+        self._file = SqliteFile(folder / "jobs.sqlite", STORE)
+
+    def new_id(self) -> str:
+        return uuid4().hex
+
+    def files(self, job_id: str) -> Path:
+        return self._folder / job_id
+
+    async def add(
+        self, kind: Kind, caller: Principal, items: Sequence[tuple[str, Mapping[str, Any]]], files: Mapping[str, bytes]
+    ) -> Job:
+        """Store a job and its files; when this returns, both are on the disk. Otherwise neither is.
+
+        Raises:
+            QuotaExceeded: the tenant has too many jobs, or they hold too much. StorageFull, StoreUnavailable.
+        """
+        job_id = self.new_id()
+        principal = json.dumps(
+            [caller.subject, caller.tenant, sorted(caller.roles), sorted(caller.groups), caller.credential]
+        )
+        row = (job_id, kind, caller.tenant, caller.subject, principal, ARRIVING, self._clock.now().isoformat())
+        rows = [(job_id, number, name, json.dumps(given), "waiting") for number, (name, given) in enumerate(items, 1)]
+        size = sum(map(len, files.values())) + sum(len(name) + len(given) for _, _, name, given, _ in rows)
+
+        def insert(connection: sqlite3.Connection) -> None:
+            self._make_room(connection, caller.tenant, size)
+            connection.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, this_worker()))
+            connection.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?, NULL)", rows)
+
+        await self._file.run(insert)  # before the files, so that a folder without a row is nobody's
+        try:
+            await asyncio.to_thread(_write, self.files(job_id), files)
+            await self._file.run(
+                lambda connection: connection.execute("UPDATE jobs SET status = 'running' WHERE job_id = ?", (job_id,))
+            )
+        except BaseException:
+            await self._drop(job_id)
+            raise
+        return await self.get(job_id, caller)
+
+    async def _drop(self, job_id: str) -> None:
+        """Leave nothing of a job that could not be stored. Where the disk has no room to say so, `adopt` does it later."""
+        await asyncio.to_thread(shutil.rmtree, self.files(job_id), ignore_errors=True)
+        with suppress(StoreUnavailable):
+            await self._file.run(lambda connection: _forget(connection, [job_id]))
+
+    def _make_room(self, connection: sqlite3.Connection, tenant: str, size: int) -> None:
+        """Forget the tenant's oldest ended jobs until `size` more bytes fit.
+
+        Raises:
+            QuotaExceeded: too many are at work, or what is at work leaves too little room.
+        """
+        rows = connection.execute(HELD, (tenant,)).fetchall()
+        at_work = {row["job_id"] for row in rows if row["status"] in AT_WORK}
+        if len(at_work) >= self._limits.running_per_tenant:
+            raise QuotaExceeded(
+                f"Your tenant has {len(at_work)} jobs that are not done, the most at once ([serving.jobs] running_per_tenant). "
+                "Wait for one, or cancel one.",
+                limit="jobs",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        most = int(self._limits.mb_per_tenant * 1e6)
+        held = {row["job_id"]: row["bytes"] + self._file_bytes(row["job_id"]) for row in rows}
+        for job_id in [row["job_id"] for row in rows if row["job_id"] not in at_work]:
+            if sum(held.values()) + size <= most:
+                break
+            del held[job_id]
+            _forget(connection, [job_id])
+        if sum(held.values()) + size > most:
+            raise QuotaExceeded(
+                f"This job is {size / 1e6:.1f} MB, and {sum(held.values()) / 1e6:.1f} MB of your tenant's are at work; "
+                f"{most / 1e6:g} MB is the most ([serving.jobs] mb_per_tenant). Wait for a job, or cancel one.",
+                limit="jobs_mb",
+                retry_after_s=RETRY_AFTER_S,
+            )
+
+    def _file_bytes(self, job_id: str) -> int:
+        with suppress(OSError):
+            return sum(file.stat().st_size for file in self.files(job_id).iterdir())
+        return 0
+
+    async def get(self, job_id: str, caller: Principal) -> Job:
+        """Raises:
+        NotFound: no such job of the caller's.
+        """
+        found = await self._of(caller, "job_id = ?", job_id)
+        if not found:
+            raise NotFound(f'No job "{job_id}" of yours. GET /v1/jobs lists them; they are kept for {KEPT.days} days.')
+        return found[0]
+
+    async def find(self, job_id: str) -> Job:
+        """For whoever does it: it knows no caller.
+
+        Raises:
+            NotFound: it was erased.
+        """
+        found = await self._jobs("job_id = ?", job_id)
+        if not found:
+            raise NotFound(f'The job "{job_id}" is no longer stored.')
+        return found[0]
+
+    async def add_rights(self, job_id: str, used: Principal) -> None:
+        """Note roles and groups that the caller did not have yet when they sent it: an item is done with them from now on."""
+
+        def widen(connection: sqlite3.Connection) -> None:
+            row = connection.execute("SELECT principal FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+            if row is None:  # erased meanwhile
+                return
+            subject, tenant, roles, groups, *credential = json.loads(row["principal"])
+            wide = [subject, tenant, sorted({*roles, *used.roles}), sorted({*groups, *used.groups}), *credential]
+            connection.execute("UPDATE jobs SET principal = ? WHERE job_id = ?", (json.dumps(wide), job_id))
+
+        await self._file.run(widen)
+
+    async def all(self, caller: Principal) -> list[Job]:
+        """Those that the caller sent, if they have all the roles and groups with which it was sent and done: what came of it
+        was made for these."""
+        return await self._of(caller, "true")
+
+    async def _of(self, caller: Principal, condition: str, *values: str) -> list[Job]:
+        mine = f"{condition} AND tenant = ? AND subject = ? AND jobs.status != '{ARRIVING}'"
+        jobs = await self._jobs(mine, *values, caller.tenant, caller.subject)
+        return [job for job in jobs if caller.holds_rights_of(job.principal)]
+
+    async def items(self, job_id: str, *, waiting: bool = False) -> list[JobItem]:
+        def read(connection: sqlite3.Connection) -> list[JobItem]:
+            rows = connection.execute("SELECT * FROM items WHERE job_id = ? ORDER BY number", (job_id,))
+            return [_item(row) for row in rows if not waiting or row["status"] == "waiting"]
+
+        return await self._file.run(read)
+
+    async def settle(self, job_id: str, number: int, status: ItemStatus, outcome: Mapping[str, Any]) -> None:
+        values = (status, json.dumps(outcome), job_id, number)
+        statement = "UPDATE items SET status = ?, outcome = ?, given = '{}' WHERE job_id = ? AND number = ?"
+        await self._file.run(lambda connection: connection.execute(statement, values))
+
+    async def end(self, job_id: str, status: Status) -> None:
+        """Unless it has ended already. Its files are gone afterwards."""
+        statement = "UPDATE jobs SET status = ? WHERE job_id = ? AND status = 'running'"
+        await self._file.run(lambda connection: connection.execute(statement, (status, job_id)))
+        await asyncio.to_thread(shutil.rmtree, self.files(job_id), ignore_errors=True)
+
+    async def adopt(self) -> list[Job]:
+        """The running jobs of processes that are gone; they are this one's now. Forgets jobs that are old, what a process left
+        that died while it took one in, and files that belong to no running job."""
+        until = (self._clock.now() - KEPT).isoformat()
+        folders = await asyncio.to_thread(self._folders)  # before the rows: what arrives meanwhile is not among them
+
+        def take(connection: sqlite3.Connection) -> tuple[list[str], set[str]]:
+            statement = f"SELECT job_id FROM jobs WHERE begun_at < ? AND status NOT IN {AT_WORK}"  # noqa: S608 - own words
+            _forget(connection, [row["job_id"] for row in connection.execute(statement, (until,))])
+            rows = connection.execute(f"SELECT * FROM jobs WHERE status IN {AT_WORK}").fetchall()  # noqa: S608 - own words
+            left = [row for row in rows if not worker_lives(row["worker"])]
+            dropped = [row["job_id"] for row in left if row["status"] == ARRIVING]
+            _forget(connection, dropped)
+            adopted = [row["job_id"] for row in left if row["status"] != ARRIVING]
+            connection.executemany(
+                "UPDATE jobs SET worker = ? WHERE job_id = ?", [(this_worker(), job_id) for job_id in adopted]
+            )
+            return adopted, {row["job_id"] for row in rows}.difference(dropped)
+
+        adopted, at_work = await self._file.run(take)
+        if orphans := folders - at_work:
+            log.warning("removed the files of %d jobs that were not taken in or have ended", len(orphans))
+        for job_id in orphans:
+            await asyncio.to_thread(shutil.rmtree, self.files(job_id), ignore_errors=True)
+        return [job for job_id in adopted for job in await self._jobs("job_id = ?", job_id)]
+
+    def _folders(self) -> set[str]:
+        return {path.name for path in self._folder.iterdir() if path.is_dir()}
+
+    def close(self) -> None:
+        self._file.close()
+
+    async def _jobs(self, condition: str, *values: str) -> list[Job]:
+        statement = (
+            "SELECT jobs.*, count(number) AS total, total(items.status = 'done') AS done, "  # noqa: S608 - own words
+            "total(items.status = 'failed') AS failed FROM jobs LEFT JOIN items USING (job_id) "
+            f"WHERE {condition} GROUP BY job_id ORDER BY begun_at"
+        )
+        return await self._file.run(lambda connection: [_job(row) for row in connection.execute(statement, values)])
+
+
+class FairTurns:
+    """So many turns at once, given to the tenants that wait one after the other. Belongs to one event loop."""
+
+    def __init__(self, turns: int) -> None:
+        self._free = turns
+        self._lines: dict[str, deque[asyncio.Future[None]]] = {}
+        """Who waits, by tenant; the tenant whose turn was longest ago stands first."""
+
+    @asynccontextmanager
+    async def turn(self, tenant: str) -> AsyncIterator[None]:
+        """Hold a turn."""
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait(tenant)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    async def _wait(self, tenant: str) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._lines.setdefault(tenant, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it was given to us in the moment in which we were cancelled
+                self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        while self._lines:
+            tenant = next(iter(self._lines))
+            line = self._lines.pop(tenant)
+            turn = line.popleft()
+            if line:
+                self._lines[tenant] = line  # to the end
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+class _NotNow(Exception):
+    """The item was not done and may be, later."""
+
+
+class Jobs:
+    """Works on the jobs of this process. Belongs to the event loop that serves."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        do: Mapping[Kind, tuple[Work, Do]],
+        admission: Mapping[Work, Admission],
+        lifecycle: Lifecycle,
+        allow: Allow,
+    ) -> None:
+        self.store = store
+        self._do, self._admission, self._lifecycle = do, admission, lifecycle
+        self._allow = allow
+        self._turns = FairTurns(AT_ONCE)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._items: dict[str, asyncio.Future[Any]] = {}
+        self._cancelled: set[str] = set()
+        self._closing = False
+
+    async def begin(
+        self,
+        kind: Kind,
+        caller: Principal,
+        items: Sequence[tuple[str, Mapping[str, Any]]],
+        files: Mapping[str, bytes] | None = None,
+    ) -> Job:
+        """Raises:
+        ShuttingDown, QuotaExceeded, StorageFull, StoreUnavailable: nothing was begun.
+        """
+        self._lifecycle.refuse_while_draining()
+        job = await self.store.add(kind, caller, items, files or {})
+        self._work_on(job)
+        return job
+
+    async def cancel(self, job_id: str, caller: Principal) -> Job:
+        """Nothing of it is begun any more. A document that is being taken in is finished, an answer is broken off. One that
+        has ended stays as it is.
+
+        Raises:
+            NotFound: no such job of the caller's.
+        """
+        job = await self.store.get(job_id, caller)
+        if job_id in self._tasks:
+            self._cancelled.add(job_id)
+        self._break_off(job)
+        await self.store.end(job_id, "cancelled")
+        return await self.store.get(job_id, caller)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """While this is open, jobs run; those that an earlier process left are gone on with."""
+        for job in await self.store.adopt():
+            self._work_on(job)
+        try:
+            yield
+        finally:
+            self._closing = True
+            for item in tuple(self._items.values()):
+                item.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _work_on(self, job: Job) -> None:
+        task = asyncio.create_task(self._run(job))
+        self._tasks[job.job_id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(job.job_id, None))
+
+    async def _run(self, job: Job) -> None:
+        try:
+            for item in await self._insist(job, lambda: self.store.items(job.job_id, waiting=True)):
+                if not await self._carry_out(job, item):
+                    return
+            await self._insist(job, lambda: self.store.end(job.job_id, "done"))
+        except SixplyError:  # its store fails while the server stops: the next process goes on
+            log.exception("job %s stopped", job.job_id)
+        finally:
+            self._cancelled.discard(job.job_id)
+
+    async def _carry_out(self, job: Job, item: JobItem) -> bool:
+        """Do an item, as soon as it may be done. Whether the next one may be begun."""
+        while await self._may_go_on(job):
+            try:
+                async with self._turns.turn(job.principal.tenant):
+                    return await self._in_turn(job, item)
+            except _NotNow:
+                await asyncio.sleep(PLACE_AGAIN_S)
+        return False
+
+    async def _may_go_on(self, job: Job) -> bool:
+        """Wait until nothing keeps the job back; false where it has ended."""
+        while not self._stopped(job):
+            current = await self._insist(job, lambda: self.store.find(job.job_id))
+            if current.status != "running":  # another worker was told to cancel it
+                return False
+            try:
+                self._allow(NEEDS[job.kind], job.principal)
+            except RequestError as error:
+                log.info("job %s ends: %s", job.job_id, error)
+                await self._insist(job, lambda: self.store.end(job.job_id, "revoked"))
+                return False
+            except ComponentError:
+                await asyncio.sleep(LOOK_S)
+            else:
+                return True
+        return False
+
+    async def _in_turn(self, job: Job, item: JobItem) -> bool:
+        """Do an item now. Whether the next one may be begun.
+
+        Raises:
+            _NotNow: it was not done, and whether it may be is to be asked again.
+        """
+        work, do = self._do[job.kind]
+        admission = self._admission[work]
+        while admission.running >= max(1, admission.places // 2):
+            if self._stopped(job):
+                return False
+            await asyncio.sleep(PLACE_AGAIN_S)
+        status: ItemStatus = "done"
+        try:
+            async with admission.place():
+                outcome = await self._watched(job, lambda caller: do(item, caller, self.store.files(job.job_id)))
+        except (asyncio.CancelledError, ShuttingDown):
+            return False
+        except Overloaded as error:
+            raise _NotNow from error
+        except _NotNow:
+            raise
+        except Exception as error:  # it ends this item and no other
+            if isinstance(error, Stopped) and not self._is_allowed(job):
+                raise _NotNow from error
+            status, outcome = "failed", _problem(error)
+        await self._insist(job, lambda: self.store.settle(job.job_id, item.number, status, outcome))
+        return not self._stopped(job)
+
+    async def _watched(self, job: Job, do: Callable[[Principal], Awaitable[Mapping[str, Any]]]) -> Mapping[str, Any]:
+        """What `do` gives, unless the job is kept back or ended meanwhile: an answer is then broken off."""
+        try:
+            caller = self._allow(NEEDS[job.kind], job.principal)
+        except SixplyError as error:
+            raise _NotNow from error
+        if not job.principal.holds_rights_of(caller):
+            await self._insist(job, lambda: self.store.add_rights(job.job_id, caller))
+        task: asyncio.Future[Mapping[str, Any]] = asyncio.ensure_future(do(caller))
+        self._items[job.job_id] = task
+        try:
+            while not (await asyncio.wait([task], timeout=LOOK_S))[0]:
+                if not self._is_allowed(job) and self._break_off(job):
+                    await asyncio.wait([task])
+                    raise _NotNow
+            return task.result()
+        finally:
+            self._items.pop(job.job_id, None)
+
+    def _break_off(self, job: Job) -> bool:
+        """Cancel the answer that is being written, if one is."""
+        item = self._items.get(job.job_id)
+        return job.kind == "answers" and item is not None and item.cancel()
+
+    def _is_allowed(self, job: Job) -> bool:
+        try:
+            self._allow(NEEDS[job.kind], job.principal)
+        except SixplyError:
+            return False
+        return True
+
+    async def _insist(self, job: Job, work: Callable[[], Awaitable[T]]) -> T:
+        """Do something with the store, again and again while it cannot be used: a disk that was full for a moment must neither
+        lose what was done nor let it be done twice."""
+        while True:
+            try:
+                return await work()
+            except StoreUnavailable:
+                if self._stopped(job):
+                    raise
+                log.exception("job %s waits for its store", job.job_id)
+                await asyncio.sleep(STORE_AGAIN_S)
+
+    def _stopped(self, job: Job) -> bool:
+        return self._closing or self._lifecycle.draining or job.job_id in self._cancelled
+
+
+def _problem(error: Exception) -> dict[str, Any]:
+    """Why an item failed, for its caller."""
+    problem = explained(error)
+    reason = {"reason": problem.reason} if isinstance(problem, DocumentRefused) else {}
+    return {"code": problem.code, "detail": problem.public, "retryable": problem.retryable, **reason}
+
+
+def _forget(connection: sqlite3.Connection, job_ids: Sequence[str]) -> None:
+    for table in ("items", "jobs"):
+        connection.executemany(f"DELETE FROM {table} WHERE job_id = ?", [(job_id,) for job_id in job_ids])  # noqa: S608 - own words
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    with translated(folder):
+        folder.mkdir()
+        for name, content in files.items():
+            with (folder / name).open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+
+
+def _job(row: sqlite3.Row) -> Job:
+    subject, tenant, roles, groups, *credential = json.loads(row["principal"])  # none in a file from before 0.1.0
+    return Job(
+        job_id=row["job_id"],
+        kind=row["kind"],
+        status=row["status"],
+        begun_at=datetime.fromisoformat(row["begun_at"]),
+        total=row["total"],
+        done=int(row["done"]),
+        failed=int(row["failed"]),
+        principal=Principal(subject, tenant, frozenset(roles), frozenset(groups), *credential),
+    )
+
+
+def _item(row: sqlite3.Row) -> JobItem:
+    outcome = None if row["outcome"] is None else json.loads(row["outcome"])
+    return JobItem(row["number"], row["name"], json.loads(row["given"]), row["status"], outcome)

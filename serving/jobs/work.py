@@ -1,0 +1,71 @@
+"""What jobs do with one item each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foundation.errors import Forbidden
+from foundation.types import EVERY_TENANT, Principal
+from orchestration.contract import AnswerRequest
+from retrieval.contract import Source
+from retrieval.ingest.pipeline import Item
+from serving.access.admission import Work
+from serving.api.schemas import DocumentSummary
+from serving.http.streams import collect
+from serving.http.uploads import media_type_of, taken_in
+from serving.jobs.queue import Do, JobItem, Kind
+from serving.lifecycle import Lifecycle
+
+if TYPE_CHECKING:
+    from serving.wiring import System
+
+
+def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, Do]]:
+    """How each kind of item is done, and among which places."""
+
+    async def take_in(item: JobItem, principal: Principal, files: Path) -> Mapping[str, Any]:
+        given = item.given
+        if given["tenant"] == EVERY_TENANT and "operator" not in principal.roles:
+            raise Forbidden(
+                "Only operators write for every tenant, and the key that began this job is none's any more."
+            )
+        source = Source(
+            uri=item.name,
+            tenant=given["tenant"],
+            groups=frozenset(given["groups"]),
+            title="",
+            media_type=media_type_of(item.name),
+            series=given.get("series"),
+            effective_from=_day(given.get("effective_from")),
+            published=_day(given.get("published")),
+        )
+
+        def ingest() -> DocumentSummary:
+            content = (files / str(item.number)).read_bytes()
+            with system.erasures.acting_for(principal):
+                return DocumentSummary.of(
+                    taken_in(system, Item(source=source, content=content, name=item.name), principal)
+                )
+
+        thread = asyncio.ensure_future(asyncio.to_thread(ingest))
+        try:
+            summary = await asyncio.shield(thread)
+        except asyncio.CancelledError:
+            await asyncio.wait([thread])  # the stores must not be closed under it
+            raise
+        return summary.model_dump(mode="json")
+
+    async def ask(item: JobItem, principal: Principal, files: Path) -> Mapping[str, Any]:
+        del files
+        answer = await collect(system.agent.stream(AnswerRequest(**item.given), principal), lifecycle)
+        return answer.model_dump(mode="json")
+
+    return {"ingest": ("writes", take_in), "answers": ("answers", ask)}
+
+
+def _day(told: str | None) -> date | None:
+    return date.fromisoformat(told) if told else None

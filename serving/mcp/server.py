@@ -1,0 +1,132 @@
+"""Sixply as an MCP server: search, answer and documents for any MCP client, as whom its credential says.
+
+Over standard input and output (`make mcp`, for a client on this machine that starts us) and over streamable HTTP at /mcp of
+the API, behind the same keys, the same queue and the same limits as the other routes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp_types import ToolAnnotations
+from pydantic import Field, ValidationError
+
+from foundation.errors import InvalidRequest, SixplyError
+from foundation.machine.deadline import in_thread
+from foundation.output.rendering import markdown, markdown_values
+from foundation.types import Principal
+from orchestration.contract import AnswerRequest
+from serving.access.admission import Work
+from serving.api.answers import check_length
+from serving.api.schemas import AskRequest, DocumentSummary, Request, SearchHit, SearchRequest
+from serving.http.errors import field_problem
+from serving.http.streams import collect
+
+if TYPE_CHECKING:
+    from serving.lifecycle import Lifecycle
+    from serving.wiring import System
+
+log = logging.getLogger("sixply.serving")
+
+READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+INSTRUCTIONS = (
+    "Documents of one organisation. `answer` answers a question with citations and says when the documents do not hold "
+    "it; `search` finds passages; `documents` lists what there is. You see what your credential may see."
+)
+
+
+@asynccontextmanager
+async def anywhere(work: Work) -> AsyncIterator[None]:
+    """A place where nobody else calls: over standard input and output."""
+    del work
+    yield
+
+
+Body = TypeVar("Body", bound=Request)
+CallerOf = Callable[[Context[Any]], Principal]
+Place = Callable[[Work], AbstractAsyncContextManager[None]]
+
+
+def mcp_server(
+    system: System, caller_of: CallerOf, lifecycle: Lifecycle, *, place: Place = anywhere, version: str = "0"
+) -> MCPServer[Any]:
+    """The server. `caller_of` tells from a call's context who makes it; `place` holds a place for a call."""
+    server: MCPServer[Any] = MCPServer(
+        name="sixply", title="Sixply", instructions=INSTRUCTIONS, version=version, log_level="WARNING"
+    )
+
+    @server.tool(annotations=READS)
+    async def search(
+        query: Annotated[str, Field(min_length=1, max_length=8000)],
+        context: Context[Any],
+        limit: Annotated[int, Field(ge=1, le=50)] = 10,
+    ) -> dict[str, Any]:
+        """Find passages in the documents that you may read, best first."""
+        with _told():
+            wanted = _fitting(SearchRequest, query=query, limit=limit)
+            scope = system.policy.scope(caller_of(context))
+            async with place("searches"):
+                hits = await in_thread(system.retriever.retrieve, wanted.query, scope, limit=limit)
+            found = [SearchHit.of(hit, marker=n).model_dump(mode="json") for n, hit in enumerate(hits, start=1)]
+            return {"hits": markdown_values(found)}
+
+    @server.tool()  # no `READS`: the agent behind it may ask for an effect, which then waits for an approval
+    async def answer(
+        question: Annotated[str, Field(min_length=1)], context: Context[Any], thread_id: str | None = None
+    ) -> dict[str, Any]:
+        """Answer a question from the documents that you may read, with citations. `thread_id` goes on with an answer's
+        conversation. Status `abstained` means that the documents do not say it; `waiting`, that a person must approve."""
+        with _told():
+            caller = caller_of(context)
+            check_length(question, system.settings.orchestration.answers)
+            request = AnswerRequest(**_fitting(AskRequest, question=question, thread_id=thread_id).model_dump())
+            async with place("answers"):
+                given = await collect(system.agent.stream(request, caller), lifecycle)
+            shown: dict[str, Any] = markdown_values(given.model_dump(mode="json"))
+            return shown
+
+    @server.tool(annotations=READS)
+    async def documents(context: Context[Any]) -> dict[str, Any]:
+        """List the documents that you may read."""
+        with _told():
+            scope = system.policy.scope(caller_of(context))
+            async with place("reads"):
+                found = await in_thread(system.ledger.documents, scope)
+            listed = [DocumentSummary.of(document).model_dump(mode="json") for document in found]
+            return {"documents": markdown_values(listed)}
+
+    return server
+
+
+def _fitting(shape: type[Body], **given: Any) -> Body:
+    """A call's arguments, checked as the body of the route that does the same.
+
+    Raises:
+        InvalidRequest: they do not fit.
+    """
+    try:
+        return shape.model_validate(given)
+    except ValidationError as error:
+        first = field_problem(error.errors(include_url=False, include_input=False)[0])
+        raise InvalidRequest(f"{first.location}: {first.message}.") from error
+
+
+class _told:  # noqa: N801 - it reads as a statement
+    """What is refused, or fails, as an error that the client shows; anything else stays inside."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if isinstance(error, SixplyError):
+            if error.public != str(error):
+                log.error("%s: %s", error.code, error)
+            raise ToolError(markdown(f"{error.code}: {error.public}")) from error

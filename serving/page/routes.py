@@ -1,0 +1,103 @@
+"""The page at `/`: who is not signed in gets the form, who is gets the page. What it shows: serving/page/."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI, Form, Request, Response, WebSocket
+from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.types import Receive, Scope, Send
+
+from foundation.errors import Forbidden, Overloaded, SixplyError, StoreUnavailable, Unauthenticated
+from serving.access.admission import Work
+from serving.access.identity import anyone, signed_in
+from serving.access.sessions import COOKIE, TTL_S, refuse_other_sites, token_of
+from serving.http.streams import PassedOn
+from serving.page import sign_in
+from serving.page.mount import Mounted
+from serving.runtime import Running, Runtime
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/", dependencies=[Depends(anyone)])
+async def show(request: Request, runtime: Running) -> Response:
+    try:
+        request.state.principal = await runtime.sessions.principal(token_of(request))
+    except Unauthenticated:
+        return _form(runtime)
+    return await _page(request, work="reads")
+
+
+@router.post("/sign-in", dependencies=[Depends(anyone)], max_body_size=4 * sign_in.LONGEST)
+async def begin(key: Annotated[str, Form(max_length=sign_in.LONGEST)], request: Request, runtime: Running) -> Response:
+    refuse_other_sites(request)
+    try:
+        token = await runtime.sessions.begin(key)
+    except (Unauthenticated, StoreUnavailable) as error:
+        return _form(runtime, error)
+    back = RedirectResponse("/", status_code=303)
+    over_tls = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
+    back.set_cookie(COOKIE, token, max_age=TTL_S, httponly=True, samesite="strict", secure=over_tls)
+    return back
+
+
+@router.post("/sign-out", dependencies=[Depends(anyone)])
+async def end(request: Request, runtime: Running) -> Response:
+    refuse_other_sites(request)
+    await runtime.sessions.end(token_of(request))
+    back = RedirectResponse("/", status_code=303)
+    back.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return back
+
+
+@router.api_route("/_nicegui/{rest:path}", methods=["GET", "POST"], dependencies=[Depends(signed_in)])
+@router.api_route("/_nicegui_ws/{rest:path}", methods=["GET", "POST"], dependencies=[Depends(signed_in)])
+async def parts(request: Request) -> Response:
+    """Scripts, styles, uploads, and the page's events where a proxy lets no websocket through."""
+    mounted: Mounted = request.app.state.page
+    if not mounted.is_own(request):
+        raise Forbidden("This page belongs to another session. Open the page again.")
+    return await _page(request)
+
+
+@router.websocket("/_nicegui_ws/{rest:path}", dependencies=[Depends(signed_in)])
+async def events(socket: WebSocket) -> None:
+    """The page's events."""
+    mounted: Mounted = socket.app.state.page
+    if not mounted.is_own(socket):
+        await socket.close()  # before it is accepted: 403
+        return
+    runtime: Runtime = socket.app.state.runtime
+    try:
+        with runtime.sockets.place(socket.state.principal):
+            await (await mounted.app())(socket.scope, socket.receive, socket.send)
+    except Overloaded as error:
+        await socket.close(code=1013, reason=error.code)
+
+
+def _form(runtime: Runtime, refused: SixplyError | None = None) -> Response:
+    text = sign_in.form(refused.public if refused else "", tokens=runtime.sessions.take_tokens)
+    return HTMLResponse(text, status_code=refused.status if refused else 200, headers=sign_in.HEADERS)
+
+
+async def _page(request: Request, *, work: Work | None = None) -> Response:
+    mounted: Mounted = request.app.state.page
+    runtime: Runtime = request.app.state.runtime
+    request.state.runtime = runtime
+    app = await mounted.app()
+
+    async def placed(scope: Scope, receive: Receive, send: Send) -> None:
+        async with runtime.place(work) if work else nullcontext():
+            await app(scope, receive, send)
+
+    return PassedOn(placed)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with Mounted() as mounted:
+        app.state.page = mounted
+        yield

@@ -1,0 +1,176 @@
+"""Who has the page open, and how what fails reaches them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Literal, Protocol, TypeVar
+
+from nicegui import html, ui
+from opentelemetry import context as tracing
+from opentelemetry.context import Context
+from pydantic import TypeAdapter, ValidationError
+
+from foundation import names
+from foundation.errors import InvalidRequest, RequestError
+from foundation.tracing import span
+from foundation.types import Principal
+from serving.access.identity import Permission
+from serving.http.streams import explained
+from serving.runtime import Runtime
+from serving.wiring import System
+
+T = TypeVar("T")
+
+WORDS = {
+    "answered": "Answered",
+    "abstained": "Not answered",
+    "refused": "Refused",
+    "waiting": "Waits for approval",
+    "escalated": "Passed on to a person",
+    "failed": "Failed",
+    "unfinished": "Not finished",
+}
+"""Status of an answer, in a person's words."""
+
+
+class Visitor:
+    """One open page. Whatever it does asks again who that is: a session may have ended, a key may have been revoked."""
+
+    def __init__(self, runtime: Runtime, token: str, principal: Principal) -> None:
+        self.runtime = runtime
+        self.seen = principal
+        """As the page was opened: good enough to decide what is shown, never what is done."""
+        self.looks_at: View | None = None
+        """The view that is open now."""
+        self._token = token
+
+    @property
+    def system(self) -> System:
+        return self.runtime.system
+
+    async def caller(self, permission: Permission = "ask") -> Principal:
+        """Who it is now.
+
+        Raises:
+            Unauthenticated: the session is over. Forbidden, Stopped: as a route would.
+        """
+        principal = await self.runtime.sessions.principal(self._token)
+        self.runtime.demand(permission, principal)
+        return principal
+
+    @asynccontextmanager
+    async def acts(self, permission: Permission = "ask") -> AsyncIterator[Principal]:
+        """Who it is now, for something that they ask or change: it counts as a request of the API does. Looking does not,
+        because the page looks again by itself; neither does a decision, as in the API.
+
+        Raises:
+            Unauthenticated, Forbidden, Stopped, QuotaExceeded, StoreUnavailable.
+        """
+        caller = await self.caller(permission)
+        async with self.system.quotas.counted(caller):
+            yield caller
+
+    def refusal(self, permission: Permission) -> str:
+        """Why not to show what needs this permission; empty where it may be shown."""
+        try:
+            self.runtime.demand(permission, self.seen)
+        except RequestError as error:
+            return str(error)
+        return ""
+
+    def may(self, permission: Permission) -> bool:
+        return not self.refusal(permission)
+
+
+class View(Protocol):
+    """One entry of the menu."""
+
+    def build(self) -> None:
+        """Make it, inside the element that is open; once, when it is first looked at."""
+        ...
+
+    async def refresh(self) -> None:
+        """It is looked at, for the first time or again."""
+        ...
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Say what fails, in the words of the API; what nobody foresaw is logged and said in general ones."""
+    try:
+        yield
+    except Exception as error:
+        say(explained(error).public, kind="bad")
+
+
+def every(seconds: float, look: Callable[[], Awaitable[None]]) -> ui.timer:
+    """Look again and again. What fails is said once and ends it, until somebody activates the timer again."""
+
+    async def once() -> None:
+        try:
+            await look()
+        except Exception as error:
+            timer.deactivate()
+            say(str(explained(error)), kind="bad")
+
+    timer = ui.timer(seconds, once)
+    return timer
+
+
+def say(message: str, *, kind: Literal["good", "bad"] = "good") -> None:
+    """Show a message for a while, and read it to who cannot see it."""
+    ui.notify(message, classes=f"notice {kind}", position="bottom", close_button="Close", timeout=8000)
+
+
+def counted(many: int, what: str) -> str:
+    """
+    >>> counted(1, "document"), counted(2, "document")
+    ('1 document', '2 documents')
+    """
+    return f"{many:,} {what}" if many == 1 else f"{many:,} {what}s"
+
+
+async def confirmed(place: ui.element, question: str, says: str) -> bool:
+    """Ask before something is deleted. `place` holds the dialog meanwhile."""
+    with place, ui.dialog().props('aria-label="Delete?"') as dialog, html.div().classes("card confirm"):
+        html.h2(question)
+        html.p(says).classes("dim")
+        with html.div().classes("acts"):
+            ui.button("Delete", icon="delete", on_click=lambda: dialog.submit(True)).props(
+                "unelevated dense no-caps color=negative"
+            )
+            ui.button("Keep it", on_click=dialog.close).props("flat dense no-caps autofocus")
+    agreed = await dialog
+    place.clear()
+    return bool(agreed)
+
+
+def alert(message: str, *, kind: Literal["bad", "note"] = "bad") -> None:
+    """Show a message where it belongs, to stay there."""
+    html.p(message).classes(f"alert {kind}").props("role=alert" if kind == "bad" else "role=note")
+
+
+def filled(shape: TypeAdapter[T], given: Mapping[str, Any]) -> T:
+    """What a person filled in, checked as the body of the route is.
+
+    Raises:
+        InvalidRequest: it does not fit.
+    """
+    try:
+        return shape.validate_python(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = str(first["loc"][-1]).replace("_", " ").capitalize() if first["loc"] else "It"
+        raise InvalidRequest(f"{where}: {first['msg'].removeprefix('Value error, ')}.") from error
+
+
+@contextmanager
+def traced(act: str, tenant: str) -> Iterator[None]:
+    """A trace of its own: a page's connection lasts for hours, and everything done in it would be one."""
+    apart = tracing.attach(Context())
+    try:
+        with span(act, "page", layer="serving", attributes={names.TENANT: tenant}):
+            yield
+    finally:
+        tracing.detach(apart)

@@ -1,0 +1,267 @@
+"""Approvals: what waits for a person, the decision, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from nicegui import html, ui
+from pydantic import TypeAdapter
+
+from orchestration.contract import Answer, Approval, Decision
+from orchestration.effects.approvals import doubles
+from orchestration.effects.arguments import schema_of
+from serving.api.schemas import DecisionRequest
+from serving.http.streams import collect, explained
+from serving.page.session import WORDS, Visitor, alert, every, filled, told, traced
+from serving.page.views.arguments import Arguments, label_of, shown
+from serving.page.views.provenance import Making
+
+LOOK_AGAIN_S = 3.0
+DECIDED = 20
+"""The latest decisions that are listed."""
+_DECISION = TypeAdapter(DecisionRequest)
+
+
+class ApprovalsView:
+    """What waits in the visitor's tenant. Cards stay while they are looked at: a new one is added, none is built again."""
+
+    def __init__(self, visitor: Visitor) -> None:
+        self._visitor = visitor
+        self._cards: dict[str, Card] = {}
+        self._known: list[str] = []
+
+    def build(self) -> None:
+        with html.div().classes("sheet"):
+            html.h1("Approvals")
+            html.p(
+                "What the assistant may not do on its own waits here. Nothing happens before somebody decides."
+            ).classes("lead")
+            if refusal := self._visitor.refusal("decide"):
+                alert(refusal, kind="note")
+                return
+            self._waiting = html.div().classes("cards").props('aria-live=polite aria-label="Waiting"')
+            self._none = html.p("Nothing waits.").classes("nothing")
+            self._decided = html.div()
+        self._again = every(LOOK_AGAIN_S, self._look_again)
+
+    async def refresh(self) -> None:
+        if not self._visitor.may("decide"):
+            return
+        self._again.activate()
+        caller = await self._visitor.caller("decide")
+        store = self._visitor.system.approvals
+        waiting = {one.approval_id: one for one in await store.pending(caller.tenant)}
+        for approval_id in [known for known, card in self._cards.items() if known not in waiting and card.open]:
+            self._cards.pop(approval_id).delete()  # somebody else decided it, or its time is over
+        decided = await store.decided(caller.tenant, limit=DECIDED)
+        same = doubles(list(waiting.values()), decided)
+        with self._waiting:
+            for approval_id, approval in waiting.items():
+                if approval_id not in self._cards:
+                    self._cards[approval_id] = Card(approval, self._visitor, self.refresh)
+                self._cards[approval_id].warn(same.get(approval_id))
+        self._none.set_visibility(not self._cards)
+        if [one.approval_id for one in decided] != self._known:
+            self._known = [one.approval_id for one in decided]
+            self._decided.clear()
+            with self._decided:
+                _history(decided)
+
+    async def _look_again(self) -> None:
+        if self._visitor.looks_at is self:
+            await self.refresh()
+
+
+class Card:
+    """One thing that waits, and after the decision what came of it."""
+
+    def __init__(self, approval: Approval, visitor: Visitor, decided: Callable[[], Awaitable[None]]) -> None:
+        self._approval = approval
+        self._visitor = visitor
+        self._decided = decided
+        self.open = True
+        """Not being decided here, nor decided: it goes when it does not wait any more."""
+        self._warned = ""
+        tool = next((tool for tool in visitor.system.tools if tool.name == approval.tool), None)
+        self._schema: Mapping[str, Any] = schema_of(tool) if tool else {}
+        with html.article().classes("card") as self._card:
+            self._card.props["aria-label"] = f"{label_of(approval.tool)}, asked for by {approval.requested_by}"
+            self._status = ui.label("Waits for a decision").classes("status waiting").props("role=status")
+            html.h2(approval.reason)
+            if approval.asked:
+                with html.p().classes("said"):
+                    html.span("asked for: ")
+                    html.q(approval.asked)
+            self._warning = html.div()
+            self._facts()
+            self._body = html.div()
+            with self._body:
+                self._choice()
+
+    def delete(self) -> None:
+        self._card.delete()
+
+    def warn(self, double: Approval | None) -> None:
+        """That the same was asked for before."""
+        text = _double(double) if double else ""
+        if text == self._warned:
+            return
+        self._warned = text
+        self._warning.clear()
+        if text:
+            with self._warning:
+                alert(text, kind="note")
+
+    def _facts(self) -> None:
+        approval = self._approval
+        now = self._visitor.system.context.clock.now()
+        with html.dl().classes("facts"):
+            for name, value in approval.arguments.items():
+                if value is not None:
+                    _fact(label_of(name), shown(value, name))
+            _fact("Asked by", f"{approval.requested_by}, {ago(now, approval.requested_at)}")
+            _fact("Why it waits", self._why())
+            _fact("Open until", f"{approval.expires_at:%d %b %Y, %H:%M} UTC")
+
+    def _why(self) -> str:
+        if self._approval.tool in self._visitor.system.settings.orchestration.policy.unasked:
+            return "Not everything in it can be traced to what the person said."
+        return "Every action of this kind needs a person's yes."
+
+    def _choice(self) -> None:
+        own = self._visitor.system.executor.is_own(self._approval, self._visitor.seen.subject)
+        if own:
+            alert("You asked for this yourself, so somebody else has to approve it.", kind="note")
+        with html.div().classes("acts"):
+            if not own:
+                ui.button("Approve", icon="check", on_click=self._approve).props("unelevated dense no-caps")
+                ui.button("Change and approve", icon="edit", on_click=self._edit).props("outline dense no-caps")
+            ui.button("Reject", icon="close", on_click=self._ask_why).props("outline dense no-caps color=negative")
+
+    def _edit(self) -> None:
+        with self._anew("Approve with these values instead"):
+            form = Arguments(self._schema, self._approval.arguments)
+            with html.div().classes("acts"):
+
+                async def approve() -> None:
+                    with told():
+                        await self._decide(approve=True, arguments=form.values())
+
+                ui.button("Approve this", icon="check", on_click=approve).props("unelevated dense no-caps")
+                self._back()
+
+    def _ask_why(self) -> None:
+        with self._anew("Why not?"):
+            note = ui.textarea(label="Reason, kept with the decision").props(
+                "outlined dense autogrow autofocus maxlength=2000"
+            )
+            with html.div().classes("acts"):
+
+                async def reject() -> None:
+                    if not (note.value or "").strip():
+                        note.props["error-message"] = "Say why: whoever asked will want to know."
+                        note.props["error"] = True
+                        return
+                    await self._decide(approve=False, note=note.value.strip())
+
+                ui.button("Reject", icon="close", on_click=reject).props("unelevated dense no-caps color=negative")
+                self._back()
+
+    def _anew(self, title: str) -> html.div:
+        self._body.clear()
+        with self._body:
+            form = html.div().classes("form")
+        with form:
+            html.h3(title)
+        return form
+
+    def _back(self) -> None:
+        ui.button("Back", on_click=self._begin_again).props("flat dense no-caps")
+
+    def _begin_again(self) -> None:
+        self._body.clear()
+        with self._body:
+            self._choice()
+
+    async def _approve(self) -> None:
+        await self._decide(approve=True)
+
+    async def _decide(self, *, approve: bool, note: str = "", arguments: Mapping[str, Any] | None = None) -> None:
+        with self._body, told():
+            caller = await self._visitor.caller("decide")
+            body = filled(_DECISION, {"approve": approve, "note": note, "arguments": arguments})
+            runtime = self._visitor.runtime
+            decision = Decision(approval_id=self._approval.approval_id, **body.model_dump())
+            self._body.clear()
+            self.open = False
+            self._status.text = "Being carried out" if approve else "Being recorded"
+            self._status.classes(replace="status working")
+            try:
+                with traced("decide", caller.tenant):
+                    answer = await collect(runtime.system.agent.resume(decision, caller), runtime.lifecycle)
+            except Exception as error:
+                self.open = True
+                self._status.text = "Not decided"
+                self._status.classes(replace="status bad")
+                with self._body:
+                    alert(str(explained(error)))
+                    self._choice()
+                return
+            self._show(answer, approve=approve)
+        await self._decided()
+
+    def _show(self, answer: Answer, *, approve: bool) -> None:
+        done = {"answered": "Done", "abstained": "Not done"}.get(answer.status) or WORDS[answer.status]
+        self._status.text = done if approve else "Rejected"
+        self._status.classes(replace=f"status {answer.status if approve else 'abstained'}")
+        self._body.clear()
+        with self._body:
+            for paragraph in answer.text.split("\n"):
+                html.p(paragraph).classes("outcome")
+            Making.of(answer, self._visitor).build()
+
+
+def _history(decided: list[Approval]) -> None:
+    if not decided:
+        return
+    html.h2("Decided lately").classes("section")
+    with html.ul().classes("rows"):
+        for one in decided:
+            with html.li():
+                html.b(one.status.capitalize()).classes("status " + ("answered" if one.status == "approved" else "bad"))
+                with html.div().classes("grow"):
+                    html.div(one.reason)
+                    changed = " · with other values" if one.edited is not None else ""
+                    html.div(f"by {one.decided_by} for {one.requested_by}{changed}").classes("dim")
+                    if one.note:
+                        html.q(one.note).classes("dim")
+                html.span(f"{one.decided_at:%d %b, %H:%M}" if one.decided_at else "").classes("dim")
+
+
+def _double(other: Approval) -> str:
+    if other.status == "approved" and other.decided_at:
+        return f"The same was approved by {other.decided_by} on {other.decided_at:%d %b, %H:%M} UTC. To approve this does it again."
+    return f"The same as above, asked for by {other.requested_by}. To approve both does it twice."
+
+
+def _fact(name: str, value: str) -> None:
+    with html.div():
+        html.dt(name)
+        html.dd(value)
+
+
+def ago(now: datetime, then: datetime) -> str:
+    """How long ago, in the largest fitting unit.
+
+    >>> from datetime import UTC
+    >>> ago(datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
+    '1 day ago'
+    """
+    seconds = max(0.0, (now - then).total_seconds())
+    for unit, long in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= long:
+            many = int(seconds // long)
+            return f"{many} {unit}{'' if many == 1 else 's'} ago"
+    return "just now"

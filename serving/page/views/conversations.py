@@ -1,0 +1,112 @@
+"""The visitor's earlier conversations: a list beside the question, on a narrow screen above everything."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from nicegui import html, ui
+
+from foundation.errors import NotFound
+from orchestration.contract import Conversation
+from serving.api.conversations import kept
+from serving.page.session import Visitor, confirmed, say, told
+
+AT_ONCE = 50
+"""So many are shown at first, and added with each wish for more."""
+
+
+class Earlier:
+    """Each conversation by the question that began it, the newest first."""
+
+    def __init__(
+        self, visitor: Visitor, opened: Callable[[str], Awaitable[None]], deleted: Callable[[str], Awaitable[None]]
+    ) -> None:
+        self._visitor = visitor
+        self._opened, self._deleted = opened, deleted
+        self._known: list[Conversation] = []
+        self._current: str | None = None
+        self._shown = AT_ONCE
+
+    def build(self) -> None:
+        with html.aside().classes("earlier").props('aria-label="Earlier conversations"') as self._place:
+            self._place.on("keydown.escape", self.close)
+            with html.div().classes("above"):
+                html.h2("Earlier conversations")
+                ui.button(icon="close", on_click=self.close, color=None).props(
+                    'flat dense round aria-label="Close the list"'
+                ).classes("quiet narrow")
+            self._none = html.p("None yet. What you ask is kept here.").classes("dim")
+            self._list = html.ul()
+            self._more = ui.button("Show more", on_click=self._show_more).props("flat dense no-caps")
+            self._asking = html.div()
+
+    def opener(self) -> None:
+        """The button that shows the list where there is no room for it."""
+        self._button = ui.button("Earlier", icon="history", on_click=self._show).classes("narrow")
+        self._button.props("flat dense no-caps aria-expanded=false").props["aria-controls"] = self._place.html_id
+
+    async def refresh(self, current: str | None) -> None:
+        """Show what there is, and which of them is open."""
+        try:
+            store = kept(self._visitor.runtime)
+        except NotFound:  # the agent that is configured keeps none
+            self._place.set_visibility(False)
+            self._button.set_visibility(False)
+            return
+        self._known, self._current = await store.all(await self._visitor.caller()), current
+        self._fill()
+
+    def close(self) -> None:
+        """Where it was shown above everything, the focus goes back to the button."""
+        if "shown" in self._place.classes:
+            self._place.classes(remove="shown")
+            self._button.props["aria-expanded"] = "false"
+            ui.run_javascript(f"document.getElementById('{self._button.html_id}')?.focus()")
+
+    def _show(self) -> None:
+        self._place.classes(add="shown")
+        self._button.props["aria-expanded"] = "true"
+        ui.run_javascript(  # nothing hidden can have the focus: wait until it is drawn
+            f"(function look(times) {{ const first = document.querySelector('#{self._place.html_id} button');"
+            "if (first?.checkVisibility()) first.focus(); else if (times) requestAnimationFrame(() => look(times - 1)); })(600)"
+        )
+
+    def _show_more(self) -> None:
+        self._shown += AT_ONCE
+        self._fill()
+
+    def _fill(self) -> None:
+        self._none.set_visibility(not self._known)
+        self._more.set_visibility(len(self._known) > self._shown)
+        self._list.clear()
+        with self._list:
+            for one in self._known[: self._shown]:
+                with html.li():
+                    self._entry(one)
+
+    def _entry(self, one: Conversation) -> None:
+        with html.button().classes("begun").props("type=button") as button:
+            html.span(one.question).classes("asked")
+            html.span(f"{one.begun_at:%d %b %Y, %H:%M} UTC").classes("dim")
+        button.on("click", partial(self._open, one.thread_id))
+        button.props["title"] = one.question
+        if one.thread_id == self._current:
+            button.props["aria-current"] = "true"
+        bin_ = ui.button(icon="delete", on_click=partial(self._delete, one), color=None)
+        bin_.props("flat dense round").classes("quiet").props["aria-label"] = f"Delete: {one.question}"
+
+    async def _open(self, thread_id: str) -> None:
+        with told():
+            await self._opened(thread_id)
+            self.close()
+
+    async def _delete(self, one: Conversation) -> None:
+        what = "It cannot be read or gone on with afterwards. What it cost stays in the ledger of costs."
+        if not await confirmed(self._asking, f"Delete “{one.question}”?", what):
+            return
+        with told():
+            async with self._visitor.acts() as caller:
+                await kept(self._visitor.runtime).delete(one.thread_id, caller)
+            say("The conversation was deleted.")
+            await self._deleted(one.thread_id)

@@ -1,0 +1,285 @@
+"""Live: load, time, money, quality and value, from the stores that `make slow`, `costs`, `drift` and `roi` read.
+
+Who is no operator sees what `GET /v1/usage` and `GET /v1/feedback` give them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+from nicegui import html, ui
+
+from foundation import names
+from foundation.errors import ConfigurationError
+from foundation.types import Principal
+from observability.evaluation import drift
+from observability.evaluation.drift import Asked, Drift
+from observability.stores.outcomes import Outcome
+from observability.telemetry import metrics
+from observability.value.roi import ValueReport
+from serving.api.schemas import UsageReport
+from serving.api.usage import usage
+from serving.cli.measuring import worth
+from serving.page.session import Visitor, alert, counted, every, told
+from serving.page.views.feedback import CHOICES
+from serving.page.views.plots import Plot
+
+LOOK_AGAIN_S = 2.0
+KEPT = 90
+"""Looks at the load that the plot shows: three minutes."""
+DAYS, WEEK, LATEST = 14, 7, 300
+COLOURS = {"accepted": "var(--good)", "edited": "var(--mark)", "rejected": "var(--bad)", "escalated": "var(--wait)"}
+
+
+class LiveView:
+    """What is going on, and what came of it."""
+
+    def __init__(self, visitor: Visitor) -> None:
+        self._visitor = visitor
+        self._load: Load | None = None
+
+    def build(self) -> None:
+        refusal = self._visitor.refusal("operate")
+        tenant = self._visitor.seen.tenant
+        with html.div().classes("sheet wide"):
+            with html.div().classes("above first"):
+                html.h1("Live")
+                ui.button("Look again", icon="refresh", on_click=self._again).props("outline dense no-caps")
+            if refusal:
+                html.p("What your answers cost, and what became of your tenant's.").classes("lead")
+                alert(f"Load, time, quality and value are not shown. {refusal}", kind="note")
+            else:
+                html.p(f"This server now; the answers of {tenant} in the last days; value over all tenants.").classes(
+                    "lead"
+                )
+                self._load = Load(self._visitor)
+                self._load.build()
+            self._figures = html.div().classes("plots")
+            self._below = html.div()
+
+    async def refresh(self) -> None:
+        operator = self._visitor.may("operate")
+        caller = await self._visitor.caller("operate" if operator else "ask")
+        days = usage(caller, self._visitor.runtime, days=30, of="tenant" if operator else "me")
+        outcomes = await asyncio.to_thread(self._outcomes, caller)
+        asked = await asyncio.to_thread(self._asked, caller, outcomes) if operator else []
+        self._figures.clear()
+        with self._figures:
+            if operator:
+                _time(asked)
+            _money(days)
+            if operator:
+                _answers(asked, self._today())
+            _feedback(outcomes)
+        self._below.clear()
+        if operator:
+            with self._below:
+                _week(await asyncio.to_thread(self._drift, caller, outcomes))
+                await self._value()
+
+    async def _again(self) -> None:
+        with told():
+            await self.refresh()
+
+    def _today(self) -> date:
+        return self._visitor.system.context.clock.now().astimezone(UTC).date()
+
+    def _outcomes(self, caller: Principal) -> list[Outcome]:
+        return self._visitor.system.outcomes.all(origin="production", tenant=caller.tenant)
+
+    def _asked(self, caller: Principal, outcomes: Sequence[Outcome]) -> list[Asked]:
+        system = self._visitor.system
+        system.telemetry.flush()
+        now = system.context.clock.now()
+        since = now - timedelta(days=DAYS)
+        return drift.answers(system.spans, system.costs, outcomes, since=since, until=now, tenant=caller.tenant)
+
+    def _drift(self, caller: Principal, outcomes: Sequence[Outcome]) -> Drift:
+        system = self._visitor.system
+        now = system.context.clock.now()
+        return drift.drift(system.spans, system.costs, outcomes, now=now, days=WEEK, tenant=caller.tenant)
+
+    async def _value(self) -> None:
+        system = self._visitor.system
+        html.h2("Value").classes("section")
+        try:
+            _, report = await asyncio.to_thread(worth, system.settings, system.outcomes, system.costs)
+        except ConfigurationError as error:
+            alert(f"Unknown. {error}", kind="note")
+            return
+        _worth(report)
+
+
+class Load:
+    """Who is at work, who waits and who was turned away, looked at again and again while the view is open."""
+
+    def __init__(self, visitor: Visitor) -> None:
+        self._visitor = visitor
+        self._seen: deque[tuple[str, int, int, int]] = deque(maxlen=KEPT)
+        self._turned_away = self._away()
+
+    def build(self) -> None:
+        with html.div().classes("tiles"):
+            self._tiles = {work: Tile(work.capitalize()) for work in self._visitor.runtime.admission}
+        with html.div().classes("plots one"):
+            self._plot = Plot("Load of this server")
+        every(LOOK_AGAIN_S, self.look)
+
+    async def look(self) -> None:
+        if not isinstance(self._visitor.looks_at, LiveView):
+            return
+        await self._visitor.caller("operate")
+        admission = self._visitor.runtime.admission
+        for work, tile in self._tiles.items():
+            here = admission[work]
+            tile.show(
+                f"{here.running} at work", f"{here.waiting} waiting · {here.places} places · {_shed(work)} turned away"
+            )
+        away = self._away()
+        now = self._visitor.system.context.clock.now().astimezone(UTC)
+        at_work = sum(each.running for each in admission.values())
+        waiting = sum(each.waiting for each in admission.values())
+        self._seen.append((f"{now:%H:%M:%S}", at_work, waiting, away - self._turned_away))
+        self._turned_away = away
+        moments, *levels = zip(*self._seen, strict=True)
+        self._plot.lines(
+            moments,
+            {
+                "at work": ("var(--mark)", levels[0]),
+                "waiting": ("var(--wait)", levels[1]),
+                "turned away": ("var(--bad)", levels[2]),
+            },
+            says=f"{at_work} at work, {waiting} waiting, {away} turned away since it started",
+        )
+
+    def _away(self) -> int:
+        return sum(_shed(work) for work in self._visitor.runtime.admission)
+
+
+class Tile:
+    """One figure, large."""
+
+    def __init__(self, title: str) -> None:
+        with html.div().classes("tile"):
+            html.span(title).classes("dim")
+            self._figure = ui.label("…").classes("figure")
+            self._more = ui.label("").classes("dim")
+
+    def show(self, figure: str, more: str = "") -> None:
+        self._figure.text, self._more.text = figure, more
+
+
+def _shed(work: str) -> int:
+    return int(metrics.counted(names.REQUESTS_SHED, work=work))
+
+
+def _time(asked: Sequence[Asked]) -> None:
+    latest = asked[-LATEST:]
+    seconds = [one.values["seconds"] or 0.0 for one in latest]
+    says = "no answer yet"
+    if seconds:
+        middle, late = np.percentile(seconds, [50, 95])
+        says = f"half within {middle:.2f} s, 95 of 100 within {late:.2f} s, {counted(len(seconds), 'answer')}"
+    points = [(_moment(one.at_ns).isoformat(), round(value, 3)) for one, value in zip(latest, seconds, strict=True)]
+    Plot("Seconds to an answer").points(points, "var(--orchestration)", says=says)
+
+
+def _money(report: UsageReport) -> None:
+    by_day = {row.key: float(row.usd) for row in report.by_day}
+    begun = report.since.date()
+    days = [begun + timedelta(days=number) for number in range(30)]
+    total = report.total
+    unpriced = f", {total.unpriced} calls unpriced" if total.unpriced else ""
+    whose = "yours" if report.subject else "your tenant's"
+    Plot("US dollars a day").bars(
+        [f"{day:%d %b}" for day in days],
+        {"US dollars": ("var(--serving)", [by_day.get(day.isoformat(), 0.0) for day in days])},
+        whole=False,
+        says=f"${total.usd:.6f} in 30 days, {counted(total.calls, 'call')}{unpriced}; {whose}",
+    )
+
+
+def _answers(asked: Sequence[Asked], today: date) -> None:
+    days = [today - timedelta(days=DAYS - 1 - number) for number in range(DAYS)]
+    kinds = {"answered": "var(--good)", "abstained": "var(--wait)", "failed": "var(--bad)"}
+    found = Counter((_moment(one.at_ns).date(), kind) for one in asked for kind in kinds if one.values[kind])
+    words = {"answered": "answered", "abstained": "not answered or refused", "failed": "failed"}
+    share = sum(found[day, "answered"] for day in days) / len(asked) if asked else None
+    Plot("Answers a day").bars(
+        [f"{day:%d %b}" for day in days],
+        {words[kind]: (colour, [found[day, kind] for day in days]) for kind, colour in kinds.items()},
+        legend=True,
+        says="no answer yet" if share is None else f"{share:.0%} of {counted(len(asked), 'question')} answered",
+    )
+
+
+def _feedback(outcomes: Sequence[Outcome]) -> None:
+    counts: Counter[str] = Counter(one.verdict for one in outcomes)
+    says = (
+        f"{counted(len(outcomes), 'answer')} judged by people" if outcomes else "unknown: nobody has said anything yet"
+    )
+    Plot("What became of answers").bars(
+        [CHOICES[verdict][0] for verdict in COLOURS],
+        {
+            CHOICES[verdict][0]: (colour, [counts[verdict] if other == verdict else 0 for other in COLOURS])
+            for verdict, colour in COLOURS.items()
+        },
+        says=says,
+    )
+
+
+def _week(found: Drift) -> None:
+    html.h2("This week against the one before").classes("section")
+    with html.div().classes("card scroll"), html.table().classes("weeks"):
+        with html.thead(), html.tr():
+            for name in ("", "before", "this week", "answers", "judgement"):
+                html.th(name).props("scope=col")
+        with html.tbody():
+            for one in found.figures.values():
+                with html.tr():
+                    html.th(one.words).props("scope=row")
+                    html.td(_figure(one.before)).classes("number")
+                    html.td(_figure(one.now)).classes("number")
+                    html.td(f"{one.n_before} / {one.n_now}").classes("number dim")
+                    html.td(one.verdict).classes("dim" if one.verdict != "moved" else "warning")
+    for note in found.notes:
+        html.p(note).classes("dim")
+
+
+def _worth(report: ValueReport) -> None:
+    figures = {figure.key: figure for figure in report.figures}
+    net, used, cost = (figures[key] for key in ("usd_net_per_month", "deflected_share", "usd_per_accepted"))
+    with html.div().classes("tiles"):
+        if net.value is None:
+            Tile("Net value a month").show("Unknown", "Nobody has recorded what became of an answer.")
+        else:
+            Tile("Net value a month").show(net.amount, f"{net.mark}; {net.interval}; from {net.rests_on}")
+        Tile("Used, as it is or changed").show(
+            used.amount.capitalize(), f"{used.basis}; of {counted(report.outcomes, 'outcome')}, {report.origin}"
+        )
+        Tile("Cost of a used answer").show(
+            cost.amount.capitalize(),
+            f"{cost.basis}; with its share of running and building it; {counted(report.counts.get('unknown', 0), 'answer')} "
+            "without an outcome",
+        )
+        Tile("Decision").show(report.verdict.capitalize(), "by the rule of the contract")
+    if report.reasons:
+        with html.details().classes("making"):
+            html.summary(f"Why {report.verdict}")
+            with html.ul().classes("reasons"):
+                for reason in report.reasons:
+                    html.li(reason)
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:.7f}".rstrip("0") if 0 < value < 0.001 else f"{value:.3g}"
+
+
+def _moment(at_ns: int) -> datetime:
+    return datetime.fromtimestamp(at_ns / 1e9, UTC)

@@ -1,0 +1,324 @@
+"""Documents: what answers are made from, with versions and dates; adding, what was refused, deleting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import date
+from functools import partial
+from io import BytesIO
+
+from fastapi import UploadFile
+from nicegui import html, ui
+from nicegui.events import MultiUploadEventArguments
+
+from foundation.errors import InvalidRequest
+from foundation.types import EVERY_TENANT
+from retrieval.contract import Refusal
+from serving.api import documents, jobs
+from serving.api.schemas import DocumentSummary
+from serving.jobs.queue import JobItem
+from serving.page.session import Visitor, alert, confirmed, counted, every, say, told
+from serving.page.views.source import SourcePanel
+
+AT_ONCE = 50
+"""So many are shown at first, and added with each wish for more."""
+LOOK_AGAIN_S = 0.4
+
+
+class DocumentsView:
+    """The documents that the visitor may read."""
+
+    def __init__(self, visitor: Visitor, source: SourcePanel) -> None:
+        self._visitor = visitor
+        self._source = source
+        self._versions: list[list[DocumentSummary]] = []
+        self._shown = AT_ONCE
+
+    def build(self) -> None:
+        with html.div().classes("sheet"):
+            html.h1("Documents")
+            html.p(
+                "Answers are made from these and from nothing else. Everybody sees what their key may read."
+            ).classes("lead")
+            self._upload: Upload | None = None
+            if refusal := self._visitor.refusal("write"):
+                alert(f"You can read here, and not add or delete. {refusal}", kind="note")
+            else:
+                self._upload = Upload(self._visitor, self.refresh)
+                self._upload.build()
+            self._refused = html.div()
+            with html.div().classes("above"):
+                self._count = ui.label().classes("title").props("role=status")
+                self._name = ui.input(placeholder="Find by name", on_change=self._fill).props(
+                    'outlined dense clearable debounce=200 aria-label="Find by name"'
+                )
+            self._list = html.ul().classes("rows documents").props('aria-label="Documents"')
+            self._asking = html.div()
+            self._more = ui.button("Show more", on_click=self._show_more).props("flat no-caps")
+
+    async def refresh(self) -> None:
+        caller = await self._visitor.caller()
+        ledger, scope = self._visitor.system.ledger, self._visitor.system.policy.scope(caller)
+        known = await asyncio.to_thread(ledger.documents, scope)
+        refused = await asyncio.to_thread(ledger.refusals, scope)
+        self._versions = versions([DocumentSummary.of(one) for one in known])
+        if self._upload is not None:
+            self._upload.offer({one.source.series for one in known if one.source.series})
+        self._fill()
+        self._refused.clear()
+        if refused:
+            with self._refused:
+                self._refusals(refused)
+
+    def _fill(self) -> None:
+        wanted = (self._name.value or "").casefold().strip()
+        found = [one for one in self._versions if any(wanted in f"{each.title} {each.uri}".casefold() for each in one)]
+        many = len(found)
+        self._count.text = counted(many, "document")
+        self._list.clear()
+        with self._list:
+            for one in found[: self._shown]:
+                with html.li():
+                    self._row(one)
+        self._list.set_visibility(bool(found))
+        self._more.set_visibility(many > self._shown)
+
+    def _show_more(self) -> None:
+        self._shown += AT_ONCE
+        self._fill()
+
+    def _row(self, one: Sequence[DocumentSummary]) -> None:
+        with html.div().classes("grow"):
+            self._document(one[0])
+            if one[1:]:
+                with html.details().classes("versions"):
+                    html.summary(counted(len(one) - 1, "other version"))
+                    for other in one[1:]:
+                        self._document(other)
+
+    def _document(self, one: DocumentSummary) -> None:
+        today = self._visitor.system.context.clock.now().date()
+        with html.div().classes("document superseded" if one.superseded else "document"):
+            with html.div().classes("grow"):
+                html.b(one.title or one.uri)
+                html.div(" · ".join(said_of(one, today))).classes("dim")
+            name = one.title or one.uri
+            ui.button("Read", on_click=partial(self._source.read, one.document_id)).props("flat dense no-caps").props[
+                "aria-label"
+            ] = f"Read {name}"
+            if self._may_delete(one.tenant):
+                self._bin(name, one.uri, one.tenant, one.document_id)
+
+    def _may_delete(self, tenant: str) -> bool:
+        return self._visitor.may("write") and (tenant != EVERY_TENANT or self._visitor.may("operate"))
+
+    def _bin(self, name: str, uri: str, tenant: str, document_id: str) -> None:
+        button = ui.button(icon="delete", on_click=partial(self._delete, name, uri, tenant, document_id), color=None)
+        button.props("flat dense round").classes("quiet").props["aria-label"] = f"Delete {name}"
+
+    def _refusals(self, refused: Sequence[Refusal]) -> None:
+        with html.div().classes("above"):
+            html.h2(f"{len(refused)} refused")
+            if self._visitor.may("write"):
+                ui.button("Try again", icon="refresh", on_click=self._retry).props("outline dense no-caps")
+        with html.ul().classes("rows").props('aria-label="Refused documents"'):
+            for one in refused[:AT_ONCE]:
+                with html.li():
+                    html.b(one.reason.replace("_", " ").capitalize()).classes("status bad")
+                    with html.div().classes("grow"):
+                        html.div(one.uri)
+                        html.div(one.message).classes("dim")
+                    if self._may_delete(one.tenant):
+                        self._bin(one.uri, one.uri, one.tenant, one.source.document_id)
+            if refused[AT_ONCE:]:
+                html.li(f"and {len(refused) - AT_ONCE} more").classes("dim")
+
+    async def _retry(self) -> None:
+        with told():
+            async with self._visitor.acts("write") as caller:
+                report = await asyncio.to_thread(documents.retry, caller, self._visitor.runtime)
+            taken = report.added + report.replaced
+            still = len(report.refused)
+            say(f"{taken} taken in, {still} refused again.", kind="good" if taken else "bad")
+            await self.refresh()
+
+    async def _delete(self, name: str, uri: str, tenant: str, document_id: str) -> None:
+        what = "Afterwards nobody finds anything of it. Answers that quoted it keep their quotes."
+        if not await confirmed(self._asking, f"Delete “{name}”?", what):
+            return
+        with told():
+            shared = tenant == EVERY_TENANT
+            async with self._visitor.acts("write") as caller:
+                await asyncio.to_thread(
+                    documents.delete, uri, caller, self._visitor.runtime, shared=shared, document_id=document_id
+                )
+            say(f"Deleted: {name}")
+            await self.refresh()
+
+
+class Upload:
+    """Files are dropped or chosen, and taken in by a job of the API, which goes on when the page is left."""
+
+    def __init__(self, visitor: Visitor, done: Callable[[], Awaitable[None]]) -> None:
+        self._visitor = visitor
+        self._done = done
+
+    def build(self) -> None:
+        most = self._visitor.system.settings.serving.http.max_body_bytes
+        with html.div().classes("upload"):
+            with html.div().classes("drop"):
+                self._files = ui.upload(
+                    multiple=True,
+                    auto_upload=True,
+                    max_files=jobs.MOST_FILES,
+                    max_total_size=most,
+                    on_multi_upload=self._take,
+                    on_rejected=lambda: say(
+                        f"Not sent: at most {jobs.MOST_FILES} files and {most // 10**6} MB at once.", kind="bad"
+                    ),
+                ).on("failed", lambda: say("The files could not be sent. Look at the connection.", kind="bad"))
+                with html.div().classes("says"):
+                    ui.icon("upload_file").props("aria-hidden=true")
+                    with html.div().classes("grow"):
+                        html.div("Drop files here")
+                        html.div(
+                            "Markdown, HTML, PDF, Word, PowerPoint, Excel, mail, CSV, JSON, text. One of the same name is "
+                            f"replaced; what it said on earlier days is kept. At most {most // 10**6} MB together."
+                        ).classes("dim")
+                    choose = ui.button("Choose files").props("unelevated dense no-caps")
+            choose.on("click", js_handler=f"() => getElement({self._files.id}).$refs.qRef.pickFiles()")
+            with html.details().classes("about"):
+                html.summary("Version, dates and who may read")
+                self._about()
+            self._jobs = html.div()
+
+    def _about(self) -> None:
+        """What is known of the files besides what they say; it holds for the next ones, too, until it is changed."""
+        groups = sorted(self._visitor.seen.groups)
+        with html.div().classes("fields"):
+            self._series = ui.input("Version of (series)").props("outlined dense clearable")
+            self._series.props["hint"] = "The same name for all versions of one document"
+            self._effective = ui.input("In force from").props("outlined dense type=date stack-label clearable")
+            self._published = ui.input("Published on").props("outlined dense type=date stack-label clearable")
+            self._groups = ui.select(groups, label="Only for these groups of yours", multiple=True, value=[])
+            self._groups.props("outlined dense use-chips")
+            self._groups.props["hint"] = "None chosen: everybody in the tenant" if groups else "Your key is in no group"
+            self._groups.set_enabled(bool(groups))
+        if self._visitor.may("operate"):
+            self._shared = ui.checkbox("For every tenant")
+
+    def offer(self, series: set[str]) -> None:
+        """Complete the name of a series that there is."""
+        self._series.set_autocomplete(sorted(series))
+
+    async def _take(self, sent: MultiUploadEventArguments) -> None:
+        with told():
+            files = [UploadFile(BytesIO(await one.read()), filename=one.name) for one in sent.files]
+            shared = self._visitor.may("operate") and bool(self._shared.value)
+            series = (self._series.value or "").strip() or None
+            effective, published = _day(self._effective), _day(self._published)
+            if series and effective is None:
+                raise InvalidRequest(f'Say from which day on this version of "{series}" is in force. Nothing was sent.')
+            async with self._visitor.acts("write") as caller:
+                job = await jobs.ingest(
+                    files, caller, self._visitor.runtime, groups=self._groups.value, series=series,
+                    effective_from=effective, published=published, shared=shared,
+                )  # fmt: skip
+            with self._jobs:
+                Progress(job.job_id, job.total, self._visitor, self._done)
+        self._files.reset()
+
+
+def _day(field: ui.input) -> date | None:
+    """Raises:
+    InvalidRequest: it is no day.
+    """
+    try:
+        return date.fromisoformat(field.value) if field.value else None
+    except ValueError as error:
+        raise InvalidRequest(f'"{field.value}" is no day. Write it as 2026-03-31.') from error
+
+
+class Progress:
+    """How far a job is, and what became of each file."""
+
+    def __init__(self, job_id: str, total: int, visitor: Visitor, done: Callable[[], Awaitable[None]]) -> None:
+        self._job_id, self._visitor, self._done = job_id, visitor, done
+        with html.div().classes("progress"):
+            self._says = ui.label("Sent").classes("dim").props("role=status")
+            self._bar = html.progress(max=total, value=0).props('aria-label="Files taken in"')
+            self._items = html.ul().classes("rows")
+            self._again = every(LOOK_AGAIN_S, self._look)
+
+    async def _look(self) -> None:
+        caller = await self._visitor.caller()
+        store = self._visitor.runtime.jobs.store
+        job = await store.get(self._job_id, caller)
+        items = await store.items(self._job_id)
+        ended = job.done + job.failed
+        self._bar.props["value"] = ended
+        self._says.text = f"{ended} of {job.total}" + (f", {job.failed} refused" if job.failed else "")
+        self._items.clear()
+        with self._items:
+            for item in items:
+                _item(item, being_read=item.number == ended + 1)
+        if job.status != "running":
+            self._again.cancel()
+            self._bar.set_visibility(False)
+            await self._done()
+
+
+def _item(item: JobItem, *, being_read: bool) -> None:
+    outcome = item.outcome or {}
+    words, how, why = {
+        "done": ("Taken in", "answered", f"{counted(outcome.get('chunks', 0), 'passage')}, found from now on"),
+        "failed": (
+            str(outcome.get("reason") or "Failed").replace("_", " ").capitalize(),
+            "bad",
+            outcome.get("detail", ""),
+        ),
+        "waiting": ("Being read" if being_read else "Waits", "working" if being_read else "", ""),
+    }[item.status]
+    with html.li():
+        html.b(words).classes(f"status {how}")
+        with html.div().classes("grow"):
+            html.div(item.name)
+            html.div(why).classes("dim")
+
+
+def versions(known: Sequence[DocumentSummary]) -> list[list[DocumentSummary]]:
+    """Documents of one series together: the one in force first, the others from the newest to the oldest."""
+    together: dict[tuple[str, str], list[DocumentSummary]] = defaultdict(list)
+    for one in known:
+        together[one.tenant, f"series {one.series}" if one.series else one.uri].append(one)
+    found = [
+        sorted(
+            sorted(each, key=lambda one: one.effective_from or date.min, reverse=True), key=lambda one: one.superseded
+        )
+        for each in together.values()
+    ]
+    return sorted(found, key=lambda each: (each[0].title or each[0].uri).casefold())
+
+
+def said_of(one: DocumentSummary, today: date) -> list[str]:
+    """What a list says of a document."""
+    said = [one.uri]
+    if one.effective_from:
+        ahead = (
+            "in force from"
+            if one.effective_from > today
+            else "superseded, from"
+            if one.superseded
+            else "in force since"
+        )
+        said.append(f"{ahead} {one.effective_from:%d %b %Y}")
+    if one.published:
+        said.append(f"published {one.published:%d %b %Y}")
+    said.append(f"added {one.ingested_at:%d %b %Y}")
+    if one.tenant == EVERY_TENANT:
+        said.append("for every tenant")
+    if one.groups:
+        said.append(f"only for {', '.join(one.groups)}")
+    return said

@@ -1,0 +1,103 @@
+"""What became of an answer, said under it; the record is that of `POST /v1/answers/{answer_id}/feedback`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from nicegui import html, ui
+from pydantic import TypeAdapter
+
+from serving.api import feedback
+from serving.api.schemas import Feedback, FeedbackGiven
+from serving.http.streams import explained
+from serving.page.session import Visitor, alert, filled, told
+
+_FEEDBACK: TypeAdapter[Any] = TypeAdapter(Feedback)
+CHOICES = {
+    "accepted": ("Used as it is", "thumb_up"),
+    "edited": ("Used with changes", "edit"),
+    "rejected": ("Wrong", "thumb_down"),
+    "escalated": ("Passed on", "forward"),
+}
+"""Verdict -> what its button says, and its sign."""
+TEXTS = {
+    "edited": ("edit", "The text that was used instead"),
+    "rejected": ("reason", "What was wrong with it?"),
+    "escalated": ("reason", "Why, or to whom? (optional)"),
+}
+"""Verdict -> the field of its text, and what it asks for."""
+
+
+class FeedbackBar:
+    """Four buttons, the form of the one that was chosen, and what was saved."""
+
+    def __init__(self, answer_id: str, text: str, visitor: Visitor) -> None:
+        self._answer_id, self._text = answer_id, text
+        self._visitor = visitor
+
+    def build(self, known: FeedbackGiven | None = None) -> None:
+        """`known`: what was said of it before."""
+        self._place = html.div().classes("feedback").props('role=group aria-label="What became of this answer?"')
+        if known is None:
+            self._offer()
+        else:
+            self._saved(known)
+
+    def _offer(self) -> None:
+        self._place.clear()
+        with self._place, html.div().classes("choices"):
+            html.span("What became of it?").classes("dim")
+            for verdict, (words, icon) in CHOICES.items():
+                _small(words, partial(self._form, verdict), icon=icon)
+
+    def _form(self, verdict: str) -> None:
+        self._place.clear()
+        with self._place, html.div().classes("form"):
+            html.h3(CHOICES[verdict][0])
+            name, asked = TEXTS.get(verdict, ("", ""))
+            text = None
+            if name:
+                draft = self._text if verdict == "edited" else ""
+                text = ui.textarea(asked, value=draft).props("outlined dense autogrow autofocus")
+            with html.div().classes("acts"):
+                minutes = ui.number("Minutes spent", min=0, step=1).props("outlined dense").classes("short")
+
+                async def save() -> None:
+                    given: dict[str, Any] = {"verdict": verdict, "minutes": minutes.value}
+                    if text is not None and ((text.value or "").strip() or verdict != "escalated"):
+                        given[name] = text.value or ""
+                    await self._save(given)
+
+                ui.button("Save", on_click=save).props("unelevated dense no-caps")
+                ui.button("Back", on_click=self._offer).props("flat dense no-caps")
+            self._wrong = html.div()
+
+    async def _save(self, given: dict[str, Any]) -> None:
+        with self._place, told():
+            self._wrong.clear()
+            try:
+                body = filled(_FEEDBACK, given)
+                async with self._visitor.acts() as caller:
+                    kept = await asyncio.to_thread(feedback.give, self._answer_id, body, caller, self._visitor.runtime)
+            except Exception as error:
+                with self._wrong:
+                    alert(str(explained(error)))
+                return
+            self._saved(kept)
+
+    def _saved(self, kept: FeedbackGiven) -> None:
+        self._place.clear()
+        with self._place, html.div().classes("choices saved").props("role=status"):
+            ui.icon("check").props("aria-hidden=true")
+            minutes = "" if kept.minutes is None else f", {kept.minutes:g} minutes"
+            html.span(f"Saved: {CHOICES[kept.verdict][0].lower()}{minutes}")
+            if kept.note:
+                html.q(kept.note).classes("dim")
+            _small("Change", self._offer)
+
+
+def _small(words: str, act: Callable[[], None], *, icon: str | None = None) -> None:
+    ui.button(words, icon=icon, on_click=act, color=None).props("flat dense no-caps")

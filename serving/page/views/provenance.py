@@ -1,0 +1,134 @@
+"""How an answer came about: its plan, its trace as a waterfall, and the bill of the six layers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from nicegui import html
+
+from foundation.errors import NotFound
+from observability.reports.layer_bill import Bill, layer_bill
+from observability.stores.spans import SpanRow, tree
+from orchestration.contract import Answer, Plan
+from serving.cli.terminal import HOW
+from serving.page.session import Visitor, told
+
+NUMBERS = ("ms", "US dollars")
+"""Heads of columns of figures."""
+
+
+class Making:
+    """One line under an answer, which opens."""
+
+    def __init__(self, trace_id: str | None, visitor: Visitor, *, says: str, plan: Plan | None = None) -> None:
+        self._trace_id = trace_id
+        self._visitor = visitor
+        self._says = says
+        self._plan = plan
+        self._filled = False
+
+    @classmethod
+    def of(cls, answer: Answer, visitor: Visitor) -> Making:
+        """Of an answer that has just been given."""
+        usd = "unpriced" if answer.cost_usd is None else f"${answer.cost_usd:.6f}"
+        given = f" · given before ({answer.cached})" if answer.cached else ""
+        how = f"{HOW[answer.path]} · " if HOW[answer.path] else ""
+        says = f"{how}{answer.seconds:.2f} s · {usd}{given}"
+        return cls(answer.trace_id, visitor, says=says, plan=answer.plan)
+
+    def build(self) -> None:
+        with html.details().classes("making").on("toggle", self._fill):
+            with html.summary():
+                html.span("How it was made")
+                html.span(self._says).classes("dim")
+            self._place = html.div()
+
+    async def _fill(self) -> None:
+        if self._filled:
+            return
+        self._filled = True
+        with self._place, told():
+            if self._plan is not None:
+                _plan(self._plan)
+            spans = await asyncio.to_thread(self._spans)
+            if spans:
+                _waterfall(spans)
+                charges = await asyncio.to_thread(self._visitor.system.costs.of_trace, spans[0].trace_id)
+                _bill(layer_bill(spans, charges))
+            else:
+                html.p("No trace of it is stored here.").classes("dim")
+
+    def _spans(self) -> list[SpanRow]:
+        if self._trace_id is None:
+            return []
+        system = self._visitor.system
+        system.telemetry.flush()
+        try:
+            return system.spans.trace(self._trace_id)
+        except NotFound:
+            return []
+
+
+def _plan(plan: Plan) -> None:
+    html.h3("Plan")
+    html.p(f"{plan.route.replace('_', ' ')}, by {plan.made_by}: {plan.reason}").classes("dim")
+    with html.ol().classes("steps"):
+        for step in plan.steps:
+            with html.li().classes(step.outcome):
+                html.b(f"{step.kind} {step.tool}".replace("_", " ").strip())
+                html.span(step.ask)
+                html.span(f"{step.outcome} {step.detail}".strip()).classes("dim")
+    for change in plan.changes:
+        html.p(f"Changed: {change}").classes("dim")
+
+
+def _waterfall(spans: Sequence[SpanRow]) -> None:
+    """Each span as a bar, where it began and how long it took."""
+    begun = min(span.start_ns for span in spans)
+    whole = max(span.end_ns for span in spans) - begun or 1
+    html.h3("Trace")
+    with html.div().classes("scroll"), html.table().classes("waterfall"):
+        _head("What", "Layer", "ms", "When")
+        with html.tbody():
+            for root in tree(spans):
+                for depth, span in root.walk():
+                    with html.tr().classes("bad" if span.status == "error" else ""):
+                        html.th(span.name).props("scope=row").style(f"padding-left: {0.25 + depth * 0.75:.2f}rem")
+                        html.td(span.layer or "").classes("dim")
+                        html.td(f"{span.ms:.1f}").classes("number")
+                        with html.td().classes("when"):
+                            at, long = (span.start_ns - begun) / whole, (span.end_ns - span.start_ns) / whole
+                            html.i().classes(f"bar-of {span.layer or ''}").style(
+                                f"left: {100 * at:.2f}%; width: {max(0.4, 100 * long):.2f}%"
+                            )
+
+
+def _bill(bill: Bill) -> None:
+    html.h3("Bill by layer")
+    with html.div().classes("scroll"), html.table().classes("bill"):
+        _head("Layer", "ms", "Share", "US dollars")
+        with html.tbody():
+            for share in bill.shares:
+                with html.tr():
+                    html.th(share.layer).props("scope=row")
+                    html.td(f"{share.ms:.1f}").classes("number")
+                    with html.td().classes("when"):
+                        part = 100 * share.ns / bill.ns if bill.ns else 0
+                        html.i().classes(f"bar-of {share.layer}").style(f"left: 0; width: {part:.2f}%")
+                    html.td(f"{share.usd:.8f}").classes("number")
+        with html.tfoot(), html.tr():
+            html.th("Whole").props("scope=row")
+            html.td(f"{bill.ms:.1f}").classes("number")
+            html.td(f"{bill.unpriced} unpriced" if bill.unpriced else "")
+            html.td(f"{bill.usd:.8f}").classes("number")
+    if bill.trace_id:
+        with html.p().classes("dim"):
+            html.span("Trace ")
+            html.code(bill.trace_id)
+
+
+def _head(*names: str) -> None:
+    with html.thead(), html.tr():
+        for name in names:
+            html.th(name).classes("number" if name in NUMBERS else "").props("scope=col")

@@ -1,0 +1,1 @@
+"""Every port with its adapters: listed, tested, and written anew."""

@@ -1,0 +1,237 @@
+"""`sixply contracts`: the contract tests of the ports, on the parts that you name, told in sentences."""
+
+from __future__ import annotations
+
+import io
+import json as jsons
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from foundation import components
+from foundation.errors import InvalidRequest, MissingDependency
+from foundation.settings import Part, Settings
+from serving.cli import terminal
+from serving.parts import ports
+from serving.parts.ports import Port
+
+STORES = ("retrieval.ledger", "retrieval.vectors", "orchestration.checkpoints", "serving.cache")
+"""Their tests write and clear. So they never get the address of the store that stack.toml names."""
+MARKS = {
+    "kept": "[green]kept[/]       ",
+    "broken": "[bold red]broken[/]     ",
+    "not claimed": "[dim]not claimed[/]",
+    "not tested": "[yellow]not tested[/] ",
+}
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What came of one test on one part."""
+
+    port: str
+    adapter: str
+    promise: str
+    outcome: str
+    reason: str = ""
+    test: str = ""
+    seconds: float = 0.0
+
+
+def run(
+    settings: Settings, port: str | None, name: str | None, *, options: str | None = None, json: Path | None
+) -> bool:
+    """Whether every promise that was tested was kept, and one at least.
+
+    `name` is an adapter of the port, one from elsewhere (`my_pkg.acme:build`), or `all` for every file of the folder;
+    without it the configured parts are tested. `options` is a JSON object of options for it.
+
+    Raises:
+        ConfigurationError: there is no such part, or its options do not fit.
+        InvalidRequest: no such port, no contract tests here, or options that are no JSON object.
+        MissingDependency: pytest is not installed.
+    """
+    if name and name != "all" and not port:
+        raise InvalidRequest(f'"{name}" of which port? Name it: PORT=retrieval.vectors NAME={name}.')
+    chosen = [ports.port(port)] if port else [Port(known) for known in ports.CONTRACTS]
+    missing = [str(one.suite) for one in chosen if not one.suite.exists()]
+    if missing:
+        raise InvalidRequest(f"No contract tests at {', '.join(missing)}. Run from the repository's root.")
+    parts = {one.name: _parts(settings, one, name, _object(options)) for one in chosen}
+    _check(parts)
+    told = Telling(parts, quiet=str(json) == "-")
+    code = _pytest([str(one.suite) for one in chosen if parts[one.name]], parts, told)
+    counts = Counter(promise.outcome for promise in told.promises)
+    if not terminal.write_json(json, {**counts, "promises": [asdict(promise) for promise in told.promises]}):
+        _conclude(counts)
+    return code == 0 and counts["kept"] > 0 and not counts["broken"]
+
+
+class Telling:
+    """A pytest plug-in: keeps the tests of the parts in question, and says of each in a sentence what came of it."""
+
+    def __init__(self, parts: Mapping[str, Sequence[Mapping[str, Any]]], *, quiet: bool = False) -> None:
+        self.promises: list[Promise] = []
+        self._ports = {str(Port(name).suite): name for name in parts}
+        self._names = {name: {part["use"] for part in chosen} for name, chosen in parts.items()}
+        self._sentences: dict[str, tuple[str, str, str]] = {}
+        self.quiet = quiet
+        self._headline = ""
+        self._said: dict[str, str] = {}
+        """Of tests that failed, what says more than the report's own line."""
+
+    def pytest_runtest_makereport(self, item: Any, call: Any) -> None:
+        if call.excinfo is not None and (said := _said(call.excinfo)):
+            self._said.setdefault(item.nodeid, said)
+
+    def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
+        kept = [item for item in items if self._concerns(item)]
+        gone = [item for item in items if item.nodeid not in self._sentences]
+        if gone:
+            config.hook.pytest_deselected(items=gone)
+        items[:] = kept
+
+    def _concerns(self, item: Any) -> bool:
+        """Whether the test is about one of the parts: one of its parameters is the part's name."""
+        port = self._ports.get(item.nodeid.partition("::")[0], "")
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        adapter = next(
+            (value for value in params.values() if isinstance(value, str) and value in self._names[port]), None
+        )
+        if adapter is not None:
+            self._sentences[item.nodeid] = (port, adapter, _sentence(item, params, adapter))
+        return adapter is not None
+
+    def pytest_report_teststatus(self, report: Any) -> tuple[str, str, str] | None:
+        return (report.outcome, "", "") if report.when == "call" or report.skipped else None
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.nodeid in self._sentences and (report.when == "call" or not report.passed):
+            port, adapter, sentence = self._sentences[report.nodeid]
+            outcome, reason = _outcome(report)
+            reason = self._said.get(report.nodeid, reason) if outcome == "broken" else reason
+            promise = Promise(port, adapter, sentence, outcome, reason, report.nodeid, round(report.duration, 3))
+            self.promises.append(promise)
+            self._tell(promise)
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed:
+            port = self._ports.get(report.nodeid, report.nodeid)
+            self.promises.append(Promise(port, "", "can be tested", "broken", str(report.longrepr).splitlines()[-1]))
+            self._tell(self.promises[-1])
+
+    def _tell(self, promise: Promise) -> None:
+        if self.quiet:
+            return
+        out, part = terminal.console(), f"{promise.port} {promise.adapter}"
+        if part != self._headline:
+            self._headline = part
+            out.print(f"\n[bold]{terminal.plain(part)}[/]")
+        line = f"  {MARKS[promise.outcome]} {terminal.plain(promise.promise)}"
+        out.print(f"{line}  [dim]{terminal.plain(promise.reason)}[/]" if promise.reason else line)
+
+
+def _sentence(item: Any, params: Mapping[str, Any], adapter: str) -> str:
+    """The promise's name as words; where the test has no promise as a parameter, its own name with its parameters."""
+    promise = next(
+        (value for value in params.values() if hasattr(value, "__name__") and hasattr(value, "__code__")), None
+    )
+    rest = [str(value) for value in params.values() if value is not promise and value != adapter]
+    name = promise.__name__ if promise else item.originalname.removeprefix("test_")
+    simple = [value for value in rest if len(value) < 40 and "object at" not in value]
+    return f"{name.replace('_', ' ')}{' (' + ', '.join(simple) + ')' if simple else ''}"
+
+
+def _outcome(report: Any) -> tuple[str, str]:
+    """What came of a test, and why in one line."""
+    if report.skipped:
+        reason = getattr(report, "wasxfail", "") or report.longrepr[2].removeprefix("Skipped: ")
+        unclaimed = (
+            hasattr(report, "wasxfail") or reason.startswith("not claimed") or "langchain_tests" in report.longrepr[0]
+        )
+        return ("not claimed", reason.removeprefix("not claimed: ")) if unclaimed else ("not tested", reason)
+    if report.failed:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        text = crash.message if crash else str(report.longrepr)
+        return "broken", next((line for line in text.splitlines() if line.strip()), "").strip()
+    return "kept", ""
+
+
+def _said(failure: Any) -> str | None:
+    """What a failure's own line leaves out.
+
+    Of methods that are not written, the one that was called first: what cleans up after it is seldom written either. Of a bare
+    assertion, what was asserted.
+    """
+    error = failure.value
+    if isinstance(error, NotImplementedError):
+        while isinstance(error.__context__, NotImplementedError):
+            error = error.__context__
+        return f"{type(error).__name__}: {error}"
+    first = next(iter(str(error).splitlines()), "")
+    if isinstance(error, AssertionError) and first.startswith("assert "):
+        return (
+            f"{failure.traceback[-1].statement}".splitlines()[0].strip() + f"  (found: {first.removeprefix('assert ')})"
+        )
+    return None
+
+
+def _pytest(files: Sequence[str], parts: Mapping[str, Any], told: Telling) -> int:
+    try:
+        import pytest
+    except ModuleNotFoundError as error:
+        raise MissingDependency("Contract tests need pytest, which is not installed. Run make contracts.") from error
+    arguments = [*files, "-qq", "--no-header", "--no-summary", "--show-capture=no", "--tb=line"]
+    arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # a plug-in's package was imported with the part
+    os.environ["CONTRACT_PARTS"] = jsons.dumps(parts)
+    try:
+        with redirect_stdout(io.StringIO()) if told.quiet else nullcontext():
+            return int(pytest.main([*arguments, "-p", "no:randomly", "-p", "no:cacheprovider"], plugins=[told]))
+    finally:
+        del os.environ["CONTRACT_PARTS"]
+
+
+def _parts(settings: Settings, port: Port, name: str | None, given: dict[str, Any]) -> list[dict[str, Any]]:
+    """What to test, as it would stand in stack.toml, secrets in the clear: an environment variable carries it."""
+    configured = port.configured(settings)
+    if name == "all" or (name is None and not configured):
+        return [{"use": each} for each in components.available(port.name)]
+    chosen = [part for part in configured if name in (None, part.use)] or [Part(use=str(name))]
+    return [{"use": part.use} | _own_options(port, part) | given for part in chosen]
+
+
+def _own_options(port: Port, part: Part) -> dict[str, Any]:
+    if port.name in STORES:
+        return {}
+    plain = {
+        key: value.get_secret_value() if isinstance(value, SecretStr) else value for key, value in part.options.items()
+    }
+    return {key: str(value) if isinstance(value, Path) else value for key, value in plain.items()}
+
+
+def _check(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Find every part before a test runs: a misspelt name is one clear error, not fifty failures."""
+    for port, chosen in parts.items():
+        for part in chosen if port in components.PORTS else ():
+            components.options_of(port, part["use"])
+
+
+def _object(options: str | None) -> dict[str, Any]:
+    try:
+        found = jsons.loads(options or "{}")
+    except ValueError as error:
+        raise InvalidRequest(f'The options are not JSON: {error}. Write OPTIONS=\'{{"url": "..."}}\'.') from error
+    if not isinstance(found, dict):
+        raise InvalidRequest(f'The options are no JSON object: {options}. Write OPTIONS=\'{{"url": "..."}}\'.')
+    return found
+
+
+def _conclude(counts: Mapping[str, int]) -> None:
+    found = ", ".join(f"{counts[outcome]} {outcome}" for outcome in MARKS if counts.get(outcome))
+    terminal.console().print(f"\n{found or 'No promise was tested: no suite has a test for this part.'}")

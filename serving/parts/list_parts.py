@@ -1,0 +1,141 @@
+"""`sixply parts`: every port with its adapters, drawn from the code: what each is, what it needs, what it can be told."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from pydantic.fields import FieldInfo
+
+from foundation.components import available, extra_of
+from foundation.settings import Settings
+from serving.cli import terminal
+from serving.parts.ports import CONTRACTS, Port
+
+OURS = ("foundation", "models", "retrieval", "orchestration", "observability", "serving")
+HEAD = """# Ports and their adapters
+
+Drawn from the code by `make parts MARKDOWN=docs/swap/parts.md`, and a test fails where this page says something else. What
+an adapter is comes from the first sentence of its file, what it can be told from its `Options`; **bold** must be given. The
+defaults and their reasons stand there as well.
+
+`use = "name"` chooses one of these, `use = "package.module:attribute"` one from outside of the tree: the `build` of an
+adapter, or any class that keeps the contract, called with the options as keywords.
+"""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One file of a port's folder."""
+
+    port: str
+    name: str
+    what: str
+    """The first sentence of its file."""
+    extras: tuple[str, ...]
+    """What `make setup WITH=...` must install for it, besides the plain set-up."""
+    options: Mapping[str, str | None] | None
+    """Name -> default as text, or `None` where one must be given. `None` in all: its package is not installed here."""
+    default: bool
+
+
+def adapters() -> Iterator[Adapter]:
+    """All of them, port by port."""
+    for port in map(Port, CONTRACTS):
+        chosen = {part.use for part in port.configured(Settings())}
+        for name in available(port.name):
+            module = f"{port.package}.{name}"
+            yield Adapter(port.name, name, _first_sentence(module), _extras(module), _options(module), name in chosen)
+
+
+def report(*, json: Path | None, markdown: Path | None) -> None:
+    """Print them, or write them as JSON or as the page of the documentation."""
+    found = list(adapters())
+    if markdown is not None:
+        terminal.write_text(markdown, page(found))
+    if not terminal.write_json(json, {"adapters": [asdict(one) for one in found]}):
+        rows = [(one.port, _starred(one), one.what, ", ".join(one.extras)) for one in found]
+        terminal.show_table(["port", "adapter", "what it is", "make setup WITH="], rows)
+        terminal.console().print("[dim]* is the default. Options: make parts JSON=-[/]")
+
+
+def page(found: list[Adapter]) -> str:
+    """The documentation's page, in Markdown."""
+    return "\n".join([HEAD, *(line for port in map(Port, CONTRACTS) for line in _section(port, found))])
+
+
+def row(one: Adapter) -> str:
+    """Its line in the page."""
+    told = [f"**`{name}`**" if default is None else f"`{name}`" for name, default in (one.options or {}).items()]
+    needs = f"`make setup WITH={','.join(one.extras)}`" if one.extras else ""
+    cells = (f"`{one.name}`{' (default)' if one.default else ''}", one.what, needs, " ".join(told))
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _section(port: Port, found: list[Adapter]) -> list[str]:
+    contract = f"{port.contract.__module__}.{port.contract.__qualname__}"
+    return [
+        f"## {port.name}",
+        "",
+        f"Contract: `{contract}`. Folder: `{port.folder}/`. Its promises: `{port.suite}`.",
+        "",
+        "| adapter | what it is | needs | options |",
+        "|---|---|---|---|",
+        *(row(one) for one in found if one.port == port.name),
+        "",
+    ]
+
+
+def _starred(one: Adapter) -> str:
+    return f"{one.name} *" if one.default else one.name
+
+
+def _first_sentence(module: str) -> str:
+    text = " ".join((ast.get_docstring(_parsed(module)) or "").partition("\n\n")[0].split())
+    head, stop, _ = text.partition(". ")
+    return head + stop.rstrip()
+
+
+def _options(module: str) -> dict[str, str | None] | None:
+    try:
+        options = getattr(importlib.import_module(module), "Options", None)
+    except ModuleNotFoundError:
+        return None
+    fields: Mapping[str, FieldInfo] = options.model_fields if options else {}
+    return {name: None if field.is_required() else str(field.get_default()) for name, field in fields.items()}
+
+
+@cache
+def _extras(module: str) -> tuple[str, ...]:
+    """Read from the imports of its file, those within functions too, and of the files of ours that it imports."""
+    found: set[str] = set()
+    open_, seen = [module], {module}
+    while open_:
+        for name in _imports(open_.pop()):
+            if name.partition(".")[0] not in OURS:
+                found |= {extra} if (extra := extra_of(name.partition(".")[0]) or extra_of(name)) else set()
+            elif name not in seen:
+                seen.add(name)
+                open_.append(name)
+    return tuple(sorted(found))
+
+
+def _imports(module: str) -> Iterator[str]:
+    for node in ast.walk(_parsed(module)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@cache
+def _parsed(module: str) -> ast.Module:
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))

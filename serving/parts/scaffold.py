@@ -1,0 +1,306 @@
+"""`sixply adapter`: the one file of a new adapter, with everything that is to be written in it.
+
+It is drawn from the contract itself: its methods, their signatures and their promises are read from the source of the
+Protocol or base class, so a template cannot promise what the port no longer asks for. The copier and cookiecutter
+packages render templates that somebody must keep in step by hand, which is what we want to avoid.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib
+import inspect
+import keyword
+import re
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from foundation.components import available
+from foundation.errors import InvalidRequest
+from serving.parts.ports import CONTRACTS, Port
+
+LINE = 120
+CONTEXTS = {
+    "models.reranker": "models.contract:RerankerParts",
+    "retrieval.parsers": "retrieval.contract:ParseLimits",
+    "orchestration.agent": "orchestration.contract:AgentParts",
+}
+"""What `build` is given besides the options, where it is not the plain `Context`."""
+UNASKED = {
+    "bind_tools", "copy_thread", "acopy_thread", "delete_for_runs", "adelete_for_runs", "prune", "aprune",
+}  # fmt: skip
+"""Abilities that a contract of the ecosystem leaves open: write them if the part has them."""
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def write(port: Port, name: str, *, root: Path = Path()) -> Path:
+    """Write the file, and never over another.
+
+    Raises:
+        InvalidRequest: the name is none for a module, or an adapter has it already.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+        raise InvalidRequest(f'"{name}" cannot name an adapter. Use small letters, digits and _, such as NAME=acme.')
+    path = root / port.folder / f"{name}.py"
+    if path.exists() or name in available(port.name):
+        raise InvalidRequest(f"{path} is there already and was left alone. Choose another name.")
+    if not path.parent.is_dir():
+        raise InvalidRequest(f"There is no folder {path.parent} here. Run from the repository's root.")
+    path.write_text(source(port, name), encoding="utf-8")
+    return path
+
+
+def next_steps(port: Port, name: str, path: Path) -> str:
+    """What to do with the new file."""
+    chosen = f'[{port.name}]\nuse = "{name}"'
+    if port.name in ("orchestration.tools", "observability.exporters"):
+        chosen = f"[{chosen.replace(']', ']]', 1)}"
+    if port.name == "retrieval.parsers":
+        chosen = "nothing: the suffixes in the file choose it"
+    return (
+        f"{path} is written. Now:\n"
+        f"  1. Write its methods; import its vendor inside them, and name the vendor in pyproject.toml's import-linter.\n"
+        f"  2. See which promises hold:  make contracts PORT={port.folder} NAME={name}\n"
+        f"  3. Choose it in stack.toml:\n\n{textwrap.indent(chosen, '         ')}\n\n"
+        f"  4. See what it changes:      make swap-report B=swap.toml   (a file with just that section)"
+    )
+
+
+def source(port: Port, name: str) -> str:
+    """The text of the file: clean to ruff and mypy as it stands, and rejected by the contract suite."""
+    return _Template(port, name).text()
+
+
+class _Template:
+    def __init__(self, port: Port, name: str) -> None:
+        self.port, self.name, self.contract = port, name, port.contract
+        self.protocol = bool(getattr(self.contract, "_is_protocol", False))
+        self.fields = issubclass(self.contract, BaseModel)
+        self.title = "".join(word.capitalize() for word in name.split("_")) + self.contract.__name__.removeprefix(
+            "Base"
+        )
+        self.imports: set[str] = set()
+
+    def text(self) -> str:
+        body = [*self._options(), *self._class(), *self._build()]
+        what = f"{self.name}: one sentence on what it is, and when to choose it."
+        lead = f'"""{what[:1].upper()}{what[1:]}"""\n\nfrom __future__ import annotations\n'
+        return f"{lead}\n{_sorted(self.imports)}\n\n" + "\n".join(body) + "\n"
+
+    def _options(self) -> list[str]:
+        if self.port.name == "retrieval.parsers":
+            return []
+        self.imports |= {"from pydantic import BaseModel", "from pydantic import ConfigDict"}
+        says = '    """What `stack.toml` may say under `use`; anything else there is refused."""'
+        return [
+            "class Options(BaseModel):",
+            says,
+            "",
+            '    model_config = ConfigDict(extra="forbid", frozen=True)',
+            "",
+            "",
+        ]
+
+    def _class(self) -> list[str]:
+        base = "" if self.protocol else f"({self._named(CONTRACTS[self.port.name])}{self._parameters()})"
+        promise = f"See `{self.contract.__module__}.{self.contract.__name__}` for the contract."
+        lines = [f"class {self.title}{base}:", f'    """{promise}"""', "", *self._attributes(), *self._init()]
+        for method in _methods(self.contract):
+            lines += [*self._method(method), ""]
+        return [*lines, ""]
+
+    def _parameters(self) -> str:
+        if not getattr(self.contract, "__parameters__", ()):
+            return ""
+        self.imports.add("from typing import Any")
+        return "[Any]"
+
+    def _attributes(self) -> list[str]:
+        """The contract's fields that have no value yet, each with one to start from."""
+        if self.fields:
+            needed = [name for name, field in self.contract.model_fields.items() if field.is_required()]  # type: ignore[attr-defined]
+            return [*(f'    {name}: str = "{self.name}"' for name in needed), "    options: Options", ""]
+        lines = []
+        for node, promise in _declared(self.contract) if self.protocol else ():
+            kind = ast.unparse(node.annotation)
+            value = {"str": f'"{self.name} 1"', "tuple[str, ...]": f'(".{self.name}",)'}[kind]
+            lines.append(f"    {ast.unparse(node.target)}: {kind} = {value}")
+            lines += [f'    """{promise}"""'] if promise else []
+        return [*lines, ""] if lines else []
+
+    def _init(self) -> list[str]:
+        if self.fields:
+            return []
+        opened = [] if self.protocol else ["        super().__init__()"]
+        kept = [f"        self._{given} = {given}" for given in self._given()]
+        signature = ", ".join(f"{given}: {kind}" for given, kind in self._given().items())
+        return [f"    def __init__(self, {signature}) -> None:", *opened, *kept, ""]
+
+    def _given(self) -> dict[str, str]:
+        """What `build` gets."""
+        context = self._named(CONTEXTS.get(self.port.name, "foundation.components:Context"))
+        return (
+            {"limits": context} if self.port.name == "retrieval.parsers" else {"options": "Options", "context": context}
+        )
+
+    def _method(self, node: Function) -> Iterator[str]:
+        self._import_for(node)
+        for decorator in node.decorator_list:
+            if ast.unparse(decorator) != "abstractmethod":
+                yield f"    @{ast.unparse(decorator)}"
+        yield from _signature(node)
+        if docstring := ast.get_docstring(node):
+            yield textwrap.indent(f'"""{docstring}{chr(10) if chr(10) in docstring else ""}"""', "    " * 2)
+        yield f'        raise NotImplementedError("{self.title}.{node.name} is not written yet")'
+
+    def _build(self) -> list[str]:
+        given = self._given()
+        result = self._named(CONTRACTS[self.port.name]) + self._parameters()
+        made = f"{self.title}({'options=options' if self.fields else ', '.join(given)})"
+        if self.port.name == "orchestration.tools":
+            result, made = f"list[{result}]", f"[{made}]"
+        unused = "  # noqa: ARG001 - every adapter is given its context" if self.fields else ""
+        signature = ", ".join(f"{name}: {kind}" for name, kind in given.items())
+        return [f"def build({signature}) -> {result}:{unused}", f"    return {made}"]
+
+    def _named(self, place: str) -> str:
+        module, _, name = place.partition(":")
+        self.imports.add(f"from {module} import {name}")
+        return name
+
+    def _import_for(self, node: Function) -> None:
+        """Import what the signature names, from where the contract's own module has it."""
+        module = importlib.import_module(self.contract.__module__)
+        known = _imported(module.__name__, inspect.getsource(module))
+        parts: list[ast.AST] = [node.args, *([node.returns] if node.returns else [])]
+        for found in (found for part in parts for found in ast.walk(part)):
+            if isinstance(found, ast.Name) and found.id in known:
+                self.imports.add(known[found.id])
+            elif isinstance(found, ast.Name) and not hasattr(builtins, found.id):
+                self.imports.add(f"from {module.__name__} import {found.id}")
+
+
+def _methods(contract: type) -> list[Function]:
+    """What the contract asks for: abstract methods, and public ones without a body of their own."""
+    return [
+        node for node in _body(contract) if isinstance(node, Function) and node.name not in UNASKED and _asked(node)
+    ]
+
+
+def _asked(node: Function) -> bool:
+    decorators = {ast.unparse(decorator) for decorator in node.decorator_list}
+    public = not node.name.startswith("_") and "overload" not in decorators
+    return "abstractmethod" in decorators or (public and all(_says_nothing(each) for each in node.body))
+
+
+def _says_nothing(statement: ast.stmt) -> bool:
+    text = ast.unparse(statement)
+    return (
+        isinstance(statement, ast.Pass)
+        or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant | ast.Yield))
+        or text.startswith("raise NotImplementedError")
+    )
+
+
+def _declared(contract: type) -> Iterator[tuple[ast.AnnAssign, str]]:
+    """The attributes of a Protocol, each with the text below it."""
+    body = _body(contract)
+    for node, following in zip(body, [*body[1:], ast.Pass()], strict=True):
+        if isinstance(node, ast.AnnAssign):
+            said = following.value if isinstance(following, ast.Expr) else None
+            yield node, str(said.value) if isinstance(said, ast.Constant) else ""
+
+
+def _body(contract: type) -> list[ast.stmt]:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(contract))).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    return tree.body
+
+
+def _signature(node: Function) -> Iterator[str]:
+    """The `def` line, or one parameter a line where it would be too long."""
+    generator = any(isinstance(each, ast.Yield) for each in ast.walk(node))  # its caller sees no coroutine
+    begin = "async def" if isinstance(node, ast.AsyncFunctionDef) and not generator else "def"
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    arguments = _arguments(node.args)
+    line = f"    {begin} {node.name}({', '.join(arguments)}){returns}:"
+    shadows = "  # noqa: A002 - the contract's name"
+    if len(line) <= LINE and not any(_shadows(each) for each in arguments):
+        yield line
+        return
+    yield f"    {begin} {node.name}("
+    yield from (f"        {each},{shadows if _shadows(each) else ''}" for each in arguments)
+    yield f"    ){returns}:"
+
+
+def _arguments(args: ast.arguments) -> list[str]:
+    """Each parameter with its annotation and default, in the order in which they are written."""
+    plain = [*args.posonlyargs, *args.args]
+    defaults: Sequence[ast.expr | None] = [*[None] * (len(plain) - len(args.defaults)), *args.defaults]
+    written = [_argument(each, default) for each, default in zip(plain, defaults, strict=True)]
+    if args.vararg:
+        written.append(f"*{ast.unparse(args.vararg)}")
+    elif args.kwonlyargs:
+        written.append("*")
+    written += [_argument(each, value) for each, value in zip(args.kwonlyargs, args.kw_defaults, strict=True)]
+    return written + ([f"**{ast.unparse(args.kwarg)}"] if args.kwarg else [])
+
+
+def _argument(argument: ast.arg, default: ast.expr | None) -> str:
+    text = ast.unparse(argument) if default is None else f"{ast.unparse(argument)} = {ast.unparse(default)}"
+    return text.replace("'", '"')
+
+
+def _shadows(argument: str) -> bool:
+    return hasattr(builtins, argument.partition(":")[0])
+
+
+def _imported(module: str, text: str) -> dict[str, str]:
+    """What the names of a module stand for, as the statement that imports each."""
+    found: dict[str, str] = {}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            found |= {each.asname or each.name: f"from {node.module} import {_as(each)}" for each in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {each.asname or each.name.partition(".")[0]: f"import {_as(each)}" for each in node.names}
+        elif isinstance(node, ast.ClassDef):
+            found.setdefault(node.name, f"from {module} import {node.name}")
+    return found
+
+
+def _as(alias: ast.alias) -> str:
+    return f"{alias.name} as {alias.asname}" if alias.asname else alias.name
+
+
+def _sorted(imports: set[str]) -> str:
+    """Import statements as the formatter wants them: standard library, vendors, ours; one a module."""
+    names: dict[str, set[str]] = {}
+    for statement in imports:
+        head, _, name = statement.partition(" import ")
+        names.setdefault(head.removeprefix("from ") if name else statement, set()).update([name] if name else [])
+    groups: dict[int, list[str]] = {}
+    for module in sorted(names, key=lambda text: (not text.startswith("import "), text.lower())):
+        groups.setdefault(_group(module), []).append(_statement(module, names[module]))
+    return "\n\n".join("\n".join(groups[number]) for number in sorted(groups)) + "\n"
+
+
+def _statement(module: str, names: set[str]) -> str:
+    if not names:
+        return module
+    ordered = sorted(names, key=lambda name: (not name.isupper(), not name[:1].isupper(), name.lower()))
+    line = f"from {module} import {', '.join(ordered)}"
+    return (
+        line if len(line) <= LINE else f"from {module} import (\n" + "".join(f"    {one},\n" for one in ordered) + ")"
+    )
+
+
+def _group(module: str) -> int:
+    top = module.removeprefix("import ").partition(".")[0]
+    ours = {name.partition(".")[0] for name in CONTRACTS}
+    return 2 if top in ours | {"foundation", "serving"} else 0 if top in sys.stdlib_module_names else 1

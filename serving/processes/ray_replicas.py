@@ -1,0 +1,136 @@
+"""The API as replicas of a Ray Serve deployment, `[foundation.cluster] use = "ray"`: the same app over the same wiring.
+
+Each replica is a process with a system of its own, as if it had been started by `make serve` on its machine; Serve's proxy
+spreads the requests, starts replicas anew that died, and takes no new request to one that is to go. That one has as long as
+an answer may take to finish what it began.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from foundation.errors import ComponentError, InvalidSetting
+from foundation.settings import Loaded
+from retrieval.ingest.ray_workers import connect, demand_ray
+from serving.processes.supervisor import demand_shared
+from serving.wiring import System, open_system
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+REQUEST_ID = "x-request-id"
+NAME = "sixply"
+MARGIN_S = 5.0
+"""Longer than an answer may take, for its last bytes and for closing the stores."""
+PLACES = 1_000
+"""Requests that Serve lets through to a replica at once. Admission is ours: it sheds with an error that says when to come
+back, and lets health checks and approvals pass."""
+
+
+@contextmanager
+def deployed(loaded: Loaded, *, opener: Callable[[Loaded], Any] = open_system) -> Iterator[str]:
+    """Replicas that answer while this is open; gives the base URL.
+
+    `opener` gives each replica's system, as a context manager.
+
+    Raises:
+        InvalidSetting: several replicas over a store that one process holds, workers besides, or no port is named.
+        MissingDependency, StoreUnavailable: as `connect`. ComponentError: the replicas did not come up.
+    """
+    demand_ray()
+    settings = loaded.settings
+    http = settings.serving.http
+    if settings.serving.workers > 1:
+        raise InvalidSetting("[serving] workers is for one machine. On a cluster, set [foundation.cluster] replicas.")
+    demand_shared(settings, processes=settings.foundation.cluster.replicas, what="[foundation.cluster] replicas")
+    if not http.port:
+        raise InvalidSetting(
+            "[serving.http] port = 0 takes any free one, and on a cluster nobody knows which. Name one."
+        )
+    ours = connect(settings.foundation.cluster)
+    import ray
+    from ray import serve
+
+    try:
+        try:
+            serve.start(http_options={"host": http.host, "port": http.port})
+            serve.run(application(loaded, opener), name=NAME)
+        except RuntimeError as error:
+            raise ComponentError(
+                f"Ray Serve could not start the replicas at {http.host} port {http.port}: {error}. Is the port free on every "
+                f"machine, and the same version of everything installed there? Ray's logs say more."
+            ) from error
+        yield f"http://{http.host}:{http.port}"
+    finally:
+        serve.shutdown()  # type: ignore[no-untyped-call]
+        if ours:
+            ray.shutdown()
+
+
+def application(loaded: Loaded, opener: Callable[[Loaded], Any] = open_system) -> Any:
+    """The deployment, for `ray.serve.run`; run again with other `replicas` it grows or shrinks."""
+    from ray import serve
+
+    settings = loaded.settings
+    deployment: Any = serve.deployment(
+        serve.ingress()(Replica),
+        name=NAME,
+        num_replicas=settings.foundation.cluster.replicas,
+        max_ongoing_requests=PLACES,
+        ray_actor_options={"num_cpus": settings.foundation.cluster.cpus},
+        graceful_shutdown_timeout_s=settings.orchestration.budget.seconds + MARGIN_S,
+        graceful_shutdown_wait_loop_s=0.5,
+    )
+    return deployment.bind(loaded, opener)
+
+
+class Replica:
+    """One process. Serve calls the two methods with these names."""
+
+    def __init__(self, loaded: Loaded, opener: Callable[[Loaded], Any]) -> None:
+        self._open = ExitStack()
+        self._system: System = self._open.enter_context(opener(loaded))
+
+    def __serve_build_asgi_app__(self) -> Any:
+        from serving.app import create_app
+
+        return OneRequestId(create_app(self._system))
+
+    def __del__(self) -> None:
+        self._open.close()
+
+
+class OneRequestId:
+    """Serve's proxy gives each request an id that we keep, and adds it to the response itself: ours would stand beside it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = dict(scope.get("headers", ())).get(REQUEST_ID.encode())
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = (REQUEST_ID.encode(), given)
+                message["headers"] = [each for each in message["headers"] if tuple(each) != own]
+            await send(message)
+
+        await self._app(scope, receive, sent)
+
+
+def serve(loaded: Loaded, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    import signal
+
+    stopped = threading.Event()
+    with deployed(loaded) as url:
+        before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            announce(url)
+            stopped.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

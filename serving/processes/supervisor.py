@@ -1,0 +1,217 @@
+"""Several processes on one socket: `[serving] workers`. Each is what `make serve` is alone, with a system of its own.
+
+The parent takes the address, starts them, starts anew those that die (later and later where they die at once, and in the end
+not any more), and passes on that it is told to stop. It holds no store and answers nothing itself (docs/decisions/0072).
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import FrameType
+
+from foundation.errors import ComponentError, InvalidSetting, SixplyError
+from foundation.settings import Loaded, Settings
+from serving.server import STARTED_WITHIN_S, serve
+
+log = logging.getLogger("sixply.serving")
+
+LOOK_S = 0.2
+"""How often the parent looks whether it has been told to stop."""
+STEADY_S = 60.0
+"""A worker that lived so long was well: what ended it is taken for something that passes."""
+BACK_OFF_S = 1.0
+"""Before a worker that died young is replaced; twice as long each time in a row."""
+GIVE_UP = 5
+"""So many young deaths in a row at one place, and the server ends: what is wrong will not pass by itself."""
+SHARED = {
+    "retrieval.ledger": "postgres",
+    "retrieval.vectors": "pgvector",
+    "orchestration.checkpoints": "postgres",
+    "serving.cache": "redis",
+}
+"""What several processes can hold together, for each kind of store."""
+ALONE = {
+    "retrieval.ledger": ("sqlite",),
+    "retrieval.vectors": ("chroma", "memory"),
+    "orchestration.checkpoints": ("sqlite", "memory"),
+    "serving.cache": ("memory",),
+}
+"""Adapters that keep what they hold in one process or on one machine."""
+
+
+def demand_shared(settings: Settings, *, processes: int, what: str) -> None:
+    """Raises:
+    InvalidSetting: more than one process, and a store that only one can hold.
+    """
+    chosen = {
+        "retrieval.ledger": settings.retrieval.ledger,
+        "retrieval.vectors": settings.retrieval.vectors,
+        "orchestration.checkpoints": settings.orchestration.checkpoints,
+        "serving.cache": settings.serving.cache,
+    }
+    lonely = [section for section, part in chosen.items() if part.use in ALONE[section]]
+    if chosen["retrieval.vectors"].use == "qdrant" and not chosen["retrieval.vectors"].options.get("url"):
+        lonely.append("retrieval.vectors")
+    if processes > 1 and lonely:
+        named = "; ".join(f'[{one}] use = "{chosen[one].use}", take {SHARED[one]}' for one in lonely)
+        raise InvalidSetting(
+            f"{what} = {processes}, but one process alone can hold some of the stores, and the others would not see what it "
+            f"writes: {named} (make setup WITH=postgres,redis). Or set {what} = 1."
+        )
+
+
+def supervise(loaded: Loaded, listening: socket.socket, announce: Callable[[], None]) -> None:
+    """Serve with `[serving] workers` processes until SIGTERM or SIGINT; `announce` is called when all of them are up.
+
+    Raises:
+        InvalidSetting: a store that one process alone can hold.
+        ComponentError: a worker did not come up, or died young again and again; it has said why on standard error.
+    """
+    settings = loaded.settings
+    demand_shared(settings, processes=settings.serving.workers, what="[serving] workers")
+    with _told_to_stop() as stopped:
+        places = [_Place(loaded, listening) for _ in range(settings.serving.workers)]
+        try:
+            while not all(place.worker.is_up() for place in places) and not stopped.is_set():
+                _look(places)
+            if not stopped.is_set():
+                announce()
+            while not stopped.is_set():
+                _look(places)
+                for place in places:
+                    place.tend()
+        finally:
+            for place in places:
+                place.worker.process.terminate()
+            for place in places:
+                place.worker.process.join(settings.serving.http.grace_s + STARTED_WITHIN_S)
+                place.worker.process.kill()
+
+
+class _Place:
+    """A worker and those that replace it."""
+
+    def __init__(self, loaded: Loaded, listening: socket.socket) -> None:
+        self._loaded, self._listening = loaded, listening
+        self._young_deaths = 0
+        self._due: float | None = None
+        """When the next one is started; `None` while one is there."""
+        self.worker = self._started()
+
+    def tend(self) -> None:
+        """Replace the worker if it has ended.
+
+        Raises:
+            ComponentError: too many in a row have ended young.
+        """
+        now = time.monotonic()
+        if self._due is not None:
+            if now >= self._due:
+                self._due, self.worker = None, self._started()
+        elif not self.worker.process.is_alive():
+            self._young_deaths = self._young_deaths + 1 if now - self._began < STEADY_S else 0
+            ended = how_ended(self.worker.process.exitcode)
+            if self._young_deaths >= GIVE_UP:
+                raise ComponentError(
+                    f"A worker {ended} within {STEADY_S:g} s of its start, for the {GIVE_UP}th time in a row. What ended it "
+                    "stands above, and the server ends with it: mend that, then start again."
+                )
+            wait_s = BACK_OFF_S * 2 ** (self._young_deaths - 1) if self._young_deaths else 0.0
+            log.warning("a worker %s; another one is started in %g s", ended, wait_s)
+            self._due = now + wait_s
+
+    def _started(self) -> _Worker:
+        self._began = time.monotonic()
+        return _Worker(self._loaded, self._listening)
+
+
+def how_ended(exitcode: int | None) -> str:
+    """How a process ended, in words.
+
+    >>> how_ended(1), how_ended(-11)
+    ('ended with exit code 1', 'was killed by SIGSEGV')
+    """
+    if exitcode is None or exitcode >= 0:
+        return f"ended with exit code {exitcode}"
+    name = signal.Signals(-exitcode).name if -exitcode in set(signal.Signals) else f"signal {-exitcode}"
+    return f"was killed by {name}" + (", as a system without memory does," if -exitcode == signal.SIGKILL else "")
+
+
+class _Worker:
+    """A process, and whether it is up."""
+
+    def __init__(self, loaded: Loaded, listening: socket.socket) -> None:
+        spawn = multiprocessing.get_context("spawn")  # a fork would carry this one's threads and locks along
+        self._up, told = spawn.Pipe(duplex=False)
+        self._was_up = False
+        self.process: BaseProcess = spawn.Process(target=_work, args=(loaded, listening, told), name="worker")
+        self.process.start()
+        told.close()
+
+    def is_up(self) -> bool:
+        """Raises:
+        ComponentError: it ended before it was.
+        """
+        if not self._was_up and self._up.poll():
+            try:
+                self._was_up = bool(self._up.recv())
+            except EOFError as error:
+                raise ComponentError("A worker did not come up. Its own error stands above.") from error
+        return self._was_up
+
+
+def _look(places: list[_Place]) -> None:
+    """Until a worker ends, or for a moment."""
+    living = [place.worker.process for place in places if place.worker.process.is_alive()]
+    wait([process.sentinel for process in living], timeout=LOOK_S)
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[threading.Event]:
+    stopped = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        stopped.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _work(loaded: Loaded, listening: socket.socket, told: Connection) -> None:
+    """One worker, in its own process."""
+    from observability.telemetry import logs
+    from serving.cli import terminal
+    from serving.wiring import open_system
+
+    logs.set_up(loaded.settings.foundation.logging)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        with open_system(loaded) as system:
+            told.send(True)
+            serve(system, listening)
+    except SixplyError as error:
+        terminal.show_error(error)
+        sys.exit(1)
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed can stop nobody."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
