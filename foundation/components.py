@@ -18,11 +18,12 @@ import pkgutil
 import re
 import tomllib
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -30,6 +31,8 @@ from foundation.clock import Clock, SystemClock
 from foundation.errors import InvalidSetting, MissingDependency, SixplyError, UnknownPart, UnknownSetting, did_you_mean
 from foundation.settings import Part
 from foundation.stores.registry import Store
+
+Built = TypeVar("Built")
 
 PORTS = {
     "models.chat": "models.chat",
@@ -84,6 +87,29 @@ def load(section: str, part: Part, context: Context, *, expected: type | None = 
             f"Name a part of that kind. {did_you_mean(part.use, available(section))}"
         )
     return built
+
+
+class Assembly:
+    """The parts of a running system, in the order in which they were opened; they close in reverse.
+
+    with ExitStack() as opened:
+        assembly = Assembly(context, opened)
+        ledger = assembly.part("retrieval.ledger", settings.retrieval.ledger, DocumentLedger)
+    """
+
+    def __init__(self, context: Context, opened: ExitStack) -> None:
+        self.context = context
+        self._opened = opened
+
+    def keep(self, built: Built) -> Built:
+        """The same, closed when the system is."""
+        if hasattr(built, "close"):
+            self._opened.callback(built.close)
+        return built
+
+    def part(self, section: str, chosen: Part, expected: type | None = None, *, context: Context | None = None) -> Any:
+        """Load a part and keep it. Raises as `load`."""
+        return self.keep(load(section, chosen, context or self.context, expected=expected))
 
 
 def options_of(section: str, use: str) -> type[BaseModel] | None:

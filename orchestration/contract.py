@@ -17,9 +17,9 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.components import Context
-from foundation.settings import OrchestrationSettings
 from foundation.types import Layer, Principal, Usage
 from models.contract import BaseChatModel, Embeddings, PriceSource
+from orchestration.settings import OrchestrationSettings
 from retrieval.contract import Citation, Retriever
 
 if TYPE_CHECKING:  # the executor and the grounding are plain classes, not ports; they import this module or its peers

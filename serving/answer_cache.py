@@ -23,7 +23,6 @@ from typing import Any, Literal
 import numpy as np
 
 from foundation.clock import Clock
-from foundation.settings import AnswerCacheSettings
 from foundation.stores.erasures import Erasures, demand
 from foundation.types import Principal
 from models.contract import Embeddings
@@ -33,6 +32,7 @@ from orchestration.effects.policy import Policy
 from retrieval.contract import Citation, DocumentLedger
 from retrieval.text.lexical import FUNCTION_WORDS
 from serving.contract import Cache
+from serving.settings import AnswerCacheSettings
 
 _EDGES = ".,;:!?¿¡…()[]{}'\"“”„‘«»‹›。、，！？：；（）「」『』؟،؛।"  # noqa: RUF001 - these very signs
 """What may stand around a word and says nothing. Signs that do (`%`, `+`, `#`, `€`, a minus) are part of the word."""

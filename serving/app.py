@@ -11,7 +11,6 @@ from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
-from foundation.settings import HttpSettings
 from serving.access.quotas import QuotaGate
 from serving.api import (
     answers,
@@ -36,6 +35,7 @@ from serving.http.replies import FirstReply, give_first_reply
 from serving.mcp import routes as mcp
 from serving.page import routes as page
 from serving.runtime import Runtime
+from serving.settings import HttpSettings
 from serving.wiring import System
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")

@@ -20,12 +20,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from foundation.errors import AddressInUse, InvalidSetting
-from foundation.settings import HttpSettings
 from observability.telemetry import metrics
 from serving.app import create_app
 from serving.http.patience import PatientProtocol
 from serving.http.streams import CLEAN_UP_S
 from serving.runtime import Runtime
+from serving.settings import HttpSettings
 from serving.wiring import System
 
 STARTED_WITHIN_S = 30

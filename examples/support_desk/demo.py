@@ -22,9 +22,9 @@ from rich.console import Console
 
 from examples.support_desk.demo_console import Stage
 from foundation.errors import Conflict, InvalidRequest
-from foundation.settings import Loaded
 from foundation.types import LAYERS, Principal
 from serving.cli.terminal import plain, write_json
+from serving.settings import Loaded
 from serving.wiring import System, open_system
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ import psutil
 
 from foundation.clock import SystemClock
 from foundation.errors import ComponentError
-from foundation.settings import load
 from serving.access.identity import KeyStore
+from serving.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 120.0

@@ -14,9 +14,9 @@ from pathlib import Path
 
 def main() -> None:
     """Serve, with one defence taken out where an attack is named."""
-    from foundation.settings import load
     from lab.attacks.suite import find_attack
     from serving.server import base_url, bind, serve
+    from serving.settings import load
     from serving.wiring import open_system
 
     order = json.loads(sys.argv[1])

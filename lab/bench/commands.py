@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from foundation import names
 from foundation.errors import InvalidRequest
-from foundation.settings import Loaded
 from foundation.types import EVERY_TENANT, Principal, Scope
 from orchestration.contract import Answer, AnswerRequest
 from orchestration.run import answering
 from serving.cli import terminal
+from serving.settings import Loaded
 from serving.wiring import System
 
 if TYPE_CHECKING:
@@ -53,9 +53,10 @@ def bench_ingest(
     from foundation import components
     from foundation.settings import Part
     from lab.bench import ingest
+    from lab.library import open_library
     from observability.evaluation.datasets import evenly, items_of, read_corpus
+    from retrieval.build import own_parse
     from retrieval.ingest.pipeline import Ingestor
-    from retrieval.retrieval_only import open_library, own_parse
 
     seed = configure({}).settings.foundation.seed
     sentences = ingest.sentences_of(WORLD)

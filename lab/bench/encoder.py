@@ -24,18 +24,19 @@ import numpy as np
 from foundation import components
 from foundation.components import Context
 from foundation.errors import InvalidRequest
-from foundation.settings import Part, RankingSettings
+from foundation.settings import Part
 from lab.bench import public_data
+from lab.library import open_library
 from models import weights
 from models.embedding import Vectors, embed, embed_query
 from observability.evaluation import datasets
-from retrieval.retrieval_only import open_library
+from retrieval.settings import RankingSettings
 from serving.cli import terminal
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
-    from foundation.settings import Loaded
+    from serving.settings import Loaded
 
 Configure = Callable[[dict[str, object]], "Loaded"]
 TORCH, OURS = "torch", "openvino_int8"
@@ -65,7 +66,7 @@ from foundation import collector
 collector.keep_what_is_imported()
 from foundation.settings import load
 from foundation.types import Scope
-from serving.library import open_library
+from lab.library import open_library
 stack, changes, tenant, question = sys.argv[1:]
 with open_library(load(Path(stack), overrides=json.loads(changes))) as library:
     print(library.retriever.retrieve(question, Scope(tenant), limit=1)[0].source.uri, flush=True)

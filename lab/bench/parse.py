@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from foundation.errors import DocumentRefused, InvalidRequest, SixplyError
-from foundation.settings import ParsingSettings
 from foundation.types import Scope
 from retrieval.contract import Retriever, Source
 from retrieval.ingest.pipeline import Item
 from retrieval.ingest.sandbox import ParserPool, supported_suffixes
+from retrieval.settings import ParsingSettings
 
 Progress = Callable[[str, int, int], None]
 SECONDS, MEGABYTES = 10.0, 512.0

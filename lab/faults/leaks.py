@@ -27,23 +27,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import Conflict, DocumentRefused, Forbidden, InvalidRequest
-from foundation.settings import EVERYBODY, AnswerCacheSettings, Loaded, Part, PolicySettings
+from foundation.settings import Part
 from foundation.stores.erasures import Erasures
 from foundation.types import EVERY_TENANT, NOBODY, UNCLASSIFIED, Principal, Scope
+from lab.library import open_library
 from models.contract import Reranker
 from models.embedding import embed_query
 from orchestration.contract import Answer
 from orchestration.effects.policy import Policy
+from orchestration.settings import EVERYBODY, PolicySettings
 from retrieval.contract import DATA_CLASS, Citation, Hit, Source
 from retrieval.filters import AllOf, AnyOf, Between, OneOf, Where
 from retrieval.ingest.pipeline import Item
-from retrieval.retrieval_only import open_library
 from retrieval.search.hybrid import HybridRetriever
 from serving.answer_cache import AnswerCache
 from serving.cli import terminal
+from serving.settings import AnswerCacheSettings, Loaded
 
 if TYPE_CHECKING:
-    from retrieval.retrieval_only import Library
+    from retrieval.build import Retrieval
 
 TENANTS = ("alder", "bexley", "cobalt", "dunmore")
 GROUPS = ("board", "desk", "field")
@@ -187,7 +189,7 @@ def _made(folder: Path) -> Path:
 class Trial:
     """Everybody at one system, and what each may see."""
 
-    def __init__(self, library: Library, loaded: Loaded, seed: int) -> None:
+    def __init__(self, library: Retrieval, loaded: Loaded, seed: int) -> None:
         from foundation import components
 
         self.library = library

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.embeddings import Embeddings
 
 from foundation.errors import DocumentRefused, SixplyError
-from foundation.settings import load
 from foundation.types import Scope
+from lab.library import open_library
 from models.embedding import Vectors, embed
 from models.encoders.fingerprint import PROBE_TEXTS
 from retrieval.contract import Source
 from retrieval.ingest.pipeline import Item
-from retrieval.retrieval_only import open_library
+from serving.settings import load
 
 if TYPE_CHECKING:
-    from retrieval.retrieval_only import Library
+    from retrieval.build import Retrieval
 
 TENANT = "torture"
 SCOPE = Scope(TENANT)
@@ -61,7 +61,7 @@ class Counting(Embeddings):
 class Orders:
     """What the parent may ask for: each method by its name, with keywords, to an answer."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Retrieval) -> None:
         self._library = library
 
     def work(self, steps: Sequence[Sequence[Sequence[str | None]]], crash: Sequence[Any] | None = None) -> Any:
@@ -127,7 +127,7 @@ def main() -> None:
     order = json.loads(sys.argv[1])
     loaded = load(Path(order["stack"]), overrides=order["overrides"])
     try:
-        with open_library(loaded, watched=Counting) as library:
+        with open_library(loaded, watch=Counting) as library:
             say(opened=True)
             orders = Orders(library)
             for line in sys.stdin:

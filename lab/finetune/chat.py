@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import InvalidRequest
-from foundation.settings import Loaded, Settings
 from foundation.types import Principal
 from lab.finetune.command import Work, searched
 from orchestration.contract import Answer, AnswerRequest
 from orchestration.run import answering
 from serving.cli.measuring import GOLDEN_SET
+from serving.settings import Loaded, Settings
 from serving.wiring import System
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from foundation.errors import InvalidRequest
 from foundation.machine import manifest
-from foundation.settings import Settings
 from serving.cli import terminal
 from serving.cli.measuring import Configure, empty_system
+from serving.settings import Settings
 from serving.wiring import System, open_system
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ import httpx2
 import psutil
 
 from foundation.errors import ComponentError
-from foundation.settings import HttpSettings
 from lab.load.provider import Provider, spread
 from lab.load.server_process import QUESTIONS
 from lab.load.traffic import Callers, Phase, quantile_ms
+from serving.settings import HttpSettings
 
 CORPUS = Path("examples/support_desk/corpus")
 REPLY_S = 0.5

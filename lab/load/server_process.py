@@ -39,9 +39,9 @@ QUESTIONS = (
 
 
 def main() -> None:
-    from foundation.settings import load
     from serving.access.identity import KeyStore
     from serving.server import base_url, bind, serve
+    from serving.settings import load
     from serving.wiring import open_system
 
     order = json.loads(sys.argv[1])
@@ -102,8 +102,8 @@ def _empty_app() -> Iterator[str]:
     """A FastAPI application that does nothing, served as ours is, for what HTTP costs by itself."""
     import uvicorn
 
-    from foundation.settings import HttpSettings
     from serving.server import base_url, bind
+    from serving.settings import HttpSettings
 
     http = HttpSettings(port=0)
     config = uvicorn.Config(

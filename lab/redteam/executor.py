@@ -19,13 +19,13 @@ from threading import Lock
 from typing import Any, Protocol
 
 from foundation.clock import SystemClock
-from foundation.settings import PolicySettings
 from foundation.types import Principal
 from orchestration.contract import BaseTool, Decision, Origin, ToolOutcome
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
+from orchestration.settings import PolicySettings
 
 CHILD = Path(__file__).with_name("agentdojo_replay.py")
 USER = Principal("user", "redteam", frozenset({"user"}))

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from examples.support_desk.demo import HOME, Story
 from foundation.errors import ConfigurationError, MissingDependency
-from foundation.settings import Loaded
 from foundation.types import EVERY_TENANT
 from serving.access.identity import KeyStore
 from serving.cli import terminal
 from serving.server import running
+from serving.settings import Loaded
 from serving.wiring import open_system
 
 if TYPE_CHECKING:

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from foundation.errors import InvalidRequest
-from foundation.settings import PolicySettings
 from foundation.types import Principal
 from lab.bench import public_data
 from lab.redteam.executor import Call, make_calls, open_executor
@@ -30,6 +29,7 @@ from lab.replay.tau_world import READS, Airline
 from observability.evaluation import datasets
 from orchestration.contract import BaseTool, ToolOutcome
 from orchestration.effects.executor import Executor
+from orchestration.settings import PolicySettings
 from retrieval.contract import Retriever
 
 LABEL_WORDS = 5

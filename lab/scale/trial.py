@@ -22,14 +22,16 @@ from uuid import uuid4
 import psutil
 
 from foundation.errors import InvalidRequest
-from foundation.settings import Loaded, Part
+from foundation.settings import Part
 from foundation.types import Scope
+from lab.library import open_library
+from retrieval.build import Retrieval
 from retrieval.contract import Entry, Source
 from retrieval.index.maintenance import catch_up
 from retrieval.ingest.pipeline import SENT_ITEMS, IngestReport, Item, Prepared, Refused
 from retrieval.ingest.ray_workers import demand_ray
-from retrieval.retrieval_only import Library, open_library
 from serving.cli import terminal
+from serving.settings import Loaded
 
 if TYPE_CHECKING:
     from lab.scale.capacity import Measured
@@ -178,7 +180,7 @@ def _ingested(loaded: Loaded, items: list[Item], watch: _Watch) -> Stored:
         return _stored(library, report, time.perf_counter() - begun, watch.killed_at)
 
 
-def _stored(library: Library, report: IngestReport, seconds: float, killed_at: int | None) -> Stored:
+def _stored(library: Retrieval, report: IngestReport, seconds: float, killed_at: int | None) -> Stored:
     scope = Scope(TENANT)
     kept = {
         "documents": (

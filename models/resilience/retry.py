@@ -29,10 +29,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 from foundation.clock import Clock
 from foundation.errors import ComponentError, InvalidRequest, ModelForbidden, UpstreamMalformed
 from foundation.kill_switches import Demand, nothing_stopped
-from foundation.settings import ResilienceSettings
 from models.pricing import identity, is_local
 from models.resilience.breaker import Breaker, RetryBudget
 from models.resilience.vendor_errors import translate
+from models.settings import ResilienceSettings
 
 __all__ = ["ANSWERED_BY", "FALLBACK", "ResilientChatModel", "resilient", "translate"]
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foundation.errors import InvalidRequest
-from foundation.settings import CompareSettings
+from observability.settings import CompareSettings
 
 Row = Mapping[str, Any]
 Numbers = npt.NDArray[np.float64]

@@ -22,9 +22,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema
 
 from foundation.clock import Clock
 from foundation.errors import ComponentError, InvalidSetting
-from foundation.settings import JudgeSettings
 from models.contract import BaseChatModel, PriceSource
 from models.pricing import call_of, identity, is_local
+from observability.settings import JudgeSettings
 from orchestration.answers.structured import written_as
 from orchestration.prompts import marks_of
 from orchestration.run.run import constrained

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from foundation.errors import InvalidSetting
-from foundation.settings import Section, Settings, read_toml
+from foundation.settings import Section, read_toml
 
 FILE = Path("risks.toml")
 
@@ -75,14 +75,14 @@ def load_register(path: Path = FILE) -> Register:
         raise InvalidSetting(f"{path} does not fit at {where}: {first['msg']}. Correct that entry.") from error
 
 
-def gone(register: Register, root: Path) -> list[Gone]:
+def gone(register: Register, root: Path, settings: type[BaseModel]) -> list[Gone]:
     """The references that lead nowhere below `root`. What a deployed image leaves out (tests, docs) is not asked for."""
     found = []
     for risk in register.risks:
         for control in risk.controls:
             file, _, name = control.code.partition(":")
             test, _, function = control.test.partition("::")
-            known = control.setting is None or is_setting(control.setting)
+            known = control.setting is None or is_setting(control.setting, settings)
             lookups = {
                 control.code: _defines(root, file, name),
                 control.test: _defines(root, test, function),
@@ -131,9 +131,9 @@ def _names(tree: ast.AST, above: str = "") -> Iterator[str]:
                 yield from _names(node, f"{above}{node.name}.")
 
 
-def is_setting(key: str) -> bool:
+def is_setting(key: str, settings: type[BaseModel]) -> bool:
     """Whether a dotted key, such as `foundation.seed`, is one of the settings."""
-    section: type[BaseModel] | None = Settings
+    section: type[BaseModel] | None = settings
     for step in key.split("."):
         field = section.model_fields.get(step) if section else None
         if field is None:

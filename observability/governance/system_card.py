@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any
 
-from foundation.settings import Part, Settings
 from observability.evaluation.golden_set import MEASURES
 from observability.evaluation.metrics import estimate
 from observability.governance.risk_register import Gone, Register
@@ -66,36 +65,6 @@ class Card:
         source = resources.files("observability.governance").joinpath("system_card.html").read_text(encoding="utf-8")
         template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(source)
         return template.render(card=self)
-
-
-def models_of(settings: Settings, weights: Mapping[str, str]) -> list[dict[str, Any]]:
-    """What is configured for each port of layer 2, and the bundled weight files as they lie there."""
-    parts: list[tuple[str, Part]] = [
-        ("chat", settings.models.chat),
-        *((f"fallback {number}", part) for number, part in enumerate(settings.models.fallbacks, start=1)),
-        ("embedder", settings.models.embedder),
-        ("reranker", settings.models.reranker),
-    ]
-    rows = [{"port": port, "part": part.use, "model": str(part.options.get("model", ""))} for port, part in parts]
-    return rows + [{"port": "weights", "part": name, "model": f"sha256 {digest}"} for name, digest in weights.items()]
-
-
-def limits_of(settings: Settings) -> dict[str, Any]:
-    """What ends a run, a day or a request."""
-    sections = {
-        "budget": settings.orchestration.budget,
-        "answers": settings.orchestration.answers,
-        "grounding": settings.retrieval.grounding,
-        "resilience": settings.models.resilience,
-        "parsing": settings.retrieval.parsing,
-        "http": settings.serving.http,
-    }
-    return {
-        f"{name}.{key}": value
-        for name, section in sections.items()
-        for key, value in section.model_dump(mode="json").items()
-        if value not in (None, [], {})
-    }
 
 
 def figures(report: Mapping[str, Any] | None, baseline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

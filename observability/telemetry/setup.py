@@ -42,9 +42,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from foundation import names
 from foundation.errors import InvalidSetting
-from foundation.settings import ObservabilitySettings
 from foundation.stores import erasures
 from observability.contract import SendsMetrics
+from observability.settings import ObservabilitySettings
 from observability.telemetry import metrics
 from observability.telemetry.redaction import exportable
 

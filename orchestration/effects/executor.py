@@ -26,7 +26,6 @@ from langchain_core.tools import ToolException
 from foundation.clock import Clock
 from foundation.errors import Conflict, Forbidden, InvalidRequest, InvalidSetting, NotFound, SixplyError, Stopped
 from foundation.kill_switches import Stops
-from foundation.settings import PolicySettings
 from foundation.stores.crashpoints import crash_point
 from foundation.types import Principal
 from orchestration.contract import (
@@ -47,6 +46,7 @@ from orchestration.effects.arguments import UnfitArguments, arguments_hash, chec
 from orchestration.effects.effect_log import effect_key
 from orchestration.effects.policy import Policy, Ruling
 from orchestration.effects.provenance import doubts, without_what_was_read
+from orchestration.settings import PolicySettings
 
 TIMEOUT_S = 30.0
 COUNTED_RUNS = 10_000

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from foundation.errors import InvalidSetting, ModelForbidden
-from foundation.settings import EVERYBODY, PolicySettings, TenantRules
 from foundation.types import NOBODY, Principal, Scope
+from orchestration.settings import EVERYBODY, PolicySettings, TenantRules
 
 _on_behalf_of: ContextVar[str | None] = ContextVar("tenant", default=None)
 

@@ -8,7 +8,7 @@ from math import ceil
 
 from foundation.clock import Clock
 from foundation.errors import BudgetExceeded
-from foundation.settings import BudgetSettings
+from orchestration.settings import BudgetSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from foundation.clock import Clock
 from foundation.errors import BudgetExceeded
-from foundation.settings import BudgetSettings, DayLimits
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Principal
+from orchestration.settings import BudgetSettings, DayLimits
 
 log = logging.getLogger(__name__)
 

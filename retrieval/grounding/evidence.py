@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from foundation.settings import GroundingSettings
 from models.contract import Embeddings
 from models.embedding import Vectors, embed, embed_query, embed_tokens, nearest_tokens, without_marks
 from retrieval.contract import Citation, Hit
 from retrieval.grounding.claim_support import Check, checked, trained
+from retrieval.settings import GroundingSettings
 from retrieval.text.lexical import Rarity, asks_for, offers, terms, unmet_names, versions, words
 from retrieval.text.sentences import parts_of, sentence_spans, word_count
 from retrieval.text.tokens import in_latin_letters

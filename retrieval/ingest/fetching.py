@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
 from foundation.errors import DocumentRefused, InvalidRequest, PolicyDenied, TooLarge, UpstreamDown, UpstreamTimeout
-from foundation.settings import FetchingSettings
 from retrieval.contract import Source
 from retrieval.ingest.sandbox import supported_suffixes
+from retrieval.settings import FetchingSettings
 
 if TYPE_CHECKING:
     import httpx2

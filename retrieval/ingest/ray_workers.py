@@ -27,7 +27,8 @@ from retrieval.ingest.pipeline import Item, Preparation, Prepared, Refused
 from retrieval.ingest.sandbox import ParserPool
 
 if TYPE_CHECKING:
-    from foundation.settings import ClusterSettings, ParsingSettings, Part, Settings
+    from foundation.settings import ClusterSettings, Part
+    from retrieval.settings import ParsingSettings, RetrievalSettings
 
 AHEAD = 3
 """Batches under way for each worker: one that it has, one that waits for it, one that waits for its turn to be stored."""
@@ -52,18 +53,26 @@ class _Parts:
 class RayWorkers:
     """`Workers` on a cluster that may grow and shrink while they work. Reaches for it when it is first used."""
 
-    def __init__(self, settings: Settings, fingerprint: Fingerprint) -> None:
+    def __init__(
+        self,
+        cluster: ClusterSettings,
+        *,
+        embedder: Part,
+        retrieval: RetrievalSettings,
+        seed: int,
+        fingerprint: Fingerprint,
+    ) -> None:
         """Raises:
         MissingDependency: Ray is not installed.
         """
         demand_ray()
-        self._cluster = settings.foundation.cluster
+        self._cluster = cluster
         self.parts = pickle.dumps(  # what every task is told
             _Parts(
-                embedder=settings.models.embedder,
-                chunker=settings.retrieval.chunker,
-                parsing=settings.retrieval.parsing,
-                seed=settings.foundation.seed,
+                embedder=embedder,
+                chunker=retrieval.chunker,
+                parsing=retrieval.parsing,
+                seed=seed,
                 threads=max(1, int(self._cluster.cpus)),
                 fingerprint=fingerprint,
             )

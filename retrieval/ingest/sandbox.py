@@ -29,7 +29,7 @@ from retrieval.contract import Block, Parsed, ParseLimits, Parser
 from retrieval.formats.text_blocks import clean
 
 if TYPE_CHECKING:  # settings bring pydantic, which the child does not need and should not wait for
-    from foundation.settings import ParsingSettings
+    from retrieval.settings import ParsingSettings
 
 _REQUEST = struct.Struct("!IIId")
 """Lengths of options, name and content, and the seconds allowed."""

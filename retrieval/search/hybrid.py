@@ -13,7 +13,6 @@ from statistics import fmean
 
 from foundation.clock import Clock
 from foundation.errors import InvalidRequest
-from foundation.settings import RankingSettings
 from foundation.types import Scope
 from models.contract import Embeddings, Reranker
 from models.embedding import embed_query
@@ -21,6 +20,7 @@ from retrieval.contract import DATA_CLASS, DocumentLedger, Hit, Source, VectorIn
 from retrieval.filters import AllOf, OneOf, Where, matches
 from retrieval.index.maintenance import SameParts
 from retrieval.search.fusion import standard_score_fusion, standard_scores
+from retrieval.settings import RankingSettings
 from retrieval.text.tokens import in_latin_letters
 
 KEYWORD, VECTOR = "keyword", "vector"

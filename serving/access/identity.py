@@ -32,10 +32,11 @@ from foundation.errors import (
     Unauthenticated,
     did_you_mean,
 )
-from foundation.settings import PolicySettings, Settings
 from foundation.stores.json_file import JsonFile, Unreadable
 from foundation.types import EVERY_TENANT, Principal
+from orchestration.settings import PolicySettings
 from serving.http.replies import end_if_answered
+from serving.settings import Settings
 
 PREFIX = "sixply_"
 KEY = "key "

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from foundation.clock import Clock
 from foundation.errors import ConfigurationError, StoreUnavailable, Unauthenticated, did_you_mean
-from foundation.settings import JwtSettings, PolicySettings, Settings
 from foundation.stores.json_file import JsonFile, Unreadable
 from foundation.types import EVERY_TENANT, Principal
+from orchestration.settings import PolicySettings
 from serving.access.identity import PREFIX, KeyStore, credential_of, known_roles
+from serving.settings import JwtSettings, Settings
 
 if TYPE_CHECKING:
     from jwt import PyJWK

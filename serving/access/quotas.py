@@ -23,13 +23,14 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foundation.errors import BudgetExceeded, ComponentError
-from foundation.settings import BudgetSettings, QuotaLimits, QuotaSettings
 from foundation.stores.erasures import mark_of
 from foundation.types import Principal
 from observability.telemetry.instrument import Around
 from orchestration.contract import Agent, AnswerRequest, Event, Spending
+from orchestration.settings import BudgetSettings
 from serving.contract import Cache, Quota
 from serving.http.errors import respond
+from serving.settings import QuotaLimits, QuotaSettings
 
 log = logging.getLogger("sixply.serving")
 

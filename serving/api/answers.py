@@ -12,11 +12,11 @@ from fastapi.responses import JSONResponse
 from fastapi.sse import ServerSentEvent
 
 from foundation.machine.deadline import in_thread, limited
-from foundation.settings import AnswerSettings
 from foundation.tracing import trace_id
 from foundation.types import Principal
 from orchestration.answers.objects import model_of
 from orchestration.contract import Answer, AnswerRequest, Event
+from orchestration.settings import AnswerSettings
 from serving.access.identity import Asker
 from serving.api.schemas import AskRequest, ObjectReply, ObjectRequest, SearchHit, SearchRequest, SearchResult
 from serving.http.errors import QuestionTooLong, responses

@@ -17,10 +17,11 @@ from foundation import components
 from foundation.clock import SystemClock
 from foundation.components import Context
 from foundation.errors import InvalidRequest, NotFound, did_you_mean
-from foundation.settings import Loaded, Part, Settings, made_data_dir
+from foundation.settings import Part, make_data_dir
 from foundation.types import EVERY_TENANT, Principal, Scope
 from serving.cli import doctor as doctors
 from serving.cli import terminal
+from serving.settings import Loaded, Settings
 from serving.wiring import open_system
 
 if TYPE_CHECKING:
@@ -485,7 +486,7 @@ def add_key(loaded: Loaded, *, subject: str, tenant: str, roles: Sequence[str], 
     from serving.access.identity import check_roles
 
     check_roles(roles, loaded.settings.orchestration.policy)
-    made_data_dir(loaded.settings)
+    make_data_dir(loaded.settings.foundation.data_dir)
     key = _keys(loaded).create(subject=subject, tenant=tenant, roles=roles, groups=groups)
     terminal.console().print(f"{key}\n[dim]Keep it: it is shown once and stored nowhere. Send it as a bearer token.[/]")
 
@@ -752,4 +753,8 @@ def open_ledger(settings: Settings) -> Iterator[DocumentLedger]:
 
 
 def context_of(settings: Settings) -> Context:
-    return Context(data_dir=made_data_dir(settings), seed=settings.foundation.seed, threads=settings.foundation.threads)
+    return Context(
+        data_dir=make_data_dir(settings.foundation.data_dir),
+        seed=settings.foundation.seed,
+        threads=settings.foundation.threads,
+    )

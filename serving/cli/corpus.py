@@ -12,9 +12,10 @@ from foundation import components
 from foundation.clock import SystemClock
 from foundation.components import Context
 from foundation.errors import StoreInUse
-from foundation.settings import Loaded, made_data_dir
+from foundation.settings import make_data_dir
 from foundation.types import Scope
 from serving.cli import terminal
+from serving.settings import Loaded
 
 if TYPE_CHECKING:
     from retrieval.contract import DocumentLedger, VectorIndex
@@ -139,7 +140,7 @@ class Stores:
 
 @contextmanager
 def _opened(loaded: Loaded) -> Iterator[Stores]:
-    made_data_dir(loaded.settings)
+    make_data_dir(loaded.settings.foundation.data_dir)
     with ExitStack() as opened:
         yield Stores(loaded, opened)
 

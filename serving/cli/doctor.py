@@ -25,7 +25,9 @@ from foundation import components
 from foundation.errors import SixplyError
 from foundation.machine.install import HIGHEST, LOWEST
 from foundation.output.masking import mask_text
-from foundation.settings import PREFIX, Loaded, Part, PolicySettings, Settings
+from foundation.settings import PREFIX, Part
+from orchestration.settings import PolicySettings
+from serving.settings import Loaded, Settings
 
 MEMORY_GB = 1.5
 DISK_GB = 1.0

@@ -21,13 +21,14 @@ from foundation import components
 from foundation.clock import Clock, SystemClock
 from foundation.components import Context
 from foundation.errors import did_you_mean
-from foundation.settings import Loaded, Part, Settings
+from foundation.settings import Part
 from foundation.stores import erasures
 from foundation.stores.erasures import Erasures
 from foundation.stores.registry import Person, Store
 from foundation.stores.sqlite_file import SqliteStore
 from foundation.types import Principal
 from serving.cli import terminal
+from serving.settings import Loaded, Settings
 
 if TYPE_CHECKING:
     from orchestration.contract import AuditRecord

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from foundation import components, names
 from foundation.components import Context
-from foundation.settings import Loaded
 from serving.cli import terminal
 from serving.cli.measuring import golden_file
+from serving.settings import Loaded
 
 if TYPE_CHECKING:
     from observability.evaluation.feedback_cases import Asked

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from foundation.clock import SystemClock
 from foundation.errors import InvalidRequest
-from foundation.settings import load
 from serving.cli import swap_report, terminal
+from serving.settings import load
 
 if TYPE_CHECKING:
     from observability.evaluation.compare import Comparison, Difference, Side

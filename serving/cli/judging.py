@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foundation.output.masking import MASK, mask_values
-from foundation.settings import Loaded, Part, Settings
+from foundation.settings import Part
 from serving.cli import terminal
+from serving.settings import Loaded, Settings
 
 if TYPE_CHECKING:
     from foundation.components import Context

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, cast
 from foundation import names
 from foundation.clock import SystemClock
 from foundation.errors import InvalidRequest
-from foundation.settings import Loaded, Settings, made_data_dir
+from foundation.settings import make_data_dir
 from foundation.types import Principal, Scope
 from orchestration.contract import Answer, AnswerRequest
 from orchestration.run import answering
 from serving.cli import terminal
 from serving.cli.judging import judged
+from serving.settings import Loaded, Settings
 from serving.wiring import System, open_system
 
 if TYPE_CHECKING:
@@ -315,5 +316,5 @@ def _measured(settings: Settings) -> dict[str, float | None]:
 def _outcomes(loaded: Loaded) -> Iterator[OutcomeStore]:
     from observability.stores.outcomes import OutcomeStore
 
-    with closing(OutcomeStore(made_data_dir(loaded.settings) / "outcomes.sqlite")) as store:
+    with closing(OutcomeStore(make_data_dir(loaded.settings.foundation.data_dir) / "outcomes.sqlite")) as store:
         yield store

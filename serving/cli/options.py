@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from foundation.settings import Loaded
+    from serving.settings import Loaded
 
 
 LOCAL = "local"
@@ -76,7 +76,7 @@ PROPOSALS = Path("var/reports/cases.jsonl")
 
 
 def load_stack(stack: Path, overrides: dict[str, object] | None = None) -> Loaded:
-    from foundation.settings import load
+    from serving.settings import load
 
     return load(stack, overrides=overrides)
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Literal
 
 from foundation.errors import InvalidRequest, Stopped, StorageFull, StoreUnavailable
 from foundation.kill_switches import Kind, Stop, Stops
-from foundation.settings import Loaded, flatten, made_data_dir
+from foundation.settings import flatten, make_data_dir
 from serving.cli import terminal
+from serving.settings import Loaded
 
 if TYPE_CHECKING:
     from orchestration.contract import AuditLog, AuditRecord
@@ -163,7 +164,7 @@ def switch(loaded: Loaded, what: str, *, why: str | None) -> None:
     from orchestration.effects.audit import SqliteAudit
 
     kind, name = switches.parse(what)
-    data, clock, by = made_data_dir(loaded.settings), SystemClock(), f"{getpass.getuser()}@terminal"
+    data, clock, by = make_data_dir(loaded.settings.foundation.data_dir), SystemClock(), f"{getpass.getuser()}@terminal"
     stops = Stops(data / "stops.json", clock)
     if why is not None:  # before the audit is opened, which a full disk can prevent
         stops.add(kind, name, by=by, why=why)
@@ -201,9 +202,9 @@ def policy(
     from dataclasses import asdict
     from functools import partial
 
-    from foundation.settings import EVERYBODY
     from foundation.types import Principal
     from orchestration.effects.policy import Policy
+    from orchestration.settings import EVERYBODY
     from serving.access.identity import check_roles
 
     settings = loaded.settings.orchestration.policy

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from foundation.errors import InvalidSetting
-from foundation.settings import load, read_toml
+from foundation.settings import read_toml
 from serving.cli import terminal
+from serving.settings import load
 
 if TYPE_CHECKING:
     from observability.evaluation.compare import Comparison, Difference, Side

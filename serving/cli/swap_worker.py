@@ -35,12 +35,12 @@ def main() -> None:
 def serve(order: Mapping[str, Any], numbers: Iterator[int]) -> Iterator[dict[str, Any]]:
     """What was measured once, then a row for each number, then the memory."""
     from foundation.machine.memory import peak_rss_mb
-    from foundation.settings import load
     from observability.evaluation import trials
     from observability.evaluation.golden_set import GoldenCase
     from observability.evaluation.leaks import LeakFinder
     from orchestration.contract import Answer
     from serving.cli import measuring
+    from serving.settings import load
     from serving.wiring import open_system
 
     material = trials.material(Path(order["data"]), order["limit"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsons
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +13,15 @@ from foundation.clock import SystemClock
 from foundation.errors import SixplyError
 from foundation.kill_switches import Stops
 from foundation.machine import manifest
-from foundation.settings import Loaded, flatten
+from foundation.settings import Part, flatten
 from serving.cli import terminal
 from serving.cli.gate import BASELINE
 from serving.cli.measuring import evaluation_file
+from serving.settings import Loaded, Settings
 
 if TYPE_CHECKING:
-    from foundation.settings import Settings
     from observability.governance.system_card import Card, ToolFacts
+    from serving.settings import Settings
 
 
 def system_card(loaded: Loaded, *, register: Path, html: Path | None, json: Path | None) -> bool:
@@ -54,11 +55,11 @@ def card_of(loaded: Loaded, register: Path) -> Card:
             for name in ("version", "commit", "dirty", "manifest_id", "settings", "python", "platform", "seed")
         }
         | {f"library {name}": version for name, version in run.libraries.items()},
-        models=system_card.models_of(settings, digests),
+        models=models_of(settings, digests),
         data=_data(settings),
         tools=list(_tools(settings)),
         rules=dict(flatten(settings.orchestration.policy.model_dump(mode="json"))),
-        limits=system_card.limits_of(settings),
+        limits=limits_of(settings),
         retention={name: "for good" if days is None else days for name, days in settings.foundation.retention},
         stops=[f"{one}: {one.why}" for one in Stops(settings.foundation.data_dir / "stops.json", SystemClock()).list()],
         audit=audited,
@@ -66,7 +67,7 @@ def card_of(loaded: Loaded, register: Path) -> Card:
         evaluated=f"Last evaluated {when}." if last else "Not evaluated here yet: make evaluate.",
         known_limits=system_card.known_limits(last, known),
         register=known,
-        gone=risk_register.gone(known, manifest.ROOT),
+        gone=risk_register.gone(known, manifest.ROOT, Settings),
     )
 
 
@@ -145,9 +146,9 @@ def _built(settings: Settings, part: Any) -> Iterator[Any]:
 
 
 def _may(settings: Settings, tool: str, role: str) -> bool:
-    from foundation.settings import EVERYBODY
     from foundation.types import Principal
     from orchestration.effects.policy import Policy
+    from orchestration.settings import EVERYBODY
 
     return Policy(settings.orchestration.policy).tool(tool, Principal("anybody", EVERYBODY, frozenset({role}))).allowed
 
@@ -191,3 +192,33 @@ def _plain(value: Any) -> str:
 
 def _figure(one: Any) -> str:
     return "" if one is None else f"{one['mean']:.3f} [{one['low']:.3f}, {one['high']:.3f}] n={one['n']}"
+
+
+def models_of(settings: Settings, weights: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What is configured for each port of layer 2, and the bundled weight files as they lie there."""
+    parts: list[tuple[str, Part]] = [
+        ("chat", settings.models.chat),
+        *((f"fallback {number}", part) for number, part in enumerate(settings.models.fallbacks, start=1)),
+        ("embedder", settings.models.embedder),
+        ("reranker", settings.models.reranker),
+    ]
+    rows = [{"port": port, "part": part.use, "model": str(part.options.get("model", ""))} for port, part in parts]
+    return rows + [{"port": "weights", "part": name, "model": f"sha256 {digest}"} for name, digest in weights.items()]
+
+
+def limits_of(settings: Settings) -> dict[str, Any]:
+    """What ends a run, a day or a request."""
+    sections = {
+        "budget": settings.orchestration.budget,
+        "answers": settings.orchestration.answers,
+        "grounding": settings.retrieval.grounding,
+        "resilience": settings.models.resilience,
+        "parsing": settings.retrieval.parsing,
+        "http": settings.serving.http,
+    }
+    return {
+        f"{name}.{key}": value
+        for name, section in sections.items()
+        for key, value in section.model_dump(mode="json").items()
+        if value not in (None, [], {})
+    }

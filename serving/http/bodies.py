@@ -17,9 +17,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foundation.errors import Overloaded, RequestError, TooLarge
-from foundation.settings import HttpSettings
 from serving.access.identity import PAGE_PATHS
 from serving.http.errors import BodyRefused, respond
+from serving.settings import HttpSettings
 
 MAX_VALUES = 10_000
 """A conversation of 1,500 messages, or 200 questions with everything that can be asked of them, have fewer."""

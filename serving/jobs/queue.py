@@ -37,7 +37,6 @@ from foundation.errors import (
     Stopped,
     StoreUnavailable,
 )
-from foundation.settings import JobSettings
 from foundation.stores.full_disk import translated
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
@@ -48,6 +47,7 @@ from serving.access.quotas import QuotaExceeded
 from serving.http.streams import explained
 from serving.lifecycle import Lifecycle
 from serving.processes.worker import this_worker, worker_lives
+from serving.settings import JobSettings
 
 log = logging.getLogger("sixply.serving")
 

@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 
 from foundation.clock import SystemClock
-from foundation.settings import Loaded
 from serving.access.identity import KeyStore, check_roles
 from serving.cli.commands import local
 from serving.lifecycle import Lifecycle
 from serving.mcp.server import mcp_server
+from serving.settings import Loaded
 from serving.wiring import open_system
 
 API_KEY = "SIXPLY_API_KEY"

@@ -16,10 +16,11 @@ from pydantic import SecretStr
 
 from foundation import components
 from foundation.errors import InvalidRequest, MissingDependency
-from foundation.settings import Part, Settings
+from foundation.settings import Part
 from serving.cli import terminal
 from serving.parts import ports
 from serving.parts.ports import Port
+from serving.settings import Settings
 
 STORES = ("retrieval.ledger", "retrieval.vectors", "orchestration.checkpoints", "serving.cache")
 """Their tests write and clear. So they never get the address of the store that stack.toml names."""

@@ -13,9 +13,9 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 
 from foundation.components import available, extra_of
-from foundation.settings import Settings
 from serving.cli import terminal
 from serving.parts.ports import CONTRACTS, Port
+from serving.settings import Settings
 
 OURS = ("foundation", "models", "retrieval", "orchestration", "observability", "serving")
 HEAD = """# Ports and their adapters

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from foundation.components import PORTS
 from foundation.errors import InvalidRequest, did_you_mean
-from foundation.settings import Part, Settings
+from foundation.settings import Part
+from serving.settings import Settings
 
 CONTRACTS = {
     "models.chat": "models.contract:BaseChatModel",

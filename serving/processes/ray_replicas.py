@@ -13,9 +13,9 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import ComponentError, InvalidSetting
-from foundation.settings import Loaded
 from retrieval.ingest.ray_workers import connect, demand_ray
 from serving.processes.supervisor import demand_shared
+from serving.settings import Loaded
 from serving.wiring import System, open_system
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 
 from foundation.errors import ComponentError, InvalidSetting, SixplyError
-from foundation.settings import Loaded, Settings
 from serving.server import STARTED_WITHIN_S, serve
+from serving.settings import Loaded, Settings
 
 log = logging.getLogger("sixply.serving")
 

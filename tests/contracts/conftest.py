@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from foundation import tracing
-from foundation.settings import ObservabilitySettings
+from observability.settings import ObservabilitySettings
 from observability.telemetry import setup
 from observability.telemetry.instrument import counted_agent, traced_embedder, traced_reranker
 from tests.contracts import under_test

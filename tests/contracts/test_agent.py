@@ -21,11 +21,11 @@ from foundation.errors import (
     StoreUnavailable,
     TooLarge,
 )
-from foundation.settings import AnswerSettings, BudgetSettings
 from foundation.types import Principal
 from models.chat.scripted import ScriptedChat
 from orchestration.contract import Agent, AnswerRequest, Decision, Event
 from orchestration.run.answering import answer, resume
+from orchestration.settings import AnswerSettings, BudgetSettings
 from tests.contracts import under_test
 from tests.contracts.broken import agent as broken
 from tests.doubles.orchestration import LEAD, NORTH, READER, SOUTH, SOUTH_LEAD, World

@@ -33,10 +33,11 @@ from foundation.errors import (
     UpstreamRejected,
     UpstreamTimeout,
 )
-from foundation.settings import Part, ResilienceSettings
+from foundation.settings import Part
 from models.chat.scripted import ScriptedChat
 from models.pricing import identity, usage_of
 from models.resilience.retry import ResilientChatModel, resilient
+from models.settings import ResilienceSettings
 from tests.contracts import under_test
 from tests.contracts.broken import chat as broken
 from tests.doubles.provider import Behaviour, FaultyProvider, calls, garbage, hang, ok, reset, status

@@ -12,10 +12,10 @@ import pytest
 from langchain_core.tools import StructuredTool, ToolException
 
 from foundation.errors import Conflict, Forbidden, Gone, InvalidRequest, NotFound
-from foundation.settings import TenantRules
 from orchestration.contract import Approval, Decision, Origin, ToolOutcome
 from orchestration.effects.executor import Executor
 from orchestration.effects.policy import Policy
+from orchestration.settings import TenantRules
 from tests.contracts.broken import executor as broken
 from tests.contracts.under_test import Watch
 from tests.doubles.orchestration import LEAD, NORTH, READER, SOUTH, SOUTH_LEAD, World

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from foundation.components import available
-from foundation.settings import ParsingSettings
 from retrieval.contract import ParseLimits, Parser
 from retrieval.ingest.sandbox import ParserPool
+from retrieval.settings import ParsingSettings
 from tests.contracts import under_test
 from tests.contracts.broken.parser import BROKEN, Broken, PointsBesideTheText
 from tests.contracts.parser_checks import CHECKS, Build

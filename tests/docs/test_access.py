@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from foundation.settings import load
 from serving.server import running
+from serving.settings import load
 from tests.doubles.serving import world
 
 PAGE = (Path(__file__).parents[2] / "docs" / "access.md").read_text(encoding="utf-8")

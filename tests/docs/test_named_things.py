@@ -14,9 +14,10 @@ import typer
 from pydantic import BaseModel
 
 from foundation import names
-from foundation.settings import Part, Settings
+from foundation.settings import Part
 from serving.app import create_app
 from serving.cli.main import app as command_line
+from serving.settings import Settings
 from tests.doubles.serving import world
 from tests.make_rules import LAB
 

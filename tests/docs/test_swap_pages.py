@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from foundation.settings import load
 from serving.parts import list_parts
+from serving.settings import load
 from tests.make_rules import LAB, RULES
 
 ROOT = Path(__file__).parents[2]

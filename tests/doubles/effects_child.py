@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from foundation.components import Context, load
-from foundation.settings import Part, PolicySettings
+from foundation.settings import Part
 from foundation.types import Principal
 from orchestration.contract import AnswerRequest, Decision
+from orchestration.settings import PolicySettings
 from tests.doubles.orchestration import World
 
 CUSTOMER = Principal(subject="ilka", tenant="alder-clinics", roles=frozenset({"agent"}))

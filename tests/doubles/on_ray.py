@@ -23,10 +23,11 @@ from typing import Any
 
 from foundation.clock import SystemClock
 from foundation.components import Context
-from foundation.settings import ClusterSettings, Loaded, Settings
+from foundation.settings import ClusterSettings
 from foundation.types import Principal
 from orchestration.contract import AnswerRequest, Event
 from serving.processes import ray_replicas
+from serving.settings import Loaded, Settings
 from tests.doubles.serving import FakeSystem, ScriptedAgent, world
 
 KEYS = ("reader", "agent", "approver", "operator", "stranger", "all_roles")

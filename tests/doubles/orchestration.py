@@ -18,14 +18,7 @@ from pydantic import BaseModel, Field
 
 from foundation.components import Context, load
 from foundation.kill_switches import Stops
-from foundation.settings import (
-    AnswerSettings,
-    BudgetSettings,
-    GroundingSettings,
-    OrchestrationSettings,
-    Part,
-    PolicySettings,
-)
+from foundation.settings import Part
 from foundation.types import Principal, Scope, Usage
 from models.chat.scripted import ScriptedChat
 from models.contract import Call, Price
@@ -36,8 +29,10 @@ from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
 from orchestration.memory.facts import SqliteFacts
+from orchestration.settings import AnswerSettings, BudgetSettings, OrchestrationSettings, PolicySettings
 from retrieval.contract import Chunk, Hit, Source
 from retrieval.grounding.evidence import Grounding
+from retrieval.settings import GroundingSettings
 
 NORTH = Principal(subject="ada", tenant="north", roles=frozenset({"clerk"}))
 READER = Principal(subject="rui", tenant="north", roles=frozenset({"reader"}))

@@ -21,7 +21,7 @@ from foundation.clock import SystemClock
 from foundation.components import Context
 from foundation.errors import Conflict, DocumentRefused, Gone, NotFound, UpstreamDown, UpstreamLimited
 from foundation.kill_switches import Stops
-from foundation.settings import FoundationSettings, HttpSettings, ServingSettings, Settings
+from foundation.settings import FoundationSettings
 from foundation.stores.erasures import Erasures
 from foundation.types import Principal, Scope, Usage
 from observability.stores.costs import CostLedger
@@ -40,6 +40,7 @@ from serving.caches.memory import MemoryCache
 from serving.caches.memory import Options as CacheOptions
 from serving.http.idempotency import IdempotencyStore
 from serving.jobs.queue import JobStore
+from serving.settings import HttpSettings, ServingSettings, Settings
 
 BEGUN = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 TEXT = "The double ships on Tuesdays. It never ships on Sundays."

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from foundation.settings import AnswerSettings, BudgetSettings, DayLimits
 from models.chat.scripted import ScriptedChat
 from orchestration.contract import AnswerRequest
 from orchestration.run.answering import answer
 from orchestration.run.spending import SqliteSpending
+from orchestration.settings import AnswerSettings, BudgetSettings, DayLimits
 from tests.doubles.orchestration import NORTH, SOUTH, World
 
 QUESTION = "How much may a parcel weigh?"

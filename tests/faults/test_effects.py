@@ -18,8 +18,9 @@ import pytest
 from foundation import names
 from foundation.components import Context, available, load
 from foundation.errors import Conflict
-from foundation.settings import ObservabilitySettings, Part
+from foundation.settings import Part
 from observability.reports.layer_bill import layer_bill
+from observability.settings import ObservabilitySettings
 from observability.stores.spans import SpanStore
 from observability.telemetry import setup
 from orchestration.contract import Answer, AnswerRequest, Decision

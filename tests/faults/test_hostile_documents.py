@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import DocumentRefused
-from foundation.settings import ParsingSettings
 from retrieval.ingest.sandbox import ParserPool
+from retrieval.settings import ParsingSettings
 
 CATALOG = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>"]
 PAGE = b"<</Type/Page/Parent 2 0 R/Contents 4 0 R/MediaBox[0 0 9 9]>>"

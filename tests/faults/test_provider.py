@@ -15,9 +15,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from foundation.settings import load
 from serving.access.identity import KeyStore
 from serving.server import running
+from serving.settings import load
 from serving.wiring import System, open_system
 from tests.doubles import stacks
 from tests.doubles.provider import Behaviour, FaultyProvider, cut, garbage, hang, ok, reset, stall, status

@@ -17,8 +17,8 @@ import httpx2
 import pytest
 
 from foundation.errors import AddressInUse, InvalidSetting
-from foundation.settings import HttpSettings
 from serving.server import bind, running
+from serving.settings import HttpSettings
 from tests.doubles.serving import World, world
 
 PATIENCE_S = 60.0

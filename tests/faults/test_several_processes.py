@@ -23,10 +23,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from foundation.clock import SystemClock
 from foundation.errors import ComponentError, InvalidSetting
-from foundation.settings import HttpSettings, load
 from serving.access.identity import KeyStore
 from serving.processes.supervisor import supervise
 from serving.server import bind
+from serving.settings import HttpSettings, load
 from tests import services
 from tests.doubles.spans import Receiver, receiver, total
 

@@ -13,10 +13,10 @@ import pytest
 from foundation.clock import SystemClock
 from foundation.errors import Stopped, StorageFull
 from foundation.kill_switches import Stops
-from foundation.settings import ResilienceSettings
 from models.chat.scripted import ScriptedChat
 from models.pricing import identity
 from models.resilience.retry import FALLBACK, resilient
+from models.settings import ResilienceSettings
 from orchestration.contract import Answer, AnswerRequest, Decision
 from orchestration.run.answering import answer, resume
 from orchestration.run.stoppable import StoppableAgent

@@ -15,9 +15,9 @@ from langchain_core.runnables import RunnableConfig
 
 from foundation.components import available
 from foundation.errors import Gone
-from foundation.settings import BudgetSettings
 from orchestration.contract import Answer, AnswerRequest, Decision
 from orchestration.run.answering import answer, resume
+from orchestration.settings import BudgetSettings
 from tests.doubles.orchestration import LEAD, NORTH, Depot, ManualClock, World
 
 SEND = AnswerRequest(question="Please send parcel P-123 now")

@@ -6,11 +6,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from foundation.settings import load
 from observability.evaluation.golden_set import GoldenCase, ToolCall
 from serving.access.identity import KeyStore
 from serving.cli.measuring import GOLDEN_SET, golden_report
 from serving.server import running
+from serving.settings import load
 from serving.wiring import System, open_system
 from tests.doubles import stacks
 

@@ -16,13 +16,13 @@ import pytest
 from pydantic import BaseModel
 
 from foundation.components import available
-from foundation.settings import load
 from foundation.types import Principal
 from observability.reports.layer_bill import LOCAL_BASIS
 from orchestration.contract import Answer, AnswerRequest
 from orchestration.run.answering import answer
 from retrieval.contract import Source
 from retrieval.ingest.pipeline import Item
+from serving.settings import load
 from serving.wiring import System, open_system
 from tests.doubles.provider import Behaviour, FaultyProvider, metered, status
 

@@ -11,10 +11,11 @@ import pytest
 from opentelemetry import trace
 
 from foundation import names
-from foundation.settings import LoggingSettings, load
+from foundation.settings import LoggingSettings
 from observability.telemetry.logs import set_up
 from serving.access.identity import KeyStore
 from serving.server import running
+from serving.settings import load
 from serving.wiring import open_system
 from tests.doubles import stacks
 from tests.doubles.spans import receiver

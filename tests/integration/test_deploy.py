@@ -17,10 +17,10 @@ import yaml
 
 from foundation import components, names
 from foundation.machine.install import HIGHEST, LOWEST, _extras_of_the_project
-from foundation.settings import Settings, load
 from observability.telemetry.metrics import domain, registry
 from serving.cli.doctor import parts_of
 from serving.server import running
+from serving.settings import Settings, load
 from tests.doubles.serving import world
 
 ROOT = Path(__file__).parents[2]

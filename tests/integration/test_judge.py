@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from foundation.settings import load
 from observability.evaluation.judge import FEWEST
 from retrieval.contract import Source
 from retrieval.ingest.pipeline import Item
 from serving.cli import main
+from serving.settings import load
 from serving.wiring import open_system
 from tests.doubles import stacks
 

@@ -12,11 +12,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from foundation.settings import LoggingSettings, load
+from foundation.settings import LoggingSettings
 from observability.telemetry import logs
 from observability.telemetry.logs import FIELDS, of_request, set_up
 from serving.access.identity import KeyStore
 from serving.server import running
+from serving.settings import load
 from serving.wiring import System, open_system
 from tests.doubles import stacks
 

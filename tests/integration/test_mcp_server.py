@@ -13,12 +13,12 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
-from foundation.settings import load
 from retrieval.contract import Source
 from retrieval.ingest.pipeline import Item
 from serving.access.identity import KeyStore
 from serving.mcp import stdio
 from serving.server import running
+from serving.settings import load
 from serving.wiring import open_system
 from tests.doubles import stacks
 

@@ -25,8 +25,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from foundation.clock import SystemClock
-from foundation.settings import load
 from serving.access.identity import KeyStore
+from serving.settings import load
 from tests import services
 from tests.doubles import stacks
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer

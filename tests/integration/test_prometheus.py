@@ -11,9 +11,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from foundation.settings import load
 from serving.access.identity import KeyStore
 from serving.server import running
+from serving.settings import load
 from serving.wiring import open_system
 from tests import services
 from tests.doubles import stacks

@@ -19,11 +19,12 @@ import pytest
 
 from foundation.clock import SystemClock
 from foundation.errors import InvalidSetting
-from foundation.settings import HttpSettings, Loaded, Part, ServingSettings, Settings
+from foundation.settings import Part
 from serving.access.identity import KeyStore
 from serving.cli import commands
 from serving.processes import ray_replicas
 from serving.processes.supervisor import demand_shared
+from serving.settings import HttpSettings, Loaded, ServingSettings, Settings
 from tests.doubles.serving import World
 from tests.integration.test_api import (  # noqa: F401 - collected here, with this module's fixtures
     bearer,

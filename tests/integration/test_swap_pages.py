@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from foundation.errors import FingerprintMismatch, PolicyDenied
-from foundation.settings import Loaded, load
 from foundation.types import EVERY_TENANT, Principal
 from models import weights
 from retrieval.ingest.folders import read_folder
 from serving.cli import commands, corpus, measuring
+from serving.settings import Loaded, load
 from serving.wiring import System, open_system
 from tests import services
 from tests.doubles.spans import receiver

@@ -19,10 +19,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from foundation import names, tracing
 from foundation.components import Context, load
-from foundation.settings import ObservabilitySettings, Part
+from foundation.settings import Part
 from foundation.types import Scope
 from observability.reports.layer_bill import layer_bill
 from observability.reports.trace_tables import bill_table, trace_table
+from observability.settings import ObservabilitySettings
 from observability.stores.spans import SpanStore, tree
 from observability.telemetry import setup
 from observability.telemetry.instrument import traced_embedder, traced_retriever

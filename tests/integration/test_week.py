@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from foundation import components, names
 from foundation.clock import SystemClock
 from foundation.errors import NotFound, PersonErased, StoreUnavailable
-from foundation.settings import Part, load
+from foundation.settings import Part
 from foundation.stores.erasures import Erasures
 from foundation.types import Principal
 from observability.stores.outcomes import Outcome
@@ -27,6 +27,7 @@ from retrieval.contract import Source
 from retrieval.ingest.pipeline import Item
 from serving.access.identity import KeyStore
 from serving.cli import erasure, main
+from serving.settings import load
 from serving.wiring import open_system
 from tests.doubles import stacks
 

@@ -11,8 +11,7 @@ import pytest
 
 from foundation.components import Context, load
 from foundation.errors import InvalidRequest, MissingDependency
-from foundation.settings import Loaded, Part
-from foundation.settings import load as load_settings
+from foundation.settings import Part
 from lab import cli
 from lab.finetune import command
 from lab.finetune.command import Order, finetune
@@ -22,6 +21,8 @@ from models.contract import RerankerParts
 from models.encoders.bert import Bert
 from models.tuning import folder
 from models.tuning.training import Example
+from serving.settings import Loaded
+from serving.settings import load as load_settings
 
 THINGS = [
     "anchor", "barrel", "candle", "drum", "engine", "feather", "grape", "hammer",

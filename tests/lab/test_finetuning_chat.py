@@ -10,13 +10,14 @@ import pytest
 
 from foundation.components import Context, load
 from foundation.errors import InvalidRequest
-from foundation.settings import Loaded, Part
-from foundation.settings import load as load_settings
+from foundation.settings import Part
 from lab.finetune.chat import _with_adapter, golden_cases
 from lab.finetune.command import Order, Work, finetune
 from models import weights
 from models.tuning import chat
 from serving.cli.judging import _made_of
+from serving.settings import Loaded
+from serving.settings import load as load_settings
 
 pytestmark = pytest.mark.real_model
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from foundation.errors import Conflict
-from foundation.settings import load
 from foundation.types import Scope
 from lab.faults.leaks import ZEROS, Person, leaks
 from retrieval.contract import Source
 from retrieval.ingest.pipeline import Ingestor, Item
+from serving.settings import load
 
 OPERATIONS = 2000
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import DocumentRefused, InvalidRequest
-from foundation.settings import ParsingSettings
 from lab.bench.parse import bench_parse, bench_strings, mutations, parse_one, summary
 from retrieval.contract import Parsed
 from retrieval.ingest.sandbox import ParserPool
+from retrieval.settings import ParsingSettings
 from tests.contracts.parser_samples import SAMPLES
 
 

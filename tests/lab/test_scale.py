@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from foundation.settings import load
 from lab.scale import trial
+from serving.settings import load
 from tests import services
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,7 +65,7 @@ def test_the_trial_names_what_is_not_as_one_process_left_it() -> None:
 
 
 def test_nothing_imports_ray_unless_it_is_configured() -> None:
-    program = "import sys, serving.wiring, retrieval.retrieval_only, lab.scale.trial; assert 'ray' not in sys.modules"
+    program = "import sys, serving.wiring, retrieval.build, lab.scale.trial; assert 'ray' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=120)
 
 

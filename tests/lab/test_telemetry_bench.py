@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from foundation import tracing
-from foundation.settings import ObservabilitySettings
 from lab.bench.telemetry import GOALS, cost, verdict
+from observability.settings import ObservabilitySettings
 from observability.telemetry import setup
 
 

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from foundation.settings import Loaded, Part, Settings
+from foundation.settings import Part
 from serving.cli import doctor
 from serving.cli.doctor import Check, check_part
+from serving.settings import Loaded, Settings
 
 
 def loaded(data_dir: Path, **layers) -> Loaded:

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import PersonErased, StoreUnavailable
-from foundation.settings import load, made_data_dir
+from foundation.settings import make_data_dir
 from foundation.stores import erasures
 from foundation.stores.erasures import Erasures
 from foundation.stores.registry import Person, Store
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Principal
+from serving.settings import load
 
 ZOE, NAMESAKE = Principal("zoe", "north"), Principal("zoe", "south")
 WORD = "canary"
@@ -126,7 +127,7 @@ def test_files_are_their_owners_whatever_the_umask(tmp_path: Path) -> None:
         old.parent.mkdir(parents=True)
         old.write_text("x")
         (tmp_path / "stack.toml").write_text(f'[foundation]\ndata_dir = "{folder}"\n')
-        made_data_dir(load(tmp_path / "stack.toml").settings)
+        make_data_dir(load(tmp_path / "stack.toml").settings)
         opened = SqliteFile(folder / STORE.file, STORE)
         say(opened)
     finally:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from foundation.machine import manifest
-from foundation.settings import FoundationSettings, ModelsSettings, Part, Settings
+from foundation.settings import FoundationSettings, Part
+from models.settings import ModelsSettings
+from serving.settings import Settings
 
 
 class FixedClock:

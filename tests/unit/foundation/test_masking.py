@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from foundation.errors import InvalidSetting, SixplyError, UpstreamDown
 from foundation.machine import manifest
 from foundation.output.masking import MASK, mask_text, mask_values
-from foundation.settings import load
+from serving.settings import load
 from tests.doubles.orchestration import ManualClock
 
 SECRET = "SuperSecretPw4"

@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from foundation.errors import InvalidSetting, UnknownSetting
-from foundation.settings import Loaded, flatten, load
+from foundation.settings import flatten
+from serving.settings import Loaded, load
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -126,8 +126,8 @@ def test_tokens_are_counted_by_the_models_own_tokenizer(chat: Any) -> None:
 def test_a_prompt_longer_than_the_context_is_an_error(chat: Any) -> None:
     from foundation.clock import SystemClock
     from foundation.errors import UpstreamRejected
-    from foundation.settings import ResilienceSettings
     from models.resilience.retry import resilient
+    from models.settings import ResilienceSettings
 
     with pytest.raises(UpstreamRejected, match="length of the prompt"):
         resilient(chat, (), ResilienceSettings(), SystemClock()).invoke("lemon " * 6000)

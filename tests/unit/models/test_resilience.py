@@ -26,11 +26,12 @@ from foundation import names
 from foundation.clock import SystemClock
 from foundation.components import Context, load
 from foundation.errors import ComponentError, UpstreamDown, UpstreamLimited, UpstreamMalformed, UpstreamTimeout
-from foundation.settings import Part, ResilienceSettings
+from foundation.settings import Part
 from models.chat.scripted import ScriptedChat
 from models.pricing import call_of, identity
 from models.resilience import retry
 from models.resilience.retry import FALLBACK, ResilientChatModel, resilient
+from models.settings import ResilienceSettings
 from tests.doubles.orchestration import ManualClock
 from tests.doubles.provider import FaultyProvider, calls, cut, hang, ok, stall, status
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from foundation.errors import InvalidRequest
-from foundation.settings import CompareSettings
 from observability.evaluation import compare, compare_page
 from observability.evaluation.compare import Numbers, Side
+from observability.settings import CompareSettings
 
 ALLOWED = CompareSettings()
 

@@ -20,7 +20,8 @@ from pydantic import ValidationError
 from foundation import names, tracing
 from foundation.components import Context, load
 from foundation.errors import UnknownSetting
-from foundation.settings import ObservabilitySettings, Part
+from foundation.settings import Part
+from observability.settings import ObservabilitySettings
 from observability.stores.spans import SpanStore
 from observability.telemetry import metrics, setup
 from tests.doubles.spans import ended_spans, receiver, total

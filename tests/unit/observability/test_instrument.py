@@ -14,10 +14,10 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from foundation import names
-from foundation.settings import ObservabilitySettings
 from foundation.types import Principal, Scope
 from models.contract import Reranker
 from models.embedding import embed
+from observability.settings import ObservabilitySettings
 from observability.telemetry import metrics, setup
 from observability.telemetry.instrument import counted_agent, traced_embedder, traced_reranker, traced_retriever
 from orchestration.contract import Agent, Answer, AnswerRequest, Decision, Event

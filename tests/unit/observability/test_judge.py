@@ -14,12 +14,12 @@ import pytest
 from langchain_core.messages import BaseMessage, HumanMessage
 
 from foundation.errors import InvalidRequest, InvalidSetting, UpstreamDown, UpstreamMalformed
-from foundation.settings import JudgeSettings
 from models.chat.scripted import ScriptedChat
 from models.contract import Call, Price
 from observability.evaluation import metrics
 from observability.evaluation.judge import FEWEST, Judge, Record, record_file, record_of, rubric_of, standing
 from observability.evaluation.judge_agreement import agreement, read_marked
+from observability.settings import JudgeSettings
 from tests.doubles.orchestration import ManualClock
 
 RUBRIC = "Give two marks."

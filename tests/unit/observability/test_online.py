@@ -9,12 +9,12 @@ import pytest
 
 from foundation import names
 from foundation.errors import UpstreamDown
-from foundation.settings import GroundingSettings
 from models.embedders.hashing import HashingEmbedder
 from observability.evaluation.online import SIGNS, OnlineScorer, sampled, signature
 from orchestration.contract import Answer
 from retrieval.contract import Citation
 from retrieval.grounding.evidence import Grounding
+from retrieval.settings import GroundingSettings
 
 QUOTE = "The depot keeps parcels for 14 days."
 

@@ -11,8 +11,8 @@ import pytest
 
 from foundation.clock import SystemClock
 from foundation.kill_switches import Stops
-from foundation.settings import load
 from serving.cli import system_card
+from serving.settings import load
 
 ROOT = Path(__file__).parents[3]
 STACK = """

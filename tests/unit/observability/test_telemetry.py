@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from foundation import names, tracing
 from foundation.errors import InvalidSetting
-from foundation.settings import ObservabilitySettings
+from observability.settings import ObservabilitySettings
 from observability.telemetry import metrics, setup
 
 CANARY = "canary-4f1c"

@@ -14,10 +14,10 @@ import pytest
 
 from foundation.components import available
 from foundation.errors import Conflict, StoreUnavailable, UpstreamDown, UpstreamLimited
-from foundation.settings import AnswerSettings, BudgetSettings
 from models.chat.scripted import ScriptedChat
 from orchestration.contract import Answer, AnswerRequest, Decision, Plan, PlanStep, Recalled
 from orchestration.run.answering import answer, resume
+from orchestration.settings import AnswerSettings, BudgetSettings
 from tests.doubles.orchestration import DOCUMENTS, LEAD, NORTH, World, refuses
 
 WEIGHT = "How many kilograms may a parcel weigh at most?"

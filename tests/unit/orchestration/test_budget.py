@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 
 from foundation.errors import BudgetExceeded
-from foundation.settings import BudgetSettings
 from orchestration.run.budget import Budget, Share
+from orchestration.settings import BudgetSettings
 from tests.doubles.orchestration import ManualClock
 
 LIMITS = BudgetSettings(steps=2, tokens=100, usd=0.01, seconds=10)

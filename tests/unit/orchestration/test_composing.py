@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundation.settings import BudgetSettings, GroundingSettings
 from models.chat.scripted import ScriptedChat
 from models.embedders.hashing import HashingEmbedder
 from orchestration.answers.compose import WORDS, Draft, Sentence, quoted, rendered, verified, written
@@ -17,7 +16,9 @@ from orchestration.language.guard import instructs_reader, without_foreign_urls
 from orchestration.prompts import answer_from
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run
+from orchestration.settings import BudgetSettings
 from retrieval.grounding.evidence import Evidence, Grounding
+from retrieval.settings import GroundingSettings
 from tests.doubles.orchestration import NORTH, World, hit
 
 

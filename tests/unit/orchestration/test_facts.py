@@ -8,11 +8,12 @@ import pytest
 
 from foundation.components import Context, load
 from foundation.errors import InvalidRequest, NotFound
-from foundation.settings import Part, PolicySettings
+from foundation.settings import Part
 from foundation.types import Principal
 from orchestration.contract import AnswerRequest, Decision, Origin, ToolOutcome
 from orchestration.memory.facts import CHARACTERS, FILE, MOST, SqliteFacts, with_facts
 from orchestration.run.answering import answer, resume
+from orchestration.settings import PolicySettings
 from tests.doubles.orchestration import LEAD, NORTH, SOUTH, ManualClock, World
 
 POLICY = PolicySettings(roles={"clerk": ("remember", "forget", "recall_facts")}, unasked=("remember", "forget"))

@@ -14,12 +14,12 @@ from pydantic import BaseModel, Field
 
 from foundation.errors import InvalidRequest, Stopped, UpstreamDown
 from foundation.kill_switches import Stops
-from foundation.settings import BudgetSettings
 from models.chat.scripted import ScriptedChat
 from orchestration.answers import field_extraction, objects, patterns
 from orchestration.answers.field_extraction import fields_of, filled
 from orchestration.answers.objects import Objects, answer_as, model_of
 from orchestration.language.stated_arguments import by_pattern
+from orchestration.settings import BudgetSettings
 from tests.doubles.orchestration import NORTH, SOUTH, World
 
 

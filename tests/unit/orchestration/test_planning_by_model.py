@@ -16,8 +16,8 @@ from langchain_openai import ChatOpenAI
 
 from foundation.clock import SystemClock
 from foundation.errors import StoreUnavailable
-from foundation.settings import ResilienceSettings
 from models.resilience.retry import resilient
+from models.settings import ResilienceSettings
 from orchestration.contract import Answer, AnswerRequest, Decision, Plan
 from orchestration.flow.steps import _harmless_reason
 from orchestration.run.answering import answer, resume

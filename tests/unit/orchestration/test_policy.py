@@ -10,14 +10,16 @@ import pytest
 from typer.testing import CliRunner
 
 from foundation.errors import InvalidSetting, ModelForbidden, UpstreamDown
-from foundation.settings import PolicySettings, ResilienceSettings, TenantRules, load
 from foundation.types import Principal, Scope
 from models.chat.scripted import ScriptedChat
 from models.resilience.retry import resilient
+from models.settings import ResilienceSettings
 from orchestration.contract import Answer, AnswerRequest
 from orchestration.effects.policy import Policy, Ruling
 from orchestration.run import answering
+from orchestration.settings import PolicySettings, TenantRules
 from serving.cli.main import app
+from serving.settings import load
 from serving.wiring import open_system
 from tests.doubles import stacks
 from tests.doubles.orchestration import World

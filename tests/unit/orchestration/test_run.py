@@ -11,10 +11,10 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk
 
 from foundation.errors import BudgetExceeded, UpstreamDown
-from foundation.settings import BudgetSettings
 from models.chat.scripted import ScriptedChat
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run
+from orchestration.settings import BudgetSettings
 from tests.doubles.orchestration import NORTH, World
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import BudgetExceeded
-from foundation.settings import BudgetSettings, DayLimits
 from orchestration.run.spending import SqliteSpending
+from orchestration.settings import BudgetSettings, DayLimits
 from tests.doubles.orchestration import NORTH, SOUTH, ManualClock
 
 CENT = Decimal("0.01")

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from foundation.settings import AnswerSettings, BudgetSettings, ObservabilitySettings
 from models.chat.scripted import ScriptedChat
+from observability.settings import ObservabilitySettings
 from observability.telemetry import setup
 from orchestration.contract import Answer, AnswerRequest, Plan, PlanStep
 from orchestration.run.answering import answer
+from orchestration.settings import AnswerSettings, BudgetSettings
 from tests.doubles.orchestration import NORTH, World
 
 WEIGHT = PlanStep(step_id="1", kind="answer", ask="How many kilograms may a parcel weigh at most?")

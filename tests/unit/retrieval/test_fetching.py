@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from foundation.errors import DocumentRefused, InvalidRequest, PolicyDenied, TooLarge, UpstreamDown, UpstreamTimeout
-from foundation.settings import FetchingSettings
 from retrieval.ingest.fetching import Fetched, fetch, is_public
+from retrieval.settings import FetchingSettings
 
 PAGE = b"<html><body><article><h1>Lamps</h1><p>The moon lamp runs for nine hours.</p></article></body></html>"
 ODD = [

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from langchain_core.embeddings import Embeddings
 
 from foundation.components import Context, load
-from foundation.settings import GroundingSettings, Settings
 from models.embedders.hashing import HashingEmbedder
 from retrieval.contract import Chunk, Hit, Source
 from retrieval.grounding import evidence as module
 from retrieval.grounding.evidence import Evidence, Grounding, narrowed
+from retrieval.settings import GroundingSettings
+from serving.settings import Settings
 
 RETURNS = (
     "Quillfeather Outfitters sells boots and hats. You can return a parcel within 30 days of delivery. "

@@ -11,13 +11,14 @@ import pytest
 
 from foundation.components import Context, load
 from foundation.errors import FingerprintMismatch, MissingDependency
-from foundation.settings import ClusterSettings, FoundationSettings, Part, Settings
+from foundation.settings import ClusterSettings, FoundationSettings, Part
 from foundation.types import Scope
 from retrieval.contract import Source
 from retrieval.index.maintenance import fingerprint_of
 from retrieval.ingest import pipeline, ray_workers
 from retrieval.ingest.pipeline import Ingestor, Item, Preparation, Prepared, Refused
 from retrieval.ingest.sandbox import ParseLimits, parse_here
+from serving.settings import Settings
 
 ACME = Scope("acme")
 

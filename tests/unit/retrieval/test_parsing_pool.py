@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import DocumentRefused
-from foundation.settings import ParsingSettings
 from retrieval.ingest.sandbox import ParserPool, parsers_version, supported_suffixes
+from retrieval.settings import ParsingSettings
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from foundation.components import Context, load
 from foundation.errors import InvalidRequest, StoreUnavailable, UpstreamDown
-from foundation.settings import Part, RankingSettings
+from foundation.settings import Part
 from foundation.types import EVERY_TENANT, Scope
 from models.contract import Embeddings
 from models.embedding import embed
@@ -22,6 +22,7 @@ from retrieval.contract import Chunk, DocumentLedger, Entry, Hit, Parsed, Source
 from retrieval.filters import AnyOf, Between, Where
 from retrieval.index.maintenance import catch_up
 from retrieval.search.hybrid import KEYWORD, VECTOR, HybridRetriever
+from retrieval.settings import RankingSettings
 
 ACME = Scope("acme")
 TODAY = date(2026, 11, 25)

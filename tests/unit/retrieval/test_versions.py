@@ -12,11 +12,12 @@ import pytest
 
 from foundation.components import Context, load
 from foundation.errors import Conflict, Forbidden
-from foundation.settings import Part, RankingSettings
+from foundation.settings import Part
 from foundation.types import Scope
 from retrieval.contract import Block, DocumentLedger, Parsed, Source
 from retrieval.ingest.pipeline import Ingestor, Item
 from retrieval.search.hybrid import HybridRetriever
+from retrieval.settings import RankingSettings
 
 ACME = Scope("acme")
 JANUARY = datetime(2026, 1, 10, 9, tzinfo=UTC)

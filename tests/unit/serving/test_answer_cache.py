@@ -13,16 +13,18 @@ import pytest
 
 from foundation.components import Context, load
 from foundation.errors import StoreUnavailable
-from foundation.settings import EVERYBODY, AnswerCacheSettings, Part, PolicySettings
+from foundation.settings import Part
 from foundation.stores.erasures import Erasures
 from foundation.types import Principal
 from models.embedders.hashing import HashingEmbedder
 from models.embedding import embed
 from orchestration.contract import Answer
 from orchestration.effects.policy import Policy
+from orchestration.settings import EVERYBODY, PolicySettings
 from retrieval.contract import Chunk, Citation, DocumentLedger, Entry, Parsed, Source
 from serving.answer_cache import AnswerCache, same_details
 from serving.caches.memory import MemoryCache, Options
+from serving.settings import AnswerCacheSettings
 
 QUESTION = "How long does the moon lamp run?"
 TEXT = "The moon lamp runs for nine hours."

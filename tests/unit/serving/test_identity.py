@@ -18,7 +18,7 @@ from foundation.errors import (
     StoreUnavailable,
     Unauthenticated,
 )
-from foundation.settings import PolicySettings
+from orchestration.settings import PolicySettings
 from serving.access.identity import PREFIX, KeyStore, check_roles, permissions
 
 

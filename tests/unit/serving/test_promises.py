@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from foundation.errors import InvalidRequest, UnknownPart
-from foundation.settings import ModelsSettings, Part, RetrievalSettings, Settings
+from foundation.settings import Part
+from models.settings import ModelsSettings
+from retrieval.settings import RetrievalSettings
 from serving.parts import contract_tests, ports
+from serving.settings import Settings
 
 
 @pytest.fixture

@@ -13,15 +13,17 @@ import pytest
 
 from foundation.components import Context, load
 from foundation.errors import UpstreamDown
-from foundation.settings import AnswerSettings, BudgetSettings, Part, QuotaSettings
+from foundation.settings import Part
 from foundation.types import Principal
 from models.chat.scripted import ScriptedChat
 from orchestration.contract import AnswerRequest
 from orchestration.run.answering import answer
 from orchestration.run.spending import SqliteSpending
+from orchestration.settings import AnswerSettings, BudgetSettings
 from serving.access.quotas import QuotaAgent, QuotaExceeded, Quotas, QuotaSpending
 from serving.caches.memory import MemoryCache, Options
 from serving.contract import Cache
+from serving.settings import QuotaSettings
 from tests import services
 from tests.doubles.orchestration import ManualClock, World
 

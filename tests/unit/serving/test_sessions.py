@@ -9,12 +9,13 @@ import pytest
 
 from foundation.clock import SystemClock
 from foundation.errors import Unauthenticated
-from foundation.settings import JwtSettings, PolicySettings
 from foundation.types import Principal
+from orchestration.settings import PolicySettings
 from serving.access.identity import KeyStore
 from serving.access.jwt_tokens import Callers, TokenVerifier
 from serving.access.sessions import SHELF, Sessions
 from serving.caches.memory import MemoryCache, Options
+from serving.settings import JwtSettings
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 
 ADA = Principal("ada", "north", frozenset({"reader"}), frozenset({"board"}))

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import ComponentError
-from foundation.settings import load
 from serving.processes import supervisor
 from serving.processes.supervisor import supervise
+from serving.settings import load
 
 STACK = """
 [serving]

@@ -12,17 +12,11 @@ from cryptography.hazmat.primitives import serialization
 
 from foundation.clock import SystemClock
 from foundation.errors import ConfigurationError, InvalidSetting, StoreUnavailable, Unauthenticated
-from foundation.settings import (
-    FoundationSettings,
-    JwtSettings,
-    OrchestrationSettings,
-    PolicySettings,
-    ServingSettings,
-    Settings,
-    load,
-)
+from foundation.settings import FoundationSettings
+from orchestration.settings import OrchestrationSettings, PolicySettings
 from serving.access.identity import KeyStore
 from serving.access.jwt_tokens import Callers
+from serving.settings import JwtSettings, ServingSettings, Settings, load
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 
 

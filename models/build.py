@@ -1,0 +1,77 @@
+"""Open the models that `[models]` names. Tracing and policy come from outside, as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import BaseChatModel
+
+from foundation.components import Assembly
+from models.contract import PriceSource, Reranker, RerankerParts
+from models.encoders.remembering import RememberingEmbedder
+from models.pricing import identity
+from models.reranking import chosen_reranker
+from models.resilience.retry import resilient
+from models.settings import ModelsSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """What is open of layer 2."""
+
+    chat: BaseChatModel
+    """The chat model and its fallbacks as one, with retries and a breaker."""
+    encoder: Embeddings
+    """The embedder as its adapter built it."""
+    embedder: Embeddings
+    """The same, watched: what an ingest embeds with."""
+    query_embedder: Embeddings
+    """The same with a memory: what a question is embedded with, once for all that ask for it."""
+    reranker: Reranker | None
+    prices: PriceSource
+
+
+def open_models(
+    settings: ModelsSettings,
+    assembly: Assembly,
+    *,
+    demand: Callable[[str], None] = lambda _: None,
+    demand_one_of: Callable[[list[str]], None] = lambda _: None,
+    watch_embedder: Callable[[Embeddings], Embeddings] = lambda embedder: embedder,
+    watch_reranker: Callable[[Reranker], Reranker] = lambda reranker: reranker,
+) -> Models:
+    """Open every part of layer 2.
+
+    Args:
+        demand: asked with a model's name before each call; raises where it may not be used.
+        demand_one_of: asked at the start with the names of which one must be allowed.
+        watch_embedder: puts tracing around the embedder; `watch_reranker` around the reranker.
+
+    Raises:
+        ConfigurationError: a part cannot be built, or policy allows none of the models.
+    """
+    for shared in (settings.embedder, settings.reranker):
+        demand_one_of([str(shared.options.get("model", shared.use))])
+    primary = assembly.part("models.chat", settings.chat, BaseChatModel)
+    fallbacks = [assembly.part("models.chat", chosen, BaseChatModel) for chosen in settings.fallbacks]
+    demand_one_of([identity(model)[1] for model in (primary, *fallbacks)])
+    encoder = assembly.part("models.embedder", settings.embedder, Embeddings)
+    embedder = watch_embedder(encoder)
+    query_embedder = RememberingEmbedder(embedder)
+    reranker = open_reranker(settings, assembly, query_embedder)
+    return Models(
+        chat=resilient(primary, fallbacks, settings.resilience, assembly.context.clock, demand),
+        encoder=encoder,
+        embedder=embedder,
+        query_embedder=query_embedder,
+        reranker=watch_reranker(reranker) if reranker else None,
+        prices=assembly.part("models.prices", settings.prices, PriceSource),
+    )
+
+
+def open_reranker(settings: ModelsSettings, assembly: Assembly, embedder: Embeddings) -> Reranker | None:
+    """The reranker, where one is configured; it may use the embedder's vectors."""
+    parts = RerankerParts(**vars(assembly.context), embedder=embedder)
+    return chosen_reranker(assembly.part("models.reranker", settings.reranker, context=parts))

@@ -1,0 +1,40 @@
+"""[models]: which models answer, embed and rerank, and what stands around them."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from foundation.settings import Part, Section
+
+
+class ResilienceSettings(Section):
+    attempts: int = Field(default=3, ge=1, le=10)
+    """Calls in all, the first included; only errors marked retryable are tried again."""
+    retry_share: float = Field(default=0.2, ge=0, le=1)
+    """Of a model's calls, how many may be retries once ten saved ones are spent: an outage must not multiply the load."""
+    timeout_s: float = Field(default=120, gt=0)
+    """For one call in all, retries and fallbacks included."""
+    first_token_s: float = Field(default=30, gt=0)
+    """Of a streamed reply: the longest wait for its first word. The time to connect belongs to the adapters."""
+    gap_s: float = Field(default=15, gt=0)
+    """Of a streamed reply: the longest silence after that."""
+    wait_max_s: float = Field(default=8, ge=0)
+    breaker_failures: int = Field(default=5, ge=1)
+    breaker_open_s: float = Field(default=30, gt=0)
+
+
+class ModelsSettings(Section):
+    chat: Part = Part(use="llama_cpp")
+    fallbacks: tuple[Part, ...] = ()
+    """Chat parts tried in order when the first one fails."""
+    embedder: Part = Part(use="openvino")
+    reranker: Part = Part(use="none")
+    prices: Part = Part(use="genai")
+    resilience: ResilienceSettings = ResilienceSettings()
+    machine_usd_per_hour: float = Field(default=0.10, ge=0)
+    """What an hour of this machine costs; local models are priced by the seconds that they run."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Those that may have weights here."""
+        return (self.chat, *self.fallbacks, self.embedder, self.reranker)

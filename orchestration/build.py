@@ -1,0 +1,75 @@
+"""Open what stands between a question and an effect: tools, approvals, the audit, and the executor that they pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.tools import BaseTool
+from langgraph.checkpoint.base import BaseCheckpointSaver
+
+from foundation.components import Assembly
+from foundation.kill_switches import Stops
+from orchestration.contract import Agent, AgentParts
+from orchestration.effects.approvals import SqliteApprovals
+from orchestration.effects.audit import SqliteAudit
+from orchestration.effects.effect_log import SqliteEffects
+from orchestration.effects.executor import Executor
+from orchestration.memory.facts import FILE, SqliteFacts
+from orchestration.run.spending import SqliteSpending
+from orchestration.settings import OrchestrationSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orchestration:
+    """What is open of layer 4, but for the agent, which `open_agent` builds from it and the other layers."""
+
+    tools: tuple[BaseTool, ...]
+    facts: SqliteFacts
+    approvals: SqliteApprovals
+    audit: SqliteAudit
+    executor: Executor
+    spending: SqliteSpending
+    checkpoints: BaseCheckpointSaver[Any]
+
+
+def open_orchestration(
+    settings: OrchestrationSettings, assembly: Assembly, *, stops: Stops, model: str, manifest_id: str
+) -> Orchestration:
+    """Open the parts and stores of layer 4.
+
+    Args:
+        stops: the kill switches, which the executor asks before each effect.
+        model: the chat model's name and `manifest_id` that of the run: each record of the audit carries them.
+
+    Raises:
+        ConfigurationError: a part cannot be built or a store cannot be opened.
+    """
+    data, clock = assembly.context.data_dir, assembly.context.clock
+    tools = tuple(tool for chosen in settings.tools for tool in assembly.part("orchestration.tools", chosen))
+    facts = assembly.keep(SqliteFacts(data / FILE, clock))
+    approvals = assembly.keep(SqliteApprovals(data / "approvals.sqlite", clock))
+    audit = assembly.keep(SqliteAudit(data / "audit.sqlite", clock, model=model, manifest_id=manifest_id))
+    return Orchestration(
+        tools=tools,
+        facts=facts,
+        approvals=approvals,
+        audit=audit,
+        executor=Executor(
+            tools=tools,
+            policy=settings.policy,
+            approvals=approvals,
+            effects=assembly.keep(SqliteEffects(data / "effects.sqlite")),
+            audit=audit,
+            clock=clock,
+            stops=stops,
+        ),
+        spending=assembly.keep(SqliteSpending(data / "spending.sqlite", settings.budget, clock)),
+        checkpoints=assembly.part("orchestration.checkpoints", settings.checkpoints),
+    )
+
+
+def open_agent(settings: OrchestrationSettings, assembly: Assembly, parts: AgentParts) -> Agent:
+    """The agent that `[orchestration.agent]` names, on these parts. Raises ConfigurationError where it cannot be built."""
+    agent: Agent = assembly.part("orchestration.agent", settings.agent, Agent, context=parts)
+    return agent

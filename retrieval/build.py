@@ -1,0 +1,156 @@
+"""Open the ledger, the index and what searches them; `open_library` opens layer 3 alone, for measuring it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from langchain_core.embeddings import Embeddings
+
+from foundation.components import Assembly, Context
+from foundation.settings import ClusterSettings
+from models.build import open_reranker
+from models.contract import Reranker
+from models.settings import ModelsSettings
+from retrieval.contract import Chunker, DocumentLedger, Fingerprint, Parsed, ParseLimits, VectorIndex
+from retrieval.grounding.evidence import Grounding
+from retrieval.index.maintenance import SameParts, fingerprint_of, open_index
+from retrieval.ingest.pipeline import Ingestor, Workers
+from retrieval.ingest.quarantine import RefusedFiles
+from retrieval.ingest.ray_workers import RayWorkers
+from retrieval.ingest.sandbox import ParserPool, parse_here
+from retrieval.search.hybrid import HybridRetriever
+from retrieval.settings import RetrievalSettings
+
+Parse = Callable[[bytes, str], Parsed]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieval:
+    """What is open of layer 3."""
+
+    context: Context
+    embedder: Embeddings
+    chunker: Chunker
+    ledger: DocumentLedger
+    vectors: VectorIndex
+    ingestor: Ingestor
+    retriever: HybridRetriever
+    grounding: Grounding
+
+
+def open_retrieval(
+    settings: RetrievalSettings,
+    assembly: Assembly,
+    *,
+    embedder: Embeddings,
+    query_embedder: Embeddings,
+    encoder: Embeddings,
+    encoder_part: str,
+    reranker: Reranker | None,
+    parse: Parse | None = None,
+    workers: Callable[[Fingerprint], Workers | None] = lambda _: None,
+    refused: Path | None = None,
+) -> Retrieval:
+    """Open every part of layer 3, and the index only if it belongs to this ledger and these parts.
+
+    Args:
+        embedder: embeds documents; `query_embedder` embeds questions.
+        encoder: the embedder without tracing, whose fingerprint the index must carry; `encoder_part` is its name.
+        parse: reads a file; a pool of child processes with limits where none is given.
+        workers: other machines that prepare documents.
+        refused: a folder for files that could not be read, so that they can be tried again.
+
+    Raises:
+        ConfigurationError: a part cannot be built, another process owns the store, or the index was written with
+            another embedder or chunker.
+    """
+    ledger = assembly.part("retrieval.ledger", settings.ledger, DocumentLedger)
+    vectors = assembly.part("retrieval.vectors", settings.vectors, VectorIndex)
+    chunker = assembly.part("retrieval.chunker", settings.chunker, Chunker)
+    fingerprint = fingerprint_of(encoder_part, encoder, chunker)
+    open_index(ledger, vectors, fingerprint)
+    same_parts = SameParts(ledger, fingerprint)
+    return Retrieval(
+        context=assembly.context,
+        embedder=embedder,
+        chunker=chunker,
+        ledger=ledger,
+        vectors=vectors,
+        ingestor=assembly.keep(
+            Ingestor(
+                ledger=ledger,
+                vectors=vectors,
+                embedder=embedder,
+                chunker=chunker,
+                parse=parse or assembly.keep(ParserPool(settings.parsing)).parse,
+                clock=assembly.context.clock,
+                keep_replaced=settings.keep_replaced,
+                refused=RefusedFiles(refused, max_mb=settings.parsing.keep_refused_mb) if refused else None,
+                same_parts=same_parts,
+                workers=assembly.keep(workers(fingerprint)),
+            )
+        ),
+        retriever=HybridRetriever(
+            ledger=ledger,
+            vectors=vectors,
+            embedder=query_embedder,
+            reranker=reranker,
+            ranking=settings.ranking,
+            clock=assembly.context.clock,
+            same_parts=same_parts,
+        ),
+        grounding=Grounding(query_embedder, settings.grounding),
+    )
+
+
+def ray_workers(
+    cluster: ClusterSettings, models: ModelsSettings, retrieval: RetrievalSettings, seed: int
+) -> Callable[[Fingerprint], Workers | None]:
+    """What prepares documents on a Ray cluster, where `[foundation.cluster]` names one."""
+    if cluster.use != "ray":
+        return lambda _: None
+    return lambda fingerprint: RayWorkers(
+        cluster, embedder=models.embedder, retrieval=retrieval, seed=seed, fingerprint=fingerprint
+    )
+
+
+@contextmanager
+def open_library(
+    models: ModelsSettings,
+    settings: RetrievalSettings,
+    context: Context,
+    *,
+    cluster: ClusterSettings | None = None,
+    watch: Callable[[Any], Any] = lambda embedder: embedder,
+) -> Iterator[Retrieval]:
+    """Layer 3 by itself: no chat model, no agent, no tracing. Documents are read in this process: they must be our own.
+
+    Args:
+        watch: wraps the embedder, for a measurement.
+
+    Raises:
+        ConfigurationError: as `open_retrieval`.
+    """
+    with ExitStack() as opened:
+        assembly = Assembly(context, opened)
+        embedder = watch(assembly.part("models.embedder", models.embedder, Embeddings))
+        yield open_retrieval(
+            settings,
+            assembly,
+            embedder=embedder,
+            query_embedder=embedder,
+            encoder=embedder,
+            encoder_part=models.embedder.use,
+            reranker=open_reranker(models, assembly, embedder),
+            parse=own_parse,
+            workers=ray_workers(cluster, models, settings, context.seed) if cluster else lambda _: None,
+        )
+
+
+def own_parse(content: bytes, name: str) -> Parsed:
+    """Parse in this process: for documents of our own."""
+    return parse_here(content, name, ParseLimits())
