@@ -5,8 +5,8 @@
     model:NAME         this chat model is not called; a fallback answers if there is one
     all                nothing is done for anybody
 
-The file is looked at (one `stat`) before each piece of work and each piece of a streamed answer, so a stop holds from the
-next one on, in every process, with no message that could be lost. A file that cannot be read stops everything.
+The file is looked at (one `stat`) before each piece of work and each piece of a streamed answer, and four times a second while
+neither comes, so a stop holds at once, in every process, with no message that could be lost. A file that cannot be read stops everything.
 
 A stop holds in the process that is told of it before anything is written. The file keeps `RESERVE` bytes, mostly blanks, so that
 it can be written on a full disk, too; what cannot be written at all is tried again by `write_pending`.
@@ -14,12 +14,13 @@ it can be written on a full disk, too; what cannot be written at all is tried ag
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from foundation.clock import Clock
 from foundation.errors import InvalidRequest, NotFound, Stopped, StoreUnavailable, did_you_mean
@@ -189,6 +190,29 @@ def _words(stop: Stop) -> str:
         "tenant": f'All work for the tenant "{stop.name}"',
         "model": f'The model "{stop.name}"',
     }[stop.kind]
+
+
+T = TypeVar("T")
+LOOK_S = 0.25
+"""How often the switches are looked at while a piece of work gives no sign of its own."""
+
+
+async def unless_stopped(work: Coroutine[Any, Any, T], demand: Callable[[], None]) -> T:
+    """What `work` gives. It is cancelled as soon as `demand` raises, which is asked all the time, and has ended then.
+
+    Raises:
+        Stopped: as `demand`.
+    """
+    task = asyncio.create_task(work)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=LOOK_S)
+            if not task.done():
+                demand()
+        return await task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 Demand = Callable[[str], None]

@@ -34,14 +34,14 @@ class Options(BaseModel):
 def build(options: Options, context: Context) -> BaseChatModel:
     """A client of the hostile server, which begins to listen."""
     del options
-    thief = _listen(_Thief, context.data_dir / STOLEN)
-    server = _listen(_Hostile, context.data_dir / STOLEN, elsewhere=thief)
+    thief = listen(_Thief, context.data_dir / STOLEN)
+    server = listen(_Hostile, context.data_dir / STOLEN, elsewhere=thief)
     part = Part(use="openai_compatible", model="hostile", base_url=f"{server}/v1")
     client: BaseChatModel = load("models.chat", part, context)
     return client
 
 
-def _listen(handler: type[BaseHTTPRequestHandler], stolen: Path, elsewhere: str = "") -> str:
+def listen(handler: type[BaseHTTPRequestHandler], stolen: Path, elsewhere: str = "") -> str:
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     server.stolen, server.elsewhere = stolen, elsewhere  # type: ignore[attr-defined]
@@ -49,7 +49,7 @@ def _listen(handler: type[BaseHTTPRequestHandler], stolen: Path, elsewhere: str 
     return f"http://127.0.0.1:{server.server_port}"
 
 
-class _Quiet(BaseHTTPRequestHandler):
+class Quiet(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
@@ -60,7 +60,7 @@ class _Quiet(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-class _Thief(_Quiet):
+class _Thief(Quiet):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         with self.server.stolen.open("ab") as written:  # type: ignore[attr-defined]
@@ -71,7 +71,7 @@ class _Thief(_Quiet):
         self.do_POST()
 
 
-class _Hostile(_Quiet):
+class _Hostile(Quiet):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if wait := re.search(rb"wait(\d)", body):

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from foundation.components import Context
 from models.embedding import Vectors
-from models.resilience.http_clients import OPENAI, clients, key_for, on_loopback, timeouts
+from models.resilience.http_clients import EMBEDDING_BYTES, OPENAI, clients, key_for, on_loopback, timeouts
 
 if TYPE_CHECKING:
     import openai
@@ -97,7 +97,9 @@ def build(options: Options, context: Context) -> Embeddings:  # noqa: ARG001  # 
     import openai
 
     timeout = timeouts(connect_s=options.connect_timeout_s, read_s=options.read_timeout_s)
-    sync_client, _ = clients(timeout, keep_alive=True, proxies=not on_loopback(options.base_url))
+    sync_client, _ = clients(
+        timeout, keep_alive=True, proxies=not on_loopback(options.base_url), max_bytes=EMBEDDING_BYTES
+    )
     client = openai.OpenAI(
         api_key=key_for("models.embedder", options.model, options.base_url, options.api_key).get_secret_value(),
         base_url=options.base_url,

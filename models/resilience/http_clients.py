@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from foundation.errors import MissingCredential
+from foundation.errors import MissingCredential, UpstreamMalformed
 
 if TYPE_CHECKING:
     import httpx2
 
+CHAT_BYTES, EMBEDDING_BYTES = 16 << 20, 256 << 20
+"""Of one reply: many times what a chat model writes with all that stands around each token, and 2,048 vectors as JSON."""
 OPENAI = "https://api.openai.com/v1"
 """Where the adapters for OpenAI's API ask unless they are told otherwise."""
 
@@ -51,10 +54,13 @@ def timeouts(*, connect_s: float, read_s: float) -> httpx2.Timeout:
 
 
 def clients(
-    timeout: httpx2.Timeout, *, keep_alive: bool, proxies: bool = True
+    timeout: httpx2.Timeout, *, keep_alive: bool, proxies: bool = True, max_bytes: int = CHAT_BYTES
 ) -> tuple[httpx2.Client, httpx2.AsyncClient]:
-    """A client for sync and one for async calls. Nothing is connected yet. They follow no redirect: whoever answers at the
-    configured address would otherwise choose who gets the prompt.
+    """A client for sync and one for async calls. Nothing is connected yet.
+
+    They follow no redirect: whoever answers at the configured address would otherwise choose who gets the prompt. A reply
+    of more than `max_bytes` is broken off. A compressed one is refused: none is asked for, and a few of its bytes may
+    become millions.
 
     A kept-alive async connection belongs to the event loop that opened it and fails in any other, and a process may
     have several loops (a command line, a notebook, tests). So connections are kept only when asked for: a new one costs
@@ -62,8 +68,66 @@ def clients(
     """
     import httpx2
 
-    limits = httpx2.Limits(max_keepalive_connections=None if keep_alive else 0)
+    def bound(response: httpx2.Response) -> None:
+        _demand_plain(response)
+        response.stream = bounded_stream(response.stream, max_bytes)
+
+    async def bound_async(response: httpx2.Response) -> None:
+        bound(response)
+
+    common: dict[str, Any] = {
+        "timeout": timeout,
+        "limits": httpx2.Limits(max_keepalive_connections=None if keep_alive else 0),
+        "trust_env": proxies,
+        "follow_redirects": False,
+        "headers": {"Accept-Encoding": "identity"},
+    }
     return (
-        httpx2.Client(timeout=timeout, limits=limits, trust_env=proxies, follow_redirects=False),
-        httpx2.AsyncClient(timeout=timeout, limits=limits, trust_env=proxies, follow_redirects=False),
+        httpx2.Client(event_hooks={"response": [bound]}, **common),
+        httpx2.AsyncClient(event_hooks={"response": [bound_async]}, **common),
     )
+
+
+def bounded_stream(stream: Any, most: int) -> Any:
+    """The body of a response, which ends with an error after `most` bytes.
+
+    Raises, while it is read:
+        UpstreamMalformed: there are more.
+    """
+    import httpx2
+
+    class Bounded(httpx2.SyncByteStream, httpx2.AsyncByteStream):
+        def __init__(self) -> None:
+            self._left = most
+
+        def __iter__(self) -> Iterator[bytes]:
+            for part in stream:
+                yield self._take(part)
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for part in stream:
+                yield self._take(part)
+
+        def close(self) -> None:
+            stream.close()
+
+        async def aclose(self) -> None:
+            await stream.aclose()
+
+        def _take(self, part: bytes) -> bytes:
+            self._left -= len(part)
+            if self._left < 0:
+                raise UpstreamMalformed(
+                    f"A model server's reply has more than {most:,} bytes and was broken off. Look at what answers there."
+                )
+            return part
+
+    return Bounded()
+
+
+def _demand_plain(response: httpx2.Response) -> None:
+    if (encoding := response.headers.get("content-encoding", "identity").lower()) != "identity":
+        raise UpstreamMalformed(
+            f"{response.url.host} sent a reply in the encoding {encoding[:50]!r}, though none was asked for. Turn compression "
+            "off there, or on the way."
+        )

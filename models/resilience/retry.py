@@ -12,6 +12,7 @@ Waiting times have full jitter: Brooker, "Exponential Backoff And Jitter" (2015)
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -38,6 +39,9 @@ __all__ = ["ANSWERED_BY", "FALLBACK", "ResilientChatModel", "resilient", "transl
 
 FALLBACK = "fallback"
 """Key of `response_metadata`: True where a fallback answered, so that the answer can be labelled as degraded."""
+ROOM_PER_TOKEN, LEAST_ROOM = 40, 2_000
+"""Characters that a stream may have: so many for each token that was asked for at most, several times what the longest tokens
+of any text come to, and some for what stands around it."""
 ANSWERED_BY = "answered_by"
 """Key of `response_metadata`: which model answered, 1 for the first fallback; absent for the primary one."""
 
@@ -196,7 +200,9 @@ class ResilientChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> Chunks:
         async def start(index: int) -> tuple[list[ChatGenerationChunk], Chunks]:
-            return await _started(_stream_of(self.candidates[index], messages, stop, self._arguments(index, kwargs)))
+            model = self.candidates[index]
+            chunks = _stream_of(model, messages, stop, self._arguments(index, kwargs))
+            return await _started(_bounded(chunks, identity(model)[1], kwargs.get("max_tokens")))
 
         deadline = self._deadline()
         index, (first, rest) = await self._first_success(messages, start, deadline, self.settings.first_token_s)
@@ -358,6 +364,34 @@ class ResilientChatModel(BaseChatModel):
         if not any(known.get(key) for key in ("finish_reason", "stop_reason", "done_reason")):
             labels["finish_reason"] = "unknown"  # telemetry reports a missing one as an error
         return labels
+
+
+async def _bounded(chunks: Chunks, model: str, max_tokens: int | None) -> Chunks:
+    """The stream, which ends with an error once it has said more than `max_tokens` could be. A piece counts for one character
+    at least, so that nobody sends empty ones for ever.
+
+    Raises:
+        UpstreamMalformed: the model goes on and on.
+    """
+    room = math.inf if max_tokens is None else LEAST_ROOM + ROOM_PER_TOKEN * max_tokens
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            room -= max(1, _length(chunk.message))
+            if room < 0:
+                raise UpstreamMalformed(
+                    f"{model} was asked for at most {max_tokens} tokens and goes on beyond any that many could be. It was cut "
+                    "off. Use a server that keeps to `max_tokens`."
+                )
+            yield chunk
+
+
+def _length(message: BaseMessage) -> int:
+    """Characters of a chunk: of its text, of the calls in it, and of what else its provider puts beside them."""
+    blocks = [message.content] if isinstance(message.content, str) else message.content
+    calls = getattr(message, "tool_call_chunks", ())
+    said = [*(value for block in blocks for value in (block.values() if isinstance(block, dict) else [block]))]
+    said += [call.get("args") or "" for call in calls] + list(message.additional_kwargs.values())
+    return sum(len(str(value)) for value in said)
 
 
 def _origin(index: int) -> dict[str, Any]:

@@ -75,6 +75,8 @@ def translate(error: Exception, *, model: str = "The model") -> SixplyError:
     """
     if isinstance(error, SixplyError):
         return error
+    if isinstance(ours := error.__cause__, ComponentError):  # raised by our own connections, below the vendor's client
+        return type(ours)(str(ours), retry_after_s=ours.retry_after_s)
     status = _status(error)
     kind = _kind_of(error, status)
     found = f"HTTP {status}, {type(error).__name__}" if status else type(error).__name__

@@ -20,7 +20,7 @@ from pydantic import BaseModel, RootModel, ValidationError, model_validator
 
 from foundation import names
 from foundation.errors import BudgetExceeded, ComponentError, InvalidRequest
-from foundation.kill_switches import Stops
+from foundation.kill_switches import Stops, unless_stopped
 from foundation.machine.deadline import in_thread_within
 from foundation.tracing import span, trace_id
 from foundation.types import Principal, Usage
@@ -93,8 +93,12 @@ class Objects:
         """Raises:
         InvalidRequest: as the function of that name. Stopped: the caller's tenant, or everything, is stopped.
         """
-        self._stops.demand("tenant", principal.tenant)
-        given = await answer_as(schema, question, principal, self._parts, text=text)
+
+        def demand() -> None:
+            self._stops.demand("tenant", principal.tenant)
+
+        demand()
+        given = await unless_stopped(answer_as(schema, question, principal, self._parts, text=text), demand)
         outcome, reason = _IN_AUDIT[given.failure]
         documents = tuple(sorted({citation.document_id for citation in given.citations}))
         entry = AuditRecord(

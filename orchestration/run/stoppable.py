@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
 from foundation.errors import Stopped
-from foundation.kill_switches import Stops
+from foundation.kill_switches import Stops, unless_stopped
 from foundation.types import Principal
 from orchestration.contract import Agent, AnswerRequest, Decision, Event
 from orchestration.run.answering import error_event
+from orchestration.run.streaming import produced
 
 
 class StoppableAgent:
-    """An `Agent` that looks at the switches before a run and before each event of it, and ends it where they are off.
+    """An `Agent` that looks at the switches before a run, before each event of it and while none comes, and ends it where they
+    are off: a model that is writing is left at once, and what it did until then is paid.
 
     Raises, beside what the agent inside raises:
         Stopped: the caller's tenant, or everything, is stopped.
@@ -42,11 +44,21 @@ class StoppableAgent:
                 yield event
 
     async def _watched(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
-        async with aclosing(events) as given:  # type: ignore[type-var]
-            async for event in given:
-                try:
-                    self._stops.demand("tenant", principal.tenant)
-                except Stopped as error:
-                    yield error_event(error)
-                    return
-                yield event
+        def demand() -> None:
+            self._stops.demand("tenant", principal.tenant)
+
+        async def watch(emit: Callable[[Event], None]) -> None:
+            async def pass_on() -> None:
+                async with aclosing(events) as given:  # type: ignore[type-var]
+                    async for event in given:
+                        emit(event)
+
+            await unless_stopped(pass_on(), demand)
+
+        try:
+            async with aclosing(produced(watch)) as watched:
+                async for event in watched:
+                    demand()
+                    yield event
+        except Stopped as error:
+            yield error_event(error)

@@ -9,6 +9,9 @@ from typing import Any
 
 import httpx2
 import pytest
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
+from pydantic import BaseModel, Field
 
 from foundation.clock import SystemClock
 from foundation.errors import Stopped, StorageFull
@@ -17,6 +20,7 @@ from models.chat.scripted import ScriptedChat
 from models.pricing import identity
 from models.resilience.retry import FALLBACK, resilient
 from models.settings import ResilienceSettings
+from orchestration.answers.objects import Objects
 from orchestration.contract import Answer, AnswerRequest, Decision
 from orchestration.run.answering import answer, resume
 from orchestration.run.stoppable import StoppableAgent
@@ -100,6 +104,52 @@ async def test_a_run_under_way_ends_with_an_error_event(world: World) -> None:
     assert events[-1].kind == "error"
     assert events[-1].code == "stopped"
     assert len(events) == 2
+
+
+async def test_a_model_that_is_writing_for_a_stopped_tenant_is_left_at_once_and_paid(world: World) -> None:
+    said, left = asyncio.Event(), asyncio.Event()
+
+    class Silent(ScriptedChat):
+        """A double that says one word and no more."""
+
+        async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+            try:
+                yield ChatGenerationChunk(message=AIMessageChunk(content="word "))
+                said.set()
+                await asyncio.sleep(600)
+            finally:
+                left.set()
+
+    world.chat = Silent()
+    agent = StoppableAgent(world.agent(), world.stops)
+    request = AnswerRequest(question="How many kilograms may a parcel weigh at most?", compose="generative")
+    asked = asyncio.create_task(answer(agent, request, NORTH))
+    await asyncio.wait_for(said.wait(), 60)
+    world.stops.add("tenant", "north", by="ola", why="")
+    with pytest.raises(Stopped):
+        await asked
+    assert left.is_set()
+    assert "chat" in {charge.kind for charge in world.till.charges}
+
+
+async def test_an_object_that_a_model_writes_for_a_stopped_tenant_is_left_at_once(world: World) -> None:
+    begun = asyncio.Event()
+
+    class Waiting(ScriptedChat):
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            begun.set()
+            await asyncio.sleep(600)
+
+    class Wanted(BaseModel):
+        code: str = Field(pattern=r"^X-\d{9}$")
+
+    world.chat = Waiting()
+    objects = Objects(world.parts(), world.stops, world.audit)
+    asked = asyncio.create_task(objects.answer_as(Wanted, "Which code?", NORTH, text="None stands here."))
+    await asyncio.wait_for(begun.wait(), 60)
+    world.stops.add("tenant", "north", by="ola", why="")
+    with pytest.raises(Stopped):
+        await asked
 
 
 def _chat(stops: Stops, *models: ScriptedChat) -> Any:

@@ -264,6 +264,33 @@ async def test_leaving_a_stream_early_closes_it_below() -> None:
     assert closed.is_set()
 
 
+@pytest.mark.parametrize("piece", ["word " * 20_000, "word ", ""])
+async def test_a_stream_that_goes_on_beyond_its_tokens_is_left(piece: str) -> None:
+    sent: list[int] = []
+    closed = asyncio.Event()
+
+    class Endless(ScriptedChat):
+        async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+            try:
+                while True:
+                    sent.append(max(1, len(piece)))
+                    yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
+            finally:
+                closed.set()
+
+    with pytest.raises(UpstreamMalformed, match="at most 10 tokens"):
+        async for _ in _wrap(Endless(), attempts=1).astream("x", max_tokens=10):
+            pass
+    assert closed.is_set()
+    assert sum(sent) <= 2_400 + 2 * max(1, len(piece))
+
+
+async def test_a_reply_as_long_as_its_tokens_may_be_is_whole() -> None:
+    reply = "characteristically " * 100
+    chunks = [chunk.text async for chunk in _wrap(ScriptedChat(replies=(reply,))).astream("x", max_tokens=100)]
+    assert "".join(chunks) == reply
+
+
 async def test_a_model_that_cannot_stream_gives_its_reply_in_one_piece() -> None:
     class Whole(ScriptedChat):
         disable_streaming: bool = True
