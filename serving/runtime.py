@@ -23,7 +23,7 @@ from serving.access.sessions import Sessions
 from serving.http.replies import is_answered
 from serving.jobs.queue import Jobs
 from serving.jobs.work import work_of
-from serving.lifecycle import Lifecycle, turned_away
+from serving.processes.lifecycle import Lifecycle, turned_away
 from serving.wiring import System
 
 log = logging.getLogger("sixply.serving")

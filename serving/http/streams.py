@@ -18,7 +18,7 @@ from orchestration.contract import Answer, Event
 from orchestration.run import answering
 from orchestration.run.answering import error_of
 from serving.http.errors import CallerLeft, InternalError, internal_error
-from serving.lifecycle import Lifecycle
+from serving.processes.lifecycle import Lifecycle
 
 log = logging.getLogger("sixply.serving")
 

@@ -45,7 +45,7 @@ from serving.access.admission import Admission, Work
 from serving.access.identity import Permission
 from serving.access.quotas import QuotaExceeded
 from serving.http.streams import explained
-from serving.lifecycle import Lifecycle
+from serving.processes.lifecycle import Lifecycle
 from serving.processes.worker import this_worker, worker_lives
 from serving.settings import JobSettings
 

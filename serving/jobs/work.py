@@ -18,7 +18,7 @@ from serving.api.schemas import DocumentSummary
 from serving.http.streams import collect
 from serving.http.uploads import media_type_of, taken_in
 from serving.jobs.queue import Do, JobItem, Kind
-from serving.lifecycle import Lifecycle
+from serving.processes.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
     from serving.wiring import System

@@ -30,7 +30,7 @@ from serving.http.errors import field_problem
 from serving.http.streams import collect
 
 if TYPE_CHECKING:
-    from serving.lifecycle import Lifecycle
+    from serving.processes.lifecycle import Lifecycle
     from serving.wiring import System
 
 log = logging.getLogger("sixply.serving")

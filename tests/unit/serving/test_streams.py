@@ -10,7 +10,7 @@ from orchestration.contract import Event, Step
 from serving.http import streams
 from serving.http.errors import CallerLeft, InternalError
 from serving.http.streams import collect, error_event, follow, unless_left
-from serving.lifecycle import Lifecycle
+from serving.processes.lifecycle import Lifecycle
 from tests.doubles.serving import answer
 
 STEP = Event(kind="step", step=Step(name="retrieve"))
