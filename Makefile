@@ -188,7 +188,7 @@ bench-team: _base  ## the team of agents against the single agent: quality, time
 setup:  ## install everything (the other commands do it where it is missing)   [PYTHON=python3.12] [WITH=finetune,postgres,qdrant,ray,redis] [TORCH=auto: your GPU's build]
 	@$(PYTHON) -m foundation.machine.install --torch "$(TORCH)" $(call given,WITH,--with)
 
-# Everything goes to several processes, each file of tests to one of them (docs/decisions/0096); tests that are named, to one.
+# All tests go to several processes, each file to one of them, so that its fixtures are built once; named tests go to one.
 test: _dev  ## lint, types, layers and all tests: what CI runs   [ARGS="tests/unit -x"]
 	@$(BIN)/python -m pytest $(if $(findstring tests/,$(ARGS)),,--numprocesses=auto --dist=loadfile) $(ARGS)
 

@@ -72,8 +72,8 @@ class PolicySettings(Section):
     somebody who works alone; `make doctor` then warns."""
     approval_expires_h: float = Field(default=24, gt=0)
     unasked: tuple[str, ...] = ()
-    """Effects that need no approval where everything that steers them is traced to the person's own words
-    (docs/decisions/0045). Every other effect always needs one."""
+    """Effects that need no approval where everything that steers them is traced to the person's own words.
+    Every other effect always needs one."""
     calls_per_run: int = Field(default=25, ge=1)
     """Tool calls of one run, refused ones included: a run that goes in circles ends here."""
 

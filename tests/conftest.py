@@ -48,7 +48,7 @@ os.environ |= {
     "TRANSFORMERS_OFFLINE": "1",
 }
 
-# Each commit of a store waits for the disk, and that is most of what many tests take: docs/decisions/0031.
+# Each commit of a store waits for the disk, and that is most of what many tests take, so they write into memory.
 if "TMPDIR" not in os.environ and _takes_programs_and_room(MEMORY):
     os.environ["TMPDIR"], tempfile.tempdir = str(MEMORY), None  # the latter is what was found before
 

@@ -131,7 +131,7 @@ def read_claims(data: Path, limit: int | None = None) -> list[Claim]:
         path = next((p for name in ("claims", "claims_dev") if (p := data / f"{name}.jsonl").exists()), None)
         if path is None:
             raise InvalidRequest(
-                f"{data} has neither claims.jsonl, claims_dev.jsonl nor {JUDGED}. See docs/measuring.md."
+                f"{data} has neither claims.jsonl, claims_dev.jsonl nor {JUDGED}. See lab/notes/benchmarks.md."
             )
         found = list(_claims(path))
     return evenly(found, limit)

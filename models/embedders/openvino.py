@@ -56,7 +56,7 @@ class OpenVinoEmbedder(Embeddings):
     what else is embedded.
 
     The graph is compiled for one thread at first, and once more for the others when that one is busy: a query whose text goes
-    through a graph for one thread is a fifth faster than through one for several (docs/decisions/0084).
+    through a graph for one thread is a fifth faster than through one for several.
     """
 
     def __init__(

@@ -5,7 +5,7 @@
 
 Each token of the query looks for its nearest token in the text; the mean of those cosines is the score: Khattab and
 Zaharia, "ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction over BERT", SIGIR 2020. It
-costs the embedding of every text that is reranked. The bundled model loses by it (docs/decisions/0011); choose it with an
+costs the embedding of every text that is reranked. The bundled model loses by it; choose it with an
 embedder that was trained for token vectors.
 """
 

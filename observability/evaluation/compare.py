@@ -5,7 +5,8 @@ Every figure is a difference of pairs: the same question to both. Its interval i
 dependency brings it, and its default interval (BCa) is undefined where no pair differs, which is the best case of a swap.
 
 Times, and money that is paid by time, are measured and not counted: the same question never takes equally long twice.
-docs/decisions/0014 says how they are kept from deciding by noise.
+So each question is asked three times in turns, the median of its times counts, and a difference within the margin of
+`[observability.compare]` is called equal: otherwise a stall of the machine would decide.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Whole weeks are added up, so that weekends stay weekends, and the interval is Student's for what comes next: it knows that the
 weeks differ and that only a few of them were seen. It assumes that the coming weeks are like those: growth is told beside it,
-never guessed into it (docs/decisions/0030).
+never guessed into it, because a trend from three or four weeks is mostly noise.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Records form a chain: each holds the SHA-256 of itself together with the hash of
 edited, dropped or reordered record breaks it. What the chain alone cannot show is a missing end, so its head (how many
 records, and the last hash) is kept again: in a file beside it, on the span of each call, which is stored here and can be
 exported to another machine, and in the log of each start. Whoever can rewrite the chain and every copy of its head can forge
-it; docs/decisions/0046.
+it (docs/decisions/0046-the-audit-log-is-a-hash-chain.md).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where the values of a call come from: the person's own words, what our own systems issued, or anybody.
 
-A model can be made to say anything, so a value counts as foreign unless it is traced. What traces it, and to what extent
-a rule may be trusted, stands in docs/decisions/0045. In short:
+A model can be made to say anything, so a value counts as foreign unless it is traced. The rules in full, with their limits:
+docs/decisions/0045-an-effect-needs-approval-unless-its-arguments-are-the-persons.md. In short:
 
     words      the value stands in what the person said: whole words, numbers by value, dates by day
     issued     a tool that the operator trusts returned it (`trusted` in the tool's metadata). Enough by itself where the

@@ -1,7 +1,7 @@
 """The vectors of small collections in memory, compared one by one: whatever is stored is found.
 
 A graph cannot promise that. Each insertion and deletion changes links near by, and a vector whose last link went is
-counted and not reached (docs/decisions/0038). Up to some ten thousand vectors it is not even faster.
+counted and not reached. Up to some ten thousand vectors it is not even faster.
 """
 
 from __future__ import annotations

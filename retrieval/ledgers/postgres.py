@@ -3,7 +3,7 @@
 
 One transaction writes at a time, in all processes together, so that the numbers of the sequence are committed in their
 order; readers never wait. The keyword index is a table of postings, ranked by BM25 in the query, because `ts_rank` knows
-neither how rare a word is nor how long the passages are (measured in docs/decisions/0016). Words are stemmed by the
+neither how rare a word is nor how long the passages are. Words are stemmed by the
 server's own Snowball dictionary and prepared by `retrieval.text.tokens`, so that both ledgers find the same.
 """
 

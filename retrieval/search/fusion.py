@@ -25,8 +25,8 @@ def standard_score_fusion(
     best hit stands far out says more than one whose hits are all alike, which ranks forget. A leg that tells nothing
     apart adds nothing.
 
-    Measured against min-max and reciprocal ranks in docs/decisions/tried.md. Standard scores for fusing: Montague and
-    Aslam, "Relevance Score Normalization for Metasearch", CIKM 2001.
+    Chosen over min-max and reciprocal ranks by nDCG@10 on public sets. Standard scores for fusing: Montague and Aslam,
+    "Relevance Score Normalization for Metasearch", CIKM 2001.
 
     >>> fused = standard_score_fusion(
     ...     {"words": {"x": 9.0, "y": 1.0}, "meaning": {"y": 0.6, "z": 0.5}},

@@ -11,7 +11,8 @@ Chroma's graph); a stranger's vectors are not even compared.
 Whoever gives every document access rights of its own has one shelf for each, and is better served by another index.
 
 A shelf begins as a *plain* one, which is searched without its graph; the graph, which Chroma cannot do without, gets as few
-links as it can have. What outgrows `exact_up_to` is copied to a collection with a graph to search (docs/decisions/0086).
+links as it can have, because building it was most of what Chroma took of an ingest. What outgrows `exact_up_to` is copied to
+a collection with a graph to search.
 """
 
 from __future__ import annotations

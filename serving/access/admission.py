@@ -8,7 +8,7 @@ length. A caller behind k others waits for about k / places of an answer's time,
 
 How many places are right depends on the parts: a remote model lets a dozen answers wait beside each other, a local one
 takes the cores that all of them need. So `concurrent` is the most, and fewer are given while answers take much longer
-together than alone (docs/decisions/0065).
+together than alone.
 """
 
 from __future__ import annotations

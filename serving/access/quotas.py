@@ -1,7 +1,7 @@
 """Quotas: how many requests, tokens and dollars a caller and a tenant may use in a window, and how many requests at once.
 
 A caller is a subject in its tenant, whichever of its keys or tokens it sends. Counters live in the shared cache, so workers on
-Redis count together (docs/decisions/0070). What is over a quota is 429 before any work; what has begun is never broken off for
+Redis count together. What is over a quota is 429 before any work; what has begun is never broken off for
 one: the budget of a request (`[orchestration.budget]`) bounds it, and it counts from the moment in which a model is called.
 """
 

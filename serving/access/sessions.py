@@ -3,7 +3,7 @@
 The cookie is a random number. What it stands for lies in the shared cache for half a day, under the digest of the number: of
 a key its digest, of a token the token itself, encrypted with the number. So several workers know it, and who reads the cache
 can sign in as nobody. With each use the key is looked up, and the token checked, again: a key that is revoked, a token that
-has expired or whose issuer's key was withdrawn ends its sessions (docs/decisions/0063). The API itself takes no cookie: a
+has expired or whose issuer's key was withdrawn ends its sessions. The API itself takes no cookie: a
 browser would send it along with what other sites ask.
 """
 

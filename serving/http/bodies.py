@@ -1,7 +1,7 @@
 """What a request's body may be: so many bytes, values and levels. Looked at in its bytes, before anything is built from it.
 
 Parsing a megabyte of JSON takes milliseconds; checking it against a schema takes seconds when every value is wrong, and holds
-the event loop, in a thread too. So what bounds the time of a request is the number of its values (docs/decisions/0098).
+the event loop, in a thread too. So what bounds the time of a request is the number of its values.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Several processes on one socket: `[serving] workers`. Each is what `make serve` is alone, with a system of its own.
 
 The parent takes the address, starts them, starts anew those that die (later and later where they die at once, and in the end
-not any more), and passes on that it is told to stop. It holds no store and answers nothing itself (docs/decisions/0072).
+not any more), and passes on that it is told to stop. It holds no store and answers nothing itself.
 """
 
 from __future__ import annotations

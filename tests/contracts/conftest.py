@@ -20,7 +20,7 @@ WRAPPERS: dict[str, Callable[[Any], Any]] = {
     "models.reranker": traced_reranker,
     "orchestration.agent": counted_agent,
 }
-"""The ports whose parts `serving.wiring` hands on in a wrapper; docs/decisions/0013 says why not the others."""
+"""The ports whose parts `serving.wiring` hands on in a wrapper. The others are watched by LangChain's instrumentor, or are steps too small for a span."""
 
 
 @pytest.fixture(params=under_test.WRAPPED)

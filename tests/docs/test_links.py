@@ -15,7 +15,8 @@ LAYERS = ("foundation", "models", "retrieval", "orchestration", "serving", "obse
 CODE = sorted(
     [*ROOT.glob("*.toml"), ROOT / "Makefile", *(path for one in LAYERS for path in (ROOT / one).rglob("*.py"))]
 )
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+NOTES = sorted((ROOT / "lab" / "notes").glob("*.md"))  # none where the lab has been deleted
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *NOTES])
 
 
 def missing(page: Path) -> list[str]:

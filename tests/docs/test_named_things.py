@@ -22,11 +22,18 @@ from tests.doubles.serving import world
 from tests.make_rules import LAB
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted(
-    path
-    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "stack.toml", *(ROOT / "docs").rglob("*.md")]
-    if "decisions" not in path.parts  # they tell how things were when they were decided
-)
+RECORDS = (*"0123456789", "tried")
+"""They tell how things were when they were decided."""
+FOLDERS = (ROOT / "docs", ROOT / "lab" / "notes")
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "stack.toml")),
+    *sorted(
+        path
+        for folder in FOLDERS
+        for path in folder.rglob("*.md")
+        if "decisions" not in path.parts and not path.name.startswith(RECORDS)
+    ),
+]
 PROGRAMS = [command_line]
 if LAB.exists():
     PROGRAMS.append(importlib.import_module("lab.cli").app)
