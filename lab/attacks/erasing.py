@@ -37,7 +37,7 @@ from lab.attacks import erasing
 left_out = Path(sys.argv[1]).with_name(erasing.MARKER)
 if left_out.exists():
     getattr(erasing, left_out.read_text())()
-from serving.cli import app
+from serving.cli.main import app
 app(["erase", "--stack", *sys.argv[1:]])
 """
 
