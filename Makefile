@@ -193,7 +193,7 @@ test: _dev  ## lint, types, layers and all tests: what CI runs   [ARGS="tests/un
 	@$(BIN)/python -m pytest $(if $(findstring tests/,$(ARGS)),,--numprocesses=auto --dist=loadfile) $(ARGS)
 
 check: _dev  ## lint, format, types and layers alone, in seconds
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports $(also_checked)
 
 format: _dev  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .

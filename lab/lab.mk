@@ -1,5 +1,6 @@
 # The lab's commands. The Makefile includes this file where it is there.
 LAB = $(BIN)/python -m lab.cli
+also_checked = && $(BIN)/mypy -p lab && $(BIN)/lint-imports lab/imports.toml
 
 lab:
 	@$(call list_commands,lab/lab.mk)

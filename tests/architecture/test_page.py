@@ -45,7 +45,7 @@ def _our_own(value: ast.expr) -> bool:
 
 
 def test_no_view_gives_markup_or_code_that_others_wrote() -> None:
-    files = sorted(PAGE.glob("*.py"))
+    files = sorted(PAGE.rglob("*.py"))
     assert len(files) > 5
     assert {path.name: unfit(path.read_text(encoding="utf-8")) for path in files} == {path.name: [] for path in files}
 
