@@ -1,4 +1,4 @@
-"""The API: what surrounds a request, then the routes. Everything that answers stands in `routes/`."""
+"""The API: what surrounds a request, then the routes. Everything that answers stands in `api/`, `compat/`, `mcp/` and `page/`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Sources of prices, a file each."""

@@ -1,4 +1,4 @@
-"""Scores a golden set through the product's own answer path, without a judge; marks of one are added by `serving/cli/judging.py`.
+"""Scores a golden set through the product's own answer path, without a judge; marks of one are added by `make evaluate`.
 
 An effect that a question asks for must stop at `waiting`: nothing here ever approves one.
 """

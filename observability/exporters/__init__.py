@@ -1,0 +1,1 @@
+"""Exporters of spans and metrics, a file each."""

@@ -1,0 +1,1 @@
+"""Agents, a file each: they join the same steps in different ways."""

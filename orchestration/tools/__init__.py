@@ -1,0 +1,1 @@
+"""Sources of tools, a file each."""

@@ -1,0 +1,1 @@
+"""Document ledgers, a file each: the truth about what is stored."""

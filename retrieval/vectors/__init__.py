@@ -1,0 +1,1 @@
+"""Vector indexes, a file each: caches that the ledger can fill anew."""

@@ -1,0 +1,1 @@
+"""Caches, a file each: what several workers must agree on for a while."""

@@ -1,5 +1,5 @@
 """What the shapes of other vendors' APIs have in common over our answers: names of models, which parameters are honoured, and
-the text with its sources. Each shape is a file in `routes/`.
+the text with its sources. Each shape is a file beside this one.
 
 The last user message is the question. Without the id of a conversation that lives on our side, it is read with the user
 messages before it; what an assistant is said to have answered is never read, for anybody can write that.
