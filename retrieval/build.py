@@ -20,7 +20,6 @@ from retrieval.grounding.evidence import Grounding
 from retrieval.index.maintenance import SameParts, fingerprint_of, open_index
 from retrieval.ingest.pipeline import Ingestor, Workers
 from retrieval.ingest.quarantine import RefusedFiles
-from retrieval.ingest.ray_workers import RayWorkers
 from retrieval.ingest.sandbox import ParserPool, parse_here
 from retrieval.search.hybrid import HybridRetriever
 from retrieval.settings import RetrievalSettings
@@ -113,6 +112,8 @@ def ray_workers(
     """What prepares documents on a Ray cluster, where `[foundation.cluster]` names one."""
     if cluster.use != "ray":
         return lambda _: None
+    from retrieval.ingest.ray_workers import RayWorkers
+
     return lambda fingerprint: RayWorkers(
         cluster, embedder=models.embedder, retrieval=retrieval, seed=seed, fingerprint=fingerprint
     )

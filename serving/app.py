@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 from fastapi import FastAPI
@@ -26,18 +29,23 @@ from serving.api import (
     usage,
 )
 from serving.cli import oversight
-from serving.compat import anthropic_messages, openai_chat, openai_responses
 from serving.http import errors, idempotency
 from serving.http.bodies import BodyLimits
 from serving.http.idempotency import Idempotency
 from serving.http.middleware import UNWATCHED, Authentication, Envelope
 from serving.http.replies import FirstReply, give_first_reply
-from serving.mcp import routes as mcp
-from serving.page import routes as page
 from serving.runtime import Runtime
 from serving.settings import HttpSettings
 from serving.wiring import System
 
+OPTIONAL = (
+    "serving.compat.openai_chat",
+    "serving.compat.openai_responses",
+    "serving.compat.anthropic_messages",
+    "serving.mcp.routes",
+    "serving.page.routes",
+)
+"""Routes of folders that can be deleted. A router brings along what must run while it is served."""
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -87,27 +95,28 @@ def create_app(system: System) -> FastAPI:
         facts,
         feedback,
         usage,
-        openai_chat,
-        openai_responses,
-        anthropic_messages,
         documents,
         jobs,
         approvals,
         kill_switches,
         health,
         docs,
-        mcp,
-        page,
+        *_import_optional(),
     ):
         app.include_router(routes.router)
     return app
+
+
+def _import_optional() -> list[ModuleType]:
+    """Those of OPTIONAL whose folder has not been deleted."""
+    return [import_module(name) for name in OPTIONAL if find_spec(name.rpartition(".")[0]) and find_spec(name)]
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     runtime = app.state.runtime
     switches = oversight.tended(runtime.system.stops, runtime.system.audit)
-    async with mcp.lifespan(app), switches, runtime.jobs.open(), page.lifespan(app):
+    async with switches, runtime.jobs.open():
         yield
 
 

@@ -13,20 +13,6 @@ from serving.access.identity import Asker
 from serving.http.streams import PassedOn
 from serving.runtime import Runtime
 
-router = APIRouter(tags=["mcp"])
-
-
-@router.post("/mcp", include_in_schema=False)  # JSON-RPC, which describes itself to its clients
-async def message(caller: Asker, request: Request) -> Response:
-    """A message of a client, as whom its key says. The calls in it find the caller in the request again."""
-    del caller
-    return PassedOn(request.app.state.mcp)
-
-
-def _caller(context: Any) -> Principal:
-    principal: Principal = context.request_context.request.state.principal
-    return principal
-
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -53,3 +39,18 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with server.session_manager.run():
         app.state.mcp = server.session_manager.asgi_app
         yield
+
+
+router = APIRouter(tags=["mcp"], lifespan=lifespan)
+
+
+@router.post("/mcp", include_in_schema=False)  # JSON-RPC, which describes itself to its clients
+async def message(caller: Asker, request: Request) -> Response:
+    """A message of a client, as whom its key says. The calls in it find the caller in the request again."""
+    del caller
+    return PassedOn(request.app.state.mcp)
+
+
+def _caller(context: Any) -> Principal:
+    principal: Principal = context.request_context.request.state.principal
+    return principal

@@ -19,7 +19,15 @@ from serving.page import sign_in
 from serving.page.mount import Mounted
 from serving.runtime import Running, Runtime
 
-router = APIRouter(include_in_schema=False)
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with Mounted() as mounted:
+        app.state.page = mounted
+        yield
+
+
+router = APIRouter(include_in_schema=False, lifespan=lifespan)
 
 
 @router.get("/", dependencies=[Depends(anyone)])
@@ -94,10 +102,3 @@ async def _page(request: Request, *, work: Work | None = None) -> Response:
             await app(scope, receive, send)
 
     return PassedOn(placed)
-
-
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with Mounted() as mounted:
-        app.state.page = mounted
-        yield

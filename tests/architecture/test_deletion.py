@@ -55,9 +55,9 @@ def everything():
 
 def said(*arguments):
     from typer.testing import CliRunner
-    from serving import cli
+    from serving.cli import main
 
-    ran = CliRunner().invoke(cli.app, list(arguments))
+    ran = CliRunner().invoke(main.app, list(arguments))
     assert ran.exit_code == 0, (arguments, ran.output, ran.exception)
     return ran.stdout
 

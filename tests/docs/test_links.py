@@ -31,7 +31,7 @@ def missing(page: Path) -> list[str]:
         for name in re.findall(r"(?<!\S)\[?([A-Z][A-Z_]*)=", rest.partition(" make ")[0])
         if target in RULES and name not in ALWAYS and not re.search(rf"\b{name}\b", RULES.get(target, ""))
     ]
-    unknown = {target for target, _ in commands} - RULES.keys() if LAB.exists() or page.name == "page.md" else set()
+    unknown = {target for target, _ in commands} - RULES.keys() if LAB.exists() or page not in PAGES else set()
     return [*(link for link in links if not (page.parent / link).exists()), *sorted(unknown), *untaken]
 
 
