@@ -1,7 +1,9 @@
 """The examples in docstrings give what they say."""
 
+import ast
 import doctest
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -21,3 +23,18 @@ def test_the_examples_of_a_module_give_what_they_say(module: str, capsys: pytest
     told = doctest.testmod(importlib.import_module(module))
     assert told.failed == 0, capsys.readouterr().out
     assert told.attempted > 0
+
+
+FILES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
+
+
+def test_every_file_and_every_room_begins_with_a_sentence_that_says_what_it_is_for() -> None:
+    first = {
+        str(path.relative_to(ROOT)): (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")
+        for path in FILES
+    }
+    assert [path for path, text in first.items() if not re.match(r"[^a-z\s].*?[.?!:)\]`](\s|$)", text, re.DOTALL)] == []
+
+
+def test_no_file_of_the_product_sends_its_reader_to_the_lab_s_notes() -> None:
+    assert [path for path in FILES if "lab/notes" in path.read_text(encoding="utf-8")] == []

@@ -52,3 +52,14 @@ def test_every_page_that_the_code_sends_people_to_exists() -> None:
     named = {page for path in CODE for page in re.findall(r"docs/[\w/.-]+\.md", path.read_text(encoding="utf-8"))}
     assert "docs/access.md" in named
     assert [page for page in sorted(named) if not (ROOT / page).exists()] == []
+
+
+def test_the_index_of_decisions_has_each_of_them_under_its_title() -> None:
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| \[\d+\]\((\S+)\) \| (.+?) \|", index, re.MULTILINE))
+    titles = {
+        path.name: path.read_text(encoding="utf-8").partition("\n")[0].partition(". ")[2]
+        for path in folder.glob("0*.md")
+    }
+    assert rows == titles
