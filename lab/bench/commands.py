@@ -443,7 +443,7 @@ def bench_telemetry(configure: Configure, *, rounds: int, block: int, json: Path
                 "answer": block_of("/v1/answers", "question", compose="extractive"),
             }
             figures = {
-                kind: cost(work, paused=system.telemetry.paused, flush=system.telemetry.flush, rounds=rounds)
+                kind: cost(work, paused=system.telemetry.pause, flush=system.telemetry.flush, rounds=rounds)
                 for kind, work in kinds.items()
             }
     ok = verdict(figures)

@@ -87,7 +87,7 @@ def golden_cases(data: Path) -> list[GoldenCase] | None:
             return None  # whoever reads it says what is wrong
         if not isinstance(first, dict) or "question" not in first:
             return None
-    return [case for case in load_golden(file) if case.answerable and case.wanted and case.tool is None]
+    return [case for case in load_golden(file) if case.answerable and case.expected_strings and case.tool is None]
 
 
 def _base(settings: Settings) -> tuple[Path, str]:

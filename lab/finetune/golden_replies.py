@@ -23,7 +23,7 @@ def examples(
 ) -> Iterator[tuple[GoldenCase, Example | None]]:
     """Each case that is answered from documents, with its example; `None` where its evidence does not hold the fact."""
     for case in cases:
-        if case.answerable and case.wanted and case.tool is None:
+        if case.answerable and case.expected_strings and case.tool is None:
             yield case, example_of(case, evidence(case)[:PASSAGES])
 
 
@@ -43,7 +43,7 @@ def gold_reply(case: GoldenCase, evidence: Sequence[Evidence]) -> str | None:
     Of a long one no more than the part that answers, where that still holds the fact.
     """
     quotes: dict[int, str] = {}
-    for group in case.wanted:
+    for group in case.expected_strings:
         found = next((place for place, item in enumerate(evidence) if _holds(item, group, case)), None)
         if found is None:
             return None

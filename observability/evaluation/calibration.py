@@ -41,22 +41,22 @@ def calibrate(graded: Sequence[Graded], *, seed: int = 7) -> dict[str, Any]:
     Raises:
         InvalidRequest: all of them are answerable, or none.
     """
-    answerable = [one for one in graded if one.answerable]
-    alike = [one for one in graded if not one.answerable and not one.foreign]
-    foreign = [one for one in graded if not one.answerable and one.foreign]
+    answerable = [question for question in graded if question.answerable]
+    alike = [question for question in graded if not question.answerable and not question.foreign]
+    foreign = [question for question in graded if not question.answerable and question.foreign]
     if min(len(answerable), len(alike) + len(foreign)) < FOLDS:
         raise InvalidRequest(
             f"{len(answerable)} questions can be answered and {len(alike) + len(foreign)} cannot. Calibrating needs at least "
             f"{FOLDS} of each; FOREIGN=folder names questions that these documents do not answer."
         )
-    weights = np.array([1 / len(_kind(one, answerable, alike, foreign)) for one in graded])
-    rows = np.array([[one.confidence] for one in graded])
-    truths = np.array([one.answerable for one in graded])
+    weights = np.array([1 / len(_kind(question, answerable, alike, foreign)) for question in graded])
+    rows = np.array([[question.confidence] for question in graded])
+    truths = np.array([question.answerable for question in graded])
     judge = claim_support.fitted(rows, truths.tolist(), weights=weights.tolist(), penalty=PENALTY)
     held_out = _held_out(rows, truths, weights, seed)
     areas = {
         name: metrics.auc(
-            [one.confidence for one in (*answerable, *others)],
+            [question.confidence for question in (*answerable, *others)],
             [True] * len(answerable) + [False] * len(others),
             seed=seed,
         )
@@ -64,7 +64,7 @@ def calibrate(graded: Sequence[Graded], *, seed: int = 7) -> dict[str, Any]:
     }
     return {
         "min_evidence": round(float(judge.means[0] - judge.bias * judge.deviations[0] / judge.weights[0]), 3),
-        "brier_held_out": float(np.average((held_out - truths) ** 2, weights=_balanced(truths, weights))),
+        "brier_held_out": float(np.average((held_out - truths) ** 2, weights=_balance_classes(truths, weights))),
         "n_answerable": len(answerable),
         "n_unanswerable": len(alike),
         "n_foreign": len(foreign),
@@ -75,12 +75,12 @@ def calibrate(graded: Sequence[Graded], *, seed: int = 7) -> dict[str, Any]:
 
 
 def _kind(
-    one: Graded, answerable: Sequence[Graded], alike: Sequence[Graded], foreign: Sequence[Graded]
+    question: Graded, answerable: Sequence[Graded], alike: Sequence[Graded], foreign: Sequence[Graded]
 ) -> Sequence[Graded]:
-    return answerable if one.answerable else foreign if one.foreign else alike
+    return answerable if question.answerable else foreign if question.foreign else alike
 
 
-def _balanced(truths: Any, weights: Any) -> Any:
+def _balance_classes(truths: Any, weights: Any) -> Any:
     return np.where(truths, weights / weights[truths].sum(), weights / weights[~truths].sum())
 
 
@@ -91,23 +91,27 @@ def _held_out(rows: Any, truths: Any, weights: Any, seed: int) -> Any:
     for outcome in (True, False):
         places = random.permutation(np.flatnonzero(truths == outcome))
         folds[places] = np.arange(len(places)) % FOLDS
-    said = np.empty(len(rows))
+    chances = np.empty(len(rows))
     for fold in range(FOLDS):
         here = folds == fold
         judge = claim_support.fitted(
             rows[~here], truths[~here].tolist(), weights=weights[~here].tolist(), penalty=PENALTY
         )
-        said[here] = [judge.score(row) for row in rows[here]]
-    return said
+        chances[here] = [judge.score(row) for row in rows[here]]
+    return chances
 
 
 def _at(
     share: float, answerable: Sequence[Graded], alike: Sequence[Graded], foreign: Sequence[Graded]
 ) -> dict[str, float | None]:
-    threshold = risk_coverage.threshold_at(share, [{"confidence": one.confidence} for one in answerable])
+    threshold = risk_coverage.threshold_at(share, [{"confidence": question.confidence} for question in answerable])
     assert threshold is not None
     refused = {
-        name: float(np.mean([one.confidence < threshold for one in each])) if each else None
-        for name, each in (("unanswerable", alike), ("foreign", foreign))
+        name: float(np.mean([question.confidence < threshold for question in questions])) if questions else None
+        for name, questions in (("unanswerable", alike), ("foreign", foreign))
     }
-    return {"answered": share, "threshold": threshold, **{f"refused_{name}": one for name, one in refused.items()}}
+    return {
+        "answered": share,
+        "threshold": threshold,
+        **{f"refused_{name}": share_refused for name, share_refused in refused.items()},
+    }

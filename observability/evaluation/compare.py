@@ -167,7 +167,7 @@ class Comparison:
         return {
             "verdict": self.verdict,
             "reason": self.reason,
-            "metrics": {name: asdict(found) for name, found in self.metrics.items()},
+            "metrics": {name: asdict(difference) for name, difference in self.metrics.items()},
             "pairs": self.pairs,
             "repeats": self.repeats,
             "notes": list(self.notes),
@@ -194,10 +194,10 @@ def side_of(report: Mapping[str, Any], name: str) -> Side:
 
 def as_baseline(side: Side) -> dict[str, Any]:
     """What a later run is held against: scores and answers, without times, money and memory of this machine."""
-    kept = {"id", "question", "status", "answer"} | {
+    keys = {"id", "question", "status", "answer"} | {
         key for measure in MEASURES if not measure.timed for key in measure.keys
     }
-    rows = [{key: _short(row[key]) for key in sorted(kept) if row.get(key) is not None} for row in side.rows]
+    rows = [{key: _short(row[key]) for key in sorted(keys) if row.get(key) is not None} for row in side.rows]
     return {"corpus": side.corpus, "trials": side.trials, "stack": dict(side.stack), "rows": rows}
 
 
@@ -231,18 +231,30 @@ def compare(a: Side, b: Side, allowed: CompareSettings, *, seed: int = 7) -> Com
     metrics: dict[str, Difference] = {}
     for measure in MEASURES:
         pairs = [
-            key for key in ours if key in theirs and all(_has(ours[key], theirs[key], each) for each in measure.keys)
+            key
+            for key in ours
+            if key in theirs and all(_has(ours[key], theirs[key], column) for column in measure.keys)
         ]
         if pairs:
-            one, other = ([_column(rows, pairs, each) for each in measure.keys] for rows in (ours, theirs))
+            our_columns, their_columns = (
+                [_column(rows, pairs, column) for column in measure.keys] for rows in (ours, theirs)
+            )
             allowed_loss = None if _stale(measure, a, b) else thresholds[measure.name]
-            metrics[measure.name] = _difference(measure, one, other, allowed_loss, seed=seed)
+            metrics[measure.name] = _difference(measure, our_columns, their_columns, allowed_loss, seed=seed)
     if "peak_rss_mb" in a.figures and "peak_rss_mb" in b.figures:
         metrics[PEAK.name] = _peak(a, b, thresholds[PEAK.name])
     verdict, reason = _overall(metrics)
     repeats = max((len([1 for row in b.rows if row["id"] == key]) for key in list(theirs)[:1]), default=0)
     return Comparison(
-        verdict, reason, metrics, changed(a, b), len(ours.keys() & theirs.keys()), repeats, a, b, _notes(metrics, a, b)
+        verdict,
+        reason,
+        metrics,
+        find_changes(a, b),
+        len(ours.keys() & theirs.keys()),
+        repeats,
+        a,
+        b,
+        _notes(metrics, a, b),
     )
 
 
@@ -265,10 +277,10 @@ def _by_trial(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     grouped: dict[str, list[Row]] = {}
     for row in rows:
         grouped.setdefault(row["id"], []).append(row)
-    return {key: _joined(repeats) for key, repeats in grouped.items()}
+    return {key: _join_repeats(repeats) for key, repeats in grouped.items()}
 
 
-def _joined(repeats: Sequence[Row]) -> dict[str, Any]:
+def _join_repeats(repeats: Sequence[Row]) -> dict[str, Any]:
     joined = dict(repeats[0])
     for key in {key for measure in MEASURES for key in measure.keys}:
         values = [row[key] for row in repeats if row.get(key) is not None]
@@ -300,10 +312,12 @@ def _difference(
     n, random = len(ours[0]), np.random.default_rng(seed)
     a, b = (float(measure.statistic(*columns)) for columns in (ours, theirs))
     draws = (random.integers(0, n, size=(BLOCK, n)) for _ in range(RESAMPLES // BLOCK))
-    drawn = [_apart(measure, [each[d] for each in ours], [each[d] for each in theirs]) for d in draws]
-    known = np.concatenate(drawn)
-    known = known[~np.isnan(known)]
-    low, high = (float(value) for value in np.percentile(known, [2.5, 97.5])) if len(known) else (None, None)
+    drawn = [_apart(measure, [column[d] for column in ours], [column[d] for column in theirs]) for d in draws]
+    differences = np.concatenate(drawn)
+    differences = differences[~np.isnan(differences)]
+    low, high = (
+        (float(value) for value in np.percentile(differences, [2.5, 97.5])) if len(differences) else (None, None)
+    )
     diff, threshold = float(_apart(measure, ours, theirs)), _threshold(measure, a, allowed)
     verdict, more = _judge(measure, diff, low=low, high=high, threshold=threshold, a=a, n=n)
     return Difference(a, b, diff, low, high, n, measure.unit, threshold, verdict, more)
@@ -365,13 +379,13 @@ def _peak(a: Side, b: Side, allowed: float | None) -> Difference:
 
 def _overall(metrics: Mapping[str, Difference]) -> tuple[Judgement, str]:
     by: dict[str, list[str]] = {}
-    for name, found in metrics.items():
-        by.setdefault(found.verdict, []).append(name)
+    for name, difference in metrics.items():
+        by.setdefault(difference.verdict, []).append(name)
     if worse := by.get("worse"):
         return "worse", f"B loses more than [observability.compare] allows on {', '.join(worse)}."
     if open_ := by.get("undecided"):
         needed = [metrics[name].more_needed for name in open_]
-        more = max((each for each in needed if each is not None), default=None)
+        more = max((cases for cases in needed if cases is not None), default=None)
         how = (
             "No number of cases would settle it: a difference lies at its threshold."
             if None in needed
@@ -386,10 +400,12 @@ def _overall(metrics: Mapping[str, Difference]) -> tuple[Judgement, str]:
 def _notes(metrics: Mapping[str, Difference], a: Side, b: Side) -> tuple[str, ...]:
     notes = []
     shares = [
-        found for found in metrics.values() if found.unit == "share" and not found.diff and found.low == found.high
+        difference
+        for difference in metrics.values()
+        if difference.unit == "share" and not difference.diff and difference.low == difference.high
     ]
     if shares:
-        n = max(found.n for found in shares)
+        n = max(difference.n for difference in shares)
         notes.append(f"Where no case of {n} differed, up to {3 / n:.1%} of all cases still may (rule of three).")
     if a.stored or b.stored:
         notes.append("One side was measured in an earlier run: times, money and memory are shown and not judged.")
@@ -401,42 +417,44 @@ def _notes(metrics: Mapping[str, Difference], a: Side, b: Side) -> tuple[str, ..
     return tuple(notes)
 
 
-def changed(a: Side, b: Side) -> list[dict[str, Any]]:
+def find_changes(a: Side, b: Side) -> list[dict[str, Any]]:
     """The trials whose outcome differs, side by side: the ones that B spoils first, then those that it mends."""
     ours, theirs = _first(a.rows), _first(b.rows)
     pairs = [(ours[key], theirs[key]) for key in ours if key in theirs]
-    told = [
+    changes = [
         {
-            "id": one["id"],
-            "question": one["question"],
-            "gold": list(one.get("gold_answers", ())),
-            "gold_documents": list(one.get("gold_documents", ())),
-            "gain": _gain(one, other),
-            "a": _shown(one),
-            "b": _shown(other),
+            "id": row_a["id"],
+            "question": row_a["question"],
+            "gold": list(row_a.get("gold_answers", ())),
+            "gold_documents": list(row_a.get("gold_documents", ())),
+            "gain": _gain(row_a, row_b),
+            "a": _select_shown(row_a),
+            "b": _select_shown(row_b),
         }
-        for one, other in pairs
-        if _gain(one, other) or one.get("status") != other.get("status") or one.get("answer") != other.get("answer")
+        for row_a, row_b in pairs
+        if _gain(row_a, row_b)
+        or row_a.get("status") != row_b.get("status")
+        or row_a.get("answer") != row_b.get("answer")
     ]
-    return sorted(told, key=lambda each: (each["gain"] >= 0, -abs(each["gain"])))
+    return sorted(changes, key=lambda change: (change["gain"] >= 0, -abs(change["gain"])))
 
 
 def _first(rows: Sequence[Row]) -> dict[str, Row]:
     return {row["id"]: row for row in reversed(rows)}
 
 
-def _gain(one: Row, other: Row) -> float:
+def _gain(row_a: Row, row_b: Row) -> float:
     """What B did better on this one: whether it did what it should, and only then how well it searched."""
-    passed = (other.get("passed") or 0.0) - (one.get("passed") or 0.0)
-    return float(passed or (_kept(other, "ndcg_at_10") - _kept(one, "ndcg_at_10")) / 2)
+    passed = (row_b.get("passed") or 0.0) - (row_a.get("passed") or 0.0)
+    return float(passed or (_round_score(row_b, "ndcg_at_10") - _round_score(row_a, "ndcg_at_10")) / 2)
 
 
-def _kept(row: Row, key: str) -> float:
+def _round_score(row: Row, key: str) -> float:
     """As a baseline keeps it, which must not differ from itself."""
     return round(row.get(key) or 0.0, DIGITS)
 
 
-def _shown(row: Row) -> dict[str, Any]:
+def _select_shown(row: Row) -> dict[str, Any]:
     names = (
         "status",
         "answer",

@@ -34,18 +34,18 @@ small { opacity: .75; font-weight: 400 }
 """
 
 
-def page(found: Comparison, data: str) -> str:
+def page(comparison: Comparison, data: str) -> str:
     """The whole page as text."""
-    title = f"{found.a.name} against {found.b.name}"
+    title = f"{comparison.a.name} against {comparison.b.name}"
     parts = (
         f"<h1>{escape(title)}</h1>",
-        f'<p><strong style="color:{COLOURS[found.verdict]}">{escape(found.verdict)}</strong>: {escape(found.reason)}</p>',
-        f"<p>{escape(data)}: {found.pairs} questions, each put {found.repeats} times to both systems in turns.</p>",
-        *(f"<p>{escape(note)}</p>" for note in found.notes),
-        "<h2>What differs</h2>", _forest(found.metrics), _table(found.metrics),
-        "<h2>How long answers took</h2>", _times(found.a, found.b),
-        "<h2>What the two are</h2>", _stacks(found.a, found.b),
-        f"<h2>What changed ({len(found.changed)} of {found.pairs} questions)</h2>", *_cases(found.changed),
+        f'<p><strong style="color:{COLOURS[comparison.verdict]}">{escape(comparison.verdict)}</strong>: {escape(comparison.reason)}</p>',
+        f"<p>{escape(data)}: {comparison.pairs} questions, each put {comparison.repeats} times to both systems in turns.</p>",
+        *(f"<p>{escape(note)}</p>" for note in comparison.notes),
+        "<h2>What differs</h2>", _forest(comparison.metrics), _table(comparison.metrics),
+        "<h2>How long answers took</h2>", _times(comparison.a, comparison.b),
+        "<h2>What the two are</h2>", _stacks(comparison.a, comparison.b),
+        f"<h2>What changed ({len(comparison.changed)} of {comparison.pairs} questions)</h2>", *_cases(comparison.changed),
     )  # fmt: skip
     body = "\n".join(parts)
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
@@ -54,7 +54,7 @@ def page(found: Comparison, data: str) -> str:
 
 def _forest(metrics: Mapping[str, Difference]) -> str:
     """Each difference with its interval, in units of what is allowed: left of the dashed line lies a loss too large."""
-    judged = {name: one for name, one in metrics.items() if one.threshold}
+    judged = {name: difference for name, difference in metrics.items() if difference.threshold}
     if not judged:
         return "<p>No figure has a threshold other than zero.</p>"
     height = ROW * (len(judged) + 1)
@@ -63,27 +63,27 @@ def _forest(metrics: Mapping[str, Difference]) -> str:
         f'<line x1="{x}" x2="{x}" y1="0" y2="{height - ROW}" stroke="{colour}" stroke-dasharray="{dashes}"/>'
         for x, colour, dashes in ((middle, "#8c959f", "none"), (middle - span / 3, COLOURS["worse"], "4 3"))
     ]
-    for number, (name, one) in enumerate(judged.items()):
-        drawn += _whisker(name, one, y=ROW * number + ROW / 2, middle=middle, span=span)
+    for number, (name, difference) in enumerate(judged.items()):
+        drawn += _whisker(name, difference, y=ROW * number + ROW / 2, middle=middle, span=span)
     drawn.append(f'<text x="{middle - span / 3}" y="{height - 6}" text-anchor="middle">allowed loss</text>')
     drawn.append(f'<text x="{middle}" y="{height - 6}" text-anchor="middle">no change</text>')
     drawn.append(f'<text x="{middle + span * 0.7}" y="{height - 6}" text-anchor="middle">B is better</text>')
     return _svg(height, drawn, "differences with 95 % intervals, as multiples of the allowed loss")
 
 
-def _whisker(name: str, one: Difference, *, y: float, middle: float, span: float) -> Iterator[str]:
-    assert one.threshold
-    colour = COLOURS[one.verdict]
+def _whisker(name: str, difference: Difference, *, y: float, middle: float, span: float) -> Iterator[str]:
+    assert difference.threshold
+    colour = COLOURS[difference.verdict]
 
     def place(diff: float) -> float:
-        share = BETTER[name] * diff / one.threshold / 3 if one.threshold else 0.0
+        share = BETTER[name] * diff / difference.threshold / 3 if difference.threshold else 0.0
         return middle + span * min(1.0, max(-1.0, share))
 
     yield f'<text x="0" y="{y + 4}">{escape(WORDS[name])}</text>'
-    if one.low is not None and one.high is not None:
-        ends = sorted((place(one.low), place(one.high)))
+    if difference.low is not None and difference.high is not None:
+        ends = sorted((place(difference.low), place(difference.high)))
         yield f'<line x1="{ends[0]:.1f}" x2="{ends[1]:.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="3"/>'
-    yield f'<circle cx="{place(one.diff):.1f}" cy="{y}" r="5" fill="{colour}"/>'
+    yield f'<circle cx="{place(difference.diff):.1f}" cy="{y}" r="5" fill="{colour}"/>'
 
 
 def _times(a: Side, b: Side) -> str:
@@ -116,11 +116,11 @@ def _svg(height: float, drawn: Sequence[str], label: str) -> str:
 def _table(metrics: Mapping[str, Difference]) -> str:
     rows = [
         (
-            WORDS[name], f"{one.a:.4g}", f"{one.b:.4g}", f"{one.diff:+.4g}",
-            "" if one.low is None else f"{one.low:+.4g} to {one.high:+.4g}",
-            "-" if one.threshold is None else f"{one.threshold:.4g}", one.unit, one.n, one.verdict,
+            WORDS[name], f"{difference.a:.4g}", f"{difference.b:.4g}", f"{difference.diff:+.4g}",
+            "" if difference.low is None else f"{difference.low:+.4g} to {difference.high:+.4g}",
+            "-" if difference.threshold is None else f"{difference.threshold:.4g}", difference.unit, difference.n, difference.verdict,
         )
-        for name, one in metrics.items()
+        for name, difference in metrics.items()
     ]  # fmt: skip
     return _rows(("figure", "A", "B", "B - A", "95 % interval", "allowed loss", "unit", "n", ""), rows)
 
@@ -140,17 +140,17 @@ def _rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _cases(changed: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for each in changed[:MOST_CASES]:
-        gold = ", ".join([*each["gold"], *each["gold_documents"]])
-        what = "B lost it" if each["gain"] < 0 else "B won it" if each["gain"] > 0 else "told otherwise"
-        lead = f"{escape(each['question'])} <small>{escape(each['id'])} · {what} · gold: {escape(gold)}</small>"
-        sides = "".join(f"<div>{_side(side.upper(), each[side])}</div>" for side in ("a", "b"))
+    for change in changed[:MOST_CASES]:
+        gold = ", ".join([*change["gold"], *change["gold_documents"]])
+        what = "B lost it" if change["gain"] < 0 else "B won it" if change["gain"] > 0 else "told otherwise"
+        lead = f"{escape(change['question'])} <small>{escape(change['id'])} · {what} · gold: {escape(gold)}</small>"
+        sides = "".join(f"<div>{_side(side.upper(), change[side])}</div>" for side in ("a", "b"))
         yield f'<div class="case"><div>{lead}</div>{sides}</div>'
     if len(changed) > MOST_CASES:
         yield f"<p>{len(changed) - MOST_CASES} more are in the JSON report.</p>"
 
 
-def _side(name: str, said: Mapping[str, Any]) -> str:
-    text = said.get("answer") or said.get("error") or ""
-    places = ", ".join(said.get("citations") or said.get("found", ())[:5])
-    return f"<small>{name} {escape(str(said.get('status', '')))}</small>\n{escape(str(text))}\n<small>{escape(places)}</small>"
+def _side(name: str, answer: Mapping[str, Any]) -> str:
+    text = answer.get("answer") or answer.get("error") or ""
+    places = ", ".join(answer.get("citations") or answer.get("found", ())[:5])
+    return f"<small>{name} {escape(str(answer.get('status', '')))}</small>\n{escape(str(text))}\n<small>{escape(places)}</small>"

@@ -58,11 +58,13 @@ def items_of(corpus: Iterable[CorpusDocument]) -> list[Item]:
 
     return [
         Item(
-            source=Source(uri=one.document_id, tenant=TENANT, title=one.title, media_type="text/plain"),
-            content=(one.text if one.text.strip() else one.title).encode("utf-8", errors="surrogatepass"),
-            name=f"{one.document_id}.txt",
+            source=Source(uri=document.document_id, tenant=TENANT, title=document.title, media_type="text/plain"),
+            content=(document.text if document.text.strip() else document.title).encode(
+                "utf-8", errors="surrogatepass"
+            ),
+            name=f"{document.document_id}.txt",
         )
-        for one in corpus
+        for document in corpus
     ]
 
 
@@ -95,7 +97,7 @@ def read_qrels(data: Path, name: str = "test") -> dict[str, dict[str, int]]:
     """Query id -> document id -> judgement, of `qrels/NAME.tsv`; queries without a positive one are left out."""
     path = data / "qrels" / f"{name}.tsv"
     judged: dict[str, dict[str, int]] = {}
-    with _opened(path) as lines:
+    with _open_file(path) as lines:
         for number, row in enumerate(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
             if number == 1 and row[-1:] == ["score"]:
                 continue
@@ -130,10 +132,10 @@ def read_questions(data: Path) -> tuple[list[Question], list[CorpusDocument]]:
 def foreign_questions(data: Path) -> list[Question]:
     """The questions of a folder, of `qa.jsonl` or `queries.jsonl`, as questions that another corpus does not answer."""
     if (data / "qa.jsonl").exists():
-        asked = [(one.question_id, one.question) for one in read_questions(data)[0]]
+        questions = [(question.question_id, question.question) for question in read_questions(data)[0]]
     else:
-        asked = list(read_queries(data).items())
-    return [Question(key, text, (), (), answerable=False) for key, text in asked]
+        questions = list(read_queries(data).items())
+    return [Question(key, text, (), (), answerable=False) for key, text in questions]
 
 
 def _context(context: Any) -> CorpusDocument:
@@ -149,7 +151,7 @@ def _question(row: Mapping[str, Any], path: Path, number: int) -> Question:
     return Question(
         question_id=field(row, "id", path, number),
         question=field(row, "question", path, number),
-        documents=tuple(str(one) for one in row.get("doc_ids") or ()),
+        documents=tuple(str(document_id) for document_id in row.get("doc_ids") or ()),
         answers=answers,
         answerable=bool(row.get("answerable", bool(answers))),
         history=tuple((str(turn.get("role", "")), str(turn.get("content", ""))) for turn in row.get("history") or ()),
@@ -167,7 +169,7 @@ def field(row: Mapping[str, Any], name: str, path: Path, number: int) -> str:
 
 def lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     number = 0
-    with _opened(path) as lines:
+    with _open_file(path) as lines:
         try:
             for number, line in enumerate(lines, 1):
                 if line.strip():
@@ -184,7 +186,7 @@ def _object(row: Any) -> Mapping[str, Any]:
     return row
 
 
-def _opened(path: Path) -> Any:
+def _open_file(path: Path) -> Any:
     if not path.is_file():
         raise InvalidRequest(
             f"There is no {path}. DATA must name a folder with {path.name}; docs/measuring.md has the format."

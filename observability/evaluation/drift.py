@@ -34,7 +34,7 @@ Judgement = Literal["moved", "as before", "too few"]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AnswerFigures:
     """One answer, with what is known of it. What was not measured is `None`."""
 
     at_ns: int
@@ -97,14 +97,14 @@ class Drift:
 
     @property
     def moved(self) -> list[str]:
-        found = [name for name, one in self.figures.items() if one.verdict == "moved"]
-        return [*found, "questions"] if self.questions.verdict == "moved" else found
+        moved = [name for name, figure in self.figures.items() if figure.verdict == "moved"]
+        return [*moved, "questions"] if self.questions.verdict == "moved" else moved
 
     @property
     def conclusion(self) -> str:
         if self.moved:
             return f"moved: {', '.join(self.moved)}"
-        if {one.verdict for one in self.figures.values()} | {self.questions.verdict} == {"too few"}:
+        if {figure.verdict for figure in self.figures.values()} | {self.questions.verdict} == {"too few"}:
             return f"nothing can be said: it takes {FEWEST} answers before and {FEWEST} now"
         return "nothing moved"
 
@@ -115,7 +115,7 @@ class Drift:
             "before": asdict(self.before),
             "now": asdict(self.now),
             "moved": self.moved,
-            "figures": {name: asdict(one) for name, one in self.figures.items()},
+            "figures": {name: asdict(figure) for name, figure in self.figures.items()},
             "questions": asdict(self.questions),
             "notes": list(self.notes),
         }
@@ -150,9 +150,9 @@ def drift(
     the runs of two manifests: of those that came in either period, since one that came in the first is in part of it only
     and in all of the second."""
     middle, begin = now - timedelta(days=days), now - timedelta(days=2 * days)
-    asked = answers(spans, costs, outcomes, since=begin, until=now, tenant=tenant)
+    rows = answers(spans, costs, outcomes, since=begin, until=now, tenant=tenant)
     border = _ns(middle)
-    before, after = [one for one in asked if one.at_ns < border], [one for one in asked if one.at_ns >= border]
+    before, after = [row for row in rows if row.at_ns < border], [row for row in rows if row.at_ns >= border]
     random = np.random.default_rng(seed)
     return Drift(
         days,
@@ -160,7 +160,7 @@ def drift(
         _sums(after),
         {name: _figure(name, words, before, after, random) for name, words in FIGURES.items()},
         _questions(before, after, random),
-        (*_notes(before, after), *_parts(asked, changed)),
+        (*_notes(before, after), *_parts(rows, changed)),
     )
 
 
@@ -172,11 +172,11 @@ def answers(
     since: datetime,
     until: datetime,
     tenant: str | None = None,
-) -> list[Asked]:
+) -> list[AnswerFigures]:
     """Every answer of a period, oldest first, from the spans of its agent, its searches and its grading. A run that waited
     for a person has two spans of its agent and is one answer: asked when it began, ended as it ended, at work in both."""
     paid = costs.answers(since=since)
-    judged = {one.answer_id: one.verdict for one in outcomes if one.origin == "production"}
+    judged = {outcome.answer_id: outcome.verdict for outcome in outcomes if outcome.origin == "production"}
     rows = spans.between(_ns(since), _ns(until), naming=(names.STATUS, names.TOP_SCORE, names.CONFIDENCE))
     best = _largest(rows, names.TOP_SCORE)
     sure = _largest(rows, names.CONFIDENCE)
@@ -186,14 +186,14 @@ def answers(
             continue
         if tenant is None or row.attribute(names.TENANT) == tenant:
             parts[str(row.attribute(names.ANSWER_ID) or row.span_id)].append(row)
-    found = []
+    answered = []
     for answer_id, runs in parts.items():
         first, row = runs[0], runs[-1]
         status = row.attribute(names.STATUS)
         cost, verdict = paid.get(answer_id), judged.get(answer_id)
         signature = first.attribute(names.QUESTION_SIGNATURE)
-        found.append(
-            Asked(
+        answered.append(
+            AnswerFigures(
                 at_ns=first.start_ns,
                 tenant=str(row.attribute(names.TENANT) or ""),
                 manifest_id=row.manifest_id or "",
@@ -212,42 +212,44 @@ def answers(
                 signature=tuple(signature) if signature else None,
             )
         )
-    return sorted(found, key=lambda one: one.at_ns)
+    return sorted(answered, key=lambda answer: answer.at_ns)
 
 
 def _largest(rows: Sequence[SpanRow], attribute: str) -> dict[str, float]:
-    found: dict[str, float] = {}
+    largest: dict[str, float] = {}
     for row in rows:
         if (value := row.attribute(attribute)) is not None:
-            found[row.trace_id] = max(float(value), found.get(row.trace_id, float("-inf")))
-    return found
+            largest[row.trace_id] = max(float(value), largest.get(row.trace_id, float("-inf")))
+    return largest
 
 
 def _figure(
-    name: str, words: str, before: Sequence[Asked], after: Sequence[Asked], random: np.random.Generator
+    name: str, words: str, before: Sequence[AnswerFigures], after: Sequence[AnswerFigures], random: np.random.Generator
 ) -> Figure:
-    ours, theirs = (_column(each, name) for each in (before, after))
-    a, b = (float(each.mean()) if len(each) else None for each in (ours, theirs))
+    ours, theirs = (_column(period, name) for period in (before, after))
+    a, b = (float(period.mean()) if len(period) else None for period in (ours, theirs))
     if min(len(ours), len(theirs)) < FEWEST:
         return Figure(words, a, b, None, None, len(ours), len(theirs), "too few")
-    drawn = _resampled(theirs, random) - _resampled(ours, random)
+    drawn = _resample(theirs, random) - _resample(ours, random)
     low, high = (float(value) for value in np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
     verdict: Judgement = "moved" if low > 0 or high < 0 else "as before"
     return Figure(words, a, b, low, high, len(ours), len(theirs), verdict)
 
 
-def _column(asked: Sequence[Asked], name: str) -> npt.NDArray[np.float64]:
-    return np.array([value for one in asked if (value := one.values[name]) is not None], dtype=np.float64)
+def _column(rows: Sequence[AnswerFigures], name: str) -> npt.NDArray[np.float64]:
+    return np.array([value for row in rows if (value := row.values[name]) is not None], dtype=np.float64)
 
 
-def _resampled(values: npt.NDArray[np.float64], random: np.random.Generator) -> npt.NDArray[np.float64]:
+def _resample(values: npt.NDArray[np.float64], random: np.random.Generator) -> npt.NDArray[np.float64]:
     rows = max(1, AT_ONCE // len(values))
     drawn = (random.choice(values, (min(rows, DRAWS - done), len(values))) for done in range(0, DRAWS, rows))
-    return np.concatenate([each.mean(axis=1) for each in drawn])
+    return np.concatenate([block.mean(axis=1) for block in drawn])
 
 
-def _questions(before: Sequence[Asked], after: Sequence[Asked], random: np.random.Generator) -> Questions:
-    ours, theirs = (_some([one.signature for one in each if one.signature], random) for each in (before, after))
+def _questions(
+    before: Sequence[AnswerFigures], after: Sequence[AnswerFigures], random: np.random.Generator
+) -> Questions:
+    ours, theirs = (_some([row.signature for row in rows if row.signature], random) for rows in (before, after))
     n = len(ours), len(theirs)
     if min(n) < FEWEST:
         return Questions(None, None, *n, "too few")
@@ -256,7 +258,7 @@ def _questions(before: Sequence[Asked], after: Sequence[Asked], random: np.rando
     first = np.arange(len(both)) < n[0]
     distance = _energy(apart, first)
     by_chance = [_energy(apart, random.permutation(first)) for _ in range(RELABELLED)]
-    p = (1 + sum(each >= distance for each in by_chance)) / (1 + RELABELLED)
+    p = (1 + sum(chance >= distance for chance in by_chance)) / (1 + RELABELLED)
     return Questions(distance, p, *n, "moved" if p < 1 - LEVEL else "as before")
 
 
@@ -272,10 +274,10 @@ def _energy(apart: npt.NDArray[np.float64], first: npt.NDArray[np.bool_]) -> flo
     return float(2 * across.mean() - ours.mean() - theirs.mean())
 
 
-def _notes(before: Sequence[Asked], after: Sequence[Asked]) -> list[str]:
+def _notes(before: Sequence[AnswerFigures], after: Sequence[AnswerFigures]) -> list[str]:
     notes = []
     for words, of in (("run manifest", _manifest), ("tenant", _tenant)):
-        ours, theirs = (Counter(map(of, each)) for each in (before, after))
+        ours, theirs = (Counter(map(of, rows)) for rows in (before, after))
         come, gone = sorted(theirs.keys() - ours.keys()), sorted(ours.keys() - theirs.keys())
         if come and before:
             notes.append(f"new {words}: {', '.join(f'{name} ({theirs[name]} answers)' for name in come)}")
@@ -284,28 +286,28 @@ def _notes(before: Sequence[Asked], after: Sequence[Asked]) -> list[str]:
     return notes
 
 
-def _parts(asked: Sequence[Asked], changed: Callable[[str, str], Sequence[str]]) -> Iterator[str]:
+def _parts(rows: Sequence[AnswerFigures], changed: Callable[[str, str], Sequence[str]]) -> Iterator[str]:
     """What is different in the parts that came, against those that ran last before, and since when they ran."""
-    seen = {one.manifest_id for one in asked[:1]}
-    for last, one in pairwise(asked):
-        if one.manifest_id not in seen:
-            seen.add(one.manifest_id)
-            since = datetime.fromtimestamp(one.at_ns / 1e9, UTC)
-            for line in changed(last.manifest_id, one.manifest_id):
-                yield f"{one.manifest_id[:12]}, since {since:%Y-%m-%d %H:%M} UTC: {line}"
+    seen = {row.manifest_id for row in rows[:1]}
+    for last, row in pairwise(rows):
+        if row.manifest_id not in seen:
+            seen.add(row.manifest_id)
+            since = datetime.fromtimestamp(row.at_ns / 1e9, UTC)
+            for line in changed(last.manifest_id, row.manifest_id):
+                yield f"{row.manifest_id[:12]}, since {since:%Y-%m-%d %H:%M} UTC: {line}"
 
 
-def _sums(asked: Sequence[Asked]) -> Sums:
-    priced = [usd for one in asked if (usd := one.values["usd"]) is not None]
-    return Sums(len(asked), sum(priced), len(asked) - len(priced))
+def _sums(rows: Sequence[AnswerFigures]) -> Sums:
+    priced = [usd for row in rows if (usd := row.values["usd"]) is not None]
+    return Sums(len(rows), sum(priced), len(rows) - len(priced))
 
 
-def _manifest(one: Asked) -> str:
-    return one.manifest_id[:12]
+def _manifest(row: AnswerFigures) -> str:
+    return row.manifest_id[:12]
 
 
-def _tenant(one: Asked) -> str:
-    return one.tenant
+def _tenant(row: AnswerFigures) -> str:
+    return row.tenant
 
 
 def _ns(at: datetime) -> int:

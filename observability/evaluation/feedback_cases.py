@@ -47,27 +47,27 @@ class Asked:
 
 
 def proposals(
-    outcomes: Iterable[Outcome], asked: Mapping[str, Asked], known: Sequence[GoldenCase] = ()
+    outcomes: Iterable[Outcome], answers: Mapping[str, Asked], golden: Sequence[GoldenCase] = ()
 ) -> list[Proposal]:
     """A proposal for each judged answer of production whose conversation is still kept, and which is not a case yet."""
-    questions = {case.question for case in known}
-    found: dict[str, Proposal] = {}
+    questions = {case.question for case in golden}
+    drafts: dict[str, Proposal] = {}
     for outcome in outcomes:
-        one = asked.get(outcome.answer_id)
-        if outcome.origin != "production" or one is None:
+        answer = answers.get(outcome.answer_id)
+        if outcome.origin != "production" or answer is None:
             continue
-        question = personal_data.redact(one.turn.question)
+        question = personal_data.redact(answer.turn.question)
         if question not in questions:
-            found[question] = _proposal(outcome, one, question)
-    return list(found.values())
+            drafts[question] = _proposal(outcome, answer, question)
+    return list(drafts.values())
 
 
-def _proposal(outcome: Outcome, one: Asked, question: str) -> Proposal:
-    turn = one.turn
-    said = personal_data.redact(metrics.without_markers(turn.text, (cited.marker for cited in turn.citations)))
-    said = said.replace(" .", ".").strip()
+def _proposal(outcome: Outcome, answer: Asked, question: str) -> Proposal:
+    turn = answer.turn
+    text = personal_data.redact(metrics.without_markers(turn.text, (cited.marker for cited in turn.citations)))
+    text = text.replace(" .", ".").strip()
     answerable = turn.status not in REFUSALS or bool(outcome.note and outcome.verdict == "edited")
-    gold = {"edited": outcome.note, "accepted": said}.get(outcome.verdict, "") if answerable else ""
+    gold = {"edited": outcome.note, "accepted": text}.get(outcome.verdict, "") if answerable else ""
     documents = (
         dict.fromkeys(cited.uri for cited in turn.citations) if outcome.verdict in ("accepted", "edited") else {}
     )
@@ -76,26 +76,26 @@ def _proposal(outcome: Outcome, one: Asked, question: str) -> Proposal:
             "id": f"f-{outcome.answer_id[:12]}",
             "question": question,
             "kind": "answerable" if answerable else "unanswerable",
-            "tenant": one.owner.tenant,
-            "groups": sorted(one.owner.groups),
+            "tenant": answer.owner.tenant,
+            "groups": sorted(answer.owner.groups),
             "gold_documents": list(documents),
             "answers": [gold] if gold else [],
             "answerable": answerable,
         },
         verdict=outcome.verdict,
         note=outcome.note,
-        said=said,
+        said=text,
         status=turn.status,
     )
 
 
-def write(path: Path, found: Sequence[Proposal]) -> None:
+def write(path: Path, drafts: Sequence[Proposal]) -> None:
     """Raises:
     InvalidRequest: the file is there already: somebody may have begun to review it.
     """
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.writelines(json.dumps(one.model_dump(), ensure_ascii=False) + "\n" for one in found)
+            file.writelines(json.dumps(draft.model_dump(), ensure_ascii=False) + "\n" for draft in drafts)
     except FileExistsError as error:
         raise InvalidRequest(f"{path} is there already, perhaps with a review in it. Name another file: TO=") from error
 
@@ -136,13 +136,13 @@ def take_in(cases: Sequence[GoldenCase], golden: Path) -> None:
     Raises:
         InvalidRequest: an id is taken.
     """
-    known = {case.id for case in load_golden(golden)} if golden.exists() else set()
+    case_ids = {case.id for case in load_golden(golden)} if golden.exists() else set()
     for case in cases:
-        if case.id in known:
+        if case.id in case_ids:
             raise InvalidRequest(
                 f'{golden.name} has a case "{case.id}" already. Give it another id; nothing was taken in.'
             )
-        known.add(case.id)
+        case_ids.add(case.id)
     before = golden.read_text(encoding="utf-8") if golden.exists() else ""
     if before and not before.endswith("\n"):
         before += "\n"

@@ -77,12 +77,12 @@ class GoldenCase(BaseModel):
         return sorted({PurePosixPath(uri).suffix.removeprefix(".") or "none" for uri in self.gold_documents})
 
     @property
-    def wanted(self) -> tuple[tuple[str, ...], ...]:
+    def expected_strings(self) -> tuple[tuple[str, ...], ...]:
         """One string of every group must be in the answer; no group: nothing that could be looked for."""
         return self.answers_all or ((self.answers,) if self.answers else ())
 
     def answered_by(self, text: str) -> bool:
-        return bool(self.wanted) and measures.contains_all(text, self.wanted)
+        return bool(self.expected_strings) and measures.contains_all(text, self.expected_strings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,15 +157,17 @@ class Report:
             "cases": len(self.rows),
             "seconds": self.seconds,
             "effects_without_approval": self.effects_done,
-            "overall": {name: found.as_dict() for name, found in self.overall.items()},
+            "overall": {name: estimate.as_dict() for name, estimate in self.overall.items()},
             "by_kind": {
-                kind: {name: found.as_dict() for name, found in scores.items()} for kind, scores in self.by_kind.items()
+                kind: {name: estimate.as_dict() for name, estimate in scores.items()}
+                for kind, scores in self.by_kind.items()
             },
             "slices": {
                 by: {
-                    which: {name: found.as_dict() for name, found in scores.items()} for which, scores in found.items()
+                    which: {name: groups.as_dict() for name, groups in scores.items()}
+                    for which, scores in groups.items()
                 }
-                for by, found in self.slices.items()
+                for by, groups in self.slices.items()
             },
             "worst": [row.as_dict() for row in self.worst()],
             "rows": [row.as_dict() for row in self.rows],
@@ -190,8 +192,8 @@ class Report:
             table.add_column(escape(column), justify="right" if column == "n" else "left")
         rows = [
             (by, which, scores["passed"])
-            for by, found in {"question kind": self.by_kind, **self.slices}.items()
-            for which, scores in found.items()
+            for by, groups in {"question kind": self.by_kind, **self.slices}.items()
+            for which, scores in groups.items()
         ]
         for by, which, passed in sorted(rows, key=lambda row: (row[0], row[2].mean or 0.0)):
             table.add_row(by, escape(which), escape(str(passed)), str(passed.n))
@@ -203,7 +205,7 @@ class Report:
         for column in ("case", "kind", "question", "came to", "should have been"):
             table.add_column(escape(column), overflow="fold")
         for row in self.worst(limit):
-            wanted = " and ".join(" or ".join(group) for group in row.case.wanted)
+            wanted = " and ".join(" or ".join(group) for group in row.case.expected_strings)
             wanted = wanted or (row.case.tool.name if row.case.tool else "no answer")
             came = row.error or f"{row.status}: {row.text}"
             table.add_row(*map(escape, (row.case.id, row.case.kind, row.case.question, came[:160], wanted[:160])))
@@ -211,8 +213,8 @@ class Report:
 
 
 def _cell(scores: Mapping[str, Estimate], name: str) -> str:
-    found = scores.get(name)
-    return "" if found is None or found.mean is None else f"{found.mean:.3f} (n={found.n})"
+    estimate = scores.get(name)
+    return "" if estimate is None or estimate.mean is None else f"{estimate.mean:.3f} (n={estimate.n})"
 
 
 def load_golden(path: Path) -> list[GoldenCase]:
@@ -245,7 +247,7 @@ def load_golden(path: Path) -> list[GoldenCase]:
 
 def unfit(case: GoldenCase) -> str:
     """Why no answer could ever pass this case, or nothing."""
-    if case.answerable and not (case.wanted or case.tool):
+    if case.answerable and not (case.expected_strings or case.tool):
         return (
             'it can be answered and says no answer, so it could never pass. Fill in "answers", or set "answerable" to false '
             'and "kind" to "unanswerable"'
@@ -270,15 +272,15 @@ async def evaluate_golden(
     best first; `documents` are all stored texts, for finding leaks. A case whose answer raises an error of ours is
     scored as failed and does not stop the others.
     """
-    begun = time.monotonic()
+    started_s = time.monotonic()
     leaks = LeakFinder(documents)
     rows = []
     for done, case in enumerate(cases, 1):
-        found = retrieve(case) if retrieve and case.gold_documents else None
-        rows.append(await ask_one(case, answer, found=found, leaks=leaks))
+        retrieved = retrieve(case) if retrieve and case.gold_documents else None
+        rows.append(await ask_one(case, answer, retrieved=retrieved, leaks=leaks))
         if progress:
             progress(done)
-    return summarise(rows, seconds=time.monotonic() - begun, seed=seed)
+    return summarise(rows, seconds=time.monotonic() - started_s, seed=seed)
 
 
 def summarise(rows: Sequence[CaseScore], *, seconds: float, seed: int = 7) -> Report:
@@ -308,55 +310,55 @@ def _by(
 
 
 def _estimates(rows: Sequence[CaseScore], seed: int) -> dict[str, Estimate]:
-    found = {name: measures.estimate((row.measures.get(name) for row in rows), seed=seed) for name in MEASURES}
-    return {name: estimate for name, estimate in found.items() if estimate.n}
+    estimates = {name: measures.estimate((row.measures.get(name) for row in rows), seed=seed) for name in MEASURES}
+    return {name: estimate for name, estimate in estimates.items() if estimate.n}
 
 
 async def ask_one(
     case: GoldenCase,
     answer: Callable[[GoldenCase], Awaitable[Answer]],
     *,
-    found: Sequence[str] | None = None,
+    retrieved: Sequence[str] | None = None,
     leaks: LeakFinder,
 ) -> CaseScore:
     """Ask one case and score what comes back; an error of ours is a failed case."""
-    begun = time.monotonic()
+    started_s = time.monotonic()
     try:
-        given = await answer(case)
+        reply = await answer(case)
     except SixplyError as error:
         return CaseScore(
             case=case,
             status="failed",
             text="",
             citations=(),
-            seconds=time.monotonic() - begun,
+            seconds=time.monotonic() - started_s,
             usd=None,
             answer_id=None,
             trace_id=None,
-            measures=_scored(case, Given("failed", "", ()), found=found, leaks=leaks),
+            measures=_score_measures(case, AnswerSummary("failed", "", ()), retrieved=retrieved, leaks=leaks),
             error=f"{error.code}: {error}",
         )
-    return score(case, given, found=found, leaks=leaks, seconds=time.monotonic() - begun)
+    return score(case, reply, retrieved=retrieved, leaks=leaks, seconds=time.monotonic() - started_s)
 
 
 def score(
     case: GoldenCase,
     answer: Answer,
     *,
-    found: Sequence[str] | None = None,
+    retrieved: Sequence[str] | None = None,
     leaks: LeakFinder | None = None,
     seconds: float | None = None,
 ) -> CaseScore:
-    """Score one answer. `found` are the retrieved uris, where retrieval was asked as well."""
+    """Score one answer. `retrieved` are the uris of retrieval, where retrieval was asked as well."""
     citations = tuple(dict.fromkeys(citation.uri for citation in answer.citations))
     approval = answer.approval
-    given = Given(
+    summary = AnswerSummary(
         answer.status,
         measures.without_markers(answer.text, (citation.marker for citation in answer.citations)),
         citations,
         effect=ToolCall(name=approval.tool, arguments=approval.arguments) if approval else None,
         by_tool=answer.path == "tool",
-        shown=(*citations, *(one.uri for one in answer.nearest)),
+        shown=(*citations, *(document.uri for document in answer.nearest)),
     )
     return CaseScore(
         case=case,
@@ -367,13 +369,13 @@ def score(
         usd=answer.cost_usd,
         answer_id=answer.answer_id,
         trace_id=answer.trace_id,
-        measures=_scored(case, given, found=found, leaks=leaks),
+        measures=_score_measures(case, summary, retrieved=retrieved, leaks=leaks),
         effect_done=approval is not None and approval.status == "approved",
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class AnswerSummary:
     """The parts of an answer that are scored."""
 
     status: str
@@ -386,47 +388,47 @@ class Given:
     """Documents that it names, cited or not."""
 
 
-def _scored(
-    case: GoldenCase, given: Given, *, found: Sequence[str] | None, leaks: LeakFinder | None
+def _score_measures(
+    case: GoldenCase, summary: AnswerSummary, *, retrieved: Sequence[str] | None, leaks: LeakFinder | None
 ) -> dict[str, float]:
     scores: dict[str, float | None] = {}
-    answered = given.status == "answered"
-    if case.answerable and case.wanted:
+    answered = summary.status == "answered"
+    if case.answerable and case.expected_strings:
         golds = case.answers or [gold for group in case.answers_all for gold in group]
-        scores["answer_contained"] = float(answered and case.answered_by(given.text))
-        scores["token_f1"] = measures.token_f1(given.text, golds) if answered else 0.0
+        scores["answer_contained"] = float(answered and case.answered_by(summary.text))
+        scores["token_f1"] = measures.token_f1(summary.text, golds) if answered else 0.0
     if case.answerable and case.gold_documents:
-        scores["citation_precision"] = measures.precision(given.citations, case.gold_documents)
-        scores["citation_recall"] = measures.recall(given.citations, case.gold_documents)
-        scores["retrieval_recall"] = None if found is None else measures.recall(found, case.gold_documents)
+        scores["citation_precision"] = measures.precision(summary.citations, case.gold_documents)
+        scores["citation_recall"] = measures.recall(summary.citations, case.gold_documents)
+        scores["retrieval_recall"] = None if retrieved is None else measures.recall(retrieved, case.gold_documents)
     if case.tool is not None:
-        scores["tool_right"] = float(_tool_right(case, case.tool, given))
+        scores["tool_right"] = float(_tool_right(case, case.tool, summary))
     if not case.answerable:
-        scores["refused"] = float(given.status in REFUSALS)
+        scores["refused"] = float(summary.status in REFUSALS)
     if leaks:
-        scores["leaked"] = float(leaks.leaked(case.scope, text=given.text, citations=given.shown))
-    scores["passed"] = float(_passed(case, scores))
+        scores["leaked"] = float(leaks.has_leak(case.scope, text=summary.text, citations=summary.shown))
+    scores["passed"] = float(_has_passed(case, scores))
     return {name: value for name, value in scores.items() if value is not None}
 
 
-def _tool_right(case: GoldenCase, wanted: ToolCall, given: Given) -> bool:
+def _tool_right(case: GoldenCase, expected: ToolCall, summary: AnswerSummary) -> bool:
     """A read: its answer. An effect: exactly this one stopped and waits for a person."""
-    if given.effect is None:
-        return given.by_tool and given.status == "answered" and case.answered_by(given.text)
-    same = all(_same(value, given.effect.arguments.get(name)) for name, value in wanted.arguments.items())
-    return given.status == "waiting" and given.effect.name == wanted.name and same
+    if summary.effect is None:
+        return summary.by_tool and summary.status == "answered" and case.answered_by(summary.text)
+    same = all(_same(value, summary.effect.arguments.get(name)) for name, value in expected.arguments.items())
+    return summary.status == "waiting" and summary.effect.name == expected.name and same
 
 
-def _same(wanted: object, given: object) -> bool:
+def _same(expected: object, actual: object) -> bool:
     """Numbers by value, names and ids by their letters; of free text (a reason, a subject) only that there is some."""
     try:
-        return float(str(wanted)) == float(str(given))
+        return float(str(expected)) == float(str(actual))
     except ValueError:
-        words = measures.tokens(str(wanted))
-        found = [] if given is None else measures.tokens(str(given))
-        return bool(found) if len(words) > 1 else words == found
+        words = measures.tokens(str(expected))
+        actual_words = [] if actual is None else measures.tokens(str(actual))
+        return bool(actual_words) if len(words) > 1 else words == actual_words
 
 
-def _passed(case: GoldenCase, scores: Mapping[str, float | None]) -> bool:
-    wanted = "tool_right" if case.tool else "answer_contained" if case.answerable else "refused"
-    return bool(scores.get(wanted)) and not scores.get("leaked")
+def _has_passed(case: GoldenCase, scores: Mapping[str, float | None]) -> bool:
+    needed = "tool_right" if case.tool else "answer_contained" if case.answerable else "refused"
+    return bool(scores.get(needed)) and not scores.get("leaked")

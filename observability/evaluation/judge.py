@@ -132,8 +132,8 @@ class Judge:
     @property
     def cost_usd(self) -> Decimal | None:
         """Of all verdicts so far; `None` if a call has no known price."""
-        known = [cost for cost in self._costs if cost is not None]
-        return sum(known, Decimal(0)) if len(known) == len(self._costs) else None
+        priced = [cost for cost in self._costs if cost is not None]
+        return sum(priced, Decimal(0)) if len(priced) == len(self._costs) else None
 
     async def verdict(self, conversation: str, evidence: Sequence[str], answer: str) -> Verdict | None:
         """`None` where the model gave none, which `failures` counts."""
@@ -148,10 +148,10 @@ class Judge:
         self, messages: Sequence[BaseMessage], *, max_tokens: int, schema: Mapping[str, Any] | None
     ) -> AIMessage:
         """One call of the model, priced."""
-        begun = self._clock.monotonic_s()
+        started_s = self._clock.monotonic_s()
         model = self._chat if schema is None else constrained(self._chat, schema)
         reply = await model.ainvoke(list(messages), max_tokens=max_tokens)
-        seconds = self._clock.monotonic_s() - begun
+        seconds = self._clock.monotonic_s() - started_s
         self.answered_as.add(_named_in(reply))
         self._costs.append(self._prices.price(call_of(self._chat, reply, seconds=seconds, at=self._clock.now())).usd)
         return reply
@@ -159,14 +159,14 @@ class Judge:
 
 def _named_in(reply: AIMessage) -> str:
     """The snapshot behind a name, and the vendor's fingerprint of weights and system, where a server tells them."""
-    told = [reply.response_metadata.get(key) for key in ("model_name", "system_fingerprint")]
-    return " ".join(str(one) for one in told if one) or "nothing"
+    labels = [reply.response_metadata.get(key) for key in ("model_name", "system_fingerprint")]
+    return " ".join(str(label) for label in labels if label) or "nothing"
 
 
 def _prompt() -> str:
     """The digest of how it is asked, and of the form in which it answers."""
-    asked = [message.text for message in marks_of("rubric", "conversation", ["evidence"], "answer")]
-    return _digest(json.dumps([asked, Verdict.model_json_schema()], sort_keys=True))
+    texts = [message.text for message in marks_of("rubric", "conversation", ["evidence"], "answer")]
+    return _digest(json.dumps([texts, Verdict.model_json_schema()], sort_keys=True))
 
 
 def _digest(text: str) -> str:
@@ -226,13 +226,13 @@ def standing(judge: Judge, record: Record | None, settings: JudgeSettings) -> St
         return Standing((), f"{who} is not trusted: it gave a verdict for {record.valid:.2f} of the answers {on}, and "
                         f"[observability.judge] min_valid is {settings.min_valid:g}.")  # fmt: skip
     trusted = tuple(name for name in MARKS if record.marks[name].low >= settings.min_agreement)
-    said = "; ".join(f"{name} {_told(record.marks[name])}" for name in MARKS)
+    agreements = "; ".join(f"{name} {_describe_agreement(record.marks[name])}" for name in MARKS)
     least = f"[observability.judge] min_agreement wants a lower end of {settings.min_agreement:g}"
     named = f"trusted for {' and '.join(trusted)}" if trusted else "not trusted"
     behind = "" if judge.local else (f" Of the weights behind it is known only what its replies name: "
                                      f"{', '.join(record.answered_as)}.")  # fmt: skip
-    return Standing(trusted, f"{who} is {named}. Weighted kappa with people {on}: {said}. {least}.{behind}")
+    return Standing(trusted, f"{who} is {named}. Weighted kappa with people {on}: {agreements}. {least}.{behind}")
 
 
-def _told(one: Agreement) -> str:
-    return f"{'undefined' if one.kappa is None else f'{one.kappa:.2f}'} [{one.low:.2f}, {one.high:.2f}]"
+def _describe_agreement(agreement: Agreement) -> str:
+    return f"{'undefined' if agreement.kappa is None else f'{agreement.kappa:.2f}'} [{agreement.low:.2f}, {agreement.high:.2f}]"

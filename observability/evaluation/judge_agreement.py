@@ -58,13 +58,13 @@ async def agreement(
         UpstreamMalformed: it gave no verdict for any of the first answers.
     """
     verdicts: list[Verdict | None] = []
-    for done, one in enumerate(answers, 1):
-        verdicts.append(await judge.verdict(one.conversation, one.evidence, one.answer))
+    for done, marked in enumerate(answers, 1):
+        verdicts.append(await judge.verdict(marked.conversation, marked.evidence, marked.answer))
         if progress:
             progress("judge", done, len(answers))
         if done == min(GIVEN_UP_AFTER, len(answers)) and not any(verdicts):
             raise UpstreamMalformed(f"{judge.model} gave no verdict for any of {done} answers. {judge.last_failure}")
-    valid = [(one, given) for one, given in zip(answers, verdicts, strict=True) if given is not None]
+    valid = [(marked, verdict) for marked, verdict in zip(answers, verdicts, strict=True) if verdict is not None]
     record = Record(
         model=judge.model,
         rubric=judge.rubric,
@@ -78,20 +78,20 @@ async def agreement(
     )
     rows = [
         {
-            "task_id": one.task_id,
-            "people": {name: one.median(name) for name in MARKS},
-            "judge": None if given is None else given.model_dump(),
+            "task_id": marked.task_id,
+            "people": {name: marked.median(name) for name in MARKS},
+            "judge": None if verdict is None else verdict.model_dump(),
         }
-        for one, given in zip(answers, verdicts, strict=True)
+        for marked, verdict in zip(answers, verdicts, strict=True)
     ]
     return record, rows
 
 
 def _agreement(name: str, valid: Sequence[tuple[Marked, Verdict]], seed: int) -> Agreement:
-    people = np.array([one.median(name) for one, _ in valid])
-    judged = np.array([float(given.mark(name)) for _, given in valid])
-    low, high = _interval([one.task_id for one, _ in valid], judged, people, seed)
-    pairs = [pair for one, _ in valid for pair in permutations(one.people[name], 2)]
+    people = np.array([marked.median(name) for marked, _ in valid])
+    judged = np.array([float(verdict.mark(name)) for _, verdict in valid])
+    low, high = _interval([marked.task_id for marked, _ in valid], judged, people, seed)
+    pairs = [pair for marked, _ in valid for pair in permutations(marked.people[name], 2)]
     _, counts = np.unique(people, return_counts=True)
     return Agreement(
         kappa=metrics.weighted_kappa(judged, people),
@@ -129,31 +129,31 @@ def read_marked(data: Path, limit: int | None = None) -> list[Marked]:
         InvalidRequest: the folder or one of its lines is not in the format.
     """
     questions, corpus = read_questions(data)
-    by_id = {one.question_id: one for one in questions}
-    texts = {one.document_id: f"{one.title}\n{one.text}".strip() for one in corpus}
-    path, found = data / JUDGED, []
+    by_id = {question.question_id: question for question in questions}
+    texts = {document.document_id: f"{document.title}\n{document.text}".strip() for document in corpus}
+    path, marked = data / JUDGED, []
     for number, row in lines(path):
         try:
             question = by_id[row["task_id"]]
-            said = [*question.history[-TURNS:], ("user", question.question)]
-            found.append(
+            turns = [*question.history[-TURNS:], ("user", question.question)]
+            marked.append(
                 Marked(
                     task_id=question.question_id,
-                    conversation="\n".join(f"{role}: {text}" for role, text in said),
-                    evidence=tuple(texts[one] for one in question.documents if one in texts),
+                    conversation="\n".join(f"{role}: {text}" for role, text in turns),
+                    evidence=tuple(texts[document_id] for document_id in question.documents if document_id in texts),
                     answer=str(row["response"]),
                     people={name: _marks(row["human"][name]) for name in MARKS},
                 )
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidRequest(f"{path} line {number} is no judgement: {error!r}. Correct it.") from error
-    if not found:
+    if not marked:
         raise InvalidRequest(f"{path} has no judgement. See docs/measuring.md for the format.")
-    return evenly(found, limit)
+    return evenly(marked, limit)
 
 
-def _marks(given: Any) -> tuple[float, ...]:
-    marks = tuple(float(one) for one in (given if isinstance(given, list) else [given]))
-    if not marks or not all(1 <= one <= FULL for one in marks):
-        raise ValueError(f"{given!r} is no mark from 1 to {FULL}")
+def _marks(value: Any) -> tuple[float, ...]:
+    marks = tuple(float(mark) for mark in (value if isinstance(value, list) else [value]))
+    if not marks or not all(1 <= mark <= FULL for mark in marks):
+        raise ValueError(f"{value!r} is no mark from 1 to {FULL}")
     return marks

@@ -37,11 +37,11 @@ class LeakFinder:
     def __bool__(self) -> bool:
         return bool(self._by_uri)
 
-    def leaked(self, scope: Scope, *, text: str, citations: Collection[str]) -> bool:
+    def has_leak(self, scope: Scope, *, text: str, citations: Collection[str]) -> bool:
         """Whether an answer cites a document that `scope` may not see, or repeats eight of its words in a row."""
         shown = [self._by_uri[uri] for uri in citations if uri in self._by_uri]
         shown += [self._by_words[words] for words in _runs(text) if words in self._by_words]
-        return any(not any(scope.admits(one.tenant, one.groups) for one in owners) for owners in shown)
+        return any(not any(scope.admits(owner.tenant, owner.groups) for owner in owners) for owners in shown)
 
 
 def _runs(text: str) -> Iterator[tuple[str, ...]]:

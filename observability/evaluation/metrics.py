@@ -57,8 +57,8 @@ def contains(text: str, golds: Iterable[str]) -> bool:
     >>> contains("You have 30 days.", ["30 days", "a month"]), contains("You have 130 days.", ["30 days"])
     (True, False)
     """
-    said = f" {' '.join(tokens(text))} "
-    return any(f" {' '.join(wanted)} " in said for gold in golds if (wanted := tokens(gold)))
+    text_words = f" {' '.join(tokens(text))} "
+    return any(f" {' '.join(wanted)} " in text_words for gold in golds if (wanted := tokens(gold)))
 
 
 def contains_all(text: str, groups: Iterable[Iterable[str]]) -> bool:
@@ -68,25 +68,25 @@ def contains_all(text: str, groups: Iterable[Iterable[str]]) -> bool:
 
 def token_f1(text: str, golds: Iterable[str]) -> float:
     """Harmonic mean of word precision and recall against the best gold string, 0 to 1."""
-    said = tokens(text)
-    return max((_f1(said, tokens(gold)) for gold in golds), default=0.0)
+    words = tokens(text)
+    return max((_f1(words, tokens(gold)) for gold in golds), default=0.0)
 
 
-def _f1(said: Sequence[str], gold: Sequence[str]) -> float:
-    common = sum((Counter(said) & Counter(gold)).values())
-    return 2 * common / (len(said) + len(gold)) if common else 0.0
+def _f1(words: Sequence[str], gold: Sequence[str]) -> float:
+    common = sum((Counter(words) & Counter(gold)).values())
+    return 2 * common / (len(words) + len(gold)) if common else 0.0
 
 
-def precision(found: Collection[str], gold: Collection[str]) -> float | None:
+def precision(retrieved: Collection[str], gold: Collection[str]) -> float | None:
     """Share of the found documents that are gold ones; `None` where nothing was found."""
-    distinct = set(found)
+    distinct = set(retrieved)
     return len(distinct & set(gold)) / len(distinct) if distinct else None
 
 
-def recall(found: Collection[str], gold: Collection[str]) -> float | None:
+def recall(retrieved: Collection[str], gold: Collection[str]) -> float | None:
     """Share of the gold documents that were found; `None` where there is no gold document."""
     distinct = set(gold)
-    return len(distinct & set(found)) / len(distinct) if distinct else None
+    return len(distinct & set(retrieved)) / len(distinct) if distinct else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +113,12 @@ def estimate(values: Iterable[float | None], *, seed: int = 7, resamples: int = 
     It tells the uncertainty from the choice of cases only. With all values equal it has no width, which does not mean
     certainty: zero failures in n cases leave a true rate of up to 3/n possible.
     """
-    known = np.array([value for value in values if value is not None], dtype=np.float64)
-    if not len(known):
+    numbers = np.array([value for value in values if value is not None], dtype=np.float64)
+    if not len(numbers):
         return Estimate(None, None, None, 0)
-    draws = np.random.default_rng(seed).integers(0, len(known), size=(resamples, len(known)))
-    low, high = np.percentile(known[draws].mean(axis=1), [2.5, 97.5])
-    return Estimate(float(known.mean()), float(low), float(high), len(known))
+    draws = np.random.default_rng(seed).integers(0, len(numbers), size=(resamples, len(numbers)))
+    low, high = np.percentile(numbers[draws].mean(axis=1), [2.5, 97.5])
+    return Estimate(float(numbers.mean()), float(low), float(high), len(numbers))
 
 
 def proportion(flags: Iterable[float]) -> Estimate:
@@ -129,11 +129,11 @@ def proportion(flags: Iterable[float]) -> Estimate:
     """
     from scipy.stats import binomtest
 
-    known = [float(flag) for flag in flags]
-    if not known:
+    numbers = [float(flag) for flag in flags]
+    if not numbers:
         return Estimate(None, None, None, 0)
-    interval = binomtest(int(sum(known)), len(known)).proportion_ci(method="wilson")
-    return Estimate(sum(known) / len(known), float(interval.low), float(interval.high), len(known))
+    interval = binomtest(int(sum(numbers)), len(numbers)).proportion_ci(method="wilson")
+    return Estimate(sum(numbers) / len(numbers), float(interval.low), float(interval.high), len(numbers))
 
 
 def weighted_kappa(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> float | None:
@@ -173,6 +173,6 @@ def auc(scores: Sequence[float], truths: Sequence[bool], *, seed: int = 7, resam
     if whole is None:
         return Estimate(None, None, None, len(values))
     draws = np.random.default_rng(seed).integers(0, len(values), size=(resamples, len(values)))
-    drawn = [found for row in draws if (found := area(row)) is not None]
+    drawn = [value for row in draws if (value := area(row)) is not None]
     edges = np.percentile(drawn, [2.5, 97.5])
     return Estimate(whole, float(edges[0]), float(edges[1]), len(values))

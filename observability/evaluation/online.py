@@ -36,7 +36,7 @@ class OnlineScorer:
 
     def __call__(self, answer: Answer) -> Scores:
         """Attributes for the answer's span. A part that fails here costs the score, never the answer."""
-        if not sampled(answer.answer_id, self._share):
+        if not is_sampled(answer.answer_id, self._share):
             return {}
         try:
             scores: dict[str, str | float | Sequence[float]] = {
@@ -58,10 +58,10 @@ class OnlineScorer:
         )
 
 
-def sampled(answer_id: str, share: float) -> bool:
+def is_sampled(answer_id: str, share: float) -> bool:
     """Whether this answer is among the share that is scored.
 
-    >>> sampled("a-1", 1.0), sampled("a-1", 0.0)
+    >>> is_sampled("a-1", 1.0), is_sampled("a-1", 0.0)
     (True, False)
     """
     return int.from_bytes(hashlib.sha256(answer_id.encode()).digest()[:8]) < share * 2**64

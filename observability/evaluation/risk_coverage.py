@@ -53,10 +53,10 @@ class Curve:
 
 def curves(rows: Sequence[Row]) -> dict[str, Any]:
     """The curve of each kind of error, and its area by itself."""
-    found = {by: curve(rows, by) for by in JUDGED_BY}
+    curve_by = {by: curve(rows, by) for by in JUDGED_BY}
     return {
-        "risk_coverage": {by: one.as_dict() for by, one in found.items()},
-        **{f"risk_area_{by}": one.area for by, one in found.items()},
+        "risk_coverage": {by: risk_curve.as_dict() for by, risk_curve in curve_by.items()},
+        **{f"risk_area_{by}": risk_curve.area for by, risk_curve in curve_by.items()},
     }
 
 
@@ -64,42 +64,42 @@ def refused_at_85(rows: Sequence[Row], foreign: Sequence[Row]) -> tuple[float | 
     """The threshold at which `COVERED` of the answerable questions are answered, and who would be refused there: 1 for
     every question that has no answer, or belongs to another corpus, and is below it."""
     threshold = threshold_at(COVERED, [row for row in rows if row["answerable"]])
-    asked = {"unanswerable": [row for row in rows if not row["answerable"]], "foreign": foreign}
+    groups = {"unanswerable": [row for row in rows if not row["answerable"]], "foreign": foreign}
     return threshold, {
-        f"refused_{name}_at_85": [] if threshold is None else [float(_confidence(row) < threshold) for row in each]
-        for name, each in asked.items()
+        f"refused_{name}_at_85": [] if threshold is None else [float(_confidence(row) < threshold) for row in questions]
+        for name, questions in groups.items()
     }
 
 
 def threshold_at(share: float, rows: Sequence[Row]) -> float | None:
     """The highest confidence from which on at least this share of the questions is answered; `None` where there is none."""
-    known = sorted((sure for row in rows if (sure := _confidence(row)) >= 0), reverse=True)
+    confidences = sorted((sure for row in rows if (sure := _confidence(row)) >= 0), reverse=True)
     wanted = ceil(share * len(rows))
-    return known[wanted - 1] if 0 < wanted <= len(known) else None
+    return confidences[wanted - 1] if 0 < wanted <= len(confidences) else None
 
 
 def curve(rows: Sequence[Row], by: str) -> Curve:
     """Over the questions that can be judged by it: those without an answer, and those with a gold one."""
     measure = JUDGED_BY[by]
     judged = [row for row in rows if not row["answerable"] or row[measure] is not None]
-    given = [row for row in judged if row["status"] == "answered" and row["confidence"] is not None]
-    if not given:
+    answered = [row for row in judged if row["status"] == "answered" and row["confidence"] is not None]
+    if not answered:
         return Curve((), None, len(judged))
-    given.sort(key=lambda row: -row["confidence"])
-    sure = np.array([row["confidence"] for row in given])
-    risks = np.cumsum([not row["answerable"] or not row[measure] for row in given]) / np.arange(1, len(given) + 1)
-    ends = np.append(np.flatnonzero(np.diff(sure)), len(given) - 1)  # equal confidences are answered together
-    kept = ends[np.unique(np.linspace(0, len(ends) - 1, POINTS).round().astype(int))]
-    points = tuple(Point(float(sure[i]), float((i + 1) / len(judged)), float(risks[i]), int(i + 1)) for i in kept)
+    answered.sort(key=lambda row: -row["confidence"])
+    sure = np.array([row["confidence"] for row in answered])
+    risks = np.cumsum([not row["answerable"] or not row[measure] for row in answered]) / np.arange(1, len(answered) + 1)
+    ends = np.append(np.flatnonzero(np.diff(sure)), len(answered) - 1)  # equal confidences are answered together
+    drawn = ends[np.unique(np.linspace(0, len(ends) - 1, POINTS).round().astype(int))]
+    points = tuple(Point(float(sure[i]), float((i + 1) / len(judged)), float(risks[i]), int(i + 1)) for i in drawn)
     return Curve(points, float(risks[ends].repeat(np.diff(ends, prepend=-1)).mean()), len(judged))
 
 
-def plot(found: Mapping[str, Mapping[str, Any]], title: str) -> str:
+def plot(risk_curves: Mapping[str, Mapping[str, Any]], title: str) -> str:
     """The curves, as in `risk_coverage` of `curves`, as SVG."""
     series = {
-        f"{by}, area {one['area']:.3f}": [(point["coverage"], point["risk"]) for point in one["points"]]
-        for by, one in found.items()
-        if one["points"]
+        f"{by}, area {risk_curve['area']:.3f}": [(point["coverage"], point["risk"]) for point in risk_curve["points"]]
+        for by, risk_curve in risk_curves.items()
+        if risk_curve["points"]
     }
     return svg.lines(
         series, title=title, x_label="coverage: share of questions answered", y_label="risk: share of answers wrong"

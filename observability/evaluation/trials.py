@@ -47,11 +47,11 @@ class Material:
 
     @property
     def corpus_digest(self) -> str:
-        return _digest([[one.name, _told(one.source), _sha(one.content)] for one in self.items])
+        return _digest([[item.name, _source_fields(item.source), _sha(item.content)] for item in self.items])
 
     @property
     def trials_digest(self) -> str:
-        return _digest([[one.case.model_dump(mode="json"), dict(one.grades), one.ask] for one in self.trials])
+        return _digest([[trial.case.model_dump(mode="json"), dict(trial.grades), trial.ask] for trial in self.trials])
 
 
 def material(data: Path, limit: int | None = None) -> Material:
@@ -63,12 +63,14 @@ def material(data: Path, limit: int | None = None) -> Material:
     if (data / "golden.jsonl").exists():
         return _golden(data, limit)
     corpus = list(_corpus(data))
-    asked, searched = _questions(data), _queries(data)
-    if not asked and not searched:
+    questions, queries = _questions(data), _queries(data)
+    if not questions and not queries:
         raise InvalidRequest(
             f"{data} has no golden.jsonl, no qa.jsonl and no queries.jsonl with judgements, so there is nothing to ask."
         )
-    return Material(data.name, datasets.items_of(corpus), [*_drawn(asked, limit), *_drawn(searched, limit)])
+    return Material(
+        data.name, datasets.items_of(corpus), [*_draw_evenly(questions, limit), *_draw_evenly(queries, limit)]
+    )
 
 
 def golden_documents(data: Path, cases: Sequence[GoldenCase]) -> list[Item]:
@@ -98,18 +100,18 @@ def golden_documents(data: Path, cases: Sequence[GoldenCase]) -> list[Item]:
 def _golden(data: Path, limit: int | None) -> Material:
     cases = load_golden(data / "golden.jsonl")
     items = golden_documents(data, cases)
-    known = {one.source.uri for one in items}
+    uris = {item.source.uri for item in items}
     for case in cases:
-        if lost := next((uri for uri in case.gold_documents if uri not in known), None):
+        if lost := next((uri for uri in case.gold_documents if uri not in uris), None):
             raise InvalidRequest(
                 f'Case {case.id} of {data / "golden.jsonl"} names the document "{lost}", which is not in {data / "corpus"}. '
-                f"Name it as it stands below that folder. {did_you_mean(lost, sorted(known))}"
+                f"Name it as it stands below that folder. {did_you_mean(lost, sorted(uris))}"
             )
     trials = [Trial(case, dict.fromkeys(case.gold_documents, 1)) for case in cases]
-    return Material(data.name, items, _drawn(trials, limit))
+    return Material(data.name, items, _draw_evenly(trials, limit))
 
 
-def _told(source: Source) -> dict[str, Any]:
+def _source_fields(source: Source) -> dict[str, Any]:
     """All but the folder, which stands elsewhere on another machine."""
     return asdict(source) | {"groups": sorted(source.groups), "origin": ""}
 
@@ -124,17 +126,17 @@ def _questions(data: Path) -> list[Trial]:
     return [
         Trial(
             GoldenCase(
-                id=one.question_id,
-                question=one.question,
-                kind="answerable" if one.answerable else "unanswerable",
+                id=question.question_id,
+                question=question.question,
+                kind="answerable" if question.answerable else "unanswerable",
                 tenant=datasets.TENANT,
-                gold_documents=one.documents,
-                answers=one.answers,
-                answerable=one.answerable,
+                gold_documents=question.documents,
+                answers=question.answers,
+                answerable=question.answerable,
             ),
-            dict.fromkeys(one.documents, 1) if one.answerable else {},
+            dict.fromkeys(question.documents, 1) if question.answerable else {},
         )
-        for one in datasets.read_questions(data)[0]
+        for question in datasets.read_questions(data)[0]
     ]
 
 
@@ -154,7 +156,7 @@ def _queries(data: Path) -> list[Trial]:
     ]
 
 
-def _drawn(trials: Sequence[Trial], limit: int | None) -> list[Trial]:
+def _draw_evenly(trials: Sequence[Trial], limit: int | None) -> list[Trial]:
     if limit is None or limit >= len(trials):
         return list(trials)
     return [trials[position * len(trials) // limit] for position in range(limit)]
@@ -171,20 +173,20 @@ async def row_of(
     if trial.ask:
         scored = await ask_one(trial.case, answer, leaks=leaks)
         row |= scored.as_dict() | {"answer_ms": scored.seconds * 1000}
-    begun = time.perf_counter()
-    found = list(dict.fromkeys(retrieve(trial.case)))[:DEPTH]
-    row |= {"found": found, "search_ms": (time.perf_counter() - begun) * 1000}
-    return row | (ranking_of(trial.grades, found) if trial.grades else {})
+    started_s = time.perf_counter()
+    uris = list(dict.fromkeys(retrieve(trial.case)))[:DEPTH]
+    row |= {"found": uris, "search_ms": (time.perf_counter() - started_s) * 1000}
+    return row | (ranking_of(trial.grades, uris) if trial.grades else {})
 
 
-def ranking_of(grades: Mapping[str, int], found: Sequence[str]) -> dict[str, float]:
+def ranking_of(grades: Mapping[str, int], uris: Sequence[str]) -> dict[str, float]:
     """Recall, nDCG and reciprocal rank of the first ten documents, as ir-measures counts them."""
     import ir_measures
     from ir_measures import RR, Qrel, R, ScoredDoc, nDCG
 
-    numbers = {document: f"d{position}" for position, document in enumerate([*grades, *found])}
+    numbers = {document: f"d{position}" for position, document in enumerate([*grades, *uris])}
     qrels = [Qrel("q", numbers[document], grade) for document, grade in grades.items()]
-    run = [ScoredDoc("q", numbers[document], -float(rank)) for rank, document in enumerate(found)]
+    run = [ScoredDoc("q", numbers[document], -float(rank)) for rank, document in enumerate(uris)]
     keys = {"recall_at_10": R @ 10, "ndcg_at_10": nDCG @ 10, "mrr_at_10": RR @ 10}
     scores = ir_measures.calc_aggregate(keys.values(), qrels, run or [ScoredDoc("q", "nothing", 0.0)])
     return {name: float(scores[measure]) for name, measure in keys.items()}

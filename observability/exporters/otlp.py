@@ -78,22 +78,22 @@ def build(options: Options, context: Context) -> SpanExporter:  # noqa: ARG001 -
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     base = options.endpoint.rstrip("/")
-    given: dict[str, Any] = {
+    common: dict[str, Any] = {
         "headers": {name: value.get_secret_value() for name, value in options.headers.items()},
         "timeout": options.timeout_s,
         "compression": Compression.Gzip if options.compression else Compression.NoCompression,
     }
     if base.endswith(SPANS_PATH):
-        return OtlpExporter(OTLPSpanExporter(endpoint=base, session=_session(), **given), None)
+        return OtlpExporter(OTLPSpanExporter(endpoint=base, session=_session(), **common), None)
     temporality = AggregationTemporality[options.temporality.upper()]
     exporter: MetricExporter = OTLPMetricExporter(
         endpoint=base + METRICS_PATH,
         preferred_temporality=dict.fromkeys(SUMS, temporality),
         session=_session(),
-        **given,
+        **common,
     )
     reader = partial(OtlpMetricReader, exporter, options.metrics_every_s * 1000, options.timeout_s * 1000)
-    return OtlpExporter(OTLPSpanExporter(endpoint=base + SPANS_PATH, session=_session(), **given), reader)
+    return OtlpExporter(OTLPSpanExporter(endpoint=base + SPANS_PATH, session=_session(), **common), reader)
 
 
 def _session() -> requests.Session:

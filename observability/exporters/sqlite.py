@@ -53,13 +53,13 @@ class SqliteSpanExporter(SpanExporter):
             if self._closed:
                 return SpanExportResult.FAILURE
             try:
-                database = self._opened()
+                database = self._open()
                 with database:
                     database.execute(
                         "BEGIN IMMEDIATE"
                     )  # an erasure that is noted after this finds what is committed here
-                    kept = [values_of(row) for row in rows if not self._is_erased(row)]
-                    database.executemany(INSERT, kept)
+                    values = [values_of(row) for row in rows if not self._is_erased(row)]
+                    database.executemany(INSERT, values)
                     database.execute(PRUNE, (self._max_spans,))
             except (sqlite3.Error, OSError, StoreUnavailable) as error:
                 logger.warning("%d spans were not stored in %s: %s", len(rows), self.path, error)
@@ -80,7 +80,7 @@ class SqliteSpanExporter(SpanExporter):
         mark = row.attribute(names.USER_HASH)
         return isinstance(mark, str) and row.start_ns <= self._erasures.note(mark).at_ns
 
-    def _opened(self) -> sqlite3.Connection:
+    def _open(self) -> sqlite3.Connection:
         if self._database is None:
             self._database = connect(self.path, store_in(FILE), timeout_s=self._busy_timeout_s, make_folder=False)
         return self._database

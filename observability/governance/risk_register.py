@@ -77,26 +77,26 @@ def load_register(path: Path = FILE) -> Register:
 
 def gone(register: Register, root: Path, settings: type[BaseModel]) -> list[Gone]:
     """The references that lead nowhere below `root`. What a deployed image leaves out (tests, docs) is not asked for."""
-    found = []
+    broken = []
     for risk in register.risks:
         for control in risk.controls:
             file, _, name = control.code.partition(":")
             test, _, function = control.test.partition("::")
-            known = control.setting is None or is_setting(control.setting, settings)
+            setting_exists = control.setting is None or is_setting(control.setting, settings)
             lookups = {
                 control.code: _defines(root, file, name),
                 control.test: _defines(root, test, function),
-                f"setting {control.setting}": known,
+                f"setting {control.setting}": setting_exists,
             }
-            found += [Gone(risk.id, reference) for reference, there in lookups.items() if not there]
+            broken += [Gone(risk.id, reference) for reference, there in lookups.items() if not there]
     for limit in register.limits:
         target = limit.command.removeprefix("make ").split()[0]
         lookups = {
             f'"{limit.figure}" in {limit.page}': _holds(root, limit.page, limit.figure),
             limit.command: _is_target(root, target),
         }
-        found += [Gone(limit.what, reference) for reference, there in lookups.items() if not there]
-    return found
+        broken += [Gone(limit.what, reference) for reference, there in lookups.items() if not there]
+    return broken
 
 
 def _is_target(root: Path, target: str) -> bool:

@@ -51,11 +51,11 @@ class Card:
     """Controls that the register names and that are not there."""
 
     def as_dict(self) -> dict[str, Any]:
-        told = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return told | {
+        card = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return card | {
             "tools": [asdict(tool) for tool in self.tools],
             "register": self.register.model_dump(mode="json"),
-            "gone": [str(one) for one in self.gone],
+            "gone": [str(reference) for reference in self.gone],
         }
 
     def page(self) -> str:
@@ -87,13 +87,13 @@ def figures(report: Mapping[str, Any] | None, baseline: Sequence[Mapping[str, An
 
 def known_limits(report: Mapping[str, Any] | None, register: Register) -> list[str]:
     """Where the last evaluation was not perfect, kind by kind, and what the register knows besides."""
-    found = [f"{one.what} Measured: {one.figure} ({one.page}, {one.command})" for one in register.limits]
+    limits = [f"{limit.what} Measured: {limit.figure} ({limit.page}, {limit.command})" for limit in register.limits]
     kinds: Mapping[str, Any] = report["by_kind"] if report else {}
     for kind, scores in kinds.items():
         passed = scores["passed"]
         if passed["mean"] < 1:
-            found.append(
+            limits.append(
                 f"Of {passed['n']} golden questions of the kind {kind.replace('_', ' ')} {passed['mean']:.0%} did what they "
                 f"should, {passed['low']:.0%} to {passed['high']:.0%} with 95 % confidence."
             )
-    return found
+    return limits

@@ -40,16 +40,16 @@ class Forecast:
 
     @property
     def notes(self) -> list[str]:
-        found = []
+        lines = []
         if self.days_seen < 2 * WEEK:
-            found.append(f"only {self.days_seen} whole days seen: weekly rhythm is not in it yet")
+            lines.append(f"only {self.days_seen} whole days seen: weekly rhythm is not in it yet")
         if self.last_week_ratio is not None and abs(self.last_week_ratio - 1) > 0.2:
-            found.append(
+            lines.append(
                 f"the last week cost {self.last_week_ratio:.2f} times the one before: if that goes on, so does this"
             )
         if self.unpriced:
-            found.append(f"{self.unpriced} calls have no known price, so it will be more")
-        return found
+            lines.append(f"{self.unpriced} calls have no known price, so it will be more")
+        return lines
 
     def as_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__} | {"days": DAYS, "notes": self.notes}
@@ -84,10 +84,10 @@ def _month(seen: Any) -> tuple[float, float | None, float | None]:
     """Its expected cost and the interval, from weeks where there are two whole ones, else from days."""
     from scipy.stats import t
 
-    each = WEEK if len(seen) >= 2 * WEEK else 1
-    count = len(seen) // each
-    sums = seen[-count * each :].reshape(count, each).sum(axis=1)
-    coming = DAYS / each
+    period_days = WEEK if len(seen) >= 2 * WEEK else 1
+    count = len(seen) // period_days
+    sums = seen[-count * period_days :].reshape(count, period_days).sum(axis=1)
+    coming = DAYS / period_days
     expected = float(sums.mean() * coming)
     if count == 1:
         return expected, None, None

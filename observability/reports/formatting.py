@@ -7,10 +7,10 @@ from rich.table import Table
 
 
 def table(title: str, note: str) -> Table:
-    made = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    made.add_column(title, no_wrap=True)
-    made.add_column(escape(note), overflow="fold")
-    return made
+    grid = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    grid.add_column(title, no_wrap=True)
+    grid.add_column(escape(note), overflow="fold")
+    return grid
 
 
 def usd(amount: float | None, *, cents: bool = False) -> str:

@@ -114,8 +114,8 @@ def _acts(spans: Sequence[SpanRow]) -> list[SpanNode]:
     if not roots:
         return []
     first, *others = roots
-    later = [other for other in others if _went_on(other.span, first.span)]
-    hung = [other for other in others if other not in later]
+    later = [root for root in others if _went_on(root.span, first.span)]
+    hung = [root for root in others if root not in later]
     return [SpanNode(first.span, (*first.children, *hung)), *later]
 
 
@@ -176,14 +176,14 @@ def _sweep(spans: Sequence[_Open]) -> dict[Layer, int]:
         _share(now - before, [spans[index].layer for index in innermost], ns)
         starting, ending = edges[now]
         for index in ending:
-            _ended(index, spans, innermost)
+            _close_span(index, spans, innermost)
         for index in starting:
-            _started(index, spans, innermost)
+            _open_span(index, spans, innermost)
         before = now
     return ns
 
 
-def _started(index: int, spans: Sequence[_Open], innermost: dict[int, None]) -> None:
+def _open_span(index: int, spans: Sequence[_Open], innermost: dict[int, None]) -> None:
     parent = spans[index].parent
     if parent is not None:
         spans[parent].children += 1
@@ -192,7 +192,7 @@ def _started(index: int, spans: Sequence[_Open], innermost: dict[int, None]) -> 
         innermost[index] = None
 
 
-def _ended(index: int, spans: Sequence[_Open], innermost: dict[int, None]) -> None:
+def _close_span(index: int, spans: Sequence[_Open], innermost: dict[int, None]) -> None:
     innermost.pop(index, None)
     parent = spans[index].parent
     if parent is not None:
@@ -205,9 +205,9 @@ def _share(ns: int, layers: Sequence[Layer], into: dict[Layer, int]) -> None:
     """Split whole nanoseconds equally; the ones that are left over go to the first."""
     if not layers:
         return
-    each, left = divmod(ns, len(layers))
+    share_ns, remainder = divmod(ns, len(layers))
     for position, layer in enumerate(layers):
-        into[layer] += each + (position < left)
+        into[layer] += share_ns + (position < remainder)
 
 
 def _money(charges: Iterable[Charge], ns: Mapping[Layer, int]) -> tuple[dict[Layer, Decimal], int]:

@@ -43,8 +43,8 @@ def ranges(
     write: Write = plain,
 ) -> str:
     """(estimate, low, high) as a point on its interval, one a row; `mark` is a threshold drawn through all."""
-    known = [value for row in rows.values() for value in row if value is not None]
-    place = _scale([0.0, *known, *([] if mark is None else [mark])])
+    values = [value for row in rows.values() for value in row if value is not None]
+    place = _scale([0.0, *values, *([] if mark is None else [mark])])
     drawn = [_upright(place(0.0), len(rows))]
     if mark is not None:
         drawn.append(_upright(place(mark), len(rows), colour=BAD, dashed=True, says=write(mark)))
@@ -98,7 +98,7 @@ def shares(parts: Mapping[str, float], *, title: str, colours: Mapping[str, str]
 
 def lines(series: Mapping[str, Sequence[tuple[float, float]]], *, title: str, x_label: str, y_label: str) -> str:
     """Points (x, y) joined by lines, one colour a series, with the ends of both axes written."""
-    points = [point for each in series.values() for point in each] or [(0.0, 0.0)]
+    points = [point for curve in series.values() for point in curve] or [(0.0, 0.0)]
     xs, ys = [x for x, _ in points], [0.0, *(y for _, y in points)]
     left, right, top, bottom = 70.0, WIDTH - 20.0, 44.0, 250.0
     across, up = _between(min(xs), max(xs), left, right), _between(min(ys), max(ys), bottom, top)
@@ -111,11 +111,11 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], *, title: str, x_
         _text((left + right) / 2, bottom + 16, x_label, anchor="middle"),
         _text(left + 6, top - 10, y_label),
     ]
-    for number, (name, each) in enumerate(series.items()):
+    for number, (name, curve) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
-        path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in each)
+        path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in curve)
         drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        drawn += [_point(across(x), up(y), colour, f"{name}: {plain(x)}, {plain(y)}") for x, y in each]
+        drawn += [_point(across(x), up(y), colour, f"{name}: {plain(x)}, {plain(y)}") for x, y in curve]
         drawn.append(_text(right - 4, top + 16 * (number + 1), name, anchor="end", colour=colour))
     return _frame(title, 275, drawn)
 

@@ -99,8 +99,8 @@ def usd(amount: Decimal) -> str:
 
 
 def _tokens(span: SpanRow) -> str:
-    used, made = span.attribute(names.INPUT_TOKENS), span.attribute(names.OUTPUT_TOKENS)
-    return "" if used is None and made is None else f"{used or 0} + {made or 0}"
+    input_tokens, output_tokens = span.attribute(names.INPUT_TOKENS), span.attribute(names.OUTPUT_TOKENS)
+    return "" if input_tokens is None and output_tokens is None else f"{input_tokens or 0} + {output_tokens or 0}"
 
 
 def _table(*columns: tuple[str, str]) -> Table:

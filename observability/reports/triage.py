@@ -121,8 +121,8 @@ def failures(store: SpanStore, *, look_at: int = LOOKED_AT) -> tuple[list[Failur
         for status in (span.attribute(names.STATUS) for span in spans):
             if status in UNHAPPY:
                 statuses[status] += 1
-    found = [Failure(*key, len(ids), ids[0]) for key, ids in traces.items()]
-    return sorted(found, key=lambda one: (-one.traces, one.where)), dict(statuses)
+    kinds = [Failure(*key, len(ids), ids[0]) for key, ids in traces.items()]
+    return sorted(kinds, key=lambda failure: (-failure.traces, failure.where)), dict(statuses)
 
 
 def _request(root: SpanRow, spans: Sequence[SpanRow]) -> Request:
@@ -154,7 +154,9 @@ def _slow(root: SpanRow, spans: Sequence[SpanRow]) -> SlowTrace:
 def _own_ms(span: SpanRow, spans: Sequence[SpanRow]) -> float:
     """Without what its children cover; children that run side by side are not counted twice."""
     covered, until = 0, span.start_ns
-    children = sorted((one.start_ns, min(one.end_ns, span.end_ns)) for one in spans if one.parent_id == span.span_id)
+    children = sorted(
+        (child.start_ns, min(child.end_ns, span.end_ns)) for child in spans if child.parent_id == span.span_id
+    )
     for start, end in children:
         covered += max(0, end - max(start, until))
         until = max(until, end)

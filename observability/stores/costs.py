@@ -149,7 +149,7 @@ class CostLedger:
             connection.execute(statement, tuple(charged.values()))
 
         self._file.run_now(insert, of_nobody=True)
-        metrics.domain().charged(charge)
+        metrics.domain().count_charge(charge)
 
     def of_trace(self, trace_id: str) -> list[Charge]:
         """The charges of one trace, in the order in which they were made."""
@@ -163,7 +163,7 @@ class CostLedger:
         """Every charge, in the order in which they were made."""
         return self._charges("? = ''", "")
 
-    def paid(self) -> list[tuple[Any, ...]]:
+    def list_payments(self) -> list[tuple[Any, ...]]:
         """Of every charge, in the order in which they were made: answer, dollars as text, seconds, tokens in and out. A
         `Charge` of each would take most of the time in which hundreds of thousands are summed."""
         return self._select("SELECT answer_id, usd, seconds, input_tokens, output_tokens FROM charges ORDER BY id")
@@ -193,7 +193,7 @@ class CostLedger:
             tenant,
             subject,
         )
-        totals = [Total(key, Decimal(usd), *rest) for key, usd, *rest in rows]
+        totals = [Total(key, Decimal(usd), *figures) for key, usd, *figures in rows]
         return sorted(totals, key=lambda total: (-total.usd, -total.calls, total.key))
 
     def answers(self, *, since: datetime | None = None) -> dict[str, AnswerCost]:
@@ -218,8 +218,8 @@ class CostLedger:
         self._file.close()
 
     def _charges(self, condition: str, value: str) -> list[Charge]:
-        found = self._select(f"SELECT {', '.join(COLUMNS)} FROM charges WHERE {condition} ORDER BY id", value)  # noqa: S608 - own names
-        return [_charge(dict(zip(COLUMNS, row, strict=True))) for row in found]
+        rows = self._select(f"SELECT {', '.join(COLUMNS)} FROM charges WHERE {condition} ORDER BY id", value)  # noqa: S608 - own names
+        return [_charge(dict(zip(COLUMNS, row, strict=True))) for row in rows]
 
     def _select(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return self._file.read_now(lambda connection: connection.execute(statement, parameters).fetchall())
@@ -231,24 +231,24 @@ def by_outcome(ledger: CostLedger, verdicts: Mapping[str, str]) -> list[Total]:
     Charges that belong to no answer, such as those of an ingest, stand under `no answer`.
     """
     charges: dict[str, list[_Paid]] = defaultdict(list)
-    for answer_id, *paid in ledger.paid():
+    for answer_id, *payment in ledger.list_payments():
         key = verdicts.get(answer_id, "unknown") if answer_id else "no answer"
-        charges[key].append(paid)
+        charges[key].append(payment)
     totals = [_total(key, group) for key, group in charges.items()]
     return sorted(totals, key=lambda total: (-total.usd, -total.calls, total.key))
 
 
 def _total(key: str, charges: Sequence[_Paid]) -> Total:
     usd, seconds, input_tokens, output_tokens = zip(*charges, strict=True)
-    priced = [Decimal(one) for one in usd if one is not None]
+    priced = [Decimal(dollars) for dollars in usd if dollars is not None]
     return Total(
         key,
         functools.reduce(EXACT.add, priced, Decimal(0)),
         len(usd),
         len(usd) - len(priced),
         sum(seconds),
-        sum(one or 0 for one in input_tokens),
-        sum(one or 0 for one in output_tokens),
+        sum(count or 0 for count in input_tokens),
+        sum(count or 0 for count in output_tokens),
     )
 
 

@@ -101,15 +101,15 @@ class OutcomeStore:
             raise InvalidRequest(f'No verdict "{outcome.verdict}". {did_you_mean(outcome.verdict, get_args(Verdict))}')
         if outcome.minutes is not None and not 0 <= outcome.minutes < float("inf"):
             raise InvalidRequest(f"{outcome.minutes} minutes cannot have been spent. Give a number from 0 up.")
-        kept = replace(outcome, note=personal_data.redact(outcome.note))
+        stored = replace(outcome, note=personal_data.redact(outcome.note))
         values = (
-            kept.answer_id, kept.verdict, kept.origin, kept.recorded_by,
-            kept.at.astimezone(UTC).isoformat(), kept.minutes, kept.note, kept.tenant,
+            stored.answer_id, stored.verdict, stored.origin, stored.recorded_by,
+            stored.at.astimezone(UTC).isoformat(), stored.minutes, stored.note, stored.tenant,
         )  # fmt: skip
         marks = ", ".join("?" * len(COLUMNS))
         statement = f"INSERT OR REPLACE INTO outcomes ({', '.join(COLUMNS)}) VALUES ({marks})"  # noqa: S608 - own names
         self._file.run_now(lambda connection: connection.execute(statement, values))
-        return kept
+        return stored
 
     def all(
         self, *, origin: Origin | None = None, since: datetime | None = None, tenant: str | None = None
@@ -118,22 +118,22 @@ class OutcomeStore:
         statement = f"SELECT {', '.join(COLUMNS)} FROM outcomes WHERE at >= ? ORDER BY at, answer_id"  # noqa: S608 - own names
         began = since.astimezone(UTC).isoformat() if since else ""
         rows = self._file.read_now(lambda connection: connection.execute(statement, (began,)).fetchall())
-        found = [
+        outcomes = [
             Outcome(
                 answer,
                 cast("Verdict", verdict),
                 datetime.fromisoformat(at),
-                cast("Origin", made),
+                cast("Origin", source),
                 by,
                 minutes,
                 note,
                 owner,
             )
-            for answer, verdict, made, by, at, minutes, note, owner in rows
+            for answer, verdict, source, by, at, minutes, note, owner in rows
         ]
         return [
             outcome
-            for outcome in found
+            for outcome in outcomes
             if (origin is None or outcome.origin == origin) and (tenant is None or outcome.tenant == tenant)
         ]
 

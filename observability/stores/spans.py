@@ -157,9 +157,9 @@ class SpanNode:
 def layer_of(span: ReadableSpan) -> Layer | None:
     """The layer that a span's time belongs to: what it says itself, else what its operation tells, else `None`."""
     attributes = span.attributes or {}
-    said = attributes.get(names.LAYER)
-    if said in LAYERS:
-        return said
+    label = attributes.get(names.LAYER)
+    if label in LAYERS:
+        return label
     operation = attributes.get(names.OPERATION)
     if isinstance(operation, str) and operation in LAYER_OF_OPERATION:
         return LAYER_OF_OPERATION[operation]
@@ -196,9 +196,9 @@ def values_of(row: SpanRow) -> tuple[Any, ...]:
 def tree(rows: Sequence[SpanRow]) -> list[SpanNode]:
     """One node a root. A span whose parent is not among the rows, such as a remote caller, is a root."""
     children: dict[str | None, list[SpanRow]] = defaultdict(list)
-    known = {row.span_id for row in rows}
+    span_ids = {row.span_id for row in rows}
     for row in sorted(rows, key=lambda row: (row.start_ns, -row.end_ns)):
-        children[row.parent_id if row.parent_id in known else None].append(row)
+        children[row.parent_id if row.parent_id in span_ids else None].append(row)
 
     def node(row: SpanRow) -> SpanNode:
         return SpanNode(row, tuple(node(child) for child in children[row.span_id]))
@@ -230,30 +230,30 @@ class SpanStore:
         prefix = trace_id.lower().strip()
         if not prefix or set(prefix) - set("0123456789abcdef"):
             raise InvalidRequest(f'"{trace_id}" is no trace id. Give its first hexadecimal digits, e.g. 3fa85f64.')
-        found = [
+        trace_ids = [
             row[0]
             for row in self._select("SELECT DISTINCT trace_id FROM spans WHERE trace_id >= ? AND trace_id < ?",
                                     prefix, prefix + "g")
         ]  # fmt: skip
-        if not found:
+        if not trace_ids:
             raise NotFound(
                 f'No stored trace begins with "{trace_id}". Recent: {", ".join(self._recent_ids()) or "none"}.'
             )
-        if len(found) > 1:
+        if len(trace_ids) > 1:
             raise InvalidRequest(
-                f'{len(found)} traces begin with "{trace_id}": {", ".join(found[:5])}. Give more digits.'
+                f'{len(trace_ids)} traces begin with "{trace_id}": {", ".join(trace_ids[:5])}. Give more digits.'
             )
-        return self._rows(f"WHERE trace_id = ? ORDER BY {_PARENTS_FIRST}", found[0])
+        return self._rows(f"WHERE trace_id = ? ORDER BY {_PARENTS_FIRST}", trace_ids[0])
 
     def traces(self, trace_ids: Sequence[str]) -> dict[str, list[SpanRow]]:
         """All spans of some traces by their whole ids, each trace's by start time."""
-        found: dict[str, list[SpanRow]] = {trace_id: [] for trace_id in trace_ids}
+        spans: dict[str, list[SpanRow]] = {trace_id: [] for trace_id in trace_ids}
         for begin in range(0, len(trace_ids), AT_ONCE):
-            asked = trace_ids[begin : begin + AT_ONCE]
-            marks = ", ".join("?" * len(asked))
-            for row in self._rows(f"WHERE trace_id IN ({marks}) ORDER BY {_PARENTS_FIRST}", *asked):
-                found[row.trace_id].append(row)
-        return found
+            batch = trace_ids[begin : begin + AT_ONCE]
+            marks = ", ".join("?" * len(batch))
+            for row in self._rows(f"WHERE trace_id IN ({marks}) ORDER BY {_PARENTS_FIRST}", *batch):
+                spans[row.trace_id].append(row)
+        return spans
 
     def recent(self, limit: int = 20, *, done: bool = False) -> list[SpanRow]:
         """The root spans of the latest traces, latest first; with `done` not those of HTTP requests that were only a look
@@ -284,12 +284,12 @@ class SpanStore:
         rows = self._select(
             "SELECT trace_id, attributes FROM spans WHERE attributes LIKE ? ORDER BY start_ns, id", f"%{attribute}%"
         )
-        said = ((trace, json.loads(attributes).get(attribute)) for trace, attributes in rows)
-        return {trace: value for trace, value in said if value is not None}
+        values = ((trace, json.loads(attributes).get(attribute)) for trace, attributes in rows)
+        return {trace: value for trace, value in values if value is not None}
 
     def manifests(self) -> set[str]:
         """The run manifests that a stored span names."""
-        return {found for (found,) in self._select("SELECT DISTINCT manifest_id FROM spans") if found}
+        return {manifest_id for (manifest_id,) in self._select("SELECT DISTINCT manifest_id FROM spans") if manifest_id}
 
     def erase_before(self, before_ns: int) -> int:
         """Take out every span that ended before then; gives how many spans."""
@@ -298,9 +298,9 @@ class SpanStore:
     def _recent_ids(self) -> list[str]:
         return [row.trace_id[:12] for row in self.recent(5)]
 
-    def _rows(self, rest: str, *parameters: Any) -> list[SpanRow]:
-        found = self._select(f"SELECT {', '.join(COLUMNS)} FROM spans {rest}", *parameters)  # noqa: S608 - our own text
-        return [SpanRow(**{**dict(zip(COLUMNS, row, strict=True)), "attributes": json.loads(row[-1])}) for row in found]
+    def _rows(self, clause: str, *parameters: Any) -> list[SpanRow]:
+        rows = self._select(f"SELECT {', '.join(COLUMNS)} FROM spans {clause}", *parameters)  # noqa: S608 - our own text
+        return [SpanRow(**{**dict(zip(COLUMNS, row, strict=True)), "attributes": json.loads(row[-1])}) for row in rows]
 
     def _delete(self, statement: str, parameters: Sequence[tuple[Any, ...]]) -> int:
         if not self.path.exists():

@@ -156,17 +156,17 @@ class CountedAgent(Around):
     async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncIterator[Event]:
         async with aclosing(self.inner.stream(request, principal)) as events:
             async for event in events:
-                yield _counted(event)
+                yield _count_answer(event)
 
     async def resume(self, decision: Decision, principal: Principal) -> AsyncIterator[Event]:
         async with aclosing(self.inner.resume(decision, principal)) as events:
             async for event in events:
-                yield _counted(event)
+                yield _count_answer(event)
 
 
-def _counted(event: Event) -> Event:
+def _count_answer(event: Event) -> Event:
     if event.answer is not None:
-        metrics.domain().answered(event.answer)
+        metrics.domain().count_answer(event.answer)
     return event
 
 
@@ -179,5 +179,5 @@ def _handler() -> TelemetryHandler:
 
 
 def _provider_of(part: Any) -> str:
-    said = getattr(part, "provider", None)
-    return said if isinstance(said, str) else type(part).__module__.rpartition(".")[2]
+    provider = getattr(part, "provider", None)
+    return provider if isinstance(provider, str) else type(part).__module__.rpartition(".")[2]

@@ -41,9 +41,9 @@ def of_request(request_id: str) -> Iterator[None]:
 
 def belongs_to(tenant: str) -> None:
     """Say, inside of a request, who asks."""
-    known = _request.get()
-    if known is not None:
-        known["tenant"] = tenant
+    fields = _request.get()
+    if fields is not None:
+        fields["tenant"] = tenant
 
 
 class JsonLines(logging.Formatter):
@@ -59,8 +59,8 @@ class JsonLines(logging.Formatter):
         if trace := trace_id():
             line["trace_id"] = trace
         line |= _request.get() or {}
-        given: Mapping[str, Any] = getattr(record, FIELDS, {})
-        line |= given
+        extra: Mapping[str, Any] = getattr(record, FIELDS, {})
+        line |= extra
         if record.exc_info and record.exc_info[1]:
             line |= _error(record.exc_info[1])
         return json.dumps(line, ensure_ascii=True, default=str)
@@ -72,9 +72,9 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         lines = [f"{record.levelname} {record.name}: {' '.join(_message(record).splitlines())}"]
         if record.exc_info and record.exc_info[1]:
-            told = _error(record.exc_info[1])
-            lines.append(f"  {told['error']}{' from ' + told['cause'] if told['cause'] else ''}")
-            lines += [f"  at {place}" for place in told["where"]]
+            failure = _error(record.exc_info[1])
+            lines.append(f"  {failure['error']}{' from ' + failure['cause'] if failure['cause'] else ''}")
+            lines += [f"  at {place}" for place in failure["where"]]
         return "\n".join(lines)
 
 

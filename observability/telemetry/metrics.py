@@ -40,9 +40,9 @@ _providers: list[MeterProvider] = []
 @cache
 def registry() -> CollectorRegistry:
     """What a scrape reads: our own rather than prometheus-client's default one, with the process's memory and CPU in it."""
-    made = CollectorRegistry(auto_describe=True)
-    ProcessCollector(registry=made)
-    return made
+    collectors = CollectorRegistry(auto_describe=True)
+    ProcessCollector(registry=collectors)
+    return collectors
 
 
 def provider(service_name: str = names.SERVICE) -> MeterProvider:
@@ -74,7 +74,7 @@ def release(reader: MetricReader, *, timeout_s: float) -> None:
     provider().remove_metric_reader(reader)
 
 
-def counted(name: str, **labels: str) -> float:
+def read_counter(name: str, **labels: str) -> float:
     """How far a counter has come, as `/metrics` shows it; 0 where nothing has been counted yet."""
     return registry().get_sample_value(f"{name.replace('.', '_')}_total", labels) or 0.0
 
@@ -178,7 +178,7 @@ class DomainMetrics:
         self._requests_running.watch(running, work=work)
         self._requests_waiting.watch(waiting, work=work)
 
-    def shed(self, work: str) -> None:
+    def count_shed(self, work: str) -> None:
         """Count a request that was turned away."""
         self._requests_shed.add(1, {"work": work})
 
@@ -188,34 +188,34 @@ class DomainMetrics:
         for reason in reasons:
             self._begin(self._spans_dropped, exporter=name, reason=reason)
 
-    def exported(self, exporter: str, spans: int) -> None:
+    def count_exported(self, exporter: str, spans: int) -> None:
         """Count spans that an exporter took."""
         self._spans_exported.add(spans, {"exporter": exporter})
 
-    def dropped(self, exporter: str, spans: int, reason: str) -> None:
+    def count_dropped(self, exporter: str, spans: int, reason: str) -> None:
         """Count spans that were lost."""
         self._spans_dropped.add(spans, {"exporter": exporter, "reason": reason})
 
-    def answered(self, answer: Answer) -> None:
+    def count_answer(self, answer: Answer) -> None:
         """Count an answer and its time. One that waits for a person is counted when it has come to its end."""
         if answer.status != WAITING:
-            labels = {"status": bounded(answer.status, ENDED), "path": bounded(answer.path, get_args(Path))}
+            labels = {"status": bound_label(answer.status, ENDED), "path": bound_label(answer.path, get_args(Path))}
             self._answers.add(1, labels)
         self._answer_seconds.record(answer.seconds)
         if answer.first_token_s is not None:
             labels = {names.OPERATION: names.INVOKE_AGENT, names.PROVIDER: names.SERVICE}
             self._first_token_seconds.record(answer.first_token_s, labels)
 
-    def charged(self, charge: Charge) -> None:
+    def count_charge(self, charge: Charge) -> None:
         """Count the money of a charge, or that it has no price."""
-        kind = bounded(charge.kind, CHARGE_KINDS)
+        kind = bound_label(charge.kind, CHARGE_KINDS)
         if charge.usd is None:
             self._unpriced.add(1, {"kind": kind})
         elif charge.usd > Decimal(0):
-            self._cost_usd.add(float(charge.usd), {"layer": bounded(charge.layer, LAYERS), "kind": kind})
+            self._cost_usd.add(float(charge.usd), {"layer": bound_label(charge.layer, LAYERS), "kind": kind})
 
 
-def bounded(value: str, known: Iterable[str]) -> str:
+def bound_label(value: str, known: Iterable[str]) -> str:
     """`value` if it is a known one, else `other`: a label that outsiders can choose would fill the memory."""
     return value if value in known else OTHER
 

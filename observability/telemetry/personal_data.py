@@ -55,12 +55,12 @@ class Found:
 
 def find(text: str, *, regions: Sequence[str] = REGIONS) -> list[Found]:
     """Everything found, in the order of the text, none inside another."""
-    taken: list[Found] = []
+    stretches: list[Found] = []
     for kind in KINDS:
         for start, end in _SEARCH[kind](text, tuple(regions)):
-            if not any(start < other.end and other.start < end for other in taken):
-                taken.append(Found(start, end, kind))
-    return sorted(taken)
+            if not any(start < stretch.end and stretch.start < end for stretch in stretches):
+                stretches.append(Found(start, end, kind))
+    return sorted(stretches)
 
 
 def redact(text: str, *, regions: Sequence[str] = REGIONS) -> str:
@@ -70,8 +70,8 @@ def redact(text: str, *, regions: Sequence[str] = REGIONS) -> str:
     'Write to [EMAIL] from [IP]'
     """
     while spans := find(text, regions=regions):  # what stood beside one may be recognised only now
-        for found in reversed(spans):
-            text = f"{text[: found.start]}[{found.kind}]{text[found.end :]}"
+        for stretch in reversed(spans):
+            text = f"{text[: stretch.start]}[{stretch.kind}]{text[stretch.end :]}"
     return text
 
 
@@ -79,7 +79,7 @@ Spans = Iterator[tuple[int, int]]
 
 
 def _matching(pattern: re.Pattern[str], holds: Callable[[str], bool], text: str, _: tuple[str, ...]) -> Spans:
-    return (found.span() for found in pattern.finditer(text) if holds(found.group()))
+    return (match.span() for match in pattern.finditer(text) if holds(match.group()))
 
 
 def _anything(_: str) -> bool:
@@ -122,7 +122,7 @@ def _phones(text: str, regions: tuple[str, ...]) -> Spans:
         return
     import phonenumbers
 
-    seen = {found.span() for found in DIALLED.finditer(text)}  # a plan knows no numbers that are kept for films
+    seen = {dialled.span() for dialled in DIALLED.finditer(text)}  # a plan knows no numbers that are kept for films
     yield from sorted(seen)
     for region in regions:
         for match in phonenumbers.PhoneNumberMatcher(text, region):

@@ -30,28 +30,31 @@ def exportable(span: ReadableSpan, *, content: bool) -> ReadableSpan:
         context=span.context,
         parent=span.parent,
         resource=span.resource,
-        attributes=_kept(span.attributes, content=content),
-        events=[Event(event.name, _kept(event.attributes, content=content), event.timestamp) for event in span.events],
-        links=[Link(link.context, _kept(link.attributes, content=content)) for link in span.links],
+        attributes=_redact_attributes(span.attributes, content=content),
+        events=[
+            Event(event.name, _redact_attributes(event.attributes, content=content), event.timestamp)
+            for event in span.events
+        ],
+        links=[Link(link.context, _redact_attributes(link.attributes, content=content)) for link in span.links],
         kind=span.kind,
-        status=Status(span.status.status_code, _redacted(_encodable(span.status.description)) if content else None),
+        status=Status(span.status.status_code, _redact_value(_encodable(span.status.description)) if content else None),
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
     )
 
 
-def _kept(attributes: Attributes, *, content: bool) -> Attributes:
-    kept = {}
+def _redact_attributes(attributes: Attributes, *, content: bool) -> Attributes:
+    redacted = {}
     for name, value in (attributes or {}).items():
         if not holds_content(name):
-            kept[_encodable(name)] = _encodable(value)
+            redacted[_encodable(name)] = _encodable(value)
         elif content:
-            kept[_encodable(name)] = _redacted(_encodable(value))
-    return kept
+            redacted[_encodable(name)] = _redact_value(_encodable(value))
+    return redacted
 
 
-def _redacted(value: Any) -> Any:
+def _redact_value(value: Any) -> Any:
     return _every_text(value, personal_data.redact)
 
 
@@ -77,4 +80,7 @@ def _without_surrogates(text: str) -> str:
 @lru_cache(maxsize=4096)  # asked for every attribute of every span, of names that are nearly always the same
 def holds_content(name: str) -> bool:
     """Whether an attribute of this name may hold the words of a person or a document."""
-    return any(name == known or (known.endswith(".") and name.startswith(known)) for known in names.CONTENT)
+    return any(
+        name == content_name or (content_name.endswith(".") and name.startswith(content_name))
+        for content_name in names.CONTENT
+    )

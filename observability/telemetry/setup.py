@@ -84,11 +84,11 @@ def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *,
             shutdown_on_exit=False,
             meter_provider=NoOpMeterProvider(),
         )
-        processors = [CountingProcessor(each, capture_content=settings.capture_content) for each in exporters]
+        processors = [CountingProcessor(exporter, capture_content=settings.capture_content) for exporter in exporters]
         for processor in processors:
             provider.add_span_processor(processor)
-        sending = [each for each in exporters if isinstance(each, SendsMetrics)]
-        readers = [reader for each in sending if (reader := each.metric_reader()) is not None]
+        sending = [exporter for exporter in exporters if isinstance(exporter, SendsMetrics)]
+        readers = [reader for exporter in sending if (reader := exporter.metric_reader()) is not None]
         for reader in readers:
             metrics.read_by(reader)
         started = Telemetry(provider, processors, readers, capture_content=settings.capture_content)
@@ -127,7 +127,7 @@ class Telemetry:
             reader.force_flush(timeout_s * 1000)
 
     @contextmanager
-    def paused(self) -> Iterator[None]:
+    def pause(self) -> Iterator[None]:
         """As if nothing had ever been set up: no span is made, and LangChain is left alone. To measure what it costs."""
         with _lock:
             _open.remove(self)
@@ -229,7 +229,7 @@ class CountingProcessor(BatchSpanProcessor):
             return self._drop(len(spans), "failed")
         if result is not SpanExportResult.SUCCESS:
             return self._drop(len(spans), "failed")
-        metrics.domain().exported(self._name, len(spans))
+        metrics.domain().count_exported(self._name, len(spans))
         return result
 
     def stop_exporter(self) -> None:
@@ -240,7 +240,7 @@ class CountingProcessor(BatchSpanProcessor):
 
     def _drop(self, count: int, reason: str) -> SpanExportResult:
         if count:
-            metrics.domain().dropped(self._name, count, reason)
+            metrics.domain().count_dropped(self._name, count, reason)
         return SpanExportResult.FAILURE
 
 
@@ -276,9 +276,9 @@ class _CurrentTracerProvider(trace.TracerProvider):
         if attributes:
             return _CurrentTracer(instrumenting_module_name, instrumenting_library_version, schema_url, attributes)
         scope = (instrumenting_module_name, instrumenting_library_version, schema_url)
-        if (found := self._made.get(scope)) is None:
-            found = self._made.setdefault(scope, _CurrentTracer(*scope, None))
-        return found
+        if (tracer := self._made.get(scope)) is None:
+            tracer = self._made.setdefault(scope, _CurrentTracer(*scope, None))
+        return tracer
 
 
 class _CurrentTracer(Tracer):
@@ -361,12 +361,12 @@ def _claim_process(service_name: str) -> None:
     if trace.get_tracer_provider() is tracers():
         return
     trace.set_tracer_provider(tracers())
-    made = metrics.provider(service_name)
-    otel_metrics.set_meter_provider(made)
-    for ours, found in ((tracers(), trace.get_tracer_provider()), (made, otel_metrics.get_meter_provider())):
-        if found is not ours:
+    meters = metrics.provider(service_name)
+    otel_metrics.set_meter_provider(meters)
+    for ours, current in ((tracers(), trace.get_tracer_provider()), (meters, otel_metrics.get_meter_provider())):
+        if current is not ours:
             raise InvalidSetting(
-                f"OpenTelemetry is already set up in this process, with a {type(found).__name__}. Its spans and metrics "
+                f"OpenTelemetry is already set up in this process, with a {type(current).__name__}. Its spans and metrics "
                 f"would not reach the configured exporters. Start without it (for example without "
                 f"opentelemetry-instrument), and add its exporter to [[observability.exporters]]."
             )

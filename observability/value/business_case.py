@@ -80,25 +80,25 @@ class BusinessCase:
     def figures(self) -> tuple[Figure, ...]:
         """Every figure, with what it rests on. What the system will do is assumed, and so is what follows from it."""
 
-        def assumed(key: str, words: str, value: float | None, unit: Unit, where_unknown: str = "unknown") -> Figure:
+        def assume(key: str, words: str, value: float | None, unit: Unit, where_unknown: str = "unknown") -> Figure:
             return Figure(
                 key=key, words=words, value=value, unit=unit, basis="assumed", rests_on="the contract alone", projected=True,
                 where_unknown=where_unknown,
             )  # fmt: skip
 
         return (
-            assumed("hours_saved_per_month", "time saved a month", self.hours_saved_per_month, "hours"),
+            assume("hours_saved_per_month", "time saved a month", self.hours_saved_per_month, "hours"),
             Figure(
                 key="counted_share", words="of it counts", value=self.counted_share, unit="share", basis="declared",
                 rests_on=self.conversion,
             ),
-            assumed("usd_value_per_month", "saved a month", self.usd_value_per_month, "usd"),
-            assumed("usd_cost_per_month", "cost a month", self.usd_cost_per_month, "usd"),
-            assumed("usd_net_per_month", "net a month", self.usd_net_per_month, "usd"),
-            assumed(
+            assume("usd_value_per_month", "saved a month", self.usd_value_per_month, "usd"),
+            assume("usd_cost_per_month", "cost a month", self.usd_cost_per_month, "usd"),
+            assume("usd_net_per_month", "net a month", self.usd_net_per_month, "usd"),
+            assume(
                 "break_even_cases_per_month", "break-even", self.break_even_cases_per_month, "cases", "at no volume"
             ),
-            assumed("months_to_pay_back", "pays back in", self.months_to_pay_back, "months", "never"),
+            assume("months_to_pay_back", "pays back in", self.months_to_pay_back, "months", "never"),
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def business_case(contract: OutcomeContract) -> BusinessCase:
         usd_cost_per_month=contract.fixed_usd_per_month + volume * contract.expected.usd_per_answer,
         hours_saved_per_month=volume * minutes / 60,
         counted_share=contract.counted_share,
-        conversion=contract.converted,
+        conversion=contract.conversion_sentence,
         break_even_cases_per_month=contract.fixed_usd_per_month / margin if margin > 0 else None,
         months_to_pay_back=contract.costs.usd_build / monthly if monthly > 0 else None,
         conditions=_conditions(contract),
@@ -168,21 +168,21 @@ def _with(contract: OutcomeContract, key: str, value: float) -> OutcomeContract:
     if key == "process.minutes_per_case":  # a rejected or escalated case is done by hand, however long that takes
         longer = value - contract.process.minutes_per_case
         resolved = {
-            each: getattr(contract.resolved, each) + longer for each in ("minutes_rejected", "minutes_escalated")
+            field: getattr(contract.resolved, field) + longer for field in ("minutes_rejected", "minutes_escalated")
         }
         contract = contract.model_copy(update={"resolved": contract.resolved.model_copy(update=resolved)})
     part = cast("Section", getattr(contract, section))
     return contract.model_copy(update={section: part.model_copy(update=changed)})
 
 
-def _assumed(contract: OutcomeContract, key: str) -> float:
+def _read_assumption(contract: OutcomeContract, key: str) -> float:
     section, _, name = key.partition(".")
     return float(getattr(getattr(contract, section), name))
 
 
 def _conditions(contract: OutcomeContract) -> tuple[Condition, ...]:
     shares = contract.expected.accepted + contract.expected.escalated
-    asked: list[tuple[str, str, float]] = [
+    levers: list[tuple[str, str, float]] = [
         ("share of answers accepted (instead of escalated)", "expected.accepted", shares),
         ("cases a month", "process.volume_per_month", 1e9),
         ("minutes a case takes by hand", "process.minutes_per_case", 1e5),
@@ -191,8 +191,8 @@ def _conditions(contract: OutcomeContract) -> tuple[Condition, ...]:
         ("USD an answer costs", "expected.usd_per_answer", 1e5),
     ]
     if contract.conversion is not None:
-        asked.append(("share of the saved minutes that counts", "conversion.share", 1.0))
-    return tuple(_condition(contract, name, key, most) for name, key, most in asked)
+        levers.append(("share of the saved minutes that counts", "conversion.share", 1.0))
+    return tuple(_condition(contract, name, key, most) for name, key, most in levers)
 
 
 def _condition(contract: OutcomeContract, name: str, key: str, most: float) -> Condition:
@@ -201,7 +201,9 @@ def _condition(contract: OutcomeContract, name: str, key: str, most: float) -> C
 
     break_even = _zero(net, most)
     better = net(most) > net(0.0)
-    return Condition(name, _assumed(contract, key), break_even, more_is_better=better, basis=contract.basis_of(key))
+    return Condition(
+        name, _read_assumption(contract, key), break_even, more_is_better=better, basis=contract.basis_of(key)
+    )
 
 
 def _zero(net: Callable[[float], float], most: float) -> float | None:
@@ -227,7 +229,7 @@ def _tornado(contract: OutcomeContract) -> tuple[Swing, ...]:
 
 
 def _swing(contract: OutcomeContract, key: str) -> Swing:
-    assumed = _assumed(contract, key)
+    assumed = _read_assumption(contract, key)
     around = contract.ranges.get(key) or Range(low=assumed * (1 - WITHOUT_RANGE), high=assumed * (1 + WITHOUT_RANGE))
     low, high = around.low, min(around.high, 1.0) if key in contract.SHARES else around.high
     return Swing(

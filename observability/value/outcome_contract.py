@@ -90,7 +90,7 @@ class Range(Section):
     high: float
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_order(self) -> Self:
         if self.low > self.high:
             raise ValueError(f"low ({self.low:g}) is above high ({self.high:g})")
         return self
@@ -215,7 +215,7 @@ class OutcomeContract(Section):
         return self.costs.usd_run_per_month + self.costs.usd_build / self.costs.months_to_earn_it_back
 
     @property
-    def converted(self) -> str:
+    def conversion_sentence(self) -> str:
         """In a sentence, how minutes saved become money."""
         if self.conversion is None:
             return "no conversion is declared, so minutes saved are no money; only avoided errors count"
@@ -264,12 +264,12 @@ def load_contract(path: Path) -> OutcomeContract:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidSetting(f"{path} is not valid TOML: {error}. Correct that line.") from error
     except ValidationError as error:
-        raise _explained(error, path) from error
+        raise _explain_error(error, path) from error
 
 
-def _explained(error: ValidationError, path: Path) -> UnknownSetting | InvalidSetting:
+def _explain_error(error: ValidationError, path: Path) -> UnknownSetting | InvalidSetting:
     # a misspelt key is unknown and leaves the right one missing: the first says more
-    first = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
+    first = min(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
     where = [str(step) for step in first["loc"]]
     key = ".".join(where)
     if first["type"] == "extra_forbidden":

@@ -70,8 +70,8 @@ class Floor:
 
     def __str__(self) -> str:
         word = "at most" if self.name.endswith("_max") else "at least"
-        found = "not measured" if self.measured is None else f"{self.measured:.3g}"
-        return f"{self.name.rpartition('_')[0].replace('_', ' ')} {found}, {word} {self.limit:g} was agreed"
+        value = "not measured" if self.measured is None else f"{self.measured:.3g}"
+        return f"{self.name.rpartition('_')[0].replace('_', ' ')} {value}, {word} {self.limit:g} was agreed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +283,7 @@ def _figures(report: ValueReport) -> Iterator[Figure]:
 
 def measured_floors(report: Report) -> dict[str, float | None]:
     """What the floors of a contract ask for, from an evaluation. A risk needs cases that could have shown it."""
-    means = {name: found.mean for name, found in report.overall.items()}
+    means = {name: estimate.mean for name, estimate in report.overall.items()}
     measured: dict[str, float | None] = {
         name: means.get(name) for name in ("answer_contained", "citation_precision", "refused", "leaked")
     }
@@ -318,16 +318,16 @@ def value_report(
     interval and is never taken for acceptance. `measured` are the figures for the floors, from an evaluation.
     """
     cases = _Cases(contract, {outcome.answer_id: outcome for outcome in outcomes}, answers, seed)
-    known = cases.known
+    judged = cases.known
     draft = ValueReport(
         process=contract.process.name,
-        origin=_origin(known),
+        origin=_origin(judged),
         counts=cases.counts,
         usd_per_case=cases.usd_per_case(),
         usd_net_per_month=cases.usd_net_per_month(),
         hours_saved_per_month=cases.per_month(cases.minutes_saved, 1 / 60),
         counted_share=contract.counted_share,
-        conversion=contract.converted,
+        conversion=contract.conversion_sentence,
         steps_usd=cases.steps_usd(),
         deflected_share=cases.accepted_share,
         rework_hours_per_month=cases.per_month(cases.minutes_reworked, 1 / 60),
@@ -338,12 +338,12 @@ def value_report(
         break_even_cases_per_month=cases.break_even,
         floors=floors_of(contract, measured or {}),
         volume_per_month=contract.process.volume_per_month,
-        seen=cases.seen(_origin(known)),
-        measured_volume_per_month=cases.measured_volume(_origin(known)),
-        minutes_recorded=bool(known) and all(outcome.minutes is not None for outcome in known),
+        seen=cases.describe_basis(_origin(judged)),
+        measured_volume_per_month=cases.measured_volume(_origin(judged)),
+        minutes_recorded=bool(judged) and all(outcome.minutes is not None for outcome in judged),
         slices={
-            "tenant": cases.sliced(lambda _, answer: answer.tenant if answer else "not in the cost ledger"),
-            "week": cases.sliced(_week),
+            "tenant": cases.slice_by(lambda _, answer: answer.tenant if answer else "not in the cost ledger"),
+            "week": cases.slice_by(_week),
         },
     )
     verdict, reasons = _decide(contract.decision, draft)
@@ -382,12 +382,12 @@ class _Cases:
         return {**dict.fromkeys(VERDICTS, 0), **verdicts, "unknown": self.unknown}
 
     @property
-    def accepted(self) -> int:
+    def accepted_count(self) -> int:
         return self.counts["accepted"] + self.counts["edited"]
 
     @property
     def accepted_share(self) -> float | None:
-        return self.accepted / len(self.known) if self.known else None
+        return self.accepted_count / len(self.known) if self.known else None
 
     @property
     def usd_per_accepted(self) -> float | None:
@@ -396,16 +396,19 @@ class _Cases:
     @property
     def usd_per_accepted_parts(self) -> dict[str, float]:
         """Every case bears its share of running and building it, and the accepted ones bear those of the others."""
-        if not self.accepted or not self._priced:
+        if not self.accepted_count or not self._priced:
             return {}
-        costs, cases = self._contract.costs, self._contract.process.volume_per_month * self.accepted / len(self.known)
+        costs, cases = (
+            self._contract.costs,
+            self._contract.process.volume_per_month * self.accepted_count / len(self.known),
+        )
         return {
-            "its answers": sum(self._priced) / self.accepted,
+            "its answers": sum(self._priced) / self.accepted_count,
             "running it": costs.usd_run_per_month / cases,
             "building it": costs.usd_build / costs.months_to_earn_it_back / cases,
         }
 
-    def seen(self, origin: str) -> str:
+    def describe_basis(self, origin: str) -> str:
         """In words, what the figures of a case were taken from."""
         answers = len({**self._answers, **dict.fromkeys(outcome.answer_id for outcome in self.known)})
         if not answers:
@@ -441,7 +444,9 @@ class _Cases:
         """A mean over cases, taken to a month's volume."""
         if not self.known:
             return None
-        return self._contract.process.volume_per_month * factor * float(np.mean([of(one) for one in self.known]))
+        return (
+            self._contract.process.volume_per_month * factor * float(np.mean([of(outcome) for outcome in self.known]))
+        )
 
     def usd_net_per_month(self) -> Interval:
         estimate, low, high = self.usd_per_case()
@@ -452,9 +457,9 @@ class _Cases:
 
     def steps_usd(self) -> dict[str, float]:
         contract = self._contract
-        minutes = self.per_month(lambda one: contract.usd_of_minutes(self.minutes_saved(one)))
-        errors = self.per_month(lambda one: contract.usd_of_errors(one.verdict))
-        answers = self.per_month(lambda one: -self._cost(one.answer_id))
+        minutes = self.per_month(lambda outcome: contract.usd_of_minutes(self.minutes_saved(outcome)))
+        errors = self.per_month(lambda outcome: contract.usd_of_errors(outcome.verdict))
+        answers = self.per_month(lambda outcome: -self._cost(outcome.answer_id))
         if minutes is None or errors is None or answers is None:
             return {}
         building = contract.fixed_usd_per_month - contract.costs.usd_run_per_month
@@ -467,12 +472,12 @@ class _Cases:
         if not self.known:
             cost = float(unknown.mean()) if len(unknown) else 0.0
             return (None, worst + cost, best + cost)
-        values = np.array([self._worth(one) for one in self.known])
+        values = np.array([self._worth(outcome) for outcome in self.known])
         low = np.percentile(self._means(values, unknown + worst), 2.5)
         high = np.percentile(self._means(values, unknown + best), 97.5)
         return float(values.mean()), float(low), float(high)
 
-    def sliced(self, key_of: Callable[[Outcome | None, AnswerCost | None], str]) -> tuple[Slice, ...]:
+    def slice_by(self, key_of: Callable[[Outcome | None, AnswerCost | None], str]) -> tuple[Slice, ...]:
         ids: dict[str, list[str]] = defaultdict(list)
         for answer in {**self._outcomes, **self._answers}:
             ids[key_of(self._outcomes.get(answer), self._answers.get(answer))].append(answer)
@@ -491,8 +496,8 @@ class _Cases:
 
     def _cost(self, answer: str) -> float:
         """Of one answer; where it has no known price, the mean of those that have."""
-        found = self._answers.get(answer)
-        return float(found.usd) if found is not None and found.usd is not None else self.usd_per_answer or 0.0
+        cost = self._answers.get(answer)
+        return float(cost.usd) if cost is not None and cost.usd is not None else self.usd_per_answer or 0.0
 
     def _worth(self, outcome: Outcome) -> float:
         return self._contract.usd_saved(outcome.verdict, outcome.minutes) - self._cost(outcome.answer_id)

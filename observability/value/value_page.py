@@ -65,7 +65,7 @@ def _plots(contract: OutcomeContract, report: ValueReport) -> Iterator[str]:
     yield svg.shares(
         dict(report.counts), title=f"What became of the answers ({report.outcomes_basis})", colours=COLOURS
     )
-    weeks = {one.key: one.usd_per_case for one in report.slices.get("week", ())}
+    weeks = {week.key: week.usd_per_case for week in report.slices.get("week", ())}
     if len(weeks) > 1:
         yield svg.ranges(
             weeks,

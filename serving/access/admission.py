@@ -100,7 +100,7 @@ class Admission:
 
     async def _wait(self) -> None:
         if self.waiting >= self._queued * self.places // self._most:
-            metrics.domain().shed(self._work)
+            metrics.domain().count_shed(self._work)
             raise Overloaded(
                 f"{self.running} {self._work} are being worked on and {self.waiting} wait. Try again in a few seconds.",
                 retry_after_s=self.free_in_s(),

@@ -52,7 +52,7 @@ def test_nothing_is_traced_in_a_pause_and_everything_after_it() -> None:
     with setup.start(ObservabilitySettings(), [exporter], manifest_id="m") as running:
         for name in ("before", "in", "after"):
             if name == "in":
-                with running.paused(), tracing.span(name, layer="serving"):
+                with running.pause(), tracing.span(name, layer="serving"):
                     pass
             else:
                 with tracing.span(name, layer="serving"):

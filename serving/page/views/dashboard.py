@@ -17,7 +17,7 @@ from foundation import names
 from foundation.errors import ConfigurationError
 from foundation.types import Principal
 from observability.evaluation import drift
-from observability.evaluation.drift import Asked, Drift
+from observability.evaluation.drift import AnswerFigures, Drift
 from observability.stores.outcomes import Outcome
 from observability.telemetry import metrics
 from observability.value.roi import ValueReport
@@ -91,7 +91,7 @@ class LiveView:
     def _outcomes(self, caller: Principal) -> list[Outcome]:
         return self._visitor.system.outcomes.all(origin="production", tenant=caller.tenant)
 
-    def _asked(self, caller: Principal, outcomes: Sequence[Outcome]) -> list[Asked]:
+    def _asked(self, caller: Principal, outcomes: Sequence[Outcome]) -> list[AnswerFigures]:
         system = self._visitor.system
         system.telemetry.flush()
         now = system.context.clock.now()
@@ -174,10 +174,10 @@ class Tile:
 
 
 def _shed(work: str) -> int:
-    return int(metrics.counted(names.REQUESTS_SHED, work=work))
+    return int(metrics.read_counter(names.REQUESTS_SHED, work=work))
 
 
-def _time(asked: Sequence[Asked]) -> None:
+def _time(asked: Sequence[AnswerFigures]) -> None:
     latest = asked[-LATEST:]
     seconds = [one.values["seconds"] or 0.0 for one in latest]
     says = "no answer yet"
@@ -203,7 +203,7 @@ def _money(report: UsageReport) -> None:
     )
 
 
-def _answers(asked: Sequence[Asked], today: date) -> None:
+def _answers(asked: Sequence[AnswerFigures], today: date) -> None:
     days = [today - timedelta(days=DAYS - 1 - number) for number in range(DAYS)]
     kinds = {"answered": "var(--good)", "abstained": "var(--wait)", "failed": "var(--bad)"}
     found = Counter((_moment(one.at_ns).date(), kind) for one in asked for kind in kinds if one.values[kind])

@@ -205,14 +205,14 @@ def test_a_stored_run_is_compared_without_its_times() -> None:
 def test_what_changed_is_shown_side_by_side_losses_first() -> None:
     a = [row(1, passed=1.0, answer="30 days"), row(2, passed=0.0, answer="no"), row(3, passed=1.0, answer="yes")]
     b = [row(1, passed=0.0, answer="20 days"), row(2, passed=1.0, answer="ok"), row(3, passed=1.0, answer="yes")]
-    changed = compare.changed(side("A", a), side("B", b))
+    changed = compare.find_changes(side("A", a), side("B", b))
     assert [(one["id"], one["gain"]) for one in changed] == [("q1", -1.0), ("q2", 1.0)]
     assert (changed[0]["a"]["answer"], changed[0]["b"]["answer"]) == ("30 days", "20 days")
 
 
 def test_a_run_that_is_held_against_its_own_baseline_changed_nothing() -> None:
     run = side("A", [row(number, passed=1.0, answer="yes", ndcg_at_10=1 / 3) for number in range(3)])
-    assert compare.changed(compare.baseline_of(compare.as_baseline(run), "baseline.json"), run) == []
+    assert compare.find_changes(compare.baseline_of(compare.as_baseline(run), "baseline.json"), run) == []
 
 
 HOSTILE = "<script>alert('x')</script>\"&"

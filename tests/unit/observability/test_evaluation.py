@@ -21,7 +21,7 @@ def refund_case(**changed):
 
 
 def test_a_right_and_cited_answer_gets_full_marks():
-    found = score(case(), answer("30 days", cites=["a.md"]), found=["b.md", "a.md"]).measures
+    found = score(case(), answer("30 days", cites=["a.md"]), retrieved=["b.md", "a.md"]).measures
     assert found == {
         "answer_contained": 1, "token_f1": 1, "citation_precision": 1, "citation_recall": 1, "retrieval_recall": 1,
         "passed": 1,

@@ -139,7 +139,7 @@ def test_a_collector_gets_every_counter_as_metrics_shows_it(data_dir):
         exporter = built("otlp", data_dir, endpoint=address, metrics_every_s=600, headers={"x-api-key": "letmein"})
         with setup.start(ObservabilitySettings(), [exporter], manifest_id="m") as running:
             before = counters(running)
-            metrics.domain().shed("search")
+            metrics.domain().count_shed("search")
             with tracing.span("plan", layer="models"):
                 pass
         after = counters(running)
@@ -175,7 +175,7 @@ def test_a_lost_batch_of_metrics_costs_no_count_and_delta_is_there_for_who_wants
         with setup.start(ObservabilitySettings(), [cumulative, delta], manifest_id="m") as running:
             for status in (400, 200):
                 kept.status = status
-                metrics.domain().shed("search")
+                metrics.domain().count_shed("search")
                 running.flush()
             (whole,) = kept.metrics().values()
             assert total(whole, names.REQUESTS_SHED, work="search") == 2
@@ -188,11 +188,12 @@ def test_workers_are_told_apart_and_add_up(data_dir):
     """Three processes at one collector, as `[serving] workers = 3` makes them: one of them counts otherwise."""
     program = (
         "import sys; from pathlib import Path; from foundation.components import Context, load;"
-        "from foundation.settings import ObservabilitySettings, Part; from observability import metrics, telemetry\n"
+        "from foundation.settings import Part; from observability.settings import ObservabilitySettings;"
+        "from observability.telemetry import metrics, setup as telemetry\n"
         "otlp = load('observability.exporters', Part(use='otlp', endpoint=sys.argv[1]), Context(data_dir=Path()))\n"
         "with telemetry.start(ObservabilitySettings(), [otlp], manifest_id='m'):\n"
-        "    for _ in range(int(sys.argv[2])): metrics.domain().shed('search')\n"
-        "print(int(metrics.counted('sixply.requests_shed', work='search')))"
+        "    for _ in range(int(sys.argv[2])): metrics.domain().count_shed('search')\n"
+        "print(int(metrics.read_counter('sixply.requests_shed', work='search')))"
     )
     with receiver() as (address, kept):
         command = [sys.executable, "-c", program, address]
@@ -239,14 +240,14 @@ def test_a_dead_collector_breaks_nothing_and_its_spans_are_counted(data_dir, cap
     caplog.set_level(logging.CRITICAL)
     with receiver() as (address, _):
         pass  # now nobody listens there
-    before = metrics.counted(names.SPANS_DROPPED, exporter="OtlpExporter", reason="failed")
+    before = metrics.read_counter(names.SPANS_DROPPED, exporter="OtlpExporter", reason="failed")
     exporter = built("otlp", data_dir, endpoint=address, timeout_s=0.2)
     with (
         setup.start(ObservabilitySettings(), [exporter], manifest_id="m"),
         tracing.span("plan", layer="orchestration"),
     ):
         pass
-    assert metrics.counted(names.SPANS_DROPPED, exporter="OtlpExporter", reason="failed") == before + 1
+    assert metrics.read_counter(names.SPANS_DROPPED, exporter="OtlpExporter", reason="failed") == before + 1
 
 
 def test_the_console_prints_one_line_a_span(data_dir, capsys):

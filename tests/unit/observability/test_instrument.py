@@ -169,22 +169,22 @@ def test_parts_without_a_running_telemetry_work_as_ever():
 
 
 async def test_answers_are_counted_once_each_and_streams_pass_unchanged():
-    before = metrics.counted(names.ANSWERS, status="abstained", path="none")
+    before = metrics.read_counter(names.ANSWERS, status="abstained", path="none")
     agent = counted_agent(OneAnswer())
     assert isinstance(agent, Agent)
     assert [event.kind async for event in agent.stream(AnswerRequest(question="q"), ASKER)] == ["token", "answer"]
     assert [event.kind async for event in agent.resume(Decision(approval_id="x", approve=True), ASKER)] == ["answer"]
-    assert metrics.counted(names.ANSWERS, status="abstained", path="none") == before + 2
+    assert metrics.read_counter(names.ANSWERS, status="abstained", path="none") == before + 2
 
 
 def test_an_answer_that_waited_for_a_person_is_counted_once_by_its_end():
     def ended() -> dict[str, float]:
-        return {status: metrics.counted(names.ANSWERS, status=status, path="none") for status in metrics.ENDED}
+        return {status: metrics.read_counter(names.ANSWERS, status=status, path="none") for status in metrics.ENDED}
 
     before = ended()
     waiting = Answer(answer_id="a", thread_id="t", question="q", text="", status="waiting", stop_reason="approval")
     for answer in (waiting, waiting.model_copy(update={"status": "answered", "stop_reason": "complete"})):
-        metrics.domain().answered(answer)
+        metrics.domain().count_answer(answer)
     assert {status: now - before[status] for status, now in ended().items() if now != before[status]} == {"answered": 1}
 
 
@@ -197,8 +197,8 @@ async def test_closing_a_counted_stream_closes_the_inner_one():
 
 
 def test_a_value_that_nobody_expected_is_counted_as_other():
-    assert metrics.bounded("chat", metrics.CHARGE_KINDS) == "chat"
-    assert metrics.bounded(f"made up {datetime.now(UTC)}", metrics.CHARGE_KINDS) == "other"
+    assert metrics.bound_label("chat", metrics.CHARGE_KINDS) == "chat"
+    assert metrics.bound_label(f"made up {datetime.now(UTC)}", metrics.CHARGE_KINDS) == "other"
 
 
 def points(made: Callable[[metrics.DomainMetrics], object]) -> dict[str, list[Any]]:
@@ -233,6 +233,6 @@ def test_the_time_to_the_first_token_is_of_answers_that_a_model_wrote():
         first_token_s=0.3,
     )
     silent = written.model_copy(update={"first_token_s": None})
-    (point,) = points(lambda made: [made.answered(written), made.answered(silent)])[names.FIRST_TOKEN_SECONDS]
+    (point,) = points(lambda made: [made.count_answer(written), made.count_answer(silent)])[names.FIRST_TOKEN_SECONDS]
     assert (point["count"], point["sum"]) == (1, 0.3)
     assert point["bucket_counts"][point["explicit_bounds"].index(0.5)] == 1

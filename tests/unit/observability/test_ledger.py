@@ -124,8 +124,8 @@ def test_a_recorded_charge_survives_the_end_of_its_process(data_dir):
 
 def test_a_charge_is_counted_in_the_metrics(ledger):
     def counted() -> tuple[float, float]:
-        usd = metrics.counted(names.COST_USD, layer="models", kind="chat")
-        return usd, metrics.counted(names.UNPRICED_CALLS, kind="chat")
+        usd = metrics.read_counter(names.COST_USD, layer="models", kind="chat")
+        return usd, metrics.read_counter(names.UNPRICED_CALLS, kind="chat")
 
     before = counted()
     ledger.record(charge("0.25"))
@@ -145,11 +145,11 @@ def test_a_damaged_file_is_an_error(data_dir):
 
 
 def test_a_charge_that_cannot_be_stored_is_an_error_and_not_counted(ledger):
-    before = metrics.counted(names.COST_USD, layer="models", kind="chat")
+    before = metrics.read_counter(names.COST_USD, layer="models", kind="chat")
     ledger.close()
     with pytest.raises(StoreUnavailable, match="cannot be used"):
         ledger.record(charge("5"))
-    assert metrics.counted(names.COST_USD, layer="models", kind="chat") == before
+    assert metrics.read_counter(names.COST_USD, layer="models", kind="chat") == before
 
 
 @settings(max_examples=30)  # each writes to the disk a dozen times

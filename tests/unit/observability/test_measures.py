@@ -112,9 +112,9 @@ DOCUMENTS = [
     ],
 )
 def test_an_answer_leaks_when_it_cites_or_repeats_what_the_asker_may_not_see(scope, text, citations, leaked):
-    assert LeakFinder(DOCUMENTS).leaked(scope, text=text, citations=citations) is leaked
+    assert LeakFinder(DOCUMENTS).has_leak(scope, text=text, citations=citations) is leaked
 
 
 def test_words_that_a_permitted_document_has_as_well_are_no_leak():
     twin = DocumentText("twin.md", "bell", frozenset(), f"For Bell as well {WORDS}")
-    assert not LeakFinder([*DOCUMENTS, twin]).leaked(Scope("bell"), text=WORDS, citations=[])
+    assert not LeakFinder([*DOCUMENTS, twin]).has_leak(Scope("bell"), text=WORDS, citations=[])

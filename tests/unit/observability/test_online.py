@@ -10,7 +10,7 @@ import pytest
 from foundation import names
 from foundation.errors import UpstreamDown
 from models.embedders.hashing import HashingEmbedder
-from observability.evaluation.online import SIGNS, OnlineScorer, sampled, signature
+from observability.evaluation.online import SIGNS, OnlineScorer, is_sampled, signature
 from orchestration.contract import Answer
 from retrieval.contract import Citation
 from retrieval.grounding.evidence import Grounding
@@ -64,10 +64,10 @@ def test_a_part_that_fails_costs_the_score_and_not_the_answer() -> None:
 
 
 def test_a_share_of_the_answers_is_scored_the_same_ones_everywhere() -> None:
-    chosen = {f"a-{number}" for number in range(2000) if sampled(f"a-{number}", 0.25)}
+    chosen = {f"a-{number}" for number in range(2000) if is_sampled(f"a-{number}", 0.25)}
     assert 400 < len(chosen) < 600
-    assert chosen == {f"a-{number}" for number in range(2000) if sampled(f"a-{number}", 0.25)}
-    assert not any(sampled(f"a-{number}", 0.0) for number in range(100))
+    assert chosen == {f"a-{number}" for number in range(2000) if is_sampled(f"a-{number}", 0.25)}
+    assert not any(is_sampled(f"a-{number}", 0.0) for number in range(100))
 
 
 def test_near_questions_have_near_signatures() -> None:

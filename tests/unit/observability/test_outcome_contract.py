@@ -63,7 +63,7 @@ def test_the_contract_was_signed_by_three_roles():
 def test_minutes_saved_are_no_money_without_a_declared_conversion(contract):
     undeclared = contract.model_copy(update={"conversion": None})
     assert undeclared.usd_saved("accepted") == pytest.approx(undeclared.usd_of_errors("accepted"))
-    assert "no conversion is declared" in undeclared.converted
+    assert "no conversion is declared" in undeclared.conversion_sentence
     assert contract.usd_saved("accepted") > undeclared.usd_saved("accepted")
 
 

@@ -32,9 +32,9 @@ def start(*exporters: SpanExporter, content: bool = False) -> setup.Telemetry:
 
 def counted(exporter: type[SpanExporter]) -> dict[str, float]:
     """Spans by what became of them, for one kind of exporter, since the process began."""
-    found = {"exported": metrics.counted(names.SPANS_EXPORTED, exporter=exporter.__name__)}
+    found = {"exported": metrics.read_counter(names.SPANS_EXPORTED, exporter=exporter.__name__)}
     for reason in ("failed", "queue_full", "too_late", "closed"):
-        found[reason] = metrics.counted(names.SPANS_DROPPED, exporter=exporter.__name__, reason=reason)
+        found[reason] = metrics.read_counter(names.SPANS_DROPPED, exporter=exporter.__name__, reason=reason)
     return found
 
 
