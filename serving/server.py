@@ -1,4 +1,4 @@
-"""Serving: one process on one socket, stopped gracefully."""
+"""The server: one process on one socket, stopped gracefully."""
 
 from __future__ import annotations
 

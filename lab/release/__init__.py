@@ -1,1 +1,1 @@
-"""May this tree be released?"""
+"""Checks before a release, and the pictures of the documentation."""

@@ -1,1 +1,1 @@
-"""Is the interval of the value report right?"""
+"""A simulation that says whether the interval of the value report is right."""

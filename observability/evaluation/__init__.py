@@ -1,1 +1,1 @@
-"""How good is it? Golden questions, judges, comparisons, drift."""
+"""Judging the quality of your system: golden questions, judges, comparisons, calibration, drift."""

@@ -1,1 +1,1 @@
-"""Risks, and the card that says what the system may do."""
+"""The risk register, and the system card that says what the system may do."""

@@ -1,1 +1,1 @@
-"""What operators read: bills, traces, failures, forecasts."""
+"""Reports for operators: layer bills, traces, failures, forecasts, plots."""

@@ -1,1 +1,1 @@
-"""What is it worth? The outcome contract and what came of it."""
+"""The outcome contract, the business case, and what recorded outcomes were worth."""

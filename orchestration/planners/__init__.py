@@ -1,1 +1,1 @@
-"""Deciding what a question asks for: by examples, or by a model."""
+"""Making a plan of a request: by examples, or by a model."""

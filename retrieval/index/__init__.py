@@ -1,1 +1,1 @@
-"""Keeping the vector index true to the ledger."""
+"""Keeping the vector index in step with the ledger: opening, catching up, rebuilding, exact search."""

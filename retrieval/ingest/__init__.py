@@ -1,1 +1,1 @@
-"""From files and addresses to chunks in the ledger and the index."""
+"""Taking in documents: from files and web addresses to chunks in the ledger and the index."""

@@ -1,4 +1,4 @@
-"""One ranking out of several."""
+"""Fusing several rankings into one."""
 
 from __future__ import annotations
 

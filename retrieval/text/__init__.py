@@ -1,1 +1,1 @@
-"""Words and sentences in every script."""
+"""Splitting text into words, sentences and sections, in every script."""

@@ -1,1 +1,1 @@
-"""Who calls, and how much they may."""
+"""Who may call and how much: keys, tokens, sessions, quotas, admission."""

@@ -1,4 +1,4 @@
-"""Ask and search."""
+"""Routes to ask and to search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decide what waits for a person."""
+"""Routes to list and decide what waits for a person."""
 
 from __future__ import annotations
 

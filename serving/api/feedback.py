@@ -1,4 +1,4 @@
-"""What became of an answer: without it there is cost but no value (`make roi`)."""
+"""The route that records what became of an answer: without it there is cost but no value (`make roi`)."""
 
 from __future__ import annotations
 

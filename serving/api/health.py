@@ -1,4 +1,4 @@
-"""For machines that watch: alive, ready, metrics."""
+"""Routes for machines that watch: alive, ready, metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the caller has used, and what it cost."""
+"""Routes that say what the caller has used, and what it cost."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What every request passes: limits, errors, streams, idempotency."""
+"""What every HTTP request passes: limits, errors, streams, uploads, idempotency."""

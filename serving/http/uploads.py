@@ -1,4 +1,4 @@
-"""Files as they arrive."""
+"""Uploaded files, read as they arrive."""
 
 from __future__ import annotations
 

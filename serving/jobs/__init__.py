@@ -1,1 +1,1 @@
-"""Work that goes on after its request was answered."""
+"""Background jobs: many documents or questions, worked on after the request was answered."""

@@ -1,4 +1,4 @@
-"""What jobs do with one item each."""
+"""What a job does with one item: take in a document, answer a question."""
 
 from __future__ import annotations
 
