@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import ast
 import importlib
+import shutil
+import subprocess
+import sys
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,9 +27,30 @@ def test_each_layer_resolves_inside_the_repository(name):
     assert Path(spec.origin).parent == ROOT / name
 
 
-def test_there_is_no_further_top_level_package():
-    packages = {path.parent.name for path in ROOT.glob("*/__init__.py") if not path.parent.name.startswith(".")}
-    assert packages - {"lab"} == {*LAYERS, "examples"}
+def test_what_is_installed_and_guarded_are_the_layers_and_the_examples():
+    """And the lab, which guards itself. A package of your own beside them is guarded by rules of your own."""
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    installed = {name.rstrip("*") for name in tools["setuptools"]["packages"]["find"]["include"]}
+    assert installed - {"lab"} == {*LAYERS, "examples"}
+    assert set(tools["mypy"]["packages"]) == set(tools["importlinter"]["root_packages"]) == {*LAYERS, "examples"}
+    assert {*LAYERS, "examples", "lab", "tests"} == set(
+        tools["ruff"]["include"][0].split("}")[0].lstrip("{").split(",")
+    )
+
+
+def test_a_package_of_your_own_is_not_linted_by_our_rules(tmp_path):
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for package in ("acme", "foundation"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "sloppy.py").write_text("import os\nx=eval('1')\n", encoding="utf-8")
+    ruff = Path(sys.executable).with_name("ruff")
+    for command in (["check", "--output-format=concise"], ["format", "--check"]):
+        done = subprocess.run(
+            [ruff, *command, "--no-cache", "."], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert "foundation/sloppy.py" in done.stdout
+        assert "acme" not in done.stdout
 
 
 def test_every_name_in_an_all_list_exists():
