@@ -76,7 +76,7 @@ class Stops:
         self._pending: dict[tuple[Kind, str], Stop] = {}
         """In force here, and not in the file."""
         self.unrecorded: deque[tuple[Stop, str]] = deque()
-        """Stops that are in force and not in the audit yet, with who threw them; see serving/cli/oversight.py."""
+        """Stops that are in force and not in the audit yet, with who threw them; see serving/kill_switches.py."""
 
     def list(self) -> tuple[Stop, ...]:
         """What is stopped, the oldest first.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,9 +23,6 @@ from serving.cli.options import (
     hashed_stack,
     load_stack,
 )
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     help="What proves the template.",
@@ -375,7 +372,7 @@ def load(
     """Latency against offered load, an overload of ten times, callers that leave, and stopping under streams."""
     from lab.load import command
     from lab.load.report import Order
-    from serving.cli.swap_report import read_json
+    from serving.cli.judge.swap_report import read_json
 
     data_dir = load_stack(stack).settings.foundation.data_dir
     plots_in = plots or data_dir / "reports"

@@ -28,12 +28,12 @@ from serving.api import (
     kill_switches,
     usage,
 )
-from serving.cli import oversight
 from serving.http import errors, idempotency
 from serving.http.bodies import BodyLimits
 from serving.http.idempotency import Idempotency
 from serving.http.middleware import UNWATCHED, Authentication, Envelope
 from serving.http.replies import FirstReply, give_first_reply
+from serving.kill_switches import tended
 from serving.runtime import Runtime
 from serving.settings import HttpSettings
 from serving.wiring import System
@@ -115,7 +115,7 @@ def _import_optional() -> list[ModuleType]:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     runtime = app.state.runtime
-    switches = oversight.tended(runtime.system.stops, runtime.system.audit)
+    switches = tended(runtime.system.stops, runtime.system.audit)
     async with switches, runtime.jobs.open():
         yield
 

@@ -78,7 +78,7 @@ def _copy(victim: Victim, name: str) -> Path:
 
 def _is_whole(folder: Path) -> bool:
     """What `make audit-verify` says."""
-    from serving.cli.oversight import verified_audit
+    from serving.cli.govern.audit import verified_audit
 
     return verified_audit(folder / "var").ok
 

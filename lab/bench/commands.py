@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from foundation import names
 from foundation.errors import InvalidRequest
@@ -17,12 +17,10 @@ from foundation.types import EVERY_TENANT, Principal, Scope
 from orchestration.contract import Answer, AnswerRequest
 from orchestration.run import answering
 from serving.cli import terminal
+from serving.cli.terminal import format_share, show_figures
 from serving.settings import Loaded
+from serving.trial import WORLD, Configure, ask, empty_system, own_folder
 from serving.wiring import System
-
-if TYPE_CHECKING:
-    pass
-from serving.cli.measuring import WORLD, Configure, ask, empty_system, format_share, own_folder, show_figures
 
 
 def bench_retrieval(configure: Configure, data: Path, limit: int | None, json: Path | None) -> None:

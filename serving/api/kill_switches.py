@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from foundation import kill_switches
+from foundation.kill_switches import parse
+from serving import kill_switches
 from serving.access.identity import Operator
 from serving.api.schemas import StopList, StopRequest
-from serving.cli import oversight
 from serving.http.errors import responses
 from serving.runtime import Running
 
@@ -28,15 +28,15 @@ async def stop(what: What, body: StopRequest, caller: Operator, runtime: Running
     """Stop every effect, a tenant, a model or everything. It holds from the next step of any work, in every process; on a full
     disk too, where `notes` says what is written later. 503 `storage_full` means that it holds in the process that answered and
     could not be made known to others."""
-    kind, name = kill_switches.parse(what)
+    kind, name = parse(what)
     system = runtime.system
-    notes = await oversight.stop(system.stops, system.audit, kind, name, by=caller.subject, why=body.why)
+    notes = await kill_switches.stop(system.stops, system.audit, kind, name, by=caller.subject, why=body.why)
     return StopList(stops=list(system.stops.list()), notes=notes)
 
 
 @router.delete("/{what}", responses=responses(404))
 async def lift(what: What, caller: Operator, runtime: Running) -> StopList:
     """Let it work again."""
-    kind, name = kill_switches.parse(what)
-    await oversight.lift(runtime.system.stops, runtime.system.audit, kind, name, by=caller.subject)
+    kind, name = parse(what)
+    await kill_switches.lift(runtime.system.stops, runtime.system.audit, kind, name, by=caller.subject)
     return StopList(stops=list(runtime.system.stops.list()))

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from foundation import components
 from foundation.clock import SystemClock
 from foundation.components import Context
 from foundation.errors import StoreInUse
 from foundation.settings import make_data_dir
-from foundation.types import Scope
 from serving.cli import terminal
+from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, all_of, load_stack
 from serving.settings import Loaded
 
 if TYPE_CHECKING:
@@ -22,11 +24,12 @@ if TYPE_CHECKING:
     from retrieval.ingest.export import Transfer
 
 
-def sources(loaded: Loaded, scope: Scope, json: Path | None) -> None:
+def sources(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:
+    """Where the documents come from."""
     from retrieval.ingest import near_duplicates
 
-    with _opened(loaded) as stores:
-        found = near_duplicates.sources(stores.ledger.documents(scope))
+    with _opened(load_stack(stack)) as stores:
+        found = near_duplicates.sources(stores.ledger.documents(all_of(tenant, groups)))
     if not terminal.write_json(json, [asdict(one) for one in found]):
         terminal.show_table(
             ["source", "documents", "chunks", "characters", "latest (UTC)"],
@@ -43,11 +46,20 @@ def sources(loaded: Loaded, scope: Scope, json: Path | None) -> None:
         )
 
 
-def report(loaded: Loaded, scope: Scope, *, days: int, similarity: float, json: Path | None) -> None:
-    """Everything that a keeper of documents looks at once a month."""
+def corpus(
+    *,
+    tenant: Tenant = LOCAL,
+    groups: Groups = None,
+    days: Annotated[int, typer.Option(min=0, help="A document that did not change for so long is stale.")] = 365,
+    similarity: Annotated[float, typer.Option(min=0.1, max=1, help="Share of what two documents share.")] = 0.8,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Its size, what is old or superseded, and which documents say the same."""
     from retrieval.ingest import near_duplicates
 
-    with _opened(loaded) as stores, terminal.progress() as progress:
+    scope = all_of(tenant, groups)
+    with _opened(load_stack(stack)) as stores, terminal.progress() as progress:
         documents, refusals = stores.ledger.documents(scope), stores.ledger.refusals(scope)
         alike = near_duplicates.near_duplicates(
             stores.ledger,
@@ -73,7 +85,16 @@ def report(loaded: Loaded, scope: Scope, *, days: int, similarity: float, json: 
         _show(content, days)
 
 
-def export_ledger(loaded: Loaded, file: Path, json: Path | None) -> None:
+def export_ledger(
+    file: Annotated[Path, typer.Argument(help="Where it goes; packed if it ends in .gz.", dir_okay=False)],
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Write the whole ledger to one file: documents of every tenant, their passages and vectors."""
+    write_export(load_stack(stack), file, json)
+
+
+def write_export(loaded: Loaded, file: Path, json: Path | None) -> None:
     from retrieval.ingest import export
 
     with _opened(loaded) as stores, terminal.progress() as progress:
@@ -82,7 +103,16 @@ def export_ledger(loaded: Loaded, file: Path, json: Path | None) -> None:
     _moved("Written to", file, done, json)
 
 
-def import_ledger(loaded: Loaded, file: Path, json: Path | None) -> None:
+def import_ledger(
+    file: Annotated[Path, typer.Argument(help="What export wrote.", dir_okay=False)],
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Take in an exported ledger, checked first; nothing is embedded again."""
+    read_export(load_stack(stack), file, json)
+
+
+def read_export(loaded: Loaded, file: Path, json: Path | None) -> None:
     """The vector index follows at once: no model is needed for that."""
     from retrieval.index.maintenance import catch_up
     from retrieval.ingest import export

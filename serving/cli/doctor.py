@@ -27,6 +27,8 @@ from foundation.machine.install import HIGHEST, LOWEST
 from foundation.output.masking import mask_text
 from foundation.settings import PREFIX, Part
 from orchestration.settings import PolicySettings
+from serving.cli import terminal
+from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 from serving.settings import Loaded, Settings
 
 MEMORY_GB = 1.5
@@ -43,6 +45,25 @@ class Check:
     ok: bool
     found: str
     advice: str = ""
+
+
+def doctor(json: Json = None, stack: Stack = STACK) -> None:
+    """Check this machine and this configuration; say what to do."""
+    from models import weights
+
+    loaded = load_stack(stack)
+    checks = [*run_checks(loaded), *(Check(*row) for row in weights.checks())]
+    if not terminal.write_json(json, [vars(check) for check in checks]):
+        rows = [("ok" if check.ok else "FAILED", check.name, check.found, check.advice) for check in checks]
+        terminal.show_table(["", "check", "found", "what to do"], rows)
+    exit_unless(ok=all(check.ok for check in checks))
+
+
+def config(json: Json = None, stack: Stack = STACK) -> None:
+    """Every value in force and where it came from; secrets masked."""
+    rows = list(load_stack(stack).rows())
+    if not terminal.write_json(json, {key: {"value": value, "from": origin} for key, value, origin in rows}):
+        terminal.show_table(["setting", "value", "from"], rows)
 
 
 def run_checks(loaded: Loaded, extra: Sequence[Callable[[], Check]] = ()) -> list[Check]:

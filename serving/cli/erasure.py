@@ -15,7 +15,9 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from foundation import components
 from foundation.clock import Clock, SystemClock
@@ -28,6 +30,7 @@ from foundation.stores.registry import Person, Store
 from foundation.stores.sqlite_file import SqliteStore
 from foundation.types import Principal
 from serving.cli import terminal
+from serving.cli.options import LOCAL, STACK, Json, Stack, Tenant, exit_unless, load_stack
 from serving.settings import Loaded, Settings
 
 if TYPE_CHECKING:
@@ -70,18 +73,20 @@ class Report:
         return not self.unclaimed
 
 
-def erase(loaded: Loaded, tenant: str, subject: str, json: Path | None) -> bool:
-    """Erase everything that is kept of what one person said, asked and was told. Whether every file is accounted for.
-
-    Raises:
-        StoreUnavailable: a store cannot be written. What was erased before is erased, and the person can do nothing until
-            the same command has ended well.
-    """
+def erase(
+    *,
+    user: Annotated[str, typer.Option(help="The subject of their key, as `sixply keys` lists it.")],
+    tenant: Tenant = LOCAL,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Erase everything that one person said, asked and was told; says of each store what went and what stays."""
     by = f"{getpass.getuser()}@terminal"
-    report = asyncio.run(_erase(loaded, Principal(subject, tenant), by, SystemClock()))
-    told = {"subject": subject, "tenant": tenant, **asdict(report)}
+    report = asyncio.run(_erase(load_stack(stack), Principal(user, tenant), by, SystemClock()))
+    told = {"subject": user, "tenant": tenant, **asdict(report)}
     if terminal.write_json(json, told):
-        return report.ok
+        exit_unless(ok=report.ok)
+        return
     if report.cut_off_before:
         terminal.show("An earlier erasure of this person was cut off. This one has done all of it again.\n")
     erased = [(row.store, row.what, row.count) for row in report.erased if row.what]
@@ -89,15 +94,15 @@ def erase(loaded: Loaded, tenant: str, subject: str, json: Path | None) -> bool:
     terminal.show("")
     terminal.show_table(["what stays", "why"], [(row.store, row.stays) for row in report.erased if row.stays])
     if report.like:
-        hint = did_you_mean(subject, report.like)
-        terminal.show(f'\nNothing is kept of "{subject}" in "{tenant}"; names count letter by letter. {hint}')
+        hint = did_you_mean(user, report.like)
+        terminal.show(f'\nNothing is kept of "{user}" in "{tenant}"; names count letter by letter. {hint}')
     for part in report.unsaid:
         terminal.show(f"\n{part} comes from outside and does not say what it keeps of people. Ask whoever wrote it.")
     if report.unclaimed:
         terminal.show(
             f"\nNo store says what these files hold, so nothing was erased from them: {', '.join(report.unclaimed)}"
         )
-    return report.ok
+    exit_unless(ok=report.ok)
 
 
 async def _erase(loaded: Loaded, principal: Principal, by: str, clock: Clock) -> Report:
@@ -318,9 +323,9 @@ def _unclaimed(data: Path, stores: Sequence[Store]) -> list[str]:
     return sorted(str(file) for file in files if not any(store.claims(file) for store in stores))
 
 
-def retain(loaded: Loaded, json: Path | None) -> None:
-    """Take out what is older than its class may be."""
-    found = asyncio.run(_retain(loaded, SystemClock()))
+def retention(json: Json = None, stack: Stack = STACK) -> None:
+    """Take out what is older than [foundation.retention] allows; for a daily timer."""
+    found = asyncio.run(_retain(load_stack(stack), SystemClock()))
     if not terminal.write_json(json, {"erased": [asdict(one) for one in found]}):
         terminal.show_table(["store", "erased", "n"], [(one.store, one.what, one.count) for one in found])
 

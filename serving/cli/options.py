@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from foundation.types import Principal, Scope
 
 if TYPE_CHECKING:
     from serving.settings import Loaded
@@ -73,6 +77,21 @@ TunedPart = Literal["reranker", "embedder", "chat"]
 
 
 PROPOSALS = Path("var/reports/cases.jsonl")
+
+
+def local(tenant: str, roles: Sequence[str], groups: Sequence[str] | None) -> Principal:
+    """The person at the keyboard. Whoever may read the data folder needs no key."""
+    return Principal(f"{getpass.getuser()}@terminal", tenant, frozenset(roles), frozenset(groups or ()))
+
+
+def all_of(tenant: str, groups: Sequence[str] | None) -> Scope:
+    """What the person at the keyboard may list: documents of every class."""
+    return Scope(tenant, frozenset(groups or ()))
+
+
+def person(tenant: str, subject: str | None) -> Principal:
+    """The user of that name in the tenant, else the person at the keyboard."""
+    return Principal(subject, tenant) if subject else local(tenant, [], None)
 
 
 def load_stack(stack: Path, overrides: dict[str, object] | None = None) -> Loaded:

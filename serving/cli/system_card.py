@@ -6,7 +6,9 @@ import json as jsons
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from foundation import components
 from foundation.clock import SystemClock
@@ -15,29 +17,40 @@ from foundation.kill_switches import Stops
 from foundation.machine import manifest
 from foundation.settings import Part, flatten
 from serving.cli import terminal
-from serving.cli.gate import BASELINE
-from serving.cli.measuring import evaluation_file
+from serving.cli.judge.gate import BASELINE
+from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 from serving.settings import Loaded, Settings
+from serving.worth import evaluation_file
 
 if TYPE_CHECKING:
     from observability.governance.system_card import Card, ToolFacts
     from serving.settings import Settings
 
 
-def system_card(loaded: Loaded, *, register: Path, html: Path | None, json: Path | None) -> bool:
-    """Whether every control that the register names is there."""
-    card = card_of(loaded, register)
+def system_card(
+    *,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Also write it there as one page.", dir_okay=False)
+    ] = None,
+    register: Annotated[Path, typer.Option(help="The risks, with their controls.", dir_okay=False)] = Path(
+        "risks.toml"
+    ),
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """What runs, what it may do, how good it was measured to be, and what can go wrong."""
+    card = card_of(load_stack(stack), register)
     if html:
         terminal.write_text(html, card.page())
     if not terminal.write_json(json, card.as_dict()):
         _show(card)
-    return not card.gone
+    exit_unless(ok=not card.gone)
 
 
 def card_of(loaded: Loaded, register: Path) -> Card:
     from models import weights
     from observability.governance import risk_register, system_card
-    from serving.cli.oversight import verified_audit
+    from serving.cli.govern.audit import verified_audit
 
     settings = loaded.settings
     named = weights.named_in(settings.models.parts)
@@ -72,10 +85,11 @@ def card_of(loaded: Loaded, register: Path) -> Card:
 
 
 def _last_evaluation(loaded: Loaded) -> tuple[dict[str, Any] | None, str]:
+    from datetime import UTC, datetime
+
     path = evaluation_file(loaded.settings)
     if not path.is_file():
         return None, ""
-    from datetime import UTC, datetime
 
     written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     return jsons.loads(path.read_text(encoding="utf-8")), written.isoformat(timespec="minutes")
@@ -87,7 +101,7 @@ def _baseline(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _data(settings: Settings) -> dict[str, Any]:
-    from serving.cli.commands import open_ledger
+    from serving.cli.opening import open_ledger
 
     retrieval = settings.retrieval
     told: dict[str, Any] = {
@@ -135,7 +149,7 @@ def _tools(settings: Settings) -> Iterator[ToolFacts]:
 
 @contextmanager
 def _built(settings: Settings, part: Any) -> Iterator[Any]:
-    from serving.cli.commands import context_of
+    from serving.cli.opening import context_of
 
     tools = components.load("orchestration.tools", part, context_of(settings))
     try:

@@ -239,3 +239,16 @@ def _lines(errors: Console) -> Callable[[str, int, int], None]:
 
 def _usd(amount: Decimal | None) -> str:
     return "unpriced" if amount is None else f"${amount:.6f}"
+
+
+def format_share(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+_NOT_SHOWN = {"rows", "foreign_rows", "rounds", "stack", "intervals_95", "risk_coverage"}
+
+
+def show_figures(figures: Mapping[str, Any], json: Path | None) -> None:
+    if not write_json(json, figures):
+        rows = [(name, f"{value:.4g}" if isinstance(value, float) else value) for name, value in figures.items()]
+        show_table(["figure", ""], [row for row in rows if row[0] not in _NOT_SHOWN])

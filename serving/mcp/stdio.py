@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from foundation.clock import SystemClock
 from serving.access.identity import KeyStore, check_roles
-from serving.cli.commands import local
+from serving.cli.options import local
 from serving.mcp.server import mcp_server
 from serving.processes.lifecycle import Lifecycle
 from serving.settings import Loaded

@@ -10,14 +10,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from pydantic import SecretStr
 
 from foundation import components
 from foundation.errors import InvalidRequest, MissingDependency
 from foundation.settings import Part
 from serving.cli import terminal
+from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 from serving.parts import ports
 from serving.parts.ports import Port
 from serving.settings import Settings
@@ -43,6 +45,21 @@ class Promise:
     reason: str = ""
     test: str = ""
     seconds: float = 0.0
+
+
+def contracts(
+    port: Annotated[
+        str | None, typer.Option(help="Such as retrieval.vectors or retrieval/vectors; all if absent.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="An adapter, my_pkg.acme:build, or all; the configured one if absent.")
+    ] = None,
+    options: Annotated[str | None, typer.Option(help="Options for it, as a JSON object.")] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Test which promises of its port a part keeps."""
+    exit_unless(ok=run(load_stack(stack).settings, port, name, options=options, json=json))
 
 
 def run(

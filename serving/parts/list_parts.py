@@ -9,11 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from pydantic.fields import FieldInfo
 
 from foundation.components import available, extra_of
 from serving.cli import terminal
+from serving.cli.options import Json
 from serving.parts.ports import CONTRACTS, Port
 from serving.settings import Settings
 
@@ -53,8 +56,13 @@ def adapters() -> Iterator[Adapter]:
             yield Adapter(port.name, name, _first_sentence(module), _extras(module), _options(module), name in chosen)
 
 
-def report(*, json: Path | None, markdown: Path | None) -> None:
-    """Print them, or write them as JSON or as the page of the documentation."""
+def parts(
+    json: Json = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Also write the page of the documentation there.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Every port with its adapters: what they are, what they need, what they can be told."""
     found = list(adapters())
     if markdown is not None:
         terminal.write_text(markdown, page(found))

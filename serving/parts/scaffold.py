@@ -17,11 +17,15 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from pydantic import BaseModel
 
 from foundation.components import available
 from foundation.errors import InvalidRequest
+from serving.cli import terminal
+from serving.parts import ports
 from serving.parts.ports import CONTRACTS, Port
 
 LINE = 120
@@ -37,6 +41,16 @@ UNASKED = {
 """Abilities that a contract of the ecosystem leaves open: write them if the part has them."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def adapter(
+    port: Annotated[str, typer.Argument(help="Such as retrieval/vectors or retrieval.vectors.")],
+    name: Annotated[str, typer.Argument(help="What it will be called in stack.toml: small letters, digits and _.")],
+) -> None:
+    """Write the file of a new adapter, with what is to be written in it."""
+    found = ports.port(port)
+    path = write(found, name)
+    terminal.console().print(terminal.plain(next_steps(found, name, path)))
 
 
 def write(port: Port, name: str, *, root: Path = Path()) -> Path:

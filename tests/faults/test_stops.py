@@ -25,7 +25,7 @@ from orchestration.contract import Answer, AnswerRequest, Decision
 from orchestration.run.answering import answer, resume
 from orchestration.run.stoppable import StoppableAgent
 from serving.app import create_app
-from serving.cli.oversight import tended
+from serving.kill_switches import tended
 from tests.doubles import serving
 from tests.doubles.orchestration import LEAD, NORTH, SOUTH, World
 

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from foundation.errors import InvalidRequest, InvalidSetting
 from observability.evaluation import compare, trials
 from observability.evaluation.compare import Side
-from serving.cli import gate, main, swap_report
+from serving.cli import main
+from serving.cli.judge import gate, swap_report
 
 BASELINE = Path("examples/support_desk/baseline.json")
 STACK = Path("stack.toml")
@@ -74,7 +75,7 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> Callable[[Side], None]:
 
 
 def run(baseline: Path = BASELINE, *, renew: bool = False, json: Path | None = None) -> bool:
-    return gate.gate(STACK, baseline=baseline, renew=renew, json=json)
+    return gate.hold_gate(STACK, baseline=baseline, renew=renew, json=json)
 
 
 def _with(side: Side, spoil: Callable[[int, dict[str, Any]], dict[str, Any]]) -> Side:

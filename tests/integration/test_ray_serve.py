@@ -21,7 +21,7 @@ from foundation.clock import SystemClock
 from foundation.errors import InvalidSetting
 from foundation.settings import Part
 from serving.access.identity import KeyStore
-from serving.cli import commands
+from serving.cli import serve
 from serving.processes import ray_replicas
 from serving.processes.supervisor import demand_shared
 from serving.settings import HttpSettings, Loaded, ServingSettings, Settings
@@ -191,7 +191,7 @@ def test_one_line_moves_serving_to_the_cluster(
     monkeypatch.setattr(
         "observability.telemetry.logs.set_up", lambda _: None
     )  # it would take the log of the test run over
-    commands.serve(Loaded(settings, {}))
+    serve.serve_api(Loaded(settings, {}))
     assert served == [settings]
     assert "http://127.0.0.1:1/v1" in capsys.readouterr().out
 

@@ -18,7 +18,8 @@ from foundation.errors import FingerprintMismatch, PolicyDenied
 from foundation.types import EVERY_TENANT, Principal
 from models import weights
 from retrieval.ingest.folders import read_folder
-from serving.cli import commands, corpus, measuring
+from serving import trial
+from serving.cli import corpus, documents
 from serving.settings import Loaded, load
 from serving.wiring import System, open_system
 from tests import services
@@ -133,18 +134,18 @@ def _carried_over(swap: Swap, old: Path, changes: Mapping[str, Any], folder: Pat
         case "need a reindex":
             with pytest.raises(FingerprintMismatch), open_system(_stack(old, changes)):
                 pass
-            commands.reindex(_stack(old, changes))
+            documents.reindex_ledger(_stack(old, changes))
             return old
         case "are moved":
-            corpus.export_ledger(_stack(old, {}), folder / "ledger.jsonl.gz", None)
-            corpus.import_ledger(_stack(old, changes), folder / "ledger.jsonl.gz", None)
+            corpus.write_export(_stack(old, {}), folder / "ledger.jsonl.gz", None)
+            corpus.read_export(_stack(old, changes), folder / "ledger.jsonl.gz", None)
             return old
         case "begin anew":
             new = folder / "new"
             with open_system(_stack(new, changes)) as system:
                 assert system.ledger.document_count() == 0
-            corpus.export_ledger(_stack(old, {}), folder / "ledger.jsonl.gz", None)
-            corpus.import_ledger(_stack(new, changes), folder / "ledger.jsonl.gz", None)
+            corpus.write_export(_stack(old, {}), folder / "ledger.jsonl.gz", None)
+            corpus.read_export(_stack(new, changes), folder / "ledger.jsonl.gz", None)
             return new
     raise AssertionError(f'{swap.page}: "{swap.title}" must say what becomes of the data, not "{swap.data}"')
 
@@ -154,7 +155,7 @@ def _answers(system: System) -> None:
     a small model behind a server picks is the model's own affair, and not always the same."""
     assert DOCUMENTS[0] in {hit.source.uri for hit in system.retriever.retrieve(QUESTION, system.policy.scope(PERSON))}
     if system.settings.models.embedder.use == "openvino":
-        answer = asyncio.run(measuring.ask(system, QUESTION, PERSON))
+        answer = asyncio.run(trial.ask(system, QUESTION, PERSON))
         assert answer.status == "answered", answer.text
         assert DOCUMENTS[0] in {each.uri for each in answer.citations}, answer.text
 
@@ -166,11 +167,11 @@ def _has_one_tool(system: System) -> None:
 
 def _refuses_the_word(system: System) -> None:
     with pytest.raises(PolicyDenied, match="lawsuit"):
-        asyncio.run(measuring.ask(system, "Will you win the lawsuit?", PERSON))
+        asyncio.run(trial.ask(system, "Will you win the lawsuit?", PERSON))
 
 
 def _gives_it_again(system: System) -> None:
-    assert asyncio.run(measuring.ask(system, f"{QUESTION} ", PERSON)).cached
+    assert asyncio.run(trial.ask(system, f"{QUESTION} ", PERSON)).cached
 
 
 def _counts_layers(system: System) -> None:

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from foundation.errors import InvalidRequest, InvalidSetting
 from observability.evaluation import trials
-from serving.cli import main, swap_report
+from serving.cli import main
+from serving.cli.judge import swap_report
 from tests.doubles import stacks
 
 DOCUMENTS = {

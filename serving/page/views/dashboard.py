@@ -23,10 +23,10 @@ from observability.telemetry import metrics
 from observability.value.roi import ValueReport
 from serving.api.schemas import UsageReport
 from serving.api.usage import usage
-from serving.cli.measuring import worth
 from serving.page.session import Visitor, alert, counted, every, told
 from serving.page.views.feedback import CHOICES
 from serving.page.views.plots import Plot
+from serving.worth import worth
 
 LOOK_AGAIN_S = 2.0
 KEPT = 90

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from foundation.clock import SystemClock
 from foundation.kill_switches import Stops
 from serving.cli import system_card
-from serving.settings import load
 
 ROOT = Path(__file__).parents[3]
 STACK = """
@@ -44,8 +44,11 @@ EVALUATION = {
 def drawn(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     def draw(register: str = str(ROOT / "risks.toml")) -> dict[str, Any]:
         (tmp_path / "stack.toml").write_text(STACK.format(data=tmp_path / "var"))
-        loaded, out, page = load(tmp_path / "stack.toml"), tmp_path / "card.json", tmp_path / "card.html"
-        ok = system_card.system_card(loaded, register=Path(register), html=page, json=out)
+        out, page, ok = tmp_path / "card.json", tmp_path / "card.html", True
+        try:
+            system_card.system_card(register=Path(register), html=page, json=out, stack=tmp_path / "stack.toml")
+        except typer.Exit as end:
+            ok = end.exit_code == 0
         return {"ok": ok, "page": page.read_text(), "text": out.read_text(), **json.loads(out.read_text())}
 
     return draw

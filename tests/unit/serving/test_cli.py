@@ -18,7 +18,7 @@ from typer.main import get_command
 from foundation.clock import SystemClock
 from foundation.types import Principal
 from orchestration.memory.facts import FILE, SqliteFacts
-from serving.cli.main import app, main
+from serving.cli.main import COMMANDS, app, main
 
 ROOT = Path(__file__).parents[3]
 
@@ -69,6 +69,12 @@ def test_every_command_and_every_option_is_explained() -> None:
                 assert getattr(parameter, "help", None), f"{' '.join(path)}: {parameter.name} has no help"
 
 
+def test_the_list_of_commands_says_how_the_help_of_each_begins() -> None:
+    group = get_command(app)
+    for name, (_, line) in ((name, entry) for listed in COMMANDS.values() for name, entry in listed.items()):
+        assert group.commands[name].help.replace("\n", " ").startswith(line.removesuffix(".")), name
+
+
 EITHER = {("bench_followups", "data"), ("finetune", "data"), ("bench_structured", "data"), ("swap_report", "data")}
 """Take a file or a folder, and tell them apart themselves."""
 
@@ -76,16 +82,15 @@ EITHER = {("bench_followups", "data"), ("finetune", "data"), ("bench_structured"
 def test_every_path_that_a_command_takes_is_said_to_be_a_file_or_a_folder() -> None:
     """Then a folder in place of a file is refused before anything is read."""
     seen = 0
-    for group in (app, *(one.typer_instance for one in app.registered_groups)):
-        for command in group.registered_commands:
-            hints = get_type_hints(command.callback, include_extras=True)
-            for name, hint in hints.items():
-                kinds, told = get_args(hint)[:1], get_args(hint)[1:]
-                if Path not in (*kinds, *(part for kind in kinds for part in get_args(kind))):
-                    continue
-                seen += 1
-                either = (command.callback.__name__, name) in EITHER
-                assert told[0].dir_okay + told[0].file_okay == 1 + either, f"{command.callback.__name__}: {name}"
+    for _, command in commands(get_command(app)):
+        hints = get_type_hints(command.callback, include_extras=True)
+        for name, hint in hints.items():
+            kinds, told = get_args(hint)[:1], get_args(hint)[1:]
+            if Path not in (*kinds, *(part for kind in kinds for part in get_args(kind))):
+                continue
+            seen += 1
+            either = (command.callback.__name__, name) in EITHER
+            assert told[0].dir_okay + told[0].file_okay == 1 + either, f"{command.callback.__name__}: {name}"
     assert seen > 40
 
 

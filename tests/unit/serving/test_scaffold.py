@@ -54,11 +54,11 @@ def test_a_new_adapter_can_be_listed_and_keeps_no_promise_yet(written: Path) -> 
     """All of them in one run. The suite of the tools has arguments for those of the example only, and fails before."""
     script = f"""
 import json
-from serving import promises
+from serving.parts import contract_tests
 parts = {{name: [{{"use": f"acme_{{name.replace('.', '_')}}:build"}}] for name in {PORTS}}}
-told = promises.Telling(parts, quiet=True)
-from serving.ports import Port
-promises._pytest([str(Port(name).suite) for name in parts], parts, told)
+told = contract_tests.Telling(parts, quiet=True)
+from serving.parts.ports import Port
+contract_tests._pytest([str(Port(name).suite) for name in parts], parts, told)
 print(json.dumps([(one.port, one.outcome, one.reason) for one in told.promises]))
 """
     ran = run("-c", script, path=written)

@@ -5,19 +5,40 @@ from __future__ import annotations
 import asyncio
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from foundation import components, names
 from foundation.components import Context
 from serving.cli import terminal
-from serving.cli.measuring import golden_file
+from serving.cli.options import PROPOSALS, STACK, Stack, load_stack
 from serving.settings import Loaded
+from serving.trial import golden_file
 
 if TYPE_CHECKING:
     from observability.evaluation.feedback_cases import Asked
 
 
-def propose(loaded: Loaded, to: Path, golden: Path | None) -> None:
+def cases_from_feedback(
+    *,
+    to: Annotated[
+        Path, typer.Option(help="Where the proposals are written for a person to review.", dir_okay=False)
+    ] = PROPOSALS,
+    take: Annotated[
+        Path | None, typer.Option(help="Proposals that were reviewed, to be taken in.", exists=True, dir_okay=False)
+    ] = None,
+    golden: Annotated[Path | None, typer.Option(help="The golden set; else that of the stack.", dir_okay=False)] = None,
+    stack: Stack = STACK,
+) -> None:
+    """Judged answers become golden cases, after a person's review."""
+    if take is None:
+        _propose(load_stack(stack), to, golden)
+    else:
+        _take(load_stack(stack), take, golden)
+
+
+def _propose(loaded: Loaded, to: Path, golden: Path | None) -> None:
     """Write a proposal for each judged answer whose conversation is still kept. No model is loaded."""
     from observability.evaluation import feedback_cases
     from observability.evaluation.golden_set import load_golden
@@ -45,7 +66,7 @@ def propose(loaded: Loaded, to: Path, golden: Path | None) -> None:
     )
 
 
-def take(loaded: Loaded, path: Path, golden: Path | None) -> None:
+def _take(loaded: Loaded, path: Path, golden: Path | None) -> None:
     """Append what a person has reviewed to the golden set."""
     from observability.evaluation import feedback_cases
 

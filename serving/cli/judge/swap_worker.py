@@ -1,6 +1,6 @@
 """One side of a swap report: a whole system in a process and a data folder of its own, asked from outside.
 
-    python -m serving.cli.swap_worker     one JSON object a line on standard input, and one back for each
+    python -m serving.cli.judge.swap_worker     one JSON object a line on standard input, and one back for each
 
 The first line says which stack, which changes over it and which data; then each line is the number of a trial. The
 process is its own so that memory and cold start belong to one system, and so that two of them never share a cache.
@@ -39,7 +39,7 @@ def serve(order: Mapping[str, Any], numbers: Iterator[int]) -> Iterator[dict[str
     from observability.evaluation.golden_set import GoldenCase
     from observability.evaluation.leaks import LeakFinder
     from orchestration.contract import Answer
-    from serving.cli import measuring
+    from serving import trial
     from serving.settings import load
     from serving.wiring import open_system
 
@@ -60,11 +60,11 @@ def serve(order: Mapping[str, Any], numbers: Iterator[int]) -> Iterator[dict[str
                 "chunks": report.chunks,
             },
         }
-        leaks = LeakFinder(measuring.texts_of(system, [trial.case for trial in material.trials]))
+        leaks = LeakFinder(trial.texts_of(system, [trial.case for trial in material.trials]))
 
         async def answer(case: GoldenCase) -> Answer:
             person = Principal("swap report", case.tenant, frozenset({"agent"}), frozenset(case.groups))
-            return await measuring.ask(system, case.question, person)
+            return await trial.ask(system, case.question, person)
 
         def retrieve(case: GoldenCase) -> list[str]:
             hits = system.retriever.retrieve(case.question, case.scope, limit=trials.DEPTH)

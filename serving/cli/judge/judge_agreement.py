@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from foundation.output.masking import MASK, mask_values
 from foundation.settings import Part
 from serving.cli import terminal
-from serving.settings import Loaded, Settings
+from serving.cli.options import STACK, Json, Limit, Stack, exit_unless, load_stack
+from serving.settings import Settings
 
 if TYPE_CHECKING:
     from foundation.components import Context
@@ -22,14 +25,21 @@ if TYPE_CHECKING:
     from serving.wiring import System
 
 
-def judge_agreement(loaded: Loaded, data: Path, limit: int | None, json: Path | None) -> bool:
-    """Measure the judge, or `[models.chat]` where none is named, and keep the record. Whether one of its marks counts."""
+def judge_agreement(
+    data: Annotated[
+        Path, typer.Argument(help="A folder with human_judgements.jsonl and qa.jsonl.", exists=True, file_okay=False)
+    ],
+    limit: Limit = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Does a language model mark answers as people do? The record by which `evaluate` trusts it. 1: it does not."""
     from foundation.components import Context, load
     from models.contract import PriceSource
     from observability.evaluation import judge as judges
     from observability.evaluation.judge_agreement import agreement, read_marked
 
-    settings = loaded.settings
+    settings = load_stack(stack).settings
     answers = read_marked(data, limit)
     context = Context(
         data_dir=settings.foundation.data_dir,
@@ -59,7 +69,7 @@ def judge_agreement(loaded: Loaded, data: Path, limit: int | None, json: Path | 
     if not terminal.write_json(json, told):
         _show(record)
         terminal.console().print(f"\n{terminal.plain(standing.told)}")
-    return bool(standing.trusted)
+    exit_unless(ok=bool(standing.trusted))
 
 
 def _show(record: Record) -> None:

@@ -9,11 +9,15 @@ from __future__ import annotations
 import json as jsons
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from foundation.clock import SystemClock
 from foundation.errors import InvalidRequest
-from serving.cli import swap_report, terminal
+from serving.cli import terminal
+from serving.cli.judge import swap_report
+from serving.cli.options import STACK, Json, Stack, exit_unless
 from serving.settings import load
 
 if TYPE_CHECKING:
@@ -52,7 +56,23 @@ class Verdict:
         }
 
 
-def gate(stack: Path, *, baseline: Path | None = None, renew: bool, json: Path | None) -> bool:
+def gate(
+    *,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="What was committed; else baseline.json of the stack's golden set.", dir_okay=False),
+    ] = None,
+    renew: Annotated[
+        bool, typer.Option("--renew", help="Write today's answers as the baseline, and judge nothing.")
+    ] = False,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """The golden set against the committed baseline: blocks what got worse by more than is allowed."""
+    exit_unless(ok=hold_gate(stack, baseline=baseline, renew=renew, json=json))
+
+
+def hold_gate(stack: Path, *, baseline: Path | None = None, renew: bool, json: Path | None) -> bool:
     """Ask the golden set and compare; whether nothing fell further than is allowed and every floor of the outcome contract is
     met or excepted. `renew` writes the baseline instead,
     which is `baseline.json` of the golden set where no other is named.

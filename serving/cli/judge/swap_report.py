@@ -10,11 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
-from foundation.errors import InvalidSetting
+import typer
+
+from foundation.errors import InvalidSetting, SixplyError
 from foundation.settings import read_toml
 from serving.cli import terminal
+from serving.cli.options import Json, Limit
 from serving.settings import load
 
 if TYPE_CHECKING:
@@ -23,6 +26,35 @@ if TYPE_CHECKING:
 
 SHOWN = 8
 """Changed cases on the terminal; the other reports have more."""
+
+
+def swap_report(
+    a: Annotated[
+        Path,
+        typer.Argument(metavar="A", help="A stack, or the JSON of an earlier report.", exists=True, dir_okay=False),
+    ],
+    b: Annotated[
+        Path, typer.Argument(metavar="B", help="Another stack, or only what changes in A.", exists=True, dir_okay=False)
+    ],
+    *,
+    data: Annotated[Path | None, typer.Option(help="A golden set, or a folder with qa.jsonl or queries.jsonl.")] = None,
+    limit: Limit = None,
+    repeats: Annotated[
+        int,
+        typer.Option(min=1, help="How often each question is asked; from three on, a spike of the machine is no cost."),
+    ] = 3,
+    json: Json = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Also write it there as one page.", dir_okay=False)
+    ] = None,
+) -> None:
+    """The same questions through two systems: what a swap changes. 0 better or equal, 1 worse, 2 undecided, 3 an error."""
+    try:
+        code = report(a, b, data=data, limit=limit, repeats=repeats, json=json, html=html)
+    except SixplyError as error:
+        terminal.show_error(error)
+        code = 3
+    raise typer.Exit(code)
 
 
 def report(
@@ -148,7 +180,7 @@ def _system(order: Order, folder: Path, *, data: Path, limit: int | None) -> Ite
         complaints = opened.enter_context((folder / "complaints.txt").open("w+", encoding="utf-8"))
         process = opened.enter_context(
             subprocess.Popen(
-                [sys.executable, "-m", "serving.cli.swap_worker"],
+                [sys.executable, "-m", "serving.cli.judge.swap_worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=complaints,

@@ -1,0 +1,296 @@
+"""`sixply ingest`, `documents` and `reindex`: what is stored, and how it gets there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from foundation.errors import InvalidRequest
+from foundation.types import EVERY_TENANT, Scope
+from serving.cli import terminal
+from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, all_of, exit_unless, load_stack
+
+if TYPE_CHECKING:
+    from retrieval.ingest.folders import FolderChanges, FolderItems
+    from retrieval.ingest.pipeline import IngestReport, Item, Refused
+    from serving.settings import Loaded, Settings
+
+
+def ingest(
+    source: Annotated[
+        str | None, typer.Argument(metavar="SRC", help="A file, a folder with all that is below it, or an address.")
+    ] = None,
+    *,
+    retry: Annotated[bool, typer.Option("--retry", help="Try what was refused again, in place of SRC.")] = False,
+    tenant: Tenant = LOCAL,
+    prune: Annotated[bool, typer.Option("--prune", help="Take out what is no longer in the folder.")] = False,
+    groups: Groups = None,
+    data_class: Annotated[str | None, typer.Option("--class", help="Who may see it stands in the policy.")] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Add documents, or replace those of the same name."""
+    if (source is None) is not retry:
+        raise typer.BadParameter("Name what to ingest, SRC, or say --retry, and not both.")
+    if source is None:
+        exit_unless(ok=_retry(load_stack(stack), tenant=tenant, json=json))
+    else:
+        ok = _ingest(
+            load_stack(stack),
+            source,
+            tenant=tenant,
+            groups=groups or [],
+            data_class=data_class,
+            json=json,
+            prune=prune,
+        )
+        exit_unless(ok=ok)
+
+
+def _ingest(
+    loaded: Loaded,
+    source: str,
+    *,
+    tenant: str,
+    groups: Sequence[str],
+    data_class: str | None,
+    json: Path | None,
+    prune: bool = False,
+) -> bool:
+    """Whether every document was taken. `prune` takes out what is no longer in the folder."""
+    from retrieval.ingest.folders import changes, of_folder
+    from serving.wiring import open_system
+
+    folder = _folder(loaded.settings, source, tenant)
+    if prune and folder is None:
+        raise InvalidRequest(f"Only a folder can be kept in step, and {source} is none. Leave PRUNE out.")
+    count, items = _items(loaded.settings, source, tenant, frozenset(groups), folder)
+    if data_class:
+        items = (_of_class(item, data_class) for item in items)
+    kept = 0
+    try:
+        with open_system(loaded) as system, terminal.progress() as progress:
+            before = of_folder(system.ledger, folder) if folder else {}
+            try:
+                report = system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, count))
+            except KeyboardInterrupt:
+                kept = len(of_folder(system.ledger, folder)) if folder else 0
+                raise
+            found = changes(system.ledger, folder, before) if folder else None
+            for one in found.gone if found and prune else ():
+                system.ingestor.delete(one.source.uri, one.source.tenant, scope=None, document_id=one.document_id)
+    except KeyboardInterrupt:
+        terminal.show_note(
+            f"Stopped. {kept} of {count} documents are stored, whole. The same command again goes on with the others."
+        )
+        raise
+    return _ingested(report, json, found, pruned=prune, unlisted=folder.unlisted if folder else {})
+
+
+def _retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
+    """Whether every refused document was taken now."""
+    from serving.wiring import open_system
+
+    with open_system(loaded) as system, terminal.progress() as progress:
+        scope = Scope(tenant)
+        waiting = len(system.ledger.refusals(scope))
+        report = system.ingestor.retry(
+            tenant, EVERY_TENANT, scope=None, progress=lambda done: progress("retry", done, max(waiting, done))
+        )
+        left = len(system.ledger.refusals(scope)) - len(report.refused)
+    if left:
+        terminal.show_note(
+            f"{left} refused documents are not kept here and must be ingested again. make documents lists them."
+        )
+    return _ingested(report, json) and not left
+
+
+def _ingested(
+    report: IngestReport,
+    json: Path | None,
+    found: FolderChanges | None = None,
+    *,
+    pruned: bool = False,
+    unlisted: Mapping[str, Refused] = MappingProxyType({}),
+) -> bool:
+    counts = {name: getattr(report, name) for name in ("added", "replaced", "unchanged", "seconds")}
+    refused = [
+        *({"uri": f"{name}/", "reason": why.reason, "message": why.message} for name, why in unlisted.items()),
+        *({"uri": one.uri, "reason": one.reason, "message": one.message} for one in report.refused),
+    ]
+    moves = {"changed": found.changed, "renamed": found.renamed, "removed": found.removed} if found else {}
+    if not terminal.write_json(json, {**counts, "refused": refused, **moves, "pruned": pruned}):
+        terminal.show_table(
+            list(counts), [[f"{value:.1f}" if name == "seconds" else value for name, value in counts.items()]]
+        )
+        if refused:
+            terminal.show_table(["refused", "reason", "what it says"], [list(one.values()) for one in refused])
+        if found:
+            _show_changes(found, pruned=pruned)
+    return not refused
+
+
+def _show_changes(found: FolderChanges, *, pruned: bool) -> None:
+    rows = [
+        *(("changed", one) for one in found.changed),
+        *(("renamed", f"{old} is now {new}") for old, new in found.renamed),
+        *(("removed", one) for one in found.removed),
+    ]
+    if rows:
+        terminal.show_table(["", "document"], rows)
+    if found.gone and not pruned:
+        terminal.show_note(
+            f"{len(found.gone)} documents of this folder are still stored and no longer in it. PRUNE=1 takes them out."
+        )
+
+
+def _folder(settings: Settings, source: str, tenant: str) -> FolderItems | None:
+    """What is below `source`, if it is a folder.
+
+    Raises:
+        InvalidRequest: it cannot be looked at; or as `read_folder`.
+    """
+    from retrieval.ingest.fetching import is_address
+    from retrieval.ingest.folders import read_folder
+
+    if is_address(source):
+        return None
+    try:
+        is_folder = Path(source).is_dir()
+    except OSError as error:
+        raise InvalidRequest(
+            f'"{source}" cannot be looked at: {error.strerror}. Name one that you may read: SRC=folder'
+        ) from error
+    return read_folder(Path(source), tenant=tenant, max_bytes=_most_read(settings)) if is_folder else None
+
+
+def _items(
+    settings: Settings, source: str, tenant: str, groups: frozenset[str], folder: FolderItems | None
+) -> tuple[int, Iterable[Item]]:
+    """How many, and each as its turn comes: a folder's files, one file, or what an address holds; `groups` restrict them
+    further.
+
+    Raises:
+        InvalidRequest: there is nothing of that name.
+    """
+
+    from retrieval.contract import Source
+    from retrieval.ingest.fetching import fetch, is_address
+    from retrieval.ingest.folders import read_item
+    from retrieval.ingest.pipeline import Item
+
+    path = Path(source)
+    if is_address(source):
+        fetched = fetch(source, settings.retrieval.fetching, max_bytes=settings.retrieval.parsing.max_bytes)
+        return 1, [Item(fetched.source(tenant, groups), fetched.content, fetched.name)]
+    if folder is not None:
+        if not len(folder):
+            terminal.show_note(f"{source} holds no file that could be read. Hidden ones are not.")
+        return len(folder), (
+            replace(item, source=replace(item.source, groups=item.source.groups | groups)) for item in folder
+        )
+    if path.is_file():
+        return 1, [read_item(path, Source(uri=path.name, tenant=tenant, groups=groups), max_bytes=_most_read(settings))]
+    found = "is neither a file nor a folder" if path.exists() else "does not exist"
+    raise InvalidRequest(f'"{source}" {found}. Name a file, a folder or an address: SRC=folder')
+
+
+def _most_read(settings: Settings) -> int:
+    """Bytes of a file: what is longer is neither parsed nor kept for another try."""
+    parsing = settings.retrieval.parsing
+    return max(parsing.max_bytes, int(parsing.keep_refused_mb * 1_000_000))
+
+
+def _of_class(item: Item, data_class: str) -> Item:
+
+    from retrieval.contract import DATA_CLASS
+
+    known = {**item.source.attributes, DATA_CLASS: data_class}
+    return replace(item, source=replace(item.source, attributes=known))
+
+
+def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:
+    """What the ledger holds, and what it refused."""
+    from serving.cli.opening import open_ledger
+
+    settings, scope = load_stack(stack).settings, all_of(tenant, groups)
+    with open_ledger(settings) as ledger:
+        found, refused = ledger.documents(scope), ledger.refusals(scope)
+        hidden = sum(len(ledger.stored(tenant)) for tenant in {scope.tenant, EVERY_TENANT}) - len(found)
+    rows = [
+        (
+            one.source.uri,
+            one.source.title,
+            one.source.tenant,
+            one.chunks,
+            "superseded" if one.superseded else "in force",
+        )
+        for one in found
+    ]
+    columns = ["uri", "title", "tenant", "chunks", "version"]
+    content = {
+        "documents": [dict(zip(columns, row, strict=True)) for row in rows],
+        "refusals": [{"uri": one.uri, "reason": one.reason, "message": one.message} for one in refused],
+        "of_other_groups": hidden,
+    }
+    if not terminal.write_json(json, content):
+        terminal.show_table(columns, rows)
+        if hidden:  # a number that only the owner of this machine is told
+            terminal.show_note(
+                f"{hidden} more can be read only by groups that were not named. GROUP=name lists those of one."
+            )
+        if refused:
+            terminal.show_table(
+                ["refused", "reason", "what it says"], [(one.uri, one.reason, one.message) for one in refused]
+            )
+
+
+def reindex(stack: Stack = STACK) -> None:
+    """Write all documents anew with the configured embedder and chunker."""
+    reindex_ledger(load_stack(stack))
+
+
+def reindex_ledger(loaded: Loaded) -> None:
+    """Needs no agent and no vector index, and must work where `open_system` refuses: the ledger fits the old parts. They may
+    go on serving; the vector index is filled when the system next starts."""
+    from langchain_core.embeddings import Embeddings
+
+    from foundation import components
+    from foundation.settings import Part
+    from retrieval.contract import Chunker, DocumentLedger
+    from retrieval.index.lock import Ownership
+    from retrieval.index.maintenance import fingerprint_of, reindex
+    from serving.cli.opening import context_of
+
+    settings = loaded.settings
+    with ExitStack() as opened:
+
+        def part(section: str, chosen: Part, expected: type) -> Any:
+            built = components.load(section, chosen, context_of(settings), expected=expected)
+            opened.callback(getattr(built, "close", bool))
+            return built
+
+        owner = Ownership(settings.foundation.data_dir / "reindex.lock", what="The reindex")
+        opened.callback(owner.release)
+        embedder = part("models.embedder", settings.models.embedder, Embeddings)
+        chunker = part("retrieval.chunker", settings.retrieval.chunker, Chunker)
+        ledger = part("retrieval.ledger", settings.retrieval.ledger, DocumentLedger)
+        fingerprint = fingerprint_of(settings.models.embedder.use, embedder, chunker)
+        with terminal.progress() as progress:
+            done = reindex(
+                ledger,
+                embedder=embedder,
+                chunker=chunker,
+                fingerprint=fingerprint,
+                progress=lambda count, total: progress("reindex", count, total),
+            )
+    earlier = f" {done.kept} stood there from a run that was stopped." if done.kept else ""
+    terminal.console().print(
+        f"{done.documents} documents were cut and embedded anew.{earlier} Start whatever serves the old ones again."
+    )

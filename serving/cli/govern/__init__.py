@@ -1,0 +1,1 @@
+"""Commands of those who answer for the system."""

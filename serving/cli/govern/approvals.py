@@ -1,0 +1,131 @@
+"""`sixply approvals`, `approve` and `reject`: actions that wait for a person."""
+
+from __future__ import annotations
+
+import asyncio
+import json as jsons
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from foundation.clock import SystemClock
+from foundation.errors import InvalidRequest
+from foundation.types import Principal
+from serving.cli import terminal
+from serving.cli.options import LOCAL, STACK, Json, Note, Stack, Tenant, load_stack, local
+
+if TYPE_CHECKING:
+    from orchestration.contract import Answer
+    from serving.settings import Loaded, Settings
+
+
+KEY_VARIABLE = "SIXPLY_KEY"
+"""An API key in the environment: `make approve` and `make reject` then decide as whoever has it."""
+DECIDED = 100
+"""The latest decisions that a list of what waits looks at."""
+
+
+def approvals(tenant: Tenant = LOCAL, json: Json = None, stack: Stack = STACK) -> None:
+    """Actions that wait for a person."""
+
+    from orchestration.effects.approvals import SqliteApprovals, doubles
+
+    settings = load_stack(stack).settings
+    with closing(SqliteApprovals(settings.foundation.data_dir / "approvals.sqlite", SystemClock())) as store:
+        waiting = asyncio.run(store.pending(tenant))
+        same = doubles(waiting, asyncio.run(store.decided(tenant, limit=DECIDED)))
+    if not terminal.write_json(json, [one.model_dump(mode="json") for one in waiting]):
+        rows = [
+            (
+                one.approval_id,
+                one.tool,
+                terminal.told(one.arguments),
+                one.requested_by,
+                f"{one.expires_at:%Y-%m-%d %H:%M}",
+            )
+            for one in waiting
+        ]
+        terminal.show_table(["id", "tool", "arguments", "asked by", "until (UTC)"], rows)
+        for approval_id, other in same.items():
+            was = f"was approved by {other.decided_by}" if other.status == "approved" else "waits above"
+            terminal.show_note(
+                f"{approval_id} asks for the same as {other.approval_id}, which {was}. Both would do it twice."
+            )
+        done = (
+            "Decide with make approve ID=... or make reject ID=..., for the same TENANT." if rows else "Nothing waits."
+        )
+        terminal.console().print(f"\n[dim]{done}[/]")
+
+
+def approve(
+    approval: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")],
+    *,
+    tenant: Tenant = LOCAL,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Grant another argument; may be repeated.")
+    ] = None,
+    note: Note = "",
+    stack: Stack = STACK,
+) -> None:
+    """Let one of them happen, as it was asked for or with other arguments."""
+    answer = _decide(load_stack(stack), approval, tenant=tenant, note=note, approve=True, changes=changes or [])
+    terminal.show_answer(answer)
+
+
+def reject(
+    approval: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")],
+    tenant: Tenant = LOCAL,
+    note: Note = "",
+    stack: Stack = STACK,
+) -> None:
+    """Forbid one of them."""
+    terminal.show_answer(_decide(load_stack(stack), approval, tenant=tenant, note=note, approve=False))
+
+
+def _decide(
+    loaded: Loaded, approval_id: str, *, tenant: str, note: str, approve: bool, changes: Sequence[str] = ()
+) -> Answer:
+    """Decide as an approver of the tenant, and carry it out. `changes` are arguments to grant instead, as NAME=VALUE.
+
+    Raises:
+        Unauthenticated: SIXPLY_KEY holds no valid key.
+        InvalidRequest: a change is not of that form.
+    """
+    from orchestration.contract import Decision
+    from orchestration.run import answering
+    from serving.wiring import open_system
+
+    approver = _decider(loaded.settings, tenant)
+    edits = dict(_change(text) for text in changes)
+    with open_system(loaded) as system:
+
+        async def decided() -> Answer:
+            asked = await system.executor.may_decide(approval_id, approver)
+            arguments = {**asked.arguments, **edits} if edits else None
+            decision = Decision(approval_id=approval_id, approve=approve, note=note, arguments=arguments)
+            return await answering.resume(system.agent, decision, approver)
+
+        return asyncio.run(decided())
+
+
+def _decider(settings: Settings, tenant: str) -> Principal:
+    """Whoever has the API key in SIXPLY_KEY; without one the person at the keyboard, as an approver of the tenant."""
+    from serving.access.identity import KeyStore
+
+    if key := os.environ.get(KEY_VARIABLE):
+        return KeyStore.of(settings, SystemClock()).authenticate(f"Bearer {key}")
+    return local(tenant, settings.orchestration.policy.approvers, None)
+
+
+def _change(text: str) -> tuple[str, Any]:
+    """`NAME=VALUE`, the value as JSON where it is JSON and as text where it is not."""
+    name, given, value = text.partition("=")
+    if not given or not name.strip():
+        raise InvalidRequest(f'"{text}" changes no argument. Say: --set amount=120, or --set reason="as agreed".')
+    try:
+        return name.strip(), jsons.loads(value)
+    except ValueError:
+        return name.strip(), value

@@ -1,0 +1,83 @@
+"""`sixply facts`: what is remembered of a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foundation.clock import SystemClock
+from serving.cli import terminal
+from serving.cli.options import LOCAL, STACK, Json, Stack, Tenant, User, load_stack, person
+
+if TYPE_CHECKING:
+    from orchestration.memory.facts import SqliteFacts
+    from serving.settings import Loaded
+
+
+app = typer.Typer(help="What is remembered of a person.", rich_markup_mode=None, add_completion=False)
+
+
+@app.callback(invoke_without_command=True)
+def _list_facts(context: typer.Context, tenant: Tenant = LOCAL, user: User = None, stack: Stack = STACK) -> None:
+    """What is remembered of you, or of a user of the tenant. Without a command: list it."""
+    if context.invoked_subcommand is None:
+        list_facts(tenant, user, None, stack)
+
+
+@app.command("list")
+def list_facts(tenant: Tenant = LOCAL, user: User = None, json: Json = None, stack: Stack = STACK) -> None:
+    """What is remembered."""
+    whose = person(tenant, user)
+    with _facts(load_stack(stack)) as facts:
+        found = facts.of(whose)
+    if not terminal.write_json(json, [one.model_dump(mode="json") for one in found]):
+        rows = [(one.fact_id, one.text, f"{one.at:%Y-%m-%d %H:%M}", one.approved_by) for one in found]
+        terminal.show_table(["id", f"remembered of {whose.subject}", "since (UTC)", "approved by"], rows)
+
+
+@app.command("correct")
+def correct_fact(
+    fact: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")],
+    text: Annotated[str, typer.Argument(help="What is true.")],
+    tenant: Tenant = LOCAL,
+    user: User = None,
+    stack: Stack = STACK,
+) -> None:
+    """Put other words in its place."""
+    whose = person(tenant, user)
+    with _facts(load_stack(stack)) as facts:
+        corrected = facts.correct(fact, text, whose)
+    terminal.console().print(f"Remembered now: {terminal.plain(corrected.text)}")
+
+
+@app.command("erase")
+def erase_facts(
+    fact: Annotated[str | None, typer.Argument(metavar="ID", help="As the list shows it.")] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="All of them, in place of ID.")] = False,
+    tenant: Tenant = LOCAL,
+    user: User = None,
+    stack: Stack = STACK,
+) -> None:
+    """Erase one, or all that is remembered of the person."""
+    if (fact is None) is not every:
+        raise typer.BadParameter("Name what to erase, ID, or say --all, and not both.")
+    whose = person(tenant, user)
+    with _facts(load_stack(stack)) as facts:
+        if fact is None:
+            count = facts.erase_all(whose.tenant, whose.subject)
+        else:
+            facts.erase(fact, whose)
+            count = 1
+    terminal.console().print(f"Erased: {count}.")
+
+
+@contextmanager
+def _facts(loaded: Loaded) -> Iterator[SqliteFacts]:
+    from orchestration.memory.facts import FILE, SqliteFacts
+
+    with closing(SqliteFacts(loaded.settings.foundation.data_dir / FILE, SystemClock())) as facts:
+        yield facts

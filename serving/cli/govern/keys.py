@@ -1,0 +1,69 @@
+"""`sixply keys`: who may call, as whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foundation.clock import SystemClock
+from serving.cli import terminal
+from serving.cli.options import STACK, Groups, Stack, load_stack
+
+if TYPE_CHECKING:
+    from serving.access.identity import KeyStore
+    from serving.settings import Loaded
+
+
+app = typer.Typer(help="API keys: who may call, as whom.", rich_markup_mode=None, add_completion=False)
+
+
+@app.callback(invoke_without_command=True)
+def _list_keys(context: typer.Context, stack: Stack = STACK) -> None:
+    """API keys: who may call, as whom. Without a command: list them."""
+    if context.invoked_subcommand is None:
+        list_keys(stack)
+
+
+@app.command("list")
+def list_keys(stack: Stack = STACK) -> None:
+    """Who has a key. The keys themselves are stored nowhere."""
+    rows = [
+        (key.key_id, key.subject, key.tenant, ", ".join(key.roles), ", ".join(key.groups), key.created_at)
+        for key in _keys(load_stack(stack)).list()
+    ]
+    terminal.show_table(["id", "subject", "tenant", "roles", "groups", "made"], rows)
+
+
+@app.command("add")
+def add_key(
+    subject: Annotated[str, typer.Option(help="Who it is for.")],
+    tenant: Annotated[str, typer.Option(help="Whose documents it opens.")],
+    roles: Annotated[list[str], typer.Option("--role", help="reader, agent, approver or operator; may be repeated.")],
+    groups: Groups = None,
+    stack: Stack = STACK,
+) -> None:
+    """Make a key and show it, once."""
+    from foundation.settings import make_data_dir
+    from serving.access.identity import check_roles
+
+    loaded = load_stack(stack)
+    check_roles(roles, loaded.settings.orchestration.policy)
+    make_data_dir(loaded.settings.foundation.data_dir)
+    key = _keys(loaded).create(subject=subject, tenant=tenant, roles=roles, groups=groups or [])
+    terminal.console().print(f"{key}\n[dim]Keep it: it is shown once and stored nowhere. Send it as a bearer token.[/]")
+
+
+@app.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")], stack: Stack = STACK
+) -> None:
+    """Make a key stop working, at once."""
+    gone = _keys(load_stack(stack)).revoke(key_id)
+    terminal.console().print(f"The key {key_id} of {terminal.plain(gone.subject)} no longer works.")
+
+
+def _keys(loaded: Loaded) -> KeyStore:
+    from serving.access.identity import KeyStore
+
+    return KeyStore.of(loaded.settings, SystemClock())

@@ -1,0 +1,69 @@
+"""`sixply policy`: what which role may do, and by which rule."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from foundation.errors import InvalidRequest
+from foundation.types import Principal
+from serving.cli import terminal
+from serving.cli.options import STACK, Json, Stack, load_stack
+
+
+def policy(
+    *,
+    roles: Annotated[list[str] | None, typer.Option("--role", help="Of the caller; may be repeated.")] = None,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", help="Of the caller; absent: one without rules of its own.")
+    ] = None,
+    tool: Annotated[str | None, typer.Option("--tool", help="May it be called?")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="May it answer?")] = None,
+    data_class: Annotated[str | None, typer.Option("--class", help="May documents of this class be seen?")] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """The rules; or allowed or denied, by which of them, and why."""
+    from functools import partial
+
+    from foundation.settings import flatten
+    from orchestration.effects.policy import Policy
+    from orchestration.settings import EVERYBODY
+    from serving.access.identity import check_roles
+
+    loaded = load_stack(stack)
+    roles = roles or []
+    settings = loaded.settings.orchestration.policy
+    check_roles(roles, settings)
+    rules, caller = Policy(settings), Principal("anybody", tenant or EVERYBODY, frozenset(roles))
+    rulings = {
+        name: ruling(asked)
+        for name, asked, ruling in (
+            ("tool", tool, partial(rules.tool, principal=caller)),
+            ("model", model, partial(rules.model, tenant=caller.tenant)),
+            ("data_class", data_class, partial(rules.data, principal=caller)),
+        )
+        if asked is not None
+    }
+    if rulings:
+        told = {name: asdict(ruling) for name, ruling in rulings.items()}
+        asked = {"roles": sorted(roles), "tenant": caller.tenant, "rulings": told}
+        if not terminal.write_json(json, asked):
+            for ruling in rulings.values():
+                verdict = "[green]allowed[/]" if ruling.allowed else "[red]denied[/]"
+                terminal.console().print(f"{verdict} by {ruling.rule}: {terminal.plain(ruling.why)}")
+        return
+    if roles or tenant:
+        raise InvalidRequest("Say what it is about: TOOL=refund, MODEL=name or CLASS=confidential.")
+    rows = [
+        (rule, value, loaded.origins.get(f"orchestration.policy.{rule}", "default"))
+        for rule, value in flatten(settings.model_dump(mode="json"))
+    ]
+    if not terminal.write_json(json, {rule: {"value": value, "from": origin} for rule, value, origin in rows}):
+        terminal.show_table(["rule", "value", "from"], [(rule, _listed(value), origin) for rule, value, origin in rows])
+
+
+def _listed(value: object) -> str:
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)

@@ -1,0 +1,1 @@
+"""Commands that say how good the system is, and what it is worth."""

@@ -1,0 +1,142 @@
+"""`sixply evaluate` and `calibrate`: questions with known answers, and when to answer."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from foundation import names
+from foundation.clock import SystemClock
+from foundation.types import Principal
+from serving.cli import terminal
+from serving.cli.options import STACK, Golden, Json, Limit, Stack, load_stack
+
+if TYPE_CHECKING:
+    from observability.evaluation.golden_set import GoldenCase
+    from serving.wiring import System
+
+
+def evaluate(
+    golden: Golden = None,
+    limit: Limit = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Score a golden set against the documents in the ledger."""
+    from observability.evaluation.datasets import evenly
+    from observability.evaluation.golden_set import load_golden
+    from observability.stores.outcomes import outcomes_of
+    from serving.cli.judge.judge_agreement import judged
+    from serving.cli.judge.value import outcomes_at
+    from serving.trial import golden_file, golden_report
+    from serving.wiring import open_system
+    from serving.worth import evaluation_file
+
+    loaded = load_stack(stack)
+    golden = golden or golden_file(loaded.settings)
+    cases = cast("list[GoldenCase]", evenly(cast("Any", load_golden(golden)), limit))
+    with open_system(loaded) as system, terminal.progress() as progress:
+        if lost := _not_stored(system, cases):
+            terminal.show_note(
+                f"Not in the ledger, so that their cases cannot pass: {', '.join(lost[:5])}"
+                f"{f' and {len(lost) - 5} more' if len(lost) > 5 else ''}. Ingest them, or name them as `make documents` does."
+            )
+        report = asyncio.run(golden_report(system, cases, lambda done: progress("ask", done, len(cases))))
+        report, judge = asyncio.run(judged(system, report, lambda done: progress("judge", done, len(cases))))
+    figures = report.as_dict() | ({"judge": judge} if judge else {})
+    terminal.write_json(evaluation_file(loaded.settings), figures)
+    with outcomes_at(loaded.settings) as store:
+        for outcome in outcomes_of(report, at=SystemClock().now()):
+            store.record(outcome)
+    if judge:
+        terminal.show_note(judge["told"])
+    if not terminal.write_json(json, figures):
+        terminal.show(report.table())
+        terminal.show("")
+        terminal.show(report.slice_table())
+        if report.worst():
+            terminal.show("")
+            terminal.show(report.worst_table())
+
+
+def calibrate(
+    *,
+    data: Annotated[
+        Path | None, typer.Option(help="A folder with qa.jsonl; else the golden set.", exists=True, file_okay=False)
+    ] = None,
+    foreign: Annotated[
+        Path | None,
+        typer.Option(help="A folder whose questions this corpus does not answer.", exists=True, file_okay=False),
+    ] = None,
+    limit: Limit = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """From which confidence on to answer (min_evidence), from questions that may be tuned on."""
+    from observability.evaluation.calibration import Graded
+    from observability.evaluation.calibration import calibrate as calibrated
+    from observability.evaluation.datasets import TENANT, evenly, foreign_questions, items_of, read_questions
+    from observability.evaluation.golden_set import load_golden
+    from observability.evaluation.trials import golden_documents
+    from observability.stores.spans import SpanStore
+    from serving.trial import ask, empty_system, golden_file
+
+    with (
+        empty_system(
+            lambda overrides: load_stack(stack, overrides), {"retrieval": {"grounding": {"min_evidence": 0.0}}}
+        ) as (system, parts),
+        terminal.progress() as progress,
+    ):
+        if data is None:
+            golden = golden_file(system.settings)
+            every = load_golden(golden)
+            cases = [case for case in evenly(every, limit) if case.tool is None]
+            items = golden_documents(golden.parent, every)
+            asked = [
+                (
+                    case.question,
+                    Principal("bench", case.tenant, frozenset({"reader"}), frozenset(case.groups)),
+                    case.answerable,
+                )
+                for case in cases
+            ]
+        else:
+            questions, corpus = read_questions(data)
+            items = items_of(corpus)
+            person = Principal("bench", TENANT, frozenset({"reader"}))
+            asked = [(one.question, person, one.answerable) for one in evenly(questions, limit)]
+        others = evenly(foreign_questions(foreign), limit) if foreign else []
+        rows = [(*one, False) for one in asked] + [(one.question, asked[0][1], False, True) for one in others]
+        system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, len(items)))
+
+        async def ask_all() -> list[str | None]:
+            traces = []
+            for done, (question, person, *_) in enumerate(rows, 1):
+                traces.append((await ask(system, question, person)).trace_id)
+                progress("ask", done, len(rows))
+            return traces
+
+        traces = asyncio.run(ask_all())
+        system.telemetry.flush()
+        known = SpanStore(system.settings.foundation.data_dir / "spans.sqlite").last_of(names.CONFIDENCE)
+        graded = [
+            Graded(known[trace], answerable, other)
+            for trace, (_, _, answerable, other) in zip(traces, rows, strict=True)
+            if trace in known
+        ]
+        figures = calibrated(graded, seed=system.context.seed)
+    figures |= {"n_not_graded": len(rows) - len(graded), "data": data.name if data else "golden set", "stack": parts}
+    if not terminal.write_json(json, figures):
+        at = figures.pop("at")
+        terminal.show_figures(figures, None)
+        terminal.show_table(list(at[0]), [tuple(terminal.format_share(value) for value in one.values()) for one in at])
+
+
+def _not_stored(system: System, cases: list[GoldenCase]) -> list[str]:
+    from serving.trial import texts_of
+
+    stored = {text.uri for text in texts_of(system, cases)}
+    return sorted({uri for case in cases for uri in case.gold_documents} - stored)

@@ -1,0 +1,101 @@
+"""`sixply business-case`, `outcome`, `roi` and `value-report`: what the system is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from foundation.clock import SystemClock
+from foundation.errors import NotFound
+from serving.cli import terminal
+from serving.cli.options import STACK, Json, Stack, load_stack, local
+
+if TYPE_CHECKING:
+    from observability.stores.outcomes import OutcomeStore
+    from observability.value.outcome_contract import OutcomeContract
+    from observability.value.roi import ValueReport
+    from serving.settings import Settings
+
+
+def business_case(json: Json = None, stack: Stack = STACK) -> None:
+    """What outcomes.toml promises, before anything runs."""
+    from observability.value import business_case as cases
+    from observability.value.outcome_contract import load_contract
+
+    loaded = load_stack(stack)
+    case = cases.business_case(load_contract(loaded.settings.observability.outcomes_file))
+    if not terminal.write_json(json, case.as_dict()):
+        terminal.show(case.table())
+
+
+def outcome(
+    answer_id: Annotated[str, typer.Argument(metavar="ANSWER", help="The id that its answer shows.")],
+    verdict: Annotated[str, typer.Argument(help="accepted, edited, rejected or escalated.")],
+    *,
+    minutes: Annotated[float | None, typer.Option(help="That a person spent on the case.")] = None,
+    note: Annotated[str, typer.Option(help="The text as it was sent, or why it was rejected.")] = "",
+    stack: Stack = STACK,
+) -> None:
+    """Record what became of an answer."""
+    from observability.stores.costs import CostLedger
+    from observability.stores.outcomes import Outcome
+
+    loaded = load_stack(stack)
+    data = loaded.settings.foundation.data_dir
+    with outcomes_at(loaded.settings) as store, closing(CostLedger(data / "costs.sqlite")) as costs:
+        if not costs.of_answer(answer_id):
+            raise NotFound(
+                f'No answer "{answer_id}" was charged in {data}, so nothing is recorded of it. Give the whole id that the '
+                "answer shows."
+            )
+        by = local("", [], None).subject
+        given = Outcome(answer_id, cast("Any", verdict), SystemClock().now(), "production", by, minutes, note)
+        store.record(given)
+    terminal.console().print(f"Recorded: {terminal.plain(answer_id)} was {terminal.plain(verdict)}.")
+
+
+def roi(json: Json = None, stack: Stack = STACK) -> None:
+    """What the recorded outcomes were worth: ship, hold or stop."""
+    _, report = _worth(load_stack(stack).settings)
+    if not terminal.write_json(json, report.as_dict()):
+        terminal.show(report.table())
+
+
+def value_report(
+    html: Annotated[
+        Path | None, typer.Option(help="Where the page goes; var/reports/value.html if absent.", dir_okay=False)
+    ] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """The same as one page that a finance person can read."""
+    from observability.value import value_page
+
+    settings = load_stack(stack).settings
+    contract, report = _worth(settings)
+    path = html or settings.foundation.data_dir / "reports" / "value.html"
+    terminal.write_text(path, value_page.page([(contract, report)], written=SystemClock().now()))
+    if not terminal.write_json(json, report.as_dict()):
+        terminal.show(report.table())
+        terminal.console().print(f"The page: {terminal.plain(path)}")
+
+
+def _worth(settings: Settings) -> tuple[OutcomeContract, ValueReport]:
+    from observability.stores.costs import CostLedger
+    from serving.worth import worth
+
+    with outcomes_at(settings) as store, closing(CostLedger(settings.foundation.data_dir / "costs.sqlite")) as costs:
+        return worth(settings, store, costs)
+
+
+@contextmanager
+def outcomes_at(settings: Settings) -> Iterator[OutcomeStore]:
+    from foundation.settings import make_data_dir
+    from observability.stores.outcomes import OutcomeStore
+
+    with closing(OutcomeStore(make_data_dir(settings.foundation.data_dir) / "outcomes.sqlite")) as store:
+        yield store

@@ -1,0 +1,65 @@
+"""`sixply serve` and `sixply mcp`: answer others, over HTTP or on standard input and output."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foundation.clock import SystemClock
+from serving.cli import terminal
+from serving.cli.options import LOCAL, STACK, Groups, Stack, Tenant, load_stack
+
+if TYPE_CHECKING:
+    from serving.settings import Loaded
+
+
+def serve(stack: Stack = STACK) -> None:
+    """Serve the API until stopped."""
+    serve_api(load_stack(stack))
+
+
+def serve_api(loaded: Loaded) -> None:
+    """Look for callers and take the port first: both fail at once, the models take seconds."""
+    from observability.telemetry import logs
+    from serving.access.jwt_tokens import Callers
+    from serving.server import base_url, bind, serve
+    from serving.wiring import open_system
+
+    logs.set_up(loaded.settings.foundation.logging)
+    http, out = loaded.settings.serving.http, terminal.console()
+
+    def announce(url: str) -> None:
+        out.print(f"Sixply answers at {url} (open it in a browser), OpenAI's clients at {url}/v1. Stop it with Ctrl-C.")
+
+    Callers.of(loaded.settings, SystemClock()).demand_any()
+    if loaded.settings.foundation.cluster.use == "ray":
+        from serving.processes import ray_replicas
+
+        ray_replicas.serve(loaded, announce)
+    elif loaded.settings.serving.workers > 1:
+        from serving.processes.supervisor import supervise
+
+        with bind(http) as listening:
+            supervise(loaded, listening, lambda: announce(base_url(http, listening)))
+    else:
+        with bind(http) as listening, open_system(loaded) as system:
+            announce(base_url(http, listening))
+            serve(system, listening)
+    out.print("Stopped.")
+
+
+def mcp(
+    *,
+    tenant: Tenant = LOCAL,
+    roles: Annotated[list[str] | None, typer.Option("--role", help="May be repeated; reader if absent.")] = None,
+    groups: Groups = None,
+    stack: Stack = STACK,
+) -> None:
+    """Be an MCP server on standard input and output, for a client that starts this command.
+
+    With SIXPLY_API_KEY in the environment the caller is whom that key says, and the options do not count.
+    """
+    from serving.mcp import stdio
+
+    stdio.serve(load_stack(stack), tenant=tenant, roles=roles or ["reader"], groups=groups or [])

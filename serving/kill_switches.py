@@ -1,0 +1,93 @@
+"""Kill switches that are thrown at once and put into the audit, also where a disk had no room at first."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Literal
+
+from foundation.errors import Stopped, StorageFull, StoreUnavailable
+from foundation.kill_switches import Kind, Stop, Stops
+
+if TYPE_CHECKING:
+    from orchestration.contract import AuditLog, AuditRecord
+
+log = logging.getLogger("sixply.serving")
+
+AGAIN_S = 1.0
+IN_MEMORY = (
+    "It is in force in the process that answered, and is written as soon as there is room on the disk. Until then no other process "
+    "of this data folder knows of it, and a restart forgets it. Free some space, then send it again."
+)
+UNRECORDED = (
+    "It is in force, in every process. The audit could not be written; its record follows as soon as there is room."
+)
+NOBODY = "-"
+"""The tenant of an audit record that concerns all of them."""
+
+
+async def stop(stops: Stops, audit: AuditLog, kind: Kind, name: str, *, by: str, why: str) -> list[str]:
+    """Switch off, then put it into the audit: stopping must not wait for a record. Gives what could not be written meanwhile, a
+    sentence each; it is written as soon as there is room.
+
+    Raises:
+        StorageFull: it is in force in this process, and other processes cannot be told.
+    """
+    done = stops.add(kind, name, by=by, why=why)
+    stops.unrecorded.append((done, by))
+    recorded = await settle(stops, audit)
+    if stops.pending:
+        raise StorageFull("The file of switches cannot be written.", public=IN_MEMORY)
+    return [] if recorded else [UNRECORDED]
+
+
+async def settle(stops: Stops, audit: AuditLog) -> bool:
+    """Write the stops and their records that a disk had no room for. Whether nothing is left to be written."""
+    stops.write_pending()
+    while stops.unrecorded:
+        switch, by = stops.unrecorded.popleft()
+        try:
+            await audit.record(_record_of(switch, "stopped", by=by))
+        except StoreUnavailable:
+            log.exception("a stop is not in the audit yet")
+            stops.unrecorded.appendleft((switch, by))
+            return False
+    return not stops.pending
+
+
+@asynccontextmanager
+async def tended(stops: Stops, audit: AuditLog) -> AsyncIterator[None]:
+    """While this is open, what could not be written of a stop is tried again."""
+
+    async def tend() -> None:
+        while True:
+            await asyncio.sleep(AGAIN_S)
+            if stops.pending or stops.unrecorded:
+                with suppress(Stopped):  # the file cannot be read: everything is stopped
+                    await settle(stops, audit)
+
+    task = asyncio.create_task(tend())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def lift(stops: Stops, audit: AuditLog, kind: Kind, name: str, *, by: str) -> Stop:
+    """Put it into the audit, then switch on again.
+
+    Raises:
+        NotFound: it is not stopped. StorageFull, StoreUnavailable: it stays stopped, because that cannot be written.
+    """
+    gone = stops.find(kind, name)
+    await audit.record(_record_of(gone, "lifted", by=by))
+    return stops.lift(kind, name)
+
+
+def _record_of(switch: Stop, outcome: Literal["stopped", "lifted"], *, by: str) -> AuditRecord:
+    from orchestration.contract import AuditRecord
+
+    tenant = switch.name if switch.kind == "tenant" else NOBODY
+    return AuditRecord(act="stop", tenant=tenant, subject=by, run_id=str(switch), outcome=outcome, reason=switch.why)

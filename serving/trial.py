@@ -1,0 +1,102 @@
+"""A system in a folder of its own, and questions with known answers asked through it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foundation.errors import InvalidRequest
+from foundation.types import Principal, Scope
+from orchestration.contract import Answer, AnswerRequest
+from orchestration.run import answering
+from serving.settings import Loaded, Settings
+from serving.wiring import System, open_system
+
+if TYPE_CHECKING:
+    from observability.evaluation.golden_set import GoldenCase, Report
+    from observability.evaluation.leaks import DocumentText
+
+
+WORLD = Path("examples/support_desk/corpus")
+GOLDEN_SET = "golden set"
+"""Who asks its questions."""
+Configure = Callable[[dict[str, object]], Loaded]
+Count = Callable[[int], None]
+
+
+async def golden_report(system: System, cases: list[GoldenCase], progress: Count | None = None) -> Report:
+    """Ask every case through the product's own answer path, as an agent of the case's tenant, and score it.
+
+    An effect that a case asks for stops and waits; it is taken out of what waits for the people of the tenant afterwards.
+    """
+    from observability.evaluation.golden_set import evaluate_golden
+
+    async def answer(case: GoldenCase) -> Answer:
+        person = Principal(GOLDEN_SET, case.tenant, frozenset({"agent"}), frozenset(case.groups))
+        return await ask(system, case.question, person)
+
+    def retrieve(case: GoldenCase) -> list[str]:
+        return list(dict.fromkeys(hit.source.uri for hit in system.retriever.retrieve(case.question, case.scope)))
+
+    try:
+        return await evaluate_golden(
+            cases,
+            answer,
+            retrieve=retrieve,
+            documents=texts_of(system, cases),
+            progress=progress,
+            seed=system.context.seed,
+        )
+    finally:
+        for tenant in {case.tenant for case in cases}:
+            system.approvals.erase(tenant, GOLDEN_SET)
+
+
+async def ask(system: System, question: str, person: Principal) -> Answer:
+    return await answering.answer(system.agent, AnswerRequest(question=question), person)
+
+
+def golden_file(settings: Settings) -> Path:
+    return settings.observability.golden_set / "golden.jsonl"
+
+
+@contextmanager
+def empty_system(
+    configure: Configure, more: Mapping[str, object] | None = None
+) -> Iterator[tuple[System, dict[str, str]]]:
+    """A system of its own in an empty folder: a benchmark neither sees nor leaves any document of yours."""
+    with own_folder(configure, more) as loaded, open_system(loaded) as system:
+        yield system, {key: value for key, value, _ in loaded.rows() if key.endswith(".use")}
+
+
+@contextmanager
+def own_folder(configure: Configure, more: Mapping[str, object] | None = None) -> Iterator[Loaded]:
+    """The configuration on an empty folder that is gone afterwards."""
+    home = configure({}).settings.foundation.data_dir
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=home) as folder:
+        yield configure({"foundation": {"data_dir": folder}, **(more or {})})
+
+
+def texts_of(system: System, cases: list[GoldenCase]) -> list[DocumentText]:
+    """Every stored text of the cases' tenants, for finding what an answer should not have shown."""
+    from observability.evaluation.leaks import DocumentText
+
+    groups = frozenset(group for case in cases for group in case.groups)
+    found = {}
+    for tenant in sorted({case.tenant for case in cases}):
+        scope = Scope(tenant, groups)
+        for document in system.ledger.documents(scope):
+            text = system.ledger.text(document.document_id, scope) or ""
+            source = document.source
+            found[document.document_id] = DocumentText(source.uri, source.tenant, source.groups, text)
+    if not found:
+        tenants = ", ".join(sorted({case.tenant for case in cases}))
+        raise InvalidRequest(
+            f"The ledger holds no document that these questions may read; they are asked for tenant {tenants}. Run "
+            "make ingest SRC=folder TENANT=..., or make ingest SRC=folder TENANT='*' for documents that all tenants may read."
+        )
+    return list(found.values())

@@ -1,0 +1,51 @@
+"""What recorded outcomes were worth against the outcome contract."""
+
+from __future__ import annotations
+
+import json as jsons
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from observability.stores.costs import CostLedger
+    from observability.stores.outcomes import OutcomeStore
+    from observability.value.outcome_contract import OutcomeContract
+    from observability.value.roi import ValueReport
+    from serving.settings import Settings
+
+
+def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> tuple[OutcomeContract, ValueReport]:
+    """The contract, and what recorded outcomes were worth against it; where there are none, the stand-ins.
+
+    Raises:
+        InvalidSetting, UnknownSetting: there is no contract, or it does not fit.
+    """
+    from observability.value import roi
+    from observability.value.outcome_contract import load_contract
+
+    contract = load_contract(settings.observability.outcomes_file)
+    recorded = outcomes.all(origin="production")
+    stand_ins = outcomes.all(origin="evaluation")
+    answers = costs.answers()
+    evaluated = {one.answer_id for one in stand_ins}
+    # questions that an evaluation asked are no traffic, and traffic is no evaluation
+    answers = {answer: cost for answer, cost in answers.items() if (answer in evaluated) is not bool(recorded)}
+    report = roi.value_report(
+        contract, recorded or stand_ins, answers, measured=_measured(settings), seed=settings.foundation.seed
+    )
+    return contract, report
+
+
+def _measured(settings: Settings) -> dict[str, float | None]:
+    """What the last evaluation found for the floors of the outcome contract; nothing where there was none."""
+    try:
+        report = jsons.loads(evaluation_file(settings).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return {name: found["mean"] for name, found in report["overall"].items()} | {
+        "effects_without_approval": float(report["effects_without_approval"])
+    }
+
+
+def evaluation_file(settings: Settings) -> Path:
+    return settings.foundation.data_dir / "reports" / "evaluation.json"
