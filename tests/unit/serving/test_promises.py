@@ -113,7 +113,7 @@ def test_of_the_suite_itself(): pass
 
 TELL = """
 import json, pytest
-from serving import promises
+from serving.parts import contract_tests as promises
 told = promises.Telling({"models.reranker": [{"use": "acme"}]}, quiet=True)
 told._ports = {"test_suite.py": "models.reranker"}
 pytest.main(["-p", "no:randomly", "-p", "no:cacheprovider", "test_suite.py"], plugins=[told])
