@@ -204,7 +204,7 @@ class Approval(Noun):
     edited_hash: str = ""
 
     @property
-    def granted(self) -> dict[str, Any]:
+    def granted_arguments(self) -> dict[str, Any]:
         """The arguments that may run once it is approved."""
         return self.arguments if self.edited is None else self.edited
 

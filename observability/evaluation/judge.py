@@ -25,9 +25,9 @@ from foundation.errors import ComponentError, InvalidSetting
 from models.contract import BaseChatModel, PriceSource
 from models.pricing import call_of, identity, is_local
 from observability.settings import JudgeSettings
-from orchestration.answers.structured import written_as
+from orchestration.answers.structured import generate_object
 from orchestration.prompts import marks_of
-from orchestration.run.run import constrained
+from orchestration.run.run import constrain
 
 BUNDLED = Path(__file__).with_name("rubric.md")
 MARKS = ("faithfulness", "completeness")
@@ -138,7 +138,7 @@ class Judge:
     async def verdict(self, conversation: str, evidence: Sequence[str], answer: str) -> Verdict | None:
         """`None` where the model gave none, which `failures` counts."""
         try:
-            return await written_as(Verdict, marks_of(self._rubric, conversation, evidence, answer), self)
+            return await generate_object(Verdict, marks_of(self._rubric, conversation, evidence, answer), self)
         except ComponentError as error:
             self.failures[error.code] += 1
             self.last_failure = str(error)
@@ -149,7 +149,7 @@ class Judge:
     ) -> AIMessage:
         """One call of the model, priced."""
         started_s = self._clock.monotonic_s()
-        model = self._chat if schema is None else constrained(self._chat, schema)
+        model = self._chat if schema is None else constrain(self._chat, schema)
         reply = await model.ainvoke(list(messages), max_tokens=max_tokens)
         seconds = self._clock.monotonic_s() - started_s
         self.answered_as.add(_named_in(reply))

@@ -29,10 +29,10 @@ from orchestration.flow.base_agent import (
     DurableAgent,
     Kept,
     Options,
+    close_turn,
     config_of,
-    finished,
-    gathered_up,
-    taken,
+    gather_results,
+    run_step,
 )
 from orchestration.flow.steps import Steps, Work
 from orchestration.run.run import Run
@@ -50,13 +50,13 @@ class GraphAgent(DurableAgent):
         super().__init__(options, parts)
         self._graph = _graph(self._steps).compile(checkpointer=parts.checkpoints, name=self.name)
 
-    async def _kept(self, thread_id: str) -> Kept:
+    async def _load_thread(self, thread_id: str) -> Kept:
         snapshot = await self._graph.aget_state(config_of(thread_id))
         ours = (snapshot.metadata or {}).get(MADE_BY, self.name) == self.name  # where another's stopped, no node knows
         unfinished = ours and bool(snapshot.next)
         return Kept(cast("State", snapshot.values), waits=bool(snapshot.interrupts), unfinished=unfinished)
 
-    async def _run(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
+    async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
         go_on: Command[Any] | None = Command(resume={"decided": True}) if begin == "decided" else None
         given = state if begin == "new" else go_on
         return cast("State", await self._graph.ainvoke(given, config, context=run, durability="sync"))
@@ -109,20 +109,20 @@ def _graph(steps: Steps) -> StateGraph[State, Run, State, State]:
 
 def _node(name: str, work: Work) -> Callable[..., Awaitable[State]]:
     async def node(state: State, runtime: Runtime[Run]) -> State:
-        return await taken(name, work, state, runtime.context)
+        return await run_step(name, work, state, runtime.context)
 
     return node
 
 
 def _gathering(steps: Steps) -> Callable[..., Awaitable[State]]:
     async def node(state: State, runtime: Runtime[Run]) -> State:
-        return await gathered_up(steps, state, runtime.context)
+        return await gather_results(steps, state, runtime.context)
 
     return node
 
 
 async def _finish(state: State) -> State:
-    return finished(state)
+    return close_turn(state)
 
 
 async def _wait_for_a_person(state: State) -> State:

@@ -19,7 +19,7 @@ from foundation.tracing import span
 from orchestration.contract import AgentParts, Noun, PlanStep
 from orchestration.contract import Step as Told
 from orchestration.flow import base_agent
-from orchestration.flow.base_agent import report, taken
+from orchestration.flow.base_agent import report, run_step
 from orchestration.flow.rounds import Journal, RoundsAgent, side_by_side
 from orchestration.flow.steps import Work as Step
 from orchestration.memory.follow_ups import stands_alone
@@ -78,7 +78,7 @@ class Desk:
     message: Message
 
     async def take(self, name: str, step: Step) -> None:
-        news = await taken(name, step, self.state, self.run)
+        news = await run_step(name, step, self.state, self.run)
         await self.note(cast("State", {**news, "reached": name}))
 
     async def hand_on(self, message: Message) -> None:

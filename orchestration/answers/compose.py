@@ -62,7 +62,7 @@ class Draft:
     """Unless the language model broke off in the middle."""
 
 
-def quoted(question: str, evidence: Sequence[Evidence]) -> Draft:
+def draft_extractive(question: str, evidence: Sequence[Evidence]) -> Draft:
     """The best sentence, and after it those that are nearly as good, match more of the question and do not repeat it.
 
     They come from one document, so that an answer cites no other one for company. A question that asks for several
@@ -89,7 +89,7 @@ def quoted(question: str, evidence: Sequence[Evidence]) -> Draft:
     return Draft("extractive", tuple(_quote(index, quotes[index], whole[index]) for index in _in_reading_order(quotes)))
 
 
-async def written(question: str, evidence: Sequence[Evidence], run: Run) -> Draft:
+async def draft_generative(question: str, evidence: Sequence[Evidence], run: Run) -> Draft:
     """What the chat model writes from the evidence, cut into sentences with their markers read.
 
     Raises:
@@ -99,13 +99,13 @@ async def written(question: str, evidence: Sequence[Evidence], run: Run) -> Draf
     return Draft("generative", _sentences(reply.text, len(evidence)))
 
 
-def begun(text: str, evidence: Sequence[Evidence]) -> Draft | None:
+def salvage_partial(text: str, evidence: Sequence[Evidence]) -> Draft | None:
     """The whole sentences of a reply that broke off, or `None` where there is none."""
     sentences = _sentences(text, len(evidence), broke_off=True)
     return Draft("generative", sentences, whole=False) if sentences else None
 
 
-def verified(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> Draft | None:
+def verify(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> Draft | None:
     """The draft with a supporting citation for every sentence, or `None` where one has none.
 
     A quote supports itself. A written sentence must be supported by what it cites, or by the best of the evidence,
@@ -124,7 +124,7 @@ def verified(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -
     checked: list[Sentence] = []
     for sentence in draft.sentences:
         cited = _supporting(sentence, evidence, grounding)
-        if not cited or _REFUSAL.search(sentence.text) or _derailed(sentence.text):
+        if not cited or _REFUSAL.search(sentence.text) or _is_derailed(sentence.text):
             return None
         if orders := [index for index in cited if instructs_reader(evidence[index].text)]:
             checked.append(_as_quotation(_quote(orders[0], evidence[orders[0]], evidence[orders[0]]), evidence))
@@ -134,7 +134,7 @@ def verified(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -
     return replace(draft, sentences=tuple(checked)) if checked else None
 
 
-def rendered(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> tuple[str, tuple[Citation, ...]]:
+def render(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> tuple[str, tuple[Citation, ...]]:
     """The text with its markers, numbered in the order of first use, and the citations they stand for."""
     numbers: dict[int, int] = {}
     quotes: dict[int, Evidence] = {}
@@ -229,10 +229,10 @@ def _value(item: Evidence, chosen: Sequence[Evidence], *, several: bool) -> floa
     far = max(one.hit.score for one in chosen) - item.hit.score >= FAR_BEHIND
     if elsewhere and (far or not several):
         return 0.0
-    return item.score * (1 + _OTHER_DOCUMENT * elsewhere) + _NEW * _new(item, chosen)
+    return item.score * (1 + _OTHER_DOCUMENT * elsewhere) + _NEW * _novelty(item, chosen)
 
 
-def _new(item: Evidence, chosen: Sequence[Evidence]) -> float:
+def _novelty(item: Evidence, chosen: Sequence[Evidence]) -> float:
     """How much of the question it matches beyond what one of the others does, from 0 to 1."""
     known: list[float] = [max(parts) for parts in zip(*(one.matched for one in chosen), strict=True)]
     return sum(max(0.0, ours - theirs) for ours, theirs in zip(item.matched, known, strict=True))
@@ -251,7 +251,7 @@ def _sentences(text: str, passages: int, *, broke_off: bool = False) -> tuple[Se
     cut = [text[start:end] for start, end in sentence_spans(text)]
     if cut and not cut[-1].endswith(_ENDS) and (broke_off or len(cut) > 1):
         cut.pop()
-    sentences = [_read(sentence, passages) for sentence in cut]
+    sentences = [_parse_sentence(sentence, passages) for sentence in cut]
     return tuple(sentence for sentence in sentences if sentence.text)[:SENTENCES]
 
 
@@ -267,14 +267,14 @@ def _supporting(sentence: Sentence, evidence: Sequence[Evidence], grounding: Gro
     return (max(holding, key=lambda index: (index not in orders, supports[index])),) if holding else ()
 
 
-def _derailed(text: str) -> bool:
+def _is_derailed(text: str) -> bool:
     """Whether it goes round in circles or repeats the frame of the prompt: small models do, word by word supported."""
     words = text.casefold().split()
     runs = Counter(zip(words, words[1:], words[2:], strict=False))
     return "<evidence" in text or any(times > _CIRCLES for times in runs.values())
 
 
-def _read(text: str, passages: int) -> Sentence:
+def _parse_sentence(text: str, passages: int) -> Sentence:
     numbers = dict.fromkeys(int(number) - 1 for number in _MARKER.findall(text))
     return Sentence(_plain(_MARKER.sub("", text)), tuple(index for index in numbers if 0 <= index < passages))
 

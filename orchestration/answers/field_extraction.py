@@ -156,13 +156,13 @@ def fields_of(schema: Mapping[str, Any]) -> list[Field]:
     required = schema.get("required", ())
     fields = []
     for name, told in schema.get("properties", {}).items():
-        merged = _merged(told, schema)
+        merged = _merge_schema(told, schema)
         words = f"{name.replace('_', ' ')}: {merged.get('description', '')}"
         fields.append(Field(name, merged, name in required, words))
     return fields
 
 
-def filled(fields: Sequence[Field], text: str, embedder: Embeddings) -> dict[str, Any]:
+def fill_fields(fields: Sequence[Field], text: str, embedder: Embeddings) -> dict[str, Any]:
     """What the text says of the fields. An optional one without a match is left out; so is a required one without a
     candidate.
 
@@ -172,7 +172,7 @@ def filled(fields: Sequence[Field], text: str, embedder: Embeddings) -> dict[str
     from scipy.optimize import linear_sum_assignment
 
     reading = Reading(text)
-    read = {field.name: _stated(field, reading) for field in fields}
+    read = {field.name: _read_stated(field, reading) for field in fields}
     values = {name: value for name, value in read.items() if value is not None}
     labels = frozenset().union(*(terms(field.words) for field in fields))
     taken = _places_of(values.values(), text)
@@ -200,14 +200,14 @@ def filled(fields: Sequence[Field], text: str, embedder: Embeddings) -> dict[str
 # -- what a field may be ---------------------------------------------------------------------------------------------
 
 
-def _merged(told: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+def _merge_schema(told: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     if "$ref" in told:
         told = {**schema.get("$defs", {}).get(told["$ref"].rpartition("/")[2], {}), **told}
     branch: Mapping[str, Any] = next((one for one in told.get("anyOf", ()) if one.get("type") != "null"), {})
-    return {**(_merged(branch, schema) if branch else {}), **{key: told[key] for key in told if key != "anyOf"}}
+    return {**(_merge_schema(branch, schema) if branch else {}), **{key: told[key] for key in told if key != "anyOf"}}
 
 
-def _stated(field: Field, reading: Reading) -> Any:
+def _read_stated(field: Field, reading: Reading) -> Any:
     """A value that needs no comparison: a constant, a pattern, a choice that is named, a yes or no."""
     schema, text = field.schema, reading.text
     check()
@@ -216,16 +216,16 @@ def _stated(field: Field, reading: Reading) -> Any:
     if "pattern" in schema:
         return by_pattern(text, schema["pattern"])
     if schema.get("type") == "array" and "enum" in schema.get("items", {}):
-        return _named(schema["items"]["enum"], text) or None
+        return _named_choices(schema["items"]["enum"], text) or None
     if "enum" in schema:
-        named = _named(schema["enum"], text)
+        named = _named_choices(schema["enum"], text)
         return named[0] if len(named) == 1 else None
     if schema.get("type") == "boolean":
-        return _said(field, reading)
+        return _read_yes_or_no(field, reading)
     return None
 
 
-def _named(choices: Sequence[Any], text: str) -> list[Any]:
+def _named_choices(choices: Sequence[Any], text: str) -> list[Any]:
     """The choices that the text names."""
     named = []
     for choice in choices:
@@ -235,7 +235,7 @@ def _named(choices: Sequence[Any], text: str) -> list[Any]:
     return named
 
 
-def _said(field: Field, reading: Reading) -> bool | None:
+def _read_yes_or_no(field: Field, reading: Reading) -> bool | None:
     """Whether the text says so: in the sentence that shares most words with the field, unless it denies it. An optional
     field must be called by its whole name."""
     name, wanted = terms(field.name.replace("_", " ")), terms(field.words)
@@ -437,7 +437,7 @@ def _scores(
 ) -> Any:
     """Field by span: how well they go together; far below everything where the span is no candidate of the field."""
     windows = [_window(reading.text, *span) for span in spans]
-    vectors = _embedded([*(field.words for field, _ in fields), *windows], embedder)
+    vectors = _embed_batches([*(field.words for field, _ in fields), *windows], embedder)
     meaning = np.clip(vectors[: len(fields)] @ vectors[len(fields) :].T, 0, 1)
     scores = np.full((len(fields), len(spans)), -9.0)
     columns = {span: column for column, span in enumerate(spans)}
@@ -453,7 +453,7 @@ def _scores(
     return scores
 
 
-def _embedded(texts: Sequence[str], embedder: Embeddings) -> Any:
+def _embed_batches(texts: Sequence[str], embedder: Embeddings) -> Any:
     batches = []
     for start in range(0, len(texts), BATCH):
         check()

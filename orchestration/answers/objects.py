@@ -24,9 +24,9 @@ from foundation.kill_switches import Stops, unless_stopped
 from foundation.machine.deadline import in_thread_within
 from foundation.tracing import span, trace_id
 from foundation.types import Principal, Usage
-from orchestration.answers.field_extraction import Field, fields_of, filled
-from orchestration.answers.patterns import bounded
-from orchestration.answers.structured import Object, written_as
+from orchestration.answers.field_extraction import Field, fields_of, fill_fields
+from orchestration.answers.patterns import bound_validator
+from orchestration.answers.structured import Object, generate_object
 from orchestration.contract import AgentParts, AuditLog, AuditRecord, Status, StopReason
 from orchestration.language.guard import warnings_about
 from orchestration.prompts import object_from
@@ -136,7 +136,7 @@ async def answer_as(
     attributes = {names.ANSWER_ID: run.answer_id, names.TENANT: principal.tenant}
     with span(names.INVOKE_AGENT, "object", layer="orchestration", attributes=attributes):
         try:
-            made: dict[str, Any] = await _made(schema, fields, question, text, run)
+            made: dict[str, Any] = await _make_object(schema, fields, question, text, run)
         except BudgetExceeded as error:
             made = {"failure": "budget", "told": str(error)}
         except ComponentError as error:
@@ -179,7 +179,7 @@ def model_of(schema: Mapping[str, Any]) -> type[BaseModel]:
         raise InvalidRequest('The schema must be of an object: {"type": "object", "properties": {...}}.')
     _demand_plain(schema)
     formats = FormatChecker(("date", "email"))  # a time needs a zone there, which no text names
-    validator = bounded(Draft202012Validator)(schema, format_checker=formats)
+    validator = bound_validator(Draft202012Validator)(schema, format_checker=formats)
 
     class Fitting(RootModel[dict[str, Any]]):
         @model_validator(mode="after")
@@ -250,7 +250,7 @@ _IN_AUDIT: dict[Failure | None, tuple[Status, StopReason]] = {
 }
 
 
-async def _made(
+async def _make_object(
     schema: type[Object], fields: Sequence[Field], question: str, text: str | None, run: Run
 ) -> dict[str, Any]:
     citations: tuple[Citation, ...] = ()
@@ -263,16 +263,18 @@ async def _made(
         for warning in warnings_about(citations):
             run.note(warning)
     reading_s = min(READING_S, run.budget.remaining_s())
-    made, values = await in_thread_within(reading_s, _read, schema, fields, text, run)
+    made, values = await in_thread_within(reading_s, _read_fields, schema, fields, text, run)
     if made is None:
-        shape = _with(schema.model_json_schema(), values)
-        made = await written_as(schema, object_from(question, text, values), run, shape=shape)
+        shape = _narrow_schema(schema.model_json_schema(), values)
+        made = await generate_object(schema, object_from(question, text, values), run, shape=shape)
     written = tuple(field.name for field in fields if field.required and field.name not in values)
     return {"object": made, "read": tuple(values), "written": written, "citations": citations}
 
 
-def _read(schema: type[Object], fields: Sequence[Field], text: str, run: Run) -> tuple[Object | None, dict[str, Any]]:
-    return _fitting(schema, filled(fields, text, run.parts.embedder))
+def _read_fields(
+    schema: type[Object], fields: Sequence[Field], text: str, run: Run
+) -> tuple[Object | None, dict[str, Any]]:
+    return _fitting(schema, fill_fields(fields, text, run.parts.embedder))
 
 
 def _evidence(question: str, run: Run) -> list[Evidence]:
@@ -302,20 +304,20 @@ def _fitting(schema: type[Object], values: Mapping[str, Any]) -> tuple[Object | 
         return None, kept
 
 
-def _with(schema: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def _narrow_schema(schema: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The schema with these values fixed, and without the optional fields that the text does not state."""
     wanted = [name for name in schema["properties"] if name in values or name in schema.get("required", ())]
-    left = _bounded({name: schema["properties"][name] for name in wanted if name not in values})
+    left = _bound_schema({name: schema["properties"][name] for name in wanted if name not in values})
     fixed = {name: {"const": values[name]} if name in values else left[name] for name in wanted}
-    return {**_bounded(schema), "properties": fixed, "required": wanted}
+    return {**_bound_schema(schema), "properties": fixed, "required": wanted}
 
 
-def _bounded(schema: Any) -> Any:
+def _bound_schema(schema: Any) -> Any:
     """The schema with an end to every text and list: a small model that has lost its way does not stop by itself."""
     if isinstance(schema, list):
-        return [_bounded(one) for one in schema]
+        return [_bound_schema(one) for one in schema]
     if not isinstance(schema, Mapping):
         return schema
     ends = {"string": {"maxLength": CHARACTERS}, "array": {"maxItems": ITEMS}}.get(str(schema.get("type")), {})
     exact = {"pattern", "format", "enum", "const"} & schema.keys()
-    return {**({} if exact else ends), **{key: _bounded(value) for key, value in schema.items()}}
+    return {**({} if exact else ends), **{key: _bound_schema(value) for key, value in schema.items()}}

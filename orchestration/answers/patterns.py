@@ -35,7 +35,7 @@ def in_time(pattern: str, search: Callable[..., T]) -> T:
         ) from error
 
 
-def bounded(validator: Any) -> Any:
+def bound_validator(validator: Any) -> Any:
     """That kind of JSON schema validator with searches for patterns that end, and looking at the time at each keyword: a
     list and a schema of some thousand parts each have millions of pairs."""
     from jsonschema.exceptions import ValidationError
@@ -46,11 +46,11 @@ def bounded(validator: Any) -> Any:
             yield ValidationError(f"{instance[:100]!r} does not match {wanted!r}")
 
     def looking_at_the_time(keyword: Callable[..., Any]) -> Callable[..., Any]:
-        def checked(*arguments: Any) -> Any:
+        def check_time_first(*arguments: Any) -> Any:
             deadline.check()
             return keyword(*arguments)
 
-        return checked
+        return check_time_first
 
     keywords = {**validator.VALIDATORS, "pattern": pattern}
     return extend(validator, {name: looking_at_the_time(keyword) for name, keyword in keywords.items()})

@@ -35,7 +35,7 @@ class Writes(Protocol):
     ) -> AIMessage: ...
 
 
-async def written_as(
+async def generate_object(
     schema: type[Object],
     messages: Sequence[BaseMessage],
     by: Writes,
@@ -59,10 +59,10 @@ async def written_as(
         except ValidationError as error:
             if last:
                 raise UpstreamMalformed(
-                    f"The language model's reply does not fit {schema.__name__}, nor does its repair: {_told(error)}. "
+                    f"The language model's reply does not fit {schema.__name__}, nor does its repair: {_describe_errors(error)}. "
                     "Try again, or use a model that keeps to a JSON schema."
                 ) from error
-            given = [*messages, AIMessage(_json_of(reply)), HumanMessage(repair_of(_told(error)))]
+            given = [*messages, AIMessage(_json_of(reply)), HumanMessage(repair_of(_describe_errors(error)))]
     raise AssertionError("the second turn returns or raises")
 
 
@@ -74,7 +74,7 @@ def _json_of(reply: AIMessage) -> str:
     return (fenced.group(1) if fenced else reply.text).strip()
 
 
-def _told(error: ValidationError) -> str:
+def _describe_errors(error: ValidationError) -> str:
     """What is wrong, without the values: they can be what a person wrote."""
     found = error.errors(include_url=False, include_input=False, include_context=False)[:_SHOWN]
     return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the reply'}: {one['msg']}" for one in found)

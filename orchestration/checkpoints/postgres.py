@@ -37,7 +37,7 @@ class PostgresCheckpoints(ThreadedSaver, PostgresSaver):
         super().__init__(self._database.pool, serde=plain_data_only())
         self.lock: Any = nullcontext()  # it is meant for a single connection; each thread has its own from the pool
 
-    def translated(self) -> AbstractContextManager[None]:
+    def translate_errors(self) -> AbstractContextManager[None]:
         return self._database.translated()
 
     def close(self) -> None:

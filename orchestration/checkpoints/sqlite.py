@@ -34,7 +34,7 @@ class SqliteCheckpoints(ThreadedSaver, SqliteSaver):
         StoreUnavailable: it cannot be opened. StorageFull: the disk is full.
         """
         self._path = path
-        with self.translated():
+        with self.translate_errors():
             connection = connect(path, store_in(path), timeout_s=busy_timeout_s)
             super().__init__(connection, serde=plain_data_only())
             self.setup()  # now, so that a damaged file is told of at the start and not to the first who asks
@@ -55,7 +55,7 @@ class SqliteCheckpoints(ThreadedSaver, SqliteSaver):
                 if transaction:
                     self.conn.commit()
 
-    def translated(self) -> AbstractContextManager[None]:
+    def translate_errors(self) -> AbstractContextManager[None]:
         return translated(self._path)
 
     def close(self) -> None:

@@ -72,23 +72,23 @@ class SqliteApprovals:
         return stored
 
     async def get(self, approval_id: str, tenant: str) -> Approval | None:
-        return await self._file.run(lambda connection: self._read(connection, approval_id, tenant))
+        return await self._file.run(lambda connection: self._find(connection, approval_id, tenant))
 
     async def pending(self, tenant: str) -> list[Approval]:
         """Those that can still be decided, oldest first."""
 
-        def read(connection: sqlite3.Connection) -> list[Approval]:
+        def select(connection: sqlite3.Connection) -> list[Approval]:
             rows = connection.execute(
                 "SELECT body FROM approvals WHERE tenant = ? AND status = 'pending' ORDER BY rowid", (tenant,)
             )
             return [self._seen_now(Approval.model_validate_json(row["body"])) for row in rows]
 
-        return [approval for approval in await self._file.run(read) if approval.status == "pending"]
+        return [approval for approval in await self._file.run(select) if approval.status == "pending"]
 
     async def decided(self, tenant: str, *, limit: int) -> list[Approval]:
         """The latest decisions, newest first."""
 
-        def read(connection: sqlite3.Connection) -> list[Approval]:
+        def select(connection: sqlite3.Connection) -> list[Approval]:
             rows = connection.execute(
                 "SELECT body FROM approvals WHERE tenant = ? AND status IN ('approved', 'rejected') "
                 "ORDER BY body ->> '$.decided_at' DESC LIMIT ?",
@@ -96,17 +96,17 @@ class SqliteApprovals:
             )
             return [Approval.model_validate_json(row["body"]) for row in rows]
 
-        return await self._file.run(read)
+        return await self._file.run(select)
 
     def waiting(self) -> int:
         """How many can still be decided, over all tenants: a number for operators, read at each scrape."""
         now = self._clock.now()
 
-        def read(connection: sqlite3.Connection) -> int:
+        def select(connection: sqlite3.Connection) -> int:
             rows = connection.execute("SELECT body FROM approvals WHERE status = 'pending'")
             return sum(now < Approval.model_validate_json(row["body"]).expires_at for row in rows)
 
-        return self._file.run_now(read)
+        return self._file.run_now(select)
 
     async def decide(
         self,
@@ -124,13 +124,13 @@ class SqliteApprovals:
         """
 
         def settle(connection: sqlite3.Connection) -> Approval:
-            found = self._read(connection, approval_id, tenant)
+            found = self._find(connection, approval_id, tenant)
             if found is None:
                 raise NotFound(f"There is no approval {approval_id}.")
             if found.status == "expired":
-                raise expired(found)
+                raise expired_error(found)
             if found.status != "pending":
-                raise decided_before(found)
+                raise already_decided_error(found)
             status = "approved" if approve else "rejected"
             changes = {"status": status, "decided_by": by, "decided_at": self._clock.now(), "note": note}
             if edited is not None:
@@ -171,7 +171,7 @@ class SqliteApprovals:
     def close(self) -> None:
         self._file.close()
 
-    def _read(self, connection: sqlite3.Connection, approval_id: str, tenant: str) -> Approval | None:
+    def _find(self, connection: sqlite3.Connection, approval_id: str, tenant: str) -> Approval | None:
         row = connection.execute(
             "SELECT body FROM approvals WHERE approval_id = ? AND tenant = ?", (approval_id, tenant)
         ).fetchone()
@@ -200,9 +200,9 @@ def doubles(waiting: Sequence[Approval], decided: Sequence[Approval]) -> dict[st
     return found
 
 
-def expired(approval: Approval) -> Gone:
+def expired_error(approval: Approval) -> Gone:
     return Gone(f"The time to decide this ended at {approval.expires_at:%Y-%m-%d %H:%M} UTC. Ask for it again.")
 
 
-def decided_before(approval: Approval) -> Conflict:
+def already_decided_error(approval: Approval) -> Conflict:
     return Conflict(f"This was {approval.status} by {approval.decided_by} already.")

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from foundation.errors import InvalidRequest, InvalidSetting, did_you_mean
-from orchestration.answers.patterns import bounded
+from orchestration.answers.patterns import bound_validator
 from orchestration.contract import BaseTool, ToolMetadata
 
 _ROUNDING = Decimal("1e-12")
@@ -83,7 +83,7 @@ def schema_of(tool: BaseTool) -> dict[str, Any]:
     return dict(schema if isinstance(schema, dict) else schema.model_json_schema())
 
 
-def checked(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def check_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments as plain JSON values with defaults filled in; unknown ones are refused like wrong ones.
 
     Raises:
@@ -138,7 +138,7 @@ def _by_json_schema(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, A
     defaults = {name: one["default"] for name, one in schema.get("properties", {}).items() if "default" in one}
     fitting = {**defaults, **plain}
     try:
-        found = best_match(bounded(Draft202012Validator)(schema).iter_errors(fitting))
+        found = best_match(bound_validator(Draft202012Validator)(schema).iter_errors(fitting))
     except InvalidRequest as error:
         raise UnfitArguments(f"{tool.name} was not called: {error}") from error
     except Unresolvable as error:

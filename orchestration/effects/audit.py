@@ -138,25 +138,25 @@ class SqliteAudit:
         """
         at = self._clock.now().isoformat()
         self._file.run_now(lambda connection: connection.execute("INSERT OR REPLACE INTO probe VALUES (1, ?)", (at,)))
-        _kept(self._head)
+        _read_head(self._head)
 
     async def entries(self, tenant: str) -> list[tuple[str, AuditRecord]]:
         """(time, record) of one tenant, oldest first."""
 
-        def read(connection: sqlite3.Connection) -> list[tuple[str, AuditRecord]]:
+        def select(connection: sqlite3.Connection) -> list[tuple[str, AuditRecord]]:
             rows = connection.execute("SELECT body FROM chain WHERE body ->> '$.tenant' = ? ORDER BY number", (tenant,))
-            return [_told(json.loads(row["body"])) for row in rows]
+            return [_parse_entry(json.loads(row["body"])) for row in rows]
 
-        return await self._file.run(read)
+        return await self._file.run(select)
 
     async def manifests(self) -> set[str]:
         """The run manifests that a record names."""
 
-        def read(connection: sqlite3.Connection) -> set[str]:
+        def select(connection: sqlite3.Connection) -> set[str]:
             rows = connection.execute("SELECT DISTINCT json_extract(body, '$.manifest_id') AS found FROM chain")
             return {row["found"] for row in rows if row["found"]}
 
-        return await self._file.run(read)
+        return await self._file.run(select)
 
     def close(self) -> None:
         self._file.close()
@@ -203,7 +203,7 @@ def verify(path: Path, *, known: Head | None = None, witnesses: Iterable[Head] =
     Raises:
         StoreUnavailable: there is no audit, or what is there is no SQLite file with one.
     """
-    kept = _kept(head_file(path))
+    kept = _read_head(head_file(path))
     heads: dict[int, set[str]] = defaultdict(set)
     for head in (kept, known, *witnesses):
         if head is not None:
@@ -258,14 +258,14 @@ def of_trace(path: Path, trace: str) -> list[tuple[str, AuditRecord]]:
     for approval in approvals:
         decided = (json.loads(body) for _, _, body, _, _ in _rows(path, f'"approval_id":"{approval}"'))
         bodies += [body for body in decided if body["act"] == "decision"]
-    return sorted(map(_told, bodies), key=lambda told: told[0])
+    return sorted(map(_parse_entry, bodies), key=lambda told: told[0])
 
 
 def head_file(path: Path) -> Path:
     return path.with_suffix(".head")
 
 
-def _told(body: Mapping[str, Any]) -> tuple[str, AuditRecord]:
+def _parse_entry(body: Mapping[str, Any]) -> tuple[str, AuditRecord]:
     return body["at"], AuditRecord(**{k: v for k, v in body.items() if k in FIELDS})
 
 
@@ -304,7 +304,7 @@ def _keep(path: Path, head: Head) -> None:
         lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if head.count <= (_kept(path) or Head(0, BEGINNING)).count:
+            if head.count <= (_read_head(path) or Head(0, BEGINNING)).count:
                 return
             temporary = path.with_suffix(".new")
             with temporary.open("w", encoding="ascii") as file:
@@ -316,7 +316,7 @@ def _keep(path: Path, head: Head) -> None:
             os.close(lock)
 
 
-def _kept(path: Path) -> Head | None:
+def _read_head(path: Path) -> Head | None:
     try:
         return Head.parse(path.read_text(encoding="ascii"))
     except FileNotFoundError:
@@ -338,16 +338,16 @@ class AuditedAgent:
         return getattr(self.inner, name)
 
     async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
-        async with aclosing(self._audited(self.inner.stream(request, principal), principal)) as events:
+        async with aclosing(self._record_answers(self.inner.stream(request, principal), principal)) as events:
             async for event in events:
                 yield event
 
     async def resume(self, decision: Decision, principal: Principal) -> AsyncGenerator[Event, None]:
-        async with aclosing(self._audited(self.inner.resume(decision, principal), principal)) as events:
+        async with aclosing(self._record_answers(self.inner.resume(decision, principal), principal)) as events:
             async for event in events:
                 yield event
 
-    async def _audited(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
+    async def _record_answers(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
         async with aclosing(events) as given:  # type: ignore[type-var]
             async for event in given:
                 if event.answer is not None:

@@ -42,7 +42,13 @@ from orchestration.contract import (
     Prohibition,
     ToolOutcome,
 )
-from orchestration.effects.arguments import UnfitArguments, arguments_hash, checked, demand_metadata, demand_schema
+from orchestration.effects.arguments import (
+    UnfitArguments,
+    arguments_hash,
+    check_arguments,
+    demand_metadata,
+    demand_schema,
+)
 from orchestration.effects.effect_log import effect_key
 from orchestration.effects.policy import Policy, Ruling
 from orchestration.effects.provenance import doubts, without_what_was_read
@@ -92,7 +98,7 @@ class _Call:
         """Derived from the key: an approval can serve this call and no other, and is asked for once."""
         return f"ap-{self.key[:32]}"
 
-    def declared(self, name: str, default: Any) -> Any:
+    def metadata_value(self, name: str, default: Any) -> Any:
         return (self.tool.metadata or {}).get(name, default)
 
 
@@ -134,7 +140,7 @@ class Executor:
     def approvals(self) -> ApprovalStore:
         return self._approvals
 
-    def allowed(self, principal: Principal) -> frozenset[str]:
+    def allowed_tools(self, principal: Principal) -> frozenset[str]:
         """Names of the tools that the caller may call. No role, no tool."""
         return frozenset(name for name in self._tools if self._ruling(name, principal).allowed)
 
@@ -163,13 +169,13 @@ class Executor:
         if not ruling.allowed or tool not in self._tools:
             reason: Denial = "tenant" if ruling.rule.startswith("tenants.") else "role"
             return await self._refuse(tool, arguments, principal, run_id, reason=reason, rule=ruling.rule)
-        if stopped := self._stopped(self._tools[tool], principal):
+        if stopped := self._stop_reason(self._tools[tool], principal):
             return await self._refuse(tool, arguments, principal, run_id, reason="stopped", why=stopped)
         try:
-            fitting = checked(self._tools[tool], arguments)
+            fitting = check_arguments(self._tools[tool], arguments)
         except UnfitArguments as error:
             outcome = ToolOutcome(tool=tool, status="failed", content=str(error), reason="arguments")
-            return await self._audited(outcome, principal, run_id, arguments_hash(tool, principal.tenant, {}))
+            return await self._record_outcome(outcome, principal, run_id, arguments_hash(tool, principal.tenant, {}))
         call = _Call(
             tool=self._tools[tool],
             arguments=fitting,
@@ -182,7 +188,7 @@ class Executor:
         outcome = await self._carry_out(call, approval)
         granted = outcome.approval
         hashed = (granted.edited_hash or granted.arguments_hash) if granted else call.hash
-        return await self._audited(outcome, principal, run_id, hashed)
+        return await self._record_outcome(outcome, principal, run_id, hashed)
 
     async def decide(self, decision: Decision, principal: Principal) -> Approval:
         """Approve, as it was asked or with other arguments, or reject; exactly once.
@@ -203,7 +209,7 @@ class Executor:
             )
         if self._stops is not None and decision.approve:
             self._stops.demand("effects")
-        edited = await self._edited(decision, asked)
+        edited = await self._check_edited(decision, asked)
         decided = await self._approvals.decide(
             decision.approval_id,
             principal.tenant,
@@ -272,7 +278,7 @@ class Executor:
             )
         )
 
-    async def _edited(self, decision: Decision, asked: Approval) -> dict[str, Any] | None:
+    async def _check_edited(self, decision: Decision, asked: Approval) -> dict[str, Any] | None:
         """The arguments that are granted instead, checked like any others; `None` where nothing is changed."""
         if decision.arguments is None:
             return None
@@ -282,7 +288,7 @@ class Executor:
         if tool is None:
             raise Conflict(f"There is no tool {asked.tool} any more. Reject the approval.")
         try:
-            fitting = checked(tool, decision.arguments)
+            fitting = check_arguments(tool, decision.arguments)
             preview: Preview | None = (tool.metadata or {}).get("preview")
             if preview is not None:
                 requester = Principal(asked.requested_by, asked.tenant)
@@ -292,24 +298,24 @@ class Executor:
         return None if fitting == asked.arguments else fitting
 
     async def _carry_out(self, call: _Call, approval: Approval | None) -> ToolOutcome:
-        if not call.declared("effect", True):
+        if not call.metadata_value("effect", True):
             return await self._invoke(call, {})
         if approval is None:
             return await self._unasked_or_ask(call)
         stored = await self._approvals.get(approval.approval_id, call.principal.tenant)
-        if stored is not None and call.declared("completed", None):
+        if stored is not None and call.metadata_value("completed", None):
             call = _with_open(
                 call, stored.arguments
             )  # settled then; by now the effect itself may have changed the data
         refusal = _mismatch(call, stored)
         if refusal is not None or stored is None:
-            return refusal or _denied(call, "approval", "There is no such approval.")
+            return refusal or _deny(call, "approval", "There is no such approval.")
         if self.is_own(stored, stored.decided_by):  # decided before the policy wanted two people
-            return _denied(call, "own", f"{stored.decided_by} asked for it and approved it alone. Ask for it again.")
+            return _deny(call, "own", f"{stored.decided_by} asked for it and approved it alone. Ask for it again.")
         if stored.edited is not None:
             call = replace(call, arguments=stored.edited)
             if call.hash != stored.edited_hash:
-                return _denied(call, "mismatch", "The approval was given for something else.")
+                return _deny(call, "mismatch", "The approval was given for something else.")
         return (await self._once(call, stored)).model_copy(update={"approval": stored})
 
     async def _unasked_or_ask(self, call: _Call) -> ToolOutcome:
@@ -323,8 +329,8 @@ class Executor:
 
     async def _ask(self, call: _Call, found: Sequence[str]) -> ToolOutcome:
         """Stop and ask a person, having looked whether the effect is permitted and possible at all."""
-        preview: Preview | None = call.declared("preview", None)
-        completed: Completion | None = call.declared("completed", None)
+        preview: Preview | None = call.metadata_value("preview", None)
+        completed: Completion | None = call.metadata_value("completed", None)
         try:
             if completed:
                 call = _with_open(call, await asyncio.to_thread(completed, call.arguments, call.principal))
@@ -332,7 +338,7 @@ class Executor:
                 return refusal
             described = await asyncio.to_thread(preview, call.arguments, call.principal) if preview else _plainly(call)
         except ToolException as error:
-            return _failed(call, "tool", str(error))
+            return _fail(call, "tool", str(error))
         if found:
             described += f" Careful, this is not what the person said: {', '.join(found)}."
         now = self._clock.now()
@@ -368,17 +374,17 @@ class Executor:
         try:
             stored = await self._effects.begin(call.key, call.tool.name, call.hash, call.principal)
         except Conflict as error:
-            if not call.declared("idempotent", False):
-                return _failed(call, "unknown", str(error))
+            if not call.metadata_value("idempotent", False):
+                return _fail(call, "unknown", str(error))
             stored, begun_before = None, True  # in a run cut off; the tool itself keeps the key from acting twice
         if stored is not None:
             return ToolOutcome(**stored)
         if approval is not None and self._clock.now() >= approval.expires_at:
             await self._effects.abandon(call.key)
-            return _denied(call, "expired", "The approval has expired. Ask for it again.")
-        if stopped := self._stopped(call.tool, call.principal):  # it may have been since the call was checked
+            return _deny(call, "expired", "The approval has expired. Ask for it again.")
+        if stopped := self._stop_reason(call.tool, call.principal):  # it may have been since the call was checked
             await self._effects.abandon(call.key)
-            return _denied(call, "stopped", stopped)
+            return _deny(call, "stopped", stopped)
         if not begun_before and (refusal := await self._forbidden(call)):  # else what it did itself may forbid it now
             await self._effects.abandon(call.key)
             return refusal
@@ -397,19 +403,19 @@ class Executor:
         request = {"type": "tool_call", "id": call.key, "name": call.tool.name, "args": call.arguments}
         config = {"configurable": {"principal": call.principal, **extra}}
         try:
-            async with asyncio.timeout(call.declared("timeout_s", TIMEOUT_S)):
+            async with asyncio.timeout(call.metadata_value("timeout_s", TIMEOUT_S)):
                 message: ToolMessage = await call.tool.ainvoke(request, config)  # type: ignore[arg-type]
         except TimeoutError:
-            return _failed(call, "timeout", f"{call.tool.name} did not end in time. {_doubt(call)}")
+            return _fail(call, "timeout", f"{call.tool.name} did not end in time. {_doubt(call)}")
         except ToolException as error:
-            return _failed(call, "tool", str(error))
+            return _fail(call, "tool", str(error))
         except SixplyError:
             raise
         except Exception as error:  # a tool is foreign code; what it raises must not decide how the run ends
             name = type(error).__name__
-            return _failed(call, "unknown", f"{call.tool.name} failed with {name}. {_doubt(call)}")
+            return _fail(call, "unknown", f"{call.tool.name} failed with {name}. {_doubt(call)}")
         if message.status == "error":  # a tool with handle_tool_error
-            return _failed(call, "tool", message.text)
+            return _fail(call, "tool", message.text)
         return ToolOutcome(
             tool=call.tool.name,
             status="done",
@@ -420,20 +426,20 @@ class Executor:
 
     async def _forbidden(self, call: _Call) -> ToolOutcome | None:
         """The refusal, if a rule of the house forbids this effect as things stand, or cannot be looked at."""
-        prohibition: Prohibition | None = call.declared("forbidden", None)
+        prohibition: Prohibition | None = call.metadata_value("forbidden", None)
         try:
             found = await asyncio.to_thread(prohibition, call.arguments, call.principal) if prohibition else None
         except ToolException as error:
-            return _failed(call, "tool", str(error))
+            return _fail(call, "tool", str(error))
         except Exception as error:  # foreign code, like the tool: nothing is done that could not be checked
             name = type(error).__name__
-            return _failed(call, "tool", f"Nothing was done: the rules for {call.tool.name} failed with {name}.")
+            return _fail(call, "tool", f"Nothing was done: the rules for {call.tool.name} failed with {name}.")
         if found is None:
             return None
         rule, text = found
-        return _denied(call, "forbidden", text).model_copy(update={"rule": rule})
+        return _deny(call, "forbidden", text).model_copy(update={"rule": rule})
 
-    def _stopped(self, tool: BaseTool, principal: Principal) -> str:
+    def _stop_reason(self, tool: BaseTool, principal: Principal) -> str:
         """Why the switches forbid this call; empty where they do not."""
         if self._stops is None:
             return ""
@@ -475,9 +481,11 @@ class Executor:
             hashed = arguments_hash(tool, principal.tenant, arguments)
         except (TypeError, ValueError):  # a refusal must not depend on what was sent
             hashed = ""
-        return await self._audited(outcome, principal, run_id, hashed)
+        return await self._record_outcome(outcome, principal, run_id, hashed)
 
-    async def _audited(self, outcome: ToolOutcome, principal: Principal, run_id: str, hashed: str) -> ToolOutcome:
+    async def _record_outcome(
+        self, outcome: ToolOutcome, principal: Principal, run_id: str, hashed: str
+    ) -> ToolOutcome:
         await self._audit.record(
             AuditRecord(
                 tenant=principal.tenant,
@@ -523,29 +531,29 @@ def _with_open(call: _Call, settled: Mapping[str, Any]) -> _Call:
 def _mismatch(call: _Call, stored: Approval | None) -> ToolOutcome | None:
     """Why the stored approval does not permit this call, or `None` if it does."""
     if stored is None:
-        return _denied(call, "approval", "There is no such approval.")
+        return _deny(call, "approval", "There is no such approval.")
     bound = (stored.approval_id, stored.tool, stored.arguments_hash, stored.tenant)
     if bound != (call.approval_id, call.tool.name, call.hash, call.principal.tenant):
-        return _denied(call, "mismatch", "The approval was given for something else.")
+        return _deny(call, "mismatch", "The approval was given for something else.")
     if stored.status == "rejected":
         note = f": {stored.note}" if stored.note else "."
-        return _denied(call, "rejected", f"{stored.decided_by} did not approve it{note}")
+        return _deny(call, "rejected", f"{stored.decided_by} did not approve it{note}")
     if stored.status == "expired":
-        return _denied(call, "expired", "The approval has expired. Ask for it again.")
-    return None if stored.status == "approved" else _denied(call, "approval", "It has not been approved yet.")
+        return _deny(call, "expired", "The approval has expired. Ask for it again.")
+    return None if stored.status == "approved" else _deny(call, "approval", "It has not been approved yet.")
 
 
-def _denied(call: _Call, reason: Denial, text: str) -> ToolOutcome:
+def _deny(call: _Call, reason: Denial, text: str) -> ToolOutcome:
     content = f"Nothing was done. {text}"
     return ToolOutcome(tool=call.tool.name, status="denied", content=content, reason=reason, rule=RULES.get(reason, ""))
 
 
-def _failed(call: _Call, reason: Literal["tool", "timeout", "unknown"], text: str) -> ToolOutcome:
+def _fail(call: _Call, reason: Literal["tool", "timeout", "unknown"], text: str) -> ToolOutcome:
     return ToolOutcome(tool=call.tool.name, status="failed", content=text, reason=reason)
 
 
 def _doubt(call: _Call) -> str:
-    effect = call.declared("effect", True)
+    effect = call.metadata_value("effect", True)
     return "Whether it happened is unknown; it is not tried again, a person must look." if effect else "Try again."
 
 

@@ -63,7 +63,7 @@ class ForeignOptions(BaseModel):
     """HTTP header -> environment variable that holds its value, such as a key."""
 
     @model_validator(mode="after")
-    def _taken(self) -> Self:
+    def _demand_taken(self) -> Self:
         for name in self.tools:
             if self.only is not None and name not in self.only:
                 raise ValueError(f'tools."{name}" is declared and not in `only`')
@@ -106,7 +106,7 @@ def foreign_tool(
     )
 
 
-def chosen(options: ForeignOptions, found: Sequence[str], where: str) -> list[str]:
+def choose_tools(options: ForeignOptions, found: Sequence[str], where: str) -> list[str]:
     """Their names to take over.
 
     Raises:
@@ -150,18 +150,20 @@ def harmless(text: str) -> str:
 
 def plain_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Their JSON schema for the arguments with harmless texts; an object that takes nothing unknown."""
-    cleaned: dict[str, Any] = _cleaned(schema)
+    cleaned: dict[str, Any] = _clean_schema(schema)
     return {"type": "object", "properties": {}, **cleaned, "title": "arguments", "description": "arguments"}
 
 
-def _cleaned(value: Any, *, names: bool = False) -> Any:
+def _clean_schema(value: Any, *, names: bool = False) -> Any:
     """`names`: the keys of this object are names that they chose, not words of JSON schema."""
     if isinstance(value, Mapping):
         return {
             key: harmless(item)
             if not names and key in {"title", "description", "$comment"} and isinstance(item, str)
-            else _cleaned(item, names=not names and key in {"properties", "$defs", "definitions", "patternProperties"})
+            else _clean_schema(
+                item, names=not names and key in {"properties", "$defs", "definitions", "patternProperties"}
+            )
             for key, item in value.items()
             if names or key not in {"examples", "example"}
         }
-    return [_cleaned(item) for item in value] if isinstance(value, list) else value
+    return [_clean_schema(item) for item in value] if isinstance(value, list) else value

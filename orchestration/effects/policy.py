@@ -44,19 +44,19 @@ class Policy:
     def tool(self, name: str, principal: Principal) -> Ruling:
         """Whether the caller may call it. The tenant is asked first: no role gives what the tenant may not use."""
         tenant, rules = self._of_tenant(principal.tenant)
-        if not _listed(name, rules.tools):
+        if not _matches_any(name, rules.tools):
             return _no(f"{tenant}.tools", f'The tenant "{principal.tenant}" may not use {name}.')
         roles = sorted(principal.roles)
         for role in roles:
-            if _listed(name, self._settings.roles.get(role, ())):
+            if _matches_any(name, self._settings.roles.get(role, ())):
                 return _yes(f"roles.{role}", f'The role "{role}" may use {name}.')
-        holders = [role for role, tools in self._settings.roles.items() if _listed(name, tools)]
+        holders = [role for role, tools in self._settings.roles.items() if _matches_any(name, tools)]
         may = f"It is open to: {', '.join(holders)}." if holders else "No role lists it."
-        return _no(_rules("roles", roles), f"{_said(roles)} may not use {name}. {may}")
+        return _no(_rules("roles", roles), f"{_phrase_roles(roles)} may not use {name}. {may}")
 
     def model(self, name: str, tenant: str) -> Ruling:
         section, rules = self._of_tenant(tenant)
-        if _listed(name, rules.models):
+        if _matches_any(name, rules.models):
             return _yes(f"{section}.models", f'The tenant "{tenant}" may use the model {name}.')
         return _no(
             f"{section}.models",
@@ -66,14 +66,14 @@ class Policy:
     def data(self, data_class: str, principal: Principal) -> Ruling:
         """Whether the caller may see documents of this class."""
         section, rules = self._of_tenant(principal.tenant)
-        if not _listed(data_class, rules.data):
+        if not _matches_any(data_class, rules.data):
             return _no(f"{section}.data", f'The tenant "{principal.tenant}" may not see {data_class} documents.')
         roles = sorted(principal.roles)
         for role in (EVERYBODY, *roles):
-            if _listed(data_class, self._settings.data.get(role, ())):
+            if _matches_any(data_class, self._settings.data.get(role, ())):
                 whose = "Everybody" if role == EVERYBODY else f'The role "{role}"'
                 return _yes(f"data.{role}", f"{whose} may see {data_class} documents.")
-        return _no(_rules("data", roles), f"{_said(roles)} may not see {data_class} documents.")
+        return _no(_rules("data", roles), f"{_phrase_roles(roles)} may not see {data_class} documents.")
 
     def scope(self, principal: Principal) -> Scope:
         """What the caller may see: the only way from a caller to a scope."""
@@ -119,7 +119,7 @@ class Policy:
         return f"tenants.{name}", tenants.get(name, TenantRules())
 
 
-def _listed(name: str, patterns: Sequence[str]) -> bool:
+def _matches_any(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
@@ -127,7 +127,7 @@ def _rules(section: str, roles: Sequence[str]) -> str:
     return ", ".join(f"{section}.{role}" for role in roles) or section
 
 
-def _said(roles: Sequence[str]) -> str:
+def _phrase_roles(roles: Sequence[str]) -> str:
     return " and ".join(f'The role "{role}"' for role in roles) if roles else "Nobody without a role"
 
 

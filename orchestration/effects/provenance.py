@@ -26,7 +26,7 @@ from typing import Any
 
 from orchestration.contract import BaseTool, Origin, Role, ToolOutcome
 from orchestration.effects.arguments import schema_of
-from orchestration.language.intent import moods
+from orchestration.language.intent import classify_clauses
 from orchestration.language.intent import verbs as verbs_of
 from orchestration.language.stated_arguments import arguments_in
 
@@ -67,11 +67,11 @@ def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: 
     `tools` are all tools by name: their metadata say which results count as issued by our own systems.
     """
     said = Words(origin.words)
-    verbs = _declared(tool, "asked_by", ())
-    if verbs and not _is_asked(origin.words, verbs, verbs_of(_declared(tool, "examples", ()))):
+    verbs = _get_metadata(tool, "asked_by", ())
+    if verbs and not _is_asked(origin.words, verbs, verbs_of(_get_metadata(tool, "examples", ()))):
         return [f"nobody asked to {verbs[0]}"]
-    trace = _Trace(said, origin, tools, own=_declared(tool, "reach", "outward") == "own")
-    roles: Mapping[str, Role] = _declared(tool, "arguments", {})
+    trace = _Trace(said, origin, tools, own=_get_metadata(tool, "reach", "outward") == "own")
+    roles: Mapping[str, Role] = _get_metadata(tool, "arguments", {})
     targets = {name: value for name, value in arguments.items() if roles.get(name, "target") == "target"}
     properties = schema_of(tool).get("properties", {})
     return [
@@ -85,7 +85,7 @@ def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: 
 def _is_asked(text: str, verbs: Sequence[str], own: Collection[str]) -> bool:
     """Whether one of the verbs is said in a clause that is no question; a "not forget" only where it
     is negated, and a "forget" only where it is not: "do not forget the note" is the contrary of forgetting it."""
-    for clause in moods(text, own):
+    for clause in classify_clauses(text, own):
         words = _WORD.findall(_fold(text[clause.start : clause.end]))
         for position, word in enumerate(words):
             negated = any(map(_NEGATES.fullmatch, words[:position]))
@@ -173,18 +173,18 @@ class Words:
         strict = _tokens(_fold(value))
         if not strict:
             return True
-        if _run(strict, self.strict_line):
+        if _stands_in(strict, self.strict_line):
             return True
-        return all(map(_PLAIN.fullmatch, strict)) and _run(_parts(strict), self.plain_line)
+        return all(map(_PLAIN.fullmatch, strict)) and _stands_in(_parts(strict), self.plain_line)
 
     def name(self, value: str) -> bool:
         """Whether the value is a name that was said, however it was joined: "Grocery list" names grocery-list.docx."""
         parts = _LOOSE.findall(_fold(re.sub(r"\.\w{2,5}$", "", value.strip())))
         if not parts or len(value) > _LONG_TEXT or (len(parts) == 1 and (len(parts[0]) < 4 or parts[0].isdigit())):
             return False
-        return _run(parts, self.loose_line)
+        return _stands_in(parts, self.loose_line)
 
-    def dated(self, moment: date | datetime, *, clock: bool) -> bool:
+    def names_day(self, moment: date | datetime, *, clock: bool) -> bool:
         day = any(
             year in (None, moment.year) and (month, number) == (moment.month, moment.day)
             for year, month, number in self.days
@@ -215,10 +215,15 @@ class _Trace:
     def _target(self, name: str, value: str, targets: Mapping[str, Any]) -> bool:
         moment = _moment(value)
         if moment is not None:
-            return self.said.dated(moment, clock=len(value.strip()) > 10 and f"{moment:%H:%M}" != "00:00")
+            return self.said.names_day(moment, clock=len(value.strip()) > 10 and f"{moment:%H:%M}" != "00:00")
         if _SHORT_NUMBER.fullmatch(value):
-            return self._numbered(name, value) or self._issued(value)
-        return self.said.hold(value) or self._issued(value) or self._composed(value) or self._looked_up(value, targets)
+            return self._follows_its_noun(name, value) or self._is_issued(value)
+        return (
+            self.said.hold(value)
+            or self._is_issued(value)
+            or self._is_composed(value)
+            or self._looked_up(value, targets)
+        )
 
     def _content(self, text: str) -> bool:
         """Text that goes along carries no link that the person did not give, and no number of unknown origin outward."""
@@ -227,7 +232,7 @@ class _Trace:
         issued = {token for record in self._records for item in record for token in _tokens(_fold(item))}
         return self.own or all(number in issued or self.said.hold(number) for number in long_numbers(text))
 
-    def _numbered(self, name: str, value: str) -> bool:
+    def _follows_its_noun(self, name: str, value: str) -> bool:
         """A short number stands for too much; it counts where the word before it says what it numbers."""
         nouns = _NUMBER_NOUNS | set(_LOOSE.findall(name.replace("_", " ").casefold()))
         return any(
@@ -235,21 +240,21 @@ class _Trace:
             for position, word in enumerate(self.said.loose)
         )
 
-    def _issued(self, value: str) -> bool:
-        records = self._records if self.own else [record for record in self._records if self._named(record, value)]
+    def _is_issued(self, value: str) -> bool:
+        records = self._records if self.own else [record for record in self._records if self._is_named(record, value)]
         return any(_same(value, item) for record in records for item in record)
 
-    def _named(self, record: Sequence[str], besides: str) -> bool:
+    def _is_named(self, record: Sequence[str], besides: str) -> bool:
         return any(self.said.name(item) for item in record if not _same(item, besides))
 
-    def _composed(self, value: str) -> bool:
+    def _is_composed(self, value: str) -> bool:
         parts = _LOOSE.findall(_fold(value))
         issued = [_LOOSE.findall(_fold(item)) for record in self._records for item in record]
         return any(
             name
             and len(parts) >= len(name) + 2
             and parts[-len(name) :] == name
-            and _run(parts[: -len(name)], self.said.loose_line)
+            and _stands_in(parts[: -len(name)], self.said.loose_line)
             for name in issued
         )
 
@@ -266,9 +271,9 @@ class _Trace:
     def _passages(self, result: ToolOutcome, targets: Mapping[str, Any]) -> Iterator[str]:
         people = [item for item in targets.values() if isinstance(item, str) and self.said.hold(item)]
         source = _line(_tokens(_fold(result.content)))
-        if any(_run(_tokens(_fold(person)), source) for person in people):
+        if any(_stands_in(_tokens(_fold(person)), source) for person in people):
             yield result.content
-        fields = self._trusted(result)
+        fields = self._trusted_fields(result)
         entries = result.artifact if isinstance(result.artifact, list) else [result.artifact]
         theirs = [
             entry
@@ -287,7 +292,7 @@ class _Trace:
         mine = [item for item in map(str, targets.values()) if self.said.hold(item)]
         for record in self._records:
             numbers = [number for number in map(_decimal, record) if number is not None and number > 0]
-            if amount in numbers and self._named(record, ""):
+            if amount in numbers and self._is_named(record, ""):
                 return True
             if 0 < amount <= max(numbers, default=Decimal(0)) and any(_same(a, b) for a in mine for b in record):
                 return True
@@ -298,13 +303,13 @@ class _Trace:
         return [
             record
             for result in self.origin.results
-            for fields in _records(result.artifact, self._trusted(result))
+            for fields in _records(result.artifact, self._trusted_fields(result))
             if (record := [item for item in fields if len(item) <= _LONG_TEXT])  # prose is nobody's id
         ]
 
-    def _trusted(self, result: ToolOutcome) -> Sequence[str]:
+    def _trusted_fields(self, result: ToolOutcome) -> Sequence[str]:
         tool = self.tools.get(result.tool)
-        return _declared(tool, "trusted", ()) if tool else ()
+        return _get_metadata(tool, "trusted", ()) if tool else ()
 
 
 def _records(data: Any, fields: Sequence[str]) -> Iterator[list[str]]:
@@ -333,7 +338,7 @@ def _leaves(value: Any) -> list[str]:
     return [] if value is None else [value if isinstance(value, str) else json.dumps(value)]
 
 
-def _declared(tool: BaseTool, name: str, default: Any) -> Any:
+def _get_metadata(tool: BaseTool, name: str, default: Any) -> Any:
     return (tool.metadata or {}).get(name, default)
 
 
@@ -366,7 +371,7 @@ def _line(words: Sequence[str]) -> str:
     return "\n".join(["", *words, ""])
 
 
-def _run(part: Sequence[str], line: str) -> bool:
+def _stands_in(part: Sequence[str], line: str) -> bool:
     """Whether these words stand in that line one after the other."""
     return bool(part) and _line(part) in line
 

@@ -25,7 +25,7 @@ from foundation.stores.crashpoints import crash_point
 from foundation.stores.erasures import Erasures, mark_of
 from foundation.tracing import here, span, trace_id
 from foundation.types import Principal
-from orchestration.answers.compose import quoted, rendered
+from orchestration.answers.compose import draft_extractive, render
 from orchestration.contract import (
     AgentParts,
     Answer,
@@ -37,11 +37,11 @@ from orchestration.contract import (
     Plan,
     Step,
 )
-from orchestration.effects.approvals import decided_before, expired
+from orchestration.effects.approvals import already_decided_error, expired_error
 from orchestration.flow.steps import Steps, Work
-from orchestration.language.as_of import day_asked
+from orchestration.language.as_of import parse_as_of
 from orchestration.memory.conversations import BEGUN_BY, Conversations
-from orchestration.memory.follow_ups import recollected, remembered
+from orchestration.memory.follow_ups import append_turn, turns_from_client
 from orchestration.planners.classifier import ClassifierPlanner, Planner
 from orchestration.planners.model import ModelPlanner
 from orchestration.run.answering import error_event
@@ -51,14 +51,14 @@ from orchestration.run.state import (
     NOTHING_FOUND,
     Result,
     State,
-    abstained,
+    abstain,
     as_result,
-    combined,
+    combine_results,
     day_of,
     fresh,
     owner_of,
 )
-from orchestration.run.streaming import produced
+from orchestration.run.streaming import stream_from
 from retrieval.contract import Citation
 
 MADE_BY = "agent"
@@ -102,36 +102,36 @@ class DurableAgent(ABC):
         self._steps = Steps(parts, [*planners, ClassifierPlanner(parts.embedder)], writes=options.writes)
         self._busy: set[str] = set()
         self._erasures = Erasures.of(parts.data_dir)
-        self.conversations = Conversations(parts.checkpoints, self._claimed, self._owned)
+        self.conversations = Conversations(parts.checkpoints, self._claim_thread, self._demand_own_thread)
 
     @abstractmethod
-    async def _kept(self, thread_id: str) -> Kept: ...
+    async def _load_thread(self, thread_id: str) -> Kept: ...
 
     @abstractmethod
-    async def _run(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
+    async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
         """Take the steps until there is a result, and return all that is known then."""
 
     async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
-        question = self._checked(request.question)
+        question = self._check_question(request.question)
         thread_id = request.thread_id or uuid4().hex
-        with self._claimed(thread_id):
+        with self._claim_thread(thread_id):
             begin: Begin = "cut off"
-            state = await self._owned(thread_id, question, principal) if request.thread_id else None
+            state = await self._demand_own_thread(thread_id, question, principal) if request.thread_id else None
             if state is None:
                 begin, compose = "new", request.compose or self._settings.compose
-                state = fresh(question, compose, thread_id, principal, request.as_of or day_asked(question))
+                state = fresh(question, compose, thread_id, principal, request.as_of or parse_as_of(question))
                 if request.earlier and not request.thread_id:
                     longest = self._settings.max_question_characters
-                    state["turns"], state["summary"] = recollected(request.earlier, longest=longest)
+                    state["turns"], state["summary"] = turns_from_client(request.earlier, longest=longest)
             async with aclosing(self._events(begin, state, principal, request.max_usd)) as events:
                 async for event in events:
                     yield event
 
     async def resume(self, decision: Decision, principal: Principal) -> AsyncGenerator[Event, None]:
         approval = await self._parts.executor.may_decide(decision.approval_id, principal)
-        with self._claimed(approval.thread_id):
-            kept = await self._kept(approval.thread_id)
-            await self._decided(decision, approval, kept, principal)
+        with self._claim_thread(approval.thread_id):
+            kept = await self._load_thread(approval.thread_id)
+            await self._take_decision(decision, approval, kept, principal)
             begin: Begin = "decided" if kept.waits else "cut off"
             async with aclosing(self._events(begin, kept.state, owner_of(kept.state), None)) as events:
                 async for event in events:
@@ -139,7 +139,7 @@ class DurableAgent(ABC):
 
     # -- admission ---------------------------------------------------------------------------------------------------
 
-    def _checked(self, question: str) -> str:
+    def _check_question(self, question: str) -> str:
         if not question.strip():
             raise InvalidRequest("The question is empty. Ask something.")
         if len(question) > self._settings.max_question_characters:
@@ -150,7 +150,7 @@ class DurableAgent(ABC):
         return question.strip()
 
     @contextmanager
-    def _claimed(self, thread_id: str) -> Iterator[None]:
+    def _claim_thread(self, thread_id: str) -> Iterator[None]:
         if thread_id in self._busy:
             raise Conflict("This conversation is busy with another request. Wait for its answer.")
         self._busy.add(thread_id)
@@ -159,12 +159,12 @@ class DurableAgent(ABC):
         finally:
             self._busy.discard(thread_id)
 
-    async def _owned(self, thread_id: str, question: str, principal: Principal) -> State | None:
+    async def _demand_own_thread(self, thread_id: str, question: str, principal: Principal) -> State | None:
         """Raise where the thread is not the caller's, or cannot take a question now.
 
         Where the same question was cut off there, what is known of its run, so that it can go on.
         """
-        kept = await self._kept(thread_id)
+        kept = await self._load_thread(thread_id)
         owner = kept.state.get("owner", {})
         if (owner.get("tenant"), owner.get("subject")) != (principal.tenant, principal.subject):
             raise NotFound(f"There is no conversation {thread_id}. Leave thread_id out to begin one.")
@@ -177,11 +177,11 @@ class DurableAgent(ABC):
         cut_off = kept.unfinished and not kept.waits and kept.state["question"] == question
         return kept.state if cut_off else None
 
-    async def _decided(self, decision: Decision, approval: Approval, kept: Kept, principal: Principal) -> None:
+    async def _take_decision(self, decision: Decision, approval: Approval, kept: Kept, principal: Principal) -> None:
         """Take the decision, or accept the same one again where its run was cut off; raise otherwise."""
         waiting = kept.unfinished and kept.state.get("approval_id") == approval.approval_id
         if approval.status == "expired":
-            raise expired(approval)
+            raise expired_error(approval)
         if approval.status == "pending":
             if not waiting and kept.unfinished:
                 raise Conflict(
@@ -192,7 +192,7 @@ class DurableAgent(ABC):
                 raise NotFound("The run that asked for this is lost. Ask for it again.")
             await self._parts.executor.decide(decision, principal)
         elif not waiting or not _the_same(decision, approval):
-            raise decided_before(approval)
+            raise already_decided_error(approval)
         else:
             await self._parts.executor.decide_again(approval, principal)
 
@@ -209,7 +209,7 @@ class DurableAgent(ABC):
             run.plan = Plan(**state["plan"]) if state.get("plan") else None
             await self._drive(begin, state, run)
 
-        return produced(produce)
+        return stream_from(produce)
 
     async def _drive(self, begin: Begin, state: State, run: Run) -> None:
         """Take the steps and emit their events; the last one is `answer` or `error`."""
@@ -248,8 +248,8 @@ class DurableAgent(ABC):
         values = state
         try:
             config = config_of(state["thread_id"], **{BEGUN_BY: mark_of(owner_of(state)), MADE_BY: self.name})
-            values = await self._run(begin, state, run, config)
-            result = values.get("result") or abstained(NOTHING_FOUND)
+            values = await self._take_steps(begin, state, run, config)
+            result = values.get("result") or abstain(NOTHING_FOUND)
         except BudgetExceeded as error:
             result = await self._with_what_there_is(run, error)
         finally:
@@ -283,18 +283,18 @@ class DurableAgent(ABC):
         grounding, evidence = self._parts.grounding, run.evidence or []
         results = dict(run.results)
         if grounding.confidence(run.question, evidence) >= grounding.settings.min_evidence:
-            draft = quoted(run.question, evidence)
-            text, citations = rendered(draft, evidence, grounding)
+            draft = draft_extractive(run.question, evidence)
+            text, citations = render(draft, evidence, grounding)
             open_steps = [step.step_id for step in run.plan.steps if step.kind == "answer"] if run.plan else []
             quote = as_result("answered", "budget", text, draft.path, citations)
             results |= {step_id: quote for step_id in open_steps[:1] if step_id not in results}
-        given = combined(run.plan, results) if run.plan and results else None
+        given = combine_results(run.plan, results) if run.plan and results else None
         if given is None or given["status"] != "answered":
             return as_result("failed", "budget", f"{error} No answer was found before that.")
         return {**given, "stop_reason": "budget"}
 
 
-async def taken(name: str, work: Work, state: State, run: Run) -> State:
+async def run_step(name: str, work: Work, state: State, run: Run) -> State:
     """One step, counted, traced and reported."""
     crash_point(f"{name}_begun")
     run.budget.step()
@@ -311,7 +311,7 @@ async def taken(name: str, work: Work, state: State, run: Run) -> State:
     return {**update, "steps": [one.model_dump() for one in run.steps]}
 
 
-async def gathered_up(steps: Steps, state: State, run: Run) -> State:
+async def gather_results(steps: Steps, state: State, run: Run) -> State:
     """What came of some steps. It shows itself only where it changed the plan."""
     begun = time.perf_counter()
     update, changed = await steps.gather(state, run)
@@ -320,11 +320,13 @@ async def gathered_up(steps: Steps, state: State, run: Run) -> State:
     return update
 
 
-def finished(state: State) -> State:
+def close_turn(state: State) -> State:
     """The conversation with this question and its answer."""
     crash_point("finish_begun")
-    result = state.get("result") or abstained(NOTHING_FOUND)
-    turns, summary = remembered(state.get("turns") or [], state.get("summary") or [], state["question"], result["text"])
+    result = state.get("result") or abstain(NOTHING_FOUND)
+    turns, summary = append_turn(
+        state.get("turns") or [], state.get("summary") or [], state["question"], result["text"]
+    )
     return {"turns": turns, "summary": summary}
 
 
@@ -366,4 +368,4 @@ def _the_same(decision: Decision, approval: Approval) -> bool:
     """Whether it says what was decided already."""
     if not decision.approve:
         return approval.status == "rejected"
-    return approval.status == "approved" and decision.arguments in (None, approval.granted)
+    return approval.status == "approved" and decision.arguments in (None, approval.granted_arguments)

@@ -19,10 +19,10 @@ from typing import Any, cast
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
 
-from orchestration.flow.base_agent import Begin, DurableAgent, Kept, config_of, finished, gathered_up, taken
+from orchestration.flow.base_agent import Begin, DurableAgent, Kept, close_turn, config_of, gather_results, run_step
 from orchestration.flow.steps import Work as Step
 from orchestration.run.run import Run
-from orchestration.run.state import State, merged, status_of
+from orchestration.run.state import State, merge_state, status_of
 
 Work = Coroutine[Any, Any, None]
 
@@ -30,7 +30,7 @@ Work = Coroutine[Any, Any, None]
 class RoundsAgent(DurableAgent):
     """A conversation is a row of checkpoints, each with all that is known."""
 
-    async def _kept(self, thread_id: str) -> Kept:
+    async def _load_thread(self, thread_id: str) -> Kept:
         stored = await self._parts.checkpoints.aget_tuple(config_of(thread_id))
         if stored is None:
             return Kept({})
@@ -38,7 +38,7 @@ class RoundsAgent(DurableAgent):
         waits = status_of(state) == "waiting"
         return Kept(state, waits=waits, unfinished=waits or not status_of(state))
 
-    async def _run(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
+    async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
         journal = Journal(self._parts.checkpoints, config)
         await journal.open(state if begin == "new" else {})
         if begin == "decided":
@@ -47,7 +47,7 @@ class RoundsAgent(DurableAgent):
             await journal.take("plan", self._steps.plan, run)
         while not journal.state["result"]:
             await side_by_side(self._round(journal, run))
-            await journal.write(await gathered_up(self._steps, journal.state, run))
+            await journal.write(await gather_results(self._steps, journal.state, run))
         return journal.state
 
     def _round(self, journal: Journal, run: Run) -> list[Work]:
@@ -103,14 +103,14 @@ class Journal:
         self, name: str, step: Step, run: Run, given: State | None = None, ends: State | None = None
     ) -> None:
         """Take the step with `given` beside what is known, and write down its news and `ends` together."""
-        news = await taken(name, step, cast("State", {**self.state, **(given or {})}), run)
+        news = await run_step(name, step, cast("State", {**self.state, **(given or {})}), run)
         await self.write(cast("State", {**news, **(ends or {})}))
 
     async def write(self, news: State) -> None:
         """Durable when it returns. The last answer of a run is written together with the turn that it ends."""
-        self.state = merged(self.state, news)
+        self.state = merge_state(self.state, news)
         if status_of(self.state) not in ("", "waiting"):
-            self.state = merged(self.state, finished(self.state))
+            self.state = merge_state(self.state, close_turn(self.state))
         async with self._writing:
             checkpoint = empty_checkpoint()
             checkpoint["channel_values"] = dict(self.state)

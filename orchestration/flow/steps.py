@@ -12,7 +12,7 @@ from foundation.machine.deadline import in_thread
 from foundation.output.rendering import markdown, one_line
 from foundation.tracing import annotate
 from models.pricing import is_local
-from orchestration.answers.compose import Draft, begun, quoted, rendered, verified, written
+from orchestration.answers.compose import Draft, draft_extractive, draft_generative, render, salvage_partial, verify
 from orchestration.contract import (
     AgentParts,
     Answer,
@@ -28,16 +28,16 @@ from orchestration.contract import (
 from orchestration.language.guard import instructs_reader, warnings_about, without_foreign_urls
 from orchestration.language.stated_arguments import arguments_in, describe
 from orchestration.memory.facts import with_facts
-from orchestration.memory.follow_ups import in_context, named, pointed, stands_alone
+from orchestration.memory.follow_ups import entity_names, in_context, resolve_pronoun, stands_alone
 from orchestration.planners.classifier import (
     REPLANNED,
     Planner,
-    adapted,
-    filled,
-    fixed,
+    adapt_plan,
+    fill_references,
+    fixed_plan,
     query_of,
-    ready,
-    resolved,
+    ready_steps,
+    resolve_arguments,
     rewrite,
 )
 from orchestration.planners.model import ModelPlanner
@@ -47,9 +47,9 @@ from orchestration.run.state import (
     Done,
     Result,
     State,
-    abstained,
+    abstain,
     as_result,
-    combined,
+    combine_results,
     day_of,
     result_of,
     what_came,
@@ -89,14 +89,14 @@ class Steps:
     # -- the plan ----------------------------------------------------------------------------------------------------
 
     async def plan(self, state: State, run: Run) -> tuple[State, str]:
-        state = cast("State", {**state, "known": await self._known(run)})
-        question = self._in_full(state)
+        state = cast("State", {**state, "known": await self._recall_facts(run)})
+        question = self._full_question(state)
         if isinstance(self._planners[0], ModelPlanner):
             self._search_ahead(question, state, run)
-        plan = await self._planned(question, run)
+        plan = await self._make_plan(question, run)
         told = f"{plan.route}: {plan.reason}" if len(plan.steps) < _SEVERAL else f"{_outline(plan)}: {plan.reason}"
-        ended = self._ended(plan, state)
-        before = (state.get("clarifying") or {}).get("asked", "") if self._answers(state) else ""
+        ended = self._immediate_result(plan, state)
+        before = (state.get("clarifying") or {}).get("asked", "") if self._completes_request(state) else ""
         update: State = {
             "clarifying": {},
             "asked": f"{before}\n{state['question']}".strip(),
@@ -112,34 +112,34 @@ class Steps:
                 "missing": list(step.missing),
             }
         if ended is None:
-            update |= self._launched(plan, state)
-        return update | self._kept(plan, run), told
+            update |= self._launch_steps(plan, state)
+        return update | self._record_plan(plan, run), told
 
-    async def _known(self, run: Run) -> list[dict[str, Any]]:
+    async def _recall_facts(self, run: Run) -> list[dict[str, Any]]:
         facts = self._parts.facts
         found = await asyncio.to_thread(facts.of, run.principal) if facts else []
         return [fact.model_dump(mode="json") for fact in found]
 
-    async def _planned(self, question: str, run: Run) -> Plan:
+    async def _make_plan(self, question: str, run: Run) -> Plan:
         """The first planner's plan; where it fails, the next one's, which is said; at last the fixed one."""
         executor = self._parts.executor
-        allowed = executor.allowed(run.principal)
+        allowed = executor.allowed_tools(run.principal)
         for planner in self._planners:
             try:
                 return await planner.plan(question, executor.tools, run, allowed=allowed)
             except ComponentError as error:
                 run.note(f"{type(planner).__name__} could not plan: {error.code}")
-        return fixed(question, "no planner could plan")
+        return fixed_plan(question, "no planner could plan")
 
     def _search_ahead(self, question: str, state: State, run: Run) -> None:
         """Begin, while a model plans, the search that a plan to answer from documents needs first. The planner sees nothing
         of it; a plan without that search leaves it unread."""
         query = self.in_context(question, state)
-        ahead = asyncio.create_task(self._searched(query, state, run))
+        ahead = asyncio.create_task(self._run_search(query, state, run))
         ahead.add_done_callback(lambda done: done.cancelled() or done.exception())  # where nobody else reads it
         run.ahead[query] = ahead
 
-    def _ended(self, plan: Plan, state: State) -> Result | None:
+    def _immediate_result(self, plan: Plan, state: State) -> Result | None:
         """What a plan without anything to do comes to."""
         if plan.route == "hand_over":
             text = HANDED_OVER.format(answer_id=state["answer_id"])
@@ -147,32 +147,32 @@ class Steps:
         if plan.route == "refuse" and not plan.steps:
             return as_result("refused", "policy", f"This is not done here. {_harmless_reason(plan)}".strip())
         if plan.route == "reply":
-            return abstained(plan.reply)
+            return abstain(plan.reply)
         if plan.route == "clarify":
-            return abstained(self._asked_back(plan.steps[0]))
+            return abstain(self._question_back(plan.steps[0]))
         return None
 
-    def _asked_back(self, step: PlanStep) -> str:
+    def _question_back(self, step: PlanStep) -> str:
         tool = next((tool for tool in self._parts.executor.tools if tool.name == step.tool), None)
         names = [describe(tool, name) if tool else name.replace("_", " ") for name in step.missing]
         return f"Please tell me: {'; and '.join(names)}."
 
-    def _in_full(self, state: State) -> str:
+    def _full_question(self, state: State) -> str:
         """The question; or, where it states what was asked back for, together with the request before it. An "it" that
         stands for an identifier said before is replaced by it."""
-        if self._answers(state):
+        if self._completes_request(state):
             return f"{state['clarifying']['question']} {state['question']}"
-        return pointed(state["question"], _earlier(state), self._parts.executor.tools)
+        return resolve_pronoun(state["question"], _earlier_questions(state), self._parts.executor.tools)
 
-    def _answers(self, state: State) -> bool:
+    def _completes_request(self, state: State) -> bool:
         """Whether the question states what was asked back for."""
         asked = state.get("clarifying") or {}
         tool = next((tool for tool in self._parts.executor.tools if tool.name == asked.get("tool")), None)
         return tool is not None and bool(set(asked["missing"]) & arguments_in(state["question"], tool).keys())
 
-    def _launched(self, plan: Plan, state: State) -> State:
+    def _launch_steps(self, plan: Plan, state: State) -> State:
         """What can be begun now: tool steps side by side, and beside them one search for all questions."""
-        steps = ready(plan, state.get("started") or [])
+        steps = ready_steps(plan, state.get("started") or [])
         calls = [step for step in steps if step.kind != "answer"]
         questions = [step for step in steps if step.kind == "answer"] if not state.get("asking") else []
         update: State = {
@@ -181,8 +181,8 @@ class Steps:
         }
         if questions:
             outcomes = _outcomes(state)
-            asks = [step.model_copy(update={"ask": filled(step.ask, outcomes)}) for step in questions]
-            asked = query_of(asks, plan, self._in_full(state))
+            asks = [step.model_copy(update={"ask": fill_references(step.ask, outcomes)}) for step in questions]
+            asked = query_of(asks, plan, self._full_question(state))
             query = self.in_context(asked, state)
             update |= {
                 "asking": [step.step_id for step in questions],
@@ -198,9 +198,11 @@ class Steps:
 
     def in_context(self, question: str, state: State) -> str:
         """What to search for: the question with what was asked before it and what is known of the person."""
-        return with_facts(in_context(question, _earlier(state)), [Fact(**one) for one in state.get("known") or []])
+        return with_facts(
+            in_context(question, _earlier_questions(state)), [Fact(**one) for one in state.get("known") or []]
+        )
 
-    def _kept(self, plan: Plan, run: Run) -> State:
+    def _record_plan(self, plan: Plan, run: Run) -> State:
         run.plan = plan
         annotate(names.PLAN_ROUTE, plan.route)
         annotate(names.PLAN_MADE_BY, plan.made_by)
@@ -225,27 +227,27 @@ class Steps:
         for step_id, one in done.items():
             run.results[step_id] = one["result"]
         state = cast("State", {**state, **update, "done": done})
-        plan = await self._changed(_settled(before, done), state, run)
-        update |= self._launched(plan, state)
+        plan = await self._adapt_after_failures(_settle_plan(before, done), state, run)
+        update |= self._launch_steps(plan, state)
         running = set(update["started"]) - done.keys()
-        update["result"] = None if running else self._whole(plan, done, run)
+        update["result"] = None if running else self._overall_result(plan, done, run)
         told = plan.changes[-1] if len(plan.changes) > len(before.changes) else ""
-        return update | self._kept(plan, run), told
+        return update | self._record_plan(plan, run), told
 
-    async def _changed(self, plan: Plan, state: State, run: Run) -> Plan:
-        changed = adapted(plan)
+    async def _adapt_after_failures(self, plan: Plan, state: State, run: Run) -> Plan:
+        changed = adapt_plan(plan)
         broke = [step for step in plan.steps if step.tool and step.detail.startswith("failed")]
         if not broke or plan.made_by != "model" or any(REPLANNED in change for change in plan.changes):
             return changed
         try:
-            return await self._planners[0].replan(plan, self._in_full(state), self._parts.executor.tools, run)
+            return await self._planners[0].replan(plan, self._full_question(state), self._parts.executor.tools, run)
         except ComponentError as error:
             run.note(f"the plan could not be changed: {error.code}")
             return changed
 
-    def _whole(self, plan: Plan, done: Mapping[str, Done], run: Run) -> Result:
+    def _overall_result(self, plan: Plan, done: Mapping[str, Done], run: Run) -> Result:
         results = {step_id: one["result"] for step_id, one in done.items()}
-        result = combined(plan, results)
+        result = combine_results(plan, results)
         later = sum(step.outcome == "planned" for step in plan.steps)
         if result["status"] == "waiting" and later:
             more = "1 more step waits" if later == 1 else f"{later} more steps wait"
@@ -259,32 +261,32 @@ class Steps:
 
     async def tool(self, state: State, run: Run) -> tuple[State, str]:
         step = _step_of(state)
-        if step.missing and step.tool in self._parts.executor.allowed(run.principal):
-            result = abstained(self._asked_back(step))
+        if step.missing and step.tool in self._parts.executor.allowed_tools(run.principal):
+            result = abstain(self._question_back(step))
             run.results[step.step_id] = result
             return {"done": {step.step_id: {"result": result, "outcome": None}}}, f"{step.tool}: asked back"
         outcome = await self._call(state, step, run, None)
         waiting: State = {}
         if outcome.approval:
             waiting = {"approval_id": outcome.approval.approval_id, "waiting": step.step_id}
-        return _called(step, outcome, waiting, run), f"{outcome.tool}: {what_came(outcome)}"
+        return _call_update(step, outcome, waiting, run), f"{outcome.tool}: {what_came(outcome)}"
 
     async def effect(self, state: State, run: Run) -> tuple[State, str]:
         step = _step_of({**state, "step": state["waiting"]})
         outcome = await self._call(state, step, run, await self.approval_of(state))
-        return _called(step, outcome, {"waiting": ""}, run), f"{outcome.tool}: {what_came(outcome)}"
+        return _call_update(step, outcome, {"waiting": ""}, run), f"{outcome.tool}: {what_came(outcome)}"
 
     async def _call(self, state: State, step: PlanStep, run: Run, approval: Approval | None) -> ToolOutcome:
         outcomes = _outcomes(state)
         return await self._parts.executor.call(
             step.tool,
-            resolved(step.arguments, outcomes),
+            resolve_arguments(step.arguments, outcomes),
             principal=run.principal,
             run_id=state["answer_id"],
             thread_id=state["thread_id"],
             step=1 + [one["step_id"] for one in state["plan"]["steps"]].index(step.step_id),
             origin=Origin(
-                words=_said(state), asked=state.get("asked") or state["question"], results=tuple(outcomes.values())
+                words=_own_words(state), asked=state.get("asked") or state["question"], results=tuple(outcomes.values())
             ),
             approval=approval,
         )
@@ -358,9 +360,9 @@ class Steps:
     async def _search(self, query: str, state: State, run: Run) -> list[Hit]:
         if not state["rewrites"] and (ahead := run.ahead.pop(query, None)) is not None:
             return await ahead
-        return await self._searched(query, state, run)
+        return await self._run_search(query, state, run)
 
-    async def _searched(self, query: str, state: State, run: Run) -> list[Hit]:
+    async def _run_search(self, query: str, state: State, run: Run) -> list[Hit]:
         search = self._parts.retriever.retrieve
         wider = 2 if state["rewrites"] > 1 else 1
         documents, passages = wider * self._settings.evidence, wider * self._settings.passages
@@ -377,7 +379,7 @@ class Steps:
         searched = run.hits is not None  # or this run was cut off since, and nobody knows what was new
         nothing_new = state["rewrites"] > 0 and searched and run.learned == 0
         if low and (nothing_new or state["rewrites"] >= self._settings.rewrites):
-            update["part"] = abstained(NOTHING_FOUND, _nearest(evidence) if confidence >= NEAR * enough else ())
+            update["part"] = abstain(NOTHING_FOUND, _nearest(evidence) if confidence >= NEAR * enough else ())
         return (
             update,
             f"confidence {confidence:.2f}, {'less than' if low else 'at least'} the {enough:.2f} that an answer needs"
@@ -401,7 +403,7 @@ class Steps:
         turns = state.get("turns") or []
         earlier = turns[-1]["question"] if turns else None
         if earlier and stands_alone(state["question"]):
-            earlier = " ".join(named(earlier))
+            earlier = " ".join(entity_names(earlier))
         told = "other words" if state["rewrites"] == 0 else "more documents and passages"
         return {"query": rewrite(state["question"], earlier), "rewrites": state["rewrites"] + 1}, told
 
@@ -413,38 +415,38 @@ class Steps:
 
     async def _draft(self, state: State, run: Run, evidence: list[Evidence]) -> Draft:
         if state["compose"] == "generative":
-            return await self._written(state, run, evidence[:PASSAGES])
+            return await self._draft_or_salvage(state, run, evidence[:PASSAGES])
         if state["compose"] == "extractive" or not self._writes or state["gate"] == "rejected":
-            return quoted(state["query"], evidence)
+            return draft_extractive(state["query"], evidence)
         try:
-            return await written(state["query"], evidence[:PASSAGES], run)
+            return await draft_generative(state["query"], evidence[:PASSAGES], run)
         except ComponentError as error:
             run.note(f"language model unavailable: {error.code}")
-            return quoted(state["query"], evidence)
+            return draft_extractive(state["query"], evidence)
 
-    async def _written(self, state: State, run: Run, evidence: list[Evidence]) -> Draft:
+    async def _draft_or_salvage(self, state: State, run: Run, evidence: list[Evidence]) -> Draft:
         """Where nothing else may answer, the sentences that came before the model broke off; said to be no more than that."""
         try:
-            return await written(state["query"], evidence, run)
+            return await draft_generative(state["query"], evidence, run)
         except ComponentError as error:
-            if (draft := begun(run.partial, evidence)) is None:
+            if (draft := salvage_partial(run.partial, evidence)) is None:
                 raise
             run.note(f"incomplete: the language model broke off ({error.code})")
             return draft
 
     async def _verify(self, state: State, run: Run) -> tuple[State, str]:
         evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)
-        draft = run.draft or quoted(state["query"], evidence)
-        checked = await in_thread(verified, draft, evidence, self._parts.grounding)
+        draft = run.draft or draft_extractive(state["query"], evidence)
+        checked = await in_thread(verify, draft, evidence, self._parts.grounding)
         if checked is not None:
-            text, citations = rendered(checked, evidence, self._parts.grounding)
+            text, citations = render(checked, evidence, self._parts.grounding)
             for warning in warnings_about(citations):
                 run.note(warning)
             given = as_result("answered", "complete" if checked.whole else "error", text, checked.path, citations)
             return {"part": given}, f"{len(citations)} citations hold"
         if draft.path == "generative" and state["compose"] == "auto":
             return {"gate": "rejected"}, "the draft is not supported; quoting instead"
-        return {"part": abstained(UNSUPPORTED if draft.path == "generative" else NOTHING_FOUND)}, "not supported"
+        return {"part": abstain(UNSUPPORTED if draft.path == "generative" else NOTHING_FOUND)}, "not supported"
 
     def search(self, state: State) -> tuple[str, Work]:
         """The step with which the search for an answer goes on, by the last one that has ended."""
@@ -489,13 +491,13 @@ def _outcomes(state: State) -> dict[str, ToolOutcome]:
     return {step_id: ToolOutcome(**one["outcome"]) for step_id, one in done.items() if one["outcome"]}
 
 
-def _called(step: PlanStep, outcome: ToolOutcome, update: State, run: Run) -> State:
+def _call_update(step: PlanStep, outcome: ToolOutcome, update: State, run: Run) -> State:
     entry: Done = {"result": result_of(outcome), "outcome": outcome.model_dump(mode="json")}
     run.results[step.step_id] = entry["result"]
     return cast("State", {**update, "done": {step.step_id: entry}})
 
 
-def _settled(plan: Plan, done: Mapping[str, Done]) -> Plan:
+def _settle_plan(plan: Plan, done: Mapping[str, Done]) -> Plan:
     """The plan with what came of each step that has ended."""
     steps = []
     for step in plan.steps:
@@ -544,12 +546,12 @@ def _nearest(evidence: Sequence[Evidence]) -> list[NearDocument]:
     ]
 
 
-def _earlier(state: State) -> list[str]:
+def _earlier_questions(state: State) -> list[str]:
     """What the person asked before in this conversation, oldest first, as far as it is remembered."""
     return [*(state.get("summary") or []), *(turn["question"] for turn in state.get("turns") or [])]
 
 
-def _said(state: State) -> str:
+def _own_words(state: State) -> str:
     """The person's own words in this conversation: the only text by which an effect may be steered."""
     return "\n".join([*(turn["question"] for turn in state.get("turns") or []), state["question"]])
 

@@ -19,15 +19,15 @@ _ASKED = re.compile(
 )
 
 
-def day_asked(question: str) -> date | None:
+def parse_as_of(question: str) -> date | None:
     """The day as of which somebody explicitly asks; of a month or a year its last. `None` means today: a year that only
     stands in a question ("the price list of 2024") asks about what is in force.
 
-    >>> day_asked("What was the return window as of March 2025?")
+    >>> parse_as_of("What was the return window as of March 2025?")
     datetime.date(2025, 3, 31)
-    >>> day_asked("Which warranty was in force on 3 May 2024?")
+    >>> parse_as_of("Which warranty was in force on 3 May 2024?")
     datetime.date(2024, 5, 3)
-    >>> day_asked("What did we order in 2024?")
+    >>> parse_as_of("What did we order in 2024?")
     """
     found = _ASKED.search(question)
     if found is None:

@@ -157,12 +157,12 @@ class Clause:
     """It has the words of a request, and it is negated, reported, supposed, or not for now."""
 
 
-def moods(text: str, own: Collection[str] = ()) -> list[Clause]:
+def classify_clauses(text: str, own: Collection[str] = ()) -> list[Clause]:
     """The clauses of a text in their order, with what they are. `own` are verbs that tools are there for (`verbs`): "write" is
     a request where one writes mails.
 
     >>> text = "Please do not refund it, but open a ticket. Was it sent?"
-    >>> [(text[one.start : one.end].strip(" ,."), one.asks, one.question) for one in moods(text)]
+    >>> [(text[one.start : one.end].strip(" ,."), one.asks, one.question) for one in classify_clauses(text)]
     [('Please do not refund it', False, False), ('but open a ticket', True, False), ('Was it sent?', False, True)]
     """
     plain = _QUOTED.sub(lambda quoted: " " * len(quoted.group()), text)

@@ -132,7 +132,7 @@ def _count_in(question: str, name: str) -> int | None:
     return found.pop() if len(found) == 1 else None
 
 
-def masked(text: str, tools: Sequence[BaseTool]) -> str:
+def mask_identifiers(text: str, tools: Sequence[BaseTool]) -> str:
     """Identifiers replaced by one word: an embedder sees them as noise, and two of them as alike."""
     for pattern in {schema["pattern"] for tool in tools for schema in _flat(tool) if "pattern" in schema}:
         text = in_time(pattern, partial(regex.sub, _as_word(_bare(pattern)), "12345", text, flags=regex.IGNORECASE))
@@ -174,5 +174,5 @@ def required_of(tool: BaseTool) -> list[str]:
     return list(schema_of(tool).get("required", []))
 
 
-def declared(tool: BaseTool, name: str) -> list[str]:
+def metadata_texts(tool: BaseTool, name: str) -> list[str]:
     return list((tool.metadata or {}).get(name, ()))

@@ -47,7 +47,9 @@ class Conversations:
     async def all(self, principal: Principal) -> list[Conversation]:
         begun = {BEGUN_BY: mark_of(principal), "step": BEFORE_THE_FIRST_NODE}
         found = [one async for one in self._checkpoints.alist(None, filter=begun)]
-        return sorted((_begun(one) for one in found), key=lambda one: (one.begun_at, one.thread_id), reverse=True)
+        return sorted(
+            (_conversation(one) for one in found), key=lambda one: (one.begun_at, one.thread_id), reverse=True
+        )
 
     async def turns(self, thread_id: str, principal: Principal) -> list[Turn]:
         newest: dict[str, CheckpointTuple] = {}
@@ -80,7 +82,7 @@ async def untouched_since(checkpoints: BaseCheckpointSaver[Any], at: datetime) -
     return sorted(thread for thread, then in latest.items() if then < at)
 
 
-async def told(checkpoints: BaseCheckpointSaver[Any], thread_id: str) -> tuple[Principal, list[Turn]]:
+async def read_conversation(checkpoints: BaseCheckpointSaver[Any], thread_id: str) -> tuple[Principal, list[Turn]]:
     """A conversation for whoever operates the system, and whose it is; no turns where it was deleted."""
     newest: dict[str, CheckpointTuple] = {}
     async for one in checkpoints.alist(_config(thread_id)):
@@ -100,7 +102,7 @@ def _config(thread_id: str) -> RunnableConfig:
     return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
 
 
-def _begun(one: CheckpointTuple) -> Conversation:
+def _conversation(one: CheckpointTuple) -> Conversation:
     values = one.checkpoint["channel_values"]
     return Conversation(
         thread_id=one.config["configurable"]["thread_id"],

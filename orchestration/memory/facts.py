@@ -20,7 +20,7 @@ from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Principal
 from orchestration.contract import Fact
-from orchestration.memory.follow_ups import named
+from orchestration.memory.follow_ups import entity_names
 from retrieval.text.lexical import terms
 
 FILE = "facts.sqlite"
@@ -63,7 +63,7 @@ class SqliteFacts:
         Raises:
             InvalidRequest: it is blank or too long, or the person has as many as are kept.
         """
-        fact = Fact(fact_id=self._new_id(), text=_checked(text), at=self._clock.now(), approved_by=approved_by)
+        fact = Fact(fact_id=self._new_id(), text=_check_text(text), at=self._clock.now(), approved_by=approved_by)
 
         def insert(connection: sqlite3.Connection) -> Fact:
             known = connection.execute("SELECT body FROM facts WHERE key = ?", (key,)).fetchone()
@@ -83,7 +83,7 @@ class SqliteFacts:
 
     def correct(self, fact_id: str, text: str, principal: Principal) -> Fact:
         """Put the person's own words in the place of a fact. Raises NotFound, or InvalidRequest as `add`."""
-        text = _checked(text)
+        text = _check_text(text)
 
         def update(connection: sqlite3.Connection) -> Fact:
             found = next((one for one in _of(connection, principal) if one.fact_id == fact_id), None)
@@ -120,10 +120,10 @@ def with_facts(query: str, facts: Sequence[Fact]) -> str:
     >>> with_facts("How do I reset my printer?", [fact]), with_facts("How is a printer reset?", [fact])
     ('How do I reset my printer? QL-20W', 'How is a printer reset?')
     """
-    if not _MINE.search(query) or named(query):
+    if not _MINE.search(query) or entity_names(query):
         return query
     about = terms(query)
-    names = dict.fromkeys(name for fact in facts if about & terms(fact.text) for name in named(fact.text))
+    names = dict.fromkeys(name for fact in facts if about & terms(fact.text) for name in entity_names(fact.text))
     return " ".join([query, *names])
 
 
@@ -134,7 +134,7 @@ def _of(connection: sqlite3.Connection, principal: Principal) -> list[Fact]:
     return [Fact.model_validate_json(row["body"]) for row in rows]
 
 
-def _checked(text: str) -> str:
+def _check_text(text: str) -> str:
     text = " ".join(text.split())
     if not text or len(text) > CHARACTERS:
         raise InvalidRequest(f"A fact has 1 to {CHARACTERS} characters; found {len(text)}. Say it in one sentence.")

@@ -77,20 +77,20 @@ def in_context(question: str, earlier: Sequence[str]) -> str:
     if len(terms(question)) <= FEW:
         added = [word for one in about for word in re.findall(r"[\w-]+", one) if terms(word)]
     else:
-        added = [] if named(question) else [name for one in about for name in named(one)]
+        added = [] if entity_names(question) else [name for one in about for name in entity_names(one)]
     known = terms(question)
     new = [word for word in dict.fromkeys(added) if not terms(word) <= known]
     return f"{question} {' '.join(new)}" if new else question
 
 
-def named(text: str) -> list[str]:
+def entity_names(text: str) -> list[str]:
     """Products, codes and names in it, in their order."""
     known = names(text)
     words = re.findall(r"[\w-]+", text)
     return [word for word in dict.fromkeys(words) if word in known or _PRODUCT.fullmatch(word)]
 
 
-def pointed(question: str, earlier: Sequence[str], tools: Sequence[BaseTool]) -> str:
+def resolve_pronoun(question: str, earlier: Sequence[str], tools: Sequence[BaseTool]) -> str:
     """The question with the identifier that its "it" stands for: the only one in the last question that had any.
 
     So "Please refund it" after "Where is order QM-10042?" is a request that a tool can meet.
@@ -101,7 +101,7 @@ def pointed(question: str, earlier: Sequence[str], tools: Sequence[BaseTool]) ->
     return _IT.sub(known[0], question, count=1) if len(known) == 1 else question
 
 
-def remembered(
+def append_turn(
     turns: Sequence[dict[str, str]], summary: Sequence[str], question: str, text: str
 ) -> tuple[list[dict[str, str]], list[str]]:
     """The turns and the summary after one more turn."""
@@ -111,7 +111,7 @@ def remembered(
     return kept, [*summary, *gone][-SUMMARY:]
 
 
-def recollected(questions: Sequence[str], *, longest: int) -> tuple[list[dict[str, str]], list[str]]:
+def turns_from_client(questions: Sequence[str], *, longest: int) -> tuple[list[dict[str, str]], list[str]]:
     """Turns and summary of a conversation that somebody else keeps, from its questions, oldest first: no longer than those
     of one that is kept here, whose questions have at most `longest` characters. Its answers are not ours and left out.
 

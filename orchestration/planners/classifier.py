@@ -24,14 +24,14 @@ from foundation.machine.deadline import in_thread
 from models.contract import Embeddings
 from models.embedding import embed
 from orchestration.contract import BaseTool, Plan, PlanStep, ToolOutcome
-from orchestration.language.intent import Clause, moods, reverses, verbs
+from orchestration.language.intent import Clause, classify_clauses, reverses, verbs
 from orchestration.language.stated_arguments import (
     arguments_in,
-    declared,
     identifiers,
     identifies,
     left_open,
-    masked,
+    mask_identifiers,
+    metadata_texts,
     required_of,
 )
 from orchestration.run.run import Run
@@ -113,7 +113,7 @@ class Planner(Protocol):
         ...
 
 
-def fixed(question: str, reason: str) -> Plan:
+def fixed_plan(question: str, reason: str) -> Plan:
     """The plan that always works: answer from the documents."""
     return Plan(route="answer", steps=(PlanStep(step_id="1", kind="answer", ask=question),), reason=reason)
 
@@ -161,14 +161,14 @@ class ClassifierPlanner:
         return plan
 
     def _plan(self, question: str, tools: Sequence[BaseTool], allowed: frozenset[str]) -> Plan:
-        own = verbs(text for tool in tools if _acts(tool) for text in declared(tool, "examples"))
-        spans, read_as = clauses(question), moods(question, own)
-        said = [_said(question, span, read_as, tools) for span in [(0, len(question)), *spans]]
-        whole, *pieces = self._read(said, tools)
+        own = verbs(text for tool in tools if _acts(tool) for text in metadata_texts(tool, "examples"))
+        spans, read_as = clauses(question), classify_clauses(question, own)
+        said = [_make_part(question, span, read_as, tools) for span in [(0, len(question)), *spans]]
+        whole, *pieces = self._judge_all(said, tools)
         if whole.person:
             return Plan(route="hand_over", made_by="classifier", reason=whole.reason)
         if whole.reply:
-            told = _told(whole.reply, tools, allowed)
+            told = _idle_reply(whole.reply, tools, allowed)
             return Plan(route="reply", made_by="classifier", reason=whole.reason, reply=told)
         parts = _parts(question, pieces, whole)
         if len(parts) > 1 and (whole.tool is None or whole.tool in [part.tool for part in parts]):
@@ -176,30 +176,35 @@ class ClassifierPlanner:
         step = _step(1, whole, question)
         return Plan(route=route_of([step], allowed), steps=(step,), made_by="classifier", reason=whole.reason)
 
-    def _read(self, said: Sequence[_Part], tools: Sequence[BaseTool]) -> list[_Part]:
+    def _judge_all(self, said: Sequence[_Part], tools: Sequence[BaseTool]) -> list[_Part]:
         """What each stretch asks for, all embedded in one call."""
-        knowledge = [*KNOWLEDGE, *(text for tool in tools for text in declared(tool, "questions"))]
-        examples = [declared(tool, "examples") or [tool.description] for tool in tools]
-        alike = [text for text in knowledge if all(one.asks for one in moods(text))]
+        knowledge = [*KNOWLEDGE, *(text for tool in tools for text in metadata_texts(tool, "questions"))]
+        examples = [metadata_texts(tool, "examples") or [tool.description] for tool in tools]
+        alike = [text for text in knowledge if all(one.asks for one in classify_clauses(text))]
         groups = [knowledge, alike or knowledge, PERSON, TALK, *examples]
-        known = [masked(text, tools) for group in groups for text in group]
-        texts = list(dict.fromkeys(masked(text, tools) for part in said for text in (part.text, part.asked)))
+        known = [mask_identifiers(text, tools) for group in groups for text in group]
+        texts = list(dict.fromkeys(mask_identifiers(text, tools) for part in said for text in (part.text, part.asked)))
         vectors = embed(self._embedder, [*texts, *known])
         near = {
             text: _nearest(vector, vectors[len(texts) :], groups) for text, vector in zip(texts, vectors, strict=False)
         }
         return [
-            self._judged(part, tools, near[masked(part.text, tools)], near[masked(part.asked, tools)]) for part in said
+            self._judge_part(
+                part, tools, near[mask_identifiers(part.text, tools)], near[mask_identifiers(part.asked, tools)]
+            )
+            for part in said
         ]
 
-    def _judged(self, part: _Part, tools: Sequence[BaseTool], near: Sequence[float], asked: Sequence[float]) -> _Part:
+    def _judge_part(
+        self, part: _Part, tools: Sequence[BaseTool], near: Sequence[float], asked: Sequence[float]
+    ) -> _Part:
         """`near` is the nearest of each group to the stretch, `asked` to what of it asks for something. That is compared with
         those questions of knowledge alone that have the form of a request ("Can I get a refund?")."""
         against, _, person, talk, *rest = near
         otherwise = f"to questions for the documents {against:.2f}"
         enough = max(self._floor, against + self._margin)
         sounds = [self._score(part, tool, cosine) for tool, cosine in zip(tools, rest, strict=True)]
-        scores = [self._asked_for(part, tool, *two) for tool, *two in zip(tools, asked[4:], sounds, strict=True)]
+        scores = [self._request_score(part, tool, *two) for tool, *two in zip(tools, asked[4:], sounds, strict=True)]
         best = max(scores, default=0.0)
         if person >= enough and person > best:
             return replace(part, person=True, reason=f"similarity to wishes for a person {person:.2f}, {otherwise}")
@@ -218,15 +223,15 @@ class ClassifierPlanner:
         return replace(part, tool=tool if chosen else None, reason=reason)
 
     def _score(self, part: _Part, tool: BaseTool, cosine: float) -> float:
-        if _opened(part.text, tool):
+        if _opens(part.text, tool):
             return 1.0
         return cosine + (self._identified if identifies(part.text, tool) else 0.0)
 
-    def _asked_for(self, part: _Part, tool: BaseTool, cosine: float, sounds: float) -> float:
+    def _request_score(self, part: _Part, tool: BaseTool, cosine: float, sounds: float) -> float:
         """The score of a tool; 0 where it has an effect for which nobody asks."""
-        if not _acts(tool) or _opened(part.text, tool):
+        if not _acts(tool) or _opens(part.text, tool):
             return sounds
-        words = [tool.name, tool.description, *declared(tool, "examples")]
+        words = [tool.name, tool.description, *metadata_texts(tool, "examples")]
         asked = bool(part.asked) and cosine >= self._acts and not reverses(part.asked, words)
         return self._score(part, tool, cosine) if asked else 0.0
 
@@ -270,7 +275,7 @@ def clauses(question: str) -> list[tuple[int, int]]:
     return spans if len(spans) > 1 else []
 
 
-def _pointed(piece: str, question: str, tools: Sequence[BaseTool]) -> str:
+def _insert_identifier(piece: str, question: str, tools: Sequence[BaseTool]) -> str:
     """A request with the only identifier of the whole question in the place of its "it".
 
     A question and a remark ("it arrived broken") keep their words: with an identifier they would look like requests.
@@ -281,7 +286,7 @@ def _pointed(piece: str, question: str, tools: Sequence[BaseTool]) -> str:
     return _POINTS.sub(known[0], piece, count=1)
 
 
-def _said(question: str, span: tuple[int, int], read_as: Sequence[Clause], tools: Sequence[BaseTool]) -> _Part:
+def _make_part(question: str, span: tuple[int, int], read_as: Sequence[Clause], tools: Sequence[BaseTool]) -> _Part:
     """A stretch of the request, not judged yet."""
     start, end = span
     inside = [one for one in read_as if one.start < end and one.end > start]
@@ -289,9 +294,9 @@ def _said(question: str, span: tuple[int, int], read_as: Sequence[Clause], tools
     everything = len(asking) == len(inside) and not (asking and re.search(r"\w", question[asking[-1][1] : end]))
     words = question[start:end] if everything else ", ".join(question[a:b].strip() for a, b in asking)
     return _Part(
-        text=question if span == (0, len(question)) else _pointed(question[start:end], question, tools),
+        text=question if span == (0, len(question)) else _insert_identifier(question[start:end], question, tools),
         span=span,
-        asked=words if span == (0, len(question)) else _pointed(words, question, tools),
+        asked=words if span == (0, len(question)) else _insert_identifier(words, question, tools),
         question=any(one.question for one in inside),
         refused=any(one.refused for one in inside),
     )
@@ -303,16 +308,16 @@ def _nearest(vector: Any, known: Iterable[Any], groups: Sequence[Sequence[str]])
     return [max(next(similarities) for _ in group) for group in groups]
 
 
-def _told(reply: str, tools: Sequence[BaseTool], allowed: frozenset[str]) -> str:
+def _idle_reply(reply: str, tools: Sequence[BaseTool], allowed: frozenset[str]) -> str:
     """What is said where nothing is to be done, with what could be."""
     acts = [tool for tool in tools if tool.name in allowed and (reply == "talk" or _acts(tool))]
-    able = "; ".join(_described(tool) for tool in acts)
+    able = "; ".join(_describe_tool(tool) for tool in acts)
     if reply == "talk":
         return ABOUT + (f" I can also do this: {able}." if able else "")
     return NOTHING_DONE + (f" If you want one of these, please say so: {able}." if able else "")
 
 
-def _described(tool: BaseTool) -> str:
+def _describe_tool(tool: BaseTool) -> str:
     first = tool.description.split(". ")[0].strip().rstrip(".")
     return first[:1].lower() + first[1:]
 
@@ -321,7 +326,7 @@ def _acts(tool: BaseTool) -> bool:
     return bool((tool.metadata or {}).get("effect", True))
 
 
-def _opened(text: str, tool: BaseTool) -> bool:
+def _opens(text: str, tool: BaseTool) -> bool:
     pattern = (tool.metadata or {}).get("opens")
     return bool(pattern and re.match(pattern, text, re.IGNORECASE))
 
@@ -336,7 +341,7 @@ def route_of(steps: Sequence[PlanStep], allowed: frozenset[str]) -> Any:
     return "clarify" if step.missing else step.kind
 
 
-def ready(plan: Plan, started: Iterable[str]) -> list[PlanStep]:
+def ready_steps(plan: Plan, started: Iterable[str]) -> list[PlanStep]:
     """The steps that can be begun now. Effects happen one after another, in the order of the plan."""
     begun, outcomes = set(started), {step.step_id: step.outcome for step in plan.steps}
     waits = [step for step in plan.steps if step.outcome == "planned" and step.step_id not in begun]
@@ -345,7 +350,7 @@ def ready(plan: Plan, started: Iterable[str]) -> list[PlanStep]:
     return [step for step in free if step.kind != "act" or step is acting[0]]
 
 
-def adapted(plan: Plan) -> Plan:
+def adapt_plan(plan: Plan) -> Plan:
     """The plan after its failures: a read that broke is tried once more; what needs a failed step is left out.
 
     What the model planned is not tried again by rule: it plans anew itself. An effect is never tried again by itself: nobody knows whether it happened.
@@ -383,20 +388,22 @@ def _after(step: PlanStep, old: str, new: str) -> PlanStep:
     return step.model_copy(update={"after": after, "arguments": arguments})
 
 
-def resolved(arguments: Mapping[str, Any], outcomes: Mapping[str, ToolOutcome]) -> dict[str, Any]:
+def resolve_arguments(arguments: Mapping[str, Any], outcomes: Mapping[str, ToolOutcome]) -> dict[str, Any]:
     """The arguments with every reference replaced by what that step found. One that leads nowhere stays as it is."""
     return {
-        name: _found(match, outcomes) if isinstance(value, str) and (match := REFERENCE.fullmatch(value)) else value
+        name: _follow_reference(match, outcomes)
+        if isinstance(value, str) and (match := REFERENCE.fullmatch(value))
+        else value
         for name, value in arguments.items()
     }
 
 
-def filled(text: str, outcomes: Mapping[str, ToolOutcome]) -> str:
+def fill_references(text: str, outcomes: Mapping[str, ToolOutcome]) -> str:
     """A text with every reference in it replaced."""
-    return REFERENCE.sub(lambda match: str(_found(match, outcomes)), text)
+    return REFERENCE.sub(lambda match: str(_follow_reference(match, outcomes)), text)
 
 
-def _found(reference: re.Match[str], outcomes: Mapping[str, ToolOutcome]) -> Any:
+def _follow_reference(reference: re.Match[str], outcomes: Mapping[str, ToolOutcome]) -> Any:
     step_id, name = reference.groups()
     artifact = outcomes[step_id].artifact if step_id in outcomes else None
     return artifact.get(name, reference.group()) if isinstance(artifact, Mapping) else reference.group()
@@ -479,12 +486,12 @@ def _several(question: str, parts: Sequence[_Part], allowed: frozenset[str]) -> 
         if leads and step.kind == "act" and (borrows or _THEN.search(question)):
             step = step.model_copy(update={"after": (leads[-1].step_id,)})
         steps.append(step)
-    steps = [_shared(step, steps) for step in steps]
+    steps = [_share_arguments(step, steps) for step in steps]
     reason = "; ".join(part.reason for part in parts)
     return Plan(route=route_of(steps, allowed), steps=tuple(steps), made_by="classifier", reason=reason)
 
 
-def _shared(step: PlanStep, steps: Sequence[PlanStep]) -> PlanStep:
+def _share_arguments(step: PlanStep, steps: Sequence[PlanStep]) -> PlanStep:
     """With what another step of the same tool states and it lacks: "Extend R-2001 and R-2002 by 2 days"."""
     others = [one.arguments for one in steps if one.tool == step.tool]
     stated = {name: [one[name] for one in others if name in one] for name in step.missing}

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.errors import UpstreamMalformed
-from orchestration.answers.structured import written_as
+from orchestration.answers.structured import generate_object
 from orchestration.contract import BaseTool, Plan, PlanStep
 from orchestration.effects.arguments import schema_of
 from orchestration.planners.classifier import REFERENCE, REPLANNED, STEPS, route_of, tool_step
@@ -46,22 +46,24 @@ class ModelPlanner:
 
     async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:
         usable = [tool for tool in tools if tool.name in allowed]
-        proposed = await written_as(ProposedPlan, plan_for(question, _listed(usable)), run, shape=shape_of(usable))
+        proposed = await generate_object(
+            ProposedPlan, plan_for(question, _list_tools(usable)), run, shape=shape_of(usable)
+        )
         return _as_plan(proposed, question, usable, allowed)
 
     async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:
         failed = [step for step in plan.steps if step.tool and step.outcome == "failed"]
         done = ", ".join(f"{step.step_id} ({step.ask})" for step in plan.steps if step.outcome in ("done", "waiting"))
         told = ", ".join(f"{step.step_id} ({step.tool or step.ask}: {step.detail})" for step in failed)
-        usable = [tool for tool in tools if tool.name in run.parts.executor.allowed(run.principal)]
-        proposed = await written_as(
-            ProposedPlan, plan_for(question, _listed(usable), told, done), run, shape=shape_of(usable)
+        usable = [tool for tool in tools if tool.name in run.parts.executor.allowed_tools(run.principal)]
+        proposed = await generate_object(
+            ProposedPlan, plan_for(question, _list_tools(usable), told, done), run, shape=shape_of(usable)
         )
         fresh = _as_plan(proposed, question, usable, frozenset(tool.name for tool in usable))
         tried = {(step.tool, str(step.arguments), step.ask if not step.tool else "") for step in plan.steps}
         number = len(plan.steps)
         new = [
-            step.model_copy(update={"step_id": str(number + place), "after": _shifted(step.after, number)})
+            step.model_copy(update={"step_id": str(number + place), "after": _shift(step.after, number)})
             for place, step in enumerate(fresh.steps, 1)
             if (step.tool, str(step.arguments), step.ask if not step.tool else "") not in tried
         ]
@@ -116,7 +118,7 @@ def _object(**properties: Any) -> dict[str, Any]:
     }
 
 
-def _listed(tools: Sequence[BaseTool]) -> list[tuple[str, str]]:
+def _list_tools(tools: Sequence[BaseTool]) -> list[tuple[str, str]]:
     return [(tool.name, tool.description) for tool in tools]
 
 
@@ -145,5 +147,5 @@ def _as_plan(proposed: ProposedPlan, question: str, tools: Sequence[BaseTool], a
     return Plan(route=route_of(steps, allowed), steps=tuple(steps), made_by="model", reason=proposed.reason)
 
 
-def _shifted(after: Sequence[str], by: int) -> tuple[str, ...]:
+def _shift(after: Sequence[str], by: int) -> tuple[str, ...]:
     return tuple(str(int(step_id) + by) for step_id in after)

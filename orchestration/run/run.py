@@ -117,16 +117,16 @@ class Run:
             BudgetExceeded: it does not fit into what is left to this run or this day, or the seconds ran out while it was under way.
             ComponentError: the model failed, after retries and fallbacks; `partial` has what it had said.
         """
-        expected = self._expected(messages, max_tokens)
+        expected = self._expected_call(messages, max_tokens)
         tokens = (expected.usage.input_tokens or 0) + (expected.usage.output_tokens or 0)
-        async with self._reserved(tokens, self.parts.prices.price(expected).usd) as spent:
-            message = await self._paid(messages, max_tokens, schema, expected, spent)
+        async with self._reserve(tokens, self.parts.prices.price(expected).usd) as spent:
+            message = await self._pay(messages, max_tokens, schema, expected, spent)
         if message.response_metadata.get(FALLBACK):
             self.note(f"answered by the fallback model {message.response_metadata.get('model_name', '')}".rstrip())
         return message
 
     @asynccontextmanager
-    async def _reserved(self, tokens: int, usd: Decimal | None) -> AsyncIterator[_Spent]:
+    async def _reserve(self, tokens: int, usd: Decimal | None) -> AsyncIterator[_Spent]:
         """Room for a call in the budget of this run and in that of the day; settled by what was spent."""
         spent, shared = _Spent(), self.parts.spending
         reservation = self.budget.reserve(tokens=tokens, usd=usd or Decimal(0))
@@ -140,7 +140,7 @@ class Run:
         finally:
             self.budget.settle(reservation, tokens=spent.tokens, usd=spent.usd or Decimal(0))
 
-    async def _paid(
+    async def _pay(
         self,
         messages: Sequence[BaseMessage],
         max_tokens: int,
@@ -156,9 +156,9 @@ class Run:
         except (SixplyError, asyncio.CancelledError) as error:
             self.partial = "".join(chunk.text for chunk in heard)
             if heard or not isinstance(error, ComponentError):  # a provider bills what it did until we left
-                self._charge(self._made(_cut_off(heard, messages), expected, begun), spent, whole=False)
+                self._charge(self._priced_call(_cut_off(heard, messages), expected, begun), spent, whole=False)
             raise
-        self._charge(self._made(message, expected, begun), spent)
+        self._charge(self._priced_call(message, expected, begun), spent)
         return message
 
     def branch(self, who: str, share: float) -> Run:
@@ -231,7 +231,7 @@ class Run:
             )
         )
 
-    def _expected(self, messages: Sequence[BaseMessage], max_tokens: int) -> Call:
+    def _expected_call(self, messages: Sequence[BaseMessage], max_tokens: int) -> Call:
         """The call as it may turn out, for the reservation."""
         tokens = count_tokens_approximately(messages)
         usage = UsageMetadata(input_tokens=tokens, output_tokens=max_tokens, total_tokens=tokens + max_tokens)
@@ -253,7 +253,7 @@ class Run:
         try:
             async with asyncio.timeout(self.budget.remaining_s()):
                 if schema is not None:
-                    structured = constrained(self.parts.chat, schema)
+                    structured = constrain(self.parts.chat, schema)
                     return await structured.ainvoke(list(messages), max_tokens=max_tokens)
                 chunks = cast(
                     "AsyncGenerator[AIMessageChunk]", self.parts.chat.astream(messages, max_tokens=max_tokens)
@@ -267,7 +267,7 @@ class Run:
             raise BudgetExceeded("The seconds of this run ran out during a model call.", limit="seconds") from error
         return cast("AIMessage", message_chunk_to_message(reduce(add, heard)))
 
-    def _made(self, message: AIMessage, expected: Call, begun: float) -> Call:
+    def _priced_call(self, message: AIMessage, expected: Call, begun: float) -> Call:
         return call_of(self.parts.chat, message, seconds=time.perf_counter() - begun, at=expected.at)
 
     def _charge(self, call: Call, spent: _Spent, *, whole: bool = True) -> None:
@@ -314,7 +314,7 @@ def _cut_off(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -
     return AIMessage(text, usage_metadata=usage, response_metadata=known)
 
 
-def constrained(chat: BaseChatModel, schema: Mapping[str, Any]) -> Runnable[Any, AIMessage]:
+def constrain(chat: BaseChatModel, schema: Mapping[str, Any]) -> Runnable[Any, AIMessage]:
     """The model bound to `schema` in its own way, without the parser behind it: the reply is checked by who asked.
 
     A model without such a way is called as it is; the prompt has told it what is wanted.

@@ -122,25 +122,25 @@ class SqliteSpending:
 
     def system_share(self) -> float:
         """How much of the day's budget for all is used or reserved; 0 where there is none. For operators, at each scrape."""
-        return _share(self._limits.day, self._file.run_now(lambda connection: self._used(connection, None)))
+        return _share(self._limits.day, self._file.run_now(lambda connection: self._sum_used(connection, None)))
 
     def fullest_share(self) -> float:
         """The same of the tenant that is nearest to its limit."""
 
-        def read(connection: sqlite3.Connection) -> float:
+        def select(connection: sqlite3.Connection) -> float:
             day = self._clock.now().date().isoformat()
             tenants = connection.execute(
                 "SELECT tenant FROM spent WHERE day = ? UNION SELECT tenant FROM reserved WHERE day = ?", (day, day)
             ).fetchall()
             shares = (
-                _share(self._limits.tenants.get(tenant, self._limits.tenant_day), self._used(connection, tenant))
+                _share(self._limits.tenants.get(tenant, self._limits.tenant_day), self._sum_used(connection, tenant))
                 for (tenant,) in tenants
             )
             return max(shares, default=0.0)
 
-        return self._file.run_now(read)
+        return self._file.run_now(select)
 
-    def _used(self, connection: sqlite3.Connection, tenant: str | None) -> tuple[int, int]:
+    def _sum_used(self, connection: sqlite3.Connection, tenant: str | None) -> tuple[int, int]:
         day = self._clock.now().date().isoformat()
         tokens, picodollars = connection.execute(USED, (day, tenant, tenant)).fetchone()
         return tokens, picodollars

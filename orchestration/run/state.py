@@ -38,7 +38,7 @@ class Done(TypedDict):
     outcome: dict[str, Any] | None
 
 
-def gathered(old: dict[str, Done], new: dict[str, Done] | None) -> dict[str, Done]:
+def merge_done(old: dict[str, Done], new: dict[str, Done] | None) -> dict[str, Done]:
     """What steps that run side by side add; `None` begins anew."""
     return {} if new is None else {**old, **new}
 
@@ -73,7 +73,7 @@ class State(TypedDict, total=False):
     """Tool steps to begin now, side by side."""
     asking: list[str]
     """Steps that the documents are being searched for; `query` is their question."""
-    done: Annotated[dict[str, Done], gathered]
+    done: Annotated[dict[str, Done], merge_done]
     step: str
     """The tool step that a branch works on."""
     part: Result | None
@@ -143,9 +143,9 @@ def fresh(question: str, compose: str, thread_id: str, principal: Principal, as_
     }
 
 
-def merged(state: State, news: State) -> State:
+def merge_state(state: State, news: State) -> State:
     """What is known after a step."""
-    done = gathered(state.get("done") or {}, news["done"]) if "done" in news else state.get("done")
+    done = merge_done(state.get("done") or {}, news["done"]) if "done" in news else state.get("done")
     steps = longer(state.get("steps") or [], news.get("steps", state.get("steps") or []))
     return cast("State", {**state, **news, "done": done, "steps": steps})
 
@@ -178,7 +178,7 @@ def as_result(
     return {"status": status, "stop_reason": stop_reason, "text": text, "path": path, "citations": plain}
 
 
-def combined(plan: Plan, results: Mapping[str, Result]) -> Result:
+def combine_results(plan: Plan, results: Mapping[str, Result]) -> Result:
     """One result of those of the steps, in the order of the plan: their texts below each other, citations renumbered.
 
     It waits while one of them does; it is answered where one was; else the last one tells why not.
@@ -186,16 +186,16 @@ def combined(plan: Plan, results: Mapping[str, Result]) -> Result:
     parts: list[Result] = []
     for step in plan.steps:
         result = results.get(step.step_id)
-        if result is not None and _shown(step, plan) and result not in parts:  # one search may serve several steps
+        if result is not None and _is_shown(step, plan) and result not in parts:  # one search may serve several steps
             parts.append(result)
     if not parts:
-        return abstained(NOTHING_FOUND)
+        return abstain(NOTHING_FOUND)
     if len(parts) == 1:
         return parts[0]
     texts: list[str] = []
     citations: list[dict[str, Any]] = []
     for part in parts:
-        texts.append(_renumbered(part["text"], len(citations)))
+        texts.append(_renumber_markers(part["text"], len(citations)))
         citations += [{**one, "marker": one["marker"] + len(citations)} for one in part["citations"]]
     deciding = next(
         (part for status in ("waiting", "answered") for part in parts if part["status"] == status), parts[-1]
@@ -206,16 +206,16 @@ def combined(plan: Plan, results: Mapping[str, Result]) -> Result:
     return {**deciding, "text": "\n\n".join(texts), "path": path, "citations": citations, "nearest": [*near.values()]}
 
 
-def _shown(step: PlanStep, plan: Plan) -> bool:
+def _is_shown(step: PlanStep, plan: Plan) -> bool:
     """A step that was tried again is told once."""
     return not any(one.step_id == f"{step.step_id}b" for one in plan.steps)
 
 
-def _renumbered(text: str, by: int) -> str:
+def _renumber_markers(text: str, by: int) -> str:
     return re.sub(r"\[(\d{1,2})\]", lambda match: f"[{int(match.group(1)) + by}]", text) if by else text
 
 
-def abstained(text: str, nearest: Sequence[NearDocument] = ()) -> Result:
+def abstain(text: str, nearest: Sequence[NearDocument] = ()) -> Result:
     result = as_result("abstained", "insufficient_evidence", text)
     return {**result, "nearest": [one.model_dump() for one in nearest]}
 
@@ -223,7 +223,7 @@ def abstained(text: str, nearest: Sequence[NearDocument] = ()) -> Result:
 def result_of(outcome: ToolOutcome) -> Result:
     if outcome.status == "failed":
         told = outcome.reason in {"tool", "arguments"}  # the tool itself says that it cannot be done, and why
-        return abstained(outcome.content) if told else as_result("failed", "error", outcome.content)
+        return abstain(outcome.content) if told else as_result("failed", "error", outcome.content)
     status, stop_reason, path = {
         "done": ("answered", "complete", "tool"),
         "waiting": ("waiting", "approval", "tool"),

@@ -11,7 +11,7 @@ from foundation.kill_switches import Stops, unless_stopped
 from foundation.types import Principal
 from orchestration.contract import Agent, AnswerRequest, Decision, Event
 from orchestration.run.answering import error_event
-from orchestration.run.streaming import produced
+from orchestration.run.streaming import stream_from
 
 
 class StoppableAgent:
@@ -33,30 +33,30 @@ class StoppableAgent:
 
     async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
         self._stops.demand("tenant", principal.tenant)
-        async with aclosing(self._watched(self.inner.stream(request, principal), principal)) as events:
+        async with aclosing(self._watch(self.inner.stream(request, principal), principal)) as events:
             async for event in events:
                 yield event
 
     async def resume(self, decision: Decision, principal: Principal) -> AsyncGenerator[Event, None]:
         self._stops.demand("tenant", principal.tenant)
-        async with aclosing(self._watched(self.inner.resume(decision, principal), principal)) as events:
+        async with aclosing(self._watch(self.inner.resume(decision, principal), principal)) as events:
             async for event in events:
                 yield event
 
-    async def _watched(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
+    async def _watch(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
         def demand() -> None:
             self._stops.demand("tenant", principal.tenant)
 
         async def watch(emit: Callable[[Event], None]) -> None:
             async def pass_on() -> None:
-                async with aclosing(events) as given:  # type: ignore[type-var]
-                    async for event in given:
+                async with aclosing(events) as source:  # type: ignore[type-var]
+                    async for event in source:
                         emit(event)
 
             await unless_stopped(pass_on(), demand)
 
         try:
-            async with aclosing(produced(watch)) as watched:
+            async with aclosing(stream_from(watch)) as watched:
                 async for event in watched:
                     demand()
                     yield event

@@ -14,7 +14,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def produced(produce: Callable[[Callable[[T], None]], Awaitable[None]]) -> AsyncGenerator[T, None]:
+async def stream_from(produce: Callable[[Callable[[T], None]], Awaitable[None]]) -> AsyncGenerator[T, None]:
     """Yield what `produce` emits while it runs. Its exception passes on; closing the iterator cancels it and waits."""
     queue: asyncio.Queue[T | None] = asyncio.Queue()
 

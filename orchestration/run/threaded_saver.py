@@ -36,12 +36,12 @@ def plain_data_only() -> JsonPlusSerializer:
 class ThreadedSaver(_Saver):
     """Stands before a synchronous saver in the list of bases."""
 
-    def translated(self) -> AbstractContextManager[None]:
+    def translate_errors(self) -> AbstractContextManager[None]:
         """The store's errors as ours."""
         raise NotImplementedError
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        return await self._threaded(lambda: self.get_tuple(config))
+        return await self._run_in_thread(lambda: self.get_tuple(config))
 
     async def alist(
         self,
@@ -51,7 +51,7 @@ class ThreadedSaver(_Saver):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        found = await self._threaded(lambda: list(self.list(config, filter=filter, before=before, limit=limit)))
+        found = await self._run_in_thread(lambda: list(self.list(config, filter=filter, before=before, limit=limit)))
         for item in found:
             yield item
 
@@ -63,20 +63,20 @@ class ThreadedSaver(_Saver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         erasures.demand()
-        return await self._threaded(lambda: self.put(config, checkpoint, metadata, new_versions))
+        return await self._run_in_thread(lambda: self.put(config, checkpoint, metadata, new_versions))
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         erasures.demand()
-        await self._threaded(lambda: self.put_writes(config, writes, task_id, task_path))
+        await self._run_in_thread(lambda: self.put_writes(config, writes, task_id, task_path))
 
     async def adelete_thread(self, thread_id: str) -> None:
-        await self._threaded(lambda: self.delete_thread(thread_id))
+        await self._run_in_thread(lambda: self.delete_thread(thread_id))
 
-    async def _threaded(self, work: Callable[[], T]) -> T:
-        def translated() -> T:
-            with self.translated():
+    async def _run_in_thread(self, work: Callable[[], T]) -> T:
+        def translate() -> T:
+            with self.translate_errors():
                 return work()
 
-        return await asyncio.to_thread(translated)
+        return await asyncio.to_thread(translate)

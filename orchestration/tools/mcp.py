@@ -26,7 +26,7 @@ from pydantic import Field
 from foundation.components import Context
 from foundation.errors import InvalidSetting, MissingCredential, UpstreamDown
 from orchestration.effects.audit import canonical
-from orchestration.effects.foreign_tools import ForeignOptions, ToolSet, chosen, foreign_tool, secret
+from orchestration.effects.foreign_tools import ForeignOptions, ToolSet, choose_tools, foreign_tool, secret
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -56,7 +56,7 @@ def build(options: Options, context: Context) -> ToolSet:
     session = _Session(options)
     try:
         found = {tool.name: tool for tool in session.connect()}
-        names = chosen(options, list(found), f'The MCP server "{options.name}"')
+        names = choose_tools(options, list(found), f'The MCP server "{options.name}"')
         tools = [
             foreign_tool(
                 options,
@@ -121,8 +121,8 @@ class _Session:
             InvalidSetting: there is no such program, or nothing that speaks MCP.
         """
         try:
-            client = self._do(self._connected()).result(self._options.connect_timeout_s + 5)
-            listed: list[Tool] = self._do(_listed(client)).result(self._options.connect_timeout_s)
+            client = self._do(self._ensure_connected()).result(self._options.connect_timeout_s + 5)
+            listed: list[Tool] = self._do(_list_tools(client)).result(self._options.connect_timeout_s)
         except (UpstreamDown, TimeoutError) as error:
             raise InvalidSetting(
                 f'The MCP server "{self._options.name}" cannot be used: {error}. Look whether '
@@ -137,7 +137,7 @@ class _Session:
             from mcp import MCPError
 
             try:
-                client = await self._connected()
+                client = await self._ensure_connected()
             except UpstreamDown as error:
                 raise ToolException(f"{self._options.name} cannot be reached now. Nothing was done.") from error
             try:
@@ -162,7 +162,7 @@ class _Session:
     def _do(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    async def _connected(self) -> Client:
+    async def _ensure_connected(self) -> Client:
         async with self._connecting:
             if self._client is None or self._open is None or self._open.done():
                 await self._connect()
@@ -173,11 +173,11 @@ class _Session:
         """The connection is entered and left in one task, as anyio demands."""
         ready: asyncio.Future[Client] = self._loop.create_future()
         self._stop = asyncio.Event()
-        self._open = self._loop.create_task(self._held(ready, self._stop))
+        self._open = self._loop.create_task(self._hold_open(ready, self._stop))
         try:
             async with asyncio.timeout(self._options.connect_timeout_s):
                 client = await ready
-                known = canonical([tool.model_dump(mode="json") for tool in await _listed(client)])
+                known = canonical([tool.model_dump(mode="json") for tool in await _list_tools(client)])
         except MissingCredential:
             raise
         except Exception as error:
@@ -188,7 +188,7 @@ class _Session:
             raise UpstreamDown(f'the server "{self._options.name}" describes its tools otherwise than at the start')
         self._known, self._client = known, client
 
-    async def _held(self, ready: asyncio.Future[Client], stop: asyncio.Event) -> None:
+    async def _hold_open(self, ready: asyncio.Future[Client], stop: asyncio.Event) -> None:
         from mcp import Client
 
         try:
@@ -225,7 +225,7 @@ class _Session:
                 await asyncio.wait_for(task, 8)
 
 
-async def _listed(client: Client) -> list[Tool]:
+async def _list_tools(client: Client) -> list[Tool]:
     """Every tool of the server, page by page."""
     found: list[Tool] = []
     cursor: str | None = None

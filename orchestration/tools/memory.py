@@ -61,7 +61,7 @@ class Memory:
 
     def remember(self, fact: str, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
         given = _caller(config)
-        text = _stated(OPENS, fact)
+        text = _strip_opening(OPENS, fact)
         try:
             kept = self._facts.add(
                 given["principal"], text, approved_by=given.get("approved_by", ""), key=given["idempotency_key"]
@@ -73,7 +73,7 @@ class Memory:
     def forget(self, fact: str, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
         """Only what is meant beyond doubt: the one fact in which everything stands that was said of it."""
         person = _caller(config)["principal"]
-        about = terms(_stated(FORGETS, fact))
+        about = terms(_strip_opening(FORGETS, fact))
         meant = [kept for kept in self._facts.of(person) if about and about <= terms(kept.text)]
         if len(meant) != 1:
             told = "; ".join(kept.text for kept in meant)
@@ -92,7 +92,7 @@ class Memory:
         return text, {"facts": [fact.model_dump(mode="json") for fact in facts]}
 
 
-def _stated(opening: str, request: str) -> str:
+def _strip_opening(opening: str, request: str) -> str:
     """The fact without the words that ask for it to be remembered or forgotten."""
     return re.sub(opening, "", request, count=1, flags=re.IGNORECASE).strip().removesuffix(".")
 

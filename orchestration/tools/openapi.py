@@ -26,7 +26,7 @@ from pydantic import Field
 
 from foundation.components import Context
 from foundation.errors import InvalidSetting
-from orchestration.effects.foreign_tools import ForeignOptions, ToolSet, chosen, foreign_tool, secret
+from orchestration.effects.foreign_tools import ForeignOptions, ToolSet, choose_tools, foreign_tool, secret
 
 if TYPE_CHECKING:
     import httpx2
@@ -75,7 +75,9 @@ def build(options: Options, context: Context) -> ToolSet:
     del context
     operations = {
         operation.name: operation
-        for operation in read(options.spec, fixed=OWN_HEADERS | {name.casefold() for name in options.headers_from})
+        for operation in read_operations(
+            options.spec, fixed=OWN_HEADERS | {name.casefold() for name in options.headers_from}
+        )
     }
     where = f"{options.spec.name}"
     headers = {header: secret(variable) for header, variable in options.headers_from.items()}
@@ -92,7 +94,7 @@ def build(options: Options, context: Context) -> ToolSet:
                 call=_caller(client, operations[name], options),
                 effect=operations[name].effect,
             )
-            for name in chosen(options, list(operations), where)
+            for name in choose_tools(options, list(operations), where)
         ]
     except BaseException:
         client.close()
@@ -100,7 +102,7 @@ def build(options: Options, context: Context) -> ToolSet:
     return ToolSet(tools, client.close)
 
 
-def read(spec: Path, *, fixed: frozenset[str] = OWN_HEADERS) -> list[Operation]:
+def read_operations(spec: Path, *, fixed: frozenset[str] = OWN_HEADERS) -> list[Operation]:
     """The operations of an OpenAPI document. Headers in `fixed` are no arguments.
 
     Raises:
@@ -110,7 +112,7 @@ def read(spec: Path, *, fixed: frozenset[str] = OWN_HEADERS) -> list[Operation]:
     schemas = _schemas(document)
     return [
         _operation(document, schemas, method, path, [*shared, *found.get("parameters", [])], found, fixed)
-        for path, shared, method, found in _found(document)
+        for path, shared, method, found in _iterate_operations(document)
     ]
 
 
@@ -138,7 +140,7 @@ def _yaml(text: str) -> Any:
         raise ValueError(str(error)) from error
 
 
-def _found(document: Mapping[str, Any]) -> Iterator[tuple[str, list[Any], str, Mapping[str, Any]]]:
+def _iterate_operations(document: Mapping[str, Any]) -> Iterator[tuple[str, list[Any], str, Mapping[str, Any]]]:
     for path, item in document.get("paths", {}).items():
         for method in METHODS:
             if method in item:
@@ -158,28 +160,31 @@ def _operation(  # noqa: PLR0917 - what an operation consists of
     properties: dict[str, Any] = {}
     required: list[str] = []
     places: dict[str, str] = {}
-    for parameter in (_followed(document, one) for one in parameters):
+    for parameter in (_resolve_reference(document, one) for one in parameters):
         if parameter["in"] == "cookie" or (parameter["in"] == "header" and parameter["name"].casefold() in fixed):
             continue
         argument = parameter["name"]
         places[argument] = parameter["in"]
-        properties[argument] = {"description": parameter.get("description", ""), **_moved(parameter.get("schema", {}))}
+        properties[argument] = {
+            "description": parameter.get("description", ""),
+            **_convert_schema(parameter.get("schema", {})),
+        }
         if parameter.get("required") or parameter["in"] == "path":
             required.append(argument)
-    body = _followed(document, found.get("requestBody") or {})
+    body = _resolve_reference(document, found.get("requestBody") or {})
     content = body.get("content", {})
     has_body = any("json" in kind for kind in content)
     if content and not has_body and body.get("required"):
         raise InvalidSetting(f"{name} takes a body that is not JSON ({', '.join(content)}). Leave it out of `only`.")
     if has_body:
         told = next(value for kind, value in content.items() if "json" in kind).get("schema", {})
-        form = _followed(document, told)
+        form = _resolve_reference(document, told)
         if body.get("required") and _is_form(form) and not form["properties"].keys() & properties.keys():
-            properties |= _moved(form["properties"])
+            properties |= _convert_schema(form["properties"])
             places |= dict.fromkeys(form["properties"], "field")
             required += form.get("required", [])
         else:
-            properties["body"], places["body"] = _moved(told), "body"
+            properties["body"], places["body"] = _convert_schema(told), "body"
             required += ["body"] if body.get("required") else []
     schema = {
         "type": "object",
@@ -199,11 +204,11 @@ def _is_form(schema: Mapping[str, Any]) -> bool:
 
 
 def _schemas(document: Mapping[str, Any]) -> dict[str, Any]:
-    moved: dict[str, Any] = _moved(document.get("components", {}).get("schemas", {}))
+    moved: dict[str, Any] = _convert_schema(document.get("components", {}).get("schemas", {}))
     return moved
 
 
-def _followed(document: Mapping[str, Any], value: Any) -> dict[str, Any]:
+def _resolve_reference(document: Mapping[str, Any], value: Any) -> dict[str, Any]:
     """The object behind a reference inside the document."""
     seen = 0
     while isinstance(value, Mapping) and "$ref" in value:
@@ -217,13 +222,15 @@ def _followed(document: Mapping[str, Any], value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-def _moved(schema: Any) -> Any:
+def _convert_schema(schema: Any) -> Any:
     """A schema of the document as JSON Schema 2020-12: references to where we keep them, and 3.0's `nullable`."""
     if isinstance(schema, list):
-        return [_moved(item) for item in schema]
+        return [_convert_schema(item) for item in schema]
     if not isinstance(schema, Mapping):
         return schema
-    moved = {key: _moved(value) for key, value in schema.items() if key not in {"nullable", "discriminator", "xml"}}
+    moved = {
+        key: _convert_schema(value) for key, value in schema.items() if key not in {"nullable", "discriminator", "xml"}
+    }
     if isinstance(moved.get("$ref"), str):
         moved["$ref"] = moved["$ref"].replace("#/components/schemas/", "#/$defs/")
     for bound in ("exclusiveMinimum", "exclusiveMaximum"):
@@ -250,7 +257,7 @@ def _caller(client: httpx2.Client, operation: Operation, options: Options) -> An
         request = _request(client, operation, arguments, key)
         try:
             response = client.send(request, stream=True)
-            body = _limited(response, options.max_bytes)
+            body = _read_limited(response, options.max_bytes)
         except httpx2.ConnectError as error:
             raise ToolException(f"{options.name} cannot be reached. Nothing was done.") from error
         except httpx2.HTTPError as error:
@@ -298,7 +305,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _limited(response: httpx2.Response, limit: int) -> bytes:
+def _read_limited(response: httpx2.Response, limit: int) -> bytes:
     try:
         read = bytearray()
         for chunk in response.iter_bytes():

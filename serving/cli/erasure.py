@@ -248,7 +248,7 @@ async def _ids_of(loaded: Loaded, principal: Principal, clock: Clock) -> Person:
         saver = _checkpoints(loaded, opened)
         for thread in await conversations.begun_by(saver, principal):
             threads.add(thread)
-            for turn in (await conversations.told(saver, thread))[1]:
+            for turn in (await conversations.read_conversation(saver, thread))[1]:
                 answers.add(turn.answer_id)
                 traces.add(turn.trace_id or "")
         for record in await _audited(data, principal.tenant, clock):

@@ -55,7 +55,7 @@ async def a_tool_that_the_tenant_may_not_use_is_denied_whatever_the_role(world: 
     outcome = await call(executor, "send_parcel", SEND)
     assert (outcome.status, outcome.reason, outcome.rule) == ("denied", "tenant", "tenants.north.tools")
     assert (await call(executor, "find_parcel", {"parcel_id": "P-123"})).status == "done"
-    assert executor.allowed(NORTH) == {"find_parcel"}
+    assert executor.allowed_tools(NORTH) == {"find_parcel"}
 
 
 async def arguments_that_do_not_fit_the_schema_call_nothing(world: World, executor: Executor) -> None:
@@ -135,7 +135,7 @@ async def an_approver_may_grant_other_arguments_and_those_are_what_runs(world: W
     granted = {**SEND, "parcel_id": "P-124"}
     decision = Decision(approval_id=waiting.approval.approval_id, approve=True, arguments=granted)
     approval = await executor.decide(decision, LEAD)
-    assert (approval.arguments, approval.granted) == (SEND, granted)
+    assert (approval.arguments, approval.granted_arguments) == (SEND, granted)
     assert approval.edited_hash not in {"", approval.arguments_hash}
     outcomes = [await call(executor, "send_parcel", SEND, approval=approval) for _ in range(2)]
     assert {outcome.content for outcome in outcomes} == {"Parcel P-124 has been sent."}

@@ -22,7 +22,7 @@ from foundation.settings import Part
 from orchestration.contract import Decision, ToolOutcome
 from orchestration.effects.executor import Executor
 from orchestration.settings import PolicySettings
-from orchestration.tools.openapi import read
+from orchestration.tools.openapi import read_operations
 from tests.doubles.orchestration import LEAD, NORTH, World
 
 SECTION = "orchestration.tools"
@@ -282,7 +282,7 @@ def test_a_body_that_may_be_left_out_or_shares_a_name_with_a_parameter_stays_who
     }
     spec = tmp_path / "spec.json"
     spec.write_text(json.dumps({"openapi": "3.1.0", "paths": paths}))
-    found = {one.name: dict(one.places) for one in read(spec)}
+    found = {one.name: dict(one.places) for one in read_operations(spec)}
     assert found == {
         "/form": {"lamp": "field"},
         "/left-out": {"body": "body"},
@@ -336,12 +336,12 @@ components:
     (tool,) = load(SECTION, part, Context(data_dir=tmp_path))
     assert (tool.name, tool.metadata["effect"]) == ("old_patch_lamps_id", True)
     assert tool.description == "patch_/lamps/{id}"
-    from orchestration.effects.arguments import UnfitArguments, checked
+    from orchestration.effects.arguments import UnfitArguments, check_arguments
 
-    assert checked(tool, {"id": 3, "hours": None}) == {"id": 3, "hours": None}
+    assert check_arguments(tool, {"id": 3, "hours": None}) == {"id": 3, "hours": None}
     for arguments in ({"id": 3, "hours": 0}, {"hours": 1}, {"id": "x"}, {"id": 3, "body": {}}):
         with pytest.raises(UnfitArguments):
-            checked(tool, arguments)
+            check_arguments(tool, arguments)
 
 
 @pytest.mark.parametrize(

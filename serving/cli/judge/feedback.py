@@ -84,7 +84,7 @@ async def _asked(loaded: Loaded, answer_ids: set[str]) -> dict[str, Asked]:
     """The judged turns, found by the conversation that the span of each answer names."""
     from observability.evaluation.feedback_cases import Asked
     from observability.stores.spans import SpanStore
-    from orchestration.memory.conversations import told
+    from orchestration.memory.conversations import read_conversation
 
     settings = loaded.settings
     spans = SpanStore(settings.foundation.data_dir / "spans.sqlite").between(0, 2**63 - 1, naming=[names.ANSWER_ID])
@@ -96,7 +96,7 @@ async def _asked(loaded: Loaded, answer_ids: set[str]) -> dict[str, Asked]:
     context = Context(data_dir=settings.foundation.data_dir)
     checkpoints: Any = components.load("orchestration.checkpoints", settings.orchestration.checkpoints, context)
     try:
-        found = [await told(checkpoints, thread) for thread in sorted(threads)]
+        found = [await read_conversation(checkpoints, thread) for thread in sorted(threads)]
     finally:
         if hasattr(checkpoints, "close"):
             checkpoints.close()

@@ -9,7 +9,7 @@ from typing import Any
 from foundation.types import Principal
 from orchestration.agents.graph import GraphAgent, Options
 from orchestration.contract import Agent, AnswerRequest, Decision, Event, Plan, PlanStep
-from orchestration.planners.classifier import fixed
+from orchestration.planners.classifier import fixed_plan
 from tests.doubles.orchestration import NORTH, World
 
 
@@ -107,7 +107,7 @@ class ObeysItsDocuments(_Around):
                 arguments = {"parcel_id": "P-666", "reason": "a document said so"}
                 step = PlanStep(step_id="1", kind="act", ask=question, tool="send_parcel", arguments=arguments)
                 return Plan(route="act", steps=(step,))
-            return fixed(question, "")
+            return fixed_plan(question, "")
 
         self.healthy._steps._planners[0].plan = plan  # type: ignore[method-assign]
         async for event in self.healthy.stream(request, principal):

@@ -39,7 +39,7 @@ class Healthy(ThreadedSaver, SqliteSaver):
         super().__init__(sqlite3.connect(path, check_same_thread=False), serde=plain_data_only())
 
     @contextmanager
-    def translated(self) -> Iterator[None]:
+    def translate_errors(self) -> Iterator[None]:
         yield
 
     def close(self) -> None:

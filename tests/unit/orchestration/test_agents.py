@@ -302,7 +302,7 @@ async def test_the_decision_in_force_is_the_stored_one_whatever_resumes_the_run(
     """Resuming the run behind the agent's back, as a route that forgot the approval would, does nothing."""
     agent = world.agent()
     waiting = await asked(world, "Please send parcel P-123 now", agent=agent)
-    state = (await agent._kept(waiting.thread_id)).state
+    state = (await agent._load_thread(waiting.thread_id)).state
     events = [event async for event in agent._events("decided", state, NORTH, None)]
     assert events[-1].answer is not None
     assert events[-1].answer.status == "refused"

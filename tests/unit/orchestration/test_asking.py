@@ -14,7 +14,7 @@ from foundation.components import Context, load
 from foundation.settings import Part
 from models.encoders.remembering import RememberingEmbedder
 from orchestration.contract import Plan
-from orchestration.language.intent import moods, reverses, verbs
+from orchestration.language.intent import classify_clauses, reverses, verbs
 from orchestration.planners.classifier import ClassifierPlanner
 
 REFUNDS = (
@@ -186,7 +186,7 @@ NOT_OF_THE_RENTAL = (
     ],
 )
 def test_a_text_is_read_clause_by_clause(text: str, asking: list[str]) -> None:
-    assert [text[one.start : one.end].strip(" .") for one in moods(text) if one.asks] == asking
+    assert [text[one.start : one.end].strip(" .") for one in classify_clauses(text) if one.asks] == asking
 
 
 def test_a_verb_of_the_contrary_counts_unless_the_tool_is_there_for_it() -> None:
@@ -196,17 +196,17 @@ def test_a_verb_of_the_contrary_counts_unless_the_tool_is_there_for_it() -> None
 
 
 READ = """
-from orchestration.asking import moods
+from orchestration.language.intent import classify_clauses
 from orchestration.stated import left_open
 
 for filler in (" ", "that ", "and ", "it was ", "7", "don't ", "I want ", '"', "„", "“", "«", "»", ":", "you ", "write: ", ","):
-    moods("Refund " + filler * 20_000 + "?")
+    classify_clauses("Refund " + filler * 20_000 + "?")
 """
 
 
 def test_a_verb_that_tools_are_there_for_asks() -> None:
     text = "Write a mail to Ann"
-    assert [[one.asks for one in moods(text, own)] for own in ((), verbs([text]))] == [[False], [True]]
+    assert [[one.asks for one in classify_clauses(text, own)] for own in ((), verbs([text]))] == [[False], [True]]
 
 
 def test_long_runs_of_the_same_words_are_read_in_little_time() -> None:

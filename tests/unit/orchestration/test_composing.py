@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.chat.scripted import ScriptedChat
 from models.embedders.hashing import HashingEmbedder
-from orchestration.answers.compose import WORDS, Draft, Sentence, quoted, rendered, verified, written
+from orchestration.answers.compose import WORDS, Draft, Sentence, draft_extractive, draft_generative, render, verify
 from orchestration.language.guard import instructs_reader, without_foreign_urls
 from orchestration.prompts import answer_from
 from orchestration.run.budget import Budget
@@ -52,8 +52,8 @@ async def world(data_dir: Path) -> AsyncIterator[World]:
 
 def test_the_best_sentence_is_quoted_with_its_citation(grounding: Grounding) -> None:
     found = evidence(("a.md", "Scanners are covered for 24 months."), ("b.md", "Cables are black.", 0.3))
-    draft = quoted("How long are scanners covered?", found)
-    text, citations = rendered(draft, found, grounding)
+    draft = draft_extractive("How long are scanners covered?", found)
+    text, citations = render(draft, found, grounding)
     assert text == "Scanners are covered for 24 months. [1]"
     assert [(one.marker, one.uri, one.quote) for one in citations] == [(1, "a.md", found[0].text)]
 
@@ -64,8 +64,8 @@ def test_a_question_about_two_things_is_answered_from_both_documents(grounding: 
         ("a.md", "Scanners are covered by a guarantee."),
         ("b.md", "Printers are covered for 36 months."),
     )
-    draft = quoted("How long are scanners covered, and how long are printers?", found)
-    assert {citation.uri for citation in rendered(draft, found, grounding)[1]} == {"a.md", "b.md"}
+    draft = draft_extractive("How long are scanners covered, and how long are printers?", found)
+    assert {citation.uri for citation in render(draft, found, grounding)[1]} == {"a.md", "b.md"}
 
 
 def test_a_sentence_that_only_repeats_is_not_quoted_again() -> None:
@@ -73,18 +73,18 @@ def test_a_sentence_that_only_repeats_is_not_quoted_again() -> None:
         ("a.md", "Scanners are covered for 24 months."),
         ("b.md", "All scanners are covered for 24 months."),
     )
-    assert len(quoted("How long are scanners covered?", found).sentences) == 1
+    assert len(draft_extractive("How long are scanners covered?", found).sentences) == 1
 
 
 def test_a_weak_second_sentence_is_left_out() -> None:
     found = evidence(("a.md", "Scanners are covered."), ("b.md", "Printers are grey.", 0.2))
-    assert len(quoted("Are scanners and printers covered?", found).sentences) == 1
+    assert len(draft_extractive("Are scanners and printers covered?", found).sentences) == 1
 
 
 def test_an_extractive_answer_stays_short() -> None:
     long = "word " * 30
     found = evidence(("a.md", f"alpha {long}."), ("a.md", f"beta {long}."), ("a.md", "gamma is short."))
-    draft = quoted("alpha beta gamma", found)
+    draft = draft_extractive("alpha beta gamma", found)
     assert [sentence.cited for sentence in draft.sentences] == [(0,), (2,)]
     assert sum(len(sentence.text.split()) for sentence in draft.sentences) <= WORDS
 
@@ -93,8 +93,8 @@ def test_of_a_first_sentence_that_is_too_long_the_part_that_answers_is_quoted_an
     filler = "and so on and on and on and on and on and on and on, "
     long = f"Cables are black, {filler * 3}the guarantee for scanners lasts 24 months, {filler * 3}it ends."
     found = evidence(("a.md", long))
-    draft = quoted("How long is the guarantee for scanners?", found)
-    text, (citation,) = rendered(draft, found, grounding)
+    draft = draft_extractive("How long is the guarantee for scanners?", found)
+    text, (citation,) = render(draft, found, grounding)
     said = text.removesuffix(" [1]")
     assert said.startswith("…")
     assert said.endswith("…")
@@ -110,14 +110,14 @@ def test_a_document_that_was_found_far_worse_is_not_cited_beside_another() -> No
     )
     far[1] = replace(far[1], hit=replace(far[1].hit, score=far[0].hit.score - 3))
     question = "How long are scanners covered, and how long are printers?"
-    assert [len(quoted(question, found).sentences) for found in (near, far)] == [2, 1]
+    assert [len(draft_extractive(question, found).sentences) for found in (near, far)] == [2, 1]
 
 
 def test_a_question_about_one_thing_is_answered_from_one_document() -> None:
     found = evidence(
         ("a.md", "Scanners are covered."), ("b.md", "Printers run warm."), ("a.md", "Cables come in black.")
     )
-    assert [sentence.cited for sentence in quoted("Are scanners covered?", found).sentences] == [(0,), (2,)]
+    assert [sentence.cited for sentence in draft_extractive("Are scanners covered?", found).sentences] == [(0,), (2,)]
 
 
 def test_of_further_sentences_the_one_that_matches_what_the_first_leaves_open_comes_next() -> None:
@@ -127,14 +127,14 @@ def test_of_further_sentences_the_one_that_matches_what_the_first_leaves_open_co
         replace(item, matched=parts)
         for item, parts in zip(evidence(*(("a.md", text) for text in texts)), matched, strict=True)
     ]
-    assert [sentence.cited for sentence in quoted("guarantee, parcels?", found).sentences][:2] == [(0,), (2,)]
+    assert [sentence.cited for sentence in draft_extractive("guarantee, parcels?", found).sentences][:2] == [(0,), (2,)]
 
 
 async def write(world: World, reply: str, found: list[Evidence]) -> Draft:
     world.chat = ScriptedChat(replies=(reply,))
     budget = Budget(BudgetSettings(), world.clock)
     run = Run(parts=world.parts(), principal=NORTH, answer_id="a", budget=budget, emit=lambda _: None)
-    return await written("question?", found, run)
+    return await draft_generative("question?", found, run)
 
 
 FOUND = (("a.md", "Scanners are covered for 24 months."), ("b.md", "Printers are covered for 36 months."))
@@ -153,9 +153,9 @@ async def test_markers_are_read_where_they_stand_and_found_where_they_are_missin
     world: World, grounding: Grounding, reply: str
 ) -> None:
     found = evidence(*FOUND)
-    draft = verified(await write(world, reply, found), found, grounding)
+    draft = verify(await write(world, reply, found), found, grounding)
     assert draft is not None
-    text, citations = rendered(draft, found, grounding)
+    text, citations = render(draft, found, grounding)
     assert text == "Scanners are covered for 24 months. [1] Printers are covered for 36 months. [2]"
     assert [citation.uri for citation in citations] == ["a.md", "b.md"]
 
@@ -175,7 +175,7 @@ def test_quotes_of_a_script_without_spaces_are_as_short_as_others() -> None:
     found = evidence(*((f"{n}.md", f"{n}" + "工房では木のおもちゃを作り、" * 3 + f"{n}。") for n in range(3)))
     found = [replace(item, hit=found[0].hit) for item in found]
 
-    assert len(quoted("工房では何を作りますか", found).sentences) == 1
+    assert len(draft_extractive("工房では何を作りますか", found).sentences) == 1
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_quotes_of_a_script_without_spaces_are_as_short_as_others() -> None:
 )
 async def test_a_draft_with_one_unsupported_sentence_is_refused(world: World, grounding: Grounding, reply: str) -> None:
     found = evidence(*FOUND)
-    assert verified(await write(world, reply, found), found, grounding) is None
+    assert verify(await write(world, reply, found), found, grounding) is None
 
 
 async def test_an_address_that_no_quote_contains_is_removed(grounding: Grounding) -> None:
@@ -200,7 +200,7 @@ async def test_an_address_that_no_quote_contains_is_removed(grounding: Grounding
     sentence = Sentence(
         "Scanners are covered for 24 months, see https://desk.example/scanners for all the details.", (0,)
     )
-    kept = verified(Draft("generative", (sentence,)), found, grounding)
+    kept = verify(Draft("generative", (sentence,)), found, grounding)
     assert kept is not None
     assert "https://desk.example/scanners" in kept.sentences[0].text
     assert without_foreign_urls("See http://evil.example/?q=1.", ["nothing"]) == "See [address removed]."
@@ -265,15 +265,23 @@ def test_lines_of_a_list_and_sentences_that_follow_each_other_are_quoted_in_thei
     first, second, third = steps.split("\n")
     text = f"The lamp is green. It never blinks in use.\n\n{steps}\n\nCables are black."
     found = passages(text, third, "Cables are black.", first)
-    assert [one.text for one in quoted("How do I load paper?", found).sentences] == [first, third, "Cables are black."]
+    assert [one.text for one in draft_extractive("How do I load paper?", found).sentences] == [
+        first,
+        third,
+        "Cables are black.",
+    ]
     found = passages(text, "Cables are black.", third, second)
-    assert [one.text for one in quoted("How do I load paper?", found).sentences] == ["Cables are black.", second, third]
+    assert [one.text for one in draft_extractive("How do I load paper?", found).sentences] == [
+        "Cables are black.",
+        second,
+        third,
+    ]
 
 
 def test_sentences_of_a_paragraph_between_which_something_is_left_out_keep_their_worth() -> None:
     text = "Scanners are grey. Nobody knows why that is so. Printers are white."
     found = passages(text, "Printers are white.", "Scanners are grey.")
-    assert [one.text for one in quoted("What colour?", found).sentences] == [
+    assert [one.text for one in draft_extractive("What colour?", found).sentences] == [
         "Printers are white.",
         "Scanners are grey.",
     ]
@@ -282,7 +290,7 @@ def test_sentences_of_a_paragraph_between_which_something_is_left_out_keep_their
 def test_a_sentence_that_refers_back_is_quoted_with_the_one_before_it(grounding: Grounding) -> None:
     text = "The safe mode drains power. It empties a battery in 14 hours. They are sold apart."
     found = passages(text, "It empties a battery in 14 hours.")
-    said, (citation,) = rendered(quoted("How long does a battery last?", found), found, grounding)
+    said, (citation,) = render(draft_extractive("How long does a battery last?", found), found, grounding)
     assert said == "The safe mode drains power. It empties a battery in 14 hours. [1]"
     assert citation.quote == text[citation.start : citation.end] == said.removesuffix(" [1]")
 
@@ -295,14 +303,17 @@ def test_a_sentence_that_refers_back_is_quoted_with_the_one_before_it(grounding:
 def test_a_sentence_that_refers_back_stands_alone_where_what_it_refers_to_cannot_be_quoted(before: str) -> None:
     alone = "It empties a battery in 14 hours."
     found = passages(f"{before}{alone}", alone)
-    assert [one.text for one in quoted("How long does a battery last?", found).sentences] == [alone]
+    assert [one.text for one in draft_extractive("How long does a battery last?", found).sentences] == [alone]
 
 
 def test_what_is_quoted_already_is_not_quoted_again_for_a_sentence_that_refers_to_it() -> None:
     text = "The safe mode drains power. It empties a battery in 14 hours."
     one, two = "The safe mode drains power.", "It empties a battery in 14 hours."
     for order in ((one, two), (two, one)):
-        assert [each.text for each in quoted("What drains a battery?", passages(text, *order)).sentences] == [one, two]
+        assert [each.text for each in draft_extractive("What drains a battery?", passages(text, *order)).sentences] == [
+            one,
+            two,
+        ]
 
 
 def test_quotes_without_the_rarest_word_of_the_question_give_way_to_two_that_have_it_where_the_first_lacks_it() -> None:
@@ -311,8 +322,10 @@ def test_quotes_without_the_rarest_word_of_the_question_give_way_to_two_that_hav
     stray, *others = [f"The QL-20W {does} unlike the QL-20." for does in ("is small", "is grey", "hums", "is light")]
     low = (0.8, 0.79, 0.78, 0.1, 0.1, 0.1)
     text = "\n".join([stray, *rows, *others])
-    assert [one.text for one in quoted(question, passages(text, stray, *rows, *others, scores=low)).sentences] == rows
+    assert [
+        one.text for one in draft_extractive(question, passages(text, stray, *rows, *others, scores=low)).sentences
+    ] == rows
     led = passages(text, rows[0], stray, rows[1], *others, scores=low)
-    assert {one.text for one in quoted(question, led).sentences} == {stray, *rows}
+    assert {one.text for one in draft_extractive(question, led).sentences} == {stray, *rows}
     one_row = passages(text, stray, rows[0], *others, scores=(*low[:2], *low[3:]))
-    assert [one.text for one in quoted(question, one_row).sentences] == [stray, rows[0]]
+    assert [one.text for one in draft_extractive(question, one_row).sentences] == [stray, rows[0]]

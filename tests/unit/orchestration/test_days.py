@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from orchestration.language.as_of import day_asked
+from orchestration.language.as_of import parse_as_of
 
 
 @pytest.mark.parametrize(
@@ -27,4 +27,4 @@ from orchestration.language.as_of import day_asked
     ],
 )
 def test_only_a_day_that_is_asked_for_counts(question: str, day: date | None) -> None:
-    assert day_asked(question) == day
+    assert parse_as_of(question) == day

@@ -10,7 +10,7 @@ from langchain_core.tools import BaseTool, ToolException
 from foundation.components import Context, load
 from foundation.settings import Part
 from foundation.types import Principal
-from orchestration.effects.arguments import UnfitArguments, checked
+from orchestration.effects.arguments import UnfitArguments, check_arguments
 from orchestration.language.stated_arguments import arguments_in
 
 CUSTOMER = Principal(subject="ilka", tenant="alder-clinics")
@@ -61,9 +61,9 @@ def test_an_amount_is_a_whole_number_of_cents_and_at_least_one(desk: dict[str, B
     order = {"order_id": "QM-10017", "reason": "arrived broken"}
     for amount in (1e-9, 0.001, 0.004, 0.005, 0.011, 12.345, 1.0000001, 0.0, -1, float("nan"), float("inf")):
         with pytest.raises(UnfitArguments, match="amount_usd"):
-            checked(desk["refund"], {**order, "amount_usd": amount})
+            check_arguments(desk["refund"], {**order, "amount_usd": amount})
     for amount in (0.01, 0.29, 1.1 + 2.2, 12, 178.0, 1_000_000.07, None):
-        assert checked(desk["refund"], {**order, "amount_usd": amount})["amount_usd"] == amount
+        assert check_arguments(desk["refund"], {**order, "amount_usd": amount})["amount_usd"] == amount
 
 
 async def test_a_refund_is_of_the_orders_total_and_by_the_approver(desk: dict[str, BaseTool], data_dir: Path) -> None:

@@ -7,11 +7,11 @@ from orchestration.memory.follow_ups import (
     QUESTION_CHARACTERS,
     SUMMARY,
     TURNS,
+    append_turn,
     in_context,
-    pointed,
-    recollected,
-    remembered,
+    resolve_pronoun,
     stands_alone,
+    turns_from_client,
 )
 from tests.doubles.orchestration import Depot
 
@@ -63,10 +63,10 @@ def test_without_an_earlier_question_nothing_is_added() -> None:
 
 def test_it_is_the_only_identifier_that_was_said_last() -> None:
     tools = Depot().tools()
-    assert pointed("Please send it now", ["Where is P-111?", "And P-123?"], tools) == "Please send P-123 now"
-    assert pointed("Please send it now", ["Where are P-111 and P-123?"], tools) == "Please send it now"
-    assert pointed("Please send P-222, not it", ["Where is P-111?"], tools) == "Please send P-222, not it"
-    assert pointed("What is the rule on this?", ["Where is P-111?"], tools) == "What is the rule on this?"
+    assert resolve_pronoun("Please send it now", ["Where is P-111?", "And P-123?"], tools) == "Please send P-123 now"
+    assert resolve_pronoun("Please send it now", ["Where are P-111 and P-123?"], tools) == "Please send it now"
+    assert resolve_pronoun("Please send P-222, not it", ["Where is P-111?"], tools) == "Please send P-222, not it"
+    assert resolve_pronoun("What is the rule on this?", ["Where is P-111?"], tools) == "What is the rule on this?"
 
 
 def test_old_turns_leave_the_questions_that_stood_alone_and_no_more() -> None:
@@ -74,18 +74,18 @@ def test_old_turns_leave_the_questions_that_stood_alone_and_no_more() -> None:
     summary: list[str] = []
     for number in range(40):
         question = f"How many kilograms does parcel {number} weigh?" if number % 2 else "And why?"
-        turns, summary = remembered(turns, summary, question, "x" * 5_000)
+        turns, summary = append_turn(turns, summary, question, "x" * 5_000)
     assert len(turns) == TURNS
     assert max(len(turn["text"]) for turn in turns) < 5_000
     assert summary == [f"How many kilograms does parcel {number} weigh?" for number in range(23, 34, 2)]
     assert len(summary) == SUMMARY
     long = {"question": "the weight of a parcel in kilograms " * 99, "text": ""}
-    assert [len(one) for one in remembered([long, *turns[1:]], [], "b", "")[1]] == [QUESTION_CHARACTERS]
+    assert [len(one) for one in append_turn([long, *turns[1:]], [], "b", "")[1]] == [QUESTION_CHARACTERS]
 
 
 def test_a_conversation_that_somebody_else_keeps_takes_no_more_room_than_ours() -> None:
     asked = [f"How many kilograms does parcel {number} weigh? {'Please. ' * 999}" for number in range(40)]
-    turns, summary = recollected(asked, longest=300)
+    turns, summary = turns_from_client(asked, longest=300)
     assert [turn["question"] for turn in turns] == [one[:300] for one in asked[-TURNS:]]
     assert summary == [one[:QUESTION_CHARACTERS] for one in asked[-TURNS - SUMMARY : -TURNS]]
     assert {turn["text"] for turn in turns} == {""}
@@ -93,5 +93,5 @@ def test_a_conversation_that_somebody_else_keeps_takes_no_more_room_than_ours() 
 
 def test_of_a_long_conversation_that_somebody_else_keeps_a_fixed_number_of_questions_is_read() -> None:
     alone, later = "How many kilograms does a parcel weigh?", ["And why?"] * TURNS
-    assert recollected([alone, *["Why?"] * (LOOKED_BACK - 1), *later], longest=300)[1] == [alone]
-    assert recollected([alone, *["Why?"] * LOOKED_BACK, *later], longest=300)[1] == []
+    assert turns_from_client([alone, *["Why?"] * (LOOKED_BACK - 1), *later], longest=300)[1] == [alone]
+    assert turns_from_client([alone, *["Why?"] * LOOKED_BACK, *later], longest=300)[1] == []

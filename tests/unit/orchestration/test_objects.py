@@ -16,7 +16,7 @@ from foundation.errors import InvalidRequest, Stopped, UpstreamDown
 from foundation.kill_switches import Stops
 from models.chat.scripted import ScriptedChat
 from orchestration.answers import field_extraction, objects, patterns
-from orchestration.answers.field_extraction import fields_of, filled
+from orchestration.answers.field_extraction import fields_of, fill_fields
 from orchestration.answers.objects import Objects, answer_as, model_of
 from orchestration.language.stated_arguments import by_pattern
 from orchestration.settings import BudgetSettings
@@ -207,19 +207,19 @@ def test_a_schema_from_outside_that_is_none_or_that_could_do_harm_is_refused(sch
 )
 def test_a_value_is_found_by_its_kind(world: World, told: dict[str, Any], text: str, value: Any) -> None:
     fields = fields_of({"properties": {"wanted": told}, "required": ["wanted"]})
-    assert filled(fields, text, world.embedder).get("wanted") == value
+    assert fill_fields(fields, text, world.embedder).get("wanted") == value
 
 
 def test_an_optional_field_that_the_text_does_not_state_stays_empty(world: World) -> None:
     fields = fields_of({"properties": {"discount": {"type": "number", "description": "discount in percent"}}})
-    assert filled(fields, "The invoice of 3 June came with 12 pages.", world.embedder) == {}
+    assert fill_fields(fields, "The invoice of 3 June came with 12 pages.", world.embedder) == {}
 
 
 def test_no_two_fields_get_the_same_words(world: World) -> None:
     properties = {name: {"type": "string", "format": "date"} for name in ("first_day", "last_day")}
     fields = fields_of({"properties": properties, "required": list(properties)})
     text = "It is lent from 1 July 2026 until 15 July 2026."
-    assert filled(fields, text, world.embedder) == {"first_day": "2026-07-01", "last_day": "2026-07-15"}
+    assert fill_fields(fields, text, world.embedder) == {"first_day": "2026-07-01", "last_day": "2026-07-15"}
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_reading_looks_at_the_time_as_often_as_its_text_is_long(
 
         monkeypatch.setattr(field_extraction, "check", count)
         fields = fields_of({"properties": {"first": kind, "second": kind}, "required": ["first", "second"]})
-        filled(fields, unit * (length // len(unit)), world.embedder)
+        fill_fields(fields, unit * (length // len(unit)), world.embedder)
         return counted
 
     short, long = looks(2_000), looks(8_000)

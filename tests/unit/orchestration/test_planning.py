@@ -15,7 +15,7 @@ from models.embedders.hashing import HashingEmbedder
 from models.encoders.remembering import RememberingEmbedder
 from orchestration.contract import Plan, PlanStep, ToolOutcome
 from orchestration.language.stated_arguments import arguments_in, describe
-from orchestration.planners.classifier import ClassifierPlanner, adapted, ready, resolved, rewrite
+from orchestration.planners.classifier import ClassifierPlanner, adapt_plan, ready_steps, resolve_arguments, rewrite
 
 GOLDEN = Path("examples/support_desk/golden.jsonl")
 
@@ -117,23 +117,23 @@ def ids(steps: Iterable[PlanStep]) -> list[str]:
 
 def test_what_waits_for_nothing_is_begun_side_by_side_and_the_rest_when_it_can() -> None:
     plan = Plan(route="several", steps=(step("1"), step("2", "answer"), step("3", after=("1",))))
-    assert ids(ready(plan, [])) == ["1", "2"]
+    assert ids(ready_steps(plan, [])) == ["1", "2"]
     done = plan.model_copy(update={"steps": (step("1", outcome="done"), *plan.steps[1:])})
-    assert ids(ready(done, ["1", "2"])) == ["3"]
+    assert ids(ready_steps(done, ["1", "2"])) == ["3"]
 
 
 def test_effects_happen_one_after_another() -> None:
     plan = Plan(route="several", steps=(step("1", "act"), step("2", "act")))
-    assert ids(ready(plan, [])) == ["1"]
+    assert ids(ready_steps(plan, [])) == ["1"]
     waiting = plan.model_copy(update={"steps": (step("1", "act", outcome="waiting"), plan.steps[1])})
-    assert ids(ready(waiting, ["1"])) == []
+    assert ids(ready_steps(waiting, ["1"])) == []
     denied = plan.model_copy(update={"steps": (step("1", "act", outcome="failed"), plan.steps[1])})
-    assert ids(ready(denied, ["1"])) == ["2"]
+    assert ids(ready_steps(denied, ["1"])) == ["2"]
 
 
 def test_what_needs_a_failed_step_is_left_out_and_so_is_what_needs_that() -> None:
     failed = step("1", outcome="failed", detail="failed (tool)")
-    plan = adapted(Plan(route="several", steps=(failed, step("2", "act", after=("1",)), step("3", after=("2",)))))
+    plan = adapt_plan(Plan(route="several", steps=(failed, step("2", "act", after=("1",)), step("3", after=("2",)))))
     assert [one.outcome for one in plan.steps] == ["failed", "skipped", "skipped"]
     assert plan.changes == (
         "step 2 is left out: step 1 was not done",
@@ -144,17 +144,17 @@ def test_what_needs_a_failed_step_is_left_out_and_so_is_what_needs_that() -> Non
 def test_a_read_that_broke_is_tried_once_more_and_an_effect_never() -> None:
     broke = {"outcome": "failed", "detail": "failed (timeout)"}
     needs = step("2", after=("1",), arguments={"parcel_id": "$1.parcel_id"})
-    plan = adapted(Plan(route="several", steps=(step("1", **broke), needs)))
+    plan = adapt_plan(Plan(route="several", steps=(step("1", **broke), needs)))
     assert ids(plan.steps) == ["1", "1b", "2"]
     assert (plan.steps[2].after, plan.steps[2].arguments) == (("1b",), {"parcel_id": "$1b.parcel_id"})
     again = plan.model_copy(update={"steps": (plan.steps[0], step("1b", **broke), plan.steps[2])})
-    assert [one.outcome for one in adapted(again).steps] == ["failed", "failed", "skipped"]
-    assert adapted(Plan(route="act", steps=(step("1", "act", **broke),))).changes == ()
+    assert [one.outcome for one in adapt_plan(again).steps] == ["failed", "failed", "skipped"]
+    assert adapt_plan(Plan(route="act", steps=(step("1", "act", **broke),))).changes == ()
 
 
 def test_a_value_of_an_earlier_step_is_put_in_and_one_that_is_not_there_stays_visible() -> None:
     outcomes = {"1": ToolOutcome(tool="t", status="done", content="", artifact={"id": "P-1"})}
-    assert resolved({"a": "$1.id", "b": "$1.no", "c": "$2.id", "d": 3}, outcomes) == {
+    assert resolve_arguments({"a": "$1.id", "b": "$1.no", "c": "$2.id", "d": 3}, outcomes) == {
         "a": "P-1", "b": "$1.no", "c": "$2.id", "d": 3,
     }  # fmt: skip
 

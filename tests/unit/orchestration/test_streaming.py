@@ -9,7 +9,7 @@ import pytest
 from foundation.errors import ComponentError, StoreUnavailable, UpstreamLimited
 from orchestration.contract import Event
 from orchestration.run.answering import error_of
-from orchestration.run.streaming import produced
+from orchestration.run.streaming import stream_from
 
 
 async def test_what_is_emitted_arrives_in_order() -> None:
@@ -18,7 +18,7 @@ async def test_what_is_emitted_arrives_in_order() -> None:
             emit(number)
             await asyncio.sleep(0)
 
-    assert [item async for item in produced(produce)] == [0, 1, 2]
+    assert [item async for item in stream_from(produce)] == [0, 1, 2]
 
 
 async def test_a_failure_arrives_after_what_was_emitted_before_it() -> None:
@@ -26,7 +26,7 @@ async def test_a_failure_arrives_after_what_was_emitted_before_it() -> None:
         emit(1)
         raise StoreUnavailable("gone")
 
-    items = produced(produce)
+    items = stream_from(produce)
     assert await anext(items) == 1
     with pytest.raises(StoreUnavailable):
         await anext(items)
@@ -43,7 +43,7 @@ async def test_closing_cancels_the_producer_and_waits_for_its_end() -> None:
             await asyncio.sleep(0)
             ended.append("cleaned up")
 
-    async with aclosing(produced(produce)) as items:
+    async with aclosing(stream_from(produce)) as items:
         assert await anext(items) == 1
     assert ended == ["cleaned up"]
 
@@ -60,7 +60,7 @@ async def test_a_cancelled_consumer_cancels_the_producer() -> None:
             ended.append("cancelled")
 
     async def consume() -> None:
-        async with aclosing(produced(produce)) as items:
+        async with aclosing(stream_from(produce)) as items:
             async for _ in items:
                 pass
 
