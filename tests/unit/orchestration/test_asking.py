@@ -197,7 +197,6 @@ def test_a_verb_of_the_contrary_counts_unless_the_tool_is_there_for_it() -> None
 
 READ = """
 from orchestration.language.intent import classify_clauses
-from orchestration.stated import left_open
 
 for filler in (" ", "that ", "and ", "it was ", "7", "don't ", "I want ", '"', "„", "“", "«", "»", ":", "you ", "write: ", ","):
     classify_clauses("Refund " + filler * 20_000 + "?")
