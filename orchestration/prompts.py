@@ -53,15 +53,15 @@ def plan_for(question: str, tools: Sequence[tuple[str, str]], failed: str = "", 
 
 def object_from(question: str, text: str, known: Mapping[str, Any]) -> list[BaseMessage]:
     """The messages that ask for an object from `text`, of which some fields are known already."""
-    told = f"\nKnown already: {json.dumps(known)}" if known else ""
-    return [SystemMessage(OBJECT), HumanMessage(f"<evidence>{_data(text)}</evidence>\n\n{question}{told}")]
+    hint = f"\nKnown already: {json.dumps(known)}" if known else ""
+    return [SystemMessage(OBJECT), HumanMessage(f"<evidence>{_data(text)}</evidence>\n\n{question}{hint}")]
 
 
 def marks_of(rubric: str, conversation: str, evidence: Sequence[str], answer: str) -> list[BaseMessage]:
     """The messages that ask a judge for its marks; `rubric` tells it which."""
     framed = "\n".join(f"<evidence>{_data(text)}</evidence>" for text in evidence) or "<evidence></evidence>"
-    asked = f"<conversation>{_data(conversation)}</conversation>\n<answer>{_data(answer)}</answer>"
-    return [SystemMessage(rubric), HumanMessage(f"{framed}\n{asked}\nMark this answer.")]
+    marked = f"<conversation>{_data(conversation)}</conversation>\n<answer>{_data(answer)}</answer>"
+    return [SystemMessage(rubric), HumanMessage(f"{framed}\n{marked}\nMark this answer.")]
 
 
 def repair_of(wrong: str) -> str:

@@ -58,8 +58,8 @@ class GraphAgent(DurableAgent):
 
     async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
         go_on: Command[Any] | None = Command(resume={"decided": True}) if begin == "decided" else None
-        given = state if begin == "new" else go_on
-        return cast("State", await self._graph.ainvoke(given, config, context=run, durability="sync"))
+        start = state if begin == "new" else go_on
+        return cast("State", await self._graph.ainvoke(start, config, context=run, durability="sync"))
 
 
 def build(options: Options, context: AgentParts) -> GraphAgent:
@@ -76,7 +76,7 @@ def _graph(steps: Steps) -> StateGraph[State, Run, State, State]:
         return "gather" if state.get("part") else "rewrite" if steps.thin(state) else "compose"
 
     def after_plan(state: State) -> list[str | Send]:
-        return ["recall" if one == "retrieve" and steps.recalls(state) else one for one in _next(state)]
+        return ["recall" if target == "retrieve" and steps.recalls(state) else target for target in _next(state)]
 
     graph = StateGraph(State, context_schema=Run)
     graph.add_node("plan", _node("plan", steps.plan))
@@ -132,12 +132,12 @@ async def _wait_for_a_person(state: State) -> State:
 
 
 def _next(state: State) -> list[str | Send]:
-    """After the plan or a part of it: what it begins now, a person, or the end. Nothing while other steps still run."""
+    """The nodes that follow the plan or a part of it: the steps that begin now, a person, or the end; none while other steps run."""
     if state.get("result"):
         return ["approval" if status_of(state) == "waiting" else "finish"]
-    begun, asked = state["batch"], set(state["asking"])
-    tools: list[str | Send] = [Send("tool", {**state, "step": one}) for one in begun if one not in asked]
-    return [*tools, "retrieve"] if asked & set(begun) else tools
+    batch, asking = state["batch"], set(state["asking"])
+    tools: list[str | Send] = [Send("tool", {**state, "step": step_id}) for step_id in batch if step_id not in asking]
+    return [*tools, "retrieve"] if asking & set(batch) else tools
 
 
 def _after_recall(state: State) -> Literal["retrieve", "gather"]:

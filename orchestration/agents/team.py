@@ -87,9 +87,9 @@ class Desk:
 
     async def note(self, news: State) -> None:
         self.state = cast("State", {**self.state, **news})
-        known = {key: self.state[key] for key in KEPT}  # type: ignore[literal-required]
-        kept = {"message": self.message.model_dump(mode="json"), "known": known}
-        desks = {**(self.journal.state.get("desks") or {}), self.message.step_id: kept}
+        search_state = {key: self.state[key] for key in KEPT}  # type: ignore[literal-required]
+        desk = {"message": self.message.model_dump(mode="json"), "known": search_state}
+        desks = {**(self.journal.state.get("desks") or {}), self.message.step_id: desk}
         await self.journal.write(cast("State", {"desks": desks, "steps": self.state["steps"]}))
 
 
@@ -107,13 +107,13 @@ class TeamAgent(RoundsAgent):
             "checker": self._check,
         }
 
-    async def _calls(self, journal: Journal, name: str, step: Step, run: Run, given: State) -> None:
-        state = cast("State", {**journal.state, **given})
+    async def _calls(self, journal: Journal, name: str, step: Step, run: Run, extra: State) -> None:
+        state = cast("State", {**journal.state, **extra})
         message = Message(sender="supervisor", task="call", step_id=state.get("step") or state["waiting"])
         branch = run.branch(message.to, self._share)
         try:
             with self._at_work(message, state, branch):
-                await journal.take(name, step, branch, given)
+                await journal.take(name, step, branch, extra)
         finally:
             run.join(branch)
 
@@ -121,20 +121,20 @@ class TeamAgent(RoundsAgent):
         if self._steps.recalls(journal.state) and not journal.state.get("reached"):
             await journal.take("recall", self._steps.recall, run, ends={"reached": "recall"})
         if not journal.state["part"]:
-            asked = [one for one in journal.state["plan"]["steps"] if one["step_id"] in journal.state["asking"]]
-            await side_by_side([self._question(PlanStep(**one), journal, run) for one in asked])
+            steps = [step for step in journal.state["plan"]["steps"] if step["step_id"] in journal.state["asking"]]
+            await side_by_side([self._question(PlanStep(**step), journal, run) for step in steps])
 
     async def _question(self, step: PlanStep, journal: Journal, run: Run) -> None:
         """Hand it on until it comes back to the supervisor."""
-        asked = step.ask if stands_alone(step.ask) else journal.state["question"]
-        query = self._steps.in_context(asked, journal.state)
-        legs = [asked] if query != asked else []
-        own: State = {"question": asked, "query": query, "legs": legs, "reached": "recall"}
-        kept = (journal.state.get("desks") or {}).get(step.step_id)
+        question = step.ask if stands_alone(step.ask) else journal.state["question"]
+        query = self._steps.in_context(question, journal.state)
+        legs = [question] if query != question else []
+        own: State = {"question": question, "query": query, "legs": legs, "reached": "recall"}
+        saved = (journal.state.get("desks") or {}).get(step.step_id)
         message = (
-            Message(**kept["message"]) if kept else Message(sender="supervisor", task="find", step_id=step.step_id)
+            Message(**saved["message"]) if saved else Message(sender="supervisor", task="find", step_id=step.step_id)
         )
-        state = cast("State", {**journal.state, **own, **(kept["known"] if kept else {})})
+        state = cast("State", {**journal.state, **own, **(saved["known"] if saved else {})})
         desk = Desk(state, run.branch("researcher", self._share), journal, message)
         try:
             while desk.message.to != "supervisor":
@@ -146,11 +146,11 @@ class TeamAgent(RoundsAgent):
             run.evidence, run.question = desk.run.evidence, query  # what a used-up budget leaves to be answered from
         part = desk.state["part"]
         assert part is not None  # nobody else reports
-        left: State = {
-            "asking": [one for one in journal.state["asking"] if one != step.step_id],
-            "desks": {one: kept for one, kept in journal.state["desks"].items() if one != step.step_id},
+        closed: State = {
+            "asking": [step_id for step_id in journal.state["asking"] if step_id != step.step_id],
+            "desks": {step_id: saved for step_id, saved in journal.state["desks"].items() if step_id != step.step_id},
         }
-        await journal.write({"done": {step.step_id: {"result": part, "outcome": None}}, **left})
+        await journal.write({"done": {step.step_id: {"result": part, "outcome": None}}, **closed})
 
     def _at_work(self, message: Message, state: State, run: Run) -> AbstractContextManager[object]:
         detail = f"{message.sender} to {message.to}, step {message.step_id}: {message.task}"

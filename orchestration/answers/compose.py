@@ -24,7 +24,7 @@ SENTENCES = 3
 WORDS = 40
 """An extractive answer is at most this long; of a first sentence that is longer alone, the part that answers is quoted."""
 SENTENCES_TO_SEVERAL, WORDS_TO_SEVERAL = 4, 60
-"""The same, where the question asks for several things."""
+"""Sentences and words of an answer to a question that asks for several things."""
 REPLY_TOKENS = 120
 _NEAR = 0.85
 """A further quote must be worth at least this share of the best one."""
@@ -59,7 +59,7 @@ class Draft:
     path: Literal["extractive", "generative"]
     sentences: tuple[Sentence, ...]
     whole: bool = True
-    """Unless the language model broke off in the middle."""
+    """`False` where the language model broke off in the middle."""
 
 
 def draft_extractive(question: str, evidence: Sequence[Evidence]) -> Draft:
@@ -76,15 +76,15 @@ def draft_extractive(question: str, evidence: Sequence[Evidence]) -> Draft:
     chosen: list[int] = []
     while len(chosen) < (SENTENCES_TO_SEVERAL if several else SENTENCES):
         before = [evidence[index] for index in chosen]
-        left = {index: item for index, item in enumerate(evidence) if index not in chosen}
-        values = {index: _value(item, before, several=several) for index, item in left.items()}
+        unused = {index: item for index, item in enumerate(evidence) if index not in chosen}
+        values = {index: _value(item, before, several=several) for index, item in unused.items()}
         fitting = {index: value for index, value in values.items() if value >= _NEAR * evidence[0].score}
         if not fitting:
             break
         chosen.append(max(fitting, key=fitting.__getitem__))
     quotes = {index: evidence[index] for index in _to_the_point(question, chosen, evidence)}
     for index, item in quotes.items():
-        others = [other for place, other in quotes.items() if place != index]
+        others = [quote for place, quote in quotes.items() if place != index]
         quotes[index] = _with_antecedent(item, others, most)
     return Draft("extractive", tuple(_quote(index, quotes[index], whole[index]) for index in _in_reading_order(quotes)))
 
@@ -117,7 +117,7 @@ def verify(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> 
     """
     if draft.path == "extractive":
         return (
-            replace(draft, sentences=tuple(_as_quotation(one, evidence) for one in draft.sentences))
+            replace(draft, sentences=tuple(_as_quotation(sentence, evidence) for sentence in draft.sentences))
             if draft.sentences
             else None
         )
@@ -149,7 +149,7 @@ def render(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> 
 
 
 def _quote(index: int, item: Evidence, whole: Evidence) -> Sentence:
-    """With an ellipsis wherever something of the sentence is left out."""
+    """Quote evidence, with an ellipsis wherever something of its sentence is left out."""
     before, after = "…" if item.start > whole.start else "", "…" if item.end < whole.end else ""
     return Sentence(f"{before}{_plain(item.text)}{after}", (index,), None if item == whole else item)
 
@@ -162,18 +162,18 @@ def _as_quotation(sentence: Sentence, evidence: Sequence[Evidence]) -> Sentence:
 
 
 def _to_the_point(question: str, chosen: Sequence[int], evidence: Sequence[Evidence]) -> Sequence[int]:
-    """Where the first quote lacks the rarest word of the question and at least two others have it, those alone: it matched
+    """Keep only the quotes that have the rarest word of the question, where the first one lacks it and two others have it: it matched
     the rest of the question, which they do too."""
-    found = [terms(item.text) for item in evidence]
-    rarity = Rarity.among(terms(question), found).weights
-    known = [term for term in rarity if any(term in each for each in found)]
-    rarest = max(known, key=lambda term: (rarity[term], term), default="")
-    having = [index for index in chosen if rarest in found[index]]
+    term_sets = [terms(item.text) for item in evidence]
+    rarity = Rarity.among(terms(question), term_sets).weights
+    occurring = [term for term in rarity if any(term in term_set for term_set in term_sets)]
+    rarest = max(occurring, key=lambda term: (rarity[term], term), default="")
+    having = [index for index in chosen if rarest in term_sets[index]]
     return having if len(having) >= _OUTNUMBERED and chosen[0] not in having else chosen
 
 
 def _with_antecedent(item: Evidence, others: Sequence[Evidence], most: int) -> Evidence:
-    """Together with the sentences before it, back to one that says what it is about, if all quotes then have at most `most`
+    """The evidence with the sentences before it, back to one that says what it is about, if all quotes then have at most `most`
     words and none of the others quotes those sentences."""
     chunk = item.hit.chunk
     room = most - sum(word_count(other.text) for other in others)
@@ -196,7 +196,7 @@ def _within(place: int, other: Evidence, item: Evidence) -> bool:
 
 
 def _in_reading_order(quotes: Mapping[int, Evidence]) -> list[int]:
-    """As they were chosen, but those that stand together in the order of the document."""
+    """The order of the quotes in an answer: as they were chosen, but those that stand together as in their document."""
     chosen = list(quotes)
     runs: list[list[int]] = []
     for index in sorted(quotes, key=lambda index: (quotes[index].hit.chunk.document_id, quotes[index].start)):
@@ -222,11 +222,11 @@ def _value(item: Evidence, chosen: Sequence[Evidence], *, several: bool) -> floa
     """What `item` is worth beside what is chosen: 0 where it repeats, makes the answer too long or may not be added."""
     if not chosen:
         return item.score
-    words = sum(word_count(one.text) for one in (*chosen, item))
-    if words > (WORDS_TO_SEVERAL if several else WORDS) or any(_repeats(item.text, one.text) for one in chosen):
+    words = sum(word_count(quote.text) for quote in (*chosen, item))
+    if words > (WORDS_TO_SEVERAL if several else WORDS) or any(_repeats(item.text, quote.text) for quote in chosen):
         return 0.0
-    elsewhere = item.hit.chunk.document_id not in {one.hit.chunk.document_id for one in chosen}
-    far = max(one.hit.score for one in chosen) - item.hit.score >= FAR_BEHIND
+    elsewhere = item.hit.chunk.document_id not in {quote.hit.chunk.document_id for quote in chosen}
+    far = max(quote.hit.score for quote in chosen) - item.hit.score >= FAR_BEHIND
     if elsewhere and (far or not several):
         return 0.0
     return item.score * (1 + _OTHER_DOCUMENT * elsewhere) + _NEW * _novelty(item, chosen)
@@ -234,8 +234,8 @@ def _value(item: Evidence, chosen: Sequence[Evidence], *, several: bool) -> floa
 
 def _novelty(item: Evidence, chosen: Sequence[Evidence]) -> float:
     """How much of the question it matches beyond what one of the others does, from 0 to 1."""
-    known: list[float] = [max(parts) for parts in zip(*(one.matched for one in chosen), strict=True)]
-    return sum(max(0.0, ours - theirs) for ours, theirs in zip(item.matched, known, strict=True))
+    matched: list[float] = [max(parts) for parts in zip(*(quote.matched for quote in chosen), strict=True)]
+    return sum(max(0.0, ours - theirs) for ours, theirs in zip(item.matched, matched, strict=True))
 
 
 def _repeats(text: str, other: str) -> bool:
@@ -246,7 +246,7 @@ def _repeats(text: str, other: str) -> bool:
 
 
 def _sentences(text: str, passages: int, *, broke_off: bool = False) -> tuple[Sentence, ...]:
-    """Without a last one that was cut off in the middle; of a reply that did not break off, one is always kept."""
+    """Cut a reply into sentences, without a last one that was cut off in the middle; a reply that did not break off keeps one."""
     text = _unmarked_ends(text)
     cut = [text[start:end] for start, end in sentence_spans(text)]
     if cut and not cut[-1].endswith(_ENDS) and (broke_off or len(cut) > 1):

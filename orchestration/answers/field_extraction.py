@@ -33,7 +33,7 @@ WINDOW = 6
 LONGEST_NAME = 200
 """Characters. A longer run of capitalised words is no name."""
 WINDOW_CHARACTERS = 400
-"""That are looked at for those words: text without spaces is one word, however long it is."""
+"""Most characters that are looked at for those words: text without spaces is one word, however long it is."""
 BATCH = 64
 """Texts that are embedded between two looks at the time."""
 ENOUGH = 0.6
@@ -92,7 +92,7 @@ class Field:
     schema: Mapping[str, Any]
     required: bool
     words: str
-    """Its name and description: what it is called in a text."""
+    """The field's name and description: what it is called in a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +155,8 @@ def fields_of(schema: Mapping[str, Any]) -> list[Field]:
     """The top level of an object's JSON schema; references are followed, and `null` is left out of a choice of types."""
     required = schema.get("required", ())
     fields = []
-    for name, told in schema.get("properties", {}).items():
-        merged = _merge_schema(told, schema)
+    for name, definition in schema.get("properties", {}).items():
+        merged = _merge_schema(definition, schema)
         words = f"{name.replace('_', ' ')}: {merged.get('description', '')}"
         fields.append(Field(name, merged, name in required, words))
     return fields
@@ -175,23 +175,25 @@ def fill_fields(fields: Sequence[Field], text: str, embedder: Embeddings) -> dic
     read = {field.name: _read_stated(field, reading) for field in fields}
     values = {name: value for name, value in read.items() if value is not None}
     labels = frozenset().union(*(terms(field.words) for field in fields))
-    taken = _places_of(values.values(), text)
+    used = _places_of(values.values(), text)
     open_ = []
     for field in fields:
-        found = [
-            one
-            for one in _candidates(field, reading)
-            if not _is_label(one, labels, reading) and taken.find(1, one.start, one.end) < 0
+        candidates = [
+            candidate
+            for candidate in _candidates(field, reading)
+            if not _is_label(candidate, labels, reading) and used.find(1, candidate.start, candidate.end) < 0
         ]
-        if found and field.name not in values:
-            open_.append((field, found))
+        if candidates and field.name not in values:
+            open_.append((field, candidates))
     if not open_:
         return values
-    spans = sorted({(one.start, one.end) for _, found in open_ for one in found})
+    spans = sorted({(candidate.start, candidate.end) for _, candidates in open_ for candidate in candidates})
     scores = _scores(open_, spans, reading, embedder)
     for row, column in zip(*linear_sum_assignment(-scores), strict=True):
-        field, found = open_[row]
-        value = next((one.value for one in found if (one.start, one.end) == spans[column]), None)
+        field, candidates = open_[row]
+        value = next(
+            (candidate.value for candidate in candidates if (candidate.start, candidate.end) == spans[column]), None
+        )
         if value is not None and (field.required or scores[row, column] >= ENOUGH):
             values[field.name] = value
     return values
@@ -200,11 +202,16 @@ def fill_fields(fields: Sequence[Field], text: str, embedder: Embeddings) -> dic
 # -- what a field may be ---------------------------------------------------------------------------------------------
 
 
-def _merge_schema(told: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    if "$ref" in told:
-        told = {**schema.get("$defs", {}).get(told["$ref"].rpartition("/")[2], {}), **told}
-    branch: Mapping[str, Any] = next((one for one in told.get("anyOf", ()) if one.get("type") != "null"), {})
-    return {**(_merge_schema(branch, schema) if branch else {}), **{key: told[key] for key in told if key != "anyOf"}}
+def _merge_schema(definition: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    if "$ref" in definition:
+        definition = {**schema.get("$defs", {}).get(definition["$ref"].rpartition("/")[2], {}), **definition}
+    branch: Mapping[str, Any] = next(
+        (option for option in definition.get("anyOf", ()) if option.get("type") != "null"), {}
+    )
+    return {
+        **(_merge_schema(branch, schema) if branch else {}),
+        **{key: definition[key] for key in definition if key != "anyOf"},
+    }
 
 
 def _read_stated(field: Field, reading: Reading) -> Any:
@@ -240,20 +247,20 @@ def _read_yes_or_no(field: Field, reading: Reading) -> bool | None:
     field must be called by its whole name."""
     name, wanted = terms(field.name.replace("_", " ")), terms(field.words)
     sentences = [reading.text[start:end] for start, end in reading.sentences]
-    best = max(sentences, key=lambda one: len(wanted & reading.terms_of(one)), default="")
+    best = max(sentences, key=lambda sentence: len(wanted & reading.terms_of(sentence)), default="")
     if field.required:
         return bool(wanted & reading.terms_of(best)) and not denies(best)
     return not denies(best) if name and name <= reading.terms_of(best) else None
 
 
 def _places_of(values: Iterable[Any], text: str) -> bytearray:
-    """For each character of the text whether it belongs to one of these values."""
-    taken = bytearray(len(text))
+    """Mark each character of the text that belongs to one of these values."""
+    used = bytearray(len(text))
     for value in values:
         check()
         for match in re.finditer(re.escape(str(value)), text):
-            _mark(taken, *match.span())
-    return taken
+            _mark(used, *match.span())
+    return used
 
 
 def _mark(places: bytearray, start: int, end: int) -> None:
@@ -263,15 +270,15 @@ def _mark(places: bytearray, start: int, end: int) -> None:
 def _candidates(field: Field, reading: Reading) -> Iterator[Found]:
     schema = field.schema
     fits = _within(schema)
-    for found in _finder(field)(reading):
+    for candidate in _finder(field)(reading):
         check()
-        if fits(found.value):
-            yield found
+        if fits(candidate.value):
+            yield candidate
 
 
-def _is_label(found: Found, labels: frozenset[str], reading: Reading) -> bool:
+def _is_label(candidate: Found, labels: frozenset[str], reading: Reading) -> bool:
     """Whether it only says what the fields are called: "Order number", "USD"."""
-    return isinstance(found.value, str) and reading.terms_of(found.value) <= labels
+    return isinstance(candidate.value, str) and reading.terms_of(candidate.value) <= labels
 
 
 def _finder(field: Field) -> Finder:  # noqa: PLR0911 - one line a kind of field reads best
@@ -279,7 +286,9 @@ def _finder(field: Field) -> Finder:  # noqa: PLR0911 - one line a kind of field
     match schema.get("type"), schema.get("format"):
         case ("integer", _):
             return lambda reading: (
-                Found(int(one.value), one.start, one.end) for one in reading.numbers if one.value == int(one.value)
+                Found(int(span.value), span.start, span.end)
+                for span in reading.numbers
+                if span.value == int(span.value)
             )
         case ("number", _):
             return lambda reading: reading.numbers
@@ -291,7 +300,7 @@ def _finder(field: Field) -> Finder:  # noqa: PLR0911 - one line a kind of field
             return lambda reading: _times(reading.text)
         case ("string", "email" | "uri" as form):
             mark = {"email": "@", "uri": "://"}[form]
-            return lambda reading: (one for one in _codes(reading.text) if mark in one.value)
+            return lambda reading: (span for span in _codes(reading.text) if mark in span.value)
         case ("string", _) if "enum" in schema:
             return lambda reading: _choices(schema["enum"], reading)
         case ("string", _) if _is_free(field):
@@ -316,12 +325,12 @@ def _within(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
 
 
 def _numbers(text: str) -> Iterator[Found]:
-    taken = bytearray(len(text))
+    used = bytearray(len(text))
     for pattern in (_DATE, _TIME, _CODE):
         for match in pattern.finditer(text):
-            _mark(taken, *match.span())
+            _mark(used, *match.span())
     for match in _NUMBER.finditer(text):
-        if not taken[match.start()]:
+        if not used[match.start()]:
             times = _TIMES.get((match[2] or "").lower(), 1)
             yield Found(float(match[1].replace(",", "")) * times, *match.span())
     for match in re.finditer(rf"\b(?:{'|'.join(_SPELLED)})\b", text, re.IGNORECASE):
@@ -330,10 +339,10 @@ def _numbers(text: str) -> Iterator[Found]:
 
 def _rows(reading: Reading, *, whole: bool) -> Iterator[Found]:
     """All the numbers of a sentence, as a list."""
-    found: dict[tuple[int, int], list[float]] = {}
+    by_sentence: dict[tuple[int, int], list[float]] = {}
     for number in reading.numbers:
-        found.setdefault(reading.sentence_at(number.start), []).append(number.value)
-    for (start, end), values in sorted(found.items()):
+        by_sentence.setdefault(reading.sentence_at(number.start), []).append(number.value)
+    for (start, end), values in sorted(by_sentence.items()):
         yield Found([int(value) if whole else value for value in values], start, end)
 
 
@@ -442,10 +451,10 @@ def _scores(
     scores = np.full((len(fields), len(spans)), -9.0)
     columns = {span: column for column, span in enumerate(spans)}
     around = [_Around(reading, *span) for span in spans]
-    for row, (field, found) in enumerate(fields):
+    for row, (field, candidates) in enumerate(fields):
         rank = row / max(1, len(fields) - 1)
         near = _Nearness(field, reading)
-        for column in {columns[one.start, one.end] for one in found}:
+        for column in {columns[candidate.start, candidate.end] for candidate in candidates}:
             check()
             order = 1 - abs(rank - column / max(1, len(spans) - 1))
             capital = _CAPITALS * bool(near.is_name and around[column].is_named)
@@ -500,7 +509,7 @@ class _Nearness:
         ]
 
     def of(self, around: _Around) -> float:
-        """From 0 to 1."""
+        """How near the field's words stand to a stretch of text, from 0 to 1."""
         if self._is_free:
             return 1.0 if self._weighted[0][1] & self._reading.terms_of(around.text) else 0.0
         return max(
@@ -515,7 +524,7 @@ def _places(wanted: Iterable[str], reading: Reading) -> list[int]:
 
 
 def _distances(around: _Around, wanted: frozenset[str], places: Sequence[int]) -> Iterator[float]:
-    """In words, to the nearest wanted one of the sentence on each side; infinite where there is none."""
+    """The distances in words to the nearest wanted word of the sentence on each side; infinite where there is none."""
     yield np.inf
     if around.cut_before is not None and around.cut_before & wanted:
         yield 1

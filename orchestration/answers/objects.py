@@ -36,19 +36,19 @@ from retrieval.contract import Citation
 from retrieval.grounding.evidence import Evidence
 
 SENTENCES = 8
-"""Of the documents, that an object is made from."""
+"""Sentences of the documents that an object is made from."""
 
 CHARACTERS, ITEMS = 120, 8
-"""At most so many in a text and a list that the model writes, where the schema sets no end."""
+"""Most characters of a text and most items of a list that the model writes, where the schema sets no end."""
 
 FIELDS, SCHEMA_CHARACTERS = 100, 50_000
-"""At most so many fields has an object, and so many characters its JSON schema."""
+"""Most fields of an object, and most characters of its JSON schema."""
 
 READING_S = 10.0
-"""Of computing that one object may take until it is there or the model is asked: an honest one takes less than one."""
+"""Seconds of computing for one object, before it is there or the model is asked: an honest one takes less than one."""
 
 WAYS, ENDLESS = 10_000, 5_000
-"""In how many ways a caller's pattern may be tried at one place of a text, and what a * or + counts for in that."""
+"""Most ways in which a caller's pattern may be tried at one place of a text, and what a * or + counts for in that."""
 PLAIN = (
     f"it must be a regular expression of at most {CHARACTERS} characters without a repeated group or a back reference, and "
     f"there must be at most {WAYS:,} ways to try it: a * or + counts {ENDLESS:,}, a ? or a | two, {{2,5}} four."
@@ -98,21 +98,21 @@ class Objects:
             self._stops.demand("tenant", principal.tenant)
 
         demand()
-        given = await unless_stopped(answer_as(schema, question, principal, self._parts, text=text), demand)
-        outcome, reason = _IN_AUDIT[given.failure]
-        documents = tuple(sorted({citation.document_id for citation in given.citations}))
+        answer = await unless_stopped(answer_as(schema, question, principal, self._parts, text=text), demand)
+        outcome, reason = _IN_AUDIT[answer.failure]
+        documents = tuple(sorted({citation.document_id for citation in answer.citations}))
         entry = AuditRecord(
             act="answer",
             tenant=principal.tenant,
             subject=principal.subject,
-            run_id=given.answer_id,
+            run_id=answer.answer_id,
             outcome=outcome,
             reason=reason,
             documents=documents,
-            trace_id=given.trace_id,
+            trace_id=answer.trace_id,
         )
         await self._audit.record(entry)
-        return given
+        return answer
 
 
 async def answer_as(
@@ -136,11 +136,11 @@ async def answer_as(
     attributes = {names.ANSWER_ID: run.answer_id, names.TENANT: principal.tenant}
     with span(names.INVOKE_AGENT, "object", layer="orchestration", attributes=attributes):
         try:
-            made: dict[str, Any] = await _make_object(schema, fields, question, text, run)
+            content: dict[str, Any] = await _make_object(schema, fields, question, text, run)
         except BudgetExceeded as error:
-            made = {"failure": "budget", "told": str(error)}
+            content = {"failure": "budget", "told": str(error)}
         except ComponentError as error:
-            made = {"failure": "model", "told": error.public}
+            content = {"failure": "model", "told": error.public}
         finally:
             run.close()
         return ObjectAnswer(
@@ -150,7 +150,7 @@ async def answer_as(
             seconds=run.seconds,
             trace_id=trace_id(),
             degraded=tuple(run.degraded),
-            **made,
+            **content,
         )
 
 
@@ -184,8 +184,10 @@ def model_of(schema: Mapping[str, Any]) -> type[BaseModel]:
     class Fitting(RootModel[dict[str, Any]]):
         @model_validator(mode="after")
         def fits(self) -> Fitting:
-            if (found := best_match(validator.iter_errors(self.root))) is not None:
-                raise ValueError(f"{'.'.join(map(str, found.absolute_path)) or 'the object'} breaks {found.validator}")
+            if (mistake := best_match(validator.iter_errors(self.root))) is not None:
+                raise ValueError(
+                    f"{'.'.join(map(str, mistake.absolute_path)) or 'the object'} breaks {mistake.validator}"
+                )
             return self
 
         @classmethod
@@ -198,8 +200,8 @@ def model_of(schema: Mapping[str, Any]) -> type[BaseModel]:
 
 def _demand_plain(schema: Any) -> None:
     if isinstance(schema, list):
-        for one in schema:
-            _demand_plain(one)
+        for part in schema:
+            _demand_plain(part)
     if not isinstance(schema, Mapping):
         return
     for key, value in schema.items():
@@ -263,12 +265,12 @@ async def _make_object(
         for warning in warnings_about(citations):
             run.note(warning)
     reading_s = min(READING_S, run.budget.remaining_s())
-    made, values = await in_thread_within(reading_s, _read_fields, schema, fields, text, run)
-    if made is None:
+    filled, values = await in_thread_within(reading_s, _read_fields, schema, fields, text, run)
+    if filled is None:
         shape = _narrow_schema(schema.model_json_schema(), values)
-        made = await generate_object(schema, object_from(question, text, values), run, shape=shape)
+        filled = await generate_object(schema, object_from(question, text, values), run, shape=shape)
     written = tuple(field.name for field in fields if field.required and field.name not in values)
-    return {"object": made, "read": tuple(values), "written": written, "citations": citations}
+    return {"object": filled, "read": tuple(values), "written": written, "citations": citations}
 
 
 def _read_fields(
@@ -286,36 +288,36 @@ def _evidence(question: str, run: Run) -> list[Evidence]:
         limit=settings.evidence,
         per_document=settings.passages,
     )
-    found = parts.grounding.evidence(question, hits, limit=SENTENCES)
-    if not found or parts.grounding.confidence(question, found) < parts.grounding.settings.min_evidence:
+    evidence = parts.grounding.evidence(question, hits, limit=SENTENCES)
+    if not evidence or parts.grounding.confidence(question, evidence) < parts.grounding.settings.min_evidence:
         return []
-    best = found[0].hit.chunk.document_id  # an object is about one thing
-    return sorted((one for one in found if one.hit.chunk.document_id == best), key=lambda one: one.start)
+    best = evidence[0].hit.chunk.document_id  # an object is about one thing
+    return sorted((item for item in evidence if item.hit.chunk.document_id == best), key=lambda item: item.start)
 
 
 def _fitting(schema: type[Object], values: Mapping[str, Any]) -> tuple[Object | None, dict[str, Any]]:
     """The object, where these values are enough; and those of them that the schema lets pass."""
-    kept = dict(values)
+    remaining = dict(values)
     try:
-        return schema.model_validate(kept), kept
+        return schema.model_validate(remaining), remaining
     except ValidationError as error:
-        for one in error.errors(include_url=False, include_input=False, include_context=False):
-            kept.pop(str(one["loc"][0]) if one["loc"] else "", None)
-        return None, kept
+        for mistake in error.errors(include_url=False, include_input=False, include_context=False):
+            remaining.pop(str(mistake["loc"][0]) if mistake["loc"] else "", None)
+        return None, remaining
 
 
 def _narrow_schema(schema: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The schema with these values fixed, and without the optional fields that the text does not state."""
     wanted = [name for name in schema["properties"] if name in values or name in schema.get("required", ())]
-    left = _bound_schema({name: schema["properties"][name] for name in wanted if name not in values})
-    fixed = {name: {"const": values[name]} if name in values else left[name] for name in wanted}
+    unfixed = _bound_schema({name: schema["properties"][name] for name in wanted if name not in values})
+    fixed = {name: {"const": values[name]} if name in values else unfixed[name] for name in wanted}
     return {**_bound_schema(schema), "properties": fixed, "required": wanted}
 
 
 def _bound_schema(schema: Any) -> Any:
     """The schema with an end to every text and list: a small model that has lost its way does not stop by itself."""
     if isinstance(schema, list):
-        return [_bound_schema(one) for one in schema]
+        return [_bound_schema(part) for part in schema]
     if not isinstance(schema, Mapping):
         return schema
     ends = {"string": {"maxLength": CHARACTERS}, "array": {"maxItems": ITEMS}}.get(str(schema.get("type")), {})

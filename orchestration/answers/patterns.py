@@ -12,7 +12,7 @@ from foundation.errors import InvalidRequest
 from foundation.machine import deadline
 
 PATTERN_S = 1.0
-"""As long as one search for such a pattern may take, whatever stands in it."""
+"""Seconds that one search for somebody else's pattern may take, whatever stands in it."""
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ def in_time(pattern: str, search: Callable[..., T]) -> T:
 
 
 def bound_validator(validator: Any) -> Any:
-    """That kind of JSON schema validator with searches for patterns that end, and looking at the time at each keyword: a
+    """Make a JSON schema validator of this kind whose pattern searches end, and which looks at the time at each keyword: a
     list and a schema of some thousand parts each have millions of pairs."""
     from jsonschema.exceptions import ValidationError
     from jsonschema.validators import extend

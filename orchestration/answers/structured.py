@@ -22,7 +22,7 @@ Object = TypeVar("Object", bound=BaseModel)
 
 REPLY_TOKENS = 400
 VALIDATING_S = 10.0
-"""For checking one reply against a schema, which may be a caller's."""
+"""Seconds for checking one reply against a schema, which may be a caller's."""
 _SHOWN = 3
 """Mistakes that the model is told of at once."""
 
@@ -50,10 +50,10 @@ async def generate_object(
     Raises:
         UpstreamMalformed: neither the reply nor its repair fits. BudgetExceeded, ComponentError: as `by.generate`.
     """
-    asked = {"title": schema.__name__, "description": schema.__doc__ or "", **(shape or schema.model_json_schema())}
-    given: list[BaseMessage] = list(messages)
+    wanted = {"title": schema.__name__, "description": schema.__doc__ or "", **(shape or schema.model_json_schema())}
+    conversation: list[BaseMessage] = list(messages)
     for last in (False, True):
-        reply = await by.generate(given, max_tokens=max_tokens, schema=asked)
+        reply = await by.generate(conversation, max_tokens=max_tokens, schema=wanted)
         try:
             return await in_thread_within(VALIDATING_S, schema.model_validate_json, _json_of(reply))
         except ValidationError as error:
@@ -62,7 +62,7 @@ async def generate_object(
                     f"The language model's reply does not fit {schema.__name__}, nor does its repair: {_describe_errors(error)}. "
                     "Try again, or use a model that keeps to a JSON schema."
                 ) from error
-            given = [*messages, AIMessage(_json_of(reply)), HumanMessage(repair_of(_describe_errors(error)))]
+            conversation = [*messages, AIMessage(_json_of(reply)), HumanMessage(repair_of(_describe_errors(error)))]
     raise AssertionError("the second turn returns or raises")
 
 
@@ -76,5 +76,5 @@ def _json_of(reply: AIMessage) -> str:
 
 def _describe_errors(error: ValidationError) -> str:
     """What is wrong, without the values: they can be what a person wrote."""
-    found = error.errors(include_url=False, include_input=False, include_context=False)[:_SHOWN]
-    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the reply'}: {one['msg']}" for one in found)
+    mistakes = error.errors(include_url=False, include_input=False, include_context=False)[:_SHOWN]
+    return "; ".join(f"{'.'.join(map(str, mistake['loc'])) or 'the reply'}: {mistake['msg']}" for mistake in mistakes)

@@ -41,7 +41,7 @@ class SqliteCheckpoints(ThreadedSaver, SqliteSaver):
 
     @contextmanager
     def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:
-        """As `SqliteSaver`'s, but what fails is rolled back, and nothing is committed for a person who was erased."""
+        """A cursor as `SqliteSaver` gives it, but what fails is rolled back, and nothing is committed for a person who was erased."""
         with self.lock:
             self.setup()
             with closing(self.conn.cursor()) as cursor:

@@ -30,15 +30,15 @@ def _erase(connection: sqlite3.Connection, person: Person) -> int:
     was waiting can then not be approved any more."""
     rows = connection.execute("SELECT approval_id, body FROM approvals WHERE tenant = ?", (person.tenant,)).fetchall()
     approvals = [Approval.model_validate_json(row[1]) for row in rows]
-    asked = [(approval.approval_id,) for approval in approvals if approval.requested_by == person.subject]
-    connection.executemany("DELETE FROM approvals WHERE approval_id = ?", asked)
+    own = [(approval.approval_id,) for approval in approvals if approval.requested_by == person.subject]
+    connection.executemany("DELETE FROM approvals WHERE approval_id = ?", own)
     noted = [
         (approval.model_copy(update={"note": ""}).model_dump_json(), approval.approval_id)
         for approval in approvals
         if approval.requested_by != person.subject and approval.decided_by == person.subject and approval.note
     ]
     connection.executemany("UPDATE approvals SET body = ? WHERE approval_id = ?", noted)
-    return len(asked) + len(noted)
+    return len(own) + len(noted)
 
 
 STORE = SqliteStore(
@@ -75,7 +75,7 @@ class SqliteApprovals:
         return await self._file.run(lambda connection: self._find(connection, approval_id, tenant))
 
     async def pending(self, tenant: str) -> list[Approval]:
-        """Those that can still be decided, oldest first."""
+        """The approvals that can still be decided, oldest first."""
 
         def select(connection: sqlite3.Connection) -> list[Approval]:
             rows = connection.execute(
@@ -124,18 +124,18 @@ class SqliteApprovals:
         """
 
         def settle(connection: sqlite3.Connection) -> Approval:
-            found = self._find(connection, approval_id, tenant)
-            if found is None:
+            approval = self._find(connection, approval_id, tenant)
+            if approval is None:
                 raise NotFound(f"There is no approval {approval_id}.")
-            if found.status == "expired":
-                raise expired_error(found)
-            if found.status != "pending":
-                raise already_decided_error(found)
+            if approval.status == "expired":
+                raise expired_error(approval)
+            if approval.status != "pending":
+                raise already_decided_error(approval)
             status = "approved" if approve else "rejected"
             changes = {"status": status, "decided_by": by, "decided_at": self._clock.now(), "note": note}
             if edited is not None:
                 changes |= {"edited": dict(edited), "edited_hash": edited_hash}
-            decided = found.model_copy(update=changes)
+            decided = approval.model_copy(update=changes)
             connection.execute(
                 "UPDATE approvals SET status = ?, body = ? WHERE approval_id = ?",
                 (status, decided.model_dump_json(), approval_id),
@@ -154,11 +154,13 @@ class SqliteApprovals:
         now = self._clock.now()
 
         def remove(connection: sqlite3.Connection) -> int:
-            found = [Approval.model_validate_json(row[0]) for row in connection.execute("SELECT body FROM approvals")]
+            approvals = [
+                Approval.model_validate_json(row[0]) for row in connection.execute("SELECT body FROM approvals")
+            ]
             old = [
-                (one.approval_id,)
-                for one in found
-                if one.requested_at < at and (one.status != "pending" or one.expires_at <= now)
+                (approval.approval_id,)
+                for approval in approvals
+                if approval.requested_at < at and (approval.status != "pending" or approval.expires_at <= now)
             ]
             connection.executemany("DELETE FROM approvals WHERE approval_id = ?", old)
             return len(old)
@@ -183,21 +185,21 @@ class SqliteApprovals:
 
 
 def doubles(waiting: Sequence[Approval], decided: Sequence[Approval]) -> dict[str, Approval]:
-    """For those that wait, by id, another one of exactly the same call: the latest that was approved, else the one that
+    """Find for each waiting approval, by id, another one of exactly the same call: the latest that was approved, else the one that
     has waited longest. To approve both would do it twice.
 
     `waiting` stands oldest first, `decided` newest first, as the store gives them.
     """
-    known: dict[tuple[str, str], Approval] = {}
-    for one in decided:
-        if one.status == "approved":
-            known.setdefault((one.tool, one.edited_hash or one.arguments_hash), one)
-    found = {}
-    for one in waiting:
-        other = known.setdefault((one.tool, one.arguments_hash), one)
-        if other is not one:
-            found[one.approval_id] = other
-    return found
+    first_of_call: dict[tuple[str, str], Approval] = {}
+    for approval in decided:
+        if approval.status == "approved":
+            first_of_call.setdefault((approval.tool, approval.edited_hash or approval.arguments_hash), approval)
+    earlier = {}
+    for approval in waiting:
+        first = first_of_call.setdefault((approval.tool, approval.arguments_hash), approval)
+        if first is not approval:
+            earlier[approval.approval_id] = first
+    return earlier
 
 
 def expired_error(approval: Approval) -> Gone:

@@ -62,7 +62,7 @@ def demand_metadata(tool: BaseTool) -> None:
                 f'The metadata of tool "{tool.name}" has an unknown key "{key}". {did_you_mean(key, ToolMetadata.__annotations__)}'
                 " What is for other programs goes into its `tags`."
             )
-    taken = schema_of(tool).get("properties")
+    properties = schema_of(tool).get("properties")
     for name, unit in declared.get("units", {}).items():
         if not re.fullmatch(r"\d+(\.\d+)?", unit) or not Decimal(unit):
             raise InvalidSetting(
@@ -70,10 +70,10 @@ def demand_metadata(tool: BaseTool) -> None:
             )
     for key in ("arguments", "said_as", "units"):
         for name in declared.get(key, ()):
-            if taken and name not in taken:
+            if properties and name not in properties:
                 raise InvalidSetting(
                     f'The metadata of tool "{tool.name}" say something of an argument "{name}" (`{key}`), which the tool '
-                    f"does not take. {did_you_mean(name, taken)}"
+                    f"does not take. {did_you_mean(name, properties)}"
                 )
 
 
@@ -90,9 +90,9 @@ def check_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, A
         UnfitArguments: they do not fit.
     """
     schema: Any = tool.tool_call_schema
-    known = schema_of(tool).get("properties", {})
+    properties = schema_of(tool).get("properties", {})
     for name in arguments:
-        if name not in known:
+        if name not in properties:
             raise UnfitArguments(f'{tool.name} was not called: "{name}" does not fit (it takes no such argument).')
     fitting = _by_json_schema(tool, arguments) if isinstance(schema, dict) else _by_model(tool, arguments)
     _demand_whole_units(tool, fitting)
@@ -135,18 +135,22 @@ def _by_json_schema(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, A
     except (TypeError, ValueError) as error:
         raise UnfitArguments(f"{tool.name} was not called: its arguments are not plain JSON values.") from error
     schema = schema_of(tool)
-    defaults = {name: one["default"] for name, one in schema.get("properties", {}).items() if "default" in one}
+    defaults = {
+        name: definition["default"]
+        for name, definition in schema.get("properties", {}).items()
+        if "default" in definition
+    }
     fitting = {**defaults, **plain}
     try:
-        found = best_match(bound_validator(Draft202012Validator)(schema).iter_errors(fitting))
+        mistake = best_match(bound_validator(Draft202012Validator)(schema).iter_errors(fitting))
     except InvalidRequest as error:
         raise UnfitArguments(f"{tool.name} was not called: {error}") from error
     except Unresolvable as error:
         raise UnfitArguments(
             f"{tool.name} was not called: its schema refers to {error.ref}, which is not in it."
         ) from error
-    if found is not None:
-        raise _unfit(tool, tuple(found.absolute_path), _without_value(found))
+    if mistake is not None:
+        raise _unfit(tool, tuple(mistake.absolute_path), _without_value(mistake))
     return fitting
 
 

@@ -203,9 +203,9 @@ def verify(path: Path, *, known: Head | None = None, witnesses: Iterable[Head] =
     Raises:
         StoreUnavailable: there is no audit, or what is there is no SQLite file with one.
     """
-    kept = _read_head(head_file(path))
+    stored_head = _read_head(head_file(path))
     heads: dict[int, set[str]] = defaultdict(set)
-    for head in (kept, known, *witnesses):
+    for head in (stored_head, known, *witnesses):
         if head is not None:
             heads[head.count].add(head.hash)
     problems = [
@@ -228,9 +228,9 @@ def verify(path: Path, *, known: Head | None = None, witnesses: Iterable[Head] =
         if head_count > end:
             what = f"The records from {end + 1} to {head_count} are missing at the end."
             problems.append(Problem(end + 1, "truncated", what))
-    if kept is None and count:
+    if stored_head is None and count:
         problems.append(Problem(end, "truncated", f"{head_file(path).name} is missing, so an end may be missing too."))
-    after = max(0, end - kept.count) if kept else count
+    after = max(0, end - stored_head.count) if stored_head else count
     return Verification(count, Head(end, last), after, tuple(problems))
 
 
@@ -280,10 +280,10 @@ def _lacking_triggers(path: Path) -> list[str]:
         return []
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-            made = dict(database.execute("SELECT name, sql FROM sqlite_master WHERE type IN ('trigger', 'table')"))
+            present = dict(database.execute("SELECT name, sql FROM sqlite_master WHERE type IN ('trigger', 'table')"))
     except sqlite3.Error:
         return []  # whoever reads the chain next says what is wrong with the file
-    return [name for name, sql in TRIGGERS.items() if "chain" in made and made.get(name) != sql]
+    return [name for name, sql in TRIGGERS.items() if "chain" in present and present.get(name) != sql]
 
 
 def _rows(path: Path, having: str = "") -> Iterator[tuple[int, str, str, str, str]]:
@@ -348,8 +348,8 @@ class AuditedAgent:
                 yield event
 
     async def _record_answers(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
-        async with aclosing(events) as given:  # type: ignore[type-var]
-            async for event in given:
+        async with aclosing(events) as source:  # type: ignore[type-var]
+            async for event in source:
                 if event.answer is not None:
                     try:
                         await self._audit.record(_record_of(event.answer, principal))

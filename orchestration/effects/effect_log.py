@@ -34,7 +34,7 @@ arguments_hash != '' AND (
 """
 """A row of an earlier version names nobody; what the audit says of the call finds it."""
 _STEPS = 100
-"""As far as the tool calls of a run are counted where a key of an earlier version is looked for."""
+"""Most tool calls of a run that are tried where a key of an earlier version is looked for."""
 
 
 def effect_key(run_id: str, step: int, arguments_hash: str) -> str:
@@ -42,7 +42,7 @@ def effect_key(run_id: str, step: int, arguments_hash: str) -> str:
 
 
 def possible_keys(run_id: str, arguments_hash: str) -> Iterator[str]:
-    """Under one of these a call was carried out, for rows that do not say for whom."""
+    """The keys under one of which a call was carried out, for rows that do not say for whom."""
     return (effect_key(run_id, step, arguments_hash) for step in range(_STEPS))
 
 
@@ -89,8 +89,8 @@ class SqliteEffects:
             )
             if inserted.rowcount:
                 return None
-            found: sqlite3.Row = connection.execute("SELECT * FROM effects WHERE key = ?", (key,)).fetchone()
-            return found
+            earlier: sqlite3.Row = connection.execute("SELECT * FROM effects WHERE key = ?", (key,)).fetchone()
+            return earlier
 
         row = await self._file.run(claim)
         if row is None:

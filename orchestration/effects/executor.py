@@ -200,16 +200,16 @@ class Executor:
             InvalidRequest: the tool does not take the edited arguments.
             Stopped: it would be approved while effects are stopped; it goes on waiting.
         """
-        asked = await self.may_decide(decision.approval_id, principal)
-        if decision.approve and self.is_own(asked, principal.subject):
-            await self._record_refusal(asked, principal, "own")
+        approval = await self.may_decide(decision.approval_id, principal)
+        if decision.approve and self.is_own(approval, principal.subject):
+            await self._record_refusal(approval, principal, "own")
             raise Forbidden(
                 "You asked for this yourself, so somebody else has to approve it; you may reject it. Where one person works "
                 "alone, the policy can say so: four_eyes = false. Rule: four_eyes."
             )
         if self._stops is not None and decision.approve:
             self._stops.demand("effects")
-        edited = await self._check_edited(decision, asked)
+        edited = await self._check_edited(decision, approval)
         decided = await self._approvals.decide(
             decision.approval_id,
             principal.tenant,
@@ -217,7 +217,7 @@ class Executor:
             by=principal.subject,
             note=decision.note,
             edited=edited,
-            edited_hash="" if edited is None else arguments_hash(asked.tool, asked.tenant, edited),
+            edited_hash="" if edited is None else arguments_hash(approval.tool, approval.tenant, edited),
         )
         crash_point("decided")
         await self._record_decision(decided, principal)
@@ -246,14 +246,14 @@ class Executor:
 
     async def may_decide(self, approval_id: str, principal: Principal) -> Approval:
         """The approval, if the caller may see and decide it; raises NotFound or Forbidden as `decide` does."""
-        found = await self._approvals.get(approval_id, principal.tenant)
-        if found is None:
+        approval = await self._approvals.get(approval_id, principal.tenant)
+        if approval is None:
             raise NotFound(f"There is no approval {approval_id}.")
         if not principal.roles & set(self._policy.approvers):
-            await self._record_refusal(found, principal, "role", rule="approvers")
+            await self._record_refusal(approval, principal, "role", rule="approvers")
             needed = ", ".join(self._policy.approvers) or "none is configured"
             raise Forbidden(f"Approvals are decided by the roles: {needed}. Ask one of them. Rule: approvers.")
-        return found
+        return approval
 
     def is_own(self, approval: Approval, decider: str | None) -> bool:
         """Whether the person who decides is the one who asked, where the policy wants two. A directory may write one person
@@ -278,24 +278,24 @@ class Executor:
             )
         )
 
-    async def _check_edited(self, decision: Decision, asked: Approval) -> dict[str, Any] | None:
+    async def _check_edited(self, decision: Decision, approval: Approval) -> dict[str, Any] | None:
         """The arguments that are granted instead, checked like any others; `None` where nothing is changed."""
         if decision.arguments is None:
             return None
         if not decision.approve:
             raise InvalidRequest("A rejection changes no arguments. Leave them out, or approve what you changed.")
-        tool = self._tools.get(asked.tool)
+        tool = self._tools.get(approval.tool)
         if tool is None:
-            raise Conflict(f"There is no tool {asked.tool} any more. Reject the approval.")
+            raise Conflict(f"There is no tool {approval.tool} any more. Reject the approval.")
         try:
             fitting = check_arguments(tool, decision.arguments)
             preview: Preview | None = (tool.metadata or {}).get("preview")
             if preview is not None:
-                requester = Principal(asked.requested_by, asked.tenant)
+                requester = Principal(approval.requested_by, approval.tenant)
                 await asyncio.to_thread(preview, fitting, requester)
         except (UnfitArguments, ToolException) as error:
             raise InvalidRequest(f"It cannot be approved with these arguments: {error}") from error
-        return None if fitting == asked.arguments else fitting
+        return None if fitting == approval.arguments else fitting
 
     async def _carry_out(self, call: _Call, approval: Approval | None) -> ToolOutcome:
         if not call.metadata_value("effect", True):
@@ -319,15 +319,15 @@ class Executor:
         return (await self._once(call, stored)).model_copy(update={"approval": stored})
 
     async def _unasked_or_ask(self, call: _Call) -> ToolOutcome:
-        found = doubts(call.tool, call.arguments, call.origin, self._tools)
+        reasons = doubts(call.tool, call.arguments, call.origin, self._tools)
         if call.tool.name not in self._policy.unasked:
-            return await self._ask(call, without_what_was_read(found, call.tool, call.arguments, call.origin))
-        if found:
-            return await self._ask(call, found)
+            return await self._ask(call, without_what_was_read(reasons, call.tool, call.arguments, call.origin))
+        if reasons:
+            return await self._ask(call, reasons)
         outcome = await self._once(call, None)
         return outcome.model_copy(update={"reason": "words"}) if outcome.status == "done" else outcome
 
-    async def _ask(self, call: _Call, found: Sequence[str]) -> ToolOutcome:
+    async def _ask(self, call: _Call, reasons: Sequence[str]) -> ToolOutcome:
         """Stop and ask a person, having looked whether the effect is permitted and possible at all."""
         preview: Preview | None = call.metadata_value("preview", None)
         completed: Completion | None = call.metadata_value("completed", None)
@@ -339,8 +339,8 @@ class Executor:
             described = await asyncio.to_thread(preview, call.arguments, call.principal) if preview else _plainly(call)
         except ToolException as error:
             return _fail(call, "tool", str(error))
-        if found:
-            described += f" Careful, this is not what the person said: {', '.join(found)}."
+        if reasons:
+            described += f" Careful, this is not what the person said: {', '.join(reasons)}."
         now = self._clock.now()
         approval = await self._approvals.request(
             Approval(
@@ -428,15 +428,15 @@ class Executor:
         """The refusal, if a rule of the house forbids this effect as things stand, or cannot be looked at."""
         prohibition: Prohibition | None = call.metadata_value("forbidden", None)
         try:
-            found = await asyncio.to_thread(prohibition, call.arguments, call.principal) if prohibition else None
+            violation = await asyncio.to_thread(prohibition, call.arguments, call.principal) if prohibition else None
         except ToolException as error:
             return _fail(call, "tool", str(error))
         except Exception as error:  # foreign code, like the tool: nothing is done that could not be checked
             name = type(error).__name__
             return _fail(call, "tool", f"Nothing was done: the rules for {call.tool.name} failed with {name}.")
-        if found is None:
+        if violation is None:
             return None
-        rule, text = found
+        rule, text = violation
         return _deny(call, "forbidden", text).model_copy(update={"rule": rule})
 
     def _stop_reason(self, tool: BaseTool, principal: Principal) -> str:
@@ -558,5 +558,5 @@ def _doubt(call: _Call) -> str:
 
 
 def _plainly(call: _Call) -> str:
-    given = ", ".join(f"{name} = {value}" for name, value in call.arguments.items() if value is not None)
-    return f"{call.tool.name} with {given or 'no arguments'}."
+    stated = ", ".join(f"{name} = {value}" for name, value in call.arguments.items() if value is not None)
+    return f"{call.tool.name} with {stated or 'no arguments'}."

@@ -77,7 +77,7 @@ class Policy:
 
     def scope(self, principal: Principal) -> Scope:
         """What the caller may see: the only way from a caller to a scope."""
-        granted = {one for role in (EVERYBODY, *principal.roles) for one in self._settings.data.get(role, ())}
+        granted = {name for role in (EVERYBODY, *principal.roles) for name in self._settings.data.get(role, ())}
         at_most = set(self._of_tenant(principal.tenant)[1].data)
         everything = {EVERYBODY}
         if everything <= granted:

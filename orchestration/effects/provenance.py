@@ -66,11 +66,11 @@ def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: 
 
     `tools` are all tools by name: their metadata say which results count as issued by our own systems.
     """
-    said = Words(origin.words)
+    words = Words(origin.words)
     verbs = _get_metadata(tool, "asked_by", ())
     if verbs and not _is_asked(origin.words, verbs, verbs_of(_get_metadata(tool, "examples", ()))):
         return [f"nobody asked to {verbs[0]}"]
-    trace = _Trace(said, origin, tools, own=_get_metadata(tool, "reach", "outward") == "own")
+    trace = _Trace(words, origin, tools, own=_get_metadata(tool, "reach", "outward") == "own")
     roles: Mapping[str, Role] = _get_metadata(tool, "arguments", {})
     targets = {name: value for name, value in arguments.items() if roles.get(name, "target") == "target"}
     properties = schema_of(tool).get("properties", {})
@@ -110,12 +110,12 @@ def foreign_references(text: str, words: str) -> list[str]:
     >>> foreign_references("See www.example.org, ana@example.org", "write to ana@example.org")
     ['www.example.org']
     """
-    said, folded = Words(words), _fold(text)
-    found = [
+    spoken, folded = Words(words), _fold(text)
+    references = [
         *_references(_EMAIL, folded),
         *_references(_LINK, _EMAIL.sub(lambda one: " " if one[1] else one[0], folded)),
     ]
-    return [item.rstrip(".,;:!?)") for item in found if not said.hold(item)]
+    return [item.rstrip(".,;:!?)") for item in references if not spoken.hold(item)]
 
 
 def long_numbers(text: str) -> list[str]:
@@ -262,7 +262,7 @@ class _Trace:
         """The only one of its kind in what a named person wrote, or what stands about them, in a source that was named."""
         kind = next((kind for kind in (_EMAIL, _LINK) if (whole := kind.fullmatch(_fold(value))) and whole[1]), None)
         return kind is not None and any(
-            {_bare(found) for found in _references(kind, _fold(passage))} == {_bare(value)}
+            {_bare(reference) for reference in _references(kind, _fold(passage))} == {_bare(value)}
             for result in self.origin.results
             if result.arguments and all(self.said.hold(str(item)) for item in result.arguments.values())
             for passage in self._passages(result, targets)
@@ -351,7 +351,7 @@ def _fold(text: str) -> str:
 
 
 def _references(kind: re.Pattern[str], folded: str) -> list[str]:
-    return [found for found in kind.findall(folded) if found]
+    return [reference for reference in kind.findall(folded) if reference]
 
 
 def _tokens(folded: str) -> list[str]:

@@ -85,9 +85,9 @@ class Kept:
     state: State
     """Empty where nothing is."""
     waits: bool = False
-    """For a person."""
+    """The run waits for a person."""
     unfinished: bool = False
-    """Its last run has not come to its end: it waits, or was cut off."""
+    """The last run has not come to its end: it waits, or was cut off."""
 
 
 class DurableAgent(ABC):
@@ -130,10 +130,10 @@ class DurableAgent(ABC):
     async def resume(self, decision: Decision, principal: Principal) -> AsyncGenerator[Event, None]:
         approval = await self._parts.executor.may_decide(decision.approval_id, principal)
         with self._claim_thread(approval.thread_id):
-            kept = await self._load_thread(approval.thread_id)
-            await self._take_decision(decision, approval, kept, principal)
-            begin: Begin = "decided" if kept.waits else "cut off"
-            async with aclosing(self._events(begin, kept.state, owner_of(kept.state), None)) as events:
+            thread = await self._load_thread(approval.thread_id)
+            await self._take_decision(decision, approval, thread, principal)
+            begin: Begin = "decided" if thread.waits else "cut off"
+            async with aclosing(self._events(begin, thread.state, owner_of(thread.state), None)) as events:
                 async for event in events:
                     yield event
 
@@ -164,18 +164,18 @@ class DurableAgent(ABC):
 
         Where the same question was cut off there, what is known of its run, so that it can go on.
         """
-        kept = await self._load_thread(thread_id)
-        owner = kept.state.get("owner", {})
+        thread = await self._load_thread(thread_id)
+        owner = thread.state.get("owner", {})
         if (owner.get("tenant"), owner.get("subject")) != (principal.tenant, principal.subject):
             raise NotFound(f"There is no conversation {thread_id}. Leave thread_id out to begin one.")
-        approval = await self._steps.approval_of(kept.state) if kept.waits else None
+        approval = await self._steps.approval_of(thread.state) if thread.waits else None
         if approval is not None and approval.status == "pending":
             raise Conflict(
                 f'This conversation waits for a decision: "{approval.reason}" Until somebody has approved or rejected that, '
                 "ask in another conversation."
             )
-        cut_off = kept.unfinished and not kept.waits and kept.state["question"] == question
-        return kept.state if cut_off else None
+        cut_off = thread.unfinished and not thread.waits and thread.state["question"] == question
+        return thread.state if cut_off else None
 
     async def _take_decision(self, decision: Decision, approval: Approval, kept: Kept, principal: Principal) -> None:
         """Take the decision, or accept the same one again where its run was cut off; raise otherwise."""
@@ -268,7 +268,7 @@ class DurableAgent(ABC):
             trace_id=trace_id(),
             approval=await self._steps.approval_of(values),
             citations=tuple(Citation(**citation) for citation in result["citations"]),
-            nearest=tuple(NearDocument(**one) for one in result.get("nearest", [])),
+            nearest=tuple(NearDocument(**document) for document in result.get("nearest", [])),
             cached=values.get("cached") or None,
             first_answer_id=values.get("first_answer_id") or None,
             as_of=day_of(state),
@@ -288,17 +288,17 @@ class DurableAgent(ABC):
             open_steps = [step.step_id for step in run.plan.steps if step.kind == "answer"] if run.plan else []
             quote = as_result("answered", "budget", text, draft.path, citations)
             results |= {step_id: quote for step_id in open_steps[:1] if step_id not in results}
-        given = combine_results(run.plan, results) if run.plan and results else None
-        if given is None or given["status"] != "answered":
+        combined = combine_results(run.plan, results) if run.plan and results else None
+        if combined is None or combined["status"] != "answered":
             return as_result("failed", "budget", f"{error} No answer was found before that.")
-        return {**given, "stop_reason": "budget"}
+        return {**combined, "stop_reason": "budget"}
 
 
 async def run_step(name: str, work: Work, state: State, run: Run) -> State:
     """One step, counted, traced and reported."""
     crash_point(f"{name}_begun")
     run.budget.step()
-    begun = time.perf_counter()
+    begun_s = time.perf_counter()
     outcome: Literal["done", "failed", "waiting"] = "failed"
     detail = ""
     try:
@@ -306,17 +306,17 @@ async def run_step(name: str, work: Work, state: State, run: Run) -> State:
             update, detail = await work(state, run)
         outcome = _outcome(update)
     finally:
-        report(Step(name=name, detail=detail, outcome=outcome, ms=(time.perf_counter() - begun) * 1000), state, run)
+        report(Step(name=name, detail=detail, outcome=outcome, ms=(time.perf_counter() - begun_s) * 1000), state, run)
     crash_point(f"{name}_done")
-    return {**update, "steps": [one.model_dump() for one in run.steps]}
+    return {**update, "steps": [done.model_dump() for done in run.steps]}
 
 
 async def gather_results(steps: Steps, state: State, run: Run) -> State:
     """What came of some steps. It shows itself only where it changed the plan."""
-    begun = time.perf_counter()
+    begun_s = time.perf_counter()
     update, changed = await steps.gather(state, run)
     if changed:
-        report(Step(name="replan", detail=changed, ms=(time.perf_counter() - begun) * 1000), state, run)
+        report(Step(name="replan", detail=changed, ms=(time.perf_counter() - begun_s) * 1000), state, run)
     return update
 
 
@@ -356,7 +356,7 @@ def report(step: Step, state: State, run: Run) -> None:
 
 def _outcome(update: State) -> Literal["done", "failed", "waiting"]:
     results = [
-        *(one["result"] for one in (update.get("done") or {}).values()),
+        *(entry["result"] for entry in (update.get("done") or {}).values()),
         update.get("part"),
         update.get("result"),
     ]

@@ -53,8 +53,10 @@ class RoundsAgent(DurableAgent):
     def _round(self, journal: Journal, run: Run) -> list[Work]:
         """What is open now."""
         state = journal.state
-        begun = [one for one in state["started"] if one not in state["done"] and one not in state["asking"]]
-        work = [self._calls(journal, "tool", self._steps.tool, run, {"step": one}) for one in begun]
+        open_calls = [
+            step_id for step_id in state["started"] if step_id not in state["done"] and step_id not in state["asking"]
+        ]
+        work = [self._calls(journal, "tool", self._steps.tool, run, {"step": step_id}) for step_id in open_calls]
         waited = [step["step_id"] for step in state["plan"]["steps"] if step["outcome"] == "waiting"]
         if state["waiting"] in waited:  # and a person has decided, or there would be no round
             work.append(self._calls(journal, "effect", self._steps.effect, run, {}))
@@ -66,16 +68,16 @@ class RoundsAgent(DurableAgent):
     async def _from_documents(self, journal: Journal, run: Run) -> None:
         """Answer the questions in `asking`: with one `part` for them all, or with an outcome in `done` for each."""
 
-    async def _calls(self, journal: Journal, name: str, step: Step, run: Run, given: State) -> None:
-        await journal.take(name, step, run, given)
+    async def _calls(self, journal: Journal, name: str, step: Step, run: Run, extra: State) -> None:
+        await journal.take(name, step, run, extra)
 
 
 async def side_by_side(work: list[Work]) -> None:
-    """All of it; where one fails, the others are cancelled, and its error is the caller's."""
+    """Run all work at once; where one fails, the others are cancelled, and its error is the caller's."""
     try:
         async with asyncio.TaskGroup() as group:
-            for one in work:
-                group.create_task(one)
+            for coroutine in work:
+                group.create_task(coroutine)
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
 

@@ -60,7 +60,7 @@ from retrieval.search.fusion import in_one_ranking
 
 SENTENCES_OF_EVIDENCE = 12
 PASSAGES = 6
-"""Of them, those that the chat model is shown."""
+"""Sentences of evidence that the chat model is shown."""
 HANDED_OVER = (
     "You want a person for this. The request is marked for a colleague as {answer_id}; nothing else has been done."
 )
@@ -68,7 +68,7 @@ UNSUPPORTED = "What the language model wrote is not supported by the documents, 
 NEAREST = 3
 """Documents that somebody is pointed to whose question could not be answered."""
 NEAR = 0.75
-"""Where the confidence is at least this share of what an answer needs. Below it, a question of another subject would be sent
+"""Least share of the confidence that an answer needs, for the nearest documents to be named. Below it, a question of another subject would be sent
 to nonsense."""
 _SEVERAL = 2
 
@@ -94,7 +94,7 @@ class Steps:
         if isinstance(self._planners[0], ModelPlanner):
             self._search_ahead(question, state, run)
         plan = await self._make_plan(question, run)
-        told = f"{plan.route}: {plan.reason}" if len(plan.steps) < _SEVERAL else f"{_outline(plan)}: {plan.reason}"
+        detail = f"{plan.route}: {plan.reason}" if len(plan.steps) < _SEVERAL else f"{_outline(plan)}: {plan.reason}"
         ended = self._immediate_result(plan, state)
         before = (state.get("clarifying") or {}).get("asked", "") if self._completes_request(state) else ""
         update: State = {
@@ -113,12 +113,12 @@ class Steps:
             }
         if ended is None:
             update |= self._launch_steps(plan, state)
-        return update | self._record_plan(plan, run), told
+        return update | self._record_plan(plan, run), detail
 
     async def _recall_facts(self, run: Run) -> list[dict[str, Any]]:
         facts = self._parts.facts
-        found = await asyncio.to_thread(facts.of, run.principal) if facts else []
-        return [fact.model_dump(mode="json") for fact in found]
+        remembered = await asyncio.to_thread(facts.of, run.principal) if facts else []
+        return [fact.model_dump(mode="json") for fact in remembered]
 
     async def _make_plan(self, question: str, run: Run) -> Plan:
         """The first planner's plan; where it fails, the next one's, which is said; at last the fixed one."""
@@ -140,7 +140,7 @@ class Steps:
         run.ahead[query] = ahead
 
     def _immediate_result(self, plan: Plan, state: State) -> Result | None:
-        """What a plan without anything to do comes to."""
+        """The result of a plan without anything to do; `None` where there is something."""
         if plan.route == "hand_over":
             text = HANDED_OVER.format(answer_id=state["answer_id"])
             return as_result("escalated", "complete", text)
@@ -158,7 +158,7 @@ class Steps:
         return f"Please tell me: {'; and '.join(names)}."
 
     def _full_question(self, state: State) -> str:
-        """The question; or, where it states what was asked back for, together with the request before it. An "it" that
+        """The question in full: together with the request that it completes, where it states what was asked back for. An "it" that
         stands for an identifier said before is replaced by it."""
         if self._completes_request(state):
             return f"{state['clarifying']['question']} {state['question']}"
@@ -166,12 +166,12 @@ class Steps:
 
     def _completes_request(self, state: State) -> bool:
         """Whether the question states what was asked back for."""
-        asked = state.get("clarifying") or {}
-        tool = next((tool for tool in self._parts.executor.tools if tool.name == asked.get("tool")), None)
-        return tool is not None and bool(set(asked["missing"]) & arguments_in(state["question"], tool).keys())
+        open_question = state.get("clarifying") or {}
+        tool = next((tool for tool in self._parts.executor.tools if tool.name == open_question.get("tool")), None)
+        return tool is not None and bool(set(open_question["missing"]) & arguments_in(state["question"], tool).keys())
 
     def _launch_steps(self, plan: Plan, state: State) -> State:
-        """What can be begun now: tool steps side by side, and beside them one search for all questions."""
+        """Begin what can be begun now: tool steps side by side, and beside them one search for all questions."""
         steps = ready_steps(plan, state.get("started") or [])
         calls = [step for step in steps if step.kind != "answer"]
         questions = [step for step in steps if step.kind == "answer"] if not state.get("asking") else []
@@ -182,12 +182,12 @@ class Steps:
         if questions:
             outcomes = _outcomes(state)
             asks = [step.model_copy(update={"ask": fill_references(step.ask, outcomes)}) for step in questions]
-            asked = query_of(asks, plan, self._full_question(state))
-            query = self.in_context(asked, state)
+            question = query_of(asks, plan, self._full_question(state))
+            query = self.in_context(question, state)
             update |= {
                 "asking": [step.step_id for step in questions],
                 "query": query,
-                "legs": [*([asked] if query != asked else []), *(step.ask for step in asks if len(asks) > 1)],
+                "legs": [*([question] if query != question else []), *(step.ask for step in asks if len(asks) > 1)],
                 "reached": "",
                 "desks": {},
                 "rewrites": 0,
@@ -199,7 +199,7 @@ class Steps:
     def in_context(self, question: str, state: State) -> str:
         """What to search for: the question with what was asked before it and what is known of the person."""
         return with_facts(
-            in_context(question, _earlier_questions(state)), [Fact(**one) for one in state.get("known") or []]
+            in_context(question, _earlier_questions(state)), [Fact(**fact) for fact in state.get("known") or []]
         )
 
     def _record_plan(self, plan: Plan, run: Run) -> State:
@@ -211,7 +211,7 @@ class Steps:
         return {"plan": plan.model_dump(mode="json")}
 
     async def gather(self, state: State, run: Run) -> tuple[State, str]:
-        """After some steps: note what came of them, change the plan where one failed, begin what can be begun now.
+        """Note what came of some steps, change the plan where one failed, and begin what can be begun now.
 
         The detail is empty unless the plan was changed.
         """
@@ -219,20 +219,20 @@ class Steps:
         update: State = {}
         if (part := state.get("part")) is not None and state.get("asking"):
             update = {
-                "done": {one: {"result": part, "outcome": None} for one in state["asking"]},
+                "done": {step_id: {"result": part, "outcome": None} for step_id in state["asking"]},
                 "asking": [],
                 "part": None,
             }
         done = {**(state.get("done") or {}), **(update.get("done") or {})}
-        for step_id, one in done.items():
-            run.results[step_id] = one["result"]
+        for step_id, entry in done.items():
+            run.results[step_id] = entry["result"]
         state = cast("State", {**state, **update, "done": done})
         plan = await self._adapt_after_failures(_settle_plan(before, done), state, run)
         update |= self._launch_steps(plan, state)
         running = set(update["started"]) - done.keys()
         update["result"] = None if running else self._overall_result(plan, done, run)
-        told = plan.changes[-1] if len(plan.changes) > len(before.changes) else ""
-        return update | self._record_plan(plan, run), told
+        detail = plan.changes[-1] if len(plan.changes) > len(before.changes) else ""
+        return update | self._record_plan(plan, run), detail
 
     async def _adapt_after_failures(self, plan: Plan, state: State, run: Run) -> Plan:
         changed = adapt_plan(plan)
@@ -246,7 +246,7 @@ class Steps:
             return changed
 
     def _overall_result(self, plan: Plan, done: Mapping[str, Done], run: Run) -> Result:
-        results = {step_id: one["result"] for step_id, one in done.items()}
+        results = {step_id: entry["result"] for step_id, entry in done.items()}
         result = combine_results(plan, results)
         later = sum(step.outcome == "planned" for step in plan.steps)
         if result["status"] == "waiting" and later:
@@ -284,7 +284,7 @@ class Steps:
             principal=run.principal,
             run_id=state["answer_id"],
             thread_id=state["thread_id"],
-            step=1 + [one["step_id"] for one in state["plan"]["steps"]].index(step.step_id),
+            step=1 + [planned["step_id"] for planned in state["plan"]["steps"]].index(step.step_id),
             origin=Origin(
                 words=_own_words(state), asked=state.get("asked") or state["question"], results=tuple(outcomes.values())
             ),
@@ -305,21 +305,26 @@ class Steps:
         assert memory is not None
         try:
             since = await asyncio.to_thread(memory.now)
-            found = await memory.recall(state["question"], compose=state["compose"], principal=run.principal)
+            earlier = await memory.recall(state["question"], compose=state["compose"], principal=run.principal)
         except ComponentError:
             run.note("earlier answers could not be looked up")
             return {}, "could not be reached"
-        if found is None:
+        if earlier is None:
             return {"since": since}, "new"
-        run.reuse(found)
-        part = as_result("answered", "complete", found.text, found.path, found.citations)
-        return {"since": since, "cached": found.kind, "first_answer_id": found.answer_id, "part": part}, found.kind
+        run.reuse(earlier)
+        part = as_result("answered", "complete", earlier.text, earlier.path, earlier.citations)
+        return {
+            "since": since,
+            "cached": earlier.kind,
+            "first_answer_id": earlier.answer_id,
+            "part": part,
+        }, earlier.kind
 
     async def remember(self, answer: Answer, state: State, run: Run) -> None:
         """Keep what was made of documents alone, completely, and as well as it can be made."""
         memory = self._parts.memory
-        made = answer.status == "answered" and answer.stop_reason == "complete" and not answer.cached
-        whole = made and answer.path in ("extractive", "generative") and answer.citations and not answer.degraded
+        answered = answer.status == "answered" and answer.stop_reason == "complete" and not answer.cached
+        whole = answered and answer.path in ("extractive", "generative") and answer.citations and not answer.degraded
         if memory is None or not whole or not state.get("since"):
             return
         try:
@@ -330,7 +335,7 @@ class Steps:
     # -- documents ---------------------------------------------------------------------------------------------------
 
     async def _or_failed(self, work: Work, state: State, run: Run) -> tuple[State, str]:
-        """Where the documents are one part of several, their failure is not that of the others."""
+        """Take a step of the search; where the documents are one part of several, their failure is not that of the others."""
         try:
             return await work(state, run)
         except ComponentError as error:
@@ -351,8 +356,8 @@ class Steps:
     async def _retrieve(self, state: State, run: Run) -> tuple[State, str]:
         queries = [state["query"], *(state.get("legs") or [])]
         searched = await asyncio.gather(*(self._search(query, state, run) for query in queries))
-        known = {hit.chunk.chunk_id for hit in run.hits or ()}
-        fresh = [hit for hit in in_one_ranking(searched) if hit.chunk.chunk_id not in known]
+        seen = {hit.chunk.chunk_id for hit in run.hits or ()}
+        fresh = [hit for hit in in_one_ranking(searched) if hit.chunk.chunk_id not in seen]
         run.learned = len(fresh)
         run.hits = [*(run.hits or ()), *fresh]
         return {"legs": []}, f"{len(fresh)} passages" + (f" of {len(queries)} searches" if len(queries) > 1 else "")
@@ -395,7 +400,7 @@ class Steps:
         return run.evidence
 
     async def rewrite(self, state: State, run: Run) -> tuple[State, str]:  # noqa: ARG002 - every step has this form
-        """First with other words, then for more.
+        """Search again: first with other words, then for more.
 
         The evidence is judged by the same words, so a question that stands alone takes no more than names from the one before it:
         what answered that one must not pass for an answer to this.
@@ -404,8 +409,8 @@ class Steps:
         earlier = turns[-1]["question"] if turns else None
         if earlier and stands_alone(state["question"]):
             earlier = " ".join(entity_names(earlier))
-        told = "other words" if state["rewrites"] == 0 else "more documents and passages"
-        return {"query": rewrite(state["question"], earlier), "rewrites": state["rewrites"] + 1}, told
+        detail = "other words" if state["rewrites"] == 0 else "more documents and passages"
+        return {"query": rewrite(state["question"], earlier), "rewrites": state["rewrites"] + 1}, detail
 
     async def compose(self, state: State, run: Run) -> tuple[State, str]:
         evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)
@@ -425,7 +430,7 @@ class Steps:
             return draft_extractive(state["query"], evidence)
 
     async def _draft_or_salvage(self, state: State, run: Run, evidence: list[Evidence]) -> Draft:
-        """Where nothing else may answer, the sentences that came before the model broke off; said to be no more than that."""
+        """Draft by the model alone; where it breaks off, the sentences that came before, said to be no more than that."""
         try:
             return await draft_generative(state["query"], evidence, run)
         except ComponentError as error:
@@ -442,8 +447,8 @@ class Steps:
             text, citations = render(checked, evidence, self._parts.grounding)
             for warning in warnings_about(citations):
                 run.note(warning)
-            given = as_result("answered", "complete" if checked.whole else "error", text, checked.path, citations)
-            return {"part": given}, f"{len(citations)} citations hold"
+            result = as_result("answered", "complete" if checked.whole else "error", text, checked.path, citations)
+            return {"part": result}, f"{len(citations)} citations hold"
         if draft.path == "generative" and state["compose"] == "auto":
             return {"gate": "rejected"}, "the draft is not supported; quoting instead"
         return {"part": abstain(UNSUPPORTED if draft.path == "generative" else NOTHING_FOUND)}, "not supported"
@@ -488,7 +493,7 @@ def _step_of(state: State) -> PlanStep:
 def _outcomes(state: State) -> dict[str, ToolOutcome]:
     """What the tools of this run gave, by step."""
     done = state.get("done") or {}
-    return {step_id: ToolOutcome(**one["outcome"]) for step_id, one in done.items() if one["outcome"]}
+    return {step_id: ToolOutcome(**entry["outcome"]) for step_id, entry in done.items() if entry["outcome"]}
 
 
 def _call_update(step: PlanStep, outcome: ToolOutcome, update: State, run: Run) -> State:
@@ -501,12 +506,12 @@ def _settle_plan(plan: Plan, done: Mapping[str, Done]) -> Plan:
     """The plan with what came of each step that has ended."""
     steps = []
     for step in plan.steps:
-        one = done.get(step.step_id)
-        if one is None:
+        entry = done.get(step.step_id)
+        if entry is None:
             steps.append(step)
             continue
-        came = ToolOutcome(**one["outcome"]) if one["outcome"] else None
-        status = one["result"]["status"]
+        came = ToolOutcome(**entry["outcome"]) if entry["outcome"] else None
+        status = entry["result"]["status"]
         outcome: Outcome = "done" if status == "answered" else "waiting" if status == "waiting" else "failed"
         detail = what_came(came) if came else status
         steps.append(step.model_copy(update={"outcome": outcome, "detail": detail}))
@@ -529,8 +534,8 @@ def evidence_of(question: str, hits: Sequence[Hit], grounding: Grounding) -> lis
     Raises:
         ComponentError: the embedder failed.
     """
-    found = grounding.evidence(question, hits, limit=2 * SENTENCES_OF_EVIDENCE)
-    return [item for item in found if not item.text.rstrip().endswith("?")][:SENTENCES_OF_EVIDENCE]
+    items = grounding.evidence(question, hits, limit=2 * SENTENCES_OF_EVIDENCE)
+    return [item for item in items if not item.text.rstrip().endswith("?")][:SENTENCES_OF_EVIDENCE]
 
 
 def _nearest(evidence: Sequence[Evidence]) -> list[NearDocument]:

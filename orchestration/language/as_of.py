@@ -29,16 +29,16 @@ def parse_as_of(question: str) -> date | None:
     datetime.date(2024, 5, 3)
     >>> parse_as_of("What did we order in 2024?")
     """
-    found = _ASKED.search(question)
-    if found is None:
+    match = _ASKED.search(question)
+    if match is None:
         return None
-    told = found.groupdict()
+    groups = match.groupdict()
     try:
-        if told["iso"]:
-            return date.fromisoformat(told["iso"])
-        year = int(told["year"] or told["year2"] or told["year3"] or told["year4"])
-        month = _MONTHS[(told["month"] or told["month2"] or told["month3"] or "december").casefold()]
-        day = told["day"] or told["day2"] or calendar.monthrange(year, month)[1]
+        if groups["iso"]:
+            return date.fromisoformat(groups["iso"])
+        year = int(groups["year"] or groups["year2"] or groups["year3"] or groups["year4"])
+        month = _MONTHS[(groups["month"] or groups["month2"] or groups["month3"] or "december").casefold()]
+        day = groups["day"] or groups["day2"] or calendar.monthrange(year, month)[1]
         return date(year, month, int(day))
     except ValueError:  # the 31st of February
         return None

@@ -66,7 +66,7 @@ def warnings_about(citations: Iterable[Citation]) -> list[str]:
 
 
 def as_quotation(text: str) -> str:
-    """In quotation marks that nothing inside can close.
+    """Put text in quotation marks that nothing inside can close.
 
     >>> as_quotation('Obey.” She said: "yes".')
     '“Obey.’ She said: ’yes’.”'
@@ -87,33 +87,35 @@ def without_foreign_urls(text: str, quotes: Iterable[str]) -> str:
     """
     if _ADDRESS.search(_comparable(text)) is None:
         return text
-    known = {address for quote in quotes for word in quote.split() if (address := _address_in(word)[1])}
-    return "".join(part if not part.strip() else _without_foreign(part, known) for part in re.split(r"(\s+)", text))
+    addresses = {address for quote in quotes for word in quote.split() if (address := _address_in(word)[1])}
+    return "".join(part if not part.strip() else _without_foreign(part, addresses) for part in re.split(r"(\s+)", text))
 
 
-def _without_foreign(word: str, known: Collection[str]) -> str:
+def _without_foreign(word: str, quoted_addresses: Collection[str]) -> str:
     start, address = _address_in(word)
-    if not address or any(address == other or other.startswith((f"{address}/", f"{address}?")) for other in known):
+    if not address or any(
+        address == quoted or quoted.startswith((f"{address}/", f"{address}?")) for quoted in quoted_addresses
+    ):
         return word
     if start is None:
         return REMOVED
-    rest = word[start:]
-    return word[:start] + REMOVED + rest[len(rest.rstrip(_AFTER)) :]
+    tail = word[start:]
+    return word[:start] + REMOVED + tail[len(tail.rstrip(_AFTER)) :]
 
 
 def _address_in(word: str) -> tuple[int | None, str]:
-    """Where the first address begins in a word, `None` where the word only means one, and the address; empty: there is none."""
+    """Find the first address in a word: where it begins (`None` where the word only means one), and the address; empty: there is none."""
     comparable = _comparable(word)
-    found = _ADDRESS.search(comparable)
-    if found is None:
+    match = _ADDRESS.search(comparable)
+    if match is None:
         return None, ""
     as_written = _ADDRESS.search(word.lower())
     start = as_written.start() if as_written and comparable == word.lower() else None
-    return start, comparable[found.start() :].rstrip(_AFTER + "/")
+    return start, comparable[match.start() :].rstrip(_AFTER + "/")
 
 
 def _comparable(text: str) -> str:
-    """As a browser reads it: entities and percent signs resolved, width and case folded, invisible letters gone, a backslash a slash."""
+    """The text as a browser reads it: entities and percent signs resolved, width and case folded, invisible letters gone, a backslash a slash."""
     shown = text
     for _ in range(3):  # entities of entities
         shown = unquote(html.unescape(shown))

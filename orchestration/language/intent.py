@@ -154,7 +154,7 @@ class Clause:
     asks: bool
     question: bool
     refused: bool = False
-    """It has the words of a request, and it is negated, reported, supposed, or not for now."""
+    """Whether it has the words of a request but is negated, reported, supposed, or not for now."""
 
 
 def classify_clauses(text: str, own: Collection[str] = ()) -> list[Clause]:
@@ -166,15 +166,15 @@ def classify_clauses(text: str, own: Collection[str] = ()) -> list[Clause]:
     [('Please do not refund it', False, False), ('but open a ticket', True, False), ('Was it sent?', False, True)]
     """
     plain = _QUOTED.sub(lambda quoted: " " * len(quoted.group()), text)
-    found: list[Clause] = []
+    parts: list[Clause] = []
     until = 0  # up to here somebody else's words are told
     for start, end in sentence_spans(plain):
         for clause, introduces in _of_sentence(plain, start, end, own):
             reported = clause.start < until
-            found.append(replace(clause, asks=False, refused=clause.asks or clause.refused) if reported else clause)
+            parts.append(replace(clause, asks=False, refused=clause.asks or clause.refused) if reported else clause)
             if introduces and not reported:
                 until = _end_of_report(plain, clause.end)
-    return found
+    return parts
 
 
 def verbs(examples: Iterable[str]) -> frozenset[str]:
@@ -183,7 +183,7 @@ def verbs(examples: Iterable[str]) -> frozenset[str]:
     >>> verbs(["Please write a mail to Ann"])
     frozenset({'write'})
     """
-    return frozenset(words[0].casefold() for one in examples if (words := re.findall(r"[\w'’-]+", _body(one))))
+    return frozenset(words[0].casefold() for example in examples if (words := re.findall(r"[\w'’-]+", _body(example))))
 
 
 def reverses(text: str, own: Collection[str]) -> bool:
@@ -192,9 +192,9 @@ def reverses(text: str, own: Collection[str]) -> bool:
     >>> reverses("Cancel my order", ["Refund my order"]), reverses("Cancel my order", ["Please cancel order A-1"])
     (True, False)
     """
-    said, known = text.casefold(), " ".join(own).casefold()
+    folded, own_words = text.casefold(), " ".join(own).casefold()
     return any(
-        re.search(rf"\b{verb}", said) is not None and verb not in known and not _DOUBLE.search(said)
+        re.search(rf"\b{verb}", folded) is not None and verb not in own_words and not _DOUBLE.search(folded)
         for verb in _REVERSES
     )
 
@@ -221,7 +221,7 @@ def _introduces(clause: str, kind: str) -> bool:
 
 
 def _end_of_report(text: str, colon: int) -> int:
-    """Of what a colon introduces: the end of its line, or of the text where nothing stands in that line."""
+    """The end of what a colon introduces: of its line, or of the text where nothing stands in that line."""
     end = text.find("\n", colon)
     return len(text) if end < 0 or not text[colon + 1 : end].strip() else end
 
@@ -268,8 +268,8 @@ def _head(body: str, own: Collection[str]) -> str:
     if not re.search(r"\w", body):  # nothing, or nothing but what was quoted
         return "told"
     for kind in ("supposed", "report", "negated"):
-        found = _HEADS[kind].match(body)
-        if found and found["verb"].split()[0].casefold() not in own:
+        match = _HEADS[kind].match(body)
+        if match and match["verb"].split()[0].casefold() not in own:
             return kind
     return ""
 

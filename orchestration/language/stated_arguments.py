@@ -21,14 +21,14 @@ def arguments_in(question: str, tool: BaseTool, *, whole: str = "") -> dict[str,
     argument by choice by phrases (`{"priority": {"P2": ["urgent"], "P4": ["not urgent"]}}`); of several the longest.
     Free text is all of the question, or `whole` where the question is a part of it.
     """
-    found = {}
+    stated = {}
     for name, schema in _properties(tool).items():
         value = _value_in(question, whole or question, name, schema, required=name in required_of(tool))
         if value is None:
             value = _choice_in(question, (tool.metadata or {}).get("said_as", {}).get(name, {}))
         if value is not None:
-            found[name] = value
-    return found
+            stated[name] = value
+    return stated
 
 
 def left_open(question: str, tool: BaseTool, found: Mapping[str, Any]) -> tuple[str, ...]:
@@ -68,10 +68,10 @@ def _value_in(question: str, whole: str, name: str, schema: Mapping[str, Any], *
 
 
 def _choice_in(question: str, said_as: Mapping[str, Sequence[str]]) -> str | None:
-    said = [
+    named = [
         (len(phrase), choice) for choice, phrases in said_as.items() for phrase in phrases if has_word(question, phrase)
     ]
-    return max(said)[1] if said else None
+    return max(named)[1] if named else None
 
 
 def by_pattern(question: str, pattern: str) -> str | None:
@@ -124,12 +124,12 @@ _SHARE = re.compile(
 def _count_in(question: str, name: str) -> int | None:
     """The whole number that stands there by itself, in digits or (up to twenty) in a word, if there is only one. "One" is a
     number only before the argument's own name: "the blue one", but "one day" for `days`."""
-    found = {int(number) for number in _COUNT.findall(question)}
-    found |= {_WORDS[word.lower()] for word in _COUNT_WORD.findall(question)}
+    numbers = {int(number) for number in _COUNT.findall(question)}
+    numbers |= {_WORDS[word.lower()] for word in _COUNT_WORD.findall(question)}
     noun = name.rsplit("_", 1)[-1].removesuffix("s")
     if re.search(rf"\bone\s+(?:more\s+)?{re.escape(noun)}\b", question, re.IGNORECASE):
-        found.add(1)
-    return found.pop() if len(found) == 1 else None
+        numbers.add(1)
+    return numbers.pop() if len(numbers) == 1 else None
 
 
 def mask_identifiers(text: str, tools: Sequence[BaseTool]) -> str:
@@ -148,8 +148,8 @@ def identifiers(text: str, tool: BaseTool) -> tuple[str, ...]:
 
 def _matches(pattern: str, text: str) -> list[tuple[int, int]]:
     def search(timeout: float) -> list[tuple[int, int]]:
-        found = regex.finditer(_as_word(_bare(pattern)), text, regex.IGNORECASE, timeout=timeout)
-        return [match.span() for match in found]
+        matches = regex.finditer(_as_word(_bare(pattern)), text, regex.IGNORECASE, timeout=timeout)
+        return [match.span() for match in matches]
 
     return in_time(pattern, search)
 

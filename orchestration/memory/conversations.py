@@ -33,61 +33,62 @@ ERASED_BUT = (
 
 
 class Conversations:
-    """See `orchestration.contract.ConversationStore`. `claimed` keeps a thread from being worked on meanwhile; `owned`
+    """The `ConversationStore` over the checkpoints. `claim` keeps a thread from being worked on meanwhile; `demand_own`
     raises where it is not the caller's, or waits for a person."""
 
     def __init__(
         self,
         checkpoints: BaseCheckpointSaver[Any],
-        claimed: Callable[[str], AbstractContextManager[None]],
-        owned: Callable[[str, str, Principal], Awaitable[Any]],
+        claim: Callable[[str], AbstractContextManager[None]],
+        demand_own: Callable[[str, str, Principal], Awaitable[Any]],
     ) -> None:
-        self._checkpoints, self._claimed, self._owned = checkpoints, claimed, owned
+        self._checkpoints, self._claim, self._demand_own = checkpoints, claim, demand_own
 
     async def all(self, principal: Principal) -> list[Conversation]:
-        begun = {BEGUN_BY: mark_of(principal), "step": BEFORE_THE_FIRST_NODE}
-        found = [one async for one in self._checkpoints.alist(None, filter=begun)]
+        conversations = [
+            _conversation(entry) async for entry in self._checkpoints.alist(None, filter=_first_of(principal))
+        ]
         return sorted(
-            (_conversation(one) for one in found), key=lambda one: (one.begun_at, one.thread_id), reverse=True
+            conversations, key=lambda conversation: (conversation.begun_at, conversation.thread_id), reverse=True
         )
 
     async def turns(self, thread_id: str, principal: Principal) -> list[Turn]:
         newest: dict[str, CheckpointTuple] = {}
-        async for one in self._checkpoints.alist(_config(thread_id)):
-            owner = one.checkpoint["channel_values"].get("owner", {})
+        async for entry in self._checkpoints.alist(_config(thread_id)):
+            owner = entry.checkpoint["channel_values"].get("owner", {})
             if (owner.get("tenant"), owner.get("subject")) == (principal.tenant, principal.subject):
-                newest.setdefault(one.checkpoint["channel_values"]["answer_id"], one)
+                newest.setdefault(entry.checkpoint["channel_values"]["answer_id"], entry)
         if not newest:
             raise NotFound(f"There is no conversation {thread_id} of yours.")
-        return [_turn(one) for one in reversed(newest.values())]
+        return [_turn(entry) for entry in reversed(newest.values())]
 
     async def delete(self, thread_id: str, principal: Principal) -> None:
-        with self._claimed(thread_id):
-            await self._owned(thread_id, "", principal)
+        with self._claim(thread_id):
+            await self._demand_own(thread_id, "", principal)
             await self._checkpoints.adelete_thread(thread_id)
 
 
 async def begun_by(checkpoints: BaseCheckpointSaver[Any], principal: Principal) -> list[str]:
     """The conversations of a person, for whoever operates the system."""
-    begun = {BEGUN_BY: mark_of(principal), "step": BEFORE_THE_FIRST_NODE}
-    return [one.config["configurable"]["thread_id"] async for one in checkpoints.alist(None, filter=begun)]
+    first = checkpoints.alist(None, filter=_first_of(principal))
+    return [entry.config["configurable"]["thread_id"] async for entry in first]
 
 
 async def untouched_since(checkpoints: BaseCheckpointSaver[Any], at: datetime) -> list[str]:
-    """The conversations in which nothing has happened since."""
+    """The conversations in which nothing has happened since that moment."""
     latest: dict[str, datetime] = {}
-    async for one in checkpoints.alist(None):
-        thread, then = one.config["configurable"]["thread_id"], datetime.fromisoformat(one.checkpoint["ts"])
+    async for entry in checkpoints.alist(None):
+        thread, then = entry.config["configurable"]["thread_id"], datetime.fromisoformat(entry.checkpoint["ts"])
         latest[thread] = max(then, latest.get(thread, then))
     return sorted(thread for thread, then in latest.items() if then < at)
 
 
 async def read_conversation(checkpoints: BaseCheckpointSaver[Any], thread_id: str) -> tuple[Principal, list[Turn]]:
-    """A conversation for whoever operates the system, and whose it is; no turns where it was deleted."""
+    """Read a conversation, and whose it is, for whoever operates the system; no turns where it was deleted."""
     newest: dict[str, CheckpointTuple] = {}
-    async for one in checkpoints.alist(_config(thread_id)):
-        if answer_id := one.checkpoint["channel_values"].get("answer_id"):
-            newest.setdefault(answer_id, one)
+    async for entry in checkpoints.alist(_config(thread_id)):
+        if answer_id := entry.checkpoint["channel_values"].get("answer_id"):
+            newest.setdefault(answer_id, entry)
     owner = next(iter(newest.values())).checkpoint["channel_values"]["owner"] if newest else {}
     person = Principal(
         owner.get("subject", ""),
@@ -95,24 +96,29 @@ async def read_conversation(checkpoints: BaseCheckpointSaver[Any], thread_id: st
         frozenset(owner.get("roles", ())),
         frozenset(owner.get("groups", ())),
     )
-    return person, [_turn(one) for one in reversed(newest.values())]
+    return person, [_turn(entry) for entry in reversed(newest.values())]
+
+
+def _first_of(principal: Principal) -> dict[str, Any]:
+    """The metadata of the first checkpoint of each of a person's conversations."""
+    return {BEGUN_BY: mark_of(principal), "step": BEFORE_THE_FIRST_NODE}
 
 
 def _config(thread_id: str) -> RunnableConfig:
     return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
 
 
-def _conversation(one: CheckpointTuple) -> Conversation:
-    values = one.checkpoint["channel_values"]
+def _conversation(entry: CheckpointTuple) -> Conversation:
+    values = entry.checkpoint["channel_values"]
     return Conversation(
-        thread_id=one.config["configurable"]["thread_id"],
+        thread_id=entry.config["configurable"]["thread_id"],
         question=values.get("__start__", values)["question"],  # a graph keeps its input there
-        begun_at=datetime.fromisoformat(one.checkpoint["ts"]),
+        begun_at=datetime.fromisoformat(entry.checkpoint["ts"]),
     )
 
 
-def _turn(one: CheckpointTuple) -> Turn:
-    values = one.checkpoint["channel_values"]
+def _turn(stored: CheckpointTuple) -> Turn:
+    values = stored.checkpoint["channel_values"]
     result = values.get("result") or {"status": "unfinished", "text": "", "citations": []}
     return Turn(
         answer_id=values["answer_id"],
@@ -120,8 +126,8 @@ def _turn(one: CheckpointTuple) -> Turn:
         status=result["status"],
         text=result["text"],
         citations=tuple(Citation(**citation) for citation in result["citations"]),
-        nearest=tuple(NearDocument(**one) for one in result.get("nearest", [])),
-        at=datetime.fromisoformat(one.checkpoint["ts"]),
+        nearest=tuple(NearDocument(**document) for document in result.get("nearest", [])),
+        at=datetime.fromisoformat(stored.checkpoint["ts"]),
         as_of=day_of(cast("State", values)),
         trace_id=trace_id_in(values.get("trace") or ""),
         approval_id=values.get("approval_id") or None,

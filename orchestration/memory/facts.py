@@ -66,9 +66,9 @@ class SqliteFacts:
         fact = Fact(fact_id=self._new_id(), text=_check_text(text), at=self._clock.now(), approved_by=approved_by)
 
         def insert(connection: sqlite3.Connection) -> Fact:
-            known = connection.execute("SELECT body FROM facts WHERE key = ?", (key,)).fetchone()
-            if known:
-                return Fact.model_validate_json(known["body"])
+            existing = connection.execute("SELECT body FROM facts WHERE key = ?", (key,)).fetchone()
+            if existing:
+                return Fact.model_validate_json(existing["body"])
             if len(_of(connection, principal)) >= MOST:
                 raise InvalidRequest(f"{MOST} facts about you are kept already. Erase one that is no longer true.")
             row = (fact.fact_id, principal.tenant, principal.subject, key or fact.fact_id, fact.model_dump_json())
@@ -86,10 +86,10 @@ class SqliteFacts:
         text = _check_text(text)
 
         def update(connection: sqlite3.Connection) -> Fact:
-            found = next((one for one in _of(connection, principal) if one.fact_id == fact_id), None)
-            if found is None:
+            stored = next((candidate for candidate in _of(connection, principal) if candidate.fact_id == fact_id), None)
+            if stored is None:
                 raise _no(fact_id)
-            fact = found.model_copy(update={"text": text, "at": self._clock.now(), "approved_by": ""})
+            fact = stored.model_copy(update={"text": text, "at": self._clock.now(), "approved_by": ""})
             connection.execute("UPDATE facts SET body = ? WHERE fact_id = ?", (fact.model_dump_json(), fact_id))
             return fact
 

@@ -21,11 +21,11 @@ from retrieval.text.lexical import names, terms
 TURNS = 6
 """Earlier questions and answers that are kept whole."""
 ANSWER_CHARACTERS = 1_000
-"""Of an earlier answer."""
+"""Characters of an earlier answer that are kept."""
 SUMMARY = 6
 """Questions that a summary holds."""
 QUESTION_CHARACTERS = 200
-"""Of a question in a summary."""
+"""Characters of a question that are kept in a summary."""
 LOOKED_BACK = 50
 """Questions of a conversation that somebody else keeps that are read for its summary: a request may hold thousands."""
 FEW = 3
@@ -73,21 +73,21 @@ def in_context(question: str, earlier: Sequence[str]) -> str:
         return question
     about = _about(earlier)
     if _REPLACES.fullmatch(question):
-        about = [about[0], *(one for one in about[1:] if not _REPLACES.fullmatch(one))]
+        about = [about[0], *(text for text in about[1:] if not _REPLACES.fullmatch(text))]
     if len(terms(question)) <= FEW:
-        added = [word for one in about for word in re.findall(r"[\w-]+", one) if terms(word)]
+        added = [word for text in about for word in re.findall(r"[\w-]+", text) if terms(word)]
     else:
-        added = [] if entity_names(question) else [name for one in about for name in entity_names(one)]
-    known = terms(question)
-    new = [word for word in dict.fromkeys(added) if not terms(word) <= known]
+        added = [] if entity_names(question) else [name for text in about for name in entity_names(text)]
+    own_terms = terms(question)
+    new = [word for word in dict.fromkeys(added) if not terms(word) <= own_terms]
     return f"{question} {' '.join(new)}" if new else question
 
 
 def entity_names(text: str) -> list[str]:
-    """Products, codes and names in it, in their order."""
-    known = names(text)
+    """The products, codes and names in a text, in their order."""
+    proper_names = names(text)
     words = re.findall(r"[\w-]+", text)
-    return [word for word in dict.fromkeys(words) if word in known or _PRODUCT.fullmatch(word)]
+    return [word for word in dict.fromkeys(words) if word in proper_names or _PRODUCT.fullmatch(word)]
 
 
 def resolve_pronoun(question: str, earlier: Sequence[str], tools: Sequence[BaseTool]) -> str:
@@ -97,8 +97,8 @@ def resolve_pronoun(question: str, earlier: Sequence[str], tools: Sequence[BaseT
     """
     if not _IT.search(question) or _identifiers(question, tools):
         return question
-    known = next((found for one in reversed(earlier) if (found := _identifiers(one, tools))), ())
-    return _IT.sub(known[0], question, count=1) if len(known) == 1 else question
+    candidates = next((identified for text in reversed(earlier) if (identified := _identifiers(text, tools))), ())
+    return _IT.sub(candidates[0], question, count=1) if len(candidates) == 1 else question
 
 
 def append_turn(
@@ -106,9 +106,9 @@ def append_turn(
 ) -> tuple[list[dict[str, str]], list[str]]:
     """The turns and the summary after one more turn."""
     turns = [*turns, {"question": question, "text": text[:ANSWER_CHARACTERS]}]
-    old, kept = turns[:-TURNS], turns[-TURNS:]
+    old, recent = turns[:-TURNS], turns[-TURNS:]
     gone = [turn["question"][:QUESTION_CHARACTERS] for turn in old if stands_alone(turn["question"])]
-    return kept, [*summary, *gone][-SUMMARY:]
+    return recent, [*summary, *gone][-SUMMARY:]
 
 
 def turns_from_client(questions: Sequence[str], *, longest: int) -> tuple[list[dict[str, str]], list[str]]:
@@ -118,8 +118,8 @@ def turns_from_client(questions: Sequence[str], *, longest: int) -> tuple[list[d
     For the summary the `LOOKED_BACK` questions before the last turns are read, by their first `QUESTION_CHARACTERS`.
     """
     turns = [{"question": question[:longest], "text": ""} for question in questions[-TURNS:]]
-    begun = (question[:QUESTION_CHARACTERS] for question in reversed(questions[-TURNS - LOOKED_BACK : -TURNS]))
-    return turns, [*islice(filter(stands_alone, begun), SUMMARY)][::-1]
+    earlier = (question[:QUESTION_CHARACTERS] for question in reversed(questions[-TURNS - LOOKED_BACK : -TURNS]))
+    return turns, [*islice(filter(stands_alone, earlier), SUMMARY)][::-1]
 
 
 def _about(earlier: Sequence[str]) -> list[str]:

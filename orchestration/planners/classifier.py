@@ -163,13 +163,13 @@ class ClassifierPlanner:
     def _plan(self, question: str, tools: Sequence[BaseTool], allowed: frozenset[str]) -> Plan:
         own = verbs(text for tool in tools if _acts(tool) for text in metadata_texts(tool, "examples"))
         spans, read_as = clauses(question), classify_clauses(question, own)
-        said = [_make_part(question, span, read_as, tools) for span in [(0, len(question)), *spans]]
-        whole, *pieces = self._judge_all(said, tools)
+        stretches = [_make_part(question, span, read_as, tools) for span in [(0, len(question)), *spans]]
+        whole, *pieces = self._judge_all(stretches, tools)
         if whole.person:
             return Plan(route="hand_over", made_by="classifier", reason=whole.reason)
         if whole.reply:
-            told = _idle_reply(whole.reply, tools, allowed)
-            return Plan(route="reply", made_by="classifier", reason=whole.reason, reply=told)
+            reply = _idle_reply(whole.reply, tools, allowed)
+            return Plan(route="reply", made_by="classifier", reason=whole.reason, reply=reply)
         parts = _parts(question, pieces, whole)
         if len(parts) > 1 and (whole.tool is None or whole.tool in [part.tool for part in parts]):
             return _several(question, parts, allowed)
@@ -177,14 +177,14 @@ class ClassifierPlanner:
         return Plan(route=route_of([step], allowed), steps=(step,), made_by="classifier", reason=whole.reason)
 
     def _judge_all(self, said: Sequence[_Part], tools: Sequence[BaseTool]) -> list[_Part]:
-        """What each stretch asks for, all embedded in one call."""
+        """Judge what each stretch asks for; all are embedded in one call."""
         knowledge = [*KNOWLEDGE, *(text for tool in tools for text in metadata_texts(tool, "questions"))]
         examples = [metadata_texts(tool, "examples") or [tool.description] for tool in tools]
-        alike = [text for text in knowledge if all(one.asks for one in classify_clauses(text))]
-        groups = [knowledge, alike or knowledge, PERSON, TALK, *examples]
-        known = [mask_identifiers(text, tools) for group in groups for text in group]
+        requests = [text for text in knowledge if all(clause.asks for clause in classify_clauses(text))]
+        groups = [knowledge, requests or knowledge, PERSON, TALK, *examples]
+        references = [mask_identifiers(text, tools) for group in groups for text in group]
         texts = list(dict.fromkeys(mask_identifiers(text, tools) for part in said for text in (part.text, part.asked)))
-        vectors = embed(self._embedder, [*texts, *known])
+        vectors = embed(self._embedder, [*texts, *references])
         near = {
             text: _nearest(vector, vectors[len(texts) :], groups) for text, vector in zip(texts, vectors, strict=False)
         }
@@ -200,10 +200,10 @@ class ClassifierPlanner:
     ) -> _Part:
         """`near` is the nearest of each group to the stretch, `asked` to what of it asks for something. That is compared with
         those questions of knowledge alone that have the form of a request ("Can I get a refund?")."""
-        against, _, person, talk, *rest = near
+        against, _, person, talk, *tool_scores = near
         otherwise = f"to questions for the documents {against:.2f}"
         enough = max(self._floor, against + self._margin)
-        sounds = [self._score(part, tool, cosine) for tool, cosine in zip(tools, rest, strict=True)]
+        sounds = [self._score(part, tool, cosine) for tool, cosine in zip(tools, tool_scores, strict=True)]
         scores = [self._request_score(part, tool, *two) for tool, *two in zip(tools, asked[4:], sounds, strict=True)]
         best = max(scores, default=0.0)
         if person >= enough and person > best:
@@ -216,8 +216,8 @@ class ClassifierPlanner:
         needed = max(self._floor, asked[1] + self._margin) if _acts(tool) else enough
         chosen = best >= needed
         if max(sounds) >= enough and _acts(first) and not part.question and not (chosen and _acts(tool)):
-            told = f"sounds like {first.name} ({max(sounds):.2f}), and nobody asks for it"
-            return replace(part, reply="unasked" if part.refused else "", reason=told)
+            why = f"sounds like {first.name} ({max(sounds):.2f}), and nobody asks for it"
+            return replace(part, reply="unasked" if part.refused else "", reason=why)
         named = f"{self._identified:.2f} of it for its identifier, " if identifies(part.text, tool) else ""
         reason = f"similarity to requests for {tool.name} {best:.2f} ({named}{needed:.2f} needed), {otherwise}"
         return replace(part, tool=tool if chosen else None, reason=reason)
@@ -228,12 +228,12 @@ class ClassifierPlanner:
         return cosine + (self._identified if identifies(part.text, tool) else 0.0)
 
     def _request_score(self, part: _Part, tool: BaseTool, cosine: float, sounds: float) -> float:
-        """The score of a tool; 0 where it has an effect for which nobody asks."""
+        """The score of a tool for this part; 0 where it has an effect for which nobody asks."""
         if not _acts(tool) or _opens(part.text, tool):
             return sounds
         words = [tool.name, tool.description, *metadata_texts(tool, "examples")]
-        asked = bool(part.asked) and cosine >= self._acts and not reverses(part.asked, words)
-        return self._score(part, tool, cosine) if asked else 0.0
+        is_asked = bool(part.asked) and cosine >= self._acts and not reverses(part.asked, words)
+        return self._score(part, tool, cosine) if is_asked else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,36 +280,36 @@ def _insert_identifier(piece: str, question: str, tools: Sequence[BaseTool]) -> 
 
     A question and a remark ("it arrived broken") keep their words: with an identifier they would look like requests.
     """
-    known = tuple(dict.fromkeys(name for tool in tools for name in identifiers(question, tool)))
-    if len(known) != 1 or _ASKS.match(piece) or _POINTS.match(piece) or known[0] in piece.upper():
+    names = tuple(dict.fromkeys(name for tool in tools for name in identifiers(question, tool)))
+    if len(names) != 1 or _ASKS.match(piece) or _POINTS.match(piece) or names[0] in piece.upper():
         return piece
-    return _POINTS.sub(known[0], piece, count=1)
+    return _POINTS.sub(names[0], piece, count=1)
 
 
 def _make_part(question: str, span: tuple[int, int], read_as: Sequence[Clause], tools: Sequence[BaseTool]) -> _Part:
     """A stretch of the request, not judged yet."""
     start, end = span
-    inside = [one for one in read_as if one.start < end and one.end > start]
-    asking = [(max(start, one.start), min(end, one.end)) for one in inside if one.asks]
+    inside = [clause for clause in read_as if clause.start < end and clause.end > start]
+    asking = [(max(start, clause.start), min(end, clause.end)) for clause in inside if clause.asks]
     everything = len(asking) == len(inside) and not (asking and re.search(r"\w", question[asking[-1][1] : end]))
     words = question[start:end] if everything else ", ".join(question[a:b].strip() for a, b in asking)
     return _Part(
         text=question if span == (0, len(question)) else _insert_identifier(question[start:end], question, tools),
         span=span,
         asked=words if span == (0, len(question)) else _insert_identifier(words, question, tools),
-        question=any(one.question for one in inside),
-        refused=any(one.refused for one in inside),
+        question=any(clause.question for clause in inside),
+        refused=any(clause.refused for clause in inside),
     )
 
 
-def _nearest(vector: Any, known: Iterable[Any], groups: Sequence[Sequence[str]]) -> list[float]:
+def _nearest(vector: Any, references: Iterable[Any], groups: Sequence[Sequence[str]]) -> list[float]:
     """The greatest cosine to a text of each group; `known` are their vectors, one after the other."""
-    similarities = iter(float(other @ vector) for other in known)
+    similarities = iter(float(reference @ vector) for reference in references)
     return [max(next(similarities) for _ in group) for group in groups]
 
 
 def _idle_reply(reply: str, tools: Sequence[BaseTool], allowed: frozenset[str]) -> str:
-    """What is said where nothing is to be done, with what could be."""
+    """The reply where nothing is to be done, with what could be."""
     acts = [tool for tool in tools if tool.name in allowed and (reply == "talk" or _acts(tool))]
     able = "; ".join(_describe_tool(tool) for tool in acts)
     if reply == "talk":
@@ -343,8 +343,8 @@ def route_of(steps: Sequence[PlanStep], allowed: frozenset[str]) -> Any:
 
 def ready_steps(plan: Plan, started: Iterable[str]) -> list[PlanStep]:
     """The steps that can be begun now. Effects happen one after another, in the order of the plan."""
-    begun, outcomes = set(started), {step.step_id: step.outcome for step in plan.steps}
-    waits = [step for step in plan.steps if step.outcome == "planned" and step.step_id not in begun]
+    started_ids, outcomes = set(started), {step.step_id: step.outcome for step in plan.steps}
+    waits = [step for step in plan.steps if step.outcome == "planned" and step.step_id not in started_ids]
     free = [step for step in waits if all(outcomes.get(before, "done") == "done" for before in step.after)]
     acting = [step for step in plan.steps if step.kind == "act" and step.outcome in ("planned", "waiting")]
     return [step for step in free if step.kind != "act" or step is acting[0]]
@@ -364,13 +364,17 @@ def adapt_plan(plan: Plan) -> Plan:
             and step.outcome == "failed"
             and step.detail in ("failed (unknown)", "failed (timeout)")
         )
-        if broke and not step.step_id.endswith("b") and again not in {one.step_id for one in steps}:
+        if broke and not step.step_id.endswith("b") and again not in {other_step.step_id for other_step in steps}:
             place = steps.index(step) + 1
             steps.insert(place, step.model_copy(update={"step_id": again, "outcome": "planned", "detail": ""}))
-            steps = [_after(one, step.step_id, again) for one in steps]
+            steps = [_after(other_step, step.step_id, again) for other_step in steps]
             changes.append(f"step {step.step_id} broke and is tried once more as {again}")
     for place, step in enumerate(steps):
-        lost = [one.step_id for one in steps if one.step_id in step.after and one.outcome in ("failed", "skipped")]
+        lost = [
+            other_step.step_id
+            for other_step in steps
+            if other_step.step_id in step.after and other_step.outcome in ("failed", "skipped")
+        ]
         if step.outcome == "planned" and lost:
             steps[place] = step.model_copy(update={"outcome": "skipped", "detail": f"step {lost[0]} was not done"})
             changes.append(f"step {step.step_id} is left out: step {lost[0]} was not done")
@@ -399,7 +403,7 @@ def resolve_arguments(arguments: Mapping[str, Any], outcomes: Mapping[str, ToolO
 
 
 def fill_references(text: str, outcomes: Mapping[str, ToolOutcome]) -> str:
-    """A text with every reference in it replaced."""
+    """Replace every reference in a text by what that step found."""
     return REFERENCE.sub(lambda match: str(_follow_reference(match, outcomes)), text)
 
 
@@ -411,10 +415,10 @@ def _follow_reference(reference: re.Match[str], outcomes: Mapping[str, ToolOutco
 
 def query_of(steps: Sequence[PlanStep], plan: Plan, question: str) -> str:
     """What to search for: the questions among the parts; the whole request where they point at the rest of it."""
-    asked = " ".join(step.ask for step in steps)
+    asks = " ".join(step.ask for step in steps)
     if all(step.kind == "answer" for step in plan.steps) and plan.made_by != "model":
         return question
-    return question if plan.made_by != "model" and _POINTS.search(asked) else asked
+    return question if plan.made_by != "model" and _POINTS.search(asks) else asks
 
 
 def rewrite(question: str, earlier: str | None) -> str:
@@ -471,17 +475,17 @@ def _same(part: _Part, piece: _Part) -> bool:
 
 def _names_another(piece: _Part, tool: BaseTool) -> bool:
     """Whether it asks for the same once more: an identifier, and a few words at most ("and R-2002 by 2 days")."""
-    if not piece.asked or piece.question or not (known := identifiers(piece.text, tool)):
+    if not piece.asked or piece.question or not (codes := identifiers(piece.text, tool)):
         return False
     words = re.sub(r"\bplease\b", "", piece.text, flags=re.IGNORECASE).split()
-    return len(words) <= _ALONE and words[0].strip(".,;:!").upper() == known[0]
+    return len(words) <= _ALONE and words[0].strip(".,;:!").upper() == codes[0]
 
 
 def _several(question: str, parts: Sequence[_Part], allowed: frozenset[str]) -> Plan:
     steps: list[PlanStep] = []
     for number, part in enumerate(parts, 1):
         step = _step(number, part, question)
-        leads = [one for one in steps if one.kind == "look_up"]
+        leads = [lead for lead in steps if lead.kind == "look_up"]
         borrows = part.tool is not None and not identifies(step.ask, part.tool)
         if leads and step.kind == "act" and (borrows or _THEN.search(question)):
             step = step.model_copy(update={"after": (leads[-1].step_id,)})
@@ -492,12 +496,14 @@ def _several(question: str, parts: Sequence[_Part], allowed: frozenset[str]) -> 
 
 
 def _share_arguments(step: PlanStep, steps: Sequence[PlanStep]) -> PlanStep:
-    """With what another step of the same tool states and it lacks: "Extend R-2001 and R-2002 by 2 days"."""
-    others = [one.arguments for one in steps if one.tool == step.tool]
-    stated = {name: [one[name] for one in others if name in one] for name in step.missing}
-    known = {name: values[0] for name, values in stated.items() if values and all(one == values[0] for one in values)}
-    missing = tuple(name for name in step.missing if name not in known)
-    return step.model_copy(update={"arguments": step.arguments | known, "missing": missing})
+    """Give a step what another step of the same tool states and it lacks: "Extend R-2001 and R-2002 by 2 days"."""
+    others = [sibling.arguments for sibling in steps if sibling.tool == step.tool]
+    stated = {name: [arguments[name] for arguments in others if name in arguments] for name in step.missing}
+    shared = {
+        name: values[0] for name, values in stated.items() if values and all(value == values[0] for value in values)
+    }
+    missing = tuple(name for name in step.missing if name not in shared)
+    return step.model_copy(update={"arguments": step.arguments | shared, "missing": missing})
 
 
 def _step(number: int, part: _Part, question: str) -> PlanStep:

@@ -54,10 +54,10 @@ class ModelPlanner:
     async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:
         failed = [step for step in plan.steps if step.tool and step.outcome == "failed"]
         done = ", ".join(f"{step.step_id} ({step.ask})" for step in plan.steps if step.outcome in ("done", "waiting"))
-        told = ", ".join(f"{step.step_id} ({step.tool or step.ask}: {step.detail})" for step in failed)
+        failures = ", ".join(f"{step.step_id} ({step.tool or step.ask}: {step.detail})" for step in failed)
         usable = [tool for tool in tools if tool.name in run.parts.executor.allowed_tools(run.principal)]
         proposed = await generate_object(
-            ProposedPlan, plan_for(question, _list_tools(usable), told, done), run, shape=shape_of(usable)
+            ProposedPlan, plan_for(question, _list_tools(usable), failures, done), run, shape=shape_of(usable)
         )
         fresh = _as_plan(proposed, question, usable, frozenset(tool.name for tool in usable))
         tried = {(step.tool, str(step.arguments), step.ask if not step.tool else "") for step in plan.steps}
@@ -69,7 +69,7 @@ class ModelPlanner:
         ]
         if not new:
             return plan
-        kept = tuple(
+        old_steps = tuple(
             step.model_copy(update={"outcome": "skipped", "detail": "planned otherwise"})
             if step.outcome == "planned"
             else step
@@ -77,7 +77,9 @@ class ModelPlanner:
         )
         names = ", ".join(step.step_id for step in failed)
         change = f"step {names} failed; {REPLANNED}: {', '.join(step.step_id for step in new)}"
-        return plan.model_copy(update={"steps": (*kept, *new), "changes": (*plan.changes, change), "route": "several"})
+        return plan.model_copy(
+            update={"steps": (*old_steps, *new), "changes": (*plan.changes, change), "route": "several"}
+        )
 
 
 def shape_of(tools: Sequence[BaseTool]) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def shape_of(tools: Sequence[BaseTool]) -> dict[str, Any]:
 def _arguments(tool: BaseTool) -> dict[str, Any]:
     schema = schema_of(tool)
     reference = {"type": "string", "pattern": r"^\$[0-9]+\.[a-z_]+$"}
-    properties = {name: {"anyOf": [one, reference]} for name, one in schema.get("properties", {}).items()}
+    properties = {name: {"anyOf": [definition, reference]} for name, definition in schema.get("properties", {}).items()}
     return {**schema, "properties": properties, "required": [], "additionalProperties": False}
 
 
@@ -128,7 +130,7 @@ def _as_plan(proposed: ProposedPlan, question: str, tools: Sequence[BaseTool], a
     """
     if proposed.decision in ("refuse", "hand_over"):
         return Plan(route=proposed.decision, made_by="model", reason=proposed.reason)
-    known = {tool.name: tool for tool in tools}
+    by_name = {tool.name: tool for tool in tools}
     steps = []
     for number, step in enumerate(proposed.steps, 1):
         if any(before >= number for before in step.after):
@@ -136,12 +138,12 @@ def _as_plan(proposed: ProposedPlan, question: str, tools: Sequence[BaseTool], a
         referred = {match.group(1) for value in step.arguments.values() for match in REFERENCE.finditer(str(value))}
         after = tuple(dict.fromkeys([*map(str, step.after), *sorted(referred)]))
         if step.kind == "answer":
-            made = PlanStep(step_id=str(number), kind="answer", ask=step.ask.strip() or question)
-        elif step.tool in known:
-            made = tool_step(str(number), known[step.tool], step.arguments, ask=question)
+            planned = PlanStep(step_id=str(number), kind="answer", ask=step.ask.strip() or question)
+        elif step.tool in by_name:
+            planned = tool_step(str(number), by_name[step.tool], step.arguments, ask=question)
         else:  # the executor refuses what nobody may call, and the refusal is in the audit
-            made = PlanStep(step_id=str(number), kind="act", ask=question, tool=step.tool, arguments=step.arguments)
-        steps.append(made.model_copy(update={"after": after}))
+            planned = PlanStep(step_id=str(number), kind="act", ask=question, tool=step.tool, arguments=step.arguments)
+        steps.append(planned.model_copy(update={"after": after}))
     if not steps:
         raise UpstreamMalformed("The language model planned no step. Try again.")
     return Plan(route=route_of(steps, allowed), steps=tuple(steps), made_by="model", reason=proposed.reason)

@@ -54,8 +54,8 @@ def error_event(error: SixplyError) -> Event:
 
 def error_of(event: Event) -> SixplyError:
     """The error behind an `error` event, of the class that bears its code."""
-    found = next((kind for kind in _kinds(ComponentError) if kind.code == event.code), ComponentError)
-    return found(event.message or "A part failed without a message.", retry_after_s=event.retry_after_s)
+    error_class = next((kind for kind in _kinds(ComponentError) if kind.code == event.code), ComponentError)
+    return error_class(event.message or "A part failed without a message.", retry_after_s=event.retry_after_s)
 
 
 def _kinds(kind: type[SixplyError]) -> Iterator[type[SixplyError]]:

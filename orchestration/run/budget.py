@@ -82,10 +82,10 @@ class Budget:
         Raises:
             BudgetExceeded: none are left.
         """
-        left = self._limits.seconds - (self._clock.monotonic_s() - self._begun_s)
-        if left <= 0:
+        remaining = self._limits.seconds - (self._clock.monotonic_s() - self._begun_s)
+        if remaining <= 0:
             raise BudgetExceeded(f"The {self._limits.seconds:g} seconds of this run are used up.", limit="seconds")
-        return left
+        return remaining
 
 
 class Share(Budget):

@@ -39,7 +39,7 @@ REPLY_TOKENS = 256
 
 
 UNCALLED = Usage(input_tokens=0, output_tokens=0)
-"""Of a run that has not called its language model: that is known, and what a provider did not say is not."""
+"""The usage of a run that has not called its language model: that is known, and what a provider did not say is not."""
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Run:
     steps: list[Step] = field(default_factory=list)
     degraded: list[str] = field(default_factory=list)
     usage: Usage = UNCALLED
-    """Of the language model."""
+    """Tokens of the language model."""
     hits: list[Hit] | None = None
     ahead: dict[str, asyncio.Task[list[Hit]]] = field(default_factory=dict)
     """Searches that were begun before anybody asked for them, by their queries."""
@@ -99,8 +99,8 @@ class Run:
     @property
     def cost_usd(self) -> Decimal | None:
         """The sum of what was charged, or `None` if part of it has no price."""
-        known = [cost for cost in self._costs if cost is not None]
-        return sum(known, Decimal(0)) if len(known) == len(self._costs) else None
+        priced = [cost for cost in self._costs if cost is not None]
+        return sum(priced, Decimal(0)) if len(priced) == len(self._costs) else None
 
     async def generate(
         self,
@@ -149,20 +149,20 @@ class Run:
         spent: _Spent,
     ) -> AIMessage:
         heard: list[AIMessageChunk] = []
-        self.partial, begun = "", time.perf_counter()
+        self.partial, begun_s = "", time.perf_counter()
         try:
             with on_behalf_of(self.principal.tenant):
                 message = await self._call(messages, max_tokens, schema, heard)
         except (SixplyError, asyncio.CancelledError) as error:
             self.partial = "".join(chunk.text for chunk in heard)
             if heard or not isinstance(error, ComponentError):  # a provider bills what it did until we left
-                self._charge(self._priced_call(_cut_off(heard, messages), expected, begun), spent, whole=False)
+                self._charge(self._priced_call(_cut_off(heard, messages), expected, begun_s), spent, whole=False)
             raise
-        self._charge(self._priced_call(message, expected, begun), spent)
+        self._charge(self._priced_call(message, expected, begun_s), spent)
         return message
 
     def branch(self, who: str, share: float) -> Run:
-        """The same run for one of several who work at it: with a budget of its own inside the whole one, and with what it
+        """Make a branch of this run for one of several who work at it: with a budget of its own inside the whole one, and with what it
         finds apart. What it does and costs is told here; `join` adds up the rest."""
         if who not in self.shares:
             self.shares[who] = Share(self.budget, share)
@@ -249,7 +249,7 @@ class Run:
         schema: Mapping[str, Any] | None,
         heard: list[AIMessageChunk],
     ) -> AIMessage:
-        """Text is streamed, so that silence is noticed and what was said before a failure is known in `heard`."""
+        """Call the model. Text is streamed, so that silence is noticed and what was said before a failure is known in `heard`."""
         try:
             async with asyncio.timeout(self.budget.remaining_s()):
                 if schema is not None:
@@ -305,13 +305,17 @@ def _cut_off(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -
     """What came of a call that did not end. Its tokens are counted by us, but for what the provider has reported: some
     tell at the beginning what they have read, and all of them at the end what they wrote."""
     text = "".join(chunk.text for chunk in heard)
-    known = {key: value for chunk in heard for key, value in chunk.response_metadata.items()}
+    metadata = {key: value for chunk in heard for key, value in chunk.response_metadata.items()}
     read, wrote = count_tokens_approximately(messages), count_tokens_approximately([AIMessage(text)]) if text else 0
-    told: UsageMetadata = known.get(USAGE_AT_START) or UsageMetadata(
+    usage_at_start: UsageMetadata = metadata.get(USAGE_AT_START) or UsageMetadata(
         input_tokens=read, output_tokens=0, total_tokens=read
     )
-    usage: UsageMetadata = {**told, "output_tokens": wrote, "total_tokens": told["input_tokens"] + wrote}
-    return AIMessage(text, usage_metadata=usage, response_metadata=known)
+    usage: UsageMetadata = {
+        **usage_at_start,
+        "output_tokens": wrote,
+        "total_tokens": usage_at_start["input_tokens"] + wrote,
+    }
+    return AIMessage(text, usage_metadata=usage, response_metadata=metadata)
 
 
 def constrain(chat: BaseChatModel, schema: Mapping[str, Any]) -> Runnable[Any, AIMessage]:

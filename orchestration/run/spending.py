@@ -47,7 +47,7 @@ SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(picodollars), 0) FROM (
 """
 PICO = 10**12
 _GRACE_S = 60.0
-"""Beyond the seconds of a run: what is still reserved then belongs to a process that was killed."""
+"""Seconds beyond those of a run after which what is still reserved belongs to a process that was killed."""
 
 
 class SqliteSpending:
@@ -92,7 +92,7 @@ class SqliteSpending:
         held = await self._file.run(hold)
         for name, share in nearly.items():
             if share >= self._limits.warn_share and (day, name) not in self._warned:
-                self._warned = {known for known in self._warned if known[0] == day} | {(day, name)}
+                self._warned = {warning for warning in self._warned if warning[0] == day} | {(day, name)}
                 log.warning("%s has used or reserved %.0f %% of the budget of the day", name, 100 * share)
         return held
 
@@ -125,7 +125,7 @@ class SqliteSpending:
         return _share(self._limits.day, self._file.run_now(lambda connection: self._sum_used(connection, None)))
 
     def fullest_share(self) -> float:
-        """The same of the tenant that is nearest to its limit."""
+        """How much the tenant that is nearest to its limit has used or reserved of it."""
 
         def select(connection: sqlite3.Connection) -> float:
             day = self._clock.now().date().isoformat()
@@ -150,7 +150,7 @@ class SqliteSpending:
 
 
 def _share(limits: DayLimits, used: tuple[int, int]) -> float:
-    """Of the limit that is nearer; `used` are tokens and picodollars. A limit of nothing is used up."""
+    """The used share of the limit that is nearer; `used` are tokens and picodollars. A limit of nothing is used up."""
     picodollars = None if limits.usd is None else float(limits.usd) * PICO
     shares = [
         amount / limit if limit else 1.0

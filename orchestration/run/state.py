@@ -83,7 +83,7 @@ class State(TypedDict, total=False):
     reached: str
     """The last step of that search which has ended: behind it an agent goes on that remembers no place in a program."""
     desks: dict[str, dict[str, Any]]
-    """The same of several searches side by side, by the step of the plan: what is known of each, and who is at it."""
+    """Several searches side by side, by the step of the plan: what is known of each, and who is at it."""
     query: str
     rewrites: int
     confidence: float
@@ -144,7 +144,7 @@ def fresh(question: str, compose: str, thread_id: str, principal: Principal, as_
 
 
 def merge_state(state: State, news: State) -> State:
-    """What is known after a step."""
+    """The state after a step: what was known before, with its news."""
     done = merge_done(state.get("done") or {}, news["done"]) if "done" in news else state.get("done")
     steps = longer(state.get("steps") or [], news.get("steps", state.get("steps") or []))
     return cast("State", {**state, **news, "done": done, "steps": steps})
@@ -162,8 +162,8 @@ def owner_of(state: State) -> Principal:
 
 def day_of(state: State) -> date | None:
     """The day whose versions are asked for; `None`: today's."""
-    told = state.get("as_of")
-    return date.fromisoformat(told) if told else None
+    day = state.get("as_of")
+    return date.fromisoformat(day) if day else None
 
 
 def status_of(state: State) -> str:
@@ -196,19 +196,19 @@ def combine_results(plan: Plan, results: Mapping[str, Result]) -> Result:
     citations: list[dict[str, Any]] = []
     for part in parts:
         texts.append(_renumber_markers(part["text"], len(citations)))
-        citations += [{**one, "marker": one["marker"] + len(citations)} for one in part["citations"]]
+        citations += [{**item, "marker": item["marker"] + len(citations)} for item in part["citations"]]
     deciding = next(
         (part for status in ("waiting", "answered") for part in parts if part["status"] == status), parts[-1]
     )
     paths = [part["path"] for part in parts if part["path"] != "none"]
     path = next((path for path in paths if path != "tool"), paths[0] if paths else "none")
-    near = {one["document_id"]: one for part in parts for one in part.get("nearest", [])}
+    near = {item["document_id"]: item for part in parts for item in part.get("nearest", [])}
     return {**deciding, "text": "\n\n".join(texts), "path": path, "citations": citations, "nearest": [*near.values()]}
 
 
 def _is_shown(step: PlanStep, plan: Plan) -> bool:
     """A step that was tried again is told once."""
-    return not any(one.step_id == f"{step.step_id}b" for one in plan.steps)
+    return not any(other_step.step_id == f"{step.step_id}b" for other_step in plan.steps)
 
 
 def _renumber_markers(text: str, by: int) -> str:
@@ -217,13 +217,13 @@ def _renumber_markers(text: str, by: int) -> str:
 
 def abstain(text: str, nearest: Sequence[NearDocument] = ()) -> Result:
     result = as_result("abstained", "insufficient_evidence", text)
-    return {**result, "nearest": [one.model_dump() for one in nearest]}
+    return {**result, "nearest": [document.model_dump() for document in nearest]}
 
 
 def result_of(outcome: ToolOutcome) -> Result:
     if outcome.status == "failed":
-        told = outcome.reason in {"tool", "arguments"}  # the tool itself says that it cannot be done, and why
-        return abstain(outcome.content) if told else as_result("failed", "error", outcome.content)
+        tool_says = outcome.reason in {"tool", "arguments"}  # the tool itself says that it cannot be done, and why
+        return abstain(outcome.content) if tool_says else as_result("failed", "error", outcome.content)
     status, stop_reason, path = {
         "done": ("answered", "complete", "tool"),
         "waiting": ("waiting", "approval", "tool"),

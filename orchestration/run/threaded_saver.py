@@ -51,8 +51,10 @@ class ThreadedSaver(_Saver):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        found = await self._run_in_thread(lambda: list(self.list(config, filter=filter, before=before, limit=limit)))
-        for item in found:
+        checkpoints = await self._run_in_thread(
+            lambda: list(self.list(config, filter=filter, before=before, limit=limit))
+        )
+        for item in checkpoints:
             yield item
 
     async def aput(

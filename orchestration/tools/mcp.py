@@ -55,14 +55,14 @@ def build(options: Options, context: Context) -> ToolSet:
         raise InvalidSetting(f'[[orchestration.tools]] "{options.name}" needs either command = [...] or url = "...".')
     session = _Session(options)
     try:
-        found = {tool.name: tool for tool in session.connect()}
-        names = choose_tools(options, list(found), f'The MCP server "{options.name}"')
+        listed = {tool.name: tool for tool in session.connect()}
+        names = choose_tools(options, list(listed), f'The MCP server "{options.name}"')
         tools = [
             foreign_tool(
                 options,
                 name,
-                description=found[name].description or "",
-                schema=found[name].input_schema,
+                description=listed[name].description or "",
+                schema=listed[name].input_schema,
                 call=_caller(session, name, effect=_is_effect(options, name)),
             )
             for name in names
@@ -177,16 +177,16 @@ class _Session:
         try:
             async with asyncio.timeout(self._options.connect_timeout_s):
                 client = await ready
-                known = canonical([tool.model_dump(mode="json") for tool in await _list_tools(client)])
+                fingerprint = canonical([tool.model_dump(mode="json") for tool in await _list_tools(client)])
         except MissingCredential:
             raise
         except Exception as error:
             await self._disconnect()
             raise UpstreamDown(f"no connection ({type(error).__name__}: {str(error)[:200]})") from error
-        if self._known and known != self._known:
+        if self._known and fingerprint != self._known:
             await self._disconnect()
             raise UpstreamDown(f'the server "{self._options.name}" describes its tools otherwise than at the start')
-        self._known, self._client = known, client
+        self._known, self._client = fingerprint, client
 
     async def _hold_open(self, ready: asyncio.Future[Client], stop: asyncio.Event) -> None:
         from mcp import Client
@@ -226,13 +226,13 @@ class _Session:
 
 
 async def _list_tools(client: Client) -> list[Tool]:
-    """Every tool of the server, page by page."""
-    found: list[Tool] = []
+    """List every tool of the server, page by page."""
+    tools: list[Tool] = []
     cursor: str | None = None
     for _ in range(PAGES):
         page = await client.list_tools(cursor=cursor)
-        found += page.tools
+        tools += page.tools
         cursor = page.next_cursor
         if not cursor:
-            return found
+            return tools
     raise UpstreamDown(f"it lists more than {PAGES} pages of tools")

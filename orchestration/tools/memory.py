@@ -60,24 +60,24 @@ class Memory:
         self._facts = facts
 
     def remember(self, fact: str, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
-        given = _caller(config)
+        caller = _caller(config)
         text = _strip_opening(OPENS, fact)
         try:
-            kept = self._facts.add(
-                given["principal"], text, approved_by=given.get("approved_by", ""), key=given["idempotency_key"]
+            stored = self._facts.add(
+                caller["principal"], text, approved_by=caller.get("approved_by", ""), key=caller["idempotency_key"]
             )
         except InvalidRequest as error:
             raise ToolException(str(error)) from error
-        return f"I will remember: {kept.text}.", {"fact_id": kept.fact_id}
+        return f"I will remember: {stored.text}.", {"fact_id": stored.fact_id}
 
     def forget(self, fact: str, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
-        """Only what is meant beyond doubt: the one fact in which everything stands that was said of it."""
+        """Forget only what is meant beyond doubt: the one fact in which everything stands that was said of it."""
         person = _caller(config)["principal"]
         about = terms(_strip_opening(FORGETS, fact))
-        meant = [kept for kept in self._facts.of(person) if about and about <= terms(kept.text)]
+        meant = [known_fact for known_fact in self._facts.of(person) if about and about <= terms(known_fact.text)]
         if len(meant) != 1:
-            told = "; ".join(kept.text for kept in meant)
-            why = f"That may be any of these: {told}." if meant else "I remember nothing like that of you."
+            candidates = "; ".join(known_fact.text for known_fact in meant)
+            why = f"That may be any of these: {candidates}." if meant else "I remember nothing like that of you."
             return f"Nothing has been forgotten. {why}", {"forgotten": []}
         try:
             self._facts.erase(meant[0].fact_id, person)
@@ -87,8 +87,8 @@ class Memory:
 
     def recall_facts(self, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
         facts = self._facts.of(_caller(config)["principal"])
-        told = "\n".join(f"{fact.text} (since {fact.at:%Y-%m-%d})" for fact in facts)
-        text = f"This is what I remember of you:\n{told}" if facts else "I remember nothing of you."
+        lines = "\n".join(f"{fact.text} (since {fact.at:%Y-%m-%d})" for fact in facts)
+        text = f"This is what I remember of you:\n{lines}" if facts else "I remember nothing of you."
         return text, {"facts": [fact.model_dump(mode="json") for fact in facts]}
 
 
@@ -98,10 +98,10 @@ def _strip_opening(opening: str, request: str) -> str:
 
 
 def _caller(config: RunnableConfig) -> dict[str, Any]:
-    given: dict[str, Any] = config.get("configurable", {})
-    if given.get("principal") is None:
+    configurable: dict[str, Any] = config.get("configurable", {})
+    if configurable.get("principal") is None:
         raise ToolException("Nobody is signed in.")
-    return given
+    return configurable
 
 
 def build(options: Options, context: Context) -> ToolSet:

@@ -160,7 +160,7 @@ def _operation(  # noqa: PLR0917 - what an operation consists of
     properties: dict[str, Any] = {}
     required: list[str] = []
     places: dict[str, str] = {}
-    for parameter in (_resolve_reference(document, one) for one in parameters):
+    for parameter in (_resolve_reference(document, entry) for entry in parameters):
         if parameter["in"] == "cookie" or (parameter["in"] == "header" and parameter["name"].casefold() in fixed):
             continue
         argument = parameter["name"]
@@ -275,7 +275,7 @@ def _caller(client: httpx2.Client, operation: Operation, options: Options) -> An
 def _request(
     client: httpx2.Client, operation: Operation, arguments: Mapping[str, Any], key: str | None
 ) -> httpx2.Request:
-    """Every argument in its place. A path parameter cannot leave its segment, nor a header its line."""
+    """Build the request, with every argument in its place. A path parameter cannot leave its segment, nor a header its line."""
     path, query, headers = operation.path, {}, {"Accept": "application/json"}
     body: Any = {} if "field" in operation.places.values() else None
     for name, value in arguments.items():
