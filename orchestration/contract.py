@@ -42,7 +42,7 @@ __all__ = [
     "Conversation",
     "ConversationStore",
     "Decision",
-    "EffectLedger",
+    "EffectLog",
     "Event",
     "Fact",
     "FactStore",
@@ -453,7 +453,7 @@ class ApprovalStore(Protocol):
         ...
 
 
-class EffectLedger(Protocol):
+class EffectLog(Protocol):
     """Remembers every effect by run, step and arguments, so that it happens once across retries and crashes."""
 
     async def begin(self, key: str, tool: str, arguments_hash: str, principal: Principal) -> Mapping[str, Any] | None:

@@ -27,8 +27,8 @@ from orchestration.flow.base_agent import (
     MADE_BY,
     Begin,
     DurableAgent,
-    Kept,
     Options,
+    StoredThread,
     close_turn,
     config_of,
     gather_results,
@@ -50,11 +50,11 @@ class GraphAgent(DurableAgent):
         super().__init__(options, parts)
         self._graph = _graph(self._steps).compile(checkpointer=parts.checkpoints, name=self.name)
 
-    async def _load_thread(self, thread_id: str) -> Kept:
+    async def _load_thread(self, thread_id: str) -> StoredThread:
         snapshot = await self._graph.aget_state(config_of(thread_id))
         ours = (snapshot.metadata or {}).get(MADE_BY, self.name) == self.name  # where another's stopped, no node knows
         unfinished = ours and bool(snapshot.next)
-        return Kept(cast("State", snapshot.values), waits=bool(snapshot.interrupts), unfinished=unfinished)
+        return StoredThread(cast("State", snapshot.values), waits=bool(snapshot.interrupts), unfinished=unfinished)
 
     async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
         go_on: Command[Any] | None = Command(resume={"decided": True}) if begin == "decided" else None

@@ -165,25 +165,25 @@ class TeamAgent(RoundsAgent):
         while not desk.state["part"]:
             name, step = do.search(desk.state)
             if name == "compose":
-                return _on(desk.message, "write")
+                return _hand_on(desk.message, "write")
             await desk.take(name, step)
-        return _on(desk.message, "report")
+        return _hand_on(desk.message, "report")
 
     async def _write(self, desk: Desk) -> Message:
         if desk.state["reached"] != "compose":
             await desk.take("compose", self._steps.compose)
-        return _on(desk.message, "check")
+        return _hand_on(desk.message, "check")
 
     async def _check(self, desk: Desk) -> Message:
         if desk.state["reached"] != "verify":
             await desk.take("verify", self._steps.verify)
         part = desk.state["part"]
         if part is None:
-            return _on(desk.message, "quote")
+            return _hand_on(desk.message, "quote")
         if part["status"] != "answered" and desk.state["rewrites"] < self._settings.rewrites:
             desk.state["part"], desk.run.evidence = None, None
-            return _on(desk.message, "find more")
-        return _on(desk.message, "report")
+            return _hand_on(desk.message, "find more")
+        return _hand_on(desk.message, "report")
 
 
 def build(options: Options, context: AgentParts) -> TeamAgent:
@@ -196,5 +196,5 @@ def picture() -> str:
     return "\n".join(["graph LR;", *lines, ""])
 
 
-def _on(message: Message, task: Task) -> Message:
+def _hand_on(message: Message, task: Task) -> Message:
     return Message(sender=message.to, task=task, step_id=message.step_id)

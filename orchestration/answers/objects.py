@@ -276,7 +276,7 @@ async def _make_object(
 def _read_fields(
     schema: type[Object], fields: Sequence[Field], text: str, run: Run
 ) -> tuple[Object | None, dict[str, Any]]:
-    return _fitting(schema, fill_fields(fields, text, run.parts.embedder))
+    return _validate_values(schema, fill_fields(fields, text, run.parts.embedder))
 
 
 def _evidence(question: str, run: Run) -> list[Evidence]:
@@ -295,7 +295,7 @@ def _evidence(question: str, run: Run) -> list[Evidence]:
     return sorted((item for item in evidence if item.hit.chunk.document_id == best), key=lambda item: item.start)
 
 
-def _fitting(schema: type[Object], values: Mapping[str, Any]) -> tuple[Object | None, dict[str, Any]]:
+def _validate_values(schema: type[Object], values: Mapping[str, Any]) -> tuple[Object | None, dict[str, Any]]:
     """The object, where these values are enough; and those of them that the schema lets pass."""
     remaining = dict(values)
     try:

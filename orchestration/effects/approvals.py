@@ -184,7 +184,7 @@ class SqliteApprovals:
         return approval.model_copy(update={"status": "expired"}) if late else approval
 
 
-def doubles(waiting: Sequence[Approval], decided: Sequence[Approval]) -> dict[str, Approval]:
+def find_duplicates(waiting: Sequence[Approval], decided: Sequence[Approval]) -> dict[str, Approval]:
     """Find for each waiting approval, by id, another one of exactly the same call: the latest that was approved, else the one that
     has waited longest. To approve both would do it twice.
 

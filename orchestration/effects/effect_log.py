@@ -76,7 +76,7 @@ STORE = SqliteStore(
 
 
 class SqliteEffects:
-    """An `EffectLedger` in one SQLite file. A row without a result has begun and was never heard of again."""
+    """An `EffectLog` in one SQLite file. A row without a result has begun and was never heard of again."""
 
     def __init__(self, path: Path) -> None:
         self._file = SqliteFile(path, STORE)

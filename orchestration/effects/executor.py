@@ -36,7 +36,7 @@ from orchestration.contract import (
     BaseTool,
     Completion,
     Decision,
-    EffectLedger,
+    EffectLog,
     Origin,
     Preview,
     Prohibition,
@@ -116,7 +116,7 @@ class Executor:
         tools: Sequence[BaseTool],
         policy: PolicySettings,
         approvals: ApprovalStore,
-        effects: EffectLedger,
+        effects: EffectLog,
         audit: AuditLog,
         clock: Clock,
         stops: Stops | None = None,
@@ -301,13 +301,13 @@ class Executor:
         if not call.metadata_value("effect", True):
             return await self._invoke(call, {})
         if approval is None:
-            return await self._unasked_or_ask(call)
+            return await self._act_or_ask(call)
         stored = await self._approvals.get(approval.approval_id, call.principal.tenant)
         if stored is not None and call.metadata_value("completed", None):
-            call = _with_open(
+            call = _fill_open_arguments(
                 call, stored.arguments
             )  # settled then; by now the effect itself may have changed the data
-        refusal = _mismatch(call, stored)
+        refusal = _find_mismatch(call, stored)
         if refusal is not None or stored is None:
             return refusal or _deny(call, "approval", "There is no such approval.")
         if self.is_own(stored, stored.decided_by):  # decided before the policy wanted two people
@@ -316,15 +316,15 @@ class Executor:
             call = replace(call, arguments=stored.edited)
             if call.hash != stored.edited_hash:
                 return _deny(call, "mismatch", "The approval was given for something else.")
-        return (await self._once(call, stored)).model_copy(update={"approval": stored})
+        return (await self._carry_out_once(call, stored)).model_copy(update={"approval": stored})
 
-    async def _unasked_or_ask(self, call: _Call) -> ToolOutcome:
+    async def _act_or_ask(self, call: _Call) -> ToolOutcome:
         reasons = doubts(call.tool, call.arguments, call.origin, self._tools)
         if call.tool.name not in self._policy.unasked:
             return await self._ask(call, without_what_was_read(reasons, call.tool, call.arguments, call.origin))
         if reasons:
             return await self._ask(call, reasons)
-        outcome = await self._once(call, None)
+        outcome = await self._carry_out_once(call, None)
         return outcome.model_copy(update={"reason": "words"}) if outcome.status == "done" else outcome
 
     async def _ask(self, call: _Call, reasons: Sequence[str]) -> ToolOutcome:
@@ -333,10 +333,12 @@ class Executor:
         completed: Completion | None = call.metadata_value("completed", None)
         try:
             if completed:
-                call = _with_open(call, await asyncio.to_thread(completed, call.arguments, call.principal))
+                call = _fill_open_arguments(call, await asyncio.to_thread(completed, call.arguments, call.principal))
             if refusal := await self._forbidden(call):
                 return refusal
-            described = await asyncio.to_thread(preview, call.arguments, call.principal) if preview else _plainly(call)
+            described = (
+                await asyncio.to_thread(preview, call.arguments, call.principal) if preview else _describe_call(call)
+            )
         except ToolException as error:
             return _fail(call, "tool", str(error))
         if reasons:
@@ -368,7 +370,7 @@ class Executor:
             rule=RULES["approval"],
         )
 
-    async def _once(self, call: _Call, approval: Approval | None) -> ToolOutcome:
+    async def _carry_out_once(self, call: _Call, approval: Approval | None) -> ToolOutcome:
         """Carry an effect out, unless it has been carried out before. Without an approval: on the person's words."""
         begun_before = False
         try:
@@ -406,14 +408,14 @@ class Executor:
             async with asyncio.timeout(call.metadata_value("timeout_s", TIMEOUT_S)):
                 message: ToolMessage = await call.tool.ainvoke(request, config)  # type: ignore[arg-type]
         except TimeoutError:
-            return _fail(call, "timeout", f"{call.tool.name} did not end in time. {_doubt(call)}")
+            return _fail(call, "timeout", f"{call.tool.name} did not end in time. {_advice_after_failure(call)}")
         except ToolException as error:
             return _fail(call, "tool", str(error))
         except SixplyError:
             raise
         except Exception as error:  # a tool is foreign code; what it raises must not decide how the run ends
             name = type(error).__name__
-            return _fail(call, "unknown", f"{call.tool.name} failed with {name}. {_doubt(call)}")
+            return _fail(call, "unknown", f"{call.tool.name} failed with {name}. {_advice_after_failure(call)}")
         if message.status == "error":  # a tool with handle_tool_error
             return _fail(call, "tool", message.text)
         return ToolOutcome(
@@ -522,13 +524,13 @@ def _plain(artifact: Any) -> Any:
         return None
 
 
-def _with_open(call: _Call, settled: Mapping[str, Any]) -> _Call:
+def _fill_open_arguments(call: _Call, settled: Mapping[str, Any]) -> _Call:
     """The call with the arguments that it leaves open as they were settled; those that it states stay."""
     arguments = {name: settled.get(name) if value is None else value for name, value in call.arguments.items()}
     return replace(call, arguments=arguments)
 
 
-def _mismatch(call: _Call, stored: Approval | None) -> ToolOutcome | None:
+def _find_mismatch(call: _Call, stored: Approval | None) -> ToolOutcome | None:
     """Why the stored approval does not permit this call, or `None` if it does."""
     if stored is None:
         return _deny(call, "approval", "There is no such approval.")
@@ -552,11 +554,11 @@ def _fail(call: _Call, reason: Literal["tool", "timeout", "unknown"], text: str)
     return ToolOutcome(tool=call.tool.name, status="failed", content=text, reason=reason)
 
 
-def _doubt(call: _Call) -> str:
+def _advice_after_failure(call: _Call) -> str:
     effect = call.metadata_value("effect", True)
     return "Whether it happened is unknown; it is not tried again, a person must look." if effect else "Try again."
 
 
-def _plainly(call: _Call) -> str:
+def _describe_call(call: _Call) -> str:
     stated = ", ".join(f"{name} = {value}" for name, value in call.arguments.items() if value is not None)
     return f"{call.tool.name} with {stated or 'no arguments'}."

@@ -45,20 +45,20 @@ class Policy:
         """Whether the caller may call it. The tenant is asked first: no role gives what the tenant may not use."""
         tenant, rules = self._of_tenant(principal.tenant)
         if not _matches_any(name, rules.tools):
-            return _no(f"{tenant}.tools", f'The tenant "{principal.tenant}" may not use {name}.')
+            return _deny(f"{tenant}.tools", f'The tenant "{principal.tenant}" may not use {name}.')
         roles = sorted(principal.roles)
         for role in roles:
             if _matches_any(name, self._settings.roles.get(role, ())):
-                return _yes(f"roles.{role}", f'The role "{role}" may use {name}.')
+                return _allow(f"roles.{role}", f'The role "{role}" may use {name}.')
         holders = [role for role, tools in self._settings.roles.items() if _matches_any(name, tools)]
         may = f"It is open to: {', '.join(holders)}." if holders else "No role lists it."
-        return _no(_rules("roles", roles), f"{_phrase_roles(roles)} may not use {name}. {may}")
+        return _deny(_rules("roles", roles), f"{_phrase_roles(roles)} may not use {name}. {may}")
 
     def model(self, name: str, tenant: str) -> Ruling:
         section, rules = self._of_tenant(tenant)
         if _matches_any(name, rules.models):
-            return _yes(f"{section}.models", f'The tenant "{tenant}" may use the model {name}.')
-        return _no(
+            return _allow(f"{section}.models", f'The tenant "{tenant}" may use the model {name}.')
+        return _deny(
             f"{section}.models",
             f'The tenant "{tenant}" may not use the model {name}. Its models: {", ".join(rules.models) or "none"}.',
         )
@@ -67,13 +67,13 @@ class Policy:
         """Whether the caller may see documents of this class."""
         section, rules = self._of_tenant(principal.tenant)
         if not _matches_any(data_class, rules.data):
-            return _no(f"{section}.data", f'The tenant "{principal.tenant}" may not see {data_class} documents.')
+            return _deny(f"{section}.data", f'The tenant "{principal.tenant}" may not see {data_class} documents.')
         roles = sorted(principal.roles)
         for role in (EVERYBODY, *roles):
             if _matches_any(data_class, self._settings.data.get(role, ())):
                 whose = "Everybody" if role == EVERYBODY else f'The role "{role}"'
-                return _yes(f"data.{role}", f"{whose} may see {data_class} documents.")
-        return _no(_rules("data", roles), f"{_phrase_roles(roles)} may not see {data_class} documents.")
+                return _allow(f"data.{role}", f"{whose} may see {data_class} documents.")
+        return _deny(_rules("data", roles), f"{_phrase_roles(roles)} may not see {data_class} documents.")
 
     def scope(self, principal: Principal) -> Scope:
         """What the caller may see: the only way from a caller to a scope."""
@@ -131,9 +131,9 @@ def _phrase_roles(roles: Sequence[str]) -> str:
     return " and ".join(f'The role "{role}"' for role in roles) if roles else "Nobody without a role"
 
 
-def _yes(rule: str, why: str) -> Ruling:
+def _allow(rule: str, why: str) -> Ruling:
     return Ruling(allowed=True, rule=rule, why=why)
 
 
-def _no(rule: str, why: str) -> Ruling:
+def _deny(rule: str, why: str) -> Ruling:
     return Ruling(allowed=False, rule=rule, why=why)

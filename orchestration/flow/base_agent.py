@@ -79,7 +79,7 @@ class Options(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredThread:
     """What is stored of a conversation."""
 
     state: State
@@ -105,7 +105,7 @@ class DurableAgent(ABC):
         self.conversations = Conversations(parts.checkpoints, self._claim_thread, self._demand_own_thread)
 
     @abstractmethod
-    async def _load_thread(self, thread_id: str) -> Kept: ...
+    async def _load_thread(self, thread_id: str) -> StoredThread: ...
 
     @abstractmethod
     async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
@@ -177,7 +177,9 @@ class DurableAgent(ABC):
         cut_off = thread.unfinished and not thread.waits and thread.state["question"] == question
         return thread.state if cut_off else None
 
-    async def _take_decision(self, decision: Decision, approval: Approval, kept: Kept, principal: Principal) -> None:
+    async def _take_decision(
+        self, decision: Decision, approval: Approval, kept: StoredThread, principal: Principal
+    ) -> None:
         """Take the decision, or accept the same one again where its run was cut off; raise otherwise."""
         waiting = kept.unfinished and kept.state.get("approval_id") == approval.approval_id
         if approval.status == "expired":
@@ -191,7 +193,7 @@ class DurableAgent(ABC):
             if not waiting:
                 raise NotFound("The run that asked for this is lost. Ask for it again.")
             await self._parts.executor.decide(decision, principal)
-        elif not waiting or not _the_same(decision, approval):
+        elif not waiting or not _repeats_decision(decision, approval):
             raise already_decided_error(approval)
         else:
             await self._parts.executor.decide_again(approval, principal)
@@ -251,7 +253,7 @@ class DurableAgent(ABC):
             values = await self._take_steps(begin, state, run, config)
             result = values.get("result") or abstain(NOTHING_FOUND)
         except BudgetExceeded as error:
-            result = await self._with_what_there_is(run, error)
+            result = await self._answer_from_what_was_found(run, error)
         finally:
             run.close()
         answer = Answer(
@@ -277,9 +279,9 @@ class DurableAgent(ABC):
         await self._steps.remember(answer, values, run)
         return answer
 
-    async def _with_what_there_is(self, run: Run, error: BudgetExceeded) -> Result:
+    async def _answer_from_what_was_found(self, run: Run, error: BudgetExceeded) -> Result:
         """Quoting costs nothing more: what has been found is given, and said to be all that the budget allowed."""
-        run.note(ran_out(error.limit))
+        run.note(budget_note(error.limit))
         grounding, evidence = self._parts.grounding, run.evidence or []
         results = dict(run.results)
         if grounding.confidence(run.question, evidence) >= grounding.settings.min_evidence:
@@ -330,9 +332,9 @@ def close_turn(state: State) -> State:
     return {"turns": turns, "summary": summary}
 
 
-def ran_out(limit: str) -> str:
+def budget_note(limit: str) -> str:
     """
-    >>> ran_out("usd_per_day"), ran_out("tokens")
+    >>> budget_note("usd_per_day"), budget_note("tokens")
     ('budget used up: USD of the day', 'budget used up: tokens of one request')
     """
     kind, _, window = limit.partition("_per_")
@@ -364,7 +366,7 @@ def _outcome(update: State) -> Literal["done", "failed", "waiting"]:
     return "waiting" if "waiting" in statuses else "failed" if "failed" in statuses else "done"
 
 
-def _the_same(decision: Decision, approval: Approval) -> bool:
+def _repeats_decision(decision: Decision, approval: Approval) -> bool:
     """Whether it says what was decided already."""
     if not decision.approve:
         return approval.status == "rejected"

@@ -19,7 +19,15 @@ from typing import Any, cast
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
 
-from orchestration.flow.base_agent import Begin, DurableAgent, Kept, close_turn, config_of, gather_results, run_step
+from orchestration.flow.base_agent import (
+    Begin,
+    DurableAgent,
+    StoredThread,
+    close_turn,
+    config_of,
+    gather_results,
+    run_step,
+)
 from orchestration.flow.steps import Work as Step
 from orchestration.run.run import Run
 from orchestration.run.state import State, merge_state, status_of
@@ -30,13 +38,13 @@ Work = Coroutine[Any, Any, None]
 class RoundsAgent(DurableAgent):
     """A conversation is a row of checkpoints, each with all that is known."""
 
-    async def _load_thread(self, thread_id: str) -> Kept:
+    async def _load_thread(self, thread_id: str) -> StoredThread:
         stored = await self._parts.checkpoints.aget_tuple(config_of(thread_id))
         if stored is None:
-            return Kept({})
+            return StoredThread({})
         state = cast("State", stored.checkpoint["channel_values"])
         waits = status_of(state) == "waiting"
-        return Kept(state, waits=waits, unfinished=waits or not status_of(state))
+        return StoredThread(state, waits=waits, unfinished=waits or not status_of(state))
 
     async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
         journal = Journal(self._parts.checkpoints, config)

@@ -51,8 +51,8 @@ from orchestration.run.state import (
     as_result,
     combine_results,
     day_of,
+    outcome_label,
     result_of,
-    what_came,
 )
 from retrieval.contract import Hit
 from retrieval.grounding.evidence import FAR_BEHIND, Evidence, Grounding, title_of
@@ -137,7 +137,7 @@ class Steps:
         query = self.in_context(question, state)
         ahead = asyncio.create_task(self._run_search(query, state, run))
         ahead.add_done_callback(lambda done: done.cancelled() or done.exception())  # where nobody else reads it
-        run.ahead[query] = ahead
+        run.prefetched_searches[query] = ahead
 
     def _immediate_result(self, plan: Plan, state: State) -> Result | None:
         """The result of a plan without anything to do; `None` where there is something."""
@@ -269,12 +269,12 @@ class Steps:
         waiting: State = {}
         if outcome.approval:
             waiting = {"approval_id": outcome.approval.approval_id, "waiting": step.step_id}
-        return _call_update(step, outcome, waiting, run), f"{outcome.tool}: {what_came(outcome)}"
+        return _call_update(step, outcome, waiting, run), f"{outcome.tool}: {outcome_label(outcome)}"
 
     async def effect(self, state: State, run: Run) -> tuple[State, str]:
         step = _step_of({**state, "step": state["waiting"]})
         outcome = await self._call(state, step, run, await self.approval_of(state))
-        return _call_update(step, outcome, {"waiting": ""}, run), f"{outcome.tool}: {what_came(outcome)}"
+        return _call_update(step, outcome, {"waiting": ""}, run), f"{outcome.tool}: {outcome_label(outcome)}"
 
     async def _call(self, state: State, step: PlanStep, run: Run, approval: Approval | None) -> ToolOutcome:
         outcomes = _outcomes(state)
@@ -358,12 +358,12 @@ class Steps:
         searched = await asyncio.gather(*(self._search(query, state, run) for query in queries))
         seen = {hit.chunk.chunk_id for hit in run.hits or ()}
         fresh = [hit for hit in in_one_ranking(searched) if hit.chunk.chunk_id not in seen]
-        run.learned = len(fresh)
+        run.new_passages = len(fresh)
         run.hits = [*(run.hits or ()), *fresh]
         return {"legs": []}, f"{len(fresh)} passages" + (f" of {len(queries)} searches" if len(queries) > 1 else "")
 
     async def _search(self, query: str, state: State, run: Run) -> list[Hit]:
-        if not state["rewrites"] and (ahead := run.ahead.pop(query, None)) is not None:
+        if not state["rewrites"] and (ahead := run.prefetched_searches.pop(query, None)) is not None:
             return await ahead
         return await self._run_search(query, state, run)
 
@@ -382,7 +382,7 @@ class Steps:
         low = confidence < enough
         update: State = {"confidence": confidence}
         searched = run.hits is not None  # or this run was cut off since, and nobody knows what was new
-        nothing_new = state["rewrites"] > 0 and searched and run.learned == 0
+        nothing_new = state["rewrites"] > 0 and searched and run.new_passages == 0
         if low and (nothing_new or state["rewrites"] >= self._settings.rewrites):
             update["part"] = abstain(NOTHING_FOUND, _nearest(evidence) if confidence >= NEAR * enough else ())
         return (
@@ -513,7 +513,7 @@ def _settle_plan(plan: Plan, done: Mapping[str, Done]) -> Plan:
         came = ToolOutcome(**entry["outcome"]) if entry["outcome"] else None
         status = entry["result"]["status"]
         outcome: Outcome = "done" if status == "answered" else "waiting" if status == "waiting" else "failed"
-        detail = what_came(came) if came else status
+        detail = outcome_label(came) if came else status
         steps.append(step.model_copy(update={"outcome": outcome, "detail": detail}))
     return plan.model_copy(update={"steps": tuple(steps)})
 

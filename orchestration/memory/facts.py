@@ -88,7 +88,7 @@ class SqliteFacts:
         def update(connection: sqlite3.Connection) -> Fact:
             stored = next((candidate for candidate in _of(connection, principal) if candidate.fact_id == fact_id), None)
             if stored is None:
-                raise _no(fact_id)
+                raise _not_found(fact_id)
             fact = stored.model_copy(update={"text": text, "at": self._clock.now(), "approved_by": ""})
             connection.execute("UPDATE facts SET body = ? WHERE fact_id = ?", (fact.model_dump_json(), fact_id))
             return fact
@@ -100,7 +100,7 @@ class SqliteFacts:
         mine = (fact_id, principal.tenant, principal.subject)
         sql = "DELETE FROM facts WHERE fact_id = ? AND tenant = ? AND subject = ?"
         if not self._file.run_now(lambda connection: connection.execute(sql, mine).rowcount):
-            raise _no(fact_id)
+            raise _not_found(fact_id)
 
     def erase_all(self, tenant: str, subject: str) -> int:
         """Everything that is remembered of a person; how many facts that were."""
@@ -141,5 +141,5 @@ def _check_text(text: str) -> str:
     return text
 
 
-def _no(fact_id: str) -> NotFound:
+def _not_found(fact_id: str) -> NotFound:
     return NotFound(f"There is no fact {fact_id} about you.")

@@ -172,8 +172,8 @@ class ClassifierPlanner:
             return Plan(route="reply", made_by="classifier", reason=whole.reason, reply=reply)
         parts = _parts(question, pieces, whole)
         if len(parts) > 1 and (whole.tool is None or whole.tool in [part.tool for part in parts]):
-            return _several(question, parts, allowed)
-        step = _step(1, whole, question)
+            return _plan_of_several(question, parts, allowed)
+        step = _make_step(1, whole, question)
         return Plan(route=route_of([step], allowed), steps=(step,), made_by="classifier", reason=whole.reason)
 
     def _judge_all(self, said: Sequence[_Part], tools: Sequence[BaseTool]) -> list[_Part]:
@@ -367,7 +367,7 @@ def adapt_plan(plan: Plan) -> Plan:
         if broke and not step.step_id.endswith("b") and again not in {other_step.step_id for other_step in steps}:
             place = steps.index(step) + 1
             steps.insert(place, step.model_copy(update={"step_id": again, "outcome": "planned", "detail": ""}))
-            steps = [_after(other_step, step.step_id, again) for other_step in steps]
+            steps = [_wait_for_instead(other_step, step.step_id, again) for other_step in steps]
             changes.append(f"step {step.step_id} broke and is tried once more as {again}")
     for place, step in enumerate(steps):
         lost = [
@@ -381,7 +381,7 @@ def adapt_plan(plan: Plan) -> Plan:
     return plan.model_copy(update={"steps": tuple(steps), "changes": tuple(changes)})
 
 
-def _after(step: PlanStep, old: str, new: str) -> PlanStep:
+def _wait_for_instead(step: PlanStep, old: str, new: str) -> PlanStep:
     if step.outcome != "planned" or old not in step.after:
         return step
     arguments = {
@@ -455,7 +455,7 @@ def _own(piece: _Part, question: str, whole: _Part, *, after_tool: bool) -> bool
     if piece.tool is not None:
         if not piece.asked and not piece.question:  # a remark: "The batteries in QM-10022 last an hour."
             return False
-        return whole.tool is not None or not _step(1, piece, question).missing
+        return whole.tool is not None or not _make_step(1, piece, question).missing
     return piece.asks and not (after_tool and whole.tool is not None and _POINTS.search(piece.text))
 
 
@@ -481,10 +481,10 @@ def _names_another(piece: _Part, tool: BaseTool) -> bool:
     return len(words) <= _ALONE and words[0].strip(".,;:!").upper() == codes[0]
 
 
-def _several(question: str, parts: Sequence[_Part], allowed: frozenset[str]) -> Plan:
+def _plan_of_several(question: str, parts: Sequence[_Part], allowed: frozenset[str]) -> Plan:
     steps: list[PlanStep] = []
     for number, part in enumerate(parts, 1):
-        step = _step(number, part, question)
+        step = _make_step(number, part, question)
         leads = [lead for lead in steps if lead.kind == "look_up"]
         borrows = part.tool is not None and not identifies(step.ask, part.tool)
         if leads and step.kind == "act" and (borrows or _THEN.search(question)):
@@ -506,7 +506,7 @@ def _share_arguments(step: PlanStep, steps: Sequence[PlanStep]) -> PlanStep:
     return step.model_copy(update={"arguments": step.arguments | shared, "missing": missing})
 
 
-def _step(number: int, part: _Part, question: str) -> PlanStep:
+def _make_step(number: int, part: _Part, question: str) -> PlanStep:
     ask = question[slice(*part.span)].strip(" ,;")
     if part.tool is None:
         return PlanStep(step_id=str(number), kind="answer", ask=ask)

@@ -69,7 +69,7 @@ class Run:
     usage: Usage = UNCALLED
     """Tokens of the language model."""
     hits: list[Hit] | None = None
-    ahead: dict[str, asyncio.Task[list[Hit]]] = field(default_factory=dict)
+    prefetched_searches: dict[str, asyncio.Task[list[Hit]]] = field(default_factory=dict)
     """Searches that were begun before anybody asked for them, by their queries."""
     evidence: list[Evidence] | None = None
     question: str = ""
@@ -78,9 +78,9 @@ class Run:
     plan: Plan | None = None
     results: dict[str, Result] = field(default_factory=dict)
     """What came of the steps that are done, by their ids: given where a budget ends the run."""
-    learned: int = 0
+    new_passages: int = 0
     """Passages that the last search found and no search before it."""
-    shares: dict[str, Budget] = field(default_factory=dict)
+    branch_budgets: dict[str, Budget] = field(default_factory=dict)
     """The budgets of those who work at the run, where they are several."""
     partial: str = ""
     """What the last call of the chat model had said when it broke off; empty where it did not."""
@@ -164,10 +164,10 @@ class Run:
     def branch(self, who: str, share: float) -> Run:
         """Make a branch of this run for one of several who work at it: with a budget of its own inside the whole one, and with what it
         finds apart. What it does and costs is told here; `join` adds up the rest."""
-        if who not in self.shares:
-            self.shares[who] = Share(self.budget, share)
-        clean: dict[str, Any] = {"hits": None, "evidence": None, "question": "", "draft": None, "learned": 0}
-        return replace(self, budget=self.shares[who], usage=UNCALLED, _local_s=0.0, **clean)
+        if who not in self.branch_budgets:
+            self.branch_budgets[who] = Share(self.budget, share)
+        clean: dict[str, Any] = {"hits": None, "evidence": None, "question": "", "draft": None, "new_passages": 0}
+        return replace(self, budget=self.branch_budgets[who], usage=UNCALLED, _local_s=0.0, **clean)
 
     def join(self, branch: Run) -> None:
         self._use(branch.usage)
@@ -207,7 +207,7 @@ class Run:
         """Charge the machine's time that no local model call has been charged for. A second call does nothing."""
         if self._seconds is not None:
             return
-        for unread in self.ahead.values():
+        for unread in self.prefetched_searches.values():
             unread.cancel()
         self._seconds = time.perf_counter() - self._begun_s
         rate = self.parts.machine_usd_per_hour

@@ -232,5 +232,5 @@ def result_of(outcome: ToolOutcome) -> Result:
     return as_result(status, stop_reason, outcome.content, path)
 
 
-def what_came(outcome: ToolOutcome) -> str:
+def outcome_label(outcome: ToolOutcome) -> str:
     return f"{outcome.status} ({outcome.reason})" if outcome.reason else outcome.status

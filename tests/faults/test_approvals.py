@@ -14,7 +14,7 @@ from foundation.components import available
 from foundation.errors import Conflict, Gone, NotFound, StoreUnavailable
 from orchestration import sqlite_file
 from orchestration.contract import Answer, AnswerRequest, Approval, Decision
-from orchestration.effects.approvals import SqliteApprovals, doubles
+from orchestration.effects.approvals import SqliteApprovals, find_duplicates
 from orchestration.run.answering import answer, resume
 from tests.doubles.orchestration import LEAD, NORTH, World
 
@@ -69,16 +69,16 @@ async def test_what_was_asked_for_before_in_the_same_words_is_known_as_such(worl
     assert [one.asked for one in pending] == [SEND.question, SEND.question, "Please send parcel P-111 now"]
     assert second.approval
     assert other.approval
-    assert {known: one.approval_id for known, one in doubles(pending, []).items()} == {
+    assert {known: one.approval_id for known, one in find_duplicates(pending, []).items()} == {
         second.approval.approval_id: decision_on(first).approval_id
     }
     await resume(agent, decision_on(first, approve=False), LEAD)
     left = [await world.approvals.pending("north"), await world.approvals.decided("north", limit=9)]
-    assert doubles(*left) == {}, "what was rejected was not done"
+    assert find_duplicates(*left) == {}, "what was rejected was not done"
     granted = decision_on(second).model_copy(update={"arguments": other.approval.arguments})
     await resume(agent, granted, LEAD)
     left = [await world.approvals.pending("north"), await world.approvals.decided("north", limit=9)]
-    assert list(doubles(*left)) == [other.approval.approval_id], "what was granted is what was done"
+    assert list(find_duplicates(*left)) == [other.approval.approval_id], "what was granted is what was done"
 
 
 async def test_two_processes_that_decide_at_once_have_one_winner(world: World) -> None:

@@ -31,12 +31,12 @@ DECIDED = 100
 def approvals(tenant: Tenant = LOCAL, json: Json = None, stack: Stack = STACK) -> None:
     """Actions that wait for a person."""
 
-    from orchestration.effects.approvals import SqliteApprovals, doubles
+    from orchestration.effects.approvals import SqliteApprovals, find_duplicates
 
     settings = load_stack(stack).settings
     with closing(SqliteApprovals(settings.foundation.data_dir / "approvals.sqlite", SystemClock())) as store:
         waiting = asyncio.run(store.pending(tenant))
-        same = doubles(waiting, asyncio.run(store.decided(tenant, limit=DECIDED)))
+        same = find_duplicates(waiting, asyncio.run(store.decided(tenant, limit=DECIDED)))
     if not terminal.write_json(json, [one.model_dump(mode="json") for one in waiting]):
         rows = [
             (

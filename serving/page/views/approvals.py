@@ -10,7 +10,7 @@ from nicegui import html, ui
 from pydantic import TypeAdapter
 
 from orchestration.contract import Answer, Approval, Decision
-from orchestration.effects.approvals import doubles
+from orchestration.effects.approvals import find_duplicates
 from orchestration.effects.arguments import schema_of
 from serving.api.schemas import DecisionRequest
 from serving.http.streams import collect, explained
@@ -56,7 +56,7 @@ class ApprovalsView:
         for approval_id in [known for known, card in self._cards.items() if known not in waiting and card.open]:
             self._cards.pop(approval_id).delete()  # somebody else decided it, or its time is over
         decided = await store.decided(caller.tenant, limit=DECIDED)
-        same = doubles(list(waiting.values()), decided)
+        same = find_duplicates(list(waiting.values()), decided)
         with self._waiting:
             for approval_id, approval in waiting.items():
                 if approval_id not in self._cards:

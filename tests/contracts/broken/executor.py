@@ -18,7 +18,7 @@ class IgnoresApprovals(Executor):
 
 
 class RepeatsEffects(Executor):
-    async def _once(self, call: Any, approval: Approval) -> ToolOutcome:
+    async def _carry_out_once(self, call: Any, approval: Approval) -> ToolOutcome:
         del approval
         return await self._invoke(call, {"idempotency_key": call.key})
 
@@ -39,7 +39,7 @@ class TakesAnyApproval(Executor):
 
     async def _carry_out(self, call: Any, approval: Approval | None) -> ToolOutcome:
         if approval is not None and approval.status == "approved":
-            return await self._once(call, approval)
+            return await self._carry_out_once(call, approval)
         return await super()._carry_out(call, approval)
 
 
@@ -48,14 +48,14 @@ class TrustsWhatItIsHanded(Executor):
 
     async def _carry_out(self, call: Any, approval: Approval | None) -> ToolOutcome:
         if approval is not None and (approval.approval_id, approval.status) == (call.approval_id, "approved"):
-            return await self._once(call, approval)
+            return await self._carry_out_once(call, approval)
         return await super()._carry_out(call, approval)
 
 
 class KeepsApprovalsForever(Executor):
-    async def _once(self, call: Any, approval: Approval) -> ToolOutcome:
+    async def _carry_out_once(self, call: Any, approval: Approval) -> ToolOutcome:
         forever = approval.model_copy(update={"expires_at": approval.expires_at.replace(year=2999)})
-        return await super()._once(call, forever)
+        return await super()._carry_out_once(call, forever)
 
 
 class LetsAnybodyDecide(Executor):
@@ -72,10 +72,10 @@ class LetsPeopleApproveTheirOwn(Executor):
 
 
 class WarnsOnlyAboutWhatMayHappenUnasked(Executor):
-    async def _unasked_or_ask(self, call: Any) -> ToolOutcome:
+    async def _act_or_ask(self, call: Any) -> ToolOutcome:
         if call.tool.name not in self._policy.unasked:
             return await self._ask(call, [])
-        return await super()._unasked_or_ask(call)
+        return await super()._act_or_ask(call)
 
 
 class ActsWhereItWasRejected(Executor):
@@ -89,7 +89,7 @@ class RunsWhatWasAskedNotWhatWasGranted(Executor):
 
 
 class GrantsAnything(Executor):
-    async def _edited(self, decision: Decision, asked: Approval) -> dict[str, Any] | None:
+    async def _check_edited(self, decision: Decision, asked: Approval) -> dict[str, Any] | None:
         return None if decision.arguments == asked.arguments else decision.arguments
 
 
@@ -101,20 +101,22 @@ class TreatsUndeclaredToolsAsHarmless(Executor):
 
 
 class ForgetsTheAudit(Executor):
-    async def _audited(self, outcome: ToolOutcome, principal: Principal, run_id: str, hashed: str) -> ToolOutcome:
+    async def _record_outcome(
+        self, outcome: ToolOutcome, principal: Principal, run_id: str, hashed: str
+    ) -> ToolOutcome:
         del principal, run_id, hashed
         return outcome
 
 
 class BelievesThatThePersonSaidEverything(Executor):
-    async def _unasked_or_ask(self, call: Any) -> ToolOutcome:
+    async def _act_or_ask(self, call: Any) -> ToolOutcome:
         if call.tool.name in self._policy.unasked:
-            return await self._once(call, None)
+            return await self._carry_out_once(call, None)
         return await self._ask(call, [])
 
 
 class AsksForEverything(Executor):
-    async def _unasked_or_ask(self, call: Any) -> ToolOutcome:
+    async def _act_or_ask(self, call: Any) -> ToolOutcome:
         return await self._ask(call, [])
 
 
@@ -125,8 +127,8 @@ class RunsInCircles(Executor):
 
 
 class TriesAgain(Executor):
-    async def _once(self, call: Any, approval: Approval | None) -> ToolOutcome:
-        outcome = await super()._once(call, approval)
+    async def _carry_out_once(self, call: Any, approval: Approval | None) -> ToolOutcome:
+        outcome = await super()._carry_out_once(call, approval)
         if outcome.status == "failed":
             await self._effects.abandon(call.key)
         return outcome
