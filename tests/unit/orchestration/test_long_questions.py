@@ -7,10 +7,10 @@ import subprocess
 import sys
 
 READ = """
-from orchestration.composing import _MARKER
-from orchestration.filling import _CODE
-from orchestration.planning import _BREAK
-from orchestration.stated import _AMOUNT
+from orchestration.answers.compose import _MARKER
+from orchestration.answers.field_extraction import _CODE
+from orchestration.planners.classifier import _BREAK
+from orchestration.language.stated_arguments import _AMOUNT
 
 for expression in (_MARKER, _CODE, _BREAK, _AMOUNT):
     for filler in (" ", "\\n", "7", "7-"):
