@@ -12,7 +12,7 @@ import pytest
 
 from foundation.components import available
 from foundation.errors import Conflict, Gone, NotFound, StoreUnavailable
-from orchestration import sqlite_file
+from foundation.stores import sqlite_file
 from orchestration.contract import Answer, AnswerRequest, Approval, Decision
 from orchestration.effects.approvals import SqliteApprovals, find_duplicates
 from orchestration.run.answering import answer, resume
