@@ -94,11 +94,11 @@ class AnswerCache:
         if exact or self._settings.mode != "semantic":
             return exact
         vector = await asyncio.to_thread(embed_query, self._embedder, question)
-        for known in _nearest(await self._asked(shelf, principal), vector, self._settings.min_similarity):
-            if same_details(question, known.question) and (
-                found := await self._valid(_key(shelf, known.question), "semantic", principal)
+        for candidate in _nearest(await self._asked(shelf, principal), vector, self._settings.min_similarity):
+            if same_details(question, candidate.question) and (
+                recalled := await self._valid(_key(shelf, candidate.question), "semantic", principal)
             ):
-                return found
+                return recalled
         return None
 
     async def remember(self, answer: Answer, *, compose: str, principal: Principal, since: int) -> None:
@@ -106,7 +106,7 @@ class AnswerCache:
         if sources is None or await asyncio.to_thread(self.now) != since:
             return
         demand()
-        kept = {
+        record = {
             "answer_id": answer.answer_id,
             "text": answer.text,
             "path": answer.path,
@@ -114,12 +114,12 @@ class AnswerCache:
             "sources": sources,
         }
         shelf, ttl_s = self._shelf(compose, principal), self._settings.ttl_s
-        await self._cache.set(principal.tenant, _key(shelf, answer.question), json.dumps(kept).encode(), ttl_s=ttl_s)
+        await self._cache.set(principal.tenant, _key(shelf, answer.question), json.dumps(record).encode(), ttl_s=ttl_s)
         if self._settings.mode == "semantic":
             vector = await asyncio.to_thread(embed_query, self._embedder, answer.question)
-            asked = [one for one in await self._asked(shelf, principal) if one.question != answer.question]
-            asked = [*asked, _Asked(answer.question, vector)][-self._settings.recent :]
-            await self._cache.set(principal.tenant, f"{shelf} asked", _packed(asked), ttl_s=ttl_s)
+            questions = [entry for entry in await self._asked(shelf, principal) if entry.question != answer.question]
+            questions = [*questions, _Asked(answer.question, vector)][-self._settings.recent :]
+            await self._cache.set(principal.tenant, f"{shelf} asked", _packed(questions), ttl_s=ttl_s)
 
     async def _forget_erased(self, tenant: str) -> None:
         """What is kept does not say who asked first, so all of it goes where somebody was erased; it is made anew."""
@@ -132,27 +132,29 @@ class AnswerCache:
         return _unpacked(await self._cache.get(principal.tenant, f"{shelf} asked"))
 
     async def _valid(self, key: str, kind: Literal["exact", "semantic"], principal: Principal) -> Recalled | None:
-        kept = await self._cache.get(principal.tenant, key)
-        if kept is None:
+        packed = await self._cache.get(principal.tenant, key)
+        if packed is None:
             return None
-        told: Mapping[str, Any] = json.loads(kept)
-        citations = tuple(Citation(**each) for each in told["citations"])
-        if await asyncio.to_thread(self._sources, citations, principal) != told["sources"]:
+        record: Mapping[str, Any] = json.loads(packed)
+        citations = tuple(Citation(**fields) for fields in record["citations"])
+        if await asyncio.to_thread(self._sources, citations, principal) != record["sources"]:
             await self._cache.delete(principal.tenant, key)
             return None
-        return Recalled(kind, told["answer_id"], told["text"], told["path"], citations)
+        return Recalled(kind, record["answer_id"], record["text"], record["path"], citations)
 
     def _sources(self, citations: Sequence[Citation], principal: Principal) -> dict[str, str] | None:
         """The content hash of each cited document, or `None` where one can no longer be shown as it was cited."""
-        asked = list(dict.fromkeys(citation.chunk_id for citation in citations))
+        chunk_ids = list(dict.fromkeys(citation.chunk_id for citation in citations))
         today = self._clock.now().date()
-        hits = self._ledger.hits(asked, self._policy.scope(principal), as_of=today)
+        hits = self._ledger.hits(chunk_ids, self._policy.scope(principal), as_of=today)
         for citation in citations:
             chunk = hits[citation.chunk_id].chunk if citation.chunk_id in hits else None
             if chunk is None or chunk.text[citation.start - chunk.start : citation.end - chunk.start] != citation.quote:
                 return None
-        known = {key: self._ledger.find(key) for key in dict.fromkeys(hit.chunk.document_id for hit in hits.values())}
-        return {key: document.content_hash if document else "" for key, document in known.items()}
+        documents = {
+            key: self._ledger.find(key) for key in dict.fromkeys(hit.chunk.document_id for hit in hits.values())
+        }
+        return {key: document.content_hash if document else "" for key, document in documents.items()}
 
     def _shelf(self, compose: str, principal: Principal) -> str:
         """What two people must share to be given the same answer; the cache itself keeps tenants apart."""
@@ -228,30 +230,33 @@ def _without_courtesies(words: list[str]) -> list[str]:
     return words
 
 
-def _nearest(asked: Sequence[_Asked], vector: Vectors, least: float) -> list[_Asked]:
+def _nearest(questions: Sequence[_Asked], vector: Vectors, least: float) -> list[_Asked]:
     """Those that may mean the same, nearest first."""
-    if not asked:
+    if not questions:
         return []
-    cosines = np.stack([each.vector for each in asked]) @ vector
-    return [asked[place] for place in np.argsort(-cosines, kind="stable") if cosines[place] >= least]
+    cosines = np.stack([entry.vector for entry in questions]) @ vector
+    return [questions[place] for place in np.argsort(-cosines, kind="stable") if cosines[place] >= least]
 
 
 def _key(shelf: str, question: str) -> str:
     return f"{shelf} {hashlib.blake2b(normal(question).encode(errors='surrogatepass'), digest_size=16).hexdigest()}"
 
 
-def _packed(asked: Sequence[_Asked]) -> bytes:
-    vectors = np.stack([each.vector for each in asked]).astype("<f2")
-    told = {"questions": [each.question for each in asked], "vectors": base64.b64encode(vectors.tobytes()).decode()}
-    return json.dumps(told).encode()
+def _packed(questions: Sequence[_Asked]) -> bytes:
+    vectors = np.stack([entry.vector for entry in questions]).astype("<f2")
+    record = {
+        "questions": [entry.question for entry in questions],
+        "vectors": base64.b64encode(vectors.tobytes()).decode(),
+    }
+    return json.dumps(record).encode()
 
 
 def _unpacked(packed: bytes | None) -> list[_Asked]:
     if packed is None:
         return []
-    told = json.loads(packed)
-    flat = np.frombuffer(base64.b64decode(told["vectors"]), dtype="<f2").astype(np.float32)
+    record = json.loads(packed)
+    flat = np.frombuffer(base64.b64decode(record["vectors"]), dtype="<f2").astype(np.float32)
     return [
         _Asked(question, vector)
-        for question, vector in zip(told["questions"], flat.reshape(len(told["questions"]), -1), strict=True)
+        for question, vector in zip(record["questions"], flat.reshape(len(record["questions"]), -1), strict=True)
     ]

@@ -43,14 +43,14 @@ def bind(http: HttpSettings, *, port: int | None = None) -> socket.socket:
     """
     port = http.port if port is None else port
     family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
-    taken = socket.socket(family, socket.SOCK_STREAM)
+    listening = socket.socket(family, socket.SOCK_STREAM)
     try:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it only on sockets that it made
-        taken.bind((http.host, port))
-        taken.listen(1)  # two sockets may bind the same address; only listening claims it
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it only on sockets that it made
+        listening.bind((http.host, port))
+        listening.listen(1)  # two sockets may bind the same address; only listening claims it
     except OSError as error:
-        taken.close()
+        listening.close()
         if error.errno == errno.EADDRINUSE:
             raise AddressInUse(
                 f"Port {port} on {http.host} is taken by another process. Stop it, or choose another port: "
@@ -59,7 +59,7 @@ def bind(http: HttpSettings, *, port: int | None = None) -> socket.socket:
         raise InvalidSetting(
             f"Cannot listen on {http.host} port {port}: {error.strerror}. Correct [serving.http]."
         ) from error
-    return taken
+    return listening
 
 
 def serve(system: System, listening: socket.socket) -> None:

@@ -77,11 +77,11 @@ class Admission:
             await self._wait()
         self.running += 1
         self._shared = self._shared or self.running > 1
-        begun = self._now()
+        started_s = self._now()
         try:
             yield
         finally:
-            self._took(self._now() - begun)
+            self._took(self._now() - started_s)
             self.running -= 1
             if not self.running:
                 self._shared = False
@@ -111,7 +111,7 @@ class Admission:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                self._line = deque(other for other in self._line if other is not turn)
+                self._line = deque(waiter for waiter in self._line if waiter is not turn)
             elif turn.exception() is None:  # the place was given to us in the moment in which we were cancelled
                 self.running -= 1
                 self._next()
@@ -127,16 +127,16 @@ class Admission:
                 turn.set_result(None)
 
     def _took(self, seconds: float) -> None:
-        self._usual_s = _averaged(self._usual_s, seconds)
+        self._usual_s = _average(self._usual_s, seconds)
         if not self._shared or seconds < self._alone_s or not self._alone_s:
-            self._alone_s = _averaged(self._alone_s, seconds)
+            self._alone_s = _average(self._alone_s, seconds)
         if self._usual_s > SLOWER * self._alone_s:
             self._limit = max(min(FEWEST, self._most), self._limit * FEWER)
         elif self.running >= self.places:
             self._limit = min(self._most, self._limit + 1 / self._limit)
 
 
-def _averaged(before: float, latest: float) -> float:
+def _average(before: float, latest: float) -> float:
     return before + NEWEST * (latest - before) if before else latest
 
 

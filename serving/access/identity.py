@@ -69,10 +69,10 @@ def check_roles(roles: Iterable[str], policy: PolicySettings) -> None:
     Raises:
         InvalidRequest: a role that neither the API nor the tool policy knows.
     """
-    known = known_roles(policy)
+    roles_known = known_roles(policy)
     for role in roles:
-        if role not in known:
-            raise InvalidRequest(f'No role "{role}". {did_you_mean(role, known)}')
+        if role not in roles_known:
+            raise InvalidRequest(f'No role "{role}". {did_you_mean(role, roles_known)}')
 
 
 def known_roles(policy: PolicySettings) -> frozenset[str]:
@@ -108,7 +108,7 @@ class KeyStore:
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
         self._clock = clock
-        self._file = JsonFile(path, _parsed)
+        self._file = JsonFile(path, _parse)
 
     @classmethod
     def of(cls, settings: Settings, clock: Clock) -> KeyStore:
@@ -166,10 +166,10 @@ class KeyStore:
         Raises:
             Unauthenticated: no header, another scheme, or a key that is not in the file.
         """
-        found = self.known(_digest(credential_of(authorization or "", basic=basic)))
-        if found is None:
+        principal = self.known(_digest(credential_of(authorization or "", basic=basic)))
+        if principal is None:
             raise Unauthenticated("No valid API key. Send it as: Authorization: Bearer sixply_...")
-        return found
+        return principal
 
     def digest_of(self, key: str) -> str:
         """What the file keeps of `key`.
@@ -184,11 +184,11 @@ class KeyStore:
 
     def known(self, digest: str) -> Principal | None:
         """Whoever has the key of this digest."""
-        found = None
+        match = None
         for key in self.list():  # all of them, whatever matched: the time taken says nothing
             if hmac.compare_digest(key.sha256, digest):
-                found = key
-        return found.principal if found else None
+                match = key
+        return match.principal if match else None
 
     def recheck(self, principal: Principal) -> Principal:
         """The caller of an earlier request as the entry of their key is now.
@@ -219,7 +219,7 @@ class KeyStore:
         self._file.write([asdict(key) for key in keys])
 
 
-def _parsed(entries: Any) -> tuple[Key, ...]:
+def _parse(entries: Any) -> tuple[Key, ...]:
     return tuple(
         Key(**{**entry, "roles": tuple(entry["roles"]), "groups": tuple(entry["groups"])}) for entry in entries
     )

@@ -117,7 +117,7 @@ class TokenVerifier:
         Raises:
             Unauthenticated: with the reason. StoreUnavailable: the file of keys cannot be used now.
         """
-        claims, key_id = self._checked(token, self._keys_now())
+        claims, key_id = self._check_token(token, self._keys_now())
         settings = self._settings
         subject, tenant = _name(claims, settings.subject_claim), _name(claims, settings.tenant_claim)
         if tenant == EVERY_TENANT:
@@ -157,20 +157,20 @@ class TokenVerifier:
             ConfigurationError: there is no file, or it is no set of public keys.
         """
         try:
-            found = self._file.read()
+            keys = self._file.read()
         except Unreadable as error:
             raise ConfigurationError(
                 f"{self._file.path} is no JWKS of public keys ({error}). Save the provider's anew, or correct "
                 f"[serving.jwt] jwks_file."
             ) from error
-        if found is None:
+        if keys is None:
             raise ConfigurationError(
                 f"There is no file {self._file.path} ([serving.jwt] jwks_file). Save the keys of the identity provider "
                 f"there: the document at its jwks_uri."
             )
-        return found
+        return keys
 
-    def _checked(self, token: str, keys: Mapping[str, PyJWK]) -> tuple[Mapping[str, Any], str]:
+    def _check_token(self, token: str, keys: Mapping[str, PyJWK]) -> tuple[Mapping[str, Any], str]:
         """The claims, and the id of the key that signed them."""
         import jwt
 
@@ -235,14 +235,14 @@ def _keys_by_id(document: Any) -> Mapping[str, PyJWK]:
     import jwt
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-    found: dict[str, PyJWK] = {}
+    keys: dict[str, PyJWK] = {}
     for entry in document["keys"]:
         if not isinstance(entry, dict):
             raise TypeError("each key must be an object")
         if entry.get("use", "sig") != "sig":
             continue
         key_id = entry.get("kid")
-        if not isinstance(key_id, str) or key_id in found:
+        if not isinstance(key_id, str) or key_id in keys:
             raise ValueError(f"each key needs a kid of its own; found {key_id!r}")
         if entry.get("kty") == "oct" or "d" in entry:
             raise ValueError(f'the key "{key_id}" is secret: with it, tokens can be made. Keep the public one only')
@@ -252,33 +252,33 @@ def _keys_by_id(document: Any) -> Mapping[str, PyJWK]:
             raise ValueError(f'the key "{key_id}" cannot be used: {type(error).__name__}') from error
         if isinstance(key.key, RSAPublicKey) and key.key.key_size < LEAST_RSA_BITS:
             raise ValueError(f'the key "{key_id}" has {key.key.key_size} bits; RSA needs {LEAST_RSA_BITS}')
-        found[key_id] = key
-    if not found:
+        keys[key_id] = key
+    if not keys:
         raise ValueError("there is no key for signatures in it")
-    return found
+    return keys
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> Any:
     """A claim by its name, or by the path to it: `realm_access.roles`."""
     if name in claims:
         return claims[name]
-    found: Any = claims
+    value: Any = claims
     for step in name.split("."):
-        found = found.get(step) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value
 
 
 def _name(claims: Mapping[str, Any], claim: str) -> str:
-    found = _claim(claims, claim)
-    if not isinstance(found, str) or not _usable(found):
+    name_claimed = _claim(claims, claim)
+    if not isinstance(name_claimed, str) or not _usable(name_claimed):
         raise Unauthenticated(f'The token\'s claim "{claim}" must be a text of at most {LONGEST_NAME} characters.')
-    return found
+    return name_claimed
 
 
 def _names(claims: Mapping[str, Any], claim: str) -> frozenset[str]:
     """A list of texts, or one text with spaces between."""
-    found = _claim(claims, claim)
-    names: Iterable[Any] = found.split() if isinstance(found, str) else [] if found is None else found
+    value = _claim(claims, claim)
+    names: Iterable[Any] = value.split() if isinstance(value, str) else [] if value is None else value
     if not isinstance(names, list) or not all(isinstance(name, str) and _usable(name) for name in names):
         raise Unauthenticated(f'The token\'s claim "{claim}" must be a list of texts.')
     return frozenset(names)

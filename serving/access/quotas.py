@@ -74,10 +74,10 @@ class Limit:
     def name(self) -> str:
         return f"{self.whose}-{self.kind}-{self.window}"
 
-    def exceeded(self, said: Quota) -> QuotaExceeded:
+    def exceeded(self, quota: Quota) -> QuotaExceeded:
         most = f"{self.most / MICRO:g} USD" if self.kind == "usd" else f"{self.most} {self.kind}"
         whose = "You have" if self.whose == "caller" else "Your tenant has"
-        again_s = None if math.isinf(said.retry_after_s) else said.retry_after_s
+        again_s = None if math.isinf(quota.retry_after_s) else quota.retry_after_s
         again = "" if again_s is None else f" Try again in {lasting(again_s)}."
         return QuotaExceeded(
             f"{whose} used up the quota of {most} per {self.window}.{again} An operator sets it: [serving.quotas].",
@@ -162,7 +162,7 @@ class Quotas:
                     log.exception("a slot could not be given back")
 
     @asynccontextmanager
-    async def counted(self, principal: Principal) -> AsyncIterator[None]:
+    async def count_request(self, principal: Principal) -> AsyncIterator[None]:
         """What a person does on the page: a request, as if it had come over the API.
 
         Raises:
@@ -204,11 +204,11 @@ class Quotas:
         """RateLimit and RateLimit-Policy after the IETF's draft, for each quota that holds for the caller."""
         policies, states = [], []
         for limit in self.limits(admitted.principal, "requests", "tokens", "usd"):
-            said = admitted.said.get(limit.name)
-            if said is None:
-                said = await self._count(admitted.principal, limit, 0)
+            quota = admitted.said.get(limit.name)
+            if quota is None:
+                quota = await self._count(admitted.principal, limit, 0)
             policies.append(f'"{limit.name}";q={limit.most};w={limit.window_s};qu="{UNITS[limit.kind]}"')
-            states.append(f'"{limit.name}";r={said.remaining};t={math.ceil(said.reset_s)}')
+            states.append(f'"{limit.name}";r={quota.remaining};t={math.ceil(quota.reset_s)}')
         policies += [
             f'"{rules.whose}-concurrent";q={rules.concurrent};qu="concurrent-requests"'
             for rules in self._of(admitted.principal)
@@ -224,12 +224,12 @@ class Quotas:
         """All or nothing of all limits."""
         principal = admitted.principal
         for number, limit in enumerate(limits):
-            said = await self._count(principal, limit, amount)
-            admitted.said[limit.name] = said
-            if not said.allowed:
-                for taken in limits[:number]:
-                    await self._count(principal, taken, -amount, forced=True)
-                raise limit.exceeded(said)
+            quota = await self._count(principal, limit, amount)
+            admitted.said[limit.name] = quota
+            if not quota.allowed:
+                for granted in limits[:number]:
+                    await self._count(principal, granted, -amount, forced=True)
+                raise limit.exceeded(quota)
 
     async def _book(self, principal: Principal, *, tokens: int, microdollars: int) -> None:
         for limit in self.limits(principal, "tokens", "usd"):

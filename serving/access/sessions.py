@@ -56,10 +56,10 @@ class Sessions:
         credential = credential.strip()
         if is_token(credential):
             self._callers.bearer(credential)
-            kept = TOKEN + _seal(cookie).encrypt(credential.encode())
+            value = TOKEN + _seal(cookie).encrypt(credential.encode())
         else:
-            kept = KEY + self._keys.digest_of(credential).encode()
-        await self._cache.set(SHELF, _place(cookie), kept, ttl_s=TTL_S)
+            value = KEY + self._keys.digest_of(credential).encode()
+        await self._cache.set(SHELF, _place(cookie), value, ttl_s=TTL_S)
         return cookie
 
     async def principal(self, cookie: str) -> Principal:
@@ -67,16 +67,16 @@ class Sessions:
         Unauthenticated: the session is over, its key was revoked, or its token counts no more.
         StoreUnavailable: that cannot be said now.
         """
-        kept = await self._cache.get(SHELF, _place(cookie)) if cookie else None
-        if kept is not None and kept.startswith(TOKEN):
+        value = await self._cache.get(SHELF, _place(cookie)) if cookie else None
+        if value is not None and value.startswith(TOKEN):
             try:
-                return self._callers.bearer(_opened(cookie, kept.removeprefix(TOKEN)))
+                return self._callers.bearer(_open_sealed(cookie, value.removeprefix(TOKEN)))
             except Unauthenticated as error:
                 raise Unauthenticated(f"You are not signed in any more. {error} Then open the page again.") from error
-        found = self._keys.known(kept.removeprefix(KEY).decode()) if kept else None
-        if found is None:
+        principal = self._keys.known(value.removeprefix(KEY).decode()) if value else None
+        if principal is None:
             raise Unauthenticated("You are not signed in any more. Open the page again and sign in.")
-        return found
+        return principal
 
     async def end(self, cookie: str) -> None:
         await self._cache.delete(SHELF, _place(cookie))
@@ -110,7 +110,7 @@ def _seal(cookie: str) -> Fernet:
     return Fernet(base64.urlsafe_b64encode(_digest(f"seal {cookie}")))
 
 
-def _opened(cookie: str, sealed: bytes) -> str:
+def _open_sealed(cookie: str, sealed: bytes) -> str:
     """Empty, which is no token, where it was sealed with another cookie."""
     from cryptography.fernet import InvalidToken
 

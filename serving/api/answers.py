@@ -27,7 +27,7 @@ from serving.runtime import Running, Runtime, admitted
 router = APIRouter(prefix="/v1", tags=["answers"])
 
 
-def _streamed() -> dict[str, Any]:
+def _stream_response() -> dict[str, Any]:
     """OpenAPI 3.2's description of the stream; the parts of an event are the answer's own schemas."""
     schema = Event.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
     schema.pop("$defs")
@@ -40,7 +40,7 @@ def _streamed() -> dict[str, Any]:
 @router.post(
     "/answers",
     response_model=Answer,
-    responses={200: _streamed(), **responses(404, 409, 504)},
+    responses={200: _stream_response(), **responses(404, 409, 504)},
     dependencies=[admitted("answers")],
 )
 async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Running) -> Response:
@@ -50,8 +50,8 @@ async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Runnin
     draft; what counts is the answer, whose sentences have been checked. Leaving cancels the work.
     """
     check_length(body.question, runtime.system.settings.orchestration.answers)
-    asked = AnswerRequest(**body.model_dump())
-    at_work = await begun(runtime, asked, caller, request)
+    wanted = AnswerRequest(**body.model_dump())
+    at_work = await begin_answer(runtime, wanted, caller, request)
     if "text/event-stream" in request.headers.get("accept", ""):
         return EventStream(_events(runtime, at_work))
     return as_json(await collect(at_work, runtime.lifecycle, request))
@@ -66,10 +66,10 @@ async def fill(body: ObjectRequest, request: Request, caller: Asker, runtime: Ru
     """
     check_length(body.question, runtime.system.settings.orchestration.answers)
     await runtime.system.quotas.demand_left(caller)
-    return await unless_left(_filled(body, caller, runtime), runtime.lifecycle, request)
+    return await unless_left(_fill_object(body, caller, runtime), runtime.lifecycle, request)
 
 
-async def _filled(body: ObjectRequest, caller: Principal, runtime: Runtime) -> ObjectReply:
+async def _fill_object(body: ObjectRequest, caller: Principal, runtime: Runtime) -> ObjectReply:
     schema = await in_thread(model_of, body.shape)
     return ObjectReply.of(await runtime.system.objects.answer_as(schema, body.question, caller, text=body.text))
 
@@ -77,25 +77,27 @@ async def _filled(body: ObjectRequest, caller: Principal, runtime: Runtime) -> O
 @router.post("/search", response_model=SearchResult, responses=responses(504), dependencies=[admitted("searches")])
 async def search(body: SearchRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Find passages. Needs no language model, so it works while that is down."""
-    found = await unless_left(_searched(body, caller, runtime), runtime.lifecycle, request)
-    return Response(found, media_type=JSONResponse.media_type)
+    result = await unless_left(_search_in_thread(body, caller, runtime), runtime.lifecycle, request)
+    return Response(result, media_type=JSONResponse.media_type)
 
 
-async def _searched(body: SearchRequest, caller: Principal, runtime: Runtime) -> str:
+async def _search_in_thread(body: SearchRequest, caller: Principal, runtime: Runtime) -> str:
     with limited():
-        return await run_in_threadpool(_found, body, caller, runtime)  # one hop, with the making of the JSON
+        return await run_in_threadpool(_search_as_json, body, caller, runtime)  # one hop, with the making of the JSON
 
 
-def _found(body: SearchRequest, caller: Principal, runtime: Runtime) -> str:
+def _search_as_json(body: SearchRequest, caller: Principal, runtime: Runtime) -> str:
     scope = runtime.system.policy.scope(caller)
     hits = runtime.system.retriever.retrieve(
         body.query, scope, limit=body.limit, as_of=body.as_of, where=body.where.filter() if body.where else None
     )
-    found = [SearchHit.of(hit, marker=number) for number, hit in enumerate(hits, start=1)]
-    return SearchResult(hits=found, trace_id=trace_id()).model_dump_json()
+    results = [SearchHit.of(hit, marker=number) for number, hit in enumerate(hits, start=1)]
+    return SearchResult(hits=results, trace_id=trace_id()).model_dump_json()
 
 
-async def begun(runtime: Runtime, asked: AnswerRequest, caller: Principal, request: Request) -> AsyncIterator[Event]:
+async def begin_answer(
+    runtime: Runtime, wanted: AnswerRequest, caller: Principal, request: Request
+) -> AsyncIterator[Event]:
     """The agent at work; under an Idempotency-Key from where an earlier attempt stopped.
 
     Raises:
@@ -104,8 +106,8 @@ async def begun(runtime: Runtime, asked: AnswerRequest, caller: Principal, reque
     await runtime.system.quotas.demand_left(caller)
     attempt = attempt_of(request)
     if attempt is None:
-        return runtime.system.agent.stream(asked, caller)
-    return attempt.followed(runtime.system.agent.stream(attempt.resumed(asked), caller))
+        return runtime.system.agent.stream(wanted, caller)
+    return attempt.follow(runtime.system.agent.stream(attempt.resume(wanted), caller))
 
 
 def check_length(question: str, settings: AnswerSettings) -> None:

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/approvals", tags=["approvals"])
 async def pending(caller: Decider, runtime: Running, pages: Pages) -> ApprovalList:
     """What waits in your tenant, oldest first: the tool, its exact arguments, who asked, and until when."""
     waiting = await runtime.system.approvals.pending(caller.tenant)
-    page, cursor = pages.page(waiting, lambda one: f"{one.requested_at.isoformat()} {one.approval_id}")
+    page, cursor = pages.page(waiting, lambda approval: f"{approval.requested_at.isoformat()} {approval.approval_id}")
     return ApprovalList(approvals=page, next_cursor=cursor)
 
 

@@ -18,26 +18,30 @@ router = APIRouter(prefix="/v1/conversations", tags=["conversations"], dependenc
 @router.get("", responses=responses(404))
 async def listed(caller: Asker, runtime: Running, pages: Pages) -> ConversationList:
     """Your conversations, the newest first, each by the question that began it."""
-    found = await kept(runtime).all(caller)
-    page, cursor = pages.page(found, lambda one: f"{one.begun_at.isoformat()} {one.thread_id}", newest_first=True)
+    conversations = await require_conversations(runtime).all(caller)
+    page, cursor = pages.page(
+        conversations,
+        lambda conversation: f"{conversation.begun_at.isoformat()} {conversation.thread_id}",
+        newest_first=True,
+    )
     return ConversationList(conversations=page, next_cursor=cursor)
 
 
 @router.get("/{thread_id}", responses=responses(404))
 async def read(thread_id: ThreadId, caller: Asker, runtime: Running, pages: Pages) -> ConversationTurns:
     """What was asked and answered, oldest first. Quotes stay as they were given, whatever became of the documents."""
-    turns = await kept(runtime).turns(thread_id, caller)
-    page, cursor = pages.page(list(enumerate(turns)), lambda one: f"{one[0]:09}")
+    turns = await require_conversations(runtime).turns(thread_id, caller)
+    page, cursor = pages.page(list(enumerate(turns)), lambda numbered: f"{numbered[0]:09}")
     return ConversationTurns(thread_id=thread_id, turns=[turn for _, turn in page], next_cursor=cursor)
 
 
 @router.delete("/{thread_id}", status_code=204, responses=responses(404, 409))
 async def delete(thread_id: ThreadId, caller: Asker, runtime: Running) -> None:
     """Delete what was said. What it cost and that it was answered stay in the cost ledger and in the audit."""
-    await kept(runtime).delete(thread_id, caller)
+    await require_conversations(runtime).delete(thread_id, caller)
 
 
-def kept(runtime: Runtime) -> ConversationStore:
+def require_conversations(runtime: Runtime) -> ConversationStore:
     """Raises:
     NotFound: the agent that is configured keeps none.
     """

@@ -80,11 +80,11 @@ def retry(caller: Writer, runtime: Running) -> RetryReport:
 def listed(caller: Asker, runtime: Running, pages: Pages) -> DocumentList:
     """The documents that you may read, by `uri`, and after them those that were refused."""
     ledger, scope = runtime.system.ledger, runtime.system.policy.scope(caller)
-    known: list[Document | Refusal] = [*ledger.documents(scope), *ledger.refusals(scope)]
-    page, cursor = pages.page(known, _place)
+    entries: list[Document | Refusal] = [*ledger.documents(scope), *ledger.refusals(scope)]
+    page, cursor = pages.page(entries, _place)
     return DocumentList(
-        documents=[DocumentSummary.of(one) for one in page if isinstance(one, Document)],
-        refusals=[one for one in page if isinstance(one, Refusal)],
+        documents=[DocumentSummary.of(entry) for entry in page if isinstance(entry, Document)],
+        refusals=[entry for entry in page if isinstance(entry, Refusal)],
         next_cursor=cursor,
     )
 
@@ -99,7 +99,10 @@ def read(
 ) -> DocumentText:
     """A document's text, or the span of it that a citation names."""
     ledger, scope = runtime.system.ledger, runtime.system.policy.scope(caller)
-    document = next((known for known in ledger.documents(scope) if known.document_id == document_id), None)
+    document = next(
+        (listed_document for listed_document in ledger.documents(scope) if listed_document.document_id == document_id),
+        None,
+    )
     text = ledger.text(document_id, scope)
     if document is None or text is None:
         raise NotFound(f'No document "{document_id}" that you may read.')
@@ -124,22 +127,22 @@ def delete(
         raise NotFound(f'No document "{uri}" of yours. GET /v1/documents lists them.')
 
 
-def _place(one: Document | Refusal) -> str:
+def _place(entry: Document | Refusal) -> str:
     """Where it stands in the list."""
-    if isinstance(one, Document):
-        return f"0 {one.source.uri} {one.document_id}"
-    return f"1 {one.uri} {one.tenant}"
+    if isinstance(entry, Document):
+        return f"0 {entry.source.uri} {entry.document_id}"
+    return f"1 {entry.uri} {entry.tenant}"
 
 
 def _attributes(text: str) -> dict[str, Value]:
     check_json(text.encode("utf-8", "surrogatepass"), "attributes")
     try:
-        known = _ATTRIBUTES.validate_json(text)
+        attributes = _ATTRIBUTES.validate_json(text)
     except ValidationError as error:
         raise InvalidRequest(
             f"attributes is no JSON object of texts, numbers and truth values: {error.errors()[0]['msg']}."
         ) from error
-    return {key: told(value) for key, value in known.items()}
+    return {key: told(value) for key, value in attributes.items()}
 
 
 def owner(caller: Principal, *, shared: bool) -> str:

@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/facts", tags=["facts"], dependencies=[admitted("r
 @router.get("", responses=responses())
 def listed(caller: Asker, runtime: Running, pages: Pages) -> FactList:
     """What is remembered of you, oldest first."""
-    page, cursor = pages.page(runtime.system.facts.of(caller), lambda one: f"{one.at.isoformat()} {one.fact_id}")
+    page, cursor = pages.page(runtime.system.facts.of(caller), lambda fact: f"{fact.at.isoformat()} {fact.fact_id}")
     return FactList(facts=page, next_cursor=cursor)
 
 

@@ -21,7 +21,7 @@ def give(answer_id: AnswerId, body: Feedback, caller: Asker, runtime: Running) -
     system = runtime.system
     if not any(charge.tenant == caller.tenant for charge in system.costs.of_answer(answer_id)):
         raise NotFound(f'No answer "{answer_id}" of your tenant. Every answer carries its answer_id.')
-    kept = system.outcomes.record(
+    outcome = system.outcomes.record(
         Outcome(
             answer_id=answer_id,
             verdict=body.verdict,
@@ -32,12 +32,14 @@ def give(answer_id: AnswerId, body: Feedback, caller: Asker, runtime: Running) -
             tenant=caller.tenant,
         )
     )
-    return FeedbackGiven.of(kept)
+    return FeedbackGiven.of(outcome)
 
 
 @router.get("/feedback", responses=responses())
 def given(caller: Asker, runtime: Running, pages: Pages) -> FeedbackList:
     """What your tenant said of its answers, the newest first."""
-    known = runtime.system.outcomes.all(origin="production", tenant=caller.tenant)
-    page, cursor = pages.page(known, lambda one: f"{one.at.isoformat()} {one.answer_id}", newest_first=True)
-    return FeedbackList(feedback=[FeedbackGiven.of(one) for one in page], next_cursor=cursor)
+    outcomes = runtime.system.outcomes.all(origin="production", tenant=caller.tenant)
+    page, cursor = pages.page(
+        outcomes, lambda outcome: f"{outcome.at.isoformat()} {outcome.answer_id}", newest_first=True
+    )
+    return FeedbackList(feedback=[FeedbackGiven.of(outcome) for outcome in page], next_cursor=cursor)

@@ -48,16 +48,16 @@ async def ingest(
             f'{len(files)} files cannot all be the version of "{series}" that is in force. Send each by itself, with the day '
             "from which it is (effective_from)."
         )
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "tenant": owner(caller, shared=shared),
         "groups": sorted(groups or ()),
         "series": series,
         "effective_from": effective_from.isoformat() if effective_from else None,
         "published": published.isoformat() if published else None,
     }
-    readers = Source("", given["tenant"], frozenset(given["groups"]))
+    readers = Source("", fields["tenant"], frozenset(fields["groups"]))
     demand_readable(readers, runtime.system.policy.scope(caller))  # and again when each is stored
-    items = [(file_name(file), given) for file in files]
+    items = [(file_name(file), fields) for file in files]
     contents = {str(number): await file.read() for number, file in enumerate(files, 1)}
     return JobStatus.of(await runtime.jobs.begin("ingest", caller, items, contents))
 
@@ -65,26 +65,26 @@ async def ingest(
 @router.post("/answers", status_code=202, responses=responses())
 async def answers(body: BatchRequest, caller: Asker, runtime: Running) -> JobStatus:
     """Answer questions one after the other, each as `POST /v1/answers` does; they wait behind people who wait."""
-    for one in body.questions:
-        check_length(one.question, runtime.system.settings.orchestration.answers)
-    items = [(one.question, one.model_dump(mode="json")) for one in body.questions]
+    for question in body.questions:
+        check_length(question.question, runtime.system.settings.orchestration.answers)
+    items = [(question.question, question.model_dump(mode="json")) for question in body.questions]
     return JobStatus.of(await runtime.jobs.begin("answers", caller, items))
 
 
 @router.get("", responses=responses())
 async def listed(caller: Asker, runtime: Running, pages: Pages) -> JobList:
     """Your jobs of the last days, the newest first."""
-    known = await runtime.jobs.store.all(caller)
-    page, cursor = pages.page(known, lambda one: f"{one.begun_at.isoformat()} {one.job_id}", newest_first=True)
-    return JobList(jobs=[JobStatus.of(one) for one in page], next_cursor=cursor)
+    jobs_of_caller = await runtime.jobs.store.all(caller)
+    page, cursor = pages.page(jobs_of_caller, lambda job: f"{job.begun_at.isoformat()} {job.job_id}", newest_first=True)
+    return JobList(jobs=[JobStatus.of(job) for job in page], next_cursor=cursor)
 
 
 @router.get("/{job_id}", responses=responses(404))
 async def read(job_id: JobId, caller: Asker, runtime: Running, pages: Pages) -> JobDetail:
     """How far it is, and what came of each item: the document or the answer, or a problem."""
     job = await runtime.jobs.store.get(job_id, caller)
-    page, cursor = pages.page(await runtime.jobs.store.items(job_id), lambda one: f"{one.number:09}")
-    return JobDetail(job=JobStatus.of(job), items=[JobProgress.of(one) for one in page], next_cursor=cursor)
+    page, cursor = pages.page(await runtime.jobs.store.items(job_id), lambda item: f"{item.number:09}")
+    return JobDetail(job=JobStatus.of(job), items=[JobProgress.of(item) for item in page], next_cursor=cursor)
 
 
 @router.post("/{job_id}/cancel", responses=responses(404))

@@ -124,10 +124,10 @@ class ObjectReply(BaseModel):
     trace_id: str | None
 
     @classmethod
-    def of(cls, made: ObjectAnswer[Any]) -> ObjectReply:
-        content = made.object.model_dump(mode="json") if made.object is not None else None
-        told = {field.name: getattr(made, field.name) for field in fields(made) if field.name != "object"}
-        return cls(object=content, **told)
+    def of(cls, answer: ObjectAnswer[Any]) -> ObjectReply:
+        content = answer.object.model_dump(mode="json") if answer.object is not None else None
+        content_fields = {field.name: getattr(answer, field.name) for field in fields(answer) if field.name != "object"}
+        return cls(object=content, **content_fields)
 
 
 Known = bool | float | Annotated[Text, StringConstraints(max_length=2000)]
@@ -194,7 +194,7 @@ CONDITIONS, VALUES = 100, 1000
 """At most so many in one filter: a database refuses an expression that is too deep, and would seem to have failed."""
 
 
-def _bounded(chosen: Any) -> Any:
+def _check_size(chosen: Any) -> Any:
     """Count before anything is built: of a filter that is refused, nothing is."""
     conditions = values = 0
     waiting = [chosen]
@@ -230,7 +230,7 @@ class SearchRequest(Request):
     query: Question
     limit: int = Field(default=10, ge=1, le=100)
     as_of: date | None = Field(default=None, description="Versions in force on that day; today if absent.")
-    where: Annotated[Filter, BeforeValidator(_bounded)] | None = Field(
+    where: Annotated[Filter, BeforeValidator(_check_size)] | None = Field(
         default=None,
         description="Only documents of which this is known: their fields, and the attributes they were added with. At most "
         f"{CONDITIONS} conditions with {VALUES:,} values.",
@@ -318,8 +318,8 @@ class FeedbackGiven(BaseModel):
     at: datetime
 
     @classmethod
-    def of(cls, kept: Outcome) -> FeedbackGiven:
-        return cls(**{name: getattr(kept, name) for name in cls.model_fields})
+    def of(cls, outcome: Outcome) -> FeedbackGiven:
+        return cls(**{name: getattr(outcome, name) for name in cls.model_fields})
 
 
 class FeedbackList(BaseModel):

@@ -32,8 +32,8 @@ def usage(
     subject = None if of == "tenant" else caller.subject
 
     def rows(by: Literal["tenant", "model", "kind", "day"]) -> list[UsageRow]:
-        found = system.costs.totals(by, since=since, tenant=caller.tenant, subject=subject)
-        return [UsageRow.of(one) for one in found]
+        totals = system.costs.totals(by, since=since, tenant=caller.tenant, subject=subject)
+        return [UsageRow.of(total) for total in totals]
 
     total = next(iter(rows("tenant")), UsageRow.nothing(caller.tenant))
     by_day = sorted(rows("day"), key=lambda row: row.key)

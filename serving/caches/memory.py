@@ -41,15 +41,15 @@ class _Store(OrderedDict[_Place, _Kept[T]]):
         self._most = most
 
     def alive(self, place: _Place, now: float) -> _Kept[T] | None:
-        kept = self.get(place)
-        if kept is None or kept.until <= now:
+        entry = self.get(place)
+        if entry is None or entry.until <= now:
             self.pop(place, None)
             return None
         self.move_to_end(place)
-        return kept
+        return entry
 
-    def keep(self, place: _Place, kept: _Kept[T]) -> None:
-        self[place] = kept
+    def keep(self, place: _Place, entry: _Kept[T]) -> None:
+        self[place] = entry
         self.move_to_end(place)
         if len(self) > self._most:
             self.popitem(last=False)
@@ -86,8 +86,8 @@ class MemoryCache:
 
     async def get(self, tenant: str, key: str) -> bytes | None:
         with self._lock:
-            kept = self._values.alive((tenant, key), self._now())
-            return kept.value if kept else None
+            entry = self._values.alive((tenant, key), self._now())
+            return entry.value if entry else None
 
     async def set(self, tenant: str, key: str, value: bytes, *, ttl_s: float, only_new: bool = False) -> bool:
         with self._lock:
@@ -99,25 +99,25 @@ class MemoryCache:
 
     async def delete(self, tenant: str, key: str) -> bool:
         with self._lock:
-            known = self._values.alive((tenant, key), self._now())
+            entry = self._values.alive((tenant, key), self._now())
             self._values.pop((tenant, key), None)
-            return known is not None
+            return entry is not None
 
     async def forget(self, tenant: str, prefix: str) -> int:
         with self._lock:
             self._now()
-            found = [place for place in self._values if place[0] == tenant and place[1].startswith(prefix)]
-            for place in found:
+            places = [place for place in self._values if place[0] == tenant and place[1].startswith(prefix)]
+            for place in places:
                 del self._values[place]
-            return len(found)
+            return len(places)
 
     async def take(
         self, tenant: str, key: str, amount: int = 1, *, limit: int, window_s: int, forced: bool = False
     ) -> Quota:
         with self._lock:
             now, place = self._now(), (tenant, f"{key} {window_s}")
-            kept = self._windows.alive(place, now) or _Kept(_Windows(now), 0.0)
-            windows = kept.value
+            entry = self._windows.alive(place, now) or _Kept(_Windows(now), 0.0)
+            windows = entry.value
             windows.move_on(now, window_s)
             allowed = forced or windows.at(now, window_s).used + amount <= limit
             windows.current += amount if allowed else 0

@@ -65,7 +65,7 @@ class RedisCache:
         self._threads = ThreadPoolExecutor(options.connections, thread_name_prefix="redis")
         self._closed = False
         try:
-            with self._translated():
+            with self._translate_errors():
                 self._client.ping()
                 self._windows = RedisStorage(
                     options.url, connection_pool=self._pool, key_prefix=f"{options.prefix}:window"
@@ -75,39 +75,39 @@ class RedisCache:
             raise
 
     async def get(self, tenant: str, key: str) -> bytes | None:
-        name = self._named(tenant, key)
-        return await self._threaded(lambda: self._client.get(name))
+        name = self._key_name(tenant, key)
+        return await self._in_thread(lambda: self._client.get(name))
 
     async def set(self, tenant: str, key: str, value: bytes, *, ttl_s: float, only_new: bool = False) -> bool:
-        name, ttl_ms = self._named(tenant, key), _milliseconds(ttl_s)
-        return bool(await self._threaded(lambda: self._client.set(name, value, px=ttl_ms, nx=only_new)))
+        name, ttl_ms = self._key_name(tenant, key), _milliseconds(ttl_s)
+        return bool(await self._in_thread(lambda: self._client.set(name, value, px=ttl_ms, nx=only_new)))
 
     async def delete(self, tenant: str, key: str) -> bool:
-        name = self._named(tenant, key)
-        return bool(await self._threaded(lambda: self._client.delete(name)))
+        name = self._key_name(tenant, key)
+        return bool(await self._in_thread(lambda: self._client.delete(name)))
 
     async def forget(self, tenant: str, prefix: str) -> int:
-        begins = self._named(tenant, prefix)
+        begins = self._key_name(tenant, prefix)
 
         def delete() -> int:
-            found = list(self._client.scan_iter(match=_literally(begins) + b"*", count=1000))
-            return sum(self._client.delete(*found[first : first + 1000]) for first in range(0, len(found), 1000))
+            names = list(self._client.scan_iter(match=_literally(begins) + b"*", count=1000))
+            return sum(self._client.delete(*names[first : first + 1000]) for first in range(0, len(names), 1000))
 
-        return await self._threaded(delete)
+        return await self._in_thread(delete)
 
     async def take(
         self, tenant: str, key: str, amount: int = 1, *, limit: int, window_s: int, forced: bool = False
     ) -> Quota:
-        name = f"{_quoted(tenant)}:{_bytes(key).hex()}:{window_s}"
+        name = f"{_quote(tenant)}:{_bytes(key).hex()}:{window_s}"
 
-        def taken() -> Quota:
+        def count() -> Quota:
             most = _NO_LIMIT if forced else limit
             allowed = self._windows.acquire_sliding_window_entry(name, most, window_s, amount)
             previous, _, current, left_s = self._windows.get_sliding_window(name, window_s)
             passed_s = 2 * window_s - left_s if left_s else 0.0
             return Window(previous, current, passed_s, window_s).quota(allowed=allowed, limit=limit, amount=amount)
 
-        return await self._threaded(taken)
+        return await self._in_thread(count)
 
     def close(self) -> None:
         """A second call does nothing."""
@@ -116,17 +116,17 @@ class RedisCache:
         self._client.close()
         self._pool.disconnect()
 
-    def _named(self, tenant: str, key: str) -> bytes:
-        return f"{self._prefix}:value:{_quoted(tenant)}:".encode() + _bytes(key)
+    def _key_name(self, tenant: str, key: str) -> bytes:
+        return f"{self._prefix}:value:{_quote(tenant)}:".encode() + _bytes(key)
 
-    async def _threaded(self, work: Callable[[], T]) -> T:
-        with self._translated():
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        with self._translate_errors():
             if self._closed:
                 raise StoreUnavailable("The cache was closed by this process. Open the system again.")
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         from redis import RedisError
         from redis.exceptions import AuthenticationError, OutOfMemoryError
 
@@ -160,7 +160,7 @@ def _milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-def _quoted(tenant: str) -> str:
+def _quote(tenant: str) -> str:
     """Without a colon, so that no other tenant and key together make the same name."""
     return quote(_bytes(tenant), safe="")
 

@@ -16,8 +16,8 @@ from foundation.errors import SixplyError
 from orchestration.contract import Answer, AnswerRequest
 from serving.access.identity import Asker
 from serving.api.schemas import MessageContent, MessageReply, MessagesRequest, MessageUsage
-from serving.compat.shapes import asked, extra_of, refuse_unsupported, with_footnotes
-from serving.compat.streaming import Shaped, declared, reply, sse
+from serving.compat.common import extra_of, refuse_unsupported, request_from, with_footnotes
+from serving.compat.streaming import Shaped, reply, route_arguments, sse
 from serving.http.errors import anthropic_problem
 from serving.runtime import Running
 
@@ -37,17 +37,17 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 
 @router.post(
     "/messages",
-    **declared(MessageReply, "anthropic", "The message, or with `stream` the events of its making."),
+    **route_arguments(MessageReply, "anthropic", "The message, or with `stream` the events of its making."),
 )
 async def message(body: MessagesRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the last user message."""
-    shaped = Shaped(lambda answer: _reply(answer, body), lambda answer: _told(_reply(answer, body)), _failed)
-    return await reply(_asked(body), shaped, request, caller, runtime, stream=body.stream)
+    shaped = Shaped(lambda answer: _reply(answer, body), lambda answer: _events_of(_reply(answer, body)), _error_event)
+    return await reply(_request_of(body), shaped, request, caller, runtime, stream=body.stream)
 
 
-def _asked(body: MessagesRequest) -> AnswerRequest:
+def _request_of(body: MessagesRequest) -> AnswerRequest:
     refuse_unsupported(body.model_extra or {}, tuning=TUNING, neutral=NEUTRAL)
-    return asked(body.model, body.messages, body.metadata.thread_id if body.metadata else None)
+    return request_from(body.model, body.messages, body.metadata.thread_id if body.metadata else None)
 
 
 def _reply(answer: Answer, body: MessagesRequest) -> MessageReply:
@@ -78,7 +78,7 @@ def _citations(answer: Answer) -> Iterator[dict[str, Any]]:
         }
 
 
-def _told(reply: MessageReply) -> Iterator[ServerSentEvent]:
+def _events_of(reply: MessageReply) -> Iterator[ServerSentEvent]:
     """The events of a message, in the order in which Anthropic sends them."""
     whole = reply.model_dump(mode="json")
     (block,) = whole["content"]
@@ -96,7 +96,7 @@ def _told(reply: MessageReply) -> Iterator[ServerSentEvent]:
     yield _sse("message_stop", {})
 
 
-def _failed(error: SixplyError) -> ServerSentEvent:
+def _error_event(error: SixplyError) -> ServerSentEvent:
     return sse("error", anthropic_problem(error))
 
 

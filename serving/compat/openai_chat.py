@@ -1,6 +1,6 @@
 """OpenAI's shape over our answers, so that whatever speaks to OpenAI speaks to this by another `base_url`.
 
-`metadata={"thread_id": ...}` continues a conversation. What the shapes have in common: serving/compat/shapes.py. Only checked text
+`metadata={"thread_id": ...}` continues a conversation. What the shapes have in common: serving/compat/common.py. Only checked text
 is sent, so a stream begins when the answer is ready: this shape has no way to take a token back.
 """
 
@@ -16,8 +16,8 @@ from foundation.types import Usage
 from orchestration.contract import Answer, AnswerRequest
 from serving.access.identity import Asker
 from serving.api.schemas import ChatChoice, ChatCompletion, ChatReply, ChatRequest, ChatUsage, ModelCard, ModelList
-from serving.compat.shapes import MODELS, asked, extra_of, refuse_unsupported, unknown, with_footnotes
-from serving.compat.streaming import Shaped, declared, reply, sse
+from serving.compat.common import MODELS, extra_of, refuse_unsupported, request_from, unknown, with_footnotes
+from serving.compat.streaming import Shaped, reply, route_arguments, sse
 from serving.http.errors import openai_problem, responses
 from serving.runtime import Running, Runtime, admitted
 
@@ -45,17 +45,17 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 
 @router.post(
     "/chat/completions",
-    **declared(ChatCompletion, "openai", "The completion, or with `stream` its chunks, ending with [DONE]."),
+    **route_arguments(ChatCompletion, "openai", "The completion, or with `stream` its chunks, ending with [DONE]."),
 )
 async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the last user message."""
     created = _now(runtime)
     shaped = Shaped(
         lambda answer: _completion(answer, body, created=created),
-        lambda answer: _told(answer, body, created=created),
+        lambda answer: _events_of(answer, body, created=created),
         lambda error: sse(None, openai_problem(error)),
     )
-    return await reply(_asked(body), shaped, request, caller, runtime, stream=body.stream)
+    return await reply(_request_of(body), shaped, request, caller, runtime, stream=body.stream)
 
 
 @router.get("/models", responses=responses(shape="openai"), dependencies=[admitted("reads")])
@@ -72,9 +72,9 @@ async def model(model: Annotated[str, Path(examples=["sixply"])], _: Asker, runt
     return ModelCard(id=model, created=_now(runtime))
 
 
-def _asked(body: ChatRequest) -> AnswerRequest:
+def _request_of(body: ChatRequest) -> AnswerRequest:
     refuse_unsupported(body.model_extra or {}, tuning=TUNING, neutral=NEUTRAL)
-    return asked(body.model, body.messages, body.metadata.thread_id if body.metadata else None)
+    return request_from(body.model, body.messages, body.metadata.thread_id if body.metadata else None)
 
 
 def _completion(answer: Answer, body: ChatRequest, *, created: int) -> ChatCompletion:
@@ -88,7 +88,7 @@ def _completion(answer: Answer, body: ChatRequest, *, created: int) -> ChatCompl
     )
 
 
-def _told(answer: Answer, body: ChatRequest, *, created: int) -> Iterator[ServerSentEvent]:
+def _events_of(answer: Answer, body: ChatRequest, *, created: int) -> Iterator[ServerSentEvent]:
     for chunk in _chunks(answer, body, created=created):
         yield sse(None, chunk)
     yield ServerSentEvent(raw_data="[DONE]")

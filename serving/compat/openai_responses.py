@@ -21,9 +21,9 @@ from serving.api.schemas import (
     ResponsesRequest,
     ResponseUsage,
 )
+from serving.compat.common import extra_of, refuse_unsupported, request_from, with_footnotes
 from serving.compat.openai_chat import NEUTRAL, TUNING
-from serving.compat.shapes import asked, extra_of, refuse_unsupported, with_footnotes
-from serving.compat.streaming import Shaped, declared, reply, sse
+from serving.compat.streaming import Shaped, reply, route_arguments, sse
 from serving.http.errors import openai_problem
 from serving.runtime import Running, Runtime
 
@@ -42,7 +42,7 @@ PREFIX = "resp_"
 
 @router.post(
     "/responses",
-    **declared(ResponseReply, "openai", "The response, or with `stream` the events of its making."),
+    **route_arguments(ResponseReply, "openai", "The response, or with `stream` the events of its making."),
 )
 async def respond(body: ResponsesRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the input: a text, or the last user message of a list."""
@@ -50,11 +50,11 @@ async def respond(body: ResponsesRequest, request: Request, caller: Asker, runti
     def whole(answer: Answer) -> ResponseReply:
         return _reply(answer, body, runtime)
 
-    shaped = Shaped(whole, lambda answer: _told(whole(answer)), _failed)
-    return await reply(_asked(body), shaped, request, caller, runtime, stream=body.stream)
+    shaped = Shaped(whole, lambda answer: _number_events(whole(answer)), _error_event)
+    return await reply(_request_of(body), shaped, request, caller, runtime, stream=body.stream)
 
 
-def _asked(body: ResponsesRequest) -> AnswerRequest:
+def _request_of(body: ResponsesRequest) -> AnswerRequest:
     refuse_unsupported(body.model_extra or {}, tuning=TUNING | HERE, neutral=ASKS_NOTHING)
     named = {
         "previous_response_id": _thread_of(body.previous_response_id),
@@ -64,7 +64,7 @@ def _asked(body: ResponsesRequest) -> AnswerRequest:
     threads = {name: thread for name, thread in named.items() if thread is not None}
     if len(set(threads.values())) > 1:
         raise InvalidRequest(f"{' and '.join(threads)} name different conversations. Send one of them.")
-    return asked(body.model, body.messages, next(iter(threads.values()), None))
+    return request_from(body.model, body.messages, next(iter(threads.values()), None))
 
 
 def _thread_of(response_id: str | None) -> str | None:
@@ -118,27 +118,27 @@ def _usage(answer: Answer) -> ResponseUsage | None:
     )
 
 
-def _told(reply: ResponseReply) -> Iterator[ServerSentEvent]:
+def _number_events(reply: ResponseReply) -> Iterator[ServerSentEvent]:
     """The events of a response, numbered."""
-    for number, (kind, content) in enumerate(_ordered(reply)):
+    for number, (kind, content) in enumerate(_events_of(reply)):
         yield sse(kind, {"type": kind, "sequence_number": number, **content})
 
 
-def _failed(error: SixplyError) -> ServerSentEvent:
+def _error_event(error: SixplyError) -> ServerSentEvent:
     problem = openai_problem(error)  # its member "error" is what makes OpenAI's client raise
-    told = {name: problem["error"][name] for name in ("code", "message", "param")}
-    return sse("error", {"type": "error", "sequence_number": 0, **told, **problem})
+    members = {name: problem["error"][name] for name in ("code", "message", "param")}
+    return sse("error", {"type": "error", "sequence_number": 0, **members, **problem})
 
 
-def _ordered(reply: ResponseReply) -> Iterator[tuple[str, dict[str, Any]]]:
+def _events_of(reply: ResponseReply) -> Iterator[tuple[str, dict[str, Any]]]:
     """The events of a response, in the order in which OpenAI sends them."""
     whole = reply.model_dump(mode="json")
     (item,) = whole["output"]
     (part,) = item["content"]
-    begun = whole | {"status": "in_progress", "output": [], "usage": None}
+    started = whole | {"status": "in_progress", "output": [], "usage": None}
     place: dict[str, Any] = {"item_id": item["id"], "output_index": 0, "content_index": 0}
-    yield "response.created", {"response": begun}
-    yield "response.in_progress", {"response": begun}
+    yield "response.created", {"response": started}
+    yield "response.in_progress", {"response": started}
     yield "response.output_item.added", {"output_index": 0, "item": item | {"status": "in_progress", "content": []}}
     yield "response.content_part.added", {**place, "part": part | {"text": "", "annotations": []}}
     for line in part["text"].splitlines(keepends=True):

@@ -18,9 +18,9 @@ from pydantic import BaseModel
 from foundation.errors import SixplyError
 from foundation.types import Principal
 from orchestration.contract import Answer, AnswerRequest, Event
-from serving.api.answers import begun, check_length
+from serving.api.answers import begin_answer, check_length
 from serving.http.errors import Shape, responses, to_json
-from serving.http.streams import EventStream, collect, explained, follow
+from serving.http.streams import EventStream, collect, explain, follow
 from serving.runtime import Runtime, admitted
 
 
@@ -33,7 +33,7 @@ class Shaped:
     failed: Callable[[SixplyError], ServerSentEvent]
 
 
-def declared(kind: type[BaseModel], shape: Shape, described: str) -> dict[str, Any]:
+def route_arguments(kind: type[BaseModel], shape: Shape, described: str) -> dict[str, Any]:
     """The arguments of a route's decorator."""
     streamed = {"description": described, "content": {"text/event-stream": {"itemSchema": {"type": "object"}}}}
     return {
@@ -44,11 +44,11 @@ def declared(kind: type[BaseModel], shape: Shape, described: str) -> dict[str, A
 
 
 async def reply(
-    asked: AnswerRequest, shaped: Shaped, request: Request, caller: Principal, runtime: Runtime, *, stream: bool
+    wanted: AnswerRequest, shaped: Shaped, request: Request, caller: Principal, runtime: Runtime, *, stream: bool
 ) -> Response:
-    """Answer, and say it in that shape. Raises as `begun` and `collect` do."""
-    check_length(asked.question, runtime.system.settings.orchestration.answers)
-    at_work = await begun(runtime, asked, caller, request)
+    """Answer, and say it in that shape. Raises as `begin_answer` and `collect` do."""
+    check_length(wanted.question, runtime.system.settings.orchestration.answers)
+    at_work = await begin_answer(runtime, wanted, caller, request)
     if stream:
         return EventStream(_events(runtime, shaped, at_work))
     answer = await collect(at_work, runtime.lifecycle, request)
@@ -69,7 +69,7 @@ async def _events(
                 if event is None:
                     yield None
                 elif event.answer is not None:
-                    for one in shaped.events(event.answer):
-                        yield one
+                    for sent in shaped.events(event.answer):
+                        yield sent
     except Exception as error:  # the response has begun: the stream itself must say how it ended
-        yield shaped.failed(explained(error))
+        yield shaped.failed(explain(error))

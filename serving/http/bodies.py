@@ -45,7 +45,7 @@ def check_json(body: bytes, what: str = "The body") -> None:
         body = body.decode(
             encoding, "replace"
         ).encode()  # as json.loads reads it; in UTF-16, half of a letter can be a quote
-    if _values(body) <= MAX_VALUES and _opened(body) <= MAX_NESTING:
+    if _values(body) <= MAX_VALUES and _count_brackets(body) <= MAX_NESTING:
         return
     marks = _STRING.sub(b"", body)  # commas and brackets in texts count for nothing
     if (values := _values(marks)) > MAX_VALUES:
@@ -54,13 +54,13 @@ def check_json(body: bytes, what: str = "The body") -> None:
         raise TooLarge(f"{what} is nested {levels:,} levels deep; at most {MAX_NESTING} are taken.")
 
 
-def _opened(body: bytes) -> int:
+def _count_brackets(body: bytes) -> int:
     return body.count(b"[") + body.count(b"{")
 
 
 def _values(body: bytes) -> int:
     """At least as many as there are: each but a first one follows a comma or an opening bracket."""
-    return body.count(b",") + _opened(body) + 1
+    return body.count(b",") + _count_brackets(body) + 1
 
 
 def _levels(marks: bytes) -> int:
@@ -86,10 +86,10 @@ class BodyLimits:
             return
         with self._holding() as hold:
             if scope["path"] in UPLOADS or scope["path"].startswith(PAGE_PATHS):
-                await self._app(scope, _counted(receive, hold), send)
+                await self._app(scope, _count_bytes(receive, hold), send)
                 return
             try:
-                body = await self._whole(scope, _counted(receive, hold))
+                body = await self._whole(scope, _count_bytes(receive, hold))
                 check_json(body)
             except ClientDisconnect:
                 return
@@ -155,7 +155,7 @@ def handed_on(body: bytes, receive: Receive) -> Receive:
     return next_piece
 
 
-def _counted(receive: Receive, hold: _Hold) -> Receive:
+def _count_bytes(receive: Receive, hold: _Hold) -> Receive:
     async def counted() -> Message:
         message = await receive()
         if message["type"] == "http.request":

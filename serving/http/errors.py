@@ -207,9 +207,9 @@ def install(app: FastAPI) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        told = _not_served(request, error)
+        text = _not_served(request, error)
         response = respond(
-            request, from_status(error.status_code, told) if told else from_http(error), status=error.status_code
+            request, from_status(error.status_code, text) if text else from_http(error), status=error.status_code
         )
         response.headers.update(error.headers or {})
         return response
@@ -235,7 +235,7 @@ def respond(
     """The response for `error`, in the shape of the path that was asked."""
     if error.public != str(error):
         log.error("request %s: %s", request_id(request), error)
-    status, content, media_type = shaped(
+    status, content, media_type = shape_error(
         request.url.path, error, status=status or error.status, request_id=request_id(request), fields=fields
     )
     response = Response(to_json(content), status_code=status, media_type=media_type)
@@ -247,7 +247,7 @@ def respond(
     return response
 
 
-def shaped(
+def shape_error(
     path: str, error: SixplyError, *, status: int, request_id: str, fields: list[FieldProblem] | None = None
 ) -> tuple[int, dict[str, Any], str]:
     """Status, content and media type for `error`, as clients of that path expect them."""
@@ -269,7 +269,7 @@ def problem(
         type=f"urn:sixply:error:{error.code}",
         title=error.code.replace("_", " ").capitalize(),
         status=status,
-        detail=cut(error.public, DETAIL_SHOWN),
+        detail=shorten(error.public, DETAIL_SHOWN),
         code=error.code,
         retryable=error.retryable,
         request_id=request_id,
@@ -286,7 +286,7 @@ def openai_problem(error: SixplyError, *, param: str | None = None) -> dict[str,
     if isinstance(error, UnknownModel | QuestionTooLong):
         code = error.openai_code
     return OpenAIProblem(
-        error=OpenAIError(message=cut(error.public, DETAIL_SHOWN), type=kind, param=param, code=code)
+        error=OpenAIError(message=shorten(error.public, DETAIL_SHOWN), type=kind, param=param, code=code)
     ).model_dump()
 
 
@@ -302,7 +302,7 @@ def anthropic_problem(error: SixplyError) -> dict[str, Any]:
         504: "timeout_error",
     }
     kind = kinds.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
-    message = cut(error.public, DETAIL_SHOWN)
+    message = shorten(error.public, DETAIL_SHOWN)
     return AnthropicProblem(error=AnthropicError(type=kind, message=message, code=error.code)).model_dump()
 
 
@@ -350,14 +350,14 @@ def field_problem(item: Mapping[str, Any]) -> FieldProblem:
     if item["type"] == "json_invalid":
         return FieldProblem(location="body", message=f"{what} at character {where[-1]}: {item['ctx']['error']}")
     # Where several types may stand, pydantic names the one it tried, as "list[TextPart]": that is no place in the request.
-    place = ".".join(cut(str(step), PLACE_SHOWN) for step in where if "[" not in str(step))
-    return FieldProblem(location=cut(place, PLACE_SHOWN), message=cut(what, PLACE_SHOWN))
+    place = ".".join(shorten(str(step), PLACE_SHOWN) for step in where if "[" not in str(step))
+    return FieldProblem(location=shorten(place, PLACE_SHOWN), message=shorten(what, PLACE_SHOWN))
 
 
-def cut(text: str, most: int) -> str:
+def shorten(text: str, most: int) -> str:
     """The beginning of a text that is too long to be sent back.
 
-    >>> cut("a long story", 6), cut("short", 6)
+    >>> shorten("a long story", 6), shorten("short", 6)
     ('a lon…', 'short')
     """
     return text if len(text) <= most else text[: most - 1] + "…"

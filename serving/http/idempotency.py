@@ -105,16 +105,16 @@ class Attempt:
     failed: bool = False
     """Though its status, which went out before, says 200: a stream that ended with an error."""
 
-    def resumed(self, asked: AnswerRequest) -> AnswerRequest:
-        if self.thread_id is None or asked.thread_id is not None:
-            return asked
-        return asked.model_copy(update={"thread_id": self.thread_id})
+    def resume(self, wanted: AnswerRequest) -> AnswerRequest:
+        if self.thread_id is None or wanted.thread_id is not None:
+            return wanted
+        return wanted.model_copy(update={"thread_id": self.thread_id})
 
-    async def followed(self, events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
+    async def follow(self, events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
         """The events of the answer, while it is noted where it can be gone on with."""
         self.failed = True
-        async with aclosing(events) as given:  # type: ignore[type-var]
-            async for event in given:
+        async with aclosing(events) as stream:  # type: ignore[type-var]
+            async for event in stream:
                 if event.thread_id and event.thread_id != self.thread_id:
                     self.thread_id = event.thread_id
                     await self.store.began(self)
@@ -202,7 +202,7 @@ class Idempotency:
             body = await request.body()
             principal: Principal = scope["state"]["principal"]
             caller = mark_of(principal)
-            found = await self._store.begin(caller, key, _fingerprint(request, body, _rights(request, principal)))
+            earlier = await self._store.begin(caller, key, _fingerprint(request, body, _rights(request, principal)))
         except ClientDisconnect:
             return
         except HTTPException as error:  # from the limits on bodies, whose own handlers stand outside of us
@@ -211,19 +211,19 @@ class Idempotency:
         except SixplyError as error:
             await respond(request, error)(scope, receive, send)
             return
-        if isinstance(found, Reply):
-            scope["state"]["first_reply"] = found
+        if isinstance(earlier, Reply):
+            scope["state"]["first_reply"] = earlier
             await self._app(scope, handed_on(body, receive), send)
             return
-        scope["state"]["attempt"] = found
-        await self._attempted(found, scope, handed_on(body, receive), send)
+        scope["state"]["attempt"] = earlier
+        await self._run_attempt(earlier, scope, handed_on(body, receive), send)
 
-    async def _attempted(self, attempt: Attempt, scope: Scope, receive: Receive, send: Send) -> None:
-        said = _Said(attempt, send)
+    async def _run_attempt(self, attempt: Attempt, scope: Scope, receive: Receive, send: Send) -> None:
+        response = _Said(attempt, send)
         try:
-            await self._app(scope, receive, said.send)
+            await self._app(scope, receive, response.send)
         finally:
-            if not said.ended:
+            if not response.ended:
                 await self._store.release(attempt)
 
 

@@ -24,7 +24,7 @@ from observability.telemetry import logs
 from serving.access.identity import PAGE_PATHS, PUBLIC_PATHS
 from serving.access.jwt_tokens import Callers
 from serving.access.sessions import Sessions, refuse_other_sites, token_of
-from serving.http.errors import ANTHROPIC_PATHS, BROWSER_PATHS, EXPLAINED, from_status, respond, shaped, to_json
+from serving.http.errors import ANTHROPIC_PATHS, BROWSER_PATHS, EXPLAINED, from_status, respond, shape_error, to_json
 
 log = logging.getLogger("sixply.request")
 
@@ -50,7 +50,7 @@ class Envelope:
             return
         request_id = _request_id(Headers(scope=scope).get(REQUEST_ID))
         scope.setdefault("state", {})["request_id"] = request_id
-        outgoing, begun = _Outgoing(send, request_id, scope["path"]), time.perf_counter()
+        outgoing, started_s = _Outgoing(send, request_id, scope["path"]), time.perf_counter()
         with logs.of_request(request_id):
             try:
                 await self._app(scope, receive, outgoing.send)
@@ -58,7 +58,7 @@ class Envelope:
                 if not scope["state"].get(EXPLAINED):  # else it has been logged and answered: once is enough
                     raise
             finally:
-                _log(scope, outgoing.status, time.perf_counter() - begun)
+                _log(scope, outgoing.status, time.perf_counter() - started_s)
 
 
 def _log(scope: Scope, status: int | None, seconds: float) -> None:
@@ -100,7 +100,9 @@ class _Outgoing:
         headers = MutableHeaders(scope=message)
         if message["status"] >= 400 and headers.get("content-type", "").startswith("text/plain"):
             error = from_status(message["status"], "The request was refused: its Host header names another host.")
-            _, content, media_type = shaped(self._path, error, status=message["status"], request_id=self._request_id)
+            _, content, media_type = shape_error(
+                self._path, error, status=message["status"], request_id=self._request_id
+            )
             self._instead = to_json(content)
             del headers["content-length"]
             headers["content-type"] = media_type
@@ -156,6 +158,6 @@ class Authentication:
         return self._callers.authenticate(authorization, basic=basic)
 
 
-def _request_id(given: str | None) -> str:
+def _request_id(own: str | None) -> str:
     """The caller's own id where it is harmless in logs and headers, else a new one."""
-    return given if given and _GIVEN.fullmatch(given) else uuid.uuid4().hex
+    return own if own and _GIVEN.fullmatch(own) else uuid.uuid4().hex

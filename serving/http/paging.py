@@ -30,7 +30,7 @@ class Paging:
         """The page, in the order of `key`, which must be unique, and the cursor of the next one; `None`: it was the last."""
         ordered = sorted(items, key=key, reverse=newest_first)
         if (after := self.after) is not None:
-            ordered = [one for one in ordered if (key(one) < after if newest_first else key(one) > after)]
+            ordered = [item for item in ordered if (key(item) < after if newest_first else key(item) > after)]
         page = ordered[: self.limit]
         return page, _cursor(key(page[-1])) if len(ordered) > len(page) else None
 

@@ -73,7 +73,7 @@ async def collect(events: AsyncIterator[Event], lifecycle: Lifecycle, request: R
         async for event in followed:
             if event is not None and event.answer is not None:
                 return event.answer
-    raise _ended()
+    raise _unanswered_error()
 
 
 async def unless_left(work: Coroutine[Any, Any, T], lifecycle: Lifecycle, request: Request | None = None) -> T:
@@ -83,7 +83,7 @@ async def unless_left(work: Coroutine[Any, Any, T], lifecycle: Lifecycle, reques
         ShuttingDown: the server's time is up. CallerLeft: the caller left.
     """
     task = asyncio.create_task(work)
-    leaving = asyncio.create_task(_left(request)) if request is not None else None
+    leaving = asyncio.create_task(_wait_until_left(request)) if request is not None else None
 
     def end() -> None:
         task.cancel()
@@ -106,10 +106,10 @@ async def unless_left(work: Coroutine[Any, Any, T], lifecycle: Lifecycle, reques
 
 def error_event(error: Exception) -> Event:
     """`error` as the last event of a stream. What nobody foresaw is logged and described in general words."""
-    return answering.error_event(explained(error))
+    return answering.error_event(explain(error))
 
 
-def explained(error: Exception) -> SixplyError:
+def explain(error: Exception) -> SixplyError:
     """`error` as one of ours, so that a stream can end with it."""
     if isinstance(error, SixplyError):
         return error
@@ -122,7 +122,7 @@ class EventStream(EventSourceResponse):
 
     def __init__(self, events: AsyncGenerator[ServerSentEvent | None]) -> None:
         self._events = events
-        super().__init__(_encoded(events), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        super().__init__(_encode(events), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._events):
@@ -140,7 +140,7 @@ class PassedOn(Response):
         await self._app(scope, receive, send)
 
 
-async def _encoded(events: AsyncIterator[ServerSentEvent | None]) -> AsyncIterator[bytes]:
+async def _encode(events: AsyncIterator[ServerSentEvent | None]) -> AsyncIterator[bytes]:
     async for event in events:
         if event is None:
             yield format_sse_event(comment="ping")
@@ -152,7 +152,7 @@ async def _run(events: AsyncIterator[Event], queue: asyncio.Queue[Item]) -> None
     try:
         async for event in events:
             queue.put_nowait(event)
-        queue.put_nowait(_ended())
+        queue.put_nowait(_unanswered_error())
     except Exception as error:  # whatever it is, the reader of the queue must hear of it
         queue.put_nowait(error)
     finally:
@@ -161,11 +161,11 @@ async def _run(events: AsyncIterator[Event], queue: asyncio.Queue[Item]) -> None
 
 
 async def _watch(request: Request, queue: asyncio.Queue[Item]) -> None:
-    await _left(request)
+    await _wait_until_left(request)
     queue.put_nowait(CallerLeft())
 
 
-async def _left(request: Request) -> None:
+async def _wait_until_left(request: Request) -> None:
     """Return when the caller has left."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
@@ -184,5 +184,5 @@ async def _next(queue: asyncio.Queue[Item]) -> Event | None:
     return item
 
 
-def _ended() -> SixplyError:
+def _unanswered_error() -> SixplyError:
     return InternalError("The agent ended without an answer.")

@@ -44,7 +44,7 @@ from foundation.types import Principal
 from serving.access.admission import Admission, Work
 from serving.access.identity import Permission
 from serving.access.quotas import QuotaExceeded
-from serving.http.streams import explained
+from serving.http.streams import explain
 from serving.processes.lifecycle import Lifecycle
 from serving.processes.worker import this_worker, worker_lives
 from serving.settings import JobSettings
@@ -191,8 +191,8 @@ class JobStore:
             [caller.subject, caller.tenant, sorted(caller.roles), sorted(caller.groups), caller.credential]
         )
         row = (job_id, kind, caller.tenant, caller.subject, principal, ARRIVING, self._clock.now().isoformat())
-        rows = [(job_id, number, name, json.dumps(given), "waiting") for number, (name, given) in enumerate(items, 1)]
-        size = sum(map(len, files.values())) + sum(len(name) + len(given) for _, _, name, given, _ in rows)
+        rows = [(job_id, number, name, json.dumps(fields), "waiting") for number, (name, fields) in enumerate(items, 1)]
+        size = sum(map(len, files.values())) + sum(len(name) + len(fields) for _, _, name, fields, _ in rows)
 
         def insert(connection: sqlite3.Connection) -> None:
             self._make_room(connection, caller.tenant, size)
@@ -255,10 +255,10 @@ class JobStore:
         """Raises:
         NotFound: no such job of the caller's.
         """
-        found = await self._of(caller, "job_id = ?", job_id)
-        if not found:
+        jobs = await self._of(caller, "job_id = ?", job_id)
+        if not jobs:
             raise NotFound(f'No job "{job_id}" of yours. GET /v1/jobs lists them; they are kept for {KEPT.days} days.')
-        return found[0]
+        return jobs[0]
 
     async def find(self, job_id: str) -> Job:
         """For whoever does it: it knows no caller.
@@ -266,10 +266,10 @@ class JobStore:
         Raises:
             NotFound: it was erased.
         """
-        found = await self._jobs("job_id = ?", job_id)
-        if not found:
+        jobs = await self._jobs("job_id = ?", job_id)
+        if not jobs:
             raise NotFound(f'The job "{job_id}" is no longer stored.')
-        return found[0]
+        return jobs[0]
 
     async def add_rights(self, job_id: str, used: Principal) -> None:
         """Note roles and groups that the caller did not have yet when they sent it: an item is done with them from now on."""
@@ -322,10 +322,10 @@ class JobStore:
             statement = f"SELECT job_id FROM jobs WHERE begun_at < ? AND status NOT IN {AT_WORK}"  # noqa: S608 - own words
             _forget(connection, [row["job_id"] for row in connection.execute(statement, (until,))])
             rows = connection.execute(f"SELECT * FROM jobs WHERE status IN {AT_WORK}").fetchall()  # noqa: S608 - own words
-            left = [row for row in rows if not worker_lives(row["worker"])]
-            dropped = [row["job_id"] for row in left if row["status"] == ARRIVING]
+            abandoned = [row for row in rows if not worker_lives(row["worker"])]
+            dropped = [row["job_id"] for row in abandoned if row["status"] == ARRIVING]
             _forget(connection, dropped)
-            adopted = [row["job_id"] for row in left if row["status"] != ARRIVING]
+            adopted = [row["job_id"] for row in abandoned if row["status"] != ARRIVING]
             connection.executemany(
                 "UPDATE jobs SET worker = ? WHERE job_id = ?", [(this_worker(), job_id) for job_id in adopted]
             )
@@ -490,7 +490,7 @@ class Jobs:
 
     async def _may_go_on(self, job: Job) -> bool:
         """Wait until nothing keeps the job back; false where it has ended."""
-        while not self._stopped(job):
+        while not self._is_stopping(job):
             current = await self._insist(job, lambda: self.store.find(job.job_id))
             if current.status != "running":  # another worker was told to cancel it
                 return False
@@ -515,13 +515,13 @@ class Jobs:
         work, do = self._do[job.kind]
         admission = self._admission[work]
         while admission.running >= max(1, admission.places // 2):
-            if self._stopped(job):
+            if self._is_stopping(job):
                 return False
             await asyncio.sleep(PLACE_AGAIN_S)
         status: ItemStatus = "done"
         try:
             async with admission.place():
-                outcome = await self._watched(job, lambda caller: do(item, caller, self.store.files(job.job_id)))
+                outcome = await self._watch(job, lambda caller: do(item, caller, self.store.files(job.job_id)))
         except (asyncio.CancelledError, ShuttingDown):
             return False
         except Overloaded as error:
@@ -533,9 +533,9 @@ class Jobs:
                 raise _NotNow from error
             status, outcome = "failed", _problem(error)
         await self._insist(job, lambda: self.store.settle(job.job_id, item.number, status, outcome))
-        return not self._stopped(job)
+        return not self._is_stopping(job)
 
-    async def _watched(self, job: Job, do: Callable[[Principal], Awaitable[Mapping[str, Any]]]) -> Mapping[str, Any]:
+    async def _watch(self, job: Job, do: Callable[[Principal], Awaitable[Mapping[str, Any]]]) -> Mapping[str, Any]:
         """What `do` gives, unless the job is kept back or ended meanwhile: an answer is then broken off."""
         try:
             caller = self._allow(NEEDS[job.kind], job.principal)
@@ -573,18 +573,18 @@ class Jobs:
             try:
                 return await work()
             except StoreUnavailable:
-                if self._stopped(job):
+                if self._is_stopping(job):
                     raise
                 log.exception("job %s waits for its store", job.job_id)
                 await asyncio.sleep(STORE_AGAIN_S)
 
-    def _stopped(self, job: Job) -> bool:
+    def _is_stopping(self, job: Job) -> bool:
         return self._closing or self._lifecycle.draining or job.job_id in self._cancelled
 
 
 def _problem(error: Exception) -> dict[str, Any]:
     """Why an item failed, for its caller."""
-    problem = explained(error)
+    problem = explain(error)
     reason = {"reason": problem.reason} if isinstance(problem, DocumentRefused) else {}
     return {"code": problem.code, "detail": problem.public, "retryable": problem.retryable, **reason}
 

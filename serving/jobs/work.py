@@ -28,20 +28,20 @@ def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, D
     """How each kind of item is done, and among which places."""
 
     async def take_in(item: JobItem, principal: Principal, files: Path) -> Mapping[str, Any]:
-        given = item.given
-        if given["tenant"] == EVERY_TENANT and "operator" not in principal.roles:
+        fields = item.given
+        if fields["tenant"] == EVERY_TENANT and "operator" not in principal.roles:
             raise Forbidden(
                 "Only operators write for every tenant, and the key that began this job is none's any more."
             )
         source = Source(
             uri=item.name,
-            tenant=given["tenant"],
-            groups=frozenset(given["groups"]),
+            tenant=fields["tenant"],
+            groups=frozenset(fields["groups"]),
             title="",
             media_type=media_type_of(item.name),
-            series=given.get("series"),
-            effective_from=_day(given.get("effective_from")),
-            published=_day(given.get("published")),
+            series=fields.get("series"),
+            effective_from=_day(fields.get("effective_from")),
+            published=_day(fields.get("published")),
         )
 
         def ingest() -> DocumentSummary:
@@ -67,5 +67,5 @@ def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, D
     return {"ingest": ("writes", take_in), "answers": ("answers", ask)}
 
 
-def _day(told: str | None) -> date | None:
-    return date.fromisoformat(told) if told else None
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None

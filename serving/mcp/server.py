@@ -74,8 +74,8 @@ def mcp_server(
             scope = system.policy.scope(caller_of(context))
             async with place("searches"):
                 hits = await in_thread(system.retriever.retrieve, wanted.query, scope, limit=limit)
-            found = [SearchHit.of(hit, marker=n).model_dump(mode="json") for n, hit in enumerate(hits, start=1)]
-            return {"hits": markdown_values(found)}
+            hits_shown = [SearchHit.of(hit, marker=n).model_dump(mode="json") for n, hit in enumerate(hits, start=1)]
+            return {"hits": markdown_values(hits_shown)}
 
     @server.tool()  # no `READS`: the agent behind it may ask for an effect, which then waits for an approval
     async def answer(
@@ -88,8 +88,8 @@ def mcp_server(
             check_length(question, system.settings.orchestration.answers)
             request = AnswerRequest(**_fitting(AskRequest, question=question, thread_id=thread_id).model_dump())
             async with place("answers"):
-                given = await collect(system.agent.stream(request, caller), lifecycle)
-            shown: dict[str, Any] = markdown_values(given.model_dump(mode="json"))
+                reply = await collect(system.agent.stream(request, caller), lifecycle)
+            shown: dict[str, Any] = markdown_values(reply.model_dump(mode="json"))
             return shown
 
     @server.tool(annotations=READS)
@@ -98,21 +98,21 @@ def mcp_server(
         with _told():
             scope = system.policy.scope(caller_of(context))
             async with place("reads"):
-                found = await in_thread(system.ledger.documents, scope)
-            listed = [DocumentSummary.of(document).model_dump(mode="json") for document in found]
+                stored = await in_thread(system.ledger.documents, scope)
+            listed = [DocumentSummary.of(document).model_dump(mode="json") for document in stored]
             return {"documents": markdown_values(listed)}
 
     return server
 
 
-def _fitting(shape: type[Body], **given: Any) -> Body:
+def _fitting(shape: type[Body], **arguments: Any) -> Body:
     """A call's arguments, checked as the body of the route that does the same.
 
     Raises:
         InvalidRequest: they do not fit.
     """
     try:
-        return shape.model_validate(given)
+        return shape.model_validate(arguments)
     except ValidationError as error:
         first = field_problem(error.errors(include_url=False, include_input=False)[0])
         raise InvalidRequest(f"{first.location}: {first.message}.") from error

@@ -35,10 +35,10 @@ def guard_messages() -> None:
     """Let NiceGUI hear of a message only if the page that it names belongs to the session of its connection."""
     handlers = core.sio.handlers["/"]
     for event in ("handshake", "event", "javascript_response", "ack", "log"):
-        handlers[event] = _guarded(handlers[event])
+        handlers[event] = _guard(handlers[event])
 
 
-def _guarded(handle: Callable[..., Any]) -> Callable[..., Any]:
+def _guard(handle: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(handle)
     async def guarded(sid: str, message: Any, *rest: Any) -> Any:
         if not is_own_message(sid, message):
@@ -71,5 +71,5 @@ def _cookie_of(environ: dict[str, Any]) -> str:
     return token_of(HTTPConnection(environ["asgi.scope"]))
 
 
-def _same(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode(), other.encode())
+def _same(sid: str, claimed: str) -> bool:
+    return hmac.compare_digest(sid.encode(), claimed.encode())

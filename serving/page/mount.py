@@ -37,7 +37,7 @@ class Mounted:
         """NiceGUI's application; the first call takes about a second, in which other requests are served."""
         async with self._one_at_a_time:
             if self._app is None:
-                owner, app = await asyncio.to_thread(_mounted)
+                owner, app = await asyncio.to_thread(_mount_nicegui)
                 await self._running.enter_async_context(owner.router.lifespan_context(owner))
                 self._app = app
         return self._app
@@ -60,7 +60,7 @@ class Mounted:
 
 
 @functools.cache
-def _mounted() -> tuple[FastAPI, ASGIApp]:
+def _mount_nicegui() -> tuple[FastAPI, ASGIApp]:
     """What owns NiceGUI's start and end, and NiceGUI."""
     from nicegui import app, ui
 

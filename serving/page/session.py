@@ -16,7 +16,7 @@ from foundation.errors import InvalidRequest, RequestError
 from foundation.tracing import span
 from foundation.types import Principal
 from serving.access.identity import Permission
-from serving.http.streams import explained
+from serving.http.streams import explain
 from serving.runtime import Runtime
 from serving.wiring import System
 
@@ -68,7 +68,7 @@ class Visitor:
             Unauthenticated, Forbidden, Stopped, QuotaExceeded, StoreUnavailable.
         """
         caller = await self.caller(permission)
-        async with self.system.quotas.counted(caller):
+        async with self.system.quotas.count_request(caller):
             yield caller
 
     def refusal(self, permission: Permission) -> str:
@@ -96,12 +96,12 @@ class View(Protocol):
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def show_errors() -> Iterator[None]:
     """Say what fails, in the words of the API; what nobody foresaw is logged and said in general ones."""
     try:
         yield
     except Exception as error:
-        say(explained(error).public, kind="bad")
+        say(explain(error).public, kind="bad")
 
 
 def every(seconds: float, look: Callable[[], Awaitable[None]]) -> ui.timer:
@@ -112,7 +112,7 @@ def every(seconds: float, look: Callable[[], Awaitable[None]]) -> ui.timer:
             await look()
         except Exception as error:
             timer.deactivate()
-            say(str(explained(error)), kind="bad")
+            say(str(explain(error)), kind="bad")
 
     timer = ui.timer(seconds, once)
     return timer
@@ -123,15 +123,15 @@ def say(message: str, *, kind: Literal["good", "bad"] = "good") -> None:
     ui.notify(message, classes=f"notice {kind}", position="bottom", close_button="Close", timeout=8000)
 
 
-def counted(many: int, what: str) -> str:
+def pluralise(many: int, what: str) -> str:
     """
-    >>> counted(1, "document"), counted(2, "document")
+    >>> pluralise(1, "document"), pluralise(2, "document")
     ('1 document', '2 documents')
     """
     return f"{many:,} {what}" if many == 1 else f"{many:,} {what}s"
 
 
-async def confirmed(place: ui.element, question: str, says: str) -> bool:
+async def confirm(place: ui.element, question: str, says: str) -> bool:
     """Ask before something is deleted. `place` holds the dialog meanwhile."""
     with place, ui.dialog().props('aria-label="Delete?"') as dialog, html.div().classes("card confirm"):
         html.h2(question)
@@ -151,14 +151,14 @@ def alert(message: str, *, kind: Literal["bad", "note"] = "bad") -> None:
     html.p(message).classes(f"alert {kind}").props("role=alert" if kind == "bad" else "role=note")
 
 
-def filled(shape: TypeAdapter[T], given: Mapping[str, Any]) -> T:
+def validate(shape: TypeAdapter[T], values: Mapping[str, Any]) -> T:
     """What a person filled in, checked as the body of the route is.
 
     Raises:
         InvalidRequest: it does not fit.
     """
     try:
-        return shape.validate_python(given)
+        return shape.validate_python(values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = str(first["loc"][-1]).replace("_", " ").capitalize() if first["loc"] else "It"
@@ -166,7 +166,7 @@ def filled(shape: TypeAdapter[T], given: Mapping[str, Any]) -> T:
 
 
 @contextmanager
-def traced(act: str, tenant: str) -> Iterator[None]:
+def trace(act: str, tenant: str) -> Iterator[None]:
     """A trace of its own: a page's connection lasts for hours, and everything done in it would be one."""
     apart = tracing.attach(Context())
     try:

@@ -12,7 +12,7 @@ from nicegui import Client, html, ui
 
 from foundation.types import Principal
 from serving.access.sessions import token_of
-from serving.page.session import View, Visitor, told
+from serving.page.session import View, Visitor, show_errors
 from serving.page.views.approvals import ApprovalsView
 from serving.page.views.ask import AskView
 from serving.page.views.dashboard import LiveView
@@ -125,7 +125,7 @@ class Shell:
             button.props["aria-current"] = "page" if place == number else "false"
         entry = self._entries[number]
         self._visitor.looks_at = entry.view
-        with self._places[number], told():
+        with self._places[number], show_errors():
             if not entry.built:
                 entry.built.append(True)
                 entry.view.build()

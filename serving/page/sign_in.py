@@ -27,8 +27,8 @@ HEADERS = {
 
 def form(refused: str, *, tokens: bool) -> str:
     """The page, with what is to be said about the last attempt, and whether a token is taken, too."""
-    asked = {"{credential}": "API key or token" if tokens else "API key", "{longest}": str(LONGEST)}
+    words = {"{credential}": "API key or token" if tokens else "API key", "{longest}": str(LONGEST)}
     text = _FORM
-    for place, word in asked.items():
+    for place, word in words.items():
         text = text.replace(place, word)
     return text.replace("{refused}", html.escape(refused))

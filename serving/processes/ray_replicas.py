@@ -110,12 +110,12 @@ class OneRequestId:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        given = dict(scope.get("headers", ())).get(REQUEST_ID.encode())
+        request_id = dict(scope.get("headers", ())).get(REQUEST_ID.encode())
 
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = (REQUEST_ID.encode(), given)
-                message["headers"] = [each for each in message["headers"] if tuple(each) != own]
+                own = (REQUEST_ID.encode(), request_id)
+                message["headers"] = [header for header in message["headers"] if tuple(header) != own]
             await send(message)
 
         await self._app(scope, receive, sent)

@@ -64,7 +64,7 @@ def demand_shared(settings: Settings, *, processes: int, what: str) -> None:
     if chosen["retrieval.vectors"].use == "qdrant" and not chosen["retrieval.vectors"].options.get("url"):
         lonely.append("retrieval.vectors")
     if processes > 1 and lonely:
-        named = "; ".join(f'[{one}] use = "{chosen[one].use}", take {SHARED[one]}' for one in lonely)
+        named = "; ".join(f'[{section}] use = "{chosen[section].use}", take {SHARED[section]}' for section in lonely)
         raise InvalidSetting(
             f"{what} = {processes}, but one process alone can hold some of the stores, and the others would not see what it "
             f"writes: {named} (make setup WITH=postgres,redis). Or set {what} = 1."
@@ -107,7 +107,7 @@ class _Place:
         self._young_deaths = 0
         self._due: float | None = None
         """When the next one is started; `None` while one is there."""
-        self.worker = self._started()
+        self.worker = self._start_worker()
 
     def tend(self) -> None:
         """Replace the worker if it has ended.
@@ -118,7 +118,7 @@ class _Place:
         now = time.monotonic()
         if self._due is not None:
             if now >= self._due:
-                self._due, self.worker = None, self._started()
+                self._due, self.worker = None, self._start_worker()
         elif not self.worker.process.is_alive():
             self._young_deaths = self._young_deaths + 1 if now - self._began < STEADY_S else 0
             ended = how_ended(self.worker.process.exitcode)
@@ -131,7 +131,7 @@ class _Place:
             log.warning("a worker %s; another one is started in %g s", ended, wait_s)
             self._due = now + wait_s
 
-    def _started(self) -> _Worker:
+    def _start_worker(self) -> _Worker:
         self._began = time.monotonic()
         return _Worker(self._loaded, self._listening)
 
@@ -153,11 +153,11 @@ class _Worker:
 
     def __init__(self, loaded: Loaded, listening: socket.socket) -> None:
         spawn = multiprocessing.get_context("spawn")  # a fork would carry this one's threads and locks along
-        self._up, told = spawn.Pipe(duplex=False)
+        self._up, ready = spawn.Pipe(duplex=False)
         self._was_up = False
-        self.process: BaseProcess = spawn.Process(target=_work, args=(loaded, listening, told), name="worker")
+        self.process: BaseProcess = spawn.Process(target=_work, args=(loaded, listening, ready), name="worker")
         self.process.start()
-        told.close()
+        ready.close()
 
     def is_up(self) -> bool:
         """Raises:
@@ -192,7 +192,7 @@ def _told_to_stop() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _work(loaded: Loaded, listening: socket.socket, told: Connection) -> None:
+def _work(loaded: Loaded, listening: socket.socket, ready: Connection) -> None:
     """One worker, in its own process."""
     from observability.telemetry import logs
     from serving.cli import terminal
@@ -202,7 +202,7 @@ def _work(loaded: Loaded, listening: socket.socket, told: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         with open_system(loaded) as system:
-            told.send(True)
+            ready.send(True)
             serve(system, listening)
     except SixplyError as error:
         terminal.show_error(error)

@@ -18,10 +18,10 @@ def this_worker() -> str:
 
 def worker_lives(worker: str) -> bool:
     """Whether it is still that process, and not only one that has got its number since."""
-    pid, _, rest = worker.partition(":")
-    begun, _, boot = rest.partition(":")
+    pid, _, tail = worker.partition(":")
+    began, _, boot = tail.partition(":")
     try:
-        return boot == _boot() and abs(_began(int(pid)) - float(begun)) < SAME_START_S
+        return boot == _boot() and abs(_began(int(pid)) - float(began)) < SAME_START_S
     except psutil.NoSuchProcess:
         return False
 

@@ -13,9 +13,9 @@ from orchestration.contract import Answer, Approval, Decision
 from orchestration.effects.approvals import find_duplicates
 from orchestration.effects.arguments import schema_of
 from serving.api.schemas import DecisionRequest
-from serving.http.streams import collect, explained
-from serving.page.session import WORDS, Visitor, alert, every, filled, told, traced
-from serving.page.views.arguments import Arguments, label_of, shown
+from serving.http.streams import collect, explain
+from serving.page.session import WORDS, Visitor, alert, every, show_errors, trace, validate
+from serving.page.views.arguments import Arguments, display, label_of
 from serving.page.views.provenance import Making
 
 LOOK_AGAIN_S = 3.0
@@ -52,8 +52,10 @@ class ApprovalsView:
         self._again.activate()
         caller = await self._visitor.caller("decide")
         store = self._visitor.system.approvals
-        waiting = {one.approval_id: one for one in await store.pending(caller.tenant)}
-        for approval_id in [known for known, card in self._cards.items() if known not in waiting and card.open]:
+        waiting = {approval.approval_id: approval for approval in await store.pending(caller.tenant)}
+        for approval_id in [
+            approval_id for approval_id, card in self._cards.items() if approval_id not in waiting and card.open
+        ]:
             self._cards.pop(approval_id).delete()  # somebody else decided it, or its time is over
         decided = await store.decided(caller.tenant, limit=DECIDED)
         same = find_duplicates(list(waiting.values()), decided)
@@ -63,8 +65,8 @@ class ApprovalsView:
                     self._cards[approval_id] = Card(approval, self._visitor, self.refresh)
                 self._cards[approval_id].warn(same.get(approval_id))
         self._none.set_visibility(not self._cards)
-        if [one.approval_id for one in decided] != self._known:
-            self._known = [one.approval_id for one in decided]
+        if [approval.approval_id for approval in decided] != self._known:
+            self._known = [approval.approval_id for approval in decided]
             self._decided.clear()
             with self._decided:
                 _history(decided)
@@ -120,7 +122,7 @@ class Card:
         with html.dl().classes("facts"):
             for name, value in approval.arguments.items():
                 if value is not None:
-                    _fact(label_of(name), shown(value, name))
+                    _fact(label_of(name), display(value, name))
             _fact("Asked by", f"{approval.requested_by}, {ago(now, approval.requested_at)}")
             _fact("Why it waits", self._why())
             _fact("Open until", f"{approval.expires_at:%d %b %Y, %H:%M} UTC")
@@ -146,7 +148,7 @@ class Card:
             with html.div().classes("acts"):
 
                 async def approve() -> None:
-                    with told():
+                    with show_errors():
                         await self._decide(approve=True, arguments=form.values())
 
                 ui.button("Approve this", icon="check", on_click=approve).props("unelevated dense no-caps")
@@ -189,9 +191,9 @@ class Card:
         await self._decide(approve=True)
 
     async def _decide(self, *, approve: bool, note: str = "", arguments: Mapping[str, Any] | None = None) -> None:
-        with self._body, told():
+        with self._body, show_errors():
             caller = await self._visitor.caller("decide")
-            body = filled(_DECISION, {"approve": approve, "note": note, "arguments": arguments})
+            body = validate(_DECISION, {"approve": approve, "note": note, "arguments": arguments})
             runtime = self._visitor.runtime
             decision = Decision(approval_id=self._approval.approval_id, **body.model_dump())
             self._body.clear()
@@ -199,14 +201,14 @@ class Card:
             self._status.text = "Being carried out" if approve else "Being recorded"
             self._status.classes(replace="status working")
             try:
-                with traced("decide", caller.tenant):
+                with trace("decide", caller.tenant):
                     answer = await collect(runtime.system.agent.resume(decision, caller), runtime.lifecycle)
             except Exception as error:
                 self.open = True
                 self._status.text = "Not decided"
                 self._status.classes(replace="status bad")
                 with self._body:
-                    alert(str(explained(error)))
+                    alert(str(explain(error)))
                     self._choice()
                 return
             self._show(answer, approve=approve)
@@ -228,22 +230,24 @@ def _history(decided: list[Approval]) -> None:
         return
     html.h2("Decided lately").classes("section")
     with html.ul().classes("rows"):
-        for one in decided:
+        for approval in decided:
             with html.li():
-                html.b(one.status.capitalize()).classes("status " + ("answered" if one.status == "approved" else "bad"))
+                html.b(approval.status.capitalize()).classes(
+                    "status " + ("answered" if approval.status == "approved" else "bad")
+                )
                 with html.div().classes("grow"):
-                    html.div(one.reason)
-                    changed = " · with other values" if one.edited is not None else ""
-                    html.div(f"by {one.decided_by} for {one.requested_by}{changed}").classes("dim")
-                    if one.note:
-                        html.q(one.note).classes("dim")
-                html.span(f"{one.decided_at:%d %b, %H:%M}" if one.decided_at else "").classes("dim")
+                    html.div(approval.reason)
+                    changed = " · with other values" if approval.edited is not None else ""
+                    html.div(f"by {approval.decided_by} for {approval.requested_by}{changed}").classes("dim")
+                    if approval.note:
+                        html.q(approval.note).classes("dim")
+                html.span(f"{approval.decided_at:%d %b, %H:%M}" if approval.decided_at else "").classes("dim")
 
 
-def _double(other: Approval) -> str:
-    if other.status == "approved" and other.decided_at:
-        return f"The same was approved by {other.decided_by} on {other.decided_at:%d %b, %H:%M} UTC. To approve this does it again."
-    return f"The same as above, asked for by {other.requested_by}. To approve both does it twice."
+def _double(earlier: Approval) -> str:
+    if earlier.status == "approved" and earlier.decided_at:
+        return f"The same was approved by {earlier.decided_by} on {earlier.decided_at:%d %b, %H:%M} UTC. To approve this does it again."
+    return f"The same as above, asked for by {earlier.requested_by}. To approve both does it twice."
 
 
 def _fact(name: str, value: str) -> None:

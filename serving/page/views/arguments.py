@@ -23,10 +23,10 @@ def label_of(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def shown(value: Any, name: str = "") -> str:
+def display(value: Any, name: str = "") -> str:
     """A value in plain words; of money, by the name of the argument, with its cents.
 
-    >>> shown(True), shown(None), shown(["a", "b"]), shown(1788.0, "amount_usd")
+    >>> display(True), display(None), display(["a", "b"]), display(1788.0, "amount_usd")
     ('yes', 'not given', 'a, b', '1,788.00')
     """
     if name.endswith("_usd") and isinstance(value, float):
@@ -35,7 +35,7 @@ def shown(value: Any, name: str = "") -> str:
         return "not given"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list) and all(isinstance(one, str | int | float) for one in value):
+    if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
         return ", ".join(map(str, value))
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
@@ -43,14 +43,14 @@ def shown(value: Any, name: str = "") -> str:
 class Arguments:
     """A field for each argument of a tool, by its JSON schema. What the tool takes is checked where it is decided."""
 
-    def __init__(self, schema: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    def __init__(self, schema: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         self._read: dict[str, Callable[[], Any]] = {}
-        properties: Mapping[str, Any] = schema.get("properties") or {name: {} for name in given}
+        properties: Mapping[str, Any] = schema.get("properties") or {name: {} for name in values}
         required = set(schema.get("required", ()))
         with html.div().classes("fields"):
             for name, declared in properties.items():
                 self._read[name] = _field(
-                    name, _resolved(declared, schema), given.get(name), may_be_absent=name not in required
+                    name, _resolve(declared, schema), values.get(name), may_be_absent=name not in required
                 )
 
     def values(self) -> dict[str, Any]:
@@ -63,13 +63,13 @@ class Arguments:
         return {name: value for name, value in read.items() if value is not None}
 
 
-def _resolved(declared: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def _resolve(declared: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """The schema of one argument: a reference inside followed, and the `null` of an optional one left out."""
     if "$ref" in declared:
         name = str(declared["$ref"]).rpartition("/")[2]
         return {**schema.get("$defs", {}).get(name, {}), **declared}
-    kinds = [one for one in declared.get("anyOf", ()) if one.get("type") != "null"]
-    return {**declared, **_resolved(kinds[0], schema)} if len(kinds) == 1 else declared
+    kinds = [option for option in declared.get("anyOf", ()) if option.get("type") != "null"]
+    return {**declared, **_resolve(kinds[0], schema)} if len(kinds) == 1 else declared
 
 
 def _field(name: str, declared: Mapping[str, Any], value: Any, *, may_be_absent: bool) -> Callable[[], Any]:
@@ -77,7 +77,9 @@ def _field(name: str, declared: Mapping[str, Any], value: Any, *, may_be_absent:
     kind = declared.get("type")
     if "enum" in declared:
         choices = [*([None] if may_be_absent else []), *declared["enum"]]
-        chosen = ui.select({one: shown(one) for one in choices}, label=label, value=value if value in choices else None)
+        chosen = ui.select(
+            {choice: display(choice) for choice in choices}, label=label, value=value if value in choices else None
+        )
         _look(chosen, hint)
         return lambda: chosen.value
     if kind == "boolean":
@@ -94,7 +96,7 @@ def _field(name: str, declared: Mapping[str, Any], value: Any, *, may_be_absent:
         return lambda: text.value or None
     written = ui.textarea(f"{label}, as JSON", value="" if value is None else json.dumps(value, ensure_ascii=False))
     _look(written.props("autogrow"), hint)
-    return lambda: _parsed(label, written.value)
+    return lambda: _parse(label, written.value)
 
 
 def _look(field: ui.element, hint: str) -> None:
@@ -103,7 +105,7 @@ def _look(field: ui.element, hint: str) -> None:
         field.props["hint"] = hint[:1].upper() + hint[1:]
 
 
-def _parsed(label: str, text: str | None) -> Any:
+def _parse(label: str, text: str | None) -> Any:
     if not (text or "").strip():
         return None
     try:

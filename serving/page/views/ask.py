@@ -13,11 +13,11 @@ from nicegui import background_tasks, html, ui
 from orchestration.contract import Answer, AnswerRequest, Event, Step, Turn
 from retrieval.contract import Citation
 from serving.api.answers import check_length
-from serving.api.conversations import kept
+from serving.api.conversations import require_conversations
 from serving.api.schemas import FeedbackGiven
 from serving.cli.terminal import near_titles
-from serving.http.streams import explained, follow
-from serving.page.session import WORDS, Visitor, every, traced
+from serving.http.streams import explain, follow
+from serving.page.session import WORDS, Visitor, every, trace
 from serving.page.views.conversations import Earlier
 from serving.page.views.feedback import FeedbackBar
 from serving.page.views.provenance import Making
@@ -91,7 +91,7 @@ class AskView:
             except asyncio.CancelledError:
                 exchange.fail("Stopped.")
             except Exception as error:
-                exchange.fail(str(explained(error)))
+                exchange.fail(str(explain(error)))
                 self._question.value = self._question.value or question  # to be asked again, perhaps elsewhere
             finally:
                 self._running = None
@@ -100,10 +100,10 @@ class AskView:
     async def _answer(self, question: str, exchange: Exchange) -> None:
         runtime = self._visitor.runtime
         check_length(question, runtime.system.settings.orchestration.answers)
-        asked = AnswerRequest(question=question, thread_id=self._thread_id)
+        request = AnswerRequest(question=question, thread_id=self._thread_id)
         async with self._visitor.acts() as caller, runtime.place("answers"):
-            with traced("ask", caller.tenant):
-                async with aclosing(follow(runtime.system.agent.stream(asked, caller), runtime.lifecycle)) as events:
+            with trace("ask", caller.tenant):
+                async with aclosing(follow(runtime.system.agent.stream(request, caller), runtime.lifecycle)) as events:
                     async for event in events:
                         if event is not None:
                             exchange.take(event)
@@ -124,9 +124,9 @@ class AskView:
         """Show an earlier conversation; the next question belongs to it."""
         caller = await self._visitor.caller()
         system = self._visitor.system
-        turns = await kept(self._visitor.runtime).turns(thread_id, caller)
-        said = await asyncio.to_thread(system.outcomes.all, origin="production", tenant=caller.tenant)
-        judged = {one.answer_id: FeedbackGiven.of(one) for one in said}
+        turns = await require_conversations(self._visitor.runtime).turns(thread_id, caller)
+        outcomes = await asyncio.to_thread(system.outcomes.all, origin="production", tenant=caller.tenant)
+        judged = {outcome.answer_id: FeedbackGiven.of(outcome) for outcome in outcomes}
         self._clear(thread_id)
         with self._turns:
             for turn in turns:
@@ -184,15 +184,15 @@ class Exchange:
         if event.answer is not None:
             answer = event.answer
             self.thread_id = answer.thread_id
-            turn = _kept(answer, self._visitor.system.context.clock.now())
+            turn = _as_turn(answer, self._visitor.system.context.clock.now())
             self._show(turn, Making.of(answer, self._visitor), degraded=answer.degraded)
             self._look_at("start")
 
-    def show_again(self, thread_id: str, turn: Turn, said: FeedbackGiven | None = None) -> None:
+    def show_again(self, thread_id: str, turn: Turn, feedback: FeedbackGiven | None = None) -> None:
         """Show what is kept of it."""
         self.thread_id = thread_id
         making = Making(turn.trace_id, self._visitor, says=f"{turn.at:%d %b %Y, %H:%M} UTC")
-        self._show(turn, making, said=said)
+        self._show(turn, making, feedback=feedback)
 
     def fail(self, message: str) -> None:
         if self._article.is_deleted:  # another conversation has been opened meanwhile
@@ -213,7 +213,7 @@ class Exchange:
         self._look_at("end")
 
     def _show(
-        self, turn: Turn, making: Making, *, degraded: tuple[str, ...] = (), said: FeedbackGiven | None = None
+        self, turn: Turn, making: Making, *, degraded: tuple[str, ...] = (), feedback: FeedbackGiven | None = None
     ) -> None:
         self._status.text = WORDS[turn.status]
         self._status.classes(replace=f"status {turn.status}")
@@ -237,7 +237,7 @@ class Exchange:
             if turn.status in ("waiting", "unfinished"):
                 self._wait_for(turn)
             else:
-                FeedbackBar(turn.answer_id, turn.text, self._visitor).build(said)
+                FeedbackBar(turn.answer_id, turn.text, self._visitor).build(feedback)
             making.build()
 
     def _wait_for(self, turn: Turn) -> None:
@@ -259,8 +259,8 @@ class Exchange:
                     again.cancel()
                     self._status.text = "Nobody decided in time; nothing was done"
                     return
-            turns = await kept(self._visitor.runtime).turns(self.thread_id or "", caller)
-            now = next(one for one in turns if one.answer_id == turn.answer_id)
+            turns = await require_conversations(self._visitor.runtime).turns(self.thread_id or "", caller)
+            now = next(turn_now for turn_now in turns if turn_now.answer_id == turn.answer_id)
             if now.status in ("waiting", "unfinished"):
                 return  # it is being carried out
             again.cancel()
@@ -271,11 +271,11 @@ class Exchange:
         again = every(LOOK_AGAIN_S, look)
 
     def _paragraph(self, text: str, turn: Turn) -> None:
-        known = {f"[{citation.marker}]": citation for citation in turn.citations}
+        citations = {f"[{citation.marker}]": citation for citation in turn.citations}
         with html.p():
             for part in MARKER.split(text):
-                if part in known:
-                    self._opens(html.button(str(known[part].marker)).classes("cite"), known[part])
+                if part in citations:
+                    self._opens(html.button(str(citations[part].marker)).classes("cite"), citations[part])
                 elif part:
                     html.span(part)
 
@@ -302,7 +302,7 @@ class Exchange:
         ui.run_javascript(scroll + ("({block: 'start'})" if edge == "start" else "({block: 'end'})"))
 
 
-def _kept(answer: Answer, at: datetime) -> Turn:
+def _as_turn(answer: Answer, at: datetime) -> Turn:
     """An answer as its conversation keeps it."""
     return Turn(
         answer_id=answer.answer_id,

@@ -9,8 +9,8 @@ from nicegui import html, ui
 
 from foundation.errors import NotFound
 from orchestration.contract import Conversation
-from serving.api.conversations import kept
-from serving.page.session import Visitor, confirmed, say, told
+from serving.api.conversations import require_conversations
+from serving.page.session import Visitor, confirm, say, show_errors
 
 AT_ONCE = 50
 """So many are shown at first, and added with each wish for more."""
@@ -49,7 +49,7 @@ class Earlier:
     async def refresh(self, current: str | None) -> None:
         """Show what there is, and which of them is open."""
         try:
-            store = kept(self._visitor.runtime)
+            store = require_conversations(self._visitor.runtime)
         except NotFound:  # the agent that is configured keeps none
             self._place.set_visibility(False)
             self._button.set_visibility(False)
@@ -81,32 +81,32 @@ class Earlier:
         self._more.set_visibility(len(self._known) > self._shown)
         self._list.clear()
         with self._list:
-            for one in self._known[: self._shown]:
+            for conversation in self._known[: self._shown]:
                 with html.li():
-                    self._entry(one)
+                    self._entry(conversation)
 
-    def _entry(self, one: Conversation) -> None:
+    def _entry(self, conversation: Conversation) -> None:
         with html.button().classes("begun").props("type=button") as button:
-            html.span(one.question).classes("asked")
-            html.span(f"{one.begun_at:%d %b %Y, %H:%M} UTC").classes("dim")
-        button.on("click", partial(self._open, one.thread_id))
-        button.props["title"] = one.question
-        if one.thread_id == self._current:
+            html.span(conversation.question).classes("asked")
+            html.span(f"{conversation.begun_at:%d %b %Y, %H:%M} UTC").classes("dim")
+        button.on("click", partial(self._open, conversation.thread_id))
+        button.props["title"] = conversation.question
+        if conversation.thread_id == self._current:
             button.props["aria-current"] = "true"
-        bin_ = ui.button(icon="delete", on_click=partial(self._delete, one), color=None)
-        bin_.props("flat dense round").classes("quiet").props["aria-label"] = f"Delete: {one.question}"
+        bin_ = ui.button(icon="delete", on_click=partial(self._delete, conversation), color=None)
+        bin_.props("flat dense round").classes("quiet").props["aria-label"] = f"Delete: {conversation.question}"
 
     async def _open(self, thread_id: str) -> None:
-        with told():
+        with show_errors():
             await self._opened(thread_id)
             self.close()
 
-    async def _delete(self, one: Conversation) -> None:
+    async def _delete(self, conversation: Conversation) -> None:
         what = "It cannot be read or gone on with afterwards. What it cost stays in the ledger of costs."
-        if not await confirmed(self._asking, f"Delete “{one.question}”?", what):
+        if not await confirm(self._asking, f"Delete “{conversation.question}”?", what):
             return
-        with told():
+        with show_errors():
             async with self._visitor.acts() as caller:
-                await kept(self._visitor.runtime).delete(one.thread_id, caller)
+                await require_conversations(self._visitor.runtime).delete(conversation.thread_id, caller)
             say("The conversation was deleted.")
-            await self._deleted(one.thread_id)
+            await self._deleted(conversation.thread_id)

@@ -23,7 +23,7 @@ from observability.telemetry import metrics
 from observability.value.roi import ValueReport
 from serving.api.schemas import UsageReport
 from serving.api.usage import usage
-from serving.page.session import Visitor, alert, counted, every, told
+from serving.page.session import Visitor, alert, every, pluralise, show_errors
 from serving.page.views.feedback import CHOICES
 from serving.page.views.plots import Plot
 from serving.worth import worth
@@ -66,14 +66,14 @@ class LiveView:
         caller = await self._visitor.caller("operate" if operator else "ask")
         days = usage(caller, self._visitor.runtime, days=30, of="tenant" if operator else "me")
         outcomes = await asyncio.to_thread(self._outcomes, caller)
-        asked = await asyncio.to_thread(self._asked, caller, outcomes) if operator else []
+        answers = await asyncio.to_thread(self._load_answers, caller, outcomes) if operator else []
         self._figures.clear()
         with self._figures:
             if operator:
-                _time(asked)
+                _time(answers)
             _money(days)
             if operator:
-                _answers(asked, self._today())
+                _answers(answers, self._today())
             _feedback(outcomes)
         self._below.clear()
         if operator:
@@ -82,7 +82,7 @@ class LiveView:
                 await self._value()
 
     async def _again(self) -> None:
-        with told():
+        with show_errors():
             await self.refresh()
 
     def _today(self) -> date:
@@ -91,7 +91,7 @@ class LiveView:
     def _outcomes(self, caller: Principal) -> list[Outcome]:
         return self._visitor.system.outcomes.all(origin="production", tenant=caller.tenant)
 
-    def _asked(self, caller: Principal, outcomes: Sequence[Outcome]) -> list[AnswerFigures]:
+    def _load_answers(self, caller: Principal, outcomes: Sequence[Outcome]) -> list[AnswerFigures]:
         system = self._visitor.system
         system.telemetry.flush()
         now = system.context.clock.now()
@@ -137,12 +137,13 @@ class Load:
         for work, tile in self._tiles.items():
             here = admission[work]
             tile.show(
-                f"{here.running} at work", f"{here.waiting} waiting · {here.places} places · {_shed(work)} turned away"
+                f"{here.running} at work",
+                f"{here.waiting} waiting · {here.places} places · {_count_shed(work)} turned away",
             )
         away = self._away()
         now = self._visitor.system.context.clock.now().astimezone(UTC)
-        at_work = sum(each.running for each in admission.values())
-        waiting = sum(each.waiting for each in admission.values())
+        at_work = sum(places.running for places in admission.values())
+        waiting = sum(places.waiting for places in admission.values())
         self._seen.append((f"{now:%H:%M:%S}", at_work, waiting, away - self._turned_away))
         self._turned_away = away
         moments, *levels = zip(*self._seen, strict=True)
@@ -157,7 +158,7 @@ class Load:
         )
 
     def _away(self) -> int:
-        return sum(_shed(work) for work in self._visitor.runtime.admission)
+        return sum(_count_shed(work) for work in self._visitor.runtime.admission)
 
 
 class Tile:
@@ -173,25 +174,27 @@ class Tile:
         self._figure.text, self._more.text = figure, more
 
 
-def _shed(work: str) -> int:
+def _count_shed(work: str) -> int:
     return int(metrics.read_counter(names.REQUESTS_SHED, work=work))
 
 
-def _time(asked: Sequence[AnswerFigures]) -> None:
-    latest = asked[-LATEST:]
-    seconds = [one.values["seconds"] or 0.0 for one in latest]
+def _time(answers: Sequence[AnswerFigures]) -> None:
+    latest = answers[-LATEST:]
+    seconds = [answer.values["seconds"] or 0.0 for answer in latest]
     says = "no answer yet"
     if seconds:
         middle, late = np.percentile(seconds, [50, 95])
-        says = f"half within {middle:.2f} s, 95 of 100 within {late:.2f} s, {counted(len(seconds), 'answer')}"
-    points = [(_moment(one.at_ns).isoformat(), round(value, 3)) for one, value in zip(latest, seconds, strict=True)]
+        says = f"half within {middle:.2f} s, 95 of 100 within {late:.2f} s, {pluralise(len(seconds), 'answer')}"
+    points = [
+        (_moment(answer.at_ns).isoformat(), round(value, 3)) for answer, value in zip(latest, seconds, strict=True)
+    ]
     Plot("Seconds to an answer").points(points, "var(--orchestration)", says=says)
 
 
 def _money(report: UsageReport) -> None:
     by_day = {row.key: float(row.usd) for row in report.by_day}
-    begun = report.since.date()
-    days = [begun + timedelta(days=number) for number in range(30)]
+    first_day = report.since.date()
+    days = [first_day + timedelta(days=number) for number in range(30)]
     total = report.total
     unpriced = f", {total.unpriced} calls unpriced" if total.unpriced else ""
     whose = "yours" if report.subject else "your tenant's"
@@ -199,54 +202,58 @@ def _money(report: UsageReport) -> None:
         [f"{day:%d %b}" for day in days],
         {"US dollars": ("var(--serving)", [by_day.get(day.isoformat(), 0.0) for day in days])},
         whole=False,
-        says=f"${total.usd:.6f} in 30 days, {counted(total.calls, 'call')}{unpriced}; {whose}",
+        says=f"${total.usd:.6f} in 30 days, {pluralise(total.calls, 'call')}{unpriced}; {whose}",
     )
 
 
-def _answers(asked: Sequence[AnswerFigures], today: date) -> None:
+def _answers(answers: Sequence[AnswerFigures], today: date) -> None:
     days = [today - timedelta(days=DAYS - 1 - number) for number in range(DAYS)]
     kinds = {"answered": "var(--good)", "abstained": "var(--wait)", "failed": "var(--bad)"}
-    found = Counter((_moment(one.at_ns).date(), kind) for one in asked for kind in kinds if one.values[kind])
+    counts = Counter(
+        (_moment(answer.at_ns).date(), kind) for answer in answers for kind in kinds if answer.values[kind]
+    )
     words = {"answered": "answered", "abstained": "not answered or refused", "failed": "failed"}
-    share = sum(found[day, "answered"] for day in days) / len(asked) if asked else None
+    share = sum(counts[day, "answered"] for day in days) / len(answers) if answers else None
     Plot("Answers a day").bars(
         [f"{day:%d %b}" for day in days],
-        {words[kind]: (colour, [found[day, kind] for day in days]) for kind, colour in kinds.items()},
+        {words[kind]: (colour, [counts[day, kind] for day in days]) for kind, colour in kinds.items()},
         legend=True,
-        says="no answer yet" if share is None else f"{share:.0%} of {counted(len(asked), 'question')} answered",
+        says="no answer yet" if share is None else f"{share:.0%} of {pluralise(len(answers), 'question')} answered",
     )
 
 
 def _feedback(outcomes: Sequence[Outcome]) -> None:
-    counts: Counter[str] = Counter(one.verdict for one in outcomes)
+    counts: Counter[str] = Counter(outcome.verdict for outcome in outcomes)
     says = (
-        f"{counted(len(outcomes), 'answer')} judged by people" if outcomes else "unknown: nobody has said anything yet"
+        f"{pluralise(len(outcomes), 'answer')} judged by people"
+        if outcomes
+        else "unknown: nobody has said anything yet"
     )
     Plot("What became of answers").bars(
         [CHOICES[verdict][0] for verdict in COLOURS],
         {
-            CHOICES[verdict][0]: (colour, [counts[verdict] if other == verdict else 0 for other in COLOURS])
+            CHOICES[verdict][0]: (colour, [counts[verdict] if column == verdict else 0 for column in COLOURS])
             for verdict, colour in COLOURS.items()
         },
         says=says,
     )
 
 
-def _week(found: Drift) -> None:
+def _week(drift_found: Drift) -> None:
     html.h2("This week against the one before").classes("section")
     with html.div().classes("card scroll"), html.table().classes("weeks"):
         with html.thead(), html.tr():
             for name in ("", "before", "this week", "answers", "judgement"):
                 html.th(name).props("scope=col")
         with html.tbody():
-            for one in found.figures.values():
+            for figure in drift_found.figures.values():
                 with html.tr():
-                    html.th(one.words).props("scope=row")
-                    html.td(_figure(one.before)).classes("number")
-                    html.td(_figure(one.now)).classes("number")
-                    html.td(f"{one.n_before} / {one.n_now}").classes("number dim")
-                    html.td(one.verdict).classes("dim" if one.verdict != "moved" else "warning")
-    for note in found.notes:
+                    html.th(figure.words).props("scope=row")
+                    html.td(_figure(figure.before)).classes("number")
+                    html.td(_figure(figure.now)).classes("number")
+                    html.td(f"{figure.n_before} / {figure.n_now}").classes("number dim")
+                    html.td(figure.verdict).classes("dim" if figure.verdict != "moved" else "warning")
+    for note in drift_found.notes:
         html.p(note).classes("dim")
 
 
@@ -259,11 +266,11 @@ def _worth(report: ValueReport) -> None:
         else:
             Tile("Net value a month").show(net.amount, f"{net.mark}; {net.interval}; from {net.rests_on}")
         Tile("Used, as it is or changed").show(
-            used.amount.capitalize(), f"{used.basis}; of {counted(report.outcomes, 'outcome')}, {report.origin}"
+            used.amount.capitalize(), f"{used.basis}; of {pluralise(report.outcomes, 'outcome')}, {report.origin}"
         )
         Tile("Cost of a used answer").show(
             cost.amount.capitalize(),
-            f"{cost.basis}; with its share of running and building it; {counted(report.counts.get('unknown', 0), 'answer')} "
+            f"{cost.basis}; with its share of running and building it; {pluralise(report.counts.get('unknown', 0), 'answer')} "
             "without an outcome",
         )
         Tile("Decision").show(report.verdict.capitalize(), "by the rule of the contract")

@@ -19,7 +19,7 @@ from retrieval.contract import Refusal
 from serving.api import documents, jobs
 from serving.api.schemas import DocumentSummary
 from serving.jobs.queue import JobItem
-from serving.page.session import Visitor, alert, confirmed, counted, every, say, told
+from serving.page.session import Visitor, alert, confirm, every, pluralise, say, show_errors
 from serving.page.views.source import SourcePanel
 
 AT_ONCE = 50
@@ -61,11 +61,11 @@ class DocumentsView:
     async def refresh(self) -> None:
         caller = await self._visitor.caller()
         ledger, scope = self._visitor.system.ledger, self._visitor.system.policy.scope(caller)
-        known = await asyncio.to_thread(ledger.documents, scope)
+        stored = await asyncio.to_thread(ledger.documents, scope)
         refused = await asyncio.to_thread(ledger.refusals, scope)
-        self._versions = versions([DocumentSummary.of(one) for one in known])
+        self._versions = versions([DocumentSummary.of(document) for document in stored])
         if self._upload is not None:
-            self._upload.offer({one.source.series for one in known if one.source.series})
+            self._upload.offer({document.source.series for document in stored if document.source.series})
         self._fill()
         self._refused.clear()
         if refused:
@@ -74,42 +74,46 @@ class DocumentsView:
 
     def _fill(self) -> None:
         wanted = (self._name.value or "").casefold().strip()
-        found = [one for one in self._versions if any(wanted in f"{each.title} {each.uri}".casefold() for each in one)]
-        many = len(found)
-        self._count.text = counted(many, "document")
+        series = [
+            versions_shown
+            for versions_shown in self._versions
+            if any(wanted in f"{version.title} {version.uri}".casefold() for version in versions_shown)
+        ]
+        many = len(series)
+        self._count.text = pluralise(many, "document")
         self._list.clear()
         with self._list:
-            for one in found[: self._shown]:
+            for versions_shown in series[: self._shown]:
                 with html.li():
-                    self._row(one)
-        self._list.set_visibility(bool(found))
+                    self._row(versions_shown)
+        self._list.set_visibility(bool(series))
         self._more.set_visibility(many > self._shown)
 
     def _show_more(self) -> None:
         self._shown += AT_ONCE
         self._fill()
 
-    def _row(self, one: Sequence[DocumentSummary]) -> None:
+    def _row(self, shown_versions: Sequence[DocumentSummary]) -> None:
         with html.div().classes("grow"):
-            self._document(one[0])
-            if one[1:]:
+            self._document(shown_versions[0])
+            if shown_versions[1:]:
                 with html.details().classes("versions"):
-                    html.summary(counted(len(one) - 1, "other version"))
-                    for other in one[1:]:
-                        self._document(other)
+                    html.summary(pluralise(len(shown_versions) - 1, "other version"))
+                    for version in shown_versions[1:]:
+                        self._document(version)
 
-    def _document(self, one: DocumentSummary) -> None:
+    def _document(self, document: DocumentSummary) -> None:
         today = self._visitor.system.context.clock.now().date()
-        with html.div().classes("document superseded" if one.superseded else "document"):
+        with html.div().classes("document superseded" if document.superseded else "document"):
             with html.div().classes("grow"):
-                html.b(one.title or one.uri)
-                html.div(" · ".join(said_of(one, today))).classes("dim")
-            name = one.title or one.uri
-            ui.button("Read", on_click=partial(self._source.read, one.document_id)).props("flat dense no-caps").props[
-                "aria-label"
-            ] = f"Read {name}"
-            if self._may_delete(one.tenant):
-                self._bin(name, one.uri, one.tenant, one.document_id)
+                html.b(document.title or document.uri)
+                html.div(" · ".join(said_of(document, today))).classes("dim")
+            name = document.title or document.uri
+            ui.button("Read", on_click=partial(self._source.read, document.document_id)).props(
+                "flat dense no-caps"
+            ).props["aria-label"] = f"Read {name}"
+            if self._may_delete(document.tenant):
+                self._bin(name, document.uri, document.tenant, document.document_id)
 
     def _may_delete(self, tenant: str) -> bool:
         return self._visitor.may("write") and (tenant != EVERY_TENANT or self._visitor.may("operate"))
@@ -124,31 +128,31 @@ class DocumentsView:
             if self._visitor.may("write"):
                 ui.button("Try again", icon="refresh", on_click=self._retry).props("outline dense no-caps")
         with html.ul().classes("rows").props('aria-label="Refused documents"'):
-            for one in refused[:AT_ONCE]:
+            for refusal in refused[:AT_ONCE]:
                 with html.li():
-                    html.b(one.reason.replace("_", " ").capitalize()).classes("status bad")
+                    html.b(refusal.reason.replace("_", " ").capitalize()).classes("status bad")
                     with html.div().classes("grow"):
-                        html.div(one.uri)
-                        html.div(one.message).classes("dim")
-                    if self._may_delete(one.tenant):
-                        self._bin(one.uri, one.uri, one.tenant, one.source.document_id)
+                        html.div(refusal.uri)
+                        html.div(refusal.message).classes("dim")
+                    if self._may_delete(refusal.tenant):
+                        self._bin(refusal.uri, refusal.uri, refusal.tenant, refusal.source.document_id)
             if refused[AT_ONCE:]:
                 html.li(f"and {len(refused) - AT_ONCE} more").classes("dim")
 
     async def _retry(self) -> None:
-        with told():
+        with show_errors():
             async with self._visitor.acts("write") as caller:
                 report = await asyncio.to_thread(documents.retry, caller, self._visitor.runtime)
-            taken = report.added + report.replaced
+            count = report.added + report.replaced
             still = len(report.refused)
-            say(f"{taken} taken in, {still} refused again.", kind="good" if taken else "bad")
+            say(f"{count} taken in, {still} refused again.", kind="good" if count else "bad")
             await self.refresh()
 
     async def _delete(self, name: str, uri: str, tenant: str, document_id: str) -> None:
         what = "Afterwards nobody finds anything of it. Answers that quoted it keep their quotes."
-        if not await confirmed(self._asking, f"Delete “{name}”?", what):
+        if not await confirm(self._asking, f"Delete “{name}”?", what):
             return
-        with told():
+        with show_errors():
             shared = tenant == EVERY_TENANT
             async with self._visitor.acts("write") as caller:
                 await asyncio.to_thread(
@@ -214,8 +218,8 @@ class Upload:
         self._series.set_autocomplete(sorted(series))
 
     async def _take(self, sent: MultiUploadEventArguments) -> None:
-        with told():
-            files = [UploadFile(BytesIO(await one.read()), filename=one.name) for one in sent.files]
+        with show_errors():
+            files = [UploadFile(BytesIO(await file.read()), filename=file.name) for file in sent.files]
             shared = self._visitor.may("operate") and bool(self._shared.value)
             series = (self._series.value or "").strip() or None
             effective, published = _day(self._effective), _day(self._published)
@@ -273,7 +277,7 @@ class Progress:
 def _item(item: JobItem, *, being_read: bool) -> None:
     outcome = item.outcome or {}
     words, how, why = {
-        "done": ("Taken in", "answered", f"{counted(outcome.get('chunks', 0), 'passage')}, found from now on"),
+        "done": ("Taken in", "answered", f"{pluralise(outcome.get('chunks', 0), 'passage')}, found from now on"),
         "failed": (
             str(outcome.get("reason") or "Failed").replace("_", " ").capitalize(),
             "bad",
@@ -288,37 +292,38 @@ def _item(item: JobItem, *, being_read: bool) -> None:
             html.div(why).classes("dim")
 
 
-def versions(known: Sequence[DocumentSummary]) -> list[list[DocumentSummary]]:
+def versions(documents_known: Sequence[DocumentSummary]) -> list[list[DocumentSummary]]:
     """Documents of one series together: the one in force first, the others from the newest to the oldest."""
     together: dict[tuple[str, str], list[DocumentSummary]] = defaultdict(list)
-    for one in known:
-        together[one.tenant, f"series {one.series}" if one.series else one.uri].append(one)
-    found = [
+    for document in documents_known:
+        together[document.tenant, f"series {document.series}" if document.series else document.uri].append(document)
+    grouped = [
         sorted(
-            sorted(each, key=lambda one: one.effective_from or date.min, reverse=True), key=lambda one: one.superseded
+            sorted(group, key=lambda document: document.effective_from or date.min, reverse=True),
+            key=lambda document: document.superseded,
         )
-        for each in together.values()
+        for group in together.values()
     ]
-    return sorted(found, key=lambda each: (each[0].title or each[0].uri).casefold())
+    return sorted(grouped, key=lambda group: (group[0].title or group[0].uri).casefold())
 
 
-def said_of(one: DocumentSummary, today: date) -> list[str]:
+def said_of(document: DocumentSummary, today: date) -> list[str]:
     """What a list says of a document."""
-    said = [one.uri]
-    if one.effective_from:
+    lines = [document.uri]
+    if document.effective_from:
         ahead = (
             "in force from"
-            if one.effective_from > today
+            if document.effective_from > today
             else "superseded, from"
-            if one.superseded
+            if document.superseded
             else "in force since"
         )
-        said.append(f"{ahead} {one.effective_from:%d %b %Y}")
-    if one.published:
-        said.append(f"published {one.published:%d %b %Y}")
-    said.append(f"added {one.ingested_at:%d %b %Y}")
-    if one.tenant == EVERY_TENANT:
-        said.append("for every tenant")
-    if one.groups:
-        said.append(f"only for {', '.join(one.groups)}")
-    return said
+        lines.append(f"{ahead} {document.effective_from:%d %b %Y}")
+    if document.published:
+        lines.append(f"published {document.published:%d %b %Y}")
+    lines.append(f"added {document.ingested_at:%d %b %Y}")
+    if document.tenant == EVERY_TENANT:
+        lines.append("for every tenant")
+    if document.groups:
+        lines.append(f"only for {', '.join(document.groups)}")
+    return lines

@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 
 from serving.api import feedback
 from serving.api.schemas import Feedback, FeedbackGiven
-from serving.http.streams import explained
-from serving.page.session import Visitor, alert, filled, told
+from serving.http.streams import explain
+from serving.page.session import Visitor, alert, show_errors, validate
 
 _FEEDBACK: TypeAdapter[Any] = TypeAdapter(Feedback)
 CHOICES = {
@@ -38,13 +38,13 @@ class FeedbackBar:
         self._answer_id, self._text = answer_id, text
         self._visitor = visitor
 
-    def build(self, known: FeedbackGiven | None = None) -> None:
+    def build(self, feedback: FeedbackGiven | None = None) -> None:
         """`known`: what was said of it before."""
         self._place = html.div().classes("feedback").props('role=group aria-label="What became of this answer?"')
-        if known is None:
+        if feedback is None:
             self._offer()
         else:
-            self._saved(known)
+            self._show_saved(feedback)
 
     def _offer(self) -> None:
         self._place.clear()
@@ -57,45 +57,47 @@ class FeedbackBar:
         self._place.clear()
         with self._place, html.div().classes("form"):
             html.h3(CHOICES[verdict][0])
-            name, asked = TEXTS.get(verdict, ("", ""))
+            name, label = TEXTS.get(verdict, ("", ""))
             text = None
             if name:
                 draft = self._text if verdict == "edited" else ""
-                text = ui.textarea(asked, value=draft).props("outlined dense autogrow autofocus")
+                text = ui.textarea(label, value=draft).props("outlined dense autogrow autofocus")
             with html.div().classes("acts"):
                 minutes = ui.number("Minutes spent", min=0, step=1).props("outlined dense").classes("short")
 
                 async def save() -> None:
-                    given: dict[str, Any] = {"verdict": verdict, "minutes": minutes.value}
+                    values: dict[str, Any] = {"verdict": verdict, "minutes": minutes.value}
                     if text is not None and ((text.value or "").strip() or verdict != "escalated"):
-                        given[name] = text.value or ""
-                    await self._save(given)
+                        values[name] = text.value or ""
+                    await self._save(values)
 
                 ui.button("Save", on_click=save).props("unelevated dense no-caps")
                 ui.button("Back", on_click=self._offer).props("flat dense no-caps")
             self._wrong = html.div()
 
-    async def _save(self, given: dict[str, Any]) -> None:
-        with self._place, told():
+    async def _save(self, values: dict[str, Any]) -> None:
+        with self._place, show_errors():
             self._wrong.clear()
             try:
-                body = filled(_FEEDBACK, given)
+                body = validate(_FEEDBACK, values)
                 async with self._visitor.acts() as caller:
-                    kept = await asyncio.to_thread(feedback.give, self._answer_id, body, caller, self._visitor.runtime)
+                    feedback_saved = await asyncio.to_thread(
+                        feedback.give, self._answer_id, body, caller, self._visitor.runtime
+                    )
             except Exception as error:
                 with self._wrong:
-                    alert(str(explained(error)))
+                    alert(str(explain(error)))
                 return
-            self._saved(kept)
+            self._show_saved(feedback_saved)
 
-    def _saved(self, kept: FeedbackGiven) -> None:
+    def _show_saved(self, feedback: FeedbackGiven) -> None:
         self._place.clear()
         with self._place, html.div().classes("choices saved").props("role=status"):
             ui.icon("check").props("aria-hidden=true")
-            minutes = "" if kept.minutes is None else f", {kept.minutes:g} minutes"
-            html.span(f"Saved: {CHOICES[kept.verdict][0].lower()}{minutes}")
-            if kept.note:
-                html.q(kept.note).classes("dim")
+            minutes = "" if feedback.minutes is None else f", {feedback.minutes:g} minutes"
+            html.span(f"Saved: {CHOICES[feedback.verdict][0].lower()}{minutes}")
+            if feedback.note:
+                html.q(feedback.note).classes("dim")
             _small("Change", self._offer)
 
 

@@ -12,7 +12,7 @@ from observability.reports.layer_bill import Bill, layer_bill
 from observability.stores.spans import SpanRow, tree
 from orchestration.contract import Answer, Plan
 from serving.cli.terminal import HOW
-from serving.page.session import Visitor, told
+from serving.page.session import Visitor, show_errors
 
 NUMBERS = ("ms", "US dollars")
 """Heads of columns of figures."""
@@ -32,9 +32,9 @@ class Making:
     def of(cls, answer: Answer, visitor: Visitor) -> Making:
         """Of an answer that has just been given."""
         usd = "unpriced" if answer.cost_usd is None else f"${answer.cost_usd:.6f}"
-        given = f" · given before ({answer.cached})" if answer.cached else ""
+        source = f" · given before ({answer.cached})" if answer.cached else ""
         how = f"{HOW[answer.path]} · " if HOW[answer.path] else ""
-        says = f"{how}{answer.seconds:.2f} s · {usd}{given}"
+        says = f"{how}{answer.seconds:.2f} s · {usd}{source}"
         return cls(answer.trace_id, visitor, says=says, plan=answer.plan)
 
     def build(self) -> None:
@@ -48,7 +48,7 @@ class Making:
         if self._filled:
             return
         self._filled = True
-        with self._place, told():
+        with self._place, show_errors():
             if self._plan is not None:
                 _plan(self._plan)
             spans = await asyncio.to_thread(self._spans)
@@ -85,8 +85,8 @@ def _plan(plan: Plan) -> None:
 
 def _waterfall(spans: Sequence[SpanRow]) -> None:
     """Each span as a bar, where it began and how long it took."""
-    begun = min(span.start_ns for span in spans)
-    whole = max(span.end_ns for span in spans) - begun or 1
+    start_ns = min(span.start_ns for span in spans)
+    whole = max(span.end_ns for span in spans) - start_ns or 1
     html.h3("Trace")
     with html.div().classes("scroll"), html.table().classes("waterfall"):
         _head("What", "Layer", "ms", "When")
@@ -98,7 +98,7 @@ def _waterfall(spans: Sequence[SpanRow]) -> None:
                         html.td(span.layer or "").classes("dim")
                         html.td(f"{span.ms:.1f}").classes("number")
                         with html.td().classes("when"):
-                            at, long = (span.start_ns - begun) / whole, (span.end_ns - span.start_ns) / whole
+                            at, long = (span.start_ns - start_ns) / whole, (span.end_ns - span.start_ns) / whole
                             html.i().classes(f"bar-of {span.layer or ''}").style(
                                 f"left: {100 * at:.2f}%; width: {max(0.4, 100 * long):.2f}%"
                             )

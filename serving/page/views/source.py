@@ -10,7 +10,7 @@ from foundation.types import Principal
 from retrieval.contract import Citation
 from serving.api import documents
 from serving.api.schemas import DocumentText
-from serving.page.session import Visitor, told
+from serving.page.session import Visitor, show_errors
 
 AROUND = 3000
 """Characters before and after the span that are shown at first, and added with each wish for more."""
@@ -46,7 +46,7 @@ class SourcePanel:
         await self._open(document_id, (0, 0), "", quote="")
 
     async def _open(self, document_id: str, marked: tuple[int, int], place: str, *, quote: str) -> None:
-        with told():
+        with show_errors():
             self._document_id, self._marked = document_id, marked
             self._window = (max(0, marked[0] - AROUND), marked[1] + AROUND)
             caller = await self._visitor.caller()
@@ -65,7 +65,7 @@ class SourcePanel:
             )
 
     async def _more(self, before: int, after: int) -> None:
-        with told():
+        with show_errors():
             self._window = (max(0, self._window[0] - before), self._window[1] + after)
             self._fill(await self._part(await self._visitor.caller()))
 

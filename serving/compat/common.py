@@ -38,15 +38,15 @@ class Message(Protocol):
 
 
 def refuse_unsupported(
-    given: Mapping[str, Any], *, tuning: Collection[str], neutral: Mapping[str, Collection[Any]]
+    parameters: Mapping[str, Any], *, tuning: Collection[str], neutral: Mapping[str, Collection[Any]]
 ) -> None:
     """Let pass what tunes, which has no effect here, and values that ask for nothing; refuse what would be missed.
 
     Raises:
         UnsupportedParameter: with its name.
     """
-    named_only = given.get("tool_choice") in NO_TOOLS
-    for name, value in given.items():
+    named_only = parameters.get("tool_choice") in NO_TOOLS
+    for name, value in parameters.items():
         if value is None or name in tuning or value in neutral.get(name, ()) or (named_only and name in TOOLS):
             continue
         if name in TOOLS:
@@ -60,7 +60,7 @@ def refuse_unsupported(
         )
 
 
-def asked(model: str, messages: Iterable[Message], thread_id: str | None) -> AnswerRequest:
+def request_from(model: str, messages: Iterable[Message], thread_id: str | None) -> AnswerRequest:
     """The question that the messages end in, with those before it where no conversation of ours is named.
 
     Raises:
@@ -69,13 +69,13 @@ def asked(model: str, messages: Iterable[Message], thread_id: str | None) -> Ans
     """
     if model not in MODELS:
         raise unknown(model)
-    known = list(messages)
-    if known and known[-1].speaker == "tool":
+    turns = list(messages)
+    if turns and turns[-1].speaker == "tool":
         raise UnsupportedParameter(
             "The last message is the result of a tool that the client ran. The agent asks for none; end with a user message.",
             param="messages",
         )
-    *earlier, question = [message.text for message in known if message.speaker == "user"] or [""]
+    *earlier, question = [message.text for message in turns if message.speaker == "user"] or [""]
     if not question.strip():
         raise InvalidRequest("There is no user message with text in it, so there is no question.")
     before = () if thread_id else tuple(text.strip() for text in earlier if text.strip())
