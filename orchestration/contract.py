@@ -256,7 +256,7 @@ class Answer(Noun):
     cached: Literal["exact", "semantic"] | None = None
     """Whether it was given before, to the same question or to one that means the same, and is given again."""
     first_answer_id: str | None = None
-    """Of the answer that is given again."""
+    """The id of the answer that is given again."""
     as_of: date | None = None
     """The day whose versions of the documents it is made from, where another one than today was asked for."""
     ai_generated: bool = True
@@ -282,11 +282,11 @@ class Turn(Noun):
     nearest: tuple[NearDocument, ...] = ()
     at: datetime
     as_of: date | None = None
-    """As of the answer."""
+    """The day whose versions of the documents the answer is made from, where another one than today was asked for."""
     trace_id: str | None = None
-    """Of the trace that tells how it came about, where one was recorded."""
+    """The trace that tells how the turn came about, where one was recorded."""
     approval_id: str | None = None
-    """Of what it waits for, or waited for."""
+    """The approval that the turn waits for, or waited for."""
 
 
 class Fact(Noun):
@@ -305,7 +305,7 @@ class Event(Noun):
 
     kind: Literal["step", "token", "answer", "error"]
     thread_id: str | None = None
-    """Of a step: the conversation. Whoever loses the stream asks the same again there, and the run goes on."""
+    """The conversation of a step. Whoever loses the stream asks the same again there, and the run goes on."""
     step: Step | None = None
     token: str | None = None
     answer: Answer | None = None
@@ -358,7 +358,7 @@ class AuditRecord(Noun):
     outcome: Literal["done", "waiting", "denied", "failed", "decided", "stopped", "lifted"] | Status
     reason: str = ""
     rule: str = ""
-    """Of the policy, by which it was denied or made to wait."""
+    """The rule of the policy by which it was denied or made to wait."""
     documents: tuple[str, ...] = ()
     """Ids of the documents that an answer cites."""
     trace_id: str | None = None
@@ -466,7 +466,7 @@ class EffectLog(Protocol):
 
     async def finish(self, key: str, result: Mapping[str, Any]) -> None: ...
     async def abandon(self, key: str) -> None:
-        """It certainly did not happen; the key may be used again."""
+        """Release `key`: the effect certainly did not happen, and may be tried again."""
         ...
 
 
@@ -526,7 +526,7 @@ class Recalled:
 
     kind: Literal["exact", "semantic"]
     answer_id: str
-    """Of the answer when it was made."""
+    """The id that the answer had when it was made."""
     text: str
     path: Path
     citations: tuple[Citation, ...]

@@ -13,6 +13,7 @@ a document or another tool, or a model's own wording. Without it, everything nee
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from foundation.components import Context
 from foundation.errors import InvalidRequest, NotFound
 from foundation.stores.registry import Store
+from orchestration.contract import ToolMetadata
 from orchestration.effects.foreign_tools import ToolSet
 from orchestration.memory.facts import FILE, STORE, SqliteFacts
 from retrieval.text.lexical import terms
@@ -35,6 +37,41 @@ FORGETS = (
     r"\s*(?:please\s+|can you\s+|could you\s+)*(?:forget|no longer remember|(?:do not|don['’]?t|stop) remember(?:ing)?)"
     r"(?:\s*,)?(?:\s+that\b|\s*:)\s*"
 )
+
+
+REMEMBER: ToolMetadata = {
+    "effect": True,
+    "idempotent": True,
+    "opens": OPENS,
+    "asked_by": ("rememb", "note", "keep", "not forget"),
+    "examples": (
+        "Remember that we use the large model",
+        "Please remember that I prefer e-mail",
+        "Keep in mind that our depot is closed on Fridays",
+        "Note for later that I work in the northern office",
+        "Don't forget that we have five devices",
+    ),
+}
+FORGET: ToolMetadata = {
+    "effect": True,
+    "opens": FORGETS,
+    "asked_by": ("forget", "not rememb", "not keep"),
+    "examples": (
+        "Forget that we use the large model",
+        "Please forget that I prefer e-mail",
+        "No longer remember that our depot is closed on Fridays",
+    ),
+    "questions": ("I forgot my password", "How do I have my personal data erased?"),
+}
+RECALL_FACTS: ToolMetadata = {
+    "effect": False,
+    "examples": (
+        "What do you remember about me?",
+        "What do you know about us?",
+        "Tell me what you have noted about me",
+    ),
+    "questions": ("Which data do you keep about customers?", "How long is my data kept?"),
+}
 
 
 class Options(BaseModel):
@@ -110,62 +147,24 @@ def build(options: Options, context: Context) -> ToolSet:
     memory = Memory(facts)
     return ToolSet(
         [
-            StructuredTool.from_function(
-                func=memory.remember,
-                name="remember",
-                description="Remember something about the person for later conversations.",
-                args_schema=Remember,
-                response_format="content_and_artifact",
-                metadata={
-                    "effect": True,
-                    "idempotent": True,
-                    "opens": OPENS,
-                    "asked_by": ("rememb", "note", "keep", "not forget"),
-                    "examples": (
-                        "Remember that we use the large model",
-                        "Please remember that I prefer e-mail",
-                        "Keep in mind that our depot is closed on Fridays",
-                        "Note for later that I work in the northern office",
-                        "Don't forget that we have five devices",
-                    ),
-                },
-            ),
-            StructuredTool.from_function(
-                func=memory.forget,
-                name="forget",
-                description="Forget something that is remembered of the person.",
-                args_schema=Forget,
-                response_format="content_and_artifact",
-                metadata={
-                    "effect": True,
-                    "opens": FORGETS,
-                    "asked_by": ("forget", "not rememb", "not keep"),
-                    "examples": (
-                        "Forget that we use the large model",
-                        "Please forget that I prefer e-mail",
-                        "No longer remember that our depot is closed on Fridays",
-                    ),
-                    "questions": ("I forgot my password", "How do I have my personal data erased?"),
-                },
-            ),
-            StructuredTool.from_function(
-                func=memory.recall_facts,
-                name="recall_facts",
-                description="Tell the person what is remembered of them.",
-                args_schema=Nothing,
-                response_format="content_and_artifact",
-                metadata={
-                    "effect": False,
-                    "examples": (
-                        "What do you remember about me?",
-                        "What do you know about us?",
-                        "Tell me what you have noted about me",
-                    ),
-                    "questions": ("Which data do you keep about customers?", "How long is my data kept?"),
-                },
-            ),
+            _tool(memory.remember, "Remember something about the person for later conversations.", Remember, REMEMBER),
+            _tool(memory.forget, "Forget something that is remembered of the person.", Forget, FORGET),
+            _tool(memory.recall_facts, "Tell the person what is remembered of them.", Nothing, RECALL_FACTS),
         ],
         facts.close,
+    )
+
+
+def _tool(
+    method: Callable[..., Any], description: str, arguments: type[BaseModel], metadata: ToolMetadata
+) -> StructuredTool:
+    return StructuredTool.from_function(
+        func=method,
+        name=method.__name__,
+        description=description,
+        args_schema=arguments,
+        response_format="content_and_artifact",
+        metadata=dict(metadata),
     )
 
 
