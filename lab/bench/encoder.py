@@ -62,9 +62,9 @@ print(int(np.argmax(np.load(vectors) @ query)), flush=True)
 OUR_START = """
 import json, sys
 from pathlib import Path
-from foundation import collector
+from foundation.machine import collector
 collector.keep_what_is_imported()
-from foundation.settings import load
+from serving.settings import load
 from foundation.types import Scope
 from lab.library import open_library
 stack, changes, tenant, question = sys.argv[1:]

@@ -118,6 +118,10 @@ def fixed_plan(question: str, reason: str) -> Plan:
     return Plan(route="answer", steps=(PlanStep(step_id="1", kind="answer", ask=question),), reason=reason)
 
 
+ALIKE = 0.02
+"""Scores that differ by less may come out the other way round on another processor."""
+
+
 class ClassifierPlanner:
     """Nearest example, with a floor and a margin; needs no training and no language model.
 
@@ -212,7 +216,10 @@ class ClassifierPlanner:
             return replace(part, reply="talk", reason=f"similarity to greetings {talk:.2f}, {otherwise}")
         if not tools:
             return replace(part, reason="no tools")
-        tool, first = tools[scores.index(best)], tools[sounds.index(max(sounds))]
+        at, first = scores.index(best), tools[sounds.index(max(sounds))]
+        if part.asked:  # tools that score alike are told apart by what is asked for, not by a processor's last bits
+            at = max((i for i, score in enumerate(scores) if score >= best - ALIKE), key=lambda i: asked[4 + i])
+        tool, best = tools[at], scores[at]
         needed = max(self._floor, asked[1] + self._margin) if _acts(tool) else enough
         chosen = best >= needed
         if max(sounds) >= enough and _acts(first) and not part.question and not (chosen and _acts(tool)):

@@ -38,12 +38,12 @@ from foundation.components import Context, load
 from foundation.errors import SixplyError
 from foundation.settings import Part, RankingSettings
 from foundation.types import Scope
-from models.fingerprint import probe
+from models.encoders.fingerprint import probe
 from retrieval.contract import Fingerprint, ParseLimits, Source
-from retrieval.index_care import open_index
-from retrieval.ingest import Ingestor, Item
-from retrieval.parsing import parse_here
-from retrieval.retriever import HybridRetriever
+from retrieval.index.maintenance import open_index
+from retrieval.ingest.pipeline import Ingestor, Item
+from retrieval.ingest.sandbox import parse_here
+from retrieval.search.hybrid import HybridRetriever
 
 ACME = Scope("acme")
 

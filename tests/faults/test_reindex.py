@@ -32,7 +32,7 @@ from pathlib import Path
 
 from foundation.components import Context, available, load
 from foundation.settings import Part
-from retrieval import index_care
+from retrieval.index import maintenance as index_care
 
 given = json.loads(sys.argv[1])
 context = Context(data_dir=Path(given["folder"]))

@@ -350,7 +350,7 @@ class TestExtras:
 
         from packaging.requirements import Requirement
 
-        project = tomllib.loads((Path(install.__file__).parents[1] / "pyproject.toml").read_text())["project"]
-        pinned = {name for name, _, _ in install._pins(Path(install.__file__).parents[1] / "requirements-dev.lock")}
+        project = tomllib.loads((install.ROOT / "pyproject.toml").read_text())["project"]
+        pinned = {name for name, _, _ in install._pins(install.ROOT / "requirements-dev.lock")}
         for asked in project["optional-dependencies"].values():
             assert {install._normal(Requirement(one).name) for one in asked} <= pinned

@@ -199,11 +199,11 @@ def test_the_bundled_model_has_the_vectors_of_torch() -> None:
 PROGRAM = """
 import asyncio, sys
 from pathlib import Path
-from foundation.settings import load
+from serving.settings import load
 from foundation.types import Principal
 from orchestration.contract import AnswerRequest
 from retrieval.contract import Source
-from retrieval.ingest import Item
+from retrieval.ingest.pipeline import Item
 from serving import app, wiring
 chat = {"use": "scripted"}
 loaded = load(Path("stack.toml"), overrides={"foundation": {"data_dir": sys.argv[1]}, "models": {"chat": chat}})

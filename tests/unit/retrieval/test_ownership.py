@@ -21,7 +21,7 @@ from retrieval.index.lock import Ownership
 HOLDER = """
 import sys
 from pathlib import Path
-from retrieval.ownership import Ownership
+from retrieval.index.lock import Ownership
 held = Ownership(Path(sys.argv[1]), what="The vector index")
 print("held", flush=True)
 sys.stdin.read()
