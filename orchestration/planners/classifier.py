@@ -216,9 +216,11 @@ class ClassifierPlanner:
             return replace(part, reply="talk", reason=f"similarity to greetings {talk:.2f}, {otherwise}")
         if not tools:
             return replace(part, reason="no tools")
-        at, first = scores.index(best), tools[sounds.index(max(sounds))]
-        if part.asked:  # tools that score alike are told apart by what is asked for, not by a processor's last bits
-            at = max((i for i, score in enumerate(scores) if score >= best - ALIKE), key=lambda i: asked[4 + i])
+        first = tools[sounds.index(max(sounds))]
+        # Of tools that score alike, the one whose name is said: a processor's last bits must not decide.
+        said = {*part.asked.casefold().split()}
+        alike = [at for at, score in enumerate(scores) if score >= best - ALIKE and said & {*tools[at].name.split("_")}]
+        at = max(alike or range(len(scores)), key=scores.__getitem__)
         tool, best = tools[at], scores[at]
         needed = max(self._floor, asked[1] + self._margin) if _acts(tool) else enough
         chosen = best >= needed
