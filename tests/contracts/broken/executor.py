@@ -95,7 +95,7 @@ class GrantsAnything(Executor):
 
 class TreatsUndeclaredToolsAsHarmless(Executor):
     async def _carry_out(self, call: Any, approval: Approval | None) -> ToolOutcome:
-        if not call.declared("effect", False):
+        if not call.metadata_value("effect", False):
             return await self._invoke(call, {"idempotency_key": call.key})
         return await super()._carry_out(call, approval)
 
