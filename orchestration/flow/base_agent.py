@@ -7,7 +7,6 @@ result or a person is waited for, and stores what is known after each of them.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from foundation import names
 from foundation.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound, SixplyError, TooLarge
+from foundation.machine.deadline import in_thread
 from foundation.stores.crashpoints import crash_point
 from foundation.stores.erasures import Erasures, mark_of
 from foundation.tracing import here, span, trace_id
@@ -238,7 +238,7 @@ class DurableAgent(ABC):
                 current.set_attribute(names.STOP_REASON, answer.stop_reason)
                 current.set_attribute(names.ANSWER_PATH, answer.path)
                 if self._parts.scorer is not None:
-                    current.set_attributes(await asyncio.to_thread(self._parts.scorer, answer))
+                    current.set_attributes(await in_thread(self._parts.scorer, answer))
         except SixplyError as error:
             run.emit(error_event(error))
             return

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from foundation import names
 from foundation.errors import ComponentError
-from foundation.machine.deadline import in_thread
+from foundation.machine.deadline import in_thread_within, limited
 from foundation.output.rendering import markdown, one_line
 from foundation.tracing import annotate
 from models.pricing import is_local
@@ -126,7 +126,8 @@ class Steps:
         allowed = executor.allowed_tools(run.principal)
         for planner in self._planners:
             try:
-                return await planner.plan(question, executor.tools, run, allowed=allowed)
+                with limited(run.budget.remaining_s()):
+                    return await planner.plan(question, executor.tools, run, allowed=allowed)
             except ComponentError as error:
                 run.note(f"{type(planner).__name__} could not plan: {error.code}")
         return fixed_plan(question, "no planner could plan")
@@ -372,7 +373,9 @@ class Steps:
         wider = 2 if state["rewrites"] > 1 else 1
         documents, passages = wider * self._settings.evidence, wider * self._settings.passages
         scope = self._parts.executor.policy.scope(run.principal)
-        return await in_thread(search, query, scope, limit=documents, per_document=passages, as_of=day_of(state))
+        return await in_thread_within(
+            run.budget.remaining_s(), search, query, scope, limit=documents, per_document=passages, as_of=day_of(state)
+        )
 
     async def _grade(self, state: State, run: Run) -> tuple[State, str]:
         evidence = await self._evidence(state, run)
@@ -395,7 +398,9 @@ class Steps:
         """The sentences to answer from. How many seem to give orders to whoever reads them stands in the trace."""
         hits = run.hits if run.hits is not None else await self._search(state["query"], state, run)
         run.question = state["query"]
-        run.evidence = await in_thread(evidence_of, state["query"], hits, self._parts.grounding)
+        run.evidence = await in_thread_within(
+            run.budget.remaining_s(), evidence_of, state["query"], hits, self._parts.grounding
+        )
         annotate(names.EVIDENCE_WITH_ORDERS, sum(instructs_reader(item.text) for item in run.evidence))
         return run.evidence
 
@@ -442,7 +447,7 @@ class Steps:
     async def _verify(self, state: State, run: Run) -> tuple[State, str]:
         evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)
         draft = run.draft or draft_extractive(state["query"], evidence)
-        checked = await in_thread(verify, draft, evidence, self._parts.grounding)
+        checked = await in_thread_within(run.budget.remaining_s(), verify, draft, evidence, self._parts.grounding)
         if checked is not None:
             text, citations = render(checked, evidence, self._parts.grounding)
             for warning in warnings_about(citations):

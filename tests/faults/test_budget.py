@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from foundation.machine import deadline
 from models.chat.scripted import ScriptedChat
 from orchestration.contract import AnswerRequest
+from orchestration.flow import steps
 from orchestration.run.answering import answer
 from orchestration.run.spending import SqliteSpending
 from orchestration.settings import AnswerSettings, BudgetSettings, DayLimits
@@ -77,3 +80,18 @@ async def test_each_limit_of_a_request_stops_it_before_the_call_and_is_named(
     given = await answer(world.agent(), AnswerRequest(question=QUESTION), NORTH)
     assert (given.stop_reason, given.degraded) == ("budget", (f"budget used up: {what} of one request",))
     assert [charge.kind for charge in world.till.charges] == ["machine"]
+
+
+@pytest.mark.parametrize("step", ["retrieve", "evidence_of", "verified"])
+async def test_the_seconds_of_a_run_end_its_computing(world: World, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    def compute_on(*_: Any, **__: Any) -> None:
+        while True:
+            deadline.check()
+
+    if step == "retrieve":
+        monkeypatch.setattr(type(world.parts().retriever), step, compute_on)
+    else:
+        monkeypatch.setattr(steps, step, compute_on)
+    world.budget = BudgetSettings(seconds=2)
+    given = await answer(world.agent(), AnswerRequest(question=QUESTION), NORTH)
+    assert given.stop_reason == "budget"
