@@ -112,8 +112,11 @@ def _golden(data: Path, limit: int | None) -> Material:
 
 
 def _source_fields(source: Source) -> dict[str, Any]:
-    """All but the folder, which stands elsewhere on another machine."""
-    return asdict(source) | {"groups": sorted(source.groups), "origin": ""}
+    """All that was offered but the folder, which stands elsewhere on another machine."""
+    from retrieval.contract import OF_THE_LEDGER
+
+    offered = {name: value for name, value in asdict(source).items() if name not in OF_THE_LEDGER}
+    return offered | {"groups": sorted(source.groups), "origin": ""}
 
 
 def _corpus(data: Path) -> Iterable[datasets.CorpusDocument]:
