@@ -16,7 +16,7 @@ from foundation.errors import SixplyError
 from orchestration.contract import Answer, AnswerRequest
 from serving.access.identity import Asker
 from serving.api.schemas import MessageContent, MessageReply, MessagesRequest, MessageUsage
-from serving.compat.common import extra_of, refuse_unsupported, request_from, with_footnotes
+from serving.compat.shapes import extra_of, refuse_unsupported, request_from, with_footnotes
 from serving.compat.streaming import Shaped, reply, route_arguments, sse
 from serving.http.errors import anthropic_problem
 from serving.runtime import Running

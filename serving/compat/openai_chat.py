@@ -1,6 +1,6 @@
 """OpenAI's shape over our answers, so that whatever speaks to OpenAI speaks to this by another `base_url`.
 
-`metadata={"thread_id": ...}` continues a conversation. What the shapes have in common: serving/compat/common.py. Only checked text
+`metadata={"thread_id": ...}` continues a conversation. What the shapes have in common: serving/compat/shapes.py. Only checked text
 is sent, so a stream begins when the answer is ready: this shape has no way to take a token back.
 """
 
@@ -16,7 +16,7 @@ from foundation.types import Usage
 from orchestration.contract import Answer, AnswerRequest
 from serving.access.identity import Asker
 from serving.api.schemas import ChatChoice, ChatCompletion, ChatReply, ChatRequest, ChatUsage, ModelCard, ModelList
-from serving.compat.common import MODELS, extra_of, refuse_unsupported, request_from, unknown, with_footnotes
+from serving.compat.shapes import MODELS, extra_of, refuse_unsupported, request_from, unknown, with_footnotes
 from serving.compat.streaming import Shaped, reply, route_arguments, sse
 from serving.http.errors import openai_problem, responses
 from serving.runtime import Running, Runtime, admitted

@@ -21,8 +21,8 @@ from serving.api.schemas import (
     ResponsesRequest,
     ResponseUsage,
 )
-from serving.compat.common import extra_of, refuse_unsupported, request_from, with_footnotes
 from serving.compat.openai_chat import NEUTRAL, TUNING
+from serving.compat.shapes import extra_of, refuse_unsupported, request_from, with_footnotes
 from serving.compat.streaming import Shaped, reply, route_arguments, sse
 from serving.http.errors import openai_problem
 from serving.runtime import Running, Runtime

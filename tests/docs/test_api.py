@@ -14,9 +14,9 @@ import pytest
 from foundation.errors import ComponentError, RequestError, SixplyError
 from serving.access.identity import ROLES
 from serving.compat import anthropic_messages as messages
-from serving.compat.common import MODELS
 from serving.compat.openai_chat import TUNING
 from serving.compat.openai_responses import HERE
+from serving.compat.shapes import MODELS
 from serving.http.errors import UnsupportedParameter
 from serving.server import running
 from tests.doubles.serving import TEXT, World, world

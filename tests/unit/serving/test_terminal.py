@@ -11,7 +11,7 @@ from foundation.errors import InvalidSetting, NotFound
 from orchestration import contract
 from orchestration.contract import Event, NearDocument, Step
 from serving.cli import terminal
-from serving.compat.common import with_footnotes
+from serving.compat.shapes import with_footnotes
 from tests.doubles.serving import answer, approval
 
 
