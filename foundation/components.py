@@ -125,7 +125,7 @@ def checked_options(section: str, part: Part) -> BaseModel | None:
         As `load`, except for what only building can show.
     """
     module, attribute = _find(section, part.use)
-    return _checked(section, part, module) if attribute == "build" else None
+    return _validate_options(section, part, module) if attribute == "build" else None
 
 
 def stores_of(section: str, part: Part) -> Sequence[Store] | None:
@@ -136,7 +136,7 @@ def stores_of(section: str, part: Part) -> Sequence[Store] | None:
     """
     module, _ = _find(section, part.use)
     tell: Callable[[BaseModel], Sequence[Store]] | None = getattr(module, "stores", None)
-    return tell(_checked(section, part, module)) if tell else None
+    return tell(_validate_options(section, part, module)) if tell else None
 
 
 def _find(section: str, use: str) -> tuple[ModuleType, str]:
@@ -158,7 +158,7 @@ def _find(section: str, use: str) -> tuple[ModuleType, str]:
             ) from error
         raise _missing(section, use, error) from error
     if not callable(getattr(module, attribute, None)):
-        own = [known for known, value in vars(module).items() if _is_of(value, module) and not known.startswith("_")]
+        own = [member for member, value in vars(module).items() if _is_of(value, module) and not member.startswith("_")]
         raise UnknownPart(f'[{section}] use = "{use}": {name} has no "{attribute}". {did_you_mean(attribute, own)}')
     return module, attribute
 
@@ -172,27 +172,27 @@ def _build(section: str, part: Part, module: ModuleType, attribute: str, context
     factory: Callable[..., Any] = getattr(module, attribute)
     if attribute != "build":
         try:
-            return _adopted(section, part, factory(**part.options))
+            return _adopt(section, part, factory(**part.options))
         except (TypeError, ValueError) as error:
             raise InvalidSetting(f'[{section}] use = "{part.use}" refused its options: {error}') from error
-    return factory(_checked(section, part, module), context)
+    return factory(_validate_options(section, part, module), context)
 
 
-def _adopted(section: str, part: Part, built: Any) -> Any:
+def _adopt(section: str, part: Part, built: Any) -> Any:
     adopt: Callable[[Any, Part], Any] | None = getattr(importlib.import_module(PORTS[section]), "adopt", None)
     return adopt(built, part) if adopt else built
 
 
-def _checked(section: str, part: Part, module: ModuleType) -> BaseModel:
+def _validate_options(section: str, part: Part, module: ModuleType) -> BaseModel:
     options: type[BaseModel] | None = getattr(module, "Options", None)
     if options is None:
         raise InvalidSetting(f'[{section}] use = "{part.use}": {module.__name__} has "build" but no class Options.')
     try:
         return options(**part.options)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
+        problems = error.errors(include_url=False, include_input=False)
         # A misspelt option comes first: it explains why another one is missing.
-        first = min(found, key=lambda one: one["type"] != "extra_forbidden")
+        first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
         key = ".".join(str(step) for step in first["loc"])
         if first["type"] == "extra_forbidden":
             hint = did_you_mean(key, options.model_fields)

@@ -276,13 +276,13 @@ class ShuttingDown(ComponentError):
 LISTED = 20
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """The end of an error text: what exists (of many, the first twenty), and the nearest name if one is near.
 
     >>> did_you_mean("chorma", ["chroma", "memory"])
     'Found: chroma, memory. Did you mean "chroma"?'
     """
-    names = sorted(known)
+    names = sorted(choices)
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     listed = f"Found: {', '.join(names[:LISTED]) or 'nothing'}{more}."
     near = difflib.get_close_matches(name, names, n=1)

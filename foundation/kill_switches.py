@@ -59,9 +59,9 @@ def parse(what: str) -> tuple[Kind, str]:
     ('tenant', 'northwind')
     """
     kind, _, name = what.strip().partition(":")
-    for known in get_args(Kind):
-        if kind == known and bool(name) is (known in NAMED):
-            return known, name
+    for candidate in get_args(Kind):
+        if kind == candidate and bool(name) is (candidate in NAMED):
+            return candidate, name
     forms = ("effects", "all", "tenant:NAME", "model:NAME")
     raise InvalidRequest(f'"{what}" names nothing that can be stopped. {did_you_mean(what, forms)}')
 
@@ -72,7 +72,7 @@ class Stops:
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
         self._clock = clock
-        self._file = JsonFile(path, _parsed)
+        self._file = JsonFile(path, _parse_stops)
         self._pending: dict[tuple[Kind, str], Stop] = {}
         """In force here, and not in the file."""
         self.unrecorded: deque[tuple[Stop, str]] = deque()
@@ -85,7 +85,7 @@ class Stops:
             Stopped: the file cannot be read, so nobody can know.
         """
         try:
-            stops = self._file.read() or ()
+            stops = self._file.load() or ()
         except Unreadable as error:
             log.error("%s cannot be read: %s", self.path, error)  # noqa: TRY400 - at each request: no traceback
             raise Stopped(
@@ -160,7 +160,7 @@ class Stops:
         """
         gone = self.find(kind, name)
         with self._file.exclusive():
-            if gone in (self._file.read() or ()):
+            if gone in (self._file.load() or ()):
                 self._write([stop for stop in self.list() if stop != gone])
         self._pending.pop((kind, name), None)
         return gone
@@ -179,7 +179,7 @@ class Stops:
         self._file.write([asdict(stop) for stop in stops], size=RESERVE)
 
 
-def _parsed(entries: Any) -> tuple[Stop, ...]:
+def _parse_stops(entries: Any) -> tuple[Stop, ...]:
     return tuple(Stop(**entry) for entry in entries)
 
 

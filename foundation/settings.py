@@ -242,7 +242,9 @@ def _explain(
     first = error.errors(include_url=False)[0]
     where = [str(step) for step in first["loc"]]
     key = ".".join(where)
-    origin = next((place for known, place in origins.items() if known == key or known.startswith(f"{key}.")), path.name)
+    origin = next(
+        (place for setting, place in origins.items() if setting == key or setting.startswith(f"{key}.")), path.name
+    )
     if first["type"] == "extra_forbidden":
         return UnknownSetting(
             f'Unknown setting "{key}" ({origin}). {did_you_mean(where[-1], _keys_of(root, where[:-1]))}'

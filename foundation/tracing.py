@@ -35,15 +35,15 @@ def span(
     """
     tracer = trace.get_tracer("sixply")
     name = f"{operation} {subject}".strip()
-    known = {names.OPERATION: operation} if operation in names.OPERATIONS else {}
-    given = {**known, names.LAYER: layer, **(attributes or {})}
+    operation_label = {names.OPERATION: operation} if operation in names.OPERATIONS else {}
+    labels = {**operation_label, names.LAYER: layer, **(attributes or {})}
     around = trace.get_current_span().get_span_context()
     with tracer.start_as_current_span(
         name,
         context=TraceContextTextMapPropagator().extract({"traceparent": parent}) if parent else None,
         links=[Link(around)] if parent and around.is_valid else None,
         kind=kind,
-        attributes=given,
+        attributes=labels,
         record_exception=False,
         set_status_on_exception=False,
     ) as current:

@@ -31,10 +31,10 @@ def embed(embedder: Embeddings, texts: Sequence[str]) -> Vectors:
     if not texts:
         return np.zeros((0, 0), dtype=np.float32)
     embed_array = getattr(embedder, "embed_array", None)
-    given = readable(texts)
-    with _translated(embedder):
-        raw = embed_array(given) if callable(embed_array) else embedder.embed_documents(given)
-    return _checked(raw, len(given), embedder)
+    readable_texts = readable(texts)
+    with _translate_errors(embedder):
+        raw = embed_array(readable_texts) if callable(embed_array) else embedder.embed_documents(readable_texts)
+    return _normalise(raw, len(readable_texts), embedder)
 
 
 def embed_query(embedder: Embeddings, text: str) -> Vectors:
@@ -42,9 +42,9 @@ def embed_query(embedder: Embeddings, text: str) -> Vectors:
 
     It goes through `embed_query` of the embedder, because some models encode queries and passages differently.
     """
-    with _translated(embedder):
+    with _translate_errors(embedder):
         raw = embedder.embed_query(*readable([text]))
-    first: Vectors = _checked([raw], 1, embedder)[0]
+    first: Vectors = _normalise([raw], 1, embedder)[0]
     return first
 
 
@@ -60,21 +60,21 @@ def embed_tokens(embedder: Embeddings, texts: Sequence[str]) -> list[Vectors] | 
     compute = getattr(embedder, "embed_tokens", None)
     if not callable(compute):
         return None
-    with _translated(embedder):
-        found: list[Vectors] = compute(readable(texts)) if texts else []
-    if len(found) != len(texts) or not all(len(tokens) for tokens in found):
+    with _translate_errors(embedder):
+        token_vectors: list[Vectors] = compute(readable(texts)) if texts else []
+    if len(token_vectors) != len(texts) or not all(len(vectors) for vectors in token_vectors):
         raise UpstreamMalformed(
-            f"{name_of(embedder)} returned token vectors for {len(found)} of {len(texts)} texts, or none for one of "
+            f"{name_of(embedder)} returned token vectors for {len(token_vectors)} of {len(texts)} texts, or none for one of "
             "them. Try again; if it stays, check the model."
         )
-    return found
+    return token_vectors
 
 
-def nearest_tokens(asked: Vectors, texts: Sequence[Vectors]) -> Vectors:
+def nearest_tokens(query_tokens: Vectors, texts: Sequence[Vectors]) -> Vectors:
     """For each text and each token of the query the cosine of the text's nearest token, from 0 to 1. Shape (texts,
     tokens of the query); a row's sum is the MaxSim of late interaction (Khattab and Zaharia, "ColBERT", SIGIR 2020)."""
-    rows = [np.clip((asked @ tokens.T).max(axis=1), 0, 1) for tokens in texts]
-    return np.stack(rows) if rows else np.zeros((0, len(asked)), dtype=np.float32)
+    rows = [np.clip((query_tokens @ tokens.T).max(axis=1), 0, 1) for tokens in texts]
+    return np.stack(rows) if rows else np.zeros((0, len(query_tokens)), dtype=np.float32)
 
 
 def without_marks(tokens: Vectors) -> Vectors:
@@ -97,7 +97,7 @@ def name_of(embedder: object) -> str:
 
 
 @contextmanager
-def _translated(embedder: Embeddings) -> Iterator[None]:
+def _translate_errors(embedder: Embeddings) -> Iterator[None]:
     try:
         yield
     except (SixplyError, NotImplementedError):  # the latter says of itself what is not written yet
@@ -106,7 +106,7 @@ def _translated(embedder: Embeddings) -> Iterator[None]:
         raise translate(error, model=name_of(embedder)) from error
 
 
-def _checked(raw: object, expected: int, embedder: Embeddings) -> Vectors:
+def _normalise(raw: object, expected: int, embedder: Embeddings) -> Vectors:
     try:
         vectors = np.asarray(raw, dtype=np.float32)
     except (TypeError, ValueError) as error:

@@ -22,9 +22,9 @@ CACHE_WRITES = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_inp
 def usage_of(message: AIMessage) -> Usage:
     """The tokens that the provider reported; `None` in every field where it reported none."""
     reported = message.usage_metadata
-    begun: UsageMetadata | None = message.response_metadata.get(USAGE_AT_START)
-    if begun and not (reported and reported["input_tokens"]):
-        reported = {**begun, "output_tokens": reported["output_tokens"] if reported else 0}
+    at_start: UsageMetadata | None = message.response_metadata.get(USAGE_AT_START)
+    if at_start and not (reported and reported["input_tokens"]):
+        reported = {**at_start, "output_tokens": reported["output_tokens"] if reported else 0}
     if reported is None:
         return Usage()
     read: Mapping[str, Any] = reported.get("input_token_details", {})

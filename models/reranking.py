@@ -65,8 +65,8 @@ class CheckedReranker:
             ComponentError: the model behind it failed; the vendor's exception is the cause.
         """
         try:
-            [asked, *given] = readable([query, *texts])
-            scores = [float(score) for score in self.inner.score(asked, given)]
+            [readable_query, *readable_texts] = readable([query, *texts])
+            scores = [float(score) for score in self.inner.score(readable_query, readable_texts)]
         except (SixplyError, NotImplementedError):  # the latter says of itself what is not written yet
             raise
         except Exception as error:  # every vendor has exceptions of its own; `translate` knows them
@@ -93,16 +93,16 @@ class Compressor:
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         if not texts:
             return []  # some vendors refuse an empty list
-        given = [Document(page_content=text, metadata={PLACE: place}) for place, text in enumerate(texts)]
-        kept = list(self._compressor.compress_documents(given, query))
-        told = [document.metadata.get("relevance_score") for document in kept]
-        by_order = [1 / (1 + rank) for rank in range(len(kept))]
-        scores = [float(score) for score in told if score is not None]
-        if len(scores) < len(kept):
+        documents = [Document(page_content=text, metadata={PLACE: place}) for place, text in enumerate(texts)]
+        ranked = list(self._compressor.compress_documents(documents, query))
+        reported = [document.metadata.get("relevance_score") for document in ranked]
+        by_order = [1 / (1 + rank) for rank in range(len(ranked))]
+        scores = [float(score) for score in reported if score is not None]
+        if len(scores) < len(ranked):
             scores = by_order
         below = math.nextafter(min(scores, default=0.0), -math.inf)
-        found = dict(zip(map(self._place, kept), scores, strict=True))
-        return [found.get(place, below) for place in range(len(texts))]
+        by_place = dict(zip(map(self._place, ranked), scores, strict=True))
+        return [by_place.get(place, below) for place in range(len(texts))]
 
     def _place(self, document: Document) -> int:
         place = document.metadata.get(PLACE)

@@ -49,9 +49,9 @@ class Weights:
             )
         return Path(spec.origin).parent / self.file
 
-    def verified(self) -> Path:
+    def verify(self) -> Path:
         """The path, once the file there is the pinned one. Raises WeightsInvalid otherwise."""
-        return verified(self.path, self.sha256)
+        return verify(self.path, self.sha256)
 
 
 SMOLLM2 = Weights(
@@ -72,7 +72,7 @@ MINILM = Weights(
 BUNDLED = (SMOLLM2, MINILM)
 
 
-def verified(path: Path, sha256: str | None) -> Path:
+def verify(path: Path, sha256: str | None) -> Path:
     """Return `path` if it may be loaded: it exists, has a safe format and, where a digest is pinned, has that digest.
 
     Raises:
@@ -87,9 +87,9 @@ def verified(path: Path, sha256: str | None) -> Path:
         raise WeightsInvalid(
             f"No weights at {path}. For the bundled ones run make setup; for your own correct the path."
         )
-    if sha256 is not None and (found := digest(path)) != sha256.lower():
+    if sha256 is not None and (actual := digest(path)) != sha256.lower():
         raise WeightsInvalid(
-            f"{path} is not the pinned file: SHA-256 {found}, expected {sha256.lower()}. "
+            f"{path} is not the pinned file: SHA-256 {actual}, expected {sha256.lower()}. "
             f"Delete it and run make setup, or pin the new digest if you changed it on purpose."
         )
     return path
@@ -124,40 +124,42 @@ def digests(named: Iterable[Path] = (), *, data_dir: Path | None = None) -> dict
     of a pinned file (`verified`) reads it each time.
     """
     files = [path for path in named if path.is_file()]
-    found = {str(path): digest(path) for path in files} if data_dir is None else _remembered(files, data_dir)
+    digests_by_name = (
+        {str(path): digest(path) for path in files} if data_dir is None else _digests_with_memory(files, data_dir)
+    )
     for weights in BUNDLED:
         try:
-            found[weights.name] = digest(weights.path)
+            digests_by_name[weights.name] = digest(weights.path)
         except (WeightsInvalid, FileNotFoundError):
             continue  # a part that needs it says so itself, with what to do
-    return found
+    return digests_by_name
 
 
-def _remembered(files: Iterable[Path], data_dir: Path) -> dict[str, str]:
+def _digests_with_memory(files: Iterable[Path], data_dir: Path) -> dict[str, str]:
     memory = data_dir / REMEMBERED
     try:
-        known = json.loads(memory.read_text(encoding="utf-8"))
+        remembered = json.loads(memory.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        known = {}
-    found, now = {}, {}
+        remembered = {}
+    digests_by_path, still_valid = {}, {}
     for path in files:
         status = path.stat()
         key = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {status.st_ino}"
-        found[str(path)] = now[key] = known.get(key) or digest(path)
-    if now != known:
+        digests_by_path[str(path)] = still_valid[key] = remembered.get(key) or digest(path)
+    if still_valid != remembered:
         new = data_dir / f"{REMEMBERED}.{os.getpid()}.new"
         with suppress(OSError):  # then the next start reads them again
-            new.write_text(json.dumps(now, indent=1), encoding="utf-8")
+            new.write_text(json.dumps(still_valid, indent=1), encoding="utf-8")
             new.replace(memory)
-    return found
+    return digests_by_path
 
 
 def named_in(parts: Iterable[Part]) -> list[Path]:
     """The weight files that the options of these parts name, themselves or by their folder, as far as they are there."""
     values = [value for part in parts for value in part.options.values() if isinstance(value, str | Path)]
-    given = [Path(value) for value in values if os.path.exists(value)]  # noqa: PTH110 - Path's raises at a long text
-    files = [path for path in given if path.suffix in SAFE_SUFFIXES]
-    return [*files, *(file for path in given if path.is_dir() for file in sorted(path.glob("*.safetensors")))]
+    paths = [Path(value) for value in values if os.path.exists(value)]  # noqa: PTH110 - Path's raises at a long text
+    files = [path for path in paths if path.suffix in SAFE_SUFFIXES]
+    return [*files, *(file for path in paths if path.is_dir() for file in sorted(path.glob("*.safetensors")))]
 
 
 def checks() -> list[tuple[str, bool, str, str]]:
@@ -165,7 +167,7 @@ def checks() -> list[tuple[str, bool, str, str]]:
     rows = []
     for weights in BUNDLED:
         try:
-            path = weights.verified()
+            path = weights.verify()
         except WeightsInvalid as error:
             rows.append((f"weights {weights.name}", False, str(error), "Run make setup."))
         else:

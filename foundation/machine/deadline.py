@@ -70,12 +70,12 @@ async def in_thread_within(seconds: float, work: Callable[P, T], *args: P.args, 
     Raises:
         BudgetExceeded: the time was up at a `check`.
     """
-    with limited(seconds):
+    with time_limit(seconds):
         return await asyncio.to_thread(work, *args, **kwargs)
 
 
 @contextmanager
-def limited(seconds: float = math.inf) -> Iterator[None]:
+def time_limit(seconds: float = math.inf) -> Iterator[None]:
     """Threads that are awaited inside this end, at their next `check`, after `seconds` or when this is left before them."""
     deadline = Deadline(seconds, _CURRENT.get())
     token = _CURRENT.set(deadline)  # whatever begins a thread here gives it a copy of this context

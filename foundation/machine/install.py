@@ -130,11 +130,11 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _refuse_wrong_machine() -> None:
-    found = sys.version_info[:2]
-    if not LOWEST <= found <= HIGHEST:
+    version = sys.version_info[:2]
+    if not LOWEST <= version <= HIGHEST:
         raise SetupFailed(
             "Python %d.%d was found at %s; needed is 3.11 to 3.14. Install one of those and run: make setup PYTHON=python3.13"
-            % (*found, sys.executable)
+            % (*version, sys.executable)
         )
     if os.name == "nt":
         raise SetupFailed("Windows itself is not supported. Use the Windows Subsystem for Linux.")
@@ -167,7 +167,7 @@ def _stamped_extras() -> list[str]:
 def _write_stamp(lock: Path, extras: list[str]) -> None:
     """Written last, in one step. The developers' lock contains the base lock, so it vouches for both."""
     locks = {ROOT / "requirements.lock", lock}
-    stamp = {"weights": _state_of(WEIGHTS), "with": extras, **{each.name: _sha256(each) for each in locks}}
+    stamp = {"weights": _state_of(WEIGHTS), "with": extras, **{file.name: _sha256(file) for file in locks}}
     partial = STAMP.with_suffix(".partial")
     partial.write_text(json.dumps(stamp), encoding="utf-8")
     partial.replace(STAMP)
@@ -175,8 +175,8 @@ def _write_stamp(lock: Path, extras: list[str]) -> None:
 
 def _state_of(file: Path) -> list[int]:
     """Enough to notice that a file which was verified has been touched since, without reading 98 MB again."""
-    known = file.stat()
-    return [known.st_size, known.st_mtime_ns]
+    status = file.stat()
+    return [status.st_size, status.st_mtime_ns]
 
 
 def _sha256(file: Path) -> str:
@@ -240,12 +240,12 @@ def _install_lock(lock: Path) -> None:
     )
 
 
-def _extras(told: str) -> list[str]:
-    wanted = [name for name in re.split(r"[,\s]+", told) if name]
-    known = _extras_of_the_project() if wanted else {}
+def _extras(text: str) -> list[str]:
+    wanted = [name for name in re.split(r"[,\s]+", text) if name]
+    extras = _extras_of_the_project() if wanted else {}
     for name in wanted:
-        if name not in known:
-            raise SetupFailed(f"There is no extra {name!r}. Found: {', '.join(sorted(known))}.")
+        if name not in extras:
+            raise SetupFailed(f"There is no extra {name!r}. Found: {', '.join(sorted(extras))}.")
     return wanted
 
 
@@ -258,8 +258,8 @@ def _extras_of_the_project() -> dict[str, list[str]]:
 
 def _install_extras(extras: list[str]) -> None:
     """The developers' lock pins every extra; what these need of it, and the base lock does not have, is installed."""
-    asked = _extras_of_the_project()
-    direct = {_normal(requirement) for extra in extras for requirement in asked[extra]}
+    requirements = _extras_of_the_project()
+    direct = {_normal(requirement) for extra in extras for requirement in requirements[extra]}
     base = {name for name, _, _ in _pins(ROOT / "requirements.lock")}
     pins = [pin for pin in _pins(ROOT / "requirements-dev.lock") if pin[0] not in base]
     names, before = direct, set[str]()
@@ -276,11 +276,11 @@ def _install_extras(extras: list[str]) -> None:
 def _pins(lock: Path) -> list[tuple[str, str, set[str]]]:
     """Of each pin its name, its lines, and the names of the packages that need it, as the comment below it tells."""
     blocks = re.findall(r"^[A-Za-z0-9].*\n(?:[ \t].*\n)*", lock.read_text(encoding="utf-8"), re.MULTILINE)
-    found = []
+    pins = []
     for block in blocks:
-        told = re.findall(r"#(?: via)? {1,3}([A-Za-z0-9][\w.-]*)", block)
-        found.append((_normal(block), block, {_normal(name) for name in told} - {"via"}))
-    return found
+        needed_by = re.findall(r"#(?: via)? {1,3}([A-Za-z0-9][\w.-]*)", block)
+        pins.append((_normal(block), block, {_normal(name) for name in needed_by} - {"via"}))
+    return pins
 
 
 def _normal(requirement: str) -> str:
@@ -369,9 +369,9 @@ def _pip(arguments: list[str], failed: str, *, expect: int = 0, show: bool = Fal
             last_lines = _count(process.stdout, expect) if process.stdout else ""
         if process.returncode:
             errors.seek(0)
-            said = errors.read().strip() or last_lines
-            errors_only = "\n".join(line for line in said.splitlines() if not line.startswith("WARNING"))
-            raise SetupFailed(f"{failed} {_remedy(said)}\n\npip said:\n{errors_only[-1500:]}")
+            output = errors.read().strip() or last_lines
+            errors_only = "\n".join(line for line in output.splitlines() if not line.startswith("WARNING"))
+            raise SetupFailed(f"{failed} {_remedy(output)}\n\npip said:\n{errors_only[-1500:]}")
 
 
 def _count(lines: IO[str], expect: int) -> str:
@@ -379,20 +379,20 @@ def _count(lines: IO[str], expect: int) -> str:
 
     Returns the last lines, where some of pip's commands put their complaint.
     """
-    found = 0
+    count = 0
     last: deque[str] = deque(maxlen=10)
     for line in lines:
         last.append(line)
         if not expect or not line.startswith(("Collecting ", "Requirement already", "Installing collected")):
             continue
         if line.startswith("Installing"):
-            _say(f"  installing {found} packages")
+            _say(f"  installing {count} packages")
             continue
-        found += 1
+        count += 1
         if sys.stdout.isatty():
-            print(f"\r\033[K  [{found}/{expect}] {line.split()[1 if line.startswith('C') else 3]}", end="", flush=True)
-        elif found % 25 == 0:
-            _say(f"  [{found}/{expect}]")
+            print(f"\r\033[K  [{count}/{expect}] {line.split()[1 if line.startswith('C') else 3]}", end="", flush=True)
+        elif count % 25 == 0:
+            _say(f"  [{count}/{expect}]")
     return "".join(last)
 
 
@@ -400,9 +400,9 @@ def _say(text: str) -> None:
     print(f"\r\033[K{text}" if sys.stdout.isatty() else text, flush=True)
 
 
-def _remedy(said: str) -> str:
+def _remedy(output: str) -> str:
     for signs, remedy in REMEDIES:
-        if any(sign in said for sign in signs):
+        if any(sign in output for sign in signs):
             return remedy
     return "Read what it says, mend that, and run the same command again."
 

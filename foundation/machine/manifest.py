@@ -124,7 +124,7 @@ def keep(run: Manifest, settings: BaseModel, folder: Path) -> None:
 def changes(folder: Path, before: str, now: str) -> list[str]:
     """What differs between two runs, a line each. Where one of them cannot be read, the only line says which and why."""
     try:
-        ours, theirs = (_read(folder / f"{manifest_id}.json") for manifest_id in (before, now))
+        ours, theirs = (_read_manifest(folder / f"{manifest_id}.json") for manifest_id in (before, now))
     except InvalidSetting as error:
         return [f"what changed cannot be told. {error}"]
     return [
@@ -151,7 +151,7 @@ def prune(folder: Path, named: Container[str], before: datetime) -> int:
     return gone
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read_manifest(file: Path) -> dict[str, Any]:
     """Dotted keys and their values. Raises InvalidSetting where there is no such file, or it is damaged."""
     try:
         return dict(flatten(json.loads(file.read_text(encoding="utf-8"))))

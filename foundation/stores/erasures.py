@@ -116,7 +116,7 @@ class Erasures:
 
     def _notes(self) -> Mapping[str, Note]:
         try:
-            return self._file.read() or {}
+            return self._file.load() or {}
         except Unreadable as error:
             raise StoreUnavailable(
                 f"{self.path.name} cannot be read ({error}), so nobody knows who was erased, and nothing is kept. Restore "
@@ -124,7 +124,7 @@ class Erasures:
             ) from error
 
     def _write(self, mark: str, note: Note) -> None:
-        self._file.write({known: asdict(one) for known, one in ({**self._notes(), mark: note}).items()})
+        self._file.write({holder: asdict(entry) for holder, entry in ({**self._notes(), mark: note}).items()})
 
 
 def demand() -> None:

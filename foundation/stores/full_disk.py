@@ -27,7 +27,7 @@ def store_error(path: Path, error: sqlite3.Error | OSError) -> StoreUnavailable:
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translate_errors(path: Path) -> Iterator[None]:
     """Raise what `path` cannot do as `StorageFull` or `StoreUnavailable`."""
     try:
         yield

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from foundation.errors import StorageFull
-from foundation.stores.full_disk import translated
+from foundation.stores.full_disk import translate_errors
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class JsonFile(Generic[T]):
         self._seen: tuple[int, int, int] | None = None
         self._content: T | None = None
 
-    def read(self) -> T | None:
+    def load(self) -> T | None:
         """`None` where there is no file.
 
         Raises:
@@ -63,7 +63,7 @@ class JsonFile(Generic[T]):
         Raises:
             StorageFull, StoreUnavailable: there is no lock to be had in the folder.
         """
-        with translated(self.path):
+        with translate_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
         try:
@@ -84,7 +84,7 @@ class JsonFile(Generic[T]):
         """
         padded = json.dumps(content, indent=1).encode().ljust(size)
         try:
-            with translated(self.path):
+            with translate_errors(self.path):
                 self._replace(padded)
         except StorageFull:
             if not self._overwrite(padded):

@@ -62,7 +62,7 @@ class Postgres:
         self._options, self.store = options, store
         self._types: Callable[[Connection], None] | None = None
         self.name = "The PostgreSQL database"
-        with self.translated():
+        with self.translate_errors():
             self._prepare(prepare)
             self._types = types
             self.pool: ConnectionPool[Connection] = ConnectionPool(
@@ -84,7 +84,7 @@ class Postgres:
         Raises:
             As `translated`.
         """
-        with self.translated(), self.pool.connection() as connection:
+        with self.translate_errors(), self.pool.connection() as connection:
             yield connection
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class Postgres:
         self.pool.close()
 
     @contextmanager
-    def translated(self) -> Iterator[None]:
+    def translate_errors(self) -> Iterator[None]:
         """The errors of psycopg as ours.
 
         Raises:
@@ -128,8 +128,8 @@ class Postgres:
                 return StoreUnavailable(
                     f"{self.name} did not answer within {self._options.timeout_s:g} s. Try again shortly, or raise timeout_s."
                 )
-        told = " ".join((error.diag.message_primary or str(error) or type(error).__name__).split()).rstrip(".?")
-        return StoreUnavailable(f"{self.name} cannot be used: {told}. {_remedy(error)}")
+        message = " ".join((error.diag.message_primary or str(error) or type(error).__name__).split()).rstrip(".?")
+        return StoreUnavailable(f"{self.name} cannot be used: {message}. {_remedy(error)}")
 
     def _prepare(self, prepare: Callable[[Connection], None]) -> None:
         import psycopg
@@ -172,7 +172,7 @@ def drop(options: PostgresOptions) -> None:
 
 
 @contextmanager
-def unhurried(connection: Connection) -> Iterator[None]:
+def without_time_limit(connection: Connection) -> Iterator[None]:
     """Without a limit of time to the end of the transaction, for what takes as long as it takes."""
     patience: Any = connection
     before, patience.patience_s = patience.patience_s, None
@@ -192,9 +192,9 @@ def _giving_up_after(seconds: float) -> type[Connection]:
     class Connection(psycopg.Connection[Any]):
         patience_s: float | None = seconds
 
-        def wait(self, *given: Any, **options: Any) -> Any:
+        def wait(self, *arguments: Any, **options: Any) -> Any:
             try:
-                return super().wait(*given, **{"timeout": self.patience_s, **options})
+                return super().wait(*arguments, **{"timeout": self.patience_s, **options})
             except errors._WaitTimeout as error:  # noqa: SLF001 - what `wait` raises at its `timeout`
                 self.pgconn.finish()  # what the server may still send belongs to a statement that was given up
                 raise errors.QueryCanceled(f"the server was silent for {self.patience_s} s") from error
@@ -210,24 +210,24 @@ _CHARACTERS = {code: character for character, code in _CODES.items()}
 _CHARACTER, _CODE = re.compile(f"[\0{_MARK}]"), re.compile(f"{_MARK}[01]")
 
 
-def written(text: str) -> str:
+def encode_text(text: str) -> str:
     """As PostgreSQL can hold it."""
-    return _CHARACTER.sub(lambda found: _CODES[found[0]], text)
+    return _CHARACTER.sub(lambda match: _CODES[match[0]], text)
 
 
-def read(text: str) -> str:
+def decode_text(text: str) -> str:
     """As it was before `written`."""
-    return _CODE.sub(lambda found: _CHARACTERS[found[0]], text) if _MARK in text else text
+    return _CODE.sub(lambda match: _CHARACTERS[match[0]], text) if _MARK in text else text
 
 
-def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+def _map_texts(value: Any, change: Callable[[str], str]) -> Any:
     match value:
         case str():
             return change(value)
         case dict():
-            return {change(key): _each_text(each, change) for key, each in value.items()}
+            return {change(key): _map_texts(item, change) for key, item in value.items()}
         case list() | tuple():
-            return [_each_text(each, change) for each in value]
+            return [_map_texts(item, change) for item in value]
         case _:
             return value
 
@@ -239,8 +239,8 @@ def _take_any_text(connection: Connection) -> None:
     connection.adapters.register_dumper(str, dumper)
     for loader in loaders:
         connection.adapters.register_loader("text", loader)
-    set_json_dumps(lambda value: json.dumps(_each_text(value, written)), connection)
-    set_json_loads(lambda text: _each_text(json.loads(text), read), connection)
+    set_json_dumps(lambda value: json.dumps(_map_texts(value, encode_text)), connection)
+    set_json_loads(lambda text: _map_texts(json.loads(text), decode_text), connection)
 
 
 @cache
@@ -249,15 +249,15 @@ def _text_adapters() -> tuple[Any, tuple[Any, Any]]:
 
     class AnyTextDumper(StrDumper):
         def dump(self, obj: str) -> Any:
-            return super().dump(written(obj))
+            return super().dump(encode_text(obj))
 
     class AnyTextLoader(TextLoader):
         def load(self, data: Any) -> Any:
-            return read(str(super().load(data)))
+            return decode_text(str(super().load(data)))
 
     class AnyTextBinaryLoader(TextBinaryLoader):
         def load(self, data: Any) -> Any:
-            return read(str(super().load(data)))
+            return decode_text(str(super().load(data)))
 
     return AnyTextDumper, (AnyTextLoader, AnyTextBinaryLoader)
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from foundation.errors import StoreUnavailable
 from foundation.stores import erasures
-from foundation.stores.full_disk import translated
+from foundation.stores.full_disk import translate_errors
 from foundation.stores.registry import Person, Store
 
 T = TypeVar("T")
@@ -110,7 +110,7 @@ class SqliteFile:
         """
         self._path, self._store = path, store
         self._lock = threading.Lock()
-        with translated(path):
+        with translate_errors(path):
             self._connection = connect(path, store, make_folder=make_folder, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
 
@@ -126,7 +126,7 @@ class SqliteFile:
 
     def run_now(self, work: Callable[[sqlite3.Connection], T], *, of_nobody: bool = False) -> T:
         """The same on the caller's thread."""
-        with self._lock, translated(self._path):
+        with self._lock, translate_errors(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 # Behind the lock: an erasure that is noted after this finds what is committed here.
@@ -146,7 +146,7 @@ class SqliteFile:
         Raises:
             StoreUnavailable: the file is damaged or gone.
         """
-        with self._lock, translated(self._path):
+        with self._lock, translate_errors(self._path):
             return work(self._connection)
 
     def compact(self) -> None:
@@ -157,7 +157,7 @@ class SqliteFile:
             StoreUnavailable: another process is reading all the time, so the log cannot be emptied.
         """
         give_up = time.monotonic() + TRUNCATE_S
-        with self._lock, translated(self._path):
+        with self._lock, translate_errors(self._path):
             self._connection.execute("VACUUM")
             while self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 if time.monotonic() > give_up:

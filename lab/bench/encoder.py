@@ -218,7 +218,7 @@ def _cold(stack: Path, changes: Mapping[str, object], vectors: Path, question: s
     import json as jsons
 
     commands = {
-        TORCH: [PLAIN_START, str(weights.MINILM.verified().parent), str(vectors), question],
+        TORCH: [PLAIN_START, str(weights.MINILM.verify().parent), str(vectors), question],
         OURS: [OUR_START, str(stack), jsons.dumps(changes), datasets.TENANT, question],
     }
     took: dict[str, list[float]] = {name: [] for name in commands}

@@ -101,8 +101,8 @@ def _base(settings: Settings) -> tuple[Path, str]:
             f"a GGUF file or without one for the bundled model; a model on a server is tuned where it is served."
         )
     if path := used.options.get("path"):
-        return weights.verified(Path(path), used.options.get("sha256")), Path(path).stem
-    return weights.SMOLLM2.verified(), weights.SMOLLM2.name
+        return weights.verify(Path(path), used.options.get("sha256")), Path(path).stem
+    return weights.SMOLLM2.verify(), weights.SMOLLM2.name
 
 
 def _halves(cases: Sequence[GoldenCase]) -> tuple[list[GoldenCase], list[GoldenCase]]:

@@ -59,12 +59,12 @@ class AnthropicChat(ChatAnthropic):
     def _own_params(self) -> dict[str, Any]:
         return {**self._client_params, "timeout": self._http[0].timeout}
 
-    def _make_message_chunk_from_anthropic_event(self, event: Any, **given: Any) -> tuple[AIMessageChunk | None, Any]:
+    def _make_message_chunk_from_anthropic_event(self, event: Any, **options: Any) -> tuple[AIMessageChunk | None, Any]:
         """What the parent makes of it, and what the provider has read, which it tells first. The parent waits for the end,
         which not every server of this API repeats it at, and which an abandoned stream never reaches."""
-        chunk, block = super()._make_message_chunk_from_anthropic_event(event, **given)
+        chunk, block = super()._make_message_chunk_from_anthropic_event(event, **options)
         if event.type == "message_start" and chunk is not None:
-            chunk.response_metadata[USAGE_AT_START] = _read(event.message.usage)
+            chunk.response_metadata[USAGE_AT_START] = _input_usage(event.message.usage)
         return chunk, block
 
     def close(self) -> None:
@@ -72,14 +72,14 @@ class AnthropicChat(ChatAnthropic):
         self._http[0].close()
 
 
-def _read(usage: anthropic.types.Usage) -> UsageMetadata:
-    cached, kept = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
-    total = usage.input_tokens + cached + kept  # the provider counts the three apart
+def _input_usage(usage: anthropic.types.Usage) -> UsageMetadata:
+    cache_reads, cache_writes = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
+    total = usage.input_tokens + cache_reads + cache_writes  # the provider counts the three apart
     return UsageMetadata(
         input_tokens=total,
         output_tokens=0,
         total_tokens=total,
-        input_token_details={"cache_read": cached, "cache_creation": kept},
+        input_token_details={"cache_read": cache_reads, "cache_creation": cache_writes},
     )
 
 

@@ -72,22 +72,22 @@ class LlamaCppChat(ChatOpenAI):
 
     def get_num_tokens_from_messages(self, messages: Any, tools: Any = None, **_: Any) -> int:  # noqa: ARG002
         """Tokens of the messages without the template's few marks between them; `tools` are not counted."""
-        given: list[BaseMessage] = list(messages)
-        return sum(len(self.get_token_ids(get_buffer_string([message]))) for message in given)
+        own_messages: list[BaseMessage] = list(messages)
+        return sum(len(self.get_token_ids(get_buffer_string([message]))) for message in own_messages)
 
     def has_tool_template(self) -> bool:
         """Whether the chat template in the weights has a place for tools. Where it has none, as in the bundled model,
         llama.cpp leaves them out of the prompt without a word."""
         return bool(self._ask("GET", "props")["chat_template_caps"]["supports_tools"])
 
-    def _ask(self, method: str, path: str, **given: Any) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """What llama.cpp says beside OpenAI's API."""
         assert isinstance(self.openai_api_key, SecretStr)
         address, key = str(self.openai_api_base).removesuffix("/v1"), self.openai_api_key.get_secret_value()
         headers = {"Authorization": f"Bearer {key}"}
-        reply = self.http_client.request(method, f"{address}/{path}", headers=headers, **given)  # type: ignore[union-attr]
-        told: dict[str, Any] = reply.raise_for_status().json()
-        return told
+        reply = self.http_client.request(method, f"{address}/{path}", headers=headers, **options)  # type: ignore[union-attr]
+        content: dict[str, Any] = reply.raise_for_status().json()
+        return content
 
     def close(self) -> None:
         """Stop the server and free the model. A second call does nothing."""
@@ -99,10 +99,10 @@ class LlamaCppChat(ChatOpenAI):
 def build(options: Options, context: Context) -> BaseChatModel:
     """Check the weights, start the server (half a second) and return the model that speaks to it."""
     bundled = options.path is None
-    path = weights.SMOLLM2.verified() if options.path is None else weights.verified(options.path, options.sha256)
+    path = weights.SMOLLM2.verify() if options.path is None else weights.verify(options.path, options.sha256)
     name = weights.SMOLLM2.name if bundled else path.stem
     if options.adapter is not None:
-        lora.checked(options.adapter, options.adapter_sha256, base=path)
+        lora.check_adapter(options.adapter, options.adapter_sha256, base=path)
         name += f"+{options.adapter.stem}"
     key = secrets.token_urlsafe(32)
     server = _start(path, name=name, key=key, options=options, threads=options.threads or max(1, context.threads - 1))

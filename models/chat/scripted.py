@@ -111,8 +111,8 @@ class ScriptedChat(BaseChatModel):
         if isinstance(reply, Exception):
             raise reply
         if isinstance(reply, str):
-            reply = AIMessage(_cut(reply, stop))
-        return self._labelled(reply, messages)
+            reply = AIMessage(_cut_at_stop(reply, stop))
+        return self._with_metadata(reply, messages)
 
     def _choose(self, messages: list[BaseMessage]) -> Reply:
         last = messages[-1].text if messages else ""
@@ -123,7 +123,7 @@ class ScriptedChat(BaseChatModel):
             return f"[{NAME}] No reply was scripted for this prompt."
         return self.replies[next(self._turn) % len(self.replies)]  # type: ignore[no-any-return]
 
-    def _labelled(self, reply: AIMessage, messages: list[BaseMessage]) -> AIMessage:
+    def _with_metadata(self, reply: AIMessage, messages: list[BaseMessage]) -> AIMessage:
         read, wrote = sum(len(message.text.split()) for message in messages), len(reply.text.split())
         usage = UsageMetadata(input_tokens=read, output_tokens=wrote, total_tokens=read + wrote)
         finish = "tool_calls" if reply.tool_calls else "stop"
@@ -136,7 +136,7 @@ class ScriptedChat(BaseChatModel):
         )
 
 
-def _cut(text: str, stop: list[str] | None) -> str:
+def _cut_at_stop(text: str, stop: list[str] | None) -> str:
     return min((text.split(mark, maxsplit=1)[0] for mark in stop or [] if mark), key=len, default=text)
 
 
@@ -160,7 +160,7 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
 
 
 def _error(code: str) -> ComponentError:
-    known = {error.code: error for error in ComponentError.__subclasses__()}
-    if code not in known:
-        raise InvalidSetting(f'[models.chat] raises = "{code}" names no error. {did_you_mean(code, known)}')
-    return known[code](f'The scripted test double was told to raise "{code}". Remove `raises` to let it reply.')
+    errors = {error.code: error for error in ComponentError.__subclasses__()}
+    if code not in errors:
+        raise InvalidSetting(f'[models.chat] raises = "{code}" names no error. {did_you_mean(code, errors)}')
+    return errors[code](f'The scripted test double was told to raise "{code}". Remove `raises` to let it reply.')

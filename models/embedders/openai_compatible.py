@@ -62,19 +62,19 @@ class OpenAICompatibleEmbedder(Embeddings):
 
     def embed_array(self, texts: Sequence[str]) -> Vectors:
         """Shape (texts, dimensions), float32, in input order. Raises the client's exceptions."""
-        return self._embedded([self._options.document_prefix + text for text in texts])
+        return self._embed_batches([self._options.document_prefix + text for text in texts])
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         return [[float(value) for value in row] for row in self.embed_array(texts)]
 
     def embed_query(self, text: str) -> list[float]:
-        return [float(value) for value in self._embedded([self._options.query_prefix + text])[0]]
+        return [float(value) for value in self._embed_batches([self._options.query_prefix + text])[0]]
 
     def close(self) -> None:
         """Close idle connections. A second call does nothing."""
         self._client.close()
 
-    def _embedded(self, texts: Sequence[str]) -> Vectors:
+    def _embed_batches(self, texts: Sequence[str]) -> Vectors:
         size = self._options.batch_size
         rows = [row for start in range(0, len(texts), size) for row in self._batch(texts[start : start + size])]
         return np.array(rows, dtype=np.float32)
@@ -86,10 +86,10 @@ class OpenAICompatibleEmbedder(Embeddings):
             encoding_format="float",  # the client's own default, base64, is not spoken by every server
             **self._wanted,
         )
-        found = [each.embedding for each in sorted(reply.data, key=lambda each: each.index)]
-        if len(found) != len(texts):
-            raise ValueError(f"{len(found)} vectors for {len(texts)} texts")
-        return found
+        vectors = [item.embedding for item in sorted(reply.data, key=lambda item: item.index)]
+        if len(vectors) != len(texts):
+            raise ValueError(f"{len(vectors)} vectors for {len(texts)} texts")
+        return vectors
 
 
 def build(options: Options, context: Context) -> Embeddings:  # noqa: ARG001  # every adapter has this signature

@@ -88,8 +88,8 @@ class OpenVinoEmbedder(Embeddings):
     def embed_array(self, texts: Sequence[str]) -> Vectors:
         """Shape (texts, dimensions), float32, rows of unit length, in input order. Raises ComponentError."""
         vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
-        for places, (found, _) in self._computed(self._token_ids(texts), tokens=False):
-            vectors[places] = found
+        for places, (rows, _) in self._compute_batches(self._token_ids(texts), tokens=False):
+            vectors[places] = rows
         return vectors
 
     def embed_tokens(self, texts: Sequence[str]) -> list[Vectors]:
@@ -97,8 +97,8 @@ class OpenVinoEmbedder(Embeddings):
         marks at both ends included. Raises ComponentError."""
         ids = self._token_ids(texts)
         vectors: list[Vectors] = [np.zeros((0, self.dimensions), dtype=np.float32)] * len(texts)
-        for places, (_, found) in self._computed(ids, tokens=True):
-            for place, rows in zip(places, found, strict=True):
+        for places, (_, token_rows) in self._compute_batches(ids, tokens=True):
+            for place, rows in zip(places, token_rows, strict=True):
                 own = rows[: len(ids[place])]
                 vectors[place] = own / np.linalg.norm(own, axis=1, keepdims=True)
         return vectors
@@ -112,9 +112,9 @@ class OpenVinoEmbedder(Embeddings):
     def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
 
-    def _computed(self, ids: list[list[int]], *, tokens: bool) -> Iterator[tuple[list[int], Any]]:
+    def _compute_batches(self, ids: list[list[int]], *, tokens: bool) -> Iterator[tuple[list[int], Any]]:
         """The places of each batch's texts, and both outputs for them."""
-        batches = _batches([len(each) for each in ids], self._batch_size)
+        batches = _batches([len(text_ids) for text_ids in ids], self._batch_size)
 
         def compute(places: list[int]) -> tuple[list[int], Any]:
             return places, self._infer([ids[place] for place in places], tokens=tokens)
@@ -126,12 +126,12 @@ class OpenVinoEmbedder(Embeddings):
             yield from pool.map(compute, batches)
 
     def _infer(self, ids: list[list[int]], *, tokens: bool) -> tuple[Vectors, Vectors | None]:
-        length = _padded(len(ids[0]))
+        length = _padded_length(len(ids[0]))
         padded = np.zeros((len(ids), length), dtype=np.int32)
         mask = np.zeros((len(ids), length), dtype=np.float32)
-        for row, each in enumerate(ids):
-            padded[row, : len(each)] = each
-            mask[row, : len(each)] = 1
+        for row, tokens_of_text in enumerate(ids):
+            padded[row, : len(tokens_of_text)] = tokens_of_text
+            mask[row, : len(tokens_of_text)] = 1
         with self._request() as request:
             request.infer({0: padded, 1: mask}, share_inputs=True)
             # Copies: the engine writes the next result into the same memory.
@@ -170,7 +170,7 @@ class OpenVinoEmbedder(Embeddings):
                 self._compiled_for = self._threads
 
 
-def _padded(length: int) -> int:
+def _padded_length(length: int) -> int:
     return -(-length // STEP) * STEP
 
 
@@ -182,7 +182,7 @@ def _batches(lengths: Sequence[int], size: int) -> list[list[int]]:
     """
     alike: dict[int, list[int]] = defaultdict(list)
     for place, length in enumerate(lengths):
-        alike[_padded(length)].append(place)
+        alike[_padded_length(length)].append(place)
     return [
         alike[length][start : start + size]
         for length in sorted(alike, reverse=True)
@@ -205,7 +205,7 @@ def build(options: Options, context: Context) -> Embeddings:
     name = weights.MINILM.name if bundled else folder.name
     engine()  # imported here: a thread that imports beside another one can meet its half-made modules
     return OpenVinoEmbedder(
-        partial(_compiled, bert, int8=options.precision == "int8", sha256=weights.MINILM.sha256 if bundled else None),
+        partial(_compile, bert, int8=options.precision == "int8", sha256=weights.MINILM.sha256 if bundled else None),
         _tokenizer(folder, limit),
         name=f"{name}-int8" if options.precision == "int8" else name,
         dimensions=bert.hidden,
@@ -214,9 +214,9 @@ def build(options: Options, context: Context) -> Embeddings:
     )
 
 
-def _compiled(bert: Bert, threads: int, *, int8: bool, sha256: str | None) -> Any:
+def _compile(bert: Bert, threads: int, *, int8: bool, sha256: str | None) -> Any:
     """Everything that changes a vector is said here, not left to what the engine finds best on this machine."""
-    weights.verified(bert.weights, sha256)
+    weights.verify(bert.weights, sha256)
     return (
         engine()
         .Core()

@@ -57,9 +57,9 @@ class SentenceTransformerEmbedder(Embeddings):
     def embed_tokens(self, texts: Sequence[str]) -> list[Vectors]:
         """For each text, in input order: shape (tokens, dimensions), float32, rows of unit length, the model's own
         marks at both ends included."""
-        found = self._encode(texts, output_value="token_embeddings") if texts else []
-        rows = [np.asarray(each, dtype=np.float32) for each in found]
-        return [each / np.linalg.norm(each, axis=1, keepdims=True) for each in rows]
+        outputs = self._encode(texts, output_value="token_embeddings") if texts else []
+        rows = [np.asarray(tokens, dtype=np.float32) for tokens in outputs]
+        return [tokens / np.linalg.norm(tokens, axis=1, keepdims=True) for tokens in rows]
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         return [[float(value) for value in row] for row in self.embed_array(texts)]
@@ -74,7 +74,7 @@ class SentenceTransformerEmbedder(Embeddings):
 
 def build(options: Options, context: Context) -> Embeddings:
     """Check the weights, then load them. Raises WeightsInvalid for a missing, altered or pickled file."""
-    folder = weights.MINILM.verified().parent if options.path is None else weights.checked_folder(options.path)
+    folder = weights.MINILM.verify().parent if options.path is None else weights.checked_folder(options.path)
     # Threads that wait must sleep: spinning at barriers on a busy machine turned a query of 15 ms into one second.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is imported
     import torch

@@ -121,13 +121,13 @@ class _Graph:
         op = self.op
         ids = op.parameter([-1, -1], np.int32, name="ids")
         mask = op.parameter([-1, -1], np.float32, name="mask")
-        tokens = self.embedded(ids)
+        tokens = self.embed(ids)
         for number in range(self.bert.layers):
             tokens = self.layer(tokens, mask, f"encoder.layer.{number}")
-        vectors = op.normalize_l2(self.pooled(tokens, mask), op.constant(_integers(1)), 1e-12, "max")
+        vectors = op.normalize_l2(self.pool(tokens, mask), op.constant(_integers(1)), 1e-12, "max")
         return engine().Model([vectors, tokens], [ids, mask], "bert")
 
-    def embedded(self, ids: Any) -> Any:
+    def embed(self, ids: Any) -> Any:
         """Word and position. The token type is always the first, so it is added to the positions beforehand."""
         op = self.op
         positions = self.tensor("embeddings.position_embeddings.weight")
@@ -136,14 +136,14 @@ class _Graph:
         first, step, axis = (op.constant(_integers(value)) for value in (0, 1, 0))
         place = op.slice(op.constant(positions), first, length, step, axis)
         words = op.gather(op.constant(self.tensor("embeddings.word_embeddings.weight")), ids, op.constant(np.int32(0)))
-        return self.normed(op.add(words, place), "embeddings.LayerNorm")
+        return self.layer_norm(op.add(words, place), "embeddings.LayerNorm")
 
     def layer(self, tokens: Any, mask: Any, name: str) -> Any:
         op = self.op
         seen = self.linear(self.attention(tokens, mask, f"{name}.attention.self"), f"{name}.attention.output.dense")
-        tokens = self.normed(op.add(seen, tokens), f"{name}.attention.output.LayerNorm")
+        tokens = self.layer_norm(op.add(seen, tokens), f"{name}.attention.output.LayerNorm")
         wide = op.gelu(self.linear(tokens, f"{name}.intermediate.dense"), "erf")
-        return self.normed(op.add(self.linear(wide, f"{name}.output.dense"), tokens), f"{name}.output.LayerNorm")
+        return self.layer_norm(op.add(self.linear(wide, f"{name}.output.dense"), tokens), f"{name}.output.LayerNorm")
 
     def attention(self, tokens: Any, mask: Any, name: str) -> Any:
         """Scaled dot products of all heads; a padded place gets no weight."""
@@ -159,7 +159,7 @@ class _Graph:
         seen = op.transpose(op.scaled_dot_product_attention(*by_head, hidden), turned)
         return op.reshape(seen, op.constant(_integers(0, 0, self.bert.hidden)), True)
 
-    def pooled(self, tokens: Any, mask: Any) -> Any:
+    def pool(self, tokens: Any, mask: Any) -> Any:
         op = self.op
         if self.bert.pooling == "cls":
             return op.gather(tokens, op.constant(np.int32(0)), op.constant(np.int32(1)))
@@ -169,8 +169,8 @@ class _Graph:
     def linear(self, x: Any, name: str) -> Any:
         op = self.op
         matrix = self.tensor(f"{name}.weight")
-        kept = self.integers(matrix) if self.int8 else op.constant(matrix)
-        return op.add(op.matmul(x, kept, False, True), op.constant(self.tensor(f"{name}.bias")))
+        weights = self.integers(matrix) if self.int8 else op.constant(matrix)
+        return op.add(op.matmul(x, weights, False, True), op.constant(self.tensor(f"{name}.bias")))
 
     def integers(self, matrix: Array) -> Any:
         """The matrix as int8 times a factor a row, in the form that the CPU plugin multiplies without unfolding it."""
@@ -179,7 +179,7 @@ class _Graph:
         whole = np.rint(matrix / factors).astype(np.int8)
         return op.multiply(op.convert(op.constant(whole), "f32"), op.constant(factors))
 
-    def normed(self, x: Any, name: str) -> Any:
+    def layer_norm(self, x: Any, name: str) -> Any:
         op = self.op
         even = op.mvn(x, op.constant(_integers(-1)), True, self.bert.epsilon, "INSIDE_SQRT")
         scaled = op.multiply(even, op.constant(self.tensor(f"{name}.weight")))
@@ -187,10 +187,10 @@ class _Graph:
 
     def tensor(self, name: str) -> Array:
         """As float32. Some files carry the prefix `bert.`."""
-        found = self.tensors.get(name, self.tensors.get(f"bert.{name}"))
-        if found is None:
+        array = self.tensors.get(name, self.tensors.get(f"bert.{name}"))
+        if array is None:
             raise WeightsInvalid(f"{self.bert.folder} has no tensor {name}: it is no complete BERT. Fetch it again.")
-        return np.asarray(found, dtype=np.float32)
+        return np.asarray(array, dtype=np.float32)
 
 
 def _integers(*values: int) -> Array:

@@ -28,7 +28,7 @@ class RememberingEmbedder(Embeddings):
         self.inner = inner
         self.model_name = name_of(inner)
         self._limit = limit
-        self._known: OrderedDict[tuple[Kind, str], Vectors] = OrderedDict()
+        self._cache: OrderedDict[tuple[Kind, str], Vectors] = OrderedDict()
         self._lock = threading.Lock()
         if callable(tokens := getattr(inner, "embed_tokens", None)):
             self.embed_tokens = tokens  # not remembered: a vector a token is too much to keep
@@ -41,20 +41,20 @@ class RememberingEmbedder(Embeddings):
         return [[float(value) for value in row] for row in self.embed_array(texts)]
 
     def embed_query(self, text: str) -> list[float]:
-        found = self._recall("query", [text], lambda fresh: embed_query(self.inner, fresh[0])[None, :])
-        return [float(value) for value in found[0]]
+        vectors = self._recall("query", [text], lambda fresh: embed_query(self.inner, fresh[0])[None, :])
+        return [float(value) for value in vectors[0]]
 
     def _recall(self, kind: Kind, texts: Sequence[str], compute: Callable[[list[str]], Vectors]) -> Vectors:
         if not texts:
             return compute([])
         with self._lock:
-            known = {text: self._known[kind, text] for text in texts if (kind, text) in self._known}
-        if fresh := [text for text in dict.fromkeys(texts) if text not in known]:
-            known |= dict(zip(fresh, compute(fresh), strict=True))
+            vectors = {text: self._cache[kind, text] for text in texts if (kind, text) in self._cache}
+        if fresh := [text for text in dict.fromkeys(texts) if text not in vectors]:
+            vectors |= dict(zip(fresh, compute(fresh), strict=True))
         with self._lock:
             for text in texts:
-                self._known[kind, text] = known[text]
-                self._known.move_to_end((kind, text))
-            while len(self._known) > self._limit:
-                self._known.popitem(last=False)
-        return np.stack([known[text] for text in texts])
+                self._cache[kind, text] = vectors[text]
+                self._cache.move_to_end((kind, text))
+            while len(self._cache) > self._limit:
+                self._cache.popitem(last=False)
+        return np.stack([vectors[text] for text in texts])

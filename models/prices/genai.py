@@ -39,14 +39,14 @@ def _remote(call: Call) -> Price:
     if call.usage.input_tokens is None or call.usage.output_tokens is None:
         return Price(usd=None, basis=f"{call.model} reported no token usage")
     try:
-        found = genai_prices.calc_price(
+        price = genai_prices.calc_price(
             _usage(call.usage), call.model, provider_id=call.provider, genai_request_timestamp=call.at
         )
     except LookupError:
         return Price(usd=None, basis=f'no price known for "{call.model}" of "{call.provider}"')
     except ValueError as error:  # counts that contradict each other, such as more cached tokens than tokens
         return Price(usd=None, basis=f"{call.model} reported a usage that cannot be priced: {error}")
-    return Price(usd=found.total_price, basis=f"genai-prices {genai_prices.__version__}")
+    return Price(usd=price.total_price, basis=f"genai-prices {genai_prices.__version__}")
 
 
 def _usage(usage: Usage) -> object:

@@ -60,7 +60,7 @@ class CrossEncoderReranker:
 
 def build(options: Options, context: Context) -> Reranker:
     """Check the weights, then load them. Raises WeightsInvalid for a missing or pickled file, or another kind of model."""
-    folder = _checked(options.path)
+    folder = _checked_classifier(options.path)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in models/embedders/sentence_transformers.py
     import torch
     from sentence_transformers import CrossEncoder
@@ -80,7 +80,7 @@ def build(options: Options, context: Context) -> Reranker:
     return CrossEncoderReranker(model, name=folder.name, batch_size=options.batch_size)
 
 
-def _checked(path: Path) -> Path:
+def _checked_classifier(path: Path) -> Path:
     """A model that is no classifier would get a head of random weights from the library, with no more than a warning."""
     folder = weights.checked_folder(path)
     try:

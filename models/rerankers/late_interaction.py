@@ -36,8 +36,8 @@ class LateInteraction:
         if not texts:
             return []
         tokens = embed_tokens(self._embedder, [query, *texts]) or []
-        asked, *others = [without_marks(each) for each in tokens]
-        return [float(mean) for mean in nearest_tokens(asked, others).mean(axis=1)]
+        query_tokens, *text_tokens = [without_marks(rows) for rows in tokens]
+        return [float(mean) for mean in nearest_tokens(query_tokens, text_tokens).mean(axis=1)]
 
 
 def build(options: Options, context: RerankerParts) -> Reranker:  # noqa: ARG001  # every adapter has this signature

@@ -42,16 +42,16 @@ class Breaker:
                 )
             self._trial = True
 
-    def succeeded(self) -> None:
+    def record_success(self) -> None:
         with self._lock:
             self._failures, self._trial = 0, False
 
-    def failed(self) -> None:
+    def record_failure(self) -> None:
         with self._lock:
             self._failures, self._trial = self._failures + 1, False
             self._open_until = self._clock.monotonic_s() + self._open_s
 
-    def undecided(self) -> None:
+    def record_no_verdict(self) -> None:
         """The call was cancelled, or failed in a way that says nothing about the model's health."""
         with self._lock:
             self._trial = False

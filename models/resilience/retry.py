@@ -167,7 +167,7 @@ class ResilientChatModel(BaseChatModel):
         Raises:
             NotImplementedError: the primary model cannot, or its profile says that it has neither of the two ways.
         """
-        _claimed(self.primary, "structured output", "structured_output", "tool_calling")
+        _demand_ability(self.primary, "structured output", "structured_output", "tool_calling")
         structured = self.primary.with_structured_output(schema, include_raw=include_raw, **kwargs)
         return _rebind(structured, self.primary, self)
 
@@ -184,12 +184,12 @@ class ResilientChatModel(BaseChatModel):
             return await self.candidates[index]._agenerate(messages, stop=stop, **self._arguments(index, kwargs))
 
         index, result = await self._first_success(messages, generate, self._deadline(), self.settings.timeout_s)
-        self._breakers[index].succeeded()
-        self._check_choice(index, kwargs, called=any(_calls(each.message) for each in result.generations))
+        self._breakers[index].record_success()
+        self._check_choice(index, kwargs, called=any(_calls(generation.message) for generation in result.generations))
         for generation in result.generations:
             metadata = generation.message.response_metadata
-            known = {**(generation.generation_info or {}), **metadata}
-            metadata.update(_origin(index), **self._labels(index, known))
+            labels = {**(generation.generation_info or {}), **metadata}
+            metadata.update(_origin(index), **self._labels(index, labels))
         return result
 
     async def _astream(
@@ -202,21 +202,21 @@ class ResilientChatModel(BaseChatModel):
         async def start(index: int) -> tuple[list[ChatGenerationChunk], Chunks]:
             model = self.candidates[index]
             chunks = _stream_of(model, messages, stop, self._arguments(index, kwargs))
-            return await _started(_bounded(chunks, identity(model)[1], kwargs.get("max_tokens")))
+            return await _read_first_words(_bounded(chunks, identity(model)[1], kwargs.get("max_tokens")))
 
         deadline = self._deadline()
-        index, (first, rest) = await self._first_success(messages, start, deadline, self.settings.first_token_s)
-        known: dict[str, Any] = {}
+        index, (first, later_chunks) = await self._first_success(messages, start, deadline, self.settings.first_token_s)
+        labels: dict[str, Any] = {}
         called = False
         if index:  # first, so that what a cut-off call cost is charged to the model that was at work
             yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=_origin(index)))
-        async with aclosing(self._rest(first, rest, index, deadline)) as chunks:
+        async with aclosing(self._stream_rest(first, later_chunks, index, deadline)) as chunks:
             async for chunk in chunks:
-                known |= {**(chunk.generation_info or {}), **chunk.message.response_metadata}
+                labels |= {**(chunk.generation_info or {}), **chunk.message.response_metadata}
                 called = called or _calls(chunk.message)
                 yield chunk
         self._check_choice(index, kwargs, called=called)
-        yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=self._labels(index, known)))
+        yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=self._labels(index, labels)))
 
     def _generate(
         self,
@@ -260,7 +260,7 @@ class ResilientChatModel(BaseChatModel):
                 return index, await self._with_retries(index, call, deadline, patience_s)
             except ComponentError as error:
                 failures.append(error)
-        raise _combined(failures)
+        raise _combine(failures)
 
     async def _with_retries(
         self, index: int, call: Callable[[int], Awaitable[T]], deadline: float, patience_s: float
@@ -287,24 +287,26 @@ class ResilientChatModel(BaseChatModel):
         except Exception as error:  # every vendor has exceptions of its own; `translate` knows them
             self._fail(index, error)
         except BaseException:  # cancelled from above
-            self._breakers[index].undecided()
+            self._breakers[index].record_no_verdict()
             raise
 
-    async def _rest(self, first: list[ChatGenerationChunk], rest: Chunks, index: int, deadline: float) -> Chunks:
+    async def _stream_rest(
+        self, first: list[ChatGenerationChunk], chunks: Chunks, index: int, deadline: float
+    ) -> Chunks:
         """A stream that has begun, under its limits. What fails now is reported: its beginning is already out."""
         breaker, name = self._breakers[index], identity(self.candidates[index])[1]
-        async with aclosing(rest):
+        async with aclosing(chunks):
             try:
                 for chunk in first:
                     yield chunk
-                while (later := await self._next(rest, deadline)) is not None:
+                while (later := await self._next(chunks, deadline)) is not None:
                     self.demand(name)
                     yield later
-                breaker.succeeded()
+                breaker.record_success()
             except Exception as error:  # as in `_attempt`
                 self._fail(index, error)
             finally:
-                breaker.undecided()  # the reader may have left; no news after a success or a failure
+                breaker.record_no_verdict()  # the reader may have left; no news after a success or a failure
 
     async def _next(self, chunks: Chunks, deadline: float) -> ChatGenerationChunk | None:
         async with asyncio.timeout(self._at_most(self.settings.gap_s, deadline)):
@@ -317,7 +319,7 @@ class ResilientChatModel(BaseChatModel):
         """Report a failure to the breaker and raise it as an error of our own."""
         failure = translate(error, model=identity(self.candidates[index])[1])
         breaker = self._breakers[index]
-        breaker.failed() if failure.retryable else breaker.undecided()
+        breaker.record_failure() if failure.retryable else breaker.record_no_verdict()
         if failure is error:
             raise failure
         raise failure from error
@@ -343,8 +345,8 @@ class ResilientChatModel(BaseChatModel):
         if not kwargs.get("tools") or type(model) is type(self.primary):
             return dict(kwargs)
         tools = [convert_to_openai_tool(tool) for tool in kwargs["tools"]]
-        rest = {key: value for key, value in kwargs.items() if key not in {"tools", "tool_choice"}}
-        return rest | _bound(model, tools, _plain_choice(kwargs.get("tool_choice")))
+        others = {key: value for key, value in kwargs.items() if key not in {"tools", "tool_choice"}}
+        return others | _bound(model, tools, _plain_choice(kwargs.get("tool_choice")))
 
     def _check_choice(self, index: int, kwargs: Mapping[str, Any], *, called: bool) -> None:
         """Servers drop tools that a model has no template for, and answer as if none had been given. Another attempt
@@ -356,12 +358,12 @@ class ResilientChatModel(BaseChatModel):
                 f"tools, or too few tokens left. Use a model that calls tools, or leave it the choice."
             )
 
-    def _labels(self, index: int, known: Mapping[str, Any]) -> dict[str, Any]:
+    def _labels(self, index: int, reported: Mapping[str, Any]) -> dict[str, Any]:
         """What a reply must say for itself and does not say yet."""
         labels: dict[str, Any] = {}
-        if not known.get("model_name") and not known.get("model"):
+        if not reported.get("model_name") and not reported.get("model"):
             labels["model_name"] = identity(self.candidates[index])[1]
-        if not any(known.get(key) for key in ("finish_reason", "stop_reason", "done_reason")):
+        if not any(reported.get(key) for key in ("finish_reason", "stop_reason", "done_reason")):
             labels["finish_reason"] = "unknown"  # telemetry reports a missing one as an error
         return labels
 
@@ -400,7 +402,7 @@ def _origin(index: int) -> dict[str, Any]:
 
 def _bound(model: BaseChatModel, tools: Sequence[Any], tool_choice: str | None, **kwargs: Any) -> dict[str, Any]:
     """The keyword arguments by which a call of `model` carries tools."""
-    _claimed(model, "tools", "tool_calling")
+    _demand_ability(model, "tools", "tool_calling")
     choice = {} if tool_choice is None else {"tool_choice": tool_choice}
     bound = model.bind_tools(tools, **choice, **kwargs)
     if not isinstance(bound, RunnableBinding):
@@ -408,7 +410,7 @@ def _bound(model: BaseChatModel, tools: Sequence[Any], tool_choice: str | None, 
     return dict(bound.kwargs)
 
 
-def _claimed(model: BaseChatModel, what: str, *abilities: str) -> None:
+def _demand_ability(model: BaseChatModel, what: str, *abilities: str) -> None:
     """Refuse what the model's profile says that it cannot do; what it says nothing about is tried."""
     profile: Mapping[str, Any] = model.profile or {}
     if all(profile.get(ability) is False for ability in abilities):
@@ -454,7 +456,7 @@ async def _stream_of(
     yield ChatGenerationChunk(message=whole, generation_info=generation.generation_info)
 
 
-async def _started(chunks: Chunks) -> tuple[list[ChatGenerationChunk], Chunks]:
+async def _read_first_words(chunks: Chunks) -> tuple[list[ChatGenerationChunk], Chunks]:
     """Read until the first chunk that says something: up to there a failure can still be hidden by another attempt."""
     first: list[ChatGenerationChunk] = []
     try:
@@ -478,13 +480,13 @@ async def _sleep(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-def _combined(failures: Sequence[ComponentError]) -> ComponentError:
+def _combine(failures: Sequence[ComponentError]) -> ComponentError:
     """The only failure, or one of the kind of the last that was asked, whose text names them all, with the shortest wait among them."""
     if len(failures) == 1:
         return failures[0]
     waits = [error.retry_after_s for error in failures if error.retry_after_s is not None]
     text = " Then: ".join(str(error) for error in failures)
-    said = next((error for error in reversed(failures) if not isinstance(error, ModelForbidden)), failures[-1])
-    combined = type(said)(f"All {len(failures)} chat models failed. {text}", retry_after_s=min(waits, default=None))
-    combined.__cause__ = said
+    failure = next((error for error in reversed(failures) if not isinstance(error, ModelForbidden)), failures[-1])
+    combined = type(failure)(f"All {len(failures)} chat models failed. {text}", retry_after_s=min(waits, default=None))
+    combined.__cause__ = failure
     return combined

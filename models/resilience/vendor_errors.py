@@ -79,15 +79,15 @@ def translate(error: Exception, *, model: str = "The model") -> SixplyError:
         return type(ours)(str(ours), retry_after_s=ours.retry_after_s)
     status = _status(error)
     kind = _kind_of(error, status)
-    found = f"HTTP {status}, {type(error).__name__}" if status else type(error).__name__
+    found_text = f"HTTP {status}, {type(error).__name__}" if status else type(error).__name__
     advice = _REDIRECTED if status is not None and 300 <= status < 400 else _ADVICE[kind]
-    return kind(f"{model} {advice} ({found}).", retry_after_s=_retry_after_s(error))
+    return kind(f"{model} {advice} ({found_text}).", retry_after_s=_retry_after_s(error))
 
 
 def _kind_of(error: Exception, status: int | None) -> type[ComponentError]:
     if status is not None and status >= 300:
         return _STATUSES.get(status, UpstreamRejected if status < 500 else UpstreamDown)
-    names = (f"{each.__module__}.{each.__qualname__}" for each in type(error).__mro__)
+    names = (f"{ancestor.__module__}.{ancestor.__qualname__}" for ancestor in type(error).__mro__)
     return next((_KINDS[name] for name in names if name in _KINDS), ComponentError)
 
 

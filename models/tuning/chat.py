@@ -105,7 +105,7 @@ def read_examples(path: Path) -> list[Example]:
         lines = path.read_text(encoding="utf-8-sig").split("\n")  # a text may hold other ends of a line
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"The examples {path} cannot be read: {error}. Give a file in JSON Lines.") from error
-    found: list[Example] = []
+    examples: list[Example] = []
     wrong: list[tuple[int, str]] = []
     for number, line in enumerate(lines, 1):
         if line.strip():
@@ -121,13 +121,13 @@ def read_examples(path: Path) -> list[Example]:
             if example.messages[0].role == "assistant":
                 wrong.append((number, "the first message is the assistant's, so there is nothing that it replies to"))
                 continue
-            found.append(example)
+            examples.append(example)
     if wrong:
-        raise InvalidRequest(_told(path.name, wrong, len(wrong) + len(found)))
-    return found
+        raise InvalidRequest(_list_wrong_lines(path.name, wrong, len(wrong) + len(examples)))
+    return examples
 
 
-def _told(name: str, wrong: Sequence[tuple[int, str]], of: int) -> str:
+def _list_wrong_lines(name: str, wrong: Sequence[tuple[int, str]], of: int) -> str:
     listed = "; ".join(f"line {number}: {why}" for number, why in wrong[:_SHOWN])
     more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
     return (
@@ -140,16 +140,16 @@ def split(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
     """What is trained on and what is held out, each conversation once. Raises InvalidRequest where one of them is empty."""
     once = list({example.key: example for example in examples}.values())
     train = [example for example in once if not example.held_out]
-    kept = [example for example in once if example.held_out]
-    demand_both(train, kept)
-    return train, kept
+    held_out = [example for example in once if example.held_out]
+    demand_both(train, held_out)
+    return train, held_out
 
 
-def demand_both(train: Sequence[Example], kept: Sequence[Example]) -> None:
+def demand_both(train: Sequence[Example], held_out: Sequence[Example]) -> None:
     """Raises InvalidRequest where there is nothing to train on, or nothing to measure on."""
-    if not train or not kept:
+    if not train or not held_out:
         raise InvalidRequest(
-            f"{len(train) + len(kept)} different examples are too few: {len(train)} to train on and {len(kept)} held out. "
+            f"{len(train) + len(held_out)} different examples are too few: {len(train)} to train on and {len(held_out)} held out. "
             f"One in {HELD_OUT} is held out, chosen by its content. Give at least some dozens."
         )
 
@@ -180,8 +180,8 @@ def finetune(
 
     with _quiet(threads):
         transformers.set_seed(seed)
-        model, tokenizer = _loaded(base)
-        learned, measured = (_encoded(tokenizer, part) for part in (train, held_out))
+        model, tokenizer = _load(base)
+        learned, measured = (_encode(tokenizer, part) for part in (train, held_out))
         before = _losses(model, measured, lambda done: tell("before", done, len(measured)))
         tuned = _with_adapter(model)
         steps = _train(tuned, learned, epochs=epochs, seed=seed, learning_rate=learning_rate, tell=tell)
@@ -198,8 +198,8 @@ def finetune(
         ),
         to,
     )
-    tokens = [_learned(one) for one in measured]
-    loss_before, loss_after = (sum(each) / sum(tokens) for each in (before, after))
+    tokens = [_learned_tokens(example) for example in measured]
+    loss_before, loss_after = (sum(losses) / sum(tokens) for losses in (before, after))
     return Tuned(
         base=base_name,
         base_sha256=weights.digest(base),
@@ -218,7 +218,8 @@ def finetune(
         perplexity_before=math.exp(loss_before),
         perplexity_after=math.exp(loss_after),
         held_out=tuple(
-            (one / count, other / count, count) for one, other, count in zip(before, after, tokens, strict=True)
+            (nats_before / count, nats_after / count, count)
+            for nats_before, nats_after, count in zip(before, after, tokens, strict=True)
         ),
     )
 
@@ -241,16 +242,16 @@ def _quiet(threads: int) -> Any:
         logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def _loaded(base: Path) -> tuple[Any, Any]:
+def _load(base: Path) -> tuple[Any, Any]:
     """The model in float32 and its tokenizer with the chat template of the file."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    given = {"gguf_file": base.name, "local_files_only": True}
+    source = {"gguf_file": base.name, "local_files_only": True}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(base.parent), **given)
+        tokenizer = AutoTokenizer.from_pretrained(str(base.parent), **source)
         with redirect_stderr(io.StringIO()):  # a bar that nothing else turns off
-            model = AutoModelForCausalLM.from_pretrained(str(base.parent), dtype=torch.float32, **given)
+            model = AutoModelForCausalLM.from_pretrained(str(base.parent), dtype=torch.float32, **source)
     except (ValueError, KeyError, OSError, NotImplementedError) as error:
         raise WeightsInvalid(
             f"transformers cannot read {base}: {error}. It reads the GGUF files of the usual architectures (llama, qwen, "
@@ -263,23 +264,23 @@ def _loaded(base: Path) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def _encoded(tokenizer: Any, examples: Sequence[Example]) -> list[Tokens]:
+def _encode(tokenizer: Any, examples: Sequence[Example]) -> list[Tokens]:
     """Token ids, and as labels those that an assistant wrote, each reply with the token that ends it; -100 elsewhere.
 
     Raises InvalidRequest where some are too long, or the chat template refuses one.
     """
-    found = [_tokens(tokenizer, example) for example in examples]
-    if long := [one for one in found if len(one["input_ids"]) > MAX_TOKENS]:
+    encoded = [_tokens(tokenizer, example) for example in examples]
+    if long := [tokens for tokens in encoded if len(tokens["input_ids"]) > MAX_TOKENS]:
         raise InvalidRequest(
-            f"{len(long)} of {len(found)} examples are longer than the {MAX_TOKENS} tokens that can be trained on, the "
-            f"longest has {max(len(one['input_ids']) for one in long)}. Shorten or leave out: "
+            f"{len(long)} of {len(encoded)} examples are longer than the {MAX_TOKENS} tokens that can be trained on, the "
+            f"longest has {max(len(tokens['input_ids']) for tokens in long)}. Shorten or leave out: "
             + "; ".join(
                 f'"{example.messages[-1].content[:60]}"'
-                for example, one in zip(examples, found, strict=True)
-                if one in long[:_SHOWN]
+                for example, tokens in zip(examples, encoded, strict=True)
+                if tokens in long[:_SHOWN]
             )
         )
-    return found
+    return encoded
 
 
 def _tokens(tokenizer: Any, example: Example) -> Tokens:
@@ -288,9 +289,9 @@ def _tokens(tokenizer: Any, example: Example) -> Tokens:
     messages = [message.model_dump() for message in example.messages]
 
     def ids(upto: int, *, reply_follows: bool) -> list[int]:
-        given = {"add_generation_prompt": reply_follows, "return_dict": False}
+        options = {"add_generation_prompt": reply_follows, "return_dict": False}
         try:
-            return list(tokenizer.apply_chat_template(messages[:upto], **given))
+            return list(tokenizer.apply_chat_template(messages[:upto], **options))
         except (TemplateError, ValueError, TypeError) as error:
             roles = ", ".join(message.role for message in example.messages)
             raise InvalidRequest(
@@ -323,27 +324,27 @@ def _losses(model: Any, examples: Sequence[Tokens], tell: Callable[[int], None])
     import torch
 
     model.eval()
-    found = []
+    losses = []
     with torch.inference_mode():
-        for done, one in enumerate(examples, 1):
-            found.append(float(_loss(model, one)))
+        for done, example in enumerate(examples, 1):
+            losses.append(float(_loss(model, example)))
             tell(done)
-    return found
+    return losses
 
 
-def _learned(one: Tokens) -> int:
+def _learned_tokens(tokens: Tokens) -> int:
     """How many tokens of it are learned."""
-    return sum(label != -100 for label in one["labels"])
+    return sum(label != -100 for label in tokens["labels"])
 
 
-def _loss(model: Any, one: Tokens) -> Any:
+def _loss(model: Any, tokens: Tokens) -> Any:
     """The negative log-likelihood of the replies, in nats, summed. What a prompt makes likely is not computed: with 49,000
     words to choose from, that would be a good part of the work."""
     import torch
 
-    following = torch.tensor(one["labels"][1:])
+    following = torch.tensor(tokens["labels"][1:])
     places = (following != -100).nonzero().flatten()
-    logits = model(input_ids=torch.tensor([one["input_ids"]]), logits_to_keep=places).logits[0]
+    logits = model(input_ids=torch.tensor([tokens["input_ids"]]), logits_to_keep=places).logits[0]
     return torch.nn.functional.cross_entropy(logits, following[places], reduction="sum")
 
 
@@ -371,8 +372,8 @@ def _train(
     for _ in range(epochs):
         shuffled = order.sample(examples, len(examples))
         for batch in (shuffled[start : start + AT_ONCE] for start in range(0, len(shuffled), AT_ONCE)):
-            for one in batch:
-                (_loss(model, one) / (_learned(one) * len(batch))).backward()
+            for example in batch:
+                (_loss(model, example) / (_learned_tokens(example) * len(batch))).backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
             rate.step()
@@ -391,10 +392,10 @@ def _matrices(model: Any, base: Path) -> tuple[str, dict[str, tuple[Any, Any]]]:
     which = next(key for key, value in gguf.MODEL_ARCH_NAMES.items() if value == architecture)
     names = gguf.get_tensor_name_map(which, model.config.num_hidden_layers)
     state = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
-    found = {}
+    matrices = {}
     for key, a in state.items():
         if key.endswith(".lora_A.weight"):
             place = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
             b = state[key.replace(".lora_A.", ".lora_B.")]
-            found[f"{names.get_name(place)}.weight"] = (a.numpy(), b.numpy())
-    return architecture, found
+            matrices[f"{names.get_name(place)}.weight"] = (a.numpy(), b.numpy())
+    return architecture, matrices

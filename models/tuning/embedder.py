@@ -35,12 +35,15 @@ def train(examples: Sequence[Example], *, base: Path, to: Path, plan: Plan, prog
     prepare(plan)
     model = SentenceTransformer(str(base), device="cpu", local_files_only=True, trust_remote_code=False)
     limit, model.max_seq_length = model.max_seq_length, plan.max_tokens
-    rows = [{"anchor": one.query, "positive": one.positive, "negative": one.negatives[0]} for one in examples]
-    with arguments(plan, len(rows)) as told:
+    rows = [
+        {"anchor": example.query, "positive": example.positive, "negative": example.negatives[0]}
+        for example in examples
+    ]
+    with arguments(plan, len(rows)) as options:
         trainer = Trainer(
             model=model,
             # the same passage twice in a batch would be its own wrong answer
-            args=SentenceTransformerTrainingArguments(**told, batch_sampler=BatchSamplers.NO_DUPLICATES),
+            args=SentenceTransformerTrainingArguments(**options, batch_sampler=BatchSamplers.NO_DUPLICATES),
             train_dataset=Dataset.from_list(rows),
             loss=MultipleNegativesRankingLoss(model),
         )

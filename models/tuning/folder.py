@@ -57,13 +57,13 @@ def beside(to: Path) -> Iterator[Path]:
     demand_place(to)
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{to.name}-", dir=to.parent))
+        workplace = Path(tempfile.mkdtemp(prefix=f".{to.name}-", dir=to.parent))
     except OSError as error:
         raise InvalidSetting(
             f"Nothing can be written beside {to}: {error}. Name another folder with TO=folder."
         ) from error
     try:
-        new = made / to.name  # adapters call a model by the name of its folder
+        new = workplace / to.name  # adapters call a model by the name of its folder
         new.mkdir()
         yield new
         if to.exists():
@@ -71,7 +71,7 @@ def beside(to: Path) -> Iterator[Path]:
         new.replace(to)
     finally:
         _put_back(before, to)
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(workplace, ignore_errors=True)
 
 
 def _put_back(before: Path, to: Path) -> None:
@@ -82,14 +82,14 @@ def _put_back(before: Path, to: Path) -> None:
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     """`record`, with the versions of the libraries, beside the weights."""
-    told = {**record, "libraries": {name: metadata.version(name) for name in LIBRARIES}}
-    (folder / RECORD).write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    content = {**record, "libraries": {name: metadata.version(name) for name in LIBRARIES}}
+    (folder / RECORD).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def origin(folder: Path) -> dict[str, str]:
     """Name and SHA-256 of the weights that a model is tuned from. Raises WeightsInvalid where there are none."""
     bundled = weights.MINILM.path
     if folder == bundled.parent:
-        return {"name": weights.MINILM.name, "sha256": weights.digest(weights.MINILM.verified())}
+        return {"name": weights.MINILM.name, "sha256": weights.digest(weights.MINILM.verify())}
     files = sorted(weights.checked_folder(folder).glob("*.safetensors"))
     return {"name": folder.name, "sha256": " ".join(map(weights.digest, files))}

@@ -61,7 +61,7 @@ def write(lora: Lora, to: Path) -> None:
         new.unlink(missing_ok=True)
 
 
-def checked(path: Path, sha256: str | None, *, base: Path) -> Path:
+def check_adapter(path: Path, sha256: str | None, *, base: Path) -> Path:
     """Return `path` if it is a LoRA adapter in GGUF that was made for the weights at `base`.
 
     One that does not say for which weights it was made, from another tool, is taken: whether its shapes fit, llama.cpp says.
@@ -69,17 +69,17 @@ def checked(path: Path, sha256: str | None, *, base: Path) -> Path:
     Raises:
         WeightsInvalid: it is missing, not the pinned one, no adapter, or another base model's.
     """
-    weights.verified(path, sha256)
-    found = _text_fields(path)
-    if (found.get("general.type"), found.get("adapter.type")) != ("adapter", "lora"):
+    weights.verify(path, sha256)
+    fields = _text_fields(path)
+    if (fields.get("general.type"), fields.get("adapter.type")) != ("adapter", "lora"):
         raise WeightsInvalid(
-            f"{path} is a GGUF file of the type {found.get('general.type', '(none)')}, not a LoRA adapter. "
+            f"{path} is a GGUF file of the type {fields.get('general.type', '(none)')}, not a LoRA adapter. "
             f'Name a whole model with "path", and an adapter with "adapter".'
         )
-    made_for = found.get(BASE_SHA256)
+    made_for = fields.get(BASE_SHA256)
     if made_for and made_for != (here := weights.digest(base)):
         raise WeightsInvalid(
-            f"{path} was made for {found.get('general.base_model.0.name', 'other weights')} with the SHA-256 {made_for}, "
+            f"{path} was made for {fields.get('general.base_model.0.name', 'other weights')} with the SHA-256 {made_for}, "
             f"and the model is {base} with {here}. Train it again for this model (make finetune PART=chat), or name the one "
             f'that it was made for as "path".'
         )

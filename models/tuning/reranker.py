@@ -39,17 +39,17 @@ def train(examples: Sequence[Example], *, base: Path, to: Path, plan: Plan, prog
         trust_remote_code=False,
     )
     rows = [
-        {"query": one.query, "passage": text, "label": label}
-        for one in examples
-        for text, label in ((one.positive, 1.0), *((each, 0.0) for each in one.negatives))
+        {"query": example.query, "passage": text, "label": label}
+        for example in examples
+        for text, label in ((example.positive, 1.0), *((negative, 0.0) for negative in example.negatives))
     ]
     fitting = sum(row["label"] == 1.0 for row in rows)
     # the one that fits weighs as much as all that do not
     balance = torch.tensor((len(rows) - fitting) / fitting)
-    with arguments(plan, len(rows)) as told:
+    with arguments(plan, len(rows)) as options:
         trainer = Trainer(
             model=model,
-            args=CrossEncoderTrainingArguments(**told),
+            args=CrossEncoderTrainingArguments(**options),
             train_dataset=Dataset.from_list(rows),
             loss=BinaryCrossEntropyLoss(model, pos_weight=balance),
         )

@@ -38,7 +38,7 @@ class PostgresCheckpoints(ThreadedSaver, PostgresSaver):
         self.lock: Any = nullcontext()  # it is meant for a single connection; each thread has its own from the pool
 
     def translate_errors(self) -> AbstractContextManager[None]:
-        return self._database.translated()
+        return self._database.translate_errors()
 
     def close(self) -> None:
         self._database.close()

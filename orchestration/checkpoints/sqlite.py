@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from foundation.components import Context
 from foundation.stores import erasures
-from foundation.stores.full_disk import translated
+from foundation.stores.full_disk import translate_errors
 from foundation.stores.sqlite_file import SqliteStore, connect
 from orchestration.memory.conversations import ERASED, ERASED_BUT
 from orchestration.run.threaded_saver import ThreadedSaver, plain_data_only
@@ -56,7 +56,7 @@ class SqliteCheckpoints(ThreadedSaver, SqliteSaver):
                     self.conn.commit()
 
     def translate_errors(self) -> AbstractContextManager[None]:
-        return translated(self._path)
+        return translate_errors(self._path)
 
     def close(self) -> None:
         with self.lock:

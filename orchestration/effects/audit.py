@@ -25,7 +25,7 @@ from typing import Any, Literal
 from foundation import names
 from foundation.clock import Clock
 from foundation.errors import InvalidRequest, SixplyError, StoreUnavailable
-from foundation.stores.full_disk import translated
+from foundation.stores.full_disk import translate_errors
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.tracing import annotate, trace_id
 from foundation.types import Principal
@@ -300,7 +300,7 @@ def _rows(path: Path, having: str = "") -> Iterator[tuple[int, str, str, str, st
 
 def _keep(path: Path, head: Head) -> None:
     """Write the head to its second place, unless another process has written a later one."""
-    with translated(path):
+    with translate_errors(path):
         lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)

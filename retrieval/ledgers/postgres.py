@@ -23,7 +23,7 @@ import numpy as np
 from foundation.clock import Clock
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
-from foundation.stores.postgres import Postgres, PostgresOptions, unhurried
+from foundation.stores.postgres import Postgres, PostgresOptions, without_time_limit
 from foundation.stores.registry import Store
 from foundation.types import EVERY_TENANT, NOBODY, UNCLASSIFIED, Scope
 from retrieval.contract import (
@@ -257,7 +257,7 @@ class PostgresLedger:
 
     def adopt(self, beside: DocumentLedger, *, at: int) -> bool:
         now, fingerprint = self._clock.now(), beside.fingerprint()
-        with self._writing() as connection, unhurried(connection):
+        with self._writing() as connection, without_time_limit(connection):
             numbers = _Numbers(connection)
             if _sequence(connection) != at:
                 return False

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
-from foundation.stores.postgres import Postgres, PostgresOptions, unhurried, written
+from foundation.stores.postgres import Postgres, PostgresOptions, encode_text, without_time_limit
 from foundation.stores.registry import Store
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
@@ -127,7 +127,7 @@ class PgVectorIndex:
         with self._database.transaction() as connection:
             lock = "SELECT pg_advisory_xact_lock('vectors_state'::regclass::oid::bigint)"
             if patient:
-                with unhurried(connection):
+                with without_time_limit(connection):
                     connection.execute(lock)
             else:
                 connection.execute(lock)
@@ -150,7 +150,7 @@ class PgVectorIndex:
         with self._database.transaction() as connection:
             if not _is_made(connection, "vectors") or _is_made(connection, "vectors_by_direction"):
                 return
-            with unhurried(connection):
+            with without_time_limit(connection):
                 _one(connection, "SELECT 1 FROM vectors_state FOR UPDATE")
                 connection.execute("CREATE INDEX IF NOT EXISTS vectors_by_tenant ON vectors USING hash (tenant)")
                 if _one(connection, "SELECT vector_dims(embedding) FROM vectors LIMIT 1") <= _MOST_INDEXED:
@@ -184,7 +184,7 @@ def _prepare(connection: Connection) -> None:
 
 def _row(item: VectorItem) -> tuple[Any, ...]:
     attributes = {
-        written(name): written(value) if isinstance(value, str) else value
+        encode_text(name): encode_text(value) if isinstance(value, str) else value
         for name, value in stored_attributes(item.attributes).items()
     }
     return item.chunk_id, item.tenant, sorted(item.groups), item.vector, json.dumps(attributes)

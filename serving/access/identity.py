@@ -137,7 +137,7 @@ class KeyStore:
         ConfigurationError: the file is not one that this class wrote.
         """
         try:
-            return self._file.read() or ()
+            return self._file.load() or ()
         except Unreadable as error:
             raise ConfigurationError(
                 f"{self.path} is no keys file ({error}). Restore it, or delete it. {CREATE_ONE}"

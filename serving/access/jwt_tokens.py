@@ -157,7 +157,7 @@ class TokenVerifier:
             ConfigurationError: there is no file, or it is no set of public keys.
         """
         try:
-            keys = self._file.read()
+            keys = self._file.load()
         except Unreadable as error:
             raise ConfigurationError(
                 f"{self._file.path} is no JWKS of public keys ({error}). Save the provider's anew, or correct "

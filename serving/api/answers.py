@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.sse import ServerSentEvent
 
-from foundation.machine.deadline import in_thread, limited
+from foundation.machine.deadline import in_thread, time_limit
 from foundation.tracing import trace_id
 from foundation.types import Principal
 from orchestration.answers.objects import model_of
@@ -82,7 +82,7 @@ async def search(body: SearchRequest, request: Request, caller: Asker, runtime: 
 
 
 async def _search_in_thread(body: SearchRequest, caller: Principal, runtime: Runtime) -> str:
-    with limited():
+    with time_limit():
         return await run_in_threadpool(_search_as_json, body, caller, runtime)  # one hop, with the making of the JSON
 
 

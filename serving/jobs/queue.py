@@ -37,7 +37,7 @@ from foundation.errors import (
     Stopped,
     StoreUnavailable,
 )
-from foundation.stores.full_disk import translated
+from foundation.stores.full_disk import translate_errors
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Principal
@@ -595,7 +595,7 @@ def _forget(connection: sqlite3.Connection, job_ids: Sequence[str]) -> None:
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    with translated(folder):
+    with translate_errors(folder):
         folder.mkdir()
         for name, content in files.items():
             with (folder / name).open("xb") as file:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from foundation.errors import StorageFull, StoreUnavailable
-from foundation.stores.postgres import unhurried
+from foundation.stores.postgres import without_time_limit
 from tests import services
 from tests.contracts import bad_line
 from tests.contracts.test_ledger import ACME, entry, opened, words
@@ -112,7 +112,7 @@ def test_a_silence_in_the_middle_of_a_statement_ends_it(line_and_ledger: tuple[R
 def test_what_may_take_long_is_given_its_time(hurried: Any) -> None:
     with hurried._database.transaction() as connection:
         hurried = connection.patience_s
-        with unhurried(connection):
+        with without_time_limit(connection):
             connection.execute("SELECT pg_sleep(1.2)")
             assert connection.patience_s is None
         assert connection.patience_s == hurried
@@ -154,7 +154,7 @@ def test_a_ledger_of_another_format_is_refused_by_number(data_dir: Path, ledger:
 
 def test_a_full_disk_is_named(ledger: Any) -> None:
     """No disk is filled here; what psycopg says then is."""
-    with pytest.raises(StorageFull, match="free some space") as caught, ledger._database.translated():
+    with pytest.raises(StorageFull, match="free some space") as caught, ledger._database.translate_errors():
         raise psycopg.errors.DiskFull("could not extend file")
     assert isinstance(caught.value.__cause__, psycopg.errors.DiskFull)
 

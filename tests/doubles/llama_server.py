@@ -19,7 +19,7 @@ MEAN = 1
 
 def started(key: str) -> xllamacpp.Server:
     params = xllamacpp.CommonParams()
-    params.model.path = str(weights.SMOLLM2.verified())
+    params.model.path = str(weights.SMOLLM2.verify())
     params.model_alias = {weights.SMOLLM2.name}
     params.hostnames, params.port, params.api_keys = ["127.0.0.1"], 0, [key]
     params.embedding, params.pooling_type = True, MEAN

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from foundation.errors import BudgetExceeded
-from foundation.machine.deadline import Abandoned, check, in_thread, in_thread_within, limited, remaining_s
+from foundation.machine.deadline import Abandoned, check, in_thread, in_thread_within, remaining_s, time_limit
 
 LONG_S = 60
 
@@ -49,7 +49,7 @@ async def test_work_ends_when_nobody_waits_for_it_any_more() -> None:
 
 
 async def test_the_nearest_of_several_ends_holds() -> None:
-    with limited(1000):
+    with time_limit(1000):
         assert await in_thread_within(LONG_S, remaining_s) <= LONG_S
         assert await in_thread_within(2000, remaining_s) <= 1000
 
@@ -58,7 +58,7 @@ async def test_work_ends_with_the_work_around_it() -> None:
     work = Work()
 
     async def around() -> None:
-        with limited():
+        with time_limit():
             await asyncio.to_thread(lambda: asyncio.run(in_thread(work)))
 
     task = asyncio.create_task(around())

@@ -34,7 +34,7 @@ def breaker(clock: Clock) -> Breaker:
 def _open(breaker: Breaker) -> None:
     for _ in range(2):
         breaker.admit()
-        breaker.failed()
+        breaker.record_failure()
 
 
 def test_it_opens_after_failures_in_a_row_and_says_how_long_to_wait(breaker: Breaker, clock: Clock) -> None:
@@ -46,9 +46,9 @@ def test_it_opens_after_failures_in_a_row_and_says_how_long_to_wait(breaker: Bre
 
 
 def test_a_success_starts_the_count_again(breaker: Breaker) -> None:
-    breaker.failed()
-    breaker.succeeded()
-    breaker.failed()
+    breaker.record_failure()
+    breaker.record_success()
+    breaker.record_failure()
     breaker.admit()
     assert not breaker.is_open
 
@@ -65,7 +65,7 @@ def test_a_successful_trial_closes_it(breaker: Breaker, clock: Clock) -> None:
     _open(breaker)
     clock.s += 31
     breaker.admit()
-    breaker.succeeded()
+    breaker.record_success()
     breaker.admit()
     breaker.admit()
 
@@ -74,7 +74,7 @@ def test_a_failed_trial_opens_it_again(breaker: Breaker, clock: Clock) -> None:
     _open(breaker)
     clock.s += 31
     breaker.admit()
-    breaker.failed()
+    breaker.record_failure()
     with pytest.raises(UpstreamDown):
         breaker.admit()
 
@@ -83,7 +83,7 @@ def test_a_cancelled_trial_leaves_room_for_the_next(breaker: Breaker, clock: Clo
     _open(breaker)
     clock.s += 31
     breaker.admit()
-    breaker.undecided()
+    breaker.record_no_verdict()
     breaker.admit()
 
 

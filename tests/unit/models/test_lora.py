@@ -97,7 +97,7 @@ def test_a_damaged_adapter_is_refused(tmp_path: Path, held: bytes | slice) -> No
 def test_a_pinned_adapter_must_be_the_pinned_one(tmp_path: Path) -> None:
     path = _written(tmp_path / "desk.gguf")
     right = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert lora.checked(path, right, base=weights.SMOLLM2.path) == path
+    assert lora.check_adapter(path, right, base=weights.SMOLLM2.path) == path
     with pytest.raises(WeightsInvalid, match="is not the pinned file"):
         _load(tmp_path, adapter=path, adapter_sha256="0" * 64)
 

@@ -85,7 +85,7 @@ def test_the_same_examples_and_seed_give_the_same_adapter(tuned: tuple[Path, cha
 @pytest.mark.real_model
 @pytest.mark.slow
 def test_only_what_the_assistant_said_is_learned_and_it_is_read_as_it_is_served(served: Any) -> None:
-    _, tokenizer = chat._loaded(weights.SMOLLM2.path)
+    _, tokenizer = chat._load(weights.SMOLLM2.path)
     turns = [("user", "Hi."), ("assistant", "Hello, you."), ("user", "When?"), ("assistant", REPLY)]
     messages = [{"role": role, "content": content} for role, content in turns]
     found = chat._tokens(tokenizer, chat.Example.model_validate({"messages": messages}))
@@ -140,7 +140,7 @@ def test_a_conversation_that_the_template_refuses_is_named() -> None:
     turns = [("system", "Be kind."), ("user", "Hi."), ("assistant", "Ho.")]
     example = chat.Example.model_validate({"messages": [{"role": role, "content": text} for role, text in turns]})
     with pytest.raises(InvalidRequest, match=r'ends "Ho\." \(system, user, assistant\): System role not supported'):
-        chat._encoded(Tokenizer(), [example])
+        chat._encode(Tokenizer(), [example])
 
 
 @pytest.mark.parametrize(

@@ -11,25 +11,25 @@ import pytest
 from foundation.errors import WeightsInvalid
 from foundation.settings import Part
 from models import weights
-from models.weights import Weights, digest, verified
+from models.weights import Weights, digest, verify
 
 
 def test_the_pinned_file_passes(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     path.write_bytes(b"weights")
-    assert verified(path, hashlib.sha256(b"weights").hexdigest().upper()) == path
+    assert verify(path, hashlib.sha256(b"weights").hexdigest().upper()) == path
 
 
 def test_a_missing_file_says_where_it_was_looked_for_and_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(WeightsInvalid, match=r"No weights at .*absent\.gguf.*make setup"):
-        verified(tmp_path / "absent.gguf", "0" * 64)
+        verify(tmp_path / "absent.gguf", "0" * 64)
 
 
 def test_an_altered_file_is_refused_with_both_digests(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"tampered")
     with pytest.raises(WeightsInvalid) as caught:
-        verified(path, "ab" * 32)
+        verify(path, "ab" * 32)
     assert hashlib.sha256(b"tampered").hexdigest() in str(caught.value)
     assert "ab" * 32 in str(caught.value)
 
@@ -37,7 +37,7 @@ def test_an_altered_file_is_refused_with_both_digests(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".bin", ".pt", ".pth", ".pkl", ".ckpt", ".onnx", ""])
 def test_other_formats_are_refused_before_they_are_opened(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(WeightsInvalid, match="can run code"):
-        verified(tmp_path / f"model{suffix}", None)
+        verify(tmp_path / f"model{suffix}", None)
 
 
 def test_a_change_of_the_same_size_is_noticed(tmp_path: Path) -> None:
