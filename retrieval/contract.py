@@ -102,9 +102,9 @@ class Source:
     @property
     def filterable(self) -> dict[str, Value]:
         """All that a `Where` can ask about: the attributes, and what every document has."""
-        known: dict[str, Value | None] = {name: getattr(self, name) for name in KNOWN}
-        given = {name: value for name, value in known.items() if value is not None}
-        return given | {**self.attributes, DATA_CLASS: self.data_class}
+        about: dict[str, Value | None] = {name: getattr(self, name) for name in KNOWN}
+        present = {name: value for name, value in about.items() if value is not None}
+        return present | {**self.attributes, DATA_CLASS: self.data_class}
 
     @property
     def data_class(self) -> str:
@@ -285,7 +285,9 @@ class Entry:
     def under(self, source: Source) -> Entry:
         """The same document under another source, by which its passages are named."""
         key = source.document_id
-        chunks = [replace(one, document_id=key, chunk_id=chunk_id(key, one.position, one.text)) for one in self.chunks]
+        chunks = [
+            replace(chunk, document_id=key, chunk_id=chunk_id(key, chunk.position, chunk.text)) for chunk in self.chunks
+        ]
         return replace(self, source=source, chunks=chunks)
 
 
@@ -329,7 +331,7 @@ class DocumentLedger(Protocol):
 
     def documents(self, scope: Scope) -> list[Document]: ...
 
-    def stored(
+    def documents_where(
         self, tenant: str, *, uri: str | None = None, origin: str | None = None, version_of: str | None = None
     ) -> list[Document]:
         """A tenant's documents of that name, origin or later version, by uri. For those who write: it knows no scope."""

@@ -45,8 +45,8 @@ class OneOf:
         return stored_name(self.key, self.values[0])
 
     @property
-    def stored(self) -> list[Stored]:
-        return [stored(value) for value in self.values]
+    def stored_values(self) -> list[Stored]:
+        return [stored_value(value) for value in self.values]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Between:
     @property
     def ends(self) -> tuple[float, float]:
         """Both as numbers; an open side is infinite."""
-        low, high = (None if end is None else float(stored(end)) for end in (self.low, self.high))
+        low, high = (None if end is None else float(stored_value(end)) for end in (self.low, self.high))
         return -math.inf if low is None else low, math.inf if high is None else high
 
 
@@ -113,23 +113,25 @@ def matches(where: Where, attributes: Mapping[str, Value]) -> bool:
     if value is None:
         return False
     if isinstance(where, OneOf):
-        return any(kind_of(value) == kind_of(each) and stored(value) == stored(each) for each in where.values)
+        return any(
+            kind_of(value) == kind_of(wanted) and stored_value(value) == stored_value(wanted) for wanted in where.values
+        )
     low, high = where.ends
-    return stored_name(where.key, value) == where.name and low <= float(stored(value)) <= high
+    return stored_name(where.key, value) == where.name and low <= float(stored_value(value)) <= high
 
 
-def folded(where: Where | None) -> Where | bool:
+def simplify(where: Where | None) -> Where | bool:
     """Without parts that decide nothing; `True` where everything matches, `False` where nothing can."""
     match where:
         case None:
             return True
         case AllOf(parts) | AnyOf(parts):
             deciding = isinstance(where, AnyOf)  # what ends it: one that matches, or one that does not
-            kept = [folded(part) for part in parts]
-            if any(part is deciding for part in kept):
+            simplified = [simplify(part) for part in parts]
+            if any(part is deciding for part in simplified):
                 return deciding
-            rest = tuple(part for part in kept if not isinstance(part, bool))
-            return (not deciding) if not rest else rest[0] if len(rest) == 1 else type(where)(rest)
+            undecided = tuple(part for part in simplified if not isinstance(part, bool))
+            return (not deciding) if not undecided else undecided[0] if len(undecided) == 1 else type(where)(undecided)
         case OneOf(values=()):
             return False
         case _:
@@ -163,7 +165,7 @@ def kind_of(value: Value) -> str:
     raise InvalidRequest(f"{value!r} cannot be compared. Give a text, a finite number, true or false, or a day.")
 
 
-def told(value: Value) -> Value:
+def parse_value(value: Value) -> Value:
     """A value as it comes in JSON, which has no days: a text that spells one is a day, here and in what it is compared with.
 
     >>> told("2026-01-15"), told("QL-20")
@@ -177,7 +179,7 @@ def told(value: Value) -> Value:
     return value
 
 
-def stored(value: Value) -> Stored:
+def stored_value(value: Value) -> Stored:
     match value:
         case str():
             return value
@@ -193,16 +195,16 @@ def stored_name(key: str, value: Value | None) -> str:
 
 def stored_attributes(attributes: Mapping[str, Value]) -> dict[str, Stored]:
     """Names with their kinds, and values in the form in which adapters keep them."""
-    return {stored_name(key, value): stored(value) for key, value in attributes.items()}
+    return {stored_name(key, value): stored_value(value) for key, value in attributes.items()}
 
 
-def restored_attributes(kept: Mapping[str, Stored]) -> dict[str, Value]:
+def restored_attributes(values: Mapping[str, Stored]) -> dict[str, Value]:
     """What `stored_attributes` was made from."""
-    found: dict[str, Value] = {}
-    for name, value in kept.items():
+    attributes: dict[str, Value] = {}
+    for name, value in values.items():
         kind, _, key = name.partition(":")
         if kind == "day":
-            found[key] = date.fromordinal(int(value))
+            attributes[key] = date.fromordinal(int(value))
         else:
-            found[key] = bool(value) if kind == "truth" else value
-    return found
+            attributes[key] = bool(value) if kind == "truth" else value
+    return attributes

@@ -192,7 +192,7 @@ def train_verify(
             f"{claims_file} has {len(truths)} claims with evidence, all of one outcome. Training needs some that are "
             "supported and some that are not."
         )
-    judge = claim_support.fitted(np.stack(rows), truths)
+    judge = claim_support.fit_judge(np.stack(rows), truths)
     record = {
         "claims": len(truths),
         "supported": sum(truths),

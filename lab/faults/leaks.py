@@ -343,7 +343,7 @@ class Person:
     def finds_its_own(self) -> None:
         """Every text of this tenant is as its writers left it, and no other is there."""
         ledger = self._library.ledger
-        entries = [ledger.entry(one.document_id) for one in ledger.stored(self._tenant)]
+        entries = [ledger.entry(one.document_id) for one in ledger.documents_where(self._tenant)]
         stored = sorted(entry.parsed.text for entry in entries if entry)
         expected = sorted(text.version.text for held in self._held for text in held.texts)
         if stored != expected:

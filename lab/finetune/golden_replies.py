@@ -13,7 +13,7 @@ from observability.evaluation.golden_set import GoldenCase
 from orchestration.answers.compose import WORDS
 from orchestration.flow.steps import PASSAGES
 from orchestration.prompts import answer_from
-from retrieval.grounding.evidence import Evidence, narrowed
+from retrieval.grounding.evidence import Evidence, narrow
 
 _ROLES = {"system": "system", "human": "user"}
 
@@ -48,7 +48,7 @@ def gold_reply(case: GoldenCase, evidence: Sequence[Evidence]) -> str | None:
         if found is None:
             return None
         item = evidence[found]
-        short = narrowed(case.question, item, WORDS)
+        short = narrow(case.question, item, WORDS)
         kept = short if metrics.contains_all(short.text, (group,)) else item
         quotes[found] = max(quotes.get(found, ""), kept.text, key=len)
     return " ".join(f"{' '.join(text.split())} [{place + 1}]" for place, text in sorted(quotes.items()))

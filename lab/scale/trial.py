@@ -327,11 +327,11 @@ def measure(loaded: Loaded, count: int) -> Measured:
     with tempfile.TemporaryDirectory(prefix="scale-") as folder, _apart(loaded, Path(folder)) as apart:
         with open_library(apart) as library:
             preparation = library.ingestor.preparation
-            preparation.prepared(items[:10])  # the model is compiled for lengths that it has seen
+            preparation.prepare(items[:10])  # the model is compiled for lengths that it has seen
             prepared: list[Prepared | Refused] = []
             rounds, begun = 0, time.process_time()
             while (prepared_s := time.process_time() - begun) < ENOUGH_S:
-                prepared = preparation.prepared(items)
+                prepared = preparation.prepare(items)
                 rounds += 1
             entries = [
                 Entry(item.source, "measured", each.parsed, each.chunks, each.vectors)

@@ -52,7 +52,7 @@ def calibrate(graded: Sequence[Graded], *, seed: int = 7) -> dict[str, Any]:
     weights = np.array([1 / len(_kind(question, answerable, alike, foreign)) for question in graded])
     rows = np.array([[question.confidence] for question in graded])
     truths = np.array([question.answerable for question in graded])
-    judge = claim_support.fitted(rows, truths.tolist(), weights=weights.tolist(), penalty=PENALTY)
+    judge = claim_support.fit_judge(rows, truths.tolist(), weights=weights.tolist(), penalty=PENALTY)
     held_out = _held_out(rows, truths, weights, seed)
     areas = {
         name: metrics.auc(
@@ -94,7 +94,7 @@ def _held_out(rows: Any, truths: Any, weights: Any, seed: int) -> Any:
     chances = np.empty(len(rows))
     for fold in range(FOLDS):
         here = folds == fold
-        judge = claim_support.fitted(
+        judge = claim_support.fit_judge(
             rows[~here], truths[~here].tolist(), weights=weights[~here].tolist(), penalty=PENALTY
         )
         chances[here] = [judge.score(row) for row in rows[here]]

@@ -85,7 +85,7 @@ def golden_documents(data: Path, cases: Sequence[GoldenCase]) -> list[Item]:
 
     tenants = sorted({case.tenant for case in cases if case.answerable} or {case.tenant for case in cases})
     items = read_folder(data / "corpus", tenant=tenants[0] if len(tenants) == 1 else EVERY_TENANT)
-    if len(tenants) > 1 and (unowned := items.unowned):
+    if len(tenants) > 1 and (unowned := items.files_without_tenant):
         more = f", nor of {len(unowned) - 1} more" if len(unowned) > 1 else ""
         askers = {case.tenant for case in cases if case.answerable and unowned[0] in case.gold_documents}
         owner = askers.pop() if len(askers) == 1 else "TENANT"

@@ -16,7 +16,7 @@ from orchestration.language.guard import as_quotation, instructs_reader, without
 from orchestration.prompts import answer_from
 from orchestration.run.run import Run
 from retrieval.contract import Citation
-from retrieval.grounding.evidence import FAR_BEHIND, Evidence, Grounding, narrowed
+from retrieval.grounding.evidence import FAR_BEHIND, Evidence, Grounding, narrow
 from retrieval.text.lexical import Rarity, refers_back, terms
 from retrieval.text.sentences import FOREIGN_STOPS, sentence_spans, word_count
 
@@ -72,7 +72,7 @@ def draft_extractive(question: str, evidence: Sequence[Evidence]) -> Draft:
     """
     several = _SEVERAL.search(question) is not None
     whole, most = evidence, WORDS_TO_SEVERAL if several else WORDS
-    evidence = [*(narrowed(question, item, most) for item in whole[:1]), *whole[1:]]
+    evidence = [*(narrow(question, item, most) for item in whole[:1]), *whole[1:]]
     chosen: list[int] = []
     while len(chosen) < (SENTENCES_TO_SEVERAL if several else SENTENCES):
         before = [evidence[index] for index in chosen]

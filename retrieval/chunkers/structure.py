@@ -33,7 +33,7 @@ class Options(BaseModel):
     """Sentences of the passage before it, within the same section, with which a passage begins."""
 
     @model_validator(mode="after")
-    def _ordered(self) -> Options:
+    def _check_order(self) -> Options:
         if self.min_characters > self.target_characters:
             raise ValueError("min_characters must not exceed target_characters")
         return self
@@ -88,7 +88,7 @@ class StructureChunker:
                 groups.append([])
             groups[-1].append(piece)
         self._join_rest(groups)
-        return self._overlapped(groups)
+        return self._with_overlap(groups)
 
     def _join_rest(self, groups: list[list[_Piece]]) -> None:
         """A rest may make its neighbour a quarter too long; anything longer would not be read to its end."""
@@ -97,7 +97,7 @@ class StructureChunker:
         if groups[-1][-1].end - groups[-2][0].start <= 1.25 * self._options.target_characters:
             groups[-2:] = [groups[-2] + groups[-1]]
 
-    def _overlapped(self, groups: list[list[_Piece]]) -> list[list[_Piece]]:
+    def _with_overlap(self, groups: list[list[_Piece]]) -> list[list[_Piece]]:
         count = self._options.overlap_sentences
         if not count:
             return groups

@@ -28,7 +28,7 @@ def parse_xml(content: bytes) -> ET.Element:
 def choose_alternatives(root: Any) -> None:
     """Put in the place of each choice between an old and a new form what a current program shows, which is the new one."""
     for either in list(root.iter(f"{_MC}AlternateContent")):
-        shown = next((one for one in either if len(one)), None)
+        shown = next((choice for choice in either if len(choice)), None)
         parent = either.getparent()
         if parent is not None and shown is not None:
             place = parent.index(either)
@@ -54,8 +54,8 @@ def words(paragraph: Any) -> str:
 def description(properties: Any) -> str:
     """What a picture shows, in the words of its author, for readers who do not see it; `properties` are its `cNvPr`.
     What a program guessed is no description."""
-    told = str(properties.get("descr", "")) if properties is not None else ""
-    return "" if _MADE_UP in told.lower() else told
+    description_text = str(properties.get("descr", "")) if properties is not None else ""
+    return "" if _MADE_UP in description_text.lower() else description_text
 
 
 def diagram(content: bytes) -> list[str]:
@@ -68,7 +68,7 @@ def diagram(content: bytes) -> list[str]:
             place = link.get("srcOrd", "")
             below[link.get("srcId")].append((int(place) if place.isdecimal() else 0, link.get("destId")))
     begins = [name for name, point in points.items() if point.get("type") == "doc"]
-    found: list[str] = []
+    paragraphs: list[str] = []
     seen: set[str | None] = set()
     open_ends: list[str | None] = [*begins]
     while open_ends:
@@ -76,30 +76,30 @@ def diagram(content: bytes) -> list[str]:
         if name in seen or name not in points:
             continue  # a damaged file may name its own parent as a child
         seen.add(name)
-        found += [words(paragraph) for paragraph in points[name].iter(f"{_DML}p")]
-        open_ends += [child for _, child in sorted(below[name], key=lambda one: one[0], reverse=True)]
-    return found
+        paragraphs += [words(paragraph) for paragraph in points[name].iter(f"{_DML}p")]
+        open_ends += [child for _, child in sorted(below[name], key=lambda link: link[0], reverse=True)]
+    return paragraphs
 
 
 def chart(content: bytes) -> tuple[str, list[list[list[str]]]]:
     """A chart's title, and of each of its plots the numbers behind it: a row of names, then one for each category."""
     root = parse_xml(content)
     title = root.find("{*}chart/{*}title")
-    told = " ".join(words(paragraph) for paragraph in title.iter(f"{_DML}p")) if title is not None else ""
+    title_text = " ".join(words(paragraph) for paragraph in title.iter(f"{_DML}p")) if title is not None else ""
     tables = []
     for plot in root.iterfind("{*}chart/{*}plotArea/*"):
         series = list(plot.iterfind("{*}ser"))
         if series:
             tables.append(_plot(series))
-    return told, tables
+    return title_text, tables
 
 
 def _plot(series: list[Any]) -> list[list[str]]:
-    names = [" ".join(point for _, point in _points(one, "tx")) for one in series]
+    names = [" ".join(point for _, point in _points(line, "tx")) for line in series]
     categories: dict[int, str] = {}
-    for one in series:
-        categories |= dict(_points(one, "cat", "xVal"))
-    columns = [dict(_points(one, "val", "yVal")) for one in series]
+    for line in series:
+        categories |= dict(_points(line, "cat", "xVal"))
+    columns = [dict(_points(line, "val", "yVal")) for line in series]
     places = sorted(categories.keys() | {place for column in columns for place in column})
     return [["", *names], *([categories.get(i, ""), *(column.get(i, "") for column in columns)] for i in places)]
 
@@ -129,8 +129,8 @@ def _figure(value: str, *, shares: bool) -> str:
     return f"{number * 100:.10g} %" if shares else f"{number:.15g}"
 
 
-def is_share(told: str) -> bool:
+def is_share(number_format: str) -> bool:
     """Whether a number format shows a number in hundredths: the sign in its words says nothing of that, and where its
     sections have conditions, all must agree."""
-    sections = FORMAT_LITERAL.sub("", told).split(";")
-    return all("%" in one for one in (sections if FORMAT_CONDITION.search(sections[0]) else sections[:1]))
+    sections = FORMAT_LITERAL.sub("", number_format).split(";")
+    return all("%" in section for section in (sections if FORMAT_CONDITION.search(sections[0]) else sections[:1]))

@@ -38,8 +38,8 @@ def check_package(content: bytes, name: str, what: str) -> None:
     """
     if content.startswith(_OLE):
         if "EncryptedPackage".encode("utf-16-le") in content:
-            raise _encrypted(name)
-        raise malformed(name, what, "it is of the older binary format. Save it anew in the newer one")
+            raise _encrypted_document(name)
+        raise malformed_document(name, what, "it is of the older binary format. Save it anew in the newer one")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as package:
             members = package.infolist()
@@ -47,10 +47,10 @@ def check_package(content: bytes, name: str, what: str) -> None:
             for member in members:
                 _check_member(package, member, name)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError) as error:
-        raise malformed(name, what, error) from error
+        raise malformed_document(name, what, error) from error
 
 
-def mended(content: bytes) -> bytes:
+def mend(content: bytes) -> bytes:
     """A checked package as our libraries need it, which are stricter than the Office programs: under the usual names if
     it is of the strict kind, without references to members that it lacks or that are told by letters of another case, and
     with a type for each of its members."""
@@ -64,7 +64,7 @@ def mended(content: bytes) -> bytes:
         if _TYPES in present:
             changed[_TYPES] = _with_all_types(package.read(_TYPES), present, spelt)
         strict = any(_STRICT.search(package.read(name)) for name in changed)
-        changed = {name: made for name, made in changed.items() if made}
+        changed = {name: member for name, member in changed.items() if member}
         if not strict and not changed:
             return content
         out = io.BytesIO()
@@ -83,16 +83,16 @@ def _without_dangling(relations: bytes, name: str, spelt: Mapping[str, str]) -> 
     root = parse_xml(relations)
     folder = posixpath.dirname(posixpath.dirname(name))
     changed = False
-    for one in list(root.iterfind("{*}Relationship")):
-        if one.get("TargetMode") == "External":
+    for relation in list(root.iterfind("{*}Relationship")):
+        if relation.get("TargetMode") == "External":
             continue
-        told = posixpath.normpath(posixpath.join("/", folder, one.get("Target", ""))).lstrip("/")
-        member = spelt.get(told) or spelt.get(told.lower())
+        target = posixpath.normpath(posixpath.join("/", folder, relation.get("Target", ""))).lstrip("/")
+        member = spelt.get(target) or spelt.get(target.lower())
         if member is None:
-            root.remove(one)
-        elif member != told:
-            one.set("Target", f"/{member}")
-        changed = changed or member != told
+            root.remove(relation)
+        elif member != target:
+            relation.set("Target", f"/{member}")
+        changed = changed or member != target
     return bytes(ET.tostring(root)) if changed else b""
 
 
@@ -100,22 +100,24 @@ def _with_all_types(types: bytes, present: set[str], spelt: Mapping[str, str]) -
     """The list of types with one for each member, as it is `spelt`; empty if it was complete."""
     root = parse_xml(types)
     changed = False
-    for one in root.iterfind("{*}Override"):
-        part = one.get("PartName", "").lstrip("/")
+    for override in root.iterfind("{*}Override"):
+        part = override.get("PartName", "").lstrip("/")
         member = spelt.get(part) or spelt.get(part.lower(), part)
-        one.set("PartName", f"/{member}")
+        override.set("PartName", f"/{member}")
         changed = changed or member != part
-    known = {one.get("Extension", "").lower() for one in root.iterfind("{*}Default")}
-    told = {one.get("PartName", "").lower() for one in root.iterfind("{*}Override")}
-    untold = [name for name in present if f"/{name}".lower() not in told and not name.endswith("/") and name != _TYPES]
-    missing = {PurePosixPath(name).suffix[1:].lower() for name in untold} - known - {""}
+    typed_suffixes = {default.get("Extension", "").lower() for default in root.iterfind("{*}Default")}
+    typed_names = {override.get("PartName", "").lower() for override in root.iterfind("{*}Override")}
+    untyped = [
+        name for name in present if f"/{name}".lower() not in typed_names and not name.endswith("/") and name != _TYPES
+    ]
+    missing = {PurePosixPath(name).suffix[1:].lower() for name in untyped} - typed_suffixes - {""}
     for suffix in sorted(missing):
         attributes = {"Extension": suffix, "ContentType": "application/octet-stream"}
         ET.SubElement(root, root.tag.replace("}Types", "}Default"), attributes)
     return bytes(ET.tostring(root)) if missing or changed else b""
 
 
-def malformed(name: str, what: str, why: object) -> DocumentRefused:
+def malformed_document(name: str, what: str, why: object) -> DocumentRefused:
     """`what` it should be, and `why` it is not."""
     return DocumentRefused(f'"{name}" is not a readable {what}: {str(why) or type(why).__name__}.', reason="malformed")
 
@@ -139,7 +141,7 @@ def _check_member(package: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) 
             reason="unsafe",
         )
     if member.flag_bits & 1:
-        raise _encrypted(name)
+        raise _encrypted_document(name)
     if member.filename.lower().endswith(_XML):
         with package.open(member) as file:
             if _ENTITY.search(file.read(_DECLARATIONS).replace(b"\0", b"")):  # also where it is UTF-16
@@ -149,5 +151,5 @@ def _check_member(package: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) 
                 )
 
 
-def _encrypted(name: str) -> DocumentRefused:
+def _encrypted_document(name: str) -> DocumentRefused:
     return DocumentRefused(f'"{name}" is encrypted. Send it without a password.', reason="encrypted")

@@ -109,8 +109,8 @@ def decode_declared(content: bytes, encoding: str) -> str | None:
     """Characters by the encoding that a page or mail declares, in the larger one that its name stands for, as browsers
     read it (WHATWG, Encoding Standard); `None` where it is unknown or not true."""
     try:
-        found = codecs.lookup(encoding).name
-        return content.decode(_SAID_AND_MEANT.get(found, found))
+        codec = codecs.lookup(encoding).name
+        return content.decode(_SAID_AND_MEANT.get(codec, codec))
     except (LookupError, UnicodeError, ValueError):
         return None
 
@@ -137,7 +137,7 @@ def _without_mark(content: bytes, name: str) -> str:
     """UTF-16 or UTF-32 that lacks its mark: read rightly, it is all words, in few blocks of the code. Any other zero means a
     binary file."""
     sample = content[:4096]
-    found: dict[str, int] = {}
+    blocks_by_encoding: dict[str, int] = {}
     for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
         try:
             text = codecs.getincrementaldecoder(encoding)().decode(sample)  # the sample may end within a character
@@ -145,10 +145,15 @@ def _without_mark(content: bytes, name: str) -> str:
             continue
         readable = sum(letter in "\n\r\t" or unicodedata.category(letter)[0] in "LMNPSZ" for letter in text)
         if "\0" not in text and text and readable >= _FITS * len(text) and any(map(str.isascii, text)):
-            found[encoding] = len({ord(letter) >> 8 for letter in text})
-    if not found:
+            blocks_by_encoding[encoding] = len({ord(letter) >> 8 for letter in text})
+    if not blocks_by_encoding:
         raise _binary(name)
-    return _text_or_refuse(content.decode(min(found, key=lambda one: found[one]), errors="replace"), name)
+    return _text_or_refuse(
+        content.decode(
+            min(blocks_by_encoding, key=lambda name_of_encoding: blocks_by_encoding[name_of_encoding]), errors="replace"
+        ),
+        name,
+    )
 
 
 def _guess(content: bytes, name: str) -> str:
@@ -176,7 +181,7 @@ def _latin(content: bytes) -> str | None:
     counts = Counter(content.translate(None, _ASCII))
     plain = len(content) - len(content.translate(None, _ASCII_LETTERS))
     misplaced: dict[str, int] = {}
-    best, found = -1, None
+    best, encoding_found = -1, None
     for alphabet, encodings in _ALPHABETS:
         for encoding in encodings:
             try:
@@ -190,8 +195,8 @@ def _latin(content: bytes) -> str | None:
             if encoding not in misplaced:
                 misplaced[encoding] = len(_MISPLACED.findall(content.decode(encoding)))
             if fits - misplaced[encoding] > best:
-                best, found = fits - misplaced[encoding], encoding
-    return None if found is None else content.decode(found)
+                best, encoding_found = fits - misplaced[encoding], encoding
+    return None if encoding_found is None else content.decode(encoding_found)
 
 
 def _by_shifts(content: bytes) -> str | None:
@@ -287,13 +292,13 @@ class Draft:
             if any(cell.strip() for cell in row):
                 table.append([cell.strip() for cell in row])
             elif table:
-                self._captioned(table, page)
+                self.add_captioned(table, page)
                 table = []
             if len(table) > self._limits.blocks:
                 break  # `add` counts them, and refuses
-        self._captioned(table, page)
+        self.add_captioned(table, page)
 
-    def _captioned(self, table: list[list[str]], page: int | None) -> None:
+    def add_captioned(self, table: list[list[str]], page: int | None) -> None:
         while table and _is_caption(table):
             self.add("paragraph", next(cell for cell in table.pop(0) if cell), page=page)
         cells = _without_empty_columns(table)
@@ -367,9 +372,11 @@ def _is_caption(rows: Sequence[Sequence[str]]) -> bool:
 def _without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
     """Only the first row, which may hold the names, is filled up: a wide row among many short ones would make a cell of each
     column in all of them."""
-    kept = {column for row in rows for column, cell in enumerate(row) if cell}
-    found = [[cell for column, cell in enumerate(row) if column in kept] for row in rows]
-    return [[*row, *[""] * (len(kept) - len(row))] if number == 0 else row for number, row in enumerate(found)]
+    used_columns = {column for row in rows for column, cell in enumerate(row) if cell}
+    rows_cut = [[cell for column, cell in enumerate(row) if column in used_columns] for row in rows]
+    return [
+        [*row, *[""] * (len(used_columns) - len(row))] if number == 0 else row for number, row in enumerate(rows_cut)
+    ]
 
 
 def _has_figures(body: Sequence[Sequence[str]]) -> bool:

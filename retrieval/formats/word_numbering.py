@@ -30,20 +30,20 @@ def numbers(document: Any) -> Iterator[tuple[Any, str]]:
     lists = _lists(document)
     styles = _styles(document, lists)
     counts: defaultdict[str, dict[int, int]] = defaultdict(dict)
-    begun: set[str] = set()
+    started: set[str] = set()
     for paragraph in document.element.body.iter(f"{_W}p") if lists else ():
         name, level = _place(paragraph, styles)
         if name not in lists or level not in lists[name].levels or _is_taken_out(paragraph):
             continue
         rules, count = lists[name].levels, counts[lists[name].counted_with]
-        for at in lists[name].anew if name not in begun else ():
+        for at in lists[name].anew if name not in started else ():
             count.pop(at, None)
-        begun.add(name)
+        started.add(name)
         count[level] = count[level] + 1 if level in count else rules[level].start
-        for below, one in rules.items():
-            if level < min(below, one.follows):
+        for below, rule in rules.items():
+            if level < min(below, rule.follows):
                 count.pop(below, None)
-        if shown := _shown(rules, level, count):
+        if shown := _format_number(rules, level, count):
             yield paragraph, shown
 
 
@@ -72,46 +72,54 @@ class _List:
 
 def _lists(document: Any) -> dict[str, _List]:
     """By the name under which paragraphs refer to them."""
-    parts = [one for one in document.part.rels.values() if one.reltype.endswith("/numbering") and not one.is_external]
+    parts = [
+        part for part in document.part.rels.values() if part.reltype.endswith("/numbering") and not part.is_external
+    ]
     if not parts:
         return {}
     root = parse_xml(parts[0].target_part.blob)
-    rules = {one.get(f"{_W}abstractNumId", ""): one for one in root.iterfind(f"{_W}abstractNum")}
-    of_style = {_told(one, "styleLink"): one for one in rules.values()}
+    rules = {rule.get(f"{_W}abstractNumId", ""): rule for rule in root.iterfind(f"{_W}abstractNum")}
+    of_style = {_value_of(rule, "styleLink"): rule for rule in rules.values()}
     all_levels = {  # once each, however many lists follow the rule
-        one: {
-            at: _level(level) for level in one.iterfind(f"{_W}lvl") if (at := _number(level.get(f"{_W}ilvl"))) < _LEVELS
+        rule: {
+            at: _level(level)
+            for level in rule.iterfind(f"{_W}lvl")
+            if (at := _number(level.get(f"{_W}ilvl"))) < _LEVELS
         }
-        for one in rules.values()
+        for rule in rules.values()
     }
-    found = {}
-    for one in root.iterfind(f"{_W}num"):
-        rule = rules.get(_told(one, "abstractNumId"))
+    lists = {}
+    for number in root.iterfind(f"{_W}num"):
+        rule = rules.get(_value_of(number, "abstractNumId"))
         if rule is None:
             continue
-        rule = of_style.get(_told(rule, "numStyleLink") or "none", rule)
+        rule = of_style.get(_value_of(rule, "numStyleLink") or "none", rule)
         levels = dict(all_levels[rule])
         anew = []
-        for change in one.iterfind(f"{_W}lvlOverride"):
-            at, level, start = _number(change.get(f"{_W}ilvl")), change.find(f"{_W}lvl"), _told(change, "startOverride")
+        for change in number.iterfind(f"{_W}lvlOverride"):
+            at, level, start = (
+                _number(change.get(f"{_W}ilvl")),
+                change.find(f"{_W}lvl"),
+                _value_of(change, "startOverride"),
+            )
             if level is not None and at < _LEVELS:
                 levels[at] = _level(level)
             if start and at in levels:
                 levels[at] = replace(levels[at], start=_number(start))
                 anew.append(at)
-        found[one.get(f"{_W}numId", "")] = _List(levels, rule.get(f"{_W}abstractNumId", ""), tuple(anew))
-    return found
+        lists[number.get(f"{_W}numId", "")] = _List(levels, rule.get(f"{_W}abstractNumId", ""), tuple(anew))
+    return lists
 
 
 def _level(element: Any) -> _Level:
-    follows = _told(element, "lvlRestart")
+    follows = _value_of(element, "lvlRestart")
     return _Level(
-        start=_number(_told(element, "start") or "0"),
-        kind=_told(element, "numFmt") or "decimal",
-        text=_told(element, "lvlText"),
+        start=_number(_value_of(element, "start") or "0"),
+        kind=_value_of(element, "numFmt") or "decimal",
+        text=_value_of(element, "lvlText"),
         follows=_number(follows) if follows else _LARGEST,
         digits=element.find(f"{_W}isLgl") is not None,
-        style=_told(element, "pStyle"),
+        style=_value_of(element, "pStyle"),
     )
 
 
@@ -125,35 +133,35 @@ class _Style:
 
 def _styles(document: Any, lists: Mapping[str, _List]) -> dict[str, tuple[str, str]]:
     """The name of its list and the level in it, of each style; what it leaves open, the one says that it is based on."""
-    told = {
+    styles = {
         style.get(f"{_W}styleId", ""): _Style(
-            _told(style, "basedOn"), _told(style, "pPr/numPr/numId"), _told(style, "pPr/numPr/ilvl")
+            _value_of(style, "basedOn"), _value_of(style, "pPr/numPr/numId"), _value_of(style, "pPr/numPr/ilvl")
         )
         for style in document.styles.element.iterfind(f"{_W}style")
     }
-    known: dict[str, tuple[str, str]] = {}
-    for each in told:
-        style, chain = each, []
-        while style in told and style not in known:
-            known[style] = ("", "")  # and so for one that is based on itself
+    places: dict[str, tuple[str, str]] = {}
+    for style_id in styles:
+        style, chain = style_id, []
+        while style in styles and style not in places:
+            places[style] = ("", "")  # and so for one that is based on itself
             chain.append(style)
-            style = "" if told[style].name else told[style].based_on
-        name, level = known.get(style, ("", ""))
-        for one in reversed(chain):
-            if told[one].name:
-                name = told[one].name
+            style = "" if styles[style].name else styles[style].based_on
+        name, level = places.get(style, ("", ""))
+        for link in reversed(chain):
+            if styles[link].name:
+                name = styles[link].name
                 own = lists[name].levels.items() if name in lists else ()
-                level = next((str(at) for at, rule in own if rule.style == one), "")
-            level = told[one].level or level
-            known[one] = (name, level)
-    return known
+                level = next((str(at) for at, rule in own if rule.style == link), "")
+            level = styles[link].level or level
+            places[link] = (name, level)
+    return places
 
 
 def _place(paragraph: Any, styles: Mapping[str, tuple[str, str]]) -> tuple[str, int]:
     """The name of its list and the level in it; what a paragraph leaves open its style says."""
-    name, level = _told(paragraph, "pPr/numPr/numId"), _told(paragraph, "pPr/numPr/ilvl")
+    name, level = _value_of(paragraph, "pPr/numPr/numId"), _value_of(paragraph, "pPr/numPr/ilvl")
     if not name:
-        name, of_style = styles.get(_told(paragraph, "pPr/pStyle"), ("", ""))
+        name, of_style = styles.get(_value_of(paragraph, "pPr/pStyle"), ("", ""))
         level = level or of_style
     return name, _number(level)
 
@@ -164,7 +172,7 @@ def _is_taken_out(paragraph: Any) -> bool:
     return any(mark is not None and mark.get(f"{_W}val", "true") not in ("0", "false", "off") for mark in marks)
 
 
-def _shown(rules: Mapping[int, _Level], level: int, count: Mapping[int, int]) -> str:
+def _format_number(rules: Mapping[int, _Level], level: int, count: Mapping[int, int]) -> str:
     text = rules[level].text
     if rules[level].kind == "bullet" or len(text) > _LONGEST:
         return ""
@@ -172,14 +180,14 @@ def _shown(rules: Mapping[int, _Level], level: int, count: Mapping[int, int]) ->
     for place in set(re.findall("%([1-9])", text)):
         at = int(place) - 1
         if rule := rules.get(at):
-            parts[place] = _spelled(count.get(at, rule.start), "decimal" if rules[level].digits else rule.kind)
+            parts[place] = _spell(count.get(at, rule.start), "decimal" if rules[level].digits else rule.kind)
     if None in parts.values():
         return ""
-    shown = re.sub("%([1-9])", lambda found: parts.get(found[1]) or "", text).strip()
+    shown = re.sub("%([1-9])", lambda match: parts.get(match[1]) or "", text).strip()
     return shown if len(shown) <= _LONGEST else ""
 
 
-def _spelled(number: int, kind: str) -> str | None:
+def _spell(number: int, kind: str) -> str | None:
     match kind:
         case "decimal":
             return str(number)
@@ -187,25 +195,25 @@ def _spelled(number: int, kind: str) -> str | None:
             return f"{number:02}"
         case "lowerLetter" | "upperLetter":  # after z comes aa, then bb
             times, letter = divmod(number - 1, len(_LETTERS))
-            found = _LETTERS[letter] * (times + 1)
+            letters_shown = _LETTERS[letter] * (times + 1)
         case "lowerRoman" | "upperRoman":
-            found = ""
+            letters_shown = ""
             for value, letters in _ROMAN.items():
                 times, number = divmod(number, value)
-                found += letters * times
+                letters_shown += letters * times
         case "none":
             return ""
         case _:
             return None
-    return found.upper() if kind.startswith("upper") else found
+    return letters_shown.upper() if kind.startswith("upper") else letters_shown
 
 
-def _told(element: Any, path: str) -> str:
+def _value_of(element: Any, path: str) -> str:
     """What an element below this one says; empty where there is none."""
-    found = element.find("/".join(f"{_W}{step}" for step in path.split("/")))
-    return str(found.get(f"{_W}val", "")) if found is not None else ""
+    child = element.find("/".join(f"{_W}{step}" for step in path.split("/")))
+    return str(child.get(f"{_W}val", "")) if child is not None else ""
 
 
-def _number(told: str | None) -> int:
+def _number(text: str | None) -> int:
     """0 for what is none; a file may hold one of thousands of digits."""
-    return min(int(told), _LARGEST) if told and len(told) < 10 and told.isdecimal() else 0
+    return min(int(text), _LARGEST) if text and len(text) < 10 and text.isdecimal() else 0

@@ -89,12 +89,12 @@ class Judge:
 
 
 @cache
-def trained() -> Judge:
+def shipped_judge() -> Judge:
     """The judge that ships."""
     return Judge.of(json.loads(WEIGHTS.read_text(encoding="utf-8")))
 
 
-def fitted(
+def fit_judge(
     rows: Row, supported: Sequence[bool], *, weights: Sequence[float] | None = None, penalty: float = 1.0
 ) -> Judge:
     """A judge from rows of signs and what people said: the maximum of the penalised likelihood, with both outcomes
@@ -105,22 +105,22 @@ def fitted(
     means, deviations = rows.mean(axis=0), rows.std(axis=0)
     deviations = np.where(deviations > 0, deviations, 1.0)
     columns = np.hstack([(rows - means) / deviations, np.ones((len(rows), 1))])
-    each = np.ones(len(rows)) if weights is None else np.asarray(weights, dtype=np.float64)
-    sums = {outcome: max(float(each[truth == outcome].sum()), 1e-9) for outcome in (0, 1)}
-    balance = len(rows) / 2 * each / np.where(truth == 1, sums[1], sums[0])
+    row_weights = np.ones(len(rows)) if weights is None else np.asarray(weights, dtype=np.float64)
+    sums = {outcome: max(float(row_weights[truth == outcome].sum()), 1e-9) for outcome in (0, 1)}
+    balance = len(rows) / 2 * row_weights / np.where(truth == 1, sums[1], sums[0])
 
-    def loss(tried: Row) -> tuple[float, Row]:
-        logits = columns @ tried
+    def loss(coefficients: Row) -> tuple[float, Row]:
+        logits = columns @ coefficients
         losses = np.logaddexp(0, logits) - truth * logits
         gradient = columns.T @ (balance * (1 / (1 + np.exp(-logits)) - truth))
-        shrunk = np.append(tried[:-1], 0.0)
+        shrunk = np.append(coefficients[:-1], 0.0)
         return float(balance @ losses + penalty / 2 * shrunk @ shrunk), gradient + penalty * shrunk
 
-    found = minimize(loss, np.zeros(columns.shape[1]), jac=True, method="L-BFGS-B").x
-    return Judge(means, deviations, found[:-1], float(found[-1]))
+    solution = minimize(loss, np.zeros(columns.shape[1]), jac=True, method="L-BFGS-B").x
+    return Judge(means, deviations, solution[:-1], float(solution[-1]))
 
 
-def checked(sentences: Sequence[str], quotes: Sequence[str], embedder: Embeddings, judge: Judge) -> list[Check]:
+def check_sentences(sentences: Sequence[str], quotes: Sequence[str], embedder: Embeddings, judge: Judge) -> list[Check]:
     """Each sentence held against all the quotes together. What stands in a quote word for word is supported; a sentence
     without a word, or without quotes, is not.
 
@@ -129,15 +129,15 @@ def checked(sentences: Sequence[str], quotes: Sequence[str], embedder: Embedding
     """
     compared = compare(sentences, quotes, embedder)
     return [
-        Check(0.0) if one is None else _check(one, 1.0 if _verbatim(sentence, quotes) else judge.score(one.row))
-        for sentence, one in zip(sentences, compared, strict=True)
+        Check(0.0) if signs is None else _check(signs, 1.0 if _verbatim(sentence, quotes) else judge.score(signs.row))
+        for sentence, signs in zip(sentences, compared, strict=True)
     ]
 
 
-def _check(found: Compared, score: float) -> Check:
-    wrong = _WRONG if found.unknown_figures or found.denied else 1.0
-    foreign = _FOREIGN if found.unknown_names else 1.0
-    return Check(score * wrong * foreign, found.unknown_figures, found.unknown_names, found.denied, found.closest)
+def _check(signs: Compared, score: float) -> Check:
+    wrong = _WRONG if signs.unknown_figures or signs.denied else 1.0
+    foreign = _FOREIGN if signs.unknown_names else 1.0
+    return Check(score * wrong * foreign, signs.unknown_figures, signs.unknown_names, signs.denied, signs.closest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,19 +154,22 @@ class Compared:
 def compare(sentences: Sequence[str], quotes: Sequence[str], embedder: Embeddings) -> list[Compared | None]:
     """The signs of every sentence; all are embedded in one call. `None`: there is nothing to compare."""
     parts = list(dict.fromkeys(quote[start:end] for quote in quotes for start, end in sentence_spans(quote)))
-    known = {part: terms(part) for part in parts}
-    wanted = {s: _promising(terms(s), parts, known) for s in sentences if words(s)} if parts else {}
+    terms_of_part = {part: terms(part) for part in parts}
+    wanted = {s: _promising(terms(s), parts, terms_of_part) for s in sentences if words(s)} if parts else {}
     if not wanted:
         return [None] * len(sentences)
     texts = list(dict.fromkeys([*wanted, *(part for some in wanted.values() for part in some)]))
     meaning = _Meaning(texts, embedder)
-    return [_compared(s, wanted[s], known, " ".join(parts), meaning) if s in wanted else None for s in sentences]
+    return [
+        _compare_sentence(s, wanted[s], terms_of_part, " ".join(parts), meaning) if s in wanted else None
+        for s in sentences
+    ]
 
 
-def _promising(claimed: frozenset[str], parts: Sequence[str], known: dict[str, frozenset[str]]) -> list[str]:
+def _promising(claimed: frozenset[str], parts: Sequence[str], terms_of_part: dict[str, frozenset[str]]) -> list[str]:
     if len(parts) <= MOST_COMPARED:
         return list(parts)
-    return sorted(parts, key=lambda part: -len(claimed & known[part]))[:MOST_COMPARED]
+    return sorted(parts, key=lambda part: -len(claimed & terms_of_part[part]))[:MOST_COMPARED]
 
 
 class _Meaning:
@@ -177,28 +180,28 @@ class _Meaning:
         tokens = embed_tokens(embedder, texts)
         if tokens is None:
             spelled = {text: words(text) or [text] for text in texts}
-            single = list(dict.fromkeys(word for each in spelled.values() for word in each))
+            single = list(dict.fromkeys(word for spelling in spelled.values() for word in spelling))
             vectors = embed(embedder, [*texts, *single])
             of_word = dict(zip(single, vectors[len(texts) :], strict=True))
             self.whole = dict(zip(texts, vectors, strict=False))
-            self.tokens = {text: np.stack([of_word[word] for word in each]) for text, each in spelled.items()}
+            self.tokens = {text: np.stack([of_word[word] for word in spelling]) for text, spelling in spelled.items()}
         else:
             self.tokens = dict(zip(texts, map(without_marks, tokens), strict=True))
-            self.whole = {text: _unit(each.mean(axis=0)) for text, each in self.tokens.items()}
+            self.whole = {text: _unit(token_vectors.mean(axis=0)) for text, token_vectors in self.tokens.items()}
 
 
 def _unit(vector: Vectors) -> Vectors:
     return vector / max(float(np.linalg.norm(vector)), 1e-9)
 
 
-def _compared(
-    sentence: str, parts: Sequence[str], known: dict[str, frozenset[str]], everything: str, meaning: _Meaning
+def _compare_sentence(
+    sentence: str, parts: Sequence[str], terms_of_part: dict[str, frozenset[str]], everything: str, meaning: _Meaning
 ) -> Compared:
     claimed = terms(sentence)
     similarities = np.stack([meaning.whole[part] for part in parts]) @ meaning.whole[sentence]
     nearest = nearest_tokens(meaning.tokens[sentence], [meaning.tokens[part] for part in parts])
     by_any = np.sort(nearest.max(axis=0))
-    shares = [_share(claimed, known[part]) for part in parts]
+    shares = [_share(claimed, terms_of_part[part]) for part in parts]
     new_figures = figures(sentence) - figures(everything)
     new_names = _unknown_names(sentence, everything)
     alike = [part for part, share in zip(parts, shares, strict=True) if share >= _SAYS_THE_SAME]
@@ -208,7 +211,7 @@ def _compared(
         float(by_any.mean()),
         float(nearest.mean(axis=1).max()),
         float(by_any[: max(1, len(by_any) // _LEAST)].mean()),
-        _share(claimed, frozenset().union(*(known[part] for part in parts))),
+        _share(claimed, frozenset().union(*(terms_of_part[part] for part in parts))),
         max(shares),
         min(len(words(sentence)), _LONG) / _LONG,
     ]
@@ -216,15 +219,17 @@ def _compared(
     return Compared(np.array(row), new_figures, new_names, denied, closest)
 
 
-def _share(wanted: frozenset[str], given: frozenset[str]) -> float:
-    return len(wanted & given) / len(wanted) if wanted else 1.0
+def _share(wanted: frozenset[str], present: frozenset[str]) -> float:
+    return len(wanted & present) / len(wanted) if wanted else 1.0
 
 
 def _unknown_names(sentence: str, quotes: str) -> frozenset[str]:
-    known, lowered = terms(quotes), quotes.lower()
-    return frozenset(name for name in names(sentence) if name.lower() not in lowered and not terms(name) <= known)
+    quoted_terms, lowered = terms(quotes), quotes.lower()
+    return frozenset(
+        name for name in names(sentence) if name.lower() not in lowered and not terms(name) <= quoted_terms
+    )
 
 
 def _verbatim(sentence: str, quotes: Sequence[str]) -> bool:
-    said = words(sentence)
-    return any(f" {' '.join(said)} " in f" {' '.join(words(quote))} " for quote in quotes)
+    claim = words(sentence)
+    return any(f" {' '.join(claim)} " in f" {' '.join(words(quote))} " for quote in quotes)

@@ -19,7 +19,7 @@ import numpy as np
 from models.contract import Embeddings
 from models.embedding import Vectors, embed, embed_query, embed_tokens, nearest_tokens, without_marks
 from retrieval.contract import Citation, Hit
-from retrieval.grounding.claim_support import Check, checked, trained
+from retrieval.grounding.claim_support import Check, check_sentences, shipped_judge
 from retrieval.settings import GroundingSettings
 from retrieval.text.lexical import Rarity, asks_for, offers, terms, unmet_names, versions, words
 from retrieval.text.sentences import parts_of, sentence_spans, word_count
@@ -94,14 +94,14 @@ class _Compared(NamedTuple):
     matched: tuple[float, ...]
 
 
-def _titled(hit: Hit) -> str:
+def _headings_of(hit: Hit) -> str:
     """The headings and the title of the passage."""
     return " ".join([*hit.chunk.heading_path, hit.source.title or ""])
 
 
 def _around(hit: Hit) -> str:
     """The passage with its headings and title."""
-    return f"{_titled(hit)} {hit.chunk.text}"
+    return f"{_headings_of(hit)} {hit.chunk.text}"
 
 
 class Grounding:
@@ -126,13 +126,15 @@ class Grounding:
             return []
         rarity = Rarity.among(terms(question), [candidate.terms for candidate in candidates])
         candidates = _promising(candidates, rarity)
-        asked = versions(question)
-        known = any(asked <= candidate.versions for candidate in candidates)
-        found = [
-            _judge(question, candidate, rarity, compared, stray=known and not asked <= candidate.versions)
+        asked_versions = versions(question)
+        versions_match = any(asked_versions <= candidate.versions for candidate in candidates)
+        judged = [
+            _judge(
+                question, candidate, rarity, compared, stray=versions_match and not asked_versions <= candidate.versions
+            )
             for candidate, compared in zip(candidates, self._compare(question, candidates, rarity), strict=True)
         ]
-        return sorted(found, key=lambda evidence: -evidence.score)[:limit]
+        return sorted(judged, key=lambda evidence: -evidence.score)[:limit]
 
     def _compare(self, question: str, candidates: Sequence[_Candidate], rarity: Rarity) -> list[_Compared]:
         texts = [candidate.in_context for candidate in candidates]
@@ -140,13 +142,17 @@ class Grounding:
         if tokens is None:
             vectors = embed(self._embedder, texts)
             similarities = np.clip(vectors @ embed_query(self._embedder, question), 0, 1).tolist()
-            matches = [rarity.matched(candidate.terms) for candidate in candidates]
+            matches = [rarity.weights_matched(candidate.terms) for candidate in candidates]
             return [_Compared(s, (s + sum(m)) / 2, m) for s, m in zip(similarities, matches, strict=True)]
-        asked, *sentences = [without_marks(each) for each in tokens]
-        similarities = np.clip(np.stack([_middle(each) for each in sentences]) @ _middle(asked), 0, 1).tolist()
-        matches = [tuple(row) for row in _late_interaction(asked, sentences).tolist()]
+        query_tokens, *sentences = [without_marks(rows) for rows in tokens]
+        similarities = np.clip(
+            np.stack([_middle(vectors) for vectors in sentences]) @ _middle(query_tokens), 0, 1
+        ).tolist()
+        matches = [tuple(row) for row in _late_interaction(query_tokens, sentences).tolist()]
         if not in_latin_letters(question):
-            matches = [self._foreign(row, rarity.matched(c.terms)) for row, c in zip(matches, candidates, strict=True)]
+            matches = [
+                self._foreign(row, rarity.weights_matched(c.terms)) for row, c in zip(matches, candidates, strict=True)
+            ]
         return [_Compared(s, min(1.0, sum(m)), m) for s, m in zip(similarities, matches, strict=True)]
 
     def _foreign(self, tokens: tuple[float, ...], terms: tuple[float, ...]) -> tuple[float, ...]:
@@ -175,7 +181,7 @@ class Grounding:
         Raises:
             ComponentError: the embedder failed.
         """
-        return checked(sentences, quotes, self._embedder, trained())
+        return check_sentences(sentences, quotes, self._embedder, shipped_judge())
 
     def support(self, sentence: str, quotes: Sequence[str]) -> float:
         """How sure it is that the quotes support the sentence, from 0 to 1. Raises as `checks` does."""
@@ -202,14 +208,14 @@ def title_of(hit: Hit) -> str:
     return hit.source.title or (hit.chunk.heading_path[0] if hit.chunk.heading_path else hit.source.uri)
 
 
-def narrowed(question: str, evidence: Evidence, most: int) -> Evidence:
+def narrow(question: str, evidence: Evidence, most: int) -> Evidence:
     """Of a sentence of more than `most` words the part that holds most of the question's rare terms, the first of equals."""
     if word_count(evidence.text) <= most:
         return evidence
     spans = parts_of(evidence.text, most)
-    found = [terms(evidence.text[start:end]) for start, end in spans]
-    rarity = Rarity.among(terms(question), found)
-    start, end = spans[max(range(len(spans)), key=lambda place: rarity.coverage(found[place]))]
+    part_terms = [terms(evidence.text[start:end]) for start, end in spans]
+    rarity = Rarity.among(terms(question), part_terms)
+    start, end = spans[max(range(len(spans)), key=lambda place: rarity.coverage(part_terms[place]))]
     return replace(evidence, start=evidence.start + start, end=evidence.start + end, text=evidence.text[start:end])
 
 
@@ -221,24 +227,24 @@ def _candidates(hits: Sequence[Hit]) -> Iterator[_Candidate]:
     for hit in hits:
         rank = ranks.setdefault(hit.chunk.document_id, len(ranks) + 1)
         heading = terms(" ".join(hit.chunk.heading_path) or hit.source.title)
-        named = versions(_titled(hit)) or versions(hit.chunk.text)  # a text mentions versions that it is not about
+        named = versions(_headings_of(hit)) or versions(hit.chunk.text)  # a text mentions versions that it is not about
         before: frozenset[str] = frozenset()
         front = hit.chunk.position == 0
         spans = sentence_spans(hit.chunk.text)
         for at, (start, end) in enumerate(spans):
             text = hit.chunk.text[start:end]
-            until = hit.chunk.start + _introduced(hit.chunk.text, spans[at:])
+            until = hit.chunk.start + _end_of_introduction(hit.chunk.text, spans[at:])
             place = (hit.chunk.document_id, hit.chunk.start + start, hit.chunk.start + end)
-            found = terms(text)
+            sentence_terms = terms(text)
             front = front and ";" not in text and _LABELLED.match(text) is not None
             around = frozenset() if front else before | heading  # front matter says nothing of what its title names
             if place not in seen:
                 seen.add(place)
-                yield _Candidate(hit, rank, best - hit.score, place[1], until, text, found, around, named)
-            before = found
+                yield _Candidate(hit, rank, best - hit.score, place[1], until, text, sentence_terms, around, named)
+            before = sentence_terms
 
 
-def _introduced(text: str, spans: Sequence[tuple[int, int]]) -> int:
+def _end_of_introduction(text: str, spans: Sequence[tuple[int, int]]) -> int:
     """Where the first sentence ends; if a colon ends it, where that ends which it introduces: what follows up to the next
     paragraph, as far as there is room."""
     start, end = spans[0]
@@ -263,13 +269,13 @@ def _middle(tokens: Vectors) -> Vectors:
     return mean / max(float(np.linalg.norm(mean)), 1e-9)
 
 
-def _late_interaction(asked: Vectors, sentences: Sequence[Vectors]) -> Vectors:
+def _late_interaction(query_tokens: Vectors, sentences: Sequence[Vectors]) -> Vectors:
     """For each sentence and each token of the question the cosine of its nearest token, weighted.
 
     Shape (sentences, tokens of the question). A token counts the less the better it matches all the sentences, as an
     inverse document frequency would have it, and the weights sum up to 1.
     """
-    nearest = nearest_tokens(asked, sentences)
+    nearest = nearest_tokens(query_tokens, sentences)
     weights = 1 - nearest.mean(axis=0) + 1e-6
     weighted: Vectors = nearest * (weights / weights.sum())
     return weighted

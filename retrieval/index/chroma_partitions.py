@@ -21,27 +21,27 @@ T = TypeVar("T")
 
 
 def shelf_name(access: Access) -> str:
-    told = json.dumps([access[0], json.dumps(sorted(access[1]))])
-    return f"shelf-{hashlib.blake2b(told.encode(), digest_size=16).hexdigest()}"
+    readers = json.dumps([access[0], json.dumps(sorted(access[1]))])
+    return f"shelf-{hashlib.blake2b(readers.encode(), digest_size=16).hexdigest()}"
 
 
-def told_of(access: Access) -> dict[str, Any]:
+def metadata_of(access: Access) -> dict[str, Any]:
     """What is kept with a shelf, by which `access_of` knows it again."""
     return {"tenant": access[0], "groups": json.dumps(sorted(access[1]))}
 
 
 def access_of(shelf: Any) -> Access:
-    told = shelf.metadata or {}
-    return str(told["tenant"]), frozenset(json.loads(str(told["groups"])))
+    metadata = shelf.metadata or {}
+    return str(metadata["tenant"]), frozenset(json.loads(str(metadata["groups"])))
 
 
-def known(shelf: Any, items: Sequence[VectorItem]) -> list[Any]:
+def records_of(shelf: Any, items: Sequence[VectorItem]) -> list[Any]:
     """What is known of each, never empty, which Chroma would refuse. It merges what it is given with what it has, so
     names that are gone are taken away one by one."""
     before = shelf.get(ids=[item.chunk_id for item in items], include=["metadatas"])
     gone: dict[str, dict[str, Stored | None]] = {
-        chunk_id: dict.fromkeys(told or {})
-        for chunk_id, told in zip(before["ids"], before["metadatas"] or [], strict=True)
+        chunk_id: dict.fromkeys(metadata or {})
+        for chunk_id, metadata in zip(before["ids"], before["metadatas"] or [], strict=True)
     }
     return [{**gone.get(item.chunk_id, {}), "chunk": 1.0, **stored_attributes(item.attributes)} for item in items]
 
@@ -53,7 +53,7 @@ def condition(where: Where) -> dict[str, Any]:
         case AnyOf(parts):
             return {"$or": [condition(part) for part in parts]}
         case OneOf():
-            return {where.name: {"$in": where.stored}}
+            return {where.name: {"$in": where.stored_values}}
         case Between():
             low, high = where.ends
             ends = [{where.name: {"$gte": low}}] * (low > -math.inf) + [{where.name: {"$lte": high}}] * (
@@ -69,6 +69,6 @@ def take_off(shelf: Any, chunk_ids: Sequence[str]) -> None:
 
 
 def batches(items: Iterable[T], most: int) -> Iterator[Sequence[T]]:
-    rest = iter(items)
-    while batch := list(islice(rest, most)):
+    remaining = iter(items)
+    while batch := list(islice(remaining, most)):
         yield batch

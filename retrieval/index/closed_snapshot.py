@@ -44,16 +44,16 @@ class Snapshot:
             return None
         with np.load(folder / FILE) as arrays:
             text, *matrices = arrays.values()
-        told = json.loads(text.tobytes())
+        header = json.loads(text.tobytes())
         shelves = {
             (shelf["tenant"], frozenset(shelf["groups"])): (shelf["name"], Rows(shelf["ids"], matrix))
-            for shelf, matrix in zip(told["shelves"], matrices, strict=True)
+            for shelf, matrix in zip(header["shelves"], matrices, strict=True)
         }
-        return cls(told["sequence"], told["stamp"], shelves)
+        return cls(header["sequence"], header["stamp"], shelves)
 
     def save(self, folder: Path) -> None:
         """All of it or nothing. Raises OSError."""
-        told = {
+        header = {
             "sequence": self.sequence,
             "stamp": self.stamp,
             "shelves": [
@@ -61,7 +61,7 @@ class Snapshot:
                 for (tenant, groups), (name, rows) in self.shelves.items()
             ],
         }
-        text = np.frombuffer(json.dumps(told).encode(), np.uint8)
+        text = np.frombuffer(json.dumps(header).encode(), np.uint8)
         try:
             np.savez(folder / FILE, text, *(rows.matrix for _, rows in self.shelves.values()))
         except BaseException:
@@ -83,7 +83,7 @@ class Snapshot:
 
 def best(hits: Iterable[tuple[str, float]], limit: int) -> list[tuple[str, float]]:
     """The nearest of several collections. What is on the move stands in two of them."""
-    found: dict[str, float] = {}
+    similarities: dict[str, float] = {}
     for chunk_id, similarity in hits:
-        found[chunk_id] = max(similarity, found.get(chunk_id, similarity))
-    return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:limit]
+        similarities[chunk_id] = max(similarity, similarities.get(chunk_id, similarity))
+    return sorted(similarities.items(), key=lambda item: (-item[1], item[0]))[:limit]

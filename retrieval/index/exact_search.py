@@ -63,7 +63,7 @@ class _Kept:
         """At most, because what is put again counts twice."""
         return len(self.rows.ids) + len(self.put)
 
-    def written(self, put: Mapping[str, Vectors], gone: Collection[str]) -> None:
+    def record(self, put: Mapping[str, Vectors], gone: Collection[str]) -> None:
         for name in gone:
             self.put.pop(name, None)
         self.gone.update(gone)
@@ -85,35 +85,35 @@ class SmallCollections:
     once and not kept.
     """
 
-    def __init__(self, most: int, known: Mapping[str, Rows] | None = None) -> None:
+    def __init__(self, most: int, initial: Mapping[str, Rows] | None = None) -> None:
         self._most, self._most_together = most, TOGETHER * most
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, _Kept | None] = OrderedDict()
+        self._collections: OrderedDict[str, _Kept | None] = OrderedDict()
         """The longest unsearched first. `None`: too many."""
-        for name, rows in (known or {}).items():
-            self._known[name] = _Kept(rows)
+        for name, rows in (initial or {}).items():
+            self._collections[name] = _Kept(rows)
         self._writes = 0
         """Begun and ended ones, so it is odd while one is under way."""
 
     def rows(self, name: str, count: Callable[[], int], read: Callable[[], Rows]) -> Rows | None:
         """`None` where there are too many."""
         with self._lock:
-            if name in self._known:
-                self._known.move_to_end(name)
-                kept = self._known[name]
-                return None if kept is None else kept.current()
-            begun = self._writes
+            if name in self._collections:
+                self._collections.move_to_end(name)
+                collection = self._collections[name]
+                return None if collection is None else collection.current()
+            writes_before = self._writes
         rows = read() if count() <= self._most else None
         with self._lock:
-            if begun == self._writes and not begun % 2:
-                self._known[name] = None if rows is None else _Kept(rows)
+            if writes_before == self._writes and not writes_before % 2:
+                self._collections[name] = None if rows is None else _Kept(rows)
                 self._let_go()
         return rows
 
-    def known(self, name: str) -> bool:
+    def holds(self, name: str) -> bool:
         """Whether its rows are in memory."""
         with self._lock:
-            return self._known.get(name) is not None
+            return self._collections.get(name) is not None
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -127,33 +127,33 @@ class SmallCollections:
         finally:
             self._step()
 
-    def begun(self, name: str) -> None:
+    def add(self, name: str) -> None:
         """A new collection, with nothing in it. Called while `writing`."""
         with self._lock:
-            self._known[name] = _Kept(Rows([], np.zeros((0, 0), dtype=np.float32)))
+            self._collections[name] = _Kept(Rows([], np.zeros((0, 0), dtype=np.float32)))
 
-    def written(self, name: str, put: Mapping[str, Vectors], gone: Collection[str] = ()) -> None:
+    def record(self, name: str, put: Mapping[str, Vectors], gone: Collection[str] = ()) -> None:
         """Called while `writing`."""
         with self._lock:
-            if kept := self._known.get(name):
-                kept.written(put, gone)
-                if kept.size() > self._most and len(kept.current().ids) > self._most:
-                    self._known[name] = None
+            if collection := self._collections.get(name):
+                collection.record(put, gone)
+                if collection.size() > self._most and len(collection.current().ids) > self._most:
+                    self._collections[name] = None
                 self._let_go()
 
     def forget(self, name: str | None = None) -> None:
         """One collection, or all. Called while `writing`."""
         with self._lock:
             if name is None:
-                self._known.clear()
+                self._collections.clear()
             else:
-                self._known.pop(name, None)
+                self._collections.pop(name, None)
 
     def _let_go(self) -> None:
-        total = sum(kept.size() for kept in self._known.values() if kept)
+        total = sum(collection.size() for collection in self._collections.values() if collection)
         while total > self._most_together:
-            _, kept = self._known.popitem(last=False)
-            total -= kept.size() if kept else 0
+            _, collection = self._collections.popitem(last=False)
+            total -= collection.size() if collection else 0
 
     def _step(self) -> None:
         with self._lock:

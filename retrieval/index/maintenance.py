@@ -52,7 +52,7 @@ class Seal:
     def __init__(self, path: Path, folder: Path) -> None:
         self._path, self._folder = path, folder
 
-    def put(self) -> None:
+    def write(self) -> None:
         """All or nothing: half a seal would look like a damaged index. A hollow one gets none and is looked at when it is
         next opened."""
         if hollow(self._folder):
@@ -268,8 +268,8 @@ def reindex(
     before = ledger.fingerprint()
     same_cut = before is not None and before.chunker == fingerprint.chunker
     beside = ledger.beside()
-    begun = beside.fingerprint()
-    if begun is None or begun.differs_from(fingerprint):
+    started = beside.fingerprint()
+    if started is None or started.differs_from(fingerprint):
         beside.close()
         beside = ledger.beside(fresh=True)
         beside.set_fingerprint(fingerprint)
@@ -307,21 +307,21 @@ class _Building:
             if self._is_there(entry):
                 continue
             batch.append(self._recut(entry))
-            if sum(len(each.chunks) for each in batch) >= REINDEX_BATCH:
-                self._put(batch)
+            if sum(len(queued.chunks) for queued in batch) >= REINDEX_BATCH:
+                self._store(batch)
                 batch = []
                 if progress:
                     progress(done, max(of, done))
-        self._put(batch)
+        self._store(batch)
         if progress:
             progress(done, max(of, done))
-        gone = [each.source for each in self._beside.entries() if each.source.document_id not in present]
+        gone = [entry.source for entry in self._beside.entries() if entry.source.document_id not in present]
         for source in gone:
             self._beside.delete(source.document_id)
 
     def _is_there(self, entry: Entry) -> bool:
-        known = self._beside.find(entry.source.document_id)
-        same = known is not None and entry.content_hash != "" and known.content_hash == self._hash(entry)
+        stored = self._beside.find(entry.source.document_id)
+        same = stored is not None and entry.content_hash != "" and stored.content_hash == self._hash(entry)
         if same and entry.source.document_id not in self._through:
             self.kept += 1
         self._through.add(entry.source.document_id)
@@ -335,7 +335,7 @@ class _Building:
     def _hash(self, entry: Entry) -> str:
         return f"{self._mark}{entry.content_hash.removeprefix(STALE)}" if self._mark else entry.content_hash
 
-    def _put(self, batch: Sequence[Entry]) -> None:
+    def _store(self, batch: Sequence[Entry]) -> None:
         vectors = embed_chunks(self._embedder, [entry.chunks for entry in batch])
         self._beside.put([replace(entry, vectors=rows) for entry, rows in zip(batch, vectors, strict=True)])
         self.documents += len(batch)

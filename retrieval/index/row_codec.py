@@ -25,10 +25,10 @@ def outline(parsed: Parsed) -> str:
     return json.dumps({"title": parsed.title, "pages": parsed.pages, "blocks": blocks}, separators=(",", ":"))
 
 
-def parsed(text: str, outline: str) -> Parsed:
-    told = json.loads(outline)
-    blocks = tuple(Block(kind, start, end, level, page) for kind, start, end, level, page in told["blocks"])
-    return Parsed(text, blocks, title=told["title"], pages=told["pages"])
+def read_parsed(text: str, outline: str) -> Parsed:
+    header = json.loads(outline)
+    blocks = tuple(Block(kind, start, end, level, page) for kind, start, end, level, page in header["blocks"])
+    return Parsed(text, blocks, title=header["title"], pages=header["pages"])
 
 
 def attributes_text(attributes: Mapping[str, Value]) -> str:
@@ -64,5 +64,5 @@ def fingerprint_text(fingerprint: Fingerprint) -> str:
 
 
 def fingerprint(text: str) -> Fingerprint:
-    told = json.loads(text)
-    return Fingerprint(**(told | {"probe": tuple(tuple(vector) for vector in told["probe"])}))
+    fields = json.loads(text)
+    return Fingerprint(**(fields | {"probe": tuple(tuple(vector) for vector in fields["probe"])}))

@@ -44,7 +44,7 @@ def find_replaced(ledger: DocumentLedger, offer: Source, scope: Scope | None) ->
         return same
     others = readable(ledger, offer.tenant, offer.uri, scope)
     if len(others) > 1:
-        whose = "; ".join(sorted(_readers(one.source) for one in others))
+        whose = "; ".join(sorted(_readers(other.source) for other in others))
         raise DocumentRefused(
             f"{len(others)} documents that you may read are named {offer.uri} ({whose}), and none has the groups and the "
             "class of this one, so it is not clear which it replaces. Send it as one of those, or delete what is to go.",
@@ -55,7 +55,7 @@ def find_replaced(ledger: DocumentLedger, offer: Source, scope: Scope | None) ->
 
 def readable(ledger: DocumentLedger, tenant: str, uri: str, scope: Scope | None) -> list[Document]:
     """The tenant's documents of that name that `scope` may read."""
-    return [one for one in ledger.stored(tenant, uri=uri) if one.source.is_readable(scope)]
+    return [document for document in ledger.documents_where(tenant, uri=uri) if document.source.is_readable(scope)]
 
 
 def replace_document(ledger: DocumentLedger, new: Entry, replaced: Document, today: date, *, keep: bool) -> Change:
@@ -73,14 +73,17 @@ def replace_document(ledger: DocumentLedger, new: Entry, replaced: Document, tod
             begins = new.source.effective_from or since
         series = new.source.series or new.source.uri
         new = replace(new, source=replace(new.source, series=series, effective_from=begins))
-        changed = [one for one in earlier if one.source != _as_earlier(one.source, new.source)]
-        gone |= {one.document_id for one in changed}
-        moved = [(ledger.entry(one.document_id), _as_earlier(one.source, new.source)) for one in changed]
+        changed = [version for version in earlier if version.source != _as_earlier(version.source, new.source)]
+        gone |= {version.document_id for version in changed}
+        moved = [(ledger.entry(version.document_id), _as_earlier(version.source, new.source)) for version in changed]
         if superseded and stored is not None:
             moved.append(
-                (_version(stored), replace(_as_earlier(stored.source, new.source), **_dated(new.source, since)))
+                (
+                    _version(stored),
+                    replace(_as_earlier(stored.source, new.source), **_name_of_version(new.source, since)),
+                )
             )
-        own = {one.document_id for one in earlier}
+        own = {version.document_id for version in earlier}
         entries += [entry.under(_free(ledger, source, own)) for entry, source in moved if entry]
     entries.append(new)
     return Change(entries, sorted(gone - {entry.source.document_id for entry in entries}))
@@ -88,7 +91,7 @@ def replace_document(ledger: DocumentLedger, new: Entry, replaced: Document, tod
 
 def versions(ledger: DocumentLedger, document: Document) -> list[Document]:
     """The earlier versions of a document that were kept when it was replaced, whoever may read them: they follow it."""
-    return ledger.stored(document.source.tenant, version_of=document.document_id)
+    return ledger.documents_where(document.source.tenant, version_of=document.document_id)
 
 
 def _version(stored: Entry) -> Entry:
@@ -96,7 +99,7 @@ def _version(stored: Entry) -> Entry:
     return replace(stored, content_hash=f"{VERSION}{stored.content_hash}")
 
 
-def _dated(now: Source, since: date) -> dict[str, Any]:
+def _name_of_version(now: Source, since: date) -> dict[str, Any]:
     return {"uri": f"{now.uri}@{since}", "effective_from": since, "origin": ""}
 
 
@@ -117,15 +120,15 @@ def _as_earlier(version: Source, now: Source) -> Source:
     return replace(version, groups=groups, attributes=attributes, series=now.series, version_of=now.document_id)
 
 
-def _for_both_groups(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
+def _for_both_groups(ours: frozenset[str], theirs: frozenset[str]) -> frozenset[str]:
     """Groups whose members are in both. No group means everybody, so where none is left, nobody is named."""
-    if not one or not other:
-        return one or other
-    return one & other or frozenset({NOBODY})
+    if not ours or not theirs:
+        return ours or theirs
+    return ours & theirs or frozenset({NOBODY})
 
 
-def _for_both_classes(one: str, other: str) -> str:
-    return BOTH.join(sorted({*one.split(BOTH), *other.split(BOTH)}))
+def _for_both_classes(ours: str, theirs: str) -> str:
+    return BOTH.join(sorted({*ours.split(BOTH), *theirs.split(BOTH)}))
 
 
 def _readers(source: Source) -> str:

@@ -58,7 +58,7 @@ def export_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int
     new = path.with_name(f"{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _opened(new, "wb", packed=path.suffix == ".gz") as file:
+        with _open_file(new, "wb", packed=path.suffix == ".gz") as file:
             documents, chunks, digest = _write(ledger, fingerprint, file, progress)
         new.replace(path)
     except OSError as error:
@@ -90,12 +90,12 @@ def import_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int
     done, unchanged, pending = 0, 0, list[Entry]()
     for row in rows:
         entry = _entry(row)
-        known = ledger.find(entry.source.document_id)
-        if known is not None and known.content_hash == entry.content_hash != "":
+        stored = ledger.find(entry.source.document_id)
+        if stored is not None and stored.content_hash == entry.content_hash != "":
             unchanged += 1
         else:
             pending.append(entry)
-        if sum(len(each.chunks) for each in pending) >= BATCH:
+        if sum(len(waiting.chunks) for waiting in pending) >= BATCH:
             ledger.put(pending)
             pending = []
         done += len(entry.chunks)
@@ -122,12 +122,14 @@ def verify(path: Path) -> Transfer:
             documents += "source" in row
             chunks += len(row.get("chunks", ()))
         last = line
-    told = _json(path, last).get("end")
+    claimed = _json(path, last).get("end")
     name = digest.hexdigest()
-    found = {"documents": documents, "chunks": chunks, "digest": name}
-    if told != found:
+    counted = {"documents": documents, "chunks": chunks, "digest": name}
+    if claimed != counted:
         what = (
-            "it does not end as it should: it was cut off" if told is None else f"it should hold {told}, found {found}"
+            "it does not end as it should: it was cut off"
+            if claimed is None
+            else f"it should hold {claimed}, found {counted}"
         )
         raise InvalidRequest(f"{path} is damaged: {what}. Nothing was imported. Export it again.")
     return Transfer(documents, chunks, path.stat().st_size, name)
@@ -144,8 +146,8 @@ def _write(
         file.write(line)
         return line
 
-    told = json.loads(row_codec.fingerprint_text(fingerprint))
-    digest.update(write({"format": FORMAT, "version": VERSION, "fingerprint": told}))
+    written_fingerprint = json.loads(row_codec.fingerprint_text(fingerprint))
+    digest.update(write({"format": FORMAT, "version": VERSION, "fingerprint": written_fingerprint}))
     for entry in ledger.entries():
         digest.update(write(_row(entry)))
         documents += 1
@@ -167,7 +169,8 @@ def _row(entry: Entry) -> dict[str, Any]:
         "text": entry.parsed.text,
         "outline": row_codec.outline(entry.parsed),
         "chunks": [
-            [one.chunk_id, one.position, one.start, one.end, one.heading_path, one.page] for one in entry.chunks
+            [chunk.chunk_id, chunk.position, chunk.start, chunk.end, chunk.heading_path, chunk.page]
+            for chunk in entry.chunks
         ],
         "dimensions": vectors.shape[1] if vectors.ndim == 2 else 0,
         "vectors": base64.b64encode(vectors.tobytes()).decode(),
@@ -175,18 +178,18 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 
 def _entry(row: dict[str, Any]) -> Entry:
-    told = row["source"]
-    days = {name: date.fromisoformat(told[name]) for name in ("effective_from", "published") if told[name]}
-    source = Source(**(told | {"groups": frozenset(told["groups"])} | days))
+    fields = row["source"]
+    days = {name: date.fromisoformat(fields[name]) for name in ("effective_from", "published") if fields[name]}
+    source = Source(**(fields | {"groups": frozenset(fields["groups"])} | days))
     text = row["text"]
     chunks = tuple(
-        Chunk(named, source.document_id, position, text[start:end], start, end, tuple(path), page)
-        for named, position, start, end, path, page in row["chunks"]
+        Chunk(chunk_id, source.document_id, position, text[start:end], start, end, tuple(path), page)
+        for chunk_id, position, start, end, path, page in row["chunks"]
     )
     flat = np.frombuffer(base64.b64decode(row["vectors"]), dtype="<f4").astype(np.float32)
     vectors = flat.reshape(len(chunks), row["dimensions"])
-    entry = Entry(source, row["content_hash"], row_codec.parsed(text, row["outline"]), chunks, vectors)
-    if "version_of" in told:
+    entry = Entry(source, row["content_hash"], row_codec.read_parsed(text, row["outline"]), chunks, vectors)
+    if "version_of" in fields:
         return entry
     return entry.under(
         row_codec.with_version_of(entry.content_hash, source)
@@ -206,7 +209,7 @@ def _rows(path: Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
 
 def _lines(path: Path) -> Iterator[bytes]:
     try:
-        with _opened(path, "rb", packed=path.suffix == ".gz") as file:
+        with _open_file(path, "rb", packed=path.suffix == ".gz") as file:
             yield from file
     except (OSError, EOFError) as error:
         what = getattr(error, "strerror", None) or str(error)
@@ -222,5 +225,5 @@ def _json(path: Path, line: bytes) -> dict[str, Any]:
         ) from error
 
 
-def _opened(path: Path, mode: str, *, packed: bool) -> IO[bytes]:
+def _open_file(path: Path, mode: str, *, packed: bool) -> IO[bytes]:
     return cast("IO[bytes]", gzip.open(path, mode, compresslevel=3)) if packed else cast("IO[bytes]", path.open(mode))

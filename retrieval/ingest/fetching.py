@@ -128,18 +128,18 @@ async def _follow(
 ) -> Fetched:
     here = address
     for _ in range(settings.redirects + 1):
-        request = await _pinned(client, here, settings, resolve)
+        request = await _request_to_checked_ip(client, here, settings, resolve)
         response = await client.send(request, stream=True, follow_redirects=False)
         try:
             if response.status_code not in _REDIRECTS:
-                return await _taken(response, address, here, max_bytes)
+                return await _read_answer(response, address, here, max_bytes)
             here = urljoin(here, response.headers.get("location", ""))
         finally:
             await response.aclose()
     raise PolicyDenied(f"{address} redirects more than {settings.redirects} times. Name the address where it ends.")
 
 
-async def _pinned(
+async def _request_to_checked_ip(
     client: httpx2.AsyncClient, address: str, settings: FetchingSettings, resolve: Resolve
 ) -> httpx2.Request:
     """A request to the checked IP address that names the host as if it had been asked: for TLS, and for the server."""
@@ -165,15 +165,15 @@ def _parts(address: str, settings: FetchingSettings) -> tuple[str, str, int, str
     except (ValueError, UnicodeError) as error:
         raise InvalidRequest(f"{address[:200]!r} is no address: {error}. Write https://host/path.") from error
     if parts.scheme not in settings.schemes:
-        raise _denied(address, f"its scheme is {parts.scheme!r}; allowed: {', '.join(settings.schemes)}", "schemes")
+        raise _refusal(address, f"its scheme is {parts.scheme!r}; allowed: {', '.join(settings.schemes)}", "schemes")
     if not host:
         raise InvalidRequest(f"{address[:200]!r} names no host. Write https://host/path.")
     if parts.username or parts.password:
         raise InvalidRequest("The address carries a name and a password. Leave them out: they would be stored with it.")
     if port not in settings.ports:
-        raise _denied(address, f"its port is {port}; allowed: {', '.join(map(str, settings.ports))}", "ports")
+        raise _refusal(address, f"its port is {port}; allowed: {', '.join(map(str, settings.ports))}", "ports")
     if settings.hosts and not any(_is_below(host, allowed) for allowed in settings.hosts):
-        raise _denied(address, f"{host} is not among the hosts allowed", "hosts")
+        raise _refusal(address, f"{host} is not among the hosts allowed", "hosts")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return parts.scheme, host, port, path
 
@@ -189,15 +189,15 @@ def _is_below(host: str, allowed: str) -> bool:
 
 async def _checked_ip(host: str, port: int, settings: FetchingSettings, resolve: Resolve) -> str:
     try:
-        found = await resolve(host, port)
+        addresses = await resolve(host, port)
     except OSError as error:
         raise UpstreamDown(f"{host} has no address: {error}. Check its spelling.") from error
-    for one in found:
-        if not is_public(one) and not any(ipaddress.ip_address(one) in listed for listed in settings.networks):
-            raise _denied(host, f"{one}, which it leads to, is not a public address", "networks")
-    if not found:
+    for ip in addresses:
+        if not is_public(ip) and not any(ipaddress.ip_address(ip) in listed for listed in settings.networks):
+            raise _refusal(host, f"{ip}, which it leads to, is not a public address", "networks")
+    if not addresses:
         raise UpstreamDown(f"{host} has no address. Check its spelling.")
-    return found[0]
+    return addresses[0]
 
 
 async def _resolve(host: str, port: int) -> list[str]:
@@ -222,7 +222,7 @@ def is_public(ip: str) -> bool:
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 
-async def _taken(response: httpx2.Response, address: str, here: str, max_bytes: int) -> Fetched:
+async def _read_answer(response: httpx2.Response, address: str, here: str, max_bytes: int) -> Fetched:
     if response.status_code != 200:
         raise UpstreamDown(f"{here} answered {response.status_code}. Check the address, or try again.")
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -239,17 +239,17 @@ async def _taken(response: httpx2.Response, address: str, here: str, max_bytes: 
 
 def _name(address: str, media_type: str) -> str:
     path = PurePosixPath(unquote(urlsplit(address).path))
-    known = supported_suffixes()
+    readable_suffixes = supported_suffixes()
     suffix = _SUFFIXES.get(media_type) or mimetypes.guess_extension(media_type) or ""
-    if media_type in _VAGUE and path.suffix.lower() in known:
+    if media_type in _VAGUE and path.suffix.lower() in readable_suffixes:
         suffix = path.suffix.lower()
-    if suffix not in known:
+    if suffix not in readable_suffixes:
         raise DocumentRefused(
-            f"{address} is of the type {media_type or 'unknown'}, which no parser reads. Supported: {', '.join(known)}.",
+            f"{address} is of the type {media_type or 'unknown'}, which no parser reads. Supported: {', '.join(readable_suffixes)}.",
             reason="unsupported",
         )
     return f"{path.stem or 'index'}{suffix}"
 
 
-def _denied(address: str, why: str, setting: str) -> PolicyDenied:
+def _refusal(address: str, why: str, setting: str) -> PolicyDenied:
     return PolicyDenied(f"{address[:200]} may not be fetched: {why}. {_SECTION} {setting} says what may be.")

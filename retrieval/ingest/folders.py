@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from foundation.errors import DocumentRefused, InvalidRequest, did_you_mean
 from retrieval.contract import Document, DocumentLedger, Source
-from retrieval.filters import told
+from retrieval.filters import parse_value
 from retrieval.ingest.pipeline import Item, Refused
 
 SOURCES = "sources.jsonl"
@@ -55,10 +55,10 @@ class FolderItems:
 
     @property
     def tenants(self) -> set[str]:
-        return {self._tenant, *(one.tenant for one in self._described.values() if one.tenant)}
+        return {self._tenant, *(entry.tenant for entry in self._described.values() if entry.tenant)}
 
     @property
-    def unowned(self) -> list[str]:
+    def files_without_tenant(self) -> list[str]:
         """The files of which no line says a tenant, so that they belong to the one that was given."""
         return [name for name in self._files if not (name in self._described and self._described[name].tenant)]
 
@@ -71,8 +71,8 @@ class FolderItems:
     def __iter__(self) -> Iterator[Item]:
         """A file that cannot be read, or must not, comes without content and says why: it stops none of the others."""
         for name, path in self._files.items():
-            known = self._described.get(name, Described(path=name))
-            source = replace(_source(name, known, self._tenant), origin=self.origin)
+            described = self._described.get(name, Described(path=name))
+            source = replace(_source(name, described, self._tenant), origin=self.origin)
             yield read_item(path, source, max_bytes=self._max_bytes, within=Path(self.origin))
 
 
@@ -89,18 +89,18 @@ def read_folder(folder: Path, *, tenant: str, max_bytes: int | None = None) -> F
     try:
         if not folder.is_dir():
             raise InvalidRequest(f"There is no folder {folder}. Name one that holds documents.")
-        described = _described(folder)
+        described = _read_descriptions(folder)
     except OSError as error:  # without the list a file would be open to people who may not read it
         raise InvalidRequest(f"{error.filename} cannot be read: {error.strerror}. Make it readable.") from error
-    paths, unlisted = _listed(folder)
-    files = {_spelled(path.relative_to(folder)): path for path in paths}
-    found = FolderItems(folder.resolve().as_posix(), unlisted, files, described, tenant, max_bytes)
-    if lost := sorted(name for name in described if name not in found):
+    paths, unlisted = _list_files(folder)
+    files = {_document_name(path.relative_to(folder)): path for path in paths}
+    items = FolderItems(folder.resolve().as_posix(), unlisted, files, described, tenant, max_bytes)
+    if lost := sorted(name for name in described if name not in items):
         raise InvalidRequest(
             f"{SOURCES} describes {lost[0]}, which is not in {folder}. Correct the path: the file it was meant for would "
             f"be read without its tenant and groups. {_nearest(lost[0], files)}"
         )
-    return found
+    return items
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,57 +119,71 @@ class FolderChanges:
 
 def of_folder(ledger: DocumentLedger, folder: FolderItems) -> dict[str, Document]:
     """What is stored of a folder, by tenant and uri."""
-    found = [one for tenant in sorted(folder.tenants) for one in ledger.stored(tenant, origin=folder.origin)]
-    return {f"{one.source.tenant}\0{one.source.uri}": one for one in found}
+    documents = [
+        document
+        for tenant in sorted(folder.tenants)
+        for document in ledger.documents_where(tenant, origin=folder.origin)
+    ]
+    return {f"{document.source.tenant}\0{document.source.uri}": document for document in documents}
 
 
 def changes(ledger: DocumentLedger, folder: FolderItems, before: Mapping[str, Document]) -> FolderChanges:
     """Compares with what `of_folder` gave before the ingest. A document is renamed where one of the same tenant and text is
     new and it is gone."""
     after = of_folder(ledger, folder)
-    new = [one for key, one in after.items() if key not in before]
-    gone = [one for one in after.values() if one.source.uri not in folder]
+    new = [document for key, document in after.items() if key not in before]
+    gone = [document for document in after.values() if document.source.uri not in folder]
     names: dict[str, str] = {}
     for old in gone:
-        same = (one for one in new if _same_text(ledger, old, one) and one.source.uri not in names.values())
-        if found := next(same, None):
-            names[old.source.uri] = found.source.uri
-    changed = [one for key, one in after.items() if key in before and before[key].content_hash != one.content_hash]
+        same = (
+            candidate
+            for candidate in new
+            if _same_text(ledger, old, candidate) and candidate.source.uri not in names.values()
+        )
+        if successor := next(same, None):
+            names[old.source.uri] = successor.source.uri
+    changed = [
+        document
+        for key, document in after.items()
+        if key in before and before[key].content_hash != document.content_hash
+    ]
     return FolderChanges(
-        added=tuple(one.source.uri for one in new if one.source.uri not in names.values()),
-        changed=tuple(one.source.uri for one in changed),
+        added=tuple(document.source.uri for document in new if document.source.uri not in names.values()),
+        changed=tuple(document.source.uri for document in changed),
         renamed=tuple(names.items()),
-        removed=tuple(one.source.uri for one in gone if one.source.uri not in names),
+        removed=tuple(document.source.uri for document in gone if document.source.uri not in names),
         gone=tuple(gone),
     )
 
 
-def _same_text(ledger: DocumentLedger, one: Document, other: Document) -> bool:
-    if (one.characters, one.source.tenant) != (other.characters, other.source.tenant):
+def _same_text(ledger: DocumentLedger, first: Document, second: Document) -> bool:
+    if (first.characters, first.source.tenant) != (second.characters, second.source.tenant):
         return False
-    texts = [entry and entry.parsed.text for each in (one, other) if (entry := ledger.entry(each.document_id))]
+    texts = [
+        entry and entry.parsed.text for document in (first, second) if (entry := ledger.entry(document.document_id))
+    ]
     return len(texts) == 2 and texts[0] == texts[1]
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
+def _nearest(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
     return f'Did you mean "{near[0]}"?' if near else ""
 
 
-def _spelled(path: Path) -> str:
+def _document_name(path: Path) -> str:
     """The path as a document's name. File systems know names that are not text; those get their bytes escaped, and so do the
     backslashes of a name that would read like one of them."""
     name = os.fsencode(path.as_posix())
-    told = name.decode("utf-8", errors="backslashreplace")
-    if _ESCAPED.search(told):
+    text = name.decode("utf-8", errors="backslashreplace")
+    if _ESCAPED.search(text):
         return name.replace(b"\\", b"\\\\").decode("utf-8", errors="backslashreplace")
-    return told
+    return text
 
 
 def read_item(path: Path, source: Source, *, max_bytes: int | None = None, within: Path | None = None) -> Item:
     """A file as a document. One that has no content says why: it cannot be read, is longer than `max_bytes`, or is a link
     that leads out of the folder `within`."""
-    name = _spelled(Path(path.name))
+    name = _document_name(Path(path.name))
     try:
         return Item(source, _content(path, name, max_bytes, within), name)
     except DocumentRefused as error:
@@ -186,7 +200,7 @@ def _content(path: Path, name: str, max_bytes: int | None, within: Path | None) 
             )
         if not target.is_file():  # reading a pipe would wait for whoever writes into it
             raise _no_file(name)
-        with os.fdopen(_opened(target, within), "rb") as file:
+        with os.fdopen(_open_below(target, within), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise _no_file(name)
             content = file.read(-1 if max_bytes is None else max_bytes + 1)
@@ -206,7 +220,7 @@ def _no_file(name: str) -> DocumentRefused:
     return DocumentRefused(f'"{name}" is no file but a pipe, a socket or a device. Move it away.', reason="unreadable")
 
 
-def _opened(target: Path, within: Path | None) -> int:
+def _open_below(target: Path, within: Path | None) -> int:
     """The descriptor of a file that was found to stand in the folder `within`. No link is followed on the way down to it:
     whoever may write there could put one in the place of the file, or of a folder above it, after that was found."""
     flags = os.O_RDONLY | os.O_NONBLOCK  # and a pipe in its place could be opened without waiting
@@ -230,14 +244,14 @@ def _target(path: Path) -> Path:
     return Path(os.path.realpath(path, strict=True))
 
 
-def _listed(folder: Path) -> tuple[list[Path], dict[str, Refused]]:
+def _list_files(folder: Path) -> tuple[list[Path], dict[str, Refused]]:
     """What is not a folder itself, and the folders that cannot be looked into. It keeps a list of those that wait: Python
     3.11 would call itself for each, and a thousand may lie in one another.
 
     Raises:
         InvalidRequest: `folder` is one of them.
     """
-    root, found, unlisted, waiting = folder.resolve(), list[Path](), dict[str, Refused](), [folder]
+    root, paths, unlisted, waiting = folder.resolve(), list[Path](), dict[str, Refused](), [folder]
     while waiting:
         here = waiting.pop()
         try:
@@ -249,14 +263,14 @@ def _listed(folder: Path) -> tuple[list[Path], dict[str, Refused]]:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(path)
                     elif not (entry.is_symlink() and _is_folder_below(path, root)):
-                        found.append(path)
+                        paths.append(path)
         except OSError as error:
-            name = _spelled(here.relative_to(folder) if here != folder else folder)
+            name = _document_name(here.relative_to(folder) if here != folder else folder)
             why = f'"{name}" cannot be looked into: {error.strerror}. Make it readable, or move it away.'
             if here == folder:
                 raise InvalidRequest(why) from error
             unlisted[name] = Refused("unreadable", why)
-    return sorted(found), unlisted
+    return sorted(paths), unlisted
 
 
 def _is_folder_below(link: Path, root: Path) -> bool:
@@ -268,7 +282,7 @@ def _is_folder_below(link: Path, root: Path) -> bool:
         return False
 
 
-def _described(folder: Path) -> Mapping[str, Described]:
+def _read_descriptions(folder: Path) -> Mapping[str, Described]:
     # also one that cannot be read, such as a link to nowhere: without it, what it restricts would be open
     file = next((path for path in (folder / SOURCES, folder.parent / SOURCES) if os.path.lexists(path)), None)
     if file is None:
@@ -276,13 +290,13 @@ def _described(folder: Path) -> Mapping[str, Described]:
     described: dict[str, Described] = {}
     for number, line in enumerate(_lines(file), start=1):
         if line.strip():
-            one = _line(file, number, line)
-            name = PurePosixPath(one.path).as_posix()
+            entry = _line(file, number, line)
+            name = PurePosixPath(entry.path).as_posix()
             if name in described:
                 raise InvalidRequest(
                     f"{file} line {number} describes {name} a second time. Keep one: they may differ in who may read it."
                 )
-            described[name] = one
+            described[name] = entry
     return described
 
 
@@ -304,9 +318,9 @@ def _line(file: Path, number: int, line: str) -> Described:
 
 def _unknown_key(error: Exception) -> str | None:
     if isinstance(error, ValidationError):
-        for each in error.errors(include_url=False, include_input=False):
-            if each["type"] == "extra_forbidden":
-                return str(each["loc"][-1])
+        for problem in error.errors(include_url=False, include_input=False):
+            if problem["type"] == "extra_forbidden":
+                return str(problem["loc"][-1])
     return None
 
 
@@ -320,5 +334,5 @@ def _source(uri: str, described: Described, tenant: str) -> Source:
         series=described.series,
         effective_from=described.effective_from,
         published=described.published,
-        attributes={key: told(value) for key, value in described.attributes.items()},
+        attributes={key: parse_value(value) for key, value in described.attributes.items()},
     )

@@ -77,59 +77,66 @@ class Statistics:
 def sources(documents: Sequence[Document]) -> list[SourceSummary]:
     """By origin, the largest first."""
     by_origin: dict[str, list[Document]] = {}
-    for one in documents:
-        by_origin.setdefault(one.source.origin, []).append(one)
-    found = [
+    for document in documents:
+        by_origin.setdefault(document.source.origin, []).append(document)
+    summaries = [
         SourceSummary(
             origin,
             len(group),
-            sum(one.chunks for one in group),
-            sum(one.characters for one in group),
-            max(one.ingested_at for one in group),
+            sum(document.chunks for document in group),
+            sum(document.characters for document in group),
+            max(document.ingested_at for document in group),
         )
         for origin, group in by_origin.items()
     ]
-    return sorted(found, key=lambda one: (-one.documents, one.origin))
+    return sorted(summaries, key=lambda summary: (-summary.documents, summary.origin))
 
 
 def stale(documents: Iterable[Document], *, today: date, after_days: int) -> list[Stale]:
     """Documents in force that have not changed for `after_days`, the oldest first. One that is superseded, or whose day
     has not come, is not answered from and needs no review."""
-    found = []
-    for one in documents:
-        dated = _dated(one)
+    overdue = []
+    for document in documents:
+        dated = _last_dated(document)
         days = (today - dated).days
-        if days >= after_days and not one.superseded:
+        if days >= after_days and not document.superseded:
             review_on = dated + timedelta(days=after_days)
-            found.append(Stale(one.source.uri, one.source.title, one.source.tenant, dated, days, review_on))
-    return sorted(found, key=lambda one: (-one.days, one.uri))
+            overdue.append(
+                Stale(document.source.uri, document.source.title, document.source.tenant, dated, days, review_on)
+            )
+    return sorted(overdue, key=lambda entry: (-entry.days, entry.uri))
 
 
-def _dated(document: Document) -> date:
+def _last_dated(document: Document) -> date:
     source = document.source
-    told = [day for day in (source.published, source.effective_from) if day is not None]
-    return max(told) if told else document.ingested_at.date()
+    days = [day for day in (source.published, source.effective_from) if day is not None]
+    return max(days) if days else document.ingested_at.date()
 
 
-def superseded(documents: Iterable[Document]) -> list[Source]:
+def superseded_sources(documents: Iterable[Document]) -> list[Source]:
     """Versions that are kept and not used for answers."""
-    return [one.source for one in documents if one.superseded]
+    return [document.source for document in documents if document.superseded]
 
 
 def statistics(documents: Sequence[Document], refusals: Sequence[Refusal]) -> Statistics:
-    chunks, characters = sum(one.chunks for one in documents), sum(one.characters for one in documents)
+    chunks, characters = (
+        sum(document.chunks for document in documents),
+        sum(document.characters for document in documents),
+    )
     kinds: dict[str, int] = {}
-    for one in documents:
-        kinds[one.source.media_type or "unknown"] = kinds.get(one.source.media_type or "unknown", 0) + 1
+    for document in documents:
+        kinds[document.source.media_type or "unknown"] = kinds.get(document.source.media_type or "unknown", 0) + 1
     return Statistics(
         documents=len(documents),
-        superseded=len(superseded(documents)),
+        superseded=len(superseded_sources(documents)),
         refused=len(refusals),
         chunks=chunks,
         characters=characters,
         characters_per_chunk=round(characters / chunks, 1) if chunks else 0.0,
-        tenants=len({one.source.tenant for one in documents}),
-        series=len({(one.source.tenant, one.source.series) for one in documents if one.source.series}),
+        tenants=len({document.source.tenant for document in documents}),
+        series=len(
+            {(document.source.tenant, document.source.series) for document in documents if document.source.series}
+        ),
         media_types=dict(sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))),
     )
 
@@ -151,7 +158,7 @@ def near_duplicates(
 
     index = MinHashLSH(threshold=max(0.1, threshold - _LOOSER), num_perm=_PERMUTATIONS)
     signatures: dict[str, MinHash] = {}
-    by_id = {one.document_id: one for one in documents}
+    by_id = {document.document_id: document for document in documents}
     for done, key in enumerate(by_id, start=1):
         words = shingles(ledger.text(key, scope) or "")
         if words:
@@ -159,12 +166,12 @@ def near_duplicates(
             index.insert(key, signatures[key])
         if progress:
             progress(done)
-    found = []
+    pairs = []
     for a, b in _candidates(index, signatures):
         similarity = jaccard(shingles(ledger.text(a, scope) or ""), shingles(ledger.text(b, scope) or ""))
         if similarity >= threshold:
-            found.append(_pair(by_id[a].source, by_id[b].source, similarity))
-    return sorted(found, key=lambda one: (-one.similarity, one.a, one.b))
+            pairs.append(_pair(by_id[a].source, by_id[b].source, similarity))
+    return sorted(pairs, key=lambda pair: (-pair.similarity, pair.a, pair.b))
 
 
 def shingles(text: str) -> set[str]:
@@ -202,6 +209,6 @@ def _candidates(index: object, signatures: dict[str, MinHash]) -> Iterator[tuple
 
 
 def _pair(a: Source, b: Source, similarity: float) -> Pair:
-    first, second = sorted((a, b), key=lambda one: (one.uri, one.tenant))
+    first, second = sorted((a, b), key=lambda source: (source.uri, source.tenant))
     versions = a.series is not None and (a.tenant, a.series) == (b.tenant, b.series)
     return Pair(first.uri, second.uri, round(similarity, 4), versions)

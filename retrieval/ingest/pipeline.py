@@ -109,7 +109,7 @@ class Preparation:
     def __init__(self, *, embedder: Embeddings, chunker: Chunker, parse: Callable[[bytes, str], Parsed]) -> None:
         self._embedder, self._chunker, self._parse = embedder, chunker, parse
 
-    def cut(self, item: Item) -> tuple[Parsed, list[Chunk]]:
+    def cut_chunks(self, item: Item) -> tuple[Parsed, list[Chunk]]:
         """Raises:
         DocumentRefused: with the reason.
         """
@@ -124,23 +124,23 @@ class Preparation:
             )
         return parsed, chunks
 
-    def prepared(self, items: Sequence[Item]) -> list[Prepared | Refused]:
+    def prepare(self, items: Sequence[Item]) -> list[Prepared | Refused]:
         """What becomes of each of them. Raises ComponentError."""
-        found: list[tuple[Parsed, list[Chunk]] | Refused] = []
+        outcomes: list[tuple[Parsed, list[Chunk]] | Refused] = []
         for item in items:
             try:
-                found.append(self.cut(item))
+                outcomes.append(self.cut_chunks(item))
             except DocumentRefused as error:
-                found.append(Refused(error.reason, str(error)))
-        cuts = [each for each in found if not isinstance(each, Refused)]
+                outcomes.append(Refused(error.reason, str(error)))
+        cuts = [outcome for outcome in outcomes if not isinstance(outcome, Refused)]
         vectors = iter(embed_chunks(self._embedder, [chunks for _, chunks in cuts]))
-        return [each if isinstance(each, Refused) else Prepared(*each, next(vectors)) for each in found]
+        return [outcome if isinstance(outcome, Refused) else Prepared(*outcome, next(vectors)) for outcome in outcomes]
 
 
 class Workers(Protocol):
     """Processes elsewhere that do a `Preparation` with the same parts."""
 
-    def prepared(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
+    def prepare(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
         """What becomes of each batch, in their order. It reads a bounded number of batches ahead of what it has given, and
         what a worker had when it died is done again by another one.
 
@@ -161,7 +161,7 @@ class _Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Accepted:
     """An item that is to be stored, as the ledger sees it."""
 
     content_hash: str
@@ -171,7 +171,7 @@ class _Known:
 @dataclass(frozen=True, slots=True)
 class _Sent:
     item: Item
-    known: _Known | None
+    accepted: _Accepted | None
     """`None` while another item of the same document is on its way before it."""
 
 
@@ -192,14 +192,14 @@ class _Tally:
     embedded: int = 0
     refused: list[Refusal] = field(default_factory=list)
 
-    def committed(self, documents: Sequence[_Pending], embedded: int) -> None:
-        self.added += sum(each.new for each in documents)
-        self.replaced += sum(not each.new for each in documents)
-        self.chunks += sum(len(each.chunks) for each in documents)
+    def count(self, documents: Sequence[_Pending], embedded: int) -> None:
+        self.added += sum(document.new for document in documents)
+        self.replaced += sum(not document.new for document in documents)
+        self.chunks += sum(len(document.chunks) for document in documents)
         self.embedded += embedded
 
     @property
-    def done(self) -> int:
+    def handled_count(self) -> int:
         return self.added + self.replaced + self.unchanged + len(self.refused)
 
 
@@ -243,7 +243,7 @@ class Ingestor:
             Forbidden: the writer could not read a document of these groups or this class.
             ComponentError: the embedder or the ledger failed. What was committed before stays; nothing is half-written.
         """
-        begun, tally = self._clock.monotonic_s(), _Tally()
+        started, tally = self._clock.monotonic_s(), _Tally()
         with tracing.span(names.INGEST, layer="retrieval"):
             if self._workers:
                 self._ingest_with(self._workers, items, tally, scope, progress)
@@ -256,7 +256,7 @@ class Ingestor:
             refused=tuple(tally.refused),
             chunks=tally.chunks,
             embedded=tally.embedded,
-            seconds=self._clock.monotonic_s() - begun,
+            seconds=self._clock.monotonic_s() - started,
         )
 
     def ingest_one(self, item: Item, *, scope: Scope | None) -> Document:
@@ -295,19 +295,21 @@ class Ingestor:
             Conflict: several documents have that name; `document_id` says which is meant.
         """
         with self._committing:
-            found = readable(self._ledger, tenant, uri, scope)
-            documents = [one for one in found if document_id in (None, one.document_id)]
+            readable_documents = readable(self._ledger, tenant, uri, scope)
+            documents = [document for document in readable_documents if document_id in (None, document.document_id)]
             if len(documents) > 1:
                 raise Conflict(
                     f"{len(documents)} documents that you may read are named {uri}. Say which one goes by its document_id: "
-                    f"{', '.join(one.document_id for one in documents)}."
+                    f"{', '.join(document.document_id for document in documents)}."
                 )
             refusals = [
-                one.source for one in self._ledger.refusals_of(tenant, uri=uri) if one.source.is_readable(scope)
+                refusal.source
+                for refusal in self._ledger.refusals_of(tenant, uri=uri)
+                if refusal.source.is_readable(scope)
             ]
-            gone = {one.document_id for one in refusals if document_id in (None, one.document_id)}
+            gone = {refusal.document_id for refusal in refusals if document_id in (None, refusal.document_id)}
             for document in documents:
-                gone |= {one.document_id for one in (document, *versions(self._ledger, document))}
+                gone |= {version.document_id for version in (document, *versions(self._ledger, document))}
             if gone:
                 self._ledger.put([], gone=gone)
                 crash_point("after_commit")
@@ -331,7 +333,7 @@ class Ingestor:
                     line.arrive()
                     pending = {}
                 self._prepare(item, pending, tally, scope)
-                if sum(len(each.chunks) for each in pending.values()) >= BATCH:
+                if sum(len(document.chunks) for document in pending.values()) >= BATCH:
                     line.send(pending)
                     pending = {}
                 if progress:
@@ -353,23 +355,25 @@ class Ingestor:
         def batches() -> Iterator[list[Item]]:
             for batch in _batches(self._to_send(items, under_way, tally, scope)):
                 sent.append(batch)
-                yield [each.item for each in batch]
+                yield [sent_item.item for sent_item in batch]
 
-        for results in workers.prepared(batches()):
+        for results in workers.prepare(batches()):
             batch, pending, vectors = sent.popleft(), list[_Pending](), list[Vectors]()
-            for each, found in zip(batch, results, strict=True):
-                known = each.known or self._unless_unchanged(each.item, tally, scope)
-                if known and isinstance(found, Refused):
-                    self._refuse(each.item, found, tally)
-                elif known and isinstance(found, Prepared):
-                    pending.append(_Pending(each.item, known.content_hash, found.parsed, found.chunks, known.new))
-                    vectors.append(found.vectors)
+            for sent_item, outcome in zip(batch, results, strict=True):
+                accepted = sent_item.accepted or self._unless_unchanged(sent_item.item, tally, scope)
+                if accepted and isinstance(outcome, Refused):
+                    self._refuse(sent_item.item, outcome, tally)
+                elif accepted and isinstance(outcome, Prepared):
+                    pending.append(
+                        _Pending(sent_item.item, accepted.content_hash, outcome.parsed, outcome.chunks, accepted.new)
+                    )
+                    vectors.append(outcome.vectors)
             self._commit(scope, pending, vectors)
-            tally.committed(pending, sum(len(each.chunks) for each in pending))
-            under_way.subtract(_name(each.item.source) for each in batch)
+            tally.count(pending, sum(len(document.chunks) for document in pending))
+            under_way.subtract(_name(sent_item.item.source) for sent_item in batch)
             under_way += Counter()  # forgets those at 0
             if progress:
-                progress(tally.done)
+                progress(tally.handled_count)
 
     def _to_send(
         self, items: Iterable[Item], under_way: Counter[str], tally: _Tally, scope: Scope | None
@@ -378,14 +382,14 @@ class Ingestor:
             key = _name(item.source)
             if under_way[key]:  # what the ledger holds says nothing yet: it is asked when this item's turn comes
                 sent = _Sent(item, None)
-            elif known := self._unless_unchanged(item, tally, scope):
-                sent = _Sent(item, known)
+            elif accepted := self._unless_unchanged(item, tally, scope):
+                sent = _Sent(item, accepted)
             else:
                 continue
             under_way[key] += 1
             yield sent
 
-    def _unless_unchanged(self, item: Item, tally: _Tally, scope: Scope | None) -> _Known | None:
+    def _unless_unchanged(self, item: Item, tally: _Tally, scope: Scope | None) -> _Accepted | None:
         demand_readable(item.source, scope)
         digest = _content_hash(item)
         try:
@@ -398,18 +402,18 @@ class Ingestor:
         if replaced is not None and replaced.content_hash == digest:
             tally.unchanged += 1
             return None
-        return _Known(digest, new=replaced is None)
+        return _Accepted(digest, new=replaced is None)
 
     def _prepare(self, item: Item, pending: dict[str, _Pending], tally: _Tally, scope: Scope | None) -> None:
-        known = self._unless_unchanged(item, tally, scope)
-        if known is None:
+        accepted = self._unless_unchanged(item, tally, scope)
+        if accepted is None:
             return
         try:
-            parsed, chunks = self.preparation.cut(item)
+            parsed, chunks = self.preparation.cut_chunks(item)
         except DocumentRefused as error:
             self._refuse(item, Refused(error.reason, str(error)), tally)
             return
-        pending[_name(item.source)] = _Pending(item, known.content_hash, parsed, chunks, known.new)
+        pending[_name(item.source)] = _Pending(item, accepted.content_hash, parsed, chunks, accepted.new)
 
     def _refuse(self, item: Item, refused: Refused, tally: _Tally) -> None:
         refusal = self._refusal(item.source, refused)
@@ -419,30 +423,39 @@ class Ingestor:
             self._refused.keep(item)
 
     def _refusal(self, source: Source, refused: Refused) -> Refusal:
-        told = (refused.reason, refused.message, self._clock.now())
-        return Refusal(source.uri, source.tenant, *told, source.groups, source.data_class)
+        details = (refused.reason, refused.message, self._clock.now())
+        return Refusal(source.uri, source.tenant, *details, source.groups, source.data_class)
 
     def _embed(self, scope: Scope | None, documents: Sequence[_Pending]) -> _Embedded:
         """Each text once, and none of which its tenant has a vector already that the writer may know of. That those are of
         this embedder is made sure when the system opens, and by `same_parts` before anything is committed."""
-        passages = [[(each.item.source.tenant, chunk.indexed_text) for chunk in each.chunks] for each in documents]
+        passages = [
+            [(document.item.source.tenant, chunk.indexed_text) for chunk in document.chunks] for document in documents
+        ]
         by_tenant: defaultdict[str, dict[str, None]] = defaultdict(dict)
         for tenant, text in chain.from_iterable(passages):
             by_tenant[tenant][text] = None
-        known = {
+        known_vectors = {
             (tenant, text): vector
             for tenant, texts in by_tenant.items()
             for text, vector in self._ledger.known_vectors(texts, tenant, scope=scope).items()
         }
-        new = list(dict.fromkeys(each[1] for each in chain.from_iterable(passages) if each not in known))
-        made = dict(zip(new, embed(self._embedder, new), strict=True))
-        rows = [np.stack([known[each] if each in known else made[each[1]] for each in own]) for own in passages]
+        new = list(
+            dict.fromkeys(passage[1] for passage in chain.from_iterable(passages) if passage not in known_vectors)
+        )
+        new_vectors = dict(zip(new, embed(self._embedder, new), strict=True))
+        rows = [
+            np.stack(
+                [known_vectors[passage] if passage in known_vectors else new_vectors[passage[1]] for passage in own]
+            )
+            for own in passages
+        ]
         return _Embedded(rows, len(new))
 
     def _commit(self, scope: Scope | None, documents: Sequence[_Pending], vectors: Sequence[Vectors]) -> None:
         offers = [
-            Entry(_described(each, scope), each.content_hash, each.parsed, each.chunks, rows)
-            for each, rows in zip(documents, vectors, strict=True)
+            Entry(_complete_source(document, scope), document.content_hash, document.parsed, document.chunks, rows)
+            for document, rows in zip(documents, vectors, strict=True)
         ]
         with self._committing:
             if self._same_parts:
@@ -463,8 +476,8 @@ class Ingestor:
         change = Change([offer], [])
         if replaced is not None:
             change = replace_document(self._ledger, offer, replaced, today, keep=self._keep_replaced)
-        refusals = [one.source for one in self._ledger.refusals_of(offer.source.tenant, uri=offer.source.uri)]
-        settled = {one.document_id for one in refusals if one.is_readable(scope)} - {offer.source.document_id}
+        refusals = [refusal.source for refusal in self._ledger.refusals_of(offer.source.tenant, uri=offer.source.uri)]
+        settled = {source.document_id for source in refusals if source.is_readable(scope)} - {offer.source.document_id}
         return Change(change.entries, [*change.gone, *settled])
 
     def _forget(self, document_ids: Iterable[str]) -> None:
@@ -518,12 +531,12 @@ class _Line:
         if last and not self._under_way:
             embedded = self._embed(documents)
             self._commit(documents, embedded.vectors)
-            self._tally.committed(documents, embedded.texts)
+            self._tally.count(documents, embedded.texts)
             return
         while len(self._under_way) >= UNDER_WAY:
-            self._arrived()
+            self._await_oldest()
         vectors = self._embedding.submit(copy_context().run, self._embed, documents)
-        committed = self._committing.submit(copy_context().run, self._committed, documents, vectors)
+        committed = self._committing.submit(copy_context().run, self._commit_when_embedded, documents, vectors)
         self._under_way.append((batch, committed))
         if last:
             self.arrive()
@@ -531,13 +544,13 @@ class _Line:
     def arrive(self) -> None:
         """Wait for all that is on its way. Raises as `send`."""
         while self._under_way:
-            self._arrived()
+            self._await_oldest()
 
-    def _arrived(self) -> None:
+    def _await_oldest(self) -> None:
         batch, committed = self._under_way.popleft()
-        self._tally.committed(list(batch.values()), committed.result())
+        self._tally.count(list(batch.values()), committed.result())
 
-    def _committed(self, documents: Sequence[_Pending], embedding: Future[_Embedded]) -> int:
+    def _commit_when_embedded(self, documents: Sequence[_Pending], embedding: Future[_Embedded]) -> int:
         """How many texts were embedded for it."""
         embedded = embedding.result()
         self._commit(documents, embedded.vectors)
@@ -548,13 +561,13 @@ def _batches(sent: Iterable[_Sent]) -> Iterator[list[_Sent]]:
     """No document twice in one, because a batch is committed as a whole."""
     batch: dict[str, _Sent] = {}
     size = 0
-    for each in sent:
-        key = _name(each.item.source)
+    for sent_item in sent:
+        key = _name(sent_item.item.source)
         if key in batch or len(batch) >= SENT_ITEMS or size >= SENT_BYTES:
             yield list(batch.values())
             batch, size = {}, 0
-        batch[key] = each
-        size += len(each.item.content)
+        batch[key] = sent_item
+        size += len(sent_item.item.content)
     if batch:
         yield list(batch.values())
 
@@ -578,7 +591,7 @@ def _name(source: Source) -> str:
     return f"{source.tenant}\0{source.uri}"
 
 
-def _described(pending: _Pending, scope: Scope | None) -> Source:
+def _complete_source(pending: _Pending, scope: Scope | None) -> Source:
     source = replace(pending.item.source, writer_reads=scope_text(scope))
     return source if source.title else replace(source, title=pending.parsed.title or source.uri)
 

@@ -81,8 +81,8 @@ class RefusedFiles:
 
     def items(self, *tenants: str) -> Iterator[Item]:
         """What is kept of these tenants, by uri."""
-        found = sorted((source.uri, path) for path in self._files() if (source := _source_of(path)).tenant in tenants)
-        for _, path in found:
+        parked = sorted((source.uri, path) for path in self._files() if (source := _source_of(path)).tenant in tenants)
+        for _, path in parked:
             item = _unpack(path.read_bytes())
             path.replace(self._path(item.source.document_id))  # ids of restricted documents were once made otherwise
             yield item
@@ -94,28 +94,28 @@ class RefusedFiles:
         return list(self._folder.glob("*.refused"))
 
     def _make_room(self, size: int) -> None:
-        known = sorted(((path.stat(), path) for path in self._files()), key=lambda one: one[0].st_mtime)
-        taken = sum(stat.st_size for stat, _ in known)
-        for stat, path in known:
-            if taken + size <= self._max_bytes:
+        entries = sorted(((path.stat(), path) for path in self._files()), key=lambda entry: entry[0].st_mtime)
+        occupied = sum(stat.st_size for stat, _ in entries)
+        for stat, path in entries:
+            if occupied + size <= self._max_bytes:
                 return
             path.unlink(missing_ok=True)
-            taken -= stat.st_size
+            occupied -= stat.st_size
 
 
 def _pack(item: Item) -> bytes:
-    told = asdict(item.source) | {"groups": sorted(item.source.groups), "name": item.name}
-    told["attributes"] = stored_attributes(item.source.attributes)
-    told = {name: value for name, value in told.items() if name not in OF_THE_LEDGER}
+    header = asdict(item.source) | {"groups": sorted(item.source.groups), "name": item.name}
+    header["attributes"] = stored_attributes(item.source.attributes)
+    header = {name: value for name, value in header.items() if name not in OF_THE_LEDGER}
     if mark := erasures.current_mark():
-        told["sent_by"] = mark
-    return json.dumps(told, default=str).encode() + b"\n" + item.content
+        header["sent_by"] = mark
+    return json.dumps(header, default=str).encode() + b"\n" + item.content
 
 
 def _unpack(packed: bytes) -> Item:
     head, _, content = packed.partition(b"\n")
-    told = json.loads(head)
-    return Item(_source(told), content, told["name"])
+    header = json.loads(head)
+    return Item(_source(header), content, header["name"])
 
 
 def _source_of(path: Path) -> Source:
@@ -128,9 +128,13 @@ def _head(path: Path) -> dict[str, Any]:
     return head
 
 
-def _source(told: dict[str, Any]) -> Source:
-    days = {name: date.fromisoformat(told[name]) for name in ("effective_from", "published") if told[name]}
-    about = {name: value for name, value in told.items() if name not in ("name", "sent_by")}
+def _source(header: dict[str, Any]) -> Source:
+    days = {name: date.fromisoformat(header[name]) for name in ("effective_from", "published") if header[name]}
+    about = {name: value for name, value in header.items() if name not in ("name", "sent_by")}
     return Source(
-        **(about | {"groups": frozenset(told["groups"]), "attributes": restored_attributes(told["attributes"])} | days)
+        **(
+            about
+            | {"groups": frozenset(header["groups"]), "attributes": restored_attributes(header["attributes"])}
+            | days
+        )
     )

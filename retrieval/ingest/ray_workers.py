@@ -79,7 +79,7 @@ class RayWorkers:
         )
         self._ours = False
 
-    def prepared(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
+    def prepare(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
         """See `Workers`."""
         import ray
 
@@ -92,9 +92,9 @@ class RayWorkers:
         for batch in batches:
             under_way.append(prepare.remote(parts, list(batch)))
             while len(under_way) >= AHEAD * self._slots():
-                yield _given(under_way.popleft())
+                yield _results_of(under_way.popleft())
         while under_way:
-            yield _given(under_way.popleft())
+            yield _results_of(under_way.popleft())
 
     def close(self) -> None:
         """Leave the cluster, if it was us who joined it."""
@@ -147,11 +147,11 @@ def connect(cluster: ClusterSettings) -> bool:
     return True
 
 
-def _given(prepared: Any) -> list[Prepared | Refused]:
+def _results_of(prepared: Any) -> list[Prepared | Refused]:
     import ray
 
     try:
-        found: list[Prepared | Refused] = ray.get(prepared)
+        results: list[Prepared | Refused] = ray.get(prepared)
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, SixplyError):
             raise error.cause from error
@@ -160,12 +160,12 @@ def _given(prepared: Any) -> list[Prepared | Refused]:
         raise StoreUnavailable(
             f"The Ray cluster gave no result: {error}. What was committed stays; ingest again."
         ) from error
-    return found
+    return results
 
 
 def _prepare(parts: bytes, items: list[Item]) -> list[Prepared | Refused]:
     """The task."""
-    return preparation_of(parts).prepared(items)
+    return preparation_of(parts).prepare(items)
 
 
 @lru_cache(maxsize=1)
@@ -182,8 +182,8 @@ def preparation_of(parts: bytes) -> Preparation:
         context = Context(data_dir=Path(folder), seed=chosen.seed, threads=chosen.threads)
         embedder = components.load("models.embedder", chosen.embedder, context, expected=Embeddings)
         chunker = components.load("retrieval.chunker", chosen.chunker, context, expected=Chunker)
-    found = fingerprint_of(chosen.embedder.use, embedder, chunker)
-    if difference := chosen.fingerprint.differs_from(found):
+    own_fingerprint = fingerprint_of(chosen.embedder.use, embedder, chunker)
+    if difference := chosen.fingerprint.differs_from(own_fingerprint):
         raise FingerprintMismatch(
             f"The worker on {os.uname().nodename} has other parts than the process that stores the documents: {difference}. "
             f"Install the same version of everything on every machine of the cluster."

@@ -48,18 +48,18 @@ def supported_suffixes() -> list[str]:
 
 def parsers_version() -> str:
     """The versions of all parsers, for the fingerprint: another one may cut the same file at other places."""
-    found = {parser.version for parser in _registry(ParseLimits()).values()}
-    return ", ".join(sorted(found))
+    versions = {parser.version for parser in _registry(ParseLimits()).values()}
+    return ", ".join(sorted(versions))
 
 
 @cache
 def _registry(limits: ParseLimits) -> dict[str, Parser]:
     """Suffix -> parser. The folder is the registry; nothing heavy is imported before a parser parses."""
-    found: dict[str, Parser] = {}
+    by_suffix: dict[str, Parser] = {}
     for module in pkgutil.iter_modules(parsers.__path__):
         parser: Parser = importlib.import_module(f"{parsers.__name__}.{module.name}").build(limits)
-        found |= dict.fromkeys(parser.suffixes, parser)
-    return found
+        by_suffix |= dict.fromkeys(parser.suffixes, parser)
+    return by_suffix
 
 
 def parse_here(content: bytes, name: str, limits: ParseLimits) -> Parsed:
@@ -205,8 +205,8 @@ def _start(memory_mb: int) -> subprocess.Popen[bytes]:
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     # One thread for linear algebra: each one reserves address space, which is what the memory cap counts.
-    known = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    environment = {**known, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    environment = {**passed_on, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "retrieval.ingest.sandbox", str(memory_mb)],
         stdin=subprocess.PIPE,
@@ -227,12 +227,12 @@ def _exchange(
     for part in (options, spelled, content):
         child.stdin.write(part)
     child.stdin.flush()
-    (length,) = _ANSWER.unpack(_read(child.stdout, _ANSWER.size))
-    answer: dict[str, Any] = json.loads(_read(child.stdout, length))
+    (length,) = _ANSWER.unpack(_read_exactly(child.stdout, _ANSWER.size))
+    answer: dict[str, Any] = json.loads(_read_exactly(child.stdout, length))
     return answer
 
 
-def _read(pipe: IO[bytes], length: int) -> bytes:
+def _read_exactly(pipe: IO[bytes], length: int) -> bytes:
     data = pipe.read(length)
     if len(data) < length:
         raise EOFError

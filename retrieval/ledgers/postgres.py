@@ -39,7 +39,7 @@ from retrieval.contract import (
     VectorItem,
     Vectors,
 )
-from retrieval.filters import Leaf, OneOf, Where, as_sql, folded, stored_attributes
+from retrieval.filters import Leaf, OneOf, Where, as_sql, simplify, stored_attributes
 from retrieval.index import row_codec
 from retrieval.text.tokens import telling_words, words
 
@@ -222,8 +222,8 @@ class PostgresLedger:
             for entry in entries:
                 _store(connection, entry, numbers, now)
             numbers.save()
-            found = self._summaries(connection, "d.document_id = ANY(%(keys)s)", keys=keys)
-        stored = {document.document_id: document for document in found}
+            summaries = self._summaries(connection, "d.document_id = ANY(%(keys)s)", keys=keys)
+        stored = {document.document_id: document for document in summaries}
         return [stored[key] for key in keys]
 
     def refuse(self, refusal: Refusal) -> None:
@@ -288,8 +288,8 @@ class PostgresLedger:
 
     def find(self, document_id: str) -> Document | None:
         with self._database.transaction() as connection:
-            found = self._summaries(connection, "d.document_id = %(key)s", key=document_id)
-        return found[0] if found else None
+            documents = self._summaries(connection, "d.document_id = %(key)s", key=document_id)
+        return documents[0] if documents else None
 
     def documents(self, scope: Scope) -> list[Document]:
         if scope.sees_nothing:
@@ -297,15 +297,15 @@ class PostgresLedger:
         with self._database.transaction() as connection:
             return self._summaries(connection, f"{_IN_SCOPE} ORDER BY d.uri, d.tenant", **_scope(scope))
 
-    def stored(
+    def documents_where(
         self, tenant: str, *, uri: str | None = None, origin: str | None = None, version_of: str | None = None
     ) -> list[Document]:
-        asked = {"uri": uri, "origin": origin, "version_of": version_of}
+        wanted = {"uri": uri, "origin": origin, "version_of": version_of}
         where = " AND ".join(
-            ["d.tenant = %(tenant)s", *(f"d.{name} = %({name})s" for name, told in asked.items() if told)]
+            ["d.tenant = %(tenant)s", *(f"d.{name} = %({name})s" for name, value in wanted.items() if value)]
         )
         with self._database.transaction() as connection:
-            return self._summaries(connection, f"{where} ORDER BY d.uri", tenant=tenant, **asked)
+            return self._summaries(connection, f"{where} ORDER BY d.uri", tenant=tenant, **wanted)
 
     def refusals(self, scope: Scope) -> list[Refusal]:
         if scope.sees_nothing:
@@ -357,19 +357,19 @@ class PostgresLedger:
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
     ) -> list[tuple[str, float, str]]:
-        asked = [_folded(word) for word in telling_words(_storable(query))[:_MOST_WORDS]]
-        wanted = folded(where)
-        if scope.sees_nothing or not asked or limit < 1 or wanted is False:
+        query_words = [_fold(word) for word in telling_words(_storable(query))[:_MOST_WORDS]]
+        wanted = simplify(where)
+        if scope.sees_nothing or not query_words or limit < 1 or wanted is False:
             return []
         condition, bound = ("", {}) if wanted is True else _condition(wanted)
-        values = {"words": asked, "limit": limit, "as_of": as_of, "k1": _K1, "b": _B, **_scope(scope), **bound}
+        values = {"words": query_words, "limit": limit, "as_of": as_of, "k1": _K1, "b": _B, **_scope(scope), **bound}
         return self._rows(_SEARCH.replace("/* where */", condition), values)
 
     # For the vector index, and for reindexing
 
     def entry(self, document_id: str) -> Entry | None:
-        found = list(self._entries("WHERE d.document_id = %s", (document_id,)))
-        return found[0] if found else None
+        entries = list(self._entries("WHERE d.document_id = %s", (document_id,)))
+        return entries[0] if entries else None
 
     def entries(self) -> Iterator[Entry]:
         yield from self._entries("ORDER BY d.document_id", ())
@@ -385,14 +385,14 @@ class PostgresLedger:
           FROM chunks AS c JOIN documents AS d ON d.document_id = c.document_id
           WHERE c.sequence > %s ORDER BY c.sequence"""
         with self._database.transaction() as connection:
-            for sequence, chunk_id, embedding, *row in _streamed(connection, query, (after,)):
+            for sequence, chunk_id, embedding, *row in _stream(connection, query, (after,)):
                 vector, source = np.frombuffer(embedding, dtype="<f4"), _source(row)
                 yield VectorItem(sequence, chunk_id, source.tenant, source.groups, vector, source.filterable)
 
     def deletions(self, *, after: int = 0) -> Iterator[str]:
         query = "SELECT chunk_id FROM deletions WHERE sequence > %s ORDER BY sequence"
         with self._database.transaction() as connection:
-            for (chunk_id,) in _streamed(connection, query, (after,)):
+            for (chunk_id,) in _stream(connection, query, (after,)):
                 yield chunk_id
 
     def known_vectors(self, texts: Collection[str], tenant: str, *, scope: Scope | None = None) -> dict[str, Vectors]:
@@ -470,8 +470,8 @@ class _Numbers:
 
 
 def _prepare(connection: Connection) -> None:
-    made = connection.execute("SELECT to_regclass('format')").fetchone()
-    if made == (None,):
+    format_table = connection.execute("SELECT to_regclass('format')").fetchone()
+    if format_table == (None,):
         connection.execute(_SCHEMA)
         connection.execute("INSERT INTO format VALUES (%s)", (_VERSION,))
     version = connection.execute("SELECT version FROM format").fetchone()
@@ -538,14 +538,14 @@ def _store(connection: Connection, entry: Entry, numbers: _Numbers, now: datetim
             len(text), len(entry.chunks), now, text, row_codec.outline(entry.parsed), source.version_of, source.writer_reads,
         ),
     )  # fmt: skip
-    known = [
+    attribute_rows = [
         (source.document_id, name, *((value, None) if isinstance(value, str) else (None, value)))
         for name, value in stored_attributes(source.filterable).items()
     ]
     with connection.cursor() as cursor:
-        cursor.executemany("INSERT INTO filterable VALUES (%s, %s, %s, %s)", known)
+        cursor.executemany("INSERT INTO filterable VALUES (%s, %s, %s, %s)", attribute_rows)
     vectors = np.ascontiguousarray(entry.vectors, dtype="<f4")
-    counted = [(next(numbers), Counter(map(_folded, words(chunk.indexed_text)))) for chunk in entry.chunks]
+    counted = [(next(numbers), Counter(map(_fold, words(chunk.indexed_text)))) for chunk in entry.chunks]
     rows = [
         (
             sequence, chunk.chunk_id, source.document_id, chunk.position, chunk.start, chunk.end, chunk.page,
@@ -580,11 +580,11 @@ def _count(connection: Connection, chunks: int, length: int) -> None:
 def _entries(connection: Connection, which: str, values: Sequence[str]) -> Iterator[Entry]:
     documents = f"SELECT {_SOURCE}, d.content_hash, d.text, d.outline, d.document_id FROM documents AS d {which}"
     passages = f"SELECT {_CHUNK}, c.embedding FROM chunks AS c WHERE c.document_id = %s ORDER BY c.position"
-    for *source, content_hash, text, outline, key in _streamed(connection, documents, values):
+    for *source, content_hash, text, outline, key in _stream(connection, documents, values):
         rows = connection.execute(passages, (key,)).fetchall()
         vectors = np.array([np.frombuffer(row[-1], dtype="<f4") for row in rows], dtype=np.float32)
         chunks = tuple(_chunk(row[:-1]) for row in rows)
-        yield Entry(_source(source), content_hash, row_codec.parsed(text, outline), chunks, vectors)
+        yield Entry(_source(source), content_hash, row_codec.read_parsed(text, outline), chunks, vectors)
 
 
 def _delete(connection: Connection, key: str, numbers: _Numbers) -> bool:
@@ -598,19 +598,19 @@ def _remove(connection: Connection, key: str, numbers: _Numbers) -> bool:
     connection.execute("DELETE FROM postings WHERE sequence = ANY(%s)", ([sequence for sequence, _, _ in gone],))
     connection.execute("DELETE FROM filterable WHERE document_id = %s", (key,))
     with connection.cursor() as cursor:
-        cursor.executemany("INSERT INTO deletions VALUES (%s, %s)", [(next(numbers), each) for _, each, _ in gone])
+        cursor.executemany("INSERT INTO deletions VALUES (%s, %s)", [(next(numbers), chunk) for _, chunk, _ in gone])
     _count(connection, -len(gone), -sum(length for *_, length in gone))
     return connection.execute("DELETE FROM documents WHERE document_id = %s", (key,)).rowcount > 0
 
 
-def _streamed(connection: Connection, query: str, values: Any = None) -> Iterator[Any]:
+def _stream(connection: Connection, query: str, values: Any = None) -> Iterator[Any]:
     """Rows through a cursor in the server, a page at a time."""
     with connection.cursor(name="stream") as cursor:
         cursor.itersize = _PAGE
         yield from cursor.execute(query, values)
 
 
-def _folded(word: str) -> str:
+def _fold(word: str) -> str:
     """In lower case and without accents; marks of other scripts are letters."""
     if not word.isascii():
         decomposed = unicodedata.normalize("NFD", word)
@@ -636,8 +636,8 @@ def _condition(where: Where) -> tuple[str, dict[str, Any]]:
             f"EXISTS (SELECT 1 FROM filterable AS f WHERE f.document_id = d.document_id AND f.name = {bind(leaf.name)}"
         )
         if isinstance(leaf, OneOf):
-            column, kind = ("text", "text[]") if isinstance(leaf.stored[0], str) else ("number", "float8[]")
-            return f"{named} AND f.{column} = ANY({bind(leaf.stored)}::{kind}))"
+            column, kind = ("text", "text[]") if isinstance(leaf.stored_values[0], str) else ("number", "float8[]")
+            return f"{named} AND f.{column} = ANY({bind(leaf.stored_values)}::{kind}))"
         low, high = map(bind, leaf.ends)
         return f"{named} AND f.number BETWEEN {low}::float8 AND {high}::float8)"
 
@@ -653,7 +653,7 @@ def _scope(scope: Scope | None) -> dict[str, Any]:
 
 
 def _source(row: Sequence[Any]) -> Source:
-    uri, tenant, groups, title, media_type, series, effective_from, published, origin, attributes, *kept = row
+    uri, tenant, groups, title, media_type, series, effective_from, published, origin, attributes, *ledger_fields = row
     return Source(
         uri,
         tenant,
@@ -665,7 +665,7 @@ def _source(row: Sequence[Any]) -> Source:
         published,
         origin,
         row_codec.attributes(attributes),
-        *kept,
+        *ledger_fields,
     )
 
 

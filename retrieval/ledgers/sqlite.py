@@ -41,7 +41,7 @@ from retrieval.contract import (
     VectorItem,
     Vectors,
 )
-from retrieval.filters import Leaf, OneOf, Stored, Where, as_sql, folded, stored_attributes
+from retrieval.filters import Leaf, OneOf, Stored, Where, as_sql, simplify, stored_attributes
 from retrieval.index import row_codec
 from retrieval.text.tokens import searchable, telling_words
 
@@ -196,7 +196,7 @@ class SqliteLedger:
         self._writing_lock = threading.Lock()
         self._idle: deque[sqlite3.Connection] = deque()
         self._closed = False
-        with self._translated():
+        with self._translate_errors():
             self._writer = self._connect()
             try:
                 self._prepare(self._writer)
@@ -217,7 +217,9 @@ class SqliteLedger:
                 _store(connection, entry, numbers, now)
             numbers.save()
             where = "d.document_id IN (SELECT value FROM json_each(:keys))"
-            stored = {known.document_id: known for known in self._summaries(connection, where, keys=json.dumps(keys))}
+            stored = {
+                document.document_id: document for document in self._summaries(connection, where, keys=json.dumps(keys))
+            }
         return [stored[key] for key in keys]
 
     def refuse(self, refusal: Refusal) -> None:
@@ -273,7 +275,7 @@ class SqliteLedger:
         return self._path.with_name(f"{self._path.stem}-reindex{self._path.suffix}")
 
     def _remove_beside(self) -> None:
-        with self._translated():
+        with self._translate_errors():
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self._beside_path}{suffix}").unlink(missing_ok=True)
 
@@ -281,8 +283,8 @@ class SqliteLedger:
 
     def find(self, document_id: str) -> Document | None:
         with self._reading() as connection:
-            found = self._summaries(connection, "d.document_id = :key", key=document_id)
-        return found[0] if found else None
+            documents = self._summaries(connection, "d.document_id = :key", key=document_id)
+        return documents[0] if documents else None
 
     def documents(self, scope: Scope) -> list[Document]:
         if scope.sees_nothing:
@@ -290,13 +292,15 @@ class SqliteLedger:
         with self._reading() as connection:
             return self._summaries(connection, f"{_IN_SCOPE} ORDER BY d.uri, d.tenant", **_scope(scope))
 
-    def stored(
+    def documents_where(
         self, tenant: str, *, uri: str | None = None, origin: str | None = None, version_of: str | None = None
     ) -> list[Document]:
-        asked = {"uri": uri, "origin": origin, "version_of": version_of}
-        where = " AND ".join(["d.tenant = :tenant", *(f"d.{name} = :{name}" for name, told in asked.items() if told)])
+        wanted = {"uri": uri, "origin": origin, "version_of": version_of}
+        where = " AND ".join(
+            ["d.tenant = :tenant", *(f"d.{name} = :{name}" for name, value in wanted.items() if value)]
+        )
         with self._reading() as connection:
-            return self._summaries(connection, f"{where} ORDER BY d.uri", tenant=tenant, **asked)
+            return self._summaries(connection, f"{where} ORDER BY d.uri", tenant=tenant, **wanted)
 
     def refusals(self, scope: Scope) -> list[Refusal]:
         if scope.sees_nothing:
@@ -358,10 +362,10 @@ class SqliteLedger:
         """All matches are ranked, and the best walked through until enough of them may be shown; asking of every match
         whether it may takes twice as long. `LIMIT -1` keeps SQLite from merging the two steps."""
         expression = match_expression(query)
-        wanted = folded(where)
+        wanted = simplify(where)
         if scope.sees_nothing or not expression or limit < 1 or wanted is False:
             return []
-        condition, asked = ("", {}) if wanted is True else _condition(wanted)
+        condition, bound = ("", {}) if wanted is True else _condition(wanted)
         sql = f"""
           SELECT c.chunk_id, ranked.score, c.document_id
           FROM (
@@ -377,17 +381,17 @@ class SqliteLedger:
             "limit": limit,
             "as_of": _day(as_of),
             **_scope(scope),
-            **asked,
+            **bound,
         }
         with self._reading() as connection:
-            found = connection.execute(sql, values).fetchall()
-        return sorted(found, key=lambda row: (-row[1], row[0]))
+            rows = connection.execute(sql, values).fetchall()
+        return sorted(rows, key=lambda row: (-row[1], row[0]))
 
     # For the vector index, and for reindexing
 
     def entry(self, document_id: str) -> Entry | None:
-        found = list(self._entries("WHERE d.document_id = ?", (document_id,)))
-        return found[0] if found else None
+        entries = list(self._entries("WHERE d.document_id = ?", (document_id,)))
+        return entries[0] if entries else None
 
     def entries(self) -> Iterator[Entry]:
         yield from self._entries("ORDER BY d.document_id", ())
@@ -489,7 +493,7 @@ class SqliteLedger:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._translated(), self._writing_lock:
+        with self._translate_errors(), self._writing_lock:
             self._check_open()
             self._writer.execute("BEGIN IMMEDIATE")
             try:
@@ -504,7 +508,7 @@ class SqliteLedger:
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """A connection of one's own for as long as it is needed: they read side by side, and beside the writer."""
-        with self._translated():
+        with self._translate_errors():
             self._check_open()
             try:
                 connection = self._idle.pop()
@@ -520,7 +524,7 @@ class SqliteLedger:
             raise StoreUnavailable(f"{self._path} was closed by this process. Open the system again.")
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
@@ -630,8 +634,8 @@ def _store(connection: sqlite3.Connection, entry: Entry, numbers: _Numbers, now:
             source.version_of, source.writer_reads, text, row_codec.outline(entry.parsed),
         ),
     )  # fmt: skip
-    known = [(source.document_id, name, value) for name, value in stored_attributes(source.filterable).items()]
-    connection.executemany("INSERT INTO filterable VALUES (?, ?, ?)", known)
+    attribute_rows = [(source.document_id, name, value) for name, value in stored_attributes(source.filterable).items()]
+    connection.executemany("INSERT INTO filterable VALUES (?, ?, ?)", attribute_rows)
     vectors = np.ascontiguousarray(entry.vectors, dtype="<f4")
     rows = [
         (
@@ -654,7 +658,7 @@ def _entries(connection: sqlite3.Connection, which: str, values: Sequence[str]) 
         rows = connection.execute(passages, (key,)).fetchall()
         vectors = np.array([np.frombuffer(row[-1], dtype="<f4") for row in rows], dtype=np.float32)
         chunks = tuple(_chunk(row[:-1]) for row in rows)
-        yield Entry(_source(source), content_hash, row_codec.parsed(text, outline), chunks, vectors)
+        yield Entry(_source(source), content_hash, row_codec.read_parsed(text, outline), chunks, vectors)
 
 
 def _delete(connection: sqlite3.Connection, key: str, numbers: _Numbers) -> bool:
@@ -693,7 +697,7 @@ def _condition(where: Where) -> tuple[str, dict[str, Stored]]:
             f"EXISTS (SELECT 1 FROM filterable AS f WHERE f.document_id = d.document_id AND f.name = {bind(leaf.name)}"
         )
         if isinstance(leaf, OneOf):
-            return f"{named} AND f.value IN ({', '.join(map(bind, leaf.stored))}))"
+            return f"{named} AND f.value IN ({', '.join(map(bind, leaf.stored_values))}))"
         low, high = map(bind, leaf.ends)
         return f"{named} AND f.value BETWEEN {low} AND {high})"
 
@@ -713,8 +717,8 @@ def _day(day: date | None) -> str | None:
 
 
 def _source(row: Sequence[Any]) -> Source:
-    uri, tenant, groups, title, media_type, series, effective_from, published, origin, attributes, *kept = row
-    version_of, writer_reads = kept
+    uri, tenant, groups, title, media_type, series, effective_from, published, origin, attributes, *ledger_fields = row
+    version_of, writer_reads = ledger_fields
     return Source(
         uri=uri,
         tenant=tenant,

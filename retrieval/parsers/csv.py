@@ -28,8 +28,8 @@ class CsvParser:
         # A long cell is no fault; the size of the whole is limited already. The limit is the process's: only ever raised.
         csv.field_size_limit(max(len(text), csv.field_size_limit()))
         delimiter = "\t" if PurePath(name).suffix.lower() == ".tsv" else _delimiter(text)
-        if told := _TOLD.match(text):
-            delimiter, text = told[1], text[told.end() :]
+        if declaration := _TOLD.match(text):
+            delimiter, text = declaration[1], text[declaration.end() :]
         rows = _rows(text, delimiter, name)
         draft = Draft(name, self._limits)
         draft.sheet(rows)
@@ -47,20 +47,20 @@ def _delimiter(text: str) -> str:
     """
 
     def agreement(delimiter: str) -> tuple[int, int]:
-        widths = Counter(len(row) for row in _read(text[:20_000], delimiter)[:50] if row)
+        widths = Counter(len(row) for row in _read_rows(text[:20_000], delimiter)[:50] if row)
         width, rows = max(((w, n) for w, n in widths.items() if w > 1), key=lambda pair: pair[1], default=(0, 0))
         return rows, width
 
     return max(",;\t|", key=agreement)
 
 
-def _read(text: str, delimiter: str) -> list[list[str]]:
+def _read_rows(text: str, delimiter: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True))
 
 
 def _rows(text: str, delimiter: str, name: str) -> list[list[str]]:
     try:
-        rows = _read(text, delimiter)
+        rows = _read_rows(text, delimiter)
     except csv.Error as error:
         raise DocumentRefused(f'"{name}" is not a readable table: {error}.', reason="malformed") from error
     return [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]

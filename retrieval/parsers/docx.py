@@ -12,7 +12,7 @@ from typing import Any
 
 from retrieval.contract import Parsed, ParseLimits
 from retrieval.formats.drawings import RELATION, chart, diagram
-from retrieval.formats.ooxml import check_package, malformed, mended
+from retrieval.formats.ooxml import check_package, malformed_document, mend
 from retrieval.formats.text_blocks import Draft
 from retrieval.formats.word_numbering import numbers
 
@@ -38,9 +38,9 @@ class DocxParser:
 
         check_package(content, name, "Word document")
         try:
-            document = Document(io.BytesIO(mended(content)))
+            document = Document(io.BytesIO(mend(content)))
         except (PackageNotFoundError, zipfile.BadZipFile, KeyError, ValueError) as error:
-            raise malformed(name, "Word document", error) from error
+            raise malformed_document(name, "Word document", error) from error
         _settle(document)
         draft = Draft(name, self._limits)
         _Walk(draft, document).over(document.element.body)
@@ -127,15 +127,15 @@ class _Walk:
     def _add_drawings(self, element: Any) -> None:
         for drawn in element.iterfind(".//{*}graphicData/*"):
             if drawn.tag.endswith("}chart"):
-                title, tables = chart(self._related(drawn, "id"))
+                title, tables = chart(self._related_part(drawn, "id"))
                 self._draft.add("paragraph", title)
                 for table in tables:
                     self._draft.table(table, header=True)
             elif drawn.tag.endswith("}relIds"):
-                for words in diagram(self._related(drawn, "dm")):
+                for words in diagram(self._related_part(drawn, "dm")):
                     self._draft.add("item", words)
 
-    def _related(self, drawn: Any, attribute: str) -> bytes:
+    def _related_part(self, drawn: Any, attribute: str) -> bytes:
         part = self._part.related_parts.get(drawn.get(f"{RELATION}{attribute}"))
         return bytes(part.blob) if part is not None else b""
 
@@ -155,25 +155,25 @@ def _styles(document: Any) -> dict[str, tuple[str, int]]:
     """What the paragraphs of each style are: their kind, and their level if they are headings. A style is what its name or
     its outline level says, or else what the one is that it is based on, or else an item if it is numbered."""
     styles = {style.get(f"{_W}styleId"): style for style in document.styles.element.iterfind(f"{_W}style")}
-    found: dict[str, tuple[str, int]] = {}
+    kinds: dict[str, tuple[str, int]] = {}
     for name in styles:
         chain: list[str] = []
-        said, nearest = None, name
-        while said is None and nearest in styles and nearest not in found:
-            found[nearest] = _PLAIN  # for now, so that styles based on each other end here
+        kind_of_style, nearest = None, name
+        while kind_of_style is None and nearest in styles and nearest not in kinds:
+            kinds[nearest] = _PLAIN  # for now, so that styles based on each other end here
             chain.append(nearest)
-            said = _said(styles[nearest])
+            kind_of_style = _kind_of(styles[nearest])
             based = styles[nearest].find(f"{_W}basedOn")
             nearest = based.get(f"{_W}val") if based is not None else None
-        kind = said or found.get(nearest, _PLAIN)
-        for one in reversed(chain):
-            if kind == _PLAIN and styles[one].find(f"{_W}pPr/{_W}numPr/{_W}numId") is not None:
+        kind = kind_of_style or kinds.get(nearest, _PLAIN)
+        for style in reversed(chain):
+            if kind == _PLAIN and styles[style].find(f"{_W}pPr/{_W}numPr/{_W}numId") is not None:
                 kind = ("item", 0)
-            found[one] = kind
-    return found
+            kinds[style] = kind
+    return kinds
 
 
-def _said(style: Any) -> tuple[str, int] | None:
+def _kind_of(style: Any) -> tuple[str, int] | None:
     named = style.find(f"{_W}name")
     name = str(named.get(f"{_W}val", "")) if named is not None else ""
     if heading := re.fullmatch(r"(?i)heading (\d)", name):
@@ -181,9 +181,9 @@ def _said(style: Any) -> tuple[str, int] | None:
     if name in ("Title", "Subtitle"):
         return "heading", 1 if name == "Title" else 2
     outline = style.find(f"{_W}pPr/{_W}outlineLvl")
-    told = str(outline.get(f"{_W}val"))[:5] if outline is not None else ""
-    if told.isdecimal():
-        level = int(told) + 1
+    level_text = str(outline.get(f"{_W}val"))[:5] if outline is not None else ""
+    if level_text.isdecimal():
+        level = int(level_text) + 1
         return ("heading", min(level, 6)) if level < _BODY_TEXT else _PLAIN
     return ("item", 0) if name.startswith("List") else None
 
@@ -196,14 +196,14 @@ def _notes(document: Any) -> dict[tuple[str, str | None], str]:
     """What stands in foot and end notes, by the tag that refers to it and its number."""
     from docx.oxml import parse_xml
 
-    found: dict[tuple[str, str | None], str] = {}
+    notes: dict[tuple[str, str | None], str] = {}
     for relation in document.part.rels.values():
         kind = relation.reltype.rpartition("/")[2]
         if kind in ("footnotes", "endnotes") and not relation.is_external:
-            one = kind.removesuffix("s")
-            for note in parse_xml(relation.target_part.blob).iter(f"{_W}{one}"):
-                found[f"{_W}{one}Reference", note.get(f"{_W}id")] = _words(note)
-    return found
+            tag = kind.removesuffix("s")
+            for note in parse_xml(relation.target_part.blob).iter(f"{_W}{tag}"):
+                notes[f"{_W}{tag}Reference", note.get(f"{_W}id")] = _words(note)
+    return notes
 
 
 def _rows(table: Any) -> list[list[Any]]:
@@ -231,8 +231,8 @@ def _cells(row: list[Any], above: dict[int, str], *, spread: bool) -> list[str]:
         else:
             text = above.get(len(words), text)
         span = cell.find(f"{_W}tcPr/{_W}gridSpan")
-        told = span.get(f"{_W}val", "")[:5] if span is not None else ""
-        more = min(int(told), _MOST_COLUMNS) - 1 if told.isdecimal() else 0
+        width = span.get(f"{_W}val", "")[:5] if span is not None else ""
+        more = min(int(width), _MOST_COLUMNS) - 1 if width.isdecimal() else 0
         words += [text, *[text if spread else ""] * more]
     return words if own else []
 

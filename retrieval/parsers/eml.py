@@ -61,7 +61,7 @@ class EmlParser:
     def _add_attachment(self, draft: Draft, part: Message, *, read: bool) -> None:
         name = _file_name(part)
         try:
-            parsed = self._attached(part, name) if read else None
+            parsed = self._parse_attachment(part, name) if read else None
             why = "it is one of too many"
         except DocumentRefused as error:
             if error.reason == "too_large":
@@ -71,7 +71,7 @@ class EmlParser:
         if parsed:
             draft.include(parsed, below=2)
 
-    def _attached(self, part: Message, name: str) -> Parsed:
+    def _parse_attachment(self, part: Message, name: str) -> Parsed:
         inner: Any = (
             part.get_payload(0) if part.get_content_type() == "message/rfc822" and part.is_multipart() else None
         )
@@ -111,16 +111,16 @@ def _parts(mail: Message) -> Iterator[Message]:
         return
     parts: Any = mail.get_payload()
     if mail.get_content_subtype() == "alternative":
-        parts = [_chosen(parts)] if parts else []
+        parts = [_choose_alternative(parts)] if parts else []
     for part in parts:
         yield from _parts(part)
 
 
-def _chosen(alternatives: list[Message]) -> Message:
+def _choose_alternative(alternatives: list[Message]) -> Message:
     for part in alternatives:
         if part.get_content_type() == "text/plain" and str(part.get_payload()).strip():
             return part
-    pages = [part for part in alternatives if any(one.get_content_type() == "text/html" for one in part.walk())]
+    pages = [part for part in alternatives if any(piece.get_content_type() == "text/html" for piece in part.walk())]
     return pages[-1] if pages else alternatives[-1]  # an invitation's last one is its entry in a calendar
 
 
@@ -136,8 +136,8 @@ def _is_prose(part: Message) -> bool:
 
 def _file_name(part: Message) -> str:
     """Its last part only, shortened: it is text from a stranger, and nothing is ever stored under it."""
-    told = part.get_filename() or ""
-    name = " ".join(collapse_rfc2231_value(told).replace("\\", "/").rpartition("/")[2].split())[-120:]
+    raw_name = part.get_filename() or ""
+    name = " ".join(collapse_rfc2231_value(raw_name).replace("\\", "/").rpartition("/")[2].split())[-120:]
     if name:
         return name
     if part.get_content_type() == "message/rfc822":

@@ -48,14 +48,14 @@ class HtmlParser:
             return draft.finish()
         document = _document(source, name)
         if _without_hidden(document) | _without_spans(document, name, self._limits.characters // 10):
-            source = _written(document)
+            source = _serialise(document)
         title, body = document.findtext(".//title"), _body(document)
-        found = _main_content(source)
-        if found is None or not _is_enough(found, body):
+        content_tree = _main_content(source)
+        if content_tree is None or not _is_enough(content_tree, body):
             _walk(draft, body)
         else:
-            _keep_first_heading(draft, found, body)
-            _add_all(draft, found)
+            _keep_first_heading(draft, content_tree, body)
+            _add_all(draft, content_tree)
         return draft.finish(title=None if draft.has_heading(level=1) else title)
 
 
@@ -82,10 +82,10 @@ def _main_content(source: str) -> Any:
 
     config = deepcopy(DEFAULT_CONFIG)
     config["DEFAULT"]["min_extracted_size"] = "1"
-    found: Any = trafilatura.bare_extraction(
+    extracted: Any = trafilatura.bare_extraction(
         source, fast=True, include_comments=False, include_tables=True, include_formatting=True, config=config
     )
-    return found.body if found is not None and len(found.body) else None
+    return extracted.body if extracted is not None and len(extracted.body) else None
 
 
 def _add_all(draft: Draft, parent: Any) -> None:
@@ -147,7 +147,7 @@ def _document(source: str, name: str) -> Any:
 
 def _without_hidden(document: Any) -> bool:
     """Takes out what a reader does not see; whether there was any."""
-    hidden = [one for one in document.iter() if isinstance(one.tag, str) and _is_hidden(one)]
+    hidden = [element for element in document.iter() if isinstance(element.tag, str) and _is_hidden(element)]
     for element in hidden:
         if element.getparent() is not None:
             element.drop_tree()
@@ -158,7 +158,7 @@ def _is_hidden(element: Any) -> bool:
     return element.get("hidden") is not None or _HIDING.search(element.get("style", "")) is not None
 
 
-def _written(document: Any) -> str:
+def _serialise(document: Any) -> str:
     from lxml import html
 
     return str(html.tostring(document, encoding="unicode"))
@@ -166,8 +166,8 @@ def _written(document: Any) -> str:
 
 def _body(document: Any) -> Any:
     """What may be content: the one `main`, or else the body, without what tags, roles and names call furniture."""
-    found = document.findall(".//main")
-    body = found[0] if len(found) == 1 else document.find("body")
+    mains = document.findall(".//main")
+    body = mains[0] if len(mains) == 1 else document.find("body")
     body = document if body is None else body
     for element in list(body.iter()):
         if element is not body and element.getparent() is not None and _is_furniture(element):
@@ -183,17 +183,17 @@ def _is_furniture(element: Any) -> bool:
     return _FURNITURE.search(f"{element.get('class', '')} {element.get('id', '')}".lower()) is not None
 
 
-def _is_enough(found: Any, body: Any) -> bool:
+def _is_enough(content: Any, body: Any) -> bool:
     linked = sum(len("".join(link.itertext()).split()) for link in body.iter("a"))
     own = len(" ".join(body.itertext()).split()) - linked
-    return len(" ".join(found.itertext()).split()) >= _ENOUGH * own
+    return len(" ".join(content.itertext()).split()) >= _ENOUGH * own
 
 
-def _keep_first_heading(draft: Draft, found: Any, body: Any) -> None:
+def _keep_first_heading(draft: Draft, content: Any, body: Any) -> None:
     """trafilatura takes the first heading for the site's name where it is no h1."""
     first: Any = next(body.iter("h1", "h2", "h3", "h4"), None)
     words = " ".join("".join(first.itertext()).split()) if first is not None else ""
-    if first is not None and words and words not in " ".join("".join(found.itertext()).split()):
+    if first is not None and words and words not in " ".join("".join(content.itertext()).split()):
         draft.add("heading", words, level=int(first.tag[1]))
 
 
@@ -242,14 +242,14 @@ def _without_spans(document: Any, name: str, most: int) -> bool:
     Raises:
         DocumentRefused: "too_large": that would write more than `most` characters and cells.
     """
-    found, written = False, 0
+    any_spans, written = False, 0
     for table in list(document.iter("table")):
         rows = list(table.iter("tr"))
         spans = table.xpath(".//*[@rowspan or @colspan]")
         widest = _widest(rows) if spans and _holds_data(table) else 0
         if not 0 < widest <= _MOST_COLUMNS:
             continue
-        found = True
+        any_spans = True
         heads = list(takewhile(_is_head, rows))
         for _, group in groupby(rows, key=lambda row: row.getparent()):  # a cell reaches no further than its group
             for size in _fill(list(group), frozenset(heads), widest):
@@ -262,10 +262,12 @@ def _without_spans(document: Any, name: str, most: int) -> bool:
                     )
         if 1 < len(heads) < len(rows):
             columns = zip_longest(*([" ".join(cell.itertext()) for cell in row] for row in heads), fillvalue="")
-            heads[0][:] = [_made(heads[0], "th", " ".join(dict.fromkeys(filter(None, one)))) for one in columns]
+            heads[0][:] = [
+                _make_cell(heads[0], "th", " ".join(dict.fromkeys(filter(None, names)))) for names in columns
+            ]
             for row in heads[1:]:
                 row.getparent().remove(row)
-    return found
+    return any_spans
 
 
 def _fill(rows: list[Any], heads: Collection[Any], widest: int) -> Iterator[int]:
@@ -280,18 +282,20 @@ def _fill(rows: list[Any], heads: Collection[Any], widest: int) -> Iterator[int]
         cells: list[Any] = []
         for number, cell in enumerate(own, start=1):
             while shown and len(cells) in above:
-                cells.append(_made(row, cell.tag, above[len(cells)][1]))
+                cells.append(_make_cell(row, cell.tag, above[len(cells)][1]))
             wide = min(_span(cell, "colspan"), max(widest - len(cells) - (len(own) - number), 1))
             words = " ".join("".join(cell.itertext()).split())
             again = words if len(words) <= _REPEATED else ""
             reach = [again, *[again if spread else ""] * (wide - 1)]
-            below |= {len(cells) + at: (place + _span(cell, "rowspan"), one) for at, one in enumerate(reach)}
-            cells += [cell, *(_made(row, cell.tag, one) for one in reach[1:])]
-            for told in ("rowspan", "colspan"):
-                cell.attrib.pop(told, None)
+            below |= {
+                len(cells) + at: (place + _span(cell, "rowspan"), words_below) for at, words_below in enumerate(reach)
+            }
+            cells += [cell, *(_make_cell(row, cell.tag, repeated) for repeated in reach[1:])]
+            for attribute in ("rowspan", "colspan"):
+                cell.attrib.pop(attribute, None)
         if shown:
             cells += [
-                _made(row, "td", above.get(at, (0, ""))[1]) for at in range(len(cells), max(above, default=-1) + 1)
+                _make_cell(row, "td", above.get(at, (0, ""))[1]) for at in range(len(cells), max(above, default=-1) + 1)
             ]
             row[:] = cells
             yield sum(len(cell.text or "") + 1 for cell in set(cells).difference(own))
@@ -317,12 +321,12 @@ _MOST_COLUMNS = 100
 """A table of more is left as it is: nobody reads it, and trafilatura takes time by the square of a row's cells."""
 
 
-def _span(cell: Any, told: str) -> int:
-    number = cell.get(told, "")[:5]
+def _span(cell: Any, attribute: str) -> int:
+    number = cell.get(attribute, "")[:5]
     return max(int(number), 1) if number.isdecimal() else 1
 
 
-def _made(row: Any, tag: str, words: str) -> Any:
+def _make_cell(row: Any, tag: str, words: str) -> Any:
     cell = row.makeelement(tag)
     cell.text = words
     return cell

@@ -52,28 +52,28 @@ def _records(text: str, name: str, *, lines: bool) -> Iterator[tuple[str, Any]]:
         return
     if not lines and not _is_lines(text):
         whole = _load(text, name, where="")
-        yield from _listed(whole, "") if isinstance(whole, list) else _unwrapped(whole, "", _WRAPPERS)
+        yield from _with_heading(whole, "") if isinstance(whole, list) else _unwrap(whole, "", _WRAPPERS)
         return
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield "", _load(line, name, where=f" in line {number}")
 
 
-def _listed(records: list[Any], heading: str) -> Iterator[tuple[str, Any]]:
+def _with_heading(records: list[Any], heading: str) -> Iterator[tuple[str, Any]]:
     for number, record in enumerate(records):
         yield "" if number else heading, record
 
 
-def _unwrapped(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
+def _unwrap(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
     """What an object says itself, then what it is wrapped around: the lists of objects in it and in its objects."""
     if not _wraps(value, depth):
         yield path, value
         return
     wrapped = {key: inner for key, inner in value.items() if _wraps(inner, depth - 1)}
-    yield from _listed([{key: inner} for key, inner in value.items() if key not in wrapped], path)
+    yield from _with_heading([{key: inner} for key, inner in value.items() if key not in wrapped], path)
     for key, inner in wrapped.items():
         below = f"{path}.{key}" if path else str(key)
-        yield from _listed(inner, below) if isinstance(inner, list) else _unwrapped(inner, below, depth - 1)
+        yield from _with_heading(inner, below) if isinstance(inner, list) else _unwrap(inner, below, depth - 1)
 
 
 def _wraps(value: Any, depth: int) -> bool:

@@ -81,11 +81,11 @@ class _Walk:
         elif opening.type == "heading_open":
             self._draft.add("heading", text, level=int(opening.tag[1]))
         elif self._numbers:
-            self._draft.add("item", self._numbered(text))
+            self._draft.add("item", self._with_number(text))
         else:
             self._draft.add("paragraph", text)
 
-    def _numbered(self, text: str) -> str:
+    def _with_number(self, text: str) -> str:
         """Steps keep their number, which other steps refer to; bullets carry nothing."""
         number = self._numbers[-1]
         if not self._item_begins or number is None:

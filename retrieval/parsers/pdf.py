@@ -175,20 +175,20 @@ def _key(text: str) -> str:
 
 def _outline(reader: PdfReader) -> dict[str, int]:
     """Titles of the outline with their depth. A broken one is no reason to refuse the text."""
-    found: dict[str, int] = {}
+    levels: dict[str, int] = {}
 
     def walk(entries: Any, level: int) -> None:
         for entry in entries:
             if isinstance(entry, list):
                 walk(entry, level + 1)
             elif _key(str(entry.title or "")):
-                found.setdefault(_key(str(entry.title)), min(level, 6))
+                levels.setdefault(_key(str(entry.title)), min(level, 6))
 
     try:
         walk(reader.outline, 1)
     except Exception:
         return {}
-    return found
+    return levels
 
 
 def _title(reader: PdfReader) -> str | None:
@@ -205,9 +205,9 @@ def _filled_in(reader: PdfReader) -> list[tuple[str, str]]:
     try:
         fields = (reader.get_fields() or {}).items()
         return [
-            (str(one.get("/TU") or name), str(one["/V"]))
-            for name, one in fields
-            if one.get("/FT") in ("/Tx", "/Ch") and one.get("/V")
+            (str(field.get("/TU") or name), str(field["/V"]))
+            for name, field in fields
+            if field.get("/FT") in ("/Tx", "/Ch") and field.get("/V")
         ]
     except Exception:
         return []
@@ -222,7 +222,7 @@ def _add_page(draft: Draft, lines: list[Line], headings: _Headings, number: int)
             header = len(group) > 1 and group[0].bold and not group[1].bold
             draft.table([line.cells for line in group], header=header, page=number)
         else:
-            text = joined([line.text for line in group])
+            text = join_lines([line.text for line in group])
             bullet = _BULLET.match(text)
             text = text if bullet is None or text[0].isalnum() or text[0] == "(" else text[bullet.end() :]
             draft.add("item" if bullet else "paragraph", text, page=number)
@@ -251,7 +251,7 @@ def _goes_on(last: Line, line: Line, headings: _Headings, full: float) -> bool:
     return len(last.text) >= full and not _BULLET.match(line.text) and near
 
 
-def joined(lines: Sequence[str]) -> str:
+def join_lines(lines: Sequence[str]) -> str:
     """Lines as one paragraph; a word that a hyphen breaks at the margin is put together.
 
     >>> joined(["a long para-", "graph of", "text"])

@@ -13,7 +13,7 @@ from typing import Any
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
 from retrieval.formats.drawings import RELATION, chart, choose_alternatives, description, diagram, drop_hidden, words
-from retrieval.formats.ooxml import check_package, malformed, mended
+from retrieval.formats.ooxml import check_package, malformed_document, mend
 from retrieval.formats.text_blocks import Draft
 
 _WHAT = "PowerPoint presentation"
@@ -34,7 +34,7 @@ class PptxParser:
 
     def parse(self, content: bytes, name: str) -> Parsed:
         check_package(content, name, _WHAT)
-        presentation = _open(mended(content), name)
+        presentation = _open(mend(content), name)
         slides = list(presentation.slides)
         if len(slides) > self._limits.pages:
             raise DocumentRefused(
@@ -60,7 +60,7 @@ def _open(content: bytes, name: str) -> Any:
     try:
         return Presentation(io.BytesIO(content))
     except (PythonPptxError, zipfile.BadZipFile, KeyError, ValueError, AttributeError) as error:
-        raise malformed(name, _WHAT, error) from error
+        raise malformed_document(name, _WHAT, error) from error
 
 
 def _title(presentation: Any) -> str | None:
@@ -90,7 +90,7 @@ def _add_slide(draft: Draft, slide: Any, number: int) -> None:
 def _in_reading_order(shapes: Any) -> Iterator[Any]:
     """From top to bottom; what begins at about one height, from left to right. A group's shapes stand together."""
     band: list[Any] = []
-    for shape in sorted(shapes, key=lambda one: one.top or 0):
+    for shape in sorted(shapes, key=lambda box: box.top or 0):
         if band and (shape.top or 0) - (band[0].top or 0) > _ABOUT_ONE_HEIGHT:
             yield from _from_left_to_right(band)
             band = []
@@ -99,7 +99,7 @@ def _in_reading_order(shapes: Any) -> Iterator[Any]:
 
 
 def _from_left_to_right(band: list[Any]) -> Iterator[Any]:
-    for shape in sorted(band, key=lambda one: one.left or 0):
+    for shape in sorted(band, key=lambda box: box.left or 0):
         if hasattr(shape, "shapes"):
             yield from _in_reading_order(shape.shapes)
         else:
@@ -116,12 +116,12 @@ def _add_shape(draft: Draft, shape: Any, number: int) -> None:
     if getattr(shape, "has_table", False):
         rows = [[_cell(cell) for cell in row.cells] for row in shape.table.rows]
         draft.table(rows, header=True if shape.table.first_row else None, page=number)
-    elif part := _drawn(shape, "chart", "id"):
+    elif part := _related_part(shape, "chart", "id"):
         title, tables = chart(part)
         draft.add("paragraph", title, page=number)
         for table in tables:
             draft.table(table, header=True, page=number)
-    elif part := _drawn(shape, "relIds", "dm"):
+    elif part := _related_part(shape, "relIds", "dm"):
         for text in diagram(part):
             draft.add("item", text, page=number)
     elif shape.has_text_frame:
@@ -130,7 +130,7 @@ def _add_shape(draft: Draft, shape: Any, number: int) -> None:
         draft.add("paragraph", description(shape._element.find(".//{*}cNvPr")), page=number)  # noqa: SLF001 - not offered otherwise
 
 
-def _drawn(shape: Any, tag: str, attribute: str) -> bytes | None:
+def _related_part(shape: Any, tag: str, attribute: str) -> bytes | None:
     """The part in which a chart or diagram of this shape lies, if it is there."""
     reference = shape._element.find(f".//{{*}}graphicData/{{*}}{tag}")  # noqa: SLF001 - not offered otherwise
     if reference is None:

@@ -46,7 +46,7 @@ def _add(draft: Draft, lines: list[str], *, keep_lines: bool) -> None:
     elif any(_ITEM.match(line) for line in lines):
         _add_items(draft, lines)
     else:
-        for paragraph in [" ".join(lines)] if _wrapped(lines) else lines:
+        for paragraph in [" ".join(lines)] if _is_wrapped(lines) else lines:
             draft.add("paragraph", paragraph)
 
 
@@ -73,7 +73,7 @@ def _heading_level(lines: list[str]) -> int:
     return 2 if len(lines) == 1 and capitals and not _ITEM.match(lines[0]) else 0
 
 
-def _wrapped(lines: list[str]) -> bool:
+def _is_wrapped(lines: list[str]) -> bool:
     """Whether the line ends are a margin's and not the author's: full lines that do not end with their sentence."""
     if len(lines) < 2:
         return True

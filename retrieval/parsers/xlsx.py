@@ -24,7 +24,7 @@ from xml.parsers import expat
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
 from retrieval.formats.drawings import FORMAT_CONDITION, FORMAT_LITERAL, is_share, parse_xml, words
-from retrieval.formats.ooxml import check_package, malformed, mended
+from retrieval.formats.ooxml import check_package, malformed_document, mend
 from retrieval.formats.text_blocks import Draft
 
 _WHAT = "Excel workbook"
@@ -62,16 +62,16 @@ class XlsxParser:
 
     def parse(self, content: bytes, name: str) -> Parsed:
         check_package(content, name, _WHAT)
-        content = mended(content)
+        content = mend(content)
         try:
-            return self._read(content, name)
+            return self._read_workbook(content, name)
         except _TROUBLES:
             try:
-                return self._read(_cells_alone(content), name)
+                return self._read_workbook(_cells_alone(content), name)
             except _TROUBLES as error:
-                raise malformed(name, _WHAT, error) from error
+                raise malformed_document(name, _WHAT, error) from error
 
-    def _read(self, content: bytes, name: str) -> Parsed:
+    def _read_workbook(self, content: bytes, name: str) -> Parsed:
         from openpyxl import load_workbook
 
         workbook = load_workbook(io.BytesIO(content), read_only=True, data_only=True, keep_links=False)
@@ -119,60 +119,63 @@ class _Members:
     """The names of all members."""
     sheet: str
 
-    def related(self, kind: str) -> Iterator[Any]:
+    def related_roots(self, kind: str) -> Iterator[Any]:
         """The roots of those that belong to it, such as each "table". Each once, and one after the other: a small file may
         refer to a large member a thousand times."""
         folder, name = posixpath.split(self.sheet)
         relations = f"{folder}/_rels/{name}.rels"
-        found: dict[str, None] = {}
-        for one in parse_xml(self.package.read(relations)) if relations in self.present else []:
-            member = posixpath.normpath(posixpath.join("/", folder, one.get("Target", ""))).lstrip("/")
-            if one.get("Type", "").endswith(f"/{kind}") and member in self.present:
-                found[member] = None
-        for member in found:
+        names: dict[str, None] = {}
+        for relation in parse_xml(self.package.read(relations)) if relations in self.present else []:
+            member = posixpath.normpath(posixpath.join("/", folder, relation.get("Target", ""))).lstrip("/")
+            if relation.get("Type", "").endswith(f"/{kind}") and member in self.present:
+                names[member] = None
+        for member in names:
             yield parse_xml(self.package.read(member))
 
 
 def _text_boxes(drawing: Any) -> list[str]:
     """The paragraphs of the shapes that lie on a sheet."""
-    found: list[str] = []
+    paragraphs: list[str] = []
     waiting = [drawing]
     while waiting:
         shape = waiting.pop()
         properties = shape.find("*/{*}cNvPr")
         if properties is not None and properties.get("hidden") in _TRUE:
             continue
-        found += [words(paragraph) for paragraph in shape.iterfind("{*}txBody/{*}p")]
+        paragraphs += [words(paragraph) for paragraph in shape.iterfind("{*}txBody/{*}p")]
         waiting += reversed(shape)
-    return found
+    return paragraphs
 
 
-def _hidden(members: _Members) -> tuple[Collection[int], Collection[int]]:
+def _hidden_lines(members: _Members) -> tuple[Collection[int], Collection[int]]:
     """The rows and columns that are hidden, neither folded nor filtered away. openpyxl does not tell of them where it reads
     a sheet row by row."""
     rows: list[int] = []
     columns: set[int] = set()
     filtered = [
-        one.get("ref", "")
-        for table in members.related("table")
-        for one in table.iterfind("{*}autoFilter")
-        if one.find("{*}filterColumn") is not None
+        auto_filter.get("ref", "")
+        for table in members.related_roots("table")
+        for auto_filter in table.iterfind("{*}autoFilter")
+        if auto_filter.find("{*}filterColumn") is not None
     ]
     row, last, filter_at = 0, 0, ""
 
-    def begin(tag: str, told: dict[str, str]) -> None:
+    def begin(tag: str, attributes: dict[str, str]) -> None:
         nonlocal row, last, filter_at
-        hidden = told.get("hidden") in _TRUE and told.get("outlineLevel", "0") == "0"
+        hidden = attributes.get("hidden") in _TRUE and attributes.get("outlineLevel", "0") == "0"
         match tag.rpartition(":")[2]:
             case "row":
-                row = _whole(told.get("r")) or row + 1
+                row = _whole(attributes.get("r")) or row + 1
                 if hidden:
                     rows.append(row)
             case "col" if hidden:
-                first, last = max(_whole(told.get("min")), last + 1), min(_whole(told.get("max")), _MOST_COLUMNS)
+                first, last = (
+                    max(_whole(attributes.get("min")), last + 1),
+                    min(_whole(attributes.get("max")), _MOST_COLUMNS),
+                )
                 columns.update(range(first, last + 1))
             case "autoFilter":
-                filter_at = told.get("ref", "")
+                filter_at = attributes.get("ref", "")
             case "filterColumn":
                 filtered.append(filter_at)
 
@@ -183,20 +186,20 @@ def _hidden(members: _Members) -> tuple[Collection[int], Collection[int]]:
     rows.sort()
     for place in set(filtered):
         first, _, final = place.replace("$", "").partition(":")
-        reached = [_whole(one.lstrip(string.ascii_uppercase)) for one in (first, final)]
+        reached = [_whole(corner.lstrip(string.ascii_uppercase)) for corner in (first, final)]
         del rows[bisect_left(rows, reached[0]) : bisect_right(rows, reached[1])]
     return frozenset(rows), columns
 
 
-def _whole(told: str | None) -> int:
+def _whole(text: str | None) -> int:
     """0 for what is no number, or too large for a place."""
-    return int(told) if told and len(told) < 10 and told.isdecimal() else 0
+    return int(text) if text and len(text) < 10 and text.isdecimal() else 0
 
 
 def _add_sheet(draft: Draft, sheet: Any, members: _Members, number: int) -> None:
     """A sheet without a value adds nothing, not even its name."""
-    boxes = [text for drawing in members.related("drawing") for text in _text_boxes(drawing)]
-    rows = _rows(sheet, *_hidden(members))
+    boxes = [text for drawing in members.related_roots("drawing") for text in _text_boxes(drawing)]
+    rows = _rows(sheet, *_hidden_lines(members))
     first = next((row for row in rows if any(row)), None)
     if first is None and not any(map(str.strip, boxes)):
         return
@@ -215,8 +218,10 @@ def _rows(sheet: Any, hidden: Collection[int], hidden_columns: Collection[int]) 
 def _words(cell: Any) -> str:
     """The value as the sheet shows it, where that changes its meaning: dates without midnight, shares as per cent, numbers
     with their unit or leading zeros."""
-    value, told = cell.value, str(cell.number_format or "")
-    if value is None or (told and not told.strip("; ")):  # a format of semicolons alone shows no value
+    value, number_format = cell.value, str(cell.number_format or "")
+    if value is None or (
+        number_format and not number_format.strip("; ")
+    ):  # a format of semicolons alone shows no value
         return ""
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
@@ -227,15 +232,15 @@ def _words(cell: Any) -> str:
         sign = "-" if value < dt.timedelta() else ""
         return f"{sign}{minutes // 60}:{minutes % 60:02}" + (f":{seconds:02}" if seconds else "")
     if isinstance(value, int | float):
-        return _number(value, told)
+        return _number(value, number_format)
     return str(value)
 
 
-def _number(value: float, told: str) -> str:
+def _number(value: float, number_format: str) -> str:
     """`told` is a format, such as `#,##0.00 "EUR"`."""
-    if is_share(told):
+    if is_share(number_format):
         return f"{value * 100:.10g} %"
-    positive, negative = _sections(told)
+    positive, negative = _sections(number_format)
     before, after, width = _around(positive)
     if value < 0 and (words := _around(negative)) and _letters(words) not in ([], _letters((before, after))):
         value, (before, after, width) = -value, words  # they say that it is negative
@@ -244,12 +249,12 @@ def _number(value: float, told: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _sections(told: str) -> tuple[str, str]:
+def _sections(number_format: str) -> tuple[str, str]:
     """How a format shows a positive number, and a negative one where that is said without a condition."""
-    first = _SECTION.match(told)
+    first = _SECTION.match(number_format)
     positive = first[0] if first is not None else ""
-    second = _SECTION.match(told, len(positive) + 1)
-    conditions = FORMAT_CONDITION.search(FORMAT_LITERAL.sub("", told))
+    second = _SECTION.match(number_format, len(positive) + 1)
+    conditions = FORMAT_CONDITION.search(FORMAT_LITERAL.sub("", number_format))
     return positive, second[0] if second is not None and not conditions else ""
 
 
@@ -262,14 +267,14 @@ def _around(shown: str) -> tuple[str, str, int]:
     """What a section of a format shows before and after a number, and how many digits a whole one has at least. Nothing
     where it scales the number or depends on it, since its unit is then not that of the value."""
     plain = FORMAT_LITERAL.sub("", shown)
-    digits = [place.start() for place in _DIGIT.finditer(_PIECE.sub(lambda found: "_" * len(found[0]), shown))]
+    digits = [place.start() for place in _DIGIT.finditer(_PIECE.sub(lambda match: "_" * len(match[0]), shown))]
     if not digits or _SCALED.search(plain) or FORMAT_CONDITION.search(plain):
         return "", "", 0
     first, last = digits[0], digits[-1] + 1
-    if _spoken(shown[first:last]).strip():
+    if _words_in_format(shown[first:last]).strip():
         return "", "", 0
     zeros = re.fullmatch("[#,]*(0{2,})", shown[first:last])
-    before, after = _spoken(shown[:first]), _spoken(shown[last:]).strip()
+    before, after = _words_in_format(shown[:first]), _words_in_format(shown[last:]).strip()
     if before.strip() in _SIGNS_AT_THE_NUMBER:
         before = before.strip()
     elif before.strip() == "€" or re.search(r"\[\$[^\]-]", shown[:first]):
@@ -277,7 +282,7 @@ def _around(shown: str) -> tuple[str, str, int]:
     return before if before.strip() else "", f" {after}" if after else "", len(zeros[1]) if zeros is not None else 0
 
 
-def _spoken(told: str) -> str:
+def _words_in_format(part: str) -> str:
     """The words in a part of a format, or nothing where they are signs alone."""
-    words = "".join(next(filter(None, found.groups()), "") for found in _PIECE.finditer(told))
+    words = "".join(next(filter(None, match.groups()), "") for match in _PIECE.finditer(part))
     return words if _SAYS_SOMETHING.search(words) else ""

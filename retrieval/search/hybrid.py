@@ -106,14 +106,14 @@ class HybridRetriever:
             return self._ledger.keyword_search(query, scope, limit=depth, as_of=as_of, where=where)
 
         def by_vector(depth: int, in_classes: bool) -> _Near:
-            asked = _in_classes(scope, where) if in_classes else where
-            return self._vectors.search(vector, scope, limit=depth, where=asked)
+            filter_with_classes = _in_classes(scope, where) if in_classes else where
+            return self._vectors.search(vector, scope, limit=depth, where=filter_with_classes)
 
         depth = max(self._ranking.candidates, 2 * limit)
-        with self._begun(by_keyword, depth) as worded:
+        with self._run_beside(by_keyword, depth) as worded:
             vector = embed_query(self._embedder, query)
             near = by_vector(depth, in_classes=False)
-        legs, owners = self._walked(
+        legs, owners = self._deepen_until_enough(
             worded(),
             near,
             by_keyword=by_keyword,
@@ -124,22 +124,22 @@ class HybridRetriever:
             enough=limit,
         )
         most = max(limit, self._ranking.reranked) if self._reranker else limit
-        ranked = _fused(legs, owners, self._weights(query), most=most)
-        documents = self._reranked(query, self._read(ranked, scope, as_of, per_document, where))[:limit]
+        ranked = _fuse(legs, owners, self._weights(query), most=most)
+        documents = self._rerank(query, self._read_passages(ranked, scope, as_of, per_document, where))[:limit]
         return [hit for passages in documents for hit in passages]
 
     @contextmanager
-    def _begun(self, search: Callable[[int], _Worded], depth: int) -> Iterator[Callable[[], _Worded]]:
+    def _run_beside(self, search: Callable[[int], _Worded], depth: int) -> Iterator[Callable[[], _Worded]]:
         """The search goes on beside what is done within, and is over when that fails."""
-        found = self._beside.submit(copy_context().run, search, depth)  # the context carries the trace
+        future = self._beside.submit(copy_context().run, search, depth)  # the context carries the trace
         try:
-            yield found.result
+            yield future.result
         except BaseException:
-            if not found.cancel():
-                wait([found])
+            if not future.cancel():
+                wait([future])
             raise
 
-    def _walked(
+    def _deepen_until_enough(
         self,
         worded: _Worded,
         near: _Near,
@@ -190,13 +190,13 @@ class HybridRetriever:
         vector = ranking.vector_weight if in_latin_letters(query) else ranking.foreign_vector_weight
         return {KEYWORD: ranking.keyword_weight, VECTOR: vector}
 
-    def _read(
+    def _read_passages(
         self, ranked: Sequence[_Ranked], scope: Scope, as_of: date, per_document: int, where: Where | None
     ) -> list[list[Hit]]:
         """The passages to show of each document, looked up and checked once more."""
         wanted = [passage for document in ranked for passage in document.passages[:per_document]]
-        known = self._ledger.hits(wanted, scope, as_of=as_of)
-        permitted = {key: hit for key, hit in known.items() if _may_show(hit.source, scope, where)}
+        hits = self._ledger.hits(wanted, scope, as_of=as_of)
+        permitted = {key: hit for key, hit in hits.items() if _may_show(hit.source, scope, where)}
         shown = [
             [
                 replace(permitted[key], score=document.score, legs=document.legs)
@@ -207,15 +207,15 @@ class HybridRetriever:
         ]
         return [passages for passages in shown if passages]
 
-    def _reranked(self, query: str, documents: list[list[Hit]]) -> list[list[Hit]]:
+    def _rerank(self, query: str, documents: list[list[Hit]]) -> list[list[Hit]]:
         """The first documents in the order of both the fusion and the reranker. The scores, which only order, stay where
         they were."""
         if self._reranker is None:
             return documents
         top, weight = documents[: self._ranking.reranked], self._ranking.rerank_weight
-        said = standard_scores(self._reranker.score(query, [passages[0].chunk.indexed_text for passages in top]))
+        relevance = standard_scores(self._reranker.score(query, [passages[0].chunk.indexed_text for passages in top]))
         fused = standard_scores([passages[0].score for passages in top])
-        blended = (1 - weight) * fused + weight * said
+        blended = (1 - weight) * fused + weight * relevance
         order = sorted(range(len(top)), key=lambda place: -blended[place])
         ladder = [passages[0].score for passages in top]
         moved = [[replace(hit, score=score) for hit in top[place]] for score, place in zip(ladder, order, strict=True)]
@@ -247,15 +247,15 @@ def _leg(name: str, passages: Mapping[str, float], owners: Mapping[str, str], *,
     return _Leg(passages, documents, floor)
 
 
-def _fused(
+def _fuse(
     legs: Mapping[str, _Leg], owners: Mapping[str, str], weights: Mapping[str, float], *, most: int
 ) -> list[_Ranked]:
-    floors = {leg: found.floor for leg, found in legs.items()}
+    floors = {leg: leg_hits.floor for leg, leg_hits in legs.items()}
     passages: defaultdict[str, list[str]] = defaultdict(list)
-    by_passage = {leg: found.passages for leg, found in legs.items()}
+    by_passage = {leg: leg_hits.passages for leg, leg_hits in legs.items()}
     for passage, _ in standard_score_fusion(by_passage, weights=weights, floors=floors):
         passages[owners[passage]].append(passage)
-    by_document = {leg: found.documents for leg, found in legs.items()}
+    by_document = {leg: leg_hits.documents for leg, leg_hits in legs.items()}
     places = {leg: {name: at for at, name in enumerate(scores, start=1)} for leg, scores in by_document.items()}
     return [
         _Ranked(score, passages[name], {leg: at[name] for leg, at in places.items() if name in at})

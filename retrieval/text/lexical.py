@@ -99,16 +99,16 @@ def words(text: str) -> list[str]:
     (['elan', 'und', 'cafe', 'वारंटी'], ['保修', '修期'])
     """
     check()  # nearly everything that is done with a long text calls this, for one part of it after the other
-    found: list[str] = []
-    for word in (_PLAIN_WORD if text.isascii() else _WORD).findall(_folded(text)):
+    result: list[str] = []
+    for word in (_PLAIN_WORD if text.isascii() else _WORD).findall(_fold(text)):
         if _UNSPACED.search(word) and len(word) > 1:
-            found += [word[i : i + 2] for i in range(len(word) - 1)]
+            result += [word[i : i + 2] for i in range(len(word) - 1)]
         else:
-            found.append(word.removesuffix("'s").removesuffix("’s"))
-    return found
+            result.append(word.removesuffix("'s").removesuffix("’s"))
+    return result
 
 
-def _folded(text: str) -> str:
+def _fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     plain = latin_spelling(_ACCENTS.sub("", unicodedata.normalize("NFD", text.lower())))
@@ -136,14 +136,14 @@ class Rarity:
         count = len(texts)
         return cls({t: log(1 + (count + 1) / (sum(t in text for text in texts) + 0.5)) for t in wanted})
 
-    def coverage(self, found: frozenset[str]) -> float:
+    def coverage(self, present: frozenset[str]) -> float:
         """Share of the wanted terms, by weight, that are in `found`. Nothing wanted: 0."""
-        return sum(self.matched(found))
+        return sum(self.weights_matched(present))
 
-    def matched(self, found: frozenset[str]) -> tuple[float, ...]:
+    def weights_matched(self, present: frozenset[str]) -> tuple[float, ...]:
         """For each wanted term its weight where it is in `found`, else 0; the weights of all of them sum up to 1."""
         total = sum(self.weights.values())
-        return tuple(weight / total if term in found else 0.0 for term, weight in self.weights.items())
+        return tuple(weight / total if term in present else 0.0 for term, weight in self.weights.items())
 
 
 def asks_for(question: str) -> AnswerKind:
@@ -181,7 +181,7 @@ def versions(text: str) -> frozenset[str]:
 
 def figures(text: str) -> frozenset[str]:
     """Numbers in one spelling: "1,000" and "1000" are the same, and so are "two" and "2"."""
-    digits = {re.sub(r"(?<=\d),(?=\d{3})", "", match).rstrip(".") for match in _FIGURE.findall(_folded(text))}
+    digits = {re.sub(r"(?<=\d),(?=\d{3})", "", match).rstrip(".") for match in _FIGURE.findall(_fold(text))}
     return frozenset(digits | {_SPELLED[word] for word in words(text) if word in _SPELLED})
 
 
@@ -203,18 +203,18 @@ def unmet_names(question: str, text: str) -> frozenset[str]:
     >>> sorted(unmet_names("Can the QS-3 read RFID tags in Leeds?", "The QS-3 reads codes. Ask in leeds."))
     ['RFID']
     """
-    found = set(words(text)) | {word.lower() for word in _CODE.findall(text)}
+    text_words = set(words(text)) | {word.lower() for word in _CODE.findall(text)}
     capitals = names(text)
     many = len(capitals) > _MANY_CAPITALS * len(set(words(text)))
-    asked = {word for word in _CODE.findall(question) if word.lower() not in FUNCTION_WORDS}
-    asked |= set() if many else {name for name in names(question) if not _DATE.fullmatch(name)}
-    return frozenset(word for word in asked if not _known(word.lower(), found))
+    wanted = {word for word in _CODE.findall(question) if word.lower() not in FUNCTION_WORDS}
+    wanted |= set() if many else {name for name in names(question) if not _DATE.fullmatch(name)}
+    return frozenset(word for word in wanted if not _is_known(word.lower(), text_words))
 
 
-def _known(word: str, found: set[str]) -> bool:
-    if word in found or all(part in found for part in words(word)):
+def _is_known(word: str, text_words: set[str]) -> bool:
+    if word in text_words or all(part in text_words for part in words(word)):
         return True
-    return word.isalpha() and len(word) > _PREFIX and bool(get_close_matches(word, found, n=1, cutoff=0.8))
+    return word.isalpha() and len(word) > _PREFIX and bool(get_close_matches(word, text_words, n=1, cutoff=0.8))
 
 
 def refers_back(sentence: str) -> bool:

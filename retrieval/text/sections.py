@@ -25,17 +25,17 @@ def sections(parsed: Parsed) -> list[Section]:
     """Sections with text. A heading that nothing follows is kept as text: no word of a document may be lost."""
     title = (parsed.title or "").strip()
     open_headings: list[tuple[int, str]] = []
-    found = [Section(_path(title, []))]
+    result = [Section(_path(title, []))]
     for block in parsed.blocks:
         if block.kind != "heading":
-            found[-1].blocks.append(block)
+            result[-1].blocks.append(block)
             continue
         open_headings = [(level, words) for level, words in open_headings if level < block.level]
-        _keep_lonely(found[-1], deeper=bool(open_headings) and found[-1].path == _path(title, open_headings))
+        _keep_lonely(result[-1], deeper=bool(open_headings) and result[-1].path == _path(title, open_headings))
         open_headings.append((block.level, parsed.text[block.start : block.end]))
-        found.append(Section(_path(title, open_headings), block))
-    _keep_lonely(found[-1], deeper=False)
-    return [section for section in found if section.blocks]
+        result.append(Section(_path(title, open_headings), block))
+    _keep_lonely(result[-1], deeper=False)
+    return [section for section in result if section.blocks]
 
 
 def passage(parsed: Parsed, document_id: str, position: int, path: tuple[str, ...], span: tuple[int, int]) -> Chunk:
@@ -67,5 +67,5 @@ def _keep_lonely(section: Section, *, deeper: bool) -> None:
 
 def _path(title: str, headings: Sequence[tuple[int, str]]) -> tuple[str, ...]:
     words = [words for _, words in headings]
-    told = any(title.casefold() in heading.casefold() for heading in words)
-    return tuple(part[:_HEADING_CHARACTERS] for part in ([*words] if told or not title else [title, *words]))
+    names_title = any(title.casefold() in heading.casefold() for heading in words)
+    return tuple(part[:_HEADING_CHARACTERS] for part in ([*words] if names_title or not title else [title, *words]))

@@ -98,8 +98,8 @@ def telling_words(query: str) -> list[str]:
     >>> telling_words("What is the warranty of the QP-5?")
     ['warranty', 'QP', '5']
     """
-    found = words(query)
-    return [word for word in found if word.lower() not in _FUNCTION_WORDS] or found
+    all_words = words(query)
+    return [word for word in all_words if word.lower() not in _FUNCTION_WORDS] or all_words
 
 
 def words(text: str) -> list[str]:
@@ -132,7 +132,7 @@ def _light_stem(word: re.Match[str]) -> str:
     stem = _ARABIC_MARKS.sub("", word.group()).translate(_ARABIC_SPELLING)
     if stem.startswith(_AND) and len(stem) > 3:
         stem = stem[1:]
-    prefix = next((one for one in _PREFIXES if stem.startswith(one) and len(stem) - len(one) >= 2), "")
+    prefix = next((affix for affix in _PREFIXES if stem.startswith(affix) and len(stem) - len(affix) >= 2), "")
     stem = stem.removeprefix(prefix)
     for suffix in _SUFFIXES:
         if stem.endswith(suffix) and len(stem) - len(suffix) >= 2:

@@ -38,16 +38,16 @@ from foundation.stores.full_disk import room_at
 from foundation.stores.registry import Store
 from foundation.types import Scope
 from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
-from retrieval.filters import Where, folded
+from retrieval.filters import Where, simplify
 from retrieval.index.chroma_partitions import (
     Access,
     access_of,
     batches,
     condition,
-    known,
+    metadata_of,
+    records_of,
     shelf_name,
     take_off,
-    told_of,
 )
 from retrieval.index.closed_snapshot import Snapshot, best
 from retrieval.index.exact_search import Rows, SmallCollections
@@ -134,18 +134,18 @@ class ChromaVectorIndex:
             raise
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
-        with self._changed() as chroma:
+        with self._change() as chroma:
             chroma.upsert(items)
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
-        with self._changed() as chroma:
+        with self._change() as chroma:
             chroma.delete(chunk_ids)
 
     def search(
         self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
     ) -> list[tuple[str, float]]:
-        wanted = folded(where)
-        with self._used():
+        wanted = simplify(where)
+        with self._use():
             if limit <= 0 or wanted is False:
                 return []
             if wanted is True and (asleep := self._asleep):
@@ -153,24 +153,24 @@ class ChromaVectorIndex:
             return self._awake().search(vector, scope, limit, wanted)
 
     def sequence(self) -> int:
-        with self._used():
+        with self._use():
             return (self._asleep or self._awake()).sequence
 
     def stamp(self) -> str:
-        with self._used():
+        with self._use():
             return (self._asleep or self._awake()).stamp
 
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
         """Kept in the same database as the vectors, so that it cannot reach the disk before them."""
-        with self._changed() as chroma:
+        with self._change() as chroma:
             chroma.set_sequence(sequence, stamp)
 
     def count(self) -> int:
-        with self._used():
+        with self._use():
             return (self._asleep or self._awake()).count()
 
     def clear(self) -> None:
-        with self._changed() as chroma:
+        with self._change() as chroma:
             chroma.clear()
 
     def close(self) -> None:
@@ -189,7 +189,7 @@ class ChromaVectorIndex:
                         if snapshot:
                             snapshot.save(self._store)
                     with suppress(OSError):  # without a seal it probes
-                        self._seal.put()
+                        self._seal.write()
             finally:
                 self._owner.release()
 
@@ -208,7 +208,7 @@ class ChromaVectorIndex:
                         f"The vector index {self._store} was damaged since this process started. Nothing is lost: stop the "
                         f"system and start it again, and it is mended from the ledger."
                     )
-                with self._translated():
+                with self._translate_errors():
                     self._seal.break_()
                     Snapshot.remove(self._store)
                     self._chroma = _Collections(self._store, self._options, self._asleep)
@@ -216,12 +216,12 @@ class ChromaVectorIndex:
             return self._chroma
 
     @contextmanager
-    def _changed(self) -> Iterator[_Collections]:
-        with self._changing, self._used():
+    def _change(self) -> Iterator[_Collections]:
+        with self._changing, self._use():
             yield self._awake()
 
     @contextmanager
-    def _used(self) -> Iterator[None]:
+    def _use(self) -> Iterator[None]:
         with self._gate:
             if self._closed:
                 raise StoreUnavailable(
@@ -229,7 +229,7 @@ class ChromaVectorIndex:
                 )
             self._inside += 1
         try:
-            with self._translated():
+            with self._translate_errors():
                 yield
         finally:
             with self._gate:
@@ -237,14 +237,14 @@ class ChromaVectorIndex:
                 self._gate.notify_all()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except SixplyError:
             raise  # the items come from the ledger, whose errors are its own
         except Exception as error:  # Chroma raises many kinds, some from its Rust core
-            told = "disk is full" in str(error) or "No space left" in str(error)
-            if told or room_at(self._store.parent) < BLOCK:  # Chroma does not always say it
+            disk_full = "disk is full" in str(error) or "No space left" in str(error)
+            if disk_full or room_at(self._store.parent) < BLOCK:  # Chroma does not always say it
                 raise StorageFull(
                     f"There is no room on the disk for the vector index {self._store}: {error}. Free some space first. Nothing "
                     f"is lost: with room again it is filled from the ledger."
@@ -290,7 +290,7 @@ class _Collections:
             hits = (_nearest(shelf, self._rows_of(shelf), vector, limit, wanted) for shelf in admitted)
             return best(chain.from_iterable(hits), limit)
 
-        return self._undisturbed(nearest)
+        return self._read_undisturbed(nearest)
 
     @property
     def sequence(self) -> int:
@@ -304,7 +304,7 @@ class _Collections:
         self._state.modify(metadata={_COMPLETE: sequence, "stamp": stamp})
 
     def count(self) -> int:
-        return self._undisturbed(lambda: sum(shelf.count() for shelf in self._shelves.values()))
+        return self._read_undisturbed(lambda: sum(shelf.count() for shelf in self._shelves.values()))
 
     def clear(self) -> None:
         with self._small.writing():
@@ -326,7 +326,7 @@ class _Collections:
 
     def _snapshot(self) -> Snapshot | None:
         """`None` where a shelf is searched by its graph, or more that nobody has searched than is read in a moment."""
-        unread = sum(shelf.count() for shelf in self._shelves.values() if not self._small.known(shelf.name))
+        unread = sum(shelf.count() for shelf in self._shelves.values() if not self._small.holds(shelf.name))
         if unread > _READ_AT_CLOSE or not all(map(_is_plain, self._shelves.values())):
             return None
         shelves: dict[Access, tuple[str, Rows]] = {}
@@ -357,14 +357,14 @@ class _Collections:
         for access, group in by_access.items():
             ids = [item.chunk_id for item in group]
             shelf = self._shelf(access, len(group))
-            _put(shelf, ids, np.stack([item.vector for item in group]), known(shelf, group))
-            self._small.written(shelf.name, {item.chunk_id: item.vector for item in group})
-            for shelf in (shelf for other, shelf in self._shelves.items() if other != access):
+            _write_and_check(shelf, ids, np.stack([item.vector for item in group]), records_of(shelf, group))
+            self._small.record(shelf.name, {item.chunk_id: item.vector for item in group})
+            for shelf in (shelf for readers, shelf in self._shelves.items() if readers != access):
                 self._take_off(shelf, ids)
 
     def _take_off(self, shelf: Collection, chunk_ids: Sequence[str]) -> None:
         take_off(shelf, chunk_ids)
-        self._small.written(shelf.name, {}, gone=frozenset(chunk_ids))
+        self._small.record(shelf.name, {}, gone=frozenset(chunk_ids))
 
     def _shelf(self, access: Access, more: int) -> Collection:
         """That to which `more` vectors can be added. The shelves are put together anew, because searches are walking along
@@ -372,9 +372,9 @@ class _Collections:
         shelf = self._shelves.get(access)
         if shelf is None:
             plain = more <= self._options.exact_up_to
-            self._shelves = self._shelves | {access: self._created(access, plain=plain)}
+            self._shelves = self._shelves | {access: self._create(access, plain=plain)}
             if plain:
-                self._small.begun(self._shelves[access].name)
+                self._small.add(self._shelves[access].name)
         elif _is_plain(shelf) and shelf.count() + more > self._options.exact_up_to:
             self._outgrow(access)
         return self._shelves[access]
@@ -383,10 +383,12 @@ class _Collections:
         """Copy a plain shelf to a collection with a graph. Until the plain one is deleted, it is the one that counts."""
         if shelf_name(access) in {listed.name for listed in self._client.list_collections()}:  # an earlier copy failed
             self._client.delete_collection(shelf_name(access))
-        plain, linked = self._shelves[access], self._created(access, plain=False)
+        plain, linked = self._shelves[access], self._create(access, plain=False)
         for offset in range(0, plain.count(), _PAGE):
             page = plain.get(limit=_PAGE, offset=offset, include=["embeddings", "metadatas"])
-            _put(linked, page["ids"], np.asarray(page["embeddings"], dtype=np.float32), page["metadatas"] or [])
+            _write_and_check(
+                linked, page["ids"], np.asarray(page["embeddings"], dtype=np.float32), page["metadatas"] or []
+            )
         before, self._shelves = self._shelves, self._shelves | {access: linked}
         self._outgrown += 1
         try:
@@ -396,7 +398,7 @@ class _Collections:
             raise
         self._small.forget(plain.name)
 
-    def _created(self, access: Access, *, plain: bool) -> Collection:
+    def _create(self, access: Access, *, plain: bool) -> Collection:
         graph: CreateHNSWConfiguration = {
             "space": "cosine",
             "max_neighbors": self._options.max_neighbors,
@@ -405,12 +407,12 @@ class _Collections:
         }
         return self._client.create_collection(
             f"{shelf_name(access)}{_PLAIN if plain else ''}",
-            metadata=told_of(access),
+            metadata=metadata_of(access),
             configuration={"hnsw": {**graph, **_FEWEST_LINKS} if plain else graph},
             embedding_function=None,  # otherwise Chroma would fetch a model of its own
         )
 
-    def _undisturbed(self, read: Callable[[], T]) -> T:
+    def _read_undisturbed(self, read: Callable[[], T]) -> T:
         """What `read` gives, read once more where a shelf was outgrown meanwhile: its former collection is gone."""
         while True:
             before = self._outgrown
@@ -484,37 +486,41 @@ def _nearest(
         among = None if wanted is None else frozenset(shelf.get(where=wanted, include=[])["ids"])
         yield from rows.nearest(query[0], limit, among)
         return
-    found = shelf.query(query_embeddings=query, n_results=limit, include=["distances"], where=wanted)
-    distances = (found["distances"] or [[]])[0]
-    for chunk_id, distance in zip(found["ids"][0], distances, strict=True):
+    result = shelf.query(query_embeddings=query, n_results=limit, include=["distances"], where=wanted)
+    distances = (result["distances"] or [[]])[0]
+    for chunk_id, distance in zip(result["ids"][0], distances, strict=True):
         yield chunk_id, 1.0 - float(distance)
 
 
-def _put(shelf: Collection, ids: Sequence[str], vectors: Vectors, told: Sequence[Any]) -> None:
+def _write_and_check(shelf: Collection, ids: Sequence[str], vectors: Vectors, metadatas: Sequence[Any]) -> None:
     """Write, then look whether each can be found, unless the shelf is a plain one. In about one of a hundred runs of small
     writes Chroma 1.5.9 counts a record that no search reaches; taken off and written again, it is reached.
     """
-    left: Sequence[int] = range(len(ids))
+    missing: Sequence[int] = range(len(ids))
     for _ in range(_WRITES):
         shelf.upsert(
-            ids=[ids[place] for place in left], embeddings=vectors[left], metadatas=[told[place] for place in left]
+            ids=[ids[place] for place in missing],
+            embeddings=vectors[missing],
+            metadatas=[metadatas[place] for place in missing],
         )
-        left = (
-            () if _is_plain(shelf) else [left[row] for row in _unreached(shelf, [ids[p] for p in left], vectors[left])]
+        missing = (
+            ()
+            if _is_plain(shelf)
+            else [missing[row] for row in _unreachable(shelf, [ids[p] for p in missing], vectors[missing])]
         )
-        if not left:
+        if not missing:
             return
-        shelf.delete(ids=[ids[place] for place in left])
+        shelf.delete(ids=[ids[place] for place in missing])
     raise StoreUnavailable(
-        f"The vector index does not find {len(left)} of {len(ids)} vectors that it has just stored. Stop the system and "
+        f"The vector index does not find {len(missing)} of {len(ids)} vectors that it has just stored. Stop the system and "
         f"start it again: it is mended from the ledger."
     )
 
 
-def _unreached(shelf: Collection, ids: Sequence[str], vectors: Vectors) -> list[int]:
+def _unreachable(shelf: Collection, ids: Sequence[str], vectors: Vectors) -> list[int]:
     """Places of those whose own vector leads neither to them nor to enough of their equals."""
-    found = shelf.query(query_embeddings=vectors, n_results=_EQUALS, include=["distances"])
-    rows = zip(ids, found["ids"], found["distances"] or [], strict=True)
+    result = shelf.query(query_embeddings=vectors, n_results=_EQUALS, include=["distances"])
+    rows = zip(ids, result["ids"], result["distances"] or [], strict=True)
     return [
         place
         for place, (own, near, distances) in enumerate(rows)
@@ -537,8 +543,8 @@ def _probe(store: Path) -> None:
             vectors = np.asarray(page, dtype=np.float32)
             if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3):
                 raise SystemExit(f"{shelf.name} holds vectors that nobody stored.")
-            found = shelf.query(query_embeddings=vectors[::_SAMPLED], n_results=1, include=["distances"])
-            if not _is_plain(shelf) and not all(nearest and nearest[0] < 1e-3 for nearest in found["distances"] or []):
+            result = shelf.query(query_embeddings=vectors[::_SAMPLED], n_results=1, include=["distances"])
+            if not _is_plain(shelf) and not all(nearest and nearest[0] < 1e-3 for nearest in result["distances"] or []):
                 raise SystemExit(f"{shelf.name} does not find vectors that it holds.")
 
 

@@ -26,16 +26,16 @@ from foundation.errors import SixplyError, StorageFull, StoreUnavailable
 from foundation.stores.registry import Store
 from foundation.types import Scope
 from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
-from retrieval.filters import Where, folded
+from retrieval.filters import Where, simplify
 from retrieval.index.chroma_partitions import (
     Access,
     access_of,
     batches,
     condition,
-    known,
+    metadata_of,
+    records_of,
     shelf_name,
     take_off,
-    told_of,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class ChromaServerIndex:
         self._options = options
         self._changing = threading.RLock()
         self._client: ClientAPI | None = None
-        with self._translated():
+        with self._translate_errors():
             self._client = _client(options)
             self._most = self._client.get_max_batch_size()
 
@@ -81,48 +81,48 @@ class ChromaServerIndex:
             by_access: defaultdict[Access, list[VectorItem]] = defaultdict(list)
             for item in {item.chunk_id: item for item in batch}.values():
                 by_access[item.tenant, item.groups].append(item)
-            with self._changed() as client:
+            with self._change() as client:
                 for access, group in by_access.items():
                     self._place(client, access, group)
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
         for batch in batches(chunk_ids, self._most):
-            with self._changed() as client:
+            with self._change() as client:
                 for _, shelf in self._shelves(client):
                     take_off(shelf, batch)
 
     def search(
         self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
     ) -> list[tuple[str, float]]:
-        found: dict[str, float] = {}
-        wanted = folded(where)
-        with self._used() as client:
+        similarities: dict[str, float] = {}
+        wanted = simplify(where)
+        with self._use() as client:
             for (tenant, groups), shelf in self._shelves(client) if limit > 0 and wanted is not False else ():
                 if scope.admits(tenant, groups):
                     for chunk_id, similarity in _nearest(
                         shelf, vector, limit, wanted
                     ):  # one on the move may stand on two
-                        found[chunk_id] = max(similarity, found.get(chunk_id, similarity))
-        return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:limit]
+                        similarities[chunk_id] = max(similarity, similarities.get(chunk_id, similarity))
+        return sorted(similarities.items(), key=lambda item: (-item[1], item[0]))[:limit]
 
     def sequence(self) -> int:
-        with self._used() as client:
+        with self._use() as client:
             return int(cast("int", (self._state(client).metadata or {}).get(_COMPLETE, 0)))
 
     def stamp(self) -> str:
-        with self._used() as client:
+        with self._use() as client:
             return str((self._state(client).metadata or {}).get("stamp", ""))
 
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
-        with self._changed() as client:
+        with self._change() as client:
             self._state(client).modify(metadata={_COMPLETE: sequence, "stamp": stamp})
 
     def count(self) -> int:
-        with self._used() as client:
+        with self._use() as client:
             return sum(shelf.count() for _, shelf in self._shelves(client))
 
     def clear(self) -> None:
-        with self._changed() as client:
+        with self._change() as client:
             self._state(client).modify(
                 metadata={_COMPLETE: 0}
             )  # first: an index may hold more than it claims, never less
@@ -142,7 +142,7 @@ class ChromaServerIndex:
     def _place(self, client: ClientAPI, access: Access, items: Sequence[VectorItem]) -> None:
         ids = [item.chunk_id for item in items]
         own = self._shelf(client, access)
-        own.upsert(ids=ids, embeddings=np.stack([item.vector for item in items]), metadatas=known(own, items))
+        own.upsert(ids=ids, embeddings=np.stack([item.vector for item in items]), metadatas=records_of(own, items))
         for _, shelf in self._shelves(client):
             if shelf.name != own.name:
                 take_off(shelf, ids)
@@ -156,7 +156,7 @@ class ChromaServerIndex:
         }
         return client.get_or_create_collection(
             f"{self._options.prefix}-{shelf_name(access)}",
-            metadata=told_of(access),
+            metadata=metadata_of(access),
             configuration={"hnsw": graph},
             embedding_function=None,  # otherwise Chroma would fetch a model of its own
         )
@@ -173,20 +173,20 @@ class ChromaServerIndex:
             offset += _PAGE
 
     @contextmanager
-    def _changed(self) -> Iterator[ClientAPI]:
-        with self._changing, self._used() as client:
+    def _change(self) -> Iterator[ClientAPI]:
+        with self._changing, self._use() as client:
             yield client
 
     @contextmanager
-    def _used(self) -> Iterator[ClientAPI]:
+    def _use(self) -> Iterator[ClientAPI]:
         client = self._client
         if client is None:
             raise StoreUnavailable("The index in the Chroma server was closed by this process. Open the system again.")
-        with self._translated():
+        with self._translate_errors():
             yield client
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except SixplyError:
@@ -225,7 +225,7 @@ def _client(options: Options) -> ClientAPI:
 
 def _sessions(client: Any) -> list[Any]:
     """Chroma's client would wait for ever, and leaves its connections open when it is closed: it has these two."""
-    return [each._server._session for each in (client, client._admin_client)]  # noqa: SLF001 - it offers no other way
+    return [client._server._session for client in (client, client._admin_client)]  # noqa: SLF001 - it offers no other way
 
 
 def _nearest(shelf: Collection, vector: Vectors, limit: int, where: Where | bool) -> Iterator[tuple[str, float]]:
@@ -234,13 +234,13 @@ def _nearest(shelf: Collection, vector: Vectors, limit: int, where: Where | bool
     asking = Retrying(
         retry=retry_if_exception(_overtaken), stop=stop_after_attempt(8), wait=wait_random(0, 0.1), reraise=True
     )
-    found = asking(shelf.query, query_embeddings=query, n_results=limit, include=["distances"], where=wanted)
-    distances = (found["distances"] or [[]])[0]
-    for chunk_id, distance in zip(found["ids"][0], distances, strict=True):
+    result = asking(shelf.query, query_embeddings=query, n_results=limit, include=["distances"], where=wanted)
+    distances = (result["distances"] or [[]])[0]
+    for chunk_id, distance in zip(result["ids"][0], distances, strict=True):
         yield chunk_id, 1.0 - float(distance)
 
 
 def _overtaken(error: BaseException) -> bool:
     """A vector that is written or deleted while the server searches ends the search with an internal error (chromadb
     1.5.9). Asked again, it answers."""
-    return any(said in str(error) for said in ("Error getting embedding", "Error finding id"))
+    return any(sign in str(error) for sign in ("Error getting embedding", "Error finding id"))

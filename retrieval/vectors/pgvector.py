@@ -22,7 +22,7 @@ from foundation.stores.postgres import Postgres, PostgresOptions, encode_text, w
 from foundation.stores.registry import Store
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
-from retrieval.filters import Leaf, OneOf, Where, as_sql, folded, stored_attributes
+from retrieval.filters import Leaf, OneOf, Where, as_sql, simplify, stored_attributes
 
 if TYPE_CHECKING:
     from foundation.stores.postgres import Connection
@@ -88,7 +88,7 @@ class PgVectorIndex:
     def search(
         self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
     ) -> list[tuple[str, float]]:
-        wanted = folded(where)
+        wanted = simplify(where)
         if limit < 1 or scope.sees_nothing or wanted is False:
             return []
         values = {"vector": vector, "tenant": scope.tenant, "groups": sorted(scope.groups), "limit": limit}
@@ -99,15 +99,15 @@ class PgVectorIndex:
             with self._database.transaction() as connection:
                 if _one(connection, _PREPARE_SEARCH, (str(breadth),)) is None:
                     return []
-                found = connection.execute(query, values).fetchall()
-                if len(found) < limit:  # too few of the graph's nearest may be shown: look at those that may
+                rows = connection.execute(query, values).fetchall()
+                if len(rows) < limit:  # too few of the graph's nearest may be shown: look at those that may
                     connection.execute("SET LOCAL enable_indexscan = off")
-                    found = connection.execute(query, values).fetchall()
+                    rows = connection.execute(query, values).fetchall()
         except StoreUnavailable as error:
             if getattr(error.__cause__, "sqlstate", None) == _NO_TABLE:  # another process has just cleared it
                 return []
             raise
-        return sorted(found, key=lambda hit: (-hit[1], hit[0]))
+        return sorted(rows, key=lambda hit: (-hit[1], hit[0]))
 
     def sequence(self) -> int:
         with self._database.transaction() as connection:
@@ -176,8 +176,10 @@ def _prepare(connection: Connection) -> None:
         "CREATE TABLE IF NOT EXISTS vectors_state (one boolean PRIMARY KEY, sequence bigint NOT NULL, stamp text NOT NULL)"
     )
     connection.execute("INSERT INTO vectors_state VALUES (true, 0, '') ON CONFLICT DO NOTHING")
-    known = "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('vectors') AND attname = 'attributes'"
-    if _is_made(connection, "vectors") and _one(connection, known) is None:  # of an earlier format: filled anew
+    has_attributes = "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('vectors') AND attname = 'attributes'"
+    if (
+        _is_made(connection, "vectors") and _one(connection, has_attributes) is None
+    ):  # of an earlier format: filled anew
         connection.execute("DROP TABLE vectors")
         connection.execute("UPDATE vectors_state SET sequence = 0, stamp = ''")
 
@@ -200,8 +202,8 @@ def _condition(where: Where) -> tuple[str, dict[str, Any]]:
     def single(leaf: Leaf) -> str:
         value = f"(attributes ->> {bind(leaf.name)}::text)"
         if isinstance(leaf, OneOf):
-            kind = "text" if isinstance(leaf.stored[0], str) else "float8"
-            return f"{value}::{kind} = ANY({bind(leaf.stored)}::{kind}[])"
+            kind = "text" if isinstance(leaf.stored_values[0], str) else "float8"
+            return f"{value}::{kind} = ANY({bind(leaf.stored_values)}::{kind}[])"
         low, high = map(bind, leaf.ends)
         return f"{value}::float8 BETWEEN {low}::float8 AND {high}::float8"
 
@@ -224,6 +226,6 @@ def _types(connection: Connection) -> None:
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:
-    rest = iter(items)
-    while batch := list(islice(rest, _BATCH)):
+    remaining = iter(items)
+    while batch := list(islice(remaining, _BATCH)):
         yield batch

@@ -24,7 +24,7 @@ from foundation.errors import SixplyError, StorageFull, StoreUnavailable
 from foundation.stores.registry import Store
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
-from retrieval.filters import AllOf, AnyOf, Between, Where, folded, stored_attributes
+from retrieval.filters import AllOf, AnyOf, Between, Where, simplify, stored_attributes
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -58,7 +58,7 @@ class QdrantVectorIndex:
         self._options = options
         self._name = options.collection
         self._where = options.url or "in this process"
-        self._told_before: dict[str, Any] = {}
+        self._state_before: dict[str, Any] = {}
         """The sequence and stamp of an empty index, until vectors come and make the collection."""
         self._one_at_a_time = nullcontext() if options.url else threading.RLock()  # local mode is not made for threads
         self._client: QdrantClient | None = _client(options)
@@ -78,28 +78,28 @@ class QdrantVectorIndex:
                 vectors=[item.vector.tolist() for item in latest],
                 payloads=[_payload(item) for item in latest],
             )
-            with self._used() as client:
+            with self._use() as client:
                 self._make(client, dimensions=len(batch[0].vector))
                 client.upsert(self._name, points, wait=True)
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
         for batch in _batches(chunk_ids):
-            with self._used() as client:
+            with self._use() as client:
                 if client.collection_exists(self._name):
                     client.delete(self._name, [_point(chunk_id) for chunk_id in batch], wait=True)
 
     def search(
         self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
     ) -> list[tuple[str, float]]:
-        wanted = folded(where)
+        wanted = simplify(where)
         if limit < 1 or scope.sees_nothing or wanted is False:
             return []
-        with self._used() as client:
+        with self._use() as client:
             if not client.collection_exists(self._name):
                 return []
             query = np.asarray(vector, dtype=np.float32).tolist()
-            found = client.query_points(self._name, query, query_filter=_filter(scope, wanted), limit=limit).points
-        return sorted(((point.payload["chunk_id"], point.score) for point in found), key=lambda hit: (-hit[1], hit[0]))  # type: ignore[index]
+            points = client.query_points(self._name, query, query_filter=_filter(scope, wanted), limit=limit).points
+        return sorted(((point.payload["chunk_id"], point.score) for point in points), key=lambda hit: (-hit[1], hit[0]))  # type: ignore[index]
 
     def sequence(self) -> int:
         return int(self._state().get("sequence", 0))
@@ -108,25 +108,25 @@ class QdrantVectorIndex:
         return str(self._state().get("stamp", ""))
 
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
-        told = {"sequence": sequence, "stamp": stamp}
-        with self._used() as client:
+        state = {"sequence": sequence, "stamp": stamp}
+        with self._use() as client:
             if client.collection_exists(self._name):
-                client.set_payload(self._name, told, [_STATE], wait=True)
+                client.set_payload(self._name, state, [_STATE], wait=True)
             else:
-                self._told_before = told
+                self._state_before = state
 
     def count(self) -> int:
         from qdrant_client import models
 
         chunks = models.Filter(must_not=[models.HasIdCondition(has_id=[_STATE])])
-        with self._used() as client:
+        with self._use() as client:
             if not client.collection_exists(self._name):
                 return 0
             return client.count(self._name, chunks, exact=True).count
 
     def clear(self) -> None:
-        with self._used() as client:
-            self._told_before = {}
+        with self._use() as client:
+            self._state_before = {}
             client.delete_collection(self._name)
 
     def close(self) -> None:
@@ -137,16 +137,16 @@ class QdrantVectorIndex:
                 client.close()
 
     def _forget_an_earlier_format(self) -> None:
-        with self._used() as client:
+        with self._use() as client:
             if client.collection_exists(self._name):
                 state = client.retrieve(self._name, [_STATE])
                 if not state or (state[0].payload or {}).get("format") != _FORMAT:
                     client.delete_collection(self._name)
 
     def _state(self) -> dict[str, Any]:
-        with self._used() as client:
+        with self._use() as client:
             if not client.collection_exists(self._name):
-                return self._told_before
+                return self._state_before
             [state] = client.retrieve(self._name, [_STATE])
             return state.payload or {}
 
@@ -161,12 +161,12 @@ class QdrantVectorIndex:
             for field in ("tenant", "groups"):
                 client.create_payload_index(self._name, field, models.PayloadSchemaType.KEYWORD, wait=True)
         state = models.PointStruct(
-            id=_STATE, vector=[1.0] * dimensions, payload=self._told_before | {"format": _FORMAT}
+            id=_STATE, vector=[1.0] * dimensions, payload=self._state_before | {"format": _FORMAT}
         )
         client.upsert(self._name, [state], wait=True)
 
     @contextmanager
-    def _used(self) -> Iterator[QdrantClient]:
+    def _use(self) -> Iterator[QdrantClient]:
         with self._one_at_a_time:
             if self._client is None:
                 raise StoreUnavailable("The Qdrant index was closed by this process. Open the system again.")
@@ -206,8 +206,8 @@ def _point(chunk_id: str) -> str:
 
 
 def _payload(item: VectorItem) -> dict[str, Any]:
-    known = {_field(name): value for name, value in stored_attributes(item.attributes).items()}
-    return {"chunk_id": item.chunk_id, "tenant": item.tenant, "groups": sorted(item.groups)} | known
+    attributes = {_field(name): value for name, value in stored_attributes(item.attributes).items()}
+    return {"chunk_id": item.chunk_id, "tenant": item.tenant, "groups": sorted(item.groups)} | attributes
 
 
 def _field(name: str) -> str:
@@ -237,14 +237,14 @@ def _condition(where: Where) -> Any:
         case Between():
             low, high = (None if math.isinf(end) else end for end in where.ends)
             return models.FieldCondition(key=_field(where.name), range=models.Range(gte=low, lte=high))
-    texts = [value for value in where.stored if isinstance(value, str)]
+    texts = [value for value in where.stored_values if isinstance(value, str)]
     if texts:
         return models.FieldCondition(key=_field(where.name), match=models.MatchAny(any=texts))
-    equal = [models.Range(gte=value, lte=value) for value in where.stored if not isinstance(value, str)]
-    return models.Filter(should=[models.FieldCondition(key=_field(where.name), range=each) for each in equal])
+    equal = [models.Range(gte=value, lte=value) for value in where.stored_values if not isinstance(value, str)]
+    return models.Filter(should=[models.FieldCondition(key=_field(where.name), range=bounds) for bounds in equal])
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:
-    rest = iter(items)
-    while batch := list(islice(rest, _BATCH)):
+    remaining = iter(items)
+    while batch := list(islice(remaining, _BATCH)):
         yield batch

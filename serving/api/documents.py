@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from foundation.errors import Forbidden, InvalidRequest, NotFound
 from foundation.types import EVERY_TENANT, Principal
 from retrieval.contract import Document, Refusal, Source
-from retrieval.filters import Value, told
+from retrieval.filters import Value, parse_value
 from retrieval.ingest.pipeline import Item
 from serving.access.identity import Asker, Writer
 from serving.api.schemas import DocumentId, DocumentList, DocumentSummary, DocumentText, Known, Name, RetryReport
@@ -142,7 +142,7 @@ def _attributes(text: str) -> dict[str, Value]:
         raise InvalidRequest(
             f"attributes is no JSON object of texts, numbers and truth values: {error.errors()[0]['msg']}."
         ) from error
-    return {key: told(value) for key, value in attributes.items()}
+    return {key: parse_value(value) for key, value in attributes.items()}
 
 
 def owner(caller: Principal, *, shared: bool) -> str:

@@ -149,7 +149,7 @@ class IsIn(Request):
     values: list[Known] = Field(fail_fast=True, alias="in", min_length=1, max_length=500)
 
     def filter(self) -> where.Where:
-        return where.OneOf(self.key, tuple(where.told(value) for value in self.values))
+        return where.OneOf(self.key, tuple(where.parse_value(value) for value in self.values))
 
 
 class IsBetween(Request):
@@ -158,7 +158,7 @@ class IsBetween(Request):
     high: Known | None = Field(default=None, alias="to")
 
     def filter(self) -> where.Where:
-        ends = (None if end is None else where.told(end) for end in (self.low, self.high))
+        ends = (None if end is None else where.parse_value(end) for end in (self.low, self.high))
         return where.Between(self.key, *ends)
 
 

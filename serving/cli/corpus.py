@@ -77,7 +77,7 @@ def corpus(
         ],
         "superseded": [
             {"uri": one.uri, "series": one.series, "effective_from": one.effective_from, "tenant": one.tenant}
-            for one in near_duplicates.superseded(documents)
+            for one in near_duplicates.superseded_sources(documents)
         ],
         "near_duplicates": [asdict(one) for one in alike],
     }

@@ -222,7 +222,7 @@ def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, 
     settings, scope = load_stack(stack).settings, all_of(tenant, groups)
     with open_ledger(settings) as ledger:
         found, refused = ledger.documents(scope), ledger.refusals(scope)
-        hidden = sum(len(ledger.stored(tenant)) for tenant in {scope.tenant, EVERY_TENANT}) - len(found)
+        hidden = sum(len(ledger.documents_where(tenant)) for tenant in {scope.tenant, EVERY_TENANT}) - len(found)
     rows = [
         (
             one.source.uri,

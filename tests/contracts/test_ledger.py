@@ -153,7 +153,7 @@ def gives_back_one_document_and_those_of_a_name_or_a_folder(ledger: DocumentLedg
     assert ledger.entry(key("b.md", "globex")) is None
 
     def names(**asked: str) -> list[str]:
-        return [one.source.uri for one in ledger.stored("acme", **asked)]
+        return [one.source.uri for one in ledger.documents_where("acme", **asked)]
 
     assert names() == ["a.md", "b.md", "c.md"]
     assert (names(uri="a.md"), names(origin="/srv"), names(origin="/srv", uri="c.md"), names(version_of="id")) == (
@@ -395,10 +395,10 @@ def keeps_documents_of_one_name_apart_by_their_readers(ledger: DocumentLedger) -
     ]  # fmt: skip
     ledger.put([given[1]])
     ledger.put([given[0], given[2]])
-    assert len(ledger.stored("acme", uri="a.md")) == 3
+    assert len(ledger.documents_where("acme", uri="a.md")) == 3
     assert [len(ledger.documents(scope)) for scope in (ACME, BOARD, Scope("acme", classes=frozenset()))] == [2, 3, 0]
     assert ledger.delete(given[0].source.document_id)
-    assert sorted(one.source.groups for one in ledger.stored("acme")) == [frozenset(), frozenset({"board"})]
+    assert sorted(one.source.groups for one in ledger.documents_where("acme")) == [frozenset(), frozenset({"board"})]
     assert words(ledger, "refund", BOARD) == ["Refund.", "Refund."]
 
 

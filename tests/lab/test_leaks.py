@@ -84,12 +84,12 @@ def named_by_uri_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def replaces_whatever_has_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    everything = lambda ledger, tenant, uri, scope: ledger.stored(tenant, uri=uri)[:1]  # noqa: E731 - the old rule
+    everything = lambda ledger, tenant, uri, scope: ledger.documents_where(tenant, uri=uri)[:1]  # noqa: E731 - the old rule
     monkeypatch.setattr(VERSIONS, "readable", everything)
 
 
 def deletes_whatever_has_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    everything = lambda ledger, tenant, uri, scope: ledger.stored(tenant, uri=uri)  # noqa: E731 - the old rule
+    everything = lambda ledger, tenant, uri, scope: ledger.documents_where(tenant, uri=uri)  # noqa: E731 - the old rule
     monkeypatch.setattr(INGEST, "readable", everything)
 
 

@@ -47,16 +47,16 @@ class LosesPages(Healthy):
 class ListsEveryTenants(Healthy):
     caught_by = "gives_back_one_document_and_those_of_a_name_or_a_folder"
 
-    def stored(self, tenant: str, **asked: Any) -> list[Document]:
-        return [one for each in (tenant, "globex") for one in self.real.stored(each, **asked)]
+    def documents_where(self, tenant: str, **asked: Any) -> list[Document]:
+        return [one for each in (tenant, "globex") for one in self.real.documents_where(each, **asked)]
 
 
 class ForgetsVersions(Healthy):
     caught_by = "gives_back_one_document_and_those_of_a_name_or_a_folder"
 
-    def stored(self, tenant: str, *, version_of: str | None = None, **asked: Any) -> list[Document]:
+    def documents_where(self, tenant: str, *, version_of: str | None = None, **asked: Any) -> list[Document]:
         del version_of
-        found: list[Document] = self.real.stored(tenant, **asked)
+        found: list[Document] = self.real.documents_where(tenant, **asked)
         return found
 
 
@@ -65,7 +65,9 @@ class NamesByUriAlone(Healthy):
 
     def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
         named = {
-            one.document_id for each in entries for one in self.real.stored(each.source.tenant, uri=each.source.uri)
+            one.document_id
+            for each in entries
+            for one in self.real.documents_where(each.source.tenant, uri=each.source.uri)
         }
         stored: list[Document] = self.real.put(entries, gone={*gone, *named})
         return stored

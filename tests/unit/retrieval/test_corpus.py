@@ -81,7 +81,7 @@ def test_a_document_is_as_old_as_its_own_date_and_only_without_one_as_its_storin
         "renewed",
         "undated",
     ]
-    assert [one.uri for one in near_duplicates.superseded(documents)] == ["replaced"]
+    assert [one.uri for one in near_duplicates.superseded_sources(documents)] == ["replaced"]
 
 
 def test_the_figures_of_an_empty_corpus_are_zeros_and_no_error() -> None:

@@ -13,7 +13,7 @@ from foundation.components import Context, load
 from models.embedders.hashing import HashingEmbedder
 from retrieval.contract import Chunk, Hit, Source
 from retrieval.grounding import evidence as module
-from retrieval.grounding.evidence import Evidence, Grounding, narrowed
+from retrieval.grounding.evidence import Evidence, Grounding, narrow
 from retrieval.settings import GroundingSettings
 from serving.settings import Settings
 
@@ -160,7 +160,7 @@ def test_a_long_sentence_without_spaces_is_quoted_in_part() -> None:
     text = "工房では木のおもちゃを作り、" * 6 + "材料には北の森の杉を使います、" + "店で売ります、" * 8
     whole = Evidence(hit(text), 0, len(text), text, 1.0)
 
-    part = narrowed("材料には何を使いますか", whole, 40)
+    part = narrow("材料には何を使いますか", whole, 40)
 
     assert "北の森の杉" in part.text
     assert len(part.text) <= 80 < len(text)
@@ -301,7 +301,7 @@ LONG = "The desk opens at nine, the workshop repairs scanners within five days, 
 
 def test_of_a_long_sentence_the_part_about_the_question_is_left_with_its_place() -> None:
     whole = Evidence(hit(LONG, start=100), 100, 100 + len(LONG), LONG, 0.5)
-    part = narrowed("How fast does the workshop repair scanners?", whole, 9)
+    part = narrow("How fast does the workshop repair scanners?", whole, 9)
 
     assert part.text == "the workshop repairs scanners within five days,"
     assert LONG[part.start - 100 : part.end - 100] == part.text
@@ -312,11 +312,11 @@ def test_of_a_long_sentence_the_part_about_the_question_is_left_with_its_place()
 def test_a_sentence_that_is_short_enough_stays_whole(question: str) -> None:
     whole = Evidence(hit(LONG), 0, len(LONG), LONG, 0.5)
 
-    assert narrowed(question, whole, len(LONG.split())) == whole
+    assert narrow(question, whole, len(LONG.split())) == whole
 
 
 def test_a_question_without_terms_gets_the_beginning_of_a_long_sentence() -> None:
-    assert narrowed("?", Evidence(hit(LONG), 0, len(LONG), LONG, 0.5), 5).text == "The desk opens at nine,"
+    assert narrow("?", Evidence(hit(LONG), 0, len(LONG), LONG, 0.5), 5).text == "The desk opens at nine,"
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ class Store:
         source = Source(uri, "acme", **about)
         chunk = Chunk(f"{uri} {text}", source.document_id, 0, text, 0, len(text))
         entry = Entry(source, content_hash, Parsed(text, ()), [chunk], embed(self.embedder, [text]))
-        self.ledger.put([entry], gone=[one.document_id for one in self.ledger.stored("acme", uri=uri)])
+        self.ledger.put([entry], gone=[one.document_id for one in self.ledger.documents_where("acme", uri=uri)])
 
     def fingerprint(self, **changes: Any) -> Fingerprint:
         probes = probe(self.embedder)
@@ -408,13 +408,13 @@ def kept(folder: Path, seal: Seal, probe_: list[str]) -> bool:
 
 def test_a_sealed_folder_is_opened_without_a_probe(folder: Path) -> None:
     seal = Seal(folder.parent / "seal", folder)
-    seal.put()
+    seal.write()
     assert kept(folder, seal, CRASHES)
 
 
 def test_a_folder_that_changed_behind_its_seal_is_put_aside_without_a_probe(folder: Path) -> None:
     seal = Seal(folder.parent / "seal", folder)
-    seal.put()
+    seal.write()
     times = (folder / "deep" / "vectors.bin").stat()
     (folder / "deep" / "vectors.bin").write_bytes(b"0123456780")
     os.utime(folder / "deep" / "vectors.bin", ns=(times.st_atime_ns, times.st_mtime_ns))
@@ -471,7 +471,7 @@ def test_an_earlier_index_that_was_set_aside_makes_room_for_the_next(
 def test_a_seal_holds_until_it_is_broken_so_that_a_kill_is_noticed_later(folder: Path) -> None:
     seal = Seal(folder.parent / "seal", folder)
     assert not keep_or_quarantine(folder, seal, probe=SURVIVES)
-    seal.put()
+    seal.write()
     assert keep_or_quarantine(folder, seal, probe=CRASHES)
     assert keep_or_quarantine(folder, seal, probe=CRASHES)
     seal.break_()
@@ -480,7 +480,7 @@ def test_a_seal_holds_until_it_is_broken_so_that_a_kill_is_noticed_later(folder:
 
 def test_a_seal_of_a_folder_that_is_gone_is_broken(folder: Path) -> None:
     seal = Seal(folder.parent / "seal", folder)
-    seal.put()
+    seal.write()
     shutil.rmtree(folder)
     assert not keep_or_quarantine(folder, seal, probe=CRASHES)
     assert seal.intact() is None
@@ -502,7 +502,7 @@ def test_only_the_latest_damaged_folder_is_kept(folder: Path) -> None:
 def test_a_file_that_claims_more_than_was_written_is_damage_and_is_not_read_to_its_end(folder: Path) -> None:
     """64 GB of nothing would take minutes to read."""
     seal = Seal(folder.parent / "seal", folder)
-    seal.put()
+    seal.write()
     os.truncate(folder / "deep" / "vectors.bin", 1 << 36)
     assert not kept(folder, seal, SURVIVES)
 
@@ -511,7 +511,7 @@ def test_a_file_that_claims_more_than_was_written_is_damage_and_is_not_read_to_i
 def test_a_hollow_file_is_damage_without_a_seal_too_and_gets_none(folder: Path) -> None:
     seal = Seal(folder.parent / "seal", folder)
     os.truncate(folder / "deep" / "vectors.bin", 1 << 36)
-    seal.put()
+    seal.write()
     assert seal.intact() is None
     assert not kept(folder, seal, SURVIVES)
 

@@ -30,15 +30,15 @@ class ReadingAhead:
         self.preparation = preparation
         self.sent: list[Sequence[Item]] = []
 
-    def prepared(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
+    def prepare(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
         under_way: list[Sequence[Item]] = []
         for batch in batches:
             self.sent.append(batch)
             under_way.append(pickle.loads(pickle.dumps(batch)))
             if len(under_way) == 3:
-                yield self.preparation.prepared(under_way.pop(0))
+                yield self.preparation.prepare(under_way.pop(0))
         for batch in under_way:
-            yield self.preparation.prepared(batch)
+            yield self.preparation.prepare(batch)
 
 
 class Desk:

@@ -20,7 +20,7 @@ def never() -> Rows:
 
 def write_and_fail(small: SmallCollections) -> None:
     with small.writing():
-        small.written("shelf", {"b": B})
+        small.record("shelf", {"b": B})
         raise OSError("full")
 
 
@@ -38,9 +38,9 @@ def test_what_is_written_is_found_and_what_is_taken_off_is_not() -> None:
     first = small.rows("shelf", lambda: 1, lambda: rows_of(a=A))
     assert first is not None
     with small.writing():
-        small.written("shelf", {"a": B, "b": C})
-        small.written("shelf", {}, gone={"b", "elsewhere"})
-        small.written("never searched", {"a": A})
+        small.record("shelf", {"a": B, "b": C})
+        small.record("shelf", {}, gone={"b", "elsewhere"})
+        small.record("never searched", {"a": A})
     after = small.rows("shelf", lambda: 1, never)
     assert after is not None
     assert [name for name, _ in after.nearest(B, 9, None)] == ["a"]
@@ -52,7 +52,7 @@ def test_a_collection_that_grows_too_large_is_left_to_its_graph() -> None:
     assert small.rows("large", lambda: 3, never) is None
     assert small.rows("small", lambda: 2, lambda: rows_of(a=A, b=B)) is not None
     with small.writing():
-        small.written("small", {"c": C})
+        small.record("small", {"c": C})
     assert small.rows("small", lambda: 3, never) is None
 
 
@@ -78,7 +78,7 @@ def test_what_was_read_while_something_was_written_is_not_kept() -> None:
     small = SmallCollections(3)
     with small.writing():
         assert small.rows("shelf", lambda: 1, lambda: rows_of(a=A)) is not None
-        small.written("shelf", {"b": B})
+        small.record("shelf", {"b": B})
     now = small.rows("shelf", lambda: 2, lambda: rows_of(a=A, b=B))
     assert now is not None
     assert now.ids == ["a", "b"]
@@ -97,38 +97,38 @@ def test_after_a_failed_write_all_is_read_again() -> None:
 def test_a_new_collection_is_known_from_its_beginning_to_where_it_is_too_large() -> None:
     small = SmallCollections(2)
     with small.writing():
-        small.begun("shelf")
-        assert small.known("shelf")
+        small.add("shelf")
+        assert small.holds("shelf")
         for vector in (A, B):
-            small.written("shelf", {"a": vector})
-            small.written("shelf", {"a": vector})  # which is one vector still
-        small.written("shelf", {"b": C})
+            small.record("shelf", {"a": vector})
+            small.record("shelf", {"a": vector})  # which is one vector still
+        small.record("shelf", {"b": C})
     kept = small.rows("shelf", lambda: 2, never)
     assert kept is not None
     assert dict(kept.nearest(B, 9, None)) == {"a": 1.0, "b": 0.0}
     with small.writing():
-        small.written("shelf", {"c": A})
-    assert not small.known("shelf")
+        small.record("shelf", {"c": A})
+    assert not small.holds("shelf")
 
 
 def test_collections_that_are_written_and_never_searched_are_let_go_too() -> None:
     small = SmallCollections(1)
     with small.writing():
         for shelf in "abcdef":
-            small.begun(shelf)
-            small.written(shelf, {shelf: A})
-    assert [small.known(shelf) for shelf in "abcdef"] == [False, *[True] * 5]
+            small.add(shelf)
+            small.record(shelf, {shelf: A})
+    assert [small.holds(shelf) for shelf in "abcdef"] == [False, *[True] * 5]
 
 
 def test_what_is_taken_off_elsewhere_is_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retrieval.index.exact_search.MANY_GONE", 3)
     small = SmallCollections(9)
     with small.writing():
-        small.begun("quiet")
-        small.written("quiet", {"a": A})
+        small.add("quiet")
+        small.record("quiet", {"a": A})
         for number in range(50):
-            small.written("quiet", {}, gone={f"elsewhere {number}"})
-    kept = small._known["quiet"]
+            small.record("quiet", {}, gone={f"elsewhere {number}"})
+    kept = small._collections["quiet"]
     assert kept is not None
     assert len(kept.gone) <= 3
     assert list(kept.rows.ids) == ["a"]

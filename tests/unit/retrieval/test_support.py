@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from models.embedders.hashing import HashingEmbedder
-from retrieval.grounding.claim_support import SIGNS, Judge, checked, compare, fitted, trained
+from retrieval.grounding.claim_support import SIGNS, Judge, check_sentences, compare, fit_judge, shipped_judge
 
 QUOTE = "Fennel Post delivers parcels within 3 days. Parcels above 20 kg are not taken."
 EMBEDDER = HashingEmbedder(256)
 
 
 def check(sentence: str):
-    return checked([sentence], [QUOTE], EMBEDDER, trained())[0]
+    return check_sentences([sentence], [QUOTE], EMBEDDER, shipped_judge())[0]
 
 
 def test_a_check_names_what_speaks_against_the_sentence() -> None:
@@ -38,7 +38,7 @@ def test_all_sentences_are_embedded_in_one_call() -> None:
             calls.append(len(texts))
             return super().embed_array(texts)
 
-    checked(["One parcel.", "Two days.", "..."], [QUOTE], Counting(64), trained())
+    check_sentences(["One parcel.", "Two days.", "..."], [QUOTE], Counting(64), shipped_judge())
 
     assert len(calls) == 1
 
@@ -57,7 +57,7 @@ def test_a_judge_learns_the_sign_that_tells_and_ignores_the_one_that_does_not() 
     truth = [bool(n % 2) for n in range(200)]
     rows[:, 0] = [0.9 if true else 0.1 for true in truth]
     rows[:, 1] = chance.random(200)
-    judge = fitted(rows, truth)
+    judge = fit_judge(rows, truth)
 
     assert judge.score(rows[1]) > 0.9
     assert judge.score(rows[0]) < 0.1
@@ -67,19 +67,19 @@ def test_a_judge_learns_the_sign_that_tells_and_ignores_the_one_that_does_not() 
 def test_both_outcomes_weigh_the_same_however_rare_one_is() -> None:
     rows = np.zeros((100, len(SIGNS)))
 
-    assert fitted(rows, [n < 10 for n in range(100)]).score(rows[0]) == pytest.approx(0.5)
+    assert fit_judge(rows, [n < 10 for n in range(100)]).score(rows[0]) == pytest.approx(0.5)
 
 
 def test_within_an_outcome_rows_weigh_as_they_are_told_to() -> None:
     rows = np.array([[0.9], [0.8], [0.2], [0.8]])
     truth = [True, True, False, False]
-    same, fewer = fitted(rows, truth), fitted(rows, truth, weights=[1, 1, 1, 1e-6])
+    same, fewer = fit_judge(rows, truth), fit_judge(rows, truth, weights=[1, 1, 1, 1e-6])
 
     assert fewer.score(rows[1]) > same.score(rows[1])
-    assert fitted(rows, truth, weights=[5, 5, 2, 2]).score(rows[1]) == pytest.approx(same.score(rows[1]), abs=1e-4)
+    assert fit_judge(rows, truth, weights=[5, 5, 2, 2]).score(rows[1]) == pytest.approx(same.score(rows[1]), abs=1e-4)
 
 
 def test_a_judge_survives_being_stored() -> None:
     row = np.linspace(0, 1, len(SIGNS))
 
-    assert Judge.of(trained().as_dict()).score(row) == pytest.approx(trained().score(row), abs=1e-3)
+    assert Judge.of(shipped_judge().as_dict()).score(row) == pytest.approx(shipped_judge().score(row), abs=1e-3)

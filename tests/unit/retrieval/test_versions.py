@@ -68,7 +68,7 @@ class World:
         return [hit.chunk.text for hit in self.retriever.retrieve("return window days", scope, as_of=as_of)]
 
     def names(self) -> list[tuple[str, bool]]:
-        return [(one.source.uri, one.superseded) for one in self.ledger.stored("acme")]
+        return [(one.source.uri, one.superseded) for one in self.ledger.documents_where("acme")]
 
 
 def parse(content: bytes, name: str) -> Parsed:
@@ -142,7 +142,7 @@ def test_what_is_known_of_a_document_now_is_known_of_its_earlier_versions(world:
     world.ingest(OLD)
     world.ingest(NEW, after_days=60)
     world.ingest(NEW, after_days=1, attributes={"data_class": "restricted", "product": "QL-20"})
-    assert {one.source.attributes.get("product") for one in world.ledger.stored("acme")} == {"QL-20"}
+    assert {one.source.attributes.get("product") for one in world.ledger.documents_where("acme")} == {"QL-20"}
 
 
 def test_an_earlier_version_is_read_by_those_who_may_see_its_class_and_that_of_the_document(world: World) -> None:
@@ -257,14 +257,14 @@ def test_a_series_and_days_of_ones_own_stand(world: World) -> None:
     assert world.names() == [("window.md", False)], "the same day: a correction"
     world.ingest(NEWEST, **about | {"effective_from": date(2026, 3, 1)})
     assert world.found(date(2026, 2, 1)) == [NEW]
-    assert {one.source.series for one in world.ledger.stored("acme")} == {"returns"}
+    assert {one.source.series for one in world.ledger.documents_where("acme")} == {"returns"}
 
 
 def test_versions_follow_into_a_series_that_is_named_later(world: World) -> None:
     world.ingest(OLD)
     world.ingest(NEW, after_days=60)
     world.ingest(NEW, after_days=1, series="returns")
-    assert [one.source.series for one in world.ledger.stored("acme")] == ["returns", "returns"]
+    assert [one.source.series for one in world.ledger.documents_where("acme")] == ["returns", "returns"]
     assert world.found() == [NEW]
     assert world.found(date(2026, 2, 1)) == [OLD]
 

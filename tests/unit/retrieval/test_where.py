@@ -17,11 +17,11 @@ from retrieval.filters import (
     OneOf,
     Where,
     equals,
-    folded,
     matches,
+    parse_value,
     restored_attributes,
+    simplify,
     stored_attributes,
-    told,
 )
 from tests.contracts.filter_cases import CASES, KNOWN
 
@@ -35,7 +35,7 @@ def test_what_a_filter_means(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_leaving_out_what_decides_nothing_changes_nothing(case: str) -> None:
     where, expected = CASES[case]
-    simpler = folded(where)
+    simpler = simplify(where)
     found = {name for name, known in KNOWN.items() if simpler is True or (simpler and matches(simpler, known))}
     assert found == expected
 
@@ -54,7 +54,7 @@ def test_leaving_out_what_decides_nothing_changes_nothing(case: str) -> None:
     ],
 )
 def test_parts_that_decide_nothing_are_left_out(where: Where | None, simpler: Where | bool) -> None:
-    assert folded(where) == simpler
+    assert simplify(where) == simpler
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,6 @@ def test_attributes_come_back_from_a_store_as_they_were() -> None:
 
 
 def test_json_has_no_days_so_a_text_that_spells_one_is_one() -> None:
-    assert [told(value) for value in ("2026-01-15", "2026-13-15", "20260115xx", 5, True)] == [
+    assert [parse_value(value) for value in ("2026-01-15", "2026-13-15", "20260115xx", 5, True)] == [
         date(2026, 1, 15), "2026-13-15", "20260115xx", 5, True,
     ]  # fmt: skip

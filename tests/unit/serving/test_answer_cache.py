@@ -70,7 +70,7 @@ class Desk:
         chunk = Chunk(f"{uri} {text}", source.document_id, 0, text, 0, len(text))
         parsed = Parsed(text, ())
         entry = Entry(source, f"hash of {text} {about}", parsed, [chunk], embed(self.embedder, [text]))
-        self.ledger.put([entry], gone=[one.document_id for one in self.ledger.stored(tenant, uri=uri)])
+        self.ledger.put([entry], gone=[one.document_id for one in self.ledger.documents_where(tenant, uri=uri)])
         return Citation(1, source.document_id, chunk.chunk_id, uri, "", 0, len(text), text)
 
     async def keep(self, *citations: Citation, question: str = QUESTION, principal: Principal = READER) -> None:
