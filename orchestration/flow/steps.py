@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from foundation import names
 from foundation.errors import ComponentError
-from foundation.machine.deadline import in_thread_within, limited
+from foundation.machine.deadline import in_thread_within, time_limit
 from foundation.output.rendering import markdown, one_line
 from foundation.tracing import annotate
 from models.pricing import is_local
@@ -126,7 +126,7 @@ class Steps:
         allowed = executor.allowed_tools(run.principal)
         for planner in self._planners:
             try:
-                with limited(run.budget.remaining_s()):
+                with time_limit(run.budget.remaining_s()):
                     return await planner.plan(question, executor.tools, run, allowed=allowed)
             except ComponentError as error:
                 run.note(f"{type(planner).__name__} could not plan: {error.code}")
