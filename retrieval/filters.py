@@ -168,7 +168,7 @@ def kind_of(value: Value) -> str:
 def parse_value(value: Value) -> Value:
     """A value as it comes in JSON, which has no days: a text that spells one is a day, here and in what it is compared with.
 
-    >>> told("2026-01-15"), told("QL-20")
+    >>> parse_value("2026-01-15"), parse_value("QL-20")
     (datetime.date(2026, 1, 15), 'QL-20')
     """
     if isinstance(value, str) and _DAY.fullmatch(value):

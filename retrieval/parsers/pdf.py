@@ -254,7 +254,7 @@ def _goes_on(last: Line, line: Line, headings: _Headings, full: float) -> bool:
 def join_lines(lines: Sequence[str]) -> str:
     """Lines as one paragraph; a word that a hyphen breaks at the margin is put together.
 
-    >>> joined(["a long para-", "graph of", "text"])
+    >>> join_lines(["a long para-", "graph of", "text"])
     'a long paragraph of text'
     """
     text = ""
