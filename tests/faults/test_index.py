@@ -36,7 +36,8 @@ from langchain_core.embeddings import Embeddings
 
 from foundation.components import Context, load
 from foundation.errors import SixplyError
-from foundation.settings import Part, RankingSettings
+from foundation.settings import Part
+from retrieval.settings import RankingSettings
 from foundation.types import Scope
 from models.encoders.fingerprint import probe
 from retrieval.contract import Fingerprint, ParseLimits, Source
