@@ -127,7 +127,7 @@ def test_files_are_their_owners_whatever_the_umask(tmp_path: Path) -> None:
         old.parent.mkdir(parents=True)
         old.write_text("x")
         (tmp_path / "stack.toml").write_text(f'[foundation]\ndata_dir = "{folder}"\n')
-        make_data_dir(load(tmp_path / "stack.toml").settings)
+        make_data_dir(load(tmp_path / "stack.toml").settings.foundation.data_dir)
         opened = SqliteFile(folder / STORE.file, STORE)
         say(opened)
     finally:
