@@ -9,8 +9,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import SecretStr
-
 MASK = "**********"
 _SECRET_NAME = re.compile(
     r"(?:^|[_-])(?:(?:api|access|account|auth|private|secret|shared|signing)[_-]?key|key|passw(?:or)?d|pwd|passphrase|secret"
@@ -59,6 +57,10 @@ def mask_text(text: str) -> str:
 
 def mask_values(values: Any, *, name: str = "") -> Any:
     """Settings, however deep, with every secret replaced: by its type, by its name, and inside of a text by its shape."""
+    from pydantic import (
+        SecretStr,  # the child that parses files has the errors of this tree, and should not wait for it
+    )
+
     if isinstance(values, SecretStr):
         return MASK
     if isinstance(values, Mapping):
