@@ -75,7 +75,7 @@ def test_the_trial_notices_what_somebody_without_a_tenant_gets(tmp_path: Path, m
 
 
 SQLITE = importlib.import_module("retrieval.ledgers.sqlite")
-INGEST = importlib.import_module("retrieval.ingest")
+INGEST = importlib.import_module("retrieval.ingest.pipeline")
 VERSIONS = importlib.import_module("retrieval.ingest.document_history")
 
 
