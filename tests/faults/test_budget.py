@@ -82,7 +82,7 @@ async def test_each_limit_of_a_request_stops_it_before_the_call_and_is_named(
     assert [charge.kind for charge in world.till.charges] == ["machine"]
 
 
-@pytest.mark.parametrize("step", ["retrieve", "evidence_of", "verified"])
+@pytest.mark.parametrize("step", ["retrieve", "evidence_of", "verify"])
 async def test_the_seconds_of_a_run_end_its_computing(world: World, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     def compute_on(*_: Any, **__: Any) -> None:
         while True:

@@ -11,14 +11,14 @@ import pytest
 
 from foundation.components import Context, load
 from foundation.errors import FingerprintMismatch, MissingDependency
-from foundation.settings import ClusterSettings, FoundationSettings, Part
+from foundation.settings import ClusterSettings, Part
 from foundation.types import Scope
-from retrieval.contract import Source
+from retrieval.contract import Fingerprint, Source
 from retrieval.index.maintenance import fingerprint_of
 from retrieval.ingest import pipeline, ray_workers
 from retrieval.ingest.pipeline import Ingestor, Item, Preparation, Prepared, Refused
 from retrieval.ingest.sandbox import ParseLimits, parse_here
-from serving.settings import Settings
+from retrieval.settings import RetrievalSettings
 
 ACME = Scope("acme")
 
@@ -130,9 +130,11 @@ def test_one_document_whose_caller_waits_is_prepared_here(both: tuple[Desk, Desk
     assert helped.workers.sent == []
 
 
-def settings(folder: Path) -> Settings:
-    models: Any = {"embedder": {"use": "hashing"}}
-    return Settings(foundation=FoundationSettings(data_dir=folder, cluster=ClusterSettings(use="ray")), models=models)
+def workers(fingerprint: Fingerprint) -> ray_workers.RayWorkers:
+    embedder = Part(use="hashing")
+    return ray_workers.RayWorkers(
+        ClusterSettings(use="ray"), embedder=embedder, retrieval=RetrievalSettings(), seed=7, fingerprint=fingerprint
+    )
 
 
 def test_a_worker_with_other_parts_refuses(tmp_path: Path) -> None:
@@ -140,9 +142,9 @@ def test_a_worker_with_other_parts_refuses(tmp_path: Path) -> None:
     embedder = load("models.embedder", Part(use="hashing"), context)
     chunker = load("retrieval.chunker", Part(use="structure"), context)
     ours = fingerprint_of("hashing", embedder, chunker)
-    assert isinstance(ray_workers.preparation_of(ray_workers.RayWorkers(settings(tmp_path), ours).parts), Preparation)
+    assert isinstance(ray_workers.preparation_of(workers(ours).parts), Preparation)
     turned = tuple(tuple(-value for value in row) for row in ours.probe)
-    other = ray_workers.RayWorkers(settings(tmp_path), type(ours)("other", ours.dimensions, turned, ours.chunker)).parts
+    other = workers(type(ours)("other", ours.dimensions, turned, ours.chunker)).parts
     with pytest.raises(FingerprintMismatch, match="same version of everything"):
         ray_workers.preparation_of(other)
 
