@@ -43,19 +43,19 @@ use = "hashing"
 [retrieval.ledger]
 use = "postgres"
 dsn = "{dsn}"
-namespace = "workers"
+namespace = "{own}"
 [retrieval.vectors]
 use = "pgvector"
 dsn = "{dsn}"
-namespace = "workers"
+namespace = "{own}"
 [orchestration.checkpoints]
 use = "postgres"
 dsn = "{dsn}"
-namespace = "workers"
+namespace = "{own}"
 [serving.cache]
 use = "redis"
 url = "{redis}"
-prefix = "workers"
+prefix = "{own}"
 [serving.http]
 port = 0
 queued_writes = 64
@@ -76,7 +76,7 @@ def collector() -> Iterator[tuple[str, Receiver]]:
 @pytest.fixture
 def stack(tmp_path: Path, collector: tuple[str, Receiver]) -> Path:
     path = tmp_path / "stack.toml"
-    stores = {"dsn": services.postgres(), "redis": services.valkey()}
+    stores = {"dsn": services.postgres(), "redis": services.valkey(), "own": f"workers_{time.monotonic_ns()}"}
     path.write_text(STACK.format(data=tmp_path / "var", collector=collector[0], **stores), encoding="utf-8")
     return path
 

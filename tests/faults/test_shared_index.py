@@ -26,18 +26,18 @@ VECTOR = np.eye(1, 8, dtype=np.float32)
 EVERYONE = Scope("north")
 
 
-def _put(ledger: DocumentLedger, *groups: str) -> None:
-    """The same passage each time, for these groups."""
-    source = Source("rule.md", "north", groups=frozenset(groups))
-    chunk = Chunk("the rule", source.document_id, 0, "The rule.", 0, 9)
-    ledger.put([Entry(source, "hash", Parsed("The rule.", ()), [chunk], VECTOR)])
+def _put(ledger: DocumentLedger, text: str) -> None:
+    """One version of the same document, made of this one passage."""
+    source = Source("rule.md", "north")
+    chunk = Chunk(text, source.document_id, 0, text, 0, len(text))
+    ledger.put([Entry(source, text, Parsed(text, ()), [chunk], VECTOR)])
 
 
 def test_what_one_process_read_earlier_is_not_written_over_what_another_read_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two clients that share nothing but the server. Between the first one's reading of the ledger and its writing to the
-    index, the document is opened to everyone and the second one brings the index up to that, as far as it is let."""
+    index, the document is replaced and the second one brings the index up to that, as far as it is let."""
     context, dsn = Context(data_dir=tmp_path), services.postgres()
     ledgers: list[DocumentLedger] = []
     indexes: list[VectorIndex] = []
@@ -53,7 +53,7 @@ def test_what_one_process_read_earlier_is_not_written_over_what_another_read_lat
 
         def overtaken(items: Iterable[VectorItem]) -> None:
             read = list(items)
-            _put(ledgers[1])
+            _put(ledgers[1], "later")
             followed.append(second.submit(catch_up, ledgers[1], indexes[1]))
             give_up = time.monotonic() + PATIENCE_S
             while not (followed[0].done() or _waits(watch)):
@@ -62,10 +62,10 @@ def test_what_one_process_read_earlier_is_not_written_over_what_another_read_lat
             upsert(read)
 
         monkeypatch.setattr(indexes[0], "upsert", overtaken)
-        _put(ledgers[0], "board")
+        _put(ledgers[0], "earlier")
         catch_up(ledgers[0], indexes[0])
         followed[0].result(PATIENCE_S)
-        assert indexes[0].search(VECTOR[0], EVERYONE, limit=9) != []
+        assert [found for found, _ in indexes[0].search(VECTOR[0], EVERYONE, limit=9)] == ["later"]
         assert indexes[0].sequence() == ledgers[0].sequence(), "else readiness says that the index is behind"
 
 
