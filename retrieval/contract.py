@@ -370,7 +370,7 @@ class DocumentLedger(Protocol):
         """Chunk ids of documents in scope, in force and matching `where`, best first, with scores above 0 whose distances
         count, as they are fused with those of the vectors, and the ids of their documents.
 
-        The query is text, never a search syntax. `retrieval.text.tokens` prepares it and what it is compared with, so that
+        The query is text, never a search syntax. `foundation.text.tokens` prepares it and what it is compared with, so that
         words are found in every script.
         """
         ...

@@ -24,13 +24,13 @@ import numpy as np
 
 from foundation.clock import Clock
 from foundation.stores.erasures import Erasures, demand
+from foundation.text.lexical import FUNCTION_WORDS
 from foundation.types import Principal
 from models.contract import Embeddings
 from models.embedding import Vectors, embed_query
 from orchestration.contract import Answer, Recalled
 from orchestration.effects.policy import Policy
 from retrieval.contract import Citation, DocumentLedger
-from retrieval.text.lexical import FUNCTION_WORDS
 from serving.contract import Cache
 from serving.settings import AnswerCacheSettings
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from foundation.errors import InvalidRequest, SixplyError
 from foundation.machine.memory import peak_rss_mb
+from foundation.text.sentences import word_count
 from foundation.types import Principal
 from models.contract import Embeddings
 from observability.evaluation import metrics, risk_coverage
@@ -37,7 +38,6 @@ from observability.evaluation.datasets import (
 )
 from orchestration.contract import Answer
 from retrieval.contract import Retriever
-from retrieval.text.sentences import word_count
 
 if TYPE_CHECKING:
     pass

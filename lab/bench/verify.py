@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from foundation.errors import InvalidRequest
+from foundation.text.sentences import sentence_spans
 from models.contract import Embeddings
 from models.embedding import name_of
 from observability.evaluation import metrics
 from observability.evaluation.datasets import Progress, evenly, lines, read_corpus
 from retrieval.grounding import claim_support
-from retrieval.text.sentences import sentence_spans
 
 JUDGED = "human_judgements.jsonl"
 FAITHFUL, UNFAITHFUL = 4.0, 2.0

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from foundation.errors import InvalidRequest, SixplyError
+from foundation.text.lexical import terms
 from lab.bench.public_data import REFUSALS, Ingests
 from observability.evaluation import metrics
 from observability.evaluation.datasets import Progress, evenly, lines
-from retrieval.text.lexical import terms
 
 if TYPE_CHECKING:
     from retrieval.ingest.pipeline import Item

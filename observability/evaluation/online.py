@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from foundation import names
 from foundation.errors import SixplyError
+from foundation.text.sentences import sentence_spans
 from models.contract import Embeddings
 from models.embedding import embed_query
 from orchestration.contract import Answer
 from retrieval.grounding.evidence import Grounding
-from retrieval.text.sentences import sentence_spans
 
 SIGNS = 8
 """Numbers of a signature. Enough to tell topics apart, far too few to tell what was asked."""

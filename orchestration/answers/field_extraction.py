@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from foundation.machine.deadline import check
+from foundation.text.lexical import denies, terms
+from foundation.text.sentences import sentence_spans
 from models.contract import Embeddings
 from models.embedding import embed
 from orchestration.language.stated_arguments import by_pattern, has_word
-from retrieval.text.lexical import denies, terms
-from retrieval.text.sentences import sentence_spans
 
 FREE_TEXT = 100
 """A string that may be this long, or is described as free text, is a sentence of the text; a shorter one is a phrase."""

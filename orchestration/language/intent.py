@@ -23,7 +23,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from retrieval.text.sentences import sentence_spans
+from foundation.text.sentences import sentence_spans
 
 _SUBJECT = r"(?:i|you|he|she|it|we|they|the|an?|my|our|your|his|her|its|their|this|these|those|there|some\w*|any(?:one|body)|every\w*)"
 _FINITE = r"(?:is|are|was|were|has|had|did|does|been|isnt|wasnt|hasnt|doesnt|didnt)"

@@ -18,10 +18,10 @@ from foundation.clock import Clock
 from foundation.errors import InvalidRequest, NotFound
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from foundation.text.lexical import terms
 from foundation.types import Principal
 from orchestration.contract import Fact
 from orchestration.memory.follow_ups import entity_names
-from retrieval.text.lexical import terms
 
 FILE = "facts.sqlite"
 """Below the data folder."""

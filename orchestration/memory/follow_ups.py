@@ -14,9 +14,9 @@ import re
 from collections.abc import Sequence
 from itertools import islice
 
+from foundation.text.lexical import names, terms
 from orchestration.contract import BaseTool
 from orchestration.language.stated_arguments import identifiers
-from retrieval.text.lexical import names, terms
 
 TURNS = 6
 """Earlier questions and answers that are kept whole."""

@@ -21,6 +21,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from foundation.machine.deadline import in_thread
+from foundation.text.lexical import terms
+from foundation.text.sentences import sentence_spans
 from models.contract import Embeddings
 from models.embedding import embed
 from orchestration.contract import BaseTool, Plan, PlanStep, ToolOutcome
@@ -35,8 +37,6 @@ from orchestration.language.stated_arguments import (
     required_of,
 )
 from orchestration.run.run import Run
-from retrieval.text.lexical import terms
-from retrieval.text.sentences import sentence_spans
 
 KNOWLEDGE = (
     "What is the policy on this?",

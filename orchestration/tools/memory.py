@@ -23,10 +23,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from foundation.components import Context
 from foundation.errors import InvalidRequest, NotFound
 from foundation.stores.registry import Store
+from foundation.text.lexical import terms
 from orchestration.contract import ToolMetadata
 from orchestration.effects.foreign_tools import ToolSet
 from orchestration.memory.facts import FILE, STORE, SqliteFacts
-from retrieval.text.lexical import terms
 
 OPENS = (
     r"\s*(?:please\s+|can you\s+|could you\s+)*(?:remember|note|keep in mind|make a note|don['’]t forget)"

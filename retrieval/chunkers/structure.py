@@ -14,9 +14,9 @@ from itertools import pairwise
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from foundation.components import Context
+from foundation.text.sentences import sentence_spans
 from retrieval.contract import Block, Chunk, Parsed
 from retrieval.text.sections import passage, sections
-from retrieval.text.sentences import sentence_spans
 
 _ROW_ALLOWANCE = 1.5
 """A table row may be this much longer than the target before it is cut like prose."""

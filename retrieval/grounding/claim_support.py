@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
+from foundation.text.lexical import denies, figures, names, terms, words
+from foundation.text.sentences import sentence_spans
 from models.embedding import Vectors, embed, embed_tokens, nearest_tokens, without_marks
-from retrieval.text.lexical import denies, figures, names, terms, words
-from retrieval.text.sentences import sentence_spans
 
 WEIGHTS = Path(__file__).with_name("support.json")
 SIGNS = (

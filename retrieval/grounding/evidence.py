@@ -16,14 +16,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from foundation.text.lexical import Rarity, asks_for, offers, terms, unmet_names, versions, words
+from foundation.text.sentences import parts_of, sentence_spans, word_count
+from foundation.text.tokens import in_latin_letters
 from models.contract import Embeddings
 from models.embedding import Vectors, embed, embed_query, embed_tokens, nearest_tokens, without_marks
 from retrieval.contract import Citation, Hit
 from retrieval.grounding.claim_support import Check, check_sentences, shipped_judge
 from retrieval.settings import GroundingSettings
-from retrieval.text.lexical import Rarity, asks_for, offers, terms, unmet_names, versions, words
-from retrieval.text.sentences import parts_of, sentence_spans, word_count
-from retrieval.text.tokens import in_latin_letters
 
 _MOST_EMBEDDED = 32
 """Sentences that are embedded for one question, the most promising by wording and rank: nearly all of an answer's time.

@@ -11,9 +11,9 @@ from datetime import date, datetime, timedelta
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from foundation.text.tokens import words as words_of
 from foundation.types import Scope
 from retrieval.contract import Document, DocumentLedger, Refusal, Source
-from retrieval.text.tokens import words as words_of
 
 if TYPE_CHECKING:
     from datasketch import MinHash

@@ -4,7 +4,7 @@
 One transaction writes at a time, in all processes together, so that the numbers of the sequence are committed in their
 order; readers never wait. The keyword index is a table of postings, ranked by BM25 in the query, because `ts_rank` knows
 neither how rare a word is nor how long the passages are. Words are stemmed by the
-server's own Snowball dictionary and prepared by `retrieval.text.tokens`, so that both ledgers find the same.
+server's own Snowball dictionary and prepared by `foundation.text.tokens`, so that both ledgers find the same.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from foundation.components import Context
 from foundation.errors import StoreUnavailable
 from foundation.stores.postgres import Postgres, PostgresOptions, without_time_limit
 from foundation.stores.registry import Store
+from foundation.text.tokens import telling_words, words
 from foundation.types import EVERY_TENANT, NOBODY, UNCLASSIFIED, Scope
 from retrieval.contract import (
     DOCUMENTS_STAY,
@@ -41,13 +42,12 @@ from retrieval.contract import (
 )
 from retrieval.filters import Leaf, OneOf, Where, as_sql, simplify, stored_attributes
 from retrieval.index import row_codec
-from retrieval.text.tokens import telling_words, words
 
 if TYPE_CHECKING:
     from foundation.stores.postgres import Connection
 
 _VERSION = 4
-"""Of the schema and of `retrieval.text.tokens`, in whose form the postings are written. 3 had one document for each tenant and
+"""Of the schema and of `foundation.text.tokens`, in whose form the postings are written. 3 had one document for each tenant and
 uri, whoever might read it."""
 _REFUSALS = """
 CREATE TABLE refusals (

@@ -27,6 +27,7 @@ from foundation.errors import InvalidRequest, StoreUnavailable
 from foundation.stores.crashpoints import crash_point
 from foundation.stores.full_disk import store_error
 from foundation.stores.sqlite_file import SqliteStore, connect
+from foundation.text.tokens import searchable, telling_words
 from foundation.types import EVERY_TENANT, NOBODY, UNCLASSIFIED, Scope
 from retrieval.contract import (
     DOCUMENTS_STAY,
@@ -43,10 +44,9 @@ from retrieval.contract import (
 )
 from retrieval.filters import Leaf, OneOf, Stored, Where, as_sql, simplify, stored_attributes
 from retrieval.index import row_codec
-from retrieval.text.tokens import searchable, telling_words
 
 _VERSION = 7
-"""Of the schema, and of `retrieval.text.tokens.searchable`, in whose form the keyword index is written. 6 had one document for
+"""Of the schema, and of `foundation.text.tokens.searchable`, in whose form the keyword index is written. 6 had one document for
 each tenant and uri, whoever might read it; 5 is as 6 with another form."""
 _OLDER = (5, 6)
 _SEARCHABLE = f"searchable_{_VERSION}"

@@ -13,6 +13,7 @@ from statistics import fmean
 
 from foundation.clock import Clock
 from foundation.errors import InvalidRequest
+from foundation.text.tokens import in_latin_letters
 from foundation.types import Scope
 from models.contract import Embeddings, Reranker
 from models.embedding import embed_query
@@ -21,7 +22,6 @@ from retrieval.filters import AllOf, OneOf, Where, matches
 from retrieval.index.maintenance import SameParts
 from retrieval.search.fusion import standard_score_fusion, standard_scores
 from retrieval.settings import RankingSettings
-from retrieval.text.tokens import in_latin_letters
 
 KEYWORD, VECTOR = "keyword", "vector"
 DEEPEST = 5000

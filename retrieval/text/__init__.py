@@ -1,1 +1,1 @@
-"""Splitting text into words, sentences and sections, in every script."""
+"""Splitting documents into sections, and texts that other splitters cut."""

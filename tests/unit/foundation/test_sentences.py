@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.text.sentences import parts_of, sentence_spans, word_count
+from foundation.text.sentences import parts_of, sentence_spans, word_count
 
 
 def sentences(text: str) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.text.tokens import searchable, telling_words
+from foundation.text.tokens import searchable, telling_words
 
 
 @pytest.mark.parametrize(

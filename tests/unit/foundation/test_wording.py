@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.text.lexical import figures, names, terms, words
+from foundation.text.lexical import figures, names, terms, words
 
 
 @pytest.mark.parametrize(

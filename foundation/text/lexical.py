@@ -14,7 +14,7 @@ from math import log
 from typing import Literal
 
 from foundation.machine.deadline import check
-from retrieval.text.tokens import arabic_stems, latin_spelling
+from foundation.text.tokens import arabic_stems, latin_spelling
 
 AnswerKind = Literal["figure", "date", "name", "any"]
 

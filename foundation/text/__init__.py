@@ -1,0 +1,1 @@
+"""Splitting text into words, terms and sentences, in every script, without a model."""
