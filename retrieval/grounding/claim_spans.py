@@ -15,8 +15,8 @@ from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from retrieval.text.lexical import words
-from retrieval.text.sentences import sentence_spans
+from foundation.text.lexical import words
+from foundation.text.sentences import sentence_spans
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

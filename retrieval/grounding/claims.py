@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from foundation.text.lexical import terms
+from foundation.text.sentences import sentence_spans
 from retrieval.grounding.claim_spans import Statement, split_statements
 from retrieval.grounding.evidence import Grounding
-from retrieval.text.lexical import terms
-from retrieval.text.sentences import sentence_spans
 
 MIN_SUPPORT = 0.2
 """Below this a claim that nothing else speaks against is marked. Lower than what a bundled model's sentence must reach to be
