@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from serving.cli.main import run
 from serving.cli.options import (
@@ -24,8 +25,16 @@ from serving.cli.options import (
     load_stack,
 )
 
+
+class _Group(TyperGroup):
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - click calls it so
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(200)) for name, command in self.commands.items()])
+
+
 app = typer.Typer(
-    help="What proves the template.",
+    cls=_Group,
+    help="What proves the template. `make COMMAND NAME=value` runs one of these too: its --data is DATA=folder there.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -217,6 +226,14 @@ def bench_verify(data: Data, limit: Limit = None, json: Json = None, stack: Stac
     bench.bench_verify(lambda overrides: load_stack(stack, overrides), data, limit, json)
 
 
+@app.command("bench-team")
+def bench_team(limit: Limit = None, json: Json = None) -> None:
+    """The team of agents against the single agent: quality, time, money. Fails only where it cannot run."""
+    from serving.cli.judge import swap_report
+
+    swap_report.report(STACK, Path("examples/team.toml"), data=None, limit=limit, repeats=1, json=json, html=None)
+
+
 @app.command("bench-tau")
 def bench_tau(data: Data, json: Json = None, stack: Stack = STACK) -> None:
     """tau-bench's airline through the executor: what its tasks expect passes, what its policy forbids is denied with a quote."""
@@ -334,7 +351,8 @@ def bench_pii(
 @app.command()
 def redteam(
     versions: Annotated[
-        list[str] | None, typer.Option("--version", help="Of AgentDojo; may be repeated; v1 if absent.")
+        list[str] | None,
+        typer.Option("--version", help="Of AgentDojo; may be repeated; if absent v1, without a model also v1.2.2."),
     ] = None,
     through: Annotated[
         Literal["executor", "agent"], typer.Option(help="Without a model, or through the running agent.")
@@ -349,7 +367,7 @@ def redteam(
     if through == "agent":
         exit_unless(ok=team.through_agent(lambda own: load_stack(stack, own), versions or ["v1"], limit or 40, json))
     else:
-        exit_unless(ok=team.replay(versions or ["v1"], limit, json))
+        exit_unless(ok=team.replay(versions or ["v1", "v1.2.2"], limit, json))
 
 
 @app.command()

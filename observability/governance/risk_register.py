@@ -1,7 +1,7 @@
 """The risk register, `risks.toml`: what can go wrong, which code and setting is the control, and which test proves it.
 
 A register that nobody checks goes on naming controls that are gone. So every reference is looked up: the code by its
-name in its file, the setting in the settings, the test in its file, the figure on its page, the command in the Makefile.
+name in its file, the setting in the settings, the test in its file, the figure on its page, the command in its program.
 """
 
 from __future__ import annotations
@@ -90,20 +90,20 @@ def gone(register: Register, root: Path, settings: type[BaseModel]) -> list[Gone
             }
             broken += [Gone(risk.id, reference) for reference, there in lookups.items() if not there]
     for limit in register.limits:
-        target = limit.command.removeprefix("make ").split()[0]
+        name = limit.command.removeprefix("make ").split()[0]
         lookups = {
             f'"{limit.figure}" in {limit.page}': _holds(root, limit.page, limit.figure),
-            limit.command: _is_target(root, target),
+            limit.command: _is_command(root, name),
         }
         broken += [Gone(limit.what, reference) for reference, there in lookups.items() if not there]
     return broken
 
 
-def _is_target(root: Path, target: str) -> bool:
-    """Whether `make` has it. Who has deleted the lab keeps what its commands measured, so any name will do then."""
-    included = list(root.glob("*/*.mk"))
-    rule = re.compile(rf"^{re.escape(target)}:", re.MULTILINE)
-    return not included or any(rule.search(_text(path)) for path in (root / "Makefile", *included))
+def _is_command(root: Path, name: str) -> bool:
+    """Whether a program of this tree has it. Who has deleted the lab keeps what its commands measured: any name will do."""
+    of_the_lab = list(root.glob("*/cli.py"))
+    definition = re.compile(rf'"{re.escape(name)}"|\ndef {re.escape(name)}\(')
+    return not of_the_lab or any(definition.search(_text(path)) for path in (root / "serving/cli/main.py", *of_the_lab))
 
 
 def _holds(root: Path, page: str, figure: str) -> bool:

@@ -86,7 +86,9 @@ def corpus(
 
 
 def export_ledger(
-    file: Annotated[Path, typer.Argument(help="Where it goes; packed if it ends in .gz.", dir_okay=False)],
+    file: Annotated[
+        Path, typer.Argument(metavar="TO", help="Where it goes; packed if it ends in .gz.", dir_okay=False)
+    ],
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
@@ -104,7 +106,7 @@ def write_export(loaded: Loaded, file: Path, json: Path | None) -> None:
 
 
 def import_ledger(
-    file: Annotated[Path, typer.Argument(help="What export wrote.", dir_okay=False)],
+    file: Annotated[Path, typer.Argument(metavar="FROM", help="What export wrote.", dir_okay=False)],
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:

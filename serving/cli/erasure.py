@@ -30,7 +30,7 @@ from foundation.stores.registry import Person, Store
 from foundation.stores.sqlite_file import SqliteStore
 from foundation.types import Principal
 from serving.cli import terminal
-from serving.cli.options import LOCAL, STACK, Json, Stack, Tenant, exit_unless, load_stack
+from serving.cli.options import STACK, Json, Stack, Tenant, exit_unless, load_stack
 from serving.settings import Loaded, Settings
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Report:
 def erase(
     *,
     user: Annotated[str, typer.Option(help="The subject of their key, as `sixply keys` lists it.")],
-    tenant: Tenant = LOCAL,
+    tenant: Tenant,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import UserDict
+from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -143,8 +144,8 @@ def main() -> None:
     run(app)
 
 
-def run(commands: typer.Typer) -> None:
-    """Run a command. 1: a check failed. 2: an error, in one text on standard error."""
+def run(commands: Callable[[], object]) -> None:
+    """Run a command: that of the command line, if `commands` is a program. 1: a check failed. 2: an error, in one text on standard error."""
     os.umask(0o077)  # what is written, also by libraries, is for whoever runs this
     collector.keep_what_is_imported()
     debug = "--debug" in sys.argv[1:]

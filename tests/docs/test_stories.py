@@ -8,12 +8,10 @@ from __future__ import annotations
 import re
 import shlex
 import sqlite3
-import subprocess
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import pytest
@@ -25,6 +23,7 @@ from observability.stores.costs import CostLedger
 from observability.stores.spans import COLUMNS, SCHEMA, SpanRow, values_of
 from orchestration.contract import Charge
 from serving.cli.main import app
+from tests.make_rules import to_arguments
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "observability"
@@ -64,13 +63,7 @@ def said(command: str, folder: Path) -> str:
         _, file, query = shlex.split(command)
         with closing(sqlite3.connect(folder / file)) as database:
             return "\n".join(row[0] for row in database.execute(query))
-    made = subprocess.run(
-        ["make", "--no-print-directory", "-n", *shlex.split(command)[1:], f"STACK={folder / 'stack.toml'}"],
-        cwd=ROOT, capture_output=True, text=True, timeout=240, check=True,
-    ).stdout  # fmt: skip
-    (line,) = [line for line in made.replace("\\\n", " ").splitlines() if "serving.cli" in line]
-    given = dict(word.split("=", 1) for word in shlex.split(command) if "=" in word)  # make hands some on as variables
-    arguments = [Template(word).safe_substitute(given) for word in shlex.split(line)[3:]]
+    arguments = to_arguments(command, STACK=str(folder / "stack.toml"))
     done = CliRunner().invoke(app, arguments, catch_exceptions=False, env={"COLUMNS": "240"})
     assert done.exit_code == 0, (command, done.output)
     return done.output

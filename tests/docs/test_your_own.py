@@ -6,16 +6,15 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from string import Template
 
 import pytest
 from typer.testing import CliRunner
 
 from serving.cli.main import app
+from tests.make_rules import to_arguments
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "your-own.md").read_text(encoding="utf-8")
@@ -38,15 +37,8 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def said(command: str, **given: str) -> str:
-    """What the command of make says; `given` replaces values that a page can only hint at."""
-    values = dict(word.split("=", 1) for word in shlex.split(command) if "=" in word) | given
-    told = [f"{name}={value}" for name, value in values.items()]
-    made = subprocess.run(
-        ["make", "--no-print-directory", "-n", shlex.split(command)[1], *told, "STACK=ferry/stack.toml"],
-        cwd=ROOT, capture_output=True, text=True, timeout=240, check=True,
-    ).stdout  # fmt: skip
-    (line,) = [line for line in made.replace("\\\n", " ").splitlines() if "serving.cli" in line]
-    arguments = [Template(word).safe_substitute(values) for word in shlex.split(line)[3:]]
+    """What the command of make says; `given` are values that a page can only hint at."""
+    arguments = to_arguments(command, STACK="ferry/stack.toml", **given)
     done = CliRunner().invoke(app, arguments, catch_exceptions=False, env={"COLUMNS": "240"})
     assert done.exit_code == 0, (command, done.output)
     return done.output

@@ -1,8 +1,6 @@
 """The command line as people meet it: help, errors, keys, and commands that need no model."""
 
 import json
-import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -112,16 +110,6 @@ def test_a_file_that_is_none_of_its_kind_is_an_error_in_one_text(
     assert "Traceback" not in done.stderr
 
 
-def test_every_make_target_calls_a_command_that_exists() -> None:
-    makefile = ROOT / "Makefile"
-    if not makefile.exists():
-        pytest.skip("no Makefile yet")
-    known = {path[0] for path, _ in commands(get_command(app))}
-    called = set(re.findall(r"\$\(CLI\) ([a-z-]+)", makefile.read_text(encoding="utf-8")))
-    assert called
-    assert called <= known
-
-
 def test_an_error_is_one_text_on_standard_error_and_status_2(cli: Callable[..., Done]) -> None:
     done = cli("config", SIXPLY__MODEL__CHAT__USE="x")
     assert done.returncode == 2
@@ -143,25 +131,6 @@ def test_a_data_folder_that_cannot_be_made_is_named(
     assert done.returncode == 2, done.stderr
     said = " ".join(done.stderr.split())
     assert "file/var cannot be made or written: Not a directory. Make it writable, or choose another" in said
-
-
-def test_a_value_that_a_command_of_make_does_not_take_is_refused() -> None:
-    def make(*given: str) -> subprocess.CompletedProcess[str]:
-        clean = {
-            name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS"}
-        }
-        return subprocess.run(
-            ["make", "-n", *given], cwd=ROOT, env=clean, capture_output=True, text=True, timeout=240, check=False
-        )  # fmt: skip
-
-    for command, value in [("ask", "TENNANT"), ("evaluate", "TENANT"), ("help", "Q")]:
-        wrong = make(command, f"{value}=north")
-        assert wrong.returncode == 2
-        assert f"make {command} takes no value named {value}" in wrong.stderr
-    assert (
-        make("ask", "Q=How long?", "TENANT=north", "STACK=a.toml", "SIXPLY__MODELS__CHAT__USE=scripted").returncode == 0
-    )
-    assert make("swap-report", "A=a.toml", "B=b.toml", "PYTHON=python3").returncode == 0
 
 
 @pytest.mark.parametrize(("option", "status", "shown"), [([], 2, False), (["--debug"], 1, True)])
