@@ -38,6 +38,7 @@ PORTS = {
     "models.chat": "models.chat",
     "models.embedder": "models.embedders",
     "models.reranker": "models.rerankers",
+    "models.entailment": "models.entailment",
     "models.prices": "models.prices",
     "retrieval.chunker": "retrieval.chunkers",
     "retrieval.ledger": "retrieval.ledgers",

@@ -246,7 +246,7 @@ def bench_tau(data: Data, json: Json = None, stack: Stack = STACK) -> None:
 def train_verify(
     claims: Annotated[Path, typer.Argument(help="Judged claims, one JSON object a line.", exists=True, dir_okay=False)],
     to: Annotated[Path, typer.Option(help="Where the judge is written.", dir_okay=False)] = Path(
-        "retrieval/grounding/support.json"
+        "models/entailment/signs.json"
     ),
     stack: Stack = STACK,
 ) -> None:

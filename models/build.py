@@ -9,11 +9,12 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 
 from foundation.components import Assembly
-from models.contract import PriceSource, Reranker, RerankerParts
+from models.contract import EntailmentJudge, EntailmentParts, PriceSource, Reranker, RerankerParts
 from models.encoders.remembering import RememberingEmbedder
 from models.pricing import identity
-from models.reranking import chosen_reranker
 from models.resilience.retry import resilient
+from models.scoring.entailment import CheckedJudge
+from models.scoring.reranking import chosen_reranker
 from models.settings import ModelsSettings
 
 
@@ -30,6 +31,7 @@ class Models:
     query_embedder: Embeddings
     """The same with a memory: what a question is embedded with, once for all that ask for it."""
     reranker: Reranker | None
+    judge: EntailmentJudge
     prices: PriceSource
 
 
@@ -41,18 +43,21 @@ def open_models(
     demand_one_of: Callable[[list[str]], None] = lambda _: None,
     watch_embedder: Callable[[Embeddings], Embeddings] = lambda embedder: embedder,
     watch_reranker: Callable[[Reranker], Reranker] = lambda reranker: reranker,
+    watch_judge: Callable[[EntailmentJudge], EntailmentJudge] = lambda judge: judge,
 ) -> Models:
     """Open every part of layer 2.
 
     Args:
         demand: asked with a model's name before each call; raises where it may not be used.
         demand_one_of: asked at the start with the names of which one must be allowed.
-        watch_embedder: puts tracing around the embedder; `watch_reranker` around the reranker.
+        watch_embedder: puts tracing around the embedder; `watch_reranker` around the reranker, `watch_judge` around the
+            judge of entailment.
 
     Raises:
         ConfigurationError: a part cannot be built, or policy allows none of the models.
     """
-    for shared in (settings.embedder, settings.reranker):
+    judge_with_model = (settings.entailment,) if {"model", "path"} & settings.entailment.options.keys() else ()
+    for shared in (settings.embedder, settings.reranker, *judge_with_model):
         demand_one_of([str(shared.options.get("model", shared.use))])
     primary = assembly.part("models.chat", settings.chat, BaseChatModel)
     fallbacks = [assembly.part("models.chat", chosen, BaseChatModel) for chosen in settings.fallbacks]
@@ -61,12 +66,14 @@ def open_models(
     embedder = watch_embedder(encoder)
     query_embedder = RememberingEmbedder(embedder)
     reranker = open_reranker(settings, assembly, query_embedder)
+    chat = resilient(primary, fallbacks, settings.resilience, assembly.context.clock, demand)
     return Models(
-        chat=resilient(primary, fallbacks, settings.resilience, assembly.context.clock, demand),
+        chat=chat,
         encoder=encoder,
         embedder=embedder,
         query_embedder=query_embedder,
         reranker=watch_reranker(reranker) if reranker else None,
+        judge=watch_judge(open_judge(settings, assembly, query_embedder, chat)),
         prices=assembly.part("models.prices", settings.prices, PriceSource),
     )
 
@@ -75,3 +82,11 @@ def open_reranker(settings: ModelsSettings, assembly: Assembly, embedder: Embedd
     """The reranker, where one is configured; it may use the embedder's vectors."""
     parts = RerankerParts(**vars(assembly.context), embedder=embedder)
     return chosen_reranker(assembly.part("models.reranker", settings.reranker, context=parts))
+
+
+def open_judge(
+    settings: ModelsSettings, assembly: Assembly, embedder: Embeddings, chat: BaseChatModel | None = None
+) -> EntailmentJudge:
+    """The judge of entailment, with its results checked; it may use the embedder's vectors or the chat model."""
+    parts = EntailmentParts(**vars(assembly.context), embedder=embedder, chat=chat)
+    return CheckedJudge(assembly.part("models.entailment", settings.entailment, EntailmentJudge, context=parts))

@@ -1,8 +1,8 @@
 """The ports of layer 2 on one screen.
 
-Chat models and embedders are LangChain's own contracts, so any integration of theirs plugs in by naming it. Prices and
-rerankers have no contract there that keeps our promises (dated, unpriced is not zero; scores in input order), so theirs
-are ours; a LangChain document compressor is taken for a reranker all the same (`models.reranking`).
+Chat models and embedders are LangChain's own contracts, so any integration of theirs plugs in by naming it. Prices,
+rerankers and judges of entailment have no contract there that keeps our promises (dated, unpriced is not zero; scores in
+input order; probabilities), so theirs are ours; a LangChain document compressor is taken for a reranker all the same (`models.scoring.reranking`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from foundation.types import Usage
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-__all__ = ["BaseChatModel", "Call", "Embeddings", "Price", "PriceSource", "Reranker", "RerankerParts"]
+__all__ = [
+    "BaseChatModel", "Call", "Embeddings", "EntailmentJudge", "EntailmentParts", "Price", "PriceSource", "Reranker",
+    "RerankerParts",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> type:
@@ -51,6 +54,30 @@ class RerankerParts(Context):
     """What a reranker adapter is built from: `build(options, context: RerankerParts) -> Reranker`."""
 
     embedder: Embeddings
+
+
+@runtime_checkable
+class EntailmentJudge(Protocol):
+    """Says how sure it is that a text supports a sentence: natural language inference."""
+
+    def support(self, pairs: Sequence[tuple[str, str]]) -> Sequence[float]:
+        """One probability from 0 to 1 a pair of premise and hypothesis, in input order; no pairs give an empty list.
+
+        A premise may be several sentences. Where one side of a pair has no word, the probability is 0.
+
+        Raises:
+            ComponentError: the model behind it failed, or what it said cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntailmentParts(Context):
+    """What a judge's adapter is built from: `build(options, context: EntailmentParts) -> EntailmentJudge`."""
+
+    embedder: Embeddings
+    chat: BaseChatModel | None = None
+    """`None` where documents are searched without a chat model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ class ModelsSettings(Section):
     """Chat parts tried in order when the first one fails."""
     embedder: Part = Part(use="openvino")
     reranker: Part = Part(use="none")
+    entailment: Part = Part(use="signs")
+    """What judges whether a written sentence is supported by what it cites."""
     prices: Part = Part(use="genai")
     resilience: ResilienceSettings = ResilienceSettings()
     machine_usd_per_hour: float = Field(default=0.10, ge=0)
@@ -37,4 +39,4 @@ class ModelsSettings(Section):
     @property
     def parts(self) -> tuple[Part, ...]:
         """Those that may have weights here."""
-        return (self.chat, *self.fallbacks, self.embedder, self.reranker)
+        return (self.chat, *self.fallbacks, self.embedder, self.reranker, self.entailment)

@@ -12,8 +12,8 @@ from langchain_core.embeddings import Embeddings
 
 from foundation.components import Assembly, Context
 from foundation.settings import ClusterSettings
-from models.build import open_reranker
-from models.contract import Reranker
+from models.build import open_judge, open_reranker
+from models.contract import EntailmentJudge, Reranker
 from models.settings import ModelsSettings
 from retrieval.contract import Chunker, DocumentLedger, Fingerprint, Parsed, ParseLimits, VectorIndex
 from retrieval.grounding.evidence import Grounding
@@ -50,6 +50,7 @@ def open_retrieval(
     encoder: Embeddings,
     encoder_part: str,
     reranker: Reranker | None,
+    judge: EntailmentJudge,
     parse: Parse | None = None,
     workers: Callable[[Fingerprint], Workers | None] = lambda _: None,
     refused: Path | None = None,
@@ -102,7 +103,7 @@ def open_retrieval(
             clock=assembly.context.clock,
             same_parts=same_parts,
         ),
-        grounding=Grounding(query_embedder, settings.grounding),
+        grounding=Grounding(query_embedder, judge, settings.grounding),
     )
 
 
@@ -147,6 +148,7 @@ def open_library(
             encoder=embedder,
             encoder_part=models.embedder.use,
             reranker=open_reranker(models, assembly, embedder),
+            judge=open_judge(models, assembly, embedder),
             parse=own_parse,
             workers=ray_workers(cluster, models, settings, context.seed) if cluster else lambda _: None,
         )

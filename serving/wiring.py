@@ -133,7 +133,13 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     from models.pricing import identity
     from observability.build import open_observability
     from observability.evaluation.online import OnlineScorer
-    from observability.telemetry.instrument import counted_agent, traced_embedder, traced_reranker, traced_retriever
+    from observability.telemetry.instrument import (
+        counted_agent,
+        traced_embedder,
+        traced_judge,
+        traced_reranker,
+        traced_retriever,
+    )
     from orchestration.answers.objects import Objects
     from orchestration.build import open_agent, open_orchestration
     from orchestration.contract import AgentParts
@@ -171,6 +177,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             demand_one_of=policy.demand_one_of,
             watch_embedder=traced_embedder,
             watch_reranker=traced_reranker,
+            watch_judge=traced_judge,
         )
         with _told_where_to_ask(settings):
             retrieval = open_retrieval(
@@ -181,6 +188,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
                 encoder=models.encoder,
                 encoder_part=settings.models.embedder.use,
                 reranker=models.reranker,
+                judge=models.judge,
                 workers=ray_workers(
                     settings.foundation.cluster, settings.models, settings.retrieval, settings.foundation.seed
                 ),

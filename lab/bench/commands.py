@@ -343,11 +343,16 @@ def bench_tau(configure: Configure, data: Path, json: Path | None) -> bool:
 
 def train_verify(configure: Configure, claims: Path, to: Path) -> None:
     """Train the judge of `verify` on these claims with the configured embedder, and write it."""
+    from foundation import components
+    from foundation.settings import Part
     from lab.bench.verify import train_verify
+    from models.contract import EntailmentParts
 
     with empty_system(configure) as (system, _), terminal.progress() as progress:
-        judge = train_verify(claims, system.embedder, progress=progress, seed=system.context.seed)
-    terminal.write_json(to, judge)
+        parts = EntailmentParts(**vars(system.context), embedder=system.embedder)
+        judge = components.load("models.entailment", Part(use="signs"), parts)
+        weights = train_verify(claims, judge, progress=progress, seed=system.context.seed)
+    terminal.write_json(to, weights)
 
 
 def bench_parse(

@@ -16,17 +16,17 @@ import numpy as np
 
 from foundation.errors import InvalidRequest
 from foundation.text.sentences import sentence_spans
-from models.contract import Embeddings
-from models.embedding import name_of
+from models.scoring.logistic import fit_logistic
 from observability.evaluation import metrics
 from observability.evaluation.datasets import Progress, evenly, lines, read_corpus
-from retrieval.grounding import claim_support
+from retrieval.grounding.claim_support import Check
 
 JUDGED = "human_judgements.jsonl"
 FAITHFUL, UNFAITHFUL = 4.0, 2.0
 """Of the marks 1 to 4 that people give: from the one on all of it holds, up to the other much of it does not."""
 
-Checks = Callable[[Sequence[str], Sequence[str]], Sequence[claim_support.Check]]
+
+Checks = Callable[[Sequence[str], Sequence[str]], Sequence[Check]]
 """`Grounding.checks`."""
 
 
@@ -169,10 +169,10 @@ def _texts(folder: Path) -> dict[str, str]:
 # -- training ----------------------------------------------------------------------------------------------------------
 
 
-def train_verify(
-    claims_file: Path, embedder: Embeddings, *, progress: Progress | None = None, seed: int = 7
-) -> dict[str, Any]:
-    """What goes into `retrieval/grounding/support.json`: the judge, and what it was trained on.
+def train_verify(claims_file: Path, judge: Any, *, progress: Progress | None = None, seed: int = 7) -> dict[str, Any]:
+    """What goes into `models/entailment/signs.json`: the curve, and what it was trained on.
+
+    `judge` is the part `signs` of the port of entailment.
 
     Raises:
         InvalidRequest: the file is not in the format, or all of its claims are of one outcome. ComponentError: the
@@ -181,9 +181,9 @@ def train_verify(
     claims = [claim for claim in _claims(claims_file) if claim.quotes]
     rows, truths = [], []
     for done, claim in enumerate(claims, 1):
-        (compared,) = claim_support.compare([claim.text], claim.quotes, embedder)
-        if compared is not None:
-            rows.append(compared.row)
+        (row,) = judge.signs([("\n\n".join(claim.quotes), claim.text)])
+        if row is not None:
+            rows.append(row)
             truths.append(claim.holds)
         if progress:
             progress("train", done, len(claims))
@@ -192,12 +192,12 @@ def train_verify(
             f"{claims_file} has {len(truths)} claims with evidence, all of one outcome. Training needs some that are "
             "supported and some that are not."
         )
-    judge = claim_support.fit_judge(np.stack(rows), truths)
+    curve = fit_logistic(np.stack(rows), truths)
     record = {
         "claims": len(truths),
         "supported": sum(truths),
         "data": f"{claims_file.parent.name}/{claims_file.name}",
-        "embedder": name_of(embedder),
-        "auc": round(metrics.auc([judge.score(row) for row in rows], truths, seed=seed).mean or 0.0, 3),
+        "embedder": judge.embedder_name,
+        "auc": round(metrics.auc([curve.score(row) for row in rows], truths, seed=seed).mean or 0.0, 3),
     }
-    return {**judge.as_dict(), "trained": record}
+    return {**curve.as_dict(judge.sign_names), "trained": record}

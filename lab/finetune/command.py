@@ -100,7 +100,7 @@ def tune_reranker(work: Work) -> dict[str, Any]:
     from foundation.settings import Part
     from lab.finetune import held_out as bench
     from models.contract import RerankerParts
-    from models.reranking import chosen_reranker
+    from models.scoring.reranking import chosen_reranker
     from models.tuning import folder, reranker
 
     split = bench.read_split(work.order.data, work.order.limit)

@@ -10,22 +10,15 @@ no package carries the weights of one that could be trusted.
 
 from __future__ import annotations
 
-import json
-import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.components import Context
 from foundation.errors import WeightsInvalid
-from models import weights
 from models.contract import Reranker
-
-if TYPE_CHECKING:
-    from sentence_transformers import CrossEncoder
+from models.encoders.classifier import ClassifierFolder, PairClassifier, open_classifier
 
 
 class Options(BaseModel):
@@ -40,60 +33,30 @@ class Options(BaseModel):
 
 
 class CrossEncoderReranker:
-    """Scores are the model's logits, on no fixed scale. Safe to call from several threads: a lock lets one in at a time,
-    because the fast tokenizer keeps its padding in shared state, and the threads that count are torch's own."""
+    """Scores are the model's logits, on no fixed scale. Safe to call from several threads."""
 
-    def __init__(self, model: CrossEncoder, *, name: str, batch_size: int) -> None:
+    def __init__(self, model: PairClassifier, *, name: str) -> None:
         self.model_name = name
         self._model = model
-        self._batch_size = batch_size
-        self._lock = threading.Lock()
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         if not texts:
             return []
-        pairs = [(query, text) for text in texts]
-        with self._lock:
-            scores = self._model.predict(pairs, batch_size=self._batch_size, show_progress_bar=False)
-        return [float(score) for score in scores]
+        return [float(logit) for logit in self._model.logits([(query, text) for text in texts])]
 
 
 def build(options: Options, context: Context) -> Reranker:
     """Check the weights, then load them. Raises WeightsInvalid for a missing or pickled file, or another kind of model."""
-    folder = _checked_classifier(options.path)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in models/embedders/sentence_transformers.py
-    import torch
-    from sentence_transformers import CrossEncoder
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a bar on stderr for half a second
-    torch.set_num_threads(options.threads or context.threads)
-    model = CrossEncoder(
-        str(folder),
-        device="cpu",
-        max_length=options.max_tokens,
-        activation_fn=torch.nn.Identity(),  # a sigmoid would press the best ones together
-        local_files_only=True,
-        trust_remote_code=False,
-        model_kwargs={"use_safetensors": True},
-    )
-    return CrossEncoderReranker(model, name=folder.name, batch_size=options.batch_size)
-
-
-def _checked_classifier(path: Path) -> Path:
-    """A model that is no classifier would get a head of random weights from the library, with no more than a warning."""
-    folder = weights.checked_folder(path)
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    folder = ClassifierFolder.checked(options.path)
+    if not folder.classifies or len(folder.labels) != 1:
         raise WeightsInvalid(
-            f"{folder / 'config.json'} is missing or not JSON: {error}. Fetch the model again."
-        ) from error
-    kind = (config.get("architectures") or ["unknown"])[0]
-    outputs = len(config.get("id2label") or {"0": "", "1": ""})
-    if not kind.endswith("ForSequenceClassification") or outputs != 1:
-        raise WeightsInvalid(
-            f"{folder} holds a {kind} with {outputs} outputs. A cross-encoder is a classifier with one output: "
-            f"...ForSequenceClassification with one label."
+            f"{folder.path} holds a {folder.kind} with {len(folder.labels)} outputs. A cross-encoder is a classifier with "
+            f"one output: ...ForSequenceClassification with one label."
         )
-    return folder
+    model = open_classifier(
+        folder,
+        batch_size=options.batch_size,
+        max_tokens=options.max_tokens,
+        threads=options.threads or context.threads,
+    )
+    return CrossEncoderReranker(model, name=folder.path.name)

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from foundation.components import Context
 from models.contract import Reranker
-from models.reranking import KeepsOrder
+from models.scoring.reranking import KeepsOrder
 
 
 class Options(BaseModel):

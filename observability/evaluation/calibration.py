@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from foundation.errors import InvalidRequest
+from models.scoring.logistic import fit_logistic
 from observability.evaluation import metrics, risk_coverage
-from retrieval.grounding import claim_support
 
 FOLDS = 5
 PENALTY = 0.01
@@ -52,7 +52,7 @@ def calibrate(graded: Sequence[Graded], *, seed: int = 7) -> dict[str, Any]:
     weights = np.array([1 / len(_kind(question, answerable, alike, foreign)) for question in graded])
     rows = np.array([[question.confidence] for question in graded])
     truths = np.array([question.answerable for question in graded])
-    judge = claim_support.fit_judge(rows, truths.tolist(), weights=weights.tolist(), penalty=PENALTY)
+    curve = fit_logistic(rows, truths.tolist(), weights=weights.tolist(), penalty=PENALTY)
     held_out = _held_out(rows, truths, weights, seed)
     areas = {
         name: metrics.auc(
@@ -63,7 +63,7 @@ def calibrate(graded: Sequence[Graded], *, seed: int = 7) -> dict[str, Any]:
         for name, others in {"unanswerable": alike, "foreign": foreign}.items()
     }
     return {
-        "min_evidence": round(float(judge.means[0] - judge.bias * judge.deviations[0] / judge.weights[0]), 3),
+        "min_evidence": round(float(curve.means[0] - curve.bias * curve.deviations[0] / curve.weights[0]), 3),
         "brier_held_out": float(np.average((held_out - truths) ** 2, weights=_balance_classes(truths, weights))),
         "n_answerable": len(answerable),
         "n_unanswerable": len(alike),
@@ -94,10 +94,8 @@ def _held_out(rows: Any, truths: Any, weights: Any, seed: int) -> Any:
     chances = np.empty(len(rows))
     for fold in range(FOLDS):
         here = folds == fold
-        judge = claim_support.fit_judge(
-            rows[~here], truths[~here].tolist(), weights=weights[~here].tolist(), penalty=PENALTY
-        )
-        chances[here] = [judge.score(row) for row in rows[here]]
+        curve = fit_logistic(rows[~here], truths[~here].tolist(), weights=weights[~here].tolist(), penalty=PENALTY)
+        chances[here] = [curve.score(row) for row in rows[here]]
     return chances
 
 

@@ -68,6 +68,7 @@ LAYER_OF_OPERATION: Mapping[str, Layer] = {
     "text_completion": "models",
     names.EMBEDDINGS: "models",
     names.RERANK: "models",
+    names.ENTAILMENT: "models",
     names.RETRIEVAL: "retrieval",
     names.INGEST: "retrieval",
     names.PLAN: "orchestration",

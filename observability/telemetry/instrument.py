@@ -1,7 +1,7 @@
 """Tracing put around parts, so that no part has to do it.
 
 Chat models, LangGraph and tools are watched by OpenTelemetry's LangChain instrumentor (`telemetry`). LangChain has no
-callbacks for embedders, and rerankers and retrievers are our own ports; they get these delegating wrappers, whose spans
+callbacks for embedders, and rerankers, judges and retrievers are our own ports; they get these delegating wrappers, whose spans
 and metrics follow the conventions through OpenTelemetry's GenAI utility. The composition root applies them. Whatever
 else an inner part offers is reached through the wrapper unchanged.
 """
@@ -18,7 +18,7 @@ from opentelemetry.util.genai.handler import TelemetryHandler
 
 from foundation import names, tracing
 from foundation.types import Principal, Scope
-from models.contract import Reranker
+from models.contract import EntailmentJudge, Reranker
 from models.embedding import name_of
 from observability.telemetry import metrics, setup
 from orchestration.contract import Agent, AnswerRequest, Decision, Event
@@ -37,6 +37,11 @@ def traced_embedder(embedder: Embeddings) -> Embeddings:
 def traced_reranker(reranker: Reranker) -> Reranker:
     """A span `rerank MODEL` for each call, with the number of texts."""
     return TracedReranker(reranker)
+
+
+def traced_judge(judge: EntailmentJudge) -> EntailmentJudge:
+    """A span `entailment MODEL` for each call, with the number of pairs."""
+    return TracedJudge(judge)
 
 
 def traced_retriever(retriever: Retriever, *, source: str = "") -> Retriever:
@@ -118,6 +123,16 @@ class TracedReranker(Around):
         attributes: dict[str, tracing.AttributeValue] = {names.REQUEST_MODEL: model, names.TEXTS: len(texts)}
         with tracing.span(names.RERANK, model, layer="models", attributes=attributes):
             return self.inner.score(query, texts)  # type: ignore[no-any-return]
+
+
+class TracedJudge(Around):
+    """An `EntailmentJudge` whose calls are spans."""
+
+    def support(self, pairs: Sequence[tuple[str, str]]) -> Sequence[float]:
+        model = name_of(self.inner)
+        attributes: dict[str, tracing.AttributeValue] = {names.REQUEST_MODEL: model, names.TEXTS: len(pairs)}
+        with tracing.span(names.ENTAILMENT, model, layer="models", attributes=attributes):
+            return self.inner.support(pairs)  # type: ignore[no-any-return]
 
 
 class TracedRetriever(Around):

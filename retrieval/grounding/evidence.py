@@ -19,10 +19,10 @@ import numpy as np
 from foundation.text.lexical import Rarity, asks_for, offers, terms, unmet_names, versions, words
 from foundation.text.sentences import parts_of, sentence_spans, word_count
 from foundation.text.tokens import in_latin_letters
-from models.contract import Embeddings
+from models.contract import Embeddings, EntailmentJudge
 from models.embedding import Vectors, embed, embed_query, embed_tokens, nearest_tokens, without_marks
 from retrieval.contract import Citation, Hit
-from retrieval.grounding.claim_support import Check, check_sentences, shipped_judge
+from retrieval.grounding.claim_support import Check, check_sentences
 from retrieval.settings import GroundingSettings
 
 _MOST_EMBEDDED = 32
@@ -105,14 +105,15 @@ def _around(hit: Hit) -> str:
 
 
 class Grounding:
-    """Evidence, confidence and support, with one embedder. Calls it once or twice for each judgement.
+    """Evidence and confidence with one embedder, support by one judge. Calls the embedder once or twice for each judgement.
 
     Late interaction needs an embedder with `embed_tokens` (see `models.embedding`); with any other, the question's terms
     take the place of its tokens.
     """
 
-    def __init__(self, embedder: Embeddings, settings: GroundingSettings) -> None:
+    def __init__(self, embedder: Embeddings, judge: EntailmentJudge, settings: GroundingSettings) -> None:
         self._embedder = embedder
+        self._judge = judge
         self.settings = settings
 
     def evidence(self, question: str, hits: Sequence[Hit], *, limit: int) -> list[Evidence]:
@@ -175,13 +176,13 @@ class Grounding:
     def checks(self, sentences: Sequence[str], quotes: Sequence[str]) -> list[Check]:
         """Each sentence held against all the quotes: how sure it is that they support it, and what speaks against it.
 
-        What stands there word for word scores 1; without quotes, or without a word, 0. Give the headings of a quote with
-        it where a sentence may take its subject from there.
+        Without quotes, or without a word, 0. Give the headings of a quote with it where a sentence may take its subject from
+        there.
 
         Raises:
-            ComponentError: the embedder failed.
+            ComponentError: the judge failed.
         """
-        return check_sentences(sentences, quotes, self._embedder, shipped_judge())
+        return check_sentences(sentences, quotes, self._judge)
 
     def support(self, sentence: str, quotes: Sequence[str]) -> float:
         """How sure it is that the quotes support the sentence, from 0 to 1. Raises as `checks` does."""

@@ -215,6 +215,7 @@ def models_of(settings: Settings, weights: Mapping[str, str]) -> list[dict[str, 
         *((f"fallback {number}", part) for number, part in enumerate(settings.models.fallbacks, start=1)),
         ("embedder", settings.models.embedder),
         ("reranker", settings.models.reranker),
+        ("judge of entailment", settings.models.entailment),
     ]
     rows = [{"port": port, "part": part.use, "model": str(part.options.get("model", ""))} for port, part in parts]
     return rows + [{"port": "weights", "part": name, "model": f"sha256 {digest}"} for name, digest in weights.items()]

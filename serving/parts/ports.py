@@ -19,6 +19,7 @@ CONTRACTS = {
     "models.chat": "models.contract:BaseChatModel",
     "models.embedder": "models.contract:Embeddings",
     "models.reranker": "models.contract:Reranker",
+    "models.entailment": "models.contract:EntailmentJudge",
     "models.prices": "models.contract:PriceSource",
     "retrieval.parsers": "retrieval.contract:Parser",
     "retrieval.chunker": "retrieval.contract:Chunker",

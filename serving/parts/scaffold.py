@@ -31,6 +31,7 @@ from serving.parts.ports import CONTRACTS, Port
 LINE = 120
 CONTEXTS = {
     "models.reranker": "models.contract:RerankerParts",
+    "models.entailment": "models.contract:EntailmentParts",
     "retrieval.parsers": "retrieval.contract:ParseLimits",
     "orchestration.agent": "orchestration.contract:AgentParts",
 }

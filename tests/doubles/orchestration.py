@@ -33,6 +33,7 @@ from orchestration.settings import AnswerSettings, BudgetSettings, Orchestration
 from retrieval.contract import Chunk, Hit, Source
 from retrieval.grounding.evidence import Grounding
 from retrieval.settings import GroundingSettings
+from tests.doubles.entailment import signs_over
 
 NORTH = Principal(subject="ada", tenant="north", roles=frozenset({"clerk"}))
 READER = Principal(subject="rui", tenant="north", roles=frozenset({"reader"}))
@@ -252,7 +253,7 @@ class World:
             chat=self.chat,
             embedder=self.embedder,
             retriever=self.retriever,
-            grounding=Grounding(self.embedder, GroundingSettings(min_evidence=0.3)),
+            grounding=Grounding(self.embedder, signs_over(self.embedder), GroundingSettings(min_evidence=0.3)),
             executor=self.executor(),
             checkpoints=self.saver,
             prices=self.prices,

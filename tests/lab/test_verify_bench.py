@@ -8,9 +8,13 @@ import pytest
 
 from foundation.errors import InvalidRequest
 from lab.bench.verify import bench_verify, read_claims, train_verify
+from models.contract import EntailmentParts
 from models.embedders.hashing import HashingEmbedder
+from models.entailment import signs
+from models.entailment.signs import SIGNS
+from models.scoring.logistic import LogisticCurve
 from observability.evaluation import metrics
-from retrieval.grounding.claim_support import Check, Judge, compare
+from retrieval.grounding.claim_support import Check
 
 CORPUS = [
     {"_id": "d1", "title": "Parcels", "text": "A parcel takes 3 days. The carrier is Fennel Post."},
@@ -49,6 +53,11 @@ def judged(tmp_path: Path) -> Path:
 def verbatim(sentences: Sequence[str], quotes: Sequence[str]) -> list[Check]:
     """Supported is what stands there, word for word."""
     return [Check(float(any(sentence in quote for quote in quotes))) for sentence in sentences]
+
+
+def signs_judge(folder: Path, **options: object) -> signs.SignsJudge:
+    parts = EntailmentParts(data_dir=folder, embedder=HashingEmbedder(128))
+    return signs.build(signs.Options.model_validate(options), parts)
 
 
 def test_claims_are_checked_against_their_documents_and_scored_as_one_works_out_by_hand(claims: Path) -> None:
@@ -99,13 +108,15 @@ def test_a_folder_without_claims_is_told(tmp_path: Path) -> None:
 
 
 def test_training_gives_a_judge_that_tells_its_own_claims_apart_and_says_what_it_saw(claims: Path) -> None:
-    stored = train_verify(claims / "claims.jsonl", HashingEmbedder(128))
-    judge = Judge.of(json.loads(json.dumps(stored)))
+    stored = train_verify(claims / "claims.jsonl", signs_judge(claims))
+    (claims / "own.json").write_text(json.dumps(stored))
+    curve = LogisticCurve.of(stored, SIGNS)
+    judge = signs_judge(claims, weights=claims / "own.json")
 
     def score(claim: str) -> float:
-        (one,) = compare([claim], [CORPUS[0]["text"]], HashingEmbedder(128))
-        assert one is not None
-        return judge.score(one.row)
+        (found,) = judge.signs([(CORPUS[0]["text"], claim)])
+        assert found is not None
+        return curve.score(found)
 
     assert score("A parcel takes 3 days.") > 0.5 > score("Boots are waterproof.")
     assert (stored["trained"]["claims"], stored["trained"]["supported"]) == (4, 2)
@@ -115,7 +126,7 @@ def test_claims_of_one_outcome_teach_nothing(tmp_path: Path) -> None:
     write(tmp_path / "claims.jsonl", [{"claim": "x", "label": "SUPPORTED", "evidence_sentences": ["x"]}])
 
     with pytest.raises(InvalidRequest, match="one outcome"):
-        train_verify(tmp_path / "claims.jsonl", HashingEmbedder(64))
+        train_verify(tmp_path / "claims.jsonl", signs_judge(tmp_path))
 
 
 def test_the_area_under_the_curve_counts_pairs_in_order_and_ties_as_half() -> None:

@@ -15,6 +15,7 @@ from orchestration.contract import Answer
 from retrieval.contract import Citation
 from retrieval.grounding.evidence import Grounding
 from retrieval.settings import GroundingSettings
+from tests.doubles.entailment import signs_over
 
 QUOTE = "The depot keeps parcels for 14 days."
 
@@ -39,7 +40,7 @@ def answer(text: str = "The depot keeps parcels for 14 days.", **more: Any) -> A
 @pytest.fixture
 def scorer() -> OnlineScorer:
     embedder = HashingEmbedder(64)
-    return OnlineScorer(Grounding(embedder, GroundingSettings()), embedder, 1.0)
+    return OnlineScorer(Grounding(embedder, signs_over(embedder), GroundingSettings()), embedder, 1.0)
 
 
 def test_a_written_answer_gets_its_support_and_a_wrong_one_gets_less(scorer: OnlineScorer) -> None:
@@ -59,7 +60,7 @@ def test_a_part_that_fails_costs_the_score_and_not_the_answer() -> None:
             raise UpstreamDown(f"no embedder for {len(text)} characters")
 
     embedder = Down(64)
-    scored = OnlineScorer(Grounding(embedder, GroundingSettings()), embedder, 1.0)(answer())
+    scored = OnlineScorer(Grounding(embedder, signs_over(embedder), GroundingSettings()), embedder, 1.0)(answer())
     assert scored == {names.EVALUATION_ERROR: "upstream_down"}
 
 

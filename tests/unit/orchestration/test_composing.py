@@ -19,6 +19,7 @@ from orchestration.run.run import Run
 from orchestration.settings import BudgetSettings
 from retrieval.grounding.evidence import Evidence, Grounding
 from retrieval.settings import GroundingSettings
+from tests.doubles.entailment import signs_over
 from tests.doubles.orchestration import NORTH, World, hit
 
 
@@ -40,7 +41,7 @@ def evidence(*sentences: tuple[str, str] | tuple[str, str, float]) -> list[Evide
 
 @pytest.fixture
 def grounding() -> Grounding:
-    return Grounding(HashingEmbedder(512), GroundingSettings())
+    return Grounding(HashingEmbedder(512), signs_over(HashingEmbedder(512)), GroundingSettings())
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from models.embedders.hashing import HashingEmbedder
 from retrieval.grounding.claims import Claim, Passage, check_answer
 from retrieval.grounding.evidence import Grounding
 from retrieval.settings import GroundingSettings
+from tests.doubles.entailment import signs_over
 
 RETURNS = Passage(
     1,
@@ -22,7 +23,7 @@ REFUNDS = Passage(
 
 @pytest.fixture(scope="module")
 def grounding() -> Grounding:
-    return Grounding(HashingEmbedder(128), GroundingSettings())
+    return Grounding(HashingEmbedder(128), signs_over(HashingEmbedder(128)), GroundingSettings())
 
 
 def check(answer: str, grounding: Grounding, **options) -> list[Claim]:
@@ -71,7 +72,9 @@ def test_what_states_nothing_is_no_claim(text: str, grounding: Grounding) -> Non
 @given(answer=st.text(max_size=300), text=st.text(max_size=200))
 def test_any_text_is_checked_and_every_span_lies_where_it_should(answer: str, text: str) -> None:
     passages = [Passage(1, text, "Title"), RETURNS]
-    claims = check_answer(answer, passages, grounding=Grounding(HashingEmbedder(64), GroundingSettings()))
+    claims = check_answer(
+        answer, passages, grounding=Grounding(HashingEmbedder(64), signs_over(HashingEmbedder(64)), GroundingSettings())
+    )
 
     ends = [0, *(claim.end for claim in claims)]
     assert all(before <= claim.start < claim.end for before, claim in zip(ends, claims, strict=False))

@@ -16,6 +16,7 @@ from retrieval.grounding import evidence as module
 from retrieval.grounding.evidence import Evidence, Grounding, narrow
 from retrieval.settings import GroundingSettings
 from serving.settings import Settings
+from tests.doubles.entailment import signs_over
 
 RETURNS = (
     "Quillfeather Outfitters sells boots and hats. You can return a parcel within 30 days of delivery. "
@@ -48,7 +49,7 @@ class Counting(Embeddings):
 
 @pytest.fixture
 def grounding() -> Grounding:
-    return Grounding(HashingEmbedder(256), GroundingSettings())
+    return Grounding(HashingEmbedder(256), signs_over(HashingEmbedder(256)), GroundingSettings())
 
 
 def test_the_sentence_that_answers_comes_first_with_its_place_in_the_document(grounding: Grounding) -> None:
@@ -101,14 +102,16 @@ def test_a_sentence_in_two_overlapping_passages_is_evidence_once(grounding: Grou
 def test_no_hits_give_no_evidence_and_embed_nothing() -> None:
     embedder = Counting()
 
-    assert Grounding(embedder, GroundingSettings()).evidence("anything", [], limit=5) == []
+    assert Grounding(embedder, signs_over(embedder), GroundingSettings()).evidence("anything", [], limit=5) == []
     assert embedder.texts == []
 
 
 def test_however_many_sentences_there_are_a_bounded_number_is_embedded_in_one_batch() -> None:
     embedder = Counting()
     text = " ".join(f"Shelf number {n} holds boots." for n in range(300)) + " The blue parcel is lost."
-    found = Grounding(embedder, GroundingSettings()).evidence("Where is the blue parcel?", [hit(text)], limit=1)
+    found = Grounding(embedder, signs_over(embedder), GroundingSettings()).evidence(
+        "Where is the blue parcel?", [hit(text)], limit=1
+    )
 
     assert [len(batch) for batch in embedder.texts] == [module._MOST_EMBEDDED]
     assert found[0].text == "The blue parcel is lost."
@@ -125,7 +128,7 @@ def test_with_token_vectors_the_sentence_in_which_each_word_finds_its_like_comes
     text = (
         "Boots and hats and boots are kept in a store.\nYou may return a hat within 30 days.\nOur store is open daily."
     )
-    found = Grounding(TokenByToken(256), GroundingSettings()).evidence(
+    found = Grounding(TokenByToken(256), signs_over(TokenByToken(256)), GroundingSettings()).evidence(
         "May hats be return within days", [hit(text)], limit=3
     )
 
@@ -146,13 +149,17 @@ def test_in_another_script_words_choose_the_sentence_where_the_embedder_knows_no
     text = "Башню построили купцы.\nВысота башни сорок метров.\nКолокол звонит в полдень."
     question = "Какая высота у башни?"
 
-    found = Grounding(LettersOnly(256), GroundingSettings()).evidence(question, [hit(text)], limit=3)
+    found = Grounding(LettersOnly(256), signs_over(LettersOnly(256)), GroundingSettings()).evidence(
+        question, [hit(text)], limit=3
+    )
     assert found[0].text == "Высота башни сорок метров."
     assert all(0 <= sum(item.matched) <= 1 for item in found)
 
     tokens = len(question.split())
     assert len(found[0].matched) > tokens
-    english = Grounding(LettersOnly(256), GroundingSettings()).evidence("How high is it", [hit(text)], limit=1)[0]
+    english = Grounding(LettersOnly(256), signs_over(LettersOnly(256)), GroundingSettings()).evidence(
+        "How high is it", [hit(text)], limit=1
+    )[0]
     assert len(english.matched) == tokens
 
 
@@ -171,7 +178,10 @@ def test_every_passage_of_a_document_has_the_rank_of_the_document() -> None:
     first, second = "Parcels are weighed.", "Parcels are opened."
     hits = [hit("Boots are sold.", start=100), hit(first, start=0), hit(second, uri="b.md")]
     scores = {
-        e.text: e.score for e in Grounding(HashingEmbedder(256), GroundingSettings()).evidence("parcels", hits, limit=9)
+        e.text: e.score
+        for e in Grounding(HashingEmbedder(256), signs_over(HashingEmbedder(256)), GroundingSettings()).evidence(
+            "parcels", hits, limit=9
+        )
     }
 
     assert scores[first] > scores[second]
@@ -201,7 +211,7 @@ def test_a_question_without_content_words_still_gets_an_answer(grounding: Ground
 
 @given(question=st.text(min_size=1, max_size=80), text=st.text(min_size=1, max_size=200))
 def test_any_text_can_be_asked_about_and_quotes_are_exact(question: str, text: str) -> None:
-    grounding = Grounding(HashingEmbedder(64), GroundingSettings())
+    grounding = Grounding(HashingEmbedder(64), signs_over(HashingEmbedder(64)), GroundingSettings())
     found = grounding.evidence(question, [hit(text)], limit=50)
 
     assert all(text[e.start : e.end] == e.text for e in found)
@@ -275,7 +285,7 @@ def test_a_citation_quotes_the_exact_span(grounding: Grounding) -> None:
 @pytest.mark.real_model
 def test_with_the_bundled_embedder_a_paraphrase_is_found_and_a_foreign_question_is_not_trusted(tmp_path) -> None:
     embedder = load("models.embedder", Settings().models.embedder, Context(data_dir=tmp_path))
-    grounding = Grounding(embedder, GroundingSettings())
+    grounding = Grounding(embedder, signs_over(embedder), GroundingSettings())
     question = "What is the deadline for sending goods back?"
     found = grounding.evidence(question, [hit(RETURNS), hit(REFUNDS)], limit=3)
 

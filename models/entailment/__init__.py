@@ -1,0 +1,1 @@
+"""Judges of whether a text supports a sentence, a file each."""

@@ -1,0 +1,165 @@
+"""Signs that can be named, weighed by a small trained curve: similarity of meaning, how well words and tokens are matched.
+
+    [models.entailment]
+    use = "signs"
+    weights = "my_signs.json"    # of your own training; the shipped ones if absent
+
+The curve is a logistic regression. Its weights come from `make train-verify`, which the file records; `make bench-verify`
+measures them on claims that the training has not seen. Figures, names and denials are not among the signs: grounding looks at
+them around every judge (`retrieval/grounding/claim_support.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from langchain_core.embeddings import Embeddings
+from pydantic import BaseModel, ConfigDict
+
+from foundation.errors import WeightsInvalid
+from foundation.text.lexical import terms, words
+from foundation.text.sentences import sentence_spans
+from models.contract import EntailmentParts
+from models.embedding import Vectors, embed, embed_tokens, name_of, nearest_tokens, without_marks
+from models.scoring.logistic import LogisticCurve, Rows
+
+WEIGHTS = Path(__file__).with_name("signs.json")
+SIGNS = (
+    "similarity",
+    "matched",
+    "matched_by_one",
+    "least_matched",
+    "coverage",
+    "coverage_by_one",
+    "words",
+)
+MOST_COMPARED = 24
+"""Sentences of the premise that one sentence is compared with: those that share most of its terms."""
+_LEAST = 4
+"""The worst matched quarter of a sentence's tokens is looked at by itself: what is wrong is often one word."""
+_LONG = 40
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weights: Path | None = None
+    """A file that `make train-verify` wrote, for another embedder or another field; `None` is the shipped one."""
+
+
+class SignsJudge:
+    """As safe to call from several threads as the embedder is."""
+
+    def __init__(self, embedder: Embeddings, curve: LogisticCurve) -> None:
+        self.embedder_name = name_of(embedder)
+        self.model_name = f"signs over {self.embedder_name}"
+        self.sign_names = SIGNS
+        self._embedder, self._curve = embedder, curve
+
+    def support(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """As the port promises. What stands in the premise word for word is certain.
+
+        Raises:
+            ComponentError: the embedder failed.
+        """
+        rows = self.signs(pairs)
+        return [
+            0.0 if row is None else 1.0 if _is_verbatim(*pair) else self._curve.score(row)
+            for pair, row in zip(pairs, rows, strict=True)
+        ]
+
+    def signs(self, pairs: Sequence[tuple[str, str]]) -> list[Rows | None]:
+        """The signs of every pair, in the order of `SIGNS`; all texts are embedded in one call. `None`: there is nothing to
+        compare."""
+        premises = {premise: _Premise.of(premise) for premise, _ in pairs}
+        asked = [pair for pair in dict.fromkeys(pairs) if premises[pair[0]].parts and words(pair[1])]
+        if not asked:
+            return [None] * len(pairs)
+        wanted = {pair: premises[pair[0]].most_promising(terms(pair[1])) for pair in asked}
+        texts = [*(hypothesis for _, hypothesis in asked), *(part for parts in wanted.values() for part in parts)]
+        meaning = _Meaning(list(dict.fromkeys(texts)), self._embedder)
+        return [
+            _read_signs(pair[1], wanted[pair], premises[pair[0]], meaning) if pair in wanted else None for pair in pairs
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Premise:
+    parts: tuple[str, ...]
+    """Its sentences, each once."""
+    terms_of_part: dict[str, frozenset[str]]
+
+    @classmethod
+    def of(cls, text: str) -> _Premise:
+        parts = tuple(dict.fromkeys(text[start:end] for start, end in sentence_spans(text)))
+        return cls(parts, {part: terms(part) for part in parts})
+
+    def most_promising(self, claimed: frozenset[str]) -> list[str]:
+        if len(self.parts) <= MOST_COMPARED:
+            return list(self.parts)
+        return sorted(self.parts, key=lambda part: -len(claimed & self.terms_of_part[part]))[:MOST_COMPARED]
+
+
+class _Meaning:
+    """Vectors of texts and of their tokens, from one call of the embedder. Where it has no vectors of tokens, those of
+    the words by themselves take their place."""
+
+    def __init__(self, texts: Sequence[str], embedder: Embeddings) -> None:
+        tokens = embed_tokens(embedder, texts)
+        if tokens is None:
+            spelled = {text: words(text) or [text] for text in texts}
+            single = list(dict.fromkeys(word for spelling in spelled.values() for word in spelling))
+            vectors = embed(embedder, [*texts, *single])
+            of_word = dict(zip(single, vectors[len(texts) :], strict=True))
+            self.whole = dict(zip(texts, vectors, strict=False))
+            self.tokens = {text: np.stack([of_word[word] for word in spelling]) for text, spelling in spelled.items()}
+        else:
+            self.tokens = dict(zip(texts, map(without_marks, tokens), strict=True))
+            self.whole = {text: _unit(token_vectors.mean(axis=0)) for text, token_vectors in self.tokens.items()}
+
+
+def _unit(vector: Vectors) -> Vectors:
+    return vector / max(float(np.linalg.norm(vector)), 1e-9)
+
+
+def _read_signs(sentence: str, parts: Sequence[str], premise: _Premise, meaning: _Meaning) -> Rows:
+    claimed = terms(sentence)
+    similarities = np.stack([meaning.whole[part] for part in parts]) @ meaning.whole[sentence]
+    nearest = nearest_tokens(meaning.tokens[sentence], [meaning.tokens[part] for part in parts])
+    by_any = np.sort(nearest.max(axis=0))
+    return np.array(
+        [
+            float(similarities.max()),
+            float(by_any.mean()),
+            float(nearest.mean(axis=1).max()),
+            float(by_any[: max(1, len(by_any) // _LEAST)].mean()),
+            _share(claimed, frozenset().union(*(premise.terms_of_part[part] for part in parts))),
+            max(_share(claimed, premise.terms_of_part[part]) for part in parts),
+            min(len(words(sentence)), _LONG) / _LONG,
+        ]
+    )
+
+
+def _share(wanted: frozenset[str], present: frozenset[str]) -> float:
+    return len(wanted & present) / len(wanted) if wanted else 1.0
+
+
+def _is_verbatim(premise: str, sentence: str) -> bool:
+    return f" {' '.join(words(sentence))} " in f" {' '.join(words(premise))} "
+
+
+def build(options: Options, context: EntailmentParts) -> SignsJudge:
+    """Raises WeightsInvalid for a file that is not there, or not in the form that `make train-verify` writes."""
+    file = options.weights or WEIGHTS
+    try:
+        curve = LogisticCurve.of(json.loads(file.read_text(encoding="utf-8")), SIGNS)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsInvalid(
+            f"{file} holds no weights of signs: {error!r}. Write them with make train-verify CLAIMS=... TO={file}, or leave "
+            f"`weights` out of [models.entailment]."
+        ) from error
+    return SignsJudge(context.embedder, curve)

@@ -1,0 +1,193 @@
+"""What judges of entailment make of a sentence, and what is not let through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from langchain_core.messages import AIMessage
+
+from foundation.components import load
+from foundation.errors import ComponentError, InvalidSetting, UpstreamMalformed, WeightsInvalid
+from foundation.settings import Part
+from models.chat.scripted import ScriptedChat
+from models.contract import EntailmentParts
+from models.embedders.hashing import HashingEmbedder
+from models.entailment.signs import MOST_COMPARED, SIGNS, SignsJudge, build
+from models.entailment.signs import Options as SignsOptions
+from models.scoring.entailment import CheckedJudge
+from models.scoring.logistic import LogisticCurve, fit_logistic
+from tests.doubles import tiny_models
+
+PREMISE = "Fennel Post delivers parcels within 3 days. Parcels above 20 kg are not taken."
+
+
+def signs_judge(embedder: HashingEmbedder | None = None, **options: Any) -> SignsJudge:
+    parts = EntailmentParts(data_dir=Path("nowhere"), embedder=embedder or HashingEmbedder(256))
+    return build(SignsOptions(**options), parts)
+
+
+@pytest.mark.parametrize("sentence", ["Fennel Post delivers parcels within 3 days.", "delivers parcels within 3 days"])
+def test_what_stands_there_word_for_word_is_certain(sentence: str) -> None:
+    assert signs_judge().support([(PREMISE, sentence)]) == [1.0]
+
+
+def test_all_sentences_are_embedded_in_one_call() -> None:
+    calls = []
+
+    class Counting(HashingEmbedder):
+        def embed_array(self, texts: Sequence[str]) -> Any:
+            calls.append(len(texts))
+            return super().embed_array(texts)
+
+    signs_judge(Counting(64)).support([(PREMISE, "One parcel."), ("Two vans.", "Two days."), (PREMISE, "...")])
+
+    assert len(calls) == 1
+
+
+def test_only_the_most_promising_of_many_sentences_are_compared() -> None:
+    seen: list[str] = []
+
+    class Watched(HashingEmbedder):
+        def embed_array(self, texts: Sequence[str]) -> Any:
+            seen.extend(text for text in texts if " " in text)
+            return super().embed_array(texts)
+
+    filler = " ".join(f"Shelf {n} holds hats." for n in range(500))
+    signs_judge(Watched(64)).support([(f"{filler} {PREMISE}", "Parcels above 20 kg are not accepted.")])
+
+    assert len(seen) == 1 + MOST_COMPARED
+    assert "Parcels above 20 kg are not taken." in seen
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", '{"signs": [], "bias": 1}'])
+def test_weights_that_cannot_be_read_are_refused_with_what_to_do(text: str, tmp_path: Path) -> None:
+    (tmp_path / "own.json").write_text(text)
+
+    with pytest.raises(WeightsInvalid, match="make train-verify"):
+        signs_judge(weights=tmp_path / "own.json")
+
+
+# --- the curve --------------------------------------------------------------------------------------------------------
+
+
+def test_a_curve_learns_the_sign_that_tells_and_ignores_the_one_that_does_not() -> None:
+    chance = np.random.default_rng(3)
+    rows = np.zeros((200, len(SIGNS)))
+    truth = [bool(n % 2) for n in range(200)]
+    rows[:, 0] = [0.9 if true else 0.1 for true in truth]
+    rows[:, 1] = chance.random(200)
+    curve = fit_logistic(rows, truth)
+
+    assert curve.score(rows[1]) > 0.9
+    assert curve.score(rows[0]) < 0.1
+    assert abs(curve.weights[0]) > 10 * abs(curve.weights[1])
+
+
+def test_both_outcomes_weigh_the_same_however_rare_one_is() -> None:
+    rows = np.zeros((100, len(SIGNS)))
+
+    assert fit_logistic(rows, [n < 10 for n in range(100)]).score(rows[0]) == pytest.approx(0.5)
+
+
+def test_within_an_outcome_rows_weigh_as_they_are_told_to() -> None:
+    rows = np.array([[0.9], [0.8], [0.2], [0.8]])
+    truth = [True, True, False, False]
+    same, fewer = fit_logistic(rows, truth), fit_logistic(rows, truth, weights=[1, 1, 1, 1e-6])
+
+    assert fewer.score(rows[1]) > same.score(rows[1])
+    assert fit_logistic(rows, truth, weights=[5, 5, 2, 2]).score(rows[1]) == pytest.approx(
+        same.score(rows[1]), abs=1e-4
+    )
+
+
+def test_a_curve_survives_being_stored() -> None:
+    rows = np.random.default_rng(3).random((40, len(SIGNS)))
+    curve = fit_logistic(rows, [n % 2 == 0 for n in range(40)])
+    stored = LogisticCurve.of(curve.as_dict(SIGNS), SIGNS)
+
+    assert stored.score(rows[0]) == pytest.approx(curve.score(rows[0]), abs=1e-3)
+
+
+# --- the others -------------------------------------------------------------------------------------------------------
+
+
+class Fixed:
+    def __init__(self, answers: Any) -> None:
+        self.answers = answers
+        self.asked: list[tuple[str, str]] = []
+
+    def support(self, pairs: Sequence[tuple[str, str]]) -> Any:
+        self.asked += pairs
+        if isinstance(self.answers, Exception):
+            raise self.answers
+        return self.answers
+
+
+@pytest.mark.parametrize("answers", [[], [0.5, 0.5], [1.2], [-0.1], [float("nan")]])
+def test_what_is_no_probability_a_pair_is_an_error(answers: list[float]) -> None:
+    with pytest.raises(UpstreamMalformed, match="Fixed returned"):
+        CheckedJudge(Fixed(answers)).support([("a", "b")])
+
+
+def test_a_vendors_error_is_translated_and_kept_as_the_cause() -> None:
+    with pytest.raises(ComponentError) as caught:
+        CheckedJudge(Fixed(RuntimeError("out of memory"))).support([("a", "b")])
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_a_pair_without_words_on_one_side_is_not_asked() -> None:
+    inner = Fixed([0.7])
+    assert CheckedJudge(inner).support([("", "b"), ("a", "b"), ("a", " ?!")]) == [0.0, 0.7, 0.0]
+    assert inner.asked == [("a", "b")]
+
+
+def chat_judge(tmp_path: Path, reply: str) -> Any:
+    chat = ScriptedChat(replies=(lambda _: AIMessage(reply),))
+    parts = EntailmentParts(data_dir=tmp_path, embedder=HashingEmbedder(8), chat=chat)
+    return load("models.entailment", Part(use="chat"), parts)
+
+
+@pytest.mark.parametrize(("reply", "probability"), [("87", 0.87), (" 0.\n", 0.0), ("100%", 1.0), ("12.5", 0.125)])
+def test_a_chat_model_is_believed_where_it_replies_with_a_number(
+    reply: str, probability: float, tmp_path: Path
+) -> None:
+    assert chat_judge(tmp_path, reply).support([("a", "b")]) == [probability]
+
+
+@pytest.mark.parametrize("reply", ["", "yes", "101", "It says 90 of it.", "-5", "1e2"])
+def test_a_chat_model_that_replies_with_anything_else_is_an_error_that_says_what_to_do(
+    reply: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UpstreamMalformed, match=r"from 0 to 100.*signs"):
+        chat_judge(tmp_path, reply).support([("a", "b")])
+
+
+def test_without_a_chat_model_nobody_can_be_asked(tmp_path: Path) -> None:
+    parts = EntailmentParts(data_dir=tmp_path, embedder=HashingEmbedder(8))
+    with pytest.raises(InvalidSetting, match="needs the chat model"):
+        load("models.entailment", Part(use="chat"), parts)
+
+
+def test_the_output_that_means_supported_is_named_and_its_share_is_the_probability(tmp_path: Path) -> None:
+    folder = tiny_models.cross_encoder(tmp_path / "nli", labels=3)
+    parts = EntailmentParts(data_dir=tmp_path, embedder=HashingEmbedder(8), threads=1)
+    shares = [
+        load("models.entailment", Part(use="cross_encoder", path=folder, label=label), parts).support([("a", "b")])[0]
+        for label in ("label_0", "LABEL_1", "LABEL_2")
+    ]
+    assert sum(shares) == pytest.approx(1)
+    assert len(set(shares)) == 3
+
+
+@pytest.mark.parametrize("kind", ["labels", "bert"])
+def test_a_model_that_does_not_say_what_is_supported_is_refused(kind: str, tmp_path: Path) -> None:
+    folder = (
+        tiny_models.cross_encoder(tmp_path / "m", labels=3) if kind == "labels" else tiny_models.bert(tmp_path / "m")
+    )
+    parts = EntailmentParts(data_dir=tmp_path, embedder=HashingEmbedder(8), threads=1)
+    with pytest.raises(WeightsInvalid, match='called "entailment"'):
+        load("models.entailment", Part(use="cross_encoder", path=folder), parts)
