@@ -27,6 +27,8 @@ OPERATIONS: Final = frozenset({CHAT, EMBEDDINGS, RETRIEVAL, INVOKE_AGENT, INVOKE
 """Those that the conventions know. Our other steps have a name and a layer, and no value of our own in a name of theirs."""
 
 # Attributes of the conventions.
+PROMPT: Final = "sixply.prompt"
+"""Name, version and digest of the prompt of a call."""
 OPERATION: Final = "gen_ai.operation.name"
 PROVIDER: Final = "gen_ai.provider.name"
 REQUEST_MODEL: Final = "gen_ai.request.model"

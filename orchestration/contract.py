@@ -20,7 +20,7 @@ from foundation.components import Context
 from foundation.types import Layer, Principal, Usage
 from models.contract import BaseChatModel, Embeddings, PriceSource
 from orchestration.settings import OrchestrationSettings
-from retrieval.contract import Citation, Retriever
+from retrieval.contract import Citation, DocumentLedger, Retriever
 
 if TYPE_CHECKING:  # the executor and the grounding are plain classes, not ports; they import this module or its peers
     from orchestration.effects.executor import Executor
@@ -54,9 +54,11 @@ __all__ = [
     "Recalled",
     "Spending",
     "Step",
+    "ToolCall",
     "ToolMetadata",
     "ToolOutcome",
     "Turn",
+    "Unsupported",
 ]
 
 Status = Literal["answered", "abstained", "refused", "waiting", "escalated", "failed"]
@@ -225,6 +227,15 @@ class NearDocument(Noun):
     title: str
 
 
+class Unsupported(Noun):
+    """A statement of an answer that the documents and results do not support; `[?]` stands behind it in the text."""
+
+    text: str
+    reason: str
+    """A stable word: figure, name, denied, unsupported, unknown_marker."""
+    detail: str = ""
+
+
 class Answer(Noun):
     """What the person gets. It says how it came about, what it cost and where it is degraded."""
 
@@ -235,6 +246,8 @@ class Answer(Noun):
     stop_reason: StopReason
     text: str
     citations: tuple[Citation, ...] = ()
+    unsupported: tuple[Unsupported, ...] = ()
+    """Statements that are shown and marked, because what was read does not support them."""
     nearest: tuple[NearDocument, ...] = ()
     """Where to look, best first, when the evidence was too thin to answer from. Nothing rests on them: they are no citations."""
     path: Path = "none"
@@ -300,14 +313,36 @@ class Fact(Noun):
     """Who let it in, where it was not in the person's own words."""
 
 
-class Event(Noun):
-    """One item of a stream. The last one is `answer` (with the whole Answer) or `error`, never a bare end."""
+class ToolCall(Noun):
+    """A tool call of a run, as it begins and as it ends."""
 
-    kind: Literal["step", "token", "answer", "error"]
+    call_id: str
+    tool: str
+    arguments: dict[str, Any] = {}
+    status: Literal["begun", "done", "waiting", "denied", "failed"] = "begun"
+    content: str = ""
+    """What came of it, shortened."""
+
+
+class Event(Noun):
+    """One item of a stream. The last one is `answer` (with the whole Answer) or `error`, never a bare end.
+
+    Between them stand the words of the chat model as they come (`token`), and what happens in a tool-calling agent: a tool
+    call (`tool`), an action that waits for a person (`approval`), a source of the answer (`citation`), a statement that the
+    sources do not support (`check`).
+    """
+
+    kind: Literal["step", "token", "tool", "approval", "citation", "check", "answer", "error"]
     thread_id: str | None = None
     """The conversation of a step. Whoever loses the stream asks the same again there, and the run goes on."""
     step: Step | None = None
     token: str | None = None
+    round: int | None = None
+    """Of a token: which call of the chat model said it. The words of an earlier round led to tools and are no answer."""
+    tool: ToolCall | None = None
+    approval: Approval | None = None
+    citation: Citation | None = None
+    check: Unsupported | None = None
     answer: Answer | None = None
     code: str | None = None
     message: str | None = None
@@ -573,3 +608,5 @@ class AgentParts(Context):
     """Gives attributes for the span of a finished answer. Called off the event loop."""
     facts: FactStore | None = None
     """What is remembered of the person who asks."""
+    ledger: DocumentLedger | None = None
+    """Where an agent that calls tools reads on in a document."""

@@ -216,6 +216,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             chat=models.chat,
             embedder=models.query_embedder,
             retriever=retriever,
+            ledger=retrieval.ledger,
             grounding=retrieval.grounding,
             executor=acting.executor,
             checkpoints=acting.checkpoints,

@@ -179,7 +179,7 @@ def bench_attacks(configure: Configure, data: Path, limit: int | None, rows: Pat
     from observability.evaluation.metrics import without_markers
     from orchestration.answers.compose import REPLY_TOKENS
     from orchestration.flow.steps import PASSAGES
-    from orchestration.prompts import answer_from
+    from orchestration.prompts.frames import answer_from
 
     with empty_system(configure) as (system, stack), terminal.progress() as progress:
 

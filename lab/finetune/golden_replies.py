@@ -12,7 +12,7 @@ from observability.evaluation import metrics
 from observability.evaluation.golden_set import GoldenCase
 from orchestration.answers.compose import WORDS
 from orchestration.flow.steps import PASSAGES
-from orchestration.prompts import answer_from
+from orchestration.prompts.frames import answer_from
 from retrieval.grounding.evidence import Evidence, narrow
 
 _ROLES = {"system": "system", "human": "user"}

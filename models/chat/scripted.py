@@ -146,6 +146,7 @@ def _chunks(reply: AIMessage) -> Iterator[ChatGenerationChunk]:
     last = AIMessageChunk(
         content="",
         tool_calls=reply.tool_calls,
+        invalid_tool_calls=reply.invalid_tool_calls,
         usage_metadata=reply.usage_metadata,
         response_metadata=reply.response_metadata,
         chunk_position="last",

@@ -35,7 +35,7 @@ from models.resilience.breaker import Breaker, RetryBudget
 from models.resilience.vendor_errors import translate
 from models.settings import ResilienceSettings
 
-__all__ = ["ANSWERED_BY", "FALLBACK", "ResilientChatModel", "resilient", "translate"]
+__all__ = ["ANSWERED_BY", "FALLBACK", "ResilientChatModel", "bound_arguments", "resilient", "stream_of", "translate"]
 
 FALLBACK = "fallback"
 """Key of `response_metadata`: True where a fallback answered, so that the answer can be labelled as degraded."""
@@ -159,7 +159,9 @@ class ResilientChatModel(BaseChatModel):
         Raises:
             NotImplementedError: the primary model cannot, or its profile says that it calls none.
         """
-        return cast("Runnable[Any, AIMessage]", self.bind(**_bound(self.primary, tools, tool_choice, **kwargs)))
+        return cast(
+            "Runnable[Any, AIMessage]", self.bind(**bound_arguments(self.primary, tools, tool_choice, **kwargs))
+        )
 
     def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Runnable[Any, Any]:
         """The primary model's own way to structured output, with this model in its place.
@@ -201,7 +203,7 @@ class ResilientChatModel(BaseChatModel):
     ) -> Chunks:
         async def start(index: int) -> tuple[list[ChatGenerationChunk], Chunks]:
             model = self.candidates[index]
-            chunks = _stream_of(model, messages, stop, self._arguments(index, kwargs))
+            chunks = stream_of(model, messages, stop, self._arguments(index, kwargs))
             return await _read_first_words(_bounded(chunks, identity(model)[1], kwargs.get("max_tokens")))
 
         deadline = self._deadline()
@@ -346,7 +348,7 @@ class ResilientChatModel(BaseChatModel):
             return dict(kwargs)
         tools = [convert_to_openai_tool(tool) for tool in kwargs["tools"]]
         others = {key: value for key, value in kwargs.items() if key not in {"tools", "tool_choice"}}
-        return others | _bound(model, tools, _plain_choice(kwargs.get("tool_choice")))
+        return others | bound_arguments(model, tools, _plain_choice(kwargs.get("tool_choice")))
 
     def _check_choice(self, index: int, kwargs: Mapping[str, Any], *, called: bool) -> None:
         """Servers drop tools that a model has no template for, and answer as if none had been given. Another attempt
@@ -400,7 +402,9 @@ def _origin(index: int) -> dict[str, Any]:
     return {ANSWERED_BY: index, FALLBACK: True} if index else {}
 
 
-def _bound(model: BaseChatModel, tools: Sequence[Any], tool_choice: str | None, **kwargs: Any) -> dict[str, Any]:
+def bound_arguments(
+    model: BaseChatModel, tools: Sequence[Any], tool_choice: str | None, **kwargs: Any
+) -> dict[str, Any]:
     """The keyword arguments by which a call of `model` carries tools."""
     _demand_ability(model, "tools", "tool_calling")
     choice = {} if tool_choice is None else {"tool_choice": tool_choice}
@@ -442,7 +446,7 @@ def _rebind(runnable: Runnable[Any, Any], old: BaseChatModel, new: BaseChatModel
     return runnable
 
 
-async def _stream_of(
+async def stream_of(
     model: BaseChatModel, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
 ) -> Chunks:
     """The model's stream, or its whole reply as one chunk where it cannot stream."""

@@ -26,7 +26,7 @@ from models.contract import BaseChatModel, PriceSource
 from models.pricing import call_of, identity, is_local
 from observability.settings import JudgeSettings
 from orchestration.answers.structured import generate_object
-from orchestration.prompts import marks_of
+from orchestration.prompts.frames import marks_of
 from orchestration.run.run import constrain
 
 BUNDLED = Path(__file__).with_name("rubric.md")

@@ -15,7 +15,7 @@ from typing import Literal
 from foundation.text.lexical import Rarity, refers_back, terms
 from foundation.text.sentences import FOREIGN_STOPS, sentence_spans, word_count
 from orchestration.language.guard import as_quotation, instructs_reader, without_foreign_urls
-from orchestration.prompts import answer_from
+from orchestration.prompts.frames import answer_from
 from orchestration.run.run import Run
 from retrieval.contract import Citation
 from retrieval.grounding.evidence import FAR_BEHIND, Evidence, Grounding, narrow

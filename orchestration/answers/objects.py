@@ -29,7 +29,7 @@ from orchestration.answers.patterns import bound_validator
 from orchestration.answers.structured import Object, generate_object
 from orchestration.contract import AgentParts, AuditLog, AuditRecord, Status, StopReason
 from orchestration.language.guard import warnings_about
-from orchestration.prompts import object_from
+from orchestration.prompts.frames import object_from
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run
 from retrieval.contract import Citation

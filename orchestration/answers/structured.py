@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from foundation.errors import UpstreamMalformed
 from foundation.machine.deadline import in_thread_within
-from orchestration.prompts import repair_of
+from orchestration.prompts.frames import repair_of
 
 Object = TypeVar("Object", bound=BaseModel)
 

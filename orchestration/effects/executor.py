@@ -56,6 +56,7 @@ from orchestration.settings import PolicySettings
 
 TIMEOUT_S = 30.0
 COUNTED_RUNS = 10_000
+WAITS = "This needs the approval of a colleague; nothing has been done yet."
 
 Denial = Literal[
     "role", "tenant", "limit", "stopped", "approval", "mismatch", "rejected", "expired", "own", "forbidden"
@@ -360,7 +361,7 @@ class Executor:
             )
         )
         crash_point("approval_asked")
-        content = f"{described} This needs the approval of a colleague; nothing has been done yet."
+        content = f"{described} {WAITS}"
         return ToolOutcome(
             tool=call.tool.name,
             status="waiting",

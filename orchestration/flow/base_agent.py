@@ -46,7 +46,7 @@ from orchestration.planners.classifier import ClassifierPlanner, Planner
 from orchestration.planners.model import ModelPlanner
 from orchestration.run.answering import error_event
 from orchestration.run.budget import Budget
-from orchestration.run.run import Run
+from orchestration.run.run import Run, running
 from orchestration.run.state import (
     NOTHING_FOUND,
     Result,
@@ -86,6 +86,8 @@ class StoredThread:
     """Empty where nothing is."""
     waits: bool = False
     """The run waits for a person."""
+    waits_for: frozenset[str] = frozenset()
+    """Ids of the approvals that the run waits for."""
     unfinished: bool = False
     """The last run has not come to its end: it waits, or was cut off."""
 
@@ -181,7 +183,7 @@ class DurableAgent(ABC):
         self, decision: Decision, approval: Approval, kept: StoredThread, principal: Principal
     ) -> None:
         """Take the decision, or accept the same one again where its run was cut off; raise otherwise."""
-        waiting = kept.unfinished and kept.state.get("approval_id") == approval.approval_id
+        waiting = kept.unfinished and approval.approval_id in (kept.waits_for or {kept.state.get("approval_id")})
         if approval.status == "expired":
             raise expired_error(approval)
         if approval.status == "pending":
@@ -206,10 +208,13 @@ class DurableAgent(ABC):
         async def produce(emit: Callable[[Event], None]) -> None:
             budget = Budget(self._parts.settings.budget, self._parts.clock, max_usd=max_usd)
             answer_id = state["answer_id"]
-            run = Run(parts=self._parts, principal=principal, answer_id=answer_id, budget=budget, emit=emit)
+            run = Run(
+                parts=self._parts, principal=principal, answer_id=answer_id, budget=budget, emit=emit, state=state
+            )
             run.steps = [Step(**step) for step in state.get("steps") or []]
             run.plan = Plan(**state["plan"]) if state.get("plan") else None
-            await self._drive(begin, state, run)
+            with running(run):
+                await self._drive(begin, state, run)
 
         return stream_from(produce)
 
@@ -242,9 +247,13 @@ class DurableAgent(ABC):
         except SixplyError as error:
             run.emit(error_event(error))
             return
+        self._tell_text(answer, run)
+        run.emit(Event(kind="answer", answer=answer))
+
+    def _tell_text(self, answer: Answer, run: Run) -> None:
+        """Tell the words of an answer that could only be told once it was checked."""
         for word in answer.text.split(" "):
             run.emit(Event(kind="token", token=f"{word} "))
-        run.emit(Event(kind="answer", answer=answer))
 
     async def _answer(self, begin: Begin, state: State, run: Run) -> Answer:
         values = state
@@ -270,6 +279,7 @@ class DurableAgent(ABC):
             trace_id=trace_id(),
             approval=await self._steps.approval_of(values),
             citations=tuple(Citation(**citation) for citation in result["citations"]),
+            unsupported=tuple(run.unsupported),
             nearest=tuple(NearDocument(**document) for document in result.get("nearest", [])),
             cached=values.get("cached") or None,
             first_answer_id=values.get("first_answer_id") or None,

@@ -16,7 +16,7 @@ from orchestration.answers.structured import generate_object
 from orchestration.contract import BaseTool, Plan, PlanStep
 from orchestration.effects.arguments import schema_of
 from orchestration.planners.classifier import REFERENCE, REPLANNED, STEPS, route_of, tool_step
-from orchestration.prompts import plan_for
+from orchestration.prompts.frames import plan_for
 from orchestration.run.run import Run
 
 

@@ -76,6 +76,10 @@ class Budget:
         self.tokens += tokens
         self.usd += usd
 
+    def fits(self, *, tokens: int) -> bool:
+        """Whether a call of so many tokens would still be let through."""
+        return self.tokens + self._reserved_tokens + tokens <= self._limits.tokens and self.usd < self._usd_limit
+
     def remaining_s(self) -> float:
         """Seconds left, more than 0.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import reduce
@@ -23,20 +24,23 @@ from foundation.types import Principal, Usage
 from models.contract import BaseChatModel, Call
 from models.pricing import USAGE_AT_START, call_of
 from models.resilience.retry import FALLBACK
-from orchestration.contract import AgentParts, Charge, Event, Plan, Recalled, Step
+from orchestration.contract import AgentParts, Approval, Charge, Event, Plan, Recalled, Step, Unsupported
 from orchestration.effects.policy import on_behalf_of
 from orchestration.run.budget import Budget, Share
 from retrieval.contract import Hit
 
 if TYPE_CHECKING:  # composing imports this module
     from orchestration.answers.compose import Draft
-    from orchestration.run.state import Result
+    from orchestration.run.state import Result, State
     from retrieval.grounding.evidence import Evidence
 
 _PICODOLLAR = Decimal("1e-12")
 REPLY_TOKENS = 256
 """Reserved for a reply whose length the call does not limit."""
 
+
+_current: ContextVar[Run | None] = ContextVar("run", default=None)
+Chunks = AsyncGenerator[AIMessageChunk, None]
 
 UNCALLED = Usage(input_tokens=0, output_tokens=0)
 """The usage of a run that has not called its language model: that is known, and what a provider did not say is not."""
@@ -66,8 +70,18 @@ class Run:
     emit: Callable[[Event], None]
     steps: list[Step] = field(default_factory=list)
     degraded: list[str] = field(default_factory=list)
+    unsupported: list[Unsupported] = field(default_factory=list)
+    """Statements of the answer that what was read does not support."""
     usage: Usage = UNCALLED
     """Tokens of the language model."""
+    state: State = field(default_factory=lambda: cast("State", {}))
+    """What was known when the run began: the conversation, and the day that is asked about."""
+    waiting: dict[str, Approval] = field(default_factory=dict)
+    """By the id of a tool call the approval that it waited for when the run was taken up again."""
+    passages: dict[str, Hit] = field(default_factory=dict)
+    """What a tool-calling agent has read, by the id of the passage."""
+    numbers: dict[str, int] = field(default_factory=dict)
+    """By which number it was shown each of them."""
     hits: list[Hit] | None = None
     prefetched_searches: dict[str, asyncio.Task[list[Hit]]] = field(default_factory=dict)
     """Searches that were begun before anybody asked for them, by their queries."""
@@ -84,6 +98,8 @@ class Run:
     """The budgets of those who work at the run, where they are several."""
     partial: str = ""
     """What the last call of the chat model had said when it broke off; empty where it did not."""
+    calls: int = 0
+    """Rounds of a tool-calling agent: calls of the chat model within this process."""
     first_token_s: float | None = None
     """When the chat model said its first word of text, after the run began."""
     _costs: list[Decimal | None] = field(default_factory=list)
@@ -117,10 +133,30 @@ class Run:
             BudgetExceeded: it does not fit into what is left to this run or this day, or the seconds ran out while it was under way.
             ComponentError: the model failed, after retries and fallbacks; `partial` has what it had said.
         """
+
+        def open_stream() -> Chunks:
+            return cast("Chunks", self.parts.chat.astream(list(messages), max_tokens=max_tokens))
+
+        def whole() -> Chunks:
+            structured = constrain(self.parts.chat, schema or {})
+            return _as_stream(structured.ainvoke(list(messages), max_tokens=max_tokens))
+
+        return await self.pay_for(messages, open_stream if schema is None else whole, max_tokens=max_tokens)
+
+    async def pay_for(
+        self,
+        messages: Sequence[BaseMessage],
+        open_stream: Callable[[], Chunks],
+        *,
+        max_tokens: int,
+        seen: Callable[[AIMessageChunk], None] = lambda _: None,
+    ) -> AIMessage:
+        """Make one call of the chat model by `open_stream`, and pay for it. `seen` is told of each piece as it comes. Raises as
+        `generate`."""
         expected = self._expected_call(messages, max_tokens)
         tokens = (expected.usage.input_tokens or 0) + (expected.usage.output_tokens or 0)
         async with self._reserve(tokens, self.parts.prices.price(expected).usd) as spent:
-            message = await self._pay(messages, max_tokens, schema, expected, spent)
+            message = await self._pay(messages, open_stream, expected, spent, seen)
         if message.response_metadata.get(FALLBACK):
             self.note(f"answered by the fallback model {message.response_metadata.get('model_name', '')}".rstrip())
         return message
@@ -143,23 +179,38 @@ class Run:
     async def _pay(
         self,
         messages: Sequence[BaseMessage],
-        max_tokens: int,
-        schema: Mapping[str, Any] | None,
+        open_stream: Callable[[], Chunks],
         expected: Call,
         spent: _Spent,
+        seen: Callable[[AIMessageChunk], None],
     ) -> AIMessage:
         heard: list[AIMessageChunk] = []
         self.partial, begun_s = "", time.perf_counter()
         try:
             with on_behalf_of(self.principal.tenant):
-                message = await self._call(messages, max_tokens, schema, heard)
+                await self._listen(open_stream, heard, seen)
         except (SixplyError, asyncio.CancelledError) as error:
             self.partial = "".join(chunk.text for chunk in heard)
             if heard or not isinstance(error, ComponentError):  # a provider bills what it did until we left
                 self._charge(self._priced_call(_cut_off(heard, messages), expected, begun_s), spent, whole=False)
             raise
+        message = cast("AIMessage", message_chunk_to_message(reduce(add, heard)))
         self._charge(self._priced_call(message, expected, begun_s), spent)
         return message
+
+    async def _listen(
+        self, open_stream: Callable[[], Chunks], heard: list[AIMessageChunk], seen: Callable[[AIMessageChunk], None]
+    ) -> None:
+        """Read the stream to its end, so that silence is noticed and what was said before a failure is known in `heard`."""
+        try:
+            async with asyncio.timeout(self.budget.remaining_s()), aclosing(open_stream()) as chunks:
+                async for chunk in chunks:
+                    heard.append(chunk)
+                    if self.first_token_s is None and chunk.text:
+                        self.first_token_s = self.seconds
+                    seen(chunk)
+        except TimeoutError as error:
+            raise BudgetExceeded("The seconds of this run ran out during a model call.", limit="seconds") from error
 
     def branch(self, who: str, share: float) -> Run:
         """Make a branch of this run for one of several who work at it: with a budget of its own inside the whole one, and with what it
@@ -242,31 +293,6 @@ class Run:
             at=self.parts.clock.now(),
         )
 
-    async def _call(
-        self,
-        messages: Sequence[BaseMessage],
-        max_tokens: int,
-        schema: Mapping[str, Any] | None,
-        heard: list[AIMessageChunk],
-    ) -> AIMessage:
-        """Call the model. Text is streamed, so that silence is noticed and what was said before a failure is known in `heard`."""
-        try:
-            async with asyncio.timeout(self.budget.remaining_s()):
-                if schema is not None:
-                    structured = constrain(self.parts.chat, schema)
-                    return await structured.ainvoke(list(messages), max_tokens=max_tokens)
-                chunks = cast(
-                    "AsyncGenerator[AIMessageChunk]", self.parts.chat.astream(messages, max_tokens=max_tokens)
-                )
-                async with aclosing(chunks):
-                    async for chunk in chunks:
-                        heard.append(chunk)
-                        if self.first_token_s is None and chunk.text:
-                            self.first_token_s = self.seconds
-        except TimeoutError as error:
-            raise BudgetExceeded("The seconds of this run ran out during a model call.", limit="seconds") from error
-        return cast("AIMessage", message_chunk_to_message(reduce(add, heard)))
-
     def _priced_call(self, message: AIMessage, expected: Call, begun: float) -> Call:
         return call_of(self.parts.chat, message, seconds=time.perf_counter() - begun, at=expected.at)
 
@@ -299,6 +325,34 @@ class Run:
     def _record(self, charge: Charge) -> None:
         self._costs.append(charge.usd)
         self.parts.meter.record(charge)
+
+
+@contextmanager
+def running(run: Run) -> Iterator[None]:
+    """Make it the run that `current_run` gives to whatever is called inside."""
+    token = _current.set(run)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current_run() -> Run:
+    """The run that is at work here.
+
+    Raises:
+        RuntimeError: there is none: this was called outside an agent.
+    """
+    run = _current.get()
+    if run is None:
+        raise RuntimeError("No run is at work here. Call this inside `with running(run):`, as the agents do.")
+    return run
+
+
+async def _as_stream(reply: Awaitable[AIMessage]) -> Chunks:
+    """A whole reply as a stream of one piece."""
+    message = await reply
+    yield AIMessageChunk(**message.model_dump(exclude={"type"}))
 
 
 def _cut_off(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -> AIMessage:

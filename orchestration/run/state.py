@@ -9,8 +9,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
-from typing import Annotated, Any, NotRequired, TypedDict, cast
+from typing import Annotated, Any, NotRequired, cast
 from uuid import uuid4
+
+from typing_extensions import TypedDict  # `create_agent` builds on this one
 
 from foundation.types import Principal
 from orchestration.contract import NearDocument, Plan, PlanStep, ToolOutcome

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
+import numpy as np
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
@@ -30,7 +31,7 @@ from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
 from orchestration.memory.facts import SqliteFacts
 from orchestration.settings import AnswerSettings, BudgetSettings, OrchestrationSettings, PolicySettings
-from retrieval.contract import Chunk, Hit, Source
+from retrieval.contract import Chunk, Entry, Hit, Parsed, Source
 from retrieval.grounding.evidence import Grounding
 from retrieval.settings import GroundingSettings
 from tests.doubles.entailment import signs_over
@@ -114,6 +115,20 @@ class ShelfRetriever:
             if scope.admits(tenant, frozenset())
         ]
         return sorted(seen, key=lambda one: -len(words & set(one.chunk.text.casefold().split())))[:limit]
+
+    # what the tool-calling agent asks of a ledger
+
+    def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
+        del as_of
+        readable = {item.chunk.chunk_id: item for item in self.retrieve("", scope)}
+        return {chunk_id: readable[chunk_id] for chunk_id in chunk_ids if chunk_id in readable}
+
+    def entry(self, document_id: str) -> Entry | None:
+        if document_id not in self.documents:
+            return None
+        tenant, text = self.documents[document_id]
+        item = hit(document_id, tenant, text)
+        return Entry(item.source, "", Parsed(text, ()), [item.chunk], np.zeros((1, 1), dtype=np.float32))
 
 
 ParcelId = Annotated[str, Field(pattern=r"^P-\d{3}$", description="the number of the parcel, like P-123")]
@@ -253,6 +268,7 @@ class World:
             chat=self.chat,
             embedder=self.embedder,
             retriever=self.retriever,
+            ledger=cast("Any", self.retriever),
             grounding=Grounding(self.embedder, signs_over(self.embedder), GroundingSettings(min_evidence=0.3)),
             executor=self.executor(),
             checkpoints=self.saver,

@@ -8,7 +8,7 @@ import pytest
 
 from lab.finetune.golden_replies import example_of, examples, gold_reply
 from observability.evaluation.golden_set import GoldenCase
-from orchestration.prompts import answer_from
+from orchestration.prompts.frames import answer_from
 from retrieval.grounding.evidence import Evidence
 from tests.doubles.orchestration import hit
 

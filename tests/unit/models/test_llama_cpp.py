@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from foundation.components import Context, load
 from foundation.errors import WeightsInvalid
 from foundation.settings import Part
-from orchestration.prompts import answer_from
+from orchestration.prompts.frames import answer_from
 
 pytestmark = pytest.mark.real_model
 

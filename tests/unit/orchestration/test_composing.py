@@ -13,7 +13,7 @@ from models.chat.scripted import ScriptedChat
 from models.embedders.hashing import HashingEmbedder
 from orchestration.answers.compose import WORDS, Draft, Sentence, draft_extractive, draft_generative, render, verify
 from orchestration.language.guard import instructs_reader, without_foreign_urls
-from orchestration.prompts import answer_from
+from orchestration.prompts.frames import answer_from
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run
 from orchestration.settings import BudgetSettings

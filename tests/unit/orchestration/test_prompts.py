@@ -1,6 +1,6 @@
 """What is put before a model begins with what stays, so that caches of prompts find it."""
 
-from orchestration.prompts import answer_from, object_from, plan_for
+from orchestration.prompts.frames import answer_from, object_from, plan_for
 
 PASSAGES = ("The parcel weighs at most 30 kilograms.", "Parcels are kept for a week.")
 

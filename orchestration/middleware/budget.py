@@ -1,0 +1,55 @@
+"""Rounds and money: every call of the model is paid by the run, and the last one is told that it is the last."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+from langchain.agents.middleware.types import AgentState
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages.utils import count_tokens_approximately
+
+from orchestration.middleware.policy import this_turn
+from orchestration.prompts.files import read_prompt
+from orchestration.run.metered_chat import MeteredChatModel
+from orchestration.run.run import current_run
+
+CUT_SHORT = "rounds used up: the model was asked to answer from what it had"
+
+
+class BudgetMiddleware(AgentMiddleware[AgentState[Any], Any]):
+    """`rounds` calls of the model at most for one request. The limits of money, tokens and seconds are the run's."""
+
+    def __init__(self, *, rounds: int) -> None:
+        self._rounds = rounds
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any]:
+        run = current_run()
+        run.budget.step()
+        model = request.model if isinstance(request.model, MeteredChatModel) else MeteredChatModel(inner=request.model)
+        request = request.override(model=model)
+        if not self._is_last(request.messages):
+            return await handler(request)
+        run.note(CUT_SHORT)
+        # the tools stay in the request: some providers refuse a conversation with calls of tools that they are not told of
+        messages = [*request.messages, HumanMessage(read_prompt("last_round").text)]
+        return _without_calls(await handler(request.override(messages=messages)))
+
+    def _is_last(self, messages: Sequence[AnyMessage]) -> bool:
+        done = sum(isinstance(message, AIMessage) for message in this_turn(messages))
+        tokens = count_tokens_approximately(messages)
+        return done > 0 and (done + 1 >= self._rounds or not current_run().budget.fits(tokens=2 * tokens))
+
+
+def _without_calls(response: ModelResponse[Any]) -> ModelResponse[Any]:
+    """The response with its text alone: a model that calls a tool all the same is not listened to."""
+    result = [
+        AIMessage(message.text, id=message.id, usage_metadata=message.usage_metadata)
+        if isinstance(message, AIMessage) and (message.tool_calls or message.invalid_tool_calls)
+        else message
+        for message in response.result
+    ]
+    return ModelResponse(result=result, structured_response=response.structured_response)

@@ -1,0 +1,218 @@
+"""The answer's statements, each held against the passages that it cites: anchored to exact spans, repaired once, then marked.
+
+Nothing is deleted. What the passages do not support is shown with `[?]` behind it, and the answer says how many such
+statements it has.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any, Literal, NotRequired
+
+from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse, hook_config
+from langchain.agents.middleware.types import AgentState
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, ToolMessage
+
+from foundation.errors import UpstreamMalformed
+from foundation.machine.deadline import in_thread_within
+from orchestration.contract import Event, Unsupported
+from orchestration.language.guard import warnings_about, without_foreign_urls
+from orchestration.middleware.policy import outcomes_of, this_turn
+from orchestration.prompts.files import read_prompt
+from orchestration.run.run import Run, current_run
+from orchestration.run.state import Result, abstain, as_result
+from retrieval.contract import Citation, Hit
+from retrieval.grounding.claims import Claim, Passage, check_answer
+from retrieval.grounding.evidence import Grounding, title_of
+
+MARK = "[?]"
+OF_PASSAGES = frozenset({"denied", "unsupported"})
+"""Findings of the judge of passages."""
+UNREAD = "no document was looked at for this answer"
+EMPTY = "Your last reply was empty. Write the answer now."
+_MARKERS = re.compile(r"(?:\s*\[\d{1,3}\])+")
+
+
+class CheckedState(AgentState[Any]):
+    result: NotRequired[Result | None]
+    """What the person gets, once the answer was checked."""
+    findings: NotRequired[str]
+    """What the last answer has to be repaired for; empty otherwise."""
+    repairs: NotRequired[int]
+
+
+class CitationMiddleware(AgentMiddleware[CheckedState, Any]):
+    """Checks the answer that ends the run. `repairs` times at most the model is asked to write it again."""
+
+    state_schema = CheckedState
+
+    def __init__(
+        self, grounding: Grounding, *, repairs: int = 1, unsupported: Literal["mark", "drop"] = "mark"
+    ) -> None:
+        self._grounding, self._repairs, self._unsupported = grounding, repairs, unsupported
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any]:
+        """Show the model what its last answer has to be repaired for. It is part of no conversation."""
+        if findings := str(request.state.get("findings") or ""):
+            request = request.override(messages=[*request.messages, HumanMessage(findings)])
+        return await handler(request)
+
+    @hook_config(can_jump_to=["model"])
+    async def aafter_model(self, state: CheckedState, runtime: Any) -> dict[str, Any] | None:  # noqa: ARG002
+        message = state["messages"][-1]
+        if not isinstance(message, AIMessage) or message.tool_calls:
+            return {"findings": ""} if state.get("findings") else None
+        run, tries = current_run(), state.get("repairs", 0)
+        if not message.text.strip():
+            if tries:
+                raise UpstreamMalformed("The chat model gave empty replies. Give it more tokens, or use another one.")
+            removed = [RemoveMessage(id=message.id)] if message.id else []  # providers refuse an empty message
+            return {"messages": removed, "findings": EMPTY, "repairs": tries + 1, "jump_to": "model"}
+        passages = numbered_passages(run)
+        claims = await in_thread_within(run.budget.remaining_s(), self._check, message.text, passages, state, run)
+        wrong = [claim for claim in claims if claim.finding]
+        if wrong and tries < self._repairs:
+            listed = "\n".join(f"- {claim.text} ({claim.detail or claim.finding})" for claim in wrong)
+            findings = read_prompt("repair").text.format(findings=listed)
+            return {"findings": findings, "repairs": tries + 1, "jump_to": "model"}
+        result = self._result(message.text, claims, passages, state["messages"], run)
+        return {"messages": _repaired_drafts(state["messages"]), "findings": "", "result": result}
+
+    def _check(self, text: str, passages: dict[int, Hit], state: CheckedState, run: Run) -> list[Claim]:
+        """The statements of the text, each with what is wrong with it.
+
+        What cites nothing is held against the results of tools, too, and those are reported in words of the model's own: there
+        only a figure or a name that stands nowhere counts. Where nothing at all was read, nothing can be held against anything.
+        """
+        shown = [
+            Passage(number, hit.chunk.text, " ".join([title_of(hit), *hit.chunk.heading_path]))
+            for number, hit in passages.items()
+        ]
+        results = [message.text for message in this_turn(state["messages"]) if isinstance(message, ToolMessage)]
+        said = [message.text for message in state["messages"] if isinstance(message, HumanMessage)]
+        question = run.state.get("question", "")
+        claims = check_answer(text, shown, known=[*results, *said], question=question, grounding=self._grounding)
+        acted = bool(outcomes_of(state["messages"]))
+        if not passages and not acted:
+            return [
+                replace(claim, finding="" if claim.finding != "unknown_marker" else claim.finding) for claim in claims
+            ]
+        return [
+            replace(claim, finding="") if acted and not claim.cited and claim.finding in OF_PASSAGES else claim
+            for claim in claims
+        ]
+
+    def _result(
+        self, text: str, claims: Sequence[Claim], passages: dict[int, Hit], messages: Sequence[AnyMessage], run: Run
+    ) -> Result:
+        written = Rendering(passages, drop=self._unsupported == "drop").render(text, claims)
+        quotes = [hit.chunk.text for hit in passages.values()]
+        said = [message.text for message in this_turn(messages) if not isinstance(message, AIMessage)]
+        final = without_foreign_urls(written.text, [*quotes, *said])
+        if written.unsupported:
+            many = len(written.unsupported)
+            what = "1 statement is" if many == 1 else f"{many} statements are"
+            done = f"marked {MARK}" if self._unsupported == "mark" else "left out"
+            run.note(f"{what} {done}: what was read does not support {'it' if many == 1 else 'them'}")
+        for warning in warnings_about(written.citations):
+            run.note(warning)
+        for citation in written.citations:
+            run.emit(Event(kind="citation", citation=citation))
+        for claim in written.unsupported:
+            run.emit(Event(kind="check", check=claim))
+        run.unsupported = written.unsupported
+        if claims and not passages and not outcomes_of(messages):
+            run.note(UNREAD)
+        acted = any(outcome.status == "done" for outcome in outcomes_of(messages))
+        if passages and not written.citations and not acted and not claims:
+            return {**abstain(final), "path": "generative"}
+        return as_result(
+            "answered",
+            "complete",
+            final,
+            "tool" if acted and not written.citations else "generative",
+            tuple(written.citations),
+        )
+
+
+def _repaired_drafts(messages: Sequence[AnyMessage]) -> list[RemoveMessage]:
+    """Takes answers out of the conversation that were written again."""
+    drafts = [message for message in this_turn(messages)[:-1] if isinstance(message, AIMessage)]
+    return [RemoveMessage(id=message.id) for message in drafts if message.id and not message.tool_calls]
+
+
+def numbered_passages(run: Run) -> dict[int, Hit]:
+    """The passages that the model was shown, by their numbers, as far as the caller may read them."""
+    return {number: run.passages[chunk_id] for chunk_id, number in run.numbers.items() if chunk_id in run.passages}
+
+
+class Rendering:
+    """The text with its markers numbered anew in the order of first use, a number for each span that is cited."""
+
+    def __init__(self, passages: dict[int, Hit], *, drop: bool) -> None:
+        self._passages, self._drop = passages, drop
+        self.citations: list[Citation] = []
+        self.unsupported: list[Unsupported] = []
+        self.text = ""
+        self._numbers: dict[tuple[int, int, int], int] = {}
+
+    def render(self, text: str, claims: Sequence[Claim]) -> Rendering:
+        parts, end = [], 0
+        for claim in claims:
+            parts += [_MARKERS.sub("", text[end : claim.start]), self._claim(text[claim.start : claim.end], claim)]
+            end = claim.end
+        self.text = "".join([*parts, _MARKERS.sub("", text[end:])]).strip()
+        return self
+
+    def _claim(self, text: str, claim: Claim) -> str:
+        if claim.finding:
+            self.unsupported.append(Unsupported(text=claim.text, reason=claim.finding, detail=claim.detail))
+            return "" if self._drop else _mark(text, f" {MARK}")
+        markers = "".join(f"[{number}]" for number in dict.fromkeys(self._cite(claim)))
+        return _mark(text, f" {markers}" if markers else "")
+
+    def _cite(self, claim: Claim) -> list[int]:
+        spans = [
+            (anchor.passage, anchor.start, anchor.end) for anchor in claim.anchors if anchor.passage in self._passages
+        ]
+        if not spans:
+            spans = [
+                (number, 0, len(self._passages[number].chunk.text))
+                for number in claim.cited
+                if number in self._passages
+            ]
+        return [self._number(span) for span in spans]
+
+    def _number(self, span: tuple[int, int, int]) -> int:
+        if span not in self._numbers:
+            self._numbers[span] = len(self._numbers) + 1
+            passage, start, end = span
+            hit = self._passages[passage]
+            self.citations.append(
+                Citation(
+                    marker=self._numbers[span],
+                    document_id=hit.chunk.document_id,
+                    chunk_id=hit.chunk.chunk_id,
+                    uri=hit.source.uri,
+                    title=title_of(hit),
+                    start=hit.chunk.start + start,
+                    end=hit.chunk.start + end,
+                    quote=hit.chunk.text[start:end],
+                    page=hit.chunk.page,
+                )
+            )
+        return self._numbers[span]
+
+
+def _mark(text: str, marker: str) -> str:
+    """The text with `marker` in place of its last one; without one behind its last word, before what ends a cell of a table."""
+    places = [match.span() for match in _MARKERS.finditer(text)]
+    if not places:
+        words = text.rstrip(" \n|")
+        return words + marker + text[len(words) :]
+    start, end = places[-1]
+    return _MARKERS.sub("", text[:start]) + marker + text[end:]

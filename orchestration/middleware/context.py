@@ -1,0 +1,127 @@
+"""What fits into the model's window: long results are shown in part and can be read on, old turns are summarised.
+
+Nothing is lost by it. The checkpoints keep the whole conversation; only what a call of the model is shown grows shorter, and
+its beginning stays the same from call to call, so that a provider's prompt cache holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+from langchain.agents.middleware.types import AgentState
+from langchain.tools import ToolRuntime
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.tools import BaseTool, StructuredTool, ToolException
+from pydantic import BaseModel, Field
+
+from foundation.errors import ComponentError
+from orchestration.prompts.files import read_prompt
+from orchestration.run.run import current_run
+
+SHOWN = 12_000
+"""Characters of a tool's result that the model is shown at once."""
+WINDOW = 32_000
+"""Tokens, where the model's profile does not say how many it reads."""
+SHARE = 0.6
+"""Of the window that the conversation may take; the rest is for what is read and written in this turn."""
+SUMMARY_TOKENS = 600
+SHORT_BY_THEMSELVES = frozenset({"read_result", "search_documents", "open_document"})
+
+
+class ReadResult(BaseModel):
+    call_id: str = Field(description="the id of the call whose result was shown in part")
+    start: int = Field(default=0, ge=0, description="the character to read on from")
+
+
+class ContextMiddleware(AgentMiddleware[AgentState[Any], Any]):
+    """Shortens what the model is shown, and offers `read_result` to read on in a long one."""
+
+    def __init__(self, *, shown: int = SHOWN, share: float = SHARE) -> None:
+        self._shown, self._share = shown, share
+        self._summaries: dict[str, str] = {}
+        self.tools: list[BaseTool] = [
+            StructuredTool.from_function(
+                coroutine=self._read_result,
+                name="read_result",
+                description="Read on in the result of an earlier tool call that was shown in part.",
+                args_schema=ReadResult,
+                handle_tool_error=True,
+                metadata={"effect": False},
+            )
+        ]
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any]:
+        messages = [self._shorten(message) for message in request.messages]
+        profile: Mapping[str, Any] = request.model.profile or {}
+        room = int(self._share * (profile.get("max_input_tokens") or WINDOW))
+        if count_tokens_approximately(messages) > room:
+            messages = await self._summarise(messages, room)
+        return await handler(request.override(messages=messages))
+
+    def _shorten(self, message: AnyMessage) -> AnyMessage:
+        if not isinstance(message, ToolMessage) or message.name in SHORT_BY_THEMSELVES:
+            return message
+        if len(message.text) <= self._shown:
+            return message
+        note = _more(message.tool_call_id, self._shown, len(message.text))
+        return message.model_copy(update={"content": f"{message.text[: self._shown]}\n{note}"})
+
+    async def _read_result(self, call_id: str, runtime: ToolRuntime, start: int = 0) -> str:
+        messages: Sequence[AnyMessage] = runtime.state["messages"]
+        results = [message for message in messages if isinstance(message, ToolMessage)]
+        text = next((message.text for message in results if message.tool_call_id == call_id), None)
+        if text is None:
+            raise ToolException(f"There is no result of a call {call_id}.")
+        if start >= len(text):
+            raise ToolException(f"The result has {len(text):,} characters.")
+        end = min(len(text), start + self._shown)
+        return text[start:end] + (f"\n{_more(call_id, end, len(text))}" if end < len(text) else "")
+
+    async def _summarise(self, messages: list[AnyMessage], room: int) -> list[AnyMessage]:
+        """The conversation with its oldest turns told in a few sentences, from the person's last question back as far as
+        there is room. Where nothing is left to summarise, the oldest results of this turn are taken out."""
+        starts = [place for place, message in enumerate(messages) if isinstance(message, HumanMessage)]
+        for start in starts[1:]:
+            if start == starts[-1] or count_tokens_approximately(messages[start:]) < room - SUMMARY_TOKENS:
+                summary = await self._summary_of(messages[:start])
+                messages = [HumanMessage(summary), *messages[start:]]
+                break
+        return _without_old_results(messages, room)
+
+    async def _summary_of(self, messages: Sequence[AnyMessage]) -> str:
+        key = str(messages[-1].id)
+        if key not in self._summaries:
+            told = "\n".join(
+                f"{'Person' if isinstance(message, HumanMessage) else 'Assistant'}: {message.text}"
+                for message in messages
+                if isinstance(message, HumanMessage | AIMessage) and message.text
+            )
+            run = current_run()
+            try:
+                reply = await run.generate([HumanMessage(f"{read_prompt('summary').text}\n\n{told}")])
+                self._summaries[key] = reply.text
+            except ComponentError as error:
+                run.note(f"earlier turns are left out: they could not be summarised ({error.code})")
+                return "[Earlier turns of this conversation are left out here.]"
+        return f"[What was said before, in short: {self._summaries[key]}]"
+
+
+def _without_old_results(messages: list[AnyMessage], room: int) -> list[AnyMessage]:
+    """The messages with the oldest tool results taken out until the rest has room."""
+    results = [place for place, message in enumerate(messages) if isinstance(message, ToolMessage)]
+    for place in results[:-1]:
+        if count_tokens_approximately(messages) <= room:
+            break
+        message = messages[place]
+        note = f"[Left out here to save room. Call {message.name} again if it is needed.]"
+        messages[place] = message.model_copy(update={"content": note})
+    return messages
+
+
+def _more(call_id: str, end: int, length: int) -> str:
+    return f"[Shown to character {end:,} of {length:,}. Read on with read_result, call_id {call_id}, start {end}.]"

@@ -1,0 +1,181 @@
+"""Every tool call goes through the executor; what needs a person pauses the run until one has decided.
+
+The executor holds the allow-list by role and tenant, the schema, the provenance of arguments, the kill switches, the effect
+log and the audit. A call is keyed by the run, its place in the run and its arguments, so that after a crash or a pause it
+happens once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
+from uuid import uuid4
+
+from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+from langchain.agents.middleware.types import AgentState
+from langchain.tools.tool_node import ToolCallRequest
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage
+from langgraph.types import Command, interrupt
+
+from orchestration.contract import Approval, BaseTool, Event, Origin, ToolCall, ToolOutcome
+from orchestration.effects.executor import WAITS, Executor
+from orchestration.run.run import Run, current_run
+
+SHOWN = 500
+"""Characters of a result that an event carries."""
+LONGEST_RESULT = 1_000_000
+"""Characters of a result that are kept at all."""
+
+
+class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
+    """Puts the executor between the model and its tools. Tools of other middleware, which read only, pass by it."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._names = frozenset(tool.name for tool in executor.tools)
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any]:
+        """Offer the model the tools that the caller may use, and no other."""
+        allowed = self._executor.allowed_tools(current_run().principal)
+        offered = [tool for tool in request.tools if _name(tool) not in self._names or _name(tool) in allowed]
+        response = await handler(request.override(tools=offered))
+        response.result = [made for message in response.result for made in _with_whole_calls(message)]
+        return response
+
+    async def awrap_tool_call(
+        self,
+        request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
+    ) -> ToolMessage | Command[Any]:
+        run, call = current_run(), request.tool_call
+        _tell(run, request, "begun")
+        if call["name"] in self._names or request.tool is None:  # an unknown tool: the executor says so, and records it
+            message = await self._execute(request, run)
+        else:
+            message = cast("ToolMessage", await handler(request))
+            _tell(run, request, "failed" if message.status == "error" else "done", message.text)
+        return message
+
+    async def _execute(self, request: ToolCallRequest, run: Run) -> ToolMessage:
+        call_id = request.tool_call["id"] or ""
+        approval = run.waiting.get(call_id)
+        if approval is None or approval.status != "pending":
+            outcome = await self._call(request, run, approval)
+            approval = outcome.approval if outcome.status == "waiting" else None
+            if approval is None:
+                _tell(run, request, outcome.status, outcome.content)
+                return _as_message(request, outcome)
+            _tell(run, request, "waiting", outcome.content)
+            run.emit(Event(kind="approval", thread_id=run.state.get("thread_id"), approval=approval))
+        interrupt(
+            {"approval_id": approval.approval_id, "call_id": call_id, "text": f"{approval.reason} {WAITS}"}
+        )  # raises: the run goes on in `_execute`, with the decided approval in `run.waiting`
+        raise AssertionError("A call that waits goes on only once its approval was decided.")
+
+    async def _call(self, request: ToolCallRequest, run: Run, approval: Approval | None) -> ToolOutcome:
+        messages = cast("Sequence[AnyMessage]", request.state["messages"])
+        return await self._executor.call(
+            request.tool_call["name"],
+            request.tool_call["args"],
+            principal=run.principal,
+            run_id=run.answer_id,
+            thread_id=run.state.get("thread_id", ""),
+            step=place_of(request.tool_call["id"] or "", messages),
+            origin=Origin(
+                words="\n".join(message.text for message in messages if isinstance(message, HumanMessage)),
+                asked=run.state.get("asked", ""),
+                results=outcomes_of(messages),
+            ),
+            approval=approval,
+        )
+
+
+def place_of(call_id: str, messages: Sequence[AnyMessage]) -> int:
+    """The number of a tool call among those of the conversation, from 1: the same after a crash or a pause."""
+    calls = [call["id"] for message in messages if isinstance(message, AIMessage) for call in message.tool_calls]
+    return len(calls) - calls[::-1].index(call_id) if call_id in calls else len(calls) + 1
+
+
+def outcomes_of(messages: Sequence[AnyMessage]) -> tuple[ToolOutcome, ...]:
+    """What the executor gave in this turn: results of earlier turns vouch for nothing now."""
+    turn = this_turn(messages)
+    artifacts = [message.artifact for message in turn if isinstance(message, ToolMessage)]
+    return tuple(ToolOutcome(**artifact["outcome"]) for artifact in artifacts if artifact and "outcome" in artifact)
+
+
+def this_turn(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
+    """The messages from the person's last one on."""
+    starts = [place for place, message in enumerate(messages) if isinstance(message, HumanMessage)]
+    return messages[starts[-1] :] if starts else messages
+
+
+def _with_whole_calls(message: BaseMessage) -> list[BaseMessage]:
+    """The message with an id for each call, and an error beside each call whose arguments are no JSON, so that the model can
+    make it again."""
+    if not isinstance(message, AIMessage) or not (message.tool_calls or message.invalid_tool_calls):
+        return [message]
+    calls: list[Any] = [
+        {**call, "id": call.get("id") or uuid4().hex} for call in (*message.tool_calls, *message.invalid_tool_calls)
+    ]
+    broken = calls[len(message.tool_calls) :]
+    whole = message.model_copy(
+        update={
+            "tool_calls": [
+                {
+                    "name": call["name"] or "unknown",
+                    "args": call["args"] if call not in broken else {},
+                    "id": call["id"],
+                }
+                | {"type": "tool_call"}
+                for call in calls
+            ],
+            "invalid_tool_calls": [],
+        }
+    )
+    errors = [
+        ToolMessage(
+            f"The arguments are no JSON object, so nothing was called. Found: {str(call['args'])[:SHOWN]}",
+            name=call["name"] or "unknown",
+            tool_call_id=call["id"],
+            status="error",
+        )
+        for call in broken
+    ]
+    return [whole, *errors]
+
+
+def _as_message(request: ToolCallRequest, outcome: ToolOutcome) -> ToolMessage:
+    """The outcome for the model: its text, and its data where the text does not show them."""
+    content = outcome.content
+    if outcome.status == "done" and outcome.artifact is not None:
+        data = json.dumps(outcome.artifact, ensure_ascii=False, default=str)
+        content = content if data in content else f"{content}\n{data}"
+    if len(content) > LONGEST_RESULT:
+        content = f"{content[:LONGEST_RESULT]}\n[The result has {len(content):,} characters; the rest was not kept.]"
+    stored = outcome.model_copy(update={"content": outcome.content[:LONGEST_RESULT], "approval": None})
+    return ToolMessage(
+        content=content or "(empty)",
+        name=request.tool_call["name"],
+        tool_call_id=request.tool_call["id"] or "",
+        status="success" if outcome.status == "done" else "error",
+        artifact={"outcome": stored.model_dump(mode="json")},
+    )
+
+
+def _tell(run: Run, request: ToolCallRequest, status: str, content: str = "") -> None:
+    call = request.tool_call
+    told = ToolCall(
+        call_id=call["id"] or "",
+        tool=call["name"],
+        arguments=call["args"],
+        status=cast("Any", status),
+        content=content[:SHOWN],
+    )
+    run.emit(Event(kind="tool", thread_id=run.state.get("thread_id"), tool=told))
+
+
+def _name(tool: BaseTool | dict[str, Any]) -> str:
+    return tool.name if isinstance(tool, BaseTool) else str(tool.get("name", ""))

@@ -1,0 +1,76 @@
+"""Each call of the model and of a tool as a step that can be watched while it happens, and is kept with the run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+from langchain.agents.middleware import AgentMiddleware, ExtendedModelResponse, ModelRequest, ModelResponse
+from langchain.agents.middleware.types import AgentState
+from langchain.tools.tool_node import ToolCallRequest
+from langchain_core.messages import AIMessage, ToolMessage
+from langgraph.errors import GraphBubbleUp
+from langgraph.types import Command
+
+from foundation import names
+from foundation.stores.crashpoints import crash_point
+from foundation.tracing import span
+from orchestration.contract import Event, Step
+from orchestration.run.run import Run, current_run
+
+Outcome = Literal["done", "failed", "waiting"]
+
+
+class ProgressMiddleware(AgentMiddleware[AgentState[Any], Any]):
+    """Goes first, so that it sees what the others made of a call."""
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ExtendedModelResponse[Any]:
+        run, begun_s, outcome, detail = current_run(), time.perf_counter(), "failed", ""
+        crash_point("model_begun")
+        try:
+            response = await handler(request)
+            outcome, detail = "done", _describe(response)
+        finally:
+            _report(run, "model", detail, outcome, begun_s)
+        crash_point("model_done")
+        return ExtendedModelResponse(model_response=response, command=Command(update={"steps": _steps(run)}))
+
+    async def awrap_tool_call(
+        self,
+        request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
+    ) -> ToolMessage | Command[Any]:
+        run, begun_s, outcome = current_run(), time.perf_counter(), "failed"
+        name = request.tool_call["name"]
+        crash_point("tool_begun")
+        try:
+            with span("tool", layer="orchestration", attributes={names.STEP: name}):
+                message = await handler(request)
+            outcome = "failed" if isinstance(message, ToolMessage) and message.status == "error" else "done"
+        except GraphBubbleUp:
+            outcome = "waiting"
+            raise
+        finally:
+            _report(run, name, outcome, outcome, begun_s)
+        crash_point("tool_done")
+        return Command(update={"messages": [message], "steps": _steps(run)})
+
+
+def _describe(response: ModelResponse[Any]) -> str:
+    calls = [
+        call["name"] for message in response.result if isinstance(message, AIMessage) for call in message.tool_calls
+    ]
+    return f"calls {', '.join(calls)}" if calls else "wrote the answer"
+
+
+def _report(run: Run, name: str, detail: str, outcome: str, begun_s: float) -> None:
+    step = Step(name=name, detail=detail, outcome=outcome, ms=(time.perf_counter() - begun_s) * 1000)
+    run.steps.append(step)
+    run.emit(Event(kind="step", thread_id=run.state.get("thread_id"), step=step))
+
+
+def _steps(run: Run) -> list[dict[str, Any]]:
+    return [step.model_dump() for step in run.steps]

@@ -1,0 +1,115 @@
+"""The chat model for whoever calls it within a run: an agent of LangChain, a middleware, a graph of somebody else's.
+
+Each call is reserved, made, priced and charged to the run that is at work, and its words are told as they come. So no
+graph needs to know about money or streams.
+"""
+# ruff: noqa: SLF001  # LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import Runnable
+from pydantic import ConfigDict
+
+from models.pricing import identity
+from models.resilience.retry import bound_arguments, stream_of
+from orchestration.contract import Event
+from orchestration.run.run import Chunks, current_run
+
+REPLY_TOKENS = 4096
+"""Reserved for a reply where neither the call nor the model's profile limits it."""
+
+
+class MeteredChatModel(BaseChatModel):
+    """`inner`, paid by the run that is at work (`orchestration.run.run.current_run`).
+
+    Raises, besides what `inner` raises:
+        BudgetExceeded: the call does not fit into what is left to the run or the day.
+        RuntimeError: no run is at work.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    inner: BaseChatModel
+    told: bool = True
+    """Whether the caller of the agent is told the words as they come."""
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        run = current_run()
+        run.calls += 1
+        words: list[str] = []
+
+        def tell(chunk: AIMessageChunk) -> None:
+            if chunk.text:
+                words.append(chunk.text)
+                if self.told:
+                    run.emit(Event(kind="token", token=chunk.text, round=run.calls))
+
+        async def open_stream() -> Chunks:
+            async for generation in stream_of(self.inner, messages, stop, kwargs):
+                if run_manager is not None:
+                    await run_manager.on_llm_new_token(generation.text, chunk=generation)
+                yield cast("AIMessageChunk", generation.message)
+
+        message = await run.pay_for(messages, open_stream, max_tokens=self._longest_reply(kwargs), seen=tell)
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        raise NotImplementedError("A metered chat model is called with `await model.ainvoke(...)`: its run is async.")
+
+    def _longest_reply(self, kwargs: Mapping[str, Any]) -> int:
+        profile: Mapping[str, Any] = self.profile or {}
+        limits = (kwargs.get("max_tokens"), getattr(self.primary, "max_tokens", None), profile.get("max_output_tokens"))
+        return min((limit for limit in limits if isinstance(limit, int)), default=REPLY_TOKENS)
+
+    @property
+    def primary(self) -> BaseChatModel:
+        """The model that answers unless it fails."""
+        return cast("BaseChatModel", getattr(self.inner, "primary", self.inner))
+
+    def bind_tools(
+        self, tools: Sequence[Any], *, tool_choice: str | None = None, **kwargs: Any
+    ) -> Runnable[Any, AIMessage]:
+        """Raises NotImplementedError: the model calls no tools."""
+        return cast("Runnable[Any, AIMessage]", self.bind(**bound_arguments(self.inner, tools, tool_choice, **kwargs)))
+
+    # What LangChain and telemetry ask about the model.
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return self.inner.profile
+
+    @property
+    def model_name(self) -> str:
+        return identity(self.inner)[1]
+
+    @property
+    def _llm_type(self) -> str:
+        return self.inner._llm_type
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        return {**self.inner._identifying_params, "model_name": self.model_name}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        return self.inner._get_ls_params(stop=stop, **kwargs)
+
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        return self.inner._get_invocation_params(stop=stop, **kwargs)
