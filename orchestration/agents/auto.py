@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestration.agents import graph, tool_calling
+from orchestration.agents.graph import GraphAgent
+from orchestration.agents.graph import Options as GraphOptions
+from orchestration.agents.tool_calling import Options as ToolCallingOptions
+from orchestration.agents.tool_calling import ToolCallingAgent, calls_tools
 from orchestration.contract import Agent, AgentParts
 
 
 class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    graph: graph.Options = Field(default_factory=graph.Options)
-    tool_calling: tool_calling.Options = Field(default_factory=tool_calling.Options)
+    graph: GraphOptions = Field(default_factory=GraphOptions)
+    tool_calling: ToolCallingOptions = Field(default_factory=ToolCallingOptions)
 
 
 def build(options: Options, context: AgentParts) -> Agent:
-    if tool_calling.calls_tools(context.chat):
-        return tool_calling.build(options.tool_calling, context)
-    return graph.build(options.graph, context)
+    if calls_tools(context.chat):
+        return ToolCallingAgent(options.tool_calling, context)
+    return GraphAgent(options.graph, context)

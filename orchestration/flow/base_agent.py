@@ -170,10 +170,12 @@ class DurableAgent(ABC):
         owner = thread.state.get("owner", {})
         if (owner.get("tenant"), owner.get("subject")) != (principal.tenant, principal.subject):
             raise NotFound(f"There is no conversation {thread_id}. Leave thread_id out to begin one.")
-        approval = await self._steps.approval_of(thread.state) if thread.waits else None
-        if approval is not None and approval.status == "pending":
+        approvals = self._parts.executor.approvals
+        waits_for = (thread.waits_for or {thread.state.get("approval_id") or ""}) if thread.waits else ()
+        awaited = [await approvals.get(approval_id, principal.tenant) for approval_id in waits_for]
+        if pending := next((approval for approval in awaited if approval and approval.status == "pending"), None):
             raise Conflict(
-                f'This conversation waits for a decision: "{approval.reason}" Until somebody has approved or rejected that, '
+                f'This conversation waits for a decision: "{pending.reason}" Until somebody has approved or rejected that, '
                 "ask in another conversation."
             )
         cut_off = thread.unfinished and not thread.waits and thread.state["question"] == question

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 BEGUN_BY = "begun_by"
 """Metadata of the checkpoints of a conversation's first run."""
 BEFORE_THE_FIRST_NODE = -1
+INTERRUPT = "__interrupt__"
+"""Where LangGraph writes what a paused run said."""
 ERASED = "their conversations: questions, answers and quotes"
 ERASED_BUT = (
     "the note with which they decided for somebody else, in the conversation of that person, to whom it was said"
@@ -119,7 +121,12 @@ def _conversation(entry: CheckpointTuple) -> Conversation:
 
 def _turn(stored: CheckpointTuple) -> Turn:
     values = stored.checkpoint["channel_values"]
-    result = values.get("result") or {"status": "unfinished", "text": "", "citations": []}
+    paused = _what_waits(stored)
+    result = values.get("result") or {
+        "status": "waiting" if paused else "unfinished",
+        "text": "\n\n".join(item["text"] for item in paused),
+        "citations": [],
+    }
     return Turn(
         answer_id=values["answer_id"],
         question=values["question"],
@@ -130,5 +137,11 @@ def _turn(stored: CheckpointTuple) -> Turn:
         at=datetime.fromisoformat(stored.checkpoint["ts"]),
         as_of=day_of(cast("State", values)),
         trace_id=trace_id_in(values.get("trace") or ""),
-        approval_id=values.get("approval_id") or None,
+        approval_id=values.get("approval_id") or (paused[0]["approval_id"] if paused else None),
     )
+
+
+def _what_waits(stored: CheckpointTuple) -> list[dict[str, Any]]:
+    """What the tool calls of a run said that pause until a person has decided."""
+    interrupts = [value for _, channel, value in stored.pending_writes or () if channel == INTERRUPT]
+    return [item.value for found in interrupts for item in found if "text" in item.value]

@@ -22,7 +22,7 @@ from orchestration.language.guard import warnings_about, without_foreign_urls
 from orchestration.middleware.policy import outcomes_of, this_turn
 from orchestration.prompts.files import read_prompt
 from orchestration.run.run import Run, current_run
-from orchestration.run.state import Result, abstain, as_result
+from orchestration.run.state import Result, abstain, as_result, result_of
 from retrieval.contract import Citation, Hit
 from retrieval.grounding.claims import Claim, Passage, check_answer
 from retrieval.grounding.evidence import Grounding, title_of
@@ -127,9 +127,12 @@ class CitationMiddleware(AgentMiddleware[CheckedState, Any]):
         run.unsupported = written.unsupported
         if claims and not passages and not outcomes_of(messages):
             run.note(UNREAD)
-        acted = any(outcome.status == "done" for outcome in outcomes_of(messages))
+        outcomes = outcomes_of(messages)
+        acted = any(outcome.status == "done" for outcome in outcomes)
         if passages and not written.citations and not acted and not claims:
             return {**abstain(final), "path": "generative"}
+        if outcomes and not acted and not written.citations:
+            return result_of(outcomes[-1].model_copy(update={"content": final}))
         return as_result(
             "answered",
             "complete",

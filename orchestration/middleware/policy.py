@@ -22,6 +22,8 @@ from orchestration.contract import Approval, BaseTool, Event, Origin, ToolCall, 
 from orchestration.effects.executor import WAITS, Executor
 from orchestration.run.run import Run, current_run
 
+LATEST = 3
+"""Of the person's messages those that an approver reads: the request, and what completed it."""
 SHOWN = 500
 """Characters of a result that an event carries."""
 LONGEST_RESULT = 1_000_000
@@ -77,6 +79,7 @@ class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     async def _call(self, request: ToolCallRequest, run: Run, approval: Approval | None) -> ToolOutcome:
         messages = cast("Sequence[AnyMessage]", request.state["messages"])
+        words = [message.text for message in messages if isinstance(message, HumanMessage)]
         return await self._executor.call(
             request.tool_call["name"],
             request.tool_call["args"],
@@ -85,8 +88,8 @@ class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
             thread_id=run.state.get("thread_id", ""),
             step=place_of(request.tool_call["id"] or "", messages),
             origin=Origin(
-                words="\n".join(message.text for message in messages if isinstance(message, HumanMessage)),
-                asked=run.state.get("asked", ""),
+                words="\n".join(words),
+                asked="\n".join(words[-LATEST:]),
                 results=outcomes_of(messages),
             ),
             approval=approval,

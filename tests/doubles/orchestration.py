@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -35,6 +35,7 @@ from retrieval.contract import Chunk, Entry, Hit, Parsed, Source
 from retrieval.grounding.evidence import Grounding
 from retrieval.settings import GroundingSettings
 from tests.doubles.entailment import signs_over
+from tests.doubles.strong import calls, clerk, strong
 
 NORTH = Principal(subject="ada", tenant="north", roles=frozenset({"clerk"}))
 READER = Principal(subject="rui", tenant="north", roles=frozenset({"reader"}))
@@ -281,15 +282,28 @@ class World:
         )
 
     def agent(self, use: str | None = None, **options: Any) -> Agent:
-        agent: Agent = load(
-            "orchestration.agent", Part(use=use or self.agents, **options), self.parts(), expected=Agent
-        )
+        use = use or self.agents
+        parts = replace(self.parts(), chat=as_strong(self.chat)) if use == "tool_calling" else self.parts()
+        agent: Agent = load("orchestration.agent", Part(use=use, **options), parts, expected=Agent)
         return agent
 
     def close(self) -> None:
         for part in (self.approvals, self.effects, self.audit, self.saver):
             if hasattr(part, "close"):
                 part.close()
+
+
+PLANNED = ("graph", "loop", "team")
+"""The agents that plan before they read, whose steps are known by name."""
+AGENTS = (*PLANNED, "tool_calling")
+"""All that are not chosen among the others."""
+
+
+def as_strong(chat: BaseChatModel) -> BaseChatModel:
+    """The chat model of a world for an agent that needs one that calls tools."""
+    if not isinstance(chat, ScriptedChat) or chat.profile:
+        return chat
+    return strong(calls(("search_documents", {"query": "parcel"})), *chat.replies) if chat.replies else strong(clerk)
 
 
 def usage(tokens: int) -> Usage:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from models.chat.scripted import ScriptedChat
 
@@ -21,3 +23,48 @@ def calls(*wanted: tuple[str, dict[str, Any]], text: str = "", first: int = 1) -
         for number, (name, arguments) in enumerate(wanted, first)
     ]
     return AIMessage(text, tool_calls=made)
+
+
+NOT_SAID = "The documents do not say this."
+_TOOLS = {
+    r"\bsend\b.*?(P-\d{3})": "send_parcel",
+    r"\bburn\b.*?(P-\d{3})": "burn_parcel",
+    r"\bwhere\b.*?(P-\d{3})": "find_parcel",
+}
+_REFUND = re.compile(r"\brefund\b.*?(QM-\d{5})", re.IGNORECASE | re.DOTALL)
+
+
+def clerk(messages: Sequence[BaseMessage]) -> AIMessage:
+    """What a careful model would do at the desk of `tests.doubles.orchestration`: call the tool that is asked for, else search,
+    and then say what came of it, in the words of the tools and passages."""
+    question = next(message for message in reversed(messages) if isinstance(message, HumanMessage))
+    results = [message for message in messages[messages.index(question) :] if isinstance(message, ToolMessage)]
+    if results:
+        return AIMessage(_report(question.text, results))
+    if re.fullmatch(r"Please send the parcel now", question.text):
+        return AIMessage("Please tell me the number of the parcel.")
+    if re.fullmatch(r"P-\d{3}", question.text):
+        return calls(("send_parcel", {"parcel_id": question.text, "reason": "as asked"}))
+    for pattern, tool in _TOOLS.items():
+        if found := re.search(pattern, question.text, re.IGNORECASE | re.DOTALL):
+            reason = {"reason": question.text} if tool == "send_parcel" else {}
+            return calls((tool, {"parcel_id": found[1], **reason}))
+    if found := _REFUND.search(question.text):
+        return calls(("refund_order", {"order_id": found[1], "reason": question.text}))
+    return calls(("search_documents", {"query": question.text}))
+
+
+def _report(question: str, results: Sequence[ToolMessage]) -> str:
+    if results[-1].name != "search_documents":
+        return "\n\n".join(message.text.split("\n")[0] for message in results)
+    asked = _long_words(question)
+    passages = re.findall(r'<passage id="(\d+)"[^>]*>\n(.*?)\n</passage>', results[-1].text, re.DOTALL)
+    sentences = [(number, sentence) for number, text in passages for sentence in re.split(r"(?<=[.!?]) ", text)]
+    number, best = max(sentences, key=lambda item: len(asked & _long_words(item[1])), default=("", ""))
+    if len(asked & _long_words(best)) < 2:
+        return NOT_SAID
+    return f"{best[:-1]} [{number}]{best[-1]}"
+
+
+def _long_words(text: str) -> set[str]:
+    return {word[:4] for word in re.findall(r"\w{4,}", text.casefold())}

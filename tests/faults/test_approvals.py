@@ -10,18 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from foundation.components import available
 from foundation.errors import Conflict, Gone, NotFound, StoreUnavailable
 from foundation.stores import sqlite_file
 from orchestration.contract import Answer, AnswerRequest, Approval, Decision
 from orchestration.effects.approvals import SqliteApprovals, find_duplicates
 from orchestration.run.answering import answer, resume
-from tests.doubles.orchestration import LEAD, NORTH, World
+from tests.doubles.orchestration import AGENTS, LEAD, NORTH, World
 
 SEND = AnswerRequest(question="Please send parcel P-123 now")
 
 
-@pytest.fixture(params=available("orchestration.agent"))
+@pytest.fixture(params=AGENTS)
 async def world(data_dir: Path, request: pytest.FixtureRequest) -> AsyncIterator[World]:
     made = World(data_dir, agents=request.param)
     yield made

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from foundation import names
-from foundation.components import Context, available, load
+from foundation.components import Context, load
 from foundation.errors import Conflict
 from foundation.settings import Part
 from observability.reports.layer_bill import layer_bill
@@ -27,7 +27,7 @@ from orchestration.contract import Answer, AnswerRequest, Decision
 from orchestration.effects.audit import of_trace
 from orchestration.run.answering import answer, resume
 from tests.doubles.effects_child import CUSTOMER, LEAD, QUESTION, desk
-from tests.doubles.orchestration import NORTH, World
+from tests.doubles.orchestration import NORTH, PLANNED, World
 
 DONE = "Order QM-10017 has been refunded: 178.00 USD."
 WHILE_ASKING = ("plan_begun", "plan_done", "tool_begun", "approval_asked", "tool_done")
@@ -42,7 +42,7 @@ WHILE_APPROVING = {
 }
 """Each point with the refunds that have happened by then."""
 
-AGENTS = available("orchestration.agent")
+AGENTS = PLANNED
 
 Kill = Callable[..., list[dict[str, Any]]]
 

@@ -15,7 +15,6 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel
 
-from foundation.components import available
 from foundation.types import Principal
 from observability.reports.layer_bill import LOCAL_BASIS
 from orchestration.contract import Answer, AnswerRequest
@@ -24,6 +23,7 @@ from retrieval.contract import Source
 from retrieval.ingest.pipeline import Item
 from serving.settings import load
 from serving.wiring import System, open_system
+from tests.doubles.orchestration import PLANNED
 from tests.doubles.provider import Behaviour, FaultyProvider, metered, status
 
 STACK = """
@@ -211,7 +211,7 @@ def plan_of(*asks: str) -> str:
     return json.dumps({"decision": "work", "steps": steps, "missing": [], "reason": "two questions"})
 
 
-@pytest.mark.parametrize("agent", available("orchestration.agent"))
+@pytest.mark.parametrize("agent", PLANNED)
 async def test_a_plan_its_repair_a_retry_and_what_is_written_are_charged_call_by_call(
     agent: str, open_desk: Open
 ) -> None:

@@ -12,20 +12,19 @@ from typing import Any
 
 import pytest
 
-from foundation.components import available
 from foundation.errors import Conflict, StoreUnavailable, UpstreamDown, UpstreamLimited
 from models.chat.scripted import ScriptedChat
 from orchestration.contract import Answer, AnswerRequest, Decision, Plan, PlanStep, Recalled
 from orchestration.run.answering import answer, resume
 from orchestration.settings import AnswerSettings, BudgetSettings
-from tests.doubles.orchestration import DOCUMENTS, LEAD, NORTH, World, refuses
+from tests.doubles.orchestration import DOCUMENTS, LEAD, NORTH, PLANNED, World, refuses
 
 WEIGHT = "How many kilograms may a parcel weigh at most?"
 RIGHT = "A parcel may weigh at most 30 kilograms [1]."
 WRONG = "A parcel may weigh at most 90 kilograms [1]."
 
 
-@pytest.fixture(params=available("orchestration.agent"))
+@pytest.fixture(params=PLANNED)
 async def world(data_dir: Path, request: pytest.FixtureRequest) -> AsyncIterator[World]:
     made = World(data_dir, agents=request.param)
     yield made

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from foundation.components import available
 from foundation.errors import Conflict, NotFound
 from orchestration.contract import Answer, AnswerRequest, ConversationStore, Decision
 from orchestration.run.answering import answer, resume
-from tests.doubles.orchestration import LEAD, NORTH, READER, SOUTH, World
+from tests.doubles.orchestration import AGENTS, LEAD, NORTH, READER, SOUTH, World
 
 HOURS = "When does the counter open?"
 
@@ -23,7 +22,7 @@ def checkpoints(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=available("orchestration.agent"))
+@pytest.fixture(params=AGENTS)
 async def world(data_dir: Path, checkpoints: str, request: pytest.FixtureRequest) -> AsyncIterator[World]:
     made = World(data_dir, checkpoints=checkpoints, agents=request.param)
     yield made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from langchain_core.messages import AIMessage, ToolMessage
 
 from foundation.errors import InvalidSetting
+from orchestration.agents import auto
+from orchestration.agents.tool_calling import Options, build
 from orchestration.contract import AnswerRequest, Decision, Event
 from tests.doubles.orchestration import LEAD, NORTH, SOUTH, World
 from tests.doubles.strong import calls, strong
@@ -234,5 +237,9 @@ async def test_each_tenant_reads_its_own(world: World) -> None:
 
 
 async def test_a_model_without_tools_is_refused_at_the_start(world: World) -> None:
+    parts = world.parts()
     with pytest.raises(InvalidSetting, match="calls no tools"):
-        world.agent()
+        build(Options(), parts)
+    assert type(auto.build(auto.Options(), parts)).__name__ == "GraphAgent"
+    able = replace(parts, chat=strong("Hello."))
+    assert type(auto.build(auto.Options(), able)).__name__ == "ToolCallingAgent"
