@@ -5,23 +5,25 @@ What a model can is what LangChain knows of it, or what `[models.chat] profile =
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestration.agents.graph import GraphAgent
-from orchestration.agents.graph import Options as GraphOptions
-from orchestration.agents.tool_calling import Options as ToolCallingOptions
-from orchestration.agents.tool_calling import ToolCallingAgent, calls_tools
+from foundation.components import load
+from foundation.settings import Part
 from orchestration.contract import Agent, AgentParts
+from orchestration.run.metered_chat import calls_tools
 
 
 class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    graph: GraphOptions = Field(default_factory=GraphOptions)
-    tool_calling: ToolCallingOptions = Field(default_factory=ToolCallingOptions)
+    tool_calling: dict[str, Any] = Field(default_factory=dict)
+    """Options of `tool_calling`, where it is chosen; `graph` those of that."""
+    graph: dict[str, Any] = Field(default_factory=dict)
 
 
 def build(options: Options, context: AgentParts) -> Agent:
-    if calls_tools(context.chat):
-        return ToolCallingAgent(options.tool_calling, context)
-    return GraphAgent(options.graph, context)
+    use, chosen = ("tool_calling", options.tool_calling) if calls_tools(context.chat) else ("graph", options.graph)
+    agent: Agent = load("orchestration.agent", Part(use=use, **chosen), context, expected=Agent)
+    return agent

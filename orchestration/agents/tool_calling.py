@@ -6,7 +6,6 @@ is a LangGraph thread with all of its messages; what needs a person is an interr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 from langchain.agents import create_agent
@@ -28,11 +27,11 @@ from orchestration.middleware.instructions import InstructionsMiddleware
 from orchestration.middleware.policy import PolicyMiddleware
 from orchestration.middleware.progress import ProgressMiddleware
 from orchestration.prompts.files import read_prompt
-from orchestration.run.metered_chat import MeteredChatModel
+from orchestration.run.metered_chat import MeteredChatModel, calls_tools
 from orchestration.run.run import Run
 from orchestration.run.state import State, as_result
 
-__all__ = ["AgentThread", "Options", "ToolCallingAgent", "build", "calls_tools"]
+__all__ = ["AgentThread", "Options", "ToolCallingAgent", "build"]
 
 NOBODY_DECIDED = "Nothing was done: this call was given up before anybody had decided on it."
 
@@ -150,12 +149,6 @@ class ToolCallingAgent(DurableAgent):
     def _tell_text(self, answer: Answer, run: Run) -> None:
         if self._options.stream == "checked" or not run.calls:
             super()._tell_text(answer, run)
-
-
-def calls_tools(chat: Any) -> bool:
-    """Whether the model's profile says that it calls tools."""
-    profile: Mapping[str, Any] = chat.profile or {}
-    return bool(profile.get("tool_calling"))
 
 
 def _told_before(state: State) -> list[AnyMessage]:

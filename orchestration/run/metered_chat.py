@@ -113,3 +113,9 @@ class MeteredChatModel(BaseChatModel):
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         return self.inner._get_invocation_params(stop=stop, **kwargs)
+
+
+def calls_tools(chat: BaseChatModel) -> bool:
+    """Whether the model's profile says that it calls tools."""
+    profile: Mapping[str, Any] = chat.profile or {}
+    return bool(profile.get("tool_calling"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import pytest
 from langchain_core.messages import AIMessage, ToolMessage
 
 from foundation.errors import InvalidSetting
-from orchestration.agents import auto
-from orchestration.agents.tool_calling import Options, build
+from models.chat.scripted import ScriptedChat
 from orchestration.contract import AnswerRequest, Decision, Event
 from tests.doubles.orchestration import LEAD, NORTH, SOUTH, World
 from tests.doubles.strong import calls, strong
@@ -237,9 +235,11 @@ async def test_each_tenant_reads_its_own(world: World) -> None:
 
 
 async def test_a_model_without_tools_is_refused_at_the_start(world: World) -> None:
-    parts = world.parts()
+    world.chat = ScriptedChat(replies=("Hello.",), profile={"tool_calling": False})
     with pytest.raises(InvalidSetting, match="calls no tools"):
-        build(Options(), parts)
-    assert type(auto.build(auto.Options(), parts)).__name__ == "GraphAgent"
-    able = replace(parts, chat=strong("Hello."))
-    assert type(auto.build(auto.Options(), able)).__name__ == "ToolCallingAgent"
+        world.agent()
+    assert type(world.agent("auto")).__name__ == "GraphAgent"
+    world.chat = strong("Hello.")
+    assert type(world.agent("auto", tool_calling={"rounds": 3})).__name__ == "ToolCallingAgent"
+    with pytest.raises(InvalidSetting, match="rounds"):
+        world.agent("auto", tool_calling={"rounds": 1})
