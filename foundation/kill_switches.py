@@ -75,6 +75,8 @@ class Stops:
         self._file = JsonFile(path, _parse_stops)
         self._pending: dict[tuple[Kind, str], Stop] = {}
         """In force here, and not in the file."""
+        self.unwritten: StoreUnavailable | None = None
+        """Why it could not be written when that was tried last."""
         self.unrecorded: deque[tuple[Stop, str]] = deque()
         """Stops that are in force and not in the audit yet, with who threw them; see serving/kill_switches.py."""
 
@@ -123,7 +125,9 @@ class Stops:
                     self._write(self.list())
                 for switch in pending:
                     self._pending.pop(switch, None)
-            except StoreUnavailable:
+                self.unwritten = None
+            except StoreUnavailable as error:
+                self.unwritten = error
                 log.exception("a stop is in force in this process and could not be written")
         return not self._pending
 
@@ -141,8 +145,8 @@ class Stops:
                 )
 
     def add(self, kind: Kind, name: str = "", *, by: str, why: str) -> Stop:
-        """Switch off. What is off already keeps who did it first. It is in force when this returns; `pending` says whether it
-        could not be written.
+        """Switch off. What is off already keeps who did it first. It is in force when this returns; `unwritten` says why
+        it could not be written, if so.
 
         Raises:
             Stopped: the file cannot be read, so everything is stopped.
@@ -163,6 +167,7 @@ class Stops:
             if gone in (self._file.load() or ()):
                 self._write([stop for stop in self.list() if stop != gone])
         self._pending.pop((kind, name), None)
+        self.unwritten = self.unwritten if self._pending else None
         return gone
 
     def find(self, kind: Kind, name: str = "") -> Stop:

@@ -1,4 +1,4 @@
-"""Kill switches that are thrown at once and put into the audit, also where a disk had no room at first."""
+"""Kill switches that are thrown at once and put into the audit, also where a disk could not be written at first."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ log = logging.getLogger("sixply.serving")
 
 AGAIN_S = 1.0
 IN_MEMORY = (
-    "It is in force in the process that answered, and is written as soon as there is room on the disk. Until then no other process "
-    "of this data folder knows of it, and a restart forgets it. Free some space, then send it again."
+    "It is in force in the process that answered, and is written as soon as the disk takes it. Until then no other process of this "
+    "data folder knows of it, and a restart forgets it. {advice}, then send it again."
 )
 UNRECORDED = (
-    "It is in force, in every process. The audit could not be written; its record follows as soon as there is room."
+    "It is in force, in every process. The audit could not be written; its record follows as soon as it can be."
 )
 NOBODY = "-"
 """The tenant of an audit record that concerns all of them."""
@@ -30,21 +30,23 @@ NOBODY = "-"
 
 async def stop(stops: Stops, audit: AuditLog, kind: Kind, name: str, *, by: str, why: str) -> list[str]:
     """Switch off, then put it into the audit: stopping must not wait for a record. Gives what could not be written meanwhile, a
-    sentence each; it is written as soon as there is room.
+    sentence each; it is written as soon as it can be.
 
     Raises:
-        StorageFull: it is in force in this process, and other processes cannot be told.
+        StorageFull, StoreUnavailable: it is in force in this process, and other processes cannot be told.
     """
     done = stops.add(kind, name, by=by, why=why)
     stops.unrecorded.append((done, by))
     recorded = await settle(stops, audit)
-    if stops.pending:
-        raise StorageFull("The file of switches cannot be written.", public=IN_MEMORY)
+    if error := stops.unwritten:
+        full = isinstance(error, StorageFull)
+        advice = "Free some space on the disk" if full else "Make the data folder writable for the server"
+        raise type(error)(str(error), public=IN_MEMORY.format(advice=advice))
     return [] if recorded else [UNRECORDED]
 
 
 async def settle(stops: Stops, audit: AuditLog) -> bool:
-    """Write the stops and their records that a disk had no room for. Whether nothing is left to be written."""
+    """Write the stops and their records that a disk did not take. Whether nothing is left to be written."""
     stops.write_pending()
     while stops.unrecorded:
         switch, by = stops.unrecorded.popleft()

@@ -38,6 +38,11 @@ def translate_errors(path: Path) -> Iterator[None]:
 def _os_error(path: Path, error: OSError) -> StoreUnavailable:
     if error.errno in NO_ROOM:
         return _full(path)
+    if error.errno == errno.EROFS:
+        return StoreUnavailable(
+            f"{path} is on a disk that is mounted read-only. Mount it so that it can be written; after a fault of the disk the system "
+            f"makes it read-only by itself, and its log says why."
+        )
     return StoreUnavailable(f"{path}: {error.strerror or error}. Make it and its folder writable for this user.")
 
 

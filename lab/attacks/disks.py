@@ -1,4 +1,5 @@
-"""Disks that take no more. The server may write no file beyond a few bytes: for it that is a disk whose quota is used up."""
+"""Disks that take no more, and folders that may not be written. A server that may write no file beyond a few bytes has a disk
+whose quota is used up; one whose data folder it may not change has a disk that is mounted read-only."""
 
 from __future__ import annotations
 
@@ -35,17 +36,47 @@ def stop_without_room(victim: Victim) -> Tried:
         tried.check(held=not paths, otherwise=f"a caller was told of files: {paths[:1]}")
     folders = [path.name for path in (victim.data / "jobs").iterdir() if path.is_dir()]
     tried.check(held=not folders, otherwise=f"a job that was not taken in left {folders}")
-    give_up = time.monotonic() + PATIENCE_S
-    switches = victim.data / "stops.json"
-    while "disk-model" not in switches.read_text(encoding="utf-8") and time.monotonic() < give_up:
-        time.sleep(0.1)
-    tried.check(
-        held="disk-stopped" in switches.read_text(encoding="utf-8"),
-        otherwise="a stop was not written when there was room again",
-    )
+    written = _is_written(victim, "disk-model") and _is_written(victim, "disk-stopped")
+    tried.check(held=written, otherwise="a stop was not written when there was room again")
     with suppress(httpx.HTTPError):
         operator.delete("/v1/stops/tenant:disk-stopped")
     return tried
+
+
+def stop_without_right(victim: Victim) -> Tried:
+    """Throw switches while the data folder may not be written, ask as a stopped tenant, and look again when it may."""
+    tried = Tried()
+    operator, reader = victim.person("ola", "operator"), victim.person("rita", tenant="read-only-stopped")
+    with _read_only(victim):
+        for switch in ("tenant:read-only-stopped", "model:read-only-model"):
+            reply = operator.put(f"/v1/stops/{switch}", json={"why": "a leak"})
+            problem = reply.json()
+            clear = problem.get("code") == "store_unavailable" and "writable" in problem["detail"]
+            tried.check(held=clear, otherwise=f"stopping {switch} was {reply.status_code}: {reply.text[:300]}")
+        refused = reader.get("/v1/documents")
+        tried.check(held=refused.status_code == 503, otherwise=f"a stopped tenant was served: {refused.status_code}")
+    tried.check(held=_is_written(victim, "read-only-model"), otherwise="a stop was not written when it could be again")
+    return tried
+
+
+def _is_written(victim: Victim, name: str) -> bool:
+    """Whether the file of switches has that name within a minute."""
+    give_up = time.monotonic() + PATIENCE_S
+    while (
+        not (found := name in (victim.data / "stops.json").read_text(encoding="utf-8")) and time.monotonic() < give_up
+    ):
+        time.sleep(0.1)
+    return found
+
+
+@contextmanager
+def _read_only(victim: Victim) -> Iterator[None]:
+    before = victim.data.stat().st_mode
+    victim.data.chmod(0o500)
+    try:
+        yield
+    finally:
+        victim.data.chmod(before)
 
 
 @contextmanager
@@ -68,7 +99,21 @@ def reopen_memory() -> None:
     Stops.add = add  # type: ignore[method-assign,assignment]
 
 
+def reopen_causes() -> None:
+    """Whatever keeps a file from being written is taken for a full disk."""
+    from foundation.stores import full_disk
+
+    full_disk._os_error = lambda path, _: full_disk._full(path)
+
+
 ATTACKS = (
+    Attack(
+        name="disk-read-only-stop",
+        title="whoever stops the system on a read-only disk is not told what keeps the stop from lasting",
+        run=stop_without_right,
+        reopen=reopen_causes,
+        alone=True,
+    ),
     Attack(
         name="disk-full-stop",
         title="nobody can stop the system because its disk is full",

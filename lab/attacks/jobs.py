@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import httpx2 as httpx
@@ -16,6 +18,8 @@ SETTLED_S = 2.0
 UNDER_WAY = 2
 """Items that may end although they were begun before."""
 PATIENCE_S = 60.0
+BEGUN_S = 0.5
+"""After so long a document that is begun is past the first look at the switches. A long one then takes seconds more."""
 
 
 def ingest_while_stopped(victim: Victim) -> Tried:
@@ -38,6 +42,45 @@ def ingest_while_stopped(victim: Victim) -> Tried:
     tried.check(held=at_once < 100, otherwise="all 100 documents were taken in while the tenant was stopped")
     writer.post(f"/v1/jobs/{job}/cancel")
     return tried
+
+
+def documents_under_way(victim: Victim) -> Tried:
+    """Send a job of one long document; while it is cut and embedded, throw the switch of its tenant, or revoke its key."""
+    tried = Tried()
+    operator = victim.person("stan", "operator", tenant="jobs-ops")
+
+    def stop(tenant: str, _: str) -> None:
+        operator.put(f"/v1/stops/tenant:{tenant}", json={"why": "an attack"})
+
+    def revoke(_: str, key: str) -> None:
+        victim.keys.revoke(victim.keys.digest_of(key)[:12])
+
+    for harm in (stop, revoke):
+        _harm_under_way(victim, tried, f"jobs-long-{harm.__name__}", harm)
+    return tried
+
+
+def _harm_under_way(victim: Victim, tried: Tried, tenant: str, harm: Callable[[str, str], None]) -> None:
+    key = victim.key("lou", "agent", tenant=tenant)
+    long = "".join(f"Rule {number} of the house is kept by {number} people. " for number in range(60_000)).encode()
+    victim.client(key).post("/v1/jobs/ingest", files=[("files", ("long.md", long))])
+    _wait(lambda: _is_under_way(victim, tenant))
+    time.sleep(BEGUN_S)
+    harm(tenant, key)
+    tried.check(held=_is_under_way(victim, tenant), otherwise=f"{tenant}: the document was not under way")
+    _wait(lambda: not _is_under_way(victim, tenant))
+    stored = _count(victim, "ledger.sqlite", "SELECT count(*) FROM documents WHERE tenant = ?", tenant)
+    tried.check(held=not stored, otherwise=f"{tenant}: {stored} document was stored afterwards")
+
+
+def _is_under_way(victim: Victim, tenant: str) -> bool:
+    begun = "SELECT count(*) FROM jobs JOIN items USING (job_id) WHERE tenant = ? AND items.status = 'waiting' AND attempts > 0"
+    return _count(victim, "jobs/jobs.sqlite", begun, tenant) > 0
+
+
+def _count(victim: Victim, file: str, statement: str, tenant: str) -> int:
+    with closing(sqlite3.connect(f"file:{victim.data / file}?mode=ro", uri=True)) as store:
+        return int(store.execute(statement, (tenant,)).fetchone()[0])
 
 
 def answers_after_revoking(victim: Victim) -> Tried:
@@ -146,7 +189,27 @@ def reopen_limits() -> None:
     setattr(JobStore, "_make_room", lambda *_: None)  # noqa: B010 - a defence is taken out
 
 
+def reopen_demand() -> None:
+    """A document that is begun is stored."""
+    from retrieval.ingest.pipeline import Ingestor
+
+    ingest_one: Any = Ingestor.ingest_one
+
+    def heedless(ingestor: Ingestor, item: Any, *, scope: Any, demand: Any) -> Any:
+        del demand
+        return ingest_one(ingestor, item, scope=scope)
+
+    setattr(Ingestor, "ingest_one", heedless)  # noqa: B010 - a defence is taken out
+
+
 ATTACKS = (
+    Attack(
+        name="jobs-document-under-way",
+        title="a document is stored after its tenant was stopped or its key revoked, because it was begun before",
+        run=documents_under_way,
+        reopen=reopen_demand,
+        alone=True,
+    ),
     Attack(
         name="jobs-ingest-while-stopped",
         title="a job takes in documents for a tenant that is stopped",

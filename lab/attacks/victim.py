@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -183,7 +184,8 @@ def start(folder: Path, *, stack: str = "", reopen: str | None = None) -> Iterat
     path.write_text(_merge(STACK.format(data=data, root=ROOT), stack), encoding="utf-8")
     keys = KeyStore.of(load(path).settings, SystemClock())
     keys.create(subject="nobody", tenant="nowhere", roles=["reader"])  # a server without a key refuses to start
-    command = [sys.executable, "-m", "lab.attacks.victim_process", json.dumps({"stack": str(path), "reopen": reopen})]
+    order = json.dumps({"stack": str(path), "reopen": reopen})
+    command = [*_without_superuser(), sys.executable, "-m", "lab.attacks.victim_process", order]
     log = folder / "server.log"
     with log.open("w", encoding="utf-8") as written:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SIXPLY_")}
@@ -202,6 +204,13 @@ def start(folder: Path, *, stack: str = "", reopen: str | None = None) -> Iterat
         yield victim
     finally:
         victim.close()
+
+
+def _without_superuser() -> list[str]:
+    """What starts a server for which the modes of files hold, also where root starts it."""
+    if os.geteuid() == 0 and (program := shutil.which("setpriv")):
+        return [program, "--bounding-set=-dac_override,-dac_read_search"]
+    return []
 
 
 def _url(process: subprocess.Popen[str], log: Path) -> str:

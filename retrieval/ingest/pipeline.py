@@ -60,6 +60,14 @@ SENT_ITEMS, SENT_BYTES = 64, 1 << 19
 """What workers are sent together: so many items, or as many as weigh so much."""
 
 
+Demand = Callable[[], object]
+"""Raises where an ingest may not go on."""
+
+
+def go_on() -> None:
+    """The `Demand` of whoever is never stopped."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """Why an item cannot be taken: `DocumentRefused` as a value that can travel."""
@@ -259,8 +267,9 @@ class Ingestor:
             seconds=self._clock.monotonic_s() - started,
         )
 
-    def ingest_one(self, item: Item, *, scope: Scope | None) -> Document:
-        """Take one document of somebody who may read `scope`, as `ingest` does.
+    def ingest_one(self, item: Item, *, scope: Scope | None, demand: Demand = go_on) -> Document:
+        """Take one document of somebody who may read `scope`, as `ingest` does. `demand` is asked before its passages are embedded
+        and right before anything is written: what it raises ends the ingest, and nothing has been stored.
 
         Raises:
             DocumentRefused: it cannot be taken; the refusal has been recorded.
@@ -269,7 +278,7 @@ class Ingestor:
         """
         tally = _Tally()
         with tracing.span(names.INGEST, layer="retrieval"):
-            self._ingest_here([item], tally, scope)  # its caller waits
+            self._ingest_here([item], tally, scope, demand=demand)  # its caller waits
         if tally.refused:
             refusal = tally.refused[0]
             raise DocumentRefused(refusal.message, reason=refusal.reason)
@@ -323,16 +332,18 @@ class Ingestor:
         tally: _Tally,
         scope: Scope | None,
         progress: Callable[[int], None] | None = None,
+        *,
+        demand: Demand = go_on,
     ) -> None:
         pending: dict[str, _Pending] = {}
-        with _Line(partial(self._embed, scope), partial(self._commit, scope), tally) as line:
+        with _Line(partial(self._embed, scope, demand), partial(self._commit, scope, demand), tally) as line:
             for done, item in enumerate(items, start=1):
                 key = _name(item.source)
                 if key in pending or line.carries(key):  # the same name twice: the later one replaces the earlier one
                     line.send(pending)
                     line.arrive()
                     pending = {}
-                self._prepare(item, pending, tally, scope)
+                self._prepare(item, pending, tally, scope, demand)
                 if sum(len(document.chunks) for document in pending.values()) >= BATCH:
                     line.send(pending)
                     pending = {}
@@ -368,7 +379,7 @@ class Ingestor:
                         _Pending(sent_item.item, accepted.content_hash, outcome.parsed, outcome.chunks, accepted.new)
                     )
                     vectors.append(outcome.vectors)
-            self._commit(scope, pending, vectors)
+            self._commit(scope, go_on, pending, vectors)
             tally.count(pending, sum(len(document.chunks) for document in pending))
             under_way.subtract(_name(sent_item.item.source) for sent_item in batch)
             under_way += Counter()  # forgets those at 0
@@ -404,13 +415,16 @@ class Ingestor:
             return None
         return _Accepted(digest, new=replaced is None)
 
-    def _prepare(self, item: Item, pending: dict[str, _Pending], tally: _Tally, scope: Scope | None) -> None:
+    def _prepare(
+        self, item: Item, pending: dict[str, _Pending], tally: _Tally, scope: Scope | None, demand: Demand
+    ) -> None:
         accepted = self._unless_unchanged(item, tally, scope)
         if accepted is None:
             return
         try:
             parsed, chunks = self.preparation.cut_chunks(item)
         except DocumentRefused as error:
+            demand()
             self._refuse(item, Refused(error.reason, str(error)), tally)
             return
         pending[_name(item.source)] = _Pending(item, accepted.content_hash, parsed, chunks, accepted.new)
@@ -426,9 +440,10 @@ class Ingestor:
         details = (refused.reason, refused.message, self._clock.now())
         return Refusal(source.uri, source.tenant, *details, source.groups, source.data_class)
 
-    def _embed(self, scope: Scope | None, documents: Sequence[_Pending]) -> _Embedded:
+    def _embed(self, scope: Scope | None, demand: Demand, documents: Sequence[_Pending]) -> _Embedded:
         """Each text once, and none of which its tenant has a vector already that the writer may know of. That those are of
         this embedder is made sure when the system opens, and by `same_parts` before anything is committed."""
+        demand()
         passages = [
             [(document.item.source.tenant, chunk.indexed_text) for chunk in document.chunks] for document in documents
         ]
@@ -452,7 +467,9 @@ class Ingestor:
         ]
         return _Embedded(rows, len(new))
 
-    def _commit(self, scope: Scope | None, documents: Sequence[_Pending], vectors: Sequence[Vectors]) -> None:
+    def _commit(
+        self, scope: Scope | None, demand: Demand, documents: Sequence[_Pending], vectors: Sequence[Vectors]
+    ) -> None:
         offers = [
             Entry(_complete_source(document, scope), document.content_hash, document.parsed, document.chunks, rows)
             for document, rows in zip(documents, vectors, strict=True)
@@ -463,6 +480,7 @@ class Ingestor:
             changes = [self._change(offer, scope) for offer in offers]
             entries = [entry for change in changes for entry in change.entries]
             gone = [key for change in changes for key in change.gone]
+            demand()  # behind the lock: others may have been written for long meanwhile
             if entries:
                 self._ledger.put(entries, gone=gone)
             crash_point("after_commit")

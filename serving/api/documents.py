@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, File, Form, Query, UploadFile
@@ -65,7 +66,7 @@ def add(
         attributes=_attributes(attributes),
     )
     item = Item(source=source, content=file.file.read(), name=name)
-    return DocumentSummary.of(taken_in(runtime.system, item, caller))
+    return DocumentSummary.of(taken_in(runtime.system, item, caller, partial(runtime.demand, "write", caller)))
 
 
 @router.post("/retry", responses=responses(504), dependencies=[admitted("writes")])

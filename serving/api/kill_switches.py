@@ -26,8 +26,8 @@ async def stopped(_: Operator, runtime: Running) -> StopList:
 @router.put("/{what}", responses=responses())
 async def stop(what: What, body: StopRequest, caller: Operator, runtime: Running) -> StopList:
     """Stop every effect, a tenant, a model or everything. It holds from the next step of any work, in every process; on a full
-    disk too, where `notes` says what is written later. 503 `storage_full` means that it holds in the process that answered and
-    could not be made known to others."""
+    disk too, where `notes` says what is written later. 503 `storage_full`, or `store_unavailable` where the disk cannot be written for
+    another reason, means that it holds in the process that answered and could not be made known to others."""
     kind, name = parse(what)
     system = runtime.system
     notes = await kill_switches.stop(system.stops, system.audit, kind, name, by=caller.subject, why=body.why)

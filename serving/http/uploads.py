@@ -11,7 +11,7 @@ from fastapi import UploadFile
 from foundation.errors import DocumentRefused, InvalidRequest
 from foundation.types import Principal
 from retrieval.contract import Document
-from retrieval.ingest.pipeline import Item, demand_readable
+from retrieval.ingest.pipeline import Demand, Item, demand_readable
 
 if TYPE_CHECKING:
     from serving.wiring import System
@@ -31,15 +31,17 @@ def media_type_of(name: str) -> str:
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
-def taken_in(system: System, item: Item, caller: Principal) -> Document:
-    """Store what `caller` sends; what they may not read is neither replaced nor told of.
+def taken_in(system: System, item: Item, caller: Principal, demand: Demand) -> Document:
+    """Store what `caller` sends; what they may not read is neither replaced nor told of. `demand` is asked right before it is
+    stored, because reading and embedding it may take long: they may have been stopped, or their key revoked.
 
     Raises:
         DocumentRefused: it cannot be read, or there is nothing in it.
         Forbidden: the caller could not read it.
+        As `demand`: nothing is stored.
     """
     scope = system.policy.scope(caller)
     demand_readable(item.source, scope)
     if not item.content:
         raise DocumentRefused(f"{item.source.uri} is empty. Upload a file with text in it.", reason="empty")
-    return system.ingestor.ingest_one(item, scope=scope)
+    return system.ingestor.ingest_one(item, scope=scope, demand=demand)

@@ -5,7 +5,10 @@ on the same data folder goes on with the first item that is not done. Jobs take 
 who wait for an answer come first, and tenants take turns item by item.
 
 Before each item a job asks whether it may still be done: the switches, and the credential that began it with the roles and
-groups that it has now. A switch makes it wait, a credential that counts no more ends it; an answer under way is broken off.
+groups that it has now. A switch makes it wait, a credential that counts no more ends it; an answer under way is broken off, and
+a document asks once more right before it is stored.
+
+An item is noted as begun before it begins. One during which the process died `ATTEMPTS` times is not begun again.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from uuid import uuid4
@@ -41,9 +45,11 @@ from foundation.stores.full_disk import translate_errors
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Principal
+from retrieval.ingest.pipeline import Demand
 from serving.access.admission import Admission, Work
 from serving.access.identity import Permission
 from serving.access.quotas import QuotaExceeded
+from serving.http.errors import InternalError
 from serving.http.streams import explain
 from serving.processes.lifecycle import Lifecycle
 from serving.processes.worker import this_worker, worker_lives
@@ -59,6 +65,8 @@ T = TypeVar("T")
 KEPT = timedelta(days=7)
 AT_ONCE = 2
 """Items that one process works on; the others wait."""
+ATTEMPTS = 3
+"""So often a process may die while it does an item. Fewer, and a machine that loses its power twice would cost an item."""
 PLACE_AGAIN_S = 0.2
 LOOK_S = 0.25
 """How often it is asked whether a job may go on while it works or waits."""
@@ -93,6 +101,7 @@ CREATE TABLE IF NOT EXISTS items (
     given   TEXT NOT NULL,
     status  TEXT NOT NULL,
     outcome TEXT,
+    attempts INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (job_id, number)
 ) STRICT, WITHOUT ROWID;
 """
@@ -126,6 +135,7 @@ STORE = SqliteStore(
     file=f"{FOLDER}/jobs.sqlite",
     files=(f"{FOLDER}/*",),
     schema=SCHEMA,
+    later={"items": {"attempts": "INTEGER NOT NULL DEFAULT 0"}},
     erase=_erase,
     erased="their jobs, running ones too: questions, answers, names and files of documents",
 )
@@ -147,17 +157,20 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobItem:
-    """One piece of a job. `given` is what it needs, `outcome` what came of it: a document or an answer, or a problem."""
+    """One piece of a job. `given` is what it needs, `outcome` what came of it: a document or an answer, or a problem. `attempts` is
+    how often it was begun and nothing came of it, not even that it was put off."""
 
     number: int
     name: str
     given: Mapping[str, Any]
     status: ItemStatus
     outcome: Mapping[str, Any] | None
+    attempts: int = 0
 
 
-Do = Callable[[JobItem, Principal, Path], Awaitable[Mapping[str, Any]]]
-"""Does one item, as whom the credential stands for now; the folder holds the job's files."""
+Do = Callable[[JobItem, Principal, Path, Demand], Awaitable[Mapping[str, Any]]]
+"""Does one item, as whom the credential stands for now; the folder holds the job's files. The demand is asked right before
+anything is stored, and what it raises is passed on."""
 
 Allow = Callable[[Permission, Principal], Principal]
 """The caller of a job as they are now. Raises a RequestError where they may never go on, a ComponentError where not now."""
@@ -197,7 +210,7 @@ class JobStore:
         def insert(connection: sqlite3.Connection) -> None:
             self._make_room(connection, caller.tenant, size)
             connection.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, this_worker()))
-            connection.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?, NULL)", rows)
+            connection.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?, NULL, 0)", rows)
 
         await self._file.run(insert)  # before the files, so that a folder without a row is nobody's
         try:
@@ -300,6 +313,11 @@ class JobStore:
             return [_item(row) for row in rows if not waiting or row["status"] == "waiting"]
 
         return await self._file.run(read)
+
+    async def count_attempt(self, job_id: str, number: int, change: Literal[1, -1]) -> None:
+        """Note that an item is begun, or that it was put off after all."""
+        statement = "UPDATE items SET attempts = attempts + ? WHERE job_id = ? AND number = ?"
+        await self._file.run(lambda connection: connection.execute(statement, (change, job_id, number)))
 
     async def settle(self, job_id: str, number: int, status: ItemStatus, outcome: Mapping[str, Any]) -> None:
         values = (status, json.dumps(outcome), job_id, number)
@@ -520,8 +538,8 @@ class Jobs:
             await asyncio.sleep(PLACE_AGAIN_S)
         status: ItemStatus = "done"
         try:
-            async with admission.place():
-                outcome = await self._watch(job, lambda caller: do(item, caller, self.store.files(job.job_id)))
+            async with self._attempt(job, item), admission.place():
+                outcome = await self._watch(job, item, do)
         except (asyncio.CancelledError, ShuttingDown):
             return False
         except Overloaded as error:
@@ -529,21 +547,47 @@ class Jobs:
         except _NotNow:
             raise
         except Exception as error:  # it ends this item and no other
-            if isinstance(error, Stopped) and not self._is_allowed(job):
-                raise _NotNow from error
             status, outcome = "failed", _problem(error)
         await self._insist(job, lambda: self.store.settle(job.job_id, item.number, status, outcome))
         return not self._is_stopping(job)
 
-    async def _watch(self, job: Job, do: Callable[[Principal], Awaitable[Mapping[str, Any]]]) -> Mapping[str, Any]:
-        """What `do` gives, unless the job is kept back or ended meanwhile: an answer is then broken off."""
+    @asynccontextmanager
+    async def _attempt(self, job: Job, item: JobItem) -> AsyncIterator[None]:
+        """Do an item inside. That it is begun is on the disk before: if the process dies of it, the next one knows.
+
+        Raises:
+            InternalError: it was begun too often.
+            _NotNow: it was stopped, or nothing can be noted now.
+        """
+        if item.attempts >= ATTEMPTS:
+            raise InternalError(
+                f'The server died {item.attempts} times while it worked on "{item.name}", so it is not tried again. The cause is '
+                f"in the server's log. The other items go on; send this one by itself when that was mended."
+            )
         try:
-            caller = self._allow(NEEDS[job.kind], job.principal)
-        except SixplyError as error:
+            await self.store.count_attempt(job.job_id, item.number, 1)
+        except StoreUnavailable as error:
+            log.exception("job %s waits for its store", job.job_id)
+            await asyncio.sleep(STORE_AGAIN_S)
             raise _NotNow from error
+        try:
+            yield
+        except (asyncio.CancelledError, ShuttingDown, Overloaded, Stopped, _NotNow) as error:
+            if isinstance(error, Stopped) and self._is_allowed(job):  # its model is stopped, and not the caller
+                raise
+            with suppress(StoreUnavailable):
+                await self.store.count_attempt(job.job_id, item.number, -1)
+            if isinstance(error, Stopped):
+                raise _NotNow from error
+            raise
+
+    async def _watch(self, job: Job, item: JobItem, do: Do) -> Mapping[str, Any]:
+        """What `do` gives, unless the job is kept back or ended meanwhile: an answer is then broken off."""
+        caller = self._demand(job)
         if not job.principal.holds_rights_of(caller):
             await self._insist(job, lambda: self.store.add_rights(job.job_id, caller))
-        task: asyncio.Future[Mapping[str, Any]] = asyncio.ensure_future(do(caller))
+        work = do(item, caller, self.store.files(job.job_id), partial(self._demand, job))
+        task: asyncio.Future[Mapping[str, Any]] = asyncio.ensure_future(work)
         self._items[job.job_id] = task
         try:
             while not (await asyncio.wait([task], timeout=LOOK_S))[0]:
@@ -559,10 +603,21 @@ class Jobs:
         item = self._items.get(job.job_id)
         return job.kind == "answers" and item is not None and item.cancel()
 
+    def _demand(self, job: Job) -> Principal:
+        """The job's caller as they are now.
+
+        Raises:
+            _NotNow: the job is kept back, or has ended.
+        """
+        try:
+            return self._allow(NEEDS[job.kind], job.principal)
+        except SixplyError as error:
+            raise _NotNow from error
+
     def _is_allowed(self, job: Job) -> bool:
         try:
-            self._allow(NEEDS[job.kind], job.principal)
-        except SixplyError:
+            self._demand(job)
+        except _NotNow:
             return False
         return True
 
@@ -620,4 +675,4 @@ def _job(row: sqlite3.Row) -> Job:
 
 def _item(row: sqlite3.Row) -> JobItem:
     outcome = None if row["outcome"] is None else json.loads(row["outcome"])
-    return JobItem(row["number"], row["name"], json.loads(row["given"]), row["status"], outcome)
+    return JobItem(row["number"], row["name"], json.loads(row["given"]), row["status"], outcome, row["attempts"])

@@ -12,7 +12,7 @@ from foundation.errors import Forbidden
 from foundation.types import EVERY_TENANT, Principal
 from orchestration.contract import AnswerRequest
 from retrieval.contract import Source
-from retrieval.ingest.pipeline import Item
+from retrieval.ingest.pipeline import Demand, Item
 from serving.access.admission import Work
 from serving.api.schemas import DocumentSummary
 from serving.http.streams import collect
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, Do]]:
     """How each kind of item is done, and among which places."""
 
-    async def take_in(item: JobItem, principal: Principal, files: Path) -> Mapping[str, Any]:
+    async def take_in(item: JobItem, principal: Principal, files: Path, demand: Demand) -> Mapping[str, Any]:
         fields = item.given
         if fields["tenant"] == EVERY_TENANT and "operator" not in principal.roles:
             raise Forbidden(
@@ -48,7 +48,7 @@ def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, D
             content = (files / str(item.number)).read_bytes()
             with system.erasures.acting_for(principal):
                 return DocumentSummary.of(
-                    taken_in(system, Item(source=source, content=content, name=item.name), principal)
+                    taken_in(system, Item(source=source, content=content, name=item.name), principal, demand)
                 )
 
         thread = asyncio.ensure_future(asyncio.to_thread(ingest))
@@ -59,8 +59,8 @@ def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, D
             raise
         return summary.model_dump(mode="json")
 
-    async def ask(item: JobItem, principal: Principal, files: Path) -> Mapping[str, Any]:
-        del files
+    async def ask(item: JobItem, principal: Principal, files: Path, demand: Demand) -> Mapping[str, Any]:
+        del files, demand  # an answer is broken off
         answer = await collect(system.agent.stream(AnswerRequest(**item.given), principal), lifecycle)
         return answer.model_dump(mode="json")
 

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import threading
 import weakref
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -201,8 +201,13 @@ class MemoryIndex:
 class MemoryIngestor:
     def __init__(self, ledger: MemoryLedger) -> None:
         self.ledger = ledger
+        self.begun, self.let_go = threading.Event(), threading.Event()
 
-    def ingest_one(self, item: Any, *, scope: Scope | None) -> Document:
+    def ingest_one(self, item: Any, *, scope: Scope | None, demand: Callable[[], object]) -> Document:
+        self.begun.set()
+        if b"wait" in item.content:
+            self.let_go.wait()
+        demand()
         if b"\0" in item.content:
             raise DocumentRefused(f"{item.name} is binary.", reason="malformed")
         key = (item.source.uri, item.source.tenant)

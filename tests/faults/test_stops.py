@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -250,19 +252,34 @@ async def test_a_stop_without_room_for_its_record_holds_and_the_record_follows(
     assert (entry.outcome, entry.subject, entry.reason) == ("stopped", "operator@north", "a leak")
 
 
-async def test_a_stop_that_no_other_process_can_be_told_of_is_no_success_and_holds_here(
-    given: tuple[serving.World, httpx2.AsyncClient], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("number", "code", "advice"),
+    [
+        (errno.ENOSPC, "storage_full", "Free some space"),
+        (errno.EROFS, "store_unavailable", "Make the data folder writable"),
+        (errno.EACCES, "store_unavailable", "Make the data folder writable"),
+    ],
+)
+async def test_a_stop_that_no_other_process_can_be_told_of_is_no_success_holds_here_and_says_what_to_do(
+    given: tuple[serving.World, httpx2.AsyncClient],
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    code: str,
+    advice: str,
 ) -> None:
     world, api = given
     headers = {"Authorization": f"Bearer {world.operator}"}
 
-    def full(*_: object, **__: object) -> None:
-        raise StorageFull("No room.")
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(world.system.stops._file, "write", full)
+    monkeypatch.setattr(world.system.stops._file, "_replace", refuse)
+    monkeypatch.setattr(world.system.stops._file, "_overwrite", lambda _: False)
     stopped = await api.put("/v1/stops/tenant:south", json={"why": "a leak"}, headers=headers)
-    assert (stopped.status_code, stopped.json()["code"]) == (503, "storage_full")
+    assert (stopped.status_code, stopped.json()["code"]) == (503, code)
     assert "in force in the process that answered" in stopped.json()["detail"]
+    assert advice in stopped.json()["detail"]
+    assert str(world.system.stops.path.parent) not in stopped.text
     refused = await api.get("/v1/documents", headers={"Authorization": f"Bearer {world.stranger}"})
     assert refused.json()["code"] == "stopped"
     monkeypatch.undo()

@@ -3,10 +3,14 @@
 import asyncio
 import errno
 import json
+import multiprocessing
+import os
+import signal
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,11 +18,12 @@ from typing import Any
 import httpx2
 import pytest
 
+from foundation.clock import SystemClock
 from foundation.errors import Stopped, StorageFull
 from foundation.types import Principal
 from serving.access.identity import KeyStore
 from serving.jobs import queue as jobs
-from serving.jobs.queue import LOOK_S, FairTurns, JobStore
+from serving.jobs.queue import ATTEMPTS, LOOK_S, FairTurns, JobStore
 from serving.server import running
 from tests.doubles.serving import TEXT, FakeSystem, World, world
 
@@ -220,6 +225,125 @@ def test_a_stopped_job_does_nothing_and_goes_on_when_it_is_lifted(
         assert [item.status for item in asyncio.run(store.items("job-1"))] == ["waiting", "waiting"]
         given.system.stops.lift(*switch)
         assert ended(url, given.agent, "job-1")["job"]["done"] == 2
+
+
+@pytest.mark.parametrize("text", [TEXT, "binary \0"])
+def test_a_document_that_is_under_way_when_its_tenant_is_stopped_is_stored_when_that_is_lifted(
+    given: World, base_url: str, text: str
+) -> None:
+    files = [("files", ("a.md", f"wait {text}".encode()))]
+    job_id = call(base_url, given.agent, "POST", "/ingest", files=files).json()["job_id"]
+    assert given.system.ingestor.begun.wait(PATIENCE_S)
+    given.system.stops.add("tenant", "north", by="ola", why="")
+    given.system.ingestor.begun.clear()
+    given.system.ingestor.let_go.set()
+    wait_until(lambda: not given.system.jobs._file.read_now(attempts))
+    assert given.system.ledger.stored == {}
+    given.system.stops.lift("tenant", "north")
+    found = ended(base_url, given.agent, job_id)
+    assert (found["job"]["done"], found["job"]["failed"]) == ((1, 0) if text == TEXT else (0, 1))
+
+
+def test_a_document_that_is_under_way_when_its_key_is_revoked_is_not_stored(given: World, base_url: str) -> None:
+    files = [("files", ("a.md", b"wait"))]
+    job_id = call(base_url, given.agent, "POST", "/ingest", files=files).json()["job_id"]
+    assert given.system.ingestor.begun.wait(PATIENCE_S)
+    again = keys_of(given).create(subject="agent@north", tenant="north", roles=["agent"])
+    revoke(given, given.agent)
+    given.system.ingestor.let_go.set()
+    assert ended(base_url, again, job_id)["job"]["status"] == "revoked"
+    assert given.system.ledger.stored == {}
+
+
+def test_an_upload_that_is_under_way_when_its_tenant_is_stopped_is_not_stored(given: World, base_url: str) -> None:
+    headers = {"Authorization": f"Bearer {given.agent}"}
+    files = {"file": ("a.md", b"wait")}
+    with ThreadPoolExecutor(1) as pool:
+        upload = pool.submit(httpx2.post, f"{base_url}/v1/documents", files=files, headers=headers, timeout=PATIENCE_S)
+        assert given.system.ingestor.begun.wait(PATIENCE_S)
+        given.system.stops.add("tenant", "north", by="ola", why="a leak")
+        given.system.ingestor.let_go.set()
+        refused = upload.result()
+    assert (refused.status_code, refused.json()["code"]) == (503, "stopped")
+    assert given.system.ledger.stored == {}
+
+
+def attempts(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT sum(attempts) FROM items").fetchone()[0])
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def serve_until_poisoned(folder: Path) -> None:
+    """A process whose double of an agent kills it when it is asked for poison."""
+    system = world(folder).system
+    stream = system.agent.stream
+
+    def swallow(request: Any, principal: Any) -> Any:
+        if request.question == "poison":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return stream(request, principal)
+
+    system.agent.stream = swallow
+    with running(system):
+        time.sleep(PATIENCE_S)
+
+
+@pytest.mark.timeout(300)
+def test_an_item_that_kills_its_process_is_given_up_by_name_and_the_others_are_done(given: World) -> None:
+    store, folder = given.system.jobs, given.system.settings.foundation.data_dir
+    caller = Principal("agent@north", "north", credential=credential(given, given.agent))
+    questions = [(question, {"question": question}) for question in ("When?", "poison", "Why?")]
+    asyncio.run(store.add("answers", caller, questions, {}))
+    store._file.run_now(lambda connection: connection.execute("UPDATE jobs SET worker = '1:0.0'"))
+    spawn = multiprocessing.get_context("spawn")
+    for _ in range(ATTEMPTS):
+        process = spawn.Process(target=serve_until_poisoned, args=(folder,))
+        process.start()
+        process.join(PATIENCE_S)
+        assert process.exitcode == -signal.SIGKILL
+    last = spawn.Process(target=serve_until_poisoned, args=(folder,))
+    last.start()
+    try:
+        wait_until(lambda: not last.is_alive() or not asyncio.run(store.items("job-1", waiting=True)))
+        first, poison, third = asyncio.run(store.items("job-1"))
+    finally:
+        last.kill()
+        last.join()
+    assert [item.status for item in (first, poison, third)] == ["done", "failed", "done"]
+    assert poison.outcome is not None
+    assert (poison.outcome["code"], poison.outcome["retryable"]) == ("internal", False)
+    assert 'died 3 times while it worked on "poison"' in poison.outcome["detail"]
+
+
+def test_an_item_that_is_put_off_or_was_stopped_with_its_server_counts_no_attempt(given: World) -> None:
+    with running(given.system) as url:
+        call(url, given.reader, "POST", "/answers", **batch("wait"))
+        assert given.system.agent.started.wait(PATIENCE_S)
+        assert given.system.jobs._file.read_now(attempts) == 1
+        given.system.stops.add("tenant", "north", by="ola", why="")
+        wait_until(lambda: given.system.jobs._file.read_now(attempts) == 0)
+        given.system.agent.started.clear()
+        given.system.stops.lift("tenant", "north")
+        assert given.system.agent.started.wait(PATIENCE_S)
+        wait_until(lambda: given.system.jobs._file.read_now(attempts) == 1)
+    assert given.system.jobs._file.read_now(attempts) == 0
+
+
+def test_the_jobs_of_an_earlier_version_are_gone_on_with(tmp_path: Path) -> None:
+    folder = tmp_path / "jobs"
+    folder.mkdir()
+    with closing(sqlite3.connect(folder / "jobs.sqlite")) as database, database:
+        database.executescript(jobs.SCHEMA.replace("    attempts INTEGER NOT NULL DEFAULT 0,\n", ""))
+        database.execute("INSERT INTO items VALUES ('old', 1, 'a', '{}', 'waiting', NULL)")
+    with closing(JobStore(folder, SystemClock())) as store:
+        assert [item.attempts for item in asyncio.run(store.items("old"))] == [0]
+        asyncio.run(store.add("answers", Principal("ada", "north"), [("b", {})], {}))
 
 
 def credential(given: World, key: str) -> str:

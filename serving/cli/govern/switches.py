@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foundation.clock import SystemClock
-from foundation.errors import StorageFull
 from serving.cli import terminal
 from serving.cli.options import STACK, Json, Stack, load_stack
 
@@ -55,10 +54,8 @@ def _switch(loaded: Loaded, what: str, *, why: str | None) -> None:
     stops = Stops(data / "stops.json", clock)
     if why is not None:  # before the audit is opened, which a full disk can prevent
         stops.add(kind, name, by=by, why=why)
-        if stops.pending:
-            raise StorageFull(
-                f"{stops.path} cannot be written, so nothing was stopped. Free some space, and try again."
-            )
+        if error := stops.unwritten:
+            raise type(error)(f"Nothing was stopped. {error}")
     audit = SqliteAudit(data / "audit.sqlite", clock)
     try:
         if why is None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from foundation.clock import SystemClock
-from foundation.errors import InvalidRequest, NotFound, Stopped
+from foundation.errors import InvalidRequest, NotFound, Stopped, StorageFull
 from foundation.kill_switches import RESERVE, Stops, parse
 
 
@@ -145,8 +145,10 @@ def test_what_cannot_be_written_is_in_force_here_and_written_when_there_is_room(
     stops.demand("tenant", "north")
     stops.add("tenant", "north", by="ola", why="again")
     full_disk()
+    assert isinstance(stops.unwritten, StorageFull)
     assert stops.write_pending()
     assert not stops.pending
+    assert stops.unwritten is None
     with pytest.raises(Stopped, match="again"):
         other.demand("tenant", "north")
 
@@ -159,6 +161,9 @@ def test_a_read_only_folder_lets_a_stop_hold_in_memory(stops: Stops, monkeypatch
     stops.reserve()  # logged, and no reason not to start
     stops.add("all", by="ola", why="")
     assert stops.pending
+    assert not isinstance(stops.unwritten, StorageFull)
+    assert "mounted read-only" in str(stops.unwritten)
+    assert "space" not in str(stops.unwritten)
     with pytest.raises(Stopped):
         stops.demand("effects")
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from foundation.components import Context, load
-from foundation.errors import DocumentRefused, StorageFull, StoreUnavailable, UpstreamDown
+from foundation.errors import DocumentRefused, Stopped, StorageFull, StoreUnavailable, UpstreamDown
 from foundation.settings import Part
 from foundation.types import EVERY_TENANT, Scope
 from models.contract import Embeddings
@@ -318,6 +318,24 @@ def test_a_document_without_text_is_refused_as_empty(desk: Desk) -> None:
 def test_one_document_is_given_back_as_stored(desk: Desk) -> None:
     stored = desk.ingestor().ingest_one(item("a.md"), scope=None)
     assert stored == desk.ledger.find(item("a.md").source.document_id)
+
+
+@pytest.mark.parametrize("text", ["Harmless.", "refuse", "\n\n"])
+@pytest.mark.parametrize("before", [0, 1])
+def test_whoever_is_stopped_while_their_document_is_taken_in_leaves_nothing(desk: Desk, text: str, before: int) -> None:
+    """It is asked before the embedding and before the commit, and before a refusal is noted."""
+    questions = []
+
+    def demand() -> None:
+        questions.append(desk.embedder.texts)
+        if len(questions) > before or text != "Harmless.":
+            raise Stopped("They were stopped.")
+
+    with pytest.raises(Stopped):
+        desk.ingestor().ingest_one(item("a.md", text), scope=None, demand=demand)
+    assert (desk.texts(), desk.ledger.refusals(ACME), desk.ledger.sequence()) == ({}, [], 0)
+    if text == "Harmless.":
+        assert questions == [0, 1][: before + 1]
 
 
 def test_one_refused_document_is_an_error_and_remembered(desk: Desk) -> None:
