@@ -48,6 +48,8 @@ class Parsed:
     blocks: tuple[Block, ...]
     title: str | None = None
     pages: int | None = None
+    parsers: tuple[str, ...] = ()
+    """Versions of the parsers that read it: of a mail, those of its attachments too. Set by whoever calls a parser."""
 
 
 DOCUMENTS_STAY = "they belong to the tenant, with their names and the list of what was refused: delete them by name"
@@ -160,6 +162,12 @@ class Document:
     ingested_at: datetime
     superseded: bool = False
     """Whether, today, a newer version of its series is in force, or its own date has not come yet."""
+    parsers: tuple[str, ...] = ()
+    """As in `Parsed`; empty where nobody noted them."""
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether it is what was put as this entry: the same offer, read by the same parsers."""
+        return self.content_hash == entry.content_hash != "" and self.parsers == entry.parsed.parsers
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +261,8 @@ class Parser(Protocol):
     suffixes: tuple[str, ...]
     """Lower case, with the dot."""
     version: str
-    """Enters the fingerprint: change it with the output."""
+    """Name and number, such as `markdown 3`, kept with each document that it reads: change it with the output, so that those
+    documents, and no others, are read anew when they are next ingested."""
 
     def parse(self, content: bytes, name: str) -> Parsed:
         """Raises:
@@ -281,6 +290,8 @@ class Entry:
     chunks: Sequence[Chunk]
     vectors: Vectors
     """Shape (chunks, dimensions), in the order of `chunks`."""
+    ingested_at: datetime | None = None
+    """When this offer was first stored, if not now."""
 
     def under(self, source: Source) -> Entry:
         """The same document under another source, by which its passages are named."""

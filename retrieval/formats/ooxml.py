@@ -18,6 +18,8 @@ from xml.etree import ElementTree as ET
 from foundation.errors import DocumentRefused
 from retrieval.formats.drawings import parse_xml
 
+OOXML_VERSION = 0
+"""Raise it with the output: it is part of the version of each parser that uses this file."""
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MAX_EXPANSION = 100
 """Unpacked size against packed size. Office files reach about 20; zip bombs begin at several hundred."""

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Sequence
 from foundation.errors import DocumentRefused
 from retrieval.contract import Block, Parsed, ParseLimits
 
+TEXT_VERSION = 0
+"""Raise it with the output: it is part of the version of each parser that uses this file."""
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16: its mark begins with the same two bytes
@@ -231,6 +233,7 @@ class Draft:
         self._limits = limits
         self._parts: list[str] = []
         self._blocks: list[Block] = []
+        self._parsers: set[str] = set()
         self._end = 0
 
     def add(self, kind: str, text: str, *, level: int = 0, page: int | None = None) -> None:
@@ -309,6 +312,7 @@ class Draft:
         for block in parsed.blocks:
             level = min(block.level + below, 6) if block.level else 0
             self.add(block.kind, parsed.text[block.start : block.end], level=level, page=block.page)
+        self._parsers.update(parsed.parsers)
 
     def has_heading(self, *, level: int) -> bool:
         return any(block.level == level for block in self._blocks)
@@ -324,10 +328,9 @@ class Draft:
                 f'"{self._name}" contains no text. If it is a scan, recognise its text first and send that.',
                 reason="empty",
             )
-        text = "".join(self._parts)
-        return Parsed(
-            text, tuple(self._blocks), title=" ".join(clean(title or "").split()) or self._heading(text), pages=pages
-        )
+        text, heading = "".join(self._parts), " ".join(clean(title or "").split())
+        parsers = tuple(sorted(self._parsers))
+        return Parsed(text, tuple(self._blocks), title=heading or self._heading(text), pages=pages, parsers=parsers)
 
     def _gap(self, kind: str) -> str:
         if not self._blocks:

@@ -26,8 +26,6 @@ from models.contract import Embeddings
 from models.embedding import embed
 from models.encoders.fingerprint import probe
 from retrieval.contract import Chunk, Chunker, DocumentLedger, Entry, Fingerprint, SharedIndex, VectorIndex, Vectors
-from retrieval.index.row_codec import STALE
-from retrieval.ingest.sandbox import parsers_version
 
 log = logging.getLogger(__name__)
 
@@ -165,14 +163,9 @@ def _survives(probe: Sequence[str]) -> bool:
 
 
 def fingerprint_of(use: str, embedder: Embeddings, chunker: Chunker) -> Fingerprint:
-    """What the configured embedder (`use` is its name in stack.toml), chunker and parsers would write."""
+    """What the configured embedder (`use` is its name in stack.toml) and chunker would write."""
     vectors = probe(embedder)
-    return Fingerprint(
-        embedder=use,
-        dimensions=len(vectors[0]),
-        probe=vectors,
-        chunker=f"{chunker.version} {parsers_version()}",
-    )
+    return Fingerprint(embedder=use, dimensions=len(vectors[0]), probe=vectors, chunker=chunker.version)
 
 
 def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Fingerprint) -> None:
@@ -262,18 +255,16 @@ def reindex(
     Meanwhile the old ones are served, and may change. Stopped at any moment, even by a kill, it goes on where it was when
     it is called again for the same fingerprint. `progress` is told how many of the old passages are done, and of how many.
 
-    What other parsers would read differently is not seen, because the ledger holds texts and not files. So after a
-    change of chunker or parsers every document is taken afresh when it is next ingested, its content changed or not.
+    What other parsers would read differently is not seen, because the ledger holds texts and not files: each document
+    keeps what read it, and is read anew when it is next ingested.
     """
-    before = ledger.fingerprint()
-    same_cut = before is not None and before.chunker == fingerprint.chunker
     beside = ledger.beside()
     started = beside.fingerprint()
     if started is None or started.differs_from(fingerprint):
         beside.close()
         beside = ledger.beside(fresh=True)
         beside.set_fingerprint(fingerprint)
-    building = _Building(beside, chunker, embedder, same_cut=same_cut)
+    building = _Building(beside, chunker, embedder)
     try:
         while True:
             at = ledger.sequence()
@@ -288,9 +279,8 @@ def reindex(
 class _Building:
     """The ledger beside, as it is brought up to the present one, in one pass or more."""
 
-    def __init__(self, beside: DocumentLedger, chunker: Chunker, embedder: Embeddings, *, same_cut: bool) -> None:
+    def __init__(self, beside: DocumentLedger, chunker: Chunker, embedder: Embeddings) -> None:
         self._beside, self._chunker, self._embedder = beside, chunker, embedder
-        self._mark = "" if same_cut else STALE
         self._through: set[str] = set()
         """Content hashes that this run has seen, by document."""
         self.documents = self.kept = 0
@@ -321,7 +311,7 @@ class _Building:
 
     def _is_there(self, entry: Entry) -> bool:
         stored = self._beside.find(entry.source.document_id)
-        same = stored is not None and entry.content_hash != "" and stored.content_hash == self._hash(entry)
+        same = stored is not None and stored.holds(entry)
         if same and entry.source.document_id not in self._through:
             self.kept += 1
         self._through.add(entry.source.document_id)
@@ -329,11 +319,7 @@ class _Building:
 
     def _recut(self, entry: Entry) -> Entry:
         """With new chunks, and still its old vectors."""
-        chunks = self._chunker.chunk(entry.parsed, entry.source.document_id)
-        return replace(entry, chunks=chunks, content_hash=self._hash(entry))
-
-    def _hash(self, entry: Entry) -> str:
-        return f"{self._mark}{entry.content_hash.removeprefix(STALE)}" if self._mark else entry.content_hash
+        return replace(entry, chunks=self._chunker.chunk(entry.parsed, entry.source.document_id))
 
     def _store(self, batch: Sequence[Entry]) -> None:
         vectors = embed_chunks(self._embedder, [entry.chunks for entry in batch])

@@ -5,6 +5,7 @@ Nothing is changed here. Every function works on what a scope may see, as the le
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from foundation.text.tokens import words as words_of
 from foundation.types import Scope
 from retrieval.contract import Document, DocumentLedger, Refusal, Source
+from retrieval.ingest.sandbox import find_newer_parser
 
 if TYPE_CHECKING:
     from datasketch import MinHash
@@ -72,6 +74,8 @@ class Statistics:
     tenants: int
     series: int
     media_types: dict[str, int]
+    outdated: dict[str, int]
+    """Documents that a newer parser would read, by its version."""
 
 
 def sources(documents: Sequence[Document]) -> list[SourceSummary]:
@@ -138,7 +142,15 @@ def statistics(documents: Sequence[Document], refusals: Sequence[Refusal]) -> St
             {(document.source.tenant, document.source.series) for document in documents if document.source.series}
         ),
         media_types=dict(sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))),
+        outdated=count_outdated(documents),
     )
+
+
+def count_outdated(documents: Iterable[Document]) -> dict[str, int]:
+    """Documents that a newer parser would read differently, by its version. Earlier versions of a document stay as they
+    are."""
+    newer = (find_newer_parser(document.source.uri, document.parsers) for document in documents)
+    return dict(sorted(Counter(filter(None, newer)).items()))
 
 
 def near_duplicates(

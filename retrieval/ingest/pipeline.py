@@ -45,6 +45,7 @@ from retrieval.contract import (
 from retrieval.index.maintenance import SameParts, catch_up, embed_chunks
 from retrieval.index.row_codec import scope_text
 from retrieval.ingest.document_history import Change, find_replaced, readable, replace_document, versions
+from retrieval.ingest.sandbox import find_newer_parser
 
 if TYPE_CHECKING:
     from retrieval.ingest.quarantine import RefusedFiles
@@ -410,7 +411,7 @@ class Ingestor:
         ) as error:  # told to the writer alone: others may not read the documents that it speaks of
             tally.refused.append(self._refusal(item.source, Refused(error.reason, str(error))))
             return None
-        if replaced is not None and replaced.content_hash == digest:
+        if replaced and replaced.content_hash == digest and not find_newer_parser(item.name, replaced.parsers):
             tally.unchanged += 1
             return None
         return _Accepted(digest, new=replaced is None)
@@ -493,7 +494,11 @@ class Ingestor:
         replaced = find_replaced(self._ledger, offer.source, scope)
         change = Change([offer], [])
         if replaced is not None:
-            change = replace_document(self._ledger, offer, replaced, today, keep=self._keep_replaced)
+            reread = replaced.content_hash == offer.content_hash  # what a newer parser finds is no later version
+            if reread:
+                offer = replace(offer, ingested_at=replaced.ingested_at)
+            keep = self._keep_replaced and not reread
+            change = replace_document(self._ledger, offer, replaced, today, keep=keep)
         refusals = [refusal.source for refusal in self._ledger.refusals_of(offer.source.tenant, uri=offer.source.uri)]
         settled = {source.document_id for source in refusals if source.is_readable(scope)} - {offer.source.document_id}
         return Change(change.entries, [*change.gone, *settled])

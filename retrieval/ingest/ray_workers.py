@@ -24,7 +24,7 @@ from foundation.errors import ComponentError, FingerprintMismatch, MissingDepend
 from retrieval.contract import Chunker, Fingerprint
 from retrieval.index.maintenance import fingerprint_of
 from retrieval.ingest.pipeline import Item, Preparation, Prepared, Refused
-from retrieval.ingest.sandbox import ParserPool
+from retrieval.ingest.sandbox import ParserPool, parser_versions
 
 if TYPE_CHECKING:
     from foundation.settings import ClusterSettings, Part
@@ -48,6 +48,7 @@ class _Parts:
     seed: int
     threads: int
     fingerprint: Fingerprint
+    parsers: frozenset[str]
 
 
 class RayWorkers:
@@ -75,6 +76,7 @@ class RayWorkers:
                 seed=seed,
                 threads=max(1, int(self._cluster.cpus)),
                 fingerprint=fingerprint,
+                parsers=parser_versions(),
             )
         )
         self._ours = False
@@ -183,7 +185,10 @@ def preparation_of(parts: bytes) -> Preparation:
         embedder = components.load("models.embedder", chosen.embedder, context, expected=Embeddings)
         chunker = components.load("retrieval.chunker", chosen.chunker, context, expected=Chunker)
     own_fingerprint = fingerprint_of(chosen.embedder.use, embedder, chunker)
-    if difference := chosen.fingerprint.differs_from(own_fingerprint):
+    difference = chosen.fingerprint.differs_from(own_fingerprint)
+    if parsers := chosen.parsers ^ parser_versions():
+        difference = f"only one of them has the parsers {', '.join(sorted(parsers))}"
+    if difference:
         raise FingerprintMismatch(
             f"The worker on {os.uname().nodename} has other parts than the process that stores the documents: {difference}. "
             f"Install the same version of everything on every machine of the cluster."

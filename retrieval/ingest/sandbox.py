@@ -18,7 +18,9 @@ import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path, PurePath
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -46,10 +48,18 @@ def supported_suffixes() -> list[str]:
     return sorted(_registry(ParseLimits()))
 
 
-def parsers_version() -> str:
-    """The versions of all parsers, for the fingerprint: another one may cut the same file at other places."""
-    versions = {parser.version for parser in _registry(ParseLimits()).values()}
-    return ", ".join(sorted(versions))
+def parser_versions() -> frozenset[str]:
+    """Of the parsers of all formats."""
+    return frozenset(parser.version for parser in _registry(ParseLimits()).values())
+
+
+def find_newer_parser(name: str, parsers: Collection[str]) -> str | None:
+    """The version of the parser that would read a document of this name differently now: that parser, or the one of an
+    attachment, is none of those that read it. `None` too where nothing notes which did, or nothing would read it now."""
+    parser = _registry(ParseLimits()).get(PurePath(name).suffix.lower())
+    if parser is None or not parsers:
+        return None
+    return None if parser.version in parsers and parser_versions().issuperset(parsers) else parser.version
 
 
 @cache
@@ -68,7 +78,9 @@ def parse_here(content: bytes, name: str, limits: ParseLimits) -> Parsed:
     Raises:
         DocumentRefused: with the reason.
     """
-    return _parser_for(name, limits).parse(content, name)
+    parser = _parser_for(name, limits)
+    parsed = parser.parse(content, name)
+    return replace(parsed, parsers=tuple(sorted({parser.version, *parsed.parsers})))
 
 
 def _parser_for(name: str, limits: ParseLimits) -> Parser:
@@ -245,12 +257,14 @@ def _unpack(answer: dict[str, Any]) -> Parsed:
     if "missing" in answer:
         raise MissingDependency(answer["missing"])
     blocks = tuple(Block(kind, start, end, level, page) for kind, start, end, level, page in answer["blocks"])
-    return Parsed(answer["text"], blocks, title=answer["title"], pages=answer["pages"])
+    parsers = tuple(answer["parsers"])
+    return Parsed(answer["text"], blocks, title=answer["title"], pages=answer["pages"], parsers=parsers)
 
 
 def _pack(parsed: Parsed) -> dict[str, Any]:
     blocks = [(block.kind, block.start, block.end, block.level, block.page) for block in parsed.blocks]
-    return {"text": parsed.text, "blocks": blocks, "title": parsed.title, "pages": parsed.pages}
+    known = {"title": parsed.title, "pages": parsed.pages, "parsers": parsed.parsers}
+    return {"text": parsed.text, "blocks": blocks} | known
 
 
 def _serve(memory_mb: int) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 from foundation.clock import Clock
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
+from foundation.stores.crashpoints import crash_point
 from foundation.stores.postgres import Postgres, PostgresOptions, without_time_limit
 from foundation.stores.registry import Store
 from foundation.text.tokens import telling_words, words
@@ -46,9 +47,9 @@ from retrieval.index import row_codec
 if TYPE_CHECKING:
     from foundation.stores.postgres import Connection
 
-_VERSION = 4
-"""Of the schema and of `foundation.text.tokens`, in whose form the postings are written. 3 had one document for each tenant and
-uri, whoever might read it."""
+_VERSION = 5
+"""Of the schema and of `foundation.text.tokens`, in whose form the postings are written. In 4 the fingerprint named all parsers,
+and no document its own. 3 had one document for each tenant and uri, whoever might read it."""
 _REFUSALS = """
 CREATE TABLE refusals (
   document_id text COLLATE "C" PRIMARY KEY, tenant text COLLATE "C" NOT NULL, uri text COLLATE "C" NOT NULL,
@@ -80,7 +81,8 @@ CREATE TABLE documents (
   text text NOT NULL,
   outline text NOT NULL,
   version_of text COLLATE "C",  -- the document_id of the later version
-  writer_reads text  -- JSON object: groups and classes; NULL: everything
+  writer_reads text,  -- JSON object: groups and classes; NULL: everything
+  parsers text[] NOT NULL  -- versions of those that read it
 );
 CREATE INDEX versions ON documents USING hash (series);
 {_INDEXES}
@@ -162,7 +164,9 @@ _SOURCE = (
     "d.version_of, d.writer_reads"
 )
 _OF_SOURCE = 12
-_SUMMARY = f"{_SOURCE}, d.document_id, d.content_hash, d.characters, d.chunks, d.ingested_at, NOT {_IN_FORCE}"
+_SUMMARY = (
+    f"{_SOURCE}, d.document_id, d.content_hash, d.characters, d.chunks, d.ingested_at, NOT {_IN_FORCE}, d.parsers"
+)
 _CHUNK = 'c.chunk_id, c.document_id, c.position, c.text, c.start, c."end", c.heading_path, c.page'
 
 _SEARCH = f"""
@@ -475,8 +479,8 @@ def _prepare(connection: Connection) -> None:
         connection.execute(_SCHEMA)
         connection.execute("INSERT INTO format VALUES (%s)", (_VERSION,))
     version = connection.execute("SELECT version FROM format").fetchone()
-    if version == (_VERSION - 1,):
-        _name_by_readers(connection)
+    if version in ((3,), (4,)):
+        _convert(connection, version[0])
         version = (_VERSION,)
     if version != (_VERSION,):
         raise StoreUnavailable(
@@ -485,11 +489,35 @@ def _prepare(connection: Connection) -> None:
         )
 
 
+def _convert(connection: Connection, version: int) -> None:
+    """From an older format; nothing is embedded again."""
+    if version == 3:
+        connection.execute('ALTER TABLE documents ADD version_of text COLLATE "C", ADD writer_reads text')
+    _note_parsers(connection)
+    if version == 3:
+        _name_by_readers(connection)
+    crash_point("mid_conversion")
+    connection.execute("UPDATE format SET version = %s", (_VERSION,))
+
+
+def _note_parsers(connection: Connection) -> None:
+    """Beside each document what read it, in place of all parsers in the fingerprint."""
+    connection.execute("ALTER TABLE documents ADD parsers text[] NOT NULL DEFAULT '{}'")
+    connection.execute("ALTER TABLE documents ALTER parsers DROP DEFAULT")
+    versions: list[str] = []
+    for (text,) in connection.execute("SELECT value FROM fingerprint").fetchall():
+        fingerprint, versions = row_codec.split_fingerprint(row_codec.fingerprint(text))
+        _set_fingerprint(connection, fingerprint)
+    for key, uri, content_hash in connection.execute("SELECT document_id, uri, content_hash FROM documents").fetchall():
+        offered, parsers = row_codec.note_parsers(uri, content_hash, versions)
+        values = (offered, list(parsers), key)
+        connection.execute("UPDATE documents SET content_hash = %s, parsers = %s WHERE document_id = %s", values)
+
+
 def _name_by_readers(connection: Connection) -> None:
     """From format 3: ids of restricted documents are made of who may read them, too, and so are those of their passages,
     which the vector index is told as changes. What is an earlier version says of which. Who stored a document is not known
     any more: it supersedes what it did. A refusal whose readers are not known is for the owner of the machine."""
-    connection.execute('ALTER TABLE documents ADD version_of text COLLATE "C", ADD writer_reads text')
     connection.execute(_INDEXES)
     old = connection.execute("SELECT tenant, uri, reason, message, at FROM refusals").fetchall()
     connection.execute("DROP TABLE refusals")
@@ -509,7 +537,6 @@ def _name_by_readers(connection: Connection) -> None:
         _remove(connection, key, numbers)
         _store(connection, entry.under(source), numbers, at)
     numbers.save()
-    connection.execute("UPDATE format SET version = %s", (_VERSION,))
 
 
 def _set_fingerprint(connection: Connection, fingerprint: Fingerprint) -> None:
@@ -530,12 +557,13 @@ def _store(connection: Connection, entry: Entry, numbers: _Numbers, now: datetim
     source, text = entry.source, entry.parsed.text
     _remove(connection, source.document_id, numbers)
     connection.execute(
-        f"INSERT INTO documents VALUES ({', '.join(['%s'] * 19)})",
+        f"INSERT INTO documents VALUES ({', '.join(['%s'] * 20)})",
         (
             source.document_id, source.tenant, source.uri, sorted(source.groups), source.title, source.media_type,
             source.series, source.effective_from, source.published, source.origin,
             row_codec.attributes_text(source.attributes), entry.content_hash,
-            len(text), len(entry.chunks), now, text, row_codec.outline(entry.parsed), source.version_of, source.writer_reads,
+            len(text), len(entry.chunks), entry.ingested_at or now, text, row_codec.outline(entry.parsed), source.version_of, source.writer_reads,
+            list(entry.parsed.parsers),
         ),
     )  # fmt: skip
     attribute_rows = [
@@ -578,13 +606,14 @@ def _count(connection: Connection, chunks: int, length: int) -> None:
 
 
 def _entries(connection: Connection, which: str, values: Sequence[str]) -> Iterator[Entry]:
-    documents = f"SELECT {_SOURCE}, d.content_hash, d.text, d.outline, d.document_id FROM documents AS d {which}"
+    stored = "d.content_hash, d.text, d.outline, d.parsers, d.document_id"
+    documents = f"SELECT {_SOURCE}, {stored} FROM documents AS d {which}"
     passages = f"SELECT {_CHUNK}, c.embedding FROM chunks AS c WHERE c.document_id = %s ORDER BY c.position"
-    for *source, content_hash, text, outline, key in _stream(connection, documents, values):
+    for *source, content_hash, text, outline, parsers, key in _stream(connection, documents, values):
         rows = connection.execute(passages, (key,)).fetchall()
         vectors = np.array([np.frombuffer(row[-1], dtype="<f4") for row in rows], dtype=np.float32)
         chunks = tuple(_chunk(row[:-1]) for row in rows)
-        yield Entry(_source(source), content_hash, row_codec.read_parsed(text, outline), chunks, vectors)
+        yield Entry(_source(source), content_hash, row_codec.read_parsed(text, outline, parsers), chunks, vectors)
 
 
 def _delete(connection: Connection, key: str, numbers: _Numbers) -> bool:
@@ -670,7 +699,9 @@ def _source(row: Sequence[Any]) -> Source:
 
 
 def _document(row: Sequence[Any]) -> Document:
-    return Document(row[_OF_SOURCE], _source(row[:_OF_SOURCE]), *row[_OF_SOURCE + 1 :])
+    key, content_hash, characters, chunks, at, superseded, parsers = row[_OF_SOURCE:]
+    source = _source(row[:_OF_SOURCE])
+    return Document(key, source, content_hash, characters, chunks, at, superseded, tuple(parsers))
 
 
 def _chunk(row: Sequence[Any]) -> Chunk:

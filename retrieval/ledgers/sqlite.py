@@ -45,12 +45,13 @@ from retrieval.contract import (
 from retrieval.filters import Leaf, OneOf, Stored, Where, as_sql, simplify, stored_attributes
 from retrieval.index import row_codec
 
-_VERSION = 7
-"""Of the schema, and of `foundation.text.tokens.searchable`, in whose form the keyword index is written. 6 had one document for
-each tenant and uri, whoever might read it; 5 is as 6 with another form."""
-_OLDER = (5, 6)
-_SEARCHABLE = f"searchable_{_VERSION}"
-"""Its name in SQL. A process of an older version that still runs does not know it: its writes fail, and do not mix two forms."""
+_VERSION = 8
+"""Of the schema. In 7 the fingerprint named all parsers, and no document its own. 6 had one document for each tenant and uri,
+whoever might read it; 5 is as 6 with another form of the keyword index."""
+_OLDER = (5, 6, 7)
+_SEARCHABLE = "searchable_7"
+"""The name in SQL of `foundation.text.tokens.searchable`, in whose form the keyword index is written. A process of an older
+version that still runs does not know it: its writes fail, and do not mix two forms."""
 _TRIGGERS = f"""
 CREATE TRIGGER chunk_added AFTER INSERT ON chunks BEGIN
   INSERT INTO search (rowid, heading, text) VALUES (new.sequence, {_SEARCHABLE}(new.heading), {_SEARCHABLE}(new.text));
@@ -79,6 +80,7 @@ CREATE TABLE documents (
   ingested_at TEXT NOT NULL,
   version_of TEXT,  -- the document_id of the later version
   writer_reads TEXT,  -- JSON object: groups and classes; NULL: everything
+  parsers TEXT NOT NULL,  -- JSON array: versions of those that read it
   text TEXT NOT NULL,  -- the long columns stand last, so that the short ones are read without them
   outline TEXT NOT NULL
 );
@@ -165,7 +167,9 @@ _SOURCE = (
     "d.uri, d.tenant, d.groups, d.title, d.media_type, d.series, d.effective_from, d.published, d.origin, d.attributes, "
     "d.version_of, d.writer_reads"
 )
-_SUMMARY = f"{_SOURCE}, d.document_id, d.content_hash, d.characters, d.chunks, d.ingested_at, NOT {_IN_FORCE}"
+_SUMMARY = (
+    f"{_SOURCE}, d.document_id, d.content_hash, d.characters, d.chunks, d.ingested_at, NOT {_IN_FORCE}, d.parsers"
+)
 _CHUNK = 'c.chunk_id, c.document_id, c.position, c.text, c.start, c."end", c.heading_path, c.page'
 
 _REMEMBERED = 100_000
@@ -481,8 +485,7 @@ class SqliteLedger:
             for statement in _statements(_SCHEMA):
                 connection.execute(statement)
         elif version in _OLDER:
-            _rewrite_keyword_index(connection)
-            _name_by_readers(connection)
+            _convert(connection, version)
         connection.execute("COMMIT")
         connection.execute("PRAGMA foreign_keys = ON")
         if version not in (0, *_OLDER, _VERSION):
@@ -565,6 +568,42 @@ class _Numbers:
                 self._connection.execute(f"DELETE FROM {table} WHERE sequence <= ?", (self._last - _REMEMBERED,))
 
 
+def _convert(connection: sqlite3.Connection, version: int) -> None:
+    """From an older format; nothing is embedded again."""
+    if version < 7:
+        _rewrite_keyword_index(connection)
+    _note_parsers(connection, kept="version_of, writer_reads" if version == 7 else "NULL, NULL")
+    if version < 7:
+        _name_by_readers(connection)
+    crash_point("mid_conversion")
+    connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _note_parsers(connection: sqlite3.Connection, *, kept: str) -> None:
+    """Beside each document what read it, in place of all parsers in the fingerprint."""
+    table, *indexes = _statements(_DOCUMENTS)
+    connection.execute(table.replace("TABLE documents", "TABLE documents_new"))
+    columns = (
+        "document_id, tenant, uri, groups, title, media_type, series, effective_from, published, origin, attributes"
+    )
+    sizes = "content_hash, characters, chunks, ingested_at"
+    connection.execute(
+        f"INSERT INTO documents_new SELECT {columns}, {sizes}, {kept}, '[]', text, outline FROM documents"
+    )
+    connection.execute("DROP TABLE documents")
+    connection.execute("ALTER TABLE documents_new RENAME TO documents")
+    for statement in indexes:
+        connection.execute(statement)
+    versions: list[str] = []
+    for (text,) in connection.execute("SELECT value FROM state WHERE name = 'fingerprint'").fetchall():
+        fingerprint, versions = row_codec.split_fingerprint(row_codec.fingerprint(text))
+        _set_fingerprint(connection, fingerprint)
+    for key, uri, content_hash in connection.execute("SELECT document_id, uri, content_hash FROM documents").fetchall():
+        offered, parsers = row_codec.note_parsers(uri, content_hash, versions)
+        values = (offered, json.dumps(parsers), key)
+        connection.execute("UPDATE documents SET content_hash = ?, parsers = ? WHERE document_id = ?", values)
+
+
 def _rewrite_keyword_index(connection: sqlite3.Connection) -> None:
     """In the present form of `searchable`. As a whole, because a passage is taken out of it by the terms it is known by."""
     for trigger in ("chunk_added", "chunk_removed"):
@@ -581,18 +620,9 @@ def _name_by_readers(connection: sqlite3.Connection) -> None:
     """From format 6: ids of restricted documents are made of who may read them, too, and so are those of their passages,
     which the vector index is told as changes. What is an earlier version says of which. Who stored a document is not known
     any more: it supersedes what it did. A refusal whose readers are not known is for the owner of the machine."""
-    table, *indexes = _statements(_DOCUMENTS)
-    connection.execute(table.replace("TABLE documents", "TABLE documents_new"))
-    columns = (
-        "document_id, tenant, uri, groups, title, media_type, series, effective_from, published, origin, attributes"
-    )
-    sizes = "content_hash, characters, chunks, ingested_at"
-    connection.execute(f"INSERT INTO documents_new SELECT {columns}, {sizes}, NULL, NULL, text, outline FROM documents")
     old = connection.execute("SELECT tenant, uri, reason, message, at FROM refusals").fetchall()
-    for name in ("documents", "refusals"):
-        connection.execute(f"DROP TABLE {name}")
-    connection.execute("ALTER TABLE documents_new RENAME TO documents")
-    for statement in (*indexes, *_statements(_REFUSALS)):
+    connection.execute("DROP TABLE refusals")
+    for statement in _statements(_REFUSALS):
         connection.execute(statement)
     for tenant, uri, *why in old:
         key = Source(uri, tenant, frozenset({NOBODY})).document_id
@@ -608,7 +638,6 @@ def _name_by_readers(connection: sqlite3.Connection) -> None:
         _remove(connection, key, numbers)
         _store(connection, entry.under(source), numbers, datetime.fromisoformat(at))
     numbers.save()
-    connection.execute(f"PRAGMA user_version = {_VERSION}")
 
 
 def _set_fingerprint(connection: sqlite3.Connection, fingerprint: Fingerprint) -> None:
@@ -626,12 +655,13 @@ def _store(connection: sqlite3.Connection, entry: Entry, numbers: _Numbers, now:
     source, text = entry.source, entry.parsed.text
     _remove(connection, source.document_id, numbers)
     connection.execute(
-        f"INSERT INTO documents VALUES ({', '.join('?' * 19)})",
+        f"INSERT INTO documents VALUES ({', '.join('?' * 20)})",
         (
             source.document_id, source.tenant, source.uri, json.dumps(sorted(source.groups)), source.title,
             source.media_type, source.series, _day(source.effective_from), _day(source.published), source.origin,
-            row_codec.attributes_text(source.attributes), entry.content_hash, len(text), len(entry.chunks), now.isoformat(),
-            source.version_of, source.writer_reads, text, row_codec.outline(entry.parsed),
+            row_codec.attributes_text(source.attributes), entry.content_hash, len(text), len(entry.chunks),
+            (entry.ingested_at or now).isoformat(),
+            source.version_of, source.writer_reads, json.dumps(entry.parsed.parsers), text, row_codec.outline(entry.parsed),
         ),
     )  # fmt: skip
     attribute_rows = [(source.document_id, name, value) for name, value in stored_attributes(source.filterable).items()]
@@ -652,13 +682,15 @@ def _store(connection: sqlite3.Connection, entry: Entry, numbers: _Numbers, now:
 
 
 def _entries(connection: sqlite3.Connection, which: str, values: Sequence[str]) -> Iterator[Entry]:
-    documents = f"SELECT {_SOURCE}, d.content_hash, d.text, d.outline, d.document_id FROM documents AS d {which}"
+    stored = "d.content_hash, d.text, d.outline, d.parsers, d.document_id"
+    documents = f"SELECT {_SOURCE}, {stored} FROM documents AS d {which}"
     passages = f"SELECT {_CHUNK}, c.embedding FROM chunks AS c WHERE c.document_id = ? ORDER BY c.position"
-    for *source, content_hash, text, outline, key in connection.execute(documents, values):
+    for *source, content_hash, text, outline, parsers, key in connection.execute(documents, values):
         rows = connection.execute(passages, (key,)).fetchall()
         vectors = np.array([np.frombuffer(row[-1], dtype="<f4") for row in rows], dtype=np.float32)
         chunks = tuple(_chunk(row[:-1]) for row in rows)
-        yield Entry(_source(source), content_hash, row_codec.read_parsed(text, outline), chunks, vectors)
+        parsed = row_codec.read_parsed(text, outline, json.loads(parsers))
+        yield Entry(_source(source), content_hash, parsed, chunks, vectors)
 
 
 def _delete(connection: sqlite3.Connection, key: str, numbers: _Numbers) -> bool:
@@ -736,9 +768,9 @@ def _source(row: Sequence[Any]) -> Source:
 
 
 def _document(row: Sequence[Any]) -> Document:
-    *source, key, content_hash, characters, chunks, ingested_at, superseded = row
-    when = datetime.fromisoformat(ingested_at)
-    return Document(key, _source(source), content_hash, characters, chunks, when, bool(superseded))
+    *source, key, content_hash, characters, chunks, ingested_at, superseded, parsers = row
+    when, read_by = datetime.fromisoformat(ingested_at), tuple(json.loads(parsers))
+    return Document(key, _source(source), content_hash, characters, chunks, when, bool(superseded), read_by)
 
 
 def _chunk(row: Sequence[Any]) -> Chunk:

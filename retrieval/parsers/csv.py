@@ -10,7 +10,7 @@ from pathlib import PurePath
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.text_blocks import Draft, clean, decode
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, clean, decode
 
 _TOLD = re.compile(r"\"?sep=([,;\t|])\"?\n")
 """A first line that tells Excel the separator."""
@@ -18,7 +18,7 @@ _TOLD = re.compile(r"\"?sep=([,;\t|])\"?\n")
 
 class CsvParser:
     suffixes: tuple[str, ...] = (".csv", ".tsv")
-    version = "csv 3"
+    version = f"csv {3 + TEXT_VERSION}"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits

@@ -11,10 +11,10 @@ from itertools import zip_longest
 from typing import Any
 
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.drawings import RELATION, chart, diagram
-from retrieval.formats.ooxml import check_package, malformed_document, mend
-from retrieval.formats.text_blocks import Draft
-from retrieval.formats.word_numbering import numbers
+from retrieval.formats.drawings import DRAWINGS_VERSION, RELATION, chart, diagram
+from retrieval.formats.ooxml import OOXML_VERSION, check_package, malformed_document, mend
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft
+from retrieval.formats.word_numbering import NUMBERING_VERSION, numbers
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
@@ -27,7 +27,7 @@ _UNSEEN = (_FALLBACK, *(f"{_W}{name}" for name in ("pPr", "rPr", "moveFrom", "de
 
 class DocxParser:
     suffixes: tuple[str, ...] = (".docx",)
-    version = "docx 4"
+    version = f"docx {4 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION + NUMBERING_VERSION}"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits

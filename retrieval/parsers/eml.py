@@ -11,7 +11,7 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.text_blocks import Draft, decode, decode_declared
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, decode, decode_declared
 from retrieval.ingest.sandbox import parse_here
 
 _HEADERS = ("From", "To", "Cc", "Date")
@@ -23,7 +23,7 @@ _SEALED = ("application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encr
 
 class EmlParser:
     suffixes: tuple[str, ...] = (".eml",)
-    version = "eml 3"
+    version = f"eml {3 + TEXT_VERSION}"
 
     def __init__(self, limits: ParseLimits, depth: int = 0) -> None:
         self._limits = limits

@@ -10,7 +10,7 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.text_blocks import Draft, clean, decode, decode_declared
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, clean, decode, decode_declared
 
 _DECLARED = re.compile(rb"<(?:meta[^>]*?charset|\?xml[^>]*?encoding)\s*=\s*(?:[\"']\s*)?([\w.:-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")  # lxml refuses one in text that is decoded already
@@ -36,7 +36,7 @@ class HtmlParser:
     through without what its tags call furniture."""
 
     suffixes: tuple[str, ...] = (".html", ".htm", ".xhtml")
-    version = "html 6"
+    version = f"html {6 + TEXT_VERSION}"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits

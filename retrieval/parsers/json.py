@@ -13,7 +13,7 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.text_blocks import Draft, decode
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, decode
 
 _ROW_CHARACTERS = 600
 """An object that fits into one passage stays one line; a larger one gets a line for each of its values."""
@@ -25,7 +25,7 @@ _WRAPPERS = 8
 
 class JsonParser:
     suffixes: tuple[str, ...] = (".json", ".jsonl", ".ndjson")
-    version = "json 4"
+    version = f"json {4 + TEXT_VERSION}"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.text_blocks import Draft, clean, decode
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, clean, decode
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -17,7 +17,7 @@ _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n.*?\n(\1|\.\.\.)[ \t]*(\n|\Z)
 
 class MarkdownParser:
     suffixes: tuple[str, ...] = (".md", ".markdown")
-    version = "markdown 3"
+    version = f"markdown {3 + TEXT_VERSION}"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits

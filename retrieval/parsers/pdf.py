@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.text_blocks import Draft
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft
 
 if TYPE_CHECKING:
     from pypdf import PageObject, PdfReader
@@ -43,7 +43,7 @@ class Line:
 
 class PdfParser:
     suffixes: tuple[str, ...] = (".pdf",)
-    version = "pdf 2"
+    version = f"pdf {2 + TEXT_VERSION}"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits

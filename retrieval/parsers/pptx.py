@@ -12,9 +12,18 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.drawings import RELATION, chart, choose_alternatives, description, diagram, drop_hidden, words
-from retrieval.formats.ooxml import check_package, malformed_document, mend
-from retrieval.formats.text_blocks import Draft
+from retrieval.formats.drawings import (
+    DRAWINGS_VERSION,
+    RELATION,
+    chart,
+    choose_alternatives,
+    description,
+    diagram,
+    drop_hidden,
+    words,
+)
+from retrieval.formats.ooxml import OOXML_VERSION, check_package, malformed_document, mend
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft
 
 _WHAT = "PowerPoint presentation"
 _UNTITLED = "PowerPoint Presentation"
@@ -27,7 +36,7 @@ _ABOUT_ONE_HEIGHT = 137_160
 
 class PptxParser:
     suffixes: tuple[str, ...] = (".pptx",)
-    version = "pptx 3"
+    version = f"pptx {3 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION}"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits

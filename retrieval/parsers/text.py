@@ -6,7 +6,7 @@ import re
 from pathlib import PurePath
 
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.text_blocks import Draft, clean, decode
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, clean, decode
 
 _ITEM = re.compile(r"\s*(?:[-*•‣▪◦–]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?=\S)")
 _UNDERLINE = re.compile(r"\s*([=\-~^#*])\1{2,}\s*")
@@ -16,7 +16,7 @@ class TextParser:
     """`.log` keeps every line for itself; the others join lines that were only wrapped at a margin."""
 
     suffixes: tuple[str, ...] = (".txt", ".log", ".text", ".rst")
-    version = "text 3"
+    version = f"text {3 + TEXT_VERSION}"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits

@@ -23,9 +23,9 @@ from xml.parsers import expat
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.drawings import FORMAT_CONDITION, FORMAT_LITERAL, is_share, parse_xml, words
-from retrieval.formats.ooxml import check_package, malformed_document, mend
-from retrieval.formats.text_blocks import Draft
+from retrieval.formats.drawings import DRAWINGS_VERSION, FORMAT_CONDITION, FORMAT_LITERAL, is_share, parse_xml, words
+from retrieval.formats.ooxml import OOXML_VERSION, check_package, malformed_document, mend
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft
 
 _WHAT = "Excel workbook"
 _MOST_ROWS = 1_048_576
@@ -55,7 +55,7 @@ _SAYS_SOMETHING = re.compile(r"[^\s().,:;/+'-]")
 
 class XlsxParser:
     suffixes: tuple[str, ...] = (".xlsx", ".xlsm")
-    version = "xlsx 5"
+    version = f"xlsx {5 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION}"
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits

@@ -16,6 +16,7 @@ from foundation.components import Context
 from foundation.errors import StoreInUse
 from foundation.settings import make_data_dir
 from serving.cli import terminal
+from serving.cli.documents import show_outdated
 from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, all_of, load_stack
 from serving.settings import Loaded
 
@@ -181,6 +182,7 @@ def _show(content: dict[str, Any], days: int) -> None:
     out = terminal.console()
     rows = [(name, value) for part in ("statistics", "index") for name, value in content[part].items()]
     terminal.show_table(["figure", ""], [(name, "unknown" if value is None else value) for name, value in rows])
+    show_outdated(content["statistics"]["outdated"], of=content["statistics"]["documents"])
     stale, alike, old = content["stale"], content["near_duplicates"], content["superseded"]
     out.print(f"\n[bold]{len(stale)} in force that did not change for {days} days[/]")
     if stale:

@@ -217,6 +217,7 @@ def _of_class(item: Item, data_class: str) -> Item:
 
 def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:
     """What the ledger holds, and what it refused."""
+    from retrieval.ingest.near_duplicates import count_outdated
     from serving.cli.opening import open_ledger
 
     settings, scope = load_stack(stack).settings, all_of(tenant, groups)
@@ -233,14 +234,16 @@ def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, 
         )
         for one in found
     ]
-    columns = ["uri", "title", "tenant", "chunks", "version"]
+    columns, outdated = ["uri", "title", "tenant", "chunks", "version"], count_outdated(found)
     content = {
         "documents": [dict(zip(columns, row, strict=True)) for row in rows],
         "refusals": [{"uri": one.uri, "reason": one.reason, "message": one.message} for one in refused],
         "of_other_groups": hidden,
+        "outdated": outdated,
     }
     if not terminal.write_json(json, content):
         terminal.show_table(columns, rows)
+        show_outdated(outdated, of=len(found))
         if hidden:  # a number that only the owner of this machine is told
             terminal.show_note(
                 f"{hidden} more can be read only by groups that were not named. GROUP=name lists those of one."
@@ -249,6 +252,16 @@ def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, 
             terminal.show_table(
                 ["refused", "reason", "what it says"], [(one.uri, one.reason, one.message) for one in refused]
             )
+
+
+def show_outdated(outdated: Mapping[str, int], *, of: int) -> None:
+    """How many documents wait for what a newer parser reads, and how they get it."""
+    if outdated:
+        kinds = ", ".join(f"{count} for {version}" for version, count in outdated.items())
+        terminal.show_note(
+            f"{sum(outdated.values())} of {of} documents were read by an older parser: {kinds}. They are searched as they "
+            f"are; make ingest of the same source reads them anew, and embeds only the passages that come out differently."
+        )
 
 
 def reindex(stack: Stack = STACK) -> None:

@@ -128,6 +128,29 @@ def keeps_a_document_exactly(ledger: DocumentLedger) -> None:
     assert all(hit.source == given.source for hit in hits.values())
 
 
+def keeps_which_parsers_read_a_document(ledger: DocumentLedger) -> None:
+    given = entry("a.eml", "One.")
+    given = replace(given, parsed=replace(given.parsed, parsers=("eml 3", "pdf 2, our own")))
+    [stored] = ledger.put([given, entry("b.md", "Two.")])[:1]
+    assert stored.parsers == given.parsed.parsers
+    assert ledger.find(stored.document_id) == stored
+    assert [document.parsers for document in ledger.documents(ACME)] == [stored.parsers, ()]
+    kept = ledger.entry(stored.document_id)
+    assert kept is not None
+    assert kept.parsed == given.parsed
+    beside = ledger.beside()
+    beside.put(list(ledger.entries()))
+    assert ledger.adopt(beside, at=ledger.sequence())
+    assert [document.parsers for document in ledger.documents(ACME)] == [stored.parsers, ()]
+    assert [document.parsers for document in ledger.put([entry("a.eml", "One.")])] == [()]
+
+
+def keeps_the_day_that_an_entry_brings(ledger: DocumentLedger) -> None:
+    then = datetime(2026, 1, 10, 9, 30, tzinfo=UTC)
+    [stored] = ledger.put([replace(entry("a.md", "One."), ingested_at=then)])
+    assert (stored.ingested_at, ledger.put([entry("a.md", "One.")])[0].ingested_at) == (then, NOW)
+
+
 def gives_back_entries_for_a_reindex(ledger: DocumentLedger) -> None:
     put = [entry(f"{tenant}.md", "One.", "Two, longer.", tenant=tenant, title="T") for tenant in ("acme", "globex")]
     ledger.put(put)
@@ -902,7 +925,8 @@ def _texts(ledger: DocumentLedger) -> list[str]:
 
 
 PROMISES: list[Callable[[DocumentLedger], None]] = [
-    keeps_a_document_exactly, gives_back_entries_for_a_reindex, keeps_vectors_bit_by_bit,
+    keeps_a_document_exactly, keeps_which_parsers_read_a_document, keeps_the_day_that_an_entry_brings,
+    gives_back_entries_for_a_reindex, keeps_vectors_bit_by_bit,
     gives_back_one_document_and_those_of_a_name_or_a_folder,
     answers_in_the_order_of_the_ids_it_was_asked_for, lists_several_documents_in_the_order_they_were_put,
     takes_a_document_without_a_passage, takes_names_of_any_length, leaves_its_input_alone, replaces_a_document_whole,

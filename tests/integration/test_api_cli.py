@@ -278,6 +278,24 @@ def test_the_corpus_is_described_exported_and_taken_in_elsewhere_without_a_model
     assert sixply("ask", "How long does the moon lamp run?")["status"] == "answered"
 
 
+def test_documents_that_a_newer_parser_would_read_are_counted_and_searched_as_they_are(
+    sixply: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "documents" / "star.txt").write_text("The star lamp is blue.\n")
+    sixply("ingest", str(folder / "documents"), status=1)
+    assert sixply("documents")["outdated"] == sixply("corpus")["statistics"]["outdated"] == {}
+    assert "older parser" not in sixply("documents", json_too=False)
+    monkeypatch.setattr("retrieval.parsers.markdown.MarkdownParser.version", "markdown 99")
+    assert sixply("documents")["outdated"] == sixply("corpus")["statistics"]["outdated"] == {"markdown 99": 2}
+    for command in ("documents", "corpus"):
+        told = sixply(command, json_too=False)
+        assert "2 of 3 documents were read by an older parser: 2 for markdown 99." in told
+        assert "make ingest of the same source reads them anew" in told
+    assert sixply("ask", "How long does the moon lamp run?")["status"] == "answered"
+    report = sixply("ingest", str(folder / "documents"), status=1)
+    assert (report["added"], report["replaced"], report["unchanged"], report["changed"]) == (0, 2, 1, [])
+
+
 def test_another_embedder_is_refused_until_a_reindex(sixply: Callable[..., Any], folder: Path) -> None:
     sixply("ingest", str(folder / "documents"), status=1)
     stack = folder / "stack.toml"

@@ -36,6 +36,33 @@ class TrimsTexts(Healthy):
         return text.strip() if text else text
 
 
+class ForgetsTheParsers(Healthy):
+    caught_by = "keeps_which_parsers_read_a_document"
+
+    def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
+        nameless = [replace(entry, parsed=replace(entry.parsed, parsers=())) for entry in entries]
+        stored: list[Document] = self.real.put(nameless, gone=gone)
+        return stored
+
+
+class ForgetsTheParsersOfAReindex(Healthy):
+    """Every document would be read anew after it."""
+
+    caught_by = "keeps_which_parsers_read_a_document"
+
+    def entries(self) -> Iterator[Entry]:
+        for entry in self.real.entries():
+            yield replace(entry, parsed=replace(entry.parsed, parsers=()))
+
+
+class DatesEverythingToday(Healthy):
+    caught_by = "keeps_the_day_that_an_entry_brings"
+
+    def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
+        stored: list[Document] = self.real.put([replace(entry, ingested_at=None) for entry in entries], gone=gone)
+        return stored
+
+
 class LosesPages(Healthy):
     caught_by = "gives_back_entries_for_a_reindex"
 
@@ -594,7 +621,7 @@ class TakesWhatOneStatementTakes(Healthy):
 
 
 BROKEN = [
-    TrimsTexts, LosesPages, ListsEveryTenants, ForgetsVersions, NamesByUriAlone, ForgetsWhatIsGone, ForgetsWhoWrote, ForgetsWhatItIsAVersionOf,
+    TrimsTexts, ForgetsTheParsers, ForgetsTheParsersOfAReindex, DatesEverythingToday, LosesPages, ListsEveryTenants, ForgetsVersions, NamesByUriAlone, ForgetsWhatIsGone, ForgetsWhoWrote, ForgetsWhatItIsAVersionOf,
     ShowsRefusalsToEverybody, TellsHiddenTexts, HalvesPrecision, SortsHits, ConsumesItsInput, KeepsOldPassages, DeletesByUriAlone,
     ForgetsTheKeywordIndex, AlwaysDeleted, CollectsRefusals, DropsWhatItRefuses, StoresOneByOne, SwallowsErrors,
     ShowsTextsToEveryone, IgnoresGroups, IgnoresTheTenant, EmptyMeansEverything, ShowsForeignRefusals, FiltersAfterwards,

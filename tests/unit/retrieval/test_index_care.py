@@ -103,10 +103,13 @@ class Store:
     vectors: VectorIndex
     embedder: Embeddings
 
-    def add(self, uri: str, text: str, *, content_hash: str = "hash", **about: Any) -> None:
+    def add(
+        self, uri: str, text: str, *, content_hash: str = "hash", parsers: tuple[str, ...] = (), **about: Any
+    ) -> None:
         source = Source(uri, "acme", **about)
         chunk = Chunk(f"{uri} {text}", source.document_id, 0, text, 0, len(text))
-        entry = Entry(source, content_hash, Parsed(text, ()), [chunk], embed(self.embedder, [text]))
+        parsed = Parsed(text, (), parsers=parsers)
+        entry = Entry(source, content_hash, parsed, [chunk], embed(self.embedder, [text]))
         self.ledger.put([entry], gone=[one.document_id for one in self.ledger.documents_where("acme", uri=uri)])
 
     def fingerprint(self, **changes: Any) -> Fingerprint:
@@ -301,22 +304,34 @@ def test_a_reindex_keeps_a_document_in_which_the_new_chunker_finds_nothing(store
     assert store.reindex(ByWords()).documents == 1
 
 
-def test_after_another_chunker_or_parser_every_document_is_taken_afresh(store: Store) -> None:
+@pytest.mark.parametrize("change", [{"chunker": "words 1"}, {"embedder": "newer"}])
+def test_after_a_reindex_unchanged_documents_stay_unchanged_and_keep_what_read_them(
+    store: Store, change: dict[str, str]
+) -> None:
     open_index(store.ledger, store.vectors, store.fingerprint())
-    store.add("a.md", "One two")
-    store.reindex(ByWords())
+    store.add("a.md", "One two", parsers=("markdown 2",))
+    store.reindex(ByWords(), fingerprint=store.fingerprint(**change))
     known = store.ledger.find(Source("a.md", "acme").document_id)
     assert known is not None
-    assert known.content_hash == "before the reindex hash"
+    assert (known.content_hash, known.parsers) == ("hash", ("markdown 2",))
 
 
-def test_after_another_embedder_alone_unchanged_documents_stay_unchanged(store: Store) -> None:
-    open_index(store.ledger, store.vectors, store.fingerprint(chunker="words 1"))
-    store.add("a.md", "One two")
-    store.reindex(ByWords(), fingerprint=store.fingerprint(chunker="words 1", embedder="newer"))
-    known = store.ledger.find(Source("a.md", "acme").document_id)
-    assert known is not None
-    assert known.content_hash == "hash"
+def test_what_another_parser_reads_while_a_reindex_is_built_is_in_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.index.maintenance.REINDEX_BATCH", 1)
+    open_index(store.ledger, store.vectors, store.fingerprint())
+    for name in "abc":
+        store.add(f"{name}.md", f"Old {name}", parsers=("markdown 2",))
+    changed: list[bool] = []
+
+    def change(*_: int) -> None:
+        if not changed:
+            changed.append(True)
+            store.add("a.md", "New a", parsers=("markdown 3",))
+
+    store.reindex(ByWords(), progress=change)
+    assert sorted(entry.parsed.text for entry in store.ledger.entries()) == ["New a", "Old b", "Old c"]
 
 
 def test_while_a_reindex_is_built_the_old_parts_serve_and_it_goes_on_where_it_was_stopped(

@@ -17,7 +17,7 @@ from retrieval.contract import Fingerprint, Source
 from retrieval.index.maintenance import fingerprint_of
 from retrieval.ingest import pipeline, ray_workers
 from retrieval.ingest.pipeline import Ingestor, Item, Preparation, Prepared, Refused
-from retrieval.ingest.sandbox import ParseLimits, parse_here
+from retrieval.ingest.sandbox import ParseLimits, parse_here, parser_versions
 from retrieval.settings import RetrievalSettings
 
 ACME = Scope("acme")
@@ -147,6 +147,16 @@ def test_a_worker_with_other_parts_refuses(tmp_path: Path) -> None:
     other = workers(type(ours)("other", ours.dimensions, turned, ours.chunker)).parts
     with pytest.raises(FingerprintMismatch, match="same version of everything"):
         ray_workers.preparation_of(other)
+
+
+def test_a_worker_with_other_parsers_refuses_and_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = Context(data_dir=tmp_path)
+    embedder = load("models.embedder", Part(use="hashing"), context)
+    ours = workers(fingerprint_of("hashing", embedder, load("retrieval.chunker", Part(use="structure"), context)))
+    monkeypatch.setattr(ray_workers, "parser_versions", lambda: parser_versions() | {"ferry 1"})
+    ray_workers.preparation_of.cache_clear()
+    with pytest.raises(FingerprintMismatch, match="only one of them has the parsers ferry 1"):
+        ray_workers.preparation_of(ours.parts)
 
 
 def test_without_the_package_the_start_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
