@@ -44,6 +44,7 @@ PORTS = {
     "retrieval.ledger": "retrieval.ledgers",
     "retrieval.vectors": "retrieval.vectors",
     "orchestration.agent": "orchestration.agents",
+    "orchestration.planner": "orchestration.planners",
     "orchestration.checkpoints": "orchestration.checkpoints",
     "orchestration.tools": "orchestration.tools",
     "observability.exporters": "observability.exporters",

@@ -24,6 +24,7 @@ from retrieval.contract import Citation, DocumentLedger, Retriever
 
 if TYPE_CHECKING:  # the executor and the grounding are plain classes, not ports; they import this module or its peers
     from orchestration.effects.executor import Executor
+    from orchestration.run.run import Run
     from retrieval.grounding.evidence import Grounding
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "Origin",
     "Plan",
     "PlanStep",
+    "Planner",
     "Recalled",
     "Spending",
     "Step",
@@ -431,6 +433,29 @@ class Agent(Protocol):
                 was cut off before it ended; it then goes on.
             InvalidRequest: it edits the arguments, and the tool does not take them.
         """
+        ...
+
+
+@runtime_checkable
+class Planner(Protocol):
+    """Makes a plan from the person's words alone, before any document is read."""
+
+    asks_model: bool
+    """Whether it calls the chat model, which takes so long that a first search begins meanwhile."""
+
+    async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:
+        """Plan with `tools`, of which the caller may use `allowed`. Another one of them may be planned, and is then refused.
+
+        A value of an argument is what the question says, or refers to what an earlier step finds (`$1.order_id`). What the
+        question leaves open is `missing` and asked for.
+
+        Raises:
+            ComponentError: the model behind it failed, or planned what cannot be read.
+        """
+        ...
+
+    async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:
+        """The plan with other steps in the place of those that wait for a failed one, or the same plan."""
         ...
 
 

@@ -80,6 +80,8 @@ class PolicySettings(Section):
 
 class OrchestrationSettings(Section):
     agent: Part = Part(use="graph")
+    planner: Part = Part(use="classifier")
+    """Who plans. Where another one than the classifier fails, the classifier plans, and the answer says so."""
     checkpoints: Part = Part(use="sqlite")
     tools: tuple[Part, ...] = ()
     answers: AnswerSettings = AnswerSettings()

@@ -24,7 +24,7 @@ from observability.evaluation import metrics
 from observability.evaluation.datasets import evenly
 from orchestration.contract import Agent, AnswerRequest, Decision
 from orchestration.effects.executor import Executor
-from orchestration.planners.classifier import STEPS
+from orchestration.flow.plans import STEPS
 from orchestration.run.answering import answer, resume
 
 Builds = Callable[[Executor, str], Agent]

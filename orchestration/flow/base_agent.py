@@ -19,8 +19,10 @@ from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel, ConfigDict
 
 from foundation import names
+from foundation.components import load
 from foundation.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound, SixplyError, TooLarge
 from foundation.machine.deadline import in_thread
+from foundation.settings import Part
 from foundation.stores.crashpoints import crash_point
 from foundation.stores.erasures import Erasures, mark_of
 from foundation.tracing import here, span, trace_id
@@ -35,6 +37,7 @@ from orchestration.contract import (
     Event,
     NearDocument,
     Plan,
+    Planner,
     Step,
 )
 from orchestration.effects.approvals import already_decided_error, expired_error
@@ -42,8 +45,6 @@ from orchestration.flow.steps import Steps, Work
 from orchestration.language.as_of import parse_as_of
 from orchestration.memory.conversations import BEGUN_BY, Conversations
 from orchestration.memory.follow_ups import append_turn, turns_from_client
-from orchestration.planners.classifier import ClassifierPlanner, Planner
-from orchestration.planners.model import ModelPlanner
 from orchestration.run.answering import error_event
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run, running
@@ -61,6 +62,7 @@ from orchestration.run.state import (
 from orchestration.run.streaming import stream_from
 from retrieval.contract import Citation
 
+CLASSIFIER = "classifier"
 MADE_BY = "agent"
 """Metadata of a checkpoint: the agent that wrote it."""
 
@@ -71,8 +73,8 @@ Begin = Literal["new", "decided", "cut off"]
 class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    planner: Literal["classifier", "model"] = "classifier"
-    """Who plans; `model` needs one that can. Where it fails, the classifier plans, and the answer says so."""
+    planner: str | None = None
+    """The planner by its name, in the place of `[orchestration.planner]`, where it can be given options."""
     writes: bool | None = None
     """Whether `auto` lets the chat model write before it quotes. Unset: unless the model computes on this machine. Of 24
     golden questions the bundled model's drafts held the fact in 6, after 4 seconds each; quotes held it in 15."""
@@ -92,6 +94,12 @@ class StoredThread:
     """The last run has not come to its end: it waits, or was cut off."""
 
 
+def _open_planners(chosen: Part, parts: AgentParts) -> list[Planner]:
+    """The planner, and the classifier for where it fails."""
+    in_order = [chosen] if chosen.use == CLASSIFIER else [chosen, Part(use=CLASSIFIER)]
+    return [load("orchestration.planner", part, parts, expected=Planner) for part in in_order]
+
+
 class DurableAgent(ABC):
     """An `Agent`. A conversation belongs to one person and does one thing at a time."""
 
@@ -100,8 +108,8 @@ class DurableAgent(ABC):
     def __init__(self, options: Options, parts: AgentParts) -> None:
         self._parts = parts
         self._settings = parts.settings.answers
-        planners: list[Planner] = [ModelPlanner()] if options.planner == "model" else []
-        self._steps = Steps(parts, [*planners, ClassifierPlanner(parts.embedder)], writes=options.writes)
+        chosen = Part(use=options.planner) if options.planner else parts.settings.planner
+        self._steps = Steps(parts, _open_planners(chosen, parts), writes=options.writes)
         self._busy: set[str] = set()
         self._erasures = Erasures.of(parts.data_dir)
         self.conversations = Conversations(parts.checkpoints, self._claim_thread, self._demand_own_thread)

@@ -22,16 +22,12 @@ from orchestration.contract import (
     Origin,
     Outcome,
     Plan,
+    Planner,
     PlanStep,
     ToolOutcome,
 )
-from orchestration.language.guard import instructs_reader, warnings_about, without_foreign_urls
-from orchestration.language.stated_arguments import arguments_in, describe
-from orchestration.memory.facts import with_facts
-from orchestration.memory.follow_ups import entity_names, in_context, resolve_pronoun, stands_alone
-from orchestration.planners.classifier import (
+from orchestration.flow.plans import (
     REPLANNED,
-    Planner,
     adapt_plan,
     fill_references,
     fixed_plan,
@@ -40,7 +36,10 @@ from orchestration.planners.classifier import (
     resolve_arguments,
     rewrite,
 )
-from orchestration.planners.model import ModelPlanner
+from orchestration.language.guard import instructs_reader, warnings_about, without_foreign_urls
+from orchestration.language.stated_arguments import arguments_in, describe
+from orchestration.memory.facts import with_facts
+from orchestration.memory.follow_ups import entity_names, in_context, resolve_pronoun, stands_alone
 from orchestration.run.run import Run
 from orchestration.run.state import (
     NOTHING_FOUND,
@@ -91,7 +90,7 @@ class Steps:
     async def plan(self, state: State, run: Run) -> tuple[State, str]:
         state = cast("State", {**state, "known": await self._recall_facts(run)})
         question = self._full_question(state)
-        if isinstance(self._planners[0], ModelPlanner):
+        if self._planners[0].asks_model:
             self._search_ahead(question, state, run)
         plan = await self._make_plan(question, run)
         detail = f"{plan.route}: {plan.reason}" if len(plan.steps) < _SEVERAL else f"{_outline(plan)}: {plan.reason}"

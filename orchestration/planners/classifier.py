@@ -1,13 +1,11 @@
-"""What a request asks for, as a plan that a person can read: which steps, in which order, and what became of them.
+"""The plan by the nearest example: parts of the request against what the tools say of themselves, without a language model.
 
-The plan is made from the person's own words, before any document is read. Two planners make it:
+    [orchestration.planner]
+    use = "classifier"
+    floor = 0.6
 
-classifier   compares each part of the request with the examples that the tools declare, with questions of knowledge and
-             with wishes for a person, and reads the arguments from the words by the patterns of the tools' schemas. For
-             models that cannot plan.
-model        lets the chat model write the plan under a JSON schema (`planning_by_model`).
-
-Where neither can, `fixed` is the plan: answer from the documents.
+Each part of the request is compared with the examples that the tools declare, with questions of knowledge and with wishes for a
+person; the arguments are read from the words by the patterns of the tools' schemas. For models that cannot plan.
 
 A tool declares `examples` (a few requests in a person's words), and may declare `questions` that sound like it and are
 none (for a refund tool: "How long does a refund take?") and with `opens` the first words by which people ask for it.
@@ -16,16 +14,18 @@ none (for a refund tool: "How long does a refund take?") and with `opens` the fi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.machine.deadline import in_thread
-from foundation.text.lexical import terms
 from foundation.text.sentences import sentence_spans
 from models.contract import Embeddings
 from models.embedding import embed
-from orchestration.contract import BaseTool, Plan, PlanStep, ToolOutcome
+from orchestration.contract import AgentParts, BaseTool, Plan, PlanStep
+from orchestration.flow.plans import POINTS, STEPS, is_effect, route_of, tool_step
 from orchestration.language.intent import Clause, classify_clauses, reverses, verbs
 from orchestration.language.stated_arguments import (
     arguments_in,
@@ -34,7 +34,6 @@ from orchestration.language.stated_arguments import (
     left_open,
     mask_identifiers,
     metadata_texts,
-    required_of,
 )
 from orchestration.run.run import Run
 
@@ -77,12 +76,6 @@ TALK = (
 ABOUT = "I answer questions from the documents that you may read, and say where it stands."
 NOTHING_DONE = "Nothing has been done: I do not read this as a request."
 
-REPLANNED = "planned anew"
-STEPS = 6
-"""A request of more parts than this is planned as if the last ones belonged together."""
-
-REFERENCE = re.compile(r"\$(\w+)\.(\w+)")
-"""`$1.order_id`: the field of what step 1 found."""
 _JOINT = r"(?:and\s++then|and\s++also|and|then|also|plus)\s++"
 _BREAK = re.compile(  # a run of blanks is looked at once, from its beginning: a question may hold thousands
     rf"(?:(?<!\s)\s++)?[,;]\s++(?:{_JOINT})?|(?<!\s)\s++{_JOINT}", re.IGNORECASE
@@ -95,61 +88,49 @@ _ASKS = re.compile(
 )
 _ALONE = 4
 """Words that a question needs to stand for itself: "and how long?" belongs to what it follows."""
-_POINTS = re.compile(r"\b(?:it|its|that|this|them|they|these|those|one|there)\b", re.IGNORECASE)
 _THEN = re.compile(r"\bthen\b|\bafter(?:wards| that)\b", re.IGNORECASE)
-
-
-class Planner(Protocol):
-    async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:
-        """Plan with `tools`, of which the caller may use `allowed`. Another one may be proposed, and is then refused.
-
-        Raises:
-            ComponentError: the model behind it failed, or planned what cannot be read.
-        """
-        ...
-
-    async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:
-        """The plan with other steps in the place of those that wait for a failed one, or the same plan."""
-        ...
-
-
-def fixed_plan(question: str, reason: str) -> Plan:
-    """The plan that always works: answer from the documents."""
-    return Plan(route="answer", steps=(PlanStep(step_id="1", kind="answer", ask=question),), reason=reason)
 
 
 ALIKE = 0.02
 """Scores that differ by less may come out the other way round on another processor."""
 
 
+class Options(BaseModel):
+    """The defaults are for all-MiniLM-L6-v2 and requests in English. With another embedder or language, set yours on questions
+    of your own: a tool that is taken too often, or not at all, is seen in the plan of each answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    floor: float = Field(default=0.6, ge=0, le=1)
+    """The least cosine of a request's part and the nearest example of a tool."""
+    margin: float = Field(default=0.15, ge=0, le=1)
+    """By how much the nearest example must be nearer than the nearest question of knowledge."""
+    identified: float = Field(default=0.3, ge=0, le=1)
+    """What an identifier that the tool asks for and the request holds counts."""
+    acts: float = Field(default=0.5, ge=0, le=1)
+    """The least cosine, without the identifier, for a tool with an effect: acting where nobody asked is far worse than not acting."""
+    knowledge: tuple[str, ...] = Field(default=KNOWLEDGE, min_length=1)
+    """Questions that documents answer, whatever the subject; those of a tool's subject belong to its `questions`."""
+    person: tuple[str, ...] = Field(default=PERSON, min_length=1)
+    """Wishes that only a person can meet."""
+    talk: tuple[str, ...] = Field(default=TALK, min_length=1)
+    """What asks for nothing but a word about what can be asked."""
+
+
 class ClassifierPlanner:
     """Nearest example, with a floor and a margin; needs no training and no language model.
 
-    A tool is chosen where the cosine of its nearest example is at least `floor`, and by `margin` more than that of the
-    nearest question of knowledge. An identifier that the tool asks for and the question holds counts as `identified`.
-    A tool with an effect is compared with the words alone that ask for something (`orchestration.language.intent`), and its cosine
-    has to be at least `acts` without the identifier: acting where nobody asked is far worse than not acting.
-    The defaults are for all-MiniLM-L6-v2. They were set on the support desk's golden questions, all of which go the
-    right way; another desk should look at its own.
+    A tool with an effect is compared with the words alone that ask for something (`orchestration.language.intent`).
 
     A request is cut where a sentence ends or something is joined to it; a part with a tool or a question of its own is a
     step, every other part belongs to the one before it.
     """
 
-    def __init__(
-        self,
-        embedder: Embeddings,
-        *,
-        floor: float = 0.6,
-        margin: float = 0.15,
-        identified: float = 0.3,
-        acts: float = 0.5,
-    ) -> None:
+    asks_model = False
+
+    def __init__(self, embedder: Embeddings, options: Options) -> None:
         self._embedder = embedder
-        self._floor = floor
-        self._margin = margin
-        self._identified = identified
-        self._acts = acts
+        self._options = options
 
     async def plan(
         self,
@@ -165,7 +146,7 @@ class ClassifierPlanner:
         return plan
 
     def _plan(self, question: str, tools: Sequence[BaseTool], allowed: frozenset[str]) -> Plan:
-        own = verbs(text for tool in tools if _acts(tool) for text in metadata_texts(tool, "examples"))
+        own = verbs(text for tool in tools if is_effect(tool) for text in metadata_texts(tool, "examples"))
         spans, read_as = clauses(question), classify_clauses(question, own)
         stretches = [_make_part(question, span, read_as, tools) for span in [(0, len(question)), *spans]]
         whole, *pieces = self._judge_all(stretches, tools)
@@ -182,10 +163,10 @@ class ClassifierPlanner:
 
     def _judge_all(self, said: Sequence[_Part], tools: Sequence[BaseTool]) -> list[_Part]:
         """Judge what each stretch asks for; all are embedded in one call."""
-        knowledge = [*KNOWLEDGE, *(text for tool in tools for text in metadata_texts(tool, "questions"))]
+        knowledge = [*self._options.knowledge, *(text for tool in tools for text in metadata_texts(tool, "questions"))]
         examples = [metadata_texts(tool, "examples") or [tool.description] for tool in tools]
         requests = [text for text in knowledge if all(clause.asks for clause in classify_clauses(text))]
-        groups = [knowledge, requests or knowledge, PERSON, TALK, *examples]
+        groups = [knowledge, requests or knowledge, self._options.person, self._options.talk, *examples]
         references = [mask_identifiers(text, tools) for group in groups for text in group]
         texts = list(dict.fromkeys(mask_identifiers(text, tools) for part in said for text in (part.text, part.asked)))
         vectors = embed(self._embedder, [*texts, *references])
@@ -206,7 +187,7 @@ class ClassifierPlanner:
         those questions of knowledge alone that have the form of a request ("Can I get a refund?")."""
         against, _, person, talk, *tool_scores = near
         otherwise = f"to questions for the documents {against:.2f}"
-        enough = max(self._floor, against + self._margin)
+        enough = max(self._options.floor, against + self._options.margin)
         sounds = [self._score(part, tool, cosine) for tool, cosine in zip(tools, tool_scores, strict=True)]
         scores = [self._request_score(part, tool, *two) for tool, *two in zip(tools, asked[4:], sounds, strict=True)]
         best = max(scores, default=0.0)
@@ -222,26 +203,26 @@ class ClassifierPlanner:
         alike = [at for at, score in enumerate(scores) if score >= best - ALIKE and said & {*tools[at].name.split("_")}]
         at = max(alike or range(len(scores)), key=scores.__getitem__)
         tool, best = tools[at], scores[at]
-        needed = max(self._floor, asked[1] + self._margin) if _acts(tool) else enough
+        needed = max(self._options.floor, asked[1] + self._options.margin) if is_effect(tool) else enough
         chosen = best >= needed
-        if max(sounds) >= enough and _acts(first) and not part.question and not (chosen and _acts(tool)):
+        if max(sounds) >= enough and is_effect(first) and not part.question and not (chosen and is_effect(tool)):
             why = f"sounds like {first.name} ({max(sounds):.2f}), and nobody asks for it"
             return replace(part, reply="unasked" if part.refused else "", reason=why)
-        named = f"{self._identified:.2f} of it for its identifier, " if identifies(part.text, tool) else ""
+        named = f"{self._options.identified:.2f} of it for its identifier, " if identifies(part.text, tool) else ""
         reason = f"similarity to requests for {tool.name} {best:.2f} ({named}{needed:.2f} needed), {otherwise}"
         return replace(part, tool=tool if chosen else None, reason=reason)
 
     def _score(self, part: _Part, tool: BaseTool, cosine: float) -> float:
         if _opens(part.text, tool):
             return 1.0
-        return cosine + (self._identified if identifies(part.text, tool) else 0.0)
+        return cosine + (self._options.identified if identifies(part.text, tool) else 0.0)
 
     def _request_score(self, part: _Part, tool: BaseTool, cosine: float, sounds: float) -> float:
         """The score of a tool for this part; 0 where it has an effect for which nobody asks."""
-        if not _acts(tool) or _opens(part.text, tool):
+        if not is_effect(tool) or _opens(part.text, tool):
             return sounds
         words = [tool.name, tool.description, *metadata_texts(tool, "examples")]
-        is_asked = bool(part.asked) and cosine >= self._acts and not reverses(part.asked, words)
+        is_asked = bool(part.asked) and cosine >= self._options.acts and not reverses(part.asked, words)
         return self._score(part, tool, cosine) if is_asked else 0.0
 
 
@@ -290,9 +271,9 @@ def _insert_identifier(piece: str, question: str, tools: Sequence[BaseTool]) -> 
     A question and a remark ("it arrived broken") keep their words: with an identifier they would look like requests.
     """
     names = tuple(dict.fromkeys(name for tool in tools for name in identifiers(question, tool)))
-    if len(names) != 1 or _ASKS.match(piece) or _POINTS.match(piece) or names[0] in piece.upper():
+    if len(names) != 1 or _ASKS.match(piece) or POINTS.match(piece) or names[0] in piece.upper():
         return piece
-    return _POINTS.sub(names[0], piece, count=1)
+    return POINTS.sub(names[0], piece, count=1)
 
 
 def _make_part(question: str, span: tuple[int, int], read_as: Sequence[Clause], tools: Sequence[BaseTool]) -> _Part:
@@ -319,7 +300,7 @@ def _nearest(vector: Any, references: Iterable[Any], groups: Sequence[Sequence[s
 
 def _idle_reply(reply: str, tools: Sequence[BaseTool], allowed: frozenset[str]) -> str:
     """The reply where nothing is to be done, with what could be."""
-    acts = [tool for tool in tools if tool.name in allowed and (reply == "talk" or _acts(tool))]
+    acts = [tool for tool in tools if tool.name in allowed and (reply == "talk" or is_effect(tool))]
     able = "; ".join(_describe_tool(tool) for tool in acts)
     if reply == "talk":
         return ABOUT + (f" I can also do this: {able}." if able else "")
@@ -331,111 +312,9 @@ def _describe_tool(tool: BaseTool) -> str:
     return first[:1].lower() + first[1:]
 
 
-def _acts(tool: BaseTool) -> bool:
-    return bool((tool.metadata or {}).get("effect", True))
-
-
 def _opens(text: str, tool: BaseTool) -> bool:
     pattern = (tool.metadata or {}).get("opens")
     return bool(pattern and re.match(pattern, text, re.IGNORECASE))
-
-
-def route_of(steps: Sequence[PlanStep], allowed: frozenset[str]) -> Any:
-    """The route of a plan with these steps."""
-    if len(steps) > 1:
-        return "several"
-    step = steps[0]
-    if step.tool and step.tool not in allowed:
-        return "refuse"
-    return "clarify" if step.missing else step.kind
-
-
-def ready_steps(plan: Plan, started: Iterable[str]) -> list[PlanStep]:
-    """The steps that can be begun now. Effects happen one after another, in the order of the plan."""
-    started_ids, outcomes = set(started), {step.step_id: step.outcome for step in plan.steps}
-    waits = [step for step in plan.steps if step.outcome == "planned" and step.step_id not in started_ids]
-    free = [step for step in waits if all(outcomes.get(before, "done") == "done" for before in step.after)]
-    acting = [step for step in plan.steps if step.kind == "act" and step.outcome in ("planned", "waiting")]
-    return [step for step in free if step.kind != "act" or step is acting[0]]
-
-
-def adapt_plan(plan: Plan) -> Plan:
-    """The plan after its failures: a read that broke is tried once more; what needs a failed step is left out.
-
-    What the model planned is not tried again by rule: it plans anew itself. An effect is never tried again by itself: nobody knows whether it happened.
-    """
-    steps, changes = list(plan.steps), list(plan.changes)
-    for step in plan.steps:
-        again = f"{step.step_id}b"
-        broke = (
-            plan.made_by != "model"
-            and step.kind == "look_up"
-            and step.outcome == "failed"
-            and step.detail in ("failed (unknown)", "failed (timeout)")
-        )
-        if broke and not step.step_id.endswith("b") and again not in {other_step.step_id for other_step in steps}:
-            place = steps.index(step) + 1
-            steps.insert(place, step.model_copy(update={"step_id": again, "outcome": "planned", "detail": ""}))
-            steps = [_wait_for_instead(other_step, step.step_id, again) for other_step in steps]
-            changes.append(f"step {step.step_id} broke and is tried once more as {again}")
-    for place, step in enumerate(steps):
-        lost = [
-            other_step.step_id
-            for other_step in steps
-            if other_step.step_id in step.after and other_step.outcome in ("failed", "skipped")
-        ]
-        if step.outcome == "planned" and lost:
-            steps[place] = step.model_copy(update={"outcome": "skipped", "detail": f"step {lost[0]} was not done"})
-            changes.append(f"step {step.step_id} is left out: step {lost[0]} was not done")
-    return plan.model_copy(update={"steps": tuple(steps), "changes": tuple(changes)})
-
-
-def _wait_for_instead(step: PlanStep, old: str, new: str) -> PlanStep:
-    if step.outcome != "planned" or old not in step.after:
-        return step
-    arguments = {
-        name: value.replace(f"${old}.", f"${new}.") if isinstance(value, str) else value
-        for name, value in step.arguments.items()
-    }
-    after = tuple(new if before == old else before for before in step.after)
-    return step.model_copy(update={"after": after, "arguments": arguments})
-
-
-def resolve_arguments(arguments: Mapping[str, Any], outcomes: Mapping[str, ToolOutcome]) -> dict[str, Any]:
-    """The arguments with every reference replaced by what that step found. One that leads nowhere stays as it is."""
-    return {
-        name: _follow_reference(match, outcomes)
-        if isinstance(value, str) and (match := REFERENCE.fullmatch(value))
-        else value
-        for name, value in arguments.items()
-    }
-
-
-def fill_references(text: str, outcomes: Mapping[str, ToolOutcome]) -> str:
-    """Replace every reference in a text by what that step found."""
-    return REFERENCE.sub(lambda match: str(_follow_reference(match, outcomes)), text)
-
-
-def _follow_reference(reference: re.Match[str], outcomes: Mapping[str, ToolOutcome]) -> Any:
-    step_id, name = reference.groups()
-    artifact = outcomes[step_id].artifact if step_id in outcomes else None
-    return artifact.get(name, reference.group()) if isinstance(artifact, Mapping) else reference.group()
-
-
-def query_of(steps: Sequence[PlanStep], plan: Plan, question: str) -> str:
-    """What to search for: the questions among the parts; the whole request where they point at the rest of it."""
-    asks = " ".join(step.ask for step in steps)
-    if all(step.kind == "answer" for step in plan.steps) and plan.made_by != "model":
-        return question
-    return question if plan.made_by != "model" and _POINTS.search(asks) else asks
-
-
-def rewrite(question: str, earlier: str | None) -> str:
-    """Another query for the same need: with the question before it in the conversation, else its content words."""
-    if earlier:
-        return f"{earlier} {question}"
-    words = [word for word in re.findall(r"[\w-]+", question) if terms(word)]
-    return " ".join(words) or question
 
 
 def _parts(question: str, pieces: Sequence[_Part], whole: _Part) -> list[_Part]:
@@ -465,7 +344,7 @@ def _own(piece: _Part, question: str, whole: _Part, *, after_tool: bool) -> bool
         if not piece.asked and not piece.question:  # a remark: "The batteries in QM-10022 last an hour."
             return False
         return whole.tool is not None or not _make_step(1, piece, question).missing
-    return piece.asks and not (after_tool and whole.tool is not None and _POINTS.search(piece.text))
+    return piece.asks and not (after_tool and whole.tool is not None and POINTS.search(piece.text))
 
 
 def _longer(part: _Part, piece: _Part, question: str) -> _Part:
@@ -520,7 +399,7 @@ def _make_step(number: int, part: _Part, question: str) -> PlanStep:
     if part.tool is None:
         return PlanStep(step_id=str(number), kind="answer", ask=ask)
     arguments = arguments_in(part.text, part.tool, whole=question)
-    if part.asked and _acts(part.tool):
+    if part.asked and is_effect(part.tool):
         arguments |= arguments_in(part.asked, part.tool, whole=question)
     if not identifies(part.text, part.tool) and len(identifiers(question, part.tool)) == 1:
         arguments = arguments_in(question, part.tool) | arguments
@@ -528,12 +407,5 @@ def _make_step(number: int, part: _Part, question: str) -> PlanStep:
     return step.model_copy(update={"missing": (*step.missing, *left_open(part.asked, part.tool, arguments))})
 
 
-def tool_step(step_id: str, tool: BaseTool, arguments: Mapping[str, Any], *, ask: str) -> PlanStep:
-    return PlanStep(
-        step_id=step_id,
-        kind="act" if _acts(tool) else "look_up",
-        ask=ask,
-        tool=tool.name,
-        arguments=dict(arguments),
-        missing=tuple(name for name in required_of(tool) if name not in arguments),
-    )
+def build(options: Options, context: AgentParts) -> ClassifierPlanner:
+    return ClassifierPlanner(context.embedder, options)

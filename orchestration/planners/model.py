@@ -1,5 +1,8 @@
 """The plan as the chat model writes it, under a JSON schema in which only our tools and their arguments exist.
 
+    [orchestration.planner]
+    use = "model"
+
 It is a proposal: the executor checks every call like any other, and nothing that is read later can add a step. After a
 failure the model may plan again once; it is told which steps failed and how, in our words, never what a tool returned.
 """
@@ -13,11 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.errors import UpstreamMalformed
 from orchestration.answers.structured import generate_object
-from orchestration.contract import BaseTool, Plan, PlanStep
+from orchestration.contract import AgentParts, BaseTool, Plan, PlanStep
 from orchestration.effects.arguments import schema_of
-from orchestration.planners.classifier import REFERENCE, REPLANNED, STEPS, route_of, tool_step
+from orchestration.flow.plans import REFERENCE, REPLANNED, STEPS, route_of, tool_step
 from orchestration.prompts.frames import plan_for
 from orchestration.run.run import Run
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class _Step(BaseModel):
@@ -43,6 +50,8 @@ class ProposedPlan(BaseModel):
 
 class ModelPlanner:
     """The chat model plans freely; needs one that keeps to a JSON schema."""
+
+    asks_model = True
 
     async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:
         usable = [tool for tool in tools if tool.name in allowed]
@@ -151,3 +160,7 @@ def _as_plan(proposed: ProposedPlan, question: str, tools: Sequence[BaseTool], a
 
 def _shift(after: Sequence[str], by: int) -> tuple[str, ...]:
     return tuple(str(int(step_id) + by) for step_id in after)
+
+
+def build(options: Options, context: AgentParts) -> ModelPlanner:  # noqa: ARG001  # every adapter has this signature
+    return ModelPlanner()

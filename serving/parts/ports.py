@@ -26,6 +26,7 @@ CONTRACTS = {
     "retrieval.ledger": "retrieval.contract:DocumentLedger",
     "retrieval.vectors": "retrieval.contract:VectorIndex",
     "orchestration.agent": "orchestration.contract:Agent",
+    "orchestration.planner": "orchestration.contract:Planner",
     "orchestration.checkpoints": "orchestration.contract:BaseCheckpointSaver",
     "orchestration.tools": "orchestration.contract:BaseTool",
     "observability.exporters": "observability.contract:SpanExporter",

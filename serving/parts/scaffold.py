@@ -34,6 +34,7 @@ CONTEXTS = {
     "models.entailment": "models.contract:EntailmentParts",
     "retrieval.parsers": "retrieval.contract:ParseLimits",
     "orchestration.agent": "orchestration.contract:AgentParts",
+    "orchestration.planner": "orchestration.contract:AgentParts",
 }
 """What `build` is given besides the options, where it is not the plain `Context`."""
 UNASKED = {
@@ -144,7 +145,7 @@ class _Template:
         lines = []
         for node, promise in _declared(self.contract) if self.protocol else ():
             kind = ast.unparse(node.annotation)
-            value = {"str": f'"{self.name} 1"', "tuple[str, ...]": f'(".{self.name}",)'}[kind]
+            value = {"bool": "False", "str": f'"{self.name} 1"', "tuple[str, ...]": f'(".{self.name}",)'}[kind]
             lines.append(f"    {ast.unparse(node.target)}: {kind} = {value}")
             lines += [f'    """{promise}"""'] if promise else []
         return [*lines, ""] if lines else []

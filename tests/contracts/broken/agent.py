@@ -9,7 +9,7 @@ from typing import Any
 from foundation.types import Principal
 from orchestration.agents.graph import GraphAgent, Options
 from orchestration.contract import Agent, AnswerRequest, Decision, Event, Plan, PlanStep
-from orchestration.planners.classifier import fixed_plan
+from orchestration.flow.plans import fixed_plan
 from tests.doubles.orchestration import NORTH, World
 
 

@@ -16,6 +16,7 @@ from models.encoders.remembering import RememberingEmbedder
 from orchestration.contract import Plan
 from orchestration.language.intent import classify_clauses, reverses, verbs
 from orchestration.planners.classifier import ClassifierPlanner
+from orchestration.planners.classifier import Options as ClassifierOptions
 
 REFUNDS = (
     "Could you refund order QM-10021?",
@@ -254,7 +255,9 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
 
 @pytest.fixture(scope="module")
 def planner(context: Context) -> ClassifierPlanner:
-    return ClassifierPlanner(RememberingEmbedder(load("models.embedder", Part(use="openvino"), context)))
+    return ClassifierPlanner(
+        RememberingEmbedder(load("models.embedder", Part(use="openvino"), context)), ClassifierOptions()
+    )
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,10 @@ from foundation.settings import Part
 from models.embedders.hashing import HashingEmbedder
 from models.encoders.remembering import RememberingEmbedder
 from orchestration.contract import Plan, PlanStep, ToolOutcome
+from orchestration.flow.plans import adapt_plan, ready_steps, resolve_arguments, rewrite
 from orchestration.language.stated_arguments import arguments_in, describe
-from orchestration.planners.classifier import ClassifierPlanner, adapt_plan, ready_steps, resolve_arguments, rewrite
+from orchestration.planners.classifier import ClassifierPlanner
+from orchestration.planners.classifier import Options as ClassifierOptions
 
 GOLDEN = Path("examples/support_desk/golden.jsonl")
 
@@ -103,7 +105,9 @@ def test_another_query_joins_the_question_before_it_or_keeps_the_content_words()
 
 
 async def test_without_tools_every_question_is_answered() -> None:
-    plan = await ClassifierPlanner(HashingEmbedder(64)).plan("refund P-123", [], run=None, allowed=frozenset())  # type: ignore[arg-type]
+    plan = await ClassifierPlanner(HashingEmbedder(64), ClassifierOptions()).plan(
+        "refund P-123", [], run=None, allowed=frozenset()
+    )  # type: ignore[arg-type]
     assert plan.route == "answer"
 
 
@@ -162,7 +166,9 @@ def test_a_value_of_an_earlier_step_is_put_in_and_one_that_is_not_there_stays_vi
 @pytest.fixture(scope="module")
 def minilm(tmp_path_factory: pytest.TempPathFactory) -> ClassifierPlanner:
     context = Context(data_dir=tmp_path_factory.mktemp("var"))
-    return ClassifierPlanner(RememberingEmbedder(load("models.embedder", Part(use="openvino"), context)))
+    return ClassifierPlanner(
+        RememberingEmbedder(load("models.embedder", Part(use="openvino"), context)), ClassifierOptions()
+    )
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,142 @@
+"""Plans while they are carried out: which steps begin, what a failure changes, and what a step takes from another's result.
+
+A plan is made by a planner (`orchestration/planners/`) from the person's own words, before any document is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from foundation.text.lexical import terms
+from orchestration.contract import BaseTool, Plan, PlanStep, ToolOutcome
+from orchestration.language.stated_arguments import required_of
+
+REPLANNED = "planned anew"
+STEPS = 6
+"""A request of more parts than this is planned as if the last ones belonged together."""
+
+REFERENCE = re.compile(r"\$(\w+)\.(\w+)")
+"""`$1.order_id`: the field of what step 1 found."""
+POINTS = re.compile(r"\b(?:it|its|that|this|them|they|these|those|one|there)\b", re.IGNORECASE)
+"""Words that point at something said before: a part with one of them does not stand for itself."""
+
+
+def fixed_plan(question: str, reason: str) -> Plan:
+    """The plan that always works: answer from the documents."""
+    return Plan(route="answer", steps=(PlanStep(step_id="1", kind="answer", ask=question),), reason=reason)
+
+
+def is_effect(tool: BaseTool) -> bool:
+    """Whether the tool changes something; one that does not say is taken to."""
+    return bool((tool.metadata or {}).get("effect", True))
+
+
+def route_of(steps: Sequence[PlanStep], allowed: frozenset[str]) -> Any:
+    """The route of a plan with these steps."""
+    if len(steps) > 1:
+        return "several"
+    step = steps[0]
+    if step.tool and step.tool not in allowed:
+        return "refuse"
+    return "clarify" if step.missing else step.kind
+
+
+def ready_steps(plan: Plan, started: Iterable[str]) -> list[PlanStep]:
+    """The steps that can be begun now. Effects happen one after another, in the order of the plan."""
+    started_ids, outcomes = set(started), {step.step_id: step.outcome for step in plan.steps}
+    waits = [step for step in plan.steps if step.outcome == "planned" and step.step_id not in started_ids]
+    free = [step for step in waits if all(outcomes.get(before, "done") == "done" for before in step.after)]
+    acting = [step for step in plan.steps if step.kind == "act" and step.outcome in ("planned", "waiting")]
+    return [step for step in free if step.kind != "act" or step is acting[0]]
+
+
+def adapt_plan(plan: Plan) -> Plan:
+    """The plan after its failures: a read that broke is tried once more; what needs a failed step is left out.
+
+    What the model planned is not tried again by rule: it plans anew itself. An effect is never tried again by itself: nobody knows whether it happened.
+    """
+    steps, changes = list(plan.steps), list(plan.changes)
+    for step in plan.steps:
+        again = f"{step.step_id}b"
+        broke = (
+            plan.made_by != "model"
+            and step.kind == "look_up"
+            and step.outcome == "failed"
+            and step.detail in ("failed (unknown)", "failed (timeout)")
+        )
+        if broke and not step.step_id.endswith("b") and again not in {other_step.step_id for other_step in steps}:
+            place = steps.index(step) + 1
+            steps.insert(place, step.model_copy(update={"step_id": again, "outcome": "planned", "detail": ""}))
+            steps = [_wait_for_instead(other_step, step.step_id, again) for other_step in steps]
+            changes.append(f"step {step.step_id} broke and is tried once more as {again}")
+    for place, step in enumerate(steps):
+        lost = [
+            other_step.step_id
+            for other_step in steps
+            if other_step.step_id in step.after and other_step.outcome in ("failed", "skipped")
+        ]
+        if step.outcome == "planned" and lost:
+            steps[place] = step.model_copy(update={"outcome": "skipped", "detail": f"step {lost[0]} was not done"})
+            changes.append(f"step {step.step_id} is left out: step {lost[0]} was not done")
+    return plan.model_copy(update={"steps": tuple(steps), "changes": tuple(changes)})
+
+
+def _wait_for_instead(step: PlanStep, old: str, new: str) -> PlanStep:
+    if step.outcome != "planned" or old not in step.after:
+        return step
+    arguments = {
+        name: value.replace(f"${old}.", f"${new}.") if isinstance(value, str) else value
+        for name, value in step.arguments.items()
+    }
+    after = tuple(new if before == old else before for before in step.after)
+    return step.model_copy(update={"after": after, "arguments": arguments})
+
+
+def resolve_arguments(arguments: Mapping[str, Any], outcomes: Mapping[str, ToolOutcome]) -> dict[str, Any]:
+    """The arguments with every reference replaced by what that step found. One that leads nowhere stays as it is."""
+    return {
+        name: _follow_reference(match, outcomes)
+        if isinstance(value, str) and (match := REFERENCE.fullmatch(value))
+        else value
+        for name, value in arguments.items()
+    }
+
+
+def fill_references(text: str, outcomes: Mapping[str, ToolOutcome]) -> str:
+    """Replace every reference in a text by what that step found."""
+    return REFERENCE.sub(lambda match: str(_follow_reference(match, outcomes)), text)
+
+
+def _follow_reference(reference: re.Match[str], outcomes: Mapping[str, ToolOutcome]) -> Any:
+    step_id, name = reference.groups()
+    artifact = outcomes[step_id].artifact if step_id in outcomes else None
+    return artifact.get(name, reference.group()) if isinstance(artifact, Mapping) else reference.group()
+
+
+def query_of(steps: Sequence[PlanStep], plan: Plan, question: str) -> str:
+    """What to search for: the questions among the parts; the whole request where they point at the rest of it."""
+    asks = " ".join(step.ask for step in steps)
+    if all(step.kind == "answer" for step in plan.steps) and plan.made_by != "model":
+        return question
+    return question if plan.made_by != "model" and POINTS.search(asks) else asks
+
+
+def rewrite(question: str, earlier: str | None) -> str:
+    """Another query for the same need: with the question before it in the conversation, else its content words."""
+    if earlier:
+        return f"{earlier} {question}"
+    words = [word for word in re.findall(r"[\w-]+", question) if terms(word)]
+    return " ".join(words) or question
+
+
+def tool_step(step_id: str, tool: BaseTool, arguments: Mapping[str, Any], *, ask: str) -> PlanStep:
+    return PlanStep(
+        step_id=step_id,
+        kind="act" if is_effect(tool) else "look_up",
+        ask=ask,
+        tool=tool.name,
+        arguments=dict(arguments),
+        missing=tuple(name for name in required_of(tool) if name not in arguments),
+    )

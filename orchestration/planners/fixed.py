@@ -1,0 +1,71 @@
+"""The same plan for every request: the tools that the options name, and then the documents.
+
+    [orchestration.planner]
+    use = "fixed"
+    tools = ["order_status"]
+
+For a system that only answers questions, and for one whose every request takes the same way. A tool is called where the request
+states all that it needs; its arguments are read from the person's words alone, never from the options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from foundation.errors import InvalidSetting, did_you_mean
+from orchestration.contract import AgentParts, BaseTool, Plan, PlanStep
+from orchestration.flow.plans import is_effect, route_of, tool_step
+from orchestration.language.stated_arguments import arguments_in
+from orchestration.run.run import Run
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tools: tuple[str, ...] = ()
+    """Tools that look something up, in the order in which they are called."""
+    documents: bool = True
+    """Whether the documents are asked too; they are in any case where no tool can be called."""
+
+
+class FixedPlanner:
+    """Decides nothing, so that it cannot be talked into anything."""
+
+    asks_model = False
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:  # noqa: ARG002
+        by_name = {tool.name: tool for tool in tools if tool.name in allowed}
+        calls = [
+            tool_step("0", by_name[name], arguments_in(question, by_name[name]), ask=question)
+            for name in self._options.tools
+            if name in by_name
+        ]
+        steps = [step for step in calls if not step.missing]
+        if self._options.documents or not steps:
+            steps.append(PlanStep(step_id="0", kind="answer", ask=question))
+        numbered = tuple(step.model_copy(update={"step_id": str(place)}) for place, step in enumerate(steps, 1))
+        return Plan(route=route_of(numbered, allowed), steps=numbered, made_by="fixed", reason="as configured")
+
+    async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:  # noqa: ARG002
+        return plan
+
+
+def build(options: Options, context: AgentParts) -> FixedPlanner:
+    """Raises InvalidSetting for a tool that is not there, or that has an effect."""
+    by_name = {tool.name: tool for tool in context.executor.tools}
+    for name in options.tools:
+        if name not in by_name:
+            raise InvalidSetting(
+                f'[orchestration.planner] tools names "{name}", which is no tool here. {did_you_mean(name, by_name)}'
+            )
+        if is_effect(by_name[name]):
+            raise InvalidSetting(
+                f'[orchestration.planner] tools names "{name}", which has an effect. A fixed plan would ask for it on every '
+                f"request: name tools that look something up."
+            )
+    return FixedPlanner(options)
