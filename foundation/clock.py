@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -26,4 +26,19 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic_s(self) -> float:
-        return time.monotonic()
+        return time.clock_gettime(_MONOTONIC)
+
+
+_MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Where the system has such a clock, one that also counts while the machine sleeps."""
+
+
+class SteadyTime:
+    """The wall time that a clock showed at first, and what has passed since. What lasts for so long, such as a day's budget, neither
+    ends when the wall clock is set ahead nor lasts longer when it is set back. A process believes the clock that it finds."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._first, self._first_s = clock, clock.now(), clock.monotonic_s()
+
+    def now(self) -> datetime:
+        return self._first + timedelta(seconds=self._clock.monotonic_s() - self._first_s)

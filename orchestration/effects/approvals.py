@@ -52,7 +52,8 @@ STORE = SqliteStore(
 
 
 class SqliteApprovals:
-    """An `ApprovalStore` in one SQLite file. Expiry needs no timer: a late reader sees it as expired."""
+    """An `ApprovalStore` in one SQLite file. Expiry needs no timer: a late reader sees it as expired, and from then on it is,
+    whatever becomes of the clock."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._file = SqliteFile(path, STORE)
@@ -81,7 +82,7 @@ class SqliteApprovals:
             rows = connection.execute(
                 "SELECT body FROM approvals WHERE tenant = ? AND status = 'pending' ORDER BY rowid", (tenant,)
             )
-            return [self._seen_now(Approval.model_validate_json(row["body"])) for row in rows]
+            return [self._expire(connection, Approval.model_validate_json(row["body"])) for row in rows.fetchall()]
 
         return [approval for approval in await self._file.run(select) if approval.status == "pending"]
 
@@ -127,8 +128,8 @@ class SqliteApprovals:
             approval = self._find(connection, approval_id, tenant)
             if approval is None:
                 raise NotFound(f"There is no approval {approval_id}.")
-            if approval.status == "expired":
-                raise expired_error(approval)
+            if approval.status == "expired":  # an exception here would take back that this was noted
+                return approval
             if approval.status != "pending":
                 raise already_decided_error(approval)
             status = "approved" if approve else "rejected"
@@ -142,7 +143,10 @@ class SqliteApprovals:
             )
             return decided
 
-        return await self._file.run(settle)
+        settled = await self._file.run(settle)
+        if settled.status == "expired":
+            raise expired_error(settled)
+        return settled
 
     def erase(self, tenant: str, subject: str) -> int:
         """Take out all that one person asked for, decided or not."""
@@ -177,11 +181,18 @@ class SqliteApprovals:
         row = connection.execute(
             "SELECT body FROM approvals WHERE approval_id = ? AND tenant = ?", (approval_id, tenant)
         ).fetchone()
-        return self._seen_now(Approval.model_validate_json(row["body"])) if row else None
+        return self._expire(connection, Approval.model_validate_json(row["body"])) if row else None
 
-    def _seen_now(self, approval: Approval) -> Approval:
-        late = approval.status == "pending" and self._clock.now() >= approval.expires_at
-        return approval.model_copy(update={"status": "expired"}) if late else approval
+    def _expire(self, connection: sqlite3.Connection, approval: Approval) -> Approval:
+        """The approval as it is now. That it is late is written: a clock that is set back revives nothing."""
+        if approval.status != "pending" or self._clock.now() < approval.expires_at:
+            return approval
+        expired = approval.model_copy(update={"status": "expired"})
+        connection.execute(
+            "UPDATE approvals SET status = 'expired', body = ? WHERE approval_id = ?",
+            (expired.model_dump_json(), approval.approval_id),
+        )
+        return expired
 
 
 def find_duplicates(waiting: Sequence[Approval], decided: Sequence[Approval]) -> dict[str, Approval]:

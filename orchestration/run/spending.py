@@ -12,7 +12,7 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from foundation.clock import Clock
+from foundation.clock import Clock, SteadyTime
 from foundation.errors import BudgetExceeded
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Principal
@@ -55,7 +55,7 @@ class SqliteSpending:
 
     def __init__(self, path: Path, limits: BudgetSettings, clock: Clock) -> None:
         self._file = SqliteFile(path, STORE)
-        self._limits, self._clock = limits, clock
+        self._limits, self._time = limits, SteadyTime(clock)  # a day does not end because the clock is set ahead
         self._warned: set[tuple[str, str]] = set()
         """(day, whose budget) that a line was logged about."""
 
@@ -72,7 +72,7 @@ class SqliteSpending:
         ]
         if not checks:
             return None
-        now = self._clock.now()
+        now = self._time.now()
         day, picodollars = now.date().isoformat(), int((usd or Decimal(0)) * PICO)
         until = now + timedelta(seconds=self._limits.seconds + _GRACE_S)
 
@@ -114,7 +114,7 @@ class SqliteSpending:
 
     async def today(self, tenant: str | None = None) -> tuple[int, Decimal]:
         """Tokens and dollars of a tenant, or of all, what is reserved included."""
-        day = self._clock.now().date().isoformat()
+        day = self._time.now().date().isoformat()
         tokens, picodollars = await self._file.run(
             lambda connection: tuple(connection.execute(USED, (day, tenant, tenant)).fetchone())
         )
@@ -128,7 +128,7 @@ class SqliteSpending:
         """How much the tenant that is nearest to its limit has used or reserved of it."""
 
         def select(connection: sqlite3.Connection) -> float:
-            day = self._clock.now().date().isoformat()
+            day = self._time.now().date().isoformat()
             tenants = connection.execute(
                 "SELECT tenant FROM spent WHERE day = ? UNION SELECT tenant FROM reserved WHERE day = ?", (day, day)
             ).fetchall()
@@ -141,7 +141,7 @@ class SqliteSpending:
         return self._file.run_now(select)
 
     def _sum_used(self, connection: sqlite3.Connection, tenant: str | None) -> tuple[int, int]:
-        day = self._clock.now().date().isoformat()
+        day = self._time.now().date().isoformat()
         tokens, picodollars = connection.execute(USED, (day, tenant, tenant)).fetchone()
         return tokens, picodollars
 

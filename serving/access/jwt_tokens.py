@@ -8,12 +8,11 @@ groups are claims of it, under configured names.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foundation.clock import Clock
+from foundation.clock import Clock, SteadyTime
 from foundation.errors import ConfigurationError, StoreUnavailable, Unauthenticated, did_you_mean
 from foundation.stores.json_file import JsonFile, Unreadable
 from foundation.types import EVERY_TENANT, Principal
@@ -28,6 +27,7 @@ log = logging.getLogger("sixply.serving")
 
 TOKEN = "token "  # noqa: S105 - a word
 """Begins `Principal.credential` of a token; when it expires and the id of its key follow."""
+EXPIRED = "The token has expired. Get a new one."
 UNCHECKED = "Tokens cannot be checked now: the file with their issuer's keys cannot be used. API keys still work."
 LEAST_RSA_BITS = 2048
 LONGEST_NAME = 500
@@ -47,7 +47,7 @@ class Callers:
         tokens = None
         if jwt.jwks_file is not None:
             path = settings.foundation.data_dir / jwt.jwks_file
-            tokens = TokenVerifier(path, jwt, settings.orchestration.policy)
+            tokens = TokenVerifier(path, jwt, settings.orchestration.policy, clock)
         return cls(KeyStore.of(settings, clock), tokens)
 
     def authenticate(self, authorization: str | None, *, basic: bool = False) -> Principal:
@@ -106,10 +106,11 @@ class Callers:
 class TokenVerifier:
     """Checks tokens against the keys in one file, which is read again when it changes: so keys are rotated."""
 
-    def __init__(self, path: Path, settings: JwtSettings, policy: PolicySettings) -> None:
+    def __init__(self, path: Path, settings: JwtSettings, policy: PolicySettings, clock: Clock) -> None:
         self._file = JsonFile(path, _keys_by_id)
         self._settings = settings
         self._roles = known_roles(policy)
+        self._clock, self._time = clock, SteadyTime(clock)
 
     def principal(self, token: str) -> Principal:
         """The caller whom `token` names.
@@ -129,6 +130,7 @@ class TokenVerifier:
             )
         for role in roles - self._roles:
             raise Unauthenticated(f'The token has the role "{role}". {did_you_mean(role, self._roles)}')
+        self._demand_unexpired(int(claims["exp"]))
         credential = f"{TOKEN}{int(claims['exp'])} {key_id}"
         return Principal(subject, tenant, roles, _names(claims, settings.groups_claim), credential=credential)
 
@@ -138,10 +140,15 @@ class TokenVerifier:
         StoreUnavailable: the file of keys cannot be used now.
         """
         expires, _, key_id = credential.removeprefix(TOKEN).partition(" ")
-        if int(expires) + self._settings.leeway_s <= time.time():
-            raise Unauthenticated("The token has expired. Get a new one.")
+        self._demand_unexpired(int(expires))
         if key_id not in self._keys_now():
             raise Unauthenticated("The key that the token is signed with counts no more.")
+
+    def _demand_unexpired(self, expires: int) -> None:
+        """A token that has expired stays so when the clock is set back."""
+        now = max(self._clock.now(), self._time.now())
+        if expires + self._settings.leeway_s <= now.timestamp():
+            raise Unauthenticated(EXPIRED)
 
     def _keys_now(self) -> Mapping[str, PyJWK]:
         try:
@@ -188,7 +195,7 @@ class TokenVerifier:
                 options={"require": ["exp", "iss", "aud"]},
             )
         except jwt.ExpiredSignatureError as error:
-            raise Unauthenticated("The token has expired. Get a new one.") from error
+            raise Unauthenticated(EXPIRED) from error
         except jwt.ImmatureSignatureError as error:
             raise Unauthenticated(
                 "The token is not valid yet. Compare the clocks of its issuer and this server."

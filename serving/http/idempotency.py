@@ -28,7 +28,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from foundation.clock import Clock
+from foundation.clock import Clock, SteadyTime
 from foundation.errors import Conflict, InvalidRequest, RequestError, SixplyError
 from foundation.stores.erasures import mark_of
 from foundation.stores.registry import Person
@@ -127,7 +127,9 @@ class IdempotencyStore:
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._file = SqliteFile(path, STORE)
-        self._clock = clock
+        self._time = SteadyTime(
+            clock
+        )  # a clock set ahead would free every key, and what was sent again would be done again
         self._worker = this_worker()
 
     async def begin(self, caller: str, key: str, request: str) -> Attempt | Reply:
@@ -136,7 +138,7 @@ class IdempotencyStore:
         Raises:
             InFlight: another request has it. KeyReused: it came with another request.
         """
-        now = self._clock.now()
+        now = self._time.now()
 
         def take(connection: sqlite3.Connection) -> Attempt | Reply:
             connection.execute("DELETE FROM requests WHERE at < ?", ((now - KEPT).isoformat(),))

@@ -65,6 +65,16 @@ class ManualClock:
         self.time += timedelta(**duration)
 
 
+@dataclass
+class SetClock(ManualClock):
+    """A clock whose wall time can be set. The time that only runs forward does not know of it."""
+
+    off: timedelta = timedelta()
+
+    def now(self) -> datetime:
+        return self.time + self.off
+
+
 DOCUMENTS = {
     "parcels.md": ("*", "A parcel may weigh at most 30 kilograms. Heavier parcels go by freight."),
     "hours.md": ("*", "The counter opens at 8 in the morning. It closes at 6 in the evening."),

@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.runnables import RunnableConfig
 
-from foundation.errors import Gone
+from foundation.clock import SteadyTime, SystemClock
+from foundation.errors import BudgetExceeded, Gone
 from orchestration.contract import Answer, AnswerRequest, Decision
 from orchestration.run.answering import answer, resume
-from orchestration.settings import BudgetSettings
-from tests.doubles.orchestration import AGENTS, LEAD, NORTH, Depot, ManualClock, World
+from orchestration.run.spending import SqliteSpending
+from orchestration.settings import BudgetSettings, DayLimits
+from serving.caches.memory import MemoryCache
+from serving.caches.memory import Options as CacheOptions
+from serving.http.idempotency import Attempt, IdempotencyStore, InFlight
+from serving.http.replies import Reply
+from tests.doubles.orchestration import AGENTS, LEAD, NORTH, Depot, SetClock, World
 
 SEND = AnswerRequest(question="Please send parcel P-123 now")
 WEIGHT = AnswerRequest(question="How many kilograms may a parcel weigh at most?")
@@ -79,16 +86,6 @@ async def test_b24_an_effect_that_was_given_up_and_then_happened_is_never_tried_
     assert len(depot.sent) == 1
 
 
-@dataclass
-class SetClock(ManualClock):
-    """A clock whose wall time can be set. The time that only runs forward does not know of it."""
-
-    off: timedelta = timedelta()
-
-    def now(self) -> datetime:
-        return self.time + self.off
-
-
 @pytest.mark.parametrize("hours", [1, -1])
 async def test_b27_a_clock_that_is_set_neither_ends_a_run_nor_prolongs_it(world: World, hours: int) -> None:
     clock = SetClock()
@@ -122,3 +119,80 @@ async def test_b27_an_approval_keeps_its_end_when_the_clock_is_set(data_dir: Pat
         await resume(world.agent(), yes_to(second), LEAD)
     assert len(world.depot.sent) == 1
     world.close()
+
+
+async def test_an_approval_that_was_seen_to_be_late_stays_so_when_the_clock_is_set_back(data_dir: Path) -> None:
+    """Seen in the list, when it was decided, or when it was looked up; a later process finds it so, too."""
+    clock = SetClock()
+    world = World(data_dir, clock=clock)
+    store = world.approvals
+    for see in (
+        lambda _: store.pending("north"),
+        lambda late: store.get(late.approval_id, "north"),
+        lambda late: store.decide(late.approval_id, "north", approve=True, by="lena", note=""),
+    ):
+        clock.off = timedelta()
+        waiting = await answer(world.agent(), SEND, NORTH)
+        assert waiting.approval is not None
+        clock.off = timedelta(days=1)
+        with suppress(Gone):
+            await see(waiting.approval)
+        clock.off = timedelta(hours=-1)
+        with pytest.raises(Gone):
+            await resume(world.agent(), yes_to(waiting), LEAD)
+        assert waiting.approval.approval_id not in [one.approval_id for one in await store.pending("north")]
+    assert (store.waiting(), world.depot.sent) == (0, [])
+    world.close()
+
+
+@pytest.mark.parametrize("hours", [-1, 24, 48])
+async def test_what_was_spent_in_a_day_stays_spent_when_the_clock_is_set(data_dir: Path, hours: int) -> None:
+    clock = SetClock()
+    limits = BudgetSettings(tenant_day=DayLimits(tokens=100))
+    with closing(SqliteSpending(data_dir / "spending.sqlite", limits, clock)) as spending:
+        held = await spending.reserve(NORTH, tokens=90, usd=None)
+        clock.off = timedelta(hours=hours)
+        with pytest.raises(BudgetExceeded):
+            await spending.reserve(NORTH, tokens=20, usd=None)
+        await spending.settle(held, tokens=95, usd=None)
+        with pytest.raises(BudgetExceeded):
+            await spending.reserve(NORTH, tokens=20, usd=None)
+        clock.forward(days=1)
+        await spending.reserve(NORTH, tokens=90, usd=None)
+
+
+@pytest.mark.parametrize("hours", [-1, 24, 48])
+async def test_a_reply_and_a_request_at_work_keep_their_key_when_the_clock_is_set(data_dir: Path, hours: int) -> None:
+    clock, reply = SetClock(), Reply(200, "text/plain", b"done")
+    with closing(IdempotencyStore(data_dir / "idempotency.sqlite", clock)) as store:
+        attempt = await store.begin("ada", "k-1", "r")
+        assert isinstance(attempt, Attempt)
+        await store.keep(attempt, reply)
+        assert isinstance(await store.begin("ada", "k-2", "r"), Attempt)
+        clock.off = timedelta(hours=hours)
+        assert await store.begin("ada", "k-1", "r") == reply
+        with pytest.raises(InFlight):
+            await store.begin("ada", "k-2", "r")
+        clock.forward(hours=25)
+        assert isinstance(await store.begin("ada", "k-1", "r"), Attempt)
+
+
+@pytest.mark.parametrize("hours", [-1, 24, 48])
+async def test_sessions_and_windows_of_quotas_last_as_long_as_before_when_the_clock_is_set(hours: int) -> None:
+    clock = SetClock()
+    cache = MemoryCache(CacheOptions(), clock)
+    await cache.set("north", "session", b"ada", ttl_s=3600)
+    assert (await cache.take("north", "quota", 2, limit=2, window_s=3600)).allowed
+    clock.off = timedelta(hours=hours)
+    assert await cache.get("north", "session") == b"ada"
+    assert not (await cache.take("north", "quota", 1, limit=2, window_s=3600)).allowed
+    clock.forward(hours=2)
+    assert await cache.get("north", "session") is None
+    assert (await cache.take("north", "quota", 2, limit=2, window_s=3600)).allowed
+
+
+def test_the_machines_steady_time_is_wall_time_that_only_runs_forward() -> None:
+    steady = SteadyTime(SystemClock())
+    first, second = steady.now(), steady.now()
+    assert first <= second
+    assert abs(second - SystemClock().now()) < timedelta(minutes=1)

@@ -46,7 +46,7 @@ def issuer(tmp_path: Path) -> Issuer:
 def sessions(folder: Path, cache: MemoryCache, *, leeway_s: float = 0, tokens: bool = True) -> Sessions:
     keys = KeyStore(folder / "keys.json", SystemClock())
     jwt = JwtSettings(jwks_file=folder / "jwks.json", issuer=ISSUER, audience=AUDIENCE, leeway_s=leeway_s)
-    verifier = TokenVerifier(folder / "jwks.json", jwt, PolicySettings()) if tokens else None
+    verifier = TokenVerifier(folder / "jwks.json", jwt, PolicySettings(), SystemClock()) if tokens else None
     return Sessions(keys, Callers(keys, verifier), cache)
 
 

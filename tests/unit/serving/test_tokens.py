@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from foundation.clock import SystemClock
+from foundation.clock import Clock, SystemClock
 from foundation.errors import ConfigurationError, InvalidSetting, StoreUnavailable, Unauthenticated
 from foundation.settings import FoundationSettings
 from orchestration.settings import OrchestrationSettings, PolicySettings
@@ -18,6 +19,7 @@ from serving.access.identity import KeyStore
 from serving.access.jwt_tokens import Callers
 from serving.settings import JwtSettings, ServingSettings, Settings, load
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
+from tests.doubles.orchestration import SetClock
 
 
 @pytest.fixture
@@ -27,14 +29,14 @@ def issuer(tmp_path: Path) -> Issuer:
     return issuer
 
 
-def callers_of(folder: Path, **changes: Any) -> Callers:
+def callers_of(folder: Path, clock: Clock = SystemClock(), **changes: Any) -> Callers:  # noqa: B008 - it holds nothing
     given = {"jwks_file": Path("jwks.json"), "issuer": ISSUER, "audience": AUDIENCE} | changes
     settings = Settings(
         foundation=FoundationSettings(data_dir=folder),
         orchestration=OrchestrationSettings(policy=PolicySettings(roles={"clerk": ()})),
         serving=ServingSettings(jwt=JwtSettings(**given)),
     )
-    return Callers.of(settings, SystemClock())
+    return Callers.of(settings, clock)
 
 
 @pytest.fixture
@@ -234,9 +236,9 @@ def test_a_file_without_an_issuer_and_an_audience_is_refused_in_the_configuratio
         load(stack)
 
 
-def test_work_of_a_token_goes_on_until_it_expires_or_its_key_is_withdrawn(
-    callers: Callers, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_work_of_a_token_goes_on_until_it_expires_or_its_key_is_withdrawn(issuer: Issuer) -> None:
+    clock = SetClock(datetime.now(UTC))
+    callers = callers_of(issuer.path.parent, clock)
     caller = callers.authenticate(f"Bearer {issuer.token()}")
     assert callers.recheck(caller) == caller
     content = issuer.path.read_text()
@@ -249,7 +251,30 @@ def test_work_of_a_token_goes_on_until_it_expires_or_its_key_is_withdrawn(
         callers.recheck(caller)
     issuer.path.write_text(content)
     assert callers.recheck(caller) == caller
-    now = time.time()
-    monkeypatch.setattr("serving.access.jwt_tokens.time.time", lambda: now + 3600)
+    clock.forward(hours=1)
     with pytest.raises(Unauthenticated, match="has expired"):
         callers.recheck(caller)
+
+
+def test_a_token_that_has_expired_stays_so_when_the_clock_is_set_back(issuer: Issuer) -> None:
+    """The issuer's library looks at the machine's clock, which here is the one that was set back."""
+    clock = SetClock(datetime.now(UTC))
+    callers = callers_of(issuer.path.parent, clock)
+    token = issuer.token(exp=int(time.time()) + 1800)
+    caller = callers.authenticate(f"Bearer {token}")
+    clock.forward(hours=1)
+    clock.off = -timedelta(hours=1)
+    for check in (lambda: callers.recheck(caller), lambda: callers.authenticate(f"Bearer {token}")):
+        with pytest.raises(Unauthenticated, match="has expired"):
+            check()
+
+
+def test_a_clock_that_is_ahead_for_a_moment_ends_a_token_for_that_moment_only(issuer: Issuer) -> None:
+    clock = SetClock(datetime.now(UTC))
+    callers = callers_of(issuer.path.parent, clock)
+    caller = callers.authenticate(f"Bearer {issuer.token()}")
+    clock.off = timedelta(days=1)
+    with pytest.raises(Unauthenticated, match="has expired"):
+        callers.recheck(caller)
+    clock.off = timedelta()
+    assert callers.recheck(caller) == caller
