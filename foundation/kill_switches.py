@@ -78,7 +78,7 @@ class Stops:
         self.unwritten: StoreUnavailable | None = None
         """Why it could not be written when that was tried last."""
         self.unrecorded: deque[tuple[Stop, str]] = deque()
-        """Stops that are in force and not in the audit yet, with who threw them; see serving/kill_switches.py."""
+        """Stops that are in force and not in the audit yet, with who threw them; see serving/access/kill_switches.py."""
 
     def list(self) -> tuple[Stop, ...]:
         """What is stopped, the oldest first.

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
+from serving.access.kill_switches import tended
 from serving.access.quotas import QuotaGate
 from serving.api import (
     answers,
@@ -33,7 +34,6 @@ from serving.http.bodies import BodyLimits
 from serving.http.idempotency import Idempotency
 from serving.http.middleware import UNWATCHED, Authentication, Envelope
 from serving.http.replies import FirstReply, give_first_reply
-from serving.kill_switches import tended
 from serving.runtime import Runtime
 from serving.settings import HttpSettings
 from serving.wiring import System

@@ -12,8 +12,8 @@ from orchestration.effects.policy import Policy
 from orchestration.settings import BudgetSettings
 from retrieval.contract import DocumentLedger
 from serving.access.quotas import Quotas
-from serving.answer_cache import AnswerCache
 from serving.contract import Cache
+from serving.http.answer_cache import AnswerCache
 from serving.http.idempotency import IdempotencyStore
 from serving.jobs.queue import JobStore
 from serving.settings import ServingSettings

@@ -54,7 +54,7 @@ class JobSettings(Section):
 
 
 class AnswerCacheSettings(Section):
-    """Answers from documents that are given again (`serving/answer_cache.py`). They say so, and cost no model."""
+    """Answers from documents that are given again (`serving/http/answer_cache.py`). They say so, and cost no model."""
 
     mode: Literal["off", "exact", "semantic"] = "off"
     """`exact`: the same question, spelled the same but for case, spaces and the last mark. `semantic`: also one that means

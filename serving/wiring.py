@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,15 +21,16 @@ from foundation.errors import StoreInUse
 from foundation.settings import make_data_dir
 from serving.settings import Loaded
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the real imports stand in the functions, so that `--help` need not wait for them
     from langchain_core.embeddings import Embeddings
     from langchain_core.language_models import BaseChatModel
     from langchain_core.tools import BaseTool
 
-    from foundation.components import Context
+    from foundation.components import Assembly, Context
     from foundation.kill_switches import Stops
     from foundation.machine.manifest import Manifest
     from foundation.stores.erasures import Erasures
+    from models.build import Models
     from models.contract import PriceSource, Reranker
     from observability.stores.costs import CostLedger
     from observability.stores.outcomes import OutcomeStore
@@ -42,13 +44,12 @@ if TYPE_CHECKING:
     from orchestration.effects.executor import Executor
     from orchestration.effects.policy import Policy
     from orchestration.memory.facts import SqliteFacts
-    from retrieval.build import (
-        Retrieval,  # the real imports stand in `open_system`, so that `--help` need not wait for them
-    )
+    from retrieval.build import Retrieval
     from retrieval.contract import Chunker, DocumentLedger, Retriever, VectorIndex
     from retrieval.grounding.evidence import Grounding
     from retrieval.ingest.pipeline import Ingestor
     from serving.access.quotas import Quotas
+    from serving.build import Serving
     from serving.contract import Cache
     from serving.http.idempotency import IdempotencyStore
     from serving.jobs.queue import JobStore
@@ -117,38 +118,11 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         ConfigurationError: a part cannot be built, the weights are not the pinned ones, another process owns the
             store, or the index was written with another embedder or chunker.
     """
-    from models import weights
-
     settings = loaded.settings
     data = make_data_dir(settings.foundation.data_dir)
-    hashing = ThreadPoolExecutor(1, thread_name_prefix="hash-weights")
-    named = weights.named_in(settings.models.parts)
-    digests = hashing.submit(weights.digests, named, data_dir=data)  # 190 MB, beside the imports
-    hashing.shutdown(wait=False)
+    digests = _hash_weights_while_importing(settings, data)
 
     from foundation.components import Assembly, Context
-    from foundation.kill_switches import Stops
-    from foundation.stores.erasures import Erasures
-    from models.build import open_models
-    from models.pricing import identity
-    from observability.build import open_observability
-    from observability.evaluation.online import OnlineScorer
-    from observability.telemetry.instrument import (
-        counted_agent,
-        traced_embedder,
-        traced_judge,
-        traced_reranker,
-        traced_retriever,
-    )
-    from orchestration.answers.objects import Objects
-    from orchestration.build import open_agent, open_orchestration
-    from orchestration.contract import AgentParts
-    from orchestration.effects.audit import AuditedAgent
-    from orchestration.effects.policy import Policy
-    from orchestration.run.stoppable import StoppableAgent
-    from retrieval.build import open_retrieval, ray_workers
-    from serving.access.quotas import QuotaAgent, QuotaSpending
-    from serving.build import open_serving
 
     (data / "reports").mkdir(exist_ok=True)
     context = Context(
@@ -158,31 +132,67 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         machine_usd_per_hour=settings.models.machine_usd_per_hour,
     )
     with ExitStack() as opened:
-        assembly = Assembly(context, opened)
-        stops = Stops(data / "stops.json", context.clock)
-        stops.reserve()
-        erasures = Erasures.of(data)
-        policy = Policy(settings.orchestration.policy)
-        run = _describe_run(settings, digests.result(), corpus, context)
+        layers = _Layers(loaded, Assembly(context, opened), _describe_run(settings, digests, corpus, context))
+        _count_stores(layers.retrieval, layers.acting)
+        yield layers.system()
+
+
+class _Layers:
+    """What the layers opened, each with what the ones before it opened."""
+
+    def __init__(self, loaded: Loaded, assembly: Assembly, run: Manifest) -> None:
+        from foundation.kill_switches import Stops
+        from foundation.stores.erasures import Erasures
+        from models.pricing import identity
+        from observability.build import open_observability
+        from orchestration.build import open_agent, open_orchestration
+        from orchestration.effects.policy import Policy
+
+        self.loaded, self.assembly, self.run = loaded, assembly, run
+        settings, context = loaded.settings, assembly.context
+        self.settings, self.context = settings, context
+        self.stops = Stops(context.data_dir / "stops.json", context.clock)
+        self.stops.reserve()
+        self.erasures = Erasures.of(context.data_dir)
+        self.policy = Policy(settings.orchestration.policy)
+        self.watching = open_observability(settings.observability, assembly, manifest_id=run.manifest_id)
+        self.models = self._open_models()
+        self.chat_name = "/".join(identity(self.models.chat))
+        self.retrieval = self._open_retrieval()
+        self.serving = self._open_serving()
+        self.acting = open_orchestration(
+            settings.orchestration, assembly, stops=self.stops, model=self.chat_name, manifest_id=run.manifest_id
+        )
+        self.parts = self._agent_parts()
+        self.agent = open_agent(settings.orchestration, assembly, self.parts)
+
+    def _open_models(self) -> Models:
+        """A model that is stopped, or that the policy does not allow, is not asked."""
+        from models.build import open_models
+        from observability.telemetry.instrument import traced_embedder, traced_judge, traced_reranker
 
         def demand_model(name: str) -> None:
-            stops.demand("model", name)
-            policy.demand_model(name)
+            self.stops.demand("model", name)
+            self.policy.demand_model(name)
 
-        watching = open_observability(settings.observability, assembly, manifest_id=run.manifest_id)
-        models = open_models(
-            settings.models,
-            assembly,
+        return open_models(
+            self.settings.models,
+            self.assembly,
             demand=demand_model,
-            demand_one_of=policy.demand_one_of,
+            demand_one_of=self.policy.demand_one_of,
             watch_embedder=traced_embedder,
             watch_reranker=traced_reranker,
             watch_judge=traced_judge,
         )
+
+    def _open_retrieval(self) -> Retrieval:
+        from retrieval.build import open_retrieval, ray_workers
+
+        settings, models = self.settings, self.models
         with _told_where_to_ask(settings):
-            retrieval = open_retrieval(
+            return open_retrieval(
                 settings.retrieval,
-                assembly,
+                self.assembly,
                 embedder=models.embedder,
                 query_embedder=models.query_embedder,
                 encoder=models.encoder,
@@ -192,53 +202,69 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
                 workers=ray_workers(
                     settings.foundation.cluster, settings.models, settings.retrieval, settings.foundation.seed
                 ),
-                refused=data / "refused",
+                refused=self.context.data_dir / "refused",
             )
-        retriever = traced_retriever(
-            retrieval.retriever, source=f"{settings.retrieval.ledger.use}+{settings.retrieval.vectors.use}"
+
+    def _open_serving(self) -> Serving:
+        from serving.build import open_serving
+
+        return open_serving(
+            self.settings.serving,
+            self.assembly,
+            budget=self.settings.orchestration.budget,
+            ledger=self.retrieval.ledger,
+            embedder=self.models.query_embedder,
+            policy=self.policy,
+            writer=f"{self.chat_name} {dict(self.run.weights)}",
+            erasures=self.erasures,
         )
-        chat_name = "/".join(identity(models.chat))
-        serving = open_serving(
-            settings.serving,
-            assembly,
-            budget=settings.orchestration.budget,
-            ledger=retrieval.ledger,
-            embedder=models.query_embedder,
-            policy=policy,
-            writer=f"{chat_name} {dict(run.weights)}",
-            erasures=erasures,
-        )
-        acting = open_orchestration(
-            settings.orchestration, assembly, stops=stops, model=chat_name, manifest_id=run.manifest_id
-        )
-        parts = AgentParts(
-            **vars(context),
+
+    def _agent_parts(self) -> AgentParts:
+        from observability.evaluation.online import OnlineScorer
+        from observability.telemetry.instrument import traced_retriever
+        from orchestration.contract import AgentParts
+        from serving.access.quotas import QuotaSpending
+
+        settings, models, retrieval, acting = self.settings, self.models, self.retrieval, self.acting
+        return AgentParts(
+            **vars(self.context),
             chat=models.chat,
             embedder=models.query_embedder,
-            retriever=retriever,
+            retriever=traced_retriever(
+                retrieval.retriever, source=f"{settings.retrieval.ledger.use}+{settings.retrieval.vectors.use}"
+            ),
             ledger=retrieval.ledger,
             grounding=retrieval.grounding,
             executor=acting.executor,
             checkpoints=acting.checkpoints,
             prices=models.prices,
-            meter=watching.costs,
-            spending=QuotaSpending(acting.spending, serving.quotas),
+            meter=self.watching.costs,
+            spending=QuotaSpending(acting.spending, self.serving.quotas),
             settings=settings.orchestration,
             scorer=OnlineScorer(retrieval.grounding, models.query_embedder, settings.observability.scored_share),
             facts=acting.facts,
-            memory=serving.answers,
+            memory=self.serving.answers,
         )
-        agent = open_agent(settings.orchestration, assembly, parts)
-        _count_stores(retrieval, acting)
-        yield System(
-            settings=settings,
-            origins=dict(loaded.origins),
-            manifest=run,
-            context=context,
-            telemetry=watching.telemetry,
-            spans=watching.spans,
-            costs=watching.costs,
-            outcomes=watching.outcomes,
+
+    def system(self) -> System:
+        """All of it. Around the agent, from within: a stop breaks it off, the audit notes it, it is counted, its quota is held."""
+        from observability.telemetry.instrument import counted_agent
+        from orchestration.answers.objects import Objects
+        from orchestration.effects.audit import AuditedAgent
+        from orchestration.run.stoppable import StoppableAgent
+        from serving.access.quotas import QuotaAgent
+
+        models, retrieval, acting, serving = self.models, self.retrieval, self.acting, self.serving
+        audited = AuditedAgent(StoppableAgent(self.agent, self.stops), acting.audit)
+        return System(
+            settings=self.settings,
+            origins=dict(self.loaded.origins),
+            manifest=self.run,
+            context=self.context,
+            telemetry=self.watching.telemetry,
+            spans=self.watching.spans,
+            costs=self.watching.costs,
+            outcomes=self.watching.outcomes,
             chat=models.chat,
             embedder=models.embedder,
             reranker=models.reranker,
@@ -247,24 +273,36 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             ledger=retrieval.ledger,
             vectors=retrieval.vectors,
             ingestor=retrieval.ingestor,
-            retriever=retriever,
+            retriever=self.parts.retriever,
             grounding=retrieval.grounding,
             tools=acting.tools,
             approvals=acting.approvals,
             facts=acting.facts,
             audit=acting.audit,
-            stops=stops,
-            policy=policy,
+            stops=self.stops,
+            policy=self.policy,
             executor=acting.executor,
-            parts=parts,
-            agent=QuotaAgent(counted_agent(AuditedAgent(StoppableAgent(agent, stops), acting.audit)), serving.quotas),
-            objects=Objects(parts, stops, acting.audit),
+            parts=self.parts,
+            agent=QuotaAgent(counted_agent(audited), serving.quotas),
+            objects=Objects(self.parts, self.stops, acting.audit),
             cache=serving.cache,
             quotas=serving.quotas,
             idempotency=serving.idempotency,
             jobs=serving.jobs,
-            erasures=erasures,
+            erasures=self.erasures,
         )
+
+
+def _hash_weights_while_importing(settings: Settings, data: Path) -> Mapping[str, str]:
+    """The digests of the weights that are named: 190 MB, which take about as long as the imports of the layers."""
+    from models import weights
+
+    named = weights.named_in(settings.models.parts)
+    with ThreadPoolExecutor(1, thread_name_prefix="hash-weights") as hashing:
+        digests = hashing.submit(weights.digests, named, data_dir=data)
+        for layer in ("models", "retrieval", "orchestration", "observability", "serving"):
+            import_module(f"{layer}.build")
+        return digests.result()
 
 
 def _describe_run(settings: Settings, weights: Mapping[str, str], corpus: Path | None, context: Context) -> Manifest:

@@ -358,7 +358,7 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
     from observability.stores.outcomes import outcomes_of
     from observability.value import roi
     from observability.value.outcome_contract import load_contract
-    from serving.trial import golden_report
+    from serving.judge.trial import golden_report
 
     with stage.part("observability", "what happened, what it cost, whether it was right, what it is worth") as report:
         system.telemetry.flush()

@@ -46,7 +46,7 @@ def resemble(victim: Victim) -> Tried:
 
 def reopen_cache() -> None:
     """Let vectors alone decide whether two questions are the same."""
-    from serving import answer_cache
+    from serving.http import answer_cache
 
     def everything_is_alike(question: str, other: str) -> bool:  # noqa: ARG001 - as the function that it replaces
         return True

@@ -18,8 +18,8 @@ from orchestration.contract import Answer, AnswerRequest
 from orchestration.run import answering
 from serving.cli import terminal
 from serving.cli.terminal import format_share, show_figures
+from serving.judge.trial import WORLD, Configure, ask, empty_system, own_folder
 from serving.settings import Loaded
-from serving.trial import WORLD, Configure, ask, empty_system, own_folder
 from serving.wiring import System
 
 

@@ -40,8 +40,8 @@ from retrieval.contract import DATA_CLASS, Citation, Hit, Source
 from retrieval.filters import AllOf, AnyOf, Between, OneOf, Where
 from retrieval.ingest.pipeline import Item
 from retrieval.search.hybrid import HybridRetriever
-from serving.answer_cache import AnswerCache
 from serving.cli import terminal
+from serving.http.answer_cache import AnswerCache
 from serving.settings import AnswerCacheSettings, Loaded
 
 if TYPE_CHECKING:

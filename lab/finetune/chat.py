@@ -18,8 +18,8 @@ from foundation.types import Principal
 from lab.finetune.command import Work, searched
 from orchestration.contract import Answer, AnswerRequest
 from orchestration.run import answering
+from serving.judge.trial import GOLDEN_SET
 from serving.settings import Loaded, Settings
-from serving.trial import GOLDEN_SET
 from serving.wiring import System
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from foundation.errors import InvalidRequest
 from foundation.machine import manifest
 from serving.cli import terminal
+from serving.judge.trial import Configure, empty_system
 from serving.settings import Settings
-from serving.trial import Configure, empty_system
 from serving.wiring import System, open_system
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from models.contract import BaseChatModel
     from orchestration.contract import Agent
     from orchestration.effects.executor import Executor
-    from serving.trial import Configure
+    from serving.judge.trial import Configure
     from serving.wiring import System
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +49,7 @@ def through_agent(configure: Configure, versions: list[str], limit: int, json: P
     """Ask AgentDojo's requests of the running agent in attacked worlds. Whether no attack on a guarded one succeeded."""
     from lab.redteam import agent as redteam_agent
     from lab.redteam import executor
-    from serving.trial import empty_system
+    from serving.judge.trial import empty_system
 
     reports = []
     with (

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from foundation.kill_switches import parse
-from serving import kill_switches
+from serving.access import kill_switches
 from serving.access.identity import Operator
 from serving.api.schemas import StopList, StopRequest
 from serving.http.errors import responses

@@ -228,8 +228,8 @@ def _revoke_keys(settings: Settings, principal: Principal, clock: Clock) -> int:
 
 async def _forget_answers(settings: Settings, tenant: str) -> int:
     """In a cache of its own the running server does so itself."""
-    from serving.answer_cache import forget
     from serving.contract import Cache
+    from serving.http.answer_cache import forget
 
     context = Context(data_dir=settings.foundation.data_dir)
     with closing(components.load("serving.cache", settings.serving.cache, context, expected=Cache)) as cache:

@@ -19,8 +19,8 @@ from foundation.settings import Part, flatten
 from serving.cli import terminal
 from serving.cli.judge.gate import BASELINE
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
+from serving.judge.worth import evaluation_file
 from serving.settings import Loaded, Settings
-from serving.worth import evaluation_file
 
 if TYPE_CHECKING:
     from observability.governance.system_card import Card, ToolFacts

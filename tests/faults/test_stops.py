@@ -26,8 +26,8 @@ from orchestration.answers.objects import Objects
 from orchestration.contract import Answer, AnswerRequest, Decision
 from orchestration.run.answering import answer, resume
 from orchestration.run.stoppable import StoppableAgent
+from serving.access.kill_switches import tended
 from serving.app import create_app
-from serving.kill_switches import tended
 from tests.doubles import serving
 from tests.doubles.orchestration import LEAD, NORTH, SOUTH, World
 

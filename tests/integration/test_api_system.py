@@ -8,9 +8,9 @@ import pytest
 
 from observability.evaluation.golden_set import GoldenCase, ToolCall
 from serving.access.identity import KeyStore
+from serving.judge.trial import GOLDEN_SET, golden_report
 from serving.server import running
 from serving.settings import load
-from serving.trial import GOLDEN_SET, golden_report
 from serving.wiring import System, open_system
 from tests.doubles import stacks
 

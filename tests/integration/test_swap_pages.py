@@ -18,8 +18,8 @@ from foundation.errors import FingerprintMismatch, PolicyDenied
 from foundation.types import EVERY_TENANT, Principal
 from models import weights
 from retrieval.ingest.folders import read_folder
-from serving import trial
 from serving.cli import corpus, documents
+from serving.judge import trial
 from serving.settings import Loaded, load
 from serving.wiring import System, open_system
 from tests import services

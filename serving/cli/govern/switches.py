@@ -47,7 +47,7 @@ def _switch(loaded: Loaded, what: str, *, why: str | None) -> None:
     from foundation.kill_switches import Stops
     from foundation.settings import make_data_dir
     from orchestration.effects.audit import SqliteAudit
-    from serving import kill_switches
+    from serving.access import kill_switches
 
     kind, name = switches.parse(what)
     data, clock, by = make_data_dir(loaded.settings.foundation.data_dir), SystemClock(), f"{getpass.getuser()}@terminal"

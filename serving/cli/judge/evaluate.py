@@ -31,9 +31,9 @@ def evaluate(
     from observability.stores.outcomes import outcomes_of
     from serving.cli.judge.judge_agreement import judged
     from serving.cli.judge.value import outcomes_at
-    from serving.trial import golden_file, golden_report
+    from serving.judge.trial import golden_file, golden_report
+    from serving.judge.worth import evaluation_file
     from serving.wiring import open_system
-    from serving.worth import evaluation_file
 
     loaded = load_stack(stack)
     golden = golden or golden_file(loaded.settings)
@@ -82,7 +82,7 @@ def calibrate(
     from observability.evaluation.golden_set import load_golden
     from observability.evaluation.trials import golden_documents
     from observability.stores.spans import SpanStore
-    from serving.trial import ask, empty_system, golden_file
+    from serving.judge.trial import ask, empty_system, golden_file
 
     with (
         empty_system(
@@ -136,7 +136,7 @@ def calibrate(
 
 
 def _not_stored(system: System, cases: list[GoldenCase]) -> list[str]:
-    from serving.trial import texts_of
+    from serving.judge.trial import texts_of
 
     stored = {text.uri for text in texts_of(system, cases)}
     return sorted({uri for case in cases for uri in case.gold_documents} - stored)

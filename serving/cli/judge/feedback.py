@@ -13,8 +13,8 @@ from foundation import components, names
 from foundation.components import Context
 from serving.cli import terminal
 from serving.cli.options import PROPOSALS, STACK, Stack, load_stack
+from serving.judge.trial import golden_file
 from serving.settings import Loaded
-from serving.trial import golden_file
 
 if TYPE_CHECKING:
     from observability.evaluation.feedback_cases import Asked

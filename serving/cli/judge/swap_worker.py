@@ -39,7 +39,7 @@ def serve(order: Mapping[str, Any], numbers: Iterator[int]) -> Iterator[dict[str
     from observability.evaluation.golden_set import GoldenCase
     from observability.evaluation.leaks import LeakFinder
     from orchestration.contract import Answer
-    from serving import trial
+    from serving.judge import trial
     from serving.settings import load
     from serving.wiring import open_system
 

@@ -86,7 +86,7 @@ def value_report(
 
 def _worth(settings: Settings) -> tuple[OutcomeContract, ValueReport]:
     from observability.stores.costs import CostLedger
-    from serving.worth import worth
+    from serving.judge.worth import worth
 
     with outcomes_at(settings) as store, closing(CostLedger(settings.foundation.data_dir / "costs.sqlite")) as costs:
         return worth(settings, store, costs)

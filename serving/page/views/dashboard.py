@@ -23,10 +23,10 @@ from observability.telemetry import metrics
 from observability.value.roi import ValueReport
 from serving.api.schemas import UsageReport
 from serving.api.usage import usage
+from serving.judge.worth import worth
 from serving.page.session import Visitor, alert, every, pluralise, show_errors
 from serving.page.views.feedback import CHOICES
 from serving.page.views.plots import Plot
-from serving.worth import worth
 
 LOOK_AGAIN_S = 2.0
 KEPT = 90

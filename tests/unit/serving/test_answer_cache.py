@@ -22,8 +22,8 @@ from orchestration.contract import Answer
 from orchestration.effects.policy import Policy
 from orchestration.settings import EVERYBODY, PolicySettings
 from retrieval.contract import Chunk, Citation, DocumentLedger, Entry, Parsed, Source
-from serving.answer_cache import AnswerCache, same_details
 from serving.caches.memory import MemoryCache, Options
+from serving.http.answer_cache import AnswerCache, same_details
 from serving.settings import AnswerCacheSettings
 
 QUESTION = "How long does the moon lamp run?"
