@@ -3,6 +3,7 @@ lost between them, and a worker that dies is replaced."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -220,6 +221,50 @@ def _searches_shown(url: str, key: str) -> dict[str, float]:
     (instance,) = [sample.labels["service_instance_id"] for sample in samples if sample.name == "target_info"]
     counts = [sample for sample in samples if sample.name == "http_server_request_duration_seconds_count"]
     return {instance: sum(sample.value for sample in counts if sample.labels["http_route"] == "/v1/search")}
+
+
+async def _end_of(call: Awaitable[httpx2.Response]) -> str:
+    """The status, of a stream its last event; a refusal that does not say when to come back is none."""
+    reply = await call
+    if reply.status_code in (429, 503):
+        assert reply.headers["retry-after"], reply.text
+    if reply.headers.get("content-type", "").startswith("text/event-stream"):
+        return reply.text.rpartition("event: ")[2].partition("\n")[0].strip()
+    return str(reply.status_code)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_a_crowd_at_two_workers_is_served_or_turned_away_and_loses_nothing(servers: Servers, key: str) -> None:
+    """50 uploads, 100 searches and 100 streams, begun in one moment, while health is asked all the time."""
+    everything = httpx2.Limits(max_connections=None)
+    headers, stream = {"Authorization": f"Bearer {key}"}, {"Accept": "text/event-stream"}
+    question = {"question": "What is the rule of wordcrowd0?", "compose": "extractive"}
+    async with httpx2.AsyncClient(
+        base_url=servers.urls[0], headers=headers, timeout=PATIENCE_S, trust_env=False, limits=everything
+    ) as client:
+        uploads = [
+            client.post("/v1/documents", files={"file": (f"crowd{n}.md", f"The rule of wordcrowd{n}.".encode())})
+            for n in range(50)
+        ]
+        searches = [client.post("/v1/search", json={"query": f"wordcrowd{n % 50}"}) for n in range(100)]
+        streams = [client.post("/v1/answers", json=question, headers=stream) for _ in range(100)]
+        crowd = asyncio.gather(*map(_end_of, [*uploads, *searches, *streams]))
+        while not crowd.done():
+            assert (await client.get("/health/live")).status_code == 200
+            await asyncio.sleep(0.02)
+        endings = await crowd
+        listed = (await client.get("/v1/documents", params={"limit": 100})).json()["documents"]
+    of_each = {"uploads": endings[:50], "searches": endings[50:150], "streams": endings[150:]}
+    assert set(of_each["uploads"]) <= {"201", "503"}
+    assert set(of_each["searches"]) <= {"200", "503"}
+    assert set(of_each["streams"]) <= {"answer", "error", "503"}
+    assert {"201", "200", "answer"} <= set(endings), "somebody of each is served"
+    acknowledged = {f"crowd{n}.md" for n, ending in enumerate(of_each["uploads"]) if ending == "201"}
+    assert acknowledged <= {document["uri"] for document in listed}
+    assert len(servers.workers()) == 2
+    for name in sorted(acknowledged)[:ASKED_AGAIN]:
+        assert name in _found(servers.urls[1], key, f"word{name.removesuffix('.md')}")
 
 
 def test_workers_over_stores_of_one_process_are_refused_before_anything_starts(tmp_path: Path) -> None:
