@@ -339,6 +339,7 @@ class Event(Noun):
     """The conversation of a step. Whoever loses the stream asks the same again there, and the run goes on."""
     step: Step | None = None
     token: str | None = None
+    answer_id: str | None = None
     round: int | None = None
     """Of a token: which call of the chat model said it. The words of an earlier round led to tools and are no answer."""
     tool: ToolCall | None = None

@@ -24,7 +24,7 @@ from orchestration.middleware.citations import CheckedState, CitationMiddleware
 from orchestration.middleware.context import ContextMiddleware
 from orchestration.middleware.evidence import EvidenceMiddleware
 from orchestration.middleware.instructions import InstructionsMiddleware
-from orchestration.middleware.policy import PolicyMiddleware
+from orchestration.middleware.policy import PolicyMiddleware, approvals_of
 from orchestration.middleware.progress import ProgressMiddleware
 from orchestration.prompts.files import read_prompt
 from orchestration.run.metered_chat import MeteredChatModel, calls_tools
@@ -97,7 +97,12 @@ class ToolCallingAgent(DurableAgent):
         ) != self.name:  # another agent's: nothing of it can go on here
             return StoredThread(values)
         waits_for = frozenset(item.value["approval_id"] for item in snapshot.interrupts)
-        return StoredThread(values, waits=bool(waits_for), waits_for=waits_for, unfinished=bool(snapshot.next))
+        return StoredThread(
+            values,
+            waits=bool(waits_for),
+            waits_for=waits_for or approvals_of(snapshot.values.get("messages", [])),
+            unfinished=bool(snapshot.next),
+        )
 
     async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
         config["recursion_limit"] = 6 * self._options.rounds + 10

@@ -89,7 +89,7 @@ class StoredThread:
     waits: bool = False
     """The run waits for a person."""
     waits_for: frozenset[str] = frozenset()
-    """Ids of the approvals that the run waits for."""
+    """Ids of the approvals that the run waits for; of one that was cut off, those that it went on from."""
     unfinished: bool = False
     """The last run has not come to its end: it waits, or was cut off."""
 

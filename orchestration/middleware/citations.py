@@ -138,7 +138,7 @@ class CitationMiddleware(AgentMiddleware[CheckedState, Any]):
             "complete",
             final,
             "tool" if acted and not written.citations else "generative",
-            tuple(written.citations),
+            written.citations,
         )
 
 
@@ -154,68 +154,67 @@ def numbered_passages(run: Run) -> dict[int, Hit]:
 
 
 class Rendering:
-    """The text with its markers numbered anew in the order of first use, a number for each span that is cited."""
+    """The text as it was written, with `[?]` behind what is not supported. A passage keeps the number that the model cited it by,
+    so that the words that were told while they came are those of the answer."""
 
     def __init__(self, passages: dict[int, Hit], *, drop: bool) -> None:
         self._passages, self._drop = passages, drop
-        self.citations: list[Citation] = []
         self.unsupported: list[Unsupported] = []
         self.text = ""
-        self._numbers: dict[tuple[int, int, int], int] = {}
+        self._spans: dict[int, tuple[int, int]] = {}
 
     def render(self, text: str, claims: Sequence[Claim]) -> Rendering:
         parts, end = [], 0
         for claim in claims:
-            parts += [_MARKERS.sub("", text[end : claim.start]), self._claim(text[claim.start : claim.end], claim)]
+            parts += [text[end : claim.start], self._claim(text[claim.start : claim.end], claim)]
             end = claim.end
-        self.text = "".join([*parts, _MARKERS.sub("", text[end:])]).strip()
+        self.text = "".join([*parts, text[end:]]).strip()
         return self
+
+    @property
+    def citations(self) -> tuple[Citation, ...]:
+        """In the order of their markers: for each passage the span that its statements rest on."""
+        return tuple(self._cite(number, *span) for number, span in sorted(self._spans.items()))
 
     def _claim(self, text: str, claim: Claim) -> str:
         if claim.finding:
             self.unsupported.append(Unsupported(text=claim.text, reason=claim.finding, detail=claim.detail))
             return "" if self._drop else _mark(text, f" {MARK}")
-        markers = "".join(f"[{number}]" for number in dict.fromkeys(self._cite(claim)))
-        return _mark(text, f" {markers}" if markers else "")
-
-    def _cite(self, claim: Claim) -> list[int]:
-        spans = [
+        anchors = [
             (anchor.passage, anchor.start, anchor.end) for anchor in claim.anchors if anchor.passage in self._passages
         ]
-        if not spans:
-            spans = [
-                (number, 0, len(self._passages[number].chunk.text))
-                for number in claim.cited
-                if number in self._passages
-            ]
-        return [self._number(span) for span in spans]
+        whole = [
+            (number, 0, len(self._passages[number].chunk.text)) for number in claim.cited if number in self._passages
+        ]
+        for passage, start, end in anchors or whole:
+            before = self._spans.get(passage, (start, end))
+            self._spans[passage] = (min(start, before[0]), max(end, before[1]))
+        if claim.cited or not anchors:
+            return text
+        return _mark(
+            text, "".join(f"[{number}]" for number in dict.fromkeys(passage for passage, _, _ in anchors)), " "
+        )
 
-    def _number(self, span: tuple[int, int, int]) -> int:
-        if span not in self._numbers:
-            self._numbers[span] = len(self._numbers) + 1
-            passage, start, end = span
-            hit = self._passages[passage]
-            self.citations.append(
-                Citation(
-                    marker=self._numbers[span],
-                    document_id=hit.chunk.document_id,
-                    chunk_id=hit.chunk.chunk_id,
-                    uri=hit.source.uri,
-                    title=title_of(hit),
-                    start=hit.chunk.start + start,
-                    end=hit.chunk.start + end,
-                    quote=hit.chunk.text[start:end],
-                    page=hit.chunk.page,
-                )
-            )
-        return self._numbers[span]
+    def _cite(self, number: int, start: int, end: int) -> Citation:
+        hit = self._passages[number]
+        return Citation(
+            marker=number,
+            document_id=hit.chunk.document_id,
+            chunk_id=hit.chunk.chunk_id,
+            uri=hit.source.uri,
+            title=title_of(hit),
+            start=hit.chunk.start + start,
+            end=hit.chunk.start + end,
+            quote=hit.chunk.text[start:end],
+            page=hit.chunk.page,
+        )
 
 
-def _mark(text: str, marker: str) -> str:
+def _mark(text: str, marker: str, space: str = "") -> str:
     """The text with `marker` in place of its last one; without one behind its last word, before what ends a cell of a table."""
     places = [match.span() for match in _MARKERS.finditer(text)]
     if not places:
         words = text.rstrip(" \n|")
-        return words + marker + text[len(words) :]
+        return words + space + marker + text[len(words) :]
     start, end = places[-1]
-    return _MARKERS.sub("", text[:start]) + marker + text[end:]
+    return _MARKERS.sub("", text[:start]) + space + marker + text[end:]

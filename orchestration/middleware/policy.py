@@ -66,10 +66,10 @@ class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
         approval = run.waiting.get(call_id)
         if approval is None or approval.status != "pending":
             outcome = await self._call(request, run, approval)
-            approval = outcome.approval if outcome.status == "waiting" else None
-            if approval is None:
+            if outcome.status != "waiting" or outcome.approval is None:
                 _tell(run, request, outcome.status, outcome.content)
-                return _as_message(request, outcome)
+                return _as_message(request, outcome, approval)
+            approval = outcome.approval
             _tell(run, request, "waiting", outcome.content)
             run.emit(Event(kind="approval", thread_id=run.state.get("thread_id"), approval=approval))
         interrupt(
@@ -107,6 +107,12 @@ def outcomes_of(messages: Sequence[AnyMessage]) -> tuple[ToolOutcome, ...]:
     turn = this_turn(messages)
     artifacts = [message.artifact for message in turn if isinstance(message, ToolMessage)]
     return tuple(ToolOutcome(**artifact["outcome"]) for artifact in artifacts if artifact and "outcome" in artifact)
+
+
+def approvals_of(messages: Sequence[AnyMessage]) -> frozenset[str]:
+    """Ids of the approvals by which calls of this turn went on."""
+    artifacts = [message.artifact for message in this_turn(messages) if isinstance(message, ToolMessage)]
+    return frozenset(artifact["approval_id"] for artifact in artifacts if artifact and artifact.get("approval_id"))
 
 
 def this_turn(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
@@ -150,7 +156,7 @@ def _with_whole_calls(message: BaseMessage) -> list[BaseMessage]:
     return [whole, *errors]
 
 
-def _as_message(request: ToolCallRequest, outcome: ToolOutcome) -> ToolMessage:
+def _as_message(request: ToolCallRequest, outcome: ToolOutcome, approval: Approval | None) -> ToolMessage:
     """The outcome for the model: its text, and its data where the text does not show them."""
     content = outcome.content
     if outcome.status == "done" and outcome.artifact is not None:
@@ -164,7 +170,10 @@ def _as_message(request: ToolCallRequest, outcome: ToolOutcome) -> ToolMessage:
         name=request.tool_call["name"],
         tool_call_id=request.tool_call["id"] or "",
         status="success" if outcome.status == "done" else "error",
-        artifact={"outcome": stored.model_dump(mode="json")},
+        artifact={
+            "outcome": stored.model_dump(mode="json"),
+            "approval_id": approval.approval_id if approval else "",
+        },
     )
 
 

@@ -20,7 +20,8 @@ from pydantic import ConfigDict
 from models.pricing import identity
 from models.resilience.retry import bound_arguments, stream_of
 from orchestration.contract import Event
-from orchestration.run.run import Chunks, current_run
+from orchestration.language.guard import without_foreign_urls
+from orchestration.run.run import Chunks, Run, current_run
 
 REPLY_TOKENS = 4096
 """Reserved for a reply where neither the call nor the model's profile limits it."""
@@ -49,13 +50,11 @@ class MeteredChatModel(BaseChatModel):
     ) -> ChatResult:
         run = current_run()
         run.calls += 1
-        words: list[str] = []
+        teller = Teller(run) if self.told else None
 
         def tell(chunk: AIMessageChunk) -> None:
-            if chunk.text:
-                words.append(chunk.text)
-                if self.told:
-                    run.emit(Event(kind="token", token=chunk.text, round=run.calls))
+            if teller is not None:
+                teller.tell(chunk.text)
 
         async def open_stream() -> Chunks:
             async for generation in stream_of(self.inner, messages, stop, kwargs):
@@ -64,6 +63,8 @@ class MeteredChatModel(BaseChatModel):
                 yield cast("AIMessageChunk", generation.message)
 
         message = await run.pay_for(messages, open_stream, max_tokens=self._longest_reply(kwargs), seen=tell)
+        if teller is not None:
+            teller.end()
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _generate(
@@ -113,6 +114,41 @@ class MeteredChatModel(BaseChatModel):
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         return self.inner._get_invocation_params(stop=stop, **kwargs)
+
+
+class Teller:
+    """Tells the words of one call of the model as they come, a whole word at a time: an address that nothing which was read
+    contains could carry away what a client shows, and is known only by its whole word."""
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._word = run, ""
+
+    def tell(self, text: str) -> None:
+        words, space, self._word = _at_last_space(self._word + text)
+        if words or space:
+            self._emit(words + space)
+
+    def end(self) -> None:
+        if self._word:
+            self._emit(self._word)
+
+    def _emit(self, text: str) -> None:
+        run = self._run
+        quotes = [run.state.get("question", ""), *(hit.chunk.text for hit in run.passages.values())]
+        token = without_foreign_urls(text, quotes)
+        state = run.state
+        run.emit(
+            Event(kind="token", token=token, round=run.calls, thread_id=state.get("thread_id"), answer_id=run.answer_id)
+        )
+
+
+def _at_last_space(text: str) -> tuple[str, str, str]:
+    """
+    >>> _at_last_space("See https://exam"), _at_last_space("ple.org ")
+    (('See', ' ', 'https://exam'), ('ple.org', ' ', ''))
+    """
+    place = max(text.rfind(space) for space in " \n\t")
+    return (text[:place], text[place], text[place + 1 :]) if place >= 0 else ("", "", text)
 
 
 def calls_tools(chat: BaseChatModel) -> bool:

@@ -41,7 +41,13 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 )
 async def message(body: MessagesRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the last user message."""
-    shaped = Shaped(lambda answer: _reply(answer, body), lambda answer: _events_of(_reply(answer, body)), _error_event)
+    shaped = Shaped(
+        lambda answer: _reply(answer, body),
+        lambda answer: _begin(_reply(answer, body)),
+        _words,
+        lambda answer, _: _end(_reply(answer, body)),
+        _error_event,
+    )
     return await reply(_request_of(body), shaped, request, caller, runtime, stream=body.stream)
 
 
@@ -78,14 +84,22 @@ def _citations(answer: Answer) -> Iterator[dict[str, Any]]:
         }
 
 
-def _events_of(reply: MessageReply) -> Iterator[ServerSentEvent]:
-    """The events of a message, in the order in which Anthropic sends them."""
+def _begin(reply: MessageReply) -> Iterator[ServerSentEvent]:
+    """The events of a message, in the order in which Anthropic sends them: those before its text."""
     whole = reply.model_dump(mode="json")
     (block,) = whole["content"]
     yield _sse("message_start", {"message": whole | {"content": [], "stop_reason": None}})
     yield _sse("content_block_start", {"index": 0, "content_block": block | {"text": "", "citations": None}})
-    for line in block["text"].splitlines(keepends=True):
-        yield _sse("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": line}})
+
+
+def _words(text: str) -> Iterator[ServerSentEvent]:
+    yield _sse("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": text}})
+
+
+def _end(reply: MessageReply) -> Iterator[ServerSentEvent]:
+    """The events behind its text."""
+    whole = reply.model_dump(mode="json")
+    (block,) = whole["content"]
     for citation in block["citations"] or ():
         yield _sse("content_block_delta", {"index": 0, "delta": {"type": "citations_delta", "citation": citation}})
     yield _sse("content_block_stop", {"index": 0})

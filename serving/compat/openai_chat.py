@@ -50,9 +50,12 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the last user message."""
     created = _now(runtime)
+    chunks = Chunks(body, created)
     shaped = Shaped(
         lambda answer: _completion(answer, body, created=created),
-        lambda answer: _events_of(answer, body, created=created),
+        chunks.begin,
+        chunks.words,
+        chunks.end,
         lambda error: sse(None, openai_problem(error)),
     )
     return await reply(_request_of(body), shaped, request, caller, runtime, stream=body.stream)
@@ -88,28 +91,32 @@ def _completion(answer: Answer, body: ChatRequest, *, created: int) -> ChatCompl
     )
 
 
-def _events_of(answer: Answer, body: ChatRequest, *, created: int) -> Iterator[ServerSentEvent]:
-    for chunk in _chunks(answer, body, created=created):
-        yield sse(None, chunk)
-    yield ServerSentEvent(raw_data="[DONE]")
+class Chunks:
+    """The chunks of one completion, in the order in which OpenAI sends them."""
 
+    def __init__(self, body: ChatRequest, created: int) -> None:
+        self._wants_usage = body.stream_options is not None and body.stream_options.include_usage
+        self._common: dict[str, Any] = {"object": "chat.completion.chunk", "created": created, "model": body.model}
+        if self._wants_usage:
+            self._common |= {"usage": None}
 
-def _chunks(answer: Answer, body: ChatRequest, *, created: int) -> Iterator[dict[str, Any]]:
-    wants_usage = body.stream_options is not None and body.stream_options.include_usage
-    common = {"id": _id(answer), "object": "chat.completion.chunk", "created": created, "model": body.model}
-    if wants_usage:
-        common |= {"usage": None}
+    def begin(self, answer: Answer) -> Iterator[ServerSentEvent]:
+        self._common = {"id": _id(answer), **self._common}
+        yield self._chunk({"role": "assistant", "content": ""})
 
-    def chunk(delta: dict[str, Any], finish_reason: str | None = None, **extra: Any) -> dict[str, Any]:
-        return {**common, "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}], **extra}
+    def words(self, text: str) -> Iterator[ServerSentEvent]:
+        yield self._chunk({"content": text})
 
-    yield chunk({"role": "assistant", "content": ""})
-    for line in with_footnotes(answer).splitlines(keepends=True):
-        yield chunk({"content": line})
-    yield chunk({}, "stop", sixply=extra_of(answer))
-    if wants_usage:
-        usage = _usage(answer.usage)
-        yield {**common, "choices": [], "usage": usage and usage.model_dump()}
+    def end(self, answer: Answer, text: str) -> Iterator[ServerSentEvent]:  # noqa: ARG002 - other shapes repeat the text
+        yield self._chunk({}, "stop", sixply=extra_of(answer))
+        if self._wants_usage:
+            usage = _usage(answer.usage)
+            yield sse(None, {**self._common, "choices": [], "usage": usage and usage.model_dump()})
+        yield ServerSentEvent(raw_data="[DONE]")
+
+    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None, **extra: Any) -> ServerSentEvent:
+        choices = [{"index": 0, "delta": delta, "finish_reason": finish_reason}]
+        return sse(None, {**self._common, "choices": choices, **extra})
 
 
 def _usage(usage: Usage) -> ChatUsage | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -50,7 +51,8 @@ async def respond(body: ResponsesRequest, request: Request, caller: Asker, runti
     def whole(answer: Answer) -> ResponseReply:
         return _reply(answer, body, runtime)
 
-    shaped = Shaped(whole, lambda answer: _number_events(whole(answer)), _error_event)
+    numbered = Numbered(whole)
+    shaped = Shaped(whole, numbered.begin, numbered.words, numbered.end, _error_event)
     return await reply(_request_of(body), shaped, request, caller, runtime, stream=body.stream)
 
 
@@ -86,7 +88,7 @@ def _reply(answer: Answer, body: ResponsesRequest, runtime: Runtime) -> Response
         output=[
             ResponseOutput(
                 id=f"msg_{answer.answer_id}",
-                content=[ResponseContent(text=text, annotations=list(_annotations(answer)))],
+                content=[ResponseContent(text=text, annotations=list(_annotations(answer, markdown(answer.text))))],
             )
         ],
         usage=_usage(answer),
@@ -96,9 +98,8 @@ def _reply(answer: Answer, body: ResponsesRequest, runtime: Runtime) -> Response
     )
 
 
-def _annotations(answer: Answer) -> Iterator[dict[str, Any]]:
+def _annotations(answer: Answer, text: str) -> Iterator[dict[str, Any]]:
     """A file citation for each marker in the text, at the place of the marker."""
-    text = markdown(answer.text)  # as `with_footnotes` shows it
     for cited in answer.citations:
         marker, at = f"[{cited.marker}]", -1
         while (at := text.find(marker, at + 1)) >= 0:
@@ -118,37 +119,46 @@ def _usage(answer: Answer) -> ResponseUsage | None:
     )
 
 
-def _number_events(reply: ResponseReply) -> Iterator[ServerSentEvent]:
-    """The events of a response, numbered."""
-    for number, (kind, content) in enumerate(_events_of(reply)):
-        yield sse(kind, {"type": kind, "sequence_number": number, **content})
-
-
 def _error_event(error: SixplyError) -> ServerSentEvent:
     problem = openai_problem(error)  # its member "error" is what makes OpenAI's client raise
     members = {name: problem["error"][name] for name in ("code", "message", "param")}
     return sse("error", {"type": "error", "sequence_number": 0, **members, **problem})
 
 
-def _events_of(reply: ResponseReply) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The events of a response, in the order in which OpenAI sends them."""
-    whole = reply.model_dump(mode="json")
-    (item,) = whole["output"]
-    (part,) = item["content"]
-    started = whole | {"status": "in_progress", "output": [], "usage": None}
-    place: dict[str, Any] = {"item_id": item["id"], "output_index": 0, "content_index": 0}
-    yield "response.created", {"response": started}
-    yield "response.in_progress", {"response": started}
-    yield "response.output_item.added", {"output_index": 0, "item": item | {"status": "in_progress", "content": []}}
-    yield "response.content_part.added", {**place, "part": part | {"text": "", "annotations": []}}
-    for line in part["text"].splitlines(keepends=True):
-        yield "response.output_text.delta", {**place, "delta": line, "logprobs": []}
-    yield "response.output_text.done", {**place, "text": part["text"], "logprobs": []}
-    for index, annotation in enumerate(part["annotations"]):
-        yield (
-            "response.output_text.annotation.added",
-            {**place, "annotation_index": index, "annotation": annotation},
-        )
-    yield "response.content_part.done", {**place, "part": part}
-    yield "response.output_item.done", {"output_index": 0, "item": item}
-    yield "response.completed", {"response": whole}
+class Numbered:
+    """The events of a response, numbered, in the order in which OpenAI sends them."""
+
+    def __init__(self, whole: Callable[[Answer], ResponseReply]) -> None:
+        self._whole, self._number = whole, itertools.count()
+        self._place: dict[str, Any] = {}
+
+    def begin(self, answer: Answer) -> Iterator[ServerSentEvent]:
+        whole = self._whole(answer).model_dump(mode="json")
+        (item,) = whole["output"]
+        (part,) = item["content"]
+        started = whole | {"status": "in_progress", "output": [], "usage": None}
+        self._place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
+        yield self._sse("response.created", response=started)
+        yield self._sse("response.in_progress", response=started)
+        begun = item | {"status": "in_progress", "content": []}
+        yield self._sse("response.output_item.added", output_index=0, item=begun)
+        yield self._sse("response.content_part.added", **self._place, part=part | {"text": "", "annotations": []})
+
+    def words(self, text: str) -> Iterator[ServerSentEvent]:
+        yield self._sse("response.output_text.delta", **self._place, delta=text, logprobs=[])
+
+    def end(self, answer: Answer, text: str) -> Iterator[ServerSentEvent]:
+        whole = self._whole(answer).model_dump(mode="json")
+        (item,) = whole["output"]
+        (part,) = item["content"]
+        part |= {"text": text, "annotations": list(_annotations(answer, text))}
+        yield self._sse("response.output_text.done", **self._place, text=text, logprobs=[])
+        for index, annotation in enumerate(part["annotations"]):
+            added = {"annotation_index": index, "annotation": annotation}
+            yield self._sse("response.output_text.annotation.added", **self._place, **added)
+        yield self._sse("response.content_part.done", **self._place, part=part)
+        yield self._sse("response.output_item.done", output_index=0, item=item)
+        yield self._sse("response.completed", response=whole)
+
+    def _sse(self, kind: str, **content: Any) -> ServerSentEvent:
+        return sse(kind, {"type": kind, "sequence_number": next(self._number), **content})

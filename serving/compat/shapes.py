@@ -87,11 +87,15 @@ def unknown(model: str) -> UnknownModel:
 
 
 def with_footnotes(answer: Answer) -> str:
-    """The answer's text with its citations, or with where to look instead, below it, for clients that show nothing else.
+    """The answer's text with `footnotes` below it, for clients that show nothing else.
 
-    Such clients read Markdown, and HTML in it: what documents and models wrote reaches them as text. An answer that waits for
-    a person says by which approval.
+    Such clients read Markdown, and HTML in it: what documents and models wrote reaches them as text.
     """
+    return "\n\n".join(filter(None, (markdown(answer.text), footnotes(answer))))
+
+
+def footnotes(answer: Answer) -> str:
+    """The citations, where to look instead, what nothing supports, and the approval that is waited for, a line each."""
     notes = [
         f"[{cited.marker}] {markdown_label(cited.title or cited.uri)} ({markdown_label(cited.uri)}, "
         f"characters {cited.start}-{cited.end})"
@@ -104,7 +108,11 @@ def with_footnotes(answer: Answer) -> str:
         )
     if answer.approval is not None and answer.status == "waiting":
         notes.append(f"Waiting for approval {answer.approval.approval_id}.")
-    return "\n\n".join(filter(None, (markdown(answer.text), "\n".join(notes))))
+    notes += [
+        f"[?] {markdown_label(claim.text)} ({markdown_label(claim.detail or claim.reason)})"
+        for claim in answer.unsupported
+    ]
+    return "\n".join(notes)
 
 
 def extra_of(answer: Answer) -> dict[str, Any]:

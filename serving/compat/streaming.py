@@ -1,11 +1,12 @@
 """What the routes in the shapes of other vendors have in common: an answer as their JSON, or as their events.
 
-Only checked text is sent, so the events begin when the answer is ready.
+Words of an agent that tells them as its model writes them are passed on at once; what the check found is told behind them.
+Of other agents only checked text is sent, so the events begin when the answer is ready.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +17,11 @@ from fastapi.sse import ServerSentEvent
 from pydantic import BaseModel
 
 from foundation.errors import SixplyError
+from foundation.output.rendering import markdown
 from foundation.types import Principal
 from orchestration.contract import Answer, AnswerRequest, Event
 from serving.api.answers import begin_answer, check_length
+from serving.compat.shapes import footnotes, with_footnotes
 from serving.http.errors import Shape, responses, to_json
 from serving.http.streams import EventStream, collect, explain, follow
 from serving.runtime import Runtime, admitted
@@ -26,11 +29,75 @@ from serving.runtime import Runtime, admitted
 
 @dataclass(frozen=True)
 class Shaped:
-    """An answer in another vendor's words."""
+    """An answer in another vendor's words: whole, or as events around its text."""
 
     whole: Callable[[Answer], BaseModel]
-    events: Callable[[Answer], Iterable[ServerSentEvent]]
+    begin: Callable[[Answer], Iterable[ServerSentEvent]]
+    """Of an answer that may have no more than its ids yet."""
+    words: Callable[[str], Iterable[ServerSentEvent]]
+    end: Callable[[Answer, str], Iterable[ServerSentEvent]]
+    """Of the answer and all of the text that was sent."""
     failed: Callable[[SixplyError], ServerSentEvent]
+
+
+class Told:
+    """What was sent of one answer so far."""
+
+    def __init__(self, shaped: Shaped) -> None:
+        self._shaped = shaped
+        self._text = self._draft = ""
+        self._round: int | None = None
+
+    def take(self, event: Event) -> Iterator[ServerSentEvent]:
+        if event.answer is not None:
+            yield from self._end(event.answer)
+        elif event.token is not None and event.answer_id is not None:
+            yield from self._words(event)
+
+    def _words(self, event: Event) -> Iterator[ServerSentEvent]:
+        if self._round is None:
+            yield from self._shaped.begin(_begun(event))
+        elif event.round != self._round and self._draft:
+            yield from self._say("\n\n")
+            self._draft = ""
+        self._round = event.round
+        self._draft += event.token or ""
+        yield from self._say(markdown(event.token or ""))
+
+    def _end(self, answer: Answer) -> Iterator[ServerSentEvent]:
+        if self._round is None:
+            yield from self._shaped.begin(answer)
+            rest = with_footnotes(answer)
+        else:
+            rest = self._rest(answer)
+        for line in rest.splitlines(keepends=True):
+            yield from self._say(line)
+        yield from self._shaped.end(answer, self._text)
+
+    def _rest(self, answer: Answer) -> str:
+        """What is still to be said of an answer whose words were told while they came."""
+        draft, notes = self._draft.strip(), footnotes(answer)
+        if answer.text.startswith(draft):
+            rest = markdown(answer.text[len(draft) :])
+        else:  # the check has marked or changed something; the notes say what
+            rest = "" if answer.unsupported else f"\n\n{markdown(answer.text)}"
+        return f"{rest}\n\n{notes}" if notes else rest
+
+    def _say(self, text: str) -> Iterator[ServerSentEvent]:
+        self._text += text
+        yield from self._shaped.words(text)
+
+
+def _begun(event: Event) -> Answer:
+    """An answer of which nothing is known yet but its ids."""
+    return Answer(
+        answer_id=event.answer_id or "",
+        thread_id=event.thread_id or "",
+        question="",
+        status="answered",
+        stop_reason="complete",
+        text="",
+    )
 
 
 def route_arguments(kind: type[BaseModel], shape: Shape, described: str) -> dict[str, Any]:
@@ -63,13 +130,14 @@ def sse(kind: str | None, content: dict[str, Any]) -> ServerSentEvent:
 async def _events(
     runtime: Runtime, shaped: Shaped, at_work: AsyncIterator[Event]
 ) -> AsyncGenerator[ServerSentEvent | None]:
+    told = Told(shaped)
     try:
         async with aclosing(follow(at_work, runtime.lifecycle)) as events:
             async for event in events:
                 if event is None:
                     yield None
-                elif event.answer is not None:
-                    for sent in shaped.events(event.answer):
-                        yield sent
+                    continue
+                for sent in told.take(event):
+                    yield sent
     except Exception as error:  # the response has begun: the stream itself must say how it ended
         yield shaped.failed(explain(error))

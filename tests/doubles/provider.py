@@ -28,6 +28,8 @@ class FaultyProvider:
         self.billed: list[dict[str, Any]] = []
         """What `metered` replies have cost: the model, and tokens by kind."""
         self.released = threading.Event()
+        self.go_on = threading.Event()
+        """Lets `halves` send its second half."""
         self.left = threading.Event()
         """Set when a caller has closed the connection of a request that `hang` or `stall` holds."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
@@ -149,6 +151,97 @@ def ok(text: str) -> Behaviour:
             handler.send(200, json.dumps(_whole(handler, text)).encode(), {"Content-Type": "application/json"})
 
     return reply
+
+
+def halves(text: str) -> Behaviour:
+    """A stream that says half of its words, and the rest once `go_on` is set."""
+
+    def reply(handler: _Handler) -> None:
+        events = _events(handler, text)
+        middle = len(events) // 2
+        handler.begin_stream(events[:middle])
+        handler.provider.go_on.wait(60)
+        for event in events[middle:]:
+            handler.wfile.write(f"{len(event):x}\r\n".encode() + event + b"\r\n")
+        handler.wfile.write(b"0\r\n\r\n")
+        handler.wfile.flush()
+
+    return reply
+
+
+def strict(behaviour: Behaviour) -> Behaviour:
+    """The behaviour, for a request that the vendor's own API takes; any other gets its 400."""
+
+    def reply(handler: _Handler) -> None:
+        faults = _anthropic_faults(handler.body) if _is_anthropic(handler) else _openai_faults(handler.body)
+        if faults:
+            body = {"type": "error", "error": {"type": "invalid_request_error", "message": "; ".join(faults)}}
+            handler.send(400, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        else:
+            behaviour(handler)
+
+    return reply
+
+
+def _openai_faults(body: Mapping[str, Any]) -> list[str]:
+    """What Chat Completions answers with a 400."""
+    faults, open_calls = [], set()
+    for message in body["messages"]:
+        role, content = message["role"], message.get("content")
+        if role == "tool":
+            if message["tool_call_id"] not in open_calls:
+                faults.append("a tool result without its call")
+            open_calls.discard(message["tool_call_id"])
+            continue
+        if open_calls:
+            faults.append("a call without its result")
+        open_calls = {call["id"] for call in message.get("tool_calls") or ()}
+        if not content and not open_calls:
+            faults.append("an empty message")
+        if any(_is_no_json(call["function"]["arguments"]) for call in message.get("tool_calls") or ()):
+            faults.append("arguments that are no JSON")
+    if open_calls:
+        faults.append("a call without its result at the end")
+    if "max_tokens" in body and "max_completion_tokens" in body:
+        faults.append("max_tokens beside max_completion_tokens")
+    if body.get("tool_choice") and not body.get("tools"):
+        faults.append("tool_choice without tools")
+    return faults
+
+
+def _anthropic_faults(body: Mapping[str, Any]) -> list[str]:
+    """What Messages answers with a 400."""
+    faults, open_calls, last = [], set(), ""
+    for message in body["messages"]:
+        blocks = (
+            message["content"]
+            if isinstance(message["content"], list)
+            else [{"type": "text", "text": message["content"]}]
+        )
+        results = [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
+        if set(results) != open_calls or len(results) != len(set(results)):
+            faults.append("tool_result blocks that are not those of the tool_use blocks before")
+        if results and any(block["type"] != "tool_result" for block in blocks[: len(results)]):
+            faults.append("tool_result blocks behind others")
+        if any(block["type"] == "text" and not block["text"].strip() for block in blocks) or not blocks:
+            faults.append("an empty text block")
+        open_calls = {block["id"] for block in blocks if block["type"] == "tool_use"}
+        last = message["role"]
+    if open_calls or last == "assistant":
+        faults.append("the conversation ends with the assistant")
+    used = any("tool_use" in json.dumps(message) for message in body["messages"])
+    if used and not body.get("tools"):
+        faults.append("tool_use blocks without tools")
+    if "max_tokens" not in body:
+        faults.append("no max_tokens")
+    return faults
+
+
+def _is_no_json(text: str) -> bool:
+    try:
+        return not isinstance(json.loads(text), dict)
+    except ValueError:
+        return True
 
 
 def metered(

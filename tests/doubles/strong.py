@@ -50,7 +50,7 @@ def clerk(messages: Sequence[BaseMessage]) -> AIMessage:
             reason = {"reason": question.text} if tool == "send_parcel" else {}
             return calls((tool, {"parcel_id": found[1], **reason}))
     if found := _REFUND.search(question.text):
-        return calls(("refund_order", {"order_id": found[1], "reason": question.text}))
+        return calls(("refund", {"order_id": found[1], "reason": question.text}))
     return calls(("search_documents", {"query": question.text}))
 
 

@@ -42,6 +42,18 @@ WHILE_APPROVING = {
 }
 """Each point with the refunds that have happened by then."""
 
+WHILE_A_CALL_IS_APPROVED = {
+    "decided": 0,
+    "tool_begun": 0,
+    "before_effect": 0,
+    "after_effect": 1,
+    "after_ledger": 1,
+    "tool_done": 1,
+    "model_begun": 1,
+    "model_done": 1,
+}
+"""The same for the agent that calls tools."""
+
 AGENTS = PLANNED
 
 Kill = Callable[..., list[dict[str, Any]]]
@@ -158,6 +170,38 @@ async def test_a_crash_around_an_approved_effect_repeats_nothing_and_the_story_i
     bill = layer_bill(spans, [])
     assert bill.exact
     assert bill.ns >= sum(span.end_ns - span.start_ns for span in spans if span.name == f"invoke_agent {agent}")
+
+
+@pytest.mark.parametrize("point", ["model_begun", "model_done", "tool_begun", "approval_asked"])
+async def test_a_model_that_calls_tools_goes_on_where_it_was_cut_off(data_dir: Path, kill: Kill, point: str) -> None:
+    before = await asyncio.to_thread(kill, data_dir, "ask", point, agent="tool_calling")
+    world = desk(data_dir, "tool_calling")
+    thread_id = before[-1]["thread_id"] if before else None
+    waiting = await answer(world.agent(), AnswerRequest(question=QUESTION, thread_id=thread_id), CUSTOMER)
+    assert (waiting.status, refunds(data_dir)) == ("waiting", 0)
+    pending = await world.approvals.pending("alder-clinics")
+    assert [approval.approval_id for approval in pending] == [waiting.approval and waiting.approval.approval_id]
+    assert (await resume(world.agent(), Decision(approval_id=pending[0].approval_id, approve=True), LEAD)).text == DONE
+    assert refunds(data_dir) == 1
+    world.close()
+
+
+@pytest.mark.parametrize(("point", "already_done"), WHILE_A_CALL_IS_APPROVED.items())
+async def test_an_approved_call_of_a_model_happens_once_wherever_the_process_dies(
+    data_dir: Path, kill: Kill, point: str, already_done: int
+) -> None:
+    waiting = await ask_for_a_refund(data_dir, "tool_calling")
+    assert waiting.approval is not None
+    decision = Decision(approval_id=waiting.approval.approval_id, approve=True)
+    await asyncio.to_thread(kill, data_dir, "approve", point, agent="tool_calling", id=decision.approval_id)
+    assert refunds(data_dir) == already_done
+    world = desk(data_dir, "tool_calling")
+    done = await resume(world.agent(), decision, LEAD)
+    assert (done.status, done.text) == ("answered", DONE)
+    with pytest.raises(Conflict):
+        await resume(world.agent(), decision, LEAD)
+    assert refunds(data_dir) == 1
+    world.close()
 
 
 async def test_an_effect_of_unknown_fate_is_not_tried_again_where_the_tool_cannot_recognise_it(

@@ -1,0 +1,160 @@
+"""A model that calls tools, behind each vendor's protocol: the whole system, as somebody has it who has changed the model.
+
+The provider is a double on loopback. It answers 400 to what the vendor's own API answers with 400.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from foundation.clock import SystemClock
+from retrieval.contract import Source
+from retrieval.ingest.pipeline import Item
+from serving.access.identity import KeyStore
+from serving.server import running
+from serving.settings import load
+from serving.wiring import open_system
+from tests.doubles.provider import Behaviour, FaultyProvider, calls, cut, halves, ok, stall, strict
+
+STACK = """
+[foundation]
+data_dir = "{data}"
+[models.chat]
+use = "{use}"
+model = "a-strong-one"
+api_key = "a key for tests"
+base_url = "{url}"
+profile = {{ tool_calling = true, max_input_tokens = 100000 }}
+[models.resilience]
+wait_max_s = 0
+gap_s = 2
+[models.embedder]
+use = "hashing"
+[retrieval.vectors]
+use = "memory"
+[orchestration]
+policy_file = "policy.toml"
+[orchestration.agent]
+use = "auto"
+[[orchestration.tools]]
+use = "examples.support_desk.tools:build"
+"""
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = b"# Parcels\n\nA parcel may weigh at most 30 kilograms. Heavier parcels go by freight."
+SEARCH = calls("search_documents", query="weight of a parcel")
+SAID = "A parcel may weigh at most **30 kilograms** [1], and what is heavier goes by freight [1]."
+TENANT = "alder-clinics"
+UNPRICED = "a call of a-strong-one has no known price"
+QUESTION = "How heavy may a parcel be?"
+
+Serve = Callable[..., AbstractContextManager[tuple[httpx2.Client, FaultyProvider]]]
+
+
+@pytest.fixture(params=["openai_compatible", "anthropic"])
+def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Serve:
+    """The server over a provider with these behaviours, and a client of somebody who may ask."""
+
+    @contextmanager
+    def serving(*behaviours: Behaviour) -> Iterator[tuple[httpx2.Client, FaultyProvider]]:
+        with FaultyProvider(*map(strict, behaviours)) as provider:
+            version = "/v1" if request.param == "openai_compatible" else ""
+            stack = STACK.format(data=tmp_path / "var", use=request.param, url=provider.url + version)
+            (tmp_path / "stack.toml").write_text(stack, encoding="utf-8")
+            (tmp_path / "policy.toml").write_text((ROOT / "policy.toml").read_text("utf-8"), encoding="utf-8")
+            with open_system(load(tmp_path / "stack.toml")) as system:
+                system.ingestor.ingest_one(Item(Source("parcels.md", TENANT), TEXT, "parcels.md"), scope=None)
+                keys = KeyStore.of(system.settings, SystemClock())
+                key = keys.create(subject="ana", tenant=TENANT, roles=["agent"])
+                headers = {"Authorization": f"Bearer {key}"}
+                with (
+                    running(system) as url,
+                    httpx2.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client,
+                ):
+                    client.lead = keys.create(subject="lena", tenant=TENANT, roles=["approver"])  # type: ignore[attr-defined]
+                    yield client, provider
+
+    return serving
+
+
+def test_it_searches_and_answers_in_markdown_with_citations(serve: Serve) -> None:
+    with serve(SEARCH, ok(SAID)) as (client, provider):
+        answer = client.post("/v1/answers", json={"question": QUESTION}).json()
+    assert (answer["text"], answer["status"], answer["degraded"]) == (SAID, "answered", [UNPRICED]), answer
+    assert [(cited["marker"], cited["uri"]) for cited in answer["citations"]] == [(1, "parcels.md")]
+    assert answer["usage"]["input_tokens"] == 6, "both calls are on the bill"
+    assert len(provider.requests) == 2
+    assert "30 kilograms" in json.dumps(provider.requests[1][2]), "the model has read the passage"
+
+
+SURFACES = {
+    "/v1/answers": {"question": QUESTION},
+    "/v1/chat/completions": {"model": "sixply", "messages": [{"role": "user", "content": QUESTION}], "stream": True},
+    "/v1/responses": {"model": "sixply", "input": QUESTION, "stream": True},
+    "/v1/messages": {
+        "model": "sixply",
+        "messages": [{"role": "user", "content": QUESTION}],
+        "stream": True,
+        "max_tokens": 99,
+    },
+}
+
+
+@pytest.mark.parametrize("path", SURFACES)
+def test_the_first_words_reach_the_caller_before_the_provider_has_said_its_last(serve: Serve, path: str) -> None:
+    with serve(SEARCH, halves(SAID)) as (client, provider):
+        told = ""
+        with client.stream("POST", path, json=SURFACES[path], headers={"Accept": "text/event-stream"}) as reply:
+            assert reply.status_code == 200, reply.read()
+            for line in reply.iter_lines():
+                told += _words_of(line)
+                if "parcel may weigh" in told:
+                    provider.go_on.set()
+    assert provider.go_on.is_set()
+    assert SAID in told
+
+
+def _words_of(line: str) -> str:
+    """The words in one line of a stream, of whichever shape."""
+    if not line.startswith("data: {"):
+        return ""
+    event = json.loads(line.removeprefix("data: "))
+    if choices := event.get("choices"):
+        return choices[0]["delta"].get("content") or ""
+    delta = event.get("delta", "")
+    if isinstance(delta, dict):
+        return delta.get("text") or ""
+    return event.get("token") or delta
+
+
+@pytest.mark.parametrize("broken", [cut("A parcel may weigh at most", events=6), stall("A parcel may weigh")])
+def test_a_provider_that_ends_in_the_middle_is_told_in_the_stream(serve: Serve, broken: Behaviour) -> None:
+    with (
+        serve(SEARCH, broken) as (client, _),
+        client.stream(
+            "POST", "/v1/answers", json={"question": QUESTION}, headers={"Accept": "text/event-stream"}
+        ) as reply,
+    ):
+        events = [json.loads(line.removeprefix("data: ")) for line in reply.iter_lines() if line.startswith("data: ")]
+    assert "parcel" in "".join(event.get("token", "") for event in events)
+    assert events[-1]["kind"] == "error"
+    assert events[-1]["code"] in {"upstream_down", "upstream_malformed", "upstream_timeout"}
+
+
+def test_an_action_waits_for_a_colleague_and_the_model_hears_what_came_of_it(serve: Serve) -> None:
+    refund = calls("refund", order_id="QM-10017", reason="it arrived broken")
+    done = "Order QM-10017 has been refunded: 178.00 USD."
+    with serve(refund, ok(done)) as (client, provider):
+        waiting = client.post("/v1/answers", json={"question": "Refund order QM-10017, it arrived broken."}).json()
+        assert (waiting["status"], len(provider.requests)) == ("waiting", 1), waiting
+        approval = waiting["approval"]["approval_id"]
+        lead = {"Authorization": f"Bearer {client.lead}"}  # type: ignore[attr-defined]
+        decided = client.post(f"/v1/approvals/{approval}", json={"approve": True}, headers=lead)
+    assert decided.status_code == 200, decided.text
+    assert decided.json()["text"] == done
+    assert "has been refunded" in json.dumps(provider.requests[1][2])
