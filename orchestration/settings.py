@@ -79,7 +79,7 @@ class PolicySettings(Section):
 
 
 class OrchestrationSettings(Section):
-    agent: Part = Part(use="graph")
+    agent: Part = Part(use="auto")
     planner: Part = Part(use="classifier")
     """Who plans. Where another one than the classifier fails, the classifier plans, and the answer says so."""
     checkpoints: Part = Part(use="sqlite")

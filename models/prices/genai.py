@@ -1,4 +1,8 @@
-"""Prices of remote models from the genai-prices package, and of local models from the machine's price per hour.
+"""Prices of remote models: those that you state, else those of the genai-prices package; local models cost the machine's time.
+
+    [models.prices]
+    use = "genai"
+    stated = { "my-model" = { input = 3.0, output = 15.0, cached_input = 0.3 } }     # USD for a million tokens
 
 Only the snapshot inside the installed package is read: prices change when the package is updated, on purpose and with
 a version to name, and never because a download happened to succeed.
@@ -6,27 +10,57 @@ a version to name, and never because a download happened to succeed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.components import Context
 from foundation.types import Usage
 from models.contract import Call, Price, PriceSource
 
 
+class StatedPrice(BaseModel):
+    """USD for a million tokens of each kind."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: Decimal = Field(ge=0)
+    output: Decimal = Field(ge=0)
+    cached_input: Decimal | None = Field(default=None, ge=0)
+    """Tokens that the provider read from its cache; unset, they cost what others do."""
+    cache_write: Decimal | None = Field(default=None, ge=0)
+
+    def usd(self, usage: Usage) -> Decimal:
+        cached, written = usage.cached_input_tokens or 0, usage.cache_write_tokens or 0
+        fresh = max(0, (usage.input_tokens or 0) - cached - written)
+        read = self.input if self.cached_input is None else self.cached_input
+        write = self.input if self.cache_write is None else self.cache_write
+        total = fresh * self.input + cached * read + written * write + (usage.output_tokens or 0) * self.output
+        return total / 1_000_000
+
+
 class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stated: dict[str, StatedPrice] = Field(default_factory=dict)
+    """By the model's name, as your contract says; it is asked before the package."""
 
 
 class GenaiPrices:
     """Looks up (provider, model, time); what it does not find is unpriced."""
 
-    def __init__(self, machine_usd_per_hour: float) -> None:
+    def __init__(self, machine_usd_per_hour: float, stated: Mapping[str, StatedPrice]) -> None:
         self._machine_usd_per_hour = Decimal(str(machine_usd_per_hour))
+        self._stated = stated
 
     def price(self, call: Call) -> Price:
-        return self._local(call) if call.local else _remote(call)
+        if call.local:
+            return self._local(call)
+        if call.usage.input_tokens is None or call.usage.output_tokens is None:
+            return Price(usd=None, basis=f"{call.model} reported no token usage")
+        stated = self._stated.get(call.model)
+        return _remote(call) if stated is None else Price(usd=stated.usd(call.usage), basis="stated in [models.prices]")
 
     def _local(self, call: Call) -> Price:
         usd = Decimal(str(call.seconds)) * self._machine_usd_per_hour / 3600
@@ -36,8 +70,6 @@ class GenaiPrices:
 def _remote(call: Call) -> Price:
     import genai_prices
 
-    if call.usage.input_tokens is None or call.usage.output_tokens is None:
-        return Price(usd=None, basis=f"{call.model} reported no token usage")
     try:
         price = genai_prices.calc_price(
             _usage(call.usage), call.model, provider_id=call.provider, genai_request_timestamp=call.at
@@ -60,5 +92,5 @@ def _usage(usage: Usage) -> object:
     )
 
 
-def build(options: Options, context: Context) -> PriceSource:  # noqa: ARG001  # every adapter has this signature
-    return GenaiPrices(context.machine_usd_per_hour)
+def build(options: Options, context: Context) -> PriceSource:
+    return GenaiPrices(context.machine_usd_per_hour, options.stated)

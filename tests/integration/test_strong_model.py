@@ -36,12 +36,13 @@ wait_max_s = 0
 gap_s = 2
 [models.embedder]
 use = "hashing"
+[models.prices]
+use = "genai"
+stated = {{ "a-strong-one" = {{ input = 1.0, output = 10.0 }} }}
 [retrieval.vectors]
 use = "memory"
 [orchestration]
 policy_file = "policy.toml"
-[orchestration.agent]
-use = "auto"
 [[orchestration.tools]]
 use = "examples.support_desk.tools:build"
 """
@@ -50,7 +51,6 @@ TEXT = b"# Parcels\n\nA parcel may weigh at most 30 kilograms. Heavier parcels g
 SEARCH = calls("search_documents", query="weight of a parcel")
 SAID = "A parcel may weigh at most **30 kilograms** [1], and what is heavier goes by freight [1]."
 TENANT = "alder-clinics"
-UNPRICED = "a call of a-strong-one has no known price"
 QUESTION = "How heavy may a parcel be?"
 
 Serve = Callable[..., AbstractContextManager[tuple[httpx2.Client, FaultyProvider]]]
@@ -85,9 +85,10 @@ def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Serve:
 def test_it_searches_and_answers_in_markdown_with_citations(serve: Serve) -> None:
     with serve(SEARCH, ok(SAID)) as (client, provider):
         answer = client.post("/v1/answers", json={"question": QUESTION}).json()
-    assert (answer["text"], answer["status"], answer["degraded"]) == (SAID, "answered", [UNPRICED]), answer
+    assert (answer["text"], answer["status"], answer["degraded"]) == (SAID, "answered", []), answer
     assert [(cited["marker"], cited["uri"]) for cited in answer["citations"]] == [(1, "parcels.md")]
     assert answer["usage"]["input_tokens"] == 6, "both calls are on the bill"
+    assert float(answer["cost_usd"]) > (6 * 1.0 + 4 * 10.0) / 1e6, "as stated, and the machine's time"
     assert len(provider.requests) == 2
     assert "30 kilograms" in json.dumps(provider.requests[1][2]), "the model has read the passage"
 
