@@ -45,6 +45,7 @@ PORTS = {
     "retrieval.vectors": "retrieval.vectors",
     "orchestration.agent": "orchestration.agents",
     "orchestration.planner": "orchestration.planners",
+    "orchestration.notifier": "orchestration.notifiers",
     "orchestration.checkpoints": "orchestration.checkpoints",
     "orchestration.tools": "orchestration.tools",
     "observability.exporters": "observability.exporters",

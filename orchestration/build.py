@@ -10,7 +10,8 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from foundation.components import Assembly
 from foundation.kill_switches import Stops
-from orchestration.contract import Agent, AgentParts
+from orchestration.contract import Agent, AgentParts, ApprovalNotifier
+from orchestration.effects.announcing import Announcer
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.effect_log import SqliteEffects
@@ -27,6 +28,7 @@ class Orchestration:
     tools: tuple[BaseTool, ...]
     facts: SqliteFacts
     approvals: SqliteApprovals
+    announcer: Announcer
     audit: SqliteAudit
     executor: Executor
     spending: SqliteSpending
@@ -49,11 +51,14 @@ def open_orchestration(
     tools = tuple(tool for chosen in settings.tools for tool in assembly.part("orchestration.tools", chosen))
     facts = assembly.keep(SqliteFacts(data / FILE, clock))
     approvals = assembly.keep(SqliteApprovals(data / "approvals.sqlite", clock))
+    notifier = assembly.part("orchestration.notifier", settings.notifier, ApprovalNotifier)
+    announcer = assembly.keep(Announcer(notifier, link=settings.approval_link))
     audit = assembly.keep(SqliteAudit(data / "audit.sqlite", clock, model=model, manifest_id=manifest_id))
     return Orchestration(
         tools=tools,
         facts=facts,
         approvals=approvals,
+        announcer=announcer,
         audit=audit,
         executor=Executor(
             tools=tools,
@@ -63,6 +68,7 @@ def open_orchestration(
             audit=audit,
             clock=clock,
             stops=stops,
+            announce=announcer.announce,
         ),
         spending=assembly.keep(SqliteSpending(data / "spending.sqlite", settings.budget, clock)),
         checkpoints=assembly.part("orchestration.checkpoints", settings.checkpoints),

@@ -34,6 +34,8 @@ __all__ = [
     "AnswerMemory",
     "AnswerRequest",
     "Approval",
+    "ApprovalNotice",
+    "ApprovalNotifier",
     "ApprovalStore",
     "AuditLog",
     "AuditRecord",
@@ -211,6 +213,18 @@ class Approval(Noun):
     def granted_arguments(self) -> dict[str, Any]:
         """The arguments that may run once it is approved."""
         return self.arguments if self.edited is None else self.edited
+
+
+class ApprovalNotice(Noun):
+    """What may be told outside of an approval that waits: no arguments, no words of a person, no name of who asked."""
+
+    approval_id: str
+    tenant: str
+    tool: str
+    requested_at: datetime
+    expires_at: datetime
+    link: str = ""
+    """Where it is decided, if `[orchestration] approval_link` says."""
 
 
 class Decision(Noun):
@@ -511,6 +525,21 @@ class ApprovalStore(Protocol):
         edited_hash: str = "",
     ) -> Approval:
         """Exactly one of two simultaneous decisions wins; the other raises Conflict."""
+        ...
+
+
+@runtime_checkable
+class ApprovalNotifier(Protocol):
+    """Tells people that an approval waits for them."""
+
+    def announce(self, notice: ApprovalNotice) -> None:
+        """Tell of it. Called off the event loop, one after another; an error is logged and counted, and not tried again.
+
+        The same approval may be announced again after a crash.
+
+        Raises:
+            ComponentError: nobody could be told.
+        """
         ...
 
 

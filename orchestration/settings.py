@@ -83,6 +83,10 @@ class OrchestrationSettings(Section):
     planner: Part = Part(use="classifier")
     """Who plans. Where another one than the classifier fails, the classifier plans, and the answer says so."""
     checkpoints: Part = Part(use="sqlite")
+    notifier: Part = Part(use="log")
+    """Where people are told that an approval waits for them."""
+    approval_link: str = ""
+    """What a notice links to, such as `https://desk.example.com/#/approvals/{approval_id}`; empty: nothing."""
     tools: tuple[Part, ...] = ()
     answers: AnswerSettings = AnswerSettings()
     budget: BudgetSettings = BudgetSettings()

@@ -322,6 +322,7 @@ def _count_stores(retrieval: Retrieval, acting: Orchestration) -> None:
         documents=retrieval.ledger.document_count,
         chunks=retrieval.vectors.count,
         approvals_waiting=acting.approvals.waiting,
+        approvals_unannounced=acting.announcer.failed,
     )
     metrics.domain().budget({"system": acting.spending.system_share, "tenant": acting.spending.fullest_share})
 

@@ -133,6 +133,9 @@ class DomainMetrics:
             "documents": Levels(meter, names.DOCUMENTS, "Documents in the ledger."),
             "chunks": Levels(meter, names.CHUNKS, "Chunks in the vector index."),
             "approvals_waiting": Levels(meter, names.APPROVALS_WAITING, "Effects that wait for a person."),
+            "approvals_unannounced": Levels(
+                meter, names.APPROVALS_UNANNOUNCED, "Approvals that nobody could be told of, since the start."
+            ),
         }
         self._budget_used = Levels(
             meter,

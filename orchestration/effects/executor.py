@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
@@ -121,8 +121,10 @@ class Executor:
         audit: AuditLog,
         clock: Clock,
         stops: Stops | None = None,
+        announce: Callable[[Approval], None] = lambda _: None,
     ) -> None:
         self._stops = stops
+        self._announce = announce
         self._tools = _by_name(tools)
         self._policy = policy
         self.policy = Policy(policy)
@@ -360,6 +362,8 @@ class Executor:
                 expires_at=now + timedelta(hours=self._policy.approval_expires_h),
             )
         )
+        if approval.status == "pending":
+            self._announce(approval)
         crash_point("approval_asked")
         content = f"{described} {WAITS}"
         return ToolOutcome(

@@ -27,6 +27,7 @@ CONTRACTS = {
     "retrieval.vectors": "retrieval.contract:VectorIndex",
     "orchestration.agent": "orchestration.contract:Agent",
     "orchestration.planner": "orchestration.contract:Planner",
+    "orchestration.notifier": "orchestration.contract:ApprovalNotifier",
     "orchestration.checkpoints": "orchestration.contract:BaseCheckpointSaver",
     "orchestration.tools": "orchestration.contract:BaseTool",
     "observability.exporters": "observability.contract:SpanExporter",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -24,7 +24,7 @@ from foundation.types import Principal, Scope, Usage
 from models.chat.scripted import ScriptedChat
 from models.contract import Call, Price
 from models.embedders.hashing import HashingEmbedder
-from orchestration.contract import Agent, AgentParts, AnswerMemory, Charge, Spending
+from orchestration.contract import Agent, AgentParts, AnswerMemory, Approval, Charge, Spending
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.effect_log import SqliteEffects
@@ -252,6 +252,7 @@ class World:
     stops: Stops | None = None
     spending: Spending | None = None
     agents: str = "graph"
+    announce: Callable[[Approval], None] = field(default=lambda _: None)
 
     def __post_init__(self) -> None:
         self.approvals = SqliteApprovals(self.folder / "approvals.sqlite", self.clock)
@@ -268,6 +269,7 @@ class World:
             audit=self.audit,
             clock=self.clock,
             stops=self.stops,
+            announce=self.announce,
         )
 
     def parts(self) -> AgentParts:

@@ -1,0 +1,1 @@
+"""Where people are told that an approval waits for them, a file each."""

@@ -1,0 +1,120 @@
+"""A signed POST to an address of yours, which hands it on to a chat, a pager or a ticket.
+
+    [orchestration.notifier]
+    use = "webhook"
+    url = "https://hooks.example.com/approvals"
+
+The secret comes from the environment, SIXPLY__ORCHESTRATION__NOTIFIER__SECRET. Headers and signature are those of the Standard
+Webhooks specification 1.0 (`webhook-id`, `webhook-timestamp`, `webhook-signature`), which libraries in most languages check. The
+id is that of the approval: after a crash the same may be announced twice.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from foundation.clock import Clock
+from foundation.components import Context
+from foundation.errors import SixplyError, UpstreamRejected
+from models.resilience.http_clients import clients, on_loopback, timeouts
+from models.resilience.vendor_errors import translate
+from orchestration.contract import ApprovalNotice, ApprovalNotifier
+
+if TYPE_CHECKING:
+    import httpx2
+
+BASE64 = "whsec_"
+"""How a secret in base64 begins, by the specification; any other is taken as it is written."""
+LEAST_SECRET = 24
+REPLY_BYTES = 64 << 10
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str
+    """https, or http on this machine."""
+    secret: SecretStr
+    """At least 24 characters, shared with the receiver."""
+    timeout_s: float = Field(default=5, gt=0, le=60)
+
+    @field_validator("url")
+    @classmethod
+    def _demand_https(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if not parts.hostname or parts.scheme not in ("https", "http"):
+            raise ValueError("it is no address; write https://host/path")
+        if parts.scheme == "http" and not on_loopback(url):
+            raise ValueError("http leaves this machine unencrypted; write https://")
+        if parts.username or parts.password:
+            raise ValueError("it holds a password; the signature by `secret` takes its place")
+        return url
+
+    @field_validator("secret")
+    @classmethod
+    def _demand_length(cls, secret: SecretStr) -> SecretStr:
+        text = secret.get_secret_value()
+        if len(text) < LEAST_SECRET:
+            raise ValueError(f"it has fewer than {LEAST_SECRET} characters; make one: openssl rand -hex 24")
+        if text.startswith(BASE64):
+            try:
+                base64.b64decode(text.removeprefix(BASE64), validate=True)
+            except binascii.Error:
+                raise ValueError(f"it begins with {BASE64} and is not base64 after that") from None
+        return secret
+
+
+class WebhookNotifier:
+    """Follows no redirect: whoever answers at the address would otherwise choose who hears of it."""
+
+    def __init__(self, options: Options, clock: Clock, client: httpx2.Client) -> None:
+        self._url, self._clock, self._client = options.url, clock, client
+        self._key = _key_of(options.secret.get_secret_value())
+
+    def announce(self, notice: ApprovalNotice) -> None:
+        body = notice.model_dump_json()
+        timestamp = str(int(self._clock.now().timestamp()))
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": notice.approval_id,
+            "webhook-timestamp": timestamp,
+            "webhook-signature": sign(self._key, notice.approval_id, timestamp, body),
+        }
+        host = urlsplit(self._url).hostname
+        try:
+            response = self._client.post(self._url, content=body.encode(), headers=headers)
+        except SixplyError:
+            raise
+        except Exception as error:  # `translate` knows those of the client
+            raise translate(error, model=f"the webhook at {host}") from error
+        if not response.is_success:
+            raise UpstreamRejected(
+                f"The webhook at {host} answered {response.status_code} and was expected to answer 2xx. Look at its log; "
+                f"redirects are not followed."
+            )
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def sign(key: bytes, message_id: str, timestamp: str, body: str) -> str:
+    """The header `webhook-signature` of the specification: version 1, HMAC-SHA256 in base64."""
+    digest = hmac.digest(key, f"{message_id}.{timestamp}.{body}".encode(), hashlib.sha256)
+    return f"v1,{base64.b64encode(digest).decode()}"
+
+
+def _key_of(secret: str) -> bytes:
+    return base64.b64decode(secret.removeprefix(BASE64)) if secret.startswith(BASE64) else secret.encode()
+
+
+def build(options: Options, context: Context) -> ApprovalNotifier:
+    timeout = timeouts(connect_s=options.timeout_s, read_s=options.timeout_s)
+    client, _ = clients(timeout, keep_alive=False, max_bytes=REPLY_BYTES)
+    return WebhookNotifier(options, context.clock, client)
