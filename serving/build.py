@@ -15,7 +15,7 @@ from serving.access.quotas import Quotas
 from serving.contract import Cache
 from serving.http.answer_cache import AnswerCache
 from serving.http.idempotency import IdempotencyStore
-from serving.jobs.queue import JobStore
+from serving.jobs.store import JobStore
 from serving.settings import ServingSettings
 
 

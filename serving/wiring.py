@@ -52,7 +52,7 @@ if TYPE_CHECKING:  # the real imports stand in the functions, so that `--help` n
     from serving.build import Serving
     from serving.contract import Cache
     from serving.http.idempotency import IdempotencyStore
-    from serving.jobs.queue import JobStore
+    from serving.jobs.store import JobStore
     from serving.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -176,7 +176,7 @@ def _ignore(*kinds: str) -> Callable[[], None]:
 
 def reopen_turns() -> None:
     """First come, first served."""
-    from serving.jobs.queue import FairTurns
+    from serving.jobs.turns import FairTurns
 
     fair = FairTurns.turn
     setattr(FairTurns, "turn", lambda turns, _: fair(turns, ""))  # noqa: B010 - a defence is taken out
@@ -184,7 +184,7 @@ def reopen_turns() -> None:
 
 def reopen_limits() -> None:
     """A tenant has as many jobs as it likes."""
-    from serving.jobs.queue import JobStore
+    from serving.jobs.store import JobStore
 
     setattr(JobStore, "_make_room", lambda *_: None)  # noqa: B010 - a defence is taken out
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from foundation.types import Principal
-from serving.api.schemas import AskRequest, SearchRequest
+from serving.api.answers import AskRequest, SearchRequest
 
 if TYPE_CHECKING:
     from serving.wiring import System

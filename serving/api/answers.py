@@ -4,27 +4,148 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from dataclasses import fields
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.sse import ServerSentEvent
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
 
 from foundation.machine.deadline import in_thread, time_limit
 from foundation.tracing import trace_id
-from foundation.types import Principal
-from orchestration.answers.objects import model_of
+from foundation.types import Principal, Usage
+from orchestration.answers.objects import ObjectAnswer, model_of
 from orchestration.contract import Answer, AnswerRequest, Event
 from orchestration.settings import AnswerSettings
+from retrieval.contract import Citation, Hit
 from serving.access.identity import Asker
-from serving.api.schemas import AskRequest, ObjectReply, ObjectRequest, SearchHit, SearchRequest, SearchResult
+from serving.api.schemas import Identifier, Question, RequestBody, Text
+from serving.api.search_filters import CONDITIONS, VALUES, Filter, check_size
 from serving.http.errors import QuestionTooLong, responses
 from serving.http.idempotency import attempt_of
 from serving.http.streams import EventStream, collect, error_event, follow, unless_left
 from serving.runtime import Running, Runtime, admitted
 
 router = APIRouter(prefix="/v1", tags=["answers"])
+
+
+class AskRequest(RequestBody):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"question": "How long is the warranty of the QP-5?"},
+                {"question": "When does it ship?", "compose": "extractive", "max_usd": 0.01},
+                {"question": "How long did the warranty last?", "as_of": "2025-01-31"},
+            ]
+        }
+    )
+
+    question: Question
+    thread_id: Identifier | None = Field(default=None, description="Continues a conversation of yours.")
+    compose: Literal["auto", "extractive", "generative"] | None = None
+    max_usd: float | None = Field(default=None, ge=0, description="Stop before this answer costs more.")
+    as_of: date | None = Field(default=None, description="From the versions in force on that day; today if absent.")
+
+
+class ObjectRequest(RequestBody):
+    question: Question = Field(examples=["Which order is this about?"])
+    shape: dict[str, JsonValue] = Field(
+        alias="schema",
+        description="The JSON schema of an object; describe its fields, since that is how they are found.",
+        examples=[
+            {
+                "type": "object",
+                "properties": {"quantity": {"type": "integer", "description": "how many devices were ordered"}},
+                "required": ["quantity"],
+            }
+        ],
+    )
+    text: Annotated[Text, StringConstraints(max_length=20_000)] | None = Field(
+        default=None, description="Where to read it from; absent: the documents that you may read."
+    )
+
+
+class ObjectReply(BaseModel):
+    """Either `object` or `failure` is there."""
+
+    answer_id: str
+    object: JsonValue = None
+    failure: Literal["insufficient_evidence", "budget", "model"] | None
+    told: str
+    """Why it failed, fit for a person."""
+    read: tuple[str, ...]
+    written: tuple[str, ...]
+    citations: tuple[Citation, ...]
+    degraded: tuple[str, ...]
+    """What was worse than configured or is to be read with care."""
+    usage: Usage
+    cost_usd: Decimal | None
+    seconds: float
+    trace_id: str | None
+
+    @classmethod
+    def of(cls, answer: ObjectAnswer[Any]) -> ObjectReply:
+        content = answer.object.model_dump(mode="json") if answer.object is not None else None
+        content_fields = {field.name: getattr(answer, field.name) for field in fields(answer) if field.name != "object"}
+        return cls(object=content, **content_fields)
+
+
+class SearchRequest(RequestBody):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"query": "warranty", "limit": 5},
+                {
+                    "query": "ships",
+                    "where": {"all": [{"key": "product", "in": ["QL-20"]}, {"key": "published", "from": "2026-01-01"}]},
+                },
+            ]
+        }
+    )
+
+    query: Question
+    limit: int = Field(default=10, ge=1, le=100)
+    as_of: date | None = Field(default=None, description="Versions in force on that day; today if absent.")
+    where: Annotated[Filter, BeforeValidator(check_size)] | None = Field(
+        default=None,
+        description="Only documents of which this is known: their fields, and the attributes they were added with. At most "
+        f"{CONDITIONS} conditions with {VALUES:,} values.",
+        examples=[{"all": [{"key": "product", "in": ["QL-20"]}, {"key": "published", "from": "2026-01-01"}]}],
+    )
+
+
+class SearchHit(BaseModel):
+    """A passage with its score, which orders the hits of one search only, and each leg's rank."""
+
+    score: float
+    legs: dict[str, int]
+    heading_path: tuple[str, ...]
+    citation: Citation
+
+    @classmethod
+    def of(cls, hit: Hit, *, marker: int) -> SearchHit:
+        chunk, source = hit.chunk, hit.source
+        citation = Citation(
+            marker=marker,
+            document_id=chunk.document_id,
+            chunk_id=chunk.chunk_id,
+            uri=source.uri,
+            title=source.title,
+            start=chunk.start,
+            end=chunk.end,
+            quote=chunk.text,
+            page=chunk.page,
+        )
+        return cls(score=hit.score, legs=dict(hit.legs), heading_path=chunk.heading_path, citation=citation)
+
+
+class SearchResult(BaseModel):
+    hits: list[SearchHit]
+    trace_id: str | None
 
 
 def _stream_response() -> dict[str, Any]:

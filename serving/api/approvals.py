@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from typing import Annotated
 
-from orchestration.contract import Answer, Decision
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+
+from orchestration.contract import Answer, Approval, Decision
 from serving.access.identity import Decider
 from serving.api.answers import as_json
-from serving.api.schemas import ApprovalId, ApprovalList, DecisionRequest
+from serving.api.schemas import Identifier, RequestBody, Text
 from serving.http.errors import responses
 from serving.http.paging import Pages
 from serving.http.streams import collect
 from serving.runtime import Running
 
 router = APIRouter(prefix="/v1/approvals", tags=["approvals"])
+
+
+ApprovalId = Annotated[Identifier, Field(examples=["ap-1"])]
+
+
+class DecisionRequest(RequestBody):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"approve": True, "note": "checked"}]})
+
+    approve: bool
+    note: Annotated[Text, StringConstraints(max_length=2000)] = ""
+    arguments: dict[str, JsonValue] | None = Field(
+        default=None, description="All arguments of the call to approve instead of the one that was asked for."
+    )
+
+
+class ApprovalList(BaseModel):
+    approvals: list[Approval]
+    next_cursor: str | None
 
 
 @router.get("", responses=responses())

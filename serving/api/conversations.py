@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter
+from pydantic import BaseModel, Field
 
 from foundation.errors import NotFound
-from orchestration.contract import ConversationStore
+from orchestration.contract import Conversation, ConversationStore, Turn
 from serving.access.identity import Asker
-from serving.api.schemas import ConversationList, ConversationTurns, ThreadId
+from serving.api.schemas import Identifier
 from serving.http.errors import responses
 from serving.http.paging import Pages
 from serving.runtime import Running, Runtime, admitted
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"], dependencies=[admitted("reads")])
+
+
+ThreadId = Annotated[Identifier, Field(examples=["t-1"])]
+
+
+class ConversationList(BaseModel):
+    conversations: list[Conversation]
+    next_cursor: str | None
+
+
+class ConversationTurns(BaseModel):
+    thread_id: str
+    turns: list[Turn]
+    next_cursor: str | None
 
 
 @router.get("", responses=responses(404))

@@ -7,15 +7,15 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, File, Form, Query, UploadFile
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from foundation.errors import Forbidden, InvalidRequest, NotFound
 from foundation.types import EVERY_TENANT, Principal
 from retrieval.contract import Document, Refusal, Source
 from retrieval.filters import Value, parse_value
-from retrieval.ingest.pipeline import Item
+from retrieval.ingest.pipeline import IngestReport, Item
 from serving.access.identity import Asker, Writer
-from serving.api.schemas import DocumentId, DocumentList, DocumentSummary, DocumentText, Known, Name, RetryReport
+from serving.api.schemas import DocumentSummary, Identifier, Known, Name
 from serving.http.bodies import check_json
 from serving.http.errors import responses
 from serving.http.paging import Pages
@@ -25,6 +25,35 @@ from serving.runtime import Running, admitted
 _ATTRIBUTES: TypeAdapter[dict[Name, Known]] = TypeAdapter(dict[Name, Known])
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
+
+
+DocumentId = Annotated[Identifier, Field(examples=["doc-1"])]
+
+
+class DocumentList(BaseModel):
+    documents: list[DocumentSummary]
+    refusals: list[Refusal]
+    """What could not be taken, and why; after the documents, in the same pages."""
+    next_cursor: str | None
+
+
+class RetryReport(BaseModel):
+    added: int
+    replaced: int
+    refused: list[Refusal]
+    """What was refused once more."""
+
+    @classmethod
+    def of(cls, report: IngestReport) -> RetryReport:
+        return cls(added=report.added, replaced=report.replaced, refused=list(report.refused))
+
+
+class DocumentText(BaseModel):
+    document: DocumentSummary
+    start: int
+    end: int
+    text: str
+    """Exactly the characters from `start` to `end` of the document, as citations count them."""
 
 
 @router.post("", status_code=201, responses=responses(504), dependencies=[admitted("writes")])

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter
+from pydantic import BaseModel, Field
 
 from orchestration.contract import Fact
 from serving.access.identity import Asker
-from serving.api.schemas import FactId, FactList, FactText
+from serving.api.schemas import Identifier, RequestBody, Text
 from serving.http.errors import responses
 from serving.http.paging import Pages
 from serving.runtime import Running, admitted
 
 router = APIRouter(prefix="/v1/facts", tags=["facts"], dependencies=[admitted("reads")])
+
+
+FactId = Annotated[Identifier, Field(examples=["fact-1"])]
+
+
+class FactText(RequestBody):
+    text: Text = Field(min_length=1, max_length=300, examples=["Our printers are all QL-20W."])
+
+
+class FactList(BaseModel):
+    facts: list[Fact]
+    next_cursor: str | None
 
 
 @router.get("", responses=responses())

@@ -2,17 +2,103 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Annotated, Literal
+
 from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from foundation.errors import NotFound
-from observability.stores.outcomes import Outcome
+from observability.stores.outcomes import Outcome, Verdict
 from serving.access.identity import Asker
-from serving.api.schemas import AnswerId, Feedback, FeedbackGiven, FeedbackList
+from serving.api.schemas import Identifier, Question, RequestBody
 from serving.http.errors import responses
 from serving.http.paging import Pages
 from serving.runtime import Running, admitted
 
 router = APIRouter(prefix="/v1", tags=["feedback"], dependencies=[admitted("reads")])
+
+
+AnswerId = Annotated[Identifier, Field(examples=["a-1"])]
+
+Minutes = Annotated[float, Field(ge=0, le=100_000, description="That a person spent on the case.", examples=[4])]
+
+Note = Annotated[Question, StringConstraints(max_length=20_000)]
+
+
+class Accepted(RequestBody):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"verdict": "accepted", "minutes": 1}]})
+
+    verdict: Literal["accepted"]
+    minutes: Minutes | None = None
+
+    @property
+    def note(self) -> str:
+        return ""
+
+
+class Edited(RequestBody):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"verdict": "edited", "edit": "It ships on Tuesdays.", "minutes": 2}]}
+    )
+
+    verdict: Literal["edited"]
+    edit: Note = Field(description="The text that was used instead.")
+    minutes: Minutes | None = None
+
+    @property
+    def note(self) -> str:
+        return self.edit
+
+
+class Rejected(RequestBody):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"verdict": "rejected", "reason": "It cites last year's price list."}]}
+    )
+
+    verdict: Literal["rejected"]
+    reason: Note = Field(description="What was wrong with it.")
+    minutes: Minutes | None = None
+
+    @property
+    def note(self) -> str:
+        return self.reason
+
+
+class Escalated(RequestBody):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"verdict": "escalated", "minutes": 10}]})
+
+    verdict: Literal["escalated"]
+    reason: Note | None = None
+    minutes: Minutes | None = None
+
+    @property
+    def note(self) -> str:
+        return self.reason or ""
+
+
+Feedback = Annotated[Accepted | Edited | Rejected | Escalated, Field(discriminator="verdict")]
+"""What became of an answer."""
+
+
+class FeedbackGiven(BaseModel):
+    """Feedback as it is kept: personal data is gone from `note`, the edited text or the reason."""
+
+    answer_id: str
+    verdict: Verdict
+    minutes: float | None
+    note: str
+    recorded_by: str
+    at: datetime
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> FeedbackGiven:
+        return cls(**{name: getattr(outcome, name) for name in cls.model_fields})
+
+
+class FeedbackList(BaseModel):
+    feedback: list[FeedbackGiven]
+    next_cursor: str | None
 
 
 @router.post("/answers/{answer_id}/feedback", responses=responses(404))

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel
 
 from foundation.errors import SixplyError
 from serving.access.identity import Operator, anyone
-from serving.api.schemas import Ready
 from serving.http.errors import responses
 from serving.runtime import Running, Runtime
 
 router = APIRouter(tags=["health"])
+
+
+class Ready(BaseModel):
+    ready: bool
+    reasons: list[str]
+    """Why not, a part each; empty when ready."""
 
 
 @router.get("/health/live", dependencies=[Depends(anyone)])

@@ -2,26 +2,80 @@
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Annotated, Any
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, File, Form, UploadFile
+from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.errors import InvalidRequest
 from retrieval.contract import Source
 from retrieval.ingest.pipeline import demand_readable
 from serving.access.identity import Asker, Writer
-from serving.api.answers import check_length
+from serving.api.answers import AskRequest, check_length
 from serving.api.documents import owner
-from serving.api.schemas import BatchRequest, JobDetail, JobId, JobList, JobProgress, JobStatus, Name
+from serving.api.schemas import Identifier, Name, RequestBody
 from serving.http.errors import responses
 from serving.http.paging import Pages
 from serving.http.uploads import file_name
+from serving.jobs.store import Job, JobItem
 from serving.runtime import Running, admitted
 
 MOST_FILES = 100
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[admitted("reads")])
+
+
+JobId = Annotated[Identifier, Field(examples=["job-1"])]
+
+
+class BatchRequest(RequestBody):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"questions": [{"question": "When does it ship?"}, {"question": "When not?"}]}]}
+    )
+
+    questions: list[AskRequest] = Field(fail_fast=True, min_length=1, max_length=200)
+
+
+class JobStatus(BaseModel):
+    job_id: str
+    kind: Literal["ingest", "answers"]
+    status: Literal["running", "done", "cancelled", "revoked"]
+    """`running` also while it waits for its turn, or for a kill switch to be lifted; `revoked`: the credential that began it
+    counts no more, or no longer allows it."""
+    begun_at: datetime
+    total: int
+    done: int
+    failed: int
+
+    @classmethod
+    def of(cls, job: Job) -> JobStatus:
+        return cls(**{name: getattr(job, name) for name in cls.model_fields})
+
+
+class JobList(BaseModel):
+    jobs: list[JobStatus]
+    next_cursor: str | None
+
+
+class JobProgress(BaseModel):
+    number: int
+    name: str
+    """The file or the question."""
+    status: Literal["waiting", "done", "failed"]
+    outcome: dict[str, Any] | None
+    """Of a `done` item the document or the answer, as their routes give them; of a `failed` one `code`, `detail` and
+    `retryable`, of a refused document its `reason`, too."""
+
+    @classmethod
+    def of(cls, item: JobItem) -> JobProgress:
+        return cls(**{name: getattr(item, name) for name in cls.model_fields})
+
+
+class JobDetail(BaseModel):
+    job: JobStatus
+    items: list[JobProgress]
+    next_cursor: str | None
 
 
 @router.post("/ingest", status_code=202, responses=responses())

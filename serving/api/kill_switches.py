@@ -5,16 +5,27 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path
+from pydantic import BaseModel, Field
 
-from foundation.kill_switches import parse
+from foundation.kill_switches import Stop, parse
 from serving.access import kill_switches
 from serving.access.identity import Operator
-from serving.api.schemas import StopList, StopRequest
+from serving.api.schemas import RequestBody, Text
 from serving.http.errors import responses
 from serving.runtime import Running
 
 router = APIRouter(prefix="/v1/stops", tags=["oversight"])
 What = Annotated[str, Path(max_length=200, description="effects, all, tenant:NAME or model:NAME", examples=["effects"])]
+
+
+class StopRequest(RequestBody):
+    why: Text = Field(min_length=1, max_length=500, examples=["Refunds go out twice; we are looking."])
+
+
+class StopList(BaseModel):
+    stops: list[Stop]
+    notes: list[str] = []
+    """What is in force and could not be written everywhere yet."""
 
 
 @router.get("", responses=responses())

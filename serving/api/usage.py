@@ -3,17 +3,52 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
+from pydantic import BaseModel
 
 from foundation.errors import Forbidden
+from observability.stores.costs import Total
 from serving.access.identity import Asker
-from serving.api.schemas import UsageReport, UsageRow
 from serving.http.errors import responses
 from serving.runtime import Running, admitted
 
 router = APIRouter(prefix="/v1", tags=["usage"], dependencies=[admitted("reads")])
+
+
+class UsageRow(BaseModel):
+    """What was used under one key: a day, a model, a kind of work, or the tenant."""
+
+    key: str
+    usd: Decimal
+    """A decimal in a string; of the calls whose price is known."""
+    unpriced: int
+    """Calls whose price is not: with any, `usd` is a lower bound."""
+    calls: int
+    seconds: float
+    input_tokens: int
+    output_tokens: int
+
+    @classmethod
+    def of(cls, total: Total) -> UsageRow:
+        return cls(**{name: getattr(total, name) for name in cls.model_fields})
+
+    @classmethod
+    def nothing(cls, key: str) -> UsageRow:
+        return cls(key=key, usd=Decimal(0), unpriced=0, calls=0, seconds=0.0, input_tokens=0, output_tokens=0)
+
+
+class UsageReport(BaseModel):
+    since: datetime
+    subject: str | None
+    """Whose it is; `null`: everybody's in the tenant."""
+    total: UsageRow
+    by_day: list[UsageRow]
+    by_model: list[UsageRow]
+    """The model is empty where none was called: the machine's own time, answers given again."""
+    by_kind: list[UsageRow]
 
 
 @router.get("/usage", responses=responses())

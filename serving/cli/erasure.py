@@ -145,12 +145,12 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
     from orchestration.run import spending
     from retrieval.ingest import quarantine
     from serving.http import idempotency
-    from serving.jobs import queue
+    from serving.jobs import store as jobs
 
     parts = _parts(settings)
     told = {name: components.stores_of(section, part) for name, section, part in parts}
     fixed: list[Store] = [
-        queue.STORE,
+        jobs.STORE,
         approvals.STORE,
         outcomes.STORE,
         facts.STORE,

@@ -7,16 +7,17 @@ document.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.sse import ServerSentEvent
+from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.errors import SixplyError
 from orchestration.contract import Answer, AnswerRequest
 from serving.access.identity import Asker
-from serving.api.schemas import MessageContent, MessageReply, MessagesRequest, MessageUsage
-from serving.compat.shapes import extra_of, refuse_unsupported, request_from, with_footnotes
+from serving.api.schemas import Text
+from serving.compat.shapes import ChatMetadata, TextPart, extra_of, refuse_unsupported, request_from, with_footnotes
 from serving.compat.streaming import Shaped, reply, route_arguments, sse
 from serving.http.errors import anthropic_problem
 from serving.runtime import Running
@@ -33,6 +34,76 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "tools": ([],),
     "tool_choice": ({"type": "auto"},),
 }
+
+
+class MessagePart(BaseModel):
+    """What clients send back of earlier messages; it is not read."""
+
+    type: Literal["redacted_thinking", "thinking", "tool_result", "tool_use"]
+
+
+class MessageParam(BaseModel):
+    role: Literal["user", "assistant"]
+    content: Text | Annotated[list[TextPart | MessagePart], Field(fail_fast=True)]
+
+    @property
+    def speaker(self) -> str:
+        parts = () if isinstance(self.content, str) else self.content
+        return "tool" if any(part.type == "tool_result" for part in parts) else self.role
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
+
+
+class MessagesRequest(BaseModel):
+    """Parameters that are not listed here are refused when they ask for something; see `docs/api.md`."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {"model": "sixply", "max_tokens": 1024, "messages": [{"role": "user", "content": "When does it ship?"}]}
+            ]
+        },
+    )
+
+    model: Text
+    messages: list[MessageParam] = Field(fail_fast=True, min_length=1)
+    stream: bool = False
+    metadata: ChatMetadata | None = None
+
+
+class MessageContent(BaseModel):
+    type: Literal["text"] = "text"
+    text: str
+    citations: list[dict[str, Any]] | None
+    """A `char_location` for each source."""
+
+
+class MessageUsage(BaseModel):
+    """`null` where the provider did not say, which is not zero."""
+
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_input_tokens: int | None
+    cache_creation_input_tokens: None = None
+
+
+class MessageReply(BaseModel):
+    id: str
+    type: Literal["message"] = "message"
+    role: Literal["assistant"] = "assistant"
+    model: str
+    content: list[MessageContent]
+    stop_reason: Literal["end_turn"] = "end_turn"
+    stop_sequence: None = None
+    usage: MessageUsage
+    sixply: dict[str, Any]
+    """What Anthropic's shape has no place for: status, path, cost, trace id."""
 
 
 @router.post(

@@ -7,16 +7,26 @@ is sent, so a stream begins when the answer is ready: this shape has no way to t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.sse import ServerSentEvent
+from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.types import Usage
 from orchestration.contract import Answer, AnswerRequest
 from serving.access.identity import Asker
-from serving.api.schemas import ChatChoice, ChatCompletion, ChatReply, ChatRequest, ChatUsage, ModelCard, ModelList
-from serving.compat.shapes import MODELS, extra_of, refuse_unsupported, request_from, unknown, with_footnotes
+from serving.api.schemas import Text
+from serving.compat.shapes import (
+    MODELS,
+    ChatMetadata,
+    TextPart,
+    extra_of,
+    refuse_unsupported,
+    request_from,
+    unknown,
+    with_footnotes,
+)
 from serving.compat.streaming import Shaped, reply, route_arguments, sse
 from serving.http.errors import openai_problem, responses
 from serving.runtime import Running, Runtime, admitted
@@ -41,6 +51,83 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "stop": ([],),
 }
 """Values that ask for nothing. Any other value of these, and any other parameter, is refused."""
+
+
+class ChatMessage(BaseModel):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Text | Annotated[list[TextPart], Field(fail_fast=True)] | None = None
+
+    @property
+    def speaker(self) -> str:
+        return self.role
+
+    @property
+    def text(self) -> str:
+        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content or ())
+
+
+class StreamOptions(BaseModel):
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """Parameters that are not listed here are refused when they ask for something; see `docs/api.md`."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        frozen=True,
+        json_schema_extra={
+            "examples": [{"model": "sixply", "messages": [{"role": "user", "content": "When does it ship?"}]}]
+        },
+    )
+
+    model: Text
+    messages: list[ChatMessage] = Field(fail_fast=True, min_length=1)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    metadata: ChatMetadata | None = None
+
+
+class ChatUsage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class ChatReply(BaseModel):
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: str | None = None
+
+
+class ChatChoice(BaseModel):
+    index: int = 0
+    message: ChatReply
+    finish_reason: Literal["stop"] = "stop"
+
+
+class ChatCompletion(BaseModel):
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: ChatUsage | None = None
+    """`null` where the provider did not say, which is not zero."""
+    sixply: dict[str, Any]
+    """What OpenAI's shape has no place for: citations, status, path, cost, trace id."""
+
+
+class ModelCard(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "sixply"
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
 
 
 @router.post(

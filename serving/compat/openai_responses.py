@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.sse import ServerSentEvent
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from foundation.errors import InvalidRequest, NotFound, SixplyError
 from foundation.output.rendering import markdown
 from orchestration.contract import Answer, AnswerRequest
 from serving.access.identity import Asker
-from serving.api.schemas import (
-    InputTokenDetails,
-    OutputTokenDetails,
-    ResponseContent,
-    ResponseOutput,
-    ResponseReply,
-    ResponsesRequest,
-    ResponseUsage,
-)
+from serving.api.schemas import Identifier, RequestBody, Text
 from serving.compat.openai_chat import NEUTRAL, TUNING
-from serving.compat.shapes import extra_of, refuse_unsupported, request_from, with_footnotes
+from serving.compat.shapes import ChatMetadata, extra_of, refuse_unsupported, request_from, with_footnotes
 from serving.compat.streaming import Shaped, reply, route_arguments, sse
 from serving.http.errors import openai_problem
 from serving.runtime import Running, Runtime
@@ -39,6 +32,128 @@ ASKS_NOTHING: dict[str, tuple[Any, ...]] = NEUTRAL | {
     "truncation": ("disabled", "auto"),
 }
 PREFIX = "resp_"
+
+
+class InputPart(BaseModel):
+    type: Literal["input_text", "output_text"]
+    text: Text
+
+
+class InputMessage(BaseModel):
+    type: Literal["message"] = "message"
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text | Annotated[list[InputPart], Field(fail_fast=True)]
+
+    @property
+    def speaker(self) -> str:
+        return self.role
+
+    @property
+    def text(self) -> str:
+        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+
+
+class InputItem(BaseModel):
+    """What clients send back of earlier responses; it is not read."""
+
+    type: Literal["function_call", "function_call_output", "item_reference", "reasoning"]
+
+    @property
+    def speaker(self) -> str:
+        return "tool" if self.type == "function_call_output" else "assistant"
+
+    @property
+    def text(self) -> str:
+        return ""
+
+
+class ConversationName(RequestBody):
+    id: Identifier
+
+
+class ResponsesRequest(BaseModel):
+    """Parameters that are not listed here are refused when they ask for something; see `docs/api.md`."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        frozen=True,
+        json_schema_extra={"examples": [{"model": "sixply", "input": "When does it ship?"}]},
+    )
+
+    model: Text
+    input: Text | Annotated[list[InputMessage | InputItem], Field(fail_fast=True, min_length=1)]
+    stream: bool = False
+    previous_response_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:\-]{1,300}$")] | None = Field(
+        default=None, description="Continues the conversation that this response belongs to."
+    )
+    conversation: Identifier | ConversationName | None = Field(
+        default=None, description="Continues a conversation of yours."
+    )
+    metadata: ChatMetadata | None = None
+
+    @property
+    def messages(self) -> list[InputMessage | InputItem]:
+        if isinstance(self.input, str):
+            return [InputMessage(role="user", content=self.input)]
+        return self.input
+
+
+class ResponseContent(BaseModel):
+    type: Literal["output_text"] = "output_text"
+    text: str
+    annotations: list[dict[str, Any]]
+    """A `file_citation` for each marker in the text."""
+    logprobs: list[Any] = []
+
+
+class ResponseOutput(BaseModel):
+    id: str
+    type: Literal["message"] = "message"
+    role: Literal["assistant"] = "assistant"
+    status: Literal["completed"] = "completed"
+    content: list[ResponseContent]
+
+
+class InputTokenDetails(BaseModel):
+    cached_tokens: int
+    cache_write_tokens: int = 0
+
+
+class OutputTokenDetails(BaseModel):
+    reasoning_tokens: int
+
+
+class ResponseUsage(BaseModel):
+    input_tokens: int
+    input_tokens_details: InputTokenDetails
+    output_tokens: int
+    output_tokens_details: OutputTokenDetails
+    total_tokens: int
+
+
+class ResponseReply(BaseModel):
+    """OpenAI's `response` object. Members for what is not done here say so."""
+
+    id: str
+    object: Literal["response"] = "response"
+    created_at: int
+    status: Literal["completed"] = "completed"
+    model: str
+    output: list[ResponseOutput]
+    usage: ResponseUsage | None
+    """`null` where the provider did not say, which is not zero."""
+    previous_response_id: str | None
+    metadata: dict[str, Any]
+    error: None = None
+    incomplete_details: None = None
+    instructions: None = None
+    parallel_tool_calls: Literal[False] = False
+    temperature: None = None
+    tool_choice: Literal["none"] = "none"
+    tools: list[Any] = []
+    top_p: None = None
+    sixply: dict[str, Any]
+    """What OpenAI's shape has no place for: status, path, cost, trace id."""
 
 
 @router.post(

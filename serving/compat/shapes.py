@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, Protocol
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.output.rendering import markdown, markdown_label
 from orchestration.contract import Answer, AnswerRequest
+from serving.api.schemas import Identifier, Text
 from serving.http.errors import UnknownModel, UnsupportedParameter
 
 Compose = Literal["auto", "extractive", "generative"]
@@ -28,8 +31,21 @@ NO_TOOLS: tuple[Any, ...] = ("none", {"type": "none"})
 """Values of `tool_choice` with which a client's tools are only mentioned."""
 
 
+class TextPart(BaseModel):
+    type: Literal["text"]
+    text: Text
+
+
+class ChatMetadata(BaseModel):
+    """Clients may keep notes of their own in it; only `thread_id` is read."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    thread_id: Identifier | None = Field(default=None, description="Continues a conversation of yours.")
+
+
 class Message(Protocol):
-    """One message of a client's history, in whichever shape."""
+    """One message of a client's history, in whichever shape. `speaker` says whose it is, "tool" for a tool's result."""
 
     @property
     def speaker(self) -> str: ...

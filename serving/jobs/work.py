@@ -17,7 +17,8 @@ from serving.access.admission import Work
 from serving.api.schemas import DocumentSummary
 from serving.http.streams import collect
 from serving.http.uploads import media_type_of, taken_in
-from serving.jobs.queue import Do, JobItem, Kind
+from serving.jobs.queue import Do
+from serving.jobs.store import JobItem, Kind
 from serving.processes.lifecycle import Lifecycle
 
 if TYPE_CHECKING:

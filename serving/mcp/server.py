@@ -24,8 +24,8 @@ from foundation.output.rendering import markdown, markdown_values
 from foundation.types import Principal
 from orchestration.contract import AnswerRequest
 from serving.access.admission import Work
-from serving.api.answers import check_length
-from serving.api.schemas import AskRequest, DocumentSummary, Request, SearchHit, SearchRequest
+from serving.api.answers import AskRequest, SearchHit, SearchRequest, check_length
+from serving.api.schemas import DocumentSummary, RequestBody
 from serving.http.errors import field_problem
 from serving.http.streams import collect
 
@@ -49,7 +49,7 @@ async def anywhere(work: Work) -> AsyncIterator[None]:
     yield
 
 
-Body = TypeVar("Body", bound=Request)
+Body = TypeVar("Body", bound=RequestBody)
 CallerOf = Callable[[Context[Any]], Principal]
 Place = Callable[[Work], AbstractAsyncContextManager[None]]
 

@@ -39,7 +39,7 @@ from serving.access.quotas import Quotas
 from serving.caches.memory import MemoryCache
 from serving.caches.memory import Options as CacheOptions
 from serving.http.idempotency import IdempotencyStore
-from serving.jobs.queue import JobStore
+from serving.jobs.store import JobStore
 from serving.settings import HttpSettings, ServingSettings, Settings
 
 BEGUN = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)

@@ -22,8 +22,10 @@ from foundation.clock import SystemClock
 from foundation.errors import Stopped, StorageFull
 from foundation.types import Principal
 from serving.access.identity import KeyStore
-from serving.jobs import queue as jobs
-from serving.jobs.queue import ATTEMPTS, LOOK_S, FairTurns, JobStore
+from serving.jobs import store as jobs
+from serving.jobs.queue import ATTEMPTS, LOOK_S
+from serving.jobs.store import JobStore
+from serving.jobs.turns import FairTurns
 from serving.server import running
 from tests.doubles.serving import TEXT, FakeSystem, World, world
 

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from orchestration.contract import Answer, Approval, Decision
 from orchestration.effects.approvals import find_duplicates
 from orchestration.effects.arguments import schema_of
-from serving.api.schemas import DecisionRequest
+from serving.api.approvals import DecisionRequest
 from serving.http.streams import collect, explain
 from serving.page.session import WORDS, Visitor, alert, every, show_errors, trace, validate
 from serving.page.views.arguments import Arguments, display, label_of

@@ -14,7 +14,7 @@ from orchestration.contract import Answer, AnswerRequest, Event, Step, Turn
 from retrieval.contract import Citation
 from serving.api.answers import check_length
 from serving.api.conversations import require_conversations
-from serving.api.schemas import FeedbackGiven
+from serving.api.feedback import FeedbackGiven
 from serving.cli.terminal import near_titles
 from serving.http.streams import explain, follow
 from serving.page.session import WORDS, Visitor, every, trace

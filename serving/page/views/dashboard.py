@@ -21,8 +21,7 @@ from observability.evaluation.drift import AnswerFigures, Drift
 from observability.stores.outcomes import Outcome
 from observability.telemetry import metrics
 from observability.value.roi import ValueReport
-from serving.api.schemas import UsageReport
-from serving.api.usage import usage
+from serving.api.usage import UsageReport, usage
 from serving.judge.worth import worth
 from serving.page.session import Visitor, alert, every, pluralise, show_errors
 from serving.page.views.feedback import CHOICES

@@ -18,7 +18,7 @@ from foundation.types import EVERY_TENANT
 from retrieval.contract import Refusal
 from serving.api import documents, jobs
 from serving.api.schemas import DocumentSummary
-from serving.jobs.queue import JobItem
+from serving.jobs.store import JobItem
 from serving.page.session import Visitor, alert, confirm, every, pluralise, say, show_errors
 from serving.page.views.source import SourcePanel
 

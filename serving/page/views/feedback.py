@@ -11,7 +11,7 @@ from nicegui import html, ui
 from pydantic import TypeAdapter
 
 from serving.api import feedback
-from serving.api.schemas import Feedback, FeedbackGiven
+from serving.api.feedback import Feedback, FeedbackGiven
 from serving.http.streams import explain
 from serving.page.session import Visitor, alert, show_errors, validate
 

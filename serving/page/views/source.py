@@ -9,7 +9,7 @@ from nicegui import html, ui
 from foundation.types import Principal
 from retrieval.contract import Citation
 from serving.api import documents
-from serving.api.schemas import DocumentText
+from serving.api.documents import DocumentText
 from serving.page.session import Visitor, show_errors
 
 AROUND = 3000

@@ -1,0 +1,363 @@
+"""Jobs on the disk, item by item with what came of it: the database, and a folder of files for each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+from foundation.clock import Clock
+from foundation.errors import NotFound, StoreUnavailable
+from foundation.stores.full_disk import translate_errors
+from foundation.stores.registry import Person
+from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from foundation.types import Principal
+from serving.access.quotas import QuotaExceeded
+from serving.processes.worker import this_worker, worker_lives
+from serving.settings import JobSettings
+
+log = logging.getLogger("sixply.serving")
+
+Kind = Literal["ingest", "answers"]
+Status = Literal["running", "done", "cancelled", "revoked"]
+ItemStatus = Literal["waiting", "done", "failed"]
+
+KEPT = timedelta(days=7)
+RETRY_AFTER_S = 60.0
+
+ARRIVING = "arriving"
+"""The status of a job whose files are being written. Nobody is told of it."""
+
+AT_WORK = ("running", ARRIVING)
+
+SIZE = "octet_length" if sqlite3.sqlite_version_info >= (3, 43) else "length"
+"""The newer function reads no more of a long text than where it ends."""
+
+HELD = f"""
+SELECT jobs.job_id, jobs.status, coalesce(sum({SIZE}(name) + {SIZE}(given) + coalesce({SIZE}(outcome), 0)), 0) AS bytes
+FROM jobs LEFT JOIN items USING (job_id) WHERE tenant = ? GROUP BY jobs.job_id ORDER BY begun_at
+"""  # noqa: S608 - own words
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    job_id    TEXT PRIMARY KEY,
+    kind      TEXT NOT NULL,
+    tenant    TEXT NOT NULL,
+    subject   TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    status    TEXT NOT NULL,
+    begun_at  TEXT NOT NULL,
+    worker    TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS items (
+    job_id  TEXT NOT NULL,
+    number  INTEGER NOT NULL,
+    name    TEXT NOT NULL,
+    given   TEXT NOT NULL,
+    status  TEXT NOT NULL,
+    outcome TEXT,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (job_id, number)
+) STRICT, WITHOUT ROWID;
+"""
+
+FOLDER = "jobs"
+"""Below the data folder."""
+
+
+def _erase(data_dir: Path, person: Person) -> int:
+    """A job that is at work finds itself gone before its next item, and what it does now can be written nowhere."""
+    path = data_dir / STORE.file
+
+    def remove(connection: sqlite3.Connection) -> int:
+        theirs = (person.tenant, person.subject)
+        jobs = connection.execute("SELECT job_id FROM jobs WHERE tenant = ? AND subject = ?", theirs).fetchall()
+        for (job_id,) in jobs:  # files first: a kill in between leaves the rows, by which they are found again
+            shutil.rmtree(data_dir / FOLDER / job_id, ignore_errors=True)
+            connection.execute("DELETE FROM items WHERE job_id = ?", (job_id,))
+            connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
+        return len(jobs)
+
+    if not path.exists():
+        return 0
+    with closing(SqliteFile(path, STORE)) as file:
+        count = file.run_now(remove, of_nobody=True)
+        file.compact()
+    return count
+
+
+STORE = SqliteStore(
+    name="jobs",
+    file=f"{FOLDER}/jobs.sqlite",
+    files=(f"{FOLDER}/*",),
+    schema=SCHEMA,
+    later={"items": {"attempts": "INTEGER NOT NULL DEFAULT 0"}},
+    erase=_erase,
+    erased="their jobs, running ones too: questions, answers, names and files of documents",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Where a job stands."""
+
+    job_id: str
+    kind: Kind
+    status: Status
+    begun_at: datetime
+    total: int
+    done: int
+    failed: int
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class JobItem:
+    """One piece of a job. `given` is what it needs, `outcome` what came of it: a document or an answer, or a problem. `attempts` is
+    how often it was begun and nothing came of it, not even that it was put off."""
+
+    number: int
+    name: str
+    given: Mapping[str, Any]
+    status: ItemStatus
+    outcome: Mapping[str, Any] | None
+    attempts: int = 0
+
+
+class JobStore:
+    """Jobs and their items in one SQLite file, their files in folders beside it."""
+
+    def __init__(self, folder: Path, clock: Clock, limits: JobSettings = JobSettings()) -> None:  # noqa: B008 - frozen
+        self._folder = folder
+        self._clock = clock
+        self._limits = limits
+        self._file = SqliteFile(folder / "jobs.sqlite", STORE)
+
+    def new_id(self) -> str:
+        return uuid4().hex
+
+    def files(self, job_id: str) -> Path:
+        return self._folder / job_id
+
+    async def add(
+        self, kind: Kind, caller: Principal, items: Sequence[tuple[str, Mapping[str, Any]]], files: Mapping[str, bytes]
+    ) -> Job:
+        """Store a job and its files; when this returns, both are on the disk. Otherwise neither is.
+
+        Raises:
+            QuotaExceeded: the tenant has too many jobs, or they hold too much. StorageFull, StoreUnavailable.
+        """
+        job_id = self.new_id()
+        principal = json.dumps(
+            [caller.subject, caller.tenant, sorted(caller.roles), sorted(caller.groups), caller.credential]
+        )
+        row = (job_id, kind, caller.tenant, caller.subject, principal, ARRIVING, self._clock.now().isoformat())
+        rows = [(job_id, number, name, json.dumps(fields), "waiting") for number, (name, fields) in enumerate(items, 1)]
+        size = sum(map(len, files.values())) + sum(len(name) + len(fields) for _, _, name, fields, _ in rows)
+
+        def insert(connection: sqlite3.Connection) -> None:
+            self._make_room(connection, caller.tenant, size)
+            connection.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, this_worker()))
+            connection.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?, NULL, 0)", rows)
+
+        await self._file.run(insert)  # before the files, so that a folder without a row is nobody's
+        try:
+            await asyncio.to_thread(_write, self.files(job_id), files)
+            await self._file.run(
+                lambda connection: connection.execute("UPDATE jobs SET status = 'running' WHERE job_id = ?", (job_id,))
+            )
+        except BaseException:
+            await self._drop(job_id)
+            raise
+        return await self.get(job_id, caller)
+
+    async def _drop(self, job_id: str) -> None:
+        """Leave nothing of a job that could not be stored. Where the disk has no room to say so, `adopt` does it later."""
+        await asyncio.to_thread(shutil.rmtree, self.files(job_id), ignore_errors=True)
+        with suppress(StoreUnavailable):
+            await self._file.run(lambda connection: _forget(connection, [job_id]))
+
+    def _make_room(self, connection: sqlite3.Connection, tenant: str, size: int) -> None:
+        """Forget the tenant's oldest ended jobs until `size` more bytes fit.
+
+        Raises:
+            QuotaExceeded: too many are at work, or what is at work leaves too little room.
+        """
+        rows = connection.execute(HELD, (tenant,)).fetchall()
+        at_work = {row["job_id"] for row in rows if row["status"] in AT_WORK}
+        if len(at_work) >= self._limits.running_per_tenant:
+            raise QuotaExceeded(
+                f"Your tenant has {len(at_work)} jobs that are not done, the most at once ([serving.jobs] running_per_tenant). "
+                "Wait for one, or cancel one.",
+                limit="jobs",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        most = int(self._limits.mb_per_tenant * 1e6)
+        held = {row["job_id"]: row["bytes"] + self._file_bytes(row["job_id"]) for row in rows}
+        for job_id in [row["job_id"] for row in rows if row["job_id"] not in at_work]:
+            if sum(held.values()) + size <= most:
+                break
+            del held[job_id]
+            _forget(connection, [job_id])
+        if sum(held.values()) + size > most:
+            raise QuotaExceeded(
+                f"This job is {size / 1e6:.1f} MB, and {sum(held.values()) / 1e6:.1f} MB of your tenant's are at work; "
+                f"{most / 1e6:g} MB is the most ([serving.jobs] mb_per_tenant). Wait for a job, or cancel one.",
+                limit="jobs_mb",
+                retry_after_s=RETRY_AFTER_S,
+            )
+
+    def _file_bytes(self, job_id: str) -> int:
+        with suppress(OSError):
+            return sum(file.stat().st_size for file in self.files(job_id).iterdir())
+        return 0
+
+    async def get(self, job_id: str, caller: Principal) -> Job:
+        """Raises:
+        NotFound: no such job of the caller's.
+        """
+        jobs = await self._of(caller, "job_id = ?", job_id)
+        if not jobs:
+            raise NotFound(f'No job "{job_id}" of yours. GET /v1/jobs lists them; they are kept for {KEPT.days} days.')
+        return jobs[0]
+
+    async def find(self, job_id: str) -> Job:
+        """For whoever does it: it knows no caller.
+
+        Raises:
+            NotFound: it was erased.
+        """
+        jobs = await self._jobs("job_id = ?", job_id)
+        if not jobs:
+            raise NotFound(f'The job "{job_id}" is no longer stored.')
+        return jobs[0]
+
+    async def add_rights(self, job_id: str, used: Principal) -> None:
+        """Note roles and groups that the caller did not have yet when they sent it: an item is done with them from now on."""
+
+        def widen(connection: sqlite3.Connection) -> None:
+            row = connection.execute("SELECT principal FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+            if row is None:  # erased meanwhile
+                return
+            subject, tenant, roles, groups, *credential = json.loads(row["principal"])
+            wide = [subject, tenant, sorted({*roles, *used.roles}), sorted({*groups, *used.groups}), *credential]
+            connection.execute("UPDATE jobs SET principal = ? WHERE job_id = ?", (json.dumps(wide), job_id))
+
+        await self._file.run(widen)
+
+    async def all(self, caller: Principal) -> list[Job]:
+        """Those that the caller sent, if they have all the roles and groups with which it was sent and done: what came of it
+        was made for these."""
+        return await self._of(caller, "true")
+
+    async def _of(self, caller: Principal, condition: str, *values: str) -> list[Job]:
+        mine = f"{condition} AND tenant = ? AND subject = ? AND jobs.status != '{ARRIVING}'"
+        jobs = await self._jobs(mine, *values, caller.tenant, caller.subject)
+        return [job for job in jobs if caller.holds_rights_of(job.principal)]
+
+    async def items(self, job_id: str, *, waiting: bool = False) -> list[JobItem]:
+        def read(connection: sqlite3.Connection) -> list[JobItem]:
+            rows = connection.execute("SELECT * FROM items WHERE job_id = ? ORDER BY number", (job_id,))
+            return [_item(row) for row in rows if not waiting or row["status"] == "waiting"]
+
+        return await self._file.run(read)
+
+    async def count_attempt(self, job_id: str, number: int, change: Literal[1, -1]) -> None:
+        """Note that an item is begun, or that it was put off after all."""
+        statement = "UPDATE items SET attempts = attempts + ? WHERE job_id = ? AND number = ?"
+        await self._file.run(lambda connection: connection.execute(statement, (change, job_id, number)))
+
+    async def settle(self, job_id: str, number: int, status: ItemStatus, outcome: Mapping[str, Any]) -> None:
+        values = (status, json.dumps(outcome), job_id, number)
+        statement = "UPDATE items SET status = ?, outcome = ?, given = '{}' WHERE job_id = ? AND number = ?"
+        await self._file.run(lambda connection: connection.execute(statement, values))
+
+    async def end(self, job_id: str, status: Status) -> None:
+        """Unless it has ended already. Its files are gone afterwards."""
+        statement = "UPDATE jobs SET status = ? WHERE job_id = ? AND status = 'running'"
+        await self._file.run(lambda connection: connection.execute(statement, (status, job_id)))
+        await asyncio.to_thread(shutil.rmtree, self.files(job_id), ignore_errors=True)
+
+    async def adopt(self) -> list[Job]:
+        """The running jobs of processes that are gone; they are this one's now. Forgets jobs that are old, what a process left
+        that died while it took one in, and files that belong to no running job."""
+        until = (self._clock.now() - KEPT).isoformat()
+        folders = await asyncio.to_thread(self._folders)  # before the rows: what arrives meanwhile is not among them
+
+        def take(connection: sqlite3.Connection) -> tuple[list[str], set[str]]:
+            statement = f"SELECT job_id FROM jobs WHERE begun_at < ? AND status NOT IN {AT_WORK}"  # noqa: S608 - own words
+            _forget(connection, [row["job_id"] for row in connection.execute(statement, (until,))])
+            rows = connection.execute(f"SELECT * FROM jobs WHERE status IN {AT_WORK}").fetchall()  # noqa: S608 - own words
+            abandoned = [row for row in rows if not worker_lives(row["worker"])]
+            dropped = [row["job_id"] for row in abandoned if row["status"] == ARRIVING]
+            _forget(connection, dropped)
+            adopted = [row["job_id"] for row in abandoned if row["status"] != ARRIVING]
+            connection.executemany(
+                "UPDATE jobs SET worker = ? WHERE job_id = ?", [(this_worker(), job_id) for job_id in adopted]
+            )
+            return adopted, {row["job_id"] for row in rows}.difference(dropped)
+
+        adopted, at_work = await self._file.run(take)
+        if orphans := folders - at_work:
+            log.warning("removed the files of %d jobs that were not taken in or have ended", len(orphans))
+        for job_id in orphans:
+            await asyncio.to_thread(shutil.rmtree, self.files(job_id), ignore_errors=True)
+        return [job for job_id in adopted for job in await self._jobs("job_id = ?", job_id)]
+
+    def _folders(self) -> set[str]:
+        return {path.name for path in self._folder.iterdir() if path.is_dir()}
+
+    def close(self) -> None:
+        self._file.close()
+
+    async def _jobs(self, condition: str, *values: str) -> list[Job]:
+        statement = (
+            "SELECT jobs.*, count(number) AS total, total(items.status = 'done') AS done, "  # noqa: S608 - own words
+            "total(items.status = 'failed') AS failed FROM jobs LEFT JOIN items USING (job_id) "
+            f"WHERE {condition} GROUP BY job_id ORDER BY begun_at"
+        )
+        return await self._file.run(lambda connection: [_job(row) for row in connection.execute(statement, values)])
+
+
+def _forget(connection: sqlite3.Connection, job_ids: Sequence[str]) -> None:
+    for table in ("items", "jobs"):
+        connection.executemany(f"DELETE FROM {table} WHERE job_id = ?", [(job_id,) for job_id in job_ids])  # noqa: S608 - own words
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    with translate_errors(folder):
+        folder.mkdir()
+        for name, content in files.items():
+            with (folder / name).open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+
+
+def _job(row: sqlite3.Row) -> Job:
+    subject, tenant, roles, groups, *credential = json.loads(row["principal"])  # none in a file from before 0.1.0
+    return Job(
+        job_id=row["job_id"],
+        kind=row["kind"],
+        status=row["status"],
+        begun_at=datetime.fromisoformat(row["begun_at"]),
+        total=row["total"],
+        done=int(row["done"]),
+        failed=int(row["failed"]),
+        principal=Principal(subject, tenant, frozenset(roles), frozenset(groups), *credential),
+    )
+
+
+def _item(row: sqlite3.Row) -> JobItem:
+    outcome = None if row["outcome"] is None else json.loads(row["outcome"])
+    return JobItem(row["number"], row["name"], json.loads(row["given"]), row["status"], outcome, row["attempts"])
