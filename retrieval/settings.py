@@ -51,12 +51,41 @@ class RankingSettings(Section):
     """How much the reranker decides, against the fusion: 1 is its order alone."""
 
 
+class SentenceWeights(Section):
+    """What each sign counts when a sentence is chosen to answer from, and how sure of it one is.
+
+    The defaults were fitted to the golden set of the support desk (`examples/support_desk`) and rounded; they hold on SQuAD, too
+    (`retrieval/grounding/evidence.py`). With documents of another kind, measure your own: `make evaluate`.
+    """
+
+    closeness: float = Field(default=0.46, ge=0, le=1)
+    """How well each part of the question finds its like in the sentence."""
+    similarity: float = Field(default=0.24, ge=0, le=1)
+    """Similarity of meaning, under the sentence's heading."""
+    own_terms: float = Field(default=0.06, ge=0, le=1)
+    """The question's terms, by rarity, in the sentence itself."""
+    near_terms: float = Field(default=0.12, ge=0, le=1)
+    """The same in the sentence, the one before it and the heading."""
+    kind: float = Field(default=0.05, ge=0, le=1)
+    """It holds the kind of thing that is asked for: a figure, a date, a name."""
+    rank: float = Field(default=0.07, ge=0, le=1)
+    """Its document stands first; half as much where it stands second."""
+    behind: float = Field(default=0.03, ge=0, le=1)
+    """Taken off for each point that its document's score is behind the best one."""
+    other_version: float = Field(default=0.25, ge=0, le=1)
+    """Taken off where its passage is about another version than the one that is asked for: about what the kind of answer, the
+    rank, a rare word of the question and the score of its document weigh together."""
+    confidence_by_meaning: float = Field(default=0.8, ge=0, le=1)
+    """Of the confidence in the evidence the part that is similarity of meaning; the rest is the question's terms."""
+
+
 class GroundingSettings(Section):
     min_evidence: float = Field(default=0.46, ge=0, le=1)
     """Below this confidence in the evidence (`Grounding.confidence`) the answer is an abstention. `make calibrate` says where
     it should be."""
     min_support: float = Field(default=0.6, ge=0, le=1)
     """A generated sentence must be supported this well by its cited span."""
+    weights: SentenceWeights = SentenceWeights()
     foreign_wording: float = Field(default=0.5, ge=0, le=1)
     """Where most letters of a question are not Latin ones, how much its words count beside the tokens of the embedder when a
     sentence is chosen. The bundled one knows their letters rather than their words; 0 suits one of many languages."""

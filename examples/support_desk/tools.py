@@ -250,6 +250,9 @@ def build(options: Options, context: Context) -> list[BaseTool]:
                 "How do I make a complaint?",
                 "The device stopped working. What now?",
                 "Can I get a replacement device?",
+                "What does this error code mean?",
+                "Which model should I choose?",
+                "Why does the device not work, and what can I do?",
             ),
         ),
         _tool(
@@ -274,6 +277,8 @@ def build(options: Options, context: Context) -> list[BaseTool]:
                 "How long does a refund take?",
                 "Who approves refunds, and up to which amount?",
                 "Do I get my money back if it arrived broken?",
+                "What happens if it arrives late or damaged?",
+                "Until when can something be sent back?",
             ),
         ),
     ]

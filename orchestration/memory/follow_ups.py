@@ -93,7 +93,7 @@ def entity_names(text: str) -> list[str]:
 def resolve_pronoun(question: str, earlier: Sequence[str], tools: Sequence[BaseTool]) -> str:
     """The question with the identifier that its "it" stands for: the only one in the last question that had any.
 
-    So "Please refund it" after "Where is order QM-10042?" is a request that a tool can meet.
+    So "Please return it" after "Who has key A-12?" is a request that a tool can meet.
     """
     if not _IT.search(question) or _identifiers(question, tools):
         return question

@@ -44,6 +44,21 @@ def test_no_file_names(what):
     assert found == []
 
 
+LAYERS = ("foundation", "models", "retrieval", "orchestration", "observability", "serving")
+EXAMPLE = re.compile("Quill" + r"mark|\bQM-\d", re.IGNORECASE)
+
+
+def test_no_layer_names_the_example_company_or_its_orders():
+    """What only its domain explains stands in the metadata of its tools and in its files, so that it can be deleted."""
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in files()
+        if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in LAYERS
+        for match in EXAMPLE.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
 def test_no_file_is_so_large_that_it_must_be_generated_or_fetched_instead():
     large = {str(path.relative_to(ROOT)): path.stat().st_size for path in files() if path.stat().st_size > 1_000_000}
     assert large == {}
