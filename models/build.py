@@ -43,6 +43,7 @@ def open_models(
     demand_one_of: Callable[[list[str]], None] = lambda _: None,
     watch_embedder: Callable[[Embeddings], Embeddings] = lambda embedder: embedder,
     watch_reranker: Callable[[Reranker], Reranker] = lambda reranker: reranker,
+    pay_judge: Callable[[BaseChatModel], BaseChatModel] = lambda chat: chat,
     watch_judge: Callable[[EntailmentJudge], EntailmentJudge] = lambda judge: judge,
 ) -> Models:
     """Open every part of layer 2.
@@ -52,6 +53,7 @@ def open_models(
         demand_one_of: asked at the start with the names of which one must be allowed.
         watch_embedder: puts tracing around the embedder; `watch_reranker` around the reranker, `watch_judge` around the
             judge of entailment.
+        pay_judge: makes of the chat model the one that a judge of entailment calls.
 
     Raises:
         ConfigurationError: a part cannot be built, or policy allows none of the models.
@@ -73,7 +75,7 @@ def open_models(
         embedder=embedder,
         query_embedder=query_embedder,
         reranker=watch_reranker(reranker) if reranker else None,
-        judge=watch_judge(open_judge(settings, assembly, query_embedder, chat)),
+        judge=watch_judge(open_judge(settings, assembly, query_embedder, pay_judge(chat))),
         prices=assembly.part("models.prices", settings.prices, PriceSource),
     )
 

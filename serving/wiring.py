@@ -170,6 +170,7 @@ class _Layers:
         """A model that is stopped, or that the policy does not allow, is not asked."""
         from models.build import open_models
         from observability.telemetry.instrument import traced_embedder, traced_judge, traced_reranker
+        from orchestration.run.judging_chat import JudgingChatModel
 
         def demand_model(name: str) -> None:
             self.stops.demand("model", name)
@@ -182,6 +183,7 @@ class _Layers:
             demand_one_of=self.policy.demand_one_of,
             watch_embedder=traced_embedder,
             watch_reranker=traced_reranker,
+            pay_judge=lambda chat: JudgingChatModel(inner=chat),
             watch_judge=traced_judge,
         )
 

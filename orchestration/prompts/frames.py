@@ -25,7 +25,7 @@ PLAN = (
     "tool calls one of the tools with values from the person's words only; `$1.name` stands for the field `name` of "
     "what step 1 found. `after` lists the steps that must be done before; leave it empty where it need not wait. "
     "decision: work where there are steps; clarify where a tool lacks a value (name it in `missing`); hand_over where "
-    "the person wants a human; refuse only what nobody here may do. Tools:"
+    "the person wants a human; refuse only what no desk may do. Tools:"
 )
 
 REPLAN = "These steps were not done: {failed}. Plan again what is left, with other steps; no step twice. Done already: {done}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -98,6 +98,8 @@ class Run:
     """The budgets of those who work at the run, where they are several."""
     partial: str = ""
     """What the last call of the chat model had said when it broke off; empty where it did not."""
+    loop: asyncio.AbstractEventLoop | None = None
+    """Where it runs, for threads that have something done there."""
     calls: int = 0
     """Rounds of a tool-calling agent: calls of the chat model within this process."""
     first_token_s: float | None = None
@@ -111,6 +113,11 @@ class Run:
     def seconds(self) -> float:
         """Wall time of the run; stands still once it is closed."""
         return time.perf_counter() - self._begun_s if self._seconds is None else self._seconds
+
+    @property
+    def closed(self) -> bool:
+        """Whether all of it is charged."""
+        return self._seconds is not None
 
     @property
     def cost_usd(self) -> Decimal | None:
@@ -330,11 +337,18 @@ class Run:
 @contextmanager
 def running(run: Run) -> Iterator[None]:
     """Make it the run that `current_run` gives to whatever is called inside."""
+    with suppress(RuntimeError):
+        run.loop = asyncio.get_running_loop()
     token = _current.set(run)
     try:
         yield
     finally:
         _current.reset(token)
+
+
+def run_at_work() -> Run | None:
+    """The run that is at work here, if there is one."""
+    return _current.get()
 
 
 def current_run() -> Run:
@@ -343,7 +357,7 @@ def current_run() -> Run:
     Raises:
         RuntimeError: there is none: this was called outside an agent.
     """
-    run = _current.get()
+    run = run_at_work()
     if run is None:
         raise RuntimeError("No run is at work here. Call this inside `with running(run):`, as the agents do.")
     return run

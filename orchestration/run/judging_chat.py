@@ -1,0 +1,73 @@
+"""The chat model for a judge of entailment, which calls it from a thread: paid by the run that is at work, and told to nobody."""
+# ruff: noqa: SLF001  # LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import TimeoutError as NotYet
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatResult
+
+from foundation.machine.deadline import check
+from orchestration.effects.policy import on_behalf_of
+from orchestration.run.metered_chat import MeteredChatModel
+from orchestration.run.run import Run, run_at_work
+
+_LOOKS_S = 0.2
+"""How often a thread that waits for a reply looks whether its caller is gone."""
+
+
+class JudgingChatModel(MeteredChatModel):
+    """`inner` for sync calls. Within a run each is reserved, priced and charged on the run's event loop; outside of one (a
+    benchmark) it is made as it is.
+
+    Raises, besides what `inner` raises:
+        BudgetExceeded: the call does not fit into what is left to the run or the day.
+        RuntimeError: it was called on the event loop, which would wait for itself.
+    """
+
+    told: bool = False
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        run = run_at_work()
+        if run is None:
+            return self.inner._generate(messages, stop, run_manager, **kwargs)
+        if (
+            run.closed or run.loop is None
+        ):  # what is judged afterwards, such as a share of the answers, is nobody's to pay
+            with on_behalf_of(run.principal.tenant):
+                return self.inner._generate(messages, stop, run_manager, **kwargs)
+        return self._pay_on(run.loop, run, messages, stop, kwargs)
+
+    def _pay_on(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        run: Run,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
+    ) -> ChatResult:
+        if asyncio._get_running_loop() is loop:
+            raise RuntimeError("A judge that asks the chat model is called in a thread: use in_thread.")
+        partial = run.partial
+        call = asyncio.run_coroutine_threadsafe(self._agenerate(messages, stop, **kwargs), loop)
+        try:
+            while True:
+                check()
+                try:
+                    return call.result(_LOOKS_S)
+                except NotYet:
+                    if call.done():
+                        raise
+        finally:
+            call.cancel()
+            run.partial = partial  # what the writer had said, not the judge

@@ -1,0 +1,84 @@
+"""A judge that asks the chat model from a thread: paid by the run that is at work, for the tenant whose run it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation.errors import BudgetExceeded, ModelForbidden
+from foundation.machine.deadline import in_thread
+from models.contract import EntailmentParts
+from models.entailment import chat as chat_judge
+from models.resilience.retry import resilient
+from models.settings import ResilienceSettings
+from orchestration.effects.policy import Policy
+from orchestration.run.budget import Budget
+from orchestration.run.judging_chat import JudgingChatModel
+from orchestration.run.run import Run, running
+from orchestration.settings import BudgetSettings, PolicySettings, TenantRules
+from tests.doubles.entailment import counting_chat
+from tests.doubles.orchestration import NORTH, World
+
+PAIRS = [("a refund is paid", "a refund"), ("a refund is paid", "penguins breed")]
+
+
+@pytest.fixture
+def world(data_dir: Path) -> Iterator[World]:
+    world = World(data_dir)
+    world.chat = counting_chat()
+    yield world
+    world.close()
+
+
+def judge(world: World) -> Any:
+    parts = EntailmentParts(data_dir=world.folder, embedder=world.embedder, chat=JudgingChatModel(inner=world.chat))
+    return chat_judge.build(chat_judge.Options(), parts)
+
+
+def run_of(world: World, **limits: Any) -> Run:
+    budget = Budget(BudgetSettings(**limits), world.clock)
+    return Run(parts=world.parts(), principal=NORTH, answer_id="a-1", budget=budget, emit=lambda _: None)
+
+
+async def test_each_call_is_charged_to_the_run(world: World) -> None:
+    run = run_of(world)
+    with running(run):
+        assert await in_thread(judge(world).support, PAIRS) == [1.0, 0.0]
+    charges = [(charge.kind, charge.tenant, charge.answer_id) for charge in world.till.charges]
+    assert charges == [("chat", "north", "a-1")] * 2
+    assert run.budget.tokens > 0
+
+
+async def test_a_call_that_does_not_fit_is_not_made(world: World) -> None:
+    with running(run_of(world, tokens=1)), pytest.raises(BudgetExceeded):
+        await in_thread(judge(world).support, PAIRS)
+    assert world.till.charges == []
+
+
+async def test_a_tenant_whose_policy_forbids_the_model_has_nothing_judged_by_it(world: World) -> None:
+    policy = Policy(PolicySettings(tenants={"north": TenantRules(models=("another",))}))
+    world.chat = resilient(world.chat, [], ResilienceSettings(attempts=1), world.clock, policy.demand_model)
+    with running(run_of(world)), pytest.raises(ModelForbidden):
+        await in_thread(judge(world).support, PAIRS)
+
+
+async def test_what_the_writer_had_said_is_not_replaced_by_what_the_judge_says(world: World) -> None:
+    run = run_of(world)
+    run.partial = "The refund is"
+    with running(run):
+        await in_thread(judge(world).support, PAIRS)
+    assert run.partial == "The refund is"
+
+
+async def test_on_the_event_loop_it_is_an_error_and_not_a_deadlock(world: World) -> None:
+    model = JudgingChatModel(inner=world.chat)
+    with running(run_of(world)), pytest.raises(RuntimeError, match="in_thread"):
+        model.invoke("x")
+
+
+def test_outside_of_a_run_it_is_called_as_it_is(world: World) -> None:
+    assert judge(world).support(PAIRS) == [1.0, 0.0]
+    assert world.till.charges == []
