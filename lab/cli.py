@@ -234,6 +234,28 @@ def bench_team(limit: Limit = None, json: Json = None) -> None:
     swap_report.report(STACK, Path("examples/team.toml"), data=None, limit=limit, repeats=1, json=json, html=None)
 
 
+@app.command("bench-claims")
+def bench_claims(
+    *,
+    data: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folders with qa.jsonl, claims.jsonl or human_judgements.jsonl.", exists=True, file_okay=False
+        ),
+    ],
+    limit: Annotated[int | None, typer.Option(min=1, help="True answers of each folder.")] = None,
+    half: Annotated[
+        Literal["development", "report", "all"], typer.Option(help="Which half of each folder's true answers.")
+    ] = "report",
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Written answers against the passages that they cite: true ones shown unmarked, false ones with a mark."""
+    from lab.bench import commands as bench
+
+    bench.bench_claims(lambda overrides: load_stack(stack, overrides), data, limit, half, json)
+
+
 @app.command("bench-tau")
 def bench_tau(data: Data, json: Json = None, stack: Stack = STACK) -> None:
     """tau-bench's airline through the executor: what its tasks expect passes, what its policy forbids is denied with a quote."""

@@ -85,6 +85,11 @@ class GroundingSettings(Section):
     it should be."""
     min_support: float = Field(default=0.6, ge=0, le=1)
     """A generated sentence must be supported this well by its cited span."""
+    min_claim_support: float = Field(default=0.02, ge=0, le=1)
+    """A claim of a written answer that nothing else speaks against is marked where the judge is less sure of it. It suits the
+    bundled judge, which tells what has nothing to do with the passages; with a cross-encoder or a chat model take 0.5."""
+    judged_below: float = Field(default=0.5, ge=0, le=1)
+    """Share of a claim's terms in the sentences nearest to it from which the judge is not asked; with a strong judge, 1."""
     weights: SentenceWeights = SentenceWeights()
     foreign_wording: float = Field(default=0.5, ge=0, le=1)
     """Where most letters of a question are not Latin ones, how much its words count beside the tokens of the embedder when a

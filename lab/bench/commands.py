@@ -315,6 +315,20 @@ def bench_verify(configure: Configure, data: Path, limit: int | None, json: Path
     show_figures(figures | {"stack": stack}, json)
 
 
+def bench_claims(configure: Configure, data: Sequence[Path], limit: int | None, half: str, json: Path | None) -> None:
+    """The check of written answers, with the configured embedder and judge."""
+    from lab.bench.claims import bench_claims
+    from retrieval.grounding.claims import check_answer
+
+    with empty_system(configure) as (system, stack), terminal.progress() as progress:
+        check = functools.partial(check_answer, grounding=system.grounding)
+        figures = bench_claims(data, check, limit=limit, half=half, progress=progress, seed=system.context.seed)
+    if not terminal.write_json(json, figures | {"stack": stack}):
+        shares = [(name, _with_interval(figures, name), n) for name, n in figures["n"].items()]
+        times = [(name, f"{figures[name]:.3g}", "") for name in ("ms_p50", "ms_p95", "claims_per_answer")]
+        terminal.show_table(["share, interval at 95 %", "", "n"], [*shares, *times])
+
+
 def bench_tau(configure: Configure, data: Path, json: Path | None) -> bool:
     """Whether every expected call passed, and every forbidden one was denied with the line of the policy cited."""
     from lab.replay.tau_bench import bench_tau

@@ -26,6 +26,8 @@ _MARKER = r"\[\^?\d{1,3}(?:\s?[,;\u2013-]\s?\^?\d{1,3})*\](?!\()|\u3010\d{1,3}(?
 MARKER = re.compile(_MARKER)
 _MARKERS_FIRST = re.compile(rf"(?:\s*(?:{_MARKER}))+(?:[ \t]*[.\u3002])?")
 _NUMBER = re.compile(r"(\d+)(?:\s?[\u2013-]\s?\^?(\d+))?")
+_LEFT_OVER = re.compile(r"\(?\d{1,2}[.)]")
+"""The number of an item, without the item."""
 _MOST_IN_RANGE = 20
 
 _LIST_SIGN = re.compile(r"[\s>]*(?:(?:[-*+\u2022\u2023\u25e6]|\(?\d{1,3}[.)])\s+)?(?:\[[ xX]\]\s+)?")
@@ -125,7 +127,7 @@ def split_statements(answer: str) -> list[Statement]:
         statements += [
             statement if statement.markers else replace(statement, inherited=inherited)
             for statement in own
-            if _is_claim(statement.text)
+            if _is_claim(statement.text) and not (len(own) > 1 and _LEFT_OVER.fullmatch(statement.text))
         ]
         if own and own[-1].text.endswith(_INTRODUCES):
             introduced_by = own[-1].markers
@@ -227,7 +229,7 @@ def plain_text(raw: str) -> str:
     >>> plain_text("- **Returns**: within [30 days](https://x.example/a) of `delivery` [1][2].")
     'Returns: within 30 days of delivery.'
     """
-    text = _LINK.sub(r"\1", MARKER.sub("", raw))
+    text = _LINK.sub(r"\1", MARKER.sub("", raw.replace("\u00ad", "")))
     text = _SIGNS.sub("", _LIST_SIGN.sub("", text, count=1))
     if "|" in text and text.lstrip().startswith("|"):
         text = "; ".join(cell for cell in _CELL_BORDER.split(text.strip().strip("|")) if cell)

@@ -7,17 +7,34 @@ is changed: a claim that does not hold comes back with what was found.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from foundation.text.lexical import terms
+from foundation.text.lexical import FUNCTION_WORDS
 from foundation.text.sentences import sentence_spans
+from foundation.text.tokens import in_latin_letters
 from retrieval.grounding.claim_spans import Statement, split_statements
+from retrieval.grounding.contradictions import Change, change_in_context, change_in_copies, denial, opposite
 from retrieval.grounding.evidence import Grounding
+from retrieval.grounding.figures import alternatives, wrong_figures
+from retrieval.grounding.names import unknown_names
+from retrieval.grounding.texts import Text
 
-MIN_SUPPORT = 0.2
-"""Below this a claim that nothing else speaks against is marked. Lower than what a bundled model's sentence must reach to be
-shown: a mark on a true sentence costs a reader as much as a missing one."""
+_MIN_WORDING = 0.25
+"""The same share, below which a claim is marked in a language that the bundled embedder does not read."""
+_NEAREST = 4
+"""Sentences that a claim is compared with, their neighbours beside them."""
+_MOST_ANCHORS = 3
+_LONGEST_QUOTE = 120
+"""Words of a claim that is looked for word for word."""
+_FEW_TERMS = 3
+"""With fewer, an answer is judged together with its question."""
+_ENGLISH = 0.12
+"""Share of English function words from which a text is English."""
+_SOFT_HYPHEN = "\u00ad"
+_WORDS = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,40 +84,202 @@ def check_answer(
     Raises:
         ComponentError: the embedder failed.
     """
-    by_number = {passage.number: passage for passage in passages}
-    return [_check(statement, by_number, known, question, grounding) for statement in split_statements(answer)]
+    shown = _Shown(passages, known, question)
+    drafts = [_Draft(statement, shown) for statement in split_statements(answer)]
+    below = grounding.settings.judged_below
+    unsure = [draft for draft in drafts if draft.wording < below and draft.can_be_judged]
+    supports = grounding.supports([(_in_context(draft.claim, question), draft.nearest_texts) for draft in unsure])
+    least = grounding.settings.min_claim_support
+    doubted = {id(draft) for draft, support in zip(unsure, supports, strict=True) if support < least}
+    return [draft.finish(doubted=id(draft) in doubted) for draft in drafts]
 
 
-def _check(
-    statement: Statement, passages: dict[int, Passage], known: Sequence[str], question: str, grounding: Grounding
-) -> Claim:
-    cited = tuple(number for number in statement.markers if number in passages)
-    own = [passages[number] for number in cited or statement.inherited if number in passages]
-    rests_on = own or list(passages.values())
-    quotes = [*(f"{passage.headings}\n{passage.text}" for passage in rests_on), *known, question]
-    check = grounding.checks([statement.text], quotes)[0]
-    finding = detail = ""
-    if check.unknown_figures:
-        finding, detail = "figure", f"says {', '.join(sorted(check.unknown_figures))}; the passages do not"
-    elif check.unknown_names:
-        finding, detail = "name", f"names {', '.join(sorted(check.unknown_names))}; the passages do not"
-    elif check.denied:
-        finding, detail = "denied", f"the passages say the opposite: {check.closest}"
-    elif unknown := [number for number in statement.markers if number not in passages]:
-        finding = "unknown_marker"
-        detail = f"cites [{unknown[0]}]; the passages are {', '.join(map(str, passages)) or 'none'}"
-    elif check.score < MIN_SUPPORT:
-        finding, detail = "unsupported", "the passages do not say this"
-    anchors = tuple(_anchors(statement.text, rests_on)) if not finding else ()
-    return Claim(statement.start, statement.end, statement.text, cited, anchors, finding, detail)
+def _is_english(text: Text) -> bool:
+    return sum(word in FUNCTION_WORDS for word in text.words) >= _ENGLISH * len(text.words)
 
 
-def _anchors(text: str, passages: Sequence[Passage]) -> list[Anchor]:
-    claimed = terms(text)
-    shares = [
-        (len(claimed & terms(passage.text[start:end])), Anchor(passage.number, start, end))
-        for passage in passages
-        for start, end in sentence_spans(passage.text)
+def _in_context(claim: Text, question: str) -> str:
+    return f"{question} {claim.text}" if len(claim.terms) < _FEW_TERMS else claim.text
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """`text` is that of the passage from `start` to `end`; of number 0 is what no marker names."""
+
+    passage: int
+    place: int
+    start: int
+    end: int
+    content: Text
+
+
+class _Shown:
+    """What the answer may rest on, read once however many claims there are."""
+
+    def __init__(self, passages: Sequence[Passage], known: Sequence[str], question: str) -> None:
+        self.passages = {passage.number: passage for passage in passages}
+        self.known = [text for text in known if text.strip() and text != question]
+        self._question = question
+        self._sentences: dict[int, list[_Sentence]] = {0: [s for text in self.known for s in _split(0, text)]}
+        self._evidence: dict[tuple[int, ...], Text] = {}
+
+    def sentences(self, numbers: Iterable[int]) -> list[_Sentence]:
+        for number in numbers:
+            if number not in self._sentences:
+                self._sentences[number] = _split(number, self.passages[number].text)
+        return [sentence for number in (*numbers, 0) for sentence in self._sentences[number]]
+
+    def evidence(self, numbers: tuple[int, ...]) -> Text:
+        """All that a claim on these passages may take its figures and names from."""
+        if numbers not in self._evidence:
+            headings = [passage.headings for passage in self.passages.values()]
+            texts = [self.passages[number].text for number in numbers]
+            self._evidence[numbers] = Text("\n".join([*headings, *texts, *self.known, self._question]))
+        return self._evidence[numbers]
+
+
+def _split(number: int, text: str) -> list[_Sentence]:
+    spans = sentence_spans(text)
+    return [
+        _Sentence(number, at, start, end, Text(text[start:end].replace(_SOFT_HYPHEN, "")))
+        for at, (start, end) in enumerate(spans)
     ]
-    best = max(shares, key=lambda pair: pair[0], default=(0, None))
-    return [best[1]] if best[1] is not None and best[0] else []
+
+
+class _Draft:
+    """A statement with what was found about it, each thing when it is first asked for."""
+
+    def __init__(self, statement: Statement, shown: _Shown) -> None:
+        self.statement = statement
+        self.claim = Text(statement.text)
+        self._shown = shown
+        self.cited = tuple(number for number in statement.markers if number in shown.passages)
+        own = self.cited or tuple(number for number in statement.inherited if number in shown.passages)
+        self._numbers = own or tuple(shown.passages)
+        self._sentences = shown.sentences(self._numbers)
+        self._evidence = shown.evidence(self._numbers)
+
+    @cached_property
+    def anchored_word_for_word(self) -> tuple[Anchor, ...]:
+        own = _WORDS.findall(self.claim.text)
+        if not own or len(own) > _LONGEST_QUOTE:
+            return ()
+        pattern = re.compile(r"(?<!\w)" + r"[\W_]+".join(map(re.escape, own)) + r"(?!\w)[.!?\u3002]?", re.IGNORECASE)
+        for number in self._numbers:
+            if match := pattern.search(self._shown.passages[number].text):
+                return (Anchor(number, match.start(), match.end()),)
+        return ()
+
+    @cached_property
+    def nearest(self) -> list[_Sentence]:
+        """The sentences that share most of the claim's terms, best first."""
+        shares = [(sentence.content.share(self.claim), -at, sentence) for at, sentence in enumerate(self._sentences)]
+        return [
+            sentence for share, _, sentence in sorted(shares, key=lambda row: row[:2], reverse=True)[:_NEAREST] if share
+        ]
+
+    @cached_property
+    def nearest_texts(self) -> list[str]:
+        """What the judge reads: few sentences, because reading them is nearly all of the time that a check takes."""
+        headings = dict.fromkeys(self._shown.passages[s.passage].headings for s in self.nearest if s.passage)
+        return [*(sentence.content.text for sentence in self.nearest), *filter(None, headings)]
+
+    @cached_property
+    def quotes(self) -> list[str]:
+        """The nearest sentences with their neighbours, and the headings of their passages."""
+        chosen = {(s.passage, s.place) for s in self.nearest}
+        near = chosen | {(passage, place + step) for passage, place in chosen for step in (-1, 1)}
+        headings = [self._shown.passages[number].headings for number in self._numbers[:_NEAREST]]
+        return [*(s.content.text for s in self._sentences if (s.passage, s.place) in near), *filter(None, headings)]
+
+    @cached_property
+    def contradiction(self) -> tuple[str, str]:
+        """What the claim says otherwise than its passages: the finding, and what to tell the writer."""
+        claim, near = self.claim, Text("\n".join(self.quotes))
+        if figures := wrong_figures(claim, self._evidence, near):
+            others = alternatives(claim, near)
+            there = f"the passages say {', '.join(others[:3])}" if others else "the passages do not"
+            return "figure", f"says {', '.join(figures)}; {there}"
+        if names := unknown_names(claim, self._evidence):
+            return "name", f"names {', '.join(names)}; the passages do not"
+        sentences = [sentence.content for sentence in self.nearest]
+        if change := self._change(sentences, near):
+            return change.finding, f"says {change.claimed}; the passages say {change.stated}"
+        if denied := denial(claim, sentences, self._evidence):
+            return "denied", f"the passages say the opposite: {denied.text}"
+        return "", ""
+
+    def _change(self, sentences: Sequence[Text], near: Text) -> Change | None:
+        copied = change_in_copies(self.claim, sentences, self._evidence)
+        return copied or change_in_context(self.claim, near) or opposite(self.claim, sentences)
+
+    @cached_property
+    def wording(self) -> float:
+        """Share of the claim's terms in its nearest sentences together."""
+        return Text(" ".join(self.quotes)).share(self.claim)
+
+    @property
+    def can_be_judged(self) -> bool:
+        """Whether nothing is found yet, and the bundled judge reads the language."""
+        decided = bool(self.anchored_word_for_word or self.contradiction[0])
+        return bool(self.claim.terms) and not decided and self._same_language and self._evidence_is_english
+
+    @cached_property
+    def _same_language(self) -> bool:
+        """By their short words, which two languages seldom share."""
+        if in_latin_letters(self.claim.text) != in_latin_letters(self._evidence.text):
+            return False
+        if self._evidence_is_english == _is_english(self.claim) and not in_latin_letters(self.claim.text):
+            return True
+        if self._evidence_is_english and _is_english(self.claim):
+            return True
+        short = [word for word in self.claim.words if len(word) <= 3 and word.isalpha()]
+        shared = sum(word in self._evidence.word_set for word in short)
+        return not short or shared >= (0.5 if self._evidence_is_english else 0.3) * len(short)
+
+    @cached_property
+    def _evidence_is_english(self) -> bool:
+        return _is_english(self._evidence)
+
+    def finish(self, *, doubted: bool) -> Claim:
+        """The claim. `doubted`: the judge did not find it supported."""
+        statement, passages = self.statement, self._shown.passages
+        finding, detail = "", ""
+        if not self.anchored_word_for_word:
+            finding, detail = self.contradiction
+        unknown = [number for number in statement.markers if number not in passages]
+        if not finding and unknown:
+            numbers = ", ".join(map(str, passages)) or "none"
+            finding, detail = "unknown_marker", f"cites [{unknown[0]}]; the passages are {numbers}"
+        if not finding and (doubted or self._far_from_its_passages):
+            finding, detail = "unsupported", "the passages do not say this"
+        return Claim(
+            statement.start,
+            statement.end,
+            statement.text,
+            self.cited,
+            () if finding else self._anchors(),
+            finding,
+            detail,
+        )
+
+    @property
+    def _far_from_its_passages(self) -> bool:
+        if not self.claim.terms or self.anchored_word_for_word:
+            return False
+        if self._evidence_is_english or not self._same_language:
+            return False
+        telling = {term for term in self.claim.terms if len(term) > 3 or not term.isascii()} or self.claim.terms
+        return len(telling & Text(" ".join(self.quotes)).terms) < _MIN_WORDING * len(telling)
+
+    def _anchors(self) -> tuple[Anchor, ...]:
+        """Word for word, else the sentences that hold the claim's terms between them."""
+        if self.anchored_word_for_word:
+            return self.anchored_word_for_word
+        anchors: list[Anchor] = []
+        missing = self.claim.terms
+        for sentence in self.nearest:
+            if sentence.passage and len(anchors) < _MOST_ANCHORS and missing & sentence.content.terms:
+                anchors.append(Anchor(sentence.passage, sentence.start, sentence.end))
+                missing -= sentence.content.terms
+        return tuple(anchors)

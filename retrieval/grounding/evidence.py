@@ -186,6 +186,11 @@ class Grounding:
         """
         return check_sentences(sentences, quotes, self._judge)
 
+    def supports(self, pairs: Sequence[tuple[str, Sequence[str]]]) -> Sequence[float]:
+        """How sure the judge alone is of each sentence, which comes with quotes of its own; it is asked once. Raises as `checks`
+        does."""
+        return self._judge.support([("\n\n".join(quotes), sentence) for sentence, quotes in pairs])
+
     def support(self, sentence: str, quotes: Sequence[str]) -> float:
         """How sure it is that the quotes support the sentence, from 0 to 1. Raises as `checks` does."""
         return self.checks([sentence], quotes)[0].score

@@ -16,6 +16,7 @@ PROMISED = {
     "bench-followups": "DATA JSON STACK",
     "bench-structured": "DATA JSON LIMIT STACK",
     "bench-verify": "DATA JSON LIMIT STACK",
+    "bench-claims": "DATA HALF JSON LIMIT STACK",
     "train-verify": "CLAIMS STACK TO",
     "bench-tau": "DATA JSON STACK",
     "bench-cache": "DATA JSON LIMIT STACK",

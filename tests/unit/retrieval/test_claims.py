@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - letters of many scripts are the subject
 from __future__ import annotations
 
 import pytest
@@ -38,47 +39,288 @@ def test_words_that_stand_in_a_passage_are_anchored_there(grounding: Grounding) 
     assert RETURNS.text[anchor.start : anchor.end].startswith("You can return a parcel within 30 days")
 
 
+def findings(answer: str, text: str, grounding: Grounding, *, headings: str = "", **options) -> list[str]:
+    return [
+        claim.finding for claim in check_answer(answer, [Passage(1, text, headings)], grounding=grounding, **options)
+    ]
+
+
 @pytest.mark.parametrize(
     ("answer", "finding"),
     [
         ("You can return a parcel within 90 days of delivery [1].", "figure"),
+        ("You can return a parcel within 30 hours of delivery [1].", "figure"),
         ("Refunds are paid by Tom Marsh in the accounts office [2].", "name"),
+        ("Mallow Outfitters sells boots and hats [1].", "name"),
         ("You cannot return a parcel within 30 days of delivery [1].", "denied"),
+        ("You can never return a parcel within 30 days of delivery [1].", "denied"),
         ("Penguins breed on sea ice during winter [1].", "unsupported"),
         ("You can return a parcel within 30 days of delivery [7].", "unknown_marker"),
+        ("You can return a parcel within 30 days of delivery [1][7].", "unknown_marker"),
     ],
 )
 def test_what_is_wrong_is_named(answer: str, finding: str, grounding: Grounding) -> None:
     (claim,) = check(answer, grounding)
 
-    assert (claim.finding, bool(claim.detail)) == (finding, True)
+    assert (claim.finding, bool(claim.detail), claim.anchors) == (finding, True, ())
+
+
+def test_the_writer_is_told_what_the_passages_say_instead(grounding: Grounding) -> None:
+    (claim,) = check("You can return a parcel within 90 days of delivery [1].", grounding)
+
+    assert claim.detail == "says 90 days; the passages say 30 days"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Within 30 days of delivery, parcels can be returned [1].",
+        "Yes, you can return a parcel within thirty days of delivery [1].",
+        "It is the customer who pays for the way back [1].",
+        "**Refunds** are paid by [Mara Ellison](https://q.example/m) in the accounts office [2].",
+        "Customers pay for the way back, and refunds reach them after five days [1][2].",
+        "| Refunds | after 5 days | [2] |",
+    ],
+)
+def test_the_same_in_other_words_holds(answer: str, grounding: Grounding) -> None:
+    assert [claim.finding for claim in check(answer, grounding)] == [""]
+
+
+@pytest.mark.parametrize(
+    ("text", "holds", "fails"),
+    [
+        ("The fee is 15 percent.", "The fee is 15 %.", "The fee is 51 %."),
+        ("It holds 1,500 boxes.", "It holds 1500 boxes.", "It holds 15000 boxes."),
+        ("We open at 2:30 pm.", "We open at 14:30.", "We open at 15:30."),
+        ("It was founded on 3 May 2012.", "It was founded on 2012-05-03.", "It was founded on 2012-06-03."),
+        ("Covered for 24 months.", "Covered for two years.", "Covered for three years."),
+        ("It cost $2.5 million.", "It cost 2,500,000 dollars.", "It cost 2,500 dollars."),
+        ("Send 10–15 kg at once.", "Send between 10 and 15 kg at once.", "Send between 10 and 25 kg at once."),
+        ("The season 1998–99 was dry.", "The season 1998 to 1999 was dry.", "The season 1998 to 2001 was dry."),
+        ("It takes 48 hours.", "It takes 2 days.", "It takes 3 days."),
+        ("The hall is 100 km away.", "The hall is 100 km (62 miles) away.", "The hall is 100 km (92 miles) away."),
+        ("The hall seats 1,523 people.", "The hall seats about 1,500 people.", "The hall seats about 2,500 people."),
+        ("Use the QS-3 with RFID tags.", "Use the QS3 with RFID tags.", "Use the QS-4 with RFID tags."),
+        ("The United Kingdom joined.", "The UK joined in.", "The Soviet Union joined in."),
+        ("Sales are higher than before.", "Sales are higher than before now.", "Sales are lower than before now."),
+        ("The tower has 48 steps and 9 bells.", "The tower has 9 bells, 48 steps.", "The tower has 48 bells, 9 steps."),
+        ("The desk is not open on Sunday.", "No, the desk is not open on Sunday.", "The desk is open on Sunday."),
+        ("Der Turm ist 48 Meter hoch.", "Der Turm ist achtundvierzig oder 48 m hoch.", "Der Turm ist 84 Meter hoch."),
+        ("Die Rückgabe ist am Montag möglich.", "Am Montag ist die Rückgabe möglich.", "Die Rückgabe ist am Montag nicht möglich."),
+        ("Luke Kuechly gewann das Spiel in Leeds.", "Das Spiel gewann Luke Kuechly.", "Das Spiel gewann Peter Manning."),
+        ("El museo abre a las 9:00.", "A las 9:00 abre el museo.", "A las 10:00 abre el museo."),
+        ("La torre fue construida por Luis Ferrer.", "Luis Ferrer construyó la torre.", "Marta Solís construyó la torre."),
+        ("Башню построили в 1912 году.", "В 1912 году построили башню.", "В 1921 году построили башню."),
+        ("Музей открыт в понедельник.", "Музей в понедельник открыт.", "Музей не открыт в понедельник."),
+        ("保修期为30天。", "保修期是30天。", "保修期是90天。"),
+        ("该设备可以退货。", "该设备可以退货。", "该设备不可以退货。"),
+    ],
+)  # fmt: skip
+def test_figures_names_and_denials_are_read_in_every_spelling(
+    text: str, holds: str, fails: str, grounding: Grounding
+) -> None:
+    assert findings(holds, text, grounding) == [""]
+    assert findings(fails, text, grounding) in (["figure"], ["name"], ["denied"])
+
+
+def test_a_language_that_the_passages_are_not_in_is_left_to_figures_and_names(grounding: Grounding) -> None:
+    text = "You can return a parcel within 30 days of delivery to Mara Ellison."
+
+    assert findings("Sie können ein Paket 30 Tage lang an Mara Ellison zurückgeben.", text, grounding) == [""]
+    assert findings("您可以在30天内退货。", text, grounding) == [""]
+    assert findings("Sie können ein Paket 40 Tage lang zurückgeben.", text, grounding) == ["figure"]
+
+
+def test_what_a_foreign_passage_says_nothing_about_is_unsupported(grounding: Grounding) -> None:
+    text = "Башню построили купцы. Колокол звонит в полдень, и по праздникам его слышно за рекой."
+
+    assert findings("Пингвины размножаются зимой.", text, grounding) == ["unsupported"]
+
+
+def test_other_texts_the_question_and_the_headings_are_sources_of_figures_and_names(grounding: Grounding) -> None:
+    answer = "Order QM-17 of the Larkspur model arrives in 4 days."
+    text = "The order arrives in time."
+
+    assert findings(answer, text, grounding) == ["figure"]
+    sources = {"known": ['{"order": "QM-17", "days": 4}'], "question": "When does the Larkspur arrive?"}
+    assert findings(answer, text, grounding, **sources) == [""]
+    assert findings("The Larkspur arrives in time.", text, grounding, headings="Larkspur model") == [""]
+
+
+def test_a_claim_without_a_marker_takes_those_of_its_paragraph(grounding: Grounding) -> None:
+    first, second = check("Refunds are paid in the accounts office. They come after five days [2].", grounding)
+    assert (first.cited, second.cited) == ((), (2,))
+    assert {anchor.passage for claim in (first, second) for anchor in claim.anchors} == {2}
+
+    (claim,) = check("- It was Mara Ellison who sells boots and hats [1].", grounding)
+    assert claim.finding == "name"
+
+
+def test_a_list_takes_the_markers_of_the_sentence_that_introduces_it(grounding: Grounding) -> None:
+    answer = "The rules are [2]:\n\n- Refunds are paid by Mara Ellison\n- They take five days\n\nHats are sold."
+    claims = check(answer, grounding)
+
+    assert [claim.text for claim in claims] == [
+        "Refunds are paid by Mara Ellison",
+        "They take five days",
+        "Hats are sold.",
+    ]
+    assert all(anchor.passage == 2 for claim in claims[:2] for anchor in claim.anchors)
+    assert claims[2].anchors[0].passage == 1
+
+
+@pytest.mark.parametrize("marker", ["[1, 2]", "[1][2]", "[1-2]", "[1] [2]", "【1】【2】", "[^1][^2]"])
+def test_markers_are_read_as_people_write_them(marker: str, grounding: Grounding) -> None:
+    for answer in (f"The customer pays for the way back {marker}.", f"The customer pays for the way back. {marker}"):
+        (claim,) = check(answer, grounding)
+        assert claim.cited == (1, 2)
+        assert (claim.text, answer[claim.start : claim.end]) == ("The customer pays for the way back.", answer)
+
+
+def test_short_answers_are_claims_and_their_figures_are_checked(grounding: Grounding) -> None:
+    question = "Within how many days can I return a parcel?"
+
+    assert [claim.finding for claim in check("30 [1]", grounding, question=question)] == [""]
+    assert [claim.finding for claim in check("42 [1]", grounding, question=question)] == ["figure"]
+    assert [claim.finding for claim in check("No.", grounding, question="Do I pay?")] == [""]
+
+
+def test_markdown_is_taken_apart_and_every_claim_keeps_its_place(grounding: Grounding) -> None:
+    answer = """# Returns
+
+You can *return* a `parcel` within 30 days [1]. The customer pays
+for the way back.
+
+1. **Refunds**: paid by Mara Ellison [2]
+   - after five days
+2. > quoted words
+
+| what | when |
+|---|---|
+| refund | after 5 days [2] |
+
+```
+90 days
+```
+"""
+    claims = check(answer, grounding)
+
+    assert [claim.text for claim in claims] == [
+        "You can return a parcel within 30 days.",
+        "The customer pays for the way back.",
+        "Refunds: paid by Mara Ellison",
+        "after five days",
+        "quoted words",
+        "refund; after 5 days",
+    ]
+    assert answer[claims[1].start : claims[1].end] == "The customer pays\nfor the way back."
+    assert answer[claims[5].start : claims[5].end] == "| refund | after 5 days [2] |"
+
+
+def test_numbers_of_a_list_in_one_line_are_no_figures(grounding: Grounding) -> None:
+    answer = "Quillfeather Outfitters sells: 1. boots 2. hats [1]"
+
+    assert [claim.text for claim in check(answer, grounding)] == ["Quillfeather Outfitters sells: boots hats"]
+    assert not check(answer, grounding)[0].finding
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "# Returns within 90 days",
+        "Returns within 90 days\n===",
         "Do you want to return it within 90 days?",
+        "您要在90天内退货吗？",
         "Hello! Let me know if you need more than 90 days.",
+        "I hope this helps. Feel free to ask about the 90 days.",
+        "Sagen Sie mir Bescheid, wenn Sie 90 Tage brauchen.",
         "The documents do not say how long a refund takes.",
+        "I could not find anything about the 90 days.",
+        "There is no information about 90 days.",
+        "Dazu steht in den Dokumenten nichts.",
+        "Los documentos no mencionan los 90 días.",
+        "В документах не указан срок в 90 дней.",
+        "文档中没有提到90天。",
         "The steps are:\n",
         "```\nreturn within 90 days\n```",
+        "---",
+        "",
     ],
 )
 def test_what_states_nothing_is_no_claim(text: str, grounding: Grounding) -> None:
     assert check(text, grounding) == []
 
 
+def test_what_is_missing_does_not_hide_what_is_claimed_beside_it(grounding: Grounding) -> None:
+    answer = "The documents do not say who pays, but parcels can be returned within 90 days."
+
+    assert [claim.finding for claim in check(answer, grounding)] == ["figure"]
+
+
 @given(answer=st.text(max_size=300), text=st.text(max_size=200))
 def test_any_text_is_checked_and_every_span_lies_where_it_should(answer: str, text: str) -> None:
-    passages = [Passage(1, text, "Title"), RETURNS]
-    claims = check_answer(
-        answer, passages, grounding=Grounding(HashingEmbedder(64), signs_over(HashingEmbedder(64)), GroundingSettings())
+    embedder = HashingEmbedder(64)
+    passages = [RETURNS, Passage(2, text, "Title")]
+    claims = check_answer(answer, passages, grounding=Grounding(embedder, signs_over(embedder), GroundingSettings()))
+    assert_spans(answer, claims, passages)
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        ["# ", "- ", "1. ", "| a | 3 |\n", "|---|---|\n", "```\n", "> ", "[1]", "[9]", "**", "`", "\n", "\n\n", "\r\n", "\t", "\u2028",
+         "You can return a parcel within 30 days.", "No, ", "hats", " 14:30 ", "\u20ac5 ", "\x00", "保修期", "3.5.2012 ", "<b>", "](x)", "!["]
+    ),
+    max_size=30,
+)  # fmt: skip
+
+
+@given(pieces=PIECES)
+def test_any_markdown_is_checked_and_every_span_lies_where_it_should(pieces: list[str]) -> None:
+    embedder = HashingEmbedder(64)
+    answer = "".join(pieces)
+    grounding = Grounding(embedder, signs_over(embedder), GroundingSettings())
+
+    assert_spans(answer, check_answer(answer, [RETURNS, REFUNDS], grounding=grounding), [RETURNS, REFUNDS])
+
+
+def assert_spans(answer: str, claims: list[Claim], passages: list[Passage]) -> None:
+    ends = [0, *(claim.end for claim in claims)]
+    assert all(before <= claim.start < claim.end <= len(answer) for before, claim in zip(ends, claims, strict=False))
+    texts = {passage.number: passage.text for passage in passages}
+    for anchor in (anchor for claim in claims for anchor in claim.anchors):
+        assert 0 <= anchor.start < anchor.end <= len(texts[anchor.passage])
+
+
+class CountingJudge:
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def support(self, pairs):
+        self.calls.append(len(pairs))
+        return [0.0] * len(pairs)
+
+
+def test_a_judge_is_asked_once_and_only_about_what_the_passages_do_not_clearly_say() -> None:
+    judge = CountingJudge()
+    grounding = Grounding(HashingEmbedder(64), judge, GroundingSettings())
+    claims = check(
+        "The customer pays for the way back [1]. Penguins breed on ice [1]. It takes 90 days [1].", grounding
     )
 
-    ends = [0, *(claim.end for claim in claims)]
-    assert all(before <= claim.start < claim.end for before, claim in zip(ends, claims, strict=False))
-    assert not claims or claims[-1].end <= len(answer)
-    for anchor in (anchor for claim in claims for anchor in claim.anchors):
-        passage = passages[anchor.passage - 1] if anchor.passage == 1 else RETURNS
-        assert 0 <= anchor.start < anchor.end <= len(passage.text)
+    assert judge.calls == [1]
+    assert [claim.finding for claim in claims] == ["", "unsupported", "figure"]
+
+
+def test_a_long_answer_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from retrieval.grounding import claims as module
+
+    read = []
+    monkeypatch.setattr(module, "sentence_spans", lambda text: read.append(len(text)) or [(0, len(text))])
+    judge = CountingJudge()
+    sentence = "Penguins breed on sea ice in winter. "
+    answer = sentence * (100_000 // len(sentence))
+    claims = check(answer, Grounding(HashingEmbedder(64), judge, GroundingSettings()))
+
+    assert len(claims) == 100_000 // len(sentence)
+    assert judge.calls == [len(claims)]
+    assert sorted(read) == sorted([len(RETURNS.text), len(REFUNDS.text)])

@@ -1,0 +1,315 @@
+# ruff: noqa: RUF001 - words of many scripts are the subject
+"""What a claim says the other way than its passages: a word changed in what is nearly a copy, a denial, an opposite.
+
+Everything here is found by rule and can be told to the writer in words. What is merely not said is left to a judge.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from foundation.text.lexical import FUNCTION_WORDS, terms, words
+from retrieval.grounding.figures import are_equal
+from retrieval.grounding.names import is_known
+from retrieval.grounding.texts import Text, tokens_of
+
+_SAYS_THE_SAME = 0.6
+"""Share of a claim's terms from which a sentence says nearly the same, so that what it says otherwise contradicts."""
+_ABOUT_THE_SAME, _CLEARLY_THE_SAME = 0.45, 0.7
+"""The same share, where what is denied stands there besides; and where one word decides."""
+_AROUND = 5
+"""Words on either side of what is denied among which the other text must deny it too."""
+_COPIED = 0.6
+"""Share of a claim's words from which it is a copy of the sentence with changes."""
+_MOST_CHANGED = 5
+"""Words on either side of one change; more are another statement."""
+_MOST_TOKENS = 300
+"""Longer sentences are not aligned: that takes the square of their length."""
+_COPIES = 2
+"""Of the nearest sentences, those that a claim may be a copy of."""
+_WITHOUT = frozenset("without ohne sin без".split())  # noqa: SIM905
+"""They deny a circumstance and no predicate."""
+_CONDITIONS = frozenset("if when unless whether wenn falls ob si cuando если когда".split())  # noqa: SIM905
+_NOT_ONLY = frozenset(
+    "only just merely simply always necessarily all every everyone guaranteed nur immer sólo solo siempre только всегда 仅 只".split()  # noqa: SIM905
+)
+"""A denial before them leaves most of the statement standing."""
+_DENIES = re.compile(
+    r"\b(?:not|never|none|neither|nor|cannot|without|nobody|nothing|nowhere|no)\b|n['’]t\b"
+    r"|\b(?:nicht|nie|niemals|kein(?:e[nmrs]?)?|ohne|nichts)\b|\b(?:nunca|jamás|ninguna?|ningún|sin|tampoco)\b"
+    r"|\b(?:не|нет|никогда|без|ни)\b|[不没無无未](?!仅|但|过|同|断|久|少|来)",
+    re.IGNORECASE,
+)
+_LEADING_ANSWER = re.compile(
+    r"\A\W*(?:(?:yes|no|nein|ja|sí|si|да|нет)\b|是的|不是|不|是)\s*[,.;:!，。–—-]\s*", re.IGNORECASE
+)
+_NEGATIVE_MEANING = re.compile(
+    r"\b(?:un(?!it|iv|der|til|ion|iq|less)\w{4,}|in(?:correct|valid|sufficient|complete|active|ability|eligible|accessible|capable)\w*"
+    r"|im(?:possible|proper)\w*|dis(?!t|cu|cov|pla|ea|tri)\w{4,}|non\w*|fail\w*|lack\w*|except\w*|exclud\w*|prohibit\w*|forbid\w*"
+    r"|prevent\w*|refus\w*|den(?:y|ie\w*)|avoid\w*|stop\w*|reject\w*|restrict\w*|limit\w*|optional\w*|only|unless|until|instead|rather"
+    r"|but|although|though|however|hardly|rarely|barely|few|little|no longer|free|missing|absen[tc]e?|lost|los(?:es?|ing)|too|other than"
+    r"|difficult|hard|neither|nur|außer|nein|sondern|fehl\w*|s[oó]lo|sino|pero|aunque|только|кроме|но|однако|если)\b|[只仅但除禁拒缺]",
+    re.IGNORECASE,
+)
+"""Words that deny without a denial: where one stands near by, a rule cannot tell."""
+_OPPOSITES = """more/less/fewer higher/lower larger/smaller bigger/smaller greater/less before/after first/last
+increas/decreas/reduc above/below most/least highest/lowest largest/smallest biggest/smallest always/never maximum/minimum faster/slower
+longer/shorter earlier/later better/worse north/south northern/southern east/west eastern/western improv/worsen all/none older/younger
+oldest/youngest inside/outside enabl/disabl/prevent best/worst allow/prohibit/forbid/prevent accept/reject/refus open/closed include/exclude
+win/lose won/lost true/false rise/fall rose/fell up/down upper/lower left/right male/female positive/negative strong/weak stronger/weaker
+required/optional mandatory/optional start/end begin/end rich/poor early/late cheap/expensive cheaper/expensive fastest/slowest longest/shortest
+earliest/latest hot/cold old/new married/divorced public/private buy/sell gain/lose support/oppos superior/inferior major/minor
+mehr/weniger höher/niedriger größer/kleiner vor/nach erste/letzte über/unter immer/nie maximal/minimal nord/süd ost/west
+más/menos mayor/menor antes/después primero/último norte/sur siempre/nunca máximo/mínimo
+больше/меньше выше/ниже более/менее первый/последний раньше/позже всегда/никогда север/юг максимум/минимум"""
+_OPPOSITE: dict[str, frozenset[str]] = {}
+for _group in map(frozenset, (group.split("/") for group in _OPPOSITES.split())):
+    _OPPOSITE |= {_word: _OPPOSITE.get(_word, frozenset()) | _group - {_word} for _word in _group}
+_STEMS = tuple(
+    "increas decreas reduc improv worsen enabl disabl oppos refus prohibit prevent accept reject allow".split()  # noqa: SIM905
+)
+"""Stems among them: of a word that begins so, the ending does not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a claim says in the place of what its passages say; `finding` is `figure`, `name` or `denied`."""
+
+    finding: str
+    claimed: str
+    stated: str
+
+
+def change_in_copies(claim: Text, sentences: Sequence[Text], evidence: Text) -> Change | None:
+    """Of a claim that is nearly a copy of one of the sentences, what it changed."""
+    own = tokens_of(_LEADING_ANSWER.sub("", claim.text))
+    for sentence in sentences[:_COPIES]:
+        for changed, original in _differences(own, sentence.tokens):
+            if finding := _finding(changed, original, claim=claim, sentence=sentence, evidence=evidence):
+                return Change(finding, changed.in_context, original.in_context)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some words of a sentence, from the place `start`, and the one that follows."""
+
+    words: list[str]
+    start: int
+    following: list[str]
+    in_context: str
+
+
+def _differences(own: list[str], theirs: list[str]) -> Iterator[tuple[_Part, _Part]]:
+    """Where a copy is not like its original; nothing, where it is no copy."""
+    if not own or len(own) > _MOST_TOKENS or len(theirs) > _MOST_TOKENS:
+        return
+    claimed, stated = [word.lower() for word in own], [word.lower() for word in theirs]
+    codes = SequenceMatcher(None, claimed, stated, autojunk=False).get_opcodes()
+    if sum(b - a for tag, a, b, _, _ in codes if tag == "equal") < _COPIED * len(own):
+        return
+    for tag, a, b, c, d in codes:
+        if tag != "equal" and b - a <= _MOST_CHANGED and d - c <= _MOST_CHANGED:
+            yield _part(own, a, b), _part(theirs, c, d)
+
+
+def _part(tokens: list[str], start: int, end: int) -> _Part:
+    return _Part(tokens[start:end], start, tokens[end : end + 1], _joined(tokens[max(0, start - 1) : end + 1]))
+
+
+def _finding(changed: _Part, original: _Part, *, claim: Text, sentence: Text, evidence: Text) -> str:
+    if _is_denied(changed, original, claim):
+        return "denied"
+    numbers = [word for word in changed.words if word[0].isdigit()]
+    others = [word for word in original.words if word[0].isdigit()]
+    if numbers and others and all(_is_another(number, numbers, claim, sentence) for number in others):
+        return "figure"
+    keys = {_opposite_key(word.lower()) for word in original.words}
+    if any(_OPPOSITE.get(_opposite_key(word.lower()), frozenset()) & keys for word in changed.words):
+        return "denied"
+    unknown = any(_is_name(word) and not is_known(word, evidence) for word in changed.words)
+    return "name" if unknown and _has_name(original, sentence, evidence) else ""
+
+
+def _is_denied(changed: _Part, original: _Part, claim: Text) -> bool:
+    """Whether one of the two denies what the other says, and they are otherwise the same."""
+    if _denies(changed.words) == _denies(original.words) or _CONDITIONS & {word.lower() for word in claim.tokens}:
+        return False
+    both = [*changed.words, *original.words]
+    hedged = _NOT_ONLY & {word.lower() for word in [*both, *changed.following, *original.following]}
+    return (
+        not hedged
+        and _content(changed.words) == _content(original.words)
+        and not _NEGATIVE_MEANING.search(" ".join(both))
+    )
+
+
+def _has_name(part: _Part, sentence: Text, evidence: Text) -> bool:
+    """A capital that only begins the sentence makes no name."""
+    names = [word for word in part.words if _is_name(word)]
+    if part.start == 0 and names[:1] == sentence.tokens[:1]:
+        inside = re.search(rf"[^\W\d_A-Z],? {re.escape(names[0])}\b", evidence.text)
+        return len(names) > 1 or inside is not None or any(map(_is_name, part.following))
+    return bool(names)
+
+
+def _denies(tokens: Sequence[str]) -> bool:
+    return len(_DENIES.findall(_joined(tokens))) % 2 == 1
+
+
+def _content(tokens: Sequence[str]) -> frozenset[str]:
+    undenied = _DENIES.sub(" ", _joined(tokens)).lower()
+    return terms(undenied) - {"n", "t", "not"}
+
+
+def _joined(tokens: Sequence[str]) -> str:
+    return re.sub(r"(?<=[\u3040-\u9fff]) (?=[\u3040-\u9fff])", "", " ".join(tokens))
+
+
+def _is_name(word: str) -> bool:
+    return word[:1].isupper() and word.lower() not in FUNCTION_WORDS
+
+
+def denial(claim: Text, sentences: Sequence[Text], evidence: Text) -> Text | None:
+    """The sentence that says the claim's predicate the other way: one of the two denies it, and only one."""
+    stated = Text(_LEADING_ANSWER.sub("", claim.text))
+    near = [s for s in sentences if s.share(stated) >= _ABOUT_THE_SAME and not s.text.rstrip().endswith(("?", "？"))]
+    alike = [sentence for sentence in near if sentence.share(stated) >= _SAYS_THE_SAME]
+    own = _scopes(stated.text)
+    for scope in own:
+        same = [sentence for sentence in near if scope <= sentence.terms]
+        denied = any(_denied_around(scope, sentence, whole=False) for sentence in same)
+        if same and not denied and not _denied_around(scope, evidence):
+            return same[0]
+    if alike and own and not any(_denies_at_all(sentence.text) for sentence in near):
+        single_terms = [frozenset({term}) for scope in own for term in scope]
+        return None if any(_denied_around(term, evidence) for term in single_terms) else alike[0]
+    return alike[0] if alike and _leaves_out_a_denial(stated, alike[0], near[1:]) else None
+
+
+def _leaves_out_a_denial(claim: Text, sentence: Text, others: Sequence[Text]) -> bool:
+    """Whether the sentence denies what the claim says, and no other sentence says it too."""
+    return any(
+        len(scope) > 1
+        and scope <= claim.terms
+        and not _denied_around(scope, claim)
+        and not any(scope <= other.terms and not _denied_around(scope, other) for other in others)
+        for scope in _scopes(sentence.text)
+    )
+
+
+def _denies_at_all(text: str) -> bool:
+    return bool(_DENIES.search(text) or _NEGATIVE_MEANING.search(text))
+
+
+def _scopes(text: str) -> list[frozenset[str]]:
+    """For each denial the terms that it is about: the two content words after it, else the one before it."""
+    scopes = []
+    for match in _DENIES.finditer(text):
+        following = words(text[match.end() : match.end() + 60])[:5]
+        if (
+            match[0].lower() in _WITHOUT
+            or (following and following[0] in _NOT_ONLY)
+            or text[: match.start()].endswith(("or ", "oder "))
+        ):
+            continue
+        after = [term for word in following if word not in FUNCTION_WORDS and word != "t" for term in terms(word)]
+        before = [term for word in words(text[max(0, match.start() - 40) : match.start()])[-3:] for term in terms(word)]
+        if scope := frozenset(after[:2] or before[-1:]):
+            scopes.append(scope)
+    return scopes
+
+
+def _denied_around(scope: frozenset[str], text: Text, *, whole: bool = True) -> bool:
+    """Whether the text denies, or says in a word of negative meaning, what is in question: within a few words of all its
+    terms, or of one of them."""
+    for place, term in enumerate(text.token_terms):
+        if term not in scope:
+            continue
+        begin, end = max(0, place - _AROUND), place + _AROUND
+        if not whole or scope <= {term, *text.token_terms[begin:end]}:
+            around = " ".join(text.tokens[begin:end])
+            if _denies_at_all(around):
+                return True
+    return False
+
+
+def change_in_context(claim: Text, near: Text) -> Change | None:
+    """A number or a comparing word that takes the place of another one between the same words."""
+    lowered = [token.lower() for token in near.tokens]
+    for place, token in enumerate(claim.tokens):
+        key, is_number = _opposite_key(token.lower()), token[0].isdigit()
+        if not is_number and key not in _OPPOSITE:
+            continue
+        contexts = _contexts(claim.tokens, place, both_sides=not is_number)
+        stated = [word for before, after in contexts for word in _between(before, after, lowered)]
+        if not stated or token.lower() in stated:
+            continue
+        if is_number and all(word[0].isdigit() and _is_another(word, [token], claim, near) for word in stated):
+            return Change("figure", token, stated[0])
+        opposites = [word for word in stated if _opposite_key(word) in _OPPOSITE.get(key, frozenset())]
+        if opposites:
+            return Change("denied", token, opposites[0])
+    return None
+
+
+def _is_another(number: str, claimed: Sequence[str], claim: Text, near: Text) -> bool:
+    """Whether a number of the passages stands nowhere in the claim, in no spelling: 99 is 1999, and 48 hours are 2 days."""
+    if any(token == number or (len(token) > 1 and number.endswith(token)) for token in claim.tokens):
+        return False
+    return not any(
+        (len(number) > 1 and figure.endswith(number)) or are_equal(figure, claim, number, near) for figure in claimed
+    )
+
+
+def _contexts(tokens: Sequence[str], place: int, *, both_sides: bool) -> Iterator[tuple[list[str], list[str]]]:
+    """The words around a place by which it is found again: two before it, two after it, one on each side. One is no
+    function word."""
+    lowered = [token.lower() for token in tokens]
+    for before, after in ((1, 1),) if both_sides else ((2, 0), (0, 2), (1, 1)):
+        left, right = lowered[max(0, place - before) : place] if before else [], lowered[place + 1 : place + 1 + after]
+        if (
+            len(left) == before
+            and len(right) == after
+            and any(word not in FUNCTION_WORDS and len(word) > 1 for word in left + right)
+        ):
+            yield left, right
+
+
+def _between(before: list[str], after: list[str], tokens: Sequence[str]) -> Iterator[str]:
+    for place in range(len(before), len(tokens) - len(after)):
+        if tokens[place - len(before) : place] == before and tokens[place + 1 : place + 1 + len(after)] == after:
+            yield tokens[place]
+
+
+def opposite(claim: Text, sentences: Sequence[Text]) -> Change | None:
+    """A word of the claim whose opposite stands in a sentence that says nearly the same, about the same words."""
+    own, stated = _keyed(claim), {_opposite_key(word) for sentence in sentences for word in sentence.words}
+    comparing = [(key, place) for key, place in own.items() if key in _OPPOSITE and key not in stated]
+    for sentence in sentences[:_COPIES]:
+        if sentence.share(claim) < _CLEARLY_THE_SAME:
+            continue
+        theirs = _keyed(sentence)
+        for key, place in comparing:
+            for other in _OPPOSITE[key] & theirs.keys() - own.keys():
+                if _around(claim.words, place) & _around(sentence.words, theirs[other]):
+                    return Change("denied", claim.words[place], sentence.words[theirs[other]])
+    return None
+
+
+def _keyed(text: Text) -> dict[str, int]:
+    return {_opposite_key(word): place for place, word in enumerate(text.words)}
+
+
+def _around(own: Sequence[str], place: int) -> set[tuple[int, str]]:
+    """The nearest content words on either side, with the side."""
+    before = [(-1, term) for word in own[max(0, place - 2) : place] for term in terms(word)]
+    after = [(1, term) for word in own[place + 1 : place + 3] for term in terms(word)]
+    return {*before[-1:], *after[:1]}
+
+
+def _opposite_key(word: str) -> str:
+    return next((stem for stem in _STEMS if word.startswith(stem)), word)

@@ -1,0 +1,118 @@
+"""The numbers of a claim that its passages do not have, or have of something else."""
+
+from __future__ import annotations
+
+import re
+from math import isclose
+
+from foundation.text.lexical import FUNCTION_WORDS
+from retrieval.grounding.texts import WORD, Text
+from retrieval.text.quantities import Quantity, read_quantities
+
+_NEARLY = 0.06
+"""How far a number may be from what it rounds, where the claim says "about"."""
+_APPROXIMATE = re.compile(
+    r"\b(?:about|around|approximately|roughly|nearly|almost|over|more than|less than|under|up to|at least|some|circa|ca|etwa|rund|fast|"
+    r"knapp|über|unos|unas|casi|cerca de|aproximadamente|más de|около|почти|примерно|более|свыше)\W*$|(?:约|大约|近|超过|将近)$",
+    re.IGNORECASE,
+)
+_SAME, _ROUNDED = 1e-9, 0.02
+_CALENDAR = {"month", "day"}
+_AROUND = 60
+"""Characters before a conversion among which what it converts stands."""
+_FACTORS = (0.6214, 0.3861, 2.2046, 3.2808, 2.54, 2.4711)
+_CONVERSIONS = (*_FACTORS, *(1 / factor for factor in _FACTORS))
+"""Miles, square miles, pounds, feet, inches, acres."""
+
+
+def wrong_figures(claim: Text, evidence: Text, near: Text) -> list[str]:
+    """The numbers of the claim that the evidence does not have, or has of something else; with `near`, the sentences that say
+    nearly the same."""
+    return [
+        claim.text[quantity.start : quantity.end].strip()
+        for quantity in claim.quantities
+        if not _is_label(claim.text, quantity) and not _stands_in(quantity, claim.text, evidence, near)
+    ]
+
+
+def _is_label(text: str, quantity: Quantity) -> bool:
+    """Words without a unit are no figures: "the first of two". Nor is the number of a step."""
+    if quantity.spelled and not quantity.dimension:
+        return True
+    before = text[: quantity.start].rstrip()
+    return before.lower().endswith(("step", "schritt", "paso", "шаг", "步骤", "option", "#")) and len(before) < 12
+
+
+def _stands_in(quantity: Quantity, text: str, evidence: Text, near: Text) -> bool:
+    tolerance = _tolerance(text, quantity)
+    alike = [stated for stated in evidence.quantities if _equal(quantity, stated, tolerance)]
+    if not alike:
+        written = text[quantity.start : quantity.end].strip()
+        if not quantity.dimension and re.search(rf"(?<![\d.,]){re.escape(written)}(?![\d])", evidence.text):
+            return True
+        return _is_converted(quantity, text)
+    counted = _counted(text, quantity)
+    if not counted or quantity.dimension:
+        return True
+    if any(_counted(evidence.text, stated) in ("", counted) for stated in alike):
+        return True
+    return not any(
+        _counted(near.text, stated) == counted and not _equal(quantity, stated) for stated in near.quantities
+    )
+
+
+def _tolerance(text: str, quantity: Quantity) -> float:
+    return _NEARLY if _APPROXIMATE.search(text, max(0, quantity.start - 20), quantity.start) else 0.0
+
+
+def _is_converted(quantity: Quantity, text: str) -> bool:
+    """Whether it stands in brackets behind a number of which it is the conversion: 100 km (62 miles)."""
+    if not text[: quantity.start].endswith("("):
+        return False
+    before = read_quantities(text[max(0, quantity.start - _AROUND) : quantity.start])
+    written = {value / stated.factor for stated in before[-1:] for value in stated.readings} - {0.0}
+    ratios = [value / quantity.factor / stated for value in quantity.readings for stated in written]
+    return any(isclose(ratio, factor, rel_tol=_ROUNDED) for ratio in ratios for factor in _CONVERSIONS)
+
+
+def _equal(first: Quantity, second: Quantity, tolerance: float = 0.0) -> bool:
+    """Whether they may mean the same. A number without a unit is compared as it is written."""
+    if first.dimension == second.dimension:
+        factors = {1.0}
+    elif {first.dimension, second.dimension} & _CALENDAR or (first.dimension and second.dimension):
+        return False
+    else:
+        factors = {1.0, 1 / first.factor, second.factor}
+    return any(
+        isclose(value, other_value / factor, rel_tol=max(tolerance, _SAME))
+        or isclose(value * factor, other_value, rel_tol=max(tolerance, _SAME))
+        for value in first.readings
+        for other_value in second.readings
+        for factor in factors
+    )
+
+
+def _counted(text: str, quantity: Quantity) -> str:
+    """What a number without a unit counts: the word after it."""
+    match = WORD.match(text, quantity.end + 1) if text[quantity.end : quantity.end + 1] in (" ", "-") else None
+    word = match[0].lower() if match else ""
+    return "" if word in FUNCTION_WORDS or not word[:1].isalpha() else word[:5]
+
+
+def are_equal(number: str, claim: Text, other: str, near: Text) -> bool:
+    """Whether a number of the claim and one of the passages mean the same where they stand with their units."""
+    claimed = [quantity for quantity in claim.quantities if number in claim.text[quantity.start : quantity.end]]
+    stated = [quantity for quantity in near.quantities if other in near.text[quantity.start : quantity.end]]
+    return any(_equal(first, second, _tolerance(claim.text, first)) for first in claimed for second in stated)
+
+
+def alternatives(claim: Text, near: Text) -> list[str]:
+    """The numbers of the nearest sentences that count the same as one of the claim's, to tell the writer."""
+    dimensions = {quantity.dimension for quantity in claim.quantities}
+    return list(
+        dict.fromkeys(
+            near.text[quantity.start : quantity.end].strip()
+            for quantity in near.quantities
+            if quantity.dimension in dimensions and not any(_equal(quantity, own) for own in claim.quantities)
+        )
+    )

@@ -1,0 +1,106 @@
+"""The names and codes of a claim that its passages do not have in any form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from foundation.text.lexical import FUNCTION_WORDS, words
+from retrieval.grounding.texts import CAPITALISED_RUN, WORD, Text, initials_of
+from retrieval.text.quantities import MONTHS
+
+_LABEL = re.compile(r"[^.:;!?]{2,80}:\s")
+_SENTENCE_START = re.compile(r"(?:^|[.!?:;\n\u2022]|[-–—]\s|[.!?:]\W)\W*$")
+_MANY_CAPITALS = 0.34
+_QUOTED_ZH = re.compile(r"[\u4e00-\u9fff]{1,8}(?:·[\u4e00-\u9fff]{1,8})+")
+_ENDINGS = frozenset(["", *"s es n an ian ish ese ans ians e er en y i a ia as os o in ed ern".split()])  # noqa: SIM905
+"""What two forms of a name may end with: Germany and German, Italy and Italian."""
+_TITLES = frozenset("mr mrs ms dr prof sir lady herr frau señor señora dr. mr. mrs.".split())  # noqa: SIM905
+_NO_NAMES = FUNCTION_WORDS | _TITLES | MONTHS
+_CODE = re.compile(r"[A-Za-z]+[-_]?\d[\w-]*|\w+_\w+|[A-Z]{2,}[\w-]*")
+
+
+def unknown_names(claim: Text, evidence: Text) -> list[str]:
+    """Names and codes of the claim that the evidence does not have in any form."""
+    by_initials = {
+        word
+        for run in CAPITALISED_RUN.findall(claim.text)
+        if len(initials := initials_of(run)) > 1 and initials in evidence.spellings
+        for word in WORD.findall(run)
+    }
+    return [
+        name for name in dict.fromkeys(_names(claim.text)) if name not in by_initials and not is_known(name, evidence)
+    ]
+
+
+def _names(text: str) -> Iterator[str]:
+    yield from (name for whole in _QUOTED_ZH.findall(text) for name in whole.split("·") if len(name) > 1)
+    label = _LABEL.match(text)
+    begin = label.end() if label and _title_case(label[0]) else 0
+    matches = list(WORD.finditer(text))
+    if not matches:
+        return
+    inside = [
+        m
+        for m in matches
+        if m.start() >= begin
+        and m[0][:1].isupper()
+        and not _SENTENCE_START.search(text[max(0, m.start() - 4) : m.start()])
+    ]
+    if len(inside) > _MANY_CAPITALS * len(matches) and len(matches) > 6:
+        inside = [m for m in inside if _CODE.fullmatch(m[0]) or _in_run(text, m)]
+    starts = {m.start() for m in inside}
+    for match in matches:
+        word = match[0].removesuffix("'s").removesuffix("’s")
+        if (match.start() in starts and len(word) > 1 and word.lower() not in _NO_NAMES) or (
+            match.start() >= begin and _CODE.fullmatch(word) and len(word) > 1 and word.lower() not in FUNCTION_WORDS
+        ):
+            yield word
+
+
+def _title_case(label: str) -> bool:
+    own = [word for word in WORD.findall(label) if word.lower() not in FUNCTION_WORDS]
+    return 2 * len([word for word in own if word[:1].isupper()]) > len(own)
+
+
+def _in_run(text: str, match: re.Match[str]) -> bool:
+    before = re.search(r"([^\W\d_][\w'’-]*) $", text[: match.start()])
+    after = re.match(r" ([^\W\d_])", text[match.end() :])
+    return bool((before and before[1][:1].isupper() and before.start() > 0) or (after and after[1].isupper()))
+
+
+def is_known(name: str, evidence: Text) -> bool:
+    """Whether the evidence has the name, inflected or as initials.
+
+    >>> text = Text("The Federal Reserve of Germany met in Italy.")
+    >>> [is_known(name, text) for name in ("FR", "Italian", "Germans", "France")]
+    [True, True, True, False]
+    """
+    lowered = name.lower()
+    if len(re.sub(r"\W", "", name)) < 3 and name.isupper():
+        return True  # too short to tell anything
+    if name[:-1].isupper() and name.endswith("s") and lowered[:-1] in evidence.spellings:
+        return True
+    if lowered in evidence.spellings or re.sub(r"[-_.]", "", lowered) in evidence.spellings:
+        return True
+    parts = [part for part in re.split(r"[-.'’/_]", lowered) if part]
+    if len(parts) > 1 and all(part in evidence.spellings or _inflected(part, evidence) for part in parts):
+        return True
+    own = words(name)
+    return bool(own) and (all(word in evidence.word_set for word in own) or _inflected(lowered, evidence))
+
+
+def _inflected(word: str, evidence: Text) -> bool:
+    if len(word) < 4 or not word.isalpha():
+        return False
+    foreign = not word.isascii()
+    for other in evidence.prefixes.get(word[:4], ()):
+        common = next(
+            (n for n, (a, b) in enumerate(zip(word, other, strict=False)) if a != b), min(len(word), len(other))
+        )
+        rests = word[common:], other[common:]
+        if foreign and common >= max(4, min(len(word), len(other)) - 3) and max(map(len, rests)) <= 3:
+            return True
+        if all(rest in _ENDINGS for rest in rests):
+            return True
+    return False

@@ -1,0 +1,82 @@
+"""A text with what is read from it once, however many claims it is compared with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from foundation.text.lexical import terms, words
+from retrieval.text.quantities import Quantity, read_quantities
+
+WORD = re.compile(r"[^\W_][\w'’.-]*[^\W_]|[^\W_]")
+_TOKEN = re.compile(r"[\u3040-\u9fff]|\d+(?:[.,:]\d+)*|[^\W\d_\u3040-\u9fff][\w'’]*")
+CAPITALISED_RUN = re.compile(r"(?:[A-Z][\w’'-]*(?:\s+(?:of|the|and|for|&)\s+|\s+|-)?){2,8}")
+"""A run of capitalised words."""
+
+
+def tokens_of(text: str) -> list[str]:
+    """Words and figures as they stand there; Chinese and Japanese characters one by one."""
+    return _TOKEN.findall(text)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A sentence or several, with what was read from it once."""
+
+    text: str
+
+    @cached_property
+    def terms(self) -> frozenset[str]:
+        return terms(self.text)
+
+    @cached_property
+    def words(self) -> list[str]:
+        return words(self.text)
+
+    @cached_property
+    def word_set(self) -> frozenset[str]:
+        return frozenset(self.words)
+
+    @cached_property
+    def quantities(self) -> list[Quantity]:
+        return read_quantities(self.text)
+
+    @cached_property
+    def tokens(self) -> list[str]:
+        return tokens_of(self.text)
+
+    @cached_property
+    def token_terms(self) -> list[str]:
+        """For each token its term; empty for function words."""
+        return [next(iter(terms(token)), "") for token in self.tokens]
+
+    @cached_property
+    def spellings(self) -> frozenset[str]:
+        """Words as they stand there and in parts, codes without their hyphens, the initials of capitalised runs."""
+        spellings = {word.lower().removesuffix("'s").removesuffix("’s") for word in WORD.findall(self.text)}
+        spellings |= {part for word in spellings for part in re.split(r"[-.'’/]", word)}
+        return frozenset(
+            {*spellings, *self.words, *(re.sub(r"[-_.]", "", word) for word in spellings), *_initials(self.text)}
+        )
+
+    @cached_property
+    def prefixes(self) -> dict[str, list[str]]:
+        grouped: dict[str, list[str]] = {}
+        for word in self.spellings:
+            grouped.setdefault(word[:4], []).append(word)
+        return grouped
+
+    def share(self, claim: Text) -> float:
+        """Of the claim's terms, those that stand here."""
+        return len(claim.terms & self.terms) / len(claim.terms) if claim.terms else 0.0
+
+
+def _initials(text: str) -> Iterator[str]:
+    """Of runs of capitalised words: "United Kingdom" is "uk"."""
+    return map(initials_of, CAPITALISED_RUN.findall(text))
+
+
+def initials_of(run: str) -> str:
+    return "".join(word[0] for word in re.findall(r"[A-Z][\w’']*", run)).lower()
