@@ -307,6 +307,7 @@ class Turn(Noun):
     status: Status | Literal["unfinished"]
     """`unfinished`: the run still goes on, or was cut off."""
     text: str
+    path: Path = "none"
     citations: tuple[Citation, ...] = ()
     nearest: tuple[NearDocument, ...] = ()
     at: datetime

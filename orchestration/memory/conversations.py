@@ -132,6 +132,7 @@ def _turn(stored: CheckpointTuple) -> Turn:
         question=values["question"],
         status=result["status"],
         text=result["text"],
+        path=result.get("path", "none"),
         citations=tuple(Citation(**citation) for citation in result["citations"]),
         nearest=tuple(NearDocument(**document) for document in result.get("nearest", [])),
         at=datetime.fromisoformat(stored.checkpoint["ts"]),

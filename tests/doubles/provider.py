@@ -7,6 +7,7 @@ with FaultyProvider(status(429, {"Retry-After": "7"}), ok("fine")) as provider:
 from __future__ import annotations
 
 import json
+import re
 import select
 import socket
 import struct
@@ -355,7 +356,7 @@ def _events(
 ) -> list[bytes]:
     whole = _whole(handler, text, call)
     usage = whole["usage"] if usage is None else usage
-    words = [word + " " for word in text.split()]
+    words = re.findall(r"\S+\s*", f"{text} ")
     halves = (call[1][: len(call[1]) // 2], call[1][len(call[1]) // 2 :]) if call else ()
     if _is_anthropic(handler):
         empty = {"type": "tool_use", "id": "t1", "name": call[0], "input": {}} if call else {"type": "text", "text": ""}

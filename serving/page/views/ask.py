@@ -20,12 +20,14 @@ from serving.http.streams import explain, follow
 from serving.page.session import WORDS, Visitor, every, trace
 from serving.page.views.conversations import Earlier
 from serving.page.views.feedback import FeedbackBar
+from serving.page.views.markdown import show_markdown
 from serving.page.views.provenance import Making
 from serving.page.views.source import SourcePanel
 
 LOOK_AGAIN_S = 2.0
 """Between looks whether somebody has decided."""
-MARKER = re.compile(r"(\[\d+\])")
+UNSUPPORTED = "[?]"
+MARKER = re.compile(r"(\[(?:\d+|\?)\])")
 
 
 class AskView:
@@ -163,7 +165,7 @@ class Exchange:
         self._source = source
         self.thread_id: str | None = None
         """Of the conversation that it belongs to, once there is an answer."""
-        self._draft = ""
+        self._draft, self._round = "", None
         with html.article().classes("turn") as self._article:
             html.h2(question).classes("question")
             self._status = ui.label("Working").classes("status working").props("role=status")
@@ -177,6 +179,8 @@ class Exchange:
         if event.step is not None:
             self._step(event.step)
         if event.token is not None:
+            if event.round != self._round:  # what an earlier round said led to tools and is no answer
+                self._draft, self._round = "", event.round
             self._draft += event.token
             self._text.clear()
             with self._text:
@@ -221,9 +225,12 @@ class Exchange:
         self._text.classes(replace="answer").props["aria-busy"] = "false"
         self._text.clear()
         with self._text:
-            for paragraph in turn.text.split("\n"):
-                if paragraph.strip():
-                    self._paragraph(paragraph, turn)
+            if turn.path == "generative":
+                show_markdown(turn.text, lambda text: self._marked(text, turn))
+            else:
+                for paragraph in filter(str.strip, turn.text.split("\n")):
+                    with html.p():
+                        self._marked(paragraph, turn)
         self._rest.clear()
         with self._rest:
             if turn.as_of is not None:
@@ -270,14 +277,16 @@ class Exchange:
 
         again = every(LOOK_AGAIN_S, look)
 
-    def _paragraph(self, text: str, turn: Turn) -> None:
+    def _marked(self, text: str, turn: Turn) -> None:
+        """The text, with a button for each marker that opens its source, and a sign where nothing supports it."""
         citations = {f"[{citation.marker}]": citation for citation in turn.citations}
-        with html.p():
-            for part in MARKER.split(text):
-                if part in citations:
-                    self._opens(html.button(str(citations[part].marker)).classes("cite"), citations[part])
-                elif part:
-                    html.span(part)
+        for part in MARKER.split(text):
+            if part in citations:
+                self._opens(html.button(str(citations[part].marker)).classes("cite"), citations[part])
+            elif part == UNSUPPORTED:
+                html.span(part).classes("unsupported").props('title="What was read does not support this."')
+            elif part:
+                html.span(part)
 
     def _sources(self, turn: Turn) -> None:
         with html.ol().classes("sources").props('aria-label="Sources"'):
@@ -309,6 +318,7 @@ def _as_turn(answer: Answer, at: datetime) -> Turn:
         question=answer.question,
         status=answer.status,
         text=answer.text,
+        path=answer.path,
         citations=answer.citations,
         nearest=answer.nearest,
         at=at,
