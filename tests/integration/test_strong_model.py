@@ -189,7 +189,5 @@ def test_the_page_shows_the_markdown_of_a_model_and_nothing_that_could_carry_awa
         assert answer.locator("img, a").count() == 0
         answer.get_by_role("button", name="Source 1").first.click()
         expect(page.get_by_text("Heavier parcels go by freight.").last).to_be_visible()
-        if folder := os.environ.get("SIXPLY_PICTURES"):
-            page.screenshot(path=f"{folder}/strong.png", full_page=True)
         browser.close()
     assert [url for url in asked if "evil.example" in url] == []

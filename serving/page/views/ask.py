@@ -165,7 +165,8 @@ class Exchange:
         self._source = source
         self.thread_id: str | None = None
         """Of the conversation that it belongs to, once there is an answer."""
-        self._draft, self._round = "", None
+        self._draft = ""
+        self._round: int | None = None
         with html.article().classes("turn") as self._article:
             html.h2(question).classes("question")
             self._status = ui.label("Working").classes("status working").props("role=status")
