@@ -27,7 +27,7 @@ _COPIED = 0.6
 _MOST_CHANGED = 5
 """Words on either side of one change; more are another statement."""
 _MOST_TOKENS = 300
-"""Longer sentences are not aligned: that takes the square of their length."""
+"""Longer sentences are not compared word by word: that takes the square of their length."""
 _COPIES = 2
 """Of the nearest sentences, those that a claim may be a copy of."""
 _WITHOUT = frozenset("without ohne sin без".split())  # noqa: SIM905
@@ -213,7 +213,7 @@ def _scopes(text: str) -> list[frozenset[str]]:
         if (
             match[0].lower() in _WITHOUT
             or (following and following[0] in _NOT_ONLY)
-            or text[: match.start()].endswith(("or ", "oder "))
+            or text.endswith(("or ", "oder "), 0, match.start())
         ):
             continue
         after = [term for word in following if word not in FUNCTION_WORDS and word != "t" for term in terms(word)]
@@ -239,6 +239,8 @@ def _denied_around(scope: frozenset[str], text: Text, *, whole: bool = True) -> 
 
 def change_in_context(claim: Text, near: Text) -> Change | None:
     """A number or a comparing word that takes the place of another one between the same words."""
+    if len(claim.tokens) > _MOST_TOKENS:
+        return None
     lowered = [token.lower() for token in near.tokens]
     for place, token in enumerate(claim.tokens):
         key, is_number = _opposite_key(token.lower()), token[0].isdigit()

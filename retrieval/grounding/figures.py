@@ -16,6 +16,9 @@ _APPROXIMATE = re.compile(
     r"knapp|über|unos|unas|casi|cerca de|aproximadamente|más de|около|почти|примерно|более|свыше)\W*$|(?:约|大约|近|超过|将近)$",
     re.IGNORECASE,
 )
+_LABELS = ("step", "schritt", "paso", "шаг", "步骤", "option", "#")
+_LABEL = 12
+"""Characters in front of its number that a label has at most."""
 _SAME, _ROUNDED = 1e-9, 0.02
 _CALENDAR = {"month", "day"}
 _AROUND = 60
@@ -28,9 +31,10 @@ _CONVERSIONS = (*_FACTORS, *(1 / factor for factor in _FACTORS))
 def wrong_figures(claim: Text, evidence: Text, near: Text) -> list[str]:
     """The numbers of the claim that the evidence does not have, or has of something else; with `near`, the sentences that say
     nearly the same."""
+    distinct = {claim.text[quantity.start : quantity.end].strip(): quantity for quantity in reversed(claim.quantities)}
     return [
-        claim.text[quantity.start : quantity.end].strip()
-        for quantity in claim.quantities
+        written
+        for written, quantity in reversed(distinct.items())
         if not _is_label(claim.text, quantity) and not _stands_in(quantity, claim.text, evidence, near)
     ]
 
@@ -39,8 +43,7 @@ def _is_label(text: str, quantity: Quantity) -> bool:
     """Words without a unit are no figures: "the first of two". Nor is the number of a step."""
     if quantity.spelled and not quantity.dimension:
         return True
-    before = text[: quantity.start].rstrip()
-    return before.lower().endswith(("step", "schritt", "paso", "шаг", "步骤", "option", "#")) and len(before) < 12
+    return quantity.start < _LABEL and text[: quantity.start].rstrip().lower().endswith(_LABELS)
 
 
 def _stands_in(quantity: Quantity, text: str, evidence: Text, near: Text) -> bool:
@@ -67,7 +70,7 @@ def _tolerance(text: str, quantity: Quantity) -> float:
 
 def _is_converted(quantity: Quantity, text: str) -> bool:
     """Whether it stands in brackets behind a number of which it is the conversion: 100 km (62 miles)."""
-    if not text[: quantity.start].endswith("("):
+    if not text.endswith("(", 0, quantity.start):
         return False
     before = read_quantities(text[max(0, quantity.start - _AROUND) : quantity.start])
     written = {value / stated.factor for stated in before[-1:] for value in stated.readings} - {0.0}
@@ -108,11 +111,12 @@ def are_equal(number: str, claim: Text, other: str, near: Text) -> bool:
 
 def alternatives(claim: Text, near: Text) -> list[str]:
     """The numbers of the nearest sentences that count the same as one of the claim's, to tell the writer."""
-    dimensions = {quantity.dimension for quantity in claim.quantities}
+    own = {(quantity.readings, quantity.dimension): quantity for quantity in claim.quantities}.values()
+    dimensions = {quantity.dimension for quantity in own}
     return list(
         dict.fromkeys(
             near.text[quantity.start : quantity.end].strip()
             for quantity in near.quantities
-            if quantity.dimension in dimensions and not any(_equal(quantity, own) for own in claim.quantities)
+            if quantity.dimension in dimensions and not any(_equal(quantity, claimed) for claimed in own)
         )
     )

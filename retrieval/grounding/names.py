@@ -12,6 +12,7 @@ from retrieval.text.quantities import MONTHS
 _LABEL = re.compile(r"[^.:;!?]{2,80}:\s")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:;\n\u2022]|[-–—]\s|[.!?:]\W)\W*$")
 _MANY_CAPITALS = 0.34
+_AROUND = 40
 _QUOTED_ZH = re.compile(r"[\u4e00-\u9fff]{1,8}(?:·[\u4e00-\u9fff]{1,8})+")
 _ENDINGS = frozenset(["", *"s es n an ian ish ese ans ians e er en y i a ia as os o in ed ern".split()])  # noqa: SIM905
 """What two forms of a name may end with: Germany and German, Italy and Italian."""
@@ -64,9 +65,12 @@ def _title_case(label: str) -> bool:
 
 
 def _in_run(text: str, match: re.Match[str]) -> bool:
-    before = re.search(r"([^\W\d_][\w'’-]*) $", text[: match.start()])
-    after = re.match(r" ([^\W\d_])", text[match.end() :])
-    return bool((before and before[1][:1].isupper() and before.start() > 0) or (after and after[1].isupper()))
+    before = re.search(r"([^\W\d_][\w'’-]*) $", text[max(0, match.start() - _AROUND) : match.start()])
+    after = re.match(r" ([^\W\d_])", text[match.end() : match.end() + 2])
+    return bool(
+        (before and before[1][:1].isupper() and (before.start() > 0 or match.start() > _AROUND))
+        or (after and after[1].isupper())
+    )
 
 
 def is_known(name: str, evidence: Text) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 _UNITS: dict[str, tuple[str, float]] = {}
@@ -169,16 +169,16 @@ def read_quantities(text: str) -> list[Quantity]:
         text = _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.digit(digit.group())), text)
     dates = list(_dates_and_times(text))
     years = list(_years_of_dates(text))
-    spans = [(quantity.start, quantity.end) for quantity in (*dates, *years)]
-    quantities = [*dates, *years, *_read_figures(text, spans), *_read_spelled(text, spans), *_read_chinese(text)]
+    covered = {place for quantity in (*dates, *years) for place in range(quantity.start, quantity.end)}
+    quantities = [*dates, *years, *_read_figures(text, covered), *_read_spelled(text, covered), *_read_chinese(text)]
     return sorted(quantities, key=lambda quantity: (quantity.start, quantity.dimension != "month"))
 
 
 def _dates_and_times(text: str) -> Iterator[Quantity]:
-    times = [match.span() for match in _TIME.finditer(text)]
+    times = {place for match in _TIME.finditer(text) for place in range(*match.span())}
     yield from (Quantity(*match.span(), _clock(match), "clock") for match in _TIME.finditer(text))
     for start, end, month, day in _dates(text):
-        if not any(begin < end and start < until for begin, until in times):
+        if times.isdisjoint(range(start, end)):
             yield Quantity(start, end, frozenset({float(month)}), "month")
             if day:
                 yield Quantity(start, end, frozenset({float(100 * month + day)}), "day")
@@ -189,15 +189,15 @@ def _years_of_dates(text: str) -> Iterator[Quantity]:
     return (Quantity(start, end, frozenset({float(text[start:end])})) for start, end in spans)
 
 
-def _read_figures(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Quantity]:
+def _read_figures(text: str, covered: set[int]) -> Iterator[Quantity]:
     for match in _NUMBER.finditer(text):
-        if _is_free(match, spans) and not _IN_NAME.search(text, max(0, match.start() - 2), match.start()):
+        if _is_free(match, covered) and not _IN_NAME.search(text, max(0, match.start() - 2), match.start()):
             yield _figure(text, match)
 
 
-def _read_spelled(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Quantity]:
+def _read_spelled(text: str, covered: set[int]) -> Iterator[Quantity]:
     for match in _SPELLED.finditer(text):
-        if _is_free(match, spans):
+        if _is_free(match, covered):
             dimension, power, factor, end = _unit_after(text, match.end())
             value = frozenset({_spelled_value(match[0]) * power * factor})
             yield Quantity(match.start(), end, value, dimension, factor, spelled=True)
@@ -215,8 +215,8 @@ def _read_chinese(text: str) -> Iterator[Quantity]:
 _FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
 
 
-def _is_free(match: re.Match[str], spans: Sequence[tuple[int, int]]) -> bool:
-    return not any(begin < match.end() and match.start() < until for begin, until in spans)
+def _is_free(match: re.Match[str], covered: set[int]) -> bool:
+    return covered.isdisjoint(range(*match.span()))
 
 
 def _clock(match: re.Match[str]) -> frozenset[float]:
