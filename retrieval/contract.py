@@ -88,7 +88,7 @@ class Source:
     version_of: str | None = None
     """The id of the document of which this is an earlier version."""
     writer_reads: str | None = None
-    """What whoever stored it may read, as `records.scope_text` writes it; `None`: everything. Nothing else is superseded
+    """What whoever stored it may read, as `row_codec.scope_text` writes it; `None`: everything. Nothing else is superseded
     by it."""
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from foundation.errors import DocumentRefused
 from foundation.types import BOTH, NOBODY, UNCLASSIFIED, Scope
 from retrieval.contract import DATA_CLASS, Document, DocumentLedger, Entry, Source
-from retrieval.index.row_codec import VERSION
+from retrieval.tables.row_codec import VERSION
 
 AMBIGUOUS = "ambiguous"
 """Reason of a refusal: several documents have the name."""

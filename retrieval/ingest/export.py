@@ -25,7 +25,7 @@ import numpy as np
 
 from foundation.errors import FingerprintMismatch, InvalidRequest, InvalidSetting
 from retrieval.contract import Chunk, DocumentLedger, Entry, Fingerprint, Source
-from retrieval.index import row_codec
+from retrieval.tables import row_codec
 
 FORMAT = "sixply-ledger"
 VERSION = 2

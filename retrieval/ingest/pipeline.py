@@ -43,9 +43,9 @@ from retrieval.contract import (
     Vectors,
 )
 from retrieval.index.maintenance import SameParts, catch_up, embed_chunks
-from retrieval.index.row_codec import scope_text
 from retrieval.ingest.document_history import Change, find_replaced, readable, replace_document, versions
 from retrieval.ingest.sandbox import find_newer_parser
+from retrieval.tables.row_codec import scope_text
 
 if TYPE_CHECKING:
     from retrieval.ingest.quarantine import RefusedFiles

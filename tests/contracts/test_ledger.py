@@ -31,7 +31,7 @@ from retrieval.contract import (
     Vectors,
 )
 from retrieval.filters import AnyOf, Between, OneOf, Where, equals
-from retrieval.index import row_codec
+from retrieval.tables import row_codec
 from tests import services
 from tests.contracts import under_test
 from tests.contracts.broken import ledger as broken

@@ -44,7 +44,7 @@ def test_nothing_crosses_from_one_tenant_to_another(vectors: str, operations: in
 
 
 def test_the_trial_notices_a_ledger_that_forgets_the_scope(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.import_module("retrieval.ledgers.sqlite"), "_IN_SCOPE", "1")
+    monkeypatch.setattr(importlib.import_module("retrieval.ledgers.sqlite"), "IN_SCOPE", "1")
     assert tried(tmp_path, "memory", 200)["crossings"] > 0
 
 
@@ -115,7 +115,7 @@ def supersedes_whatever_has_the_series(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def lets_hidden_versions_supersede(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SQLITE, "_IN_FORCE", SQLITE._IN_FORCE.replace("(:everything OR", "(1 OR"))
+    monkeypatch.setattr(SQLITE, "IN_FORCE", SQLITE.IN_FORCE.replace("(:everything OR", "(1 OR"))
 
 
 def takes_what_its_writer_could_not_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,21 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import PurePath
+from typing import Any
 
 from foundation.types import Scope
-from retrieval.contract import DATA_CLASS, Block, Fingerprint, Parsed, Source
+from retrieval.contract import DATA_CLASS, Block, Chunk, Fingerprint, Parsed, Source
 from retrieval.filters import Value, restored_attributes, stored_attributes, stored_name
 
 VERSION = "version "
 """Before the content hash of an earlier version: no offer has such a one, so that an offer of its name is taken."""
+SOURCE = (
+    "d.uri, d.tenant, d.groups, d.title, d.media_type, d.series, d.effective_from, d.published, d.origin, d.attributes, "
+    "d.version_of, d.writer_reads"
+)
+"""Columns of a document `d` from which its source is read."""
+CHUNK = 'c.chunk_id, c.document_id, c.position, c.text, c.start, c."end", c.heading_path, c.page'
+"""Columns of a passage `c` that `read_chunk` reads."""
 DATA_CLASS_KEY = stored_name(DATA_CLASS, "")
 """Under which `attributes_text` has the class of a document."""
 
@@ -29,6 +37,11 @@ def read_parsed(text: str, outline: str, parsers: Sequence[str]) -> Parsed:
     header = json.loads(outline)
     blocks = tuple(Block(kind, start, end, level, page) for kind, start, end, level, page in header["blocks"])
     return Parsed(text, blocks, title=header["title"], pages=header["pages"], parsers=tuple(parsers))
+
+
+def read_chunk(row: Sequence[Any]) -> Chunk:
+    chunk_id, key, position, text, start, end, heading_path, page = row
+    return Chunk(chunk_id, key, position, text, start, end, tuple(json.loads(heading_path)), page)
 
 
 def attributes_text(attributes: Mapping[str, Value]) -> str:
