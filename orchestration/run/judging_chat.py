@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import TimeoutError as NotYet
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -14,7 +15,7 @@ from langchain_core.outputs import ChatResult
 from foundation.machine.deadline import check
 from orchestration.effects.policy import on_behalf_of
 from orchestration.run.metered_chat import MeteredChatModel
-from orchestration.run.run import Run, run_at_work
+from orchestration.run.run import UNCALLED, Run, run_at_work, running
 
 _LOOKS_S = 0.2
 """How often a thread that waits for a reply looks whether its caller is gone."""
@@ -58,8 +59,7 @@ class JudgingChatModel(MeteredChatModel):
     ) -> ChatResult:
         if asyncio._get_running_loop() is loop:
             raise RuntimeError("A judge that asks the chat model is called in a thread: use in_thread.")
-        partial = run.partial
-        call = asyncio.run_coroutine_threadsafe(self._agenerate(messages, stop, **kwargs), loop)
+        call = asyncio.run_coroutine_threadsafe(self._pay_aside(run, messages, stop, kwargs), loop)
         try:
             while True:
                 check()
@@ -70,4 +70,15 @@ class JudgingChatModel(MeteredChatModel):
                         raise
         finally:
             call.cancel()
-            run.partial = partial  # what the writer had said, not the judge
+
+    async def _pay_aside(
+        self, run: Run, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> ChatResult:
+        """Pay beside the run: what its writer has said, and when it began to, stays what it was."""
+        aside = replace(run, usage=UNCALLED, _local_s=0.0)
+        try:
+            with running(aside):
+                return await self._agenerate(messages, stop, **kwargs)
+        finally:
+            aside.first_token_s = None
+            run.join(aside)

@@ -69,8 +69,9 @@ async def test_what_the_writer_had_said_is_not_replaced_by_what_the_judge_says(w
     run = run_of(world)
     run.partial = "The refund is"
     with running(run):
-        await in_thread(judge(world).support, PAIRS)
-    assert run.partial == "The refund is"
+        await in_thread(judge(world).support, PAIRS * 4)
+    assert (run.partial, run.first_token_s, run.calls) == ("The refund is", None, 0)
+    assert run.usage.output_tokens == sum(charge.usage.output_tokens for charge in world.till.charges)
 
 
 async def test_on_the_event_loop_it_is_an_error_and_not_a_deadlock(world: World) -> None:
