@@ -31,12 +31,13 @@ _CONVERSIONS = (*_FACTORS, *(1 / factor for factor in _FACTORS))
 def wrong_figures(claim: Text, evidence: Text, near: Text) -> list[str]:
     """The numbers of the claim that the evidence does not have, or has of something else; with `near`, the sentences that say
     nearly the same."""
-    distinct = {claim.text[quantity.start : quantity.end].strip(): quantity for quantity in reversed(claim.quantities)}
-    return [
-        written
-        for written, quantity in reversed(distinct.items())
+    distinct = {(q.readings, q.dimension): q for q in reversed(claim.quantities)}
+    wrong = [
+        claim.text[quantity.start : quantity.end].strip()
+        for quantity in reversed(distinct.values())
         if not _is_label(claim.text, quantity) and not _stands_in(quantity, claim.text, evidence, near)
     ]
+    return list(dict.fromkeys(wrong))
 
 
 def _is_label(text: str, quantity: Quantity) -> bool:

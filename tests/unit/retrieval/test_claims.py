@@ -93,6 +93,7 @@ def test_the_same_in_other_words_holds(answer: str, grounding: Grounding) -> Non
         ("It holds 1,500 boxes.", "It holds 1500 boxes.", "It holds 15000 boxes."),
         ("We open at 2:30 pm.", "We open at 14:30.", "We open at 15:30."),
         ("It was founded on 3 May 2012.", "It was founded on 2012-05-03.", "It was founded on 2012-06-03."),
+        ("It was founded on May 3.", "On May 3 it was founded.", "It was founded on May 4."),
         ("Covered for 24 months.", "Covered for two years.", "Covered for three years."),
         ("It cost $2.5 million.", "It cost 2,500,000 dollars.", "It cost 2,500 dollars."),
         ("Send 10–15 kg at once.", "Send between 10 and 15 kg at once.", "Send between 10 and 25 kg at once."),
