@@ -264,6 +264,31 @@ def bench_tau(data: Data, json: Json = None, stack: Stack = STACK) -> None:
     exit_unless(ok=bench.bench_tau(lambda overrides: load_stack(stack, overrides), data, json))
 
 
+@app.command()
+def replay(
+    *,
+    data: Annotated[Path, typer.Argument(help="A folder with conversations.jsonl.", exists=True, file_okay=False)],
+    world: Annotated[
+        Path | None,
+        typer.Option(help="A folder with the database of its tools; else it is looked for beside.", file_okay=False),
+    ] = None,
+    model: Annotated[str, typer.Option(help="Who spoke when it was recorded, for the prices: openai/gpt-4o.")] = "",
+    approvals: Annotated[bool, typer.Option("--approvals", help="A second person approves all that writes.")] = False,
+    kills: Annotated[bool, typer.Option("--kills", help="The process is killed at random steps.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Conversations; with kills 20.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the kills.")] = 7,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Recorded conversations of a real model through the whole agent: does it carry them as they were?"""
+    from lab.replay import command
+
+    options = command.Options(
+        stack=stack, data=data, world=world, model=model, approvals=approvals, kills=kills, limit=limit, seed=seed
+    )
+    exit_unless(ok=command.run(options, json))
+
+
 @app.command("train-verify")
 def train_verify(
     claims: Annotated[Path, typer.Argument(help="Judged claims, one JSON object a line.", exists=True, dir_okay=False)],

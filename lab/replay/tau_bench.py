@@ -25,7 +25,7 @@ from foundation.types import Principal
 from lab.bench import public_data
 from lab.redteam.executor import Call, make_calls, open_executor
 from lab.replay.tau_rules import RULES, Rule
-from lab.replay.tau_world import READS, Airline
+from lab.replay.tau_world import READS, Airline, result_text
 from observability.evaluation import datasets
 from orchestration.contract import BaseTool, ToolOutcome
 from orchestration.effects.executor import Executor
@@ -146,7 +146,7 @@ class _Replay:
 
         def call(**arguments: Any) -> tuple[str, Any]:
             found = getattr(airline, name)(**arguments)
-            return json.dumps(found), found
+            return result_text(found), found
 
         def forbidden(arguments: Mapping[str, Any], principal: Principal) -> tuple[str, str] | None:
             del principal  # the airline's agent serves every customer

@@ -80,7 +80,12 @@ class ToolCallingAgent(DurableAgent):
                     PolicyMiddleware(parts.executor),
                     EvidenceMiddleware(parts, parts.ledger),
                     ContextMiddleware(),
-                    CitationMiddleware(parts.grounding, repairs=options.repairs, unsupported=options.unsupported),
+                    CitationMiddleware(
+                        parts.grounding,
+                        repairs=options.repairs,
+                        unsupported=options.unsupported,
+                        instructions=options.persona,
+                    ),
                     BudgetMiddleware(rounds=options.rounds),
                 ],
             ),

@@ -49,9 +49,16 @@ class CitationMiddleware(AgentMiddleware[CheckedState, Any]):
     state_schema = CheckedState
 
     def __init__(
-        self, grounding: Grounding, *, repairs: int = 1, unsupported: Literal["mark", "drop"] = "mark"
+        self,
+        grounding: Grounding,
+        *,
+        repairs: int = 1,
+        unsupported: Literal["mark", "drop"] = "mark",
+        instructions: str = "",
     ) -> None:
         self._grounding, self._repairs, self._unsupported = grounding, repairs, unsupported
+        self._unjudged = grounding.without_judge()
+        self._instructions = instructions
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
@@ -92,10 +99,11 @@ class CitationMiddleware(AgentMiddleware[CheckedState, Any]):
             Passage(number, hit.chunk.text, " ".join([title_of(hit), *hit.chunk.heading_path]))
             for number, hit in passages.items()
         ]
-        results = [message.text for message in this_turn(state["messages"]) if isinstance(message, ToolMessage)]
-        said = [message.text for message in state["messages"] if isinstance(message, HumanMessage)]
+        read = [message.text for message in state["messages"] if isinstance(message, ToolMessage | HumanMessage)]
         question = run.state.get("question", "")
-        claims = check_answer(text, shown, known=[*results, *said], question=question, grounding=self._grounding)
+        # without a passage the judge's verdict decides nothing, and it takes seconds on long results
+        grounding = self._grounding if passages else self._unjudged
+        claims = check_answer(text, shown, known=[*read, self._instructions], question=question, grounding=grounding)
         acted = bool(outcomes_of(state["messages"]))
         if not passages and not acted:
             return [

@@ -161,12 +161,13 @@ def _as_message(request: ToolCallRequest, outcome: ToolOutcome, approval: Approv
     content = outcome.content
     if outcome.status == "done" and outcome.artifact is not None:
         data = json.dumps(outcome.artifact, ensure_ascii=False, default=str)
-        content = content if data in content else f"{content}\n{data}"
+        shown = data in content or _is_json_of(content, outcome.artifact)
+        content = content if shown else f"{content}\n{data}"
     if len(content) > LONGEST_RESULT:
         content = f"{content[:LONGEST_RESULT]}\n[The result has {len(content):,} characters; the rest was not kept.]"
     stored = outcome.model_copy(update={"content": outcome.content[:LONGEST_RESULT], "approval": None})
     return ToolMessage(
-        content=content or "(empty)",
+        content=content,
         name=request.tool_call["name"],
         tool_call_id=request.tool_call["id"] or "",
         status="success" if outcome.status == "done" else "error",
@@ -175,6 +176,14 @@ def _as_message(request: ToolCallRequest, outcome: ToolOutcome, approval: Approv
             "approval_id": approval.approval_id if approval else "",
         },
     )
+
+
+def _is_json_of(content: str, artifact: Any) -> bool:
+    """Whether the text is the data, written in another way."""
+    try:
+        return bool(json.loads(content) == artifact)
+    except ValueError:
+        return False
 
 
 def _tell(run: Run, request: ToolCallRequest, status: str, content: str = "") -> None:

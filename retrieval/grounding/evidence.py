@@ -100,6 +100,11 @@ def _around(hit: Hit) -> str:
     return f"{_headings_of(hit)} {hit.chunk.text}"
 
 
+class _SupportsAll:
+    def support(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        return [1.0] * len(pairs)
+
+
 class Grounding:
     """Evidence and confidence with one embedder, support by one judge. Calls the embedder once or twice for each judgement.
 
@@ -111,6 +116,10 @@ class Grounding:
         self._embedder = embedder
         self._judge = judge
         self.settings = settings
+
+    def without_judge(self) -> Grounding:
+        """The same with a judge that supports everything: for sentences about which only figures and names decide."""
+        return Grounding(self._embedder, _SupportsAll(), self.settings)
 
     def evidence(self, question: str, hits: Sequence[Hit], *, limit: int) -> list[Evidence]:
         """The sentences of `hits` that answer best, best first, at most `limit`. Hits of one document stand together.

@@ -19,6 +19,7 @@ PROMISED = {
     "bench-claims": "DATA HALF JSON LIMIT STACK",
     "train-verify": "CLAIMS STACK TO",
     "bench-tau": "DATA JSON STACK",
+    "replay": "APPROVALS DATA JSON KILLS LIMIT MODEL SEED STACK WORLD",
     "bench-cache": "DATA JSON LIMIT STACK",
     "bench-parse": "DATA JSON MUTATE SEED STACK STRINGS",
     "bench-pii": "DATA JSON",

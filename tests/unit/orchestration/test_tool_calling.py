@@ -210,6 +210,42 @@ async def test_a_long_result_is_shown_in_part_and_can_be_read_on(world: World) -
     assert events[-1].answer.status == "answered"
 
 
+@pytest.mark.parametrize(
+    ("content", "artifact"),
+    [('{"who": "Zo\\u00eb"}', {"who": "Zoë"}), ("", None), ("Error: no parcel", None), ('[{"n": 1.0}]', [{"n": 1.0}])],
+)
+async def test_a_result_reaches_the_model_as_the_tool_gave_it(world: World, content: str, artifact: Any) -> None:
+    def find_parcel(parcel_id: str) -> tuple[str, Any]:
+        del parcel_id
+        return content, artifact
+
+    world.depot.find_parcel = find_parcel  # type: ignore[assignment, method-assign]
+    await run(world, "Where is P-123?", calls(("find_parcel", {"parcel_id": "P-123"})), "It is there.")
+    assert [message.text for message in world.chat.seen[1] if isinstance(message, ToolMessage)] == [content]
+
+
+async def test_an_answer_may_rest_on_results_of_earlier_turns_and_on_the_persona(world: World) -> None:
+    parcels = iter(["Parcel P-123 weighs 17 kilograms.", "Parcel P-124 is there."])
+
+    def find_parcel(parcel_id: str) -> tuple[str, None]:
+        del parcel_id
+        return next(parcels), None
+
+    world.depot.find_parcel = find_parcel  # type: ignore[assignment, method-assign]
+    world.chat = strong(
+        calls(("find_parcel", {"parcel_id": "P-123"})),
+        "It is found.",
+        calls(("find_parcel", {"parcel_id": "P-124"}), first=2),
+        "P-123 weighs 17 kilograms, and sending it costs 23 dollars.",
+    )
+    agent = world.agent("tool_calling", persona="You sell postage. Each parcel costs 23 dollars.")
+    first = [event async for event in agent.stream(AnswerRequest(question="Where is P-123?"), NORTH)][-1].answer
+    request = AnswerRequest(question="And P-124? What will it cost?", thread_id=first.thread_id)
+    second = [event async for event in agent.stream(request, NORTH)][-1].answer
+    assert (second.unsupported, second.degraded) == ((), ())
+    assert second.text == "P-123 weighs 17 kilograms, and sending it costs 23 dollars."
+
+
 async def test_what_the_checkpoints_hold_of_documents_are_ids(world: World) -> None:
     events, agent = await run(
         world,
