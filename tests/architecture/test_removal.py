@@ -60,6 +60,7 @@ TESTS = {
         "tests/integration/test_api_cli.py",
         "tests/integration/test_api_system.py",
         "tests/integration/test_gate.py",
+        "tests/integration/test_strong_model.py",
         "tests/integration/test_swap_pages.py",
         "tests/integration/test_swap_report.py",
         "tests/unit/orchestration/test_asking.py",
