@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from foundation.output.masking import mask_values
-from foundation.settings import PREFIX, FoundationSettings, Part, Section, flatten, read_settings
+from foundation.settings import PREFIX, FoundationSettings, Part, Section, flatten, make_data_dir, read_settings
 from models.settings import ModelsSettings
 from observability.settings import ObservabilitySettings
 from orchestration.settings import OrchestrationSettings
 from retrieval.settings import RetrievalSettings
+
+if TYPE_CHECKING:
+    from foundation.components import Context
 
 
 class HttpSettings(Section):
@@ -185,6 +188,22 @@ class Loaded:
         """Every value in force as (dotted key, printable value with secrets masked, origin)."""
         for key, value in flatten(mask_values(self.settings.model_dump(mode="python"))):
             yield key, str(value), self.origins.get(key, "default")
+
+
+def context_of(settings: Settings) -> Context:
+    """What every part may know of the system around it. Makes the data folder.
+
+    Raises:
+        InvalidSetting: the folder cannot be made or written.
+    """
+    from foundation.components import Context
+
+    return Context(
+        data_dir=make_data_dir(settings.foundation.data_dir),
+        seed=settings.foundation.seed,
+        threads=settings.foundation.threads,
+        machine_usd_per_hour=settings.models.machine_usd_per_hour,
+    )
 
 
 def load(

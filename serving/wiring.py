@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foundation.errors import StoreInUse
-from foundation.settings import make_data_dir
-from serving.settings import Loaded
+from serving.settings import Loaded, context_of
 
 if TYPE_CHECKING:  # the real imports stand in the functions, so that `--help` need not wait for them
     from langchain_core.embeddings import Embeddings
@@ -119,18 +118,12 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
             store, or the index was written with another embedder or chunker.
     """
     settings = loaded.settings
-    data = make_data_dir(settings.foundation.data_dir)
-    digests = _hash_weights_while_importing(settings, data)
+    context = context_of(settings)
+    digests = _hash_weights_while_importing(settings, context.data_dir)
 
-    from foundation.components import Assembly, Context
+    from foundation.components import Assembly
 
-    (data / "reports").mkdir(exist_ok=True)
-    context = Context(
-        data_dir=data,
-        seed=settings.foundation.seed,
-        threads=settings.foundation.threads,
-        machine_usd_per_hour=settings.models.machine_usd_per_hour,
-    )
+    (context.data_dir / "reports").mkdir(exist_ok=True)
     with ExitStack() as opened:
         layers = _Layers(loaded, Assembly(context, opened), _describe_run(settings, digests, corpus, context))
         _count_stores(layers.retrieval, layers.acting)

@@ -116,7 +116,7 @@ def _take_words_for_requests() -> None:
     """Whoever says a verb has asked for it, and the approver of anything else is told nothing."""
     from orchestration.effects import executor
 
-    executor.doubts = lambda *_: []
+    executor.doubts = lambda *_: []  # type: ignore[attr-defined]  # a defence is taken out where it is used
 
 
 ATTACKS = (

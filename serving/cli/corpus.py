@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foundation import components
 from foundation.clock import SystemClock
-from foundation.components import Context
 from foundation.errors import StoreInUse
-from foundation.settings import make_data_dir
 from serving.cli import terminal
 from serving.cli.documents import show_outdated
+from serving.cli.opening import Stores, open_stores
 from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, all_of, load_stack
 from serving.settings import Loaded
 
 if TYPE_CHECKING:
-    from retrieval.contract import DocumentLedger, VectorIndex
     from retrieval.ingest.export import Transfer
 
 
@@ -29,7 +24,7 @@ def sources(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, st
     """Where the documents come from."""
     from retrieval.ingest import near_duplicates
 
-    with _opened(load_stack(stack)) as stores:
+    with open_stores(load_stack(stack).settings) as stores:
         found = near_duplicates.sources(stores.ledger.documents(all_of(tenant, groups)))
     if not terminal.write_json(json, [asdict(one) for one in found]):
         terminal.show_table(
@@ -60,7 +55,7 @@ def corpus(
     from retrieval.ingest import near_duplicates
 
     scope = all_of(tenant, groups)
-    with _opened(load_stack(stack)) as stores, terminal.progress() as progress:
+    with open_stores(load_stack(stack).settings) as stores, terminal.progress() as progress:
         documents, refusals = stores.ledger.documents(scope), stores.ledger.refusals(scope)
         alike = near_duplicates.near_duplicates(
             stores.ledger,
@@ -69,7 +64,7 @@ def corpus(
             threshold=similarity,
             progress=lambda done: progress("compare", done, len(documents)),
         )
-        index = stores.index()
+        index = _describe_index(stores)
     content = {
         "statistics": asdict(near_duplicates.statistics(documents, refusals)),
         "index": index,
@@ -100,7 +95,7 @@ def export_ledger(
 def write_export(loaded: Loaded, file: Path, json: Path | None) -> None:
     from retrieval.ingest import export
 
-    with _opened(loaded) as stores, terminal.progress() as progress:
+    with open_stores(loaded.settings) as stores, terminal.progress() as progress:
         chunks = stores.ledger.chunk_count()
         done = export.export_ledger(stores.ledger, file, progress=lambda count: progress("export", count, chunks))
     _moved("Written to", file, done, json)
@@ -120,7 +115,7 @@ def read_export(loaded: Loaded, file: Path, json: Path | None) -> None:
     from retrieval.index.maintenance import catch_up
     from retrieval.ingest import export
 
-    with _opened(loaded) as stores, terminal.progress() as progress:
+    with open_stores(loaded.settings) as stores, terminal.progress() as progress:
         vectors = stores.vectors()
         chunks = export.verify(file).chunks
         done = export.import_ledger(stores.ledger, file, progress=lambda count: progress("import", count, chunks))
@@ -128,54 +123,22 @@ def read_export(loaded: Loaded, file: Path, json: Path | None) -> None:
     _moved("Read from", file, done, json)
 
 
-class Stores:
-    """The ledger, and the vector index for those who need it: while a server runs it belongs to that."""
-
-    def __init__(self, loaded: Loaded, opened: ExitStack) -> None:
-        from retrieval.contract import DocumentLedger
-
-        self._settings = loaded.settings
-        self._opened = opened
-        self._context = Context(data_dir=loaded.settings.foundation.data_dir)
-        chosen = loaded.settings.retrieval.ledger
-        self.ledger: DocumentLedger = self._part("retrieval.ledger", chosen, DocumentLedger)
-
-    def vectors(self) -> VectorIndex:
-        """Raises:
-        StoreInUse: a server owns it.
-        """
-        from retrieval.contract import VectorIndex
-
-        vectors: VectorIndex = self._part("retrieval.vectors", self._settings.retrieval.vectors, VectorIndex)
-        return vectors
-
-    def index(self) -> dict[str, Any]:
-        """How large the index is and whether it holds what the ledger holds, of all tenants together."""
-        fingerprint = self.ledger.fingerprint()
-        told = {
-            "embedder": fingerprint.embedder if fingerprint else None,
-            "dimensions": fingerprint.dimensions if fingerprint else None,
-            "chunker": fingerprint.chunker if fingerprint else None,
-            "chunks_in_ledger": self.ledger.chunk_count(),
-            "changes": self.ledger.sequence(),
-        }
-        try:
-            vectors = self.vectors()
-        except StoreInUse as error:
-            return told | {"chunks_in_index": None, "behind": None, "note": str(error)}
-        return told | {"chunks_in_index": vectors.count(), "behind": self.ledger.sequence() - vectors.sequence()}
-
-    def _part(self, section: str, chosen: Any, expected: type) -> Any:
-        built = components.load(section, chosen, self._context, expected=expected)
-        self._opened.callback(built.close)
-        return built
-
-
-@contextmanager
-def _opened(loaded: Loaded) -> Iterator[Stores]:
-    make_data_dir(loaded.settings.foundation.data_dir)
-    with ExitStack() as opened:
-        yield Stores(loaded, opened)
+def _describe_index(stores: Stores) -> dict[str, Any]:
+    """How large the index is and whether it holds what the ledger holds, of all tenants together."""
+    ledger = stores.ledger
+    fingerprint = ledger.fingerprint()
+    described = {
+        "embedder": fingerprint.embedder if fingerprint else None,
+        "dimensions": fingerprint.dimensions if fingerprint else None,
+        "chunker": fingerprint.chunker if fingerprint else None,
+        "chunks_in_ledger": ledger.chunk_count(),
+        "changes": ledger.sequence(),
+    }
+    try:
+        vectors = stores.vectors()
+    except StoreInUse as error:
+        return described | {"chunks_in_index": None, "behind": None, "note": str(error)}
+    return described | {"chunks_in_index": vectors.count(), "behind": ledger.sequence() - vectors.sequence()}
 
 
 def _show(content: dict[str, Any], days: int) -> None:

@@ -218,10 +218,11 @@ def _of_class(item: Item, data_class: str) -> Item:
 def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:
     """What the ledger holds, and what it refused."""
     from retrieval.ingest.near_duplicates import count_outdated
-    from serving.cli.opening import open_ledger
+    from serving.cli.opening import open_stores
 
     settings, scope = load_stack(stack).settings, all_of(tenant, groups)
-    with open_ledger(settings) as ledger:
+    with open_stores(settings) as stores:
+        ledger = stores.ledger
         found, refused = ledger.documents(scope), ledger.refusals(scope)
         hidden = sum(len(ledger.documents_where(tenant)) for tenant in {scope.tenant, EVERY_TENANT}) - len(found)
     rows = [
@@ -279,7 +280,7 @@ def reindex_ledger(loaded: Loaded) -> None:
     from retrieval.contract import Chunker, DocumentLedger
     from retrieval.index.lock import Ownership
     from retrieval.index.maintenance import fingerprint_of, reindex
-    from serving.cli.opening import context_of
+    from serving.settings import context_of
 
     settings = loaded.settings
     with ExitStack() as opened:

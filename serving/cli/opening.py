@@ -1,38 +1,45 @@
-"""Opens one part of the system for a command that needs no other."""
+"""Opens single parts of the system for commands that need no other. None of them loads a model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from foundation import components
+from serving.settings import Settings, context_of
 
 if TYPE_CHECKING:
-    from foundation.components import Context
-    from retrieval.contract import DocumentLedger
-    from serving.settings import Settings
+    from retrieval.contract import DocumentLedger, VectorIndex
+
+
+class Stores:
+    """The ledger, and the vector index for those who need it: while a server runs it belongs to that."""
+
+    def __init__(self, settings: Settings, opened: ExitStack) -> None:
+        from retrieval.contract import DocumentLedger
+
+        self._settings = settings
+        self._opened = opened
+        self._context = context_of(settings)
+        self.ledger: DocumentLedger = self._part("retrieval.ledger", settings.retrieval.ledger, DocumentLedger)
+
+    def vectors(self) -> VectorIndex:
+        """Raises:
+        StoreInUse: a server owns it.
+        """
+        from retrieval.contract import VectorIndex
+
+        vectors: VectorIndex = self._part("retrieval.vectors", self._settings.retrieval.vectors, VectorIndex)
+        return vectors
+
+    def _part(self, section: str, chosen: Any, expected: type) -> Any:
+        built = components.load(section, chosen, self._context, expected=expected)
+        self._opened.callback(built.close)
+        return built
 
 
 @contextmanager
-def open_ledger(settings: Settings) -> Iterator[DocumentLedger]:
-    """The document ledger alone: no model is loaded for a list."""
-    from foundation import components
-    from retrieval.contract import DocumentLedger
-
-    ledger: DocumentLedger = components.load(
-        "retrieval.ledger", settings.retrieval.ledger, context_of(settings), expected=DocumentLedger
-    )
-    try:
-        yield ledger
-    finally:
-        ledger.close()
-
-
-def context_of(settings: Settings) -> Context:
-    from foundation.components import Context
-    from foundation.settings import make_data_dir
-
-    return Context(
-        data_dir=make_data_dir(settings.foundation.data_dir),
-        seed=settings.foundation.seed,
-        threads=settings.foundation.threads,
-    )
+def open_stores(settings: Settings) -> Iterator[Stores]:
+    with ExitStack() as opened:
+        yield Stores(settings, opened)

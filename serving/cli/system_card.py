@@ -101,7 +101,7 @@ def _baseline(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _data(settings: Settings) -> dict[str, Any]:
-    from serving.cli.opening import open_ledger
+    from serving.cli.opening import open_stores
 
     retrieval = settings.retrieval
     told: dict[str, Any] = {
@@ -109,7 +109,8 @@ def _data(settings: Settings) -> dict[str, Any]:
         "index": retrieval.vectors.use,
         "chunker": retrieval.chunker.use,
     }
-    with open_ledger(settings) as ledger:
+    with open_stores(settings) as stores:
+        ledger = stores.ledger
         told |= {"documents": ledger.document_count(), "passages": ledger.chunk_count()}
         fingerprint = ledger.fingerprint()
     if fingerprint:
@@ -149,7 +150,7 @@ def _tools(settings: Settings) -> Iterator[ToolFacts]:
 
 @contextmanager
 def _built(settings: Settings, part: Any) -> Iterator[Any]:
-    from serving.cli.opening import context_of
+    from serving.settings import context_of
 
     tools = components.load("orchestration.tools", part, context_of(settings))
     try:

@@ -16,7 +16,7 @@ from orchestration.contract import Answer, AnswerRequest
 from serving.access.identity import Asker
 from serving.api.schemas import Identifier, RequestBody, Text
 from serving.compat.openai_chat import NEUTRAL, TUNING
-from serving.compat.shapes import ChatMetadata, extra_of, refuse_unsupported, request_from, with_footnotes
+from serving.compat.shapes import ChatMetadata, extra_of, footnotes, refuse_unsupported, request_from, with_footnotes
 from serving.compat.streaming import Shaped, reply, route_arguments, sse
 from serving.http.errors import openai_problem
 from serving.runtime import Running, Runtime
@@ -266,7 +266,7 @@ class Numbered:
         whole = self._whole(answer).model_dump(mode="json")
         (item,) = whole["output"]
         (part,) = item["content"]
-        part |= {"text": text, "annotations": list(_annotations(answer, text))}
+        part |= {"text": text, "annotations": list(_annotations(answer, text.removesuffix(footnotes(answer))))}
         yield self._sse("response.output_text.done", **self._place, text=text, logprobs=[])
         for index, annotation in enumerate(part["annotations"]):
             added = {"annotation_index": index, "annotation": annotation}

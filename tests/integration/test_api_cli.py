@@ -1,7 +1,6 @@
 """The command line over a whole system: real wiring and stores, doubles in place of the two models."""
 
 import errno
-import importlib
 import json
 import os
 import re
@@ -14,60 +13,17 @@ import pytest
 
 from retrieval.index.lock import Ownership
 from serving.cli.main import main
-from tests.doubles import stacks
-
-ROOT = Path(__file__).parents[2]
-MORE = """
-[orchestration.answers]
-compose = "extractive"
-[[observability.exporters]]
-use = "sqlite"
-"""
-FACTS = {"moon": "The moon lamp runs for nine hours.", "sun": "The sun lamp weighs two kilograms."}
+from tests.doubles import command_line
 
 
 @pytest.fixture
 def sixply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    """Run a command on a stack of this test's own; gives what it wrote as JSON, or its text."""
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr("serving.cli.main._quiet", lambda: None)
-    stack = stacks.stack(tmp_path, MORE)
-
-    def run(*arguments: str, status: int = 0, json_too: bool = True) -> Any:
-        extra = ["--json", "-"] if json_too else []
-        monkeypatch.setattr("sys.argv", ["sixply", *arguments, *extra, "--stack", str(stack)])
-        program = importlib.import_module("lab.cli").main if arguments[0].startswith("bench-") else main
-        with pytest.raises(SystemExit) as end:
-            program()
-        out, err = capsys.readouterr()
-        assert (end.value.code or 0) == status, out + err
-        return json.loads(out) if json_too and status != 2 else out + err
-
-    return run
+    return command_line.runner(main, tmp_path, monkeypatch, capsys)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Documents, and the same in BEIR layout."""
-    documents = tmp_path / "documents"
-    (tmp_path / "data" / "qrels").mkdir(parents=True)
-    documents.mkdir()
-    for name, fact in FACTS.items():
-        (documents / f"{name}.md").write_text(f"# The {name} lamp\n\n{fact}\n")
-    (documents / "broken.docx").write_bytes(b"no archive")
-    lines = {
-        "corpus.jsonl": [{"_id": name, "title": name, "text": fact} for name, fact in FACTS.items()],
-        "queries.jsonl": [{"_id": f"q-{name}", "text": f"{name} lamp"} for name in FACTS],
-        "qa.jsonl": [
-            {"id": "1", "question": "How long does the moon lamp run?", "answers": ["nine hours"], "doc_ids": ["moon"],
-             "answerable": True},
-        ],
-    }  # fmt: skip
-    for name, rows in lines.items():
-        (tmp_path / "data" / name).write_text("\n".join(json.dumps(row) for row in rows))
-    judged = "\n".join(f"q-{name}\t{name}\t1" for name in FACTS)
-    (tmp_path / "data" / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}\n")
-    return tmp_path
+    return command_line.write_documents(tmp_path)
 
 
 def test_documents_go_in_are_listed_and_asked_and_the_answer_can_be_traced(
@@ -305,44 +261,6 @@ def test_another_embedder_is_refused_until_a_reindex(sixply: Callable[..., Any],
     assert sixply("ask", "How long does the moon lamp run?")["status"] == "answered"
 
 
-def test_a_benchmark_of_retrieval_writes_the_agreed_figures_and_leaves_no_document(
-    sixply: Callable[..., Any], folder: Path
-) -> None:
-    figures = sixply("bench-retrieval", str(folder / "data"))
-    agreed = (
-        "ndcg_at_10 recall_at_10 recall_at_100 mrr_at_10 precision_at_3 recall_at_3 docs_per_s query_p50_ms query_p95_ms "
-        "peak_rss_mb documents queries"
-    )
-    assert set(agreed.split()) <= set(figures)
-    assert (figures["documents"], figures["queries"], figures["recall_at_10"]) == (2, 2, 1.0)
-    assert sixply("documents", "--tenant", "bench")["documents"] == []
-
-
-def test_a_benchmark_of_answers_writes_the_agreed_figures(sixply: Callable[..., Any], folder: Path) -> None:
-    figures = sixply("bench-answers", str(folder / "data"))
-    agreed = (
-        "answer_contained token_f1 citation_precision citation_recall refused_unanswerable answered_share "
-        "words_per_answer s_per_answer usd_per_answer rows"
-    )
-    assert set(agreed.split()) <= set(figures)
-    assert (figures["answer_contained"], len(figures["rows"])) == (1.0, 1)
-
-
-def test_a_benchmark_of_answers_asks_foreign_questions_and_draws_its_risk(
-    sixply: Callable[..., Any], folder: Path, tmp_path: Path
-) -> None:
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "queries.jsonl").write_text(json.dumps({"_id": "1", "text": "Which spices season goulash?"}) + "\n")
-    drawn = tmp_path / "plots" / "risk.svg"
-    figures = sixply("bench-answers", str(folder / "data"), "--foreign", str(other), "--plot", str(drawn))
-
-    assert (figures["n_foreign"], figures["foreign"]) == (1, "other")
-    assert 0 <= figures["rows"][0]["confidence"] <= 1
-    assert figures["risk_coverage"]["document"]["points"][-1]["n"] == 1
-    assert drawn.read_text().startswith("<svg xmlns=")
-
-
 def test_calibrating_gives_a_threshold_from_questions_of_both_kinds(sixply: Callable[..., Any], tmp_path: Path) -> None:
     own, foreign = tmp_path / "own", tmp_path / "foreign"
     own.mkdir()
@@ -383,17 +301,6 @@ def test_a_question_to_an_empty_ledger_says_that_there_is_no_document_yet(sixply
     assert "There is no document yet" in sixply("ask", "How long does the moon lamp run?", json_too=False)
 
 
-def test_bench_parse_writes_a_row_for_every_file_and_names_what_was_refused(
-    sixply: Callable[..., Any], folder: Path
-) -> None:
-    strings = folder / "strings.json"
-    strings.write_text(json.dumps(["", "moon'; DROP TABLE documents;--", "\u202e\x00", "*"]))
-    figures = sixply("bench-parse", str(folder / "documents"), "--mutate", "5", "--strings", str(strings))
-
-    assert (figures["files"], figures["text"], figures["reasons"]) == (3, 2, {"malformed": 1})
-    assert (figures["mutated_files"], figures["strings"], figures["strings_failed"]) == (5, 4, 0)
-
-
 def test_an_approver_grants_less_than_was_asked_for_and_nobody_approves_their_own(
     sixply: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -416,20 +323,3 @@ def test_an_approver_grants_less_than_was_asked_for_and_nobody_approves_their_ow
     assert (audit["ok"], audit["records"], audit["problems"]) == (True, 6, [])
     assert sixply("audit-verify", "--head", audit["head"])["ok"]
     assert "forged" in sixply("audit-verify", "--head", f"6:{'0' * 64}", status=1, json_too=False)
-
-
-def test_a_benchmark_of_ingest_writes_the_agreed_figures(sixply: Callable[..., Any], tmp_path: Path) -> None:
-    texts = ("A lamp.", " ", "A kettle.", "A clock.")  # one document without a text is nothing to measure
-    rows = [json.dumps({"_id": str(n), "title": "", "text": text}) for n, text in enumerate(texts)]
-    (tmp_path / "corpus.jsonl").write_text("\n".join(rows), encoding="utf-8")
-    figures = sixply("bench-ingest", "--data", str(tmp_path), "--limit", "9", "--chunks", "1000")
-    agreed = "encoder_share second_run_share second_run_embedded renamed_embedded changed_embedded memory_growth_mb"
-    assert set(agreed.split()) <= set(figures)
-    assert (figures["documents"], figures["second_run_embedded"]) == (3, 0)
-
-
-def test_a_benchmark_of_the_index_writes_the_agreed_figures(sixply: Callable[..., Any]) -> None:
-    figures = sixply("bench-index", "--chunks", "300")
-    agreed = "recall_at_10 search_p50_ms exact_p50_ms check_p50_ms fusion_p50_ms index_s"
-    assert set(agreed.split()) <= set(figures)
-    assert (figures["recall_at_10"], figures["chunks"]) == (1.0, 300)

@@ -15,7 +15,7 @@ from foundation.output.masking import MASK, mask_values
 from foundation.settings import Part
 from serving.cli import terminal
 from serving.cli.options import STACK, Json, Limit, Stack, exit_unless, load_stack
-from serving.settings import Settings
+from serving.settings import Settings, context_of
 
 if TYPE_CHECKING:
     from foundation.components import Context
@@ -34,19 +34,14 @@ def judge_agreement(
     stack: Stack = STACK,
 ) -> None:
     """Does a language model mark answers as people do? The record by which `evaluate` trusts it. 1: it does not."""
-    from foundation.components import Context, load
+    from foundation.components import load
     from models.contract import PriceSource
     from observability.evaluation import judge as judges
     from observability.evaluation.judge_agreement import agreement, read_marked
 
     settings = load_stack(stack).settings
     answers = read_marked(data, limit)
-    context = Context(
-        data_dir=settings.foundation.data_dir,
-        seed=settings.foundation.seed,
-        threads=settings.foundation.threads,
-        machine_usd_per_hour=settings.models.machine_usd_per_hour,
-    )
+    context = context_of(settings)
     prices = load("models.prices", settings.models.prices, context, expected=PriceSource)
     part = settings.observability.judge.chat or settings.models.chat
     with _opened(settings, part, context, prices) as judge, terminal.progress() as progress:

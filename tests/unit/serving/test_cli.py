@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
-import typer
 from typer.main import get_command
 
 from foundation.clock import SystemClock
 from foundation.types import Principal
 from orchestration.memory.facts import FILE, SqliteFacts
 from serving.cli.main import COMMANDS, app, main
+from tests.doubles.command_line import commands
 
 ROOT = Path(__file__).parents[3]
 
@@ -50,15 +50,6 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return run
 
 
-def commands(group: typer.main.TyperGroup, *path: str) -> list[tuple[tuple[str, ...], object]]:
-    found = []
-    for name, command in group.commands.items():
-        found.append(((*path, name), command))
-        if hasattr(command, "commands"):
-            found += commands(command, *path, name)
-    return found
-
-
 def test_every_command_and_every_option_is_explained() -> None:
     for path, command in commands(get_command(app)):
         assert command.help, f"{' '.join(path)} has no help"
@@ -73,8 +64,8 @@ def test_the_list_of_commands_says_how_the_help_of_each_begins() -> None:
         assert group.commands[name].help.replace("\n", " ").startswith(line.removesuffix(".")), name
 
 
-EITHER = {("bench_followups", "data"), ("finetune", "data"), ("bench_structured", "data"), ("swap_report", "data")}
-"""Take a file or a folder, and tell them apart themselves."""
+EITHER = {("swap_report", "data")}
+"""Takes a file or a folder, and tells them apart itself."""
 
 
 def test_every_path_that_a_command_takes_is_said_to_be_a_file_or_a_folder() -> None:
@@ -93,9 +84,7 @@ def test_every_path_that_a_command_takes_is_said_to_be_a_file_or_a_folder() -> N
 
 
 @pytest.mark.parametrize("content", [None, b"\xb4\xff", b"[1,2"])
-@pytest.mark.parametrize(
-    "command", [["cases-from-feedback", "--take"], ["pictures"], ["bench-structured"], ["bench-followups"]]
-)
+@pytest.mark.parametrize("command", [["cases-from-feedback", "--take"], ["evaluate", "--golden"]])
 def test_a_file_that_is_none_of_its_kind_is_an_error_in_one_text(
     cli: Callable[..., Done], tmp_path: Path, command: list[str], content: bytes | None
 ) -> None:
