@@ -18,7 +18,8 @@ from models.settings import ModelsSettings
 from retrieval.contract import Chunker, DocumentLedger, Fingerprint, Parsed, ParseLimits, VectorIndex
 from retrieval.grounding.evidence import Grounding
 from retrieval.index.maintenance import SameParts, fingerprint_of, open_index
-from retrieval.ingest.pipeline import Ingestor, Workers
+from retrieval.ingest.pipeline import Ingestor
+from retrieval.ingest.preparation import Workers
 from retrieval.ingest.quarantine import RefusedFiles
 from retrieval.ingest.sandbox import ParserPool, parse_here
 from retrieval.search.hybrid import HybridRetriever

@@ -22,7 +22,7 @@ from models.contract import Embeddings
 from models.embedding import embed
 from observability.evaluation.datasets import TENANT, Progress
 from retrieval.contract import Chunker, Parsed, Source, VectorItem
-from retrieval.ingest.pipeline import Item
+from retrieval.ingest.preparation import Item
 
 ROUNDS = 3
 MARKS = (1_000, 10_000, 100_000)

@@ -21,7 +21,7 @@ from typing import Any, Self
 from foundation.errors import DocumentRefused, InvalidRequest, SixplyError
 from foundation.types import Scope
 from retrieval.contract import Retriever, Source
-from retrieval.ingest.pipeline import Item
+from retrieval.ingest.preparation import Item
 from retrieval.ingest.sandbox import ParserPool, supported_suffixes
 from retrieval.settings import ParsingSettings
 

@@ -38,7 +38,7 @@ from orchestration.effects.policy import Policy
 from orchestration.settings import EVERYBODY, PolicySettings
 from retrieval.contract import DATA_CLASS, Citation, Hit, Source
 from retrieval.filters import AllOf, AnyOf, Between, OneOf, Where
-from retrieval.ingest.pipeline import Item
+from retrieval.ingest.preparation import Item
 from retrieval.search.hybrid import HybridRetriever
 from serving.cli import terminal
 from serving.http.answer_cache import AnswerCache

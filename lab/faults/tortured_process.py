@@ -23,7 +23,7 @@ from lab.library import open_library
 from models.embedding import Vectors, embed
 from models.encoders.fingerprint import PROBE_TEXTS
 from retrieval.contract import Source
-from retrieval.ingest.pipeline import Item
+from retrieval.ingest.preparation import Item
 from serving.settings import load
 
 if TYPE_CHECKING:

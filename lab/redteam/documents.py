@@ -26,7 +26,7 @@ from observability.evaluation import metrics
 from observability.evaluation.datasets import Progress, evenly, lines
 
 if TYPE_CHECKING:
-    from retrieval.ingest.pipeline import Item
+    from retrieval.ingest.preparation import Item
 
 Mode = Literal["default", "model", "unguarded"]
 Verdict = Literal["untouched", "quoted", "followed"]
@@ -284,7 +284,7 @@ def _figures(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
 
 def _item(tenant: str, text: str) -> Item:
     from retrieval.contract import Source
-    from retrieval.ingest.pipeline import Item
+    from retrieval.ingest.preparation import Item
 
     source = Source(uri="document.txt", tenant=tenant, media_type="text/plain")
     return Item(source=source, content=text.encode("utf-8", errors="surrogatepass"), name="document.txt")

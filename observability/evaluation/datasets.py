@@ -14,7 +14,7 @@ from foundation.errors import InvalidRequest
 from foundation.types import Scope
 
 if TYPE_CHECKING:
-    from retrieval.ingest.pipeline import Item
+    from retrieval.ingest.preparation import Item
 
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class Question:
 def items_of(corpus: Iterable[CorpusDocument]) -> list[Item]:
     """The documents as they are ingested; one that is a title alone says that."""
     from retrieval.contract import Source
-    from retrieval.ingest.pipeline import Item
+    from retrieval.ingest.preparation import Item
 
     return [
         Item(

@@ -23,7 +23,7 @@ from orchestration.contract import Answer
 if TYPE_CHECKING:
     from observability.evaluation.leaks import LeakFinder
     from retrieval.contract import Source
-    from retrieval.ingest.pipeline import Item
+    from retrieval.ingest.preparation import Item
 
 DEPTH = 10
 

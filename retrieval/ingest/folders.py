@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from foundation.errors import DocumentRefused, InvalidRequest, did_you_mean
 from retrieval.contract import Document, DocumentLedger, Source
 from retrieval.filters import parse_value
-from retrieval.ingest.pipeline import Item, Refused
+from retrieval.ingest.preparation import Item, Refused
 
 SOURCES = "sources.jsonl"
 _ESCAPED = re.compile(r"\\x[0-9a-f]{2}")

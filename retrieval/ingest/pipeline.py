@@ -7,18 +7,14 @@ transaction has committed; the index follows and may fail without losing anythin
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,8 +26,6 @@ from foundation.types import Scope
 from models.contract import Embeddings
 from models.embedding import embed
 from retrieval.contract import (
-    OF_THE_LEDGER,
-    Chunk,
     Chunker,
     Document,
     DocumentLedger,
@@ -42,8 +36,20 @@ from retrieval.contract import (
     VectorIndex,
     Vectors,
 )
-from retrieval.index.maintenance import SameParts, catch_up, embed_chunks
+from retrieval.index.maintenance import SameParts, catch_up
+from retrieval.ingest.batches import (
+    AcceptedOffer,
+    BatchLine,
+    EmbeddedBatch,
+    IngestReport,
+    PendingDocument,
+    SentItem,
+    Tally,
+    group_items,
+    name_key,
+)
 from retrieval.ingest.document_history import Change, find_replaced, readable, replace_document, versions
+from retrieval.ingest.preparation import Item, Preparation, Prepared, Refused, Workers, hash_item
 from retrieval.ingest.sandbox import find_newer_parser
 from retrieval.tables.row_codec import scope_text
 
@@ -54,11 +60,6 @@ log = logging.getLogger(__name__)
 
 BATCH = 256
 """Passages that are embedded and committed together."""
-UNDER_WAY = 2
-"""Batches between preparing and committed: one is committed while the next is embedded, and so few documents are held at a
-time, however many come."""
-SENT_ITEMS, SENT_BYTES = 64, 1 << 19
-"""What workers are sent together: so many items, or as many as weigh so much."""
 
 
 Demand = Callable[[], object]
@@ -67,149 +68,6 @@ Demand = Callable[[], object]
 
 def go_on() -> None:
     """The `Demand` of whoever is never stopped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why an item cannot be taken: `DocumentRefused` as a value that can travel."""
-
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A document as it arrives. The suffix of `name` chooses the parser."""
-
-    source: Source
-    content: bytes
-    name: str
-    unread: Refused | None = None
-    """Why there is no content."""
-
-
-@dataclass(frozen=True, slots=True)
-class IngestReport:
-    """What became of the items; each of them is in exactly one of the first four."""
-
-    added: int
-    replaced: int
-    unchanged: int
-    refused: tuple[Refusal, ...]
-    chunks: int
-    """Passages written."""
-    embedded: int
-    """Passages embedded; the others were stored already, in an earlier version or under another name."""
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """All that can be made of an item without a ledger."""
-
-    parsed: Parsed
-    chunks: list[Chunk]
-    vectors: Vectors
-
-
-class Preparation:
-    """Parse, cut, embed: what an ingest does without a ledger, and so can do anywhere."""
-
-    def __init__(self, *, embedder: Embeddings, chunker: Chunker, parse: Callable[[bytes, str], Parsed]) -> None:
-        self._embedder, self._chunker, self._parse = embedder, chunker, parse
-
-    def cut_chunks(self, item: Item) -> tuple[Parsed, list[Chunk]]:
-        """Raises:
-        DocumentRefused: with the reason.
-        """
-        if item.unread:
-            raise DocumentRefused(item.unread.message, reason=item.unread.reason)
-        parsed = self._parse(item.content, item.name)
-        parsed = replace(parsed, title=item.source.title or parsed.title)
-        chunks = self._chunker.chunk(parsed, item.source.document_id)
-        if not chunks:
-            raise DocumentRefused(
-                f"{item.name} holds no text. Is it a scan? Run it through text recognition.", reason="empty"
-            )
-        return parsed, chunks
-
-    def prepare(self, items: Sequence[Item]) -> list[Prepared | Refused]:
-        """What becomes of each of them. Raises ComponentError."""
-        outcomes: list[tuple[Parsed, list[Chunk]] | Refused] = []
-        for item in items:
-            try:
-                outcomes.append(self.cut_chunks(item))
-            except DocumentRefused as error:
-                outcomes.append(Refused(error.reason, str(error)))
-        cuts = [outcome for outcome in outcomes if not isinstance(outcome, Refused)]
-        vectors = iter(embed_chunks(self._embedder, [chunks for _, chunks in cuts]))
-        return [outcome if isinstance(outcome, Refused) else Prepared(*outcome, next(vectors)) for outcome in outcomes]
-
-
-class Workers(Protocol):
-    """Processes elsewhere that do a `Preparation` with the same parts."""
-
-    def prepare(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
-        """What becomes of each batch, in their order. It reads a bounded number of batches ahead of what it has given, and
-        what a worker had when it died is done again by another one.
-
-        Raises:
-            ComponentError: no worker can be reached, or the embedder failed there.
-            FingerprintMismatch: a worker has other parts than we have.
-        """
-        ...
-
-
-@dataclass
-class _Pending:
-    item: Item
-    content_hash: str
-    parsed: Parsed
-    chunks: list[Chunk]
-    new: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Accepted:
-    """An item that is to be stored, as the ledger sees it."""
-
-    content_hash: str
-    new: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    item: Item
-    accepted: _Accepted | None
-    """`None` while another item of the same document is on its way before it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Embedded:
-    vectors: Sequence[Vectors]
-    """Of each document, in the order of its chunks."""
-    texts: int
-    """How many the embedder was given."""
-
-
-@dataclass
-class _Tally:
-    added: int = 0
-    replaced: int = 0
-    unchanged: int = 0
-    chunks: int = 0
-    embedded: int = 0
-    refused: list[Refusal] = field(default_factory=list)
-
-    def count(self, documents: Sequence[_Pending], embedded: int) -> None:
-        self.added += sum(document.new for document in documents)
-        self.replaced += sum(not document.new for document in documents)
-        self.chunks += sum(len(document.chunks) for document in documents)
-        self.embedded += embedded
-
-    @property
-    def handled_count(self) -> int:
-        return self.added + self.replaced + self.unchanged + len(self.refused)
 
 
 class Ingestor:
@@ -252,21 +110,13 @@ class Ingestor:
             Forbidden: the writer could not read a document of these groups or this class.
             ComponentError: the embedder or the ledger failed. What was committed before stays; nothing is half-written.
         """
-        started, tally = self._clock.monotonic_s(), _Tally()
+        started, tally = self._clock.monotonic_s(), Tally()
         with tracing.span(names.INGEST, layer="retrieval"):
             if self._workers:
                 self._ingest_with(self._workers, items, tally, scope, progress)
             else:
                 self._ingest_here(items, tally, scope, progress)
-        return IngestReport(
-            added=tally.added,
-            replaced=tally.replaced,
-            unchanged=tally.unchanged,
-            refused=tuple(tally.refused),
-            chunks=tally.chunks,
-            embedded=tally.embedded,
-            seconds=self._clock.monotonic_s() - started,
-        )
+        return tally.report(seconds=self._clock.monotonic_s() - started)
 
     def ingest_one(self, item: Item, *, scope: Scope | None, demand: Demand = go_on) -> Document:
         """Take one document of somebody who may read `scope`, as `ingest` does. `demand` is asked before its passages are embedded
@@ -277,7 +127,7 @@ class Ingestor:
             Forbidden: as `ingest`.
             ComponentError: the embedder or the ledger failed; nothing has been stored.
         """
-        tally = _Tally()
+        tally = Tally()
         with tracing.span(names.INGEST, layer="retrieval"):
             self._ingest_here([item], tally, scope, demand=demand)  # its caller waits
         if tally.refused:
@@ -330,16 +180,16 @@ class Ingestor:
     def _ingest_here(
         self,
         items: Iterable[Item],
-        tally: _Tally,
+        tally: Tally,
         scope: Scope | None,
         progress: Callable[[int], None] | None = None,
         *,
         demand: Demand = go_on,
     ) -> None:
-        pending: dict[str, _Pending] = {}
-        with _Line(partial(self._embed, scope, demand), partial(self._commit, scope, demand), tally) as line:
+        pending: dict[str, PendingDocument] = {}
+        with BatchLine(partial(self._embed, scope, demand), partial(self._commit, scope, demand), tally) as line:
             for done, item in enumerate(items, start=1):
-                key = _name(item.source)
+                key = name_key(item.source)
                 if key in pending or line.carries(key):  # the same name twice: the later one replaces the earlier one
                     line.send(pending)
                     line.arrive()
@@ -356,54 +206,56 @@ class Ingestor:
         self,
         workers: Workers,
         items: Iterable[Item],
-        tally: _Tally,
+        tally: Tally,
         scope: Scope | None,
         progress: Callable[[int], None] | None,
     ) -> None:
         """The same in the same order; `progress` is told what is committed."""
         under_way: Counter[str] = Counter()
-        sent: deque[list[_Sent]] = deque()
+        sent: deque[list[SentItem]] = deque()
 
         def batches() -> Iterator[list[Item]]:
-            for batch in _batches(self._to_send(items, under_way, tally, scope)):
+            for batch in group_items(self._to_send(items, under_way, tally, scope)):
                 sent.append(batch)
                 yield [sent_item.item for sent_item in batch]
 
         for results in workers.prepare(batches()):
-            batch, pending, vectors = sent.popleft(), list[_Pending](), list[Vectors]()
+            batch, pending, vectors = sent.popleft(), list[PendingDocument](), list[Vectors]()
             for sent_item, outcome in zip(batch, results, strict=True):
                 accepted = sent_item.accepted or self._unless_unchanged(sent_item.item, tally, scope)
                 if accepted and isinstance(outcome, Refused):
                     self._refuse(sent_item.item, outcome, tally)
                 elif accepted and isinstance(outcome, Prepared):
                     pending.append(
-                        _Pending(sent_item.item, accepted.content_hash, outcome.parsed, outcome.chunks, accepted.new)
+                        PendingDocument(
+                            sent_item.item, accepted.content_hash, outcome.parsed, outcome.chunks, accepted.new
+                        )
                     )
                     vectors.append(outcome.vectors)
             self._commit(scope, go_on, pending, vectors)
             tally.count(pending, sum(len(document.chunks) for document in pending))
-            under_way.subtract(_name(sent_item.item.source) for sent_item in batch)
+            under_way.subtract(name_key(sent_item.item.source) for sent_item in batch)
             under_way += Counter()  # forgets those at 0
             if progress:
                 progress(tally.handled_count)
 
     def _to_send(
-        self, items: Iterable[Item], under_way: Counter[str], tally: _Tally, scope: Scope | None
-    ) -> Iterator[_Sent]:
+        self, items: Iterable[Item], under_way: Counter[str], tally: Tally, scope: Scope | None
+    ) -> Iterator[SentItem]:
         for item in items:
-            key = _name(item.source)
+            key = name_key(item.source)
             if under_way[key]:  # what the ledger holds says nothing yet: it is asked when this item's turn comes
-                sent = _Sent(item, None)
+                sent = SentItem(item, None)
             elif accepted := self._unless_unchanged(item, tally, scope):
-                sent = _Sent(item, accepted)
+                sent = SentItem(item, accepted)
             else:
                 continue
             under_way[key] += 1
             yield sent
 
-    def _unless_unchanged(self, item: Item, tally: _Tally, scope: Scope | None) -> _Accepted | None:
+    def _unless_unchanged(self, item: Item, tally: Tally, scope: Scope | None) -> AcceptedOffer | None:
         demand_readable(item.source, scope)
-        digest = _content_hash(item)
+        digest = hash_item(item)
         try:
             replaced = find_replaced(self._ledger, item.source, scope)
         except (
@@ -414,10 +266,10 @@ class Ingestor:
         if replaced and replaced.content_hash == digest and not find_newer_parser(item.name, replaced.parsers):
             tally.unchanged += 1
             return None
-        return _Accepted(digest, new=replaced is None)
+        return AcceptedOffer(digest, new=replaced is None)
 
     def _prepare(
-        self, item: Item, pending: dict[str, _Pending], tally: _Tally, scope: Scope | None, demand: Demand
+        self, item: Item, pending: dict[str, PendingDocument], tally: Tally, scope: Scope | None, demand: Demand
     ) -> None:
         accepted = self._unless_unchanged(item, tally, scope)
         if accepted is None:
@@ -428,9 +280,9 @@ class Ingestor:
             demand()
             self._refuse(item, Refused(error.reason, str(error)), tally)
             return
-        pending[_name(item.source)] = _Pending(item, accepted.content_hash, parsed, chunks, accepted.new)
+        pending[name_key(item.source)] = PendingDocument(item, accepted.content_hash, parsed, chunks, accepted.new)
 
-    def _refuse(self, item: Item, refused: Refused, tally: _Tally) -> None:
+    def _refuse(self, item: Item, refused: Refused, tally: Tally) -> None:
         refusal = self._refusal(item.source, refused)
         self._ledger.refuse(refusal)
         tally.refused.append(refusal)
@@ -441,7 +293,7 @@ class Ingestor:
         details = (refused.reason, refused.message, self._clock.now())
         return Refusal(source.uri, source.tenant, *details, source.groups, source.data_class)
 
-    def _embed(self, scope: Scope | None, demand: Demand, documents: Sequence[_Pending]) -> _Embedded:
+    def _embed(self, scope: Scope | None, demand: Demand, documents: Sequence[PendingDocument]) -> EmbeddedBatch:
         """Each text once, and none of which its tenant has a vector already that the writer may know of. That those are of
         this embedder is made sure when the system opens, and by `same_parts` before anything is committed."""
         demand()
@@ -466,10 +318,10 @@ class Ingestor:
             )
             for own in passages
         ]
-        return _Embedded(rows, len(new))
+        return EmbeddedBatch(rows, len(new))
 
     def _commit(
-        self, scope: Scope | None, demand: Demand, documents: Sequence[_Pending], vectors: Sequence[Vectors]
+        self, scope: Scope | None, demand: Demand, documents: Sequence[PendingDocument], vectors: Sequence[Vectors]
     ) -> None:
         offers = [
             Entry(_complete_source(document, scope), document.content_hash, document.parsed, document.chunks, rows)
@@ -517,84 +369,6 @@ class Ingestor:
             log.warning("The vector index could not follow the ledger; it will be tried again. %s", error)
 
 
-class _Line:
-    """Batches on their way, one behind the other: while one is committed the next is embedded, and the caller prepares a
-    third. Both run in threads of their own only where there is more than one batch."""
-
-    def __init__(
-        self,
-        embed: Callable[[Sequence[_Pending]], _Embedded],
-        commit: Callable[[Sequence[_Pending], Sequence[Vectors]], None],
-        tally: _Tally,
-    ) -> None:
-        self._embed, self._commit, self._tally = embed, commit, tally
-        self._embedding = ThreadPoolExecutor(1, "ingest-embed")
-        self._committing = ThreadPoolExecutor(1, "ingest-commit")
-        self._under_way: deque[tuple[dict[str, _Pending], Future[int]]] = deque()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """What has begun ends as it would have; after a failure nothing else is begun."""
-        for pool in (self._embedding, self._committing):
-            pool.shutdown(cancel_futures=True)
-
-    def carries(self, document_id: str) -> bool:
-        """Whether the document is on its way, so that the ledger does not know yet what it will hold."""
-        return any(document_id in batch for batch, _ in self._under_way)
-
-    def send(self, batch: dict[str, _Pending], *, last: bool = False) -> None:
-        """Take a batch, which nobody changes afterwards, as soon as there is room; the last one is waited for.
-
-        Raises:
-            ComponentError: an earlier batch failed, or with `last` this one.
-        """
-        documents = list(batch.values())
-        if last and not self._under_way:
-            embedded = self._embed(documents)
-            self._commit(documents, embedded.vectors)
-            self._tally.count(documents, embedded.texts)
-            return
-        while len(self._under_way) >= UNDER_WAY:
-            self._await_oldest()
-        vectors = self._embedding.submit(copy_context().run, self._embed, documents)
-        committed = self._committing.submit(copy_context().run, self._commit_when_embedded, documents, vectors)
-        self._under_way.append((batch, committed))
-        if last:
-            self.arrive()
-
-    def arrive(self) -> None:
-        """Wait for all that is on its way. Raises as `send`."""
-        while self._under_way:
-            self._await_oldest()
-
-    def _await_oldest(self) -> None:
-        batch, committed = self._under_way.popleft()
-        self._tally.count(list(batch.values()), committed.result())
-
-    def _commit_when_embedded(self, documents: Sequence[_Pending], embedding: Future[_Embedded]) -> int:
-        """How many texts were embedded for it."""
-        embedded = embedding.result()
-        self._commit(documents, embedded.vectors)
-        return embedded.texts
-
-
-def _batches(sent: Iterable[_Sent]) -> Iterator[list[_Sent]]:
-    """No document twice in one, because a batch is committed as a whole."""
-    batch: dict[str, _Sent] = {}
-    size = 0
-    for sent_item in sent:
-        key = _name(sent_item.item.source)
-        if key in batch or len(batch) >= SENT_ITEMS or size >= SENT_BYTES:
-            yield list(batch.values())
-            batch, size = {}, 0
-        batch[key] = sent_item
-        size += len(sent_item.item.content)
-    if batch:
-        yield list(batch.values())
-
-
 def demand_readable(source: Source, scope: Scope | None) -> None:
     """What somebody stores they can read.
 
@@ -609,22 +383,6 @@ def demand_readable(source: Source, scope: Scope | None) -> None:
         )
 
 
-def _name(source: Source) -> str:
-    """What two documents that may replace each other share."""
-    return f"{source.tenant}\0{source.uri}"
-
-
-def _complete_source(pending: _Pending, scope: Scope | None) -> Source:
+def _complete_source(pending: PendingDocument, scope: Scope | None) -> Source:
     source = replace(pending.item.source, writer_reads=scope_text(scope))
     return source if source.title else replace(source, title=pending.parsed.title or source.uri)
-
-
-def _content_hash(item: Item) -> str:
-    """Of the bytes and of everything that is known about them: new access rights are a change, too. The folder that it was
-    read from is not, which may be moved."""
-    source = asdict(item.source) | {"groups": sorted(item.source.groups), "origin": ""}
-    source = {key: value for key, value in source.items() if key not in OF_THE_LEDGER}
-    digest = hashlib.blake2b(item.content, digest_size=32)
-    digest.update(json.dumps(source, default=str, sort_keys=True).encode())
-    digest.update(item.name.encode(errors="surrogatepass"))
-    return digest.hexdigest()

@@ -24,7 +24,7 @@ from foundation.stores import erasures
 from foundation.stores.registry import Person, Store
 from retrieval.contract import OF_THE_LEDGER, Source
 from retrieval.filters import restored_attributes, stored_attributes
-from retrieval.ingest.pipeline import Item
+from retrieval.ingest.preparation import Item
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from foundation.components import Context
 from foundation.errors import ComponentError, FingerprintMismatch, MissingDependency, SixplyError, StoreUnavailable
 from retrieval.contract import Chunker, Fingerprint
 from retrieval.index.maintenance import fingerprint_of
-from retrieval.ingest.pipeline import Item, Preparation, Prepared, Refused
+from retrieval.ingest.preparation import Item, Preparation, Prepared, Refused
 from retrieval.ingest.sandbox import ParserPool, parser_versions
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from foundation.errors import Forbidden, InvalidRequest, NotFound
 from foundation.types import EVERY_TENANT, Principal
 from retrieval.contract import Document, Refusal, Source
 from retrieval.filters import Value, parse_value
-from retrieval.ingest.pipeline import IngestReport, Item
+from retrieval.ingest.batches import IngestReport
+from retrieval.ingest.preparation import Item
 from serving.access.identity import Asker, Writer
 from serving.api.schemas import DocumentSummary, Identifier, Known, Name
 from serving.http.bodies import check_json

@@ -17,8 +17,9 @@ from serving.cli import terminal
 from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, all_of, exit_unless, load_stack
 
 if TYPE_CHECKING:
+    from retrieval.ingest.batches import IngestReport
     from retrieval.ingest.folders import FolderChanges, FolderItems
-    from retrieval.ingest.pipeline import IngestReport, Item, Refused
+    from retrieval.ingest.preparation import Item, Refused
     from serving.settings import Loaded, Settings
 
 
@@ -183,7 +184,7 @@ def _items(
     from retrieval.contract import Source
     from retrieval.ingest.fetching import fetch, is_address
     from retrieval.ingest.folders import read_item
-    from retrieval.ingest.pipeline import Item
+    from retrieval.ingest.preparation import Item
 
     path = Path(source)
     if is_address(source):

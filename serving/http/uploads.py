@@ -11,7 +11,8 @@ from fastapi import UploadFile
 from foundation.errors import DocumentRefused, InvalidRequest
 from foundation.types import Principal
 from retrieval.contract import Document
-from retrieval.ingest.pipeline import Demand, Item, demand_readable
+from retrieval.ingest.pipeline import Demand, demand_readable
+from retrieval.ingest.preparation import Item
 
 if TYPE_CHECKING:
     from serving.wiring import System

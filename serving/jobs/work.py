@@ -12,7 +12,8 @@ from foundation.errors import Forbidden
 from foundation.types import EVERY_TENANT, Principal
 from orchestration.contract import AnswerRequest
 from retrieval.contract import Source
-from retrieval.ingest.pipeline import Demand, Item
+from retrieval.ingest.pipeline import Demand
+from retrieval.ingest.preparation import Item
 from serving.access.admission import Work
 from serving.api.schemas import DocumentSummary
 from serving.http.streams import collect

@@ -33,7 +33,7 @@ from orchestration.effects.policy import Policy
 from orchestration.memory.facts import SqliteFacts
 from retrieval.contract import Chunk, Citation, Document, Hit, Refusal
 from retrieval.filters import matches
-from retrieval.ingest.pipeline import IngestReport
+from retrieval.ingest.batches import IngestReport
 from serving.access.identity import KeyStore
 from serving.access.quotas import Quotas
 from serving.caches.memory import MemoryCache

@@ -20,7 +20,7 @@ from observability.reports.layer_bill import LOCAL_BASIS
 from orchestration.contract import Answer, AnswerRequest
 from orchestration.run.answering import answer
 from retrieval.contract import Source
-from retrieval.ingest.pipeline import Item
+from retrieval.ingest.preparation import Item
 from serving.settings import load
 from serving.wiring import System, open_system
 from tests.doubles.orchestration import PLANNED

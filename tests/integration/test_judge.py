@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from observability.evaluation.judge import FEWEST
 from retrieval.contract import Source
-from retrieval.ingest.pipeline import Item
+from retrieval.ingest.preparation import Item
 from serving.cli import main
 from serving.settings import load
 from serving.wiring import open_system

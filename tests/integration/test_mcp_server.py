@@ -14,7 +14,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 from retrieval.contract import Source
-from retrieval.ingest.pipeline import Item
+from retrieval.ingest.preparation import Item
 from serving.access.identity import KeyStore
 from serving.mcp import stdio
 from serving.server import running

@@ -17,7 +17,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from foundation.clock import SystemClock
 from retrieval.contract import Source
-from retrieval.ingest.pipeline import Item
+from retrieval.ingest.preparation import Item
 from serving.access.identity import KeyStore
 from serving.server import running
 from serving.settings import load

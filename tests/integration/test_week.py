@@ -24,7 +24,7 @@ from observability.stores.spans import SpanStore
 from orchestration.contract import AnswerRequest, Approval
 from orchestration.run import answering
 from retrieval.contract import Source
-from retrieval.ingest.pipeline import Item
+from retrieval.ingest.preparation import Item
 from serving.access.identity import KeyStore
 from serving.cli import erasure, main
 from serving.settings import load

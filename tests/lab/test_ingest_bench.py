@@ -15,7 +15,8 @@ from foundation.errors import InvalidRequest
 from foundation.settings import Part
 from lab.bench.ingest import KeepsNothing, bench_ingest, made_up, memory_growth, passages, sentences_of
 from retrieval.contract import ParseLimits
-from retrieval.ingest.pipeline import Ingestor, Item
+from retrieval.ingest.pipeline import Ingestor
+from retrieval.ingest.preparation import Item
 from retrieval.ingest.sandbox import parse_here
 
 SENTENCES = [

@@ -27,7 +27,7 @@ from lab.library import open_library
 from orchestration.contract import AnswerRequest
 from orchestration.run import answering
 from retrieval.contract import DocumentLedger, Source
-from retrieval.ingest.pipeline import Item
+from retrieval.ingest.preparation import Item
 from serving.cli.main import app
 from serving.settings import Loaded, load
 from serving.wiring import open_system

@@ -15,7 +15,8 @@ from foundation.errors import Conflict
 from foundation.types import Scope
 from lab.faults.leaks import ZEROS, Person, leaks
 from retrieval.contract import Source
-from retrieval.ingest.pipeline import Ingestor, Item
+from retrieval.ingest.pipeline import Ingestor
+from retrieval.ingest.preparation import Item
 from serving.settings import load
 
 OPERATIONS = 2000

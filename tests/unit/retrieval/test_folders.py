@@ -19,7 +19,7 @@ from foundation.errors import InvalidRequest
 from foundation.types import EVERY_TENANT
 from retrieval.ingest import folders
 from retrieval.ingest.folders import SOURCES, read_folder
-from retrieval.ingest.pipeline import Item, Refused
+from retrieval.ingest.preparation import Item, Refused
 
 
 @pytest.fixture

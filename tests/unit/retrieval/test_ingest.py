@@ -17,7 +17,9 @@ from foundation.settings import Part
 from foundation.types import EVERY_TENANT, Scope
 from models.contract import Embeddings
 from retrieval.contract import Block, DocumentLedger, Entry, Parsed, Source, VectorIndex, VectorItem, Vectors
-from retrieval.ingest.pipeline import BATCH, UNDER_WAY, Ingestor, Item, Refused
+from retrieval.ingest.batches import UNDER_WAY
+from retrieval.ingest.pipeline import BATCH, Ingestor
+from retrieval.ingest.preparation import Item, Refused
 
 ACME = Scope("acme")
 

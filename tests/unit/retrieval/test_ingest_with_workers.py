@@ -15,8 +15,9 @@ from foundation.settings import ClusterSettings, Part
 from foundation.types import Scope
 from retrieval.contract import Fingerprint, Source
 from retrieval.index.maintenance import fingerprint_of
-from retrieval.ingest import pipeline, ray_workers
-from retrieval.ingest.pipeline import Ingestor, Item, Preparation, Prepared, Refused
+from retrieval.ingest import batches, ray_workers
+from retrieval.ingest.pipeline import Ingestor
+from retrieval.ingest.preparation import Item, Preparation, Prepared, Refused
 from retrieval.ingest.sandbox import ParseLimits, parse_here, parser_versions
 from retrieval.settings import RetrievalSettings
 
@@ -91,7 +92,7 @@ MIXED = [
 def test_with_workers_everything_ends_as_without(
     both: tuple[Desk, Desk], together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "SENT_ITEMS", together)
+    monkeypatch.setattr(batches, "SENT_ITEMS", together)
     alone, helped = both
     for items in ([item(1), item(9)], MIXED, MIXED):
         expected, found = alone.ingestor.ingest(items), helped.ingestor.ingest(items)
@@ -105,19 +106,19 @@ def test_what_is_unchanged_is_not_sent_and_a_batch_is_bounded_by_items_and_bytes
     _, helped = both
     assert helped.workers is not None
     helped.ingestor.ingest([item(number) for number in range(100)])
-    large = [item(number, "word " * (pipeline.SENT_BYTES // 9)) for number in range(100, 104)]
+    large = [item(number, "word " * (batches.SENT_BYTES // 9)) for number in range(100, 104)]
     helped.workers.sent.clear()
     helped.ingestor.ingest([*(item(number) for number in range(100)), *large])
     assert [len(batch) for batch in helped.workers.sent] == [2, 2]
     helped.workers.sent.clear()
-    helped.ingestor.ingest([item(number) for number in range(200, 200 + 2 * pipeline.SENT_ITEMS + 1)])
-    assert [len(batch) for batch in helped.workers.sent] == [pipeline.SENT_ITEMS, pipeline.SENT_ITEMS, 1]
+    helped.ingestor.ingest([item(number) for number in range(200, 200 + 2 * batches.SENT_ITEMS + 1)])
+    assert [len(batch) for batch in helped.workers.sent] == [batches.SENT_ITEMS, batches.SENT_ITEMS, 1]
 
 
 def test_progress_counts_what_is_committed(both: tuple[Desk, Desk]) -> None:
     _, helped = both
     seen: list[tuple[int, int]] = []
-    items = [item(number) for number in range(3 * pipeline.SENT_ITEMS)]
+    items = [item(number) for number in range(3 * batches.SENT_ITEMS)]
     helped.ingestor.ingest(items, progress=lambda done: seen.append((done, helped.ledger.document_count())))
     assert seen[-1] == (len(items), len(items))
     assert all(done == documents for done, documents in seen)

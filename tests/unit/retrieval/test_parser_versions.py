@@ -31,7 +31,8 @@ from retrieval import formats, parsers
 from retrieval.build import Retrieval, open_library
 from retrieval.contract import DocumentLedger, Parsed, ParseLimits, Source
 from retrieval.ingest import near_duplicates, sandbox
-from retrieval.ingest.pipeline import IngestReport, Item
+from retrieval.ingest.batches import IngestReport
+from retrieval.ingest.preparation import Item
 from retrieval.ingest.sandbox import ParserPool, find_newer_parser, parse_here, parser_versions
 from retrieval.settings import ParsingSettings, RetrievalSettings
 from tests import services

@@ -15,7 +15,8 @@ from foundation.errors import DocumentRefused
 from foundation.settings import Part
 from foundation.types import Scope
 from retrieval.contract import Block, DocumentLedger, Parsed, Source
-from retrieval.ingest.pipeline import Ingestor, Item
+from retrieval.ingest.pipeline import Ingestor
+from retrieval.ingest.preparation import Item
 from retrieval.ingest.quarantine import RefusedFiles
 
 BOARD = Source("plan.md", "acme", frozenset({"board"}), "The plan", "text/markdown", "plans", date(2026, 1, 2), None)

@@ -15,7 +15,8 @@ from foundation.errors import Conflict, Forbidden
 from foundation.settings import Part
 from foundation.types import Scope
 from retrieval.contract import Block, DocumentLedger, Parsed, Source
-from retrieval.ingest.pipeline import Ingestor, Item
+from retrieval.ingest.pipeline import Ingestor
+from retrieval.ingest.preparation import Item
 from retrieval.search.hybrid import HybridRetriever
 from retrieval.settings import RankingSettings
 
