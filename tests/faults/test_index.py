@@ -42,7 +42,8 @@ from foundation.types import Scope
 from models.encoders.fingerprint import probe
 from retrieval.contract import Fingerprint, ParseLimits, Source
 from retrieval.index.maintenance import open_index
-from retrieval.ingest.pipeline import Ingestor, Item
+from retrieval.ingest.pipeline import Ingestor
+from retrieval.ingest.preparation import Item
 from retrieval.ingest.sandbox import parse_here
 from retrieval.search.hybrid import HybridRetriever
 

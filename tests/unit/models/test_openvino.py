@@ -203,7 +203,7 @@ from serving.settings import load
 from foundation.types import Principal
 from orchestration.contract import AnswerRequest
 from retrieval.contract import Source
-from retrieval.ingest.pipeline import Item
+from retrieval.ingest.preparation import Item
 from serving import app, wiring
 chat = {"use": "scripted"}
 loaded = load(Path("stack.toml"), overrides={"foundation": {"data_dir": sys.argv[1]}, "models": {"chat": chat}})
