@@ -112,7 +112,7 @@ _YEAR_BEFORE = re.compile(r"\b(\d\d)\d\d\s?[-/–]\s?$")
 _IN_NAME = re.compile(r"[^\W\d_\u3040-\u9fff][-.]?$")
 """Before a number that is part of a name: GPT-4, B12."""
 _TIME = re.compile(
-    r"(?<![\d:.])([01]?\d|2[0-4])(?:[:.]([0-5]\d))?\s?(a\.?m\b|p\.?m\b|uhr\b|o['’]clock)|(?<![\d:])([01]?\d|2[0-4]):([0-5]\d)(?![\d:])",
+    r"(?<![\d:.])([01]?\d|2[0-4])(?:[:.]([0-5]\d))?\s?(a\.?m\b|p\.?m\b|uhr\b|o['’]clock)|(?<![\d:])([01]?\d|2[0-4]):([0-5]\d)(?::00)?(?![\d:])",
     re.IGNORECASE,
 )
 _YEAR_FIRST = re.compile(r"(?<!\d)(\d{4})(?:[-/]|年)(\d{1,2})(?:(?:[-/]|月)(\d{1,2}))?(?!\d)")

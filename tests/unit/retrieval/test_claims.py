@@ -65,6 +65,14 @@ def test_what_is_wrong_is_named(answer: str, finding: str, grounding: Grounding)
     assert (claim.finding, bool(claim.detail), claim.anchors) == (finding, True, ())
 
 
+def test_a_time_of_a_tools_result_may_be_written_as_people_write_it(grounding: Grounding) -> None:
+    result = '{"departure": "19:00:00", "arrival": "2024-05-15T21:30:00"}'
+    for answer in ("Departure: 07:00 PM", "It leaves at 19:00 and arrives at 9:30 pm."):
+        assert [claim.finding for claim in check_answer(answer, [], known=[result], grounding=grounding)] == [""]
+    (wrong,) = check_answer("Departure: 07:30 PM", [], known=[result], grounding=grounding)
+    assert wrong.finding == "figure"
+
+
 def test_the_writer_is_told_what_the_passages_say_instead(grounding: Grounding) -> None:
     (claim,) = check("You can return a parcel within 90 days of delivery [1].", grounding)
 
