@@ -33,9 +33,9 @@ class DayLimits(Section):
 class BudgetSettings(Section):
     """What one request may use up, and what its model calls may cost in a day. Reserved before each call."""
 
-    steps: int = Field(default=20, ge=1)
-    tokens: int = Field(default=20_000, ge=1)
-    usd: float = Field(default=0.05, ge=0)
+    steps: int = Field(default=100, ge=1)
+    tokens: int = Field(default=200_000, ge=1)
+    usd: float = Field(default=0.5, ge=0)
     seconds: float = Field(default=60, gt=0)
     day: DayLimits = DayLimits()
     """For all tenants together."""

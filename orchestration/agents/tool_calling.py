@@ -39,7 +39,7 @@ NOBODY_DECIDED = "Nothing was done: this call was given up before anybody had de
 class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rounds: int = Field(default=12, ge=2, le=100)
+    rounds: int = Field(default=30, ge=2, le=100)
     """Calls of the chat model for one request at most; the last one is told that it is the last."""
     repairs: int = Field(default=1, ge=0, le=5)
     """How often an answer is written again whose statements are not supported, before they are marked."""

@@ -133,7 +133,7 @@ class CitationMiddleware(AgentMiddleware[CheckedState, Any]):
         for claim in written.unsupported:
             run.emit(Event(kind="check", check=claim))
         run.unsupported = written.unsupported
-        if claims and not passages and not outcomes_of(messages):
+        if claims and not any(isinstance(message, ToolMessage) for message in messages):
             run.note(UNREAD)
         outcomes = outcomes_of(messages)
         acted = any(outcome.status == "done" for outcome in outcomes)
