@@ -74,7 +74,7 @@ class PolicySettings(Section):
     unasked: tuple[str, ...] = ()
     """Effects that need no approval where everything that steers them is traced to the person's own words.
     Every other effect always needs one."""
-    calls_per_run: int = Field(default=25, ge=1)
+    calls_per_run: int = Field(default=100, ge=1)
     """Tool calls of one run, refused ones included: a run that goes in circles ends here."""
 
 

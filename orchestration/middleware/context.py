@@ -41,7 +41,6 @@ class ContextMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     def __init__(self, *, shown: int = SHOWN, share: float = SHARE) -> None:
         self._shown, self._share = shown, share
-        self._summaries: dict[str, str] = {}
         self.tools: list[BaseTool] = [
             StructuredTool.from_function(
                 coroutine=self._read_result,
@@ -94,21 +93,20 @@ class ContextMiddleware(AgentMiddleware[AgentState[Any], Any]):
         return _without_old_results(messages, room)
 
     async def _summary_of(self, messages: Sequence[AnyMessage]) -> str:
-        key = str(messages[-1].id)
-        if key not in self._summaries:
+        run, key = current_run(), str(messages[-1].id)
+        if key not in run.summaries:
             told = "\n".join(
                 f"{'Person' if isinstance(message, HumanMessage) else 'Assistant'}: {message.text}"
                 for message in messages
                 if isinstance(message, HumanMessage | AIMessage) and message.text
             )
-            run = current_run()
             try:
                 reply = await run.generate([HumanMessage(f"{read_prompt('summary').text}\n\n{told}")])
-                self._summaries[key] = reply.text
+                run.summaries[key] = reply.text
             except ComponentError as error:
                 run.note(f"earlier turns are left out: they could not be summarised ({error.code})")
                 return "[Earlier turns of this conversation are left out here.]"
-        return f"[What was said before, in short: {self._summaries[key]}]"
+        return f"[What was said before, in short: {run.summaries[key]}]"
 
 
 def _without_old_results(messages: list[AnyMessage], room: int) -> list[AnyMessage]:

@@ -16,6 +16,7 @@ from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResp
 from langchain.agents.middleware.types import AgentState
 from langchain.tools.tool_node import ToolCallRequest
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages.tool import ToolCall as ToolCallDict
 from langgraph.types import Command, interrupt
 
 from orchestration.contract import Approval, BaseTool, Event, Origin, ToolCall, ToolOutcome
@@ -53,47 +54,81 @@ class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
         handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage | Command[Any]:
         run, call = current_run(), request.tool_call
-        _tell(run, request, "begun")
+        _tell(run, call, "begun")
         if call["name"] in self._names or request.tool is None:  # an unknown tool: the executor says so, and records it
-            message = await self._execute(request, run)
+            message = await execute(self._executor, call, request.state["messages"], run)
         else:
             message = cast("ToolMessage", await handler(request))
-            _tell(run, request, "failed" if message.status == "error" else "done", message.text)
+            _tell(run, call, "failed" if message.status == "error" else "done", message.text)
         return message
 
-    async def _execute(self, request: ToolCallRequest, run: Run) -> ToolMessage:
-        call_id = request.tool_call["id"] or ""
-        approval = run.waiting.get(call_id)
-        if approval is None or approval.status != "pending":
-            outcome = await self._call(request, run, approval)
-            if outcome.status != "waiting" or outcome.approval is None:
-                _tell(run, request, outcome.status, outcome.content)
-                return _as_message(request, outcome, approval)
-            approval = outcome.approval
-            _tell(run, request, "waiting", outcome.content)
-            run.emit(Event(kind="approval", thread_id=run.state.get("thread_id"), approval=approval))
-        interrupt(
-            {"approval_id": approval.approval_id, "call_id": call_id, "text": f"{approval.reason} {WAITS}"}
-        )  # raises: the run goes on in `_execute`, with the decided approval in `run.waiting`
-        raise AssertionError("A call that waits goes on only once its approval was decided.")
 
-    async def _call(self, request: ToolCallRequest, run: Run, approval: Approval | None) -> ToolOutcome:
-        messages = cast("Sequence[AnyMessage]", request.state["messages"])
-        words = [message.text for message in messages if isinstance(message, HumanMessage)]
-        return await self._executor.call(
-            request.tool_call["name"],
-            request.tool_call["args"],
-            principal=run.principal,
-            run_id=run.answer_id,
-            thread_id=run.state.get("thread_id", ""),
-            step=place_of(request.tool_call["id"] or "", messages),
-            origin=Origin(
-                words="\n".join(words),
-                asked="\n".join(words[-LATEST:]),
-                results=outcomes_of(messages),
-            ),
-            approval=approval,
+async def execute(executor: Executor, call: ToolCallDict, messages: Sequence[AnyMessage], run: Run) -> ToolMessage:
+    """Carry out a model's tool call by the executor; pause the graph where a person has to decide first.
+
+    Args:
+        messages: the conversation so far. Without one the person's last question stands for it.
+    """
+    call_id = call["id"] or ""
+    approval = run.waiting.get(call_id)
+    if approval is None or approval.status != "pending":
+        outcome = await _call_executor(executor, call, messages, run, approval)
+        if outcome.status != "waiting" or outcome.approval is None:
+            _tell(run, call, outcome.status, outcome.content)
+            return _as_message(call, outcome, approval)
+        approval = outcome.approval
+        _tell(run, call, "waiting", outcome.content)
+        run.emit(Event(kind="approval", thread_id=run.state.get("thread_id"), approval=approval))
+    waits = {"approval_id": approval.approval_id, "call_id": call_id, "text": f"{approval.reason} {WAITS}"}
+    interrupt(waits)  # raises; the run goes on at the top, with the decided approval in `run.waiting`
+    raise AssertionError("A call that waits goes on only once its approval was decided.")
+
+
+async def _call_executor(
+    executor: Executor, call: ToolCallDict, messages: Sequence[AnyMessage], run: Run, approval: Approval | None
+) -> ToolOutcome:
+    said: list[str] = [message.text for message in messages if isinstance(message, HumanMessage)]
+    words = said or [run.state.get("question", "")]
+    return await executor.call(
+        call["name"],
+        call["args"],
+        principal=run.principal,
+        run_id=run.answer_id,
+        thread_id=run.state.get("thread_id", ""),
+        step=place_of(call["id"] or "", messages),
+        origin=Origin(words="\n".join(words), asked="\n".join(words[-LATEST:]), results=outcomes_of(messages)),
+        approval=approval,
+    )
+
+
+class GovernedTool(BaseTool):
+    """A tool that the executor calls, for a graph without `PolicyMiddleware`."""
+
+    inner: BaseTool
+    executor: Any
+
+    async def ainvoke(self, input: Any, config: Any = None, **_: Any) -> ToolMessage:  # noqa: A002, ARG002 - LangChain's names
+        called = isinstance(input, dict) and input.get("type") == "tool_call"
+        call = input if called else {"name": self.name, "args": input, "id": uuid4().hex}
+        return await execute(self.executor, cast("ToolCallDict", call), (), current_run())
+
+    def _run(self, *_: Any, **__: Any) -> Any:
+        raise NotImplementedError(f"{self.name} is called with `await tool.ainvoke(...)`, within a run.")
+
+
+def governed_tools(executor: Executor) -> list[BaseTool]:
+    """Every tool of the executor, to be given to a graph of your own: whatever that does, the policy holds."""
+    return [
+        GovernedTool(
+            name=tool.name,
+            description=tool.description,
+            args_schema=tool.args_schema,
+            inner=tool,
+            executor=executor,
+            metadata=tool.metadata,
         )
+        for tool in executor.tools
+    ]
 
 
 def place_of(call_id: str, messages: Sequence[AnyMessage]) -> int:
@@ -156,7 +191,7 @@ def _with_whole_calls(message: BaseMessage) -> list[BaseMessage]:
     return [whole, *errors]
 
 
-def _as_message(request: ToolCallRequest, outcome: ToolOutcome, approval: Approval | None) -> ToolMessage:
+def _as_message(call: ToolCallDict, outcome: ToolOutcome, approval: Approval | None) -> ToolMessage:
     """The outcome for the model: its text, and its data where the text does not show them."""
     content = outcome.content
     if outcome.status == "done" and outcome.artifact is not None:
@@ -168,8 +203,8 @@ def _as_message(request: ToolCallRequest, outcome: ToolOutcome, approval: Approv
     stored = outcome.model_copy(update={"content": outcome.content[:LONGEST_RESULT], "approval": None})
     return ToolMessage(
         content=content,
-        name=request.tool_call["name"],
-        tool_call_id=request.tool_call["id"] or "",
+        name=call["name"],
+        tool_call_id=call["id"] or "",
         status="success" if outcome.status == "done" else "error",
         artifact={
             "outcome": stored.model_dump(mode="json"),
@@ -186,8 +221,7 @@ def _is_json_of(content: str, artifact: Any) -> bool:
         return False
 
 
-def _tell(run: Run, request: ToolCallRequest, status: str, content: str = "") -> None:
-    call = request.tool_call
+def _tell(run: Run, call: ToolCallDict, status: str, content: str = "") -> None:
     told = ToolCall(
         call_id=call["id"] or "",
         tool=call["name"],

@@ -80,6 +80,8 @@ class Run:
     """By the id of a tool call the approval that it waited for when the run was taken up again."""
     passages: dict[str, Hit] = field(default_factory=dict)
     """What a tool-calling agent has read, by the id of the passage."""
+    summaries: dict[str, str] = field(default_factory=dict)
+    """What was said before, in short, by the id of the last message that is told by it."""
     numbers: dict[str, int] = field(default_factory=dict)
     """By which number it was shown each of them."""
     hits: list[Hit] | None = None

@@ -171,4 +171,4 @@ def test_the_command_names_the_rule_and_without_a_case_all_of_them(tmp_path: Pat
     (tmp_path / "rules.toml").write_text('[roles]\nclerk = ["refund"]')
     rules = json.loads(said("--stack", str(tmp_path / "stack.toml"), "--json", "-"))
     assert rules["roles.clerk"] == {"value": ["refund"], "from": "rules.toml"}
-    assert rules["calls_per_run"] == {"value": 25, "from": "default"}
+    assert rules["calls_per_run"] == {"value": 100, "from": "default"}

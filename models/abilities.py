@@ -1,0 +1,140 @@
+"""What a chat model can do, found out by asking it: a handful of short calls, each of which is paid as any other."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+
+from models.resilience.vendor_errors import translate
+
+NOTE_NUMBER = {
+    "type": "function",
+    "function": {
+        "name": "note_number",
+        "description": "Write down a number.",
+        "parameters": {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]},
+    },
+}
+COLOUR = {
+    "title": "Colour",
+    "type": "object",
+    "description": "A colour.",
+    "properties": {"name": {"type": "string"}},
+    "required": ["name"],
+}
+WORD = "BLUE"
+
+
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """One thing that a model can or cannot do."""
+
+    name: str
+    can: bool
+    found: str
+    """What it did."""
+    consequence: str
+    """What the system does about it."""
+
+
+Trial = Callable[[BaseChatModel], Awaitable[tuple[bool, str]]]
+
+
+async def try_abilities(model: BaseChatModel) -> list[Ability]:
+    """Try everything that the system can make use of. A call that fails is a thing that the model cannot do, with its error."""
+    return [await _try(model, name, trial, *consequences) for name, trial, *consequences in TRIALS]
+
+
+def profile_line(abilities: Sequence[Ability]) -> str:
+    """What to write into `[models.chat]`, so that the system knows what was found.
+
+    >>> profile_line([Ability("calls tools", True, "", ""), Ability("keeps to a JSON schema", False, "", "")])
+    'profile = { tool_calling = true, structured_output = false }'
+    """
+    found = {ability.name: str(ability.can).lower() for ability in abilities}
+    keys = {"tool_calling": "calls tools", "structured_output": "keeps to a JSON schema"}
+    return f"profile = {{ {', '.join(f'{key} = {found[name]}' for key, name in keys.items())} }}"
+
+
+async def _try(model: BaseChatModel, name: str, trial: Trial, if_so: str, if_not: str) -> Ability:
+    try:
+        can, found = await trial(model)
+    except NotImplementedError as error:
+        can, found = False, str(error) or "not offered by its client"
+    except Exception as error:  # every vendor has exceptions of its own
+        can, found = False, str(translate(error, model=name))
+    return Ability(name, can, " ".join(found.split()), if_so if can else if_not)
+
+
+async def _answers(model: BaseChatModel) -> tuple[bool, str]:
+    reply = await model.ainvoke([HumanMessage("Say hello in one word.")])
+    return bool(reply.text.strip()), _shorten(reply.text) or "an empty reply"
+
+
+async def _follows_system(model: BaseChatModel) -> tuple[bool, str]:
+    asked: list[BaseMessage] = [
+        SystemMessage(f"Whatever you are asked, answer with the word {WORD} and nothing else."),
+        HumanMessage("Which day comes after Monday?"),
+    ]
+    reply = await model.ainvoke(asked)
+    return WORD in reply.text.upper(), _shorten(reply.text)
+
+
+async def _streams(model: BaseChatModel) -> tuple[bool, str]:
+    pieces = [
+        chunk.text async for chunk in model.astream([HumanMessage("Count from one to ten in words.")]) if chunk.text
+    ]
+    return len(pieces) > 1, f"{len(pieces)} pieces"
+
+
+async def _calls_tools(model: BaseChatModel) -> tuple[bool, str]:
+    return await _calls(model, "Write down the number 7 with the tool note_number.", wanted=1)
+
+
+async def _calls_several(model: BaseChatModel) -> tuple[bool, str]:
+    return await _calls(
+        model, "Write down the numbers 7 and 8 with the tool note_number: two calls in this one reply.", wanted=2
+    )
+
+
+async def _calls(model: BaseChatModel, request: str, *, wanted: int) -> tuple[bool, str]:
+    reply = await model.bind_tools([NOTE_NUMBER]).ainvoke([HumanMessage(request)])
+    calls = [call for call in reply.tool_calls if call["name"] == "note_number" and "number" in call["args"]]
+    return len(calls) >= wanted, f"{len(calls)} calls" if calls else f"no call: {_shorten(reply.text)}"
+
+
+async def _keeps_to_schema(model: BaseChatModel) -> tuple[bool, str]:
+    found: Any = await model.with_structured_output(COLOUR).ainvoke([HumanMessage("Which colour has a ripe tomato?")])
+    return isinstance(found, dict) and isinstance(found.get("name"), str), _shorten(str(found))
+
+
+async def _reports_usage(model: BaseChatModel) -> tuple[bool, str]:
+    whole: AIMessage | None = None
+    async for chunk in model.astream([HumanMessage("Say hello in one word.")]):
+        whole = chunk if whole is None else whole + chunk  # type: ignore[assignment]
+    usage = whole.usage_metadata if whole else None
+    return usage is not None, f"{usage['input_tokens']} read, {usage['output_tokens']} written" if usage else "no usage"
+
+
+def _shorten(text: str) -> str:
+    return text.strip()[:60]
+
+
+TRIALS: Sequence[tuple[str, Trial, str, str]] = (
+    ("answers", _answers, "it can be used", "it cannot be used: see what it says"),
+    (
+        "follows the system message",
+        _follows_system,
+        "persona and rules are kept",
+        "persona and rules may be ignored; the executor holds the rules all the same",
+    ),
+    ("streams", _streams, "words arrive as they are written", "answers arrive whole"),
+    ("calls tools", _calls_tools, "the tool_calling agent", "the planned agent, graph"),
+    ("calls several at once", _calls_several, "side by side in one round", "one call a round: more rounds"),
+    ("keeps to a JSON schema", _keeps_to_schema, "objects are asked for by schema", "objects are read from its text"),
+    ("tells its tokens", _reports_usage, "calls are priced by them", "its calls have no price"),
+)

@@ -1,0 +1,160 @@
+"""An agent whose conversation is a LangGraph thread of messages: ours on `create_agent`, and any graph of yours.
+
+    # my_package/agents.py, and in stack.toml: [orchestration.agent] use = "my_package.agents:build"
+    def build(options: Options, context: AgentParts) -> MessageAgent:
+        model = MeteredChatModel(inner=context.chat)
+        graph = create_deep_agent(model=model, tools=governed_tools(context.executor))
+        return MessageAgent(as_thread(graph, context), context)
+
+The model is paid by the run, and each tool is called by the executor, whatever the graph does. What the graph writes is shown as it
+is, and the answer says that nothing was checked, unless the graph has `CitationMiddleware`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, cast
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command
+
+from orchestration.contract import AgentParts, Answer, Approval
+from orchestration.flow import base_agent
+from orchestration.flow.base_agent import MADE_BY, Begin, DurableAgent, StoredThread, config_of
+from orchestration.middleware.citations import CheckedState
+from orchestration.middleware.policy import approvals_of
+from orchestration.run.run import Run
+from orchestration.run.state import NOTHING_FOUND, Result, State, abstain, as_result
+
+NOBODY_DECIDED = "Nothing was done: this call was given up before anybody had decided on it."
+UNCHECKED = "the statements of this answer were not checked"
+
+
+class AgentThread(CheckedState, State, total=False):
+    """What is kept of a conversation: `create_agent`'s messages, and what every agent here keeps."""
+
+
+def as_thread(
+    graph: CompiledStateGraph[Any, Any, Any, Any], parts: AgentParts
+) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """A compiled graph of messages inside one that also keeps what every agent here keeps. Compile yours without a checkpointer:
+    it is given ours."""
+    outer = StateGraph(cast("Any", AgentThread))
+    outer.add_node("agent", graph)
+    outer.add_edge(START, "agent")
+    outer.add_edge("agent", END)
+    return cast("CompiledStateGraph[Any, Any, Any, Any]", outer.compile(checkpointer=parts.checkpoints))
+
+
+class MessageAgent(DurableAgent):
+    """Runs a compiled graph whose state is `AgentThread`."""
+
+    name: ClassVar[str] = "messages"
+
+    def __init__(
+        self,
+        graph: CompiledStateGraph[Any, Any, Any, Any],
+        parts: AgentParts,
+        *,
+        checked: bool = False,
+        most_steps: int = 200,
+    ) -> None:
+        """
+        Args:
+            checked: words are told only once the answer is complete.
+            most_steps: of the graph, for one request.
+        """
+        super().__init__(base_agent.Options(), parts)
+        self._graph, self._checked, self._most_steps = graph, checked, most_steps
+        self._last_node = [name for name in graph.nodes if name != START][-1]
+
+    async def _load_thread(self, thread_id: str) -> StoredThread:
+        snapshot = await self._graph.aget_state(config_of(thread_id))
+        values = cast("State", snapshot.values)
+        if (snapshot.metadata or {}).get(
+            MADE_BY, self.name
+        ) != self.name:  # another agent's: nothing of it can go on here
+            return StoredThread(values)
+        waits_for = frozenset(item.value["approval_id"] for item in snapshot.interrupts)
+        return StoredThread(
+            values,
+            waits=bool(waits_for),
+            waits_for=waits_for or approvals_of(snapshot.values.get("messages", [])),
+            unfinished=bool(snapshot.next),
+        )
+
+    async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
+        config["recursion_limit"] = self._most_steps
+        start: Any = None
+        if begin == "new":
+            start = {**state, "messages": await self._new_messages(state, config), "repairs": 0, "findings": ""}
+        elif begin == "decided":
+            start = await self._decisions(run, config)
+        await self._graph.ainvoke(start, config, durability="sync")
+        snapshot = await self._graph.aget_state(config)
+        values = cast("State", snapshot.values)
+        if snapshot.interrupts:
+            waiting = snapshot.interrupts[0].value
+            text = "\n\n".join(item.value["text"] for item in snapshot.interrupts)
+            said = next((m.text for m in reversed(values["messages"]) if isinstance(m, AIMessage)), "")  # type: ignore[typeddict-item]
+            result = as_result("waiting", "approval", f"{said}\n\n{text}".strip(), "tool")
+            values = cast("State", {**values, "result": result, "approval_id": waiting["approval_id"]})
+        elif not values.get("result"):
+            result = _unchecked_result(values, run)
+            await self._graph.aupdate_state(config, {"result": result}, as_node=self._last_node)
+            values = cast("State", {**values, "result": result})
+        return values
+
+    async def _new_messages(self, state: State, config: RunnableConfig) -> list[AnyMessage]:
+        """What this request adds to the conversation: at its beginning what the caller says was said before; an answer to each
+        call that was given up; the question."""
+        stored: list[AnyMessage] = (await self._graph.aget_state(config)).values.get("messages", [])
+        begun = [] if stored else _told_before(state)
+        answered = {message.tool_call_id for message in stored if isinstance(message, ToolMessage)}
+        open_calls = [call for message in stored if isinstance(message, AIMessage) for call in message.tool_calls]
+        given_up = [
+            ToolMessage(NOBODY_DECIDED, name=call["name"], tool_call_id=call["id"], status="error")
+            for call in open_calls
+            if call["id"] not in answered
+        ]
+        return [*begun, *given_up, HumanMessage(state["question"])]
+
+    async def _decisions(self, run: Run, config: RunnableConfig) -> Command[Any]:
+        """Let those calls go on whose approvals were decided; the others go on waiting."""
+        snapshot = await self._graph.aget_state(config)
+        decided = {}
+        for item in snapshot.interrupts:
+            approval = await self._approval(item.value["approval_id"], run)
+            if approval is not None:
+                run.waiting[item.value["call_id"]] = approval
+                if approval.status != "pending":
+                    decided[item.id] = True
+        return Command(resume=decided)
+
+    async def _approval(self, approval_id: str, run: Run) -> Approval | None:
+        return await self._parts.executor.approvals.get(approval_id, run.principal.tenant)
+
+    def _tell_text(self, answer: Answer, run: Run) -> None:
+        if self._checked or not run.calls:
+            super()._tell_text(answer, run)
+
+
+def _unchecked_result(values: State, run: Run) -> Result:
+    """What a graph that checks nothing has written last."""
+    messages = cast("list[AnyMessage]", values.get("messages", []))
+    text = messages[-1].text.strip() if messages and isinstance(messages[-1], AIMessage) else ""
+    if not text:
+        return abstain(NOTHING_FOUND)
+    run.note(UNCHECKED)
+    return as_result("answered", "complete", text, "generative")
+
+
+def _told_before(state: State) -> list[AnyMessage]:
+    said: list[AnyMessage] = []
+    for turn in state.get("turns") or []:
+        said.append(HumanMessage(turn["question"]))
+        if turn.get("text"):
+            said.append(AIMessage(turn["text"]))
+    return said

@@ -1,0 +1,50 @@
+"""`model-check`: what the configured chat model can do, and what the system does about the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+
+from serving.cli import terminal
+from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
+
+
+def model_check(json: Json = None, stack: Stack = STACK) -> None:
+    """Ask the chat model seven short things: tools, streams, schema, usage. Says what to write into stack.toml."""
+    from langchain_core.language_models import BaseChatModel
+    from rich.text import Text
+
+    from foundation.components import Assembly
+    from models.abilities import profile_line, try_abilities
+    from models.pricing import identity
+    from serving.settings import context_of
+
+    settings = load_stack(stack).settings
+    with ExitStack() as opened:
+        assembly = Assembly(context_of(settings), opened)
+        model = assembly.part("models.chat", settings.models.chat, BaseChatModel)
+        name = identity(model)[1]
+        profile = model.profile or {}
+        abilities = asyncio.run(try_abilities(model))
+    line = profile_line(abilities)
+    report = {
+        "model": name,
+        "profile": dict(profile),
+        "abilities": [_plain(ability) for ability in abilities],
+        "line": line,
+    }
+    if not terminal.write_json(json, report):
+        rows = [
+            ("yes" if ability.can else "no", ability.name, ability.found, ability.consequence) for ability in abilities
+        ]
+        terminal.show_table([name, "", "what it did", "so"], rows)
+        window = profile.get("max_input_tokens")
+        terminal.show(
+            f"It reads {window:,} tokens." if window else "How much it reads is not known: 32,000 tokens are assumed."
+        )
+        terminal.show(Text(f"Write below [models.chat]:  {line}"))
+    exit_unless(ok=abilities[0].can)
+
+
+def _plain(ability: object) -> dict[str, object]:
+    return {name: getattr(ability, name) for name in ("name", "can", "found", "consequence")}

@@ -1,0 +1,50 @@
+"""What a chat model is found to be able to do, by scripted ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from langchain_core.messages import AIMessage, BaseMessage
+
+from foundation.errors import UpstreamDown
+from models.abilities import profile_line, try_abilities
+from models.chat.scripted import ScriptedChat
+
+
+def able(messages: Sequence[BaseMessage]) -> AIMessage | str:
+    """What a strong model answers to each of the trials."""
+    asked = messages[-1].text
+    if "note_number" in asked:
+        numbers = [7, 8] if "numbers" in asked else [7]
+        return AIMessage(
+            "",
+            tool_calls=[
+                {"name": "note_number", "args": {"number": n}, "id": f"c{n}", "type": "tool_call"} for n in numbers
+            ],
+        )
+    if "tomato" in asked:
+        return AIMessage("", tool_calls=[{"name": "Colour", "args": {"name": "red"}, "id": "c", "type": "tool_call"}])
+    return "Blue." if "Monday" in asked else "one two three"
+
+
+async def test_a_strong_model_can_do_it_all() -> None:
+    abilities = await try_abilities(ScriptedChat(replies=(able,)))
+    assert [ability.name for ability in abilities if not ability.can] == []
+    assert profile_line(abilities) == "profile = { tool_calling = true, structured_output = true }"
+
+
+async def test_a_small_model_cannot_and_it_is_said_what_follows() -> None:
+    abilities = {ability.name: ability for ability in await try_abilities(ScriptedChat(replies=("Hello there.",)))}
+    assert abilities["answers"].can
+    assert abilities["streams"].can
+    assert not abilities["follows the system message"].can
+    assert not abilities["calls tools"].can
+    assert abilities["calls tools"].consequence == "the planned agent, graph"
+    assert abilities["calls tools"].found == "no call: Hello there."
+    assert not abilities["keeps to a JSON schema"].can
+
+
+async def test_a_model_that_is_down_can_do_nothing_and_says_why() -> None:
+    abilities = await try_abilities(ScriptedChat(replies=(UpstreamDown("The double is down."),)))
+    assert {ability.can for ability in abilities} == {False}
+    assert {ability.found for ability in abilities} == {"The double is down."}

@@ -1,0 +1,64 @@
+"""A graph of somebody's own behind the same executor: here LangChain's plain agent, with a scripted model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from langchain.agents import create_agent
+
+from orchestration.contract import Agent, AnswerRequest, Decision
+from orchestration.flow.message_agent import UNCHECKED, MessageAgent, as_thread
+from orchestration.middleware.policy import governed_tools
+from orchestration.run.answering import answer, resume
+from orchestration.run.metered_chat import MeteredChatModel
+from tests.doubles.orchestration import LEAD, NORTH, READER, World
+from tests.doubles.strong import calls, strong
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.close()
+
+
+def own_agent(world: World) -> Agent:
+    parts = world.parts()
+    graph = create_agent(MeteredChatModel(inner=parts.chat), governed_tools(parts.executor))
+    return MessageAgent(as_thread(graph, parts), parts)
+
+
+async def test_its_answer_is_paid_streamed_and_said_to_be_unchecked(world: World) -> None:
+    world.chat = strong(calls(("find_parcel", {"parcel_id": "P-123"})), "It is at the counter.", "You are welcome.")
+    agent = own_agent(world)
+    events = [event async for event in agent.stream(AnswerRequest(question="Where is P-123?"), NORTH)]
+    given = events[-1].answer
+    assert given is not None
+    assert (given.text, given.status, given.degraded) == ("It is at the counter.", "answered", (UNCHECKED,))
+    assert "".join(event.token or "" for event in events) == given.text
+    assert {charge.kind for charge in world.till.charges} == {"chat", "machine"}
+    again = await answer(agent, AnswerRequest(question="Thanks!", thread_id=given.thread_id), NORTH)
+    assert again.text == "You are welcome."
+    turns = await agent.conversations.turns(given.thread_id, NORTH)  # type: ignore[attr-defined]
+    assert [turn.text for turn in turns] == [given.text, again.text]
+
+
+async def test_an_action_waits_for_a_colleague_and_happens_once(world: World) -> None:
+    world.chat = strong(calls(("send_parcel", {"parcel_id": "P-124", "reason": "urgent"})), "P-124 has been sent.")
+    waiting = await answer(own_agent(world), AnswerRequest(question="Send P-124, it is urgent."), NORTH)
+    assert (waiting.status, world.depot.sent) == ("waiting", [])
+    assert waiting.approval is not None
+    decision = Decision(approval_id=waiting.approval.approval_id, approve=True)
+    done = await resume(own_agent(world), decision, LEAD)  # after a restart
+    assert (done.status, done.text) == ("answered", "P-124 has been sent.")
+    assert [parcel for parcel, _ in world.depot.sent] == ["P-124"]
+
+
+async def test_the_policy_holds_whatever_the_graph_does(world: World) -> None:
+    world.chat = strong(calls(("send_parcel", {"parcel_id": "P-124", "reason": "urgent"})), "I may not.")
+    given = await answer(own_agent(world), AnswerRequest(question="Send P-124, it is urgent."), READER)
+    assert given.text == "I may not."
+    assert world.depot.sent == []
+    assert await world.approvals.pending("north") == []
