@@ -23,7 +23,7 @@ from foundation.components import Assembly  # noqa: F401  # imported before the 
 from lab.replay.player import Crash, Player, journal_of
 from lab.replay.recording import Conversation, read_recording
 from lab.replay.worlds import open_worlds
-from orchestration.agents import tool_calling  # noqa: F401
+from orchestration.flow import message_agent  # noqa: F401
 from serving.settings import load
 from serving.wiring import open_system
 

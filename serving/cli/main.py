@@ -88,7 +88,10 @@ COMMANDS = {
         ),
     },
     "Change it": {
-        "model-check": ("serving.cli.model_check:model_check", "What the chat model can do, by asking it."),
+        "model-check": (
+            "serving.cli.model_check:model_check",
+            "Ask the chat model seven short things: tools, streams, schema, usage.",
+        ),
         "adapter": ("serving.parts.scaffold:adapter", "Write the file of a new adapter."),
         "contracts": ("serving.parts.contract_tests:contracts", "Test which promises of its port a part keeps."),
         "parts": ("serving.parts.list_parts:parts", "Every port with its adapters."),
