@@ -278,8 +278,8 @@ class Answer(Noun):
     """`None`: at least one call in it is unpriced."""
     seconds: float = 0.0
     first_token_s: float | None = None
-    """From the question to the chat model's first word; `None` where none was written. The caller is shown checked text only,
-    and so later."""
+    """From the question to the chat model's first word; `None` where none was written. An agent that checks
+    first shows it to the caller later."""
     trace_id: str | None = None
     approval: Approval | None = None
     cached: Literal["exact", "semantic"] | None = None

@@ -15,7 +15,7 @@ from orchestration.prompts.files import read_prompt
 from orchestration.run.metered_chat import MeteredChatModel
 from orchestration.run.run import current_run
 
-CUT_SHORT = "rounds used up: the model was asked to answer from what it had"
+CUT_SHORT = "rounds used up, or nearly all tokens: the model was asked to answer from what it had"
 
 
 class BudgetMiddleware(AgentMiddleware[AgentState[Any], Any]):

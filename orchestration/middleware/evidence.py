@@ -92,7 +92,7 @@ class EvidenceMiddleware(AgentMiddleware[AgentState[Any], Any]):
             per_document=settings.passages,
             as_of=day_of(run.state),
         )
-        return _found(hits, run)
+        return _note_hits(hits, run)
 
     async def _open(self, passage: int, part: int = 0) -> tuple[str, dict[str, Any]]:
         run = current_run()
@@ -112,7 +112,7 @@ class EvidenceMiddleware(AgentMiddleware[AgentState[Any], Any]):
             raise ToolException(f"The document has {-(-count // PART)} parts; there is no part {part}.")
         scope = self._parts.executor.policy.scope(run.principal)
         hits = self._ledger.hits(wanted, scope, as_of=day_of(run.state))
-        content, artifact = _found([hits[chunk_id] for chunk_id in wanted if chunk_id in hits], run)
+        content, artifact = _note_hits([hits[chunk_id] for chunk_id in wanted if chunk_id in hits], run)
         return f"Passages {first + 1} to {first + len(wanted)} of {count}. {content}", artifact
 
 
@@ -130,7 +130,7 @@ def _chunks_of(message: AnyMessage) -> list[str]:
     return list(artifact.get("chunks", ())) if isinstance(artifact, dict) else []
 
 
-def _found(hits: Sequence[Hit], run: Run) -> tuple[str, dict[str, Any]]:
+def _note_hits(hits: Sequence[Hit], run: Run) -> tuple[str, dict[str, Any]]:
     run.passages.update({hit.chunk.chunk_id: hit for hit in hits})
     return (f"{len(hits)} passages." if hits else NOTHING), {"chunks": [hit.chunk.chunk_id for hit in hits]}
 

@@ -8,6 +8,7 @@ graph needs to know about money or streams.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -57,10 +58,11 @@ class MeteredChatModel(BaseChatModel):
                 teller.tell(chunk.text)
 
         async def open_stream() -> Chunks:
-            async for generation in stream_of(self.inner, messages, stop, kwargs):
-                if run_manager is not None:
-                    await run_manager.on_llm_new_token(generation.text, chunk=generation)
-                yield cast("AIMessageChunk", generation.message)
+            async with aclosing(stream_of(self.inner, messages, stop, kwargs)) as generations:
+                async for generation in generations:
+                    if run_manager is not None:
+                        await run_manager.on_llm_new_token(generation.text, chunk=generation)
+                    yield cast("AIMessageChunk", generation.message)
 
         message = await run.pay_for(messages, open_stream, max_tokens=self._longest_reply(kwargs), seen=tell)
         if teller is not None:

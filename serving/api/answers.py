@@ -167,8 +167,8 @@ def _stream_response() -> dict[str, Any]:
 async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer a question: as JSON, or with `Accept: text/event-stream` as events.
 
-    The events are `step`, `token`, and as the last one `answer` (with the whole answer) or `error`. Tokens show the
-    draft; what counts is the answer, whose sentences have been checked. Leaving cancels the work.
+    The events are `step`, `token`, of an agent that calls tools also `tool`, `approval`, `citation` and `check`, and as the
+    last one `answer` (with the whole answer) or `error`. Tokens show the draft; what counts is the answer, whose sentences have been checked. Leaving cancels the work.
     """
     check_length(body.question, runtime.system.settings.orchestration.answers)
     wanted = AnswerRequest(**body.model_dump())

@@ -1,7 +1,7 @@
 """OpenAI's shape over our answers, so that whatever speaks to OpenAI speaks to this by another `base_url`.
 
-`metadata={"thread_id": ...}` continues a conversation. What the shapes have in common: serving/compat/shapes.py. Only checked text
-is sent, so a stream begins when the answer is ready: this shape has no way to take a token back.
+`metadata={"thread_id": ...}` continues a conversation. What the shapes have in common: serving/compat/shapes.py. This shape
+has no way to take a token back: what the check of a draft that was streamed has found stands below its text.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Told:
 
     def _words(self, event: Event) -> Iterator[ServerSentEvent]:
         if self._round is None:
-            yield from self._shaped.begin(_begun(event))
+            yield from self._shaped.begin(_begin_answer(event))
         elif event.round != self._round and self._draft:
             yield from self._say("\n\n")
             self._draft = ""
@@ -88,7 +88,7 @@ class Told:
         yield from self._shaped.words(text)
 
 
-def _begun(event: Event) -> Answer:
+def _begin_answer(event: Event) -> Answer:
     """An answer of which nothing is known yet but its ids."""
     return Answer(
         answer_id=event.answer_id or "",
