@@ -8,11 +8,16 @@ BIN := .venv/bin
 programs := serving.cli.main
 MAKEFLAGS += --no-builtin-rules
 
+define demo_text
+
+  make demo           the whole system at work on example documents, with what it saw and checked; about a minute
+endef
+demo = $(if $(wildcard examples/support_desk),$(demo_text))
+
 define help_text
 make COMMAND NAME=value ...   Values in [ ] may be left out. Most commands take STACK=file, instead of stack.toml; reports take JSON=file too.
 
-Start
-  make demo           the whole system at work on example documents, with what it saw and checked; about a minute
+Start$(demo)
   make ask            an answer with its sources   Q="..." [TENANT=name] [ROLE=agent] [PLAN=1] [THREAD=conversation] [AS_OF=2025-03-31]
   make trace          what happened for an answer: each step, its time, its money, who approved what   ID=last, or a trace's first digits
   make ingest         take in your documents: files, folders or a web address   SRC=path [TENANT=name] [PRUNE=1: take out what left the folder]

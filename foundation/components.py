@@ -14,6 +14,7 @@ a class is close to the port but not the port, the folder's `__init__.py` has `a
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 import re
 import tomllib
@@ -113,6 +114,31 @@ class Assembly:
     def part(self, section: str, chosen: Part, expected: type | None = None, *, context: Context | None = None) -> Any:
         """Load a part and keep it. Raises as `load`."""
         return self.keep(load(section, chosen, context or self.context, expected=expected))
+
+
+def is_there(module: str) -> bool:
+    """Whether a module that `optional.toml` lets people delete has not been deleted."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def load_removable(module: str) -> ModuleType:
+    """Import a module that `optional.toml` lets people delete.
+
+    Raises:
+        MissingDependency: it was deleted.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise MissingDependency(
+            f"stack.toml asks for what {module.replace('.', '/')}.py does, and this project goes without that file "
+            "(optional.toml). Take the setting out, or bring the file back from git."
+        ) from error
 
 
 def options_of(section: str, use: str) -> type[BaseModel] | None:

@@ -8,22 +8,9 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from lab.options import FOLLOW_UPS, HASHED, OBJECTS, Data, Hashed, TunedPart, hashed_stack
 from serving.cli.main import run
-from serving.cli.options import (
-    FOLLOW_UPS,
-    HASHED,
-    OBJECTS,
-    STACK,
-    Data,
-    Hashed,
-    Json,
-    Limit,
-    Stack,
-    TunedPart,
-    exit_unless,
-    hashed_stack,
-    load_stack,
-)
+from serving.cli.options import STACK, Json, Limit, Stack, exit_unless, load_stack
 
 
 class _Group(TyperGroup):

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.embeddings import Embeddings
 
-from foundation.components import Assembly, Context
+from foundation.components import Assembly, Context, load_removable
 from foundation.settings import ClusterSettings
 from models.build import open_judge, open_reranker
 from models.contract import EntailmentJudge, Reranker
@@ -114,10 +114,10 @@ def ray_workers(
     """What prepares documents on a Ray cluster, where `[foundation.cluster]` names one."""
     if cluster.use != "ray":
         return lambda _: None
-    from retrieval.ingest.ray_workers import RayWorkers
-
-    return lambda fingerprint: RayWorkers(
-        cluster, embedder=models.embedder, retrieval=retrieval, seed=seed, fingerprint=fingerprint
+    module = load_removable("retrieval.ingest.ray_workers")
+    return lambda fingerprint: cast(
+        Workers,
+        module.RayWorkers(cluster, embedder=models.embedder, retrieval=retrieval, seed=seed, fingerprint=fingerprint),
     )
 
 

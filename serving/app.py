@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +13,7 @@ from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
+from foundation.components import is_there
 from serving.access.kill_switches import tended
 from serving.access.quotas import QuotaGate
 from serving.api import (
@@ -109,7 +109,7 @@ def create_app(system: System) -> FastAPI:
 
 def _import_optional() -> list[ModuleType]:
     """Those of OPTIONAL whose folder has not been deleted."""
-    return [import_module(name) for name in OPTIONAL if find_spec(name.rpartition(".")[0]) and find_spec(name)]
+    return [import_module(name) for name in OPTIONAL if is_there(name)]
 
 
 @asynccontextmanager

@@ -18,9 +18,11 @@ from orchestration.contract import Answer, AnswerRequest
 from orchestration.run import answering
 from serving.cli import terminal
 from serving.cli.terminal import format_share, show_figures
-from serving.judge.trial import WORLD, Configure, ask, empty_system, own_folder
+from serving.judge.trial import Configure, ask, empty_system, own_folder
 from serving.settings import Loaded
 from serving.wiring import System
+
+WORLD = Path("examples/support_desk/corpus")
 
 
 def bench_retrieval(configure: Configure, data: Path, limit: int | None, json: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""`sixply demo` and `sixply ask`: see the system at work, and ask it one question."""
+"""`sixply ask`: ask one question."""
 
 from __future__ import annotations
 
@@ -17,14 +17,6 @@ from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, exit_
 
 if TYPE_CHECKING:
     from serving.settings import Loaded
-
-
-def demo(stack: Stack = STACK) -> None:
-    """All six layers at work on real models, about a minute."""
-    from examples.support_desk.demo import run
-    from serving.cli.terminal import console
-
-    exit_unless(ok=run(lambda overrides: load_stack(stack, overrides), console()))
 
 
 def ask(

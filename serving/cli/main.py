@@ -16,12 +16,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from foundation.components import is_there
 from foundation.errors import SixplyError
 from foundation.machine import collector
 
 COMMANDS = {
     "Start here": {
-        "demo": ("serving.cli.ask:demo", "All six layers at work on real models, about a minute."),
+        "demo": ("examples.support_desk.command:demo", "All six layers at work on real models, about a minute."),
         "ask": ("serving.cli.ask:ask", "Ask one question, as a person of a tenant."),
         "trace": ("serving.cli.traces:trace", "One request's spans, its bill by layer."),
         "ingest": ("serving.cli.documents:ingest", "Add documents, or replace those of the same name."),
@@ -48,7 +49,7 @@ COMMANDS = {
         "stop": ("serving.cli.govern.switches:stop", "Kill switch: holds from the next step of any work."),
         "lift": ("serving.cli.govern.switches:lift", "Let work again what was stopped."),
         "stops": ("serving.cli.govern.switches:stops", "What is stopped, by whom and why."),
-        "mcp": ("serving.cli.serve:mcp", "Be an MCP server on standard input and output."),
+        "mcp": ("serving.mcp.command:mcp", "Be an MCP server on standard input and output."),
     },
     "What happened, and what it cost": {
         "traces": ("serving.cli.traces:traces", "The latest answers, searches, writes and what broke."),
@@ -97,7 +98,7 @@ COMMANDS = {
         "parts": ("serving.parts.list_parts:parts", "Every port with its adapters."),
     },
 }
-"""Group -> name -> where the command stands, and how its help begins."""
+"""Group -> name -> where the command stands, and how its help begins. A command whose folder was deleted is left out."""
 
 
 class _Commands(UserDict[str, Any]):
@@ -118,12 +119,13 @@ class _Commands(UserDict[str, Any]):
 class _Group(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = _Commands({name: place for group in COMMANDS.values() for name, (place, _) in group.items()})
+        places = {name: place for group in COMMANDS.values() for name, (place, _) in group.items()}
+        self.commands = _Commands({name: place for name, place in places.items() if is_there(place.partition(":")[0])})
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - click calls it so
         for title, group in COMMANDS.items():
             with formatter.section(title):
-                formatter.write_dl([(name, line) for name, (_, line) in group.items()])
+                formatter.write_dl([(name, line) for name, (_, line) in group.items() if name in self.commands])
 
 
 app = typer.Typer(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -46,14 +46,6 @@ Note = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Ask only so many questions.")]
 
 
-Data = Annotated[Path, typer.Argument(help="A folder in BEIR layout.", exists=True, file_okay=False)]
-
-
-Hashed = Annotated[
-    Path | None, typer.Option("--stack", help="The configuration; else stack.toml with hashed vectors.", dir_okay=False)
-]
-
-
 STACK = Path("stack.toml")
 
 
@@ -61,19 +53,6 @@ Golden = Annotated[
     Path | None,
     typer.Option(help="A golden set, one JSON object a line; else that of the stack.", exists=True, dir_okay=False),
 ]
-
-
-HASHED: dict[str, object] = {"models": {"embedder": {"use": "hashing"}}}
-"""Where meaning does not matter: an embedder that costs nothing."""
-
-
-OBJECTS = Path("examples/support_desk/objects.json")
-
-
-FOLLOW_UPS = Path("examples/support_desk/follow_ups.jsonl")
-
-
-TunedPart = Literal["reranker", "embedder", "chat"]
 
 
 PROPOSALS = Path("var/reports/cases.jsonl")
@@ -98,10 +77,6 @@ def load_stack(stack: Path, overrides: dict[str, object] | None = None) -> Loade
     from serving.settings import load
 
     return load(stack, overrides=overrides)
-
-
-def hashed_stack(stack: Path | None) -> Loaded:
-    return load_stack(stack or STACK, HASHED if stack is None else None)
 
 
 def exit_unless(*, ok: bool) -> None:

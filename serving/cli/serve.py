@@ -1,14 +1,13 @@
-"""`sixply serve` and `sixply mcp`: answer others, over HTTP or on standard input and output."""
+"""`sixply serve`: answer others over HTTP."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from foundation.clock import SystemClock
+from foundation.components import load_removable
 from serving.cli import terminal
-from serving.cli.options import LOCAL, STACK, Groups, Stack, Tenant, load_stack
+from serving.cli.options import STACK, Stack, load_stack
 
 if TYPE_CHECKING:
     from serving.settings import Loaded
@@ -34,9 +33,7 @@ def serve_api(loaded: Loaded) -> None:
 
     Callers.of(loaded.settings, SystemClock()).demand_any()
     if loaded.settings.foundation.cluster.use == "ray":
-        from serving.processes import ray_replicas
-
-        ray_replicas.serve(loaded, announce)
+        load_removable("serving.processes.ray_replicas").serve(loaded, announce)
     elif loaded.settings.serving.workers > 1:
         from serving.processes.supervisor import supervise
 
@@ -47,19 +44,3 @@ def serve_api(loaded: Loaded) -> None:
             announce(base_url(http, listening))
             serve(system, listening)
     out.print("Stopped.")
-
-
-def mcp(
-    *,
-    tenant: Tenant = LOCAL,
-    roles: Annotated[list[str] | None, typer.Option("--role", help="May be repeated; reader if absent.")] = None,
-    groups: Groups = None,
-    stack: Stack = STACK,
-) -> None:
-    """Be an MCP server on standard input and output, for a client that starts this command.
-
-    With SIXPLY_API_KEY in the environment the caller is whom that key says, and the options do not count.
-    """
-    from serving.mcp import stdio
-
-    stdio.serve(load_stack(stack), tenant=tenant, roles=roles or ["reader"], groups=groups or [])

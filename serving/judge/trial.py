@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from observability.evaluation.leaks import DocumentText
 
 
-WORLD = Path("examples/support_desk/corpus")
 GOLDEN_SET = "golden set"
 """Who asks its questions."""
 Configure = Callable[[dict[str, object]], Loaded]

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,58 +20,20 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("foundation", "models", "retrieval", "orchestration", "observability", "serving", "examples")
 
-OPTIONAL = {
-    "page": ["serving/page"],
-    "compat": ["serving/compat"],
-    "mcp": ["serving/mcp"],
-    "ray": ["retrieval/ingest/ray_workers.py", "serving/processes/ray_replicas.py"],
-    "example": ["examples/support_desk"],
-    "lab": ["lab", "tests/lab"],
-}
-ROUNDS = {**OPTIONAL, "all": sorted(path for paths in OPTIONAL.values() for path in paths)}
-ROUTES = {
-    "page": [("GET", "/")],
-    "compat": [("POST", "/v1/chat/completions"), ("POST", "/v1/responses"), ("POST", "/v1/messages")],
-    "mcp": [("POST", "/mcp")],
-}
-"""What answers 404 once it is gone."""
-NAMED = {
-    "page": r"""serving[./]page|"serving" / "page\"""",
-    "compat": r"serving[./]compat",
-    "mcp": r"serving[./]mcp",
-    "ray": r"ray_workers|ray_replicas|doubles.on_ray",
-    "example": r"support_desk",
-    "lab": r"(?:from|import) lab\b",
-}
-"""How a test says that it needs the folder."""
-TESTS = {
-    "page": ["tests/architecture/test_page.py", "tests/integration/test_api_access.py"],
-    "compat": ["tests/docs/test_api.py", "tests/unit/serving/test_terminal.py"],
-    "mcp": ["tests/integration/test_mcp_server.py"],
-    "ray": [
-        "tests/doubles/on_ray.py",
-        "tests/integration/test_ray_serve.py",
-        "tests/unit/retrieval/test_ingest_with_workers.py",
-    ],
-    "example": [
-        "tests/contracts/test_tools.py",
-        "tests/docs/test_stories.py",
-        "tests/doubles/effects_child.py",
-        "tests/faults/test_provider.py",
-        "tests/integration/test_api_cli.py",
-        "tests/integration/test_api_system.py",
-        "tests/integration/test_gate.py",
-        "tests/integration/test_strong_model.py",
-        "tests/integration/test_swap_pages.py",
-        "tests/integration/test_swap_report.py",
-        "tests/unit/orchestration/test_asking_planner.py",
-        "tests/unit/orchestration/test_desk_tools.py",
-        "tests/unit/orchestration/test_classifier.py",
-        "tests/unit/serving/test_demo_desk.py",
-    ],
-    "lab": [],
-}
-"""Test files that import what is deleted or read its files: they go with it, or lose the tests that need it."""
+OPTIONAL = tomllib.loads((ROOT / "optional.toml").read_text(encoding="utf-8"))
+ROUNDS = {name: part["paths"] for name, part in OPTIONAL.items()}
+ROUNDS["all"] = sorted(path for paths in ROUNDS.values() for path in paths)
+ROUTES = {name: [route.split() for route in part.get("routes", [])] for name, part in OPTIONAL.items()}
+
+
+def pattern_of(path: str) -> str:
+    """How a test says that it needs the path: `serving.page`, `serving/page`, `"serving" / "page"`, a module by its name."""
+    if path.endswith(".py"):
+        return rf"\b{Path(path).stem}\b"
+    if "/" not in path:
+        return rf"(?:from|import) {path}\b"
+    return r"""(?:[./]|" / "| import )""".join(path.split("/"))
+
 
 PROGRAM = """
 import asyncio, importlib, json, shutil, sys, tempfile
@@ -116,7 +79,9 @@ def look():
     importlib.invalidate_caches()
     where, broken = importlib.import_module("foundation").__file__, import_everything()
     status, outcome, routes = asyncio.run(call(ROUTES))
-    return {"here": where, "broken": broken, "answer": [status, outcome], "routes": routes}
+    main, typer = importlib.import_module("serving.cli.main"), importlib.import_module("typer")
+    commands = sorted(typer.main.get_command(main.app).commands.keys())
+    return {"here": where, "broken": broken, "answer": [status, outcome], "routes": routes, "commands": commands}
 
 
 found = {"nothing": look()}
@@ -166,13 +131,22 @@ def test_what_is_gone_answers_404_and_nothing_else_does(looks, name):
     assert {path for path, status in looks[name]["routes"].items() if status == 404} == gone
 
 
+@pytest.mark.parametrize("name", ROUNDS)
+def test_a_command_that_is_gone_is_left_out_and_no_other(looks, name):
+    gone = {command for part in OPTIONAL if name in {part, "all"} for command in OPTIONAL[part].get("commands", [])}
+    assert set(looks["nothing"]["commands"]) - set(looks[name]["commands"]) == gone
+
+
 @pytest.mark.parametrize("name", OPTIONAL)
 def test_it_is_said_which_tests_go_with_it(name):
+    part = OPTIONAL[name]
+    helpers = [path for path in part["tests"] if not Path(path).name.startswith("test_")]
+    needed = "|".join(map(pattern_of, [*part["paths"], *helpers]))
     files = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "tests").rglob("*.py")
-        if re.search(NAMED[name], path.read_text(encoding="utf-8"))
+        if re.search(needed, path.read_text(encoding="utf-8"))
         and not path.is_relative_to(ROOT / "tests" / "lab")
         and path.name not in {"test_removal.py", "test_guards.py"}
     }
-    assert files == set(TESTS[name])
+    assert files == set(part["tests"])
