@@ -45,6 +45,7 @@ __all__ = [
     "Conversation",
     "ConversationStore",
     "Decision",
+    "DraftOutcome",
     "EffectLog",
     "Event",
     "Fact",
@@ -70,6 +71,7 @@ StopReason = Literal["complete", "insufficient_evidence", "policy", "approval", 
 Path = Literal["extractive", "generative", "tool", "none"]
 Route = Literal["answer", "look_up", "act", "several", "clarify", "refuse", "hand_over", "reply"]
 Outcome = Literal["planned", "done", "failed", "skipped", "waiting"]
+DraftOutcome = Literal["shown", "marked", "discarded", "refused"]
 Role = Literal["target", "content", "amount", "choice"]
 Preview = Callable[[Mapping[str, Any], Principal], str]
 Completion = Callable[[Mapping[str, Any], Principal], Mapping[str, Any]]
@@ -264,6 +266,9 @@ class Answer(Noun):
     citations: tuple[Citation, ...] = ()
     unsupported: tuple[Unsupported, ...] = ()
     """Statements that are shown and marked, because what was read does not support them."""
+    drafts: tuple[DraftOutcome, ...] = ()
+    """What became of each text that the chat model wrote: shown as it is, shown with statements marked or left out, discarded
+    for quotes, or refused, so that nothing was shown. Empty where it wrote none."""
     nearest: tuple[NearDocument, ...] = ()
     """Where to look, best first, when the evidence was too thin to answer from. Nothing rests on them: they are no citations."""
     path: Path = "none"

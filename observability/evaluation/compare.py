@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +24,7 @@ from observability.settings import CompareSettings
 
 Row = Mapping[str, Any]
 Numbers = npt.NDArray[np.float64]
-Judgement = Literal["better", "equal", "worse", "undecided", "shown"]
+Judgement = Literal["better", "equal", "worse", "undecided", "unseen", "shown"]
 RESAMPLES, BLOCK = 2000, 100
 FEWEST = 8
 """Pairs from which an interval is taken for one. Below, all pairs may differ in one way by chance, without any width."""
@@ -50,6 +50,8 @@ class Measure:
     certain: bool = False
     """Judged by the figure alone: one case is too many, or there is only one measurement."""
     timed: bool = False
+    of_texts: bool = False
+    """Whether it is a figure of what people read, so that it says nothing of drafts that they never saw."""
     of_pairs: bool = False
     """Whether the difference is the statistic of B minus A, pair by pair, and not what the two statistics differ by."""
 
@@ -89,12 +91,12 @@ MEASURES = (
     _share("recall_at_10", "gold documents among the first ten"),
     _share("ndcg_at_10", "nDCG of the first ten"),
     _share("mrr_at_10", "reciprocal rank of the first gold document"),
-    _share("answer_contained", "gold fact in the answer"),
-    _share("citation_precision", "cited documents that are gold"),
-    _share("citation_recall", "gold documents that are cited"),
-    _share("refused", "refused what cannot be answered"),
+    _share("answer_contained", "gold fact in the answer", of_texts=True),
+    _share("citation_precision", "cited documents that are gold", of_texts=True),
+    _share("citation_recall", "gold documents that are cited", of_texts=True),
+    _share("refused", "refused what cannot be answered", of_texts=True),
     _share("tool_right", "right tool, right arguments"),
-    _share("passed", "did what it should"),
+    _share("passed", "did what it should", of_texts=True),
     _share("leaked", "showed a forbidden document", more_is_better=False, certain=True),
     _time("answer_p50_ms", "time to answer, median", "answer_ms", 50),
     _time("answer_p95_ms", "time to answer, 95th percentile", "answer_ms", 95),
@@ -111,6 +113,16 @@ PEAK = Measure(
 )
 BETTER = {measure.name: 1 if measure.more_is_better else -1 for measure in (*MEASURES, PEAK)}
 """The sign of a gain."""
+DRAFTS = {
+    "shown": "shown unmarked",
+    "marked": "shown with marks, or with statements left out",
+    "discarded": "discarded, quotes shown instead",
+    "refused": "refused, nothing shown",
+}
+"""What can become of a text that the chat model wrote, in words."""
+UNSEEN = frozenset({"discarded", "refused"})
+WRITERS = ("models.chat.", "models.fallbacks", "orchestration.agent.", "prompts.")
+"""What a stack says of whoever writes the drafts."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +170,8 @@ class Comparison:
     changed: Sequence[Mapping[str, Any]]
     pairs: int
     repeats: int
+    drafts: Mapping[str, Mapping[str, int]]
+    """For "a" and "b" how many texts the chat model wrote (`n`), and what became of them (`DRAFTS`)."""
     a: Side
     b: Side
     notes: tuple[str, ...] = ()
@@ -170,6 +184,7 @@ class Comparison:
             "metrics": {name: asdict(difference) for name, difference in self.metrics.items()},
             "pairs": self.pairs,
             "repeats": self.repeats,
+            "drafts": {side: dict(counts) for side, counts in self.drafts.items()},
             "notes": list(self.notes),
             "changed": list(self.changed),
             "runs": {"a": asdict(self.a), "b": asdict(self.b)},
@@ -194,10 +209,10 @@ def side_of(report: Mapping[str, Any], name: str) -> Side:
 
 def as_baseline(side: Side) -> dict[str, Any]:
     """What a later run is held against: scores and answers, without times, money and memory of this machine."""
-    keys = {"id", "question", "status", "answer"} | {
+    keys = {"id", "question", "status", "answer", "drafts"} | {
         key for measure in MEASURES if not measure.timed for key in measure.keys
     }
-    rows = [{key: _short(row[key]) for key in sorted(keys) if row.get(key) is not None} for row in side.rows]
+    rows = [{key: _short(row[key]) for key in sorted(keys) if row.get(key) not in (None, [])} for row in side.rows]
     return {"corpus": side.corpus, "trials": side.trials, "stack": dict(side.stack), "rows": rows}
 
 
@@ -243,6 +258,8 @@ def compare(a: Side, b: Side, allowed: CompareSettings, *, seed: int = 7) -> Com
             metrics[measure.name] = _difference(measure, our_columns, their_columns, allowed_loss, seed=seed)
     if "peak_rss_mb" in a.figures and "peak_rss_mb" in b.figures:
         metrics[PEAK.name] = _peak(a, b, thresholds[PEAK.name])
+    drafts = {"a": count_drafts(a.rows), "b": count_drafts(b.rows)}
+    metrics = _without_unseen_equals(metrics, a, b)
     verdict, reason = _overall(metrics)
     repeats = max((len([1 for row in b.rows if row["id"] == key]) for key in list(theirs)[:1]), default=0)
     return Comparison(
@@ -252,6 +269,7 @@ def compare(a: Side, b: Side, allowed: CompareSettings, *, seed: int = 7) -> Com
         find_changes(a, b),
         len(ours.keys() & theirs.keys()),
         repeats,
+        drafts,
         a,
         b,
         _notes(metrics, a, b),
@@ -270,6 +288,32 @@ def demand_the_same(a: Side, b: Side, *, otherwise: str = "Run both on the same 
                 f"The {what} of the two runs differ (sha256 {ours[:12]} of {a.name}, {theirs[:12]} of {b.name}), so their "
                 f"difference would say nothing about the systems. {otherwise}"
             )
+
+
+def count_drafts(rows: Sequence[Row]) -> dict[str, int]:
+    """How many texts the chat model wrote in these rows, and what became of them.
+
+    >>> count_drafts([{"drafts": ["shown"]}, {"drafts": ["discarded", "shown"]}, {}])
+    {'n': 3, 'shown': 2, 'marked': 0, 'discarded': 1, 'refused': 0}
+    """
+    outcomes = [outcome for row in rows for outcome in row.get("drafts") or ()]
+    return {"n": len(outcomes), **{outcome: outcomes.count(outcome) for outcome in DRAFTS}}
+
+
+def _without_unseen_equals(metrics: Mapping[str, Difference], a: Side, b: Side) -> dict[str, Difference]:
+    """The figures, of which none of what people read is equal by drafts that they never saw: these may be better or worse by
+    as large a share. Where the same model writes by the same prompts, its drafts differ in nothing."""
+    writers = [{key: value for key, value in side.stack.items() if key.startswith(WRITERS)} for side in (a, b)]
+    unseen = {row["id"] for side in (a, b) for row in side.rows if UNSEEN.intersection(row.get("drafts") or ())}
+    asked = {row["id"] for side in (a, b) for row in side.rows if row.get("asked")}
+    share = 0.0 if writers[0] == writers[1] or not asked else len(unseen) / len(asked)
+    of_texts = {measure.name for measure in MEASURES if measure.of_texts}
+    return {
+        name: replace(difference, verdict="unseen")
+        if name in of_texts and difference.verdict == "equal" and share > (difference.threshold or 0.0)
+        else difference
+        for name, difference in metrics.items()
+    }
 
 
 def _by_trial(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
@@ -394,11 +438,21 @@ def _overall(metrics: Mapping[str, Difference]) -> tuple[Judgement, str]:
         return "undecided", f"The cases are too few to tell on {', '.join(open_)}. {how}"
     if better := by.get("better"):
         return "better", f"B gains on {', '.join(better)}, and loses no more than is allowed on anything."
+    if unseen := by.get("unseen"):
+        return "undecided", (
+            f"People saw the same, but not all that was written, so the two are not equal on {', '.join(unseen)}. Compare them "
+            "with an agent that shows what its model writes (docs/agents.md)."
+        )
     return "equal", "B loses no more than [observability.compare] allows on anything."
 
 
 def _notes(metrics: Mapping[str, Difference], a: Side, b: Side) -> tuple[str, ...]:
-    notes = []
+    notes = [
+        f"{hidden} of the {counts['n']} texts that the chat model of {side.name} wrote were not shown: no figure here says how good "
+        "they are."
+        for side in (a, b)
+        if (hidden := sum((counts := count_drafts(side.rows))[outcome] for outcome in UNSEEN))
+    ]
     shares = [
         difference
         for difference in metrics.values()
@@ -435,6 +489,7 @@ def find_changes(a: Side, b: Side) -> list[dict[str, Any]]:
         if _gain(row_a, row_b)
         or row_a.get("status") != row_b.get("status")
         or row_a.get("answer") != row_b.get("answer")
+        or (row_a.get("drafts") or []) != (row_b.get("drafts") or [])
     ]
     return sorted(changes, key=lambda change: (change["gain"] >= 0, -abs(change["gain"])))
 
@@ -459,6 +514,7 @@ def _select_shown(row: Row) -> dict[str, Any]:
         "status",
         "answer",
         "citations",
+        "drafts",
         "found",
         "passed",
         "recall_at_10",

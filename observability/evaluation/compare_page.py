@@ -11,10 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from observability.evaluation.compare import BETTER, MEASURES, PEAK, Comparison, Difference, Side
+from observability.evaluation.compare import BETTER, DRAFTS, MEASURES, PEAK, Comparison, Difference, Side
 
 WORDS = {measure.name: measure.words for measure in (*MEASURES, PEAK)}
-COLOURS = {"better": "#1a7f37", "equal": "#57606a", "worse": "#cf222e", "undecided": "#9a6700", "shown": "#8c959f"}
+COLOURS = {
+    "better": "#1a7f37",
+    "equal": "#57606a",
+    "worse": "#cf222e",
+    "undecided": "#9a6700",
+    "unseen": "#9a6700",
+    "shown": "#8c959f",
+}
 A, B = "#0969da", "#bc4c00"
 WIDTH, ROW, LEFT = 860, 26, 300
 MOST_CASES = 60
@@ -43,6 +50,7 @@ def page(comparison: Comparison, data: str) -> str:
         f"<p>{escape(data)}: {comparison.pairs} questions, each put {comparison.repeats} times to both systems in turns.</p>",
         *(f"<p>{escape(note)}</p>" for note in comparison.notes),
         "<h2>What differs</h2>", _forest(comparison.metrics), _table(comparison.metrics),
+        "<h2>What became of what the chat models wrote</h2>", _drafts(comparison.drafts),
         "<h2>How long answers took</h2>", _times(comparison.a, comparison.b),
         "<h2>What the two are</h2>", _stacks(comparison.a, comparison.b),
         f"<h2>What changed ({len(comparison.changed)} of {comparison.pairs} questions)</h2>", *_cases(comparison.changed),
@@ -125,6 +133,12 @@ def _table(metrics: Mapping[str, Difference]) -> str:
     return _rows(("figure", "A", "B", "B - A", "95 % interval", "allowed loss", "unit", "n", ""), rows)
 
 
+def _drafts(drafts: Mapping[str, Mapping[str, int]]) -> str:
+    rows = [("drafts in all", *(counts["n"] for counts in drafts.values()))]
+    rows += [(words, *(counts[outcome] for counts in drafts.values())) for outcome, words in DRAFTS.items()]
+    return _rows(("", "A", "B"), rows)
+
+
 def _stacks(a: Side, b: Side) -> str:
     keys = [*a.stack, *(key for key in b.stack if key not in a.stack)]
     parts = [(key, a.stack.get(key, "-"), b.stack.get(key, "-")) for key in keys]
@@ -152,5 +166,6 @@ def _cases(changed: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _side(name: str, answer: Mapping[str, Any]) -> str:
     text = answer.get("answer") or answer.get("error") or ""
+    status = ", ".join([str(answer.get("status", "")), *(f"draft {outcome}" for outcome in answer.get("drafts") or ())])
     places = ", ".join(answer.get("citations") or answer.get("found", ())[:5])
-    return f"<small>{name} {escape(str(answer.get('status', '')))}</small>\n{escape(str(text))}\n<small>{escape(places)}</small>"
+    return f"<small>{name} {escape(status)}</small>\n{escape(str(text))}\n<small>{escape(places)}</small>"

@@ -101,6 +101,8 @@ class CaseScore:
     error: str | None = None
     effect_done: bool = False
     """An effect was carried out though nobody approved it."""
+    drafts: tuple[str, ...] = ()
+    """What became of each text that the chat model wrote."""
 
     @property
     def passed(self) -> bool:
@@ -122,6 +124,7 @@ class CaseScore:
             "trace_id": self.trace_id,
             "error": self.error,
             "effect_done": self.effect_done,
+            "drafts": list(self.drafts),
             **self.measures,
         }
 
@@ -371,6 +374,7 @@ def score(
         trace_id=answer.trace_id,
         measures=_score_measures(case, summary, retrieved=retrieved, leaks=leaks),
         effect_done=approval is not None and approval.status == "approved",
+        drafts=answer.drafts,
     )
 
 

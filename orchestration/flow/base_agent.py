@@ -290,6 +290,7 @@ class DurableAgent(ABC):
             approval=await self._steps.approval_of(values),
             citations=tuple(Citation(**citation) for citation in result["citations"]),
             unsupported=tuple(run.unsupported),
+            drafts=tuple(run.drafts),
             nearest=tuple(NearDocument(**document) for document in result.get("nearest", [])),
             cached=values.get("cached") or None,
             first_answer_id=values.get("first_answer_id") or None,

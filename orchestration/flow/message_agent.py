@@ -148,6 +148,7 @@ def _unchecked_result(values: State, run: Run) -> Result:
     if not text:
         return abstain(NOTHING_FOUND)
     run.note(UNCHECKED)
+    run.drafts.append("shown")
     return as_result("answered", "complete", text, "generative")
 
 

@@ -63,6 +63,7 @@ PASSAGES = 6
 HANDED_OVER = (
     "You want a person for this. The request is marked for a colleague as {answer_id}; nothing else has been done."
 )
+DISCARDED = "a draft of the chat model was discarded: the documents do not support all of it, and are quoted instead"
 UNSUPPORTED = "What the language model wrote is not supported by the documents, so it is not shown."
 NEAREST = 3
 """Documents that somebody is pointed to whose question could not be answered."""
@@ -451,10 +452,16 @@ class Steps:
             text, citations = render(checked, evidence, self._parts.grounding)
             for warning in warnings_about(citations):
                 run.note(warning)
+            if checked.path == "generative":
+                run.drafts.append("shown")
             result = as_result("answered", "complete" if checked.whole else "error", text, checked.path, citations)
             return {"part": result}, f"{len(citations)} citations hold"
         if draft.path == "generative" and state["compose"] == "auto":
+            run.drafts.append("discarded")
+            run.note(DISCARDED)
             return {"gate": "rejected"}, "the draft is not supported; quoting instead"
+        if draft.path == "generative":
+            run.drafts.append("refused")
         return {"part": abstain(UNSUPPORTED if draft.path == "generative" else NOTHING_FOUND)}, "not supported"
 
     def search(self, state: State) -> tuple[str, Work]:

@@ -133,6 +133,7 @@ class CitationMiddleware(AgentMiddleware[CheckedState, Any]):
         for claim in written.unsupported:
             run.emit(Event(kind="check", check=claim))
         run.unsupported = written.unsupported
+        run.drafts.append("marked" if written.unsupported else "shown")
         if claims and not any(isinstance(message, ToolMessage) for message in messages):
             run.note(UNREAD)
         outcomes = outcomes_of(messages)

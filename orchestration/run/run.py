@@ -24,7 +24,7 @@ from foundation.types import Principal, Usage
 from models.contract import BaseChatModel, Call
 from models.pricing import USAGE_AT_START, call_of
 from models.resilience.retry import FALLBACK
-from orchestration.contract import AgentParts, Approval, Charge, Event, Plan, Recalled, Step, Unsupported
+from orchestration.contract import AgentParts, Approval, Charge, DraftOutcome, Event, Plan, Recalled, Step, Unsupported
 from orchestration.effects.policy import on_behalf_of
 from orchestration.run.budget import Budget, Share
 from retrieval.contract import Hit
@@ -72,6 +72,8 @@ class Run:
     degraded: list[str] = field(default_factory=list)
     unsupported: list[Unsupported] = field(default_factory=list)
     """Statements of the answer that what was read does not support."""
+    drafts: list[DraftOutcome] = field(default_factory=list)
+    """What became of each text that the chat model wrote for the answer."""
     usage: Usage = UNCALLED
     """Tokens of the language model."""
     state: State = field(default_factory=lambda: cast("State", {}))

@@ -79,6 +79,34 @@ def test_a_line_that_spoils_every_answer_is_worse_and_the_reports_show_why(
     assert list((tmp_path / "var").iterdir()) == [], "what the two wrote is gone"
 
 
+LENIENT = "[observability.compare]\nanswer_p50_ms = 99\nsearch_p50_ms = 99\nusd_per_answer = 99\npeak_rss_mb = 99\n"
+"""Both answer in milliseconds, and this is about words."""
+WRITES_BADLY = """
+[models.chat]
+replies = ["Of course, you have got roughly one calendar month before we say no [1]."]
+[orchestration.agent]
+writes = true
+"""
+
+
+def test_a_model_whose_drafts_all_end_in_the_same_quotes_is_not_called_equal(data: Path, tmp_path: Path) -> None:
+    stack = stacks.stack(tmp_path, f'{LENIENT}[orchestration.agent]\nuse = "graph"\nwrites = false\n')
+    swap, out, page = (tmp_path / name for name in ("b.toml", "out.json", "out.html"))
+    swap.write_text(WRITES_BADLY)
+    ran = sixply(stack, swap, "--data", data, "--repeats", 1, "--json", out, "--html", page)
+    found = json.loads(out.read_text())
+    assert ran.returncode == 2, (ran.stderr, found["reason"])
+    assert found["drafts"]["a"] == {"n": 0, "shown": 0, "marked": 0, "discarded": 0, "refused": 0}
+    assert found["drafts"]["b"] == {"n": 9, "shown": 0, "marked": 0, "discarded": 9, "refused": 0}
+    answers = [[each["answer"] for each in found["runs"][side]["rows"]] for side in ("a", "b")]
+    assert answers[0] == answers[1], "the same quotes"
+    assert found["metrics"]["answer_contained"]["verdict"] == "unseen"
+    assert "not all that was written" in found["reason"]
+    assert "9 of the 9 texts that the chat model of b.toml wrote were not shown" in " ".join(found["notes"])
+    assert "<td>discarded, quotes shown instead</td><td>0</td><td>9</td>" in page.read_text()
+    assert found["runs"]["b"]["stack"]["orchestration.agent.writes"] == "True"
+
+
 def test_a_mistake_in_the_second_stack_is_told_before_the_first_one_works(
     stack: Path, data: Path, tmp_path: Path
 ) -> None:

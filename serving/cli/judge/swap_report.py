@@ -230,6 +230,9 @@ def show(found: Comparison) -> None:
     ]
     out = terminal.console()
     terminal.show_table(["figure", "A", "B", "B - A", "95 % interval", "allowed loss", "n", ""], rows)
+    if any(counts["n"] for counts in found.drafts.values()):
+        out.print()
+        terminal.show_table(["drafts of the chat model", "A", "B"], list(_draft_rows(found)))
     for each in found.changed[:SHOWN]:
         out.print(f"\n{terminal.plain(each['question'])}  [dim]{terminal.plain(each['id'])}[/]")
         for side in ("a", "b"):
@@ -240,6 +243,13 @@ def show(found: Comparison) -> None:
         out.print(f"[dim]and {len(found.changed) - SHOWN} more cases that changed: see JSON= or HTML=[/]")
     for note in found.notes:
         out.print(f"[dim]{terminal.plain(note)}[/]")
+
+
+def _draft_rows(found: Comparison) -> Iterator[tuple[object, ...]]:
+    from observability.evaluation.compare import DRAFTS
+
+    for outcome, words in {"n": "in all", **DRAFTS}.items():
+        yield words, found.drafts["a"][outcome], found.drafts["b"][outcome]
 
 
 def _number(value: float, *, sign: bool = False) -> str:

@@ -36,6 +36,7 @@ def serve(order: Mapping[str, Any], numbers: Iterator[int]) -> Iterator[dict[str
     """What was measured once, then a row for each number, then the memory."""
     from foundation.machine.memory import peak_rss_mb
     from observability.evaluation import trials
+    from observability.evaluation.compare import WRITERS
     from observability.evaluation.golden_set import GoldenCase
     from observability.evaluation.leaks import LeakFinder
     from orchestration.contract import Answer
@@ -52,7 +53,7 @@ def serve(order: Mapping[str, Any], numbers: Iterator[int]) -> Iterator[dict[str
         yield {
             "corpus": material.corpus_digest,
             "trials": material.trials_digest,
-            "stack": {key: value for key, value, _ in loaded.rows() if key.endswith(".use")},
+            "stack": {key: value for key, value, _ in loaded.rows() if key.endswith(".use") or key.startswith(WRITERS)},
             "figures": {
                 "open_s": opened - begun,
                 "ingest_s": time.perf_counter() - opened,

@@ -247,3 +247,55 @@ def test_each_figure_is_read_in_its_own_direction(measure: compare.Measure) -> N
     b = [one | {measure.keys[0]: spoilt(0.8)} for one in a]
     assert compare.compare(side("A", a), side("B", b), allowed).metrics[measure.name].verdict == "worse"
     assert compare.compare(side("B", b), side("A", a), allowed).metrics[measure.name].verdict == "better"
+
+
+def drafted(outcomes: Sequence[str], **scores: float) -> list[dict[str, Any]]:
+    return [row(number, drafts=[outcome], **scores) for number, outcome in enumerate(outcomes)]
+
+
+def test_drafts_are_counted_for_each_side_and_shown_on_the_page() -> None:
+    found = verdict(drafted(["shown"] * 8 + ["marked"] * 2), drafted(["discarded"] * 9 + ["refused"]))
+    assert found.drafts == {
+        "a": {"n": 10, "shown": 8, "marked": 2, "discarded": 0, "refused": 0},
+        "b": {"n": 10, "shown": 0, "marked": 0, "discarded": 9, "refused": 1},
+    }
+    assert found.as_dict()["drafts"] == found.drafts
+    assert len(found.changed) == 10, "the same text for other drafts is a change"
+    page = compare_page.page(found, "data")
+    assert "<td>discarded, quotes shown instead</td><td>0</td><td>9</td>" in page
+    assert "<small>B answered, draft discarded</small>" in page
+
+
+def test_two_models_whose_drafts_nobody_saw_are_not_equal() -> None:
+    quoted = [row(number, passed=1.0, recall_at_10=1.0) for number in range(40)]
+    found = compare.compare(
+        side("A", quoted, stack={"models.chat.model": "small"}),
+        side("B", drafted(["discarded"] * 40, passed=1.0, recall_at_10=1.0), stack={"models.chat.model": "large"}),
+        ALLOWED,
+    )
+    assert (found.verdict, found.exit_code) == ("undecided", 2)
+    assert found.reason.startswith(
+        "People saw the same, but not all that was written, so the two are not equal on passed."
+    )
+    assert found.metrics["passed"].verdict == "unseen"
+    assert found.metrics["recall_at_10"].verdict == "equal", "nobody writes what is searched"
+    assert found.notes[0].startswith("40 of the 40 texts that the chat model of B wrote were not shown")
+
+
+def test_few_drafts_that_nobody_saw_may_not_outweigh_what_is_allowed() -> None:
+    rows = {
+        name: drafted(["discarded"] * hidden + ["shown"] * (100 - hidden), passed=1.0)
+        for name, hidden in (("none", 0), ("few", 3), ("many", 4))
+    }
+
+    def against(name: str) -> str:
+        sides = [side(which, rows[which], stack={"models.chat.model": which}) for which in ("none", name)]
+        return compare.compare(*sides, ALLOWED).verdict
+
+    assert [against("few"), against("many")] == ["equal", "undecided"]
+
+
+def test_the_same_writer_is_equal_to_itself_whatever_the_gate_discards() -> None:
+    rows = drafted(["discarded"] * 40, passed=1.0)
+    assert verdict(rows, rows).verdict == "equal"
+    assert verdict(rows, rows, stack={"retrieval.vectors.use": "memory"}).verdict == "equal"
