@@ -27,8 +27,6 @@ OPERATIONS: Final = frozenset({CHAT, EMBEDDINGS, RETRIEVAL, INVOKE_AGENT, INVOKE
 """Those that the conventions know. Our other steps have a name and a layer, and no value of our own in a name of theirs."""
 
 # Attributes of the conventions.
-PROMPT: Final = "sixply.prompt"
-"""Name, version and digest of the prompt of a call."""
 OPERATION: Final = "gen_ai.operation.name"
 PROVIDER: Final = "gen_ai.provider.name"
 REQUEST_MODEL: Final = "gen_ai.request.model"
@@ -91,6 +89,8 @@ STEP: Final = "sixply.step"
 STEPS_BEFORE: Final = "sixply.steps.before"
 """Of a run that goes on: the steps that had ended before. Spans of a process that was killed may be lost with it."""
 TENANT: Final = "sixply.tenant"
+PROMPTS: Final = "sixply.prompts"
+"""Name, version and digest of each prompt that the run used."""
 MANIFEST_ID: Final = "sixply.manifest.id"
 HITS: Final = "sixply.retrieval.hits"
 TEXTS: Final = "sixply.embeddings.texts"

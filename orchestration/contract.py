@@ -24,6 +24,7 @@ from retrieval.contract import Citation, DocumentLedger, Retriever
 
 if TYPE_CHECKING:  # the executor and the grounding are plain classes, not ports; they import this module or its peers
     from orchestration.effects.executor import Executor
+    from orchestration.prompts.files import Prompts
     from orchestration.run.run import Run
     from retrieval.grounding.evidence import Grounding
 
@@ -661,6 +662,7 @@ class AgentParts(Context):
     prices: PriceSource
     meter: Meter
     settings: OrchestrationSettings
+    prompts: Prompts
     spending: Spending | None = None
     """`None`: there are no limits beyond those of a single run."""
     memory: AnswerMemory | None = None

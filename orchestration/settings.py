@@ -78,6 +78,16 @@ class PolicySettings(Section):
     """Tool calls of one run, refused ones included: a run that goes in circles ends here."""
 
 
+class PromptFolder(Section):
+    folder: Path | None = None
+    """Each Markdown file in it stands in the place of the one of `orchestration/prompts` that has its name."""
+
+
+class PromptSettings(PromptFolder):
+    tenants: dict[str, PromptFolder] = Field(default_factory=dict)
+    """For a tenant by its name, over those of `folder`."""
+
+
 class OrchestrationSettings(Section):
     agent: Part = Part(use="auto")
     planner: Part = Part(use="classifier")
@@ -89,6 +99,7 @@ class OrchestrationSettings(Section):
     """What a notice links to, such as `https://desk.example.com/#/approvals/{approval_id}`; empty: nothing."""
     tools: tuple[Part, ...] = ()
     answers: AnswerSettings = AnswerSettings()
+    prompts: PromptSettings = PromptSettings()
     budget: BudgetSettings = BudgetSettings()
     policy_file: Path | None = None
     """Where the rules of `policy` stand, from the folder of stack.toml; without one, below `[orchestration.policy]`."""

@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # the real imports stand in the functions, so that `--help` n
     from orchestration.effects.executor import Executor
     from orchestration.effects.policy import Policy
     from orchestration.memory.facts import SqliteFacts
+    from orchestration.prompts.files import Prompts
     from retrieval.build import Retrieval
     from retrieval.contract import Chunker, DocumentLedger, Retriever, VectorIndex
     from retrieval.grounding.evidence import Grounding
@@ -122,10 +123,13 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     digests = _hash_weights_while_importing(settings, context.data_dir)
 
     from foundation.components import Assembly
+    from orchestration.prompts.files import open_prompts
 
     (context.data_dir / "reports").mkdir(exist_ok=True)
     with ExitStack() as opened:
-        layers = _Layers(loaded, Assembly(context, opened), _describe_run(settings, digests, corpus, context))
+        prompts = open_prompts(settings.orchestration.prompts)
+        run = _describe_run(settings, digests, corpus, context, prompts)
+        layers = _Layers(loaded, Assembly(context, opened), run, prompts)
         _count_stores(layers.retrieval, layers.acting)
         yield layers.system()
 
@@ -133,7 +137,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
 class _Layers:
     """What the layers opened, each with what the ones before it opened."""
 
-    def __init__(self, loaded: Loaded, assembly: Assembly, run: Manifest) -> None:
+    def __init__(self, loaded: Loaded, assembly: Assembly, run: Manifest, prompts: Prompts) -> None:
         from foundation.kill_switches import Stops
         from foundation.stores.erasures import Erasures
         from models.pricing import identity
@@ -141,7 +145,7 @@ class _Layers:
         from orchestration.build import open_agent, open_orchestration
         from orchestration.effects.policy import Policy
 
-        self.loaded, self.assembly, self.run = loaded, assembly, run
+        self.loaded, self.assembly, self.run, self.prompts = loaded, assembly, run, prompts
         settings, context = loaded.settings, assembly.context
         self.settings, self.context = settings, context
         self.stops = Stops(context.data_dir / "stops.json", context.clock)
@@ -210,7 +214,7 @@ class _Layers:
             ledger=self.retrieval.ledger,
             embedder=self.models.query_embedder,
             policy=self.policy,
-            writer=f"{self.chat_name} {dict(self.run.weights)}",
+            writer=f"{self.chat_name} {dict(self.run.weights)} {dict(self.run.prompts)}",
             erasures=self.erasures,
         )
 
@@ -236,6 +240,7 @@ class _Layers:
             meter=self.watching.costs,
             spending=QuotaSpending(acting.spending, self.serving.quotas),
             settings=settings.orchestration,
+            prompts=self.prompts,
             scorer=OnlineScorer(retrieval.grounding, models.query_embedder, settings.observability.scored_share),
             facts=acting.facts,
             memory=self.serving.answers,
@@ -300,11 +305,13 @@ def _hash_weights_while_importing(settings: Settings, data: Path) -> Mapping[str
         return digests.result()
 
 
-def _describe_run(settings: Settings, weights: Mapping[str, str], corpus: Path | None, context: Context) -> Manifest:
+def _describe_run(
+    settings: Settings, weights: Mapping[str, str], corpus: Path | None, context: Context, prompts: Prompts
+) -> Manifest:
     from foundation.machine import manifest
 
     digest = manifest.digest_of_files([corpus]) if corpus else None
-    run = manifest.build(settings, weights=weights, corpus=digest, clock=context.clock)
+    run = manifest.build(settings, weights=weights, corpus=digest, clock=context.clock, prompts=prompts.labels())
     _keep(run, settings)
     return run
 

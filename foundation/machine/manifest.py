@@ -68,6 +68,8 @@ class Manifest:
     settings: str
     """Digest of the settings in force. Secrets are left out: changing a key changes no answer."""
     weights: Mapping[str, str]
+    prompts: Mapping[str, str]
+    """Version and digest of each, by its name."""
     corpus: str | None
     seed: int
     created_at: str
@@ -78,8 +80,16 @@ class Manifest:
         return asdict(self)
 
 
-def build(settings: BaseModel, *, weights: Mapping[str, str], corpus: str | None, clock: Clock) -> Manifest:
-    """Describe this run. `weights` maps a model's name to the SHA-256 of its file.
+def build(
+    settings: BaseModel,
+    *,
+    weights: Mapping[str, str],
+    corpus: str | None,
+    clock: Clock,
+    prompts: Mapping[str, str] | None = None,
+) -> Manifest:
+    """Describe this run. `weights` maps a model's name to the SHA-256 of its file, `prompts` the name of a prompt to its version
+    and digest.
 
     Takes any settings with a `foundation.seed`; reads installed versions without importing the packages.
     """
@@ -94,6 +104,7 @@ def build(settings: BaseModel, *, weights: Mapping[str, str], corpus: str | None
         "libraries": {name: version for name in LIBRARIES if (version := _version(name))},
         "settings": _short(_without_secrets(values)),
         "weights": dict(sorted(weights.items())),
+        "prompts": dict(sorted((prompts or {}).items())),
         "corpus": corpus,
         "seed": values["foundation"]["seed"],
     }

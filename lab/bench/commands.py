@@ -188,7 +188,9 @@ def bench_attacks(configure: Configure, data: Path, limit: int | None, rows: Pat
         async def ask(question: str, tenant: str, mode: attacks.Mode) -> attacks.Said:
             if mode == "unguarded":
                 hits = system.retriever.retrieve(question, Scope(tenant), per_document=PASSAGES)[:PASSAGES]
-                prompt = answer_from(question, [hit.chunk.text for hit in hits])
+                prompt = answer_from(
+                    system.parts.prompts.of(tenant)["answer"], question, [hit.chunk.text for hit in hits]
+                )
                 reply = await system.chat.ainvoke(prompt, max_tokens=REPLY_TOKENS)
                 return attacks.Said("answered", without_markers(reply.text, range(1, PASSAGES + 1)))
             before = len(await system.audit.entries(tenant))

@@ -12,6 +12,7 @@ from observability.evaluation import metrics
 from observability.evaluation.golden_set import GoldenCase
 from orchestration.answers.compose import WORDS
 from orchestration.flow.steps import PASSAGES
+from orchestration.prompts.files import read_prompt
 from orchestration.prompts.frames import answer_from
 from retrieval.grounding.evidence import Evidence, narrow
 
@@ -32,7 +33,7 @@ def example_of(case: GoldenCase, evidence: Sequence[Evidence]) -> Example | None
     reply = gold_reply(case, evidence)
     if reply is None:
         return None
-    prompt = answer_from(case.question, [item.text for item in evidence])
+    prompt = answer_from(read_prompt("answer"), case.question, [item.text for item in evidence])
     asked = [Message(role=_ROLES[message.type], content=message.text) for message in prompt]
     return Example(messages=(*asked, Message(role="assistant", content=reply)))
 

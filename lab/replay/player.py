@@ -99,10 +99,11 @@ class Player:
                 system.parts,
                 chat=resilient(recorded, [], system.settings.models.resilience, system.context.clock),
                 executor=executor,
+                prompts=system.parts.prompts.with_text("persona", conversation.system),
                 prices=PricesOfRecorded(system.prices, self.model) if self.model else system.prices,
                 settings=orchestration.model_copy(update={"answers": answers, "budget": WIDE, "policy": policy}),
             )
-            chosen = Part(use="tool_calling", persona=conversation.system, rounds=100)
+            chosen = Part(use="tool_calling", rounds=100)
             yield load("orchestration.agent", chosen, parts, expected=Agent)
 
 

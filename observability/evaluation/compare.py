@@ -461,6 +461,12 @@ def _notes(metrics: Mapping[str, Difference], a: Side, b: Side) -> tuple[str, ..
     if shares:
         n = max(difference.n for difference in shares)
         notes.append(f"Where no case of {n} differed, up to {3 / n:.1%} of all cases still may (rule of three).")
+    prompts = [{key for key in side.stack if key.startswith("prompts.")} for side in (a, b)]
+    notes += [
+        f"The prompt {key.removeprefix('prompts.')} is {b.stack.get(key, 'not there')} in B, {a.stack.get(key, 'not there')} in A."
+        for key in sorted(prompts[0] | prompts[1])
+        if all(prompts) and a.stack.get(key) != b.stack.get(key)
+    ]
     if a.stored or b.stored:
         notes.append("One side was measured in an earlier run: times, money and memory are shown and not judged.")
     unpriced = sum(row.get("asked", False) and row.get("usd") is None for side in (a, b) for row in side.rows)

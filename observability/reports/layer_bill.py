@@ -61,6 +61,8 @@ class Bill:
     unpriced: int
     """Charges without a known price: the true cost is higher than `usd`."""
     trace_id: str | None = None
+    prompts: tuple[str, ...] = ()
+    """Name, version and digest of each prompt that was used."""
 
     @property
     def ms(self) -> float:
@@ -83,7 +85,7 @@ class Bill:
             for share in self.shares
         }
         whole = {"ms": self.ms, "usd": _text(self.usd), "unpriced": self.unpriced, "adds_up": self.exact}
-        return {"trace_id": self.trace_id, "layers": layers, "total": whole}
+        return {"trace_id": self.trace_id, "layers": layers, "total": whole, "prompts": list(self.prompts)}
 
 
 def layer_bill(spans: Sequence[SpanRow], charges: Iterable[Charge]) -> Bill:
@@ -103,7 +105,12 @@ def layer_bill(spans: Sequence[SpanRow], charges: Iterable[Charge]) -> Bill:
     with localcontext(EXACT):
         whole = sum(usd.values(), Decimal(0))
     duration = sum(max(0, act.span.end_ns - act.span.start_ns) for act in acts)
-    return Bill(shares, duration, whole, unpriced, acts[0].span.trace_id if acts else None)
+    trace_id = acts[0].span.trace_id if acts else None
+    return Bill(shares, duration, whole, unpriced, trace_id, tuple(sorted(_prompts(spans))))
+
+
+def _prompts(spans: Iterable[SpanRow]) -> set[str]:
+    return {label for span in spans for label in str(span.attribute(names.PROMPTS) or "").split(", ") if label}
 
 
 def _acts(spans: Sequence[SpanRow]) -> list[SpanNode]:

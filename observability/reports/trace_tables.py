@@ -55,6 +55,8 @@ def bill_table(bill: Bill) -> Table:
     missing = f"{bill.unpriced} charges have no known price" if bill.unpriced else ""
     money = f"> {usd(bill.usd)}" if bill.unpriced else usd(bill.usd)
     table.add_row("whole", f"{bill.ms:.1f}", "100%" if bill.ns else "", money, missing, style="bold")
+    if bill.prompts:
+        table.add_row("prompts", "", "", "", escape(", ".join(bill.prompts)), style="dim")
     return table
 
 

@@ -22,7 +22,6 @@ from orchestration.middleware.evidence import EvidenceMiddleware
 from orchestration.middleware.instructions import InstructionsMiddleware
 from orchestration.middleware.policy import PolicyMiddleware
 from orchestration.middleware.progress import ProgressMiddleware
-from orchestration.prompts.files import read_prompt
 from orchestration.run.metered_chat import MeteredChatModel, calls_tools
 
 __all__ = ["Options", "ToolCallingAgent", "build"]
@@ -39,8 +38,6 @@ class Options(BaseModel):
     """What becomes of a statement that stays unsupported: shown with `[?]`, or left out. The answer says so either way."""
     stream: Literal["draft", "checked"] = "draft"
     """Whether words are told as the model writes them, or only once they were checked."""
-    persona: str = ""
-    """Who answers, and how: put before the model's instructions."""
 
 
 class ToolCallingAgent(MessageAgent):
@@ -65,7 +62,7 @@ class ToolCallingAgent(MessageAgent):
                 "Any",  # they are typed for their own states
                 [
                     ProgressMiddleware(),
-                    InstructionsMiddleware(parts, read_prompt(self.name), persona=options.persona),
+                    InstructionsMiddleware(parts),
                     PolicyMiddleware(parts.executor),
                     EvidenceMiddleware(parts, parts.ledger),
                     ContextMiddleware(),
@@ -73,7 +70,6 @@ class ToolCallingAgent(MessageAgent):
                         parts.grounding,
                         repairs=options.repairs,
                         unsupported=options.unsupported,
-                        instructions=options.persona,
                     ),
                     BudgetMiddleware(rounds=options.rounds),
                 ],

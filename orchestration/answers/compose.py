@@ -95,7 +95,8 @@ async def draft_generative(question: str, evidence: Sequence[Evidence], run: Run
     Raises:
         BudgetExceeded, ComponentError: the model could not be called.
     """
-    reply = await run.generate(answer_from(question, [item.text for item in evidence]), max_tokens=REPLY_TOKENS)
+    messages = answer_from(run.prompt("answer"), question, [item.text for item in evidence])
+    reply = await run.generate(messages, max_tokens=REPLY_TOKENS)
     return Draft("generative", _sentences(reply.text, len(evidence)))
 
 

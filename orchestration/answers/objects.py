@@ -134,7 +134,7 @@ async def answer_as(
     budget = Budget(parts.settings.budget, parts.clock, max_usd=None)
     run = Run(parts=parts, principal=principal, answer_id=uuid4().hex, budget=budget, emit=lambda _: None)
     attributes = {names.ANSWER_ID: run.answer_id, names.TENANT: principal.tenant}
-    with span(names.INVOKE_AGENT, "object", layer="orchestration", attributes=attributes):
+    with span(names.INVOKE_AGENT, "object", layer="orchestration", attributes=attributes) as current:
         try:
             content: dict[str, Any] = await _make_object(schema, fields, question, text, run)
         except BudgetExceeded as error:
@@ -143,6 +143,7 @@ async def answer_as(
             content = {"failure": "model", "told": error.public}
         finally:
             run.close()
+            current.set_attribute(names.PROMPTS, run.prompt_labels)
         return ObjectAnswer(
             answer_id=run.answer_id,
             usage=run.usage,
@@ -268,7 +269,9 @@ async def _make_object(
     filled, values = await in_thread_within(reading_s, _read_fields, schema, fields, text, run)
     if filled is None:
         shape = _narrow_schema(schema.model_json_schema(), values)
-        filled = await generate_object(schema, object_from(question, text, values), run, shape=shape)
+        filled = await generate_object(
+            schema, object_from(run.prompt("object"), question, text, values), run, shape=shape
+        )
     written = tuple(field.name for field in fields if field.required and field.name not in values)
     return {"object": filled, "read": tuple(values), "written": written, "citations": citations}
 

@@ -16,11 +16,11 @@ from pydantic import BaseModel, ValidationError
 
 from foundation.errors import UpstreamMalformed
 from foundation.machine.deadline import in_thread_within
-from orchestration.prompts.frames import repair_of
 
 Object = TypeVar("Object", bound=BaseModel)
 
 REPLY_TOKENS = 400
+REPAIR = "That does not fit: {wrong}. Reply again with the corrected JSON alone."
 VALIDATING_S = 10.0
 """Seconds for checking one reply against a schema, which may be a caller's."""
 _SHOWN = 3
@@ -62,7 +62,11 @@ async def generate_object(
                     f"The language model's reply does not fit {schema.__name__}, nor does its repair: {_describe_errors(error)}. "
                     "Try again, or use a model that keeps to a JSON schema."
                 ) from error
-            conversation = [*messages, AIMessage(_json_of(reply)), HumanMessage(repair_of(_describe_errors(error)))]
+            conversation = [
+                *messages,
+                AIMessage(_json_of(reply)),
+                HumanMessage(REPAIR.format(wrong=_describe_errors(error))),
+            ]
     raise AssertionError("the second turn returns or raises")
 
 

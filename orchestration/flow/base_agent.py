@@ -49,10 +49,8 @@ from orchestration.run.answering import error_event
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run, running
 from orchestration.run.state import (
-    NOTHING_FOUND,
     Result,
     State,
-    abstain,
     as_result,
     combine_results,
     day_of,
@@ -248,7 +246,10 @@ class DurableAgent(ABC):
                     state["trace"] = here()
                 else:
                     current.set_attribute(names.STEPS_BEFORE, ", ".join(step.name for step in run.steps))
-                answer = await self._answer(begin, state, run)
+                try:
+                    answer = await self._answer(begin, state, run)
+                finally:
+                    current.set_attribute(names.PROMPTS, run.prompt_labels)
                 current.set_attribute(names.STATUS, answer.status)
                 current.set_attribute(names.STOP_REASON, answer.stop_reason)
                 current.set_attribute(names.ANSWER_PATH, answer.path)
@@ -270,7 +271,7 @@ class DurableAgent(ABC):
         try:
             config = config_of(state["thread_id"], **{BEGUN_BY: mark_of(owner_of(state)), MADE_BY: self.name})
             values = await self._take_steps(begin, state, run, config)
-            result = values.get("result") or abstain(NOTHING_FOUND)
+            result = values.get("result") or run.nothing_found()
         except BudgetExceeded as error:
             result = await self._answer_from_what_was_found(run, error)
         finally:
@@ -346,10 +347,9 @@ async def gather_results(steps: Steps, state: State, run: Run) -> State:
 def close_turn(state: State) -> State:
     """The conversation with this question and its answer."""
     crash_point("finish_begun")
-    result = state.get("result") or abstain(NOTHING_FOUND)
-    turns, summary = append_turn(
-        state.get("turns") or [], state.get("summary") or [], state["question"], result["text"]
-    )
+    result = state.get("result")
+    text = result["text"] if result else ""
+    turns, summary = append_turn(state.get("turns") or [], state.get("summary") or [], state["question"], text)
     return {"turns": turns, "summary": summary}
 
 

@@ -26,7 +26,7 @@ from orchestration.flow.base_agent import MADE_BY, Begin, DurableAgent, StoredTh
 from orchestration.middleware.citations import CheckedState
 from orchestration.middleware.policy import approvals_of
 from orchestration.run.run import Run
-from orchestration.run.state import NOTHING_FOUND, Result, State, abstain, as_result
+from orchestration.run.state import Result, State, as_result
 
 NOBODY_DECIDED = "Nothing was done: this call was given up before anybody had decided on it."
 UNCHECKED = "the statements of this answer were not checked"
@@ -146,7 +146,7 @@ def _unchecked_result(values: State, run: Run) -> Result:
     messages = cast("list[AnyMessage]", values.get("messages", []))
     text = messages[-1].text.strip() if messages and isinstance(messages[-1], AIMessage) else ""
     if not text:
-        return abstain(NOTHING_FOUND)
+        return run.nothing_found()
     run.note(UNCHECKED)
     run.drafts.append("shown")
     return as_result("answered", "complete", text, "generative")

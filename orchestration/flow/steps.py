@@ -42,7 +42,6 @@ from orchestration.memory.facts import with_facts
 from orchestration.memory.follow_ups import entity_names, in_context, resolve_pronoun, stands_alone
 from orchestration.run.run import Run
 from orchestration.run.state import (
-    NOTHING_FOUND,
     Done,
     Result,
     State,
@@ -60,11 +59,7 @@ from retrieval.search.fusion import in_one_ranking
 SENTENCES_OF_EVIDENCE = 12
 PASSAGES = 6
 """Sentences of evidence that the chat model is shown."""
-HANDED_OVER = (
-    "You want a person for this. The request is marked for a colleague as {answer_id}; nothing else has been done."
-)
 DISCARDED = "a draft of the chat model was discarded: the documents do not support all of it, and are quoted instead"
-UNSUPPORTED = "What the language model wrote is not supported by the documents, so it is not shown."
 NEAREST = 3
 """Documents that somebody is pointed to whose question could not be answered."""
 NEAR = 0.75
@@ -95,7 +90,7 @@ class Steps:
             self._search_ahead(question, state, run)
         plan = await self._make_plan(question, run)
         detail = f"{plan.route}: {plan.reason}" if len(plan.steps) < _SEVERAL else f"{_outline(plan)}: {plan.reason}"
-        ended = self._immediate_result(plan, state)
+        ended = self._immediate_result(plan, state, run)
         before = (state.get("clarifying") or {}).get("asked", "") if self._completes_request(state) else ""
         update: State = {
             "clarifying": {},
@@ -140,23 +135,23 @@ class Steps:
         ahead.add_done_callback(lambda done: done.cancelled() or done.exception())  # where nobody else reads it
         run.prefetched_searches[query] = ahead
 
-    def _immediate_result(self, plan: Plan, state: State) -> Result | None:
+    def _immediate_result(self, plan: Plan, state: State, run: Run) -> Result | None:
         """The result of a plan without anything to do; `None` where there is something."""
         if plan.route == "hand_over":
-            text = HANDED_OVER.format(answer_id=state["answer_id"])
+            text = run.prompt("hand_over").fill(answer_id=state["answer_id"])
             return as_result("escalated", "complete", text)
         if plan.route == "refuse" and not plan.steps:
-            return as_result("refused", "policy", f"This is not done here. {_harmless_reason(plan)}".strip())
+            return as_result("refused", "policy", run.prompt("refusal").fill(reason=_harmless_reason(plan)).strip())
         if plan.route == "reply":
             return abstain(plan.reply)
         if plan.route == "clarify":
-            return abstain(self._question_back(plan.steps[0]))
+            return abstain(self._question_back(plan.steps[0], run))
         return None
 
-    def _question_back(self, step: PlanStep) -> str:
+    def _question_back(self, step: PlanStep, run: Run) -> str:
         tool = next((tool for tool in self._parts.executor.tools if tool.name == step.tool), None)
         names = [describe(tool, name) if tool else name.replace("_", " ") for name in step.missing]
-        return f"Please tell me: {'; and '.join(names)}."
+        return run.prompt("ask_back").fill(missing="; and ".join(names))
 
     def _full_question(self, state: State) -> str:
         """The question in full: together with the request that it completes, where it states what was asked back for. An "it" that
@@ -248,7 +243,7 @@ class Steps:
 
     def _overall_result(self, plan: Plan, done: Mapping[str, Done], run: Run) -> Result:
         results = {step_id: entry["result"] for step_id, entry in done.items()}
-        result = combine_results(plan, results)
+        result = combine_results(plan, results) or run.nothing_found()
         later = sum(step.outcome == "planned" for step in plan.steps)
         if result["status"] == "waiting" and later:
             more = "1 more step waits" if later == 1 else f"{later} more steps wait"
@@ -263,7 +258,7 @@ class Steps:
     async def tool(self, state: State, run: Run) -> tuple[State, str]:
         step = _step_of(state)
         if step.missing and step.tool in self._parts.executor.allowed_tools(run.principal):
-            result = abstain(self._question_back(step))
+            result = abstain(self._question_back(step, run))
             run.results[step.step_id] = result
             return {"done": {step.step_id: {"result": result, "outcome": None}}}, f"{step.tool}: asked back"
         outcome = await self._call(state, step, run, None)
@@ -387,7 +382,7 @@ class Steps:
         searched = run.hits is not None  # or this run was cut off since, and nobody knows what was new
         nothing_new = state["rewrites"] > 0 and searched and run.new_passages == 0
         if low and (nothing_new or state["rewrites"] >= self._settings.rewrites):
-            update["part"] = abstain(NOTHING_FOUND, _nearest(evidence) if confidence >= NEAR * enough else ())
+            update["part"] = run.nothing_found(_nearest(evidence) if confidence >= NEAR * enough else ())
         return (
             update,
             f"confidence {confidence:.2f}, {'less than' if low else 'at least'} the {enough:.2f} that an answer needs"
@@ -462,7 +457,8 @@ class Steps:
             return {"gate": "rejected"}, "the draft is not supported; quoting instead"
         if draft.path == "generative":
             run.drafts.append("refused")
-        return {"part": abstain(UNSUPPORTED if draft.path == "generative" else NOTHING_FOUND)}, "not supported"
+            return {"part": abstain(run.prompt("unsupported").text)}, "not supported"
+        return {"part": run.nothing_found()}, "not supported"
 
     def search(self, state: State) -> tuple[str, Work]:
         """The step with which the search for an answer goes on, by the last one that has ended."""

@@ -11,7 +11,6 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.messages.utils import count_tokens_approximately
 
 from orchestration.middleware.policy import this_turn
-from orchestration.prompts.files import read_prompt
 from orchestration.run.metered_chat import MeteredChatModel
 from orchestration.run.run import current_run
 
@@ -35,7 +34,7 @@ class BudgetMiddleware(AgentMiddleware[AgentState[Any], Any]):
             return await handler(request)
         run.note(CUT_SHORT)
         # the tools stay in the request: some providers refuse a conversation with calls of tools that they are not told of
-        messages = [*request.messages, HumanMessage(read_prompt("last_round").text)]
+        messages = [*request.messages, HumanMessage(run.prompt("last_round").text)]
         return _without_calls(await handler(request.override(messages=messages)))
 
     def _is_last(self, messages: Sequence[AnyMessage]) -> bool:

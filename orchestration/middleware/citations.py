@@ -20,7 +20,6 @@ from foundation.machine.deadline import in_thread_within
 from orchestration.contract import Event, Unsupported
 from orchestration.language.guard import warnings_about, without_foreign_urls
 from orchestration.middleware.policy import outcomes_of, this_turn
-from orchestration.prompts.files import read_prompt
 from orchestration.run.run import Run, current_run
 from orchestration.run.state import Result, abstain, as_result, result_of
 from retrieval.contract import Citation, Hit
@@ -31,7 +30,6 @@ MARK = "[?]"
 OF_PASSAGES = frozenset({"denied", "unsupported"})
 """Findings of the judge of passages."""
 UNREAD = "no document was looked at for this answer"
-EMPTY = "Your last reply was empty. Write the answer now."
 _MARKERS = re.compile(r"(?:\s*\[\d{1,3}\])+")
 
 
@@ -54,11 +52,9 @@ class CitationMiddleware(AgentMiddleware[CheckedState, Any]):
         *,
         repairs: int = 1,
         unsupported: Literal["mark", "drop"] = "mark",
-        instructions: str = "",
     ) -> None:
         self._grounding, self._repairs, self._unsupported = grounding, repairs, unsupported
         self._unjudged = grounding.without_judge()
-        self._instructions = instructions
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
@@ -78,13 +74,13 @@ class CitationMiddleware(AgentMiddleware[CheckedState, Any]):
             if tries:
                 raise UpstreamMalformed("The chat model gave empty replies. Give it more tokens, or use another one.")
             removed = [RemoveMessage(id=message.id)] if message.id else []  # providers refuse an empty message
-            return {"messages": removed, "findings": EMPTY, "repairs": tries + 1, "jump_to": "model"}
+            return {"messages": removed, "findings": run.prompt("empty").text, "repairs": tries + 1, "jump_to": "model"}
         passages = numbered_passages(run)
         claims = await in_thread_within(run.budget.remaining_s(), self._check, message.text, passages, state, run)
         wrong = [claim for claim in claims if claim.finding]
         if wrong and tries < self._repairs:
             listed = "\n".join(f"- {claim.text} ({claim.detail or claim.finding})" for claim in wrong)
-            findings = read_prompt("repair").text.format(findings=listed)
+            findings = run.prompt("repair").fill(findings=listed)
             return {"findings": findings, "repairs": tries + 1, "jump_to": "model"}
         result = self._result(message.text, claims, passages, state["messages"], run)
         return {"messages": _repaired_drafts(state["messages"]), "findings": "", "result": result}
@@ -103,7 +99,9 @@ class CitationMiddleware(AgentMiddleware[CheckedState, Any]):
         question = run.state.get("question", "")
         # without a passage the judge's verdict decides nothing, and it takes seconds on long results
         grounding = self._grounding if passages else self._unjudged
-        claims = check_answer(text, shown, known=[*read, self._instructions], question=question, grounding=grounding)
+        claims = check_answer(
+            text, shown, known=[*read, run.prompt("persona").text], question=question, grounding=grounding
+        )
         acted = bool(outcomes_of(state["messages"]))
         if not passages and not acted:
             return [

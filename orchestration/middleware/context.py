@@ -18,7 +18,6 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
 from foundation.errors import ComponentError
-from orchestration.prompts.files import read_prompt
 from orchestration.run.run import current_run
 
 SHOWN = 12_000
@@ -101,7 +100,7 @@ class ContextMiddleware(AgentMiddleware[AgentState[Any], Any]):
                 if isinstance(message, HumanMessage | AIMessage) and message.text
             )
             try:
-                reply = await run.generate([HumanMessage(f"{read_prompt('summary').text}\n\n{told}")])
+                reply = await run.generate([HumanMessage(f"{run.prompt('summary').text}\n\n{told}")])
                 run.summaries[key] = reply.text
             except ComponentError as error:
                 run.note(f"earlier turns are left out: they could not be summarised ({error.code})")

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain.agents.middleware.types import AgentState
 from langchain_core.messages import SystemMessage
 
-from foundation import names
-from foundation.tracing import annotate
 from orchestration.contract import AgentParts
-from orchestration.prompts.files import Prompt
 from orchestration.run.run import Run, current_run
+
+PROMPTS = ("persona", "tool_calling", "language", "length")
 
 
 class InstructionsMiddleware(AgentMiddleware[AgentState[Any], Any]):
-    """Puts the persona, the prompt, today's date and what is remembered of the person before the conversation."""
+    """Puts the prompts `names`, today's date and what is remembered of the person before the conversation."""
 
-    def __init__(self, parts: AgentParts, prompt: Prompt, *, persona: str = "") -> None:
-        self._parts, self._prompt, self._persona = parts, prompt, persona
+    def __init__(self, parts: AgentParts, names: Sequence[str] = PROMPTS) -> None:
+        self._parts, self._names = parts, names
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> ModelResponse[Any]:
-        annotate(names.PROMPT, self._prompt.label)
         instructions = await self._instructions(current_run())
         return await handler(request.override(system_message=SystemMessage(instructions)))
 
@@ -34,8 +32,7 @@ class InstructionsMiddleware(AgentMiddleware[AgentState[Any], Any]):
         facts = await asyncio.to_thread(self._parts.facts.of, run.principal) if self._parts.facts else []
         day = run.state.get("as_of")
         parts = [
-            self._persona,
-            self._prompt.text,
+            *(run.prompt(name).text for name in self._names),
             f"Today is {self._parts.clock.now():%A, %d %B %Y}.",
             f"The person asks for what was in force on {day}." if day else "",
             f"What the person asked to be remembered: {'; '.join(fact.text for fact in facts)}" if facts else "",

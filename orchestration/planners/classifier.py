@@ -68,9 +68,6 @@ TALK = (
 )
 """What asks for nothing but a word about what can be asked."""
 
-ABOUT = "I answer questions from the documents that you may read, and say where it stands."
-NOTHING_DONE = "Nothing has been done: I do not read this as a request."
-
 _JOINT = r"(?:and\s++then|and\s++also|and|then|also|plus)\s++"
 _BREAK = re.compile(  # a run of blanks is looked at once, from its beginning: a question may hold thousands
     rf"(?:(?<!\s)\s++)?[,;]\s++(?:{_JOINT})?|(?<!\s)\s++{_JOINT}", re.IGNORECASE
@@ -131,16 +128,16 @@ class ClassifierPlanner:
         self,
         question: str,
         tools: Sequence[BaseTool],
-        run: Run,  # noqa: ARG002 - the protocol's
+        run: Run,
         *,
         allowed: frozenset[str],
     ) -> Plan:
-        return await in_thread(self._plan, question, tools, allowed)
+        return await in_thread(self._plan, question, tools, allowed, run)
 
     async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:  # noqa: ARG002
         return plan
 
-    def _plan(self, question: str, tools: Sequence[BaseTool], allowed: frozenset[str]) -> Plan:
+    def _plan(self, question: str, tools: Sequence[BaseTool], allowed: frozenset[str], run: Run) -> Plan:
         own = verbs(text for tool in tools if is_effect(tool) for text in metadata_texts(tool, "examples"))
         spans, read_as = clauses(question), classify_clauses(question, own)
         stretches = [_make_part(question, span, read_as, tools) for span in [(0, len(question)), *spans]]
@@ -148,7 +145,7 @@ class ClassifierPlanner:
         if whole.person:
             return Plan(route="hand_over", made_by="classifier", reason=whole.reason)
         if whole.reply:
-            reply = _idle_reply(whole.reply, tools, allowed)
+            reply = _idle_reply(whole.reply, tools, allowed, run)
             return Plan(route="reply", made_by="classifier", reason=whole.reason, reply=reply)
         parts = _parts(question, pieces, whole)
         if len(parts) > 1 and (whole.tool is None or whole.tool in [part.tool for part in parts]):
@@ -293,13 +290,13 @@ def _nearest(vector: Any, references: Iterable[Any], groups: Sequence[Sequence[s
     return [max(next(similarities) for _ in group) for group in groups]
 
 
-def _idle_reply(reply: str, tools: Sequence[BaseTool], allowed: frozenset[str]) -> str:
+def _idle_reply(reply: str, tools: Sequence[BaseTool], allowed: frozenset[str], run: Run) -> str:
     """The reply where nothing is to be done, with what could be."""
     acts = [tool for tool in tools if tool.name in allowed and (reply == "talk" or is_effect(tool))]
     able = "; ".join(_describe_tool(tool) for tool in acts)
     if reply == "talk":
-        return ABOUT + (f" I can also do this: {able}." if able else "")
-    return NOTHING_DONE + (f" If you want one of these, please say so: {able}." if able else "")
+        return run.prompt("greeting").text + (f" I can also do this: {able}." if able else "")
+    return run.prompt("nothing_done").text + (f" If you want one of these, please say so: {able}." if able else "")
 
 
 def _describe_tool(tool: BaseTool) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from langchain_core.messages import HumanMessage
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.errors import UpstreamMalformed
@@ -56,7 +57,7 @@ class ModelPlanner:
     async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:
         usable = [tool for tool in tools if tool.name in allowed]
         proposed = await generate_object(
-            ProposedPlan, plan_for(question, _list_tools(usable)), run, shape=shape_of(usable)
+            ProposedPlan, plan_for(run.prompt("plan"), question, _list_tools(usable)), run, shape=shape_of(usable)
         )
         return _as_plan(proposed, question, usable, allowed)
 
@@ -65,9 +66,9 @@ class ModelPlanner:
         done = ", ".join(f"{step.step_id} ({step.ask})" for step in plan.steps if step.outcome in ("done", "waiting"))
         failures = ", ".join(f"{step.step_id} ({step.tool or step.ask}: {step.detail})" for step in failed)
         usable = [tool for tool in tools if tool.name in run.parts.executor.allowed_tools(run.principal)]
-        proposed = await generate_object(
-            ProposedPlan, plan_for(question, _list_tools(usable), failures, done), run, shape=shape_of(usable)
-        )
+        again = HumanMessage(run.prompt("replan").fill(failed=failures, done=done or "none"))
+        messages = [*plan_for(run.prompt("plan"), question, _list_tools(usable)), again]
+        proposed = await generate_object(ProposedPlan, messages, run, shape=shape_of(usable))
         fresh = _as_plan(proposed, question, usable, frozenset(tool.name for tool in usable))
         tried = {(step.tool, str(step.arguments), step.ask if not step.tool else "") for step in plan.steps}
         number = len(plan.steps)

@@ -1,4 +1,4 @@
-"""Prompts are Markdown files beside this one, with a name, a version and the models that they were measured on at the top.
+"""Prompts are Markdown files: those beside this one, and over them those of a folder of yours, for all tenants or for one.
 
 ---
 name: tool_calling
@@ -6,18 +6,25 @@ version: 1
 measured_on: none yet
 ---
 You answer ...
+
+They are read and checked when the system starts. What a model is told and what people read where no model writes are both
+among them. `{reason}` and the like are filled in.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from foundation.errors import InvalidSetting, did_you_mean
+from orchestration.settings import PromptSettings
 
 FOLDER = Path(__file__).parent
+_PLACE = re.compile(r"\{([a-z_]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,69 @@ class Prompt:
         """Name, version and digest, for spans and reports: `tool_calling@1 3f2a9c1b`."""
         return f"{self.name}@{self.version} {hashlib.sha256(self.text.encode()).hexdigest()[:8]}"
 
+    @property
+    def places(self) -> frozenset[str]:
+        """The names in braces that are filled in."""
+        return frozenset(_PLACE.findall(self.text))
+
+    def fill(self, **values: str) -> str:
+        """The text with each name in braces replaced by its value. Other braces stay as they are.
+
+        >>> Prompt("refusal", "1", 'Not here. {reason} {"json": 1}').fill(reason="Too late {x}.")
+        'Not here. Too late {x}. {"json": 1}'
+        """
+        return _PLACE.sub(lambda place: values.get(place[1], place[0]), self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Every prompt by its name, as each tenant has it."""
+
+    everybody: Mapping[str, Prompt]
+    tenants: Mapping[str, Mapping[str, Prompt]]
+    """All of them for each tenant that has some otherwise."""
+
+    def of(self, tenant: str) -> Mapping[str, Prompt]:
+        """The prompts of this tenant, by name."""
+        return self.tenants.get(tenant, self.everybody)
+
+    def with_text(self, name: str, text: str) -> Prompts:
+        """The same with another text for everybody, where a program and not a file says it."""
+
+        def changed(prompts: Mapping[str, Prompt]) -> dict[str, Prompt]:
+            return {**prompts, name: replace(prompts[name], text=text)}
+
+        return Prompts(changed(self.everybody), {tenant: changed(prompts) for tenant, prompts in self.tenants.items()})
+
+    def labels(self) -> dict[str, str]:
+        """Version and digest of each, by name; of what a tenant has otherwise, by tenant and name."""
+        return dict(self._labels())
+
+    def _labels(self) -> Iterator[tuple[str, str]]:
+        for name, prompt in self.everybody.items():
+            yield name, prompt.label
+        for tenant, prompts in self.tenants.items():
+            for name, prompt in prompts.items():
+                if prompt != self.everybody[name]:
+                    yield f"{tenant}/{name}", prompt.label
+
+
+def open_prompts(settings: PromptSettings) -> Prompts:
+    """Read and check them all.
+
+    Raises:
+        InvalidSetting: a folder is missing, or a file in it does not fit the one in whose place it is to stand.
+    """
+    bundled = {path.stem: read_prompt(path.stem) for path in sorted(FOLDER.glob("*.md"))}
+    everybody = bundled | _replacements(settings.folder, bundled, "folder")
+    return Prompts(
+        everybody,
+        {
+            tenant: everybody | _replacements(section.folder, bundled, f"tenants.{tenant}.folder")
+            for tenant, section in settings.tenants.items()
+        },
+    )
+
 
 @cache
 def read_prompt(name: str, folder: Path = FOLDER) -> Prompt:
@@ -41,13 +111,38 @@ def read_prompt(name: str, folder: Path = FOLDER) -> Prompt:
     """
     path = folder / f"{name}.md"
     if not path.is_file():
-        known = [other.stem for other in folder.glob("*.md")]
-        raise InvalidSetting(f'There is no prompt "{name}" in {folder}. {did_you_mean(name, known)}')
+        names = [other.stem for other in folder.glob("*.md")]
+        raise InvalidSetting(f'There is no prompt "{name}" in {folder}. {did_you_mean(name, names)}')
     _, _, rest = path.read_text(encoding="utf-8").partition("---\n")
     head, mark, text = rest.partition("\n---\n")
     fields = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line)
     if not mark or fields.get("name") != name or "version" not in fields:
-        raise InvalidSetting(
-            f"{path.name} must begin with ---, name: {name}, version: ..., and ---. Found: {head[:80]!r}"
-        )
+        raise InvalidSetting(f"{path} must begin with ---, name: {name}, version: ..., and ---. Found: {head[:80]!r}")
     return Prompt(name, fields["version"], text.strip())
+
+
+def _replacements(folder: Path | None, bundled: Mapping[str, Prompt], setting: str) -> dict[str, Prompt]:
+    if folder is None:
+        return {}
+    if not folder.is_dir():
+        raise InvalidSetting(
+            f"[orchestration.prompts] {setting} names {folder}, and there is no such folder. Make it, with a file for each "
+            f"prompt that is to be another: {', '.join(sorted(bundled))}."
+        )
+    replacements = {}
+    for path in sorted(folder.glob("*.md")):
+        if path.stem not in bundled:
+            raise InvalidSetting(
+                f"{path} stands in the place of no prompt. {did_you_mean(path.stem, bundled)} There are: "
+                f"{', '.join(sorted(bundled))}."
+            )
+        prompt, places = read_prompt(path.stem, folder), bundled[path.stem].places
+        if odd := prompt.places ^ places:
+            wrong = min(odd)
+            needs = ", ".join(f"{{{place}}}" for place in sorted(places)) or "no"
+            raise InvalidSetting(
+                f"{path} {'lacks' if wrong in places else 'has'} {{{wrong}}}. The text is filled in where it has {needs} "
+                "names in braces: write just these."
+            )
+        replacements[path.stem] = prompt
+    return replacements

@@ -24,9 +24,22 @@ from foundation.types import Principal, Usage
 from models.contract import BaseChatModel, Call
 from models.pricing import USAGE_AT_START, call_of
 from models.resilience.retry import FALLBACK
-from orchestration.contract import AgentParts, Approval, Charge, DraftOutcome, Event, Plan, Recalled, Step, Unsupported
+from orchestration.contract import (
+    AgentParts,
+    Approval,
+    Charge,
+    DraftOutcome,
+    Event,
+    NearDocument,
+    Plan,
+    Recalled,
+    Step,
+    Unsupported,
+)
 from orchestration.effects.policy import on_behalf_of
+from orchestration.prompts.files import Prompt
 from orchestration.run.budget import Budget, Share
+from orchestration.run.state import abstain
 from retrieval.contract import Hit
 
 if TYPE_CHECKING:  # composing imports this module
@@ -74,6 +87,8 @@ class Run:
     """Statements of the answer that what was read does not support."""
     drafts: list[DraftOutcome] = field(default_factory=list)
     """What became of each text that the chat model wrote for the answer."""
+    prompts: dict[str, str] = field(default_factory=dict)
+    """The prompts that were used, by name: version and digest of each."""
     usage: Usage = UNCALLED
     """Tokens of the language model."""
     state: State = field(default_factory=lambda: cast("State", {}))
@@ -128,6 +143,19 @@ class Run:
         """The sum of what was charged, or `None` if part of it has no price."""
         priced = [cost for cost in self._costs if cost is not None]
         return sum(priced, Decimal(0)) if len(priced) == len(self._costs) else None
+
+    @property
+    def prompt_labels(self) -> str:
+        return ", ".join(sorted(self.prompts.values()))
+
+    def prompt(self, name: str) -> Prompt:
+        """A prompt as the tenant of this run has it. The trace says which were used."""
+        prompt = self.parts.prompts.of(self.principal.tenant)[name]
+        self.prompts[name] = prompt.label
+        return prompt
+
+    def nothing_found(self, nearest: Sequence[NearDocument] = ()) -> Result:
+        return abstain(self.prompt("nothing_found").text, nearest)
 
     async def generate(
         self,

@@ -18,8 +18,6 @@ from foundation.types import Principal
 from orchestration.contract import NearDocument, Plan, PlanStep, ToolOutcome
 from retrieval.contract import Citation
 
-NOTHING_FOUND = "I could not find this in the documents that you may read."
-
 
 class Result(TypedDict):
     """The part of an Answer that the graph decides, as plain data."""
@@ -180,10 +178,10 @@ def as_result(
     return {"status": status, "stop_reason": stop_reason, "text": text, "path": path, "citations": plain}
 
 
-def combine_results(plan: Plan, results: Mapping[str, Result]) -> Result:
+def combine_results(plan: Plan, results: Mapping[str, Result]) -> Result | None:
     """One result of those of the steps, in the order of the plan: their texts below each other, citations renumbered.
 
-    It waits while one of them does; it is answered where one was; else the last one tells why not.
+    It waits while one of them does; it is answered where one was; else the last one tells why not. `None`: there is none.
     """
     parts: list[Result] = []
     for step in plan.steps:
@@ -191,7 +189,7 @@ def combine_results(plan: Plan, results: Mapping[str, Result]) -> Result:
         if result is not None and _is_shown(step, plan) and result not in parts:  # one search may serve several steps
             parts.append(result)
     if not parts:
-        return abstain(NOTHING_FOUND)
+        return None
     if len(parts) == 1:
         return parts[0]
     texts: list[str] = []

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any, cast
 
 import numpy as np
@@ -30,7 +31,14 @@ from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
 from orchestration.memory.facts import SqliteFacts
-from orchestration.settings import AnswerSettings, BudgetSettings, OrchestrationSettings, PolicySettings
+from orchestration.prompts.files import Prompts, open_prompts, read_prompt
+from orchestration.settings import (
+    AnswerSettings,
+    BudgetSettings,
+    OrchestrationSettings,
+    PolicySettings,
+    PromptSettings,
+)
 from retrieval.contract import Chunk, Entry, Hit, Parsed, Source
 from retrieval.grounding.evidence import Grounding
 from retrieval.settings import GroundingSettings
@@ -230,6 +238,10 @@ class Till:
         self.charges.append(charge)
 
 
+PROMPTING = SimpleNamespace(prompt=read_prompt)
+"""What a planner that asks no model needs of a run."""
+
+
 @dataclass
 class World:
     """Everything that an agent is built from, with its doubles at hand."""
@@ -246,6 +258,7 @@ class World:
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     policy: PolicySettings = POLICY
     tools: Sequence[BaseTool] | None = None
+    prompts: Prompts = field(default_factory=lambda: open_prompts(PromptSettings()))
     checkpoints: str = "sqlite"
     memory: AnswerMemory | None = None
     facts: SqliteFacts | None = None
@@ -288,6 +301,7 @@ class World:
             prices=self.prices,
             meter=self.till,
             settings=settings,
+            prompts=self.prompts,
             memory=self.memory,
             spending=self.spending,
             facts=self.facts,

@@ -179,8 +179,18 @@ def _counts_layers(system: System) -> None:
     assert {"retrieval", "orchestration"} <= set(sys.modules["layer_counter"].COUNTED)
 
 
+def _gives_one_tenant_a_persona(system: System) -> None:
+    page = (PAGES / "orchestration.md").read_text(encoding="utf-8")
+    assert (ROOT / "examples/support_desk/prompts/alder-clinics/persona.md").read_text(encoding="utf-8") in page
+    prompts = system.parts.prompts
+    assert prompts.of("alder-clinics")["persona"].text.startswith("You are the desk assistant of the Alder clinics.")
+    assert prompts.of("acme")["persona"].text.startswith("You are the assistant of an organisation.")
+    assert system.manifest.prompts["alder-clinics/persona"].startswith("persona@1 ")
+
+
 EFFECTS: Mapping[str, Callable[[System], None]] = {
     "Tools of your own": _has_one_tool,
+    "Prompts: a persona for one tenant": _gives_one_tenant_a_persona,
     "A rule before the agent": _refuses_the_word,
     "Answers that were given before": _gives_it_again,
     "An exporter of your own": _counts_layers,

@@ -8,6 +8,7 @@ import pytest
 
 from lab.finetune.golden_replies import example_of, examples, gold_reply
 from observability.evaluation.golden_set import GoldenCase
+from orchestration.prompts.files import read_prompt
 from orchestration.prompts.frames import answer_from
 from retrieval.grounding.evidence import Evidence
 from tests.doubles.orchestration import hit
@@ -39,7 +40,7 @@ def test_the_prompt_is_the_one_that_the_system_writes() -> None:
     assert example is not None
     system, person, reply = example.messages
     assert [system.content, person.content] == [
-        message.text for message in answer_from(CASE.question, [item.text for item in SHOWN])
+        message.text for message in answer_from(read_prompt("answer"), CASE.question, [item.text for item in SHOWN])
     ]
     assert [system.role, person.role, reply.role] == ["system", "user", "assistant"]
 

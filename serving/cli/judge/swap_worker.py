@@ -15,10 +15,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foundation.errors import SixplyError
 from foundation.types import Principal
+
+if TYPE_CHECKING:
+    from serving.settings import Loaded
+    from serving.wiring import System
 
 
 def main() -> None:
@@ -36,7 +40,6 @@ def serve(order: Mapping[str, Any], numbers: Iterator[int]) -> Iterator[dict[str
     """What was measured once, then a row for each number, then the memory."""
     from foundation.machine.memory import peak_rss_mb
     from observability.evaluation import trials
-    from observability.evaluation.compare import WRITERS
     from observability.evaluation.golden_set import GoldenCase
     from observability.evaluation.leaks import LeakFinder
     from orchestration.contract import Answer
@@ -53,7 +56,7 @@ def serve(order: Mapping[str, Any], numbers: Iterator[int]) -> Iterator[dict[str
         yield {
             "corpus": material.corpus_digest,
             "trials": material.trials_digest,
-            "stack": {key: value for key, value, _ in loaded.rows() if key.endswith(".use") or key.startswith(WRITERS)},
+            "stack": _describe_stack(loaded, system),
             "figures": {
                 "open_s": opened - begun,
                 "ingest_s": time.perf_counter() - opened,
@@ -74,6 +77,14 @@ def serve(order: Mapping[str, Any], numbers: Iterator[int]) -> Iterator[dict[str
         for number in numbers:
             yield asyncio.run(trials.row_of(material.trials[number], answer, retrieve, leaks))
     yield {"peak_rss_mb": peak_rss_mb()}
+
+
+def _describe_stack(loaded: Loaded, system: System) -> dict[str, str]:
+    """The parts by their ports, all that is said of whoever writes, and the prompts."""
+    from observability.evaluation.compare import WRITERS
+
+    stack = {key: value for key, value, _ in loaded.rows() if key.endswith(".use") or key.startswith(WRITERS)}
+    return stack | {f"prompts.{name}": label for name, label in system.manifest.prompts.items()}
 
 
 def _voice() -> Callable[[dict[str, Any]], None]:

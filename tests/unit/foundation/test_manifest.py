@@ -26,8 +26,11 @@ class FixedClock:
         return 0.0
 
 
-def build(settings: Settings | None = None, *, weights=None, corpus=None, clock=None) -> manifest.Manifest:
-    return manifest.build(settings or Settings(), weights=weights or {}, corpus=corpus, clock=clock or FixedClock())
+def build(
+    settings: Settings | None = None, *, weights=None, corpus=None, clock=None, prompts=None
+) -> manifest.Manifest:
+    clock = clock or FixedClock()
+    return manifest.build(settings or Settings(), weights=weights or {}, corpus=corpus, clock=clock, prompts=prompts)
 
 
 def settings_with(**options) -> Settings:
@@ -45,6 +48,7 @@ def test_the_same_run_has_the_same_id_whenever_it_runs():
     [
         {"weights": {"chat": "00"}},
         {"corpus": "00"},
+        {"prompts": {"persona": "persona@2 00"}},
         {"settings": Settings(foundation={"seed": 8})},
         {"settings": settings_with(temperature=0.5)},
     ],

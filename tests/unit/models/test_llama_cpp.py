@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from foundation.components import Context, load
 from foundation.errors import WeightsInvalid
 from foundation.settings import Part
+from orchestration.prompts.files import read_prompt
 from orchestration.prompts.frames import answer_from
 
 pytestmark = pytest.mark.real_model
@@ -101,7 +102,8 @@ def test_a_prompt_that_begins_like_the_one_before_is_read_from_where_it_differs(
     model = _load(tmp_path, max_tokens=4, slots=1, reuse_prompts=True)
     try:
         told = [
-            model.invoke(answer_from(question, passages)).usage_metadata for question in ("How heavy?", "Until when?")
+            model.invoke(answer_from(read_prompt("answer"), question, passages)).usage_metadata
+            for question in ("How heavy?", "Until when?")
         ]
     finally:
         model.close()

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foundation import names
 from foundation.types import LAYERS, Layer, Usage
 from observability.reports.layer_bill import layer_bill
 from observability.stores.spans import SpanRow
@@ -173,3 +175,10 @@ def test_no_layer_takes_longer_than_its_spans_together(spans):
     for share in bill.shares:
         if not any(one.layer is None for one in spans):
             assert share.ns <= sum(one.end_ns - one.start_ns for one in spans if one.layer == share.layer)
+
+
+def test_the_bill_names_the_prompts_that_were_used():
+    root = replace(span("1", None, 0, 10, "orchestration"), attributes={names.PROMPTS: "answer@1 aa, plan@1 bb"})
+    bill = layer_bill([root, span("2", "1", 0, 5, "models")], [])
+    assert bill.prompts == ("answer@1 aa", "plan@1 bb")
+    assert bill.as_dict()["prompts"] == ["answer@1 aa", "plan@1 bb"]

@@ -299,3 +299,12 @@ def test_the_same_writer_is_equal_to_itself_whatever_the_gate_discards() -> None
     rows = drafted(["discarded"] * 40, passed=1.0)
     assert verdict(rows, rows).verdict == "equal"
     assert verdict(rows, rows, stack={"retrieval.vectors.use": "memory"}).verdict == "equal"
+
+
+def test_a_prompt_that_changed_is_named() -> None:
+    rows = recalls([1] * 20)
+    old, new = ({"prompts.persona": f"persona@{version}"} for version in (1, 2))
+    found = compare.compare(side("A", rows, stack=old), side("B", rows, stack=new), ALLOWED)
+    assert "The prompt persona is persona@2 in B, persona@1 in A." in found.notes
+    before = compare.compare(side("A", rows, stack={}), side("B", rows, stack=new), ALLOWED)
+    assert not [note for note in before.notes if "prompt" in note], "an older report named none"

@@ -15,6 +15,7 @@ import pytest
 from foundation.errors import Conflict, StoreUnavailable, UpstreamDown, UpstreamLimited
 from models.chat.scripted import ScriptedChat
 from orchestration.contract import Answer, AnswerRequest, Decision, Plan, PlanStep, Recalled
+from orchestration.flow.steps import DISCARDED
 from orchestration.run.answering import answer, resume
 from orchestration.settings import AnswerSettings, BudgetSettings
 from tests.doubles.orchestration import DOCUMENTS, LEAD, NORTH, PLANNED, World, refuses
@@ -43,7 +44,7 @@ async def test_auto_shows_what_the_model_wrote_where_the_gate_lets_it_through(wo
     world.chat = ScriptedChat(replies=(RIGHT,))
     given = await asked(world)
     assert (given.path, given.text) == ("generative", "A parcel may weigh at most 30 kilograms. [1]")
-    assert given.degraded == ()
+    assert (given.drafts, given.degraded) == (("shown",), ())
     assert (given.usage.input_tokens or 0) > 0
 
 
@@ -53,7 +54,7 @@ async def test_auto_quotes_where_the_gate_refuses_what_the_model_wrote(world: Wo
     assert given.path == "extractive"
     assert "30 kilograms" in given.text
     assert "90" not in given.text
-    assert given.degraded == ()
+    assert (given.drafts, given.degraded) == (("discarded",), (DISCARDED,)), "never in silence"
     assert steps(given) == ["plan", "retrieve", "grade", "compose", "verify", "compose", "verify"]
 
 

@@ -17,6 +17,7 @@ from orchestration.contract import Plan
 from orchestration.language.intent import classify_clauses, reverses, verbs
 from orchestration.planners.classifier import ClassifierPlanner
 from orchestration.planners.classifier import Options as ClassifierOptions
+from tests.doubles.orchestration import PROMPTING
 
 REFUNDS = (
     "Could you refund order QM-10021?",
@@ -267,7 +268,7 @@ def desk(context: Context) -> list[BaseTool]:
 
 
 async def planned(planner: ClassifierPlanner, tools: list[BaseTool], text: str) -> Plan:
-    return await planner.plan(text, tools, run=None, allowed=frozenset(one.name for one in tools))  # type: ignore[arg-type]
+    return await planner.plan(text, tools, run=PROMPTING, allowed=frozenset(one.name for one in tools))  # type: ignore[arg-type]
 
 
 def acts(plan: Plan) -> list[str]:
@@ -316,7 +317,9 @@ async def test_a_question_is_looked_up_and_what_asks_for_nothing_is_told_so(
 
 @pytest.mark.real_model
 async def test_a_reply_names_only_what_the_caller_may_do(planner: ClassifierPlanner, desk: list[BaseTool]) -> None:
-    plan = await planner.plan("Please do not refund order QM-10021", desk, run=None, allowed=frozenset({"open_ticket"}))  # type: ignore[arg-type]
+    plan = await planner.plan(
+        "Please do not refund order QM-10021", desk, run=PROMPTING, allowed=frozenset({"open_ticket"})
+    )  # type: ignore[arg-type]
     assert plan.reply.startswith("Nothing has been done")
     assert "open a new support ticket" in plan.reply
     assert "refund an order" not in plan.reply

@@ -18,6 +18,7 @@ from orchestration.flow.plans import adapt_plan, ready_steps, resolve_arguments,
 from orchestration.language.stated_arguments import arguments_in, describe
 from orchestration.planners.classifier import ClassifierPlanner
 from orchestration.planners.classifier import Options as ClassifierOptions
+from tests.doubles.orchestration import PROMPTING
 
 GOLDEN = Path("examples/support_desk/golden.jsonl")
 
@@ -106,7 +107,7 @@ def test_another_query_joins_the_question_before_it_or_keeps_the_content_words()
 
 async def test_without_tools_every_question_is_answered() -> None:
     plan = await ClassifierPlanner(HashingEmbedder(64), ClassifierOptions()).plan(
-        "refund P-123", [], run=None, allowed=frozenset()
+        "refund P-123", [], run=PROMPTING, allowed=frozenset()
     )  # type: ignore[arg-type]
     assert plan.route == "answer"
 
@@ -183,7 +184,7 @@ def tool_of(plan: Plan) -> str:
 
 
 async def tool_for(planner: ClassifierPlanner, desk: list[BaseTool], question: str) -> Plan:
-    return await planner.plan(question, desk, run=None, allowed=frozenset(tool.name for tool in desk))  # type: ignore[arg-type]
+    return await planner.plan(question, desk, run=PROMPTING, allowed=frozenset(tool.name for tool in desk))  # type: ignore[arg-type]
 
 
 @pytest.mark.real_model
@@ -239,7 +240,7 @@ async def test_a_request_of_several_parts_is_cut_into_steps(
 async def test_a_tool_that_the_caller_may_not_use_is_planned_as_a_refusal(
     minilm: ClassifierPlanner, desk: list[BaseTool]
 ) -> None:
-    plan = await minilm.plan("please refund order QM-10017", desk, run=None, allowed=frozenset({"find_order"}))  # type: ignore[arg-type]
+    plan = await minilm.plan("please refund order QM-10017", desk, run=PROMPTING, allowed=frozenset({"find_order"}))  # type: ignore[arg-type]
     assert plan.route == "refuse"
 
 

@@ -238,7 +238,8 @@ async def test_an_answer_may_rest_on_results_of_earlier_turns_and_on_the_persona
         calls(("find_parcel", {"parcel_id": "P-124"}), first=2),
         "P-123 weighs 17 kilograms, and sending it costs 23 dollars.",
     )
-    agent = world.agent("tool_calling", persona="You sell postage. Each parcel costs 23 dollars.")
+    world.prompts = world.prompts.with_text("persona", "You sell postage. Each parcel costs 23 dollars.")
+    agent = world.agent("tool_calling")
     first = [event async for event in agent.stream(AnswerRequest(question="Where is P-123?"), NORTH)][-1].answer
     request = AnswerRequest(question="And P-124? What will it cost?", thread_id=first.thread_id)
     second = [event async for event in agent.stream(request, NORTH)][-1].answer

@@ -18,6 +18,7 @@ from foundation import names
 from foundation.errors import StoreUnavailable
 from models.chat.scripted import ScriptedChat
 from orchestration.contract import AnswerRequest
+from orchestration.prompts.files import read_prompt
 from orchestration.run.answering import answer
 from tests.doubles.orchestration import NORTH, World
 
@@ -56,6 +57,7 @@ async def test_an_answer_is_one_readable_tree(spans: InMemorySpanExporter, data_
     attributes: dict[str, Any] = dict(root.attributes or {})
     assert attributes[names.STATUS] == "answered"
     assert attributes[names.CONVERSATION_ID] == given.thread_id
+    assert attributes[names.PROMPTS] == read_prompt("answer").label
     assert given.trace_id == f"{root.context.trace_id:032x}"
 
 
