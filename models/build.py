@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 
 from foundation.components import Assembly
+from foundation.settings import Part
 from models.contract import EntailmentJudge, EntailmentParts, PriceSource, Reranker, RerankerParts
 from models.encoders.remembering import RememberingEmbedder
 from models.pricing import identity
@@ -24,6 +25,8 @@ class Models:
 
     chat: BaseChatModel
     """The chat model and its fallbacks as one, with retries and a breaker."""
+    tenants: Mapping[str, BaseChatModel]
+    """The same of each tenant that has its own chat model."""
     encoder: Embeddings
     """The embedder as its adapter built it."""
     embedder: Embeddings
@@ -40,44 +43,59 @@ def open_models(
     assembly: Assembly,
     *,
     demand: Callable[[str], None] = lambda _: None,
-    demand_one_of: Callable[[list[str]], None] = lambda _: None,
+    demand_one_of: Callable[[Sequence[str], Mapping[str, Sequence[str]]], None] = lambda _, __: None,
     watch_embedder: Callable[[Embeddings], Embeddings] = lambda embedder: embedder,
     watch_reranker: Callable[[Reranker], Reranker] = lambda reranker: reranker,
-    pay_judge: Callable[[BaseChatModel], BaseChatModel] = lambda chat: chat,
+    pay_judge: Callable[[BaseChatModel, Mapping[str, BaseChatModel]], BaseChatModel] = lambda chat, _: chat,
     watch_judge: Callable[[EntailmentJudge], EntailmentJudge] = lambda judge: judge,
 ) -> Models:
     """Open every part of layer 2.
 
     Args:
         demand: asked with a model's name before each call; raises where it may not be used.
-        demand_one_of: asked at the start with the names of which one must be allowed.
+        demand_one_of: asked at the start with the names of which one must be allowed, and those of tenants that have their own.
         watch_embedder: puts tracing around the embedder; `watch_reranker` around the reranker, `watch_judge` around the
             judge of entailment.
-        pay_judge: makes of the chat model the one that a judge of entailment calls.
+        pay_judge: makes of the chat model, and those of tenants, the one that a judge of entailment calls.
 
     Raises:
         ConfigurationError: a part cannot be built, or policy allows none of the models.
     """
     judge_with_model = (settings.entailment,) if {"model", "path"} & settings.entailment.options.keys() else ()
     for shared in (settings.embedder, settings.reranker, *judge_with_model):
-        demand_one_of([str(shared.options.get("model", shared.use))])
-    primary = assembly.part("models.chat", settings.chat, BaseChatModel)
-    fallbacks = [assembly.part("models.chat", chosen, BaseChatModel) for chosen in settings.fallbacks]
-    demand_one_of([identity(model)[1] for model in (primary, *fallbacks)])
+        demand_one_of([str(shared.options.get("model", shared.use))], {})
+    candidates = _open_chats([settings.chat, *settings.fallbacks], assembly)
+    of_tenants = {
+        name: _open_chats([tenant.chat, *tenant.fallbacks], assembly) for name, tenant in settings.tenants.items()
+    }
+    demand_one_of(_names(candidates), {name: _names(models) for name, models in of_tenants.items()})
     encoder = assembly.part("models.embedder", settings.embedder, Embeddings)
     embedder = watch_embedder(encoder)
     query_embedder = RememberingEmbedder(embedder)
     reranker = open_reranker(settings, assembly, query_embedder)
-    chat = resilient(primary, fallbacks, settings.resilience, assembly.context.clock, demand)
+
+    def as_one(models: Sequence[BaseChatModel]) -> BaseChatModel:
+        return resilient(models[0], models[1:], settings.resilience, assembly.context.clock, demand)
+
+    chat, tenants = as_one(candidates), {name: as_one(models) for name, models in of_tenants.items()}
     return Models(
         chat=chat,
+        tenants=tenants,
         encoder=encoder,
         embedder=embedder,
         query_embedder=query_embedder,
         reranker=watch_reranker(reranker) if reranker else None,
-        judge=watch_judge(open_judge(settings, assembly, query_embedder, pay_judge(chat))),
+        judge=watch_judge(open_judge(settings, assembly, query_embedder, pay_judge(chat, tenants))),
         prices=assembly.part("models.prices", settings.prices, PriceSource),
     )
+
+
+def _open_chats(chosen: Sequence[Part], assembly: Assembly) -> list[BaseChatModel]:
+    return [assembly.part("models.chat", part, BaseChatModel) for part in chosen]
+
+
+def _names(models: Sequence[BaseChatModel]) -> list[str]:
+    return [identity(model)[1] for model in models]
 
 
 def open_reranker(settings: ModelsSettings, assembly: Assembly, embedder: Embeddings) -> Reranker | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, model_validator
 
 from foundation.settings import Part, Section
 
@@ -23,10 +26,20 @@ class ResilienceSettings(Section):
     breaker_open_s: float = Field(default=30, gt=0)
 
 
+class TenantModels(Section):
+    """Who answers for one tenant. Without `use`, what is said here stands over `[models.chat]`."""
+
+    chat: Part
+    fallbacks: tuple[Part, ...] = ()
+    """In the place of `[models] fallbacks`."""
+
+
 class ModelsSettings(Section):
     chat: Part = Part(use="llama_cpp")
     fallbacks: tuple[Part, ...] = ()
     """Chat parts tried in order when the first one fails."""
+    tenants: dict[str, TenantModels] = Field(default_factory=dict)
+    """By the tenant's name, its own chat model: `[models.tenants.NAME.chat]`."""
     embedder: Part = Part(use="openvino")
     reranker: Part = Part(use="none")
     entailment: Part = Part(use="signs")
@@ -39,4 +52,17 @@ class ModelsSettings(Section):
     @property
     def parts(self) -> tuple[Part, ...]:
         """Those that may have weights here."""
-        return (self.chat, *self.fallbacks, self.embedder, self.reranker, self.entailment)
+        of_tenants = [part for tenant in self.tenants.values() for part in (tenant.chat, *tenant.fallbacks)]
+        return (self.chat, *self.fallbacks, *of_tenants, self.embedder, self.reranker, self.entailment)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_tenants(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not isinstance(values.get("tenants"), Mapping):
+            return values
+        chat, tenants = values.get("chat"), dict(values["tenants"])
+        for name, tenant in tenants.items():
+            own = tenant.get("chat") if isinstance(tenant, Mapping) else None
+            if isinstance(chat, Mapping) and isinstance(own, Mapping) and "use" not in own:
+                tenants[name] = {**tenant, "chat": {**chat, **own}}
+        return {**values, "tenants": tenants}

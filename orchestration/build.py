@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.tools import BaseTool
@@ -10,6 +11,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from foundation.components import Assembly
 from foundation.kill_switches import Stops
+from models.contract import BaseChatModel
 from orchestration.contract import Agent, AgentParts, ApprovalNotifier
 from orchestration.effects.announcing import Announcer
 from orchestration.effects.approvals import SqliteApprovals
@@ -18,6 +20,7 @@ from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
 from orchestration.memory.facts import FILE, SqliteFacts
 from orchestration.run.spending import SqliteSpending
+from orchestration.run.tenant_agents import TenantAgents
 from orchestration.settings import OrchestrationSettings
 
 
@@ -36,13 +39,20 @@ class Orchestration:
 
 
 def open_orchestration(
-    settings: OrchestrationSettings, assembly: Assembly, *, stops: Stops, model: str, manifest_id: str
+    settings: OrchestrationSettings,
+    assembly: Assembly,
+    *,
+    stops: Stops,
+    model: str,
+    manifest_id: str,
+    tenant_models: Mapping[str, str] | None = None,
 ) -> Orchestration:
     """Open the parts and stores of layer 4.
 
     Args:
         stops: the kill switches, which the executor asks before each effect.
-        model: the chat model's name and `manifest_id` that of the run: each record of the audit carries them.
+        model: the chat model's name and `manifest_id` that of the run: each record of the audit carries them; `tenant_models`
+            has the names of the chat models of tenants that have their own.
 
     Raises:
         ConfigurationError: a part cannot be built or a store cannot be opened.
@@ -53,7 +63,9 @@ def open_orchestration(
     approvals = assembly.keep(SqliteApprovals(data / "approvals.sqlite", clock))
     notifier = assembly.part("orchestration.notifier", settings.notifier, ApprovalNotifier)
     announcer = assembly.keep(Announcer(notifier, link=settings.approval_link))
-    audit = assembly.keep(SqliteAudit(data / "audit.sqlite", clock, model=model, manifest_id=manifest_id))
+    audit = assembly.keep(
+        SqliteAudit(data / "audit.sqlite", clock, model=model, manifest_id=manifest_id, tenant_models=tenant_models)
+    )
     return Orchestration(
         tools=tools,
         facts=facts,
@@ -75,7 +87,18 @@ def open_orchestration(
     )
 
 
-def open_agent(settings: OrchestrationSettings, assembly: Assembly, parts: AgentParts) -> Agent:
-    """The agent that `[orchestration.agent]` names, on these parts. Raises ConfigurationError where it cannot be built."""
-    agent: Agent = assembly.part("orchestration.agent", settings.agent, Agent, context=parts)
-    return agent
+def open_agent(
+    settings: OrchestrationSettings,
+    assembly: Assembly,
+    parts: AgentParts,
+    tenants: Mapping[str, BaseChatModel] | None = None,
+) -> Agent:
+    """The agent that `[orchestration.agent]` names, on these parts; for each tenant with a chat model of its own another one,
+    since what an agent can do hangs on its model. Raises ConfigurationError where it cannot be built."""
+
+    def opened(chat: BaseChatModel) -> Agent:
+        agent: Agent = assembly.part("orchestration.agent", settings.agent, Agent, context=replace(parts, chat=chat))
+        return agent
+
+    everybody = opened(parts.chat)
+    return TenantAgents(everybody, {name: opened(chat) for name, chat in tenants.items()}) if tenants else everybody

@@ -155,13 +155,19 @@ class _Layers:
         self.watching = open_observability(settings.observability, assembly, manifest_id=run.manifest_id)
         self.models = self._open_models()
         self.chat_name = "/".join(identity(self.models.chat))
+        self.tenant_chat_names = {name: "/".join(identity(chat)) for name, chat in self.models.tenants.items()}
         self.retrieval = self._open_retrieval()
         self.serving = self._open_serving()
         self.acting = open_orchestration(
-            settings.orchestration, assembly, stops=self.stops, model=self.chat_name, manifest_id=run.manifest_id
+            settings.orchestration,
+            assembly,
+            stops=self.stops,
+            model=self.chat_name,
+            tenant_models=self.tenant_chat_names,
+            manifest_id=run.manifest_id,
         )
         self.parts = self._agent_parts()
-        self.agent = open_agent(settings.orchestration, assembly, self.parts)
+        self.agent = open_agent(settings.orchestration, assembly, self.parts, self.models.tenants)
 
     def _open_models(self) -> Models:
         """A model that is stopped, or that the policy does not allow, is not asked."""
@@ -180,7 +186,7 @@ class _Layers:
             demand_one_of=self.policy.demand_one_of,
             watch_embedder=traced_embedder,
             watch_reranker=traced_reranker,
-            pay_judge=lambda chat: JudgingChatModel(inner=chat),
+            pay_judge=lambda chat, tenants: JudgingChatModel(inner=chat, tenants=tenants),
             watch_judge=traced_judge,
         )
 
@@ -214,7 +220,7 @@ class _Layers:
             ledger=self.retrieval.ledger,
             embedder=self.models.query_embedder,
             policy=self.policy,
-            writer=f"{self.chat_name} {dict(self.run.weights)} {dict(self.run.prompts)}",
+            writer=f"{self.chat_name} {self.tenant_chat_names} {dict(self.run.weights)} {dict(self.run.prompts)}",
             erasures=self.erasures,
         )
 
@@ -284,7 +290,7 @@ class _Layers:
             executor=acting.executor,
             parts=self.parts,
             agent=QuotaAgent(counted_agent(audited), serving.quotas),
-            objects=Objects(self.parts, self.stops, acting.audit),
+            objects=Objects(self.parts, self.stops, acting.audit, models.tenants),
             cache=serving.cache,
             quotas=serving.quotas,
             idempotency=serving.idempotency,

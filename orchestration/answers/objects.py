@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Generic, Literal
@@ -24,6 +24,7 @@ from foundation.kill_switches import Stops, unless_stopped
 from foundation.machine.deadline import in_thread_within
 from foundation.tracing import span, trace_id
 from foundation.types import Principal, Usage
+from models.contract import BaseChatModel
 from orchestration.answers.field_extraction import Field, fields_of, fill_fields
 from orchestration.answers.patterns import bound_validator
 from orchestration.answers.structured import Object, generate_object
@@ -84,8 +85,11 @@ class ObjectAnswer(Generic[Object]):
 class Objects:
     """`answer_as` under the switches of the operator, and in the audit."""
 
-    def __init__(self, parts: AgentParts, stops: Stops, audit: AuditLog) -> None:
-        self._parts, self._stops, self._audit = parts, stops, audit
+    def __init__(
+        self, parts: AgentParts, stops: Stops, audit: AuditLog, tenants: Mapping[str, BaseChatModel] | None = None
+    ) -> None:
+        """`tenants` have chat models of their own."""
+        self._parts, self._stops, self._audit, self._tenants = parts, stops, audit, tenants or {}
 
     async def answer_as(
         self, schema: type[Object], question: str, principal: Principal, *, text: str | None = None
@@ -98,7 +102,8 @@ class Objects:
             self._stops.demand("tenant", principal.tenant)
 
         demand()
-        answer = await unless_stopped(answer_as(schema, question, principal, self._parts, text=text), demand)
+        parts = replace(self._parts, chat=self._tenants.get(principal.tenant, self._parts.chat))
+        answer = await unless_stopped(answer_as(schema, question, principal, parts, text=text), demand)
         outcome, reason = _IN_AUDIT[answer.failure]
         documents = tuple(sorted({citation.document_id for citation in answer.citations}))
         entry = AuditRecord(

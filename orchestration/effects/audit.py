@@ -99,9 +99,18 @@ class Head:
 
 
 class SqliteAudit:
-    """An `AuditLog` in one append-only table. `model` and `manifest_id` say what was running; every record carries them."""
+    """An `AuditLog` in one append-only table. `model`, or that of the tenant, and `manifest_id` say what was running; every record
+    carries them."""
 
-    def __init__(self, path: Path, clock: Clock, *, model: str = "", manifest_id: str = "") -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        *,
+        model: str = "",
+        manifest_id: str = "",
+        tenant_models: Mapping[str, str] | None = None,
+    ) -> None:
         lacking = _lacking_triggers(path)
         self._file = SqliteFile(path, STORE)
         self._head = head_file(path)
@@ -109,14 +118,15 @@ class SqliteAudit:
             log.warning("The audit was without %s, which forbid changes. Look who took them away.", ", ".join(lacking))
         log.info("The audit reaches %s.", self._file.run_now(_last_head))  # a copy wherever the log goes
         self._clock = clock
-        self._running = {"model": model, "manifest_id": manifest_id}
+        self._model, self._tenant_models, self._manifest_id = model, tenant_models or {}, manifest_id
 
     async def record(self, entry: AuditRecord) -> None:
         """Raises:
         StoreUnavailable, StorageFull: it was not written, so what it tells of must not be told.
         """
         entry = entry if entry.trace_id else entry.model_copy(update={"trace_id": trace_id()})
-        body = canonical({"at": self._clock.now().isoformat(), **self._running, **entry.model_dump(mode="json")})
+        running = {"model": self._tenant_models.get(entry.tenant, self._model), "manifest_id": self._manifest_id}
+        body = canonical({"at": self._clock.now().isoformat(), **running, **entry.model_dump(mode="json")})
 
         def append(connection: sqlite3.Connection) -> Head:
             last = _last_head(connection)

@@ -6,7 +6,7 @@ model a tenant that may use it. What no list names is denied.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -97,19 +97,20 @@ class Policy:
         if tenant is not None and not (ruling := self.model(name, tenant)).allowed:
             raise ModelForbidden(f"{ruling.why} The rule is {ruling.rule} of the policy.")
 
-    def demand_one_of(self, names: Sequence[str]) -> None:
-        """Look at start whether every tenant may use one of these models at least.
+    def demand_one_of(self, names: Sequence[str], own: Mapping[str, Sequence[str]]) -> None:
+        """Look at start whether every tenant may use one of these models at least, or of its `own`.
 
         Raises:
             InvalidSetting: all of them are forbidden for a tenant.
         """
-        for tenant in dict.fromkeys((EVERYBODY, *self._settings.tenants)):
-            rulings = [self.model(name, tenant) for name in names]
+        for tenant in dict.fromkeys((EVERYBODY, *self._settings.tenants, *own)):
+            candidates = own.get(tenant, names)
+            rulings = [self.model(name, tenant) for name in candidates]
             if not any(ruling.allowed for ruling in rulings):
                 why = " ".join(ruling.why for ruling in rulings)
                 raise InvalidSetting(
                     f"{why} The rule is {rulings[0].rule} of the policy. Configure another model in [models], or "
-                    f"change the rule: make policy TENANT='{tenant}' MODEL='{names[0]}'"
+                    f"change the rule: make policy TENANT='{tenant}' MODEL='{candidates[0]}'"
                 )
 
     def _of_tenant(self, tenant: str) -> tuple[str, TenantRules]:

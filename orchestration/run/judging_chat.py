@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import replace
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatResult
+from pydantic import Field
 
 from foundation.machine.deadline import check
 from orchestration.effects.policy import on_behalf_of
@@ -31,6 +34,8 @@ class JudgingChatModel(MeteredChatModel):
     """
 
     told: bool = False
+    tenants: Mapping[str, BaseChatModel] = Field(default_factory=dict)
+    """Chat models of tenants that have their own."""
 
     def _generate(
         self,
@@ -42,12 +47,16 @@ class JudgingChatModel(MeteredChatModel):
         run = run_at_work()
         if run is None:
             return self.inner._generate(messages, stop, run_manager, **kwargs)
-        if (
-            run.closed or run.loop is None
-        ):  # what is judged afterwards, such as a share of the answers, is nobody's to pay
+        if run.closed or run.loop is None:
+            # what is judged afterwards, such as a share of the answers, is nobody's to pay
             with on_behalf_of(run.principal.tenant):
-                return self.inner._generate(messages, stop, run_manager, **kwargs)
+                return self._of(run).inner._generate(messages, stop, run_manager, **kwargs)
         return self._pay_on(run.loop, run, messages, stop, kwargs)
+
+    def _of(self, run: Run) -> MeteredChatModel:
+        """The model of the run's tenant, not told to anybody either."""
+        own = self.tenants.get(run.principal.tenant)
+        return MeteredChatModel(inner=own, told=False) if own else self
 
     def _pay_on(
         self,
@@ -78,7 +87,7 @@ class JudgingChatModel(MeteredChatModel):
         aside = replace(run, usage=UNCALLED, _local_s=0.0)
         try:
             with running(aside):
-                return await self._agenerate(messages, stop, **kwargs)
+                return await self._of(run)._agenerate(messages, stop, **kwargs)
         finally:
             aside.first_token_s = None
             run.join(aside)

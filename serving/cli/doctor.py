@@ -185,6 +185,8 @@ def parts_of(settings: Settings) -> Iterator[tuple[str, Part]]:
                 yield key, value
             elif isinstance(value, tuple):
                 yield from ((f"{key}[{n}]", part) for n, part in enumerate(value) if isinstance(part, Part))
+    for name, tenant in settings.models.tenants.items():
+        yield from ((f"models.chat[{name}]", part) for part in (tenant.chat, *tenant.fallbacks))
 
 
 _SECTIONS = {"models.fallbacks": "models.chat"}
