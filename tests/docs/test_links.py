@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ CODE = sorted(
     [*ROOT.glob("*.toml"), ROOT / "Makefile", *(path for one in LAYERS for path in (ROOT / one).rglob("*.py"))]
 )
 NOTES = sorted((ROOT / "lab" / "notes").glob("*.md"))  # none where the lab has been deleted
+OPTIONAL = tomllib.loads((ROOT / "optional.toml").read_text(encoding="utf-8")).values()
+DELETABLE = {(ROOT / path).resolve() for part in OPTIONAL for path in part["paths"]}
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *NOTES])
 
 
@@ -32,7 +35,9 @@ def missing(page: Path) -> list[str]:
         if target in RULES and name not in ALWAYS | RULES[target]
     ]
     unknown = {target for target, _ in commands} - RULES.keys() if LAB.exists() or page not in PAGES else set()
-    return [*(link for link in links if not (page.parent / link).exists()), *sorted(unknown), *untaken]
+    targets = {link: (page.parent / link).resolve() for link in links}
+    gone = [link for link, target in targets.items() if not target.exists() and target not in DELETABLE]
+    return [*gone, *sorted(unknown), *untaken]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,0 +1,77 @@
+"""How does this system fail? Each failure is played by a flag, as in --crash; without one, all of them are.
+
+A failure that a person can work with is not silent and not invented. Two of the failing models are doubles, and say so; the
+time limit and the crash are real.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+from examples.small_system import VISITOR, ask, small_system, store
+from foundation.errors import SixplyError
+
+FARE, BAND = "How much is a single adult ticket to Graynes?", "Which band plays on board on Saturdays?"
+LIE = "A ticket to Graynes costs 99 euros [1]."
+IMPATIENT = {"resilience": {"timeout_s": 0.02}}
+FAILURES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "--provider-down": ("a double refuses every call", FARE, {"chat": {"use": "scripted", "raises": "upstream_down"}}),
+    "--garbage": (f"a double writes: {LIE}", FARE, {"chat": {"use": "scripted", "replies": [LIE]}}),
+    "--timeout": ("the bundled model gets 20 milliseconds", FARE, IMPATIENT),
+    "--no-evidence": (f"no document answers: {BAND}", BAND, {}),
+}
+NOTES = 500
+
+
+def fail(flag: str) -> None:
+    """Ask a system whose model must write, with a part that fails."""
+    what, question, models = FAILURES[flag]
+    writing = {"answers": {"compose": "generative"}, "tools": []}
+    print(f"{flag}: {what}")
+    with small_system({"models": models, "orchestration": writing}) as system:
+        try:
+            answer = ask(system, question)
+            print(f"  {answer.status}: {answer.text}")
+        except SixplyError as error:
+            print(
+                f"  error {error.code}, {'worth trying again' if error.retryable else 'not worth trying again'}: {error}"
+            )
+
+
+def crash() -> None:
+    """Kill a child that stores notes one by one, in the middle, and open what it left."""
+    print(f"--crash: a child is killed while it stores {NOTES} notes, and its folder is opened again")
+    with tempfile.TemporaryDirectory(prefix="ladder-") as folder:
+        command = [sys.executable, "-m", "examples.when_it_fails", "--child", folder]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            stored = [child.stdout.readline().strip() for _ in range(10)]
+            child.kill()  # SIGKILL: it cannot tidy up
+            stored += [line.strip() for line in child.stdout if line.endswith("\n")]
+        with small_system({"foundation": {"data_dir": folder}}, documents={}) as system:
+            there = {document.source.uri for document in system.ledger.documents(system.policy.scope(VISITOR))}
+            print(f"  of {len(stored)} notes it had said that they are stored; lost: {len(set(stored) - there)}")
+            print(f"  answered from one of them: {ask(system, 'What is the code word of locker 3?').text}")
+
+
+def store_notes(folder: str) -> None:
+    with small_system({"foundation": {"data_dir": folder}}, documents={}) as system:
+        for number in range(NOTES):
+            store(system, {f"note-{number}.md": f"# Lockers\n\nThe code word of locker {number} is gull-{number}."})
+            print(f"note-{number}.md", flush=True)
+
+
+def main(*flags: str) -> None:
+    if flags[:1] == ("--child",):
+        store_notes(flags[1])
+        return
+    for flag in flags or (*FAILURES, "--crash"):
+        crash() if flag == "--crash" else fail(flag)
+    print("One layer up: nothing failed, but is it right? docs/measuring.md")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

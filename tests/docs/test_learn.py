@@ -1,0 +1,57 @@
+"""docs/learn.md shows what each program of the ladder prints; digits may differ, and `...` stands for anything."""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "learn.md").read_text(encoding="utf-8")
+OUTPUTS = dict(re.findall(r"```console\n\$ python -m examples\.(\w+)\n(.*?)```", PAGE, re.DOTALL))
+PROGRAMS = {path.stem: path for path in sorted((ROOT / "examples").glob("*.py")) if path.stem != "__init__"}
+SHARED = "small_system"
+WRITTEN = "the model alone"
+"""What a language model writes after this may differ from machine to machine."""
+
+
+def missing(shown: str, printed: str) -> list[str]:
+    """The lines of a page that a program does not print."""
+    lines = [bare(line) for line in printed.splitlines()]
+    return [line for line in shown.splitlines() if not any(pattern_of(line).fullmatch(printed) for printed in lines)]
+
+
+def pattern_of(line: str) -> re.Pattern[str]:
+    beginning, written, _ = bare(line).partition(WRITTEN)
+    pattern = re.escape(beginning).replace(re.escape("..."), ".*")
+    return re.compile(f"{pattern}{written}.*" if written else pattern)
+
+
+def bare(line: str) -> str:
+    return re.sub(r"\d+", "0", re.sub(r" +", " ", line.rstrip()))
+
+
+def test_every_program_is_short_and_stands_on_the_page() -> None:
+    assert set(OUTPUTS) == set(PROGRAMS) - {SHARED}
+    assert [name for name, path in PROGRAMS.items() if len(path.read_text(encoding="utf-8").splitlines()) >= 80] == []
+
+
+def test_a_line_that_is_not_printed_is_missed() -> None:
+    assert missing("12 answers\nnothing lost", "7 answers  \nall lost") == ["nothing lost"]
+
+
+@pytest.mark.real_model
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_the_program_prints_what_the_page_shows(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", [name])
+    import_module(f"examples.{name}").main()
+    printed = capsys.readouterr().out
+    assert missing(OUTPUTS[name], printed) == []
+    assert len(printed.splitlines()) <= 25
+    assert "One layer up" in printed.splitlines()[-1]
