@@ -27,6 +27,11 @@ COLOUR = {
     "required": ["name"],
 }
 WORD = "BLUE"
+UNKNOWN_PROFILE = (
+    "Nothing is known of what %s can do, so it gets the planned agent, without tools and rounds. Run make model-check, and write "
+    "the line that it gives below [models.chat]."
+)
+"""What people are told of a model whose profile does not say whether it calls tools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,11 @@ class Ability:
 
 
 Trial = Callable[[BaseChatModel], Awaitable[tuple[bool, str]]]
+
+
+def says_whether_it_calls_tools(model: BaseChatModel) -> bool:
+    """Whether the model's profile says anything of tools, be it yes or no."""
+    return "tool_calling" in (model.profile or {})
 
 
 async def try_abilities(model: BaseChatModel) -> list[Ability]:

@@ -14,7 +14,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -234,8 +234,53 @@ async def orchestration(stage: Stage, story: Story, system: System) -> Answer:
             if scene.get("poisoned"):
                 check_poison(stage, story, system, scene)
             shown = shown or given
+        await stronger(stage, story, system)
         assert shown is not None
         return shown
+
+
+async def stronger(stage: Stage, story: Story, system: System) -> None:
+    """The same desk with a model that calls tools. None is at hand without a key, so a script plays one, and says so."""
+    from foundation.components import load
+    from foundation.settings import Part
+    from models.pricing import identity
+    from orchestration.contract import Agent, AnswerRequest, Decision, Event
+    from orchestration.run.answering import answer
+
+    scene = story.text["stronger"]
+    chat = load("models.chat", Part(use=scene["chat"]), system.context)
+    parts = replace(system.parts, chat=chat)
+    agent: Agent = load("orchestration.agent", system.settings.orchestration.agent, parts, expected=Agent)
+    stage.print()
+    stage.say("a change", f'[models.chat] use = "{scene["chat"]}"')
+    stage.say("chat model", f"{identity(chat)[1]}: what it says is a script, what happens is not")
+    seen: list[Event] = []
+    asked = AnswerRequest(question=scene["question"])
+    waiting = await answer(agent, asked, story.people[scene["who"]], seen=seen.append)
+    stage.show(waiting)
+    calls = [event.tool for event in seen if event.tool]
+    called = [call.tool for call in calls if call.status == "begun"]
+    stage.say("tools", ", ".join(called))
+    side_by_side = [call.status for call in calls[:2]] == ["begun", "begun"]
+    twice = called.count("search_documents") == 2
+    stage.check("it called two tools at once, and searched twice", holds=side_by_side and twice, found=called)
+    judge(stage, scene, waiting)
+    if waiting.approval is None:
+        return
+    decision = Decision(approval_id=waiting.approval.approval_id, approve=True)
+    told = [event async for event in agent.resume(decision, story.people[scene["approver"]])]
+    given = told[-1].answer
+    stage.print()
+    stage.print(f"[bold]{plain(story.people[scene['approver']].subject)} approves, and the same run goes on[/]")
+    if given is None:
+        stage.check("it answered", holds=False, found=told[-1].message)
+        return
+    stage.show(given)
+    words = sum(event.kind == "token" for event in told)
+    judge(stage, {**scene, **scene["then"]}, given)
+    stage.check("its words came one by one", holds=words > 10, found=words)
+    stage.check("the refund happened once", holds=refunds(system, scene["order"]) == 1)
+    stage.reports[-1].figures["stronger"] = {"tools": called, "tokens": words, "answer": given.model_dump(mode="json")}
 
 
 def judge(stage: Stage, scene: dict[str, Any], given: Answer) -> None:

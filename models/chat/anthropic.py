@@ -8,35 +8,21 @@ from typing import Any
 import anthropic
 import httpx2
 from langchain_anthropic import ChatAnthropic
-from langchain_core.language_models import BaseChatModel, ModelProfile
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import PrivateAttr
 
 from foundation.components import Context
 from foundation.errors import MissingCredential
 from models.pricing import USAGE_AT_START
 from models.resilience.http_clients import clients, timeouts
+from models.resilience.remote_options import RemoteChatOptions
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: str
-    api_key: SecretStr | None = None
+class Options(RemoteChatOptions):
     base_url: str = "https://api.anthropic.com"
     """Without the version."""
-    temperature: float | None = Field(default=None, ge=0)
-    """`None` sends none: the newer models accept no other than their own."""
-    max_tokens: int = Field(default=1024, ge=1)
-    profile: ModelProfile | None = None
-    """What the model can, such as `{ tool_calling = true, structured_output = true }`; `None` is what LangChain knows of
-    the vendors' own models. What is false is refused, and what is not said is tried."""
-    connect_timeout_s: float = Field(default=5, gt=0)
-    read_timeout_s: float = Field(default=60, gt=0)
-    """The longest silence: before the first token, between two, or before a whole reply that is not streamed."""
-    keep_alive: bool = False
-    """Reuse connections. Only where all calls come from one event loop, as in the API server."""
 
 
 class AnthropicChat(ChatAnthropic):
@@ -98,6 +84,7 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         max_tokens=options.max_tokens,
         profile=options.profile,
         max_retries=0,  # retries are the business of models/resilience/retry.py, which sees all models alike
+        **options.extra_for(AnthropicChat),
     )
     timeout = timeouts(connect_s=options.connect_timeout_s, read_s=options.read_timeout_s)
     model._http = clients(timeout, keep_alive=options.keep_alive)  # noqa: SLF001  # private to pydantic; this is its maker

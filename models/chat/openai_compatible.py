@@ -5,36 +5,20 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
+from langchain_core.language_models import BaseChatModel, LangSmithParams
 from langchain_openai import ChatOpenAI
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from foundation.components import Context
 from models.resilience.http_clients import OPENAI, clients, key_for, on_loopback, timeouts
+from models.resilience.remote_options import RemoteChatOptions
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: str
+class Options(RemoteChatOptions):
     base_url: str = OPENAI
     """With the version: `http://127.0.0.1:8000/v1`."""
-    api_key: SecretStr | None = None
-    """Needed everywhere but on this machine."""
     provider: str | None = None
     """Name in traces and for prices; `None` is "openai" at OpenAI's own address and the host's name elsewhere."""
-    temperature: float | None = Field(default=0, ge=0)
-    """`None` sends none: some models accept no other than their own."""
     seed: int | None = None
-    max_tokens: int | None = Field(default=1024, ge=1)
-    profile: ModelProfile | None = None
-    """What the model can, such as `{ tool_calling = true, structured_output = true }`; `None` is what LangChain knows of
-    the vendors' own models. What is false is refused, and what is not said is tried."""
-    connect_timeout_s: float = Field(default=5, gt=0)
-    read_timeout_s: float = Field(default=60, gt=0)
-    """The longest silence: before the first token, between two, or before a whole reply that is not streamed."""
-    keep_alive: bool = False
-    """Reuse connections. Only where all calls come from one event loop, as in the API server."""
 
 
 class OpenAICompatibleChat(ChatOpenAI):
@@ -68,9 +52,8 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         profile=options.profile,
         max_retries=0,  # retries are the business of models/resilience/retry.py, which sees all models alike
         timeout=timeout,
-        stream_usage=True,
         stream_chunk_timeout=None,  # its timer loses cancellations before Python 3.12; resilience.py has one that does not
-        use_responses_api=False,
+        **{"stream_usage": True, "use_responses_api": False, **options.extra_for(OpenAICompatibleChat)},
         http_client=sync_client,
         http_async_client=async_client,
         http_socket_options=(),  # of clients that are not used; without it a proxy in the environment gets a warning

@@ -1,18 +1,24 @@
 """The agent that the chat model deserves: `tool_calling` where the model's profile says that it calls tools, else `graph`.
 
-What a model can is what LangChain knows of it, or what `[models.chat] profile = { tool_calling = true }` says.
+What a model can is what LangChain knows of it, or what `[models.chat] profile = { tool_calling = true }` says. Where neither
+says anything, the log does: the model may be a strong one that is not made use of.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.components import load
 from foundation.settings import Part
+from models.abilities import UNKNOWN_PROFILE, says_whether_it_calls_tools
+from models.pricing import identity
 from orchestration.contract import Agent, AgentParts
 from orchestration.run.metered_chat import calls_tools
+
+log = logging.getLogger("sixply.orchestration")
 
 
 class Options(BaseModel):
@@ -24,6 +30,8 @@ class Options(BaseModel):
 
 
 def build(options: Options, context: AgentParts) -> Agent:
+    if not says_whether_it_calls_tools(context.chat):
+        log.warning(UNKNOWN_PROFILE, identity(context.chat)[1])
     use, chosen = ("tool_calling", options.tool_calling) if calls_tools(context.chat) else ("graph", options.graph)
     agent: Agent = load("orchestration.agent", Part(use=use, **chosen), context, expected=Agent)
     return agent

@@ -45,14 +45,18 @@ class ProgressMiddleware(AgentMiddleware[AgentState[Any], Any]):
     ) -> ToolMessage | Command[Any]:
         run, begun_s, outcome = current_run(), time.perf_counter(), "failed"
         name = request.tool_call["name"]
+        pause: GraphBubbleUp | None = None
         crash_point("tool_begun")
         try:
             with span("tool", layer="orchestration", attributes={names.STEP: name}):
-                message = await handler(request)
+                try:
+                    message = await handler(request)
+                except GraphBubbleUp as caught:  # it waits for a person, which is no failure of the span
+                    pause = caught
+            if pause is not None:
+                outcome = "waiting"
+                raise pause
             outcome = "failed" if isinstance(message, ToolMessage) and message.status == "error" else "done"
-        except GraphBubbleUp:
-            outcome = "waiting"
-            raise
         finally:
             _report(run, name, outcome, outcome, begun_s)
         crash_point("tool_done")

@@ -12,6 +12,7 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
@@ -53,6 +54,8 @@ def doctor(json: Json = None, stack: Stack = STACK) -> None:
 
     loaded = load_stack(stack)
     checks = [*run_checks(loaded), *(Check(*row) for row in weights.checks())]
+    if all(check.ok for check in checks if check.name.startswith("[models.chat]")):
+        checks.append(_guarded(partial(check_chat, loaded.settings)))
     if not terminal.write_json(json, [vars(check) for check in checks]):
         rows = [("ok" if check.ok else "FAILED", check.name, check.found, check.advice) for check in checks]
         terminal.show_table(["", "check", "found", "what to do"], rows)
@@ -174,6 +177,36 @@ def check_part(section: str, part: Part) -> Check:
     if not lacking:
         return Check(name, ok=True, found="found, options fit")
     return Check(name, ok=False, found=f"no {' and no '.join(lacking)}", advice=_where_to_set(section, lacking[0]))
+
+
+def check_chat(settings: Settings) -> Check:
+    """The chat model answers one short call, which is paid as any other; and which agent it gets."""
+    from langchain_core.language_models import BaseChatModel
+
+    from models.abilities import UNKNOWN_PROFILE, says_whether_it_calls_tools
+    from models.pricing import identity
+    from models.resilience.vendor_errors import translate
+    from serving.settings import context_of
+
+    with ExitStack() as opened:
+        assembly = components.Assembly(context_of(settings), opened)
+        model = assembly.part("models.chat", settings.models.chat, BaseChatModel)
+        name = identity(model)[1]
+        try:
+            reply = model.invoke("Say hello in one word.")
+        except Exception as error:  # every vendor has exceptions of its own
+            advice = "Mend what it says, or take another model: [models.chat] in stack.toml"
+            return Check("chat model", ok=False, found=mask_text(str(translate(error, model=name))), advice=advice)
+        agent = settings.orchestration.agent.use
+        if agent == "auto":
+            agent = "tool_calling" if (model.profile or {}).get("tool_calling") else "graph"
+            known = says_whether_it_calls_tools(model)
+        else:
+            known = True
+    found = f"{name} answers; its agent is {agent}"
+    if not reply.text.strip():
+        return Check("chat model", ok=False, found=f"{name} gave an empty reply", advice="Give it more max_tokens.")
+    return Check("chat model", ok=True, found=found, advice="" if known else UNKNOWN_PROFILE % "it")
 
 
 def parts_of(settings: Settings) -> Iterator[tuple[str, Part]]:

@@ -12,6 +12,7 @@ from foundation.settings import Part
 from serving.cli import doctor
 from serving.cli.doctor import Check, check_part
 from serving.settings import Loaded, Settings
+from tests.doubles.provider import FaultyProvider, ok, status
 
 
 def loaded(data_dir: Path, **layers) -> Loaded:
@@ -157,3 +158,26 @@ def test_fallbacks_and_lists_of_parts_are_checked_too():
     assert found["observability.exporters[0]"] == exporter
     assert not check_part("models.chat[0]", fallback).ok
     assert not check_part("observability.exporters[0]", exporter).ok
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "profile", "found", "advice"),
+    [
+        (ok("Hello."), {"tool_calling": True}, "a-model answers; its agent is tool_calling", ""),
+        (ok("Hello."), {"tool_calling": False}, "a-model answers; its agent is graph", ""),
+        (ok("Hello."), None, "a-model answers; its agent is graph", "make model-check"),
+        (ok(""), None, "a-model gave an empty reply", "max_tokens"),
+        (status(401), None, "401", "stack.toml"),
+    ],
+)
+def test_the_chat_model_is_asked_and_its_agent_is_named(data_dir, behaviour, profile, found, advice):
+    with FaultyProvider(behaviour) as provider:
+        chat = Part(
+            use="openai_compatible", model="a-model", base_url=f"{provider.url}/v1", api_key="a key", profile=profile
+        )
+        settings = loaded(data_dir, models={"chat": chat}).settings
+        check = doctor.check_chat(settings)
+    assert check.ok == ("answers" in found)
+    assert found in check.found
+    assert advice in check.advice
+    assert bool(check.advice) == bool(advice)

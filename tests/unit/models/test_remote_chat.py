@@ -102,3 +102,25 @@ def test_a_class_of_the_ecosystem_that_refuses_its_options_is_a_setting_error(tm
 def test_an_unknown_option_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UnknownSetting, match='Did you mean "temperature"'):
         _load(tmp_path, "openai_compatible", model="m", temprature=1)
+
+
+@pytest.mark.parametrize(
+    ("use", "extra"),
+    [("openai_compatible", {"reasoning_effort": "low", "user": "u-1"}), ("anthropic", {"top_k": 3})],
+)
+def test_options_of_the_vendor_are_passed_on_and_no_temperature_is_sent_unless_it_is_set(
+    use: str, extra: dict[str, object], tmp_path: Path
+) -> None:
+    with FaultyProvider(ok("fine")) as provider:
+        chat = _load(tmp_path, use, model="m-1", api_key="sk-own", base_url=provider.url, extra=extra)
+        chat.invoke("hello")
+        chat.close()
+    body = provider.requests[0][2]
+    assert {name: body.get(name) for name in extra} == extra
+    assert "temperature" not in body
+
+
+@pytest.mark.parametrize("use", ["openai_compatible", "anthropic"])
+def test_an_option_of_ours_among_the_vendors_is_refused(use: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="temperature"):
+        _load(tmp_path, use, model="m-1", api_key="sk-own", extra={"temperature": 1})

@@ -280,3 +280,15 @@ async def test_a_model_without_tools_is_refused_at_the_start(world: World) -> No
     assert type(world.agent("auto", tool_calling={"rounds": 3})).__name__ == "ToolCallingAgent"
     with pytest.raises(InvalidSetting, match="rounds"):
         world.agent("auto", tool_calling={"rounds": 1})
+
+
+async def test_a_model_of_which_nothing_is_known_gets_the_planned_agent_with_a_warning(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for profile in ({"tool_calling": False}, {"tool_calling": True}):
+        world.chat = ScriptedChat(replies=("Hello.",), profile=profile)
+        world.agent("auto")
+    assert caplog.text == ""
+    world.chat = ScriptedChat(replies=("Hello.",))
+    assert type(world.agent("auto")).__name__ == "GraphAgent"
+    assert "make model-check" in caplog.text
