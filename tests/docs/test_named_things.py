@@ -128,7 +128,7 @@ def missing(page: Path, patterns: list[re.Pattern[str]]) -> list[str]:
     paths = re.findall(r"(?<![\w.])(/(?:v1|health|metrics|mcp|docs|openapi)[\w/{}.-]*)", code)
     found = [
         *(name for name in variables if name != PATTERN and not is_setting(name.lower().split("__")[1:])),
-        *(name for name in [*sections, *dotted] if not is_setting(name.split("."))),
+        *(name for name in [*sections, *dotted] if not name.endswith(".md") and not is_setting(name.split("."))),
         *(
             f"sixply {name}"
             for name in re.findall(r"(?:bin/|`|    )sixply ([a-z][a-z-]+)", code)
