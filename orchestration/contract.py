@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, runtime_checkable
 
+from langchain_core.messages import AnyMessage, HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from pydantic import BaseModel, ConfigDict, Field
@@ -43,6 +45,7 @@ __all__ = [
     "BaseCheckpointSaver",
     "BaseTool",
     "Charge",
+    "ClientOptions",
     "Conversation",
     "ConversationStore",
     "Decision",
@@ -68,7 +71,9 @@ __all__ = [
 ]
 
 Status = Literal["answered", "abstained", "refused", "waiting", "escalated", "failed"]
-StopReason = Literal["complete", "insufficient_evidence", "policy", "approval", "budget", "error", "cancelled"]
+StopReason = Literal[
+    "complete", "insufficient_evidence", "policy", "approval", "tool_calls", "budget", "error", "cancelled"
+]
 Path = Literal["extractive", "generative", "tool", "none"]
 Route = Literal["answer", "look_up", "act", "several", "clarify", "refuse", "hand_over", "reply"]
 Outcome = Literal["planned", "done", "failed", "skipped", "waiting"]
@@ -128,17 +133,46 @@ class Noun(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class ClientOptions(Noun):
+    """What the program through which a person asks wants of one request. It is the program's word: it widens no policy."""
+
+    instructions: str = ""
+    """Its system messages: role, tone, language and form of the answers."""
+    tools: tuple[dict[str, Any], ...] = ()
+    """Functions that it carries out, as Chat Completions describe them. None bears the name of a tool of the agent's."""
+    tool_choice: str = "auto"
+    """Whether the first reply calls one of them: auto, none, any (one of them), or the name of one."""
+    parallel_tool_calls: bool = True
+    response_format: dict[str, Any] | None = None
+    """As Chat Completions have it, of the type json_object or json_schema; `None`: Markdown."""
+
+
 class AnswerRequest(Noun):
     """What a person asked. `thread_id` continues a conversation; `as_of` asks for the versions in force on that day."""
 
     question: str
     thread_id: str | None = None
-    earlier: tuple[str, ...] = ()
-    """What the same person asked before, oldest first, where the caller keeps the conversation. With `thread_id` it is
-    not read: the conversation kept here knows."""
+    messages: tuple[AnyMessage, ...] = ()
+    """The conversation up to the question, oldest first, where the caller keeps it. What it says that the assistant said is
+    the caller's word and vouches for nothing. With `thread_id` it is not read: the conversation kept here knows."""
+    since: tuple[AnyMessage, ...] = ()
+    """What came of the question so far: calls of the client's tools and their results. Ends in results, or is empty."""
+    client: ClientOptions = ClientOptions()
     compose: Literal["auto", "extractive", "generative"] | None = None
     max_usd: float | None = Field(default=None, ge=0)
     as_of: date | None = None
+
+    @property
+    def earlier(self) -> tuple[str, ...]:
+        """What the same person asked before, oldest first."""
+        said = [message.text for message in self.messages if isinstance(message, HumanMessage)]
+        return tuple(text for text in said if text)
+
+    @property
+    def results(self) -> dict[str, ToolMessage]:
+        """The results with which it ends, by the ids of their calls."""
+        last = takewhile(lambda message: isinstance(message, ToolMessage), reversed(self.since))
+        return {message.tool_call_id: message for message in last if isinstance(message, ToolMessage)}
 
 
 class Step(Noun):
@@ -255,6 +289,17 @@ class Unsupported(Noun):
     detail: str = ""
 
 
+class ToolCall(Noun):
+    """A tool call of a run, as it begins and as it ends."""
+
+    call_id: str
+    tool: str
+    arguments: dict[str, Any] = {}
+    status: Literal["begun", "done", "waiting", "denied", "failed"] = "begun"
+    content: str = ""
+    """What came of it, shortened."""
+
+
 class Answer(Noun):
     """What the person gets. It says how it came about, what it cost and where it is degraded."""
 
@@ -288,6 +333,10 @@ class Answer(Noun):
     first shows it to the caller later."""
     trace_id: str | None = None
     approval: Approval | None = None
+    is_json: bool = False
+    """The text is the JSON that a client asked for, and nothing stands beside it."""
+    calls: tuple[ToolCall, ...] = ()
+    """Calls of the client's tools that wait for their results (`stop_reason` tool_calls)."""
     cached: Literal["exact", "semantic"] | None = None
     """Whether it was given before, to the same question or to one that means the same, and is given again."""
     first_answer_id: str | None = None
@@ -334,17 +383,6 @@ class Fact(Noun):
     """When it was told, or corrected."""
     approved_by: str = ""
     """Who let it in, where it was not in the person's own words."""
-
-
-class ToolCall(Noun):
-    """A tool call of a run, as it begins and as it ends."""
-
-    call_id: str
-    tool: str
-    arguments: dict[str, Any] = {}
-    status: Literal["begun", "done", "waiting", "denied", "failed"] = "begun"
-    content: str = ""
-    """What came of it, shortened."""
 
 
 class Event(Noun):

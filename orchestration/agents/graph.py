@@ -28,7 +28,6 @@ from orchestration.flow.base_agent import (
     Begin,
     DurableAgent,
     Options,
-    StoredThread,
     close_turn,
     config_of,
     gather_results,
@@ -36,7 +35,7 @@ from orchestration.flow.base_agent import (
 )
 from orchestration.flow.steps import Steps, Work
 from orchestration.run.run import Run
-from orchestration.run.state import State, status_of
+from orchestration.run.state import State, StoredThread, status_of
 
 __all__ = ["GraphAgent", "Options", "build", "picture"]
 

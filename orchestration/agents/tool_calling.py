@@ -17,14 +17,20 @@ from orchestration.contract import AgentParts
 from orchestration.flow.message_agent import AgentThread, MessageAgent
 from orchestration.middleware.budget import BudgetMiddleware
 from orchestration.middleware.citations import CitationMiddleware
+from orchestration.middleware.client_tools import ClientToolsMiddleware
 from orchestration.middleware.context import ContextMiddleware
 from orchestration.middleware.evidence import EvidenceMiddleware
+from orchestration.middleware.formats import FormatMiddleware
 from orchestration.middleware.instructions import InstructionsMiddleware
 from orchestration.middleware.policy import PolicyMiddleware
 from orchestration.middleware.progress import ProgressMiddleware
 from orchestration.run.metered_chat import MeteredChatModel, calls_tools
 
 __all__ = ["Options", "ToolCallingAgent", "build"]
+
+
+OWN = frozenset({"search_documents", "open_document", "read_result"})
+"""Tools that the agent has by itself."""
 
 
 class Options(BaseModel):
@@ -38,6 +44,8 @@ class Options(BaseModel):
     """What becomes of a statement that stays unsupported: shown with `[?]`, or left out. The answer says so either way."""
     stream: Literal["draft", "checked"] = "draft"
     """Whether words are told as the model writes them, or only once they were checked."""
+    client_instructions: bool = True
+    """Whether system messages of a client of the vendors' shapes are followed, below all instructions of ours."""
 
 
 class ToolCallingAgent(MessageAgent):
@@ -52,9 +60,10 @@ class ToolCallingAgent(MessageAgent):
             )
         if parts.ledger is None:
             raise InvalidSetting("The tool-calling agent reads documents by their ledger: AgentParts(ledger=...).")
-        own = {tool.name for tool in parts.executor.tools} & {"search_documents", "open_document", "read_result"}
-        if own:
-            raise InvalidSetting(f"A tool of yours is named {min(own)}, as one of the agent. Rename it.")
+        configured = {tool.name for tool in parts.executor.tools}
+        if doubled := configured & OWN:
+            raise InvalidSetting(f"A tool of yours is named {min(doubled)}, as one of the agent. Rename it.")
+        self.own_tools = frozenset(configured | OWN)
         graph = create_agent(
             MeteredChatModel(inner=parts.chat, told=options.stream == "draft"),
             parts.executor.tools,
@@ -62,7 +71,8 @@ class ToolCallingAgent(MessageAgent):
                 "Any",  # they are typed for their own states
                 [
                     ProgressMiddleware(),
-                    InstructionsMiddleware(parts),
+                    InstructionsMiddleware(parts, client=options.client_instructions),
+                    ClientToolsMiddleware(),
                     PolicyMiddleware(parts.executor),
                     EvidenceMiddleware(parts, parts.ledger),
                     ContextMiddleware(),
@@ -71,6 +81,7 @@ class ToolCallingAgent(MessageAgent):
                         repairs=options.repairs,
                         unsupported=options.unsupported,
                     ),
+                    FormatMiddleware(),
                     BudgetMiddleware(rounds=options.rounds),
                 ],
             ),

@@ -55,7 +55,7 @@ async def generate_object(
     for last in (False, True):
         reply = await by.generate(conversation, max_tokens=max_tokens, schema=wanted)
         try:
-            return await in_thread_within(VALIDATING_S, schema.model_validate_json, _json_of(reply))
+            return await in_thread_within(VALIDATING_S, schema.model_validate_json, json_of(reply))
         except ValidationError as error:
             if last:
                 raise UpstreamMalformed(
@@ -64,13 +64,13 @@ async def generate_object(
                 ) from error
             conversation = [
                 *messages,
-                AIMessage(_json_of(reply)),
+                AIMessage(json_of(reply)),
                 HumanMessage(REPAIR.format(wrong=_describe_errors(error))),
             ]
     raise AssertionError("the second turn returns or raises")
 
 
-def _json_of(reply: AIMessage) -> str:
+def json_of(reply: AIMessage) -> str:
     """The reply's JSON: the arguments of a forced tool call, or the text without the fence that models put around."""
     if reply.tool_calls:
         return json.dumps(reply.tool_calls[0]["args"])

@@ -11,7 +11,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 from uuid import uuid4
 
@@ -51,6 +50,7 @@ from orchestration.run.run import Run, running
 from orchestration.run.state import (
     Result,
     State,
+    StoredThread,
     as_result,
     combine_results,
     day_of,
@@ -64,8 +64,8 @@ CLASSIFIER = "classifier"
 MADE_BY = "agent"
 """Metadata of a checkpoint: the agent that wrote it."""
 
-Begin = Literal["new", "decided", "cut off"]
-"""A run begins, goes on after a person has decided, or goes on where its process had ended."""
+Begin = Literal["new", "decided", "results", "cut off"]
+"""A run begins, goes on after a person has decided or the client has sent results, or goes on where its process had ended."""
 
 
 class Options(BaseModel):
@@ -78,20 +78,6 @@ class Options(BaseModel):
     golden questions the bundled model's drafts held the fact in 6, after 4 seconds each; quotes held it in 15."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredThread:
-    """What is stored of a conversation."""
-
-    state: State
-    """Empty where nothing is."""
-    waits: bool = False
-    """The run waits for a person."""
-    waits_for: frozenset[str] = frozenset()
-    """Ids of the approvals that the run waits for; of one that was cut off, those that it went on from."""
-    unfinished: bool = False
-    """The last run has not come to its end: it waits, or was cut off."""
-
-
 def _open_planners(chosen: Part, parts: AgentParts) -> list[Planner]:
     """The planner, and the classifier for where it fails."""
     in_order = [chosen] if chosen.use == CLASSIFIER else [chosen, Part(use=CLASSIFIER)]
@@ -102,6 +88,8 @@ class DurableAgent(ABC):
     """An `Agent`. A conversation belongs to one person and does one thing at a time."""
 
     name: ClassVar[str]
+    own_tools: frozenset[str] | None = None
+    """Names of the tools that its model is offered, where it takes tools of a client beside them."""
 
     def __init__(self, options: Options, parts: AgentParts) -> None:
         self._parts = parts
@@ -120,18 +108,14 @@ class DurableAgent(ABC):
         """Take the steps until there is a result, and return all that is known then."""
 
     async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
-        question = self._check_question(request.question)
-        thread_id = request.thread_id or uuid4().hex
+        if (request.client.tools or request.client.response_format) and self.own_tools is None:
+            raise InvalidRequest(
+                "This agent takes no tools of a client and writes no JSON for one. Leave them out, or use tool_calling."
+            )
+        thread_id = self._thread_of(request) or uuid4().hex
         with self._claim_thread(thread_id):
-            begin: Begin = "cut off"
-            state = await self._demand_own_thread(thread_id, question, principal) if request.thread_id else None
-            if state is None:
-                begin, compose = "new", request.compose or self._settings.compose
-                state = fresh(question, compose, thread_id, principal, request.as_of or parse_as_of(question))
-                if request.earlier and not request.thread_id:
-                    longest = self._settings.max_question_characters
-                    state["turns"], state["summary"] = turns_from_client(request.earlier, longest=longest)
-            async with aclosing(self._events(begin, state, principal, request.max_usd)) as events:
+            begin, state = await self._begin(request, thread_id, principal)
+            async with aclosing(self._events(begin, state, principal, request)) as events:
                 async for event in events:
                     yield event
 
@@ -144,6 +128,23 @@ class DurableAgent(ABC):
             async with aclosing(self._events(begin, thread.state, owner_of(thread.state), None)) as events:
                 async for event in events:
                     yield event
+
+    def _thread_of(self, request: AnswerRequest) -> str | None:
+        return request.thread_id
+
+    async def _begin(self, request: AnswerRequest, thread_id: str, principal: Principal) -> tuple[Begin, State]:
+        """How the run begins, and what is known then. Raises as `stream`."""
+        question = self._check_question(request.question)
+        state = await self._demand_own_thread(thread_id, question, principal) if request.thread_id else None
+        if state is not None:
+            return "cut off", state
+        compose = request.compose or self._settings.compose
+        state = fresh(question, compose, thread_id, principal, request.as_of or parse_as_of(question))
+        state["client"] = request.client.model_dump(mode="json")
+        if request.earlier and not request.thread_id:
+            longest = self._settings.max_question_characters
+            state["turns"], state["summary"] = turns_from_client(request.earlier, longest=longest)
+        return "new", state
 
     # -- admission ---------------------------------------------------------------------------------------------------
 
@@ -173,8 +174,7 @@ class DurableAgent(ABC):
         Where the same question was cut off there, what is known of its run, so that it can go on.
         """
         thread = await self._load_thread(thread_id)
-        owner = thread.state.get("owner", {})
-        if (owner.get("tenant"), owner.get("subject")) != (principal.tenant, principal.subject):
+        if not thread.belongs_to(principal):
             raise NotFound(f"There is no conversation {thread_id}. Leave thread_id out to begin one.")
         approvals = self._parts.executor.approvals
         waits_for = (thread.waits_for or {thread.state.get("approval_id") or ""}) if thread.waits else ()
@@ -211,14 +211,18 @@ class DurableAgent(ABC):
     # -- one run -----------------------------------------------------------------------------------------------------
 
     def _events(
-        self, begin: Begin, state: State, principal: Principal, max_usd: float | None
+        self, begin: Begin, state: State, principal: Principal, request: AnswerRequest | None
     ) -> AsyncGenerator[Event, None]:
         async def produce(emit: Callable[[Event], None]) -> None:
+            max_usd = request.max_usd if request else None
             budget = Budget(self._parts.settings.budget, self._parts.clock, max_usd=max_usd)
             answer_id = state["answer_id"]
             run = Run(
                 parts=self._parts, principal=principal, answer_id=answer_id, budget=budget, emit=emit, state=state
             )
+            if request is not None:
+                run.request = request
+                run.must_call = request.client.tool_choice if request.client.tool_choice not in ("auto", "none") else ""
             run.steps = [Step(**step) for step in state.get("steps") or []]
             run.plan = Plan(**state["plan"]) if state.get("plan") else None
             with running(run):
@@ -292,6 +296,8 @@ class DurableAgent(ABC):
             citations=tuple(Citation(**citation) for citation in result["citations"]),
             unsupported=tuple(run.unsupported),
             drafts=tuple(run.drafts),
+            calls=tuple(run.client_calls),
+            is_json=result.get("is_json", False),
             nearest=tuple(NearDocument(**document) for document in result.get("nearest", [])),
             cached=values.get("cached") or None,
             first_answer_id=values.get("first_answer_id") or None,

@@ -12,23 +12,29 @@ is, and the answer says that nothing was checked, unless the graph has `Citation
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, cast
+from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Command
+from langgraph.types import Command, Interrupt
 
-from orchestration.contract import AgentParts, Answer, Approval
+from foundation.errors import InvalidRequest
+from foundation.types import Principal
+from orchestration.contract import AgentParts, Answer, AnswerRequest, Approval, ToolCall
 from orchestration.flow import base_agent
-from orchestration.flow.base_agent import MADE_BY, Begin, DurableAgent, StoredThread, config_of
+from orchestration.flow.base_agent import MADE_BY, Begin, DurableAgent, config_of
 from orchestration.middleware.citations import CheckedState
+from orchestration.middleware.client_tools import thread_of
 from orchestration.middleware.policy import approvals_of
 from orchestration.run.run import Run
-from orchestration.run.state import Result, State, as_result
+from orchestration.run.state import Result, State, StoredThread, as_result
 
-NOBODY_DECIDED = "Nothing was done: this call was given up before anybody had decided on it."
+NOBODY_DECIDED = "Nothing was done: this call was given up before anybody had decided on it or sent its result."
+GREETED = "[The assistant spoke first.]"
 UNCHECKED = "the statements of this answer were not checked"
 
 
@@ -77,41 +83,68 @@ class MessageAgent(DurableAgent):
             MADE_BY, self.name
         ) != self.name:  # another agent's: nothing of it can go on here
             return StoredThread(values)
-        waits_for = frozenset(item.value["approval_id"] for item in snapshot.interrupts)
+        waits_for = frozenset(item.value["approval_id"] for item in snapshot.interrupts) - {""}
         return StoredThread(
             values,
-            waits=bool(waits_for),
+            waits=bool(snapshot.interrupts),
             waits_for=waits_for or approvals_of(snapshot.values.get("messages", [])),
             unfinished=bool(snapshot.next),
+            calls=frozenset(call.call_id for call in _client_calls(snapshot.interrupts)),
         )
+
+    def _thread_of(self, request: AnswerRequest) -> str | None:
+        return request.thread_id or thread_of(request.results)
+
+    async def _begin(self, request: AnswerRequest, thread_id: str, principal: Principal) -> tuple[Begin, State]:
+        """With the results that a run waits for it goes on there. Results that none waits for (the conversation has gone on, was
+        deleted, or is another server's) are part of what the client tells."""
+        if not request.results:
+            return await super()._begin(request, thread_id, principal)
+        thread = await self._load_thread(thread_id)
+        sent = frozenset(request.results)
+        if thread.belongs_to(principal):
+            if thread.calls and sent == thread.calls:
+                return "results", cast("State", {**thread.state, "client": request.client.model_dump(mode="json")})
+            if thread.unfinished and not thread.waits and thread_of(sent) == thread_id:
+                return "cut off", thread.state
+        if request.thread_id:
+            await self._demand_own_thread(thread_id, request.question, principal)
+            raise InvalidRequest(
+                f"This conversation waits for the results of {', '.join(sorted(thread.calls)) or 'no calls'}; sent were those of "
+                f"{', '.join(sorted(sent))}. Send each result that it waits for, and no other."
+            )
+        return await super()._begin(request, uuid4().hex, principal)
 
     async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
         config["recursion_limit"] = self._most_steps
         start: Any = None
         if begin == "new":
-            start = {**state, "messages": await self._new_messages(state, config), "repairs": 0, "findings": ""}
-        elif begin == "decided":
+            start = {**state, "messages": await self._new_messages(state, run, config), "repairs": 0, "findings": ""}
+        elif begin in ("decided", "results"):
             start = await self._decisions(run, config)
         await self._graph.ainvoke(start, config, durability="sync")
         snapshot = await self._graph.aget_state(config)
         values = cast("State", snapshot.values)
         if snapshot.interrupts:
-            waiting = snapshot.interrupts[0].value
-            text = "\n\n".join(item.value["text"] for item in snapshot.interrupts)
+            run.client_calls = _client_calls(snapshot.interrupts)
             said = next((m.text for m in reversed(values["messages"]) if isinstance(m, AIMessage)), "")  # type: ignore[typeddict-item]
-            result = as_result("waiting", "approval", f"{said}\n\n{text}".strip(), "tool")
-            values = cast("State", {**values, "result": result, "approval_id": waiting["approval_id"]})
+            text = "\n\n".join(filter(None, [said, *(item.value["text"] for item in snapshot.interrupts)]))
+            result = as_result("waiting", "tool_calls" if run.client_calls else "approval", text.strip(), "tool")
+            approval_id = next(filter(None, (item.value["approval_id"] for item in snapshot.interrupts)), "")
+            values = cast("State", {**values, "result": result, "approval_id": approval_id})
         elif not values.get("result"):
             result = _unchecked_result(values, run)
             await self._graph.aupdate_state(config, {"result": result}, as_node=self._last_node)
             values = cast("State", {**values, "result": result})
         return values
 
-    async def _new_messages(self, state: State, config: RunnableConfig) -> list[AnyMessage]:
+    async def _new_messages(self, state: State, run: Run, config: RunnableConfig) -> list[AnyMessage]:
         """What this request adds to the conversation: at its beginning what the caller says was said before; an answer to each
         call that was given up; the question."""
         stored: list[AnyMessage] = (await self._graph.aget_state(config)).values.get("messages", [])
-        begun = [] if stored else _told_before(state)
+        request = run.request or AnswerRequest(question=state["question"])
+        told = () if request.thread_id else request.messages
+        begun = [] if stored else _begin_with_person(told) or _told_before(state)
         answered = {message.tool_call_id for message in stored if isinstance(message, ToolMessage)}
         open_calls = [call for message in stored if isinstance(message, AIMessage) for call in message.tool_calls]
         given_up = [
@@ -119,13 +152,18 @@ class MessageAgent(DurableAgent):
             for call in open_calls
             if call["id"] not in answered
         ]
-        return [*begun, *given_up, HumanMessage(state["question"])]
+        return [*begun, *given_up, HumanMessage(state["question"]), *request.since]
 
     async def _decisions(self, run: Run, config: RunnableConfig) -> Command[Any]:
-        """Let those calls go on whose approvals were decided; the others go on waiting."""
+        """Let those calls go on whose approvals were decided or whose results were sent; the others go on waiting."""
         snapshot = await self._graph.aget_state(config)
-        decided = {}
+        results = run.request.results if run.request else {}
+        decided: dict[str, Any] = {}
         for item in snapshot.interrupts:
+            if called := item.value.get("client_call"):
+                if sent := results.get(called["call_id"]):
+                    decided[item.id] = {"text": sent.text, "status": sent.status}
+                continue
             approval = await self._approval(item.value["approval_id"], run)
             if approval is not None:
                 run.waiting[item.value["call_id"]] = approval
@@ -137,8 +175,13 @@ class MessageAgent(DurableAgent):
         return await self._parts.executor.approvals.get(approval_id, run.principal.tenant)
 
     def _tell_text(self, answer: Answer, run: Run) -> None:
-        if self._checked or not run.calls:
+        if self._checked or not run.calls or answer.is_json:
             super()._tell_text(answer, run)
+
+
+def _client_calls(interrupts: Iterable[Interrupt]) -> list[ToolCall]:
+    """The calls of the client's tools among what a run waits for."""
+    return [ToolCall(**item.value["client_call"]) for item in interrupts if item.value.get("client_call")]
 
 
 def _unchecked_result(values: State, run: Run) -> Result:
@@ -150,6 +193,12 @@ def _unchecked_result(values: State, run: Run) -> Result:
     run.note(UNCHECKED)
     run.drafts.append("shown")
     return as_result("answered", "complete", text, "generative")
+
+
+def _begin_with_person(told: Sequence[AnyMessage]) -> list[AnyMessage]:
+    """What the caller tells of the conversation; some providers refuse one that begins with the assistant."""
+    greeted = bool(told) and isinstance(told[0], AIMessage)
+    return [HumanMessage(GREETED), *told] if greeted else [*told]
 
 
 def _told_before(state: State) -> list[AnyMessage]:

@@ -22,7 +22,6 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
 from orchestration.flow.base_agent import (
     Begin,
     DurableAgent,
-    StoredThread,
     close_turn,
     config_of,
     gather_results,
@@ -30,7 +29,7 @@ from orchestration.flow.base_agent import (
 )
 from orchestration.flow.steps import Work as Step
 from orchestration.run.run import Run
-from orchestration.run.state import State, merge_state, status_of
+from orchestration.run.state import State, StoredThread, merge_state, status_of
 
 Work = Coroutine[Any, Any, None]
 

@@ -138,7 +138,7 @@ def _turn(stored: CheckpointTuple) -> Turn:
         at=datetime.fromisoformat(stored.checkpoint["ts"]),
         as_of=day_of(cast("State", values)),
         trace_id=trace_id_in(values.get("trace") or ""),
-        approval_id=values.get("approval_id") or (paused[0]["approval_id"] if paused else None),
+        approval_id=values.get("approval_id") or (paused[0]["approval_id"] if paused else None) or None,
     )
 
 

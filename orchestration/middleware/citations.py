@@ -19,6 +19,7 @@ from foundation.errors import UpstreamMalformed
 from foundation.machine.deadline import in_thread_within
 from orchestration.contract import Event, Unsupported
 from orchestration.language.guard import warnings_about, without_foreign_urls
+from orchestration.middleware.instructions import client_options
 from orchestration.middleware.policy import outcomes_of, this_turn
 from orchestration.run.run import Run, current_run
 from orchestration.run.state import Result, abstain, as_result, result_of
@@ -67,6 +68,8 @@ class CitationMiddleware(AgentMiddleware[CheckedState, Any]):
     @hook_config(can_jump_to=["model"])
     async def aafter_model(self, state: CheckedState, runtime: Any) -> dict[str, Any] | None:  # noqa: ARG002
         message = state["messages"][-1]
+        if state.get("result"):  # JSON for a program
+            return None
         if not isinstance(message, AIMessage) or message.tool_calls:
             return {"findings": ""} if state.get("findings") else None
         run, tries = current_run(), state.get("repairs", 0)
@@ -83,7 +86,7 @@ class CitationMiddleware(AgentMiddleware[CheckedState, Any]):
             findings = run.prompt("repair").fill(findings=listed)
             return {"findings": findings, "repairs": tries + 1, "jump_to": "model"}
         result = self._result(message.text, claims, passages, state["messages"], run)
-        return {"messages": _repaired_drafts(state["messages"]), "findings": "", "result": result}
+        return {"messages": repaired_drafts(state["messages"]), "findings": "", "result": result}
 
     def _check(self, text: str, passages: dict[int, Hit], state: CheckedState, run: Run) -> list[Claim]:
         """The statements of the text, each with what is wrong with it.
@@ -96,12 +99,10 @@ class CitationMiddleware(AgentMiddleware[CheckedState, Any]):
             for number, hit in passages.items()
         ]
         read = [message.text for message in state["messages"] if isinstance(message, ToolMessage | HumanMessage)]
-        question = run.state.get("question", "")
+        question, stated = run.state.get("question", ""), (run.prompt("persona").text, client_options(run).instructions)
         # without a passage the judge's verdict decides nothing, and it takes seconds on long results
         grounding = self._grounding if passages else self._unjudged
-        claims = check_answer(
-            text, shown, known=[*read, run.prompt("persona").text], question=question, grounding=grounding
-        )
+        claims = check_answer(text, shown, known=[*read, *stated], question=question, grounding=grounding)
         acted = bool(outcomes_of(state["messages"]))
         if not passages and not acted:
             return [
@@ -149,7 +150,7 @@ class CitationMiddleware(AgentMiddleware[CheckedState, Any]):
         )
 
 
-def _repaired_drafts(messages: Sequence[AnyMessage]) -> list[RemoveMessage]:
+def repaired_drafts(messages: Sequence[AnyMessage]) -> list[RemoveMessage]:
     """Takes answers out of the conversation that were written again."""
     drafts = [message for message in this_turn(messages)[:-1] if isinstance(message, AIMessage)]
     return [RemoveMessage(id=message.id) for message in drafts if message.id and not message.tool_calls]

@@ -10,17 +10,23 @@ from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResp
 from langchain.agents.middleware.types import AgentState
 from langchain_core.messages import SystemMessage
 
-from orchestration.contract import AgentParts
+from orchestration.contract import AgentParts, ClientOptions
 from orchestration.run.run import Run, current_run
 
 PROMPTS = ("persona", "tool_calling", "language", "length")
+FORBIDDEN = "the client's instructions were not followed: the operator does not allow any"
 
 
 class InstructionsMiddleware(AgentMiddleware[AgentState[Any], Any]):
-    """Puts the prompts `names`, today's date and what is remembered of the person before the conversation."""
+    """Puts the prompts `names`, today's date and what is remembered of the person before the conversation, and last the
+    instructions of the program through which the person asks."""
 
-    def __init__(self, parts: AgentParts, names: Sequence[str] = PROMPTS) -> None:
-        self._parts, self._names = parts, names
+    def __init__(self, parts: AgentParts, names: Sequence[str] = PROMPTS, *, client: bool = True) -> None:
+        """
+        Args:
+            client: whether instructions of the program through which the person asks are followed.
+        """
+        self._parts, self._names, self._client = parts, names, client
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
@@ -36,5 +42,20 @@ class InstructionsMiddleware(AgentMiddleware[AgentState[Any], Any]):
             f"Today is {self._parts.clock.now():%A, %d %B %Y}.",
             f"The person asks for what was in force on {day}." if day else "",
             f"What the person asked to be remembered: {'; '.join(fact.text for fact in facts)}" if facts else "",
+            self._of_client(run),
         ]
         return "\n\n".join(part for part in parts if part)
+
+    def _of_client(self, run: Run) -> str:
+        """The client's instructions in their frame, below everything that is ours."""
+        instructions = client_options(run).instructions
+        if instructions and not self._client:
+            run.note(FORBIDDEN)
+            return ""
+        framed = instructions.replace("</client_instructions", "(/client_instructions")
+        return run.prompt("client").fill(instructions=framed) if instructions else ""
+
+
+def client_options(run: Run) -> ClientOptions:
+    """What the program through which the person asks wants of this request."""
+    return ClientOptions(**run.state.get("client", {}))

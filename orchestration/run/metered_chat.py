@@ -41,6 +41,8 @@ class MeteredChatModel(BaseChatModel):
     inner: BaseChatModel
     told: bool = True
     """Whether the caller of the agent is told the words as they come."""
+    response_format: dict[str, Any] | None = None
+    """A JSON schema that the provider holds its replies to, as Chat Completions have it."""
 
     async def _agenerate(
         self,
@@ -52,6 +54,7 @@ class MeteredChatModel(BaseChatModel):
         run = current_run()
         run.calls += 1
         teller = Teller(run) if self.told else None
+        kwargs |= self._format_arguments()
 
         def tell(chunk: AIMessageChunk) -> None:
             if teller is not None:
@@ -77,6 +80,16 @@ class MeteredChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         raise NotImplementedError("A metered chat model is called with `await model.ainvoke(...)`: its run is async.")
+
+    def _format_arguments(self) -> dict[str, Any]:
+        """LangChain's OpenAI client would want every tool strict beside a format; what goes by `extra_body` it leaves alone."""
+        if self.response_format is None:
+            return {}
+        if "extra_body" not in type(self.primary).model_fields or getattr(self.primary, "use_responses_api", False):
+            return {"response_format": self.response_format}
+        return {
+            "extra_body": {**(getattr(self.primary, "extra_body", None) or {}), "response_format": self.response_format}
+        }
 
     def _longest_reply(self, kwargs: Mapping[str, Any]) -> int:
         profile: Mapping[str, Any] = self.profile or {}

@@ -26,6 +26,7 @@ from models.pricing import USAGE_AT_START, call_of
 from models.resilience.retry import FALLBACK
 from orchestration.contract import (
     AgentParts,
+    AnswerRequest,
     Approval,
     Charge,
     DraftOutcome,
@@ -34,6 +35,7 @@ from orchestration.contract import (
     Plan,
     Recalled,
     Step,
+    ToolCall,
     Unsupported,
 )
 from orchestration.effects.policy import on_behalf_of
@@ -93,6 +95,12 @@ class Run:
     """Tokens of the language model."""
     state: State = field(default_factory=lambda: cast("State", {}))
     """What was known when the run began: the conversation, and the day that is asked about."""
+    request: AnswerRequest | None = None
+    """What was asked; `None` where a run goes on after a decision."""
+    must_call: str = ""
+    """What the client wants called in the first reply: any of its tools, or one by its name; empty: it wants nothing."""
+    client_calls: list[ToolCall] = field(default_factory=list)
+    """Calls of the client's tools that wait for their results."""
     waiting: dict[str, Approval] = field(default_factory=dict)
     """By the id of a tool call the approval that it waited for when the run was taken up again."""
     passages: dict[str, Hit] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Annotated, Any, NotRequired, cast
 from uuid import uuid4
@@ -29,6 +29,8 @@ class Result(TypedDict):
     citations: list[dict[str, Any]]
     nearest: NotRequired[list[dict[str, Any]]]
     """Documents to look at, where the evidence was too thin."""
+    is_json: NotRequired[bool]
+    """The text is the JSON that a client asked for."""
 
 
 class Done(TypedDict):
@@ -63,6 +65,8 @@ class State(TypedDict, total=False):
     """The request word for word: the question, below the one that it completes where it answers a question back."""
     known: list[dict[str, Any]]
     """What is remembered of the person, as it was when they asked."""
+    client: dict[str, Any]
+    """What the program through which the person asks wants of this request: `ClientOptions`."""
     compose: str
     as_of: str
     """The day whose versions of the documents are asked for; empty: today's."""
@@ -117,6 +121,7 @@ def fresh(question: str, compose: str, thread_id: str, principal: Principal, as_
         "question": question,
         "asked": question,
         "known": [],
+        "client": {},
         "compose": compose,
         "as_of": as_of.isoformat() if as_of else "",
         "plan": {},
@@ -141,6 +146,26 @@ def fresh(question: str, compose: str, thread_id: str, principal: Principal, as_
         "first_answer_id": "",
         "result": None,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class StoredThread:
+    """What is stored of a conversation."""
+
+    state: State
+    """Empty where nothing is."""
+    waits: bool = False
+    """The run waits for a person."""
+    waits_for: frozenset[str] = frozenset()
+    """Ids of the approvals that the run waits for; of one that was cut off, those that it went on from."""
+    unfinished: bool = False
+    """The last run has not come to its end: it waits, or was cut off."""
+    calls: frozenset[str] = frozenset()
+    """Ids of the calls whose results the run waits for from the client."""
+
+    def belongs_to(self, principal: Principal) -> bool:
+        owner = self.state.get("owner", {})
+        return (owner.get("tenant"), owner.get("subject")) == (principal.tenant, principal.subject)
 
 
 def merge_state(state: State, news: State) -> State:

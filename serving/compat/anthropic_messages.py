@@ -6,56 +6,105 @@ document.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.sse import ServerSentEvent
-from pydantic import BaseModel, ConfigDict, Field
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from foundation.errors import SixplyError
+from foundation.types import Principal
 from orchestration.contract import Answer, AnswerRequest
 from serving.access.identity import Asker
 from serving.api.schemas import Text
-from serving.compat.shapes import ChatMetadata, TextPart, extra_of, refuse_unsupported, request_from, with_footnotes
+from serving.compat.conversation import MOST_TOOLS, CallId, FunctionDefinition, ResponseFormat, ToolName, options_of
+from serving.compat.shapes import (
+    ChatMetadata,
+    TextPart,
+    extra_of,
+    own_tools_of,
+    refuse_for_planned,
+    refuse_unsupported,
+    request_from,
+    with_footnotes,
+)
 from serving.compat.streaming import Shaped, reply, route_arguments, sse
 from serving.http.errors import anthropic_problem
-from serving.runtime import Running
+from serving.runtime import Running, Runtime
 
 router = APIRouter(prefix="/v1", tags=["anthropic"])
 
-TUNING = frozenset(
-    {"cache_control", "max_tokens", "output_config", "service_tier", "system", "temperature", "top_k", "top_p"}
-)
+TUNING = frozenset({"cache_control", "max_tokens", "service_tier", "temperature", "top_k", "top_p"})
 """Accepted without effect."""
+PARALLEL = "disable_parallel_tool_use"
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "stop_sequences": ([],),
     "thinking": ({"type": "disabled"},),
-    "tools": ([],),
-    "tool_choice": ({"type": "auto"},),
 }
 
 
-class MessagePart(BaseModel):
+class ThinkingPart(BaseModel):
     """What clients send back of earlier messages; it is not read."""
 
-    type: Literal["redacted_thinking", "thinking", "tool_result", "tool_use"]
+    type: Literal["redacted_thinking", "thinking"]
+
+
+class ToolUse(BaseModel):
+    """A call of one of the client's tools."""
+
+    type: Literal["tool_use"] = "tool_use"
+    id: CallId
+    name: str
+    input: dict[str, JsonValue]
+
+
+class ToolResult(BaseModel):
+    """Its result."""
+
+    type: Literal["tool_result"]
+    tool_use_id: CallId
+    content: Text | Annotated[list[TextPart], Field(fail_fast=True)] = ""
+    is_error: bool = False
+
+
+Part = Annotated[TextPart | ToolUse | ToolResult | ThinkingPart, Field(discriminator="type")]
 
 
 class MessageParam(BaseModel):
     role: Literal["user", "assistant"]
-    content: Text | Annotated[list[TextPart | MessagePart], Field(fail_fast=True)]
+    content: Text | Annotated[list[Part], Field(fail_fast=True)]
 
     @property
-    def speaker(self) -> str:
-        parts = () if isinstance(self.content, str) else self.content
-        return "tool" if any(part.type == "tool_result" for part in parts) else self.role
+    def spoken(self) -> Iterator[AnyMessage]:
+        parts = [TextPart(type="text", text=self.content)] if isinstance(self.content, str) else self.content
+        text = "\n".join(part.text for part in parts if isinstance(part, TextPart))
+        if self.role == "assistant":
+            uses = [part for part in parts if isinstance(part, ToolUse)]
+            yield AIMessage(text, tool_calls=[{"id": use.id, "name": use.name, "args": use.input} for use in uses])
+            return
+        for part in parts:
+            if isinstance(part, ToolResult):
+                status: Literal["error", "success"] = "error" if part.is_error else "success"
+                yield ToolMessage(_text_of(part.content), tool_call_id=part.tool_use_id, status=status)
+        yield HumanMessage(text)
 
-    @property
-    def text(self) -> str:
-        if isinstance(self.content, str):
-            return self.content
-        return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
+
+def _text_of(content: str | list[TextPart]) -> str:
+    return content if isinstance(content, str) else "\n".join(part.text for part in content)
+
+
+class OutputConfig(BaseModel):
+    format: ResponseFormat | None = None
+
+
+class MessagesTool(BaseModel):
+    type: Literal["custom"] | None = None
+    name: ToolName
+    description: Text | None = None
+    input_schema: dict[str, JsonValue]
 
 
 class MessagesRequest(BaseModel):
@@ -72,9 +121,13 @@ class MessagesRequest(BaseModel):
     )
 
     model: Text
+    system: Text | Annotated[list[TextPart], Field(fail_fast=True)] = ""
     messages: list[MessageParam] = Field(fail_fast=True, min_length=1)
     stream: bool = False
     metadata: ChatMetadata | None = None
+    tools: list[MessagesTool] = Field(default=[], max_length=MOST_TOOLS)
+    tool_choice: dict[str, JsonValue] | None = None
+    output_config: OutputConfig | None = None
 
 
 class MessageContent(BaseModel):
@@ -98,8 +151,8 @@ class MessageReply(BaseModel):
     type: Literal["message"] = "message"
     role: Literal["assistant"] = "assistant"
     model: str
-    content: list[MessageContent]
-    stop_reason: Literal["end_turn"] = "end_turn"
+    content: list[MessageContent | ToolUse]
+    stop_reason: Literal["end_turn", "tool_use"] = "end_turn"
     stop_sequence: None = None
     usage: MessageUsage
     sixply: dict[str, Any]
@@ -112,27 +165,43 @@ class MessageReply(BaseModel):
 )
 async def message(body: MessagesRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the last user message."""
-    shaped = Shaped(
-        lambda answer: _reply(answer, body),
-        lambda answer: _begin(_reply(answer, body)),
-        _words,
-        lambda answer, _: _end(_reply(answer, body)),
-        _error_event,
-    )
-    return await reply(_request_of(body), shaped, request, caller, runtime, stream=body.stream)
+    events = Blocks(body)
+    shaped = Shaped(lambda answer: _reply(answer, body), events.begin, events.words, events.end, _error_event)
+    return await reply(_request_of(body, caller, runtime), shaped, request, caller, runtime, stream=body.stream)
 
 
-def _request_of(body: MessagesRequest) -> AnswerRequest:
+def _request_of(body: MessagesRequest, caller: Principal, runtime: Runtime) -> AnswerRequest:
     refuse_unsupported(body.model_extra or {}, tuning=TUNING, neutral=NEUTRAL)
-    return request_from(body.model, body.messages, body.metadata.thread_id if body.metadata else None)
+    own_tools, choice = own_tools_of(runtime, caller), body.tool_choice or {}
+    wanted = body.output_config.format if body.output_config else None
+    tools = [
+        FunctionDefinition(name=tool.name, description=tool.description, parameters=tool.input_schema)
+        for tool in body.tools
+    ]
+    if own_tools is None:
+        refuse_for_planned(tools, body.tool_choice, "output_config", wanted)
+        tools = []
+    messages = [message for told in body.messages for message in told.spoken]
+    client = options_of(
+        messages,
+        instructions=_text_of(body.system),
+        tools=tools,
+        tool_choice={key: value for key, value in choice.items() if key != PARALLEL} or None,
+        parallel=choice.get(PARALLEL) is not True,
+        response_format=wanted,
+    )
+    return request_from(body.model, messages, body.metadata.thread_id if body.metadata else None, client, own_tools)
 
 
 def _reply(answer: Answer, body: MessagesRequest) -> MessageReply:
-    usage = answer.usage
+    usage, text = answer.usage, with_footnotes(answer)
+    said = MessageContent(text=text, citations=list(_citations(answer)) or None)
+    uses = [ToolUse(id=call.call_id, name=call.tool, input=call.arguments) for call in answer.calls]
     return MessageReply(
         id=f"msg_{answer.answer_id}",
         model=body.model,
-        content=[MessageContent(text=with_footnotes(answer), citations=list(_citations(answer)) or None)],
+        content=[*([said] if text or not uses else []), *uses],
+        stop_reason="tool_use" if uses else "end_turn",
         usage=MessageUsage(
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
@@ -155,30 +224,42 @@ def _citations(answer: Answer) -> Iterator[dict[str, Any]]:
         }
 
 
-def _begin(reply: MessageReply) -> Iterator[ServerSentEvent]:
-    """The events of a message, in the order in which Anthropic sends them: those before its text."""
-    whole = reply.model_dump(mode="json")
-    (block,) = whole["content"]
-    yield _sse("message_start", {"message": whole | {"content": [], "stop_reason": None}})
-    yield _sse("content_block_start", {"index": 0, "content_block": block | {"text": "", "citations": None}})
+class Blocks:
+    """The events of a message, in the order in which Anthropic sends them."""
 
+    def __init__(self, body: MessagesRequest) -> None:
+        self._body = body
+        self._writing = False
 
-def _words(text: str) -> Iterator[ServerSentEvent]:
-    yield _sse("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": text}})
+    def begin(self, answer: Answer) -> Iterator[ServerSentEvent]:
+        whole = _reply(answer, self._body).model_dump(mode="json")
+        yield _sse("message_start", {"message": whole | {"content": [], "stop_reason": None}})
 
+    def words(self, text: str) -> Iterator[ServerSentEvent]:
+        if not self._writing:
+            self._writing = True
+            empty = {"type": "text", "text": "", "citations": None}
+            yield _sse("content_block_start", {"index": 0, "content_block": empty})
+        yield _sse("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": text}})
 
-def _end(reply: MessageReply) -> Iterator[ServerSentEvent]:
-    """The events behind its text."""
-    whole = reply.model_dump(mode="json")
-    (block,) = whole["content"]
-    for citation in block["citations"] or ():
-        yield _sse("content_block_delta", {"index": 0, "delta": {"type": "citations_delta", "citation": citation}})
-    yield _sse("content_block_stop", {"index": 0})
-    yield _sse(
-        "message_delta",
-        {"delta": {"stop_reason": whole["stop_reason"], "stop_sequence": None}, "usage": whole["usage"]},
-    )
-    yield _sse("message_stop", {})
+    def end(self, answer: Answer, text: str) -> Iterator[ServerSentEvent]:  # noqa: ARG002 - other shapes repeat the text
+        whole = _reply(answer, self._body)
+        if not self._writing and not answer.calls:
+            yield from self.words("")
+        if self._writing:
+            for citation in _citations(answer):
+                delta = {"type": "citations_delta", "citation": citation}
+                yield _sse("content_block_delta", {"index": 0, "delta": delta})
+            yield _sse("content_block_stop", {"index": 0})
+        uses = [block for block in whole.content if isinstance(block, ToolUse)]
+        for index, use in enumerate(uses, start=1 if self._writing else 0):
+            yield _sse("content_block_start", {"index": index, "content_block": use.model_dump() | {"input": {}}})
+            delta = {"type": "input_json_delta", "partial_json": json.dumps(use.input)}
+            yield _sse("content_block_delta", {"index": index, "delta": delta})
+            yield _sse("content_block_stop", {"index": index})
+        ended = {"stop_reason": whole.stop_reason, "stop_sequence": None}
+        yield _sse("message_delta", {"delta": ended, "usage": whole.usage.model_dump()})
+        yield _sse("message_stop", {})
 
 
 def _error_event(error: SixplyError) -> ServerSentEvent:

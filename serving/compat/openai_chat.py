@@ -6,22 +6,27 @@ has no way to take a token back: what the check of a draft that was streamed has
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.sse import ServerSentEvent
+from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field
 
-from foundation.types import Usage
+from foundation.types import Principal, Usage
 from orchestration.contract import Answer, AnswerRequest
 from serving.access.identity import Asker
 from serving.api.schemas import Text
+from serving.compat.conversation import MOST_TOOLS, CallId, FunctionDefinition, ResponseFormat, calls_of, options_of
 from serving.compat.shapes import (
     MODELS,
     ChatMetadata,
     TextPart,
     extra_of,
+    own_tools_of,
+    refuse_for_planned,
     refuse_unsupported,
     request_from,
     unknown,
@@ -41,10 +46,6 @@ TUNING = frozenset({
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
-    "response_format": ({"type": "text"},),
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
-    "parallel_tool_calls": (True, False),
     "logprobs": (False,),
     "logit_bias": ({},),
     "modalities": (["text"],),
@@ -53,17 +54,44 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 """Values that ask for nothing. Any other value of these, and any other parameter, is refused."""
 
 
+class CalledFunction(BaseModel):
+    name: str
+    arguments: Text
+    """JSON, as text."""
+
+
+class ChatCall(BaseModel):
+    """A call of one of the client's tools."""
+
+    id: CallId
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
 class ChatMessage(BaseModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Text | Annotated[list[TextPart], Field(fail_fast=True)] | None = None
-
-    @property
-    def speaker(self) -> str:
-        return self.role
+    tool_calls: list[ChatCall] | None = None
+    tool_call_id: CallId | None = None
 
     @property
     def text(self) -> str:
         return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content or ())
+
+    @property
+    def spoken(self) -> AnyMessage:
+        if self.role == "tool":
+            return ToolMessage(self.text, tool_call_id=self.tool_call_id or "")
+        if self.role == "assistant":
+            return calls_of(
+                self.text, [(call.id, call.function.name, call.function.arguments) for call in self.tool_calls or ()]
+            )
+        return HumanMessage(self.text) if self.role == "user" else SystemMessage(self.text)
+
+
+class ChatTool(BaseModel):
+    type: Literal["function"]
+    function: FunctionDefinition
 
 
 class StreamOptions(BaseModel):
@@ -86,6 +114,10 @@ class ChatRequest(BaseModel):
     stream: bool = False
     stream_options: StreamOptions | None = None
     metadata: ChatMetadata | None = None
+    tools: list[ChatTool] = Field(default=[], max_length=MOST_TOOLS)
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
 
 
 class ChatUsage(BaseModel):
@@ -96,14 +128,16 @@ class ChatUsage(BaseModel):
 
 class ChatReply(BaseModel):
     role: Literal["assistant"] = "assistant"
-    content: str
+    content: str | None
     refusal: str | None = None
+    tool_calls: list[ChatCall] | None = None
+    """What the client is to carry out; its next request has the results."""
 
 
 class ChatChoice(BaseModel):
     index: int = 0
     message: ChatReply
-    finish_reason: Literal["stop"] = "stop"
+    finish_reason: Literal["stop", "tool_calls"] = "stop"
 
 
 class ChatCompletion(BaseModel):
@@ -145,7 +179,7 @@ async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: 
         chunks.end,
         lambda error: sse(None, openai_problem(error)),
     )
-    return await reply(_request_of(body), shaped, request, caller, runtime, stream=body.stream)
+    return await reply(_request_of(body, caller, runtime), shaped, request, caller, runtime, stream=body.stream)
 
 
 @router.get("/models", responses=responses(shape="openai"), dependencies=[admitted("reads")])
@@ -162,20 +196,43 @@ async def model(model: Annotated[str, Path(examples=["sixply"])], _: Asker, runt
     return ModelCard(id=model, created=_now(runtime))
 
 
-def _request_of(body: ChatRequest) -> AnswerRequest:
+def _request_of(body: ChatRequest, caller: Principal, runtime: Runtime) -> AnswerRequest:
     refuse_unsupported(body.model_extra or {}, tuning=TUNING, neutral=NEUTRAL)
-    return request_from(body.model, body.messages, body.metadata.thread_id if body.metadata else None)
+    own_tools, tools = own_tools_of(runtime, caller), [tool.function for tool in body.tools]
+    if own_tools is None:
+        refuse_for_planned(tools, body.tool_choice, "response_format", body.response_format)
+        tools = []
+    messages = [message.spoken for message in body.messages]
+    parallel = body.parallel_tool_calls is not False
+    client = options_of(
+        messages,
+        tools=tools,
+        tool_choice=body.tool_choice,
+        parallel=parallel,
+        response_format=body.response_format,
+    )
+    thread_id = body.metadata.thread_id if body.metadata else None
+    return request_from(body.model, messages, thread_id, client, own_tools)
 
 
 def _completion(answer: Answer, body: ChatRequest, *, created: int) -> ChatCompletion:
+    calls = _calls(answer)
+    said = ChatReply(content=with_footnotes(answer) or (None if calls else ""), tool_calls=calls or None)
     return ChatCompletion(
         id=_id(answer),
         created=created,
         model=body.model,
-        choices=[ChatChoice(message=ChatReply(content=with_footnotes(answer)))],
+        choices=[ChatChoice(message=said, finish_reason="tool_calls" if calls else "stop")],
         usage=_usage(answer.usage),
         sixply=extra_of(answer),
     )
+
+
+def _calls(answer: Answer) -> list[ChatCall]:
+    return [
+        ChatCall(id=call.call_id, function=CalledFunction(name=call.tool, arguments=json.dumps(call.arguments)))
+        for call in answer.calls
+    ]
 
 
 class Chunks:
@@ -189,13 +246,17 @@ class Chunks:
 
     def begin(self, answer: Answer) -> Iterator[ServerSentEvent]:
         self._common = {"id": _id(answer), **self._common}
-        yield self._chunk({"role": "assistant", "content": ""})
+        content = None if answer.calls and not answer.text else ""
+        yield self._chunk({"role": "assistant", "content": content})
 
     def words(self, text: str) -> Iterator[ServerSentEvent]:
         yield self._chunk({"content": text})
 
     def end(self, answer: Answer, text: str) -> Iterator[ServerSentEvent]:  # noqa: ARG002 - other shapes repeat the text
-        yield self._chunk({}, "stop", sixply=extra_of(answer))
+        calls = [{"index": index, **call.model_dump()} for index, call in enumerate(_calls(answer))]
+        if calls:
+            yield self._chunk({"tool_calls": calls})
+        yield self._chunk({}, "tool_calls" if calls else "stop", sixply=extra_of(answer))
         if self._wants_usage:
             usage = _usage(answer.usage)
             yield sse(None, {**self._common, "choices": [], "usage": usage and usage.model_dump()})

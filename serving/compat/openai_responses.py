@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.sse import ServerSentEvent
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from foundation.errors import InvalidRequest, NotFound, SixplyError
 from foundation.output.rendering import markdown
+from foundation.types import Principal
 from orchestration.contract import Answer, AnswerRequest
 from serving.access.identity import Asker
 from serving.api.schemas import Identifier, RequestBody, Text
+from serving.compat.conversation import MOST_TOOLS, CallId, FunctionDefinition, ResponseFormat, calls_of, options_of
 from serving.compat.openai_chat import NEUTRAL, TUNING
-from serving.compat.shapes import ChatMetadata, extra_of, footnotes, refuse_unsupported, request_from, with_footnotes
+from serving.compat.shapes import (
+    ChatMetadata,
+    extra_of,
+    footnotes,
+    own_tools_of,
+    refuse_for_planned,
+    refuse_unsupported,
+    request_from,
+    with_footnotes,
+)
 from serving.compat.streaming import Shaped, reply, route_arguments, sse
 from serving.http.errors import openai_problem
 from serving.runtime import Running, Runtime
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
-HERE = frozenset({"instructions", "max_output_tokens", "prompt_cache_key", "reasoning"})
+HERE = frozenset({"max_output_tokens", "prompt_cache_key", "reasoning"})
 """Accepted without effect, beside what chat completions accept."""
 ASKS_NOTHING: dict[str, tuple[Any, ...]] = NEUTRAL | {
     "background": (False,),
     "include": ([],),
-    "text": ({"format": {"type": "text"}},),
     "truncation": ("disabled", "auto"),
 }
 PREFIX = "resp_"
@@ -45,26 +57,61 @@ class InputMessage(BaseModel):
     content: Text | Annotated[list[InputPart], Field(fail_fast=True)]
 
     @property
-    def speaker(self) -> str:
-        return self.role
+    def spoken(self) -> AnyMessage:
+        text = _text_of(self.content)
+        if self.role == "assistant":
+            return AIMessage(text)
+        return HumanMessage(text) if self.role == "user" else SystemMessage(text)
+
+
+class FunctionCall(BaseModel):
+    """A call of one of the client's tools."""
+
+    type: Literal["function_call"] = "function_call"
+    call_id: CallId
+    name: str
+    arguments: Text
 
     @property
-    def text(self) -> str:
-        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+    def spoken(self) -> AnyMessage:
+        return calls_of("", [(self.call_id, self.name, self.arguments)])
+
+
+class FunctionCallOutput(BaseModel):
+    """Its result."""
+
+    type: Literal["function_call_output"]
+    call_id: CallId
+    output: Text | Annotated[list[InputPart], Field(fail_fast=True)]
+
+    @property
+    def spoken(self) -> AnyMessage:
+        return ToolMessage(_text_of(self.output), tool_call_id=self.call_id)
 
 
 class InputItem(BaseModel):
     """What clients send back of earlier responses; it is not read."""
 
-    type: Literal["function_call", "function_call_output", "item_reference", "reasoning"]
+    type: Literal["item_reference", "reasoning"]
 
     @property
-    def speaker(self) -> str:
-        return "tool" if self.type == "function_call_output" else "assistant"
+    def spoken(self) -> AnyMessage:
+        return AIMessage("")
 
-    @property
-    def text(self) -> str:
-        return ""
+
+def _text_of(content: str | list[InputPart]) -> str:
+    return content if isinstance(content, str) else "\n".join(part.text for part in content)
+
+
+Item = InputMessage | FunctionCall | FunctionCallOutput | InputItem
+
+
+class TextOptions(BaseModel):
+    format: ResponseFormat | None = None
+
+
+class ResponsesTool(FunctionDefinition):
+    type: Literal["function"]
 
 
 class ConversationName(RequestBody):
@@ -81,7 +128,8 @@ class ResponsesRequest(BaseModel):
     )
 
     model: Text
-    input: Text | Annotated[list[InputMessage | InputItem], Field(fail_fast=True, min_length=1)]
+    instructions: Text | None = None
+    input: Text | Annotated[list[Item], Field(fail_fast=True, min_length=1)]
     stream: bool = False
     previous_response_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:\-]{1,300}$")] | None = Field(
         default=None, description="Continues the conversation that this response belongs to."
@@ -90,9 +138,13 @@ class ResponsesRequest(BaseModel):
         default=None, description="Continues a conversation of yours."
     )
     metadata: ChatMetadata | None = None
+    tools: list[ResponsesTool] = Field(default=[], max_length=MOST_TOOLS)
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
+    text: TextOptions | None = None
 
     @property
-    def messages(self) -> list[InputMessage | InputItem]:
+    def messages(self) -> list[Item]:
         if isinstance(self.input, str):
             return [InputMessage(role="user", content=self.input)]
         return self.input
@@ -112,6 +164,11 @@ class ResponseOutput(BaseModel):
     role: Literal["assistant"] = "assistant"
     status: Literal["completed"] = "completed"
     content: list[ResponseContent]
+
+
+class ResponseCall(FunctionCall):
+    id: str
+    status: Literal["completed"] = "completed"
 
 
 class InputTokenDetails(BaseModel):
@@ -139,18 +196,18 @@ class ResponseReply(BaseModel):
     created_at: int
     status: Literal["completed"] = "completed"
     model: str
-    output: list[ResponseOutput]
+    output: list[ResponseOutput | ResponseCall]
     usage: ResponseUsage | None
     """`null` where the provider did not say, which is not zero."""
     previous_response_id: str | None
     metadata: dict[str, Any]
     error: None = None
     incomplete_details: None = None
-    instructions: None = None
-    parallel_tool_calls: Literal[False] = False
+    instructions: str | None = None
+    parallel_tool_calls: bool
     temperature: None = None
-    tool_choice: Literal["none"] = "none"
-    tools: list[Any] = []
+    tool_choice: Any
+    tools: list[Any]
     top_p: None = None
     sixply: dict[str, Any]
     """What OpenAI's shape has no place for: status, path, cost, trace id."""
@@ -168,11 +225,16 @@ async def respond(body: ResponsesRequest, request: Request, caller: Asker, runti
 
     numbered = Numbered(whole)
     shaped = Shaped(whole, numbered.begin, numbered.words, numbered.end, _error_event)
-    return await reply(_request_of(body), shaped, request, caller, runtime, stream=body.stream)
+    return await reply(_request_of(body, caller, runtime), shaped, request, caller, runtime, stream=body.stream)
 
 
-def _request_of(body: ResponsesRequest) -> AnswerRequest:
+def _request_of(body: ResponsesRequest, caller: Principal, runtime: Runtime) -> AnswerRequest:
     refuse_unsupported(body.model_extra or {}, tuning=TUNING | HERE, neutral=ASKS_NOTHING)
+    own_tools, tools = own_tools_of(runtime, caller), body.tools
+    wanted = body.text.format if body.text else None
+    if own_tools is None:
+        refuse_for_planned(tools, body.tool_choice, "text", wanted)
+        tools = []
     named = {
         "previous_response_id": _thread_of(body.previous_response_id),
         "conversation": body.conversation if isinstance(body.conversation, str | None) else body.conversation.id,
@@ -181,7 +243,16 @@ def _request_of(body: ResponsesRequest) -> AnswerRequest:
     threads = {name: thread for name, thread in named.items() if thread is not None}
     if len(set(threads.values())) > 1:
         raise InvalidRequest(f"{' and '.join(threads)} name different conversations. Send one of them.")
-    return request_from(body.model, body.messages, next(iter(threads.values()), None))
+    messages = [item.spoken for item in body.messages]
+    client = options_of(
+        messages,
+        instructions=body.instructions or "",
+        tools=[FunctionDefinition(**tool.model_dump(exclude={"type"})) for tool in tools],
+        tool_choice=body.tool_choice,
+        parallel=body.parallel_tool_calls is not False,
+        response_format=wanted,
+    )
+    return request_from(body.model, messages, next(iter(threads.values()), None), client, own_tools)
 
 
 def _thread_of(response_id: str | None) -> str | None:
@@ -195,22 +266,34 @@ def _thread_of(response_id: str | None) -> str | None:
 
 
 def _reply(answer: Answer, body: ResponsesRequest, runtime: Runtime) -> ResponseReply:
-    text = with_footnotes(answer)
     return ResponseReply(
         id=f"{PREFIX}{answer.thread_id}.{answer.answer_id}",
         created_at=int(runtime.system.context.clock.now().timestamp()),
         model=body.model,
-        output=[
-            ResponseOutput(
-                id=f"msg_{answer.answer_id}",
-                content=[ResponseContent(text=text, annotations=list(_annotations(answer, markdown(answer.text))))],
-            )
-        ],
+        output=[*_messages(answer), *_calls(answer)],
         usage=_usage(answer),
+        instructions=body.instructions,
+        parallel_tool_calls=body.parallel_tool_calls is not False,
         previous_response_id=body.previous_response_id,
+        tool_choice=body.tool_choice or "auto",
+        tools=[tool.model_dump() for tool in body.tools],
         metadata=body.metadata.model_dump(exclude_none=True) if body.metadata else {},
         sixply=extra_of(answer),
     )
+
+
+def _messages(answer: Answer) -> Iterator[ResponseOutput]:
+    text = with_footnotes(answer)
+    if text or not answer.calls:
+        content = ResponseContent(text=text, annotations=list(_annotations(answer, markdown(answer.text))))
+        yield ResponseOutput(id=f"msg_{answer.answer_id}", content=[content])
+
+
+def _calls(answer: Answer) -> Iterator[ResponseCall]:
+    for call in answer.calls:
+        yield ResponseCall(
+            id=f"fc_{call.call_id}", call_id=call.call_id, name=call.tool, arguments=json.dumps(call.arguments)
+        )
 
 
 def _annotations(answer: Answer, text: str) -> Iterator[dict[str, Any]]:
@@ -246,34 +329,54 @@ class Numbered:
     def __init__(self, whole: Callable[[Answer], ResponseReply]) -> None:
         self._whole, self._number = whole, itertools.count()
         self._place: dict[str, Any] = {}
+        self._message: dict[str, Any] = {}
+        """The message that is being written, once its first words have come."""
 
     def begin(self, answer: Answer) -> Iterator[ServerSentEvent]:
         whole = self._whole(answer).model_dump(mode="json")
-        (item,) = whole["output"]
-        (part,) = item["content"]
         started = whole | {"status": "in_progress", "output": [], "usage": None}
-        self._place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
+        self._place = {"item_id": f"msg_{answer.answer_id}", "output_index": 0, "content_index": 0}
         yield self._sse("response.created", response=started)
         yield self._sse("response.in_progress", response=started)
-        begun = item | {"status": "in_progress", "content": []}
-        yield self._sse("response.output_item.added", output_index=0, item=begun)
-        yield self._sse("response.content_part.added", **self._place, part=part | {"text": "", "annotations": []})
 
     def words(self, text: str) -> Iterator[ServerSentEvent]:
+        if not self._message:
+            empty = ResponseContent(text="", annotations=[])
+            self._message = ResponseOutput(id=self._place["item_id"], content=[empty]).model_dump(mode="json")
+            begun = self._message | {"status": "in_progress", "content": []}
+            yield self._sse("response.output_item.added", output_index=0, item=begun)
+            yield self._sse("response.content_part.added", **self._place, part=self._message["content"][0])
         yield self._sse("response.output_text.delta", **self._place, delta=text, logprobs=[])
 
     def end(self, answer: Answer, text: str) -> Iterator[ServerSentEvent]:
         whole = self._whole(answer).model_dump(mode="json")
-        (item,) = whole["output"]
-        (part,) = item["content"]
+        if not self._message and not answer.calls:
+            yield from self.words("")
+        if self._message:
+            yield from self._end_message(answer, text)
+        calls = [call.model_dump(mode="json") for call in _calls(answer)]
+        for index, call in enumerate(calls, start=1 if self._message else 0):
+            yield from self._call(index, call)
+        whole["output"] = [*([self._message] if self._message else []), *calls]
+        yield self._sse("response.completed", response=whole)
+
+    def _end_message(self, answer: Answer, text: str) -> Iterator[ServerSentEvent]:
+        (part,) = self._message["content"]
         part |= {"text": text, "annotations": list(_annotations(answer, text.removesuffix(footnotes(answer))))}
         yield self._sse("response.output_text.done", **self._place, text=text, logprobs=[])
         for index, annotation in enumerate(part["annotations"]):
             added = {"annotation_index": index, "annotation": annotation}
             yield self._sse("response.output_text.annotation.added", **self._place, **added)
         yield self._sse("response.content_part.done", **self._place, part=part)
-        yield self._sse("response.output_item.done", output_index=0, item=item)
-        yield self._sse("response.completed", response=whole)
+        yield self._sse("response.output_item.done", output_index=0, item=self._message)
+
+    def _call(self, index: int, call: dict[str, Any]) -> Iterator[ServerSentEvent]:
+        place, arguments = {"item_id": call["id"], "output_index": index}, call["arguments"]
+        begun = call | {"status": "in_progress", "arguments": ""}
+        yield self._sse("response.output_item.added", output_index=index, item=begun)
+        yield self._sse("response.function_call_arguments.delta", **place, delta=arguments)
+        yield self._sse("response.function_call_arguments.done", **place, name=call["name"], arguments=arguments)
+        yield self._sse("response.output_item.done", output_index=index, item=call)
 
     def _sse(self, kind: str, **content: Any) -> ServerSentEvent:
         return sse(kind, {"type": kind, "sequence_number": next(self._number), **content})

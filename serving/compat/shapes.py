@@ -1,22 +1,33 @@
 """What the shapes of other vendors' APIs have in common over our answers: names of models, which parameters are honoured, and
 the text with its sources. Each shape is a file beside this one.
 
-The last user message is the question. Without the id of a conversation that lives on our side, it is read with the user
-messages before it; what an assistant is said to have answered is never read, for anybody can write that.
+The last user message is the question. Without the id of a conversation that lives on our side, it is read with the messages
+before it; what an assistant is said to have answered vouches for nothing, for anybody can write that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Literal, Protocol
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
+from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.output.rendering import markdown, markdown_label
-from orchestration.contract import Answer, AnswerRequest
+from foundation.types import Principal
+from orchestration.contract import Answer, AnswerRequest, ClientOptions
 from serving.api.schemas import Identifier, Text
+from serving.compat.conversation import (
+    FunctionDefinition,
+    ResponseFormat,
+    check_pairs,
+    check_tools,
+    join_replies,
+    without_calls,
+)
 from serving.http.errors import UnknownModel, UnsupportedParameter
+from serving.runtime import Runtime
 
 Compose = Literal["auto", "extractive", "generative"]
 MODELS: dict[str, Compose | None] = {
@@ -30,6 +41,9 @@ TOOLS = frozenset({"tools", "tool_choice", "functions", "function_call"})
 NO_TOOLS: tuple[Any, ...] = ("none", {"type": "none"})
 """Values of `tool_choice` with which a client's tools are only mentioned."""
 
+NO_CHOICE: dict[str, tuple[Any, ...]] = {"tools": ([],), "tool_choice": ("none", "auto", {"type": "auto"})}
+"""Values of `tools` and `tool_choice` that ask for nothing."""
+
 
 class TextPart(BaseModel):
     type: Literal["text"]
@@ -42,15 +56,6 @@ class ChatMetadata(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     thread_id: Identifier | None = Field(default=None, description="Continues a conversation of yours.")
-
-
-class Message(Protocol):
-    """One message of a client's history, in whichever shape. `speaker` says whose it is, "tool" for a tool's result."""
-
-    @property
-    def speaker(self) -> str: ...
-    @property
-    def text(self) -> str: ...
 
 
 def refuse_unsupported(
@@ -67,7 +72,7 @@ def refuse_unsupported(
             continue
         if name in TOOLS:
             raise UnsupportedParameter(
-                f'"{name}" is not supported here: the agent has tools of its own, which run on the server under its policy, '
+                f'"{name}" is not supported here: this agent has tools of its own, which run on the server under its policy, '
                 f"and never asks a client to run one. Leave it out; docs/tools.md says how the agent gets more tools.",
                 param=name,
             )
@@ -76,26 +81,66 @@ def refuse_unsupported(
         )
 
 
-def request_from(model: str, messages: Iterable[Message], thread_id: str | None) -> AnswerRequest:
-    """The question that the messages end in, with those before it where no conversation of ours is named.
+def refuse_for_planned(
+    tools: Sequence[FunctionDefinition], tool_choice: Any, name: str, response_format: ResponseFormat | None
+) -> None:
+    """Refuse what only an agent that calls tools does: tools of a client, and a format, which the parameter `name` asks for.
+    Raises as `refuse_unsupported`."""
+    wanted = {"tool_choice": tool_choice, "tools": [tool.name for tool in tools]}
+    refuse_unsupported(wanted, tuning=(), neutral=NO_CHOICE)
+    refuse_unsupported({name: response_format and response_format.as_chat()}, tuning=(), neutral={})
+
+
+def own_tools_of(runtime: Runtime, caller: Principal) -> frozenset[str] | None:
+    """Names of the own tools of the caller's agent, where it takes tools of a client beside them."""
+    agent = runtime.system.agent
+    by_tenant = getattr(agent, "of", None)
+    names: frozenset[str] | None = getattr(by_tenant(caller) if by_tenant else agent, "own_tools", None)
+    return names
+
+
+def request_from(
+    model: str,
+    messages: Iterable[AnyMessage],
+    thread_id: str | None,
+    client: ClientOptions,
+    own_tools: frozenset[str] | None,
+) -> AnswerRequest:
+    """The question that the messages end in, or what came of it so far; with those before it where no conversation of ours is
+    named. `own_tools` are the agent's, where it takes tools of a client.
 
     Raises:
-        UnknownModel. InvalidRequest: there is no question.
-        UnsupportedParameter: the last message is a tool's result.
+        UnknownModel. InvalidRequest: there is no question, or calls and results do not go together.
+        UnsupportedParameter: tools, or results of some, that the agent does not take.
     """
     if model not in MODELS:
         raise unknown(model)
-    turns = list(messages)
-    if turns and turns[-1].speaker == "tool":
-        raise UnsupportedParameter(
-            "The last message is the result of a tool that the client ran. The agent asks for none; end with a user message.",
-            param="messages",
-        )
-    *earlier, question = [message.text for message in turns if message.speaker == "user"] or [""]
-    if not question.strip():
+    turns = join_replies(message for message in messages if not isinstance(message, SystemMessage))
+    ends_in_result = bool(turns) and isinstance(turns[-1], ToolMessage)
+    if own_tools is None:
+        if ends_in_result:
+            raise UnsupportedParameter(
+                "The last message is the result of a tool that the client ran. The agent asks for none; end with a user "
+                "message.",
+                param="messages",
+            )
+        turns = [without_calls(message) for message in turns if message.text and not isinstance(message, ToolMessage)]
+    else:
+        check_tools(client.tools, own_tools)
+        if not thread_id:
+            check_pairs(turns)
+    places = [place for place, message in enumerate(turns) if isinstance(message, HumanMessage)]
+    question = turns[places[-1]].text if places else ""
+    if not question.strip() and not (ends_in_result and thread_id):
         raise InvalidRequest("There is no user message with text in it, so there is no question.")
-    before = () if thread_id else tuple(text.strip() for text in earlier if text.strip())
-    return AnswerRequest(question=question, thread_id=thread_id, earlier=before, compose=MODELS[model])
+    return AnswerRequest(
+        question=question,
+        thread_id=thread_id,
+        messages=() if thread_id else tuple(turns[: places[-1]]),
+        since=tuple(turns[places[-1] + 1 if places else 0 :]) if ends_in_result else (),
+        client=client,
+        compose=MODELS[model],
+    )
 
 
 def unknown(model: str) -> UnknownModel:
@@ -103,10 +148,12 @@ def unknown(model: str) -> UnknownModel:
 
 
 def with_footnotes(answer: Answer) -> str:
-    """The answer's text with `footnotes` below it, for clients that show nothing else.
+    """The answer's text with `footnotes` below it, for clients that show nothing else; JSON as it is.
 
     Such clients read Markdown, and HTML in it: what documents and models wrote reaches them as text.
     """
+    if answer.is_json:
+        return answer.text
     return "\n\n".join(filter(None, (markdown(answer.text), footnotes(answer))))
 
 

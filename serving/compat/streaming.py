@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.sse import ServerSentEvent
 from pydantic import BaseModel
 
-from foundation.errors import SixplyError
+from foundation.errors import BudgetExceeded, Conflict, SixplyError
+from foundation.machine.deadline import in_thread_within
 from foundation.output.rendering import markdown
 from foundation.types import Principal
+from orchestration.answers.structured import VALIDATING_S
 from orchestration.contract import Answer, AnswerRequest, Event
+from orchestration.middleware.formats import check_schema, schema_in
 from serving.api.answers import begin_answer, check_length
 from serving.compat.shapes import footnotes, with_footnotes
 from serving.http.errors import Shape, responses, to_json
@@ -115,11 +118,28 @@ async def reply(
 ) -> Response:
     """Answer, and say it in that shape. Raises as `begin_answer` and `collect` do."""
     check_length(wanted.question, runtime.system.settings.orchestration.answers)
-    at_work = await begin_answer(runtime, wanted, caller, request)
+    if wanted.client.response_format and (schema := schema_in(wanted.client.response_format)):
+        await in_thread_within(VALIDATING_S, check_schema, schema)
+    at_work = _demand_json(await begin_answer(runtime, wanted, caller, request), wanted)
     if stream:
         return EventStream(_events(runtime, shaped, at_work))
     answer = await collect(at_work, runtime.lifecycle, request)
     return Response(shaped.whole(answer).model_dump_json(), media_type=JSONResponse.media_type)
+
+
+async def _demand_json(events: AsyncIterator[Event], wanted: AnswerRequest) -> AsyncGenerator[Event]:
+    """The events, but for an answer that is no JSON where JSON was asked for.
+
+    Raises:
+        Conflict: an action waits for a person. BudgetExceeded: there was too little of it.
+    """
+    async with aclosing(cast("AsyncGenerator[Event]", events)) as followed:
+        async for event in followed:
+            answer = event.answer
+            if answer is not None and wanted.client.response_format and not (answer.is_json or answer.calls):
+                text = f"There is no JSON to give: {answer.text}"
+                raise Conflict(text) if answer.status == "waiting" else BudgetExceeded(text, limit="request")
+            yield event
 
 
 def sse(kind: str | None, content: dict[str, Any]) -> ServerSentEvent:

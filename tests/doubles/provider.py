@@ -228,6 +228,8 @@ def _anthropic_faults(body: Mapping[str, Any]) -> list[str]:
             faults.append("an empty text block")
         open_calls = {block["id"] for block in blocks if block["type"] == "tool_use"}
         last = message["role"]
+    if body["messages"][0]["role"] != "user":
+        faults.append("the first message is not the user's")
     if open_calls or last == "assistant":
         faults.append("the conversation ends with the assistant")
     used = any("tool_use" in json.dumps(message) for message in body["messages"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.messages import HumanMessage
 
 from foundation.errors import Conflict, StoreUnavailable, UpstreamDown, UpstreamLimited
 from models.chat.scripted import ScriptedChat
@@ -184,12 +185,12 @@ async def test_a_follow_up_is_searched_for_with_the_words_of_the_question_before
 async def test_a_follow_up_is_read_with_the_questions_that_a_caller_sends_along(world: World) -> None:
     world.memory = memory = Remembering()
     agent = world.agent()
-    again = await asked(world, "And for a parcel?", agent=agent, earlier=(WEIGHT,))
+    again = await asked(world, "And for a parcel?", agent=agent, messages=(HumanMessage(WEIGHT),))
     assert {"And for a parcel?", "And for a parcel? kilograms weigh"} <= set(world.retriever.queries)
     assert (again.status, memory.looked_up, memory.kept) == ("answered", [], {}), "it may depend on what was said"
     [turn] = await agent.conversations.turns(again.thread_id, NORTH)
     assert turn.question == "And for a parcel?", "what was not asked here is no turn of the conversation"
-    sent = await asked(world, "Please send it now", agent=agent, earlier=("Where is parcel P-123?",))
+    sent = await asked(world, "Please send it now", agent=agent, messages=(HumanMessage("Where is parcel P-123?"),))
     assert sent.approval
     assert sent.approval.arguments["parcel_id"] == "P-123"
 
@@ -197,8 +198,8 @@ async def test_a_follow_up_is_read_with_the_questions_that_a_caller_sends_along(
 async def test_of_a_conversation_that_is_kept_here_nobody_else_tells_what_was_asked(world: World) -> None:
     agent = world.agent()
     first = await asked(world, agent=agent)
-    other = ("Where is parcel P-222?",)
-    again = await asked(world, "Please send it now", agent=agent, thread_id=first.thread_id, earlier=other)
+    other = (HumanMessage("Where is parcel P-222?"),)
+    again = await asked(world, "Please send it now", agent=agent, thread_id=first.thread_id, messages=other)
     assert again.approval is None
     assert again.text.startswith("Please tell me: the number of the parcel")
 

@@ -1,0 +1,212 @@
+"""What a client of a vendor's API tells of a conversation, as LangChain's messages; and the tools that it carries out itself.
+
+What a provider would refuse is refused here, with its place: a result without its call, a call without its result.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal, cast
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+
+from foundation.errors import InvalidRequest
+from orchestration.contract import ClientOptions
+from serving.api.schemas import Text
+from serving.http.errors import UnsupportedParameter
+
+MOST_TOOLS, SCHEMA_CHARACTERS = 128, 100_000
+"""Tools of one request, and characters of their schemas together."""
+ToolName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+CallId = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+
+
+class FunctionDefinition(BaseModel):
+    """A function that the client carries out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: ToolName
+    description: Text | None = None
+    parameters: dict[str, JsonValue] | None = None
+    strict: bool | None = None
+
+
+class NamedSchema(BaseModel):
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    name: ToolName = "answer"
+    description: Text | None = None
+    shape: dict[str, JsonValue] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(BaseModel):
+    """What the answer is to be: `json_schema` with a schema in it (Chat Completions), or beside its name (the others)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: NamedSchema | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nest(cls, content: Any) -> Any:
+        if isinstance(content, dict) and "schema" in content and "json_schema" not in content:
+            return {"type": content.get("type"), "json_schema": {**content}}
+        return content
+
+    def as_chat(self) -> dict[str, Any] | None:
+        if self.type == "text":
+            return None
+        if self.type == "json_object":
+            return {"type": "json_object"}
+        if self.json_schema is None:
+            raise InvalidRequest('A format of the type "json_schema" needs a "schema".')
+        return {"type": "json_schema", "json_schema": self.json_schema.model_dump(by_alias=True, exclude_none=True)}
+
+
+def calls_of(text: str, calls: Iterable[tuple[str, str, str]]) -> AIMessage:
+    """A turn of the assistant's. Of each call its id, the name of the tool, and its arguments as JSON.
+
+    Raises:
+        InvalidRequest: arguments are no JSON object.
+    """
+    return AIMessage(
+        text,
+        tool_calls=[
+            {"id": call_id, "name": name, "args": _arguments(call_id, arguments)} for call_id, name, arguments in calls
+        ],
+    )
+
+
+def _arguments(call_id: str, text: str) -> dict[str, Any]:
+    try:
+        arguments = json.loads(text or "{}")
+    except ValueError:
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise InvalidRequest(
+            f"The arguments of the call {call_id} are no JSON object. Send them as the reply had them."
+        )
+    return arguments
+
+
+def join_replies(messages: Iterable[AnyMessage]) -> list[AnyMessage]:
+    """The messages with what the assistant said in one go as one message, as providers want it."""
+    joined: list[AnyMessage] = []
+    for message in messages:
+        last = joined[-1] if joined else None
+        if isinstance(message, AIMessage) and isinstance(last, AIMessage):
+            text = "\n\n".join(filter(None, [last.text, message.text]))
+            joined[-1] = AIMessage(text, tool_calls=[*last.tool_calls, *message.tool_calls])
+        elif isinstance(message, ToolMessage) or message.text.strip() or _calls(message):
+            joined.append(message)
+    return joined
+
+
+def without_calls(message: AnyMessage) -> AnyMessage:
+    return AIMessage(message.text) if isinstance(message, AIMessage) else message
+
+
+def _calls(message: AnyMessage) -> bool:
+    return isinstance(message, AIMessage) and bool(message.tool_calls)
+
+
+def check_pairs(messages: Sequence[AnyMessage]) -> None:
+    """Refuse a result without its call, and a call without its result.
+
+    Raises:
+        InvalidRequest: with the id of the call.
+    """
+    waiting: set[str] = set()
+    for message in [*messages, HumanMessage("the end")]:
+        if isinstance(message, ToolMessage):
+            if message.tool_call_id not in waiting:
+                raise InvalidRequest(
+                    f"There is a result of the call {message.tool_call_id}, and no call of this id right before it. Send the "
+                    "assistant's message that made the call, too, and each result once."
+                )
+            waiting.discard(message.tool_call_id)
+        elif waiting:
+            raise InvalidRequest(
+                f"The call {min(waiting)} has no result. Send one for each call, right behind the calls."
+            )
+        elif isinstance(message, AIMessage):
+            waiting = {cast("str", call["id"]) for call in message.tool_calls}
+
+
+def options_of(
+    messages: Iterable[AnyMessage],
+    *,
+    instructions: str = "",
+    tools: Sequence[FunctionDefinition] = (),
+    tool_choice: Any = None,
+    parallel: bool = True,
+    response_format: ResponseFormat | None = None,
+) -> ClientOptions:
+    """What the client wants: its system messages below `instructions`, and its tools. Raises as `choice_of` and `check_tools`."""
+    system = [message.text.strip() for message in messages if isinstance(message, SystemMessage)]
+    return ClientOptions(
+        instructions="\n\n".join(filter(None, [instructions.strip(), *system])),
+        tools=tuple(_as_openai(tool) for tool in tools),
+        tool_choice=_choice_of(tool_choice, {tool.name for tool in tools}),
+        parallel_tool_calls=parallel,
+        response_format=response_format.as_chat() if response_format else None,
+    )
+
+
+def check_tools(tools: Sequence[dict[str, Any]], own: frozenset[str]) -> None:
+    """Refuse tools of a client that cannot be told apart, from each other or from the agent's `own`, and too much of them.
+
+    Raises:
+        UnsupportedParameter: with what to change.
+    """
+    named = [tool["function"]["name"] for tool in tools]
+    if taken := sorted(own & set(named)):
+        raise UnsupportedParameter(
+            f'A tool of the server is named "{taken[0]}", and so is one in "tools". Rename yours.', param="tools"
+        )
+    if len(set(named)) < len(named):
+        doubled = next(name for name in named if named.count(name) > 1)
+        raise UnsupportedParameter(f'Two of "tools" are named "{doubled}". Rename one of them.', param="tools")
+    characters = len(json.dumps(tools))
+    if characters > SCHEMA_CHARACTERS:
+        raise UnsupportedParameter(
+            f'"tools" has {characters:,} characters; at most {SCHEMA_CHARACTERS:,} are taken. Describe less.',
+            param="tools",
+        )
+
+
+def _as_openai(tool: FunctionDefinition) -> dict[str, Any]:
+    parameters = {"type": "object", "properties": {}, **(tool.parameters or {})}
+    if parameters["type"] != "object" or not isinstance(parameters["properties"], dict):
+        raise UnsupportedParameter(
+            f'The parameters of the tool "{tool.name}" are no JSON schema of an object. Give it "type": "object" and '
+            '"properties".',
+            param="tools",
+        )
+    function = {**tool.model_dump(exclude_none=True), "parameters": parameters}
+    return {"type": "function", "function": function}
+
+
+def _choice_of(choice: Any, names: set[str]) -> str:
+    """A vendor's tool_choice as one word: auto, none, any, or the name of a tool."""
+    match choice:
+        case None | "auto" | {"type": "auto"}:
+            return "auto"
+        case "none" | {"type": "none"}:
+            return "none"
+        case "required" | {"type": "any"} if names:
+            return "any"
+        case {"type": "function", "function": {"name": str(name)}} | {
+            "type": "function" | "tool",
+            "name": str(name),
+        } if name in names:
+            return name
+    raise UnsupportedParameter(
+        f'"tool_choice" is {json.dumps(choice)[:100]}; it can be "auto", "none", "required" with "tools", or name one of them.',
+        param="tool_choice",
+    )
