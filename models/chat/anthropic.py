@@ -19,10 +19,16 @@ from models.pricing import USAGE_AT_START
 from models.resilience.http_clients import clients, timeouts
 from models.resilience.remote_options import RemoteChatOptions
 
+ANTHROPIC = "https://api.anthropic.com"
+CACHE_PROMPTS = {"cache_control": {"type": "ephemeral"}}
+"""In a request: keep it up to its last block that can be kept."""
+
 
 class Options(RemoteChatOptions):
-    base_url: str = "https://api.anthropic.com"
+    base_url: str = ANTHROPIC
     """Without the version."""
+    cache_prompts: bool | None = None
+    """Whether the vendor keeps what was read for the next round, for a price; `None`: at Anthropic's own address."""
 
 
 class AnthropicChat(ChatAnthropic):
@@ -76,6 +82,9 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
             f'The chat model "{options.model}" of Anthropic needs an API key and has none. '
             f"Set SIXPLY__MODELS__CHAT__API_KEY in the environment."
         )
+    own_address = options.base_url.rstrip("/") == ANTHROPIC
+    caches = own_address if options.cache_prompts is None else options.cache_prompts
+    extra = options.extra_for(AnthropicChat)
     model = AnthropicChat(
         model=options.model,
         api_key=options.api_key,
@@ -84,7 +93,7 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         max_tokens=options.max_tokens,
         profile=options.profile,
         max_retries=0,  # retries are the business of models/resilience/retry.py, which sees all models alike
-        **options.extra_for(AnthropicChat),
+        **extra | {"model_kwargs": (CACHE_PROMPTS if caches else {}) | extra.get("model_kwargs", {})},
     )
     timeout = timeouts(connect_s=options.connect_timeout_s, read_s=options.read_timeout_s)
     model._http = clients(timeout, keep_alive=options.keep_alive)  # noqa: SLF001  # private to pydantic; this is its maker

@@ -42,6 +42,8 @@ FALLBACK = "fallback"
 ROOM_PER_TOKEN, LEAST_ROOM = 40, 2_000
 """Characters that a stream may have: so many for each token that was asked for at most, several times what the longest tokens
 of any text come to, and some for what stands around it."""
+OTHER_LIMITS = ("num_predict", "max_output_tokens", "max_new_tokens")
+"""What LangChain's classes call the most tokens of a reply, if not `max_tokens`."""
 ANSWERED_BY = "answered_by"
 """Key of `response_metadata`: which model answered, 1 for the first fallback; absent for the primary one."""
 
@@ -183,7 +185,8 @@ class ResilientChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         async def generate(index: int) -> ChatResult:
-            return await self.candidates[index]._agenerate(messages, stop=stop, **self._arguments(index, kwargs))
+            model, arguments = self._call_of(index, kwargs)
+            return await model._agenerate(messages, stop=stop, **arguments)
 
         index, result = await self._first_success(messages, generate, self._deadline(), self.settings.timeout_s)
         self._breakers[index].record_success()
@@ -202,8 +205,8 @@ class ResilientChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> Chunks:
         async def start(index: int) -> tuple[list[ChatGenerationChunk], Chunks]:
-            model = self.candidates[index]
-            chunks = stream_of(model, messages, stop, self._arguments(index, kwargs))
+            model, arguments = self._call_of(index, kwargs)
+            chunks = stream_of(model, messages, stop, arguments)
             return await _read_first_words(_bounded(chunks, identity(model)[1], kwargs.get("max_tokens")))
 
         deadline = self._deadline()
@@ -340,6 +343,17 @@ class ResilientChatModel(BaseChatModel):
 
     def _deadline(self) -> float:
         return float(self.clock.monotonic_s()) + self.settings.timeout_s
+
+    def _call_of(self, index: int, kwargs: Mapping[str, Any]) -> tuple[BaseChatModel, dict[str, Any]]:
+        """The model and the keyword arguments of one call of it. `max_tokens` goes by the field in which the model has its limit, where
+        that is another one: some classes pass an argument that they do not know to a client that refuses it."""
+        arguments, model = self._arguments(index, kwargs), self.candidates[index]
+        declared = type(model).model_fields
+        fields = {*declared, *(field.alias for field in declared.values())}
+        limit = next((name for name in OTHER_LIMITS if name in fields), None)
+        if "max_tokens" in fields or limit is None or "max_tokens" not in arguments:
+            return model, arguments
+        return model.model_copy(update={limit: arguments.pop("max_tokens")}), arguments
 
     def _arguments(self, index: int, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The call's keyword arguments for one model: tools in its own form, everything else unchanged."""

@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from foundation.errors import UpstreamMalformed
 from foundation.text.lexical import Rarity, refers_back, terms
 from foundation.text.sentences import FOREIGN_STOPS, sentence_spans, word_count
+from models.pricing import empty_reply_of
 from orchestration.language.guard import as_quotation, instructs_reader, without_foreign_urls
 from orchestration.prompts.frames import answer_from
 from orchestration.run.run import Run
@@ -97,6 +99,8 @@ async def draft_generative(question: str, evidence: Sequence[Evidence], run: Run
     """
     messages = answer_from(run.prompt("answer"), question, [item.text for item in evidence])
     reply = await run.generate(messages, max_tokens=REPLY_TOKENS)
+    if not reply.text.strip():
+        raise UpstreamMalformed(empty_reply_of(reply))
     return Draft("generative", _sentences(reply.text, len(evidence)))
 
 

@@ -17,6 +17,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveM
 
 from foundation.errors import UpstreamMalformed
 from foundation.machine.deadline import in_thread_within
+from models.pricing import empty_reply_of
 from orchestration.contract import Event, Unsupported
 from orchestration.language.guard import warnings_about, without_foreign_urls
 from orchestration.middleware.instructions import client_options
@@ -75,7 +76,7 @@ class CitationMiddleware(AgentMiddleware[CheckedState, Any]):
         run, tries = current_run(), state.get("repairs", 0)
         if not message.text.strip():
             if tries:
-                raise UpstreamMalformed("The chat model gave empty replies. Give it more tokens, or use another one.")
+                raise UpstreamMalformed(empty_reply_of(message))
             removed = [RemoveMessage(id=message.id)] if message.id else []  # providers refuse an empty message
             return {"messages": removed, "findings": run.prompt("empty").text, "repairs": tries + 1, "jump_to": "model"}
         passages = numbered_passages(run)

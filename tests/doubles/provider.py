@@ -18,6 +18,8 @@ from types import TracebackType
 from typing import Any, Self
 
 Behaviour = Callable[["_Handler"], None]
+SIGNATURE = "signed-by-the-double"
+"""Of thoughts, which must come back as they were."""
 
 
 class FaultyProvider:
@@ -228,6 +230,8 @@ def _anthropic_faults(body: Mapping[str, Any]) -> list[str]:
             faults.append("an empty text block")
         open_calls = {block["id"] for block in blocks if block["type"] == "tool_use"}
         last = message["role"]
+        if "thinking" in body and open_calls and not _begins_with_signed_thoughts(blocks):
+            faults.append("tool_use blocks whose thinking block is missing, changed or not the first")
     if body["messages"][0]["role"] != "user":
         faults.append("the first message is not the user's")
     if open_calls or last == "assistant":
@@ -238,6 +242,11 @@ def _anthropic_faults(body: Mapping[str, Any]) -> list[str]:
     if "max_tokens" not in body:
         faults.append("no max_tokens")
     return faults
+
+
+def _begins_with_signed_thoughts(blocks: Sequence[Mapping[str, Any]]) -> bool:
+    signed = [block.get("signature") for block in blocks if block["type"] == "thinking"]
+    return signed == [SIGNATURE] and blocks[0]["type"] == "thinking"
 
 
 def _is_no_json(text: str) -> bool:
@@ -300,6 +309,74 @@ def calls(tool: str, **arguments: Any) -> Behaviour:
             handler.send(200, whole, {"Content-Type": "application/json"})
 
     return reply
+
+
+def thinks(
+    text: str, *wanted: tuple[str, Mapping[str, Any]], reasoning: int, cached: int = 0, kept: int = 0
+) -> Behaviour:
+    """A streamed reply of a model that thinks first: Anthropic tells its thoughts, signed, and OpenAI how many tokens they took.
+    Then come the text and calls of several tools at once."""
+
+    def reply(handler: _Handler) -> None:
+        make = _anthropic_thoughts if _is_anthropic(handler) else _openai_thoughts
+        events = make(handler.body["model"], text, wanted, reasoning=reasoning, cached=cached, kept=kept)
+        handler.send(200, b"".join(events), {"Content-Type": "text/event-stream"})
+
+    return reply
+
+
+def _anthropic_thoughts(
+    model: str, text: str, wanted: Sequence[tuple[str, Mapping[str, Any]]], *, reasoning: int, cached: int, kept: int
+) -> list[bytes]:
+    usage = {"input_tokens": 100, "output_tokens": reasoning + 10,
+             "cache_read_input_tokens": cached, "cache_creation_input_tokens": kept}  # fmt: skip
+    blocks: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [
+        (
+            {"type": "thinking", "thinking": "", "signature": ""},
+            [
+                {"type": "thinking_delta", "thinking": "They want to know."},
+                {"type": "signature_delta", "signature": SIGNATURE},
+            ],
+        )
+    ]
+    if text:
+        blocks.append(({"type": "text", "text": ""}, [{"type": "text_delta", "text": text}]))
+    for number, (tool, arguments) in enumerate(wanted):
+        block = {"type": "tool_use", "id": f"t{number}", "name": tool, "input": {}}
+        blocks.append((block, [{"type": "input_json_delta", "partial_json": json.dumps(arguments)}]))
+    message = {"id": "m1", "type": "message", "role": "assistant", "model": model, "content": [], "stop_reason": None,
+               "stop_sequence": None, "usage": {**usage, "output_tokens": 1}}  # fmt: skip
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": message}]
+    for index, (block, deltas) in enumerate(blocks):
+        events.append({"type": "content_block_start", "index": index, "content_block": block})
+        events += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas]
+        events.append({"type": "content_block_stop", "index": index})
+    stop = {"stop_reason": "tool_use" if wanted else "end_turn", "stop_sequence": None}
+    details = {"output_tokens_details": {"thinking_tokens": reasoning}}
+    events.append({"type": "message_delta", "delta": stop, "usage": {**usage, **details}})
+    events.append({"type": "message_stop"})
+    return [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events]
+
+
+def _openai_thoughts(
+    model: str, text: str, wanted: Sequence[tuple[str, Mapping[str, Any]]], *, reasoning: int, cached: int, kept: int
+) -> list[bytes]:
+    read = 100 + cached + kept  # this API counts what was cached among what was read, and knows of no writes
+    usage = {"prompt_tokens": read, "completion_tokens": reasoning + 10, "total_tokens": read + reasoning + 10,
+             "prompt_tokens_details": {"cached_tokens": cached},
+             "completion_tokens_details": {"reasoning_tokens": reasoning}}  # fmt: skip
+    called = [
+        {"index": number, "id": f"t{number}", "type": "function",
+         "function": {"name": tool, "arguments": json.dumps(arguments)}}
+        for number, (tool, arguments) in enumerate(wanted)
+    ]  # fmt: skip
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": text}]
+    deltas += [{"tool_calls": [call]} for call in called]
+    frame = {"id": "c1", "object": "chat.completion.chunk", "created": 0, "model": model}
+    frames = [{**frame, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    end = {"index": 0, "delta": {}, "finish_reason": "tool_calls" if wanted else "stop" if text else "length"}
+    frames += [{**frame, "choices": [end]}, {**frame, "choices": [], "usage": usage}]
+    return [f"data: {json.dumps(each)}\n\n".encode() for each in frames] + [b"data: [DONE]\n\n"]
 
 
 def vectors() -> Behaviour:

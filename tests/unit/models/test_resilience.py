@@ -506,3 +506,22 @@ async def test_telemetry_sees_one_call_whatever_it_took(
     assert attributes[names.OUTPUT_TOKENS] == 3
     assert attributes["gen_ai.response.finish_reasons"] == ("stop",)
     assert span.status.is_ok or span.status.status_code.name == "UNSET"
+
+
+class PredictingChat(ScriptedChat):
+    """As ChatOllama: the most tokens of a reply are `num_predict`, and an argument that its client does not know is an error."""
+
+    num_predict: int = 500
+
+    def _reply(self, messages: Any, stop: Any, kwargs: dict[str, Any]) -> AIMessage:
+        if kwargs:
+            raise TypeError(f"chat() got an unexpected keyword argument {min(kwargs)!r}")
+        reply = super()._reply(messages, stop, kwargs)
+        return reply.model_copy(update={"content": f"{reply.text} at most {self.num_predict}"})
+
+
+async def test_a_limit_goes_by_the_name_that_a_class_has_for_it() -> None:
+    chat = _wrap(PredictingChat(replies=("said",)))
+    assert (await chat.ainvoke("Hello", max_tokens=7)).text == "said at most 7"
+    assert "".join([chunk.text async for chunk in chat.astream("Hello", max_tokens=8)]) == "said at most 8"
+    assert (await chat.ainvoke("Hello")).text == "said at most 500", "a call changes nothing of the model"

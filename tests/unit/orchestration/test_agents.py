@@ -66,6 +66,14 @@ async def test_auto_without_its_model_quotes_and_says_so(world: World) -> None:
     assert given.degraded == ("language model unavailable: upstream_down",)
 
 
+async def test_a_reply_without_words_is_paid_and_said(world: World) -> None:
+    world.chat = ScriptedChat(replies=(" ",))
+    given = await asked(world)
+    assert (given.status, given.path, given.drafts) == ("answered", "extractive", ())
+    assert given.degraded == ("language model unavailable: upstream_malformed",)
+    assert (given.usage.input_tokens or 0) > 0
+
+
 async def test_a_model_on_this_machine_does_not_write_unless_it_is_told_to(world: World) -> None:
     class Local(ScriptedChat):
         local: bool = True

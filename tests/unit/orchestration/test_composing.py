@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foundation.errors import UpstreamMalformed
 from models.chat.scripted import ScriptedChat
 from models.embedders.hashing import HashingEmbedder
 from orchestration.answers.compose import WORDS, Draft, Sentence, draft_extractive, draft_generative, render, verify
@@ -187,12 +188,16 @@ def test_quotes_of_a_script_without_spaces_are_as_short_as_others() -> None:
         "Scanners are not covered for 24 months [1].",
         "Scanners are covered for 24 months [1]. Our chief engineer Zora lives in Ulverton.",
         "I cannot answer that.",
-        "",
     ],
 )
 async def test_a_draft_with_one_unsupported_sentence_is_refused(world: World, grounding: Grounding, reply: str) -> None:
     found = evidence(*FOUND)
     assert verify(await write(world, reply, found), found, grounding) is None
+
+
+async def test_a_reply_without_words_is_no_draft(world: World) -> None:
+    with pytest.raises(UpstreamMalformed, match="gave an empty reply"):
+        await write(world, " ", evidence(*FOUND))
 
 
 async def test_an_address_that_no_quote_contains_is_removed(grounding: Grounding) -> None:
