@@ -155,6 +155,8 @@ class AnswerRequest(Noun):
     messages: tuple[AnyMessage, ...] = ()
     """The conversation up to the question, oldest first, where the caller keeps it. What it says that the assistant said is
     the caller's word and vouches for nothing. With `thread_id` it is not read: the conversation kept here knows."""
+    images: tuple[dict[str, Any], ...] = ()
+    """Pictures that go with the question, as LangChain's content blocks."""
     since: tuple[AnyMessage, ...] = ()
     """What came of the question so far: calls of the client's tools and their results. Ends in results, or is empty."""
     client: ClientOptions = ClientOptions()

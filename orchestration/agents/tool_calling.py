@@ -64,6 +64,7 @@ class ToolCallingAgent(MessageAgent):
         if doubled := configured & OWN:
             raise InvalidSetting(f"A tool of yours is named {min(doubled)}, as one of the agent. Rename it.")
         self.own_tools = frozenset(configured | OWN)
+        self.takes_images = bool((parts.chat.profile or {}).get("image_inputs"))
         graph = create_agent(
             MeteredChatModel(inner=parts.chat, told=options.stream == "draft"),
             parts.executor.tools,

@@ -90,6 +90,7 @@ class DurableAgent(ABC):
     name: ClassVar[str]
     own_tools: frozenset[str] | None = None
     """Names of the tools that its model is offered, where it takes tools of a client beside them."""
+    takes_images = False
 
     def __init__(self, options: Options, parts: AgentParts) -> None:
         self._parts = parts
@@ -112,6 +113,8 @@ class DurableAgent(ABC):
             raise InvalidRequest(
                 "This agent takes no tools of a client and writes no JSON for one. Leave them out, or use tool_calling."
             )
+        if request.images and not self.takes_images:
+            raise InvalidRequest("The model of this agent takes no images. Leave them out.")
         thread_id = self._thread_of(request) or uuid4().hex
         with self._claim_thread(thread_id):
             begin, state = await self._begin(request, thread_id, principal)

@@ -152,7 +152,7 @@ class MessageAgent(DurableAgent):
             for call in open_calls
             if call["id"] not in answered
         ]
-        return [*begun, *given_up, HumanMessage(state["question"]), *request.since]
+        return [*begun, *given_up, _question(state, request), *request.since]
 
     async def _decisions(self, run: Run, config: RunnableConfig) -> Command[Any]:
         """Let those calls go on whose approvals were decided or whose results were sent; the others go on waiting."""
@@ -177,6 +177,12 @@ class MessageAgent(DurableAgent):
     def _tell_text(self, answer: Answer, run: Run) -> None:
         if self._checked or not run.calls or answer.is_json:
             super()._tell_text(answer, run)
+
+
+def _question(state: State, request: AnswerRequest) -> HumanMessage:
+    if not request.images:
+        return HumanMessage(state["question"])
+    return HumanMessage(content=[{"type": "text", "text": state["question"]}, *request.images])
 
 
 def _client_calls(interrupts: Iterable[Interrupt]) -> list[ToolCall]:

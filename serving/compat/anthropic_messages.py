@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.sse import ServerSentEvent
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from foundation.errors import SixplyError
@@ -20,10 +20,21 @@ from foundation.types import Principal
 from orchestration.contract import Answer, AnswerRequest
 from serving.access.identity import Asker
 from serving.api.schemas import Text
-from serving.compat.conversation import MOST_TOOLS, CallId, FunctionDefinition, ResponseFormat, ToolName, options_of
+from serving.compat.conversation import (
+    MOST_TOOLS,
+    CallId,
+    FunctionDefinition,
+    ResponseFormat,
+    ToolName,
+    image_at,
+    image_of,
+    options_of,
+    said_by_person,
+)
 from serving.compat.shapes import (
     ChatMetadata,
     TextPart,
+    agent_of,
     extra_of,
     own_tools_of,
     refuse_for_planned,
@@ -52,6 +63,24 @@ class ThinkingPart(BaseModel):
     type: Literal["redacted_thinking", "thinking"]
 
 
+class ImageSource(BaseModel):
+    """Bytes; of the type `url` nothing is fetched."""
+
+    type: Literal["base64", "url"]
+    media_type: Text = ""
+    data: Text = ""
+    url: Text = ""
+
+    @property
+    def block(self) -> dict[str, Any]:
+        return image_at(self.url) if self.type == "url" else image_of(self.media_type, self.data)
+
+
+class ImagePart(BaseModel):
+    type: Literal["image"]
+    source: ImageSource
+
+
 class ToolUse(BaseModel):
     """A call of one of the client's tools."""
 
@@ -70,7 +99,7 @@ class ToolResult(BaseModel):
     is_error: bool = False
 
 
-Part = Annotated[TextPart | ToolUse | ToolResult | ThinkingPart, Field(discriminator="type")]
+Part = Annotated[TextPart | ImagePart | ToolUse | ToolResult | ThinkingPart, Field(discriminator="type")]
 
 
 class MessageParam(BaseModel):
@@ -89,7 +118,7 @@ class MessageParam(BaseModel):
             if isinstance(part, ToolResult):
                 status: Literal["error", "success"] = "error" if part.is_error else "success"
                 yield ToolMessage(_text_of(part.content), tool_call_id=part.tool_use_id, status=status)
-        yield HumanMessage(text)
+        yield said_by_person(text, [part.source.block for part in parts if isinstance(part, ImagePart)])
 
 
 def _text_of(content: str | list[TextPart]) -> str:
@@ -172,13 +201,13 @@ async def message(body: MessagesRequest, request: Request, caller: Asker, runtim
 
 def _request_of(body: MessagesRequest, caller: Principal, runtime: Runtime) -> AnswerRequest:
     refuse_unsupported(body.model_extra or {}, tuning=TUNING, neutral=NEUTRAL)
-    own_tools, choice = own_tools_of(runtime, caller), body.tool_choice or {}
+    agent, choice = agent_of(runtime, caller), body.tool_choice or {}
     wanted = body.output_config.format if body.output_config else None
     tools = [
         FunctionDefinition(name=tool.name, description=tool.description, parameters=tool.input_schema)
         for tool in body.tools
     ]
-    if own_tools is None:
+    if own_tools_of(agent) is None:
         refuse_for_planned(tools, body.tool_choice, "output_config", wanted)
         tools = []
     messages = [message for told in body.messages for message in told.spoken]
@@ -190,7 +219,7 @@ def _request_of(body: MessagesRequest, caller: Principal, runtime: Runtime) -> A
         parallel=choice.get(PARALLEL) is not True,
         response_format=wanted,
     )
-    return request_from(body.model, messages, body.metadata.thread_id if body.metadata else None, client, own_tools)
+    return request_from(body.model, messages, body.metadata.thread_id if body.metadata else None, client, agent)
 
 
 def _reply(answer: Answer, body: MessagesRequest) -> MessageReply:

@@ -6,6 +6,7 @@ What a provider would refuse is refused here, with its place: a result without i
 from __future__ import annotations
 
 import json
+from binascii import a2b_base64
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, cast
 
@@ -19,6 +20,7 @@ from serving.http.errors import UnsupportedParameter
 
 MOST_TOOLS, SCHEMA_CHARACTERS = 128, 100_000
 """Tools of one request, and characters of their schemas together."""
+IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 ToolName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 CallId = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 
@@ -32,6 +34,41 @@ class FunctionDefinition(BaseModel):
     description: Text | None = None
     parameters: dict[str, JsonValue] | None = None
     strict: bool | None = None
+
+
+def image_of(media_type: str, data: str) -> dict[str, Any]:
+    """A picture as LangChain's content block.
+
+    Raises:
+        InvalidRequest: it is of a kind that models do not read, or not in base64.
+    """
+    if media_type not in IMAGES:
+        raise InvalidRequest(f"An image is one of {', '.join(IMAGES)}; this is {media_type[:50]}.")
+    try:
+        a2b_base64(data, strict_mode=True)
+    except ValueError as error:
+        raise InvalidRequest(f"The data of an image are not in base64: {error}.") from error
+    return {"type": "image", "base64": data, "mime_type": media_type}
+
+
+def image_at(url: str) -> dict[str, Any]:
+    """The picture in a data URL. Raises InvalidRequest: as `image_of`, and for an address, from which nothing is fetched."""
+    head, comma, data = url.partition(";base64,")
+    if not (comma and head.startswith("data:")):
+        raise InvalidRequest(
+            "An image is sent as a data URL, data:image/png;base64,...; nothing is fetched from an address. Send its bytes."
+        )
+    return image_of(head.removeprefix("data:"), data)
+
+
+def said_by_person(text: str, images: Sequence[dict[str, Any]]) -> HumanMessage:
+    content: list[str | dict[str, Any]] = [*([{"type": "text", "text": text}] if text else []), *images]
+    return HumanMessage(content=content) if images else HumanMessage(text)
+
+
+def images_in(message: AnyMessage) -> list[dict[str, Any]]:
+    parts = message.content if isinstance(message.content, list) else []
+    return [part for part in parts if isinstance(part, dict) and part["type"] == "image"]
 
 
 class NamedSchema(BaseModel):
@@ -102,7 +139,7 @@ def join_replies(messages: Iterable[AnyMessage]) -> list[AnyMessage]:
         if isinstance(message, AIMessage) and isinstance(last, AIMessage):
             text = "\n\n".join(filter(None, [last.text, message.text]))
             joined[-1] = AIMessage(text, tool_calls=[*last.tool_calls, *message.tool_calls])
-        elif isinstance(message, ToolMessage) or message.text.strip() or _calls(message):
+        elif isinstance(message, ToolMessage) or message.text.strip() or _calls(message) or images_in(message):
             joined.append(message)
     return joined
 

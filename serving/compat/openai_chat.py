@@ -12,18 +12,28 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.sse import ServerSentEvent
-from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AnyMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.types import Principal, Usage
 from orchestration.contract import Answer, AnswerRequest
 from serving.access.identity import Asker
 from serving.api.schemas import Text
-from serving.compat.conversation import MOST_TOOLS, CallId, FunctionDefinition, ResponseFormat, calls_of, options_of
+from serving.compat.conversation import (
+    MOST_TOOLS,
+    CallId,
+    FunctionDefinition,
+    ResponseFormat,
+    calls_of,
+    image_at,
+    options_of,
+    said_by_person,
+)
 from serving.compat.shapes import (
     MODELS,
     ChatMetadata,
     TextPart,
+    agent_of,
     extra_of,
     own_tools_of,
     refuse_for_planned,
@@ -54,6 +64,15 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 """Values that ask for nothing. Any other value of these, and any other parameter, is refused."""
 
 
+class ImageAddress(BaseModel):
+    url: Text
+
+
+class ImagePart(BaseModel):
+    type: Literal["image_url"]
+    image_url: ImageAddress
+
+
 class CalledFunction(BaseModel):
     name: str
     arguments: Text
@@ -68,15 +87,20 @@ class ChatCall(BaseModel):
     function: CalledFunction
 
 
+ChatPart = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+
+
 class ChatMessage(BaseModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | Annotated[list[TextPart], Field(fail_fast=True)] | None = None
+    content: Text | Annotated[list[ChatPart], Field(fail_fast=True)] | None = None
     tool_calls: list[ChatCall] | None = None
     tool_call_id: CallId | None = None
 
     @property
     def text(self) -> str:
-        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content or ())
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content or () if isinstance(part, TextPart))
 
     @property
     def spoken(self) -> AnyMessage:
@@ -86,7 +110,11 @@ class ChatMessage(BaseModel):
             return calls_of(
                 self.text, [(call.id, call.function.name, call.function.arguments) for call in self.tool_calls or ()]
             )
-        return HumanMessage(self.text) if self.role == "user" else SystemMessage(self.text)
+        if self.role == "user":
+            parts = () if isinstance(self.content, str) else self.content or ()
+            images = [image_at(part.image_url.url) for part in parts if isinstance(part, ImagePart)]
+            return said_by_person(self.text, images)
+        return SystemMessage(self.text)
 
 
 class ChatTool(BaseModel):
@@ -198,8 +226,8 @@ async def model(model: Annotated[str, Path(examples=["sixply"])], _: Asker, runt
 
 def _request_of(body: ChatRequest, caller: Principal, runtime: Runtime) -> AnswerRequest:
     refuse_unsupported(body.model_extra or {}, tuning=TUNING, neutral=NEUTRAL)
-    own_tools, tools = own_tools_of(runtime, caller), [tool.function for tool in body.tools]
-    if own_tools is None:
+    agent, tools = agent_of(runtime, caller), [tool.function for tool in body.tools]
+    if own_tools_of(agent) is None:
         refuse_for_planned(tools, body.tool_choice, "response_format", body.response_format)
         tools = []
     messages = [message.spoken for message in body.messages]
@@ -212,7 +240,7 @@ def _request_of(body: ChatRequest, caller: Principal, runtime: Runtime) -> Answe
         response_format=body.response_format,
     )
     thread_id = body.metadata.thread_id if body.metadata else None
-    return request_from(body.model, messages, thread_id, client, own_tools)
+    return request_from(body.model, messages, thread_id, client, agent)
 
 
 def _completion(answer: Answer, body: ChatRequest, *, created: int) -> ChatCompletion:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.sse import ServerSentEvent
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel
 
 from foundation.errors import InvalidRequest, NotFound, SixplyError
 from foundation.output.rendering import markdown
 from foundation.types import Principal
 from orchestration.contract import Answer, AnswerRequest
 from serving.access.identity import Asker
-from serving.api.schemas import Identifier, RequestBody, Text
-from serving.compat.conversation import MOST_TOOLS, CallId, FunctionDefinition, ResponseFormat, calls_of, options_of
+from serving.compat.conversation import (
+    FunctionDefinition,
+    options_of,
+)
 from serving.compat.openai_chat import NEUTRAL, TUNING
+from serving.compat.responses_input import FunctionCall, ResponsesRequest
 from serving.compat.shapes import (
-    ChatMetadata,
+    agent_of,
     extra_of,
     footnotes,
     own_tools_of,
@@ -44,110 +46,6 @@ ASKS_NOTHING: dict[str, tuple[Any, ...]] = NEUTRAL | {
     "truncation": ("disabled", "auto"),
 }
 PREFIX = "resp_"
-
-
-class InputPart(BaseModel):
-    type: Literal["input_text", "output_text"]
-    text: Text
-
-
-class InputMessage(BaseModel):
-    type: Literal["message"] = "message"
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[list[InputPart], Field(fail_fast=True)]
-
-    @property
-    def spoken(self) -> AnyMessage:
-        text = _text_of(self.content)
-        if self.role == "assistant":
-            return AIMessage(text)
-        return HumanMessage(text) if self.role == "user" else SystemMessage(text)
-
-
-class FunctionCall(BaseModel):
-    """A call of one of the client's tools."""
-
-    type: Literal["function_call"] = "function_call"
-    call_id: CallId
-    name: str
-    arguments: Text
-
-    @property
-    def spoken(self) -> AnyMessage:
-        return calls_of("", [(self.call_id, self.name, self.arguments)])
-
-
-class FunctionCallOutput(BaseModel):
-    """Its result."""
-
-    type: Literal["function_call_output"]
-    call_id: CallId
-    output: Text | Annotated[list[InputPart], Field(fail_fast=True)]
-
-    @property
-    def spoken(self) -> AnyMessage:
-        return ToolMessage(_text_of(self.output), tool_call_id=self.call_id)
-
-
-class InputItem(BaseModel):
-    """What clients send back of earlier responses; it is not read."""
-
-    type: Literal["item_reference", "reasoning"]
-
-    @property
-    def spoken(self) -> AnyMessage:
-        return AIMessage("")
-
-
-def _text_of(content: str | list[InputPart]) -> str:
-    return content if isinstance(content, str) else "\n".join(part.text for part in content)
-
-
-Item = InputMessage | FunctionCall | FunctionCallOutput | InputItem
-
-
-class TextOptions(BaseModel):
-    format: ResponseFormat | None = None
-
-
-class ResponsesTool(FunctionDefinition):
-    type: Literal["function"]
-
-
-class ConversationName(RequestBody):
-    id: Identifier
-
-
-class ResponsesRequest(BaseModel):
-    """Parameters that are not listed here are refused when they ask for something; see `docs/api.md`."""
-
-    model_config = ConfigDict(
-        extra="allow",
-        frozen=True,
-        json_schema_extra={"examples": [{"model": "sixply", "input": "When does it ship?"}]},
-    )
-
-    model: Text
-    instructions: Text | None = None
-    input: Text | Annotated[list[Item], Field(fail_fast=True, min_length=1)]
-    stream: bool = False
-    previous_response_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:\-]{1,300}$")] | None = Field(
-        default=None, description="Continues the conversation that this response belongs to."
-    )
-    conversation: Identifier | ConversationName | None = Field(
-        default=None, description="Continues a conversation of yours."
-    )
-    metadata: ChatMetadata | None = None
-    tools: list[ResponsesTool] = Field(default=[], max_length=MOST_TOOLS)
-    tool_choice: Any = None
-    parallel_tool_calls: bool | None = None
-    text: TextOptions | None = None
-
-    @property
-    def messages(self) -> list[Item]:
-        if isinstance(self.input, str):
-            return [InputMessage(role="user", content=self.input)]
-        return self.input
 
 
 class ResponseContent(BaseModel):
@@ -205,10 +103,26 @@ class ResponseReply(BaseModel):
     incomplete_details: None = None
     instructions: str | None = None
     parallel_tool_calls: bool
-    temperature: None = None
     tool_choice: Any
     tools: list[Any]
-    top_p: None = None
+    text: dict[str, Any]
+    completed_at: int | None
+    background: Literal[False] = False
+    truncation: Literal["disabled"] = "disabled"
+    store: Literal[True] = True
+    service_tier: Literal["default"] = "default"
+    temperature: float = 1.0
+    """As it was sent, or OpenAI's default, like those below it: the configured parts decide these things."""
+    top_p: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    top_logprobs: Literal[0] = 0
+    max_output_tokens: int | None = None
+    max_tool_calls: None = None
+    reasoning: dict[str, Any] | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
     sixply: dict[str, Any]
     """What OpenAI's shape has no place for: status, path, cost, trace id."""
 
@@ -230,9 +144,9 @@ async def respond(body: ResponsesRequest, request: Request, caller: Asker, runti
 
 def _request_of(body: ResponsesRequest, caller: Principal, runtime: Runtime) -> AnswerRequest:
     refuse_unsupported(body.model_extra or {}, tuning=TUNING | HERE, neutral=ASKS_NOTHING)
-    own_tools, tools = own_tools_of(runtime, caller), body.tools
+    agent, tools = agent_of(runtime, caller), body.tools
     wanted = body.text.format if body.text else None
-    if own_tools is None:
+    if own_tools_of(agent) is None:
         refuse_for_planned(tools, body.tool_choice, "text", wanted)
         tools = []
     named = {
@@ -252,7 +166,7 @@ def _request_of(body: ResponsesRequest, caller: Principal, runtime: Runtime) -> 
         parallel=body.parallel_tool_calls is not False,
         response_format=wanted,
     )
-    return request_from(body.model, messages, next(iter(threads.values()), None), client, own_tools)
+    return request_from(body.model, messages, next(iter(threads.values()), None), client, agent)
 
 
 def _thread_of(response_id: str | None) -> str | None:
@@ -265,10 +179,18 @@ def _thread_of(response_id: str | None) -> str | None:
     return thread_id
 
 
+REPEATED = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "max_output_tokens", "reasoning", "user",
+            "safety_identifier", "prompt_cache_key")  # fmt: skip
+"""Parameters without effect here that the reply gives back as they were sent."""
+
+
 def _reply(answer: Answer, body: ResponsesRequest, runtime: Runtime) -> ResponseReply:
+    now, sent = int(runtime.system.context.clock.now().timestamp()), body.model_extra or {}
+    repeated = {name: sent[name] for name in REPEATED if sent.get(name) is not None}
     return ResponseReply(
         id=f"{PREFIX}{answer.thread_id}.{answer.answer_id}",
-        created_at=int(runtime.system.context.clock.now().timestamp()),
+        created_at=now,
+        completed_at=now,
         model=body.model,
         output=[*_messages(answer), *_calls(answer)],
         usage=_usage(answer),
@@ -277,9 +199,16 @@ def _reply(answer: Answer, body: ResponsesRequest, runtime: Runtime) -> Response
         previous_response_id=body.previous_response_id,
         tool_choice=body.tool_choice or "auto",
         tools=[tool.model_dump() for tool in body.tools],
+        text={"format": _format_of(body)},
         metadata=body.metadata.model_dump(exclude_none=True) if body.metadata else {},
         sixply=extra_of(answer),
+        **repeated,
     )
+
+
+def _format_of(body: ResponsesRequest) -> dict[str, Any]:
+    wanted = body.text.format.as_chat() if body.text and body.text.format else None
+    return {"type": (wanted or {}).get("type", "text"), **(wanted or {}).get("json_schema", {})}
 
 
 def _messages(answer: Answer) -> Iterator[ResponseOutput]:
@@ -334,7 +263,7 @@ class Numbered:
 
     def begin(self, answer: Answer) -> Iterator[ServerSentEvent]:
         whole = self._whole(answer).model_dump(mode="json")
-        started = whole | {"status": "in_progress", "output": [], "usage": None}
+        started = whole | {"status": "in_progress", "output": [], "usage": None, "completed_at": None}
         self._place = {"item_id": f"msg_{answer.answer_id}", "output_index": 0, "content_index": 0}
         yield self._sse("response.created", response=started)
         yield self._sse("response.in_progress", response=started)

@@ -23,6 +23,7 @@ from serving.compat.conversation import (
     ResponseFormat,
     check_pairs,
     check_tools,
+    images_in,
     join_replies,
     without_calls,
 )
@@ -91,11 +92,15 @@ def refuse_for_planned(
     refuse_unsupported({name: response_format and response_format.as_chat()}, tuning=(), neutral={})
 
 
-def own_tools_of(runtime: Runtime, caller: Principal) -> frozenset[str] | None:
-    """Names of the own tools of the caller's agent, where it takes tools of a client beside them."""
-    agent = runtime.system.agent
-    by_tenant = getattr(agent, "of", None)
-    names: frozenset[str] | None = getattr(by_tenant(caller) if by_tenant else agent, "own_tools", None)
+def agent_of(runtime: Runtime, caller: Principal) -> Any:
+    """The caller's agent: a tenant can have one of its own."""
+    by_tenant = getattr(runtime.system.agent, "of", None)
+    return by_tenant(caller) if by_tenant else runtime.system.agent
+
+
+def own_tools_of(agent: Any) -> frozenset[str] | None:
+    """Names of the agent's own tools, where it takes tools of a client beside them."""
+    names: frozenset[str] | None = getattr(agent, "own_tools", None)
     return names
 
 
@@ -104,19 +109,26 @@ def request_from(
     messages: Iterable[AnyMessage],
     thread_id: str | None,
     client: ClientOptions,
-    own_tools: frozenset[str] | None,
+    agent: Any,
 ) -> AnswerRequest:
     """The question that the messages end in, or what came of it so far; with those before it where no conversation of ours is
-    named. `own_tools` are the agent's, where it takes tools of a client.
+    named.
 
     Raises:
         UnknownModel. InvalidRequest: there is no question, or calls and results do not go together.
-        UnsupportedParameter: tools, or results of some, that the agent does not take.
+        UnsupportedParameter: tools, results of some, or images, that the agent does not take.
     """
+    own_tools = own_tools_of(agent)
     if model not in MODELS:
         raise unknown(model)
     turns = join_replies(message for message in messages if not isinstance(message, SystemMessage))
     ends_in_result = bool(turns) and isinstance(turns[-1], ToolMessage)
+    if any(map(images_in, turns)) and not getattr(agent, "takes_images", False):
+        raise UnsupportedParameter(
+            "The configured model takes no images. Leave them out. (Of one that does, the operator says so: [models.chat] "
+            "profile = { image_inputs = true }.)",
+            param="messages",
+        )
     if own_tools is None:
         if ends_in_result:
             raise UnsupportedParameter(
@@ -137,6 +149,7 @@ def request_from(
         question=question,
         thread_id=thread_id,
         messages=() if thread_id else tuple(turns[: places[-1]]),
+        images=tuple(images_in(turns[places[-1]])) if places else (),
         since=tuple(turns[places[-1] + 1 if places else 0 :]) if ends_in_result else (),
         client=client,
         compose=MODELS[model],

@@ -156,8 +156,11 @@ def test_what_is_not_here_is_said_in_words_that_the_client_shows(client: openai.
 
 
 def test_what_cannot_be_read_is_named_by_its_place(client: openai.OpenAI) -> None:
-    picture = [{"type": "image_url", "image_url": {"url": "data:,"}}]
-    with pytest.raises(openai.BadRequestError, match=r"body\.messages\.0\.content\.0\.type: Input should be 'text'"):
+    sound = [{"type": "input_audio", "input_audio": {}}]
+    with pytest.raises(openai.BadRequestError, match=r"body\.messages\.0\.content\.0: .*'text', 'image_url'"):
+        client.chat.completions.create(model="sixply", messages=[{"role": "user", "content": sound}])
+    picture = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
+    with pytest.raises(openai.BadRequestError, match="model takes no images"):
         client.chat.completions.create(model="sixply", messages=[{"role": "user", "content": picture}])
     headers = {"Content-Type": "application/json"}
     with pytest.raises(openai.BadRequestError, match="body: JSON decode error at character 1: Expecting property name"):

@@ -1,0 +1,135 @@
+"""What a request to `responses` holds: items of a conversation, tools and a format, in OpenAI's newer shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMessage
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from serving.api.schemas import Identifier, RequestBody, Text
+from serving.compat.conversation import (
+    MOST_TOOLS,
+    CallId,
+    FunctionDefinition,
+    ResponseFormat,
+    calls_of,
+    image_at,
+    said_by_person,
+)
+from serving.compat.shapes import ChatMetadata
+
+
+class InputPart(BaseModel):
+    type: Literal["input_text", "output_text"]
+    text: Text
+
+
+class InputImage(BaseModel):
+    type: Literal["input_image"]
+    image_url: Text
+
+
+class InputMessage(BaseModel):
+    type: Literal["message"] = "message"
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text | Annotated[list[InputPart | InputImage], Field(fail_fast=True)]
+
+    @property
+    def spoken(self) -> AnyMessage:
+        text = _text_of(self.content)
+        if self.role == "assistant":
+            return AIMessage(text)
+        if self.role == "user":
+            parts = () if isinstance(self.content, str) else self.content
+            return said_by_person(text, [image_at(part.image_url) for part in parts if isinstance(part, InputImage)])
+        return SystemMessage(text)
+
+
+class FunctionCall(BaseModel):
+    """A call of one of the client's tools."""
+
+    type: Literal["function_call"] = "function_call"
+    call_id: CallId
+    name: str
+    arguments: Text
+
+    @property
+    def spoken(self) -> AnyMessage:
+        return calls_of("", [(self.call_id, self.name, self.arguments)])
+
+
+class FunctionCallOutput(BaseModel):
+    """Its result."""
+
+    type: Literal["function_call_output"]
+    call_id: CallId
+    output: Text | Annotated[list[InputPart], Field(fail_fast=True)]
+
+    @property
+    def spoken(self) -> AnyMessage:
+        return ToolMessage(_text_of(self.output), tool_call_id=self.call_id)
+
+
+class InputItem(BaseModel):
+    """What clients send back of earlier responses; it is not read."""
+
+    type: Literal["item_reference", "reasoning"]
+
+    @property
+    def spoken(self) -> AnyMessage:
+        return AIMessage("")
+
+
+def _text_of(content: str | Sequence[InputPart | InputImage]) -> str:
+    if isinstance(content, str):
+        return content
+    return "\n".join(part.text for part in content if isinstance(part, InputPart))
+
+
+Item = InputMessage | FunctionCall | FunctionCallOutput | InputItem
+
+
+class TextOptions(BaseModel):
+    format: ResponseFormat | None = None
+
+
+class ResponsesTool(FunctionDefinition):
+    type: Literal["function"]
+
+
+class ConversationName(RequestBody):
+    id: Identifier
+
+
+class ResponsesRequest(BaseModel):
+    """Parameters that are not listed here are refused when they ask for something; see `docs/api.md`."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        frozen=True,
+        json_schema_extra={"examples": [{"model": "sixply", "input": "When does it ship?"}]},
+    )
+
+    model: Text
+    instructions: Text | None = None
+    input: Text | Annotated[list[Item], Field(fail_fast=True, min_length=1)]
+    stream: bool = False
+    previous_response_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:\-]{1,300}$")] | None = Field(
+        default=None, description="Continues the conversation that this response belongs to."
+    )
+    conversation: Identifier | ConversationName | None = Field(
+        default=None, description="Continues a conversation of yours."
+    )
+    metadata: ChatMetadata | None = None
+    tools: list[ResponsesTool] = Field(default=[], max_length=MOST_TOOLS)
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
+    text: TextOptions | None = None
+
+    @property
+    def messages(self) -> list[Item]:
+        if isinstance(self.input, str):
+            return [InputMessage(role="user", content=self.input)]
+        return self.input
