@@ -21,6 +21,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.machine.deadline import in_thread
+from foundation.text.lexical import is_foreign
 from foundation.text.sentences import sentence_spans
 from models.contract import Embeddings
 from models.embedding import embed
@@ -67,6 +68,11 @@ TALK = (
     "Who are you?",
 )
 """What asks for nothing but a word about what can be asked."""
+
+FOREIGN = (
+    "the question is not in English, and what it asks for was read by lists of English words: a chat model that calls tools reads "
+    "every language"
+)
 
 _JOINT = r"(?:and\s++then|and\s++also|and|then|also|plus)\s++"
 _BREAK = re.compile(  # a run of blanks is looked at once, from its beginning: a question may hold thousands
@@ -132,6 +138,8 @@ class ClassifierPlanner:
         *,
         allowed: frozenset[str],
     ) -> Plan:
+        if self._options.knowledge == KNOWLEDGE and is_foreign(question):
+            run.note(FOREIGN)
         return await in_thread(self._plan, question, tools, allowed, run)
 
     async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:  # noqa: ARG002

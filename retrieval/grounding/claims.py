@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from foundation.text.lexical import FUNCTION_WORDS
+from foundation.text.lexical import ENGLISH_ALONE, FUNCTION_WORDS
 from foundation.text.sentences import sentence_spans
 from foundation.text.tokens import in_latin_letters
 from retrieval.grounding.claim_spans import Statement, split_statements
@@ -33,6 +33,8 @@ _FEW_TERMS = 3
 """With fewer, an answer is judged together with its question."""
 _ENGLISH = 0.12
 """Share of English function words from which a text is English."""
+_MANY_WORDS = 8
+"""So many have one that is English alone, if they are English: "no", "me" and "a" are Spanish, too."""
 _SOFT_HYPHEN = "\u00ad"
 _WORDS = re.compile(r"[^\W_]+")
 
@@ -200,7 +202,7 @@ class _Draft:
             others = alternatives(claim, near)
             there = f"the passages say {', '.join(others[:3])}" if others else "the passages do not"
             return "figure", f"says {', '.join(figures)}; {there}"
-        if names := unknown_names(claim, self._evidence):
+        if names := unknown_names(claim, self._evidence, codes_alone=not self._same_language):
             return "name", f"names {', '.join(names)}; the passages do not"
         sentences = [sentence.content for sentence in self.nearest]
         if change := self._change(sentences, near):
@@ -231,6 +233,9 @@ class _Draft:
             return False
         if self._evidence_is_english == _is_english(self.claim) and not in_latin_letters(self.claim.text):
             return True
+        many = len(self.claim.words) >= _MANY_WORDS
+        if self._evidence_is_english and many and not ENGLISH_ALONE & self.claim.word_set:
+            return False
         if self._evidence_is_english and _is_english(self.claim):
             return True
         short = [word for word in self.claim.words if len(word) <= 3 and word.isalpha()]

@@ -21,8 +21,9 @@ _NO_NAMES = FUNCTION_WORDS | _TITLES | MONTHS
 _CODE = re.compile(r"[A-Za-z]+[-_]?\d[\w-]*|\w+_\w+|[A-Z]{2,}[\w-]*")
 
 
-def unknown_names(claim: Text, evidence: Text) -> list[str]:
-    """Names and codes of the claim that the evidence does not have in any form."""
+def unknown_names(claim: Text, evidence: Text, *, codes_alone: bool = False) -> list[str]:
+    """Names and codes of the claim that the evidence does not have in any form. `codes_alone`: it is in another language, which writes
+    names in its own way, and other words with capitals."""
     by_initials = {
         word
         for run in CAPITALISED_RUN.findall(claim.text)
@@ -30,7 +31,9 @@ def unknown_names(claim: Text, evidence: Text) -> list[str]:
         for word in WORD.findall(run)
     }
     return [
-        name for name in dict.fromkeys(_names(claim.text)) if name not in by_initials and not is_known(name, evidence)
+        name
+        for name in dict.fromkeys(_names(claim.text))
+        if name not in by_initials and not is_known(name, evidence) and (not codes_alone or _CODE.fullmatch(name))
     ]
 
 

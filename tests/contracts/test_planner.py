@@ -20,7 +20,7 @@ from orchestration.flow.plans import REFERENCE, is_effect
 from orchestration.language.stated_arguments import required_of
 from tests.contracts import under_test
 from tests.contracts.broken import planner as broken
-from tests.doubles.orchestration import World
+from tests.doubles.orchestration import PROMPTING, World
 
 LOOK_UP = "Where is parcel P-123?"
 KNOWLEDGE = "How many kilograms may a parcel weigh at most?"
@@ -38,7 +38,8 @@ class Planning:
         self.planner, self.tools = planner, tools
         self.names = frozenset(tool.name for tool in tools)
         executor = SimpleNamespace(tools=tools, allowed_tools=lambda _: self.names)
-        self.run: Any = SimpleNamespace(generate=_reply, principal=None, parts=SimpleNamespace(executor=executor))
+        parts = SimpleNamespace(executor=executor)
+        self.run: Any = SimpleNamespace(**vars(PROMPTING), generate=_reply, principal=None, parts=parts)
 
     async def plan(
         self, question: str, *, allowed: frozenset[str] | None = None, tools: list[BaseTool] | None = None

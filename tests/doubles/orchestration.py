@@ -238,7 +238,7 @@ class Till:
         self.charges.append(charge)
 
 
-PROMPTING = SimpleNamespace(prompt=read_prompt)
+PROMPTING = SimpleNamespace(prompt=read_prompt, note=lambda _: None)
 """What a planner that asks no model needs of a run."""
 
 

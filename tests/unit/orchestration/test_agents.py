@@ -17,6 +17,7 @@ from foundation.errors import Conflict, StoreUnavailable, UpstreamDown, Upstream
 from models.chat.scripted import ScriptedChat
 from orchestration.contract import Answer, AnswerRequest, Decision, Plan, PlanStep, Recalled
 from orchestration.flow.steps import DISCARDED
+from orchestration.planners.classifier import FOREIGN
 from orchestration.run.answering import answer, resume
 from orchestration.settings import AnswerSettings, BudgetSettings
 from tests.doubles.orchestration import DOCUMENTS, LEAD, NORTH, PLANNED, World, refuses
@@ -72,6 +73,18 @@ async def test_a_reply_without_words_is_paid_and_said(world: World) -> None:
     assert (given.status, given.path, given.drafts) == ("answered", "extractive", ())
     assert given.degraded == ("language model unavailable: upstream_malformed",)
     assert (given.usage.input_tokens or 0) > 0
+
+
+GERMAN = "Wie viele Kilogramm darf ein Paket wiegen?"
+
+
+async def test_a_question_in_another_language_is_said_to_be_read_by_english_lists(world: World) -> None:
+    given = await answer(world.agent(), AnswerRequest(question=GERMAN), NORTH)
+    assert FOREIGN in given.degraded
+    english = await asked(world)
+    assert FOREIGN not in english.degraded
+    other = world.agent(planner="fixed")
+    assert FOREIGN not in (await answer(other, AnswerRequest(question=GERMAN), NORTH)).degraded, "no list decides there"
 
 
 async def test_a_model_on_this_machine_does_not_write_unless_it_is_told_to(world: World) -> None:

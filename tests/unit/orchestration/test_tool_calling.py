@@ -247,6 +247,17 @@ async def test_an_answer_may_rest_on_results_of_earlier_turns_and_on_the_persona
     assert second.text == "P-123 weighs 17 kilograms, and sending it costs 23 dollars."
 
 
+async def test_a_question_in_another_language_is_the_models_to_read(world: World) -> None:
+    events, _ = await run(
+        world,
+        "Wie viele Kilogramm darf ein Paket wiegen?",
+        calls(("search_documents", {"query": "weight of a parcel"})),
+        "Ein Paket der Firma darf höchstens 30 Kilogramm wiegen [1].",
+    )
+    answer = events[-1].answer
+    assert (answer.text, answer.degraded) == ("Ein Paket der Firma darf höchstens 30 Kilogramm wiegen [1].", ())
+
+
 async def test_what_the_checkpoints_hold_of_documents_are_ids(world: World) -> None:
     events, agent = await run(
         world,

@@ -132,12 +132,20 @@ def test_figures_names_and_denials_are_read_in_every_spelling(
     assert findings(fails, text, grounding) in (["figure"], ["name"], ["denied"])
 
 
-def test_a_language_that_the_passages_are_not_in_is_left_to_figures_and_names(grounding: Grounding) -> None:
+def test_a_language_that_the_passages_are_not_in_is_left_to_figures_and_codes(grounding: Grounding) -> None:
     text = "You can return a parcel within 30 days of delivery to Mara Ellison."
 
     assert findings("Sie können ein Paket 30 Tage lang an Mara Ellison zurückgeben.", text, grounding) == [""]
     assert findings("您可以在30天内退货。", text, grounding) == [""]
     assert findings("Sie können ein Paket 40 Tage lang zurückgeben.", text, grounding) == ["figure"]
+
+
+def test_words_that_another_language_writes_with_capitals_are_no_names_and_codes_are(grounding: Grounding) -> None:
+    text = "You can return a parcel within 30 days of delivery to the depot of the carrier, with form QX-40."
+
+    true = "Die Rückgabe eines Pakets beim Depot des Spediteurs ist nach der Lieferung 30 Tage lang mit Formular {} möglich."
+    assert findings(true.format("QX-40"), text, grounding) == [""]
+    assert findings(true.format("QX-41"), text, grounding) in (["name"], ["figure"])
 
 
 def test_what_a_foreign_passage_says_nothing_about_is_unsupported(grounding: Grounding) -> None:
