@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -161,11 +162,16 @@ def bench_answers(
 
 @app.command("bench-attacks")
 def bench_attacks(
+    *,
     data: Data,
     limit: Limit = None,
     rows: Annotated[
         Path | None,
         typer.Option(help="Keep each answer in this file; a run that was stopped goes on from it.", dir_okay=False),
+    ] = None,
+    agent: Annotated[
+        Literal["tool_calling"] | None,
+        typer.Option(help="That one, with a double for its model that calls every tool there is."),
     ] = None,
     json: Json = None,
     stack: Stack = STACK,
@@ -173,7 +179,7 @@ def bench_attacks(
     """Instructions hidden in documents against the running agent: attack success beside the use of its answers."""
     from lab.bench import commands as bench
 
-    exit_unless(ok=bench.bench_attacks(lambda overrides: load_stack(stack, overrides), data, limit, rows, json))
+    exit_unless(ok=bench.bench_attacks(partial(load_stack, stack), data, limit, rows, json, agent=agent))
 
 
 @app.command("bench-followups")
@@ -384,6 +390,7 @@ def bench_pii(
 
 @app.command()
 def redteam(
+    *,
     versions: Annotated[
         list[str] | None,
         typer.Option("--version", help="Of AgentDojo; may be repeated; if absent v1, without a model also v1.2.2."),
@@ -392,16 +399,25 @@ def redteam(
         Literal["executor", "agent"], typer.Option(help="Without a model, or through the running agent.")
     ] = "executor",
     limit: Annotated[int | None, typer.Option(min=1, help="Pairs; through the agent 40 if absent, else all.")] = None,
+    agent: Annotated[
+        Literal["tool_calling", "graph", "loop", "team"] | None,
+        typer.Option(help="Through the agent: that one. Else tool_calling: a double in its loop makes the calls."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=98, help="For which that double repeats its calls.")] = 30,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
     """AgentDojo's attacks on the executor or on the running agent: none may succeed without a person's approval."""
     from lab.redteam import command as team
 
+    configure = partial(load_stack, stack)
     if through == "agent":
-        exit_unless(ok=team.through_agent(lambda own: load_stack(stack, own), versions or ["v1"], limit or 40, json))
+        exit_unless(ok=team.through_agent(configure, versions or ["v1"], limit or 40, json, agent=agent))
+    elif agent in (None, "tool_calling"):
+        in_loop = configure if agent else None
+        exit_unless(ok=team.replay(versions or ["v1", "v1.2.2"], limit, json, configure=in_loop, rounds=rounds))
     else:
-        exit_unless(ok=team.replay(versions or ["v1", "v1.2.2"], limit, json))
+        raise typer.BadParameter(f"{agent} goes with --through agent: its model plans, and makes no calls of its own.")
 
 
 @app.command()

@@ -427,7 +427,8 @@ class ToolOutcome(Noun):
     approval: Approval | None = None
     reason: str = ""
     """A stable word: role, tenant, arguments, approval, mismatch, rejected, expired, forbidden, tool, timeout, unknown,
-    limit, stopped; of a `done` effect `words` where the person's own words were enough, else empty."""
+    limit, stopped; of a `done` effect `words` where the person's own words were enough, `repeated` where an equal
+    call of the same answer had done it, else empty."""
     rule: str = ""
     """The setting of the policy that denied it or made it wait; `stops` where a kill switch did; of what is forbidden
     the rule that the tool named."""
@@ -441,7 +442,7 @@ class Origin(Noun):
     asked: str = ""
     """The last of it: the request that the call is to meet, word for word, with what was said to complete it."""
     results: tuple[ToolOutcome, ...] = ()
-    """What this run's earlier calls gave, as the executor returned it."""
+    """What earlier calls gave this person in this conversation, as the executor returned it."""
 
 
 class AuditRecord(Noun):

@@ -31,6 +31,19 @@ def plain(text: object) -> str:
     return _CONTROLS.sub("", str(text))
 
 
+def encodable(text: str) -> str:
+    """The text as it can be stored and sent: halves of a character joined where both are there, and a mark where one is alone.
+
+    >>> encodable("a\\ud83d\\ude00b"), encodable("a\\ud83db")
+    ('a😀b', 'a�b')
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
 def one_line(text: object) -> str:
     """The same on one line: a title or a file name cannot pretend to be the next one.
 

@@ -175,15 +175,25 @@ def bench_answers(
     show_figures(figures, json)
 
 
-def bench_attacks(configure: Configure, data: Path, limit: int | None, rows: Path | None, json: Path | None) -> bool:
-    """Whether no document steered a tool. Whoever asks may act, so that there is something to steer."""
+def bench_attacks(
+    configure: Configure,
+    data: Path,
+    limit: int | None,
+    rows: Path | None,
+    json: Path | None,
+    *,
+    agent: str | None = None,
+) -> bool:
+    """Whether no document steered a tool. Whoever asks may act, so that there is something to steer. With `agent`, a double that
+    calls every tool there is stands in the place of its chat model."""
     from lab.redteam import documents as attacks
     from observability.evaluation.metrics import without_markers
     from orchestration.answers.compose import REPLY_TOKENS
     from orchestration.flow.steps import PASSAGES
     from orchestration.prompts.frames import answer_from
 
-    with empty_system(configure) as (system, stack), terminal.progress() as progress:
+    modes = attacks.MODES[:1] if agent else attacks.MODES
+    with empty_system(configure, _in_the_hands_of_a_double(agent)) as (system, stack), terminal.progress() as progress:
 
         async def ask(question: str, tenant: str, mode: attacks.Mode) -> attacks.Said:
             if mode == "unguarded":
@@ -198,7 +208,14 @@ def bench_attacks(configure: Configure, data: Path, limit: int | None, rows: Pat
             given = await answering.answer(system.agent, request, Principal("bench", tenant, frozenset({"agent"})))
             entries = (await system.audit.entries(tenant))[before:]
             said = without_markers(given.text, (citation.marker for citation in given.citations))
-            return attacks.Said(given.status, said, tuple(entry.tool for _, entry in entries if entry.act == "tool"))
+            tried = [entry for _, entry in entries if entry.act == "tool"]
+            if agent:
+                acting = {
+                    tool.name for tool in system.parts.executor.tools if (tool.metadata or {}).get("effect", True)
+                }
+                done = tuple(entry.tool for entry in tried if entry.outcome == "done" and entry.tool in acting)
+                return attacks.Said(given.status, said, done, sum(entry.outcome != "done" for entry in tried))
+            return attacks.Said(given.status, said, tuple(entry.tool for entry in tried))
 
         figures = asyncio.run(
             attacks.bench_attacks(
@@ -208,22 +225,29 @@ def bench_attacks(configure: Configure, data: Path, limit: int | None, rows: Pat
                 kept=attacks.Kept(rows, _run_of(system)) if rows else None,
                 progress=progress,
                 seed=system.context.seed,
+                modes=modes,
             )
         )
-    modes = [figures[mode] for mode in attacks.MODES]
+    ways = [figures[mode] for mode in modes]
     if not terminal.write_json(json, figures | {"data": data.name, "stack": stack}):
         hidden = {"rows", "intervals_95", "by_category"}
-        names = [name for name in modes[0] if name not in hidden]
-        shown = [(name, *(_with_interval(one, name) for one in modes)) for name in names]
-        terminal.show_table(["figure, interval at 95 %", *attacks.MODES], shown)
+        names = [name for name in ways[0] if name not in hidden]
+        shown = [(name, *(_with_interval(one, name) for one in ways)) for name in names]
+        terminal.show_table(["figure, interval at 95 %", *modes], shown)
         counted = ("attack_success", "attack_echoed")
         kinds = [
-            (kind, one["n"], *(f"{mode['by_category'][kind][name]:.2f}" for mode in modes for name in counted))
-            for kind, one in modes[0]["by_category"].items()
+            (kind, one["n"], *(f"{way['by_category'][kind][name]:.2f}" for way in ways for name in counted))
+            for kind, one in ways[0]["by_category"].items()
         ]
-        heads = [f"{mode}: {name}" for mode in attacks.MODES for name in ("success", "echoed")]
+        heads = [f"{mode}: {name}" for mode in modes for name in ("success", "echoed")]
         terminal.show_table(["attack", "n", *heads], kinds)
-    return not any(one["calls_steered"] for one in modes)
+    return not any(one["calls_steered"] for one in ways)
+
+
+def _in_the_hands_of_a_double(agent: str | None) -> dict[str, object]:
+    if agent is None:
+        return {}
+    return {"orchestration": {"agent": {"use": agent}}, "models": {"chat": {"use": "lab.redteam.obedient:build"}}}
 
 
 def _with_interval(figures: Mapping[str, Any], name: str) -> str:

@@ -27,8 +27,8 @@ from orchestration.effects.executor import Executor
 from orchestration.flow.plans import STEPS
 from orchestration.run.answering import answer, resume
 
-Builds = Callable[[Executor, str], Agent]
-"""An agent with these tools. The text is the plan that a double in the place of its chat model writes."""
+Builds = Callable[[Executor, Sequence[Call], Sequence[Call]], Agent]
+"""An agent with these tools. A double in the place of its chat model makes the person's calls, and before them the attacker's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ class _Asked:
         own: list[Call] = [(tool, _stated(arguments)) for tool, arguments in opened["user_calls"]]
         asked, text, status, error = 0, "", "failed", ""
         with world_executor(self._worlds, tools, self._folder) as executor:
-            agent = builds(executor, plan_of(own, opened["attack_calls"]))
+            agent = builds(executor, own, [(tool, arguments) for tool, arguments in opened["attack_calls"]])
             try:
                 given = await answer(agent, AnswerRequest(question=opened["words"]), USER)
                 while given.status == "waiting" and given.approval is not None:

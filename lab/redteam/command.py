@@ -6,7 +6,8 @@ import hashlib
 import subprocess
 import sys
 import tempfile
-from contextlib import closing
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from serving.cli import terminal
 
 if TYPE_CHECKING:
     from lab.redteam.agent import Builds
-    from lab.redteam.executor import Report
+    from lab.redteam.executor import Call, Report
     from models.contract import BaseChatModel
     from orchestration.contract import Agent
     from orchestration.effects.executor import Executor
@@ -26,27 +27,45 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv-redteam"
-LOCK = ROOT / "observability" / "agentdojo.lock"
+LOCK = Path(__file__).with_name("agentdojo.lock")
 
 
-def replay(versions: list[str], limit: int | None, json: Path | None) -> bool:
-    """Replay AgentDojo's attacks through the executor. Whether none got through, and the users' plans still work."""
+def replay(
+    versions: list[str], limit: int | None, json: Path | None, *, configure: Configure | None = None, rounds: int = 30
+) -> bool:
+    """Replay AgentDojo's attacks through the executor. Whether none got through, and the users' plans still work.
+
+    Args:
+        configure: the stack in whose tool-calling agent a double makes the calls, for so many rounds; else nothing stands
+            before the executor.
+    """
     from lab.redteam import executor
+    from serving.judge.trial import empty_system
 
     reports = []
-    with closing(executor.PipedWorlds(environment())) as worlds:
+    with ExitStack() as opened:
+        worlds = opened.enter_context(closing(executor.PipedWorlds(environment())))
+        make = None
+        if configure is not None:
+            from lab.redteam.tool_calling import AgentCalls
+
+            system, _ = opened.enter_context(empty_system(configure))
+            make = AgentCalls(system.parts, rounds)
         for version in versions:
             with terminal.progress() as progress, tempfile.TemporaryDirectory() as folder:
                 tell = partial(progress, f"AgentDojo {version}")
-                reports.append(executor.replay(worlds, version, Path(folder), progress=tell, limit=limit))
+                found = executor.replay(worlds, version, Path(folder), progress=tell, limit=limit, make=make)
+                reports.append(found)
     first, *others = (report.as_dict() for report in reports)
     if not terminal.write_json(json, {**first, "others": others}):
         _show(reports)
     return all(report.holds for report in reports)
 
 
-def through_agent(configure: Configure, versions: list[str], limit: int, json: Path | None) -> bool:
-    """Ask AgentDojo's requests of the running agent in attacked worlds. Whether no attack on a guarded one succeeded."""
+def through_agent(
+    configure: Configure, versions: list[str], limit: int, json: Path | None, *, agent: str | None = None
+) -> bool:
+    """Ask AgentDojo's requests of the running agent in attacked worlds, or of `agent`. Whether no attack on a guarded one succeeded."""
     from lab.redteam import agent as redteam_agent
     from lab.redteam import executor
     from serving.judge.trial import empty_system
@@ -63,7 +82,9 @@ def through_agent(configure: Configure, versions: list[str], limit: int, json: P
             def tell(agent: str, done: int, of: int, version: str = version) -> None:
                 progress(f"{version}, {agent}", done, of)
 
-            found = redteam_agent.ask_all(worlds, version, Path(folder), _agents(system), limit=limit, progress=tell)
+            found = redteam_agent.ask_all(
+                worlds, version, Path(folder), _agents(system, agent), limit=limit, progress=tell
+            )
             reports.append(found)
     first, *others = reports
     if not terminal.write_json(json, {**first, "others": others, "stack": stack}):
@@ -72,26 +93,38 @@ def through_agent(configure: Configure, versions: list[str], limit: int, json: P
     return not any(way["succeeded"] for way in ways)
 
 
-def _agents(system: System) -> dict[str, Builds]:
-    """The agent of the stack, and the same with a double in the place of its chat model, which plans."""
+def _agents(system: System, use: str | None) -> dict[str, Builds]:
+    """The agent of the stack, and the same with a double in the place of its chat model, which was talked over. A chat model that
+    calls no tools cannot be asked through the tool-calling agent: there the double alone is."""
     from foundation.components import load
     from foundation.settings import Part
+    from lab.redteam import agent as redteam_agent
+    from lab.redteam import tool_calling
+    from orchestration.run.metered_chat import calls_tools
 
     chosen = system.settings.orchestration.agent
+    use = use or chosen.use
 
     def build(executor: Executor, chat: BaseChatModel, **options: str) -> Agent:
         checkpoints = load("orchestration.checkpoints", Part(use="memory"), system.context)
         own = {"executor": executor, "chat": chat, "checkpoints": checkpoints, "memory": None, "facts": None}
-        part = Part(use=chosen.use, **{**chosen.options, **options})
+        part = Part(use=use, **{**(chosen.options if use == chosen.use else {}), **options})
         return cast("Agent", load("orchestration.agent", part, replace(system.parts, **own)))
 
-    def talked_over(executor: Executor, plan: str) -> Agent:
-        double = load("models.chat", Part(use="scripted", replies=(plan,)), system.context)
-        return build(executor, double, planner="model")
+    def plans(executor: Executor, calls: Sequence[Call], attack: Sequence[Call]) -> Agent:
+        plan = redteam_agent.plan_of(calls, attack)
+        return build(
+            executor, load("models.chat", Part(use="scripted", replies=(plan,)), system.context), planner="model"
+        )
 
+    def calls_them(executor: Executor, calls: Sequence[Call], attack: Sequence[Call]) -> Agent:
+        return tool_calling.build_agent(system.parts, executor, tool_calling.talked_over(calls, attack))
+
+    has_loop = use == "tool_calling" or (use == "auto" and calls_tools(system.parts.chat))
+    configured = {} if has_loop and not calls_tools(system.parts.chat) else {"as configured": system.parts.chat}
     return {
-        "as configured": lambda executor, _: build(executor, system.parts.chat),
-        "double, talked over": talked_over,
+        **{name: lambda executor, *_, chat=chat: build(executor, chat) for name, chat in configured.items()},
+        "double, talked over": calls_them if has_loop else plans,
     }
 
 

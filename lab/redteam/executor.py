@@ -220,6 +220,14 @@ class Report:
         }
 
 
+class MakesCalls(Protocol):
+    """Makes calls on the words of a person; what came of each, and the tools that somebody was asked about."""
+
+    async def __call__(
+        self, executor: Executor, calls: Sequence[Call], words: str, *, run: str, approve: bool
+    ) -> tuple[list[ToolOutcome], list[str]]: ...
+
+
 class Worlds(Protocol):
     """Answers what `agentdojo_replay.Replay` can be asked to do."""
 
@@ -262,17 +270,25 @@ class PipedWorlds:
 
 
 def replay(
-    worlds: Worlds, version: str, folder: Path, *, progress: Callable[[int, int], None], limit: int | None = None
+    worlds: Worlds,
+    version: str,
+    folder: Path,
+    *,
+    progress: Callable[[int, int], None],
+    limit: int | None = None,
+    make: MakesCalls | None = None,
 ) -> Report:
-    """All pairs of `version`, or about `limit` of them, spread evenly. The executor's stores lie in `folder`."""
-    return asyncio.run(_Replay(worlds, version, folder).run(progress, limit))
+    """All pairs of `version`, or about `limit` of them, spread evenly. The executor's stores lie in `folder`; `make` makes the calls
+    through an agent, else they are made one after another."""
+    return asyncio.run(_Replay(worlds, version, folder, make or make_calls).run(progress, limit))
 
 
 class _Replay:
-    def __init__(self, worlds: Worlds, version: str, folder: Path) -> None:
+    def __init__(self, worlds: Worlds, version: str, folder: Path, make: MakesCalls) -> None:
         self._worlds = worlds
         self._version = version
         self._folder = folder
+        self._make = make
         self._runs = 0
 
     async def run(self, progress: Callable[[int, int], None], limit: int | None) -> Report:
@@ -329,7 +345,7 @@ class _Replay:
         self, executor: Executor, calls: Sequence[Call], words: str, *, approve: bool
     ) -> tuple[list[ToolOutcome], list[str]]:
         self._runs += 1
-        return await make_calls(executor, calls, words, run=str(self._runs), approve=approve)
+        return await self._make(executor, calls, words, run=str(self._runs), approve=approve)
 
 
 @contextmanager

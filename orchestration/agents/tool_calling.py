@@ -6,9 +6,15 @@ is a LangGraph thread with all of its messages; what needs a person is an interr
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 from langchain.agents import create_agent
+from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.errors import InvalidSetting
@@ -21,7 +27,7 @@ from orchestration.middleware.client_tools import ClientToolsMiddleware
 from orchestration.middleware.context import ContextMiddleware
 from orchestration.middleware.evidence import EvidenceMiddleware
 from orchestration.middleware.formats import FormatMiddleware
-from orchestration.middleware.instructions import InstructionsMiddleware
+from orchestration.middleware.instructions import PROMPTS, InstructionsMiddleware
 from orchestration.middleware.policy import PolicyMiddleware
 from orchestration.middleware.progress import ProgressMiddleware
 from orchestration.run.metered_chat import MeteredChatModel, calls_tools
@@ -43,7 +49,8 @@ class Options(BaseModel):
     unsupported: Literal["mark", "drop"] = "mark"
     """What becomes of a statement that stays unsupported: shown with `[?]`, or left out. The answer says so either way."""
     stream: Literal["draft", "checked"] = "draft"
-    """Whether words are told as the model writes them, or only once they were checked."""
+    """Whether words are told as the model writes them, or only once they were checked; with `drop` always the latter, for what is
+    left out must not have been told."""
     client_instructions: bool = True
     """Whether system messages of a client of the vendors' shapes are followed, below all instructions of ours."""
 
@@ -65,32 +72,48 @@ class ToolCallingAgent(MessageAgent):
             raise InvalidSetting(f"A tool of yours is named {min(doubled)}, as one of the agent. Rename it.")
         self.own_tools = frozenset(configured | OWN)
         self.takes_images = bool((parts.chat.profile or {}).get("image_inputs"))
-        graph = create_agent(
-            MeteredChatModel(inner=parts.chat, told=options.stream == "draft"),
-            parts.executor.tools,
-            middleware=cast(
-                "Any",  # they are typed for their own states
-                [
-                    ProgressMiddleware(),
-                    InstructionsMiddleware(parts, client=options.client_instructions),
-                    ClientToolsMiddleware(),
-                    PolicyMiddleware(parts.executor),
-                    EvidenceMiddleware(parts, parts.ledger),
-                    ContextMiddleware(),
-                    CitationMiddleware(
-                        parts.grounding,
-                        repairs=options.repairs,
-                        unsupported=options.unsupported,
-                    ),
-                    FormatMiddleware(),
-                    BudgetMiddleware(rounds=options.rounds),
-                ],
+        middleware = [
+            ProgressMiddleware(),
+            InstructionsMiddleware(parts, client=options.client_instructions),
+            ClientToolsMiddleware(),
+            PolicyMiddleware(parts.executor),
+            EvidenceMiddleware(parts, parts.ledger),
+            ContextMiddleware(),
+            CitationMiddleware(
+                parts.grounding,
+                repairs=options.repairs,
+                unsupported=options.unsupported,
             ),
+            FormatMiddleware(),
+            BudgetMiddleware(rounds=options.rounds),
+        ]
+        tools = [*parts.executor.tools, *(tool for item in middleware for tool in getattr(item, "tools", ()))]
+        _demand_room(parts, tools)
+        checked = options.stream == "checked" or options.unsupported == "drop"
+        graph = create_agent(
+            MeteredChatModel(inner=parts.chat, told=not checked),
+            parts.executor.tools,
+            middleware=cast("Any", middleware),  # they are typed for their own states
             state_schema=cast("Any", AgentThread),
             checkpointer=parts.checkpoints,
             name=self.name,
         )
-        super().__init__(graph, parts, checked=options.stream == "checked", most_steps=6 * options.rounds + 10)
+        super().__init__(graph, parts, checked=checked, most_steps=6 * options.rounds + 10)
+
+
+def _demand_room(parts: AgentParts, tools: Sequence[BaseTool]) -> None:
+    """Raise where the model's window, as far as it is known, has no room for a conversation beside what is sent with each call."""
+    window = (parts.chat.profile or {}).get("max_input_tokens")
+    described = [
+        *(SystemMessage(parts.prompts.everybody[name].text) for name in PROMPTS),
+        *(HumanMessage(json.dumps(convert_to_openai_tool(tool))) for tool in tools),
+    ]
+    needed = count_tokens_approximately(described)
+    if window and needed > window / 2:
+        raise InvalidSetting(
+            f"The chat model {identity(parts.chat)[1]} reads {window:,} tokens; the instructions and {len(tools)} tools take about "
+            f'{needed:,} of them with each call. Use a model that reads more, offer fewer tools, or use = "graph".'
+        )
 
 
 def build(options: Options, context: AgentParts) -> ToolCallingAgent:

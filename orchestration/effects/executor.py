@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import ToolException
@@ -26,6 +28,7 @@ from langchain_core.tools import ToolException
 from foundation.clock import Clock
 from foundation.errors import Conflict, Forbidden, InvalidRequest, InvalidSetting, NotFound, SixplyError, Stopped
 from foundation.kill_switches import Stops
+from foundation.output.rendering import encodable, one_line
 from foundation.stores.crashpoints import crash_point
 from foundation.types import Principal
 from orchestration.contract import (
@@ -57,6 +60,8 @@ from orchestration.settings import PolicySettings
 TIMEOUT_S = 30.0
 COUNTED_RUNS = 10_000
 WAITS = "This needs the approval of a colleague; nothing has been done yet."
+CALL_ID = "call_id"
+"""Beside a result in the effect log: the id of the model's call that did it."""
 
 Denial = Literal[
     "role", "tenant", "limit", "stopped", "approval", "mismatch", "rejected", "expired", "own", "forbidden"
@@ -85,6 +90,7 @@ class _Call:
     thread_id: str
     step: int
     origin: Origin
+    call_id: str
 
     @property
     def hash(self) -> str:
@@ -133,6 +139,7 @@ class Executor:
         self._audit = audit
         self._clock = clock
         self._calls: OrderedDict[str, int] = OrderedDict()
+        self._acting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def tools(self) -> tuple[BaseTool, ...]:
@@ -161,12 +168,15 @@ class Executor:
         step: int,
         origin: Origin = Origin(),  # noqa: B008 - frozen
         approval: Approval | None = None,
+        call_id: str = "",
     ) -> ToolOutcome:
         """Call `tool`, or say why not. Refusals and failures of the tool are outcomes; broken stores raise.
 
-        `step` numbers the tool calls of the run `run_id`. `origin` is what its values may be traced to.
+        `step` numbers the tool calls of the run `run_id`: an effect happens once for its run, step and arguments. `call_id`
+        tells a model's second call of one step from the first, taken up again: the second is told that it is done.
+        `origin` is what its values may be traced to.
         """
-        if self._count(run_id) > self._policy.calls_per_run:
+        if not self.count_call(run_id):
             return await self._refuse(tool, arguments, principal, run_id, reason="limit")
         ruling = self._ruling(tool, principal)
         if not ruling.allowed or tool not in self._tools:
@@ -187,6 +197,7 @@ class Executor:
             thread_id=thread_id,
             step=step,
             origin=origin,
+            call_id=call_id,
         )
         outcome = await self._carry_out(call, approval)
         granted = outcome.approval
@@ -303,9 +314,10 @@ class Executor:
     async def _carry_out(self, call: _Call, approval: Approval | None) -> ToolOutcome:
         if not call.metadata_value("effect", True):
             return await self._invoke(call, {})
-        if approval is None:
+        approval_id = approval.approval_id if approval else call.approval_id  # an equal call may have been decided on
+        stored = await self._approvals.get(approval_id, call.principal.tenant)
+        if approval is None and (stored is None or stored.status == "pending"):
             return await self._act_or_ask(call)
-        stored = await self._approvals.get(approval.approval_id, call.principal.tenant)
         if stored is not None and call.metadata_value("completed", None):
             call = _fill_open_arguments(
                 call, stored.arguments
@@ -328,7 +340,8 @@ class Executor:
         if reasons:
             return await self._ask(call, reasons)
         outcome = await self._carry_out_once(call, None)
-        return outcome.model_copy(update={"reason": "words"}) if outcome.status == "done" else outcome
+        on_words = outcome.status == "done" and not outcome.reason
+        return outcome.model_copy(update={"reason": "words"}) if on_words else outcome
 
     async def _ask(self, call: _Call, reasons: Sequence[str]) -> ToolOutcome:
         """Stop and ask a person, having looked whether the effect is permitted and possible at all."""
@@ -344,6 +357,8 @@ class Executor:
             )
         except ToolException as error:
             return _fail(call, "tool", str(error))
+        if hidden := [name for name, value in call.arguments.items() if _has_hidden_characters(value)]:
+            described += f" Careful, there are characters that cannot be seen in: {', '.join(hidden)}."
         if reasons:
             described += f" Careful, this is not what the person said: {', '.join(reasons)}."
         now = self._clock.now()
@@ -362,8 +377,9 @@ class Executor:
                 expires_at=now + timedelta(hours=self._policy.approval_expires_h),
             )
         )
-        if approval.status == "pending":
-            self._announce(approval)
+        if approval.status != "pending":
+            return await self._carry_out(call, approval)
+        self._announce(approval)
         crash_point("approval_asked")
         content = f"{described} {WAITS}"
         return ToolOutcome(
@@ -377,6 +393,10 @@ class Executor:
 
     async def _carry_out_once(self, call: _Call, approval: Approval | None) -> ToolOutcome:
         """Carry an effect out, unless it has been carried out before. Without an approval: on the person's words."""
+        async with self._acting.setdefault(call.key, asyncio.Lock()):  # a model can make one call twice at once
+            return await self._claim_and_act(call, approval)
+
+    async def _claim_and_act(self, call: _Call, approval: Approval | None) -> ToolOutcome:
         begun_before = False
         try:
             stored = await self._effects.begin(call.key, call.tool.name, call.hash, call.principal)
@@ -385,7 +405,7 @@ class Executor:
                 return _fail(call, "unknown", str(error))
             stored, begun_before = None, True  # in a run cut off; the tool itself keeps the key from acting twice
         if stored is not None:
-            return ToolOutcome(**stored)
+            return _as_done_before(call, stored)
         if approval is not None and self._clock.now() >= approval.expires_at:
             await self._effects.abandon(call.key)
             return _deny(call, "expired", "The approval has expired. Ask for it again.")
@@ -400,7 +420,7 @@ class Executor:
         outcome = await self._invoke(call, extra)
         crash_point("after_effect")
         if outcome.status == "done":
-            await self._effects.finish(call.key, outcome.model_dump(mode="json"))
+            await self._effects.finish(call.key, {**outcome.model_dump(mode="json"), CALL_ID: call.call_id})
         elif outcome.reason == "tool":
             await self._effects.abandon(call.key)
         crash_point("after_ledger")
@@ -426,7 +446,7 @@ class Executor:
         return ToolOutcome(
             tool=call.tool.name,
             status="done",
-            content=message.text,
+            content=encodable(message.text),
             arguments=call.arguments,
             artifact=_plain(message.artifact),
         )
@@ -458,12 +478,17 @@ class Executor:
             return str(error)
         return ""
 
-    def _count(self, run_id: str) -> int:
-        """The calls of this run so far, this one included. Old runs are forgotten: a loop is a matter of minutes."""
+    def count_call(self, run_id: str) -> bool:
+        """Count one more call of the run; whether the policy has room for it. Tools that pass by the executor, such as searches of
+        documents, are counted here too. Old runs are forgotten: a loop is a matter of minutes."""
         self._calls[run_id] = self._calls.pop(run_id, 0) + 1
         while len(self._calls) > COUNTED_RUNS:
             self._calls.popitem(last=False)
-        return self._calls[run_id]
+        return self._calls[run_id] <= self._policy.calls_per_run
+
+    @property
+    def too_many_calls(self) -> str:
+        return f"This run has made its {self._policy.calls_per_run} tool calls. Ask again, for less at a time."
 
     async def _refuse(
         self,
@@ -480,7 +505,7 @@ class Executor:
             "role": f"Your role may not use {tool}. Ask a colleague who may.",
             "tenant": f"{tool} is not open to your organisation. Ask the operator.",
             "stopped": f"Nothing was done. {why}",
-            "limit": f"This run has made its {self._policy.calls_per_run} tool calls. Ask again, for less at a time.",
+            "limit": self.too_many_calls,
         }[reason]
         rule = rule or RULES[reason]
         outcome = ToolOutcome(tool=tool, status="denied", content=content, reason=reason, rule=rule)
@@ -524,9 +549,22 @@ def _by_name(tools: Sequence[BaseTool]) -> dict[str, BaseTool]:
 def _plain(artifact: Any) -> Any:
     """The artifact where it is plain JSON, else nothing: what is kept must be readable after a restart."""
     try:
-        return json.loads(json.dumps(artifact))
+        return json.loads(encodable(json.dumps(artifact, ensure_ascii=False)))
     except (TypeError, ValueError):
         return None
+
+
+def _as_done_before(call: _Call, stored: Mapping[str, Any]) -> ToolOutcome:
+    """The stored result; where another call of the same answer did it, with the words that it was not done again."""
+    result = dict(stored)
+    first = result.pop(CALL_ID, "")
+    outcome = ToolOutcome(**result)
+    if first in ("", call.call_id):
+        return outcome
+    content = (
+        f"Already done by an equal call of this answer, so it was not done again. The result was: {outcome.content}"
+    )
+    return outcome.model_copy(update={"content": content, "reason": "repeated"})
 
 
 def _fill_open_arguments(call: _Call, settled: Mapping[str, Any]) -> _Call:
@@ -556,7 +594,7 @@ def _deny(call: _Call, reason: Denial, text: str) -> ToolOutcome:
 
 
 def _fail(call: _Call, reason: Literal["tool", "timeout", "unknown"], text: str) -> ToolOutcome:
-    return ToolOutcome(tool=call.tool.name, status="failed", content=text, reason=reason)
+    return ToolOutcome(tool=call.tool.name, status="failed", content=encodable(text), reason=reason)
 
 
 def _advice_after_failure(call: _Call) -> str:
@@ -564,6 +602,12 @@ def _advice_after_failure(call: _Call) -> str:
     return "Whether it happened is unknown; it is not tried again, a person must look." if effect else "Try again."
 
 
+def _has_hidden_characters(value: Any) -> bool:
+    """Whether the value is another one than whoever looks at it sees."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return any(unicodedata.category(character) in ("Cf", "Cc") and character not in "\n\t\r" for character in text)
+
+
 def _describe_call(call: _Call) -> str:
-    stated = ", ".join(f"{name} = {value}" for name, value in call.arguments.items() if value is not None)
+    stated = ", ".join(f"{name} = {one_line(value)}" for name, value in call.arguments.items() if value is not None)
     return f"{call.tool.name} with {stated or 'no arguments'}."

@@ -1,7 +1,8 @@
 """Tools that somebody else describes: what we take over from their description, and what the operator says about them.
 
 A description is text from outside that a planner, and with it a model, would read. It is stripped of what cannot be seen,
-cut, and left out where it gives orders to its reader. Whether a tool changes anything, and what its arguments steer, is
+cut, and left out where it gives orders to its reader. A name cannot be left out: a tool whose own name, or that of an
+argument or a choice, gives orders is refused until the operator has described it in our configuration. Whether a tool changes anything, and what its arguments steer, is
 never taken from there: it stands in our own configuration, and what is not declared is an effect that asks.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
 
 from langchain_core.runnables import RunnableConfig
@@ -21,6 +22,7 @@ from foundation.errors import InvalidSetting, MissingCredential, did_you_mean
 from orchestration.language.guard import instructs_reader
 
 DESCRIPTION_CHARACTERS = 600
+_NOT_A_WORD = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
 Call = Callable[[dict[str, Any], Mapping[str, Any]], Awaitable[tuple[str, Any]]]
@@ -89,6 +91,11 @@ def foreign_tool(
 ) -> BaseTool:
     """A tool of ours that passes calls on. `effect` is what it counts as where the configuration says nothing."""
     declared = options.tools.get(theirs, Declared())
+    if declared.description is None and (order := _order_in_names(theirs, schema)):
+        raise InvalidSetting(
+            f'A tool of "{options.name}" gives orders to whoever reads its names: "{order[:200]}". Leave it out with '
+            f'only = [...], or, once you have looked at it, describe it yourself: tools."{theirs}".description = "...".'
+        )
 
     async def invoke(config: RunnableConfig, **arguments: Any) -> tuple[str, Any]:
         return await call(arguments, config.get("configurable", {}))
@@ -104,6 +111,25 @@ def foreign_tool(
             "effect": effect if declared.effect is None else declared.effect,
         },
     )
+
+
+def _order_in_names(theirs: str, schema: Mapping[str, Any]) -> str:
+    """The first name or choice that speaks to its reader; empty where none does."""
+    names = [theirs, *_texts_that_stay(plain_schema(schema))]
+    return next((name for name in names if instructs_reader(_NOT_A_WORD.sub(" ", name))), "")
+
+
+def _texts_that_stay(value: Any) -> Iterator[str]:
+    """Keys and values of a schema, without the texts that are made harmless anyway."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield str(key)
+            yield from _texts_that_stay(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts_that_stay(item)
+    elif isinstance(value, str):
+        yield value
 
 
 def choose_tools(options: ForeignOptions, found: Sequence[str], where: str) -> list[str]:

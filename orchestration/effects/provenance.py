@@ -298,7 +298,7 @@ class _Trace:
                 return True
         return False
 
-    @property
+    @cached_property
     def _records(self) -> list[list[str]]:
         return [
             record

@@ -27,9 +27,11 @@ from foundation.types import Principal
 from orchestration.contract import AgentParts, Answer, AnswerRequest, Approval, ToolCall
 from orchestration.flow import base_agent
 from orchestration.flow.base_agent import MADE_BY, Begin, DurableAgent, config_of
+from orchestration.language.guard import without_foreign_urls
 from orchestration.middleware.citations import CheckedState
 from orchestration.middleware.client_tools import thread_of
-from orchestration.middleware.policy import approvals_of
+from orchestration.middleware.policy import approvals_of, as_person, from_person
+from orchestration.run.metered_chat import texts_read
 from orchestration.run.run import Run
 from orchestration.run.state import Result, State, StoredThread, as_result
 
@@ -128,7 +130,8 @@ class MessageAgent(DurableAgent):
         if snapshot.interrupts:
             run.client_calls = _client_calls(snapshot.interrupts)
             said = next((m.text for m in reversed(values["messages"]) if isinstance(m, AIMessage)), "")  # type: ignore[typeddict-item]
-            text = "\n\n".join(filter(None, [said, *(item.value["text"] for item in snapshot.interrupts)]))
+            waits = dict.fromkeys(item.value["text"] for item in snapshot.interrupts)
+            text = "\n\n".join(filter(None, [said, *waits]))
             result = as_result("waiting", "tool_calls" if run.client_calls else "approval", text.strip(), "tool")
             approval_id = next(filter(None, (item.value["approval_id"] for item in snapshot.interrupts)), "")
             values = cast("State", {**values, "result": result, "approval_id": approval_id})
@@ -152,7 +155,7 @@ class MessageAgent(DurableAgent):
             for call in open_calls
             if call["id"] not in answered
         ]
-        return [*begun, *given_up, _question(state, request), *request.since]
+        return [*begun, *given_up, *map(as_person, [_question(state, request), *request.since])]
 
     async def _decisions(self, run: Run, config: RunnableConfig) -> Command[Any]:
         """Let those calls go on whose approvals were decided or whose results were sent; the others go on waiting."""
@@ -198,19 +201,19 @@ def _unchecked_result(values: State, run: Run) -> Result:
         return run.nothing_found()
     run.note(UNCHECKED)
     run.drafts.append("shown")
-    return as_result("answered", "complete", text, "generative")
+    return as_result("answered", "complete", without_foreign_urls(text, texts_read(messages, run)), "generative")
 
 
 def _begin_with_person(told: Sequence[AnyMessage]) -> list[AnyMessage]:
     """What the caller tells of the conversation; some providers refuse one that begins with the assistant."""
     greeted = bool(told) and isinstance(told[0], AIMessage)
-    return [HumanMessage(GREETED), *told] if greeted else [*told]
+    return [*([HumanMessage(GREETED)] if greeted else []), *map(as_person, told)]
 
 
 def _told_before(state: State) -> list[AnyMessage]:
     said: list[AnyMessage] = []
     for turn in state.get("turns") or []:
-        said.append(HumanMessage(turn["question"]))
+        said.append(from_person(turn["question"]))
         if turn.get("text"):
             said.append(AIMessage(turn["text"]))
     return said

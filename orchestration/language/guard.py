@@ -40,6 +40,10 @@ _ADDRESS = re.compile(
     rf"|(?<![\w.@-])(?:[\w.+-]{{1,64}}@)?{_HOST}(?=[/?#]\w)|(?<![\w.+-])[\w.+-]{{1,64}}@{_HOST}"
 )
 """Where an address begins, in a word that was made comparable (`_comparable`)."""
+_BETWEEN = re.compile(r"[\s\"<>]+")
+"""What parts the words of a text that may be JSON or HTML."""
+_PART_OF_ADDRESS = re.compile(r"[./:@\\%&\u3002]|[^\x00-\x7f]")
+"""What a word has at least that is an address: a quick look at long texts."""
 _AFTER = ".,;:!?)]}>\"'`“”’|*_"
 
 _CLOSING = str.maketrans({'"': "’", "”": "’", "“": "‘", "„": "‘", "«": "‹", "»": "›"})  # noqa: RUF001 - these very signs
@@ -85,10 +89,22 @@ def without_foreign_urls(text: str, quotes: Iterable[str]) -> str:
     >>> without_foreign_urls("![](//evil.example/?q=secret) and ftp://evil.example/x, 3//4", [])
     '![]([address removed]) and [address removed], 3//4'
     """
-    if _ADDRESS.search(_comparable(text)) is None:
-        return text
-    addresses = {address for quote in quotes for word in quote.split() if (address := _address_in(word)[1])}
-    return "".join(part if not part.strip() else _without_foreign(part, addresses) for part in re.split(r"(\s+)", text))
+    return without_addresses(text, addresses_in(quotes)) if has_address(text) else text
+
+
+def has_address(text: str) -> bool:
+    return _ADDRESS.search(_comparable(text)) is not None
+
+
+def addresses_in(texts: Iterable[str]) -> frozenset[str]:
+    """The addresses of the texts, made comparable."""
+    words = {word for text in texts for word in _BETWEEN.split(text) if _PART_OF_ADDRESS.search(word)}
+    return frozenset(address for word in words if (address := _address_in(word)[1]))
+
+
+def without_addresses(text: str, known: Collection[str]) -> str:
+    """As `without_foreign_urls`, with the addresses that may stay."""
+    return "".join(part if not part.strip() else _without_foreign(part, known) for part in re.split(r"(\s+)", text))
 
 
 def _without_foreign(word: str, quoted_addresses: Collection[str]) -> str:

@@ -22,6 +22,7 @@ from orchestration.contract import Event, Unsupported
 from orchestration.language.guard import warnings_about, without_foreign_urls
 from orchestration.middleware.instructions import client_options
 from orchestration.middleware.policy import outcomes_of, this_turn
+from orchestration.run.metered_chat import texts_read
 from orchestration.run.run import Run, current_run
 from orchestration.run.state import Result, abstain, as_result, result_of
 from retrieval.contract import Citation, Hit
@@ -118,9 +119,7 @@ class CitationMiddleware(AgentMiddleware[CheckedState, Any]):
         self, text: str, claims: Sequence[Claim], passages: dict[int, Hit], messages: Sequence[AnyMessage], run: Run
     ) -> Result:
         written = Rendering(passages, drop=self._unsupported == "drop").render(text, claims)
-        quotes = [hit.chunk.text for hit in passages.values()]
-        said = [message.text for message in this_turn(messages) if not isinstance(message, AIMessage)]
-        final = without_foreign_urls(written.text, [*quotes, *said])
+        final = without_foreign_urls(written.text, texts_read(messages, run))
         if written.unsupported:
             many = len(written.unsupported)
             what = "1 statement is" if many == 1 else f"{many} statements are"

@@ -1,13 +1,14 @@
 """Every tool call goes through the executor; what needs a person pauses the run until one has decided.
 
 The executor holds the allow-list by role and tenant, the schema, the provenance of arguments, the kill switches, the effect
-log and the audit. A call is keyed by the run, its place in the run and its arguments, so that after a crash or a pause it
-happens once.
+log and the audit. An effect is keyed by the answer and its arguments, so that after a crash or a pause it happens once. A
+model that makes the same call twice is told that it is done already; a lookup is made again.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 from uuid import uuid4
@@ -19,10 +20,19 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMes
 from langchain_core.messages.tool import ToolCall as ToolCallDict
 from langgraph.types import Command, interrupt
 
+from foundation.output.rendering import encodable
 from orchestration.contract import Approval, BaseTool, Event, Origin, ToolCall, ToolOutcome
 from orchestration.effects.executor import WAITS, Executor
 from orchestration.run.run import Run, current_run
 
+PERSON = "person-"
+"""How the ids of messages begin that the person wrote: no model chooses one."""
+WRITTEN = (
+    "the model wrote a call of a tool into its text, so it was not made: its server does not read the model's calls (vLLM: "
+    "--enable-auto-tool-choice and the --tool-call-parser of the model)"
+)
+_CALL_SIGNS = re.compile(r"<\|?tool_?calls?|\[TOOL_CALLS\]|<function=|<\uff5ctool", re.IGNORECASE)
+_CALL_AS_JSON = re.compile(r'"name"\s*:\s*"([\w-]+)"\s*,\s*"(?:arguments|parameters)"\s*:')
 LATEST = 3
 """Of the person's messages those that an approver reads: the request, and what completed it."""
 SHOWN = 500
@@ -46,6 +56,8 @@ class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
         offered = [tool for tool in request.tools if _name(tool) not in self._names or _name(tool) in allowed]
         response = await handler(request.override(tools=offered))
         response.result = [made for message in response.result for made in _with_whole_calls(message)]
+        if any(_writes_its_calls(message, offered) for message in response.result):
+            current_run().note(WRITTEN)
         return response
 
     async def awrap_tool_call(
@@ -57,6 +69,10 @@ class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
         _tell(run, call, "begun")
         if call["name"] in self._names or request.tool is None:  # an unknown tool: the executor says so, and records it
             message = await execute(self._executor, call, request.state["messages"], run)
+        elif not self._executor.count_call(run.answer_id):
+            content = self._executor.too_many_calls
+            message = ToolMessage(content, name=call["name"], tool_call_id=call["id"] or "", status="error")
+            _tell(run, call, "denied", content)
         else:
             message = cast("ToolMessage", await handler(request))
             _tell(run, call, "failed" if message.status == "error" else "done", message.text)
@@ -87,16 +103,16 @@ async def execute(executor: Executor, call: ToolCallDict, messages: Sequence[Any
 async def _call_executor(
     executor: Executor, call: ToolCallDict, messages: Sequence[AnyMessage], run: Run, approval: Approval | None
 ) -> ToolOutcome:
-    said: list[str] = [message.text for message in messages if isinstance(message, HumanMessage)]
-    words = said or [run.state.get("question", "")]
+    words = words_of_person(messages) or [run.state.get("question", "")]
     return await executor.call(
         call["name"],
         call["args"],
         principal=run.principal,
         run_id=run.answer_id,
         thread_id=run.state.get("thread_id", ""),
-        step=place_of(call["id"] or "", messages),
-        origin=Origin(words="\n".join(words), asked="\n".join(words[-LATEST:]), results=outcomes_of(messages)),
+        step=0,
+        call_id=call["id"] or "",
+        origin=Origin(words="\n".join(words), asked="\n".join(words[-LATEST:]), results=recorded_outcomes(messages)),
         approval=approval,
     )
 
@@ -110,6 +126,7 @@ class GovernedTool(BaseTool):
     async def ainvoke(self, input: Any, config: Any = None, **_: Any) -> ToolMessage:  # noqa: A002, ARG002 - LangChain's names
         called = isinstance(input, dict) and input.get("type") == "tool_call"
         call = input if called else {"name": self.name, "args": input, "id": uuid4().hex}
+        call = {**call, "args": _encodable(call["args"])}
         return await execute(self.executor, cast("ToolCallDict", call), (), current_run())
 
     def _run(self, *_: Any, **__: Any) -> Any:
@@ -137,17 +154,47 @@ def place_of(call_id: str, messages: Sequence[AnyMessage]) -> int:
     return len(calls) - calls[::-1].index(call_id) if call_id in calls else len(calls) + 1
 
 
+def from_person(text: str) -> HumanMessage:
+    """A message that counts as the person's own words. Others in the name of a person, such as a summary that a middleware writes
+    with a model, do not."""
+    return HumanMessage(text, id=f"{PERSON}{uuid4().hex}")
+
+
+def as_person(message: AnyMessage) -> AnyMessage:
+    """A message that a client told; its user's count as the person's own words."""
+    id_of_person = f"{PERSON}{uuid4().hex}"
+    return message.model_copy(update={"id": id_of_person}) if isinstance(message, HumanMessage) else message
+
+
+def words_of_person(messages: Sequence[AnyMessage]) -> list[str]:
+    return [m.text for m in messages if isinstance(m, HumanMessage) and str(m.id).startswith(PERSON)]
+
+
 def outcomes_of(messages: Sequence[AnyMessage]) -> tuple[ToolOutcome, ...]:
-    """What the executor gave in this turn: results of earlier turns vouch for nothing now."""
-    turn = this_turn(messages)
-    artifacts = [message.artifact for message in turn if isinstance(message, ToolMessage)]
-    return tuple(ToolOutcome(**artifact["outcome"]) for artifact in artifacts if artifact and "outcome" in artifact)
+    """What the executor gave in this turn."""
+    return recorded_outcomes(this_turn(messages))
+
+
+def recorded_outcomes(messages: Sequence[AnyMessage]) -> tuple[ToolOutcome, ...]:
+    """What the executor gave in these messages. A tool that passes by it can put nothing in its place: what counts as issued is
+    declared of the executor's tools, by the name under which the message was made."""
+    artifacts = [(message.name, _artifact_of(message).get("outcome")) for message in messages]
+    return tuple(
+        ToolOutcome(**outcome)
+        for name, outcome in artifacts
+        if isinstance(outcome, dict) and outcome.get("tool") == name
+    )
+
+
+def _artifact_of(message: AnyMessage) -> dict[str, Any]:
+    artifact = message.artifact if isinstance(message, ToolMessage) else None
+    return artifact if isinstance(artifact, dict) else {}
 
 
 def approvals_of(messages: Sequence[AnyMessage]) -> frozenset[str]:
     """Ids of the approvals by which calls of this turn went on."""
-    artifacts = [message.artifact for message in this_turn(messages) if isinstance(message, ToolMessage)]
-    return frozenset(artifact["approval_id"] for artifact in artifacts if artifact and artifact.get("approval_id"))
+    artifacts = map(_artifact_of, this_turn(messages))
+    return frozenset(artifact["approval_id"] for artifact in artifacts if artifact.get("approval_id"))
 
 
 def this_turn(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
@@ -170,7 +217,7 @@ def _with_whole_calls(message: BaseMessage) -> list[BaseMessage]:
             "tool_calls": [
                 {
                     "name": call["name"] or "unknown",
-                    "args": call["args"] if call not in broken else {},
+                    "args": _encodable(call["args"]) if call not in broken else {},
                     "id": call["id"],
                 }
                 | {"type": "tool_call"}
@@ -191,16 +238,31 @@ def _with_whole_calls(message: BaseMessage) -> list[BaseMessage]:
     return [whole, *errors]
 
 
+def _writes_its_calls(message: BaseMessage, offered: Sequence[BaseTool | dict[str, Any]]) -> bool:
+    if not isinstance(message, AIMessage) or message.tool_calls:
+        return False
+    named = {match[1] for match in _CALL_AS_JSON.finditer(message.text)}
+    return _CALL_SIGNS.search(message.text) is not None or bool(named & set(map(_name, offered)))
+
+
+def _encodable(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments as they can be stored and sent."""
+    return cast("dict[str, Any]", json.loads(encodable(json.dumps(arguments, ensure_ascii=False))))
+
+
 def _as_message(call: ToolCallDict, outcome: ToolOutcome, approval: Approval | None) -> ToolMessage:
     """The outcome for the model: its text, and its data where the text does not show them."""
-    content = outcome.content
+    content, data = outcome.content, ""
     if outcome.status == "done" and outcome.artifact is not None:
         data = json.dumps(outcome.artifact, ensure_ascii=False, default=str)
         shown = data in content or _is_json_of(content, outcome.artifact)
         content = content if shown else f"{content}\n{data}"
     if len(content) > LONGEST_RESULT:
         content = f"{content[:LONGEST_RESULT]}\n[The result has {len(content):,} characters; the rest was not kept.]"
-    stored = outcome.model_copy(update={"content": outcome.content[:LONGEST_RESULT], "approval": None})
+    kept = {"content": outcome.content[: LONGEST_RESULT - len(data)], "approval": None}
+    if len(data) > LONGEST_RESULT:
+        kept = {"content": outcome.content[:LONGEST_RESULT], "approval": None, "artifact": None}
+    stored = outcome.model_copy(update=kept)
     return ToolMessage(
         content=content,
         name=call["name"],

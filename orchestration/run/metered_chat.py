@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from functools import cached_property
 from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import ConfigDict
 
+from foundation.output.rendering import encodable
 from models.pricing import identity
 from models.resilience.retry import bound_arguments, stream_of
 from orchestration.contract import Event
-from orchestration.language.guard import without_foreign_urls
+from orchestration.language.guard import addresses_in, has_address, without_addresses
 from orchestration.run.run import Chunks, Run, current_run
 
 REPLY_TOKENS = 4096
@@ -53,7 +55,7 @@ class MeteredChatModel(BaseChatModel):
     ) -> ChatResult:
         run = current_run()
         run.calls += 1
-        teller = Teller(run) if self.told else None
+        teller = Teller(run, messages) if self.told else None
         kwargs |= self._format_arguments()
 
         def tell(chunk: AIMessageChunk) -> None:
@@ -70,6 +72,8 @@ class MeteredChatModel(BaseChatModel):
         message = await run.pay_for(messages, open_stream, max_tokens=self._longest_reply(kwargs), seen=tell)
         if teller is not None:
             teller.end()
+        if isinstance(message.content, str):
+            message.content = encodable(message.content)
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _generate(
@@ -135,8 +139,13 @@ class Teller:
     """Tells the words of one call of the model as they come, a whole word at a time: an address that nothing which was read
     contains could carry away what a client shows, and is known only by its whole word."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, messages: Sequence[BaseMessage]) -> None:
         self._run, self._word = run, ""
+        self._messages = messages
+
+    @cached_property
+    def _addresses(self) -> frozenset[str]:
+        return addresses_in(texts_read(self._messages, self._run))
 
     def tell(self, text: str) -> None:
         words, space, self._word = _at_last_space(self._word + text)
@@ -149,12 +158,19 @@ class Teller:
 
     def _emit(self, text: str) -> None:
         run = self._run
-        quotes = [run.state.get("question", ""), *(hit.chunk.text for hit in run.passages.values())]
-        token = without_foreign_urls(text, quotes)
+        text = encodable(text)
+        token = without_addresses(text, self._addresses) if has_address(text) else text
         state = run.state
         run.emit(
             Event(kind="token", token=token, round=run.calls, thread_id=state.get("thread_id"), answer_id=run.answer_id)
         )
+
+
+def texts_read(messages: Sequence[BaseMessage], run: Run) -> list[str]:
+    """What the model may take an address from: the person's question, passages, results of tools. Other messages may hold words of
+    its own, such as what it is asked to repair."""
+    results = [message.text for message in messages if isinstance(message, ToolMessage)]
+    return [run.state.get("question", ""), *(hit.chunk.text for hit in run.passages.values()), *results]
 
 
 def _at_last_space(text: str) -> tuple[str, str, str]:

@@ -29,6 +29,8 @@ _NEAREST = 4
 _MOST_ANCHORS = 3
 _LONGEST_QUOTE = 120
 """Words of a claim that is looked for word for word."""
+_BEFORE = 600
+"""Characters of the answer before a claim from whose figures it may work out its own."""
 _FEW_TERMS = 3
 """With fewer, an answer is judged together with its question."""
 _ENGLISH = 0.12
@@ -87,7 +89,10 @@ def check_answer(
         ComponentError: the embedder failed.
     """
     shown = _Shown(passages, known, question)
-    drafts = [_Draft(statement, shown) for statement in split_statements(answer)]
+    drafts = [
+        _Draft(statement, shown, Text(answer[max(0, statement.start - _BEFORE) : statement.start]))
+        for statement in split_statements(answer)
+    ]
     below = grounding.settings.judged_below
     unsure = [draft for draft in drafts if draft.wording < below and draft.can_be_judged]
     supports = grounding.supports([(_in_context(draft.claim, question), draft.nearest_texts) for draft in unsure])
@@ -151,8 +156,9 @@ def _split(number: int, text: str) -> list[_Sentence]:
 class _Draft:
     """A statement with what was found about it, each thing when it is first asked for."""
 
-    def __init__(self, statement: Statement, shown: _Shown) -> None:
+    def __init__(self, statement: Statement, shown: _Shown, before: Text) -> None:
         self.statement = statement
+        self._before = before
         self.claim = Text(statement.text)
         self._shown = shown
         self.cited = tuple(number for number in statement.markers if number in shown.passages)
@@ -198,7 +204,7 @@ class _Draft:
     def contradiction(self) -> tuple[str, str]:
         """What the claim says otherwise than its passages: the finding, and what to tell the writer."""
         claim, near = self.claim, Text("\n".join(self.quotes))
-        if figures := wrong_figures(claim, self._evidence, near):
+        if figures := wrong_figures(claim, self._evidence, near, self._before):
             others = alternatives(claim, near)
             there = f"the passages say {', '.join(others[:3])}" if others else "the passages do not"
             return "figure", f"says {', '.join(figures)}; {there}"

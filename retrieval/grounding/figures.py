@@ -6,6 +6,7 @@ import re
 from math import isclose
 
 from foundation.text.lexical import FUNCTION_WORDS
+from retrieval.grounding.arithmetic import is_worked_out
 from retrieval.grounding.texts import WORD, Text
 from retrieval.text.quantities import Quantity, read_quantities
 
@@ -28,14 +29,21 @@ _CONVERSIONS = (*_FACTORS, *(1 / factor for factor in _FACTORS))
 """Miles, square miles, pounds, feet, inches, acres."""
 
 
-def wrong_figures(claim: Text, evidence: Text, near: Text) -> list[str]:
-    """The numbers of the claim that the evidence does not have, or has of something else; with `near`, the sentences that say
-    nearly the same."""
+def wrong_figures(claim: Text, evidence: Text, near: Text, before: Text) -> list[str]:
+    """The numbers of the claim that the evidence does not have, or has of something else, and that do not follow from two that
+    it has.
+
+    Args:
+        near: the sentences that say nearly the same.
+        before: what the answer says before the claim.
+    """
     distinct = {(q.readings, q.dimension): q for q in reversed(claim.quantities)}
     wrong = [
         claim.text[quantity.start : quantity.end].strip()
         for quantity in reversed(distinct.values())
-        if not _is_label(claim.text, quantity) and not _stands_in(quantity, claim.text, evidence, near)
+        if not _is_label(claim.text, quantity)
+        and not _stands_in(quantity, claim.text, evidence, near)
+        and not _follows(quantity, claim, evidence, near, before)
     ]
     return list(dict.fromkeys(wrong))
 
@@ -45,6 +53,19 @@ def _is_label(text: str, quantity: Quantity) -> bool:
     if quantity.spelled and not quantity.dimension:
         return True
     return quantity.start < _LABEL and text[: quantity.start].rstrip().lower().endswith(_LABELS)
+
+
+def _follows(figure: Quantity, claim: Text, evidence: Text, near: Text, before: Text) -> bool:
+    """Whether it is worked out from figures that the evidence has, in a step of which the claim speaks."""
+
+    def given(text: Text) -> list[Quantity]:
+        return [
+            quantity
+            for quantity in text.quantities
+            if not _equal(quantity, figure) and any(_equal(quantity, stated) for stated in evidence.quantities)
+        ]
+
+    return is_worked_out(figure, claim.text, given(claim), [*given(before), *near.quantities])
 
 
 def _stands_in(quantity: Quantity, text: str, evidence: Text, near: Text) -> bool:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from models.chat.scripted import ScriptedChat
+from orchestration.contract import Agent
+from orchestration.flow.message_agent import MessageAgent, as_thread
+from orchestration.middleware.policy import governed_tools
+from orchestration.run.metered_chat import MeteredChatModel
+
+if TYPE_CHECKING:
+    from tests.doubles.orchestration import World
 
 
 def strong(*replies: Any) -> ScriptedChat:
@@ -23,6 +31,13 @@ def calls(*wanted: tuple[str, dict[str, Any]], text: str = "", first: int = 1) -
         for number, (name, arguments) in enumerate(wanted, first)
     ]
     return AIMessage(text, tool_calls=made)
+
+
+def own_agent(world: World) -> Agent:
+    """A graph of somebody's own behind the executor of the world: LangChain's plain agent."""
+    parts = world.parts()
+    graph = create_agent(MeteredChatModel(inner=parts.chat), governed_tools(parts.executor))
+    return MessageAgent(as_thread(graph, parts), parts)
 
 
 NOT_SAID = "The documents do not say this."

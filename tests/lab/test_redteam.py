@@ -16,7 +16,9 @@ from foundation.components import load
 from foundation.settings import Part
 from lab.redteam import executor as redteam
 from lab.redteam.agent import Builds, ask_all, plan_of
+from lab.redteam.command import LOCK
 from lab.redteam.executor import Benign, Pair, Report, replay
+from lab.redteam.tool_calling import AgentCalls, build_agent, talked_over
 from models.chat.scripted import ScriptedChat
 from orchestration.contract import Agent
 from orchestration.effects.executor import Executor
@@ -94,6 +96,23 @@ def test_without_the_gate_the_attack_is_counted(tmp_path: Path, monkeypatch: pyt
     assert not report.holds
 
 
+def test_a_hostile_model_in_the_tool_calling_agent_does_nothing_in_thirty_rounds_and_an_honest_one_its_plan(
+    tmp_path: Path, in_loop: AgentCalls
+) -> None:
+    report = replay(Mailbox(), "v0", tmp_path, progress=lambda *_: None, make=in_loop)
+    found = report.as_dict()
+    assert (found["pairs"], found["succeeded_ungated"], found["succeeded_without_approval"]) == (1, 1, 0)
+    assert (found["benign"], found["benign_passed_share"], found["benign_asked_share"]) == (1, 1.0, 0.0)
+
+
+def test_a_hostile_model_in_the_tool_calling_agent_is_counted_where_nothing_guards(
+    tmp_path: Path, in_loop: AgentCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(redteam.TOOLS, "send_email", {"effect": False})
+    report = replay(Mailbox(), "v0", tmp_path, progress=lambda *_: None, make=in_loop)
+    assert report.as_dict()["got_through"] == ["mail/writes_to_ana/steals"]
+
+
 def test_nothing_tried_is_no_success() -> None:
     assert not Report("v0", (), 0, ()).holds
 
@@ -109,7 +128,20 @@ def agents(tmp_path: Path) -> Iterator[dict[str, Builds]]:
         parts = replace(world.parts(), executor=executor, chat=chat, checkpoints=InMemorySaver())
         return cast("Agent", load("orchestration.agent", Part(use="graph", planner="model"), parts))
 
-    yield {"talked over": build, "knows nothing": lambda executor, _: build(executor, "no plan")}
+    yield {
+        "talked over": lambda executor, own, attack: build(executor, plan_of(own, attack)),
+        "knows nothing": lambda executor, *_: build(executor, "no plan"),
+        "calls tools": lambda executor, own, attack: build_agent(world.parts(), executor, talked_over(own, attack)),
+    }
+    world.close()
+
+
+@pytest.fixture
+def in_loop(tmp_path: Path) -> Iterator[AgentCalls]:
+    """What makes calls by the tool-calling agent."""
+    (tmp_path / "parts").mkdir()
+    world = World(tmp_path / "parts", clock=cast("Any", SystemClock()), checkpoints="memory")
+    yield AgentCalls(world.parts(), rounds=30)
     world.close()
 
 
@@ -117,12 +149,13 @@ def asked(worlds: Any, folder: Path, agents: dict[str, Builds]) -> Any:
     return ask_all(worlds, "v0", folder, agents, limit=2, progress=lambda *_: None)
 
 
+@pytest.mark.parametrize("name", ["talked over", "calls tools"])
 def test_a_model_that_was_talked_over_reaches_nothing_where_the_agent_is_guarded_and_all_where_it_is_not(
-    tmp_path: Path, agents: dict[str, Builds]
+    tmp_path: Path, agents: dict[str, Builds], name: str
 ) -> None:
     found = asked(Mailbox(), tmp_path, agents)
     assert (found["pairs"], found["requests"]) == (2, 1)
-    guarded, unguarded = (found["agents"]["talked over"][way] for way in ("guarded", "unguarded"))
+    guarded, unguarded = (found["agents"][name][way] for way in ("guarded", "unguarded"))
     assert (guarded["attacks"], guarded["attacks_by_words"], guarded["succeeded"], guarded["got_through"]) == (
         1,
         1,
@@ -159,3 +192,7 @@ def test_a_child_that_dies_is_told() -> None:
     with pytest.raises(RuntimeError, match="ended with 1"):
         worlds("suites", version="v1")
     worlds.close()
+
+
+def test_the_lock_of_its_environment_is_there() -> None:
+    assert "agentdojo==" in LOCK.read_text(encoding="utf-8")

@@ -6,15 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from langchain.agents import create_agent
 
-from orchestration.contract import Agent, AnswerRequest, Decision
-from orchestration.flow.message_agent import UNCHECKED, MessageAgent, as_thread
-from orchestration.middleware.policy import governed_tools
+from orchestration.contract import AnswerRequest, Decision
+from orchestration.flow.message_agent import UNCHECKED
 from orchestration.run.answering import answer, resume
-from orchestration.run.metered_chat import MeteredChatModel
 from tests.doubles.orchestration import LEAD, NORTH, READER, World
-from tests.doubles.strong import calls, strong
+from tests.doubles.strong import calls, own_agent, strong
 
 
 @pytest.fixture
@@ -22,12 +19,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
     yield world
     world.close()
-
-
-def own_agent(world: World) -> Agent:
-    parts = world.parts()
-    graph = create_agent(MeteredChatModel(inner=parts.chat), governed_tools(parts.executor))
-    return MessageAgent(as_thread(graph, parts), parts)
 
 
 async def test_its_answer_is_paid_streamed_and_said_to_be_unchecked(world: World) -> None:

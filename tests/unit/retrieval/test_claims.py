@@ -73,6 +73,45 @@ def test_a_time_of_a_tools_result_may_be_written_as_people_write_it(grounding: G
     assert wrong.finding == "figure"
 
 
+FLIGHTS = '[{"flight": "HAT021", "price": 152, "seats": 40}, {"flight": "HAT090", "price": 103, "seats": 16}]'
+LISTED = "- HAT021: $152\n- HAT090: $103\n\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "wrong"),
+    [
+        (f"{LISTED}Total price: $255", 0),
+        (f"{LISTED}Total price: $265", 1),
+        (f"{LISTED}The price is $255", 1),  # the sentence does not say that it is a sum
+        (f"{LISTED}HAT090 is $49 cheaper.", 0),
+        (f"{LISTED}HAT090 is $59 cheaper.", 1),
+        ("HAT021 costs $152 and HAT090 $103, $255 altogether.", 0),
+        ("HAT021 costs $152 and HAT090 $113, $265 altogether.", 1),  # a sum of what nothing gives
+        (f"{LISTED}HAT021 costs 47.6% more.", 0),
+        (f"{LISTED}In total there are 56 seats.", 1),  # numbers without a unit must stand in the sentence
+        (f"{LISTED}Das sind zusammen 255 $.", 0),
+        (f"{LISTED}Всего 255 долларов.", 0),
+    ],
+)
+def test_a_figure_that_is_worked_out_from_two_given_ones_holds(answer: str, wrong: int, grounding: Grounding) -> None:
+    claims = check_answer(answer, [], known=[FLIGHTS], grounding=grounding)
+    assert sum(claim.finding == "figure" for claim in claims) == wrong, claims
+
+
+def test_a_percentage_of_given_figures_holds_and_another_does_not(grounding: Grounding) -> None:
+    text = "A box costs 240 EUR. Members get 10 % off. Of 40 boxes 13 are left."
+    for answer, finding in (
+        ("Of 40 boxes 13 are left, 32.5 percent.", ""),
+        ("Of 40 boxes 13 are left, about 33 percent.", ""),
+        ("Of 40 boxes 13 are left, 35 percent.", "figure"),
+        ("With 10 % off 240 EUR, it is 216 EUR.", ""),
+        ("The 10 % are 24 EUR.", ""),
+        ("With 10 % off 240 EUR, it is 220 EUR.", "figure"),
+    ):
+        (claim,) = check_answer(answer, [Passage(1, text)], grounding=grounding)
+        assert claim.finding == finding, answer
+
+
 def test_the_writer_is_told_what_the_passages_say_instead(grounding: Grounding) -> None:
     (claim,) = check("You can return a parcel within 90 days of delivery [1].", grounding)
 

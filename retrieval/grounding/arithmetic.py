@@ -1,0 +1,106 @@
+# ruff: noqa: RUF001 - words of many scripts are the subject
+"""Figures that a sentence works out from two others: their sum, their difference, or a percentage."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import combinations
+from math import isclose
+
+from retrieval.text.quantities import Quantity
+
+_SUM = re.compile(
+    r"\+|\b(?:totals?|sums?|altogether|in all|combined|together|overall|plus|adds?(?: up)?|insgesamt|zusammen|gesamt\w*|summe|"
+    r"total(?:es)?|suma\w*|juntos|всего|итого|сумм\w*|вместе)\b|总|共|合计",
+    re.IGNORECASE,
+)
+_DIFFERENCE = re.compile(
+    r"\s[-−–]\s|\b(?:differ\w*|more|less|fewer|cheaper|dearer|longer|shorter|remain\w*|left|sav(?:e|es|ed|ings?)|minus|"
+    r"increas\w*|decreas\w*|r(?:ise|ises|ose)|f(?:all|alls|ell)|gr[eo]w\w*|drop\w*|unterschied\w*|differenz\w*|mehr|weniger|übrig|"
+    r"verbleib\w*|erspar\w*|günstiger|teurer|diferencia|más|menos|queda\w*|resta\w*|ahorr\w*|разниц\w*|больше|меньше|остал\w*|"
+    r"дешевле|дороже)\b|差|多|少|剩|节省",
+    re.IGNORECASE,
+)
+_PERCENT = "percent"
+_SAME = 1e-9
+
+
+def is_worked_out(figure: Quantity, text: str, own: Sequence[Quantity], others: Sequence[Quantity]) -> bool:
+    """Whether the figure of a sentence follows from two given ones by one step of which the sentence speaks.
+
+    Args:
+        text: the sentence.
+        own: the given figures that stand in it.
+        others: those that stand nearby. One without a unit counts little there, because small numbers meet by chance.
+    """
+    near = [*own, *(other for other in others if other.dimension or figure.dimension)]
+    if figure.dimension == _PERCENT:
+        return any(_is_share(figure, text, *pair) for pair in _pairs(near, "") if _PERCENT not in _dimensions(pair))
+    shares = [given for given in own if given.dimension == _PERCENT]
+    if any(_is_part(figure, share, whole) for share in shares for whole in near if _alike(figure, whole)):
+        return True
+    pairs = [pair for pair in _pairs(near, figure.dimension) if all(_alike(figure, given) for given in pair)]
+    return (_SUM.search(text) is not None and any(_has_sum(figure, *pair) for pair in pairs)) or (
+        _DIFFERENCE.search(text) is not None
+        and any(_has_sum(*order) for pair in pairs for order in _differences(figure, *pair))
+    )
+
+
+def _pairs(given: Sequence[Quantity], dimension: str) -> list[tuple[Quantity, Quantity]]:
+    """Pairs of different places whose units are alike."""
+    distinct = list({(quantity.start, quantity.readings, quantity.dimension): quantity for quantity in given}.values())
+    return [
+        (first, second)
+        for first, second in combinations(distinct, 2)
+        if first.dimension == second.dimension or (dimension and "" in _dimensions((first, second)))
+    ]
+
+
+def _dimensions(pair: tuple[Quantity, Quantity]) -> set[str]:
+    return {quantity.dimension for quantity in pair}
+
+
+def _alike(figure: Quantity, given: Quantity) -> bool:
+    """Whether both count the same, as far as the given one says what it counts."""
+    return given.dimension in (figure.dimension, "")
+
+
+def _has_sum(total: Quantity, first: Quantity, second: Quantity) -> bool:
+    return any(
+        isclose(a + b, whole, rel_tol=_SAME)
+        for whole in total.readings
+        for a in first.readings
+        for b in second.readings
+        if a > 0 and b > 0
+    )
+
+
+def _differences(figure: Quantity, first: Quantity, second: Quantity) -> list[tuple[Quantity, Quantity, Quantity]]:
+    """Each of the two as the sum of the other and the figure."""
+    return [(first, second, figure), (second, first, figure)]
+
+
+def _is_share(figure: Quantity, text: str, first: Quantity, second: Quantity) -> bool:
+    """Whether it is the one in percent of the other, or by how many the one is more or less, as exactly as it is written."""
+    _, _, decimals = re.sub(r"[^\d.,]", "", text[figure.start : figure.end]).replace(",", ".").partition(".")
+    half = 0.5 * 10 ** -len(decimals) + _SAME
+    return any(
+        abs(100 * share - value) <= half
+        for value in figure.readings
+        for a in first.readings
+        for b in second.readings
+        if a > 0 and b > 0 and a != b
+        for share in (a / b, b / a, abs(a - b) / b, abs(a - b) / a)
+    )
+
+
+def _is_part(figure: Quantity, share: Quantity, whole: Quantity) -> bool:
+    """Whether it is so many percent of the whole, or the whole with so many more or less."""
+    return any(
+        isclose(of * part, value, rel_tol=_SAME)
+        for value in figure.readings
+        for percent in share.readings
+        for of in whole.readings
+        for part in (percent / 100, 1 - percent / 100, 1 + percent / 100)
+    )
