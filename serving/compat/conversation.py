@@ -173,6 +173,8 @@ def check_pairs(messages: Sequence[AnyMessage]) -> None:
             )
         elif isinstance(message, AIMessage):
             waiting = {cast("str", call["id"]) for call in message.tool_calls}
+            if len(waiting) < len(message.tool_calls):
+                raise InvalidRequest("Two calls of one message have the same id. Send each with its own.")
 
 
 def options_of(

@@ -176,7 +176,7 @@ def strict(behaviour: Behaviour) -> Behaviour:
     """The behaviour, for a request that the vendor's own API takes; any other gets its 400."""
 
     def reply(handler: _Handler) -> None:
-        faults = _anthropic_faults(handler.body) if _is_anthropic(handler) else _openai_faults(handler.body)
+        faults = _anthropic_faults(handler.body) if _is_anthropic(handler) else openai_faults(handler.body)
         if faults:
             body = {"type": "error", "error": {"type": "invalid_request_error", "message": "; ".join(faults)}}
             handler.send(400, json.dumps(body).encode(), {"Content-Type": "application/json"})
@@ -186,7 +186,7 @@ def strict(behaviour: Behaviour) -> Behaviour:
     return reply
 
 
-def _openai_faults(body: Mapping[str, Any]) -> list[str]:
+def openai_faults(body: Mapping[str, Any]) -> list[str]:
     """What Chat Completions answers with a 400."""
     faults, open_calls = [], set()
     for message in body["messages"]:
@@ -201,14 +201,22 @@ def _openai_faults(body: Mapping[str, Any]) -> list[str]:
         open_calls = {call["id"] for call in message.get("tool_calls") or ()}
         if not content and not open_calls:
             faults.append("an empty message")
-        if any(_is_no_json(call["function"]["arguments"]) for call in message.get("tool_calls") or ()):
-            faults.append("arguments that are no JSON")
+        faults += _faults_of_calls(message.get("tool_calls") or ())
     if open_calls:
         faults.append("a call without its result at the end")
     if "max_tokens" in body and "max_completion_tokens" in body:
         faults.append("max_tokens beside max_completion_tokens")
     if body.get("tool_choice") and not body.get("tools"):
         faults.append("tool_choice without tools")
+    return faults
+
+
+def _faults_of_calls(calls: Sequence[Mapping[str, Any]]) -> list[str]:
+    faults = []
+    if any(_is_no_json(call["function"]["arguments"]) for call in calls):
+        faults.append("arguments that are no JSON")
+    if len({call["id"] for call in calls}) < len(calls):
+        faults.append("two calls of one id")
     return faults
 
 
