@@ -23,7 +23,7 @@ from serving.settings import Loaded, Settings
 from serving.wiring import System
 
 if TYPE_CHECKING:
-    from models.tuning.chat import Example, Tuned
+    from lab.tuning.chat import Example, Tuned
     from observability.evaluation.golden_set import CaseScore, GoldenCase
     from retrieval.grounding.evidence import Evidence
 
@@ -38,7 +38,7 @@ def tune_chat(work: Work) -> dict[str, Any]:
     Raises:
         InvalidRequest: the data cannot be learned from, or the model is not one that is served from a file here.
     """
-    from models.tuning import chat
+    from lab.tuning import chat
     from observability.evaluation.datasets import evenly
 
     settings = work.configure({}).settings
@@ -139,7 +139,7 @@ def _examples(work: Work, system: System, cases: Sequence[GoldenCase]) -> list[E
 
 
 def _tuned(work: Work, settings: Settings, train: Sequence[Example], held_out: Sequence[Example]) -> Tuned:
-    from models.tuning import chat
+    from lab.tuning import chat
 
     base, name = _base(settings)
     return chat.finetune(

@@ -21,8 +21,8 @@ from serving.wiring import System, open_system
 
 if TYPE_CHECKING:
     from lab.finetune.held_out import Query
+    from lab.tuning.training import Example, Plan
     from models.contract import Reranker
-    from models.tuning.training import Example, Plan
     from retrieval.contract import Retriever
 
 EPOCHS = {"reranker": 2, "embedder": 2}
@@ -57,7 +57,7 @@ def finetune(configure: Configure, part: str, order: Order, json: Path | None) -
         InvalidRequest: the data are not in the format or too few, or the folder would replace something else, a model in
             use, or a part of the data.
     """
-    from models.tuning import folder
+    from lab.tuning import folder
 
     folder.demand_packages()
     _demand_free(configure({}).settings, order)
@@ -99,9 +99,9 @@ def tune_reranker(work: Work) -> dict[str, Any]:
     from foundation import components
     from foundation.settings import Part
     from lab.finetune import held_out as bench
+    from lab.tuning import folder, reranker
     from models.contract import RerankerParts
     from models.scoring.reranking import chosen_reranker
-    from models.tuning import folder, reranker
 
     split = bench.read_split(work.order.data, work.order.limit)
     to_train, to_weigh = bench.apart(split.train)
@@ -141,7 +141,7 @@ def tune_reranker(work: Work) -> dict[str, Any]:
 def tune_embedder(work: Work) -> dict[str, Any]:
     """The embedder in use. It is measured over the same passages, embedded anew in a folder that is thrown away."""
     from lab.finetune import held_out as bench
-    from models.tuning import embedder, folder
+    from lab.tuning import embedder, folder
 
     used = work.configure({}).settings.models.embedder
     if used.use not in {"openvino", "sentence_transformers"}:
@@ -254,7 +254,7 @@ def _folder_of(options: Mapping[str, Any]) -> Path:
 
 
 def _plan(work: Work, system: System, part: str, *, batch_size: int, learning_rate: float) -> Plan:
-    from models.tuning.training import Plan
+    from lab.tuning.training import Plan
 
     return Plan(
         epochs=work.order.epochs or EPOCHS[part],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from models.tuning.chat import Example, Message
+from lab.tuning.chat import Example, Message
 from observability.evaluation import metrics
 from observability.evaluation.golden_set import GoldenCase
 from orchestration.answers.compose import WORDS

@@ -18,7 +18,7 @@ from typing import Any
 from foundation.errors import InvalidRequest
 from foundation.types import Scope
 from lab.bench import public_data
-from models.tuning.training import Example
+from lab.tuning.training import Example
 from observability.evaluation import datasets, metrics
 from observability.evaluation.datasets import Progress
 from observability.evaluation.golden_set import load_golden

@@ -16,11 +16,11 @@ from lab import cli
 from lab.finetune import command
 from lab.finetune.command import Order, finetune
 from lab.finetune.held_out import apart, read_split
+from lab.tuning import folder
+from lab.tuning.training import Example
 from models import weights
 from models.contract import RerankerParts
 from models.encoders.bert import Bert
-from models.tuning import folder
-from models.tuning.training import Example
 from serving.settings import Loaded
 from serving.settings import load as load_settings
 
@@ -65,7 +65,7 @@ def order(data: Path, to: Path, **more: Any) -> Order:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Example]:
     """What was trained on, by either trainer; the training goes on."""
-    from models.tuning import embedder, reranker
+    from lab.tuning import embedder, reranker
 
     found: list[Example] = []
     for module in (embedder, reranker):
@@ -157,7 +157,7 @@ def test_the_golden_set_of_the_stored_documents_will_do(configure: Any, data: Pa
 def test_a_training_that_ends_early_leaves_nothing_new_and_the_old_folder_as_it_was(
     configure: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from models.tuning import reranker
+    from lab.tuning import reranker
 
     to = tmp_path / "weights" / "tuned"
     to.mkdir(parents=True)

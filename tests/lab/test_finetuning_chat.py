@@ -13,8 +13,8 @@ from foundation.errors import InvalidRequest
 from foundation.settings import Part
 from lab.finetune.chat import _with_adapter, golden_cases
 from lab.finetune.command import Order, Work, finetune
+from lab.tuning import chat
 from models import weights
-from models.tuning import chat
 from serving.cli.judge.judge_agreement import _made_of
 from serving.settings import Loaded
 from serving.settings import load as load_settings

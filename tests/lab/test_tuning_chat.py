@@ -13,8 +13,8 @@ from jinja2 import TemplateError
 from foundation.components import Context, load
 from foundation.errors import InvalidRequest, WeightsInvalid
 from foundation.settings import Part
+from lab.tuning import chat
 from models import weights
-from models.tuning import chat
 
 REPLY = "The lamp is lit at nine. [1]"
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from models.tuning.training import Count, Example, Plan, arguments, prepare, run
+from lab.tuning.training import Count, Example, Plan, arguments, prepare, run
 
 BATCH, LEARNING_RATE = 32, 2e-5
 

@@ -367,7 +367,7 @@ def _train(
     rate = transformers.get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
         optimizer, steps // 10, steps
     )
-    order, done = random.Random(seed), 0  # noqa: S311 - to be repeated, not to be secret
+    order, done = random.Random(seed), 0
     model.train()
     for _ in range(epochs):
         shuffled = order.sample(examples, len(examples))
