@@ -220,7 +220,21 @@ def _environment(root: type[BaseSettings]) -> dict[str, Any]:
     if unknown:
         layer = unknown[0].removeprefix(PREFIX).split("__")[0].lower()
         raise UnknownSetting(f'{unknown[0]} names no layer: "{layer}". {did_you_mean(layer, root.model_fields)}')
+    for name in os.environ:
+        words = [word for word in name.lower().split("_") if word]
+        if not name.startswith(PREFIX) and words[:1] == ["sixply"] and words[1:2] and words[1] in root.model_fields:
+            right = PREFIX + "__".join(_split_keys(words[1:], root)).upper()
+            raise UnknownSetting(f"{name} sets nothing: two underscores stand between the keys. Say {right}.")
     return EnvSettingsSource(root)()
+
+
+def _split_keys(words: list[str], section: Any) -> list[str]:
+    """The words of a variable as the keys that they most likely mean, the longest names first."""
+    fields = getattr(section, "model_fields", {})
+    for count in range(len(words), 0, -1):
+        if (key := "_".join(words[:count])) in fields:
+            return [key, *_split_keys(words[count:], fields[key].annotation)]
+    return ["_".join(words)] if words else []
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -127,6 +127,21 @@ def test_an_unknown_layer_in_the_environment_is_refused(stack, monkeypatch):
         stack("")
 
 
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("SIXPLY_MODELS__CHAT__USE", "SIXPLY__MODELS__CHAT__USE"),
+        ("SIXPLY_SERVING_HTTP_MAX_BODY_BYTES", "SIXPLY__SERVING__HTTP__MAX_BODY_BYTES"),
+        ("SIXPLY_FOUNDATION_DATA_DIR", "SIXPLY__FOUNDATION__DATA_DIR"),
+        ("SIXPLY_MODELS__CHAT__API_KEY", "SIXPLY__MODELS__CHAT__API_KEY"),
+    ],
+)
+def test_a_variable_with_too_few_underscores_is_refused_with_the_right_name(stack, monkeypatch, name, right):
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(UnknownSetting, match=rf"^{name} sets nothing.*Say {right}\."):
+        stack("")
+
+
 def test_an_unknown_key_in_the_environment_names_the_environment(stack, monkeypatch):
     monkeypatch.setenv("SIXPLY__SERVING__HTTP__PROT", "1")
     with pytest.raises(UnknownSetting, match=r'"serving\.http\.prot" \(environment\)'):
