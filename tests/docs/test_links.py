@@ -19,7 +19,15 @@ CODE = sorted(
 NOTES = sorted((ROOT / "lab" / "notes").glob("*.md"))  # none where the lab has been deleted
 OPTIONAL = tomllib.loads((ROOT / "optional.toml").read_text(encoding="utf-8")).values()
 DELETABLE = {(ROOT / path).resolve() for part in OPTIONAL for path in part["paths"]}
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *NOTES])
+SKILLS = (ROOT / ".agents").rglob("*.md")
+PAGES = sorted(
+    [
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "AGENTS.md")),
+        *SKILLS,
+        *(ROOT / "docs").rglob("*.md"),
+        *NOTES,
+    ]
+)
 
 
 def missing(page: Path) -> list[str]:
@@ -48,9 +56,9 @@ def test_every_link_and_every_command_of_it_exists(page: Path) -> None:
 def test_a_link_and_a_command_that_lead_nowhere_are_noticed(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
-        "[a](gone.md#part) [b](https://example.com) [c](page.md)\n\n    make nothing\n\nthen `make demo Q=x`\n"
+        "[a](gone.md#part) [b](https://example.com) [c](page.md)\n\n    make nothing\n\nthen `make trace Q=x`\n"
     )
-    assert missing(page) == ["gone.md", "nothing", "demo Q="]
+    assert missing(page) == ["gone.md", "nothing", "trace Q="]
 
 
 def test_every_page_that_the_code_sends_people_to_exists() -> None:

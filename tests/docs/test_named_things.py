@@ -24,9 +24,9 @@ from tests.make_rules import LAB
 ROOT = Path(__file__).parents[2]
 RECORDS = (*"0123456789", "tried")
 """They tell how things were when they were decided."""
-FOLDERS = (ROOT / "docs", ROOT / "lab" / "notes")
+FOLDERS = (ROOT / "docs", ROOT / ".agents", ROOT / "lab" / "notes")
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "stack.toml")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "AGENTS.md", "stack.toml")),
     *sorted(
         path
         for folder in FOLDERS
