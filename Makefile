@@ -68,7 +68,7 @@ endif
 %: _base
 	@$(BIN)/python -m serving.cli.make $@ --values $(values) --goals $(goals) --programs $(programs)
 
-adapter contracts: _dev
+adapter contracts new update: _dev
 Makefile lab/lab.mk: ;
 
 help:

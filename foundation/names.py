@@ -12,6 +12,9 @@ from typing import Final
 SERVICE: Final = "sixply"
 """Name of the tracer of our own spans, and the namespace of our own attributes and metrics."""
 
+TITLE: Final = "Sixply"
+"""What people see as the name of the system."""
+
 # Operations: the first word of a span's name, and the value of gen_ai.operation.name where it is one of `OPERATIONS`.
 CHAT: Final = "chat"
 EMBEDDINGS: Final = "embeddings"

@@ -10,6 +10,8 @@ from typing import Any
 
 import typer
 
+from foundation.components import is_there
+from serving.cli import main as product
 from serving.cli import make
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +33,15 @@ RULES: dict[str, set[str]] = {
     **{name: set(make.parameters_of(command)) for name, command in COMMANDS.items()},
 }
 """Target -> the names of the values that it takes."""
+
+
+DELETED = {
+    name
+    for group in product.COMMANDS.values()
+    for name, (place, _) in group.items()
+    if not is_there(place.partition(":")[0])
+}
+"""Commands of folders that were deleted, as optional.toml allows."""
 
 
 def to_arguments(command: str, **values: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from foundation import names
 from foundation.clock import SystemClock
 from foundation.components import load_removable
 from serving.cli import terminal
@@ -29,7 +30,9 @@ def serve_api(loaded: Loaded) -> None:
     http, out = loaded.settings.serving.http, terminal.console()
 
     def announce(url: str) -> None:
-        out.print(f"Sixply answers at {url} (open it in a browser), OpenAI's clients at {url}/v1. Stop it with Ctrl-C.")
+        out.print(
+            f"{names.TITLE} answers at {url} (open it in a browser), OpenAI's clients at {url}/v1. Stop it with Ctrl-C."
+        )
 
     Callers.of(loaded.settings, SystemClock()).demand_any()
     if loaded.settings.foundation.cluster.use == "ray":

@@ -21,6 +21,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from foundation import names
+
 RECONNECT_S = 20.0
 """How long a page that lost its connection is kept, with whatever it was showing and asking."""
 
@@ -72,7 +74,7 @@ def _mount_nicegui() -> tuple[FastAPI, ASGIApp]:
     app.add_middleware(ContentPolicy)  # added first, so it stands innermost and sees HTML before it is compressed
     ui.run_with(
         owner,
-        title="Sixply",
+        title=names.TITLE,
         favicon=shell.ICON,
         dark=None,  # as the system says
         language="en-US",

@@ -10,6 +10,7 @@ from pathlib import Path
 from fastapi import Request
 from nicegui import Client, html, ui
 
+from foundation import names
 from foundation.types import Principal
 from serving.access.sessions import token_of
 from serving.page.session import View, Visitor, show_errors
@@ -87,7 +88,7 @@ class Shell:
 
     def build(self) -> None:
         with html.header().classes("bar"):
-            html.span("Sixply").classes("brand")
+            html.span(names.TITLE).classes("brand")
             with html.nav().props('aria-label="Views"').classes("menu"):
                 for number, entry in enumerate(self._entries):
                     self._buttons.append(_menu_button(entry, partial(self._show, number)))

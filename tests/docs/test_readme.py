@@ -37,7 +37,8 @@ def test_no_part_of_it_is_left_to_be_filled_in() -> None:
 def test_make_alone_begins_with_what_is_needed_first_and_says_where_the_rest_is() -> None:
     listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True).stdout
     commands = re.findall(r"^  make ([a-z-]+) +\S", listed, re.MULTILINE)
-    assert commands[:6] == ["demo", "ask", "trace", "ingest", "serve", "doctor"]
+    first = ["demo", "ask", "trace", "ingest", "serve", "doctor"]
+    assert commands[:6] == first or (commands[:5] == first[1:] and "demo" not in RULES)  # the example can be deleted
     assert re.findall(r"^(\w+)$", listed, re.MULTILINE) == ["Start", "Change", "Judge", "Code"]
     assert len(commands) <= 18
     assert set(commands) <= RULES.keys()

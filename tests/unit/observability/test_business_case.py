@@ -8,7 +8,7 @@ import pytest
 from observability.value.business_case import business_case
 from observability.value.outcome_contract import load_contract
 
-CONTRACT = Path(__file__).parents[3] / "outcomes.toml"
+CONTRACT = Path(__file__).parents[2] / "doubles" / "outcomes.toml"
 
 
 @pytest.fixture

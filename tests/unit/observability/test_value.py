@@ -18,7 +18,7 @@ from observability.value.roi import measured_floors, value_report
 from observability.value.value_page import page
 from tests.doubles.answers import NOW, answer, case, waiting
 
-CONTRACT = Path(__file__).parents[3] / "outcomes.toml"
+CONTRACT = Path(__file__).parents[2] / "doubles" / "outcomes.toml"
 GOOD = {
     "answer_contained": 0.9,
     "citation_precision": 0.9,

@@ -164,7 +164,7 @@ def said(*arguments: str) -> str:
 
 def test_the_command_names_the_rule_and_without_a_case_all_of_them(tmp_path: Path) -> None:
     assert "denied by roles.reader" in said("--role", "reader", "--tool", "refund")
-    assert "allowed by roles.agent" in said("--role", "agent", "--tool", "refund")
+    assert "allowed by roles.agent" in said("--role", "agent", "--tool", "remember")
     told = json.loads(said("--role", "reader", "--class", "confidential", "--model", "big", "--json", "-"))
     assert {name: one["allowed"] for name, one in told["rulings"].items()} == {"data_class": False, "model": True}
     (tmp_path / "stack.toml").write_text('[orchestration]\npolicy_file = "rules.toml"')

@@ -11,7 +11,7 @@ import pytest
 
 from foundation.errors import InvalidRequest
 from serving.cli import make
-from tests.make_rules import COMMANDS, RULES, to_arguments
+from tests.make_rules import COMMANDS, DELETED, RULES, to_arguments
 
 ROOT = Path(__file__).parents[3]
 PROMISED = {
@@ -91,7 +91,7 @@ def say_make(tmp_path: Path):
     return run
 
 
-@pytest.mark.parametrize("target", PROMISED)
+@pytest.mark.parametrize("target", sorted(PROMISED.keys() - DELETED))
 def test_every_target_that_was_promised_takes_the_values_that_were_promised(target: str):
     assert set(PROMISED[target].split()) <= RULES[target]
 

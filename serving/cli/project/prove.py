@@ -1,0 +1,84 @@
+"""What is checked in a project before it is called whole: its guards, its tests, a first answer from its own documents."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from serving.cli import terminal
+
+ROOT = Path(__file__).resolve().parents[3]
+CHECKS = {"0": 0, "1": 1, "all": 2}
+"""CHECK= -> how much is checked."""
+
+
+def prove(project: Path, package: str, level: str) -> bool:
+    """Run the checks of that level in the project with the packages that run this, and print what each says."""
+    out = terminal.console()
+    with _weights_lent(project), tempfile.TemporaryDirectory() as data:
+        for about, command in _commands(project, package, CHECKS[level]):
+            began = time.monotonic()
+            done = _run(project, command, data)
+            mark = "✗" if done.returncode else "✓"
+            out.print(f"  {mark} {about} ({time.monotonic() - began:.0f} s)")
+            if done.returncode:
+                out.print(terminal.plain((done.stdout + done.stderr)[-3000:]))
+                out.print(terminal.plain(f"The project stands in {project}. There: {' '.join(command)}"))
+                return False
+    return True
+
+
+def first_question(project: Path, package: str) -> str | None:
+    """The first golden question of the project that its documents answer."""
+    golden = project / package / "golden.jsonl"
+    lines = golden.read_text(encoding="utf-8").splitlines() if golden.exists() else []
+    questions = [case["question"] for case in map(json.loads, lines) if case.get("kind") == "answerable"]
+    return str(questions[0]) if questions else None
+
+
+def _commands(project: Path, package: str, level: int) -> Iterator[tuple[str, list[str]]]:
+    if level == 0:
+        return
+    python = [sys.executable, "-m"]
+    yield "lint", [*python, "ruff", "check", "--no-cache", "--quiet", "."]
+    yield "format", [*python, "ruff", "format", "--no-cache", "--check", "--quiet", "."]
+    yield "types", [*python, "mypy"]
+    yield "layers", [str(Path(sys.executable).with_name("lint-imports"))]
+    yield "every test that is left can be collected", [*python, "pytest", "--collect-only", "-qq"]
+    if question := first_question(project, package):
+        yield "the documents are taken in", [*python, "serving.cli", "ingest", f"{package}/corpus"]
+        yield "the first question is answered", [*python, "serving.cli", "ask", question]
+        yield "the golden questions are asked", [*python, "serving.cli", "evaluate"]
+    if (project / package / "baseline.json").exists():
+        yield "no score fell", [*python, "serving.cli", "gate"]
+    if level > 1:
+        yield "its tests", [*python, "pytest", "-q", "--numprocesses=2", "--dist=loadfile"]
+
+
+def _run(project: Path, command: list[str], data: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SIXPLY_", "MAKE", "MFLAGS"))
+    }
+    environment |= {"PYTHONPATH": str(project), "SIXPLY__FOUNDATION__DATA_DIR": data}
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+
+
+@contextmanager
+def _weights_lent(project: Path) -> Iterator[None]:
+    """The project has no weights before its `make setup`, so it borrows those of the tree that runs this."""
+    ours, theirs = ROOT / "weights", project / "weights"
+    lent = ours.is_dir() and not theirs.exists()
+    if lent:
+        theirs.symlink_to(ours)
+    try:
+        yield
+    finally:
+        if lent:
+            theirs.unlink()

@@ -1,0 +1,173 @@
+"""Write a project of one's own from a tree of the template: without what was left out, under its own name.
+
+    python -m serving.cli.project.render TREE FOLDER COMMIT ORIGIN NAME [PART ...]
+
+`make update` runs this file of the template's older and newer commit, so the same choices always give the same tree. It writes files and
+asks nobody: no git, no network.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from string import Template
+
+from foundation.errors import InvalidSetting
+from serving.cli.project.choices import Choices, read_optional
+
+START = Path("serving/cli/project/start")
+OWN = "own"
+"""In START: what becomes the project's own folder."""
+EXAMPLE = "examples/support_desk"
+TITLE = "Sixply"
+PROJECT = "sixply"
+"""The name of the template in its own pyproject.toml and locks."""
+PIN = re.compile(r"^\S+==.*\n(?:    .*\n)+", re.MULTILINE)
+
+
+def render(tree: Path, folder: Path, choices: Choices, *, commit: str, origin: str) -> None:
+    """Copy `tree` to the new `folder` and make it the project that the choices describe."""
+    optional = read_optional(tree)
+    start = {
+        path.relative_to(tree / START): path.read_text("utf-8") for path in (tree / START).rglob("*") if path.is_file()
+    }
+    shutil.copytree(tree, folder, symlinks=True)
+    choices = replace(choices, without=tuple(name for name in choices.without if name in optional))
+    for name in choices.without:
+        for path in [*optional[name]["paths"], *optional[name].get("tests", []), *optional[name].get("docs", [])]:
+            _remove(folder / path)
+    _write_start(start, folder, choices, origin)
+    _edit(folder / "risks.toml", lambda text: _without_untested(text, folder))
+    gone = [package for name in choices.without for package in optional[name].get("dependencies", [])]
+    lines = [f'"{package}' for package in gone] + [
+        line for name in choices.without for line in optional[name].get("lines", [])
+    ]
+    _edit(folder / "optional.toml", lambda text: _without_sections(text, choices.without, folder))
+    _edit(folder / "stack.toml", lambda text: _name_own(text, choices.package))
+    _edit(folder / "pyproject.toml", lambda text: _rename_project(_without_lines(text, lines), choices, commit, origin))
+    for lock in ("requirements.lock", "requirements-dev.lock"):
+        _edit(
+            folder / lock,
+            lambda text: prune_lock(text, gone).replace("sixply (pyproject.toml", f"{choices.name} (pyproject.toml"),
+        )
+    _edit(
+        folder / "foundation/names.py",
+        lambda text: text.replace(f'TITLE: Final = "{TITLE}"', f'TITLE: Final = "{choices.title}"'),
+    )
+    for page in (folder / "llms.txt", folder / "AGENTS.md", *(folder / ".agents").rglob("*.md")):
+        _edit(page, lambda text: text.replace(EXAMPLE, choices.package).replace(f"# {TITLE}\n", f"# {choices.title}\n"))
+    for page in folder.rglob("*.md"):
+        _edit(page, lambda text, page=page: unlink_dead(text, page.parent))  # type: ignore[misc]
+
+
+def prune_lock(text: str, gone: Iterable[str]) -> str:
+    """A lock without these dependencies of the project, and without what only they needed."""
+    pins = [(re.split(r"[=\[]", match.group(), maxsplit=1)[0], match.group()) for match in PIN.finditer(text)]
+    needed_by: dict[str, set[str]] = defaultdict(set)
+    for name, pin in pins:
+        needed_by[name] |= set(re.findall(r"^    #(?: via)? +(?!via$)(\w[\w.-]*)", pin, re.MULTILINE))
+    removed = {name for name in gone if needed_by[name] == {PROJECT}}
+    while more := {name for name, by in needed_by.items() if name not in removed and by and by <= removed}:
+        removed |= more
+    for name, pin in pins:
+        if name in removed:
+            text = text.replace(pin, "")
+    return (
+        re.sub(rf"^    #   (?:{'|'.join(map(re.escape, removed))})\n", "", text, flags=re.MULTILINE)
+        if removed
+        else text
+    )
+
+
+def unlink_dead(text: str, folder: Path) -> str:
+    """A page with the words alone where a link led to a file that is not there."""
+
+    def shown(link: re.Match[str]) -> str:
+        target = link["target"].partition("#")[0]
+        return link.group() if not target or "://" in target or (folder / target).exists() else link["words"]
+
+    return re.sub(r"!?\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)", shown, text)
+
+
+def _write_start(start: dict[Path, str], folder: Path, choices: Choices, origin: str) -> None:
+    for name, text in start.items():
+        path = folder / choices.package / name.relative_to(OWN) if name.parts[0] == OWN else folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = {"name": choices.name, "package": choices.package, "title": choices.title, "origin": origin}
+        path.write_text(Template(text).safe_substitute(values), encoding="utf-8")
+
+
+def _edit(path: Path, change: Callable[[str], str]) -> None:
+    if path.exists():
+        text = path.read_text(encoding="utf-8")
+        path.write_text(change(text), encoding="utf-8")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _without_sections(text: str, names: Iterable[str], folder: Path) -> str:
+    for name in names:
+        text = re.sub(rf"^\[{name}\]\n(?:(?!\[).*\n)*", "", text, flags=re.MULTILINE)
+    return re.sub(
+        r'^  "([^"]+)",\n', lambda line: line.group() if (folder / line[1]).exists() else "", text, flags=re.MULTILINE
+    )
+
+
+def _without_untested(text: str, folder: Path) -> str:
+    """The risk register without the controls whose test is gone."""
+    controls = re.compile(
+        r'^\[\[risks\.controls\]\]\n(?:(?!\[).+\n)*?test = "(?P<file>[^":]+)::.*\n(?:(?!\[).+\n)*\n?', re.MULTILINE
+    )
+    return controls.sub(lambda control: control.group() if (folder / control["file"]).exists() else "", text)
+
+
+def _name_own(text: str, package: str) -> str:
+    text = text.replace("examples.support_desk.tools:build", f"{package}.tools:build")
+    own = f'[observability]\ngolden_set = "{package}"      # golden.jsonl, and the corpus/ that its questions are about\n\n'
+    return text.replace("[[observability.exporters]]", own + "[[observability.exporters]]")
+
+
+def _without_lines(text: str, gone: Iterable[str]) -> str:
+    return "".join(line for line in text.splitlines(keepends=True) if not line.strip().startswith(tuple(gone)))
+
+
+def _rename_project(text: str, choices: Choices, commit: str, origin: str) -> str:
+    for before, after in (
+        ('name = "sixply"\n', f'name = "{choices.name}"\n'),
+        ("[project.scripts]\n", f'[project.scripts]\n{choices.name} = "serving.cli.main:main"\n'),
+        ('"lab*"]', f'"{choices.package}*"]'),
+        ('"examples", "lab"]\n', f'"examples", "{choices.package}"]\n'),
+    ):
+        if before not in text:
+            raise InvalidSetting(
+                f"pyproject.toml has no {before.strip()!r}; the template changed, and {__file__} has to."
+            )
+        text = text.replace(before, after)
+    about = f'description = "{choices.title}, an AI system in six layers."'
+    text = re.sub(r"^description = .*$", about, text, count=1, flags=re.MULTILINE)
+    without = ", ".join(f'"{name}"' for name in choices.without)
+    return f"""{text}
+[tool.sixply] # what this project was made from; `make update` reads and renews it
+origin = "{origin}"
+base = "{commit}"
+without = [{without}]
+"""
+
+
+def main(arguments: Sequence[str]) -> None:
+    tree, folder, commit, origin, name, *without = arguments
+    render(Path(tree), Path(folder), Choices(name=name, without=tuple(without)), commit=commit, origin=origin)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,35 @@
+"""What the system can do besides answering. Replace the room by something of yours, and name the tool in policy.toml."""
+
+from typing import Annotated, Any
+
+from langchain_core.tools import BaseTool, StructuredTool, ToolException
+from pydantic import BaseModel, Field
+
+from foundation.components import Context
+from foundation.types import Principal
+
+SEATS = {"R-12": 8, "R-14": 20}
+
+
+class Options(BaseModel):
+    largest_group: int = 20  # `[[orchestration.tools]]` may set it beside `use`
+
+
+class Booking(BaseModel):
+    room: Annotated[str, Field(pattern=r"^R-\d{2}$", description="the number of the room, like R-12")]
+    people: int = Field(gt=0, description="the number of people")
+
+
+def build(options: Options, _: Context) -> list[BaseTool]:
+    def preview(arguments: dict[str, Any], principal: Principal) -> str:
+        """What whoever approves will read. A ToolException says that it cannot be done, and nobody is asked."""
+        if arguments["people"] > min(SEATS.get(arguments["room"], 0), options.largest_group):
+            raise ToolException(f"{arguments['room']} does not seat {arguments['people']}.")
+        return f"Book {arguments['room']} for {arguments['people']} people of {principal.tenant}."
+
+    def book_room(room: str, people: int) -> str:
+        return f"{room} is booked for {people}."  # yours: a database or a service
+
+    examples = ["Please book room R-14 for 5 people", "Reserve R-12 for four of us"]
+    metadata = {"preview": preview, "examples": examples, "questions": ["How do I book a room?"]}
+    return [StructuredTool.from_function(book_room, description="Book a room.", args_schema=Booking, metadata=metadata)]

@@ -1,0 +1,296 @@
+"""A project made from this tree is whole: nothing in it is the template's, what is left works, and later commits can be taken in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from foundation.errors import Conflict, InvalidRequest, SixplyError
+from serving.cli.main import app
+from serving.cli.project import new, update
+from serving.cli.project.choices import ALWAYS_OUT, Choices, check_name, check_without, read_optional
+from serving.cli.project.git import commit_all, git
+from serving.cli.project.render import prune_lock, render, unlink_dead
+
+ROOT = Path(__file__).resolve().parents[2]
+OPTIONAL = read_optional(ROOT)
+CHOOSABLE = sorted(OPTIONAL.keys() - set(ALWAYS_OUT))
+PAIRS = list(combinations(CHOOSABLE, 2))
+EVERY_PAIR = [(name,) for name in CHOOSABLE] + PAIRS if "EVERY_PAIR" in os.environ else []
+"""Each part and every pair: once a week in CI."""
+ROWS = [(), tuple(CHOOSABLE), *EVERY_PAIR]
+"""What is left out."""
+LEFT_OUT = OPTIONAL["mcp"]["paths"][0]
+IGNORED = shutil.ignore_patterns(
+    ".git", ".venv", "var", "weights", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info"
+)
+
+
+@pytest.fixture(scope="module")
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template as it stands here, in a repository of its own."""
+    folder = tmp_path_factory.mktemp("template") / "template"
+    shutil.copytree(ROOT, folder, ignore=IGNORED)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit_all(folder, "The template")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def smallest(upstream: Path) -> Path:
+    """A project without anything optional."""
+    folder = upstream.parent / "acme"
+    run_in(upstream, "new", "--name", "acme-desk", "--dir", str(folder), "--only", "small", "--check", "0")
+    return folder
+
+
+def run_in(folder: Path, *arguments: str) -> str:
+    """What a command of the tree in that folder says."""
+    environment = {**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200"}
+    done = subprocess.run([sys.executable, "-m", *(["serving.cli"] if arguments[0] != "pytest" else []), *arguments],
+                          cwd=folder, env=environment, capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def test_it_has_its_name_its_files_and_the_commit_that_it_was_made_from(upstream: Path, smallest: Path) -> None:
+    project = tomllib.loads((smallest / "pyproject.toml").read_text())
+    assert project["project"]["name"] == "acme-desk"
+    assert project["project"]["scripts"].keys() == {"acme-desk", "sixply"}
+    made = project["tool"]["sixply"]
+    assert made["base"] == git(upstream, "rev-parse", "HEAD")
+    assert made["without"] == sorted([*CHOOSABLE, *ALWAYS_OUT])
+    assert (smallest / "README.md").read_text().startswith("# Acme Desk\n")
+    assert {path.name for path in (smallest / "acme_desk").iterdir()} == {
+        "__init__.py", "corpus", "golden.jsonl", "tools.py",
+    }  # fmt: skip
+    assert git(smallest, "status", "--porcelain") == ""
+    assert len(git(smallest, "log", "--format=%h").split()) == 1
+
+
+def test_what_was_left_out_is_gone_with_its_tests_and_packages(smallest: Path) -> None:
+    left = [
+        path for part in OPTIONAL.values() for path in [*part["paths"], *part["tests"]] if (smallest / path).exists()
+    ]
+    assert left == []
+    assert read_optional(smallest) == {}
+    packages = [name for part in OPTIONAL.values() for name in part.get("dependencies", [])]
+    assert packages
+    for file in ("pyproject.toml", "requirements.lock", "requirements-dev.lock"):
+        assert [
+            name
+            for name in packages
+            if f"\n{name}==" in (smallest / file).read_text() or f'"{name}>' in (smallest / file).read_text()
+        ] == []
+    assert "support_desk" not in (smallest / "stack.toml").read_text()
+
+
+def test_every_test_that_is_left_can_be_collected(smallest: Path) -> None:
+    run_in(smallest, "pytest", "--collect-only", "-qq", "-p", "no:cacheprovider")
+
+
+@pytest.mark.real_model
+def test_it_answers_from_its_first_document_and_asks_before_it_acts(
+    smallest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIXPLY__FOUNDATION__DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("SIXPLY__MODELS__CHAT__USE", "scripted")
+    run_in(smallest, "ingest", "acme_desk/corpus")
+    assert "8 people" in run_in(smallest, "ask", "How many people fit into room R-12?")
+    assert "Book R-12 for 6 people of local." in run_in(
+        smallest, "ask", "Please book room R-12 for 6 people.", "--role", "agent"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("without", ROWS, ids=lambda row: ",".join(row) or "nothing")
+def test_with_these_parts_left_out_the_guards_hold(upstream: Path, tmp_path: Path, without: tuple[str, ...]) -> None:
+    """Types and the tests themselves take minutes a project: `make new CHECK=all` runs them."""
+    project = tmp_path / "acme"
+    render(
+        upstream, project, Choices(name="acme-desk", without=(*without, *ALWAYS_OUT)), commit="0" * 40, origin="here"
+    )
+    for command in (
+        ["ruff", "check", "--no-cache", "-q", "."],
+        ["ruff", "format", "--no-cache", "--check", "-q", "."],
+        ["lint-imports", "--no-cache"],
+    ):
+        program = Path(sys.executable).with_name(command[0])
+        done = subprocess.run([program, *command[1:]], cwd=project, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("json", "Python has a module of that name"),
+        ("Acme Desk", "is no name of a project"),
+        ("numpy", "Python has a module"),
+        ("-a", "is no name"),
+    ],
+)
+def test_a_name_that_cannot_be_a_project_is_refused(name: str, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        check_name(name)
+
+
+def test_an_unknown_part_and_one_that_another_needs_are_refused() -> None:
+    with pytest.raises(InvalidRequest, match='Did you mean "page"'):
+        check_without(["pgae"], OPTIONAL)
+    with pytest.raises(InvalidRequest, match='"a" needs b'):
+        check_without(["b"], {"a": {"needs": ["b"]}, "b": {}})
+    with pytest.raises(InvalidRequest, match="no preset"):
+        check_without([], OPTIONAL, "tiny")
+
+
+def test_a_folder_that_is_not_empty_and_one_inside_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    for folder, words in ((tmp_path, "not empty"), (ROOT / "inside", "inside of this checkout")):
+        done = CliRunner().invoke(app, ["new", "--name", "acme-desk", "--dir", str(folder)])
+        assert isinstance(done.exception, SixplyError)
+        assert words in str(done.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_disk_that_is_full_leaves_nothing_behind(
+    upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(new, "ROOT", upstream)
+    monkeypatch.setattr(new, "render", full)
+    with pytest.raises(SixplyError, match="No space left on device"):
+        new.write(tmp_path / "acme", Choices(name="acme-desk", without=()), "HEAD")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tree_that_is_no_checkout_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(new, "ROOT", tmp_path)
+    shutil.copy(ROOT / "optional.toml", tmp_path)
+    done = CliRunner().invoke(app, ["new", "--name", "acme-desk", "--dir", str(tmp_path / "a")])
+    assert "no checkout of git" in str(done.exception)
+
+
+def test_a_lock_loses_what_only_the_dropped_package_needed() -> None:
+    def pin(name: str, *needed_by: str) -> str:
+        by = "".join(f"\n    #   {other}" for other in needed_by) if len(needed_by) > 1 else f" {needed_by[0]}"
+        return f"{name}==1 \\\n    --hash=x\n    # via{by}\n"
+
+    ours = "sixply (pyproject.toml)"
+    lock = (
+        pin("a", "b", "c")
+        + pin("b", "-c requirements.lock", ours)
+        + pin("c", ours)
+        + pin("d", "b")
+        + pin("e", "b", "d")
+    )
+    assert prune_lock(lock, ["b"]) == "a==1 \\\n    --hash=x\n    # via\n    #   c\n" + pin("c", ours)
+    assert prune_lock(pin("b", ours, "c"), ["b"]) == pin("b", ours, "c"), "somebody else needs it"
+
+
+def test_links_to_pages_that_are_gone_become_words(tmp_path: Path) -> None:
+    (tmp_path / "there.md").touch()
+    assert unlink_dead("[a](there.md#x) [b](gone.md) ![c](gone.png) [d](https://x.org) [e](#f)", tmp_path) == (
+        "[a](there.md#x) b c [d](https://x.org) [e](#f)"
+    )
+
+
+@pytest.fixture
+def project(upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project made from an older commit of the template, changed as its owners do, while the template went on."""
+    template, folder = tmp_path / "template", tmp_path / "acme"
+    git(tmp_path, "clone", "--quiet", str(upstream), str(template))
+    git(template, "remote", "remove", "origin")
+    run_in(template, "new", "--name", "acme-desk", "--dir", str(folder), "--without", "page,mcp", "--check", "0")
+    (folder / "acme_desk" / "corpus" / "own.md").write_text("# Ours\n")
+    edit(folder / "stack.toml", "port = 8600", "port = 8700")
+    commit_all(folder, "Ours")
+    edit(template / "stack.toml", "threads = 2", "threads = 3")
+    (template / LEFT_OUT / "later.py").write_text('"""Later."""\n')
+    (template / "serving" / "later.py").write_text('"""Later."""\n')
+    commit_all(template, "Later")
+    monkeypatch.setattr(update, "ROOT", folder)
+    return folder
+
+
+def edit(path: Path, before: str, after: str) -> None:
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+
+
+def take(**values: object) -> None:
+    update.update(**{"source": None, "dry": False, "prefer": None, "check": "0", **values})  # type: ignore[arg-type]
+
+
+def test_an_update_merges_what_both_changed_and_can_be_undone(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = git(project, "rev-parse", "HEAD")
+    take(dry=True)
+    assert git(project, "rev-parse", "HEAD") == before
+    assert "1 changed by both, and merged" in capsys.readouterr().out
+    take()
+    stack = tomllib.loads((project / "stack.toml").read_text())
+    assert (stack["foundation"]["threads"], stack["serving"]["http"]["port"]) == (3, 8700)
+    assert (project / "serving" / "later.py").exists()
+    assert not (project / LEFT_OUT).exists(), "what was left out stays out"
+    assert (project / "acme_desk" / "corpus" / "own.md").exists()
+    assert update.read_project(project).base == git(project.parent / "template", "rev-parse", "HEAD")
+    assert before[:12] in capsys.readouterr().out
+    assert git(project, "status", "--porcelain") == ""
+    take()
+    assert "Up to date" in capsys.readouterr().out
+    git(project, "reset", "--quiet", "--hard", before)
+    assert update.read_project(project).base != git(project.parent / "template", "rev-parse", "HEAD")
+
+
+def test_an_update_in_conflict_changes_nothing_until_it_is_told_whose_lines_to_take(project: Path) -> None:
+    template = project.parent / "template"
+    edit(template / "stack.toml", "port = 8600", "port = 8601")
+    commit_all(template, "Another port")
+    before = git(project, "rev-parse", "HEAD")
+    with pytest.raises(Conflict, match=r"the same lines of stack\.toml"):
+        take()
+    assert git(project, "rev-parse", "HEAD") == before
+    assert git(project, "status", "--porcelain") == ""
+    take(prefer="template")
+    assert "port = 8601" in (project / "stack.toml").read_text()
+
+
+def test_an_update_that_breaks_the_project_is_not_taken(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = git(project, "rev-parse", "HEAD")
+    monkeypatch.setattr(update, "prove", lambda *_: False)
+    done = CliRunner().invoke(app, ["update"])
+    assert done.exit_code == 1
+    assert "this project is as it was" in done.output
+    assert git(project, "rev-parse", "HEAD") == before
+    assert len(git(project, "worktree", "list").splitlines()) == 1
+
+
+def test_an_update_refuses_a_dirty_tree_a_rewritten_template_and_the_template_itself(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "own.txt").touch()
+    with pytest.raises(Conflict, match=r"not committed[\s\S]*own\.txt"):
+        take()
+    (project / "own.txt").unlink()
+    template = project.parent / "template"
+    git(template, "checkout", "--quiet", "--orphan", "other")
+    commit_all(template, "Another history")
+    with pytest.raises(InvalidRequest, match="rewritten, or it is another repository"):
+        take()
+    with pytest.raises(InvalidRequest, match="git clone"):
+        take(source=str(project.parent / "nowhere"))
+    monkeypatch.setattr(update, "ROOT", ROOT)
+    with pytest.raises(InvalidRequest, match="this is the template itself"):
+        take()
