@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from foundation.errors import Conflict, InvalidRequest, SixplyError
+from observability.governance.risk_register import load_register
 from serving.cli.main import app
 from serving.cli.project import new, update
 from serving.cli.project.choices import ALWAYS_OUT, Choices, check_name, check_without, read_optional
@@ -91,6 +92,13 @@ def test_what_was_left_out_is_gone_with_its_tests_and_packages(smallest: Path) -
             if f"\n{name}==" in (smallest / file).read_text() or f'"{name}>' in (smallest / file).read_text()
         ] == []
     assert "support_desk" not in (smallest / "stack.toml").read_text()
+    register = load_register(smallest / "risks.toml")
+    assert [
+        control.test
+        for risk in register.risks
+        for control in risk.controls
+        if not (smallest / control.test.partition("::")[0]).exists()
+    ] == []
 
 
 def test_every_test_that_is_left_can_be_collected(smallest: Path) -> None:

@@ -124,11 +124,16 @@ def _without_sections(text: str, names: Iterable[str], folder: Path) -> str:
 
 
 def _without_untested(text: str, folder: Path) -> str:
-    """The risk register without the controls whose test is gone."""
-    controls = re.compile(
-        r'^\[\[risks\.controls\]\]\n(?:(?!\[).+\n)*?test = "(?P<file>[^":]+)::.*\n(?:(?!\[).+\n)*\n?', re.MULTILINE
-    )
-    return controls.sub(lambda control: control.group() if (folder / control["file"]).exists() else "", text)
+    """The risk register without the controls whose test is gone, and without the risks that none is left of."""
+    head, *risks = text.split("[[risks]]\n")
+    kept = []
+    for risk in risks:
+        about, *controls = risk.split("[[risks.controls]]\n")
+        tests = [re.search(r'^test = "([^":]+)', control, re.MULTILINE) for control in controls]
+        left = [control for control, test in zip(controls, tests, strict=True) if test and (folder / test[1]).exists()]
+        if left:
+            kept.append("[[risks.controls]]\n".join([about, *left]))
+    return "[[risks]]\n".join([head, *kept])
 
 
 def _name_own(text: str, package: str) -> str:
