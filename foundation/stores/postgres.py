@@ -163,14 +163,6 @@ class Postgres:
         _take_any_text(connection)
 
 
-def drop(options: PostgresOptions) -> None:
-    """Delete the namespace with all that stands in it; none is no error."""
-    import psycopg
-
-    with psycopg.connect(options.dsn.get_secret_value(), connect_timeout=options.connect_timeout_s) as connection:
-        connection.execute(f"DROP SCHEMA IF EXISTS {options.namespace} CASCADE".encode())
-
-
 @contextmanager
 def without_time_limit(connection: Connection) -> Iterator[None]:
     """Without a limit of time to the end of the transaction, for what takes as long as it takes."""

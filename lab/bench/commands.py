@@ -138,8 +138,8 @@ def bench_answers(
     plot: Path | None = None,
 ) -> None:
     """`foreign` is a folder whose questions this corpus does not answer; `plot` a file for the risk at every coverage."""
+    from lab.bench import risk_coverage
     from lab.bench.public_data import bench_answers
-    from observability.evaluation import risk_coverage
     from observability.evaluation.datasets import TENANT, Question
     from observability.reports import svg
     from observability.stores.spans import SpanStore

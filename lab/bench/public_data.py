@@ -20,8 +20,9 @@ from foundation.errors import InvalidRequest, SixplyError
 from foundation.machine.memory import peak_rss_mb
 from foundation.text.sentences import word_count
 from foundation.types import Principal
+from lab.bench import risk_coverage
 from models.contract import Embeddings
-from observability.evaluation import metrics, risk_coverage
+from observability.evaluation import metrics
 from observability.evaluation.datasets import (
     SCOPE,
     TENANT,

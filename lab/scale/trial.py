@@ -278,10 +278,13 @@ def _apart(loaded: Loaded, folder: Path) -> Iterator[Loaded]:
 
 
 def _drop(part: Part) -> None:
-    from foundation.stores.postgres import PostgresOptions, drop
+    import psycopg
 
-    known = {key: value for key, value in part.options.items() if key in PostgresOptions.model_fields}
-    drop(PostgresOptions(**known))
+    from foundation.stores.postgres import PostgresOptions
+
+    options = PostgresOptions(**{key: part.options[key] for key in ("dsn", "namespace") if key in part.options})
+    with psycopg.connect(options.dsn.get_secret_value(), connect_timeout=options.connect_timeout_s) as connection:
+        connection.execute(f"DROP SCHEMA IF EXISTS {options.namespace} CASCADE".encode())
 
 
 def _show(report: dict[str, Any]) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
 
 from foundation.errors import InvalidRequest
 from models.scoring.logistic import fit_logistic
-from observability.evaluation import metrics, risk_coverage
+from observability.evaluation import metrics
 
 FOLDS = 5
 PENALTY = 0.01
@@ -102,8 +103,8 @@ def _held_out(rows: Any, truths: Any, weights: Any, seed: int) -> Any:
 def _at(
     share: float, answerable: Sequence[Graded], alike: Sequence[Graded], foreign: Sequence[Graded]
 ) -> dict[str, float | None]:
-    threshold = risk_coverage.threshold_at(share, [{"confidence": question.confidence} for question in answerable])
-    assert threshold is not None
+    confidences = sorted((question.confidence for question in answerable), reverse=True)
+    threshold = confidences[ceil(share * len(confidences)) - 1]
     refused = {
         name: float(np.mean([question.confidence < threshold for question in questions])) if questions else None
         for name, questions in (("unanswerable", alike), ("foreign", foreign))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from observability.evaluation.risk_coverage import curve, curves, plot, refused_at_85, threshold_at
+from lab.bench.risk_coverage import curve, curves, plot, refused_at_85, threshold_at
 
 
 def row(confidence, *, right=True, answerable=True, status="answered"):
