@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from foundation.errors import InvalidRequest
 
@@ -138,13 +138,26 @@ def simplify(where: Where | None) -> Where | bool:
             return where
 
 
-def as_sql(where: Where, leaf: Callable[[Leaf], str]) -> str:
-    """A condition in SQL; `leaf` writes the single ones and binds their names and values."""
+def bind_filter(
+    where: Where | bool, mark: str, leaf: Callable[[Leaf, Callable[[Any], str]], str]
+) -> tuple[str, dict[str, Any]]:
+    """What a simplified filter adds to a condition in SQL, and what is bound in it. `mark` is how the database spells a bound
+    name, and `leaf` writes a single condition."""
+    bound: dict[str, Any] = {}
+
+    def bind(value: Any) -> str:
+        bound[name := f"where_{len(bound)}"] = value
+        return mark.format(name)
+
+    return ("", {}) if isinstance(where, bool) else (f"AND {_as_sql(where, lambda single: leaf(single, bind))}", bound)
+
+
+def _as_sql(where: Where, leaf: Callable[[Leaf], str]) -> str:
     match where:
         case AllOf(parts):
-            return f"({' AND '.join(as_sql(part, leaf) for part in parts)})"
+            return f"({' AND '.join(_as_sql(part, leaf) for part in parts)})"
         case AnyOf(parts):
-            return f"({' OR '.join(as_sql(part, leaf) for part in parts)})"
+            return f"({' OR '.join(_as_sql(part, leaf) for part in parts)})"
         case _:
             return leaf(where)
 

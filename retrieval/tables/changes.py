@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import uuid4
+
+from retrieval.tables.connection import TablesConnection
 
 REMEMBERED = 100_000
 """Numbers for which deletions and stamps are kept. An index that is further behind is filled anew, which costs no more than
@@ -12,10 +13,10 @@ following so many changes."""
 
 
 class Numbers:
-    """Draws the next numbers within a transaction. `mark` is how the database spells a bound value."""
+    """Draws the next numbers within a transaction."""
 
-    def __init__(self, connection: Any, mark: str) -> None:
-        self._connection, self._mark = connection, mark
+    def __init__(self, connection: TablesConnection) -> None:
+        self._connection = connection
         self._first = self._last = last_number(connection)
 
     def __next__(self) -> int:
@@ -25,15 +26,13 @@ class Numbers:
     def save(self) -> None:
         """Stamp the transaction, and forget what only an index far behind would ask for."""
         if self._last > self._first:
-            self._connection.execute(
-                f"INSERT INTO commits VALUES ({self._mark}, {self._mark})", (self._last, uuid4().hex)
-            )
+            stamped = {"last": self._last, "stamp": uuid4().hex}
+            self._connection.execute("INSERT INTO commits VALUES (:last, :stamp)", stamped)
             for table in ("commits", "deletions"):
-                self._connection.execute(
-                    f"DELETE FROM {table} WHERE sequence <= {self._mark}", (self._last - REMEMBERED,)
-                )
+                forgotten = {"last": self._last - REMEMBERED}
+                self._connection.execute(f"DELETE FROM {table} WHERE sequence <= :last", forgotten)
 
 
-def last_number(connection: Any) -> int:
+def last_number(connection: TablesConnection) -> int:
     """Of the last committed change; 0 where there is none."""
     return int(connection.execute("SELECT coalesce(max(sequence), 0) FROM commits").fetchone()[0])

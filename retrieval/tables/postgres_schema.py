@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING
 
 from foundation.errors import StoreUnavailable
 from foundation.stores.crashpoints import crash_point
-from foundation.types import NOBODY, UNCLASSIFIED
-from retrieval.contract import Source
-from retrieval.tables import row_codec
-from retrieval.tables.changes import Numbers
-from retrieval.tables.postgres_rows import read_entries, read_source, remove_document, store_entry, write_fingerprint
+from retrieval.tables import conversion
+from retrieval.tables.postgres_tables import PostgresTables
 
 if TYPE_CHECKING:
     from foundation.stores.postgres import Connection
@@ -117,47 +114,11 @@ def _convert(connection: Connection, version: int) -> None:
     """From an older format; nothing is embedded again."""
     if version == 3:
         connection.execute('ALTER TABLE documents ADD version_of text COLLATE "C", ADD writer_reads text')
-    _note_parsers(connection)
-    if version == 3:
-        _name_by_readers(connection)
-    crash_point("mid_conversion")
-    connection.execute("UPDATE format SET version = %s", (_VERSION,))
-
-
-def _note_parsers(connection: Connection) -> None:
-    """Beside each document what read it, in place of all parsers in the fingerprint."""
     connection.execute("ALTER TABLE documents ADD parsers text[] NOT NULL DEFAULT '{}'")
     connection.execute("ALTER TABLE documents ALTER parsers DROP DEFAULT")
-    versions: list[str] = []
-    for (text,) in connection.execute("SELECT value FROM fingerprint").fetchall():
-        fingerprint, versions = row_codec.split_fingerprint(row_codec.fingerprint(text))
-        write_fingerprint(connection, fingerprint)
-    for key, uri, content_hash in connection.execute("SELECT document_id, uri, content_hash FROM documents").fetchall():
-        offered, parsers = row_codec.note_parsers(uri, content_hash, versions)
-        values = (offered, list(parsers), key)
-        connection.execute("UPDATE documents SET content_hash = %s, parsers = %s WHERE document_id = %s", values)
-
-
-def _name_by_readers(connection: Connection) -> None:
-    """From format 3: ids of restricted documents are made of who may read them, too, and so are those of their passages,
-    which the vector index is told as changes. What is an earlier version says of which. Who stored a document is not known
-    any more: it supersedes what it did. A refusal whose readers are not known is for the owner of the machine."""
-    connection.execute(_INDEXES)
-    old = connection.execute("SELECT tenant, uri, reason, message, at FROM refusals").fetchall()
-    connection.execute("DROP TABLE refusals")
-    connection.execute(_REFUSALS)
-    for tenant, uri, *why in old:
-        key = Source(uri, tenant, frozenset({NOBODY})).document_id
-        values = (key, tenant, uri, [NOBODY], UNCLASSIFIED, *why)
-        connection.execute("INSERT INTO refusals VALUES (%s, %s, %s, %s, %s, %s, %s, %s)", values)
-    query = f"SELECT d.document_id, d.content_hash, d.ingested_at, {row_codec.SOURCE} FROM documents AS d"
-    rows = connection.execute(query.encode()).fetchall()
-    numbers = Numbers(connection, "%s")
-    for key, content_hash, at, *row in rows:
-        source = row_codec.with_version_of(content_hash, read_source(row))
-        if source.document_id == key and source.version_of is None:
-            continue
-        [entry] = read_entries(connection, "WHERE d.document_id = %s", (key,))
-        remove_document(connection, key, numbers)
-        store_entry(connection, entry.under(source), numbers, at)
-    numbers.save()
+    conversion.note_parsers(PostgresTables(connection))
+    if version == 3:
+        connection.execute(_INDEXES)
+        conversion.name_by_readers(PostgresTables(connection), [_REFUSALS])
+    crash_point("mid_conversion")
+    connection.execute("UPDATE format SET version = %s", (_VERSION,))

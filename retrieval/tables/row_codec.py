@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - statements are put together from constants; every value is bound
 """How the nouns of this layer are written in a ledger, whichever database keeps it."""
 
 from __future__ import annotations
@@ -5,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import PurePath
 from typing import Any
@@ -25,6 +26,16 @@ CHUNK = 'c.chunk_id, c.document_id, c.position, c.text, c.start, c."end", c.head
 """Columns of a passage `c` that `read_chunk` reads."""
 DATA_CLASS_KEY = stored_name(DATA_CLASS, "")
 """Under which `attributes_text` has the class of a document."""
+
+
+def names(columns: Iterable[str]) -> str:
+    """As they stand in a statement: `end` is a word of SQL."""
+    return ", ".join(f'"{column}"' for column in columns)
+
+
+def insert_statement(table: str, columns: Iterable[str]) -> str:
+    columns = list(columns)
+    return f"INSERT INTO {table} ({names(columns)}) VALUES ({', '.join(f':{column}' for column in columns)})"
 
 
 def outline(parsed: Parsed) -> str:

@@ -3,19 +3,14 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 from foundation.errors import StoreUnavailable
 from foundation.stores.crashpoints import crash_point
-from foundation.types import NOBODY, UNCLASSIFIED
-from retrieval.contract import Source
-from retrieval.tables import row_codec
-from retrieval.tables.changes import Numbers
-from retrieval.tables.sqlite_rows import read_entries, read_source, remove_document, store_entry, write_fingerprint
+from retrieval.tables import conversion
+from retrieval.tables.sqlite_tables import SqliteTables
 
 _VERSION = 8
 """Of the schema. In 7 the fingerprint named all parsers, and no document its own. 6 had one document for each tenant and uri,
@@ -131,7 +126,7 @@ def _convert(connection: sqlite3.Connection, version: int) -> None:
         _rewrite_keyword_index(connection)
     _note_parsers(connection, kept="version_of, writer_reads" if version == 7 else "NULL, NULL")
     if version < 7:
-        _name_by_readers(connection)
+        conversion.name_by_readers(SqliteTables(connection), list(_statements(_REFUSALS)))
     crash_point("mid_conversion")
     connection.execute(f"PRAGMA user_version = {_VERSION}")
 
@@ -151,14 +146,7 @@ def _note_parsers(connection: sqlite3.Connection, *, kept: str) -> None:
     connection.execute("ALTER TABLE documents_new RENAME TO documents")
     for statement in indexes:
         connection.execute(statement)
-    versions: list[str] = []
-    for (text,) in connection.execute("SELECT value FROM state WHERE name = 'fingerprint'").fetchall():
-        fingerprint, versions = row_codec.split_fingerprint(row_codec.fingerprint(text))
-        write_fingerprint(connection, fingerprint)
-    for key, uri, content_hash in connection.execute("SELECT document_id, uri, content_hash FROM documents").fetchall():
-        offered, parsers = row_codec.note_parsers(uri, content_hash, versions)
-        values = (offered, json.dumps(parsers), key)
-        connection.execute("UPDATE documents SET content_hash = ?, parsers = ? WHERE document_id = ?", values)
+    conversion.note_parsers(SqliteTables(connection))
 
 
 def _rewrite_keyword_index(connection: sqlite3.Connection) -> None:
@@ -171,34 +159,6 @@ def _rewrite_keyword_index(connection: sqlite3.Connection) -> None:
     connection.execute(
         f"INSERT INTO search (rowid, heading, text) SELECT sequence, {SEARCHABLE}(heading), {SEARCHABLE}(text) FROM chunks"
     )
-
-
-def _name_by_readers(connection: sqlite3.Connection) -> None:
-    """From format 6: ids of restricted documents are made of who may read them, too, and so are those of their passages,
-    which the vector index is told as changes. What is an earlier version says of which. Who stored a document is not known
-    any more: it supersedes what it did. A refusal whose readers are not known is for the owner of the machine."""
-    old = connection.execute("SELECT tenant, uri, reason, message, at FROM refusals").fetchall()
-    connection.execute("DROP TABLE refusals")
-    for statement in _statements(_REFUSALS):
-        connection.execute(statement)
-    for tenant, uri, *why in old:
-        key = Source(uri, tenant, frozenset({NOBODY})).document_id
-        values = (key, tenant, uri, json.dumps([NOBODY]), UNCLASSIFIED, *why)
-        connection.execute("INSERT INTO refusals VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
-    rows = connection.execute(
-        f"SELECT d.document_id, d.content_hash, d.ingested_at, {row_codec.SOURCE} FROM documents AS d"
-    )
-    renamed = {
-        key: (row_codec.with_version_of(content_hash, read_source(row)), at) for key, content_hash, at, *row in rows
-    }
-    numbers = Numbers(connection, "?")
-    for key, (source, at) in renamed.items():
-        if source.document_id == key and source.version_of is None:
-            continue
-        [entry] = read_entries(connection, "WHERE d.document_id = ?", (key,))
-        remove_document(connection, key, numbers)
-        store_entry(connection, entry.under(source), numbers, datetime.fromisoformat(at))
-    numbers.save()
 
 
 def _statements(script: str) -> Iterator[str]:

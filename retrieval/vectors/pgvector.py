@@ -9,7 +9,7 @@ returns as many as there are, never fewer because of the filter. Needs pgvector 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,7 +22,7 @@ from foundation.stores.postgres import Postgres, PostgresOptions, encode_text, w
 from foundation.stores.registry import Store
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
-from retrieval.filters import Leaf, OneOf, Where, as_sql, simplify, stored_attributes
+from retrieval.filters import Leaf, OneOf, Where, bind_filter, simplify, stored_attributes
 
 if TYPE_CHECKING:
     from foundation.stores.postgres import Connection
@@ -92,7 +92,7 @@ class PgVectorIndex:
         if limit < 1 or scope.sees_nothing or wanted is False:
             return []
         values = {"vector": vector, "tenant": scope.tenant, "groups": sorted(scope.groups), "limit": limit}
-        condition, bound = ("", {}) if wanted is True else _condition(wanted)
+        condition, bound = bind_filter(wanted, "%({})s", _filter_leaf)
         query, values = _SEARCH.replace("/* where */", condition), values | bound
         breadth = min(max(self._options.ef_search, 2 * limit), _MOST_BREADTH)
         try:
@@ -192,22 +192,13 @@ def _row(item: VectorItem) -> tuple[Any, ...]:
     return item.chunk_id, item.tenant, sorted(item.groups), item.vector, json.dumps(attributes)
 
 
-def _condition(where: Where) -> tuple[str, dict[str, Any]]:
-    bound: dict[str, Any] = {}
-
-    def bind(value: Any) -> str:
-        bound[name := f"where_{len(bound)}"] = value
-        return f"%({name})s"
-
-    def single(leaf: Leaf) -> str:
-        value = f"(attributes ->> {bind(leaf.name)}::text)"
-        if isinstance(leaf, OneOf):
-            kind = "text" if isinstance(leaf.stored_values[0], str) else "float8"
-            return f"{value}::{kind} = ANY({bind(leaf.stored_values)}::{kind}[])"
-        low, high = map(bind, leaf.ends)
-        return f"{value}::float8 BETWEEN {low}::float8 AND {high}::float8"
-
-    return f"AND {as_sql(where, single)}", bound
+def _filter_leaf(leaf: Leaf, bind: Callable[[Any], str]) -> str:
+    value = f"(attributes ->> {bind(leaf.name)}::text)"
+    if isinstance(leaf, OneOf):
+        kind = "text" if isinstance(leaf.stored_values[0], str) else "float8"
+        return f"{value}::{kind} = ANY({bind(leaf.stored_values)}::{kind}[])"
+    low, high = map(bind, leaf.ends)
+    return f"{value}::float8 BETWEEN {low}::float8 AND {high}::float8"
 
 
 def _is_made(connection: Connection, table: str) -> bool:

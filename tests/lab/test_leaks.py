@@ -17,6 +17,7 @@ from lab.faults.leaks import ZEROS, Person, leaks
 from retrieval.contract import Source
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.preparation import Item
+from retrieval.tables.sqlite_tables import SqliteTables
 from serving.settings import load
 
 OPERATIONS = 2000
@@ -46,7 +47,7 @@ def test_nothing_crosses_from_one_tenant_to_another(vectors: str, operations: in
 
 
 def test_the_trial_notices_a_ledger_that_forgets_the_scope(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.import_module("retrieval.ledgers.sqlite"), "IN_SCOPE", "1")
+    monkeypatch.setattr(SqliteTables, "conditions", replace(SqliteTables.conditions, in_scope="1"))
     assert tried(tmp_path, "memory", 200)["crossings"] > 0
 
 
@@ -76,7 +77,6 @@ def test_the_trial_notices_what_somebody_without_a_tenant_gets(tmp_path: Path, m
     assert tried(tmp_path, "memory", 200)["not_empty"] > 0
 
 
-SQLITE = importlib.import_module("retrieval.ledgers.sqlite")
 INGEST = importlib.import_module("retrieval.ingest.pipeline")
 VERSIONS = importlib.import_module("retrieval.ingest.document_history")
 
@@ -117,7 +117,9 @@ def supersedes_whatever_has_the_series(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def lets_hidden_versions_supersede(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SQLITE, "IN_FORCE", SQLITE.IN_FORCE.replace("(:everything OR", "(1 OR"))
+    in_force = SqliteTables.conditions.in_force.replace("(:everything OR", "(1 OR")
+    assert in_force != SqliteTables.conditions.in_force
+    monkeypatch.setattr(SqliteTables, "conditions", replace(SqliteTables.conditions, in_force=in_force))
 
 
 def takes_what_its_writer_could_not_read(monkeypatch: pytest.MonkeyPatch) -> None:

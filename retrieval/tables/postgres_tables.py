@@ -1,0 +1,139 @@
+# ruff: noqa: S608 - statements are put together from constants; every value is bound
+"""The tables of the ledger as PostgreSQL's SQL speaks to them, with the postings of the keyword index."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from foundation.text.tokens import words
+from foundation.types import UNCLASSIFIED
+from retrieval.contract import Chunk
+from retrieval.filters import Leaf, OneOf, Stored
+from retrieval.tables import row_codec
+from retrieval.tables.connection import TablesConnection, Values
+from retrieval.tables.scope import Spelling, conditions
+
+if TYPE_CHECKING:
+    from foundation.stores.postgres import Connection
+
+_LONGEST = 64
+"""Characters of a word that count: what is longer is no word, and an index cannot hold it."""
+_PAGE = 500
+"""Rows fetched at a time from a stream."""
+_SPELLING = Spelling(
+    no_groups="'{}'",
+    reader_groups=lambda doc: f"{doc}.groups && :groups::text[]",
+    writer_groups="jsonb_exists_any(newer.writer_reads::jsonb -> 'groups', d.groups)",
+    data_class=lambda doc: f"coalesce({doc}.attributes::json ->> '{row_codec.DATA_CLASS_KEY}', '{UNCLASSIFIED}')",
+    reader_classes=lambda of: f"(:classes::text[] IS NULL OR {of} = ANY(:classes::text[]))",
+    writer_classes=lambda of: (
+        f"(newer.writer_reads::jsonb -> 'classes' = 'null' OR jsonb_exists(newer.writer_reads::jsonb -> 'classes', {of}))"
+    ),
+    as_of=":as_of::date",
+    before_all="'-infinity'",
+)
+
+
+class PostgresTables(TablesConnection):
+    conditions = conditions(_SPELLING)
+    JOIN = "JOIN"
+    READ_FINGERPRINT = "SELECT value FROM fingerprint"
+    WRITE_FINGERPRINT = (
+        "INSERT INTO fingerprint VALUES (true, :text) ON CONFLICT (one) DO UPDATE SET value = excluded.value"
+    )
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def execute(self, query: str, values: Values | None = None) -> Any:
+        return self._connection.execute(_placeholders(query), values)
+
+    def execute_many(self, query: str, rows: Sequence[Values]) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.executemany(_placeholders(query), rows)
+
+    def stream(self, query: str, values: Values | None = None) -> Iterator[Any]:
+        """Through a cursor in the server, a page at a time."""
+        with self._connection.cursor(name="stream") as cursor:
+            cursor.itersize = _PAGE
+            yield from cursor.execute(_placeholders(query), values)
+
+    @staticmethod
+    def unnest(name: str) -> str:
+        return f"unnest(:{name}::text[]) WITH ORDINALITY AS wanted (value, key)"
+
+    def insert_filterable(self, document_id: str, attributes: Mapping[str, Stored]) -> None:
+        rows = [
+            {"document_id": document_id, "name": name, "text" if isinstance(value, str) else "number": value}
+            for name, value in attributes.items()
+        ]
+        self.execute_many(
+            "INSERT INTO filterable VALUES (:document_id, :name, :text, :number)",
+            [{"text": None, "number": None} | row for row in rows],
+        )
+
+    def insert_chunks(self, rows: Sequence[dict[str, Any]], chunks: Sequence[Chunk]) -> None:
+        counted = [Counter(map(fold_word, words(chunk.indexed_text))) for chunk in chunks]
+        for row, terms in zip(rows, counted, strict=True):
+            row["length"] = terms.total()
+        if rows:
+            self.execute_many(row_codec.insert_statement("chunks", rows[0]), rows)
+        postings = [
+            (word, row["sequence"], times, row["length"])
+            for row, terms in zip(rows, counted, strict=True)
+            for word, times in terms.items()
+        ]
+        if postings:
+            self._connection.execute(
+                """INSERT INTO postings SELECT stem(word), sequence, sum(frequency), min(length)
+                FROM unnest(%s::text[], %s::bigint[], %s::integer[], %s::integer[]) AS w (word, sequence, frequency, length)
+                GROUP BY 1, 2""",
+                [list(column) for column in zip(*postings, strict=True)],
+            )
+        self._count(len(rows), sum(row["length"] for row in rows))
+
+    def delete_chunks(self, document_id: str) -> list[str]:
+        query = "DELETE FROM chunks WHERE document_id = %s RETURNING sequence, chunk_id, length"
+        gone = sorted(self._connection.execute(query, (document_id,)).fetchall())
+        self._connection.execute(
+            "DELETE FROM postings WHERE sequence = ANY(%s)", ([sequence for sequence, _, _ in gone],)
+        )
+        self._count(-len(gone), -sum(length for *_, length in gone))
+        return [chunk_id for _, chunk_id, _ in gone]
+
+    def delete_documents(self) -> None:
+        for table in ("postings", "chunks", "filterable", "documents", "deletions", "commits"):
+            self._connection.execute(f"DELETE FROM {table}".encode())  # TRUNCATE would not let readers pass
+        self._connection.execute("UPDATE totals SET chunks = 0, words = 0")
+
+    def _count(self, chunks: int, length: int) -> None:
+        self._connection.execute("UPDATE totals SET chunks = chunks + %s, words = words + %s", (chunks, length))
+
+
+def filter_leaf(leaf: Leaf, bind: Callable[[Any], str]) -> str:
+    """A single condition of a filter on a document `d`."""
+    named = f"EXISTS (SELECT 1 FROM filterable AS f WHERE f.document_id = d.document_id AND f.name = {bind(leaf.name)}"
+    if isinstance(leaf, OneOf):
+        column, kind = ("text", "text[]") if isinstance(leaf.stored_values[0], str) else ("number", "float8[]")
+        return f"{named} AND f.{column} = ANY({bind(leaf.stored_values)}::{kind}))"
+    low, high = map(bind, leaf.ends)
+    return f"{named} AND f.number BETWEEN {low}::float8 AND {high}::float8)"
+
+
+def fold_word(word: str) -> str:
+    """In lower case and without accents; marks of other scripts are letters."""
+    if not word.isascii():
+        decomposed = unicodedata.normalize("NFD", word)
+        word = unicodedata.normalize("NFC", "".join(c for c in decomposed if not "\u0300" <= c <= "\u036f"))
+    return word.lower()[:_LONGEST]
+
+
+@lru_cache(maxsize=256)
+def _placeholders(query: str) -> str:
+    """With `%(name)s` for `:name`, as psycopg wants it. `::` is a cast, and a name of an attribute has a colon in its quotes."""
+    return re.sub(r"'[^']*'|(?<!:):([a-z]\w*)", lambda match: f"%({match[1]})s" if match[1] else match[0], query)

@@ -1,0 +1,159 @@
+# ruff: noqa: S608 - statements are put together from constants; every value is bound
+"""Rows of the ledger, written and read: documents, passages, refusals and the fingerprint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+
+from retrieval.contract import Document, Entry, Fingerprint, Refusal, Source
+from retrieval.filters import stored_attributes
+from retrieval.tables import row_codec
+from retrieval.tables.changes import Numbers
+from retrieval.tables.connection import TablesConnection, Values
+
+SOURCE_COLUMNS = 12
+"""Of `row_codec.SOURCE`."""
+_DOCUMENT = (
+    "document_id", "tenant", "uri", "groups", "title", "media_type", "series", "effective_from", "published", "origin",
+    "attributes", "content_hash", "characters", "chunks", "ingested_at", "version_of", "writer_reads", "parsers", "text",
+    "outline",
+)  # fmt: skip
+_CHUNK = (
+    "sequence", "chunk_id", "document_id", "position", "start", "end", "page", "heading_path", "text", "digest", "embedding",
+)  # fmt: skip
+"""Columns that both databases have."""
+_REFUSAL = ("document_id", "tenant", "uri", "groups", "class", "reason", "message", "at")
+
+
+def write_fingerprint(connection: TablesConnection, fingerprint: Fingerprint) -> None:
+    connection.execute(connection.WRITE_FINGERPRINT, {"text": row_codec.fingerprint_text(fingerprint)})
+
+
+def read_fingerprint(connection: TablesConnection) -> Fingerprint | None:
+    row = connection.execute(connection.READ_FINGERPRINT).fetchone()
+    return row_codec.fingerprint(row[0]) if row else None
+
+
+def store_entry(connection: TablesConnection, entry: Entry, numbers: Numbers, now: datetime) -> None:
+    if len(entry.chunks) != len(entry.vectors):
+        raise ValueError(f"{entry.source.uri}: {len(entry.chunks)} chunks and {len(entry.vectors)} vectors")
+    source, text = entry.source, entry.parsed.text
+    remove_document(connection, source.document_id, numbers)
+    values = (
+        source.document_id, source.tenant, source.uri, sorted(source.groups), source.title, source.media_type,
+        source.series, source.effective_from, source.published, source.origin,
+        row_codec.attributes_text(source.attributes), entry.content_hash, len(text), len(entry.chunks),
+        entry.ingested_at or now, source.version_of, source.writer_reads, list(entry.parsed.parsers), text,
+        row_codec.outline(entry.parsed),
+    )  # fmt: skip
+    _insert(connection, "documents", _DOCUMENT, values)
+    connection.insert_filterable(source.document_id, stored_attributes(source.filterable))
+    vectors = np.ascontiguousarray(entry.vectors, dtype="<f4")
+    rows = [
+        dict(zip(_CHUNK, (
+            next(numbers), chunk.chunk_id, source.document_id, chunk.position, chunk.start, chunk.end, chunk.page,
+            json.dumps(chunk.heading_path), chunk.text, row_codec.digest(chunk.indexed_text), vector.tobytes(),
+        ), strict=True))
+        for chunk, vector in zip(entry.chunks, vectors, strict=True)
+    ]  # fmt: skip
+    connection.insert_chunks(rows, entry.chunks)
+    connection.execute_many("DELETE FROM deletions WHERE chunk_id = :chunk_id", rows)
+    delete_refusal(connection, source.document_id)
+    next(numbers)  # a document without a passage is a change, too
+
+
+def _insert(connection: TablesConnection, table: str, columns: Sequence[str], values: Sequence[Any]) -> None:
+    connection.execute(row_codec.insert_statement(table, columns), dict(zip(columns, values, strict=True)))
+
+
+def read_entries(connection: TablesConnection, which: str, values: Values) -> Iterator[Entry]:
+    stored = "d.content_hash, d.text, d.outline, d.parsers, d.document_id"
+    documents = f"SELECT {row_codec.SOURCE}, {stored} FROM documents AS d {which}"
+    passages = f"SELECT {row_codec.CHUNK}, c.embedding FROM chunks AS c WHERE c.document_id = :key ORDER BY c.position"
+    for *source, content_hash, text, outline, parsers, key in connection.stream(documents, values):
+        rows = connection.execute(passages, {"key": key}).fetchall()
+        vectors = np.array([np.frombuffer(row[-1], dtype="<f4") for row in rows], dtype=np.float32)
+        chunks = tuple(row_codec.read_chunk(row[:-1]) for row in rows)
+        parsed = row_codec.read_parsed(text, outline, _list(parsers))
+        yield Entry(read_source(source), content_hash, parsed, chunks, vectors)
+
+
+def delete_document(connection: TablesConnection, key: str, numbers: Numbers) -> bool:
+    """Whether there was one, or a refusal."""
+    removed = remove_document(connection, key, numbers)
+    return delete_refusal(connection, key) or removed
+
+
+def remove_document(connection: TablesConnection, key: str, numbers: Numbers) -> bool:
+    gone = [{"sequence": next(numbers), "chunk_id": chunk_id} for chunk_id in connection.delete_chunks(key)]
+    connection.execute("DELETE FROM filterable WHERE document_id = :key", {"key": key})
+    connection.execute_many("INSERT INTO deletions VALUES (:sequence, :chunk_id)", gone)
+    return bool(connection.execute("DELETE FROM documents WHERE document_id = :key", {"key": key}).rowcount > 0)
+
+
+def delete_refusal(connection: TablesConnection, key: str) -> bool:
+    return bool(connection.execute("DELETE FROM refusals WHERE document_id = :key", {"key": key}).rowcount > 0)
+
+
+def write_refusal(connection: TablesConnection, refusal: Refusal) -> None:
+    delete_refusal(connection, refusal.source.document_id)
+    values = (
+        refusal.source.document_id, refusal.tenant, refusal.uri, sorted(refusal.groups), refusal.data_class,
+        refusal.reason, refusal.message, refusal.at,
+    )  # fmt: skip
+    _insert(connection, "refusals", _REFUSAL, values)
+
+
+def read_refusals(connection: TablesConnection, where: str, values: Values) -> list[Refusal]:
+    query = f"SELECT {row_codec.names(_REFUSAL)} FROM refusals WHERE {where} ORDER BY uri, tenant"
+    return [
+        Refusal(uri, tenant, reason, message, read_time(at), frozenset(_list(groups)), data_class)
+        for _, tenant, uri, groups, data_class, reason, message, at in connection.execute(query, values).fetchall()
+    ]
+
+
+def read_source(row: Sequence[Any]) -> Source:
+    uri, tenant, groups, title, media_type, series, effective_from, published, origin, attributes, *ledger_fields = row
+    version_of, writer_reads = ledger_fields
+    return Source(
+        uri=uri,
+        tenant=tenant,
+        groups=frozenset(_list(groups)),
+        title=title,
+        media_type=media_type,
+        series=series,
+        effective_from=_day(effective_from),
+        published=_day(published),
+        origin=origin,
+        attributes=row_codec.attributes(attributes),
+        version_of=version_of,
+        writer_reads=writer_reads,
+    )
+
+
+def read_document(row: Sequence[Any]) -> Document:
+    key, content_hash, characters, chunks, at, superseded, parsers = row[SOURCE_COLUMNS:]
+    source = read_source(row[:SOURCE_COLUMNS])
+    return Document(
+        key, source, content_hash, characters, chunks, read_time(at), bool(superseded), tuple(_list(parsers))
+    )
+
+
+# A database that has neither lists nor days gives them as the text in which they were kept
+
+
+def _list(value: Any) -> list[str]:
+    return list(json.loads(value)) if isinstance(value, str) else list(value)
+
+
+def _day(value: Any) -> date | None:
+    return date.fromisoformat(value) if isinstance(value, str) else value
+
+
+def read_time(value: Any) -> datetime:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value

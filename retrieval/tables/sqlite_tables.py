@@ -1,0 +1,95 @@
+# ruff: noqa: S608 - statements are put together from constants; every value is bound
+"""The tables of the ledger as SQLite's SQL speaks to them. It has neither lists nor days: they are kept as JSON and as text."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from foundation.types import UNCLASSIFIED
+from retrieval.contract import Chunk
+from retrieval.filters import Leaf, OneOf, Stored
+from retrieval.tables import row_codec
+from retrieval.tables.connection import TablesConnection, Values
+from retrieval.tables.scope import Spelling, conditions
+
+_MEETS = "EXISTS (SELECT 1 FROM json_each(%s.groups) AS theirs JOIN json_each(%s) AS mine ON mine.value = theirs.value)"
+_SPELLING = Spelling(
+    no_groups="'[]'",
+    reader_groups=lambda doc: _MEETS % (doc, ":groups"),
+    writer_groups=_MEETS % ("d", "newer.writer_reads, '$.groups'"),
+    data_class=lambda doc: (
+        f"""coalesce(json_extract({doc}.attributes, '$."{row_codec.DATA_CLASS_KEY}"'), '{UNCLASSIFIED}')"""
+    ),
+    reader_classes=lambda of: f"(:classes IS NULL OR {of} IN (SELECT value FROM json_each(:classes)))",
+    writer_classes=lambda of: (
+        f"(json_extract(newer.writer_reads, '$.classes') IS NULL OR {of} IN ("
+        f"SELECT value FROM json_each(newer.writer_reads, '$.classes')))"
+    ),
+    as_of=":as_of",
+    before_all="''",
+)
+
+
+class SqliteTables(TablesConnection):
+    conditions = conditions(_SPELLING)
+    JOIN = "CROSS JOIN"  # or SQLite would walk through all documents of the tenant
+    BY_CHUNK_ID = "INDEXED BY chunk_owners"
+    READ_FINGERPRINT = "SELECT value FROM state WHERE name = 'fingerprint'"
+    WRITE_FINGERPRINT = "INSERT OR REPLACE INTO state VALUES ('fingerprint', :text)"
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, query: str, values: Values | None = None) -> sqlite3.Cursor:
+        return self._connection.execute(query, _encode(values or {}))
+
+    def execute_many(self, query: str, rows: Sequence[Values]) -> None:
+        self._connection.executemany(query, map(_encode, rows))
+
+    def stream(self, query: str, values: Values | None = None) -> Iterator[Any]:
+        return self.execute(query, values)
+
+    @staticmethod
+    def unnest(name: str) -> str:
+        return f"json_each(:{name}) AS wanted"
+
+    def insert_filterable(self, document_id: str, attributes: Mapping[str, Stored]) -> None:
+        rows = [(document_id, name, value) for name, value in attributes.items()]
+        self._connection.executemany("INSERT INTO filterable VALUES (?, ?, ?)", rows)
+
+    def insert_chunks(self, rows: Sequence[dict[str, Any]], chunks: Sequence[Chunk]) -> None:
+        for row, chunk in zip(rows, chunks, strict=True):
+            row["heading"] = "\n".join(chunk.heading_path)
+        if rows:
+            self.execute_many(row_codec.insert_statement("chunks", rows[0]), rows)
+
+    def delete_chunks(self, document_id: str) -> list[str]:
+        query = "DELETE FROM chunks WHERE document_id = ? RETURNING sequence, chunk_id"
+        return [chunk_id for _, chunk_id in sorted(self._connection.execute(query, (document_id,)).fetchall())]
+
+    def delete_documents(self) -> None:
+        for table in ("chunks", "filterable", "documents", "deletions", "commits"):
+            self._connection.execute(f"DELETE FROM {table}")
+
+
+def filter_leaf(leaf: Leaf, bind: Callable[[Stored], str]) -> str:
+    """A single condition of a filter on a document `d`."""
+    named = f"EXISTS (SELECT 1 FROM filterable AS f WHERE f.document_id = d.document_id AND f.name = {bind(leaf.name)}"
+    if isinstance(leaf, OneOf):
+        return f"{named} AND f.value IN ({', '.join(map(bind, leaf.stored_values))}))"
+    low, high = map(bind, leaf.ends)
+    return f"{named} AND f.value BETWEEN {low} AND {high})"
+
+
+def _encode(values: Values) -> dict[str, Any]:
+    return {name: _encode_value(value) for name, value in values.items()}
+
+
+def _encode_value(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return json.dumps(value)
+    return value.isoformat() if isinstance(value, date) else value
