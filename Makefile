@@ -37,6 +37,7 @@ Judge
 Code
   make setup          install everything (the other commands do it where it is missing)   [PYTHON=python3.12] [WITH=finetune,postgres,qdrant,ray,redis] [TORCH=auto: your GPU's build]
   make test           lint, types, layers and all tests: what CI runs   [ARGS="tests/unit -x"]
+                      a layer's own tests and the guards, in about a minute: make test-quick LAYER=retrieval [ARGS=-x]
   make check          lint, format, types and layers alone, in seconds
   make format         let ruff mend what it can
   make lock           pin the newest versions that pyproject.toml allows   [ARGS=--upgrade]
@@ -47,13 +48,14 @@ The other commands go by make too: `.venv/bin/sixply --help` lists them all in g
 endef
 
 .DEFAULT_GOAL := help
-rules := help setup test check format lock clean
+rules := help setup test test-quick check format lock clean
 # What proves the template; the folder can be deleted.
 -include lab/lab.mk
 .PHONY: $(rules) _base _dev
 
 # The values go to the command through the environment, as they were given: text in Q may hold quotes, dollars and semicolons.
 test.takes := ARGS
+test-quick.takes := LAYER ARGS
 lock.takes := ARGS
 setup.takes := WITH
 goals := $(or $(MAKECMDGOALS),help)
@@ -86,6 +88,9 @@ setup:
 # All tests go to several processes, each file to one of them, so that its fixtures are built once; named tests go to one.
 test: _dev
 	@$(BIN)/python -m pytest $(if $(findstring tests/,$(ARGS)),,--numprocesses=auto --dist=loadfile) $(ARGS)
+
+test-quick: _dev
+	@$(BIN)/python -m tests.quick "$(LAYER)" $(ARGS)
 
 check: _dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports $(also_checked)

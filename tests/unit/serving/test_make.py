@@ -59,6 +59,7 @@ PROMISED = {
     "value-report": "HTML JSON STACK",
     "setup": "WITH",
     "test": "ARGS",
+    "test-quick": "ARGS LAYER",
     "check": "",
     "format": "",
     "adapter": "NAME PORT",
