@@ -66,35 +66,31 @@ def open_retrieval(
         refused: a folder for files that could not be read, so that they can be tried again.
 
     Raises:
-        ConfigurationError: a part cannot be built, another process owns the store, or the index was written with
-            another embedder or chunker.
+        ConfigurationError: a part cannot be built, another process owns the store, or other parts wrote the index.
     """
-    ledger = assembly.part("retrieval.ledger", settings.ledger, DocumentLedger)
-    vectors = assembly.part("retrieval.vectors", settings.vectors, VectorIndex)
     chunker = assembly.part("retrieval.chunker", settings.chunker, Chunker)
     fingerprint = fingerprint_of(encoder_part, encoder, chunker)
-    open_index(ledger, vectors, fingerprint)
+    ledger, vectors = _open_stores(settings, assembly, fingerprint)
     same_parts = SameParts(ledger, fingerprint)
+    ingestor = Ingestor(
+        ledger=ledger,
+        vectors=vectors,
+        embedder=embedder,
+        chunker=chunker,
+        parse=parse or assembly.keep(ParserPool(settings.parsing)).parse,
+        clock=assembly.context.clock,
+        keep_replaced=settings.keep_replaced,
+        refused=RefusedFiles(refused, max_mb=settings.parsing.keep_refused_mb) if refused else None,
+        same_parts=same_parts,
+        workers=assembly.keep(workers(fingerprint)),
+    )
     return Retrieval(
         context=assembly.context,
         embedder=embedder,
         chunker=chunker,
         ledger=ledger,
         vectors=vectors,
-        ingestor=assembly.keep(
-            Ingestor(
-                ledger=ledger,
-                vectors=vectors,
-                embedder=embedder,
-                chunker=chunker,
-                parse=parse or assembly.keep(ParserPool(settings.parsing)).parse,
-                clock=assembly.context.clock,
-                keep_replaced=settings.keep_replaced,
-                refused=RefusedFiles(refused, max_mb=settings.parsing.keep_refused_mb) if refused else None,
-                same_parts=same_parts,
-                workers=assembly.keep(workers(fingerprint)),
-            )
-        ),
+        ingestor=assembly.keep(ingestor),
         retriever=HybridRetriever(
             ledger=ledger,
             vectors=vectors,
@@ -106,6 +102,15 @@ def open_retrieval(
         ),
         grounding=Grounding(query_embedder, judge, settings.grounding),
     )
+
+
+def _open_stores(
+    settings: RetrievalSettings, assembly: Assembly, fingerprint: Fingerprint
+) -> tuple[DocumentLedger, VectorIndex]:
+    ledger = assembly.part("retrieval.ledger", settings.ledger, DocumentLedger)
+    vectors = assembly.part("retrieval.vectors", settings.vectors, VectorIndex)
+    open_index(ledger, vectors, fingerprint)
+    return ledger, vectors
 
 
 def ray_workers(

@@ -12,8 +12,7 @@ Waiting times have full jitter: Brooker, "Exponential Backoff And Jitter" (2015)
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, NoReturn, TypeVar, cast
@@ -22,7 +21,7 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable, RunnableBinding, RunnableParallel, RunnableSequence
+from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, PrivateAttr
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
@@ -31,24 +30,26 @@ from foundation.clock import Clock
 from foundation.errors import ComponentError, InvalidRequest, ModelForbidden, UpstreamMalformed
 from foundation.kill_switches import Demand, nothing_stopped
 from models.pricing import identity, is_local
+from models.resilience.bindings import bound_arguments, carry_limit, demand_ability, plain_choice, rebind
 from models.resilience.breaker import Breaker, RetryBudget
+from models.resilience.streams import (
+    Chunks,
+    bounded,
+    next_or_none,
+    read_first_words,
+    stream_of,
+)
 from models.resilience.vendor_errors import translate
 from models.settings import ResilienceSettings
 
-__all__ = ["ANSWERED_BY", "FALLBACK", "ResilientChatModel", "bound_arguments", "resilient", "stream_of", "translate"]
+__all__ = ["ANSWERED_BY", "FALLBACK", "ResilientChatModel", "resilient", "translate"]
 
 FALLBACK = "fallback"
 """Key of `response_metadata`: True where a fallback answered, so that the answer can be labelled as degraded."""
-ROOM_PER_TOKEN, LEAST_ROOM = 40, 2_000
-"""Characters that a stream may have: so many for each token that was asked for at most, several times what the longest tokens
-of any text come to, and some for what stands around it."""
-OTHER_LIMITS = ("num_predict", "max_output_tokens", "max_new_tokens")
-"""What LangChain's classes call the most tokens of a reply, if not `max_tokens`."""
 ANSWERED_BY = "answered_by"
 """Key of `response_metadata`: which model answered, 1 for the first fallback; absent for the primary one."""
 
 T = TypeVar("T")
-Chunks = AsyncGenerator[ChatGenerationChunk, None]
 
 
 def resilient(
@@ -171,9 +172,9 @@ class ResilientChatModel(BaseChatModel):
         Raises:
             NotImplementedError: the primary model cannot, or its profile says that it has neither of the two ways.
         """
-        _demand_ability(self.primary, "structured output", "structured_output", "tool_calling")
+        demand_ability(self.primary, "structured output", "structured_output", "tool_calling")
         structured = self.primary.with_structured_output(schema, include_raw=include_raw, **kwargs)
-        return _rebind(structured, self.primary, self)
+        return rebind(structured, self.primary, self)
 
     # The four entries of a LangChain chat model. Two do the work, two borrow an event loop.
 
@@ -185,7 +186,7 @@ class ResilientChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         async def generate(index: int) -> ChatResult:
-            model, arguments = self._call_of(index, kwargs)
+            model, arguments = carry_limit(self.candidates[index], self._arguments(index, kwargs))
             return await model._agenerate(messages, stop=stop, **arguments)
 
         index, result = await self._first_success(messages, generate, self._deadline(), self.settings.timeout_s)
@@ -205,9 +206,9 @@ class ResilientChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> Chunks:
         async def start(index: int) -> tuple[list[ChatGenerationChunk], Chunks]:
-            model, arguments = self._call_of(index, kwargs)
+            model, arguments = carry_limit(self.candidates[index], self._arguments(index, kwargs))
             chunks = stream_of(model, messages, stop, arguments)
-            return await _read_first_words(_bounded(chunks, identity(model)[1], kwargs.get("max_tokens")))
+            return await read_first_words(bounded(chunks, identity(model)[1], kwargs.get("max_tokens")))
 
         deadline = self._deadline()
         index, (first, later_chunks) = await self._first_success(messages, start, deadline, self.settings.first_token_s)
@@ -247,7 +248,7 @@ class ResilientChatModel(BaseChatModel):
         with start_blocking_portal() as portal:
             chunks = self._astream(messages, stop, **kwargs)
             try:
-                while (chunk := portal.call(_next_or_none, chunks)) is not None:
+                while (chunk := portal.call(next_or_none, chunks)) is not None:
                     yield chunk
             finally:
                 portal.call(chunks.aclose)
@@ -315,7 +316,7 @@ class ResilientChatModel(BaseChatModel):
 
     async def _next(self, chunks: Chunks, deadline: float) -> ChatGenerationChunk | None:
         async with asyncio.timeout(self._at_most(self.settings.gap_s, deadline)):
-            return await _next_or_none(chunks)
+            return await next_or_none(chunks)
 
     def _at_most(self, patience_s: float, deadline: float) -> float:
         return max(0.0, min(patience_s, deadline - float(self.clock.monotonic_s())))
@@ -344,17 +345,6 @@ class ResilientChatModel(BaseChatModel):
     def _deadline(self) -> float:
         return float(self.clock.monotonic_s()) + self.settings.timeout_s
 
-    def _call_of(self, index: int, kwargs: Mapping[str, Any]) -> tuple[BaseChatModel, dict[str, Any]]:
-        """The model and the keyword arguments of one call of it. `max_tokens` goes by the field in which the model has its limit, where
-        that is another one: some classes pass an argument that they do not know to a client that refuses it."""
-        arguments, model = self._arguments(index, kwargs), self.candidates[index]
-        declared = type(model).model_fields
-        fields = {*declared, *(field.alias for field in declared.values())}
-        limit = next((name for name in OTHER_LIMITS if name in fields), None)
-        if "max_tokens" in fields or limit is None or "max_tokens" not in arguments:
-            return model, arguments
-        return model.model_copy(update={limit: arguments.pop("max_tokens")}), arguments
-
     def _arguments(self, index: int, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The call's keyword arguments for one model: tools in its own form, everything else unchanged."""
         model = self.candidates[index]
@@ -362,13 +352,13 @@ class ResilientChatModel(BaseChatModel):
             return dict(kwargs)
         tools = [convert_to_openai_tool(tool) for tool in kwargs["tools"]]
         others = {key: value for key, value in kwargs.items() if key not in {"tools", "tool_choice"}}
-        return others | bound_arguments(model, tools, _plain_choice(kwargs.get("tool_choice")))
+        return others | bound_arguments(model, tools, plain_choice(kwargs.get("tool_choice")))
 
     def _check_choice(self, index: int, kwargs: Mapping[str, Any], *, called: bool) -> None:
         """Servers drop tools that a model has no template for, and answer as if none had been given. Another attempt
         would end in the same way."""
         choice = kwargs.get("tool_choice")
-        if not called and choice is not None and _plain_choice(choice) not in {"auto", "none"}:
+        if not called and choice is not None and plain_choice(choice) not in {"auto", "none"}:
             raise UpstreamMalformed(
                 f"{identity(self.candidates[index])[1]} had to call a tool and did not. It may have no template for "
                 f"tools, or too few tokens left. Use a model that calls tools, or leave it the choice."
@@ -384,114 +374,13 @@ class ResilientChatModel(BaseChatModel):
         return labels
 
 
-async def _bounded(chunks: Chunks, model: str, max_tokens: int | None) -> Chunks:
-    """The stream, which ends with an error once it has said more than `max_tokens` could be. A piece counts for one character
-    at least, so that nobody sends empty ones for ever.
-
-    Raises:
-        UpstreamMalformed: the model goes on and on.
-    """
-    room = math.inf if max_tokens is None else LEAST_ROOM + ROOM_PER_TOKEN * max_tokens
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            room -= max(1, _length(chunk.message))
-            if room < 0:
-                raise UpstreamMalformed(
-                    f"{model} was asked for at most {max_tokens} tokens and goes on beyond any that many could be. It was cut "
-                    "off. Use a server that keeps to `max_tokens`."
-                )
-            yield chunk
-
-
-def _length(message: BaseMessage) -> int:
-    """Characters of a chunk: of its text, of the calls in it, and of what else its provider puts beside them."""
-    blocks = [message.content] if isinstance(message.content, str) else message.content
-    calls = getattr(message, "tool_call_chunks", ())
-    said = [*(value for block in blocks for value in (block.values() if isinstance(block, dict) else [block]))]
-    said += [call.get("args") or "" for call in calls] + list(message.additional_kwargs.values())
-    return sum(len(str(value)) for value in said)
-
-
 def _origin(index: int) -> dict[str, Any]:
     return {ANSWERED_BY: index, FALLBACK: True} if index else {}
-
-
-def bound_arguments(
-    model: BaseChatModel, tools: Sequence[Any], tool_choice: str | None, **kwargs: Any
-) -> dict[str, Any]:
-    """The keyword arguments by which a call of `model` carries tools."""
-    _demand_ability(model, "tools", "tool_calling")
-    choice = {} if tool_choice is None else {"tool_choice": tool_choice}
-    bound = model.bind_tools(tools, **choice, **kwargs)
-    if not isinstance(bound, RunnableBinding):
-        raise NotImplementedError(f"bind_tools of {type(model).__name__} gave a {type(bound).__name__}, no binding.")
-    return dict(bound.kwargs)
-
-
-def _demand_ability(model: BaseChatModel, what: str, *abilities: str) -> None:
-    """Refuse what the model's profile says that it cannot do; what it says nothing about is tried."""
-    profile: Mapping[str, Any] = model.profile or {}
-    if all(profile.get(ability) is False for ability in abilities):
-        raise NotImplementedError(f"{identity(model)[1]} is not made for {what}. Use a model that is.")
 
 
 def _calls(message: BaseMessage) -> bool:
     """Whether it calls a tool, or a part of it does."""
     return bool(getattr(message, "tool_calls", ()) or getattr(message, "tool_call_chunks", ()))
-
-
-def _plain_choice(choice: Any) -> str | None:
-    """A vendor's tool_choice as the word that every `bind_tools` understands: auto, any, none or a tool's name."""
-    if isinstance(choice, Mapping):
-        choice = choice.get("name") or choice.get("function", {}).get("name") or choice.get("type")
-    return "any" if choice == "required" else choice
-
-
-def _rebind(runnable: Runnable[Any, Any], old: BaseChatModel, new: BaseChatModel) -> Runnable[Any, Any]:
-    """The same chain with `new` where `old` was, for the shapes that LangChain builds around structured output."""
-    if runnable is old:
-        return new
-    if isinstance(runnable, RunnableBinding) and runnable.bound is old:
-        return runnable.model_copy(update={"bound": new})
-    if isinstance(runnable, RunnableSequence):
-        return RunnableSequence(*(_rebind(step, old, new) for step in runnable.steps))
-    if isinstance(runnable, RunnableParallel):
-        return RunnableParallel({key: _rebind(step, old, new) for key, step in runnable.steps__.items()})
-    return runnable
-
-
-async def stream_of(
-    model: BaseChatModel, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
-) -> Chunks:
-    """The model's stream, or its whole reply as one chunk where it cannot stream."""
-    if model._should_stream(async_api=True, stream=True, **kwargs):
-        async with aclosing(cast("Chunks", model._astream(messages, stop=stop, **kwargs))) as chunks:
-            async for chunk in chunks:
-                yield chunk
-        return
-    generation = (await model._agenerate(messages, stop=stop, **kwargs)).generations[0]
-    whole = AIMessageChunk(**generation.message.model_dump(exclude={"type"}))
-    yield ChatGenerationChunk(message=whole, generation_info=generation.generation_info)
-
-
-async def _read_first_words(chunks: Chunks) -> tuple[list[ChatGenerationChunk], Chunks]:
-    """Read until the first chunk that says something: up to there a failure can still be hidden by another attempt."""
-    first: list[ChatGenerationChunk] = []
-    try:
-        while (chunk := await _next_or_none(chunks)) is not None:
-            first.append(chunk)
-            if chunk.message.content or getattr(chunk.message, "tool_call_chunks", None):
-                break
-    except BaseException:
-        await chunks.aclose()
-        raise
-    if not first:
-        raise UpstreamMalformed("The stream ended before it began. Try again; if it stays, check the model's server.")
-    return first, chunks
-
-
-async def _next_or_none(chunks: Chunks) -> ChatGenerationChunk | None:
-    return await anext(chunks, None)
 
 
 async def _sleep(seconds: float) -> None:

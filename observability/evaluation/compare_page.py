@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from observability.evaluation.compare import BETTER, DRAFTS, MEASURES, PEAK, Comparison, Difference, Side
+from observability.evaluation.compare import DRAFTS, Comparison, Side
+from observability.evaluation.differences import BETTER, MEASURES, PEAK, Difference
 
 WORDS = {measure.name: measure.words for measure in (*MEASURES, PEAK)}
 COLOURS = {

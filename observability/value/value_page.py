@@ -11,7 +11,7 @@ from typing import Any
 from observability.reports import formatting, svg
 from observability.value.business_case import Swing, business_case
 from observability.value.outcome_contract import OutcomeContract
-from observability.value.roi import ValueReport
+from observability.value.value_report import ValueReport
 
 SWINGS_SHOWN = 8
 COLOURS = {

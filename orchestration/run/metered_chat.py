@@ -21,7 +21,8 @@ from pydantic import ConfigDict
 
 from foundation.output.rendering import encodable
 from models.pricing import identity
-from models.resilience.retry import bound_arguments, stream_of
+from models.resilience.bindings import bound_arguments
+from models.resilience.streams import stream_of
 from orchestration.contract import Event
 from orchestration.language.guard import addresses_in, has_address, without_addresses
 from orchestration.run.run import Chunks, Run, current_run

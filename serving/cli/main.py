@@ -62,10 +62,13 @@ COMMANDS = {
     },
     "Records and personal data": {
         "audit-verify": ("serving.cli.govern.audit:audit_verify", "Is the audit whole?"),
-        "system-card": ("serving.cli.system_card:system_card", "What runs, what it may do."),
+        "system-card": ("serving.cli.govern.system_card:system_card", "What runs, what it may do."),
         "facts": ("serving.cli.govern.facts:app", "What is remembered of a person."),
-        "erase": ("serving.cli.erasure:erase", "Erase everything that one person said, asked and was told."),
-        "retention": ("serving.cli.erasure:retention", "Take out what is older than [foundation.retention] allows."),
+        "erase": ("serving.cli.govern.erasure:erase", "Erase everything that one person said, asked and was told."),
+        "retention": (
+            "serving.cli.govern.erasure:retention",
+            "Take out what is older than [foundation.retention] allows.",
+        ),
     },
     "Is it good enough, and worth it?": {
         "evaluate": ("serving.cli.judge.evaluate:evaluate", "Score a golden set against the documents in the ledger."),

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from observability.stores.costs import CostLedger
     from observability.stores.outcomes import OutcomeStore
     from observability.value.outcome_contract import OutcomeContract
-    from observability.value.roi import ValueReport
+    from observability.value.value_report import ValueReport
     from serving.settings import Settings
 
 

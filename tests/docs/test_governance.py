@@ -64,7 +64,7 @@ def test_every_control_of_the_register_is_there_and_has_its_test() -> None:
     [
         ("retrieval/search/hybrid.py:_may_show", "retrieval/search/hybrid.py:_may_hide"),
         ("foundation/kill_switches.py:Stops.demand", "foundation/kill_switches.py:Stops.ask"),
-        ("serving/cli/erasure.py", "serving/eraser.py"),
+        ("serving/cli/govern/erasure.py", "serving/eraser.py"),
         ("orchestration.policy.unasked", "orchestration.policy.asked"),
         ("::test_every_dropped_record_is_found", "::test_nothing"),
         ("0.008 [-0.044, 0.058]", "0.8 [0.7, 0.9]"),

@@ -45,7 +45,9 @@ Stored = Mapping[str, str]
 """A digest of each document with its passages and vectors, by its name."""
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["__main__", __name__, "serving.cli.main", "serving.cli.corpus", "serving.cli.erasure"])
+FORKS.set_forkserver_preload(
+    ["__main__", __name__, "serving.cli.main", "serving.cli.corpus", "serving.cli.govern.erasure"]
+)
 """Imported once, so that a killed command was at its work and not at its imports."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -16,6 +17,7 @@ from serving.cli.options import STACK, Golden, Json, Limit, Stack, load_stack
 
 if TYPE_CHECKING:
     from observability.evaluation.golden_set import GoldenCase
+    from retrieval.ingest.preparation import Item
     from serving.wiring import System
 
 
@@ -78,11 +80,9 @@ def calibrate(
     """From which confidence on to answer (min_evidence), from questions that may be tuned on."""
     from observability.evaluation.calibration import Graded
     from observability.evaluation.calibration import calibrate as calibrated
-    from observability.evaluation.datasets import TENANT, evenly, foreign_questions, items_of, read_questions
-    from observability.evaluation.golden_set import load_golden
-    from observability.evaluation.trials import golden_documents
+    from observability.evaluation.datasets import evenly, foreign_questions
     from observability.stores.spans import SpanStore
-    from serving.judge.trial import ask, empty_system, golden_file
+    from serving.judge.trial import ask, empty_system
 
     with (
         empty_system(
@@ -90,26 +90,9 @@ def calibrate(
         ) as (system, parts),
         terminal.progress() as progress,
     ):
-        if data is None:
-            golden = golden_file(system.settings)
-            every = load_golden(golden)
-            cases = [case for case in evenly(every, limit) if case.tool is None]
-            items = golden_documents(golden.parent, every)
-            asked = [
-                (
-                    case.question,
-                    Principal("bench", case.tenant, frozenset({"reader"}), frozenset(case.groups)),
-                    case.answerable,
-                )
-                for case in cases
-            ]
-        else:
-            questions, corpus = read_questions(data)
-            items = items_of(corpus)
-            person = Principal("bench", TENANT, frozenset({"reader"}))
-            asked = [(one.question, person, one.answerable) for one in evenly(questions, limit)]
+        items, own = _own_questions(system, data, limit)
         others = evenly(foreign_questions(foreign), limit) if foreign else []
-        rows = [(*one, False) for one in asked] + [(one.question, asked[0][1], False, True) for one in others]
+        rows = [(*row, False) for row in own] + [(other.question, own[0][1], False, True) for other in others]
         system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, len(items)))
 
         async def ask_all() -> list[str | None]:
@@ -133,6 +116,32 @@ def calibrate(
         at = figures.pop("at")
         terminal.show_figures(figures, None)
         terminal.show_table(list(at[0]), [tuple(terminal.format_share(value) for value in one.values()) for one in at])
+
+
+def _own_questions(
+    system: System, data: Path | None, limit: int | None
+) -> tuple[Sequence[Item], list[tuple[str, Principal, bool]]]:
+    """The documents; and of each question that may be asked of them its text, who asks it, and whether they answer it."""
+    from observability.evaluation.datasets import TENANT, evenly, items_of, read_questions
+    from observability.evaluation.golden_set import load_golden
+    from observability.evaluation.trials import golden_documents
+    from serving.judge.trial import golden_file
+
+    if data is None:
+        golden = golden_file(system.settings)
+        cases = load_golden(golden)
+        return golden_documents(golden.parent, cases), [
+            (
+                case.question,
+                Principal("bench", case.tenant, frozenset({"reader"}), frozenset(case.groups)),
+                case.answerable,
+            )
+            for case in evenly(cases, limit)
+            if case.tool is None
+        ]
+    questions, corpus = read_questions(data)
+    person = Principal("bench", TENANT, frozenset({"reader"}))
+    return items_of(corpus), [(row.question, person, row.answerable) for row in evenly(questions, limit)]
 
 
 def _not_stored(system: System, cases: list[GoldenCase]) -> list[str]:

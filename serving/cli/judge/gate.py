@@ -21,8 +21,9 @@ from serving.cli.options import STACK, Json, Stack, exit_unless
 from serving.settings import load
 
 if TYPE_CHECKING:
-    from observability.evaluation.compare import Comparison, Difference, Side
-    from observability.value.roi import Floor
+    from observability.evaluation.compare import Comparison, Side
+    from observability.evaluation.differences import Difference
+    from observability.value.value_report import Floor
 
 
 BASELINE = "baseline.json"
@@ -132,7 +133,7 @@ def _floors(contract: Path, side: Side) -> tuple[Floor, ...]:
 
 
 def _fell(name: str, one: Difference) -> bool:
-    from observability.evaluation.compare import BETTER
+    from observability.evaluation.differences import BETTER
 
     return one.threshold is not None and one.diff * BETTER[name] < -one.threshold - 1e-9
 

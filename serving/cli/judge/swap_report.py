@@ -21,7 +21,8 @@ from serving.cli.options import Json, Limit
 from serving.settings import load
 
 if TYPE_CHECKING:
-    from observability.evaluation.compare import Comparison, Difference, Side
+    from observability.evaluation.compare import Comparison, Side
+    from observability.evaluation.differences import Difference
     from observability.evaluation.trials import Material
 
 SHOWN = 8

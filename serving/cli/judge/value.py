@@ -17,7 +17,7 @@ from serving.cli.options import STACK, Json, Stack, load_stack, local
 if TYPE_CHECKING:
     from observability.stores.outcomes import OutcomeStore
     from observability.value.outcome_contract import OutcomeContract
-    from observability.value.roi import ValueReport
+    from observability.value.value_report import ValueReport
     from serving.settings import Settings
 
 

@@ -20,7 +20,7 @@ from observability.evaluation import drift
 from observability.evaluation.drift import AnswerFigures, Drift
 from observability.stores.outcomes import Outcome
 from observability.telemetry import metrics
-from observability.value.roi import ValueReport
+from observability.value.value_report import ValueReport
 from serving.api.usage import UsageReport, usage
 from serving.judge.worth import worth
 from serving.page.session import Visitor, alert, every, pluralise, show_errors

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from foundation.errors import InvalidRequest
-from observability.evaluation import compare, compare_page
+from observability.evaluation import compare, compare_page, differences
 from observability.evaluation.compare import Numbers, Side
 from observability.settings import CompareSettings
 
@@ -233,14 +233,14 @@ def test_the_page_is_whole_in_itself_and_escapes_every_text() -> None:
 
 
 def test_every_threshold_is_of_a_figure_that_exists() -> None:
-    assert set(CompareSettings.model_fields) == {measure.name for measure in (*compare.MEASURES, compare.PEAK)}
+    assert set(CompareSettings.model_fields) == {measure.name for measure in (*differences.MEASURES, differences.PEAK)}
 
 
 WORSE: dict[str, Callable[[float], float]] = {"more": lambda value: value - 0.5, "less": lambda value: value * 3 + 0.5}
 
 
-@pytest.mark.parametrize("measure", compare.MEASURES, ids=lambda measure: measure.name)
-def test_each_figure_is_read_in_its_own_direction(measure: compare.Measure) -> None:
+@pytest.mark.parametrize("measure", differences.MEASURES, ids=lambda measure: measure.name)
+def test_each_figure_is_read_in_its_own_direction(measure: differences.Measure) -> None:
     allowed = CompareSettings(**{measure.name: 0.1})
     spoilt = WORSE["more" if measure.more_is_better else "less"]
     a = [row(number, **dict.fromkeys(measure.keys, 0.8)) for number in range(40)]

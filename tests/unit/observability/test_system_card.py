@@ -12,7 +12,7 @@ import typer
 
 from foundation.clock import SystemClock
 from foundation.kill_switches import Stops
-from serving.cli import system_card
+from serving.cli.govern import system_card
 
 ROOT = Path(__file__).parents[3]
 STACK = """

@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from foundation import names, tracing
 from foundation.errors import InvalidSetting
 from observability.settings import ObservabilitySettings
-from observability.telemetry import metrics, setup
+from observability.telemetry import metrics, processor, setup
 
 CANARY = "canary-4f1c"
 
@@ -138,7 +138,7 @@ def test_an_exporter_that_fails_harms_nobody_and_is_counted(exporter, caplog):
 
 
 def test_spans_that_do_not_fit_the_queue_are_dropped_and_every_span_is_accounted_for(monkeypatch):
-    monkeypatch.setattr(setup, "QUEUE_SPANS", 600)
+    monkeypatch.setattr(processor, "QUEUE_SPANS", 600)
     before, stuck = counted(Stuck), Stuck()
     running = start(stuck)
     for _ in range(512):
@@ -154,7 +154,7 @@ def test_spans_that_do_not_fit_the_queue_are_dropped_and_every_span_is_accounted
 
 
 def test_what_cannot_be_delivered_before_closing_ends_is_counted(monkeypatch):
-    monkeypatch.setattr(setup, "CLOSE_S", -1.0)
+    monkeypatch.setattr(processor, "CLOSE_S", -1.0)
     before = counted(InMemorySpanExporter)
     with start(InMemorySpanExporter()):
         tracing_span()

@@ -1,0 +1,65 @@
+"""Tools and schemas bound to one chat model, carried over to another."""
+# LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableParallel, RunnableSequence
+
+from models.pricing import identity
+
+OTHER_LIMITS = ("num_predict", "max_output_tokens", "max_new_tokens")
+"""What LangChain's classes call the most tokens of a reply, if not `max_tokens`."""
+
+
+def bound_arguments(
+    model: BaseChatModel, tools: Sequence[Any], tool_choice: str | None, **kwargs: Any
+) -> dict[str, Any]:
+    """The keyword arguments by which a call of `model` carries tools."""
+    demand_ability(model, "tools", "tool_calling")
+    choice = {} if tool_choice is None else {"tool_choice": tool_choice}
+    bound = model.bind_tools(tools, **choice, **kwargs)
+    if not isinstance(bound, RunnableBinding):
+        raise NotImplementedError(f"bind_tools of {type(model).__name__} gave a {type(bound).__name__}, no binding.")
+    return dict(bound.kwargs)
+
+
+def demand_ability(model: BaseChatModel, what: str, *abilities: str) -> None:
+    """Refuse what the model's profile says that it cannot do; what it says nothing about is tried."""
+    profile: Mapping[str, Any] = model.profile or {}
+    if all(profile.get(ability) is False for ability in abilities):
+        raise NotImplementedError(f"{identity(model)[1]} is not made for {what}. Use a model that is.")
+
+
+def plain_choice(choice: Any) -> str | None:
+    """A vendor's tool_choice as the word that every `bind_tools` understands: auto, any, none or a tool's name."""
+    if isinstance(choice, Mapping):
+        choice = choice.get("name") or choice.get("function", {}).get("name") or choice.get("type")
+    return "any" if choice == "required" else choice
+
+
+def rebind(runnable: Runnable[Any, Any], old: BaseChatModel, new: BaseChatModel) -> Runnable[Any, Any]:
+    """The same chain with `new` where `old` was, for the shapes that LangChain builds around structured output."""
+    if runnable is old:
+        return new
+    if isinstance(runnable, RunnableBinding) and runnable.bound is old:
+        return runnable.model_copy(update={"bound": new})
+    if isinstance(runnable, RunnableSequence):
+        return RunnableSequence(*(rebind(step, old, new) for step in runnable.steps))
+    if isinstance(runnable, RunnableParallel):
+        return RunnableParallel({key: rebind(step, old, new) for key, step in runnable.steps__.items()})
+    return runnable
+
+
+def carry_limit(model: BaseChatModel, arguments: dict[str, Any]) -> tuple[BaseChatModel, dict[str, Any]]:
+    """The model and the keyword arguments of one call of it. `max_tokens` goes by the field in which the model has its limit, where
+    that is another one: some classes pass an argument that they do not know to a client that refuses it."""
+    declared = type(model).model_fields
+    fields = {*declared, *(field.alias for field in declared.values())}
+    limit = next((name for name in OTHER_LIMITS if name in fields), None)
+    if "max_tokens" in fields or limit is None or "max_tokens" not in arguments:
+        return model, arguments
+    return model.model_copy(update={limit: arguments.pop("max_tokens")}), arguments

@@ -1,0 +1,82 @@
+"""Streams of a chat model: begun, bounded and read one chunk at a time."""
+# ruff: noqa: SLF001  # LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any, cast
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk
+
+from foundation.errors import UpstreamMalformed
+
+ROOM_PER_TOKEN, LEAST_ROOM = 40, 2_000
+"""Characters that a stream may have: so many for each token that was asked for at most, several times what the longest tokens
+of any text come to, and some for what stands around it."""
+Chunks = AsyncGenerator[ChatGenerationChunk, None]
+
+
+async def bounded(chunks: Chunks, model: str, max_tokens: int | None) -> Chunks:
+    """The stream, which ends with an error once it has said more than `max_tokens` could be. A piece counts for one character
+    at least, so that nobody sends empty ones for ever.
+
+    Raises:
+        UpstreamMalformed: the model goes on and on.
+    """
+    room = math.inf if max_tokens is None else LEAST_ROOM + ROOM_PER_TOKEN * max_tokens
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            room -= max(1, _length(chunk.message))
+            if room < 0:
+                raise UpstreamMalformed(
+                    f"{model} was asked for at most {max_tokens} tokens and goes on beyond any that many could be. It was cut "
+                    "off. Use a server that keeps to `max_tokens`."
+                )
+            yield chunk
+
+
+def _length(message: BaseMessage) -> int:
+    """Characters of a chunk: of its text, of the calls in it, and of what else its provider puts beside them."""
+    blocks = [message.content] if isinstance(message.content, str) else message.content
+    calls = getattr(message, "tool_call_chunks", ())
+    said = [*(value for block in blocks for value in (block.values() if isinstance(block, dict) else [block]))]
+    said += [call.get("args") or "" for call in calls] + list(message.additional_kwargs.values())
+    return sum(len(str(value)) for value in said)
+
+
+async def stream_of(
+    model: BaseChatModel, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
+) -> Chunks:
+    """The model's stream, or its whole reply as one chunk where it cannot stream."""
+    if model._should_stream(async_api=True, stream=True, **kwargs):
+        async with aclosing(cast("Chunks", model._astream(messages, stop=stop, **kwargs))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+        return
+    generation = (await model._agenerate(messages, stop=stop, **kwargs)).generations[0]
+    whole = AIMessageChunk(**generation.message.model_dump(exclude={"type"}))
+    yield ChatGenerationChunk(message=whole, generation_info=generation.generation_info)
+
+
+async def read_first_words(chunks: Chunks) -> tuple[list[ChatGenerationChunk], Chunks]:
+    """Read until the first chunk that says something: up to there a failure can still be hidden by another attempt."""
+    first: list[ChatGenerationChunk] = []
+    try:
+        while (chunk := await next_or_none(chunks)) is not None:
+            first.append(chunk)
+            if chunk.message.content or getattr(chunk.message, "tool_call_chunks", None):
+                break
+    except BaseException:
+        await chunks.aclose()
+        raise
+    if not first:
+        raise UpstreamMalformed("The stream ended before it began. Try again; if it stays, check the model's server.")
+    return first, chunks
+
+
+async def next_or_none(chunks: Chunks) -> ChatGenerationChunk | None:
+    return await anext(chunks, None)

@@ -1,0 +1,193 @@
+"""A figure of two systems: its difference, the interval of that, and whether it is a loss that is allowed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.float64]
+Judgement = Literal["better", "equal", "worse", "undecided", "unseen", "shown"]
+RESAMPLES, BLOCK = 2000, 100
+FEWEST = 8
+"""Pairs from which an interval is taken for one. Below, all pairs may differ in one way by chance, without any width."""
+MOST = 1_000_000
+"""More cases than anybody has: the difference lies too near the threshold to be decided by counting."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is compared. `keys` are the columns of a row that it needs; a pair counts where both systems have them."""
+
+    name: str
+    words: str
+    keys: tuple[str, ...]
+    statistic: Callable[..., Numbers]
+    """Of the columns, each of shape (..., cases): one number for each sample of cases."""
+    unit: str = "share"
+    more_is_better: bool = True
+    relative: bool = False
+    """Whether the threshold is a share of A's figure."""
+    certain: bool = False
+    """Judged by the figure alone: one case is too many, or there is only one measurement."""
+    timed: bool = False
+    of_texts: bool = False
+    """Whether it is a figure of what people read, so that it says nothing of drafts that they never saw."""
+    of_pairs: bool = False
+    """Whether the difference is the statistic of B minus A, pair by pair, and not what the two statistics differ by."""
+
+
+def _mean(values: Numbers) -> Numbers:
+    return np.asarray(values.mean(axis=-1))
+
+
+def _per_correct(usd: Numbers, correct: Numbers) -> Numbers:
+    """Not a number where nothing was correct."""
+    right = correct.sum(axis=-1)
+    return np.asarray(np.divide(usd.sum(axis=-1), right, out=np.full(right.shape, math.nan), where=right > 0))
+
+
+def _share(name: str, words: str, **more: Any) -> Measure:
+    return Measure(name, words, (name,), _mean, **more)
+
+
+def _time(name: str, words: str, key: str, percent: int) -> Measure:
+    def statistic(values: Numbers) -> Numbers:
+        return np.asarray(np.percentile(values, percent, axis=-1))
+
+    return Measure(
+        name,
+        words,
+        (key,),
+        statistic,
+        unit="ms",
+        of_pairs=percent == 50,
+        more_is_better=False,
+        relative=True,
+        timed=True,
+    )
+
+
+MEASURES = (
+    _share("recall_at_10", "gold documents among the first ten"),
+    _share("ndcg_at_10", "nDCG of the first ten"),
+    _share("mrr_at_10", "reciprocal rank of the first gold document"),
+    _share("answer_contained", "gold fact in the answer", of_texts=True),
+    _share("citation_precision", "cited documents that are gold", of_texts=True),
+    _share("citation_recall", "gold documents that are cited", of_texts=True),
+    _share("refused", "refused what cannot be answered", of_texts=True),
+    _share("tool_right", "right tool, right arguments"),
+    _share("passed", "did what it should", of_texts=True),
+    _share("leaked", "showed a forbidden document", more_is_better=False, certain=True),
+    _time("answer_p50_ms", "time to answer, median", "answer_ms", 50),
+    _time("answer_p95_ms", "time to answer, 95th percentile", "answer_ms", 95),
+    _time("search_p50_ms", "time to search, median", "search_ms", 50),
+    _time("search_p95_ms", "time to search, 95th percentile", "search_ms", 95),
+    Measure("usd_per_answer", "cost of an answer", ("usd",), _mean, "USD", more_is_better=False, relative=True, timed=True),
+    Measure(
+        "usd_per_correct_answer", "cost of a correct answer", ("usd", "passed"), _per_correct, "USD",
+        more_is_better=False, relative=True, timed=True,
+    ),
+)  # fmt: skip
+
+
+PEAK = Measure(
+    "peak_rss_mb", "most memory held", (), _mean, "MB", more_is_better=False, relative=True, certain=True, timed=True
+)
+
+
+BETTER = {measure.name: 1 if measure.more_is_better else -1 for measure in (*MEASURES, PEAK)}
+"""The sign of a gain."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of both, and B minus A with its 95 % interval. `threshold` is the loss that is allowed, in `unit`.
+
+    Of a median time, `diff` is the median of the pairs' differences: how much longer the same question took.
+    """
+
+    a: float
+    b: float
+    diff: float
+    low: float | None
+    high: float | None
+    n: int
+    unit: str
+    threshold: float | None
+    verdict: Judgement
+    more_needed: int | None = None
+    """Undecided: so many more cases would probably decide it; `None` where no number would."""
+
+
+def difference_of(
+    measure: Measure,
+    ours: Sequence[Numbers],
+    theirs: Sequence[Numbers],
+    allowed: float | None,
+    *,
+    seed: int,
+) -> Difference:
+    n, random = len(ours[0]), np.random.default_rng(seed)
+    a, b = (float(measure.statistic(*columns)) for columns in (ours, theirs))
+    draws = (random.integers(0, n, size=(BLOCK, n)) for _ in range(RESAMPLES // BLOCK))
+    drawn = [_apart(measure, [column[d] for column in ours], [column[d] for column in theirs]) for d in draws]
+    differences = np.concatenate(drawn)
+    differences = differences[~np.isnan(differences)]
+    low, high = (
+        (float(value) for value in np.percentile(differences, [2.5, 97.5])) if len(differences) else (None, None)
+    )
+    diff, threshold = float(_apart(measure, ours, theirs)), threshold_of(measure, a, allowed)
+    verdict, more = judge(measure, diff, low=low, high=high, threshold=threshold, a=a, n=n)
+    return Difference(a, b, diff, low, high, n, measure.unit, threshold, verdict, more)
+
+
+def _apart(measure: Measure, ours: Sequence[Numbers], theirs: Sequence[Numbers]) -> Numbers:
+    if measure.of_pairs:
+        return measure.statistic(*(their - our for our, their in zip(ours, theirs, strict=True)))
+    return measure.statistic(*theirs) - measure.statistic(*ours)
+
+
+def threshold_of(measure: Measure, a: float, allowed: float | None) -> float | None:
+    if allowed is None or math.isnan(a):
+        return None
+    return allowed * abs(a) if measure.relative else allowed
+
+
+def judge(
+    measure: Measure, diff: float, *, low: float | None, high: float | None, threshold: float | None, a: float, n: int
+) -> tuple[Judgement, int | None]:
+    """Worse: surely lost more than allowed. Equal: surely did not. Better: surely gained, and may not have lost.
+
+    What is measured must have gained as much as it might have lost: with a quarter allowed, B is better from four fifths
+    of A downwards. Otherwise every second run of a system against itself would be better by a hair.
+    """
+    if threshold is None or math.isnan(diff):
+        return "shown", None
+    gain, least, most = (diff, low, high) if measure.more_is_better else (-diff, _minus(high), _minus(low))
+    enough = threshold * abs(a) / (abs(a) + threshold) if measure.relative and a else 0.0
+    if measure.certain or least is None or most is None:
+        return ("worse" if gain < -threshold else "better" if gain > enough else "equal"), None
+    if diff and n < FEWEST:
+        return "undecided", FEWEST - n
+    if least >= -threshold:
+        return ("better" if least > enough else "equal"), None
+    if most < -threshold:
+        return "worse", None
+    return "undecided", _more_needed(gain, least, most, threshold, n)
+
+
+def _minus(value: float | None) -> float | None:
+    return None if value is None else -value
+
+
+def _more_needed(gain: float, least: float, most: float, threshold: float, n: int) -> int | None:
+    """An interval narrows with the root of the number of cases; it must become narrower than the way to the threshold."""
+    way = abs(gain + threshold)
+    half = max(gain - least, most - gain)
+    needed = math.inf if way == 0 else n * (half / way) ** 2
+    return math.ceil(needed - n) if needed < MOST else None
