@@ -43,9 +43,9 @@ def _length(message: BaseMessage) -> int:
     """Characters of a chunk: of its text, of the calls in it, and of what else its provider puts beside them."""
     blocks = [message.content] if isinstance(message.content, str) else message.content
     calls = getattr(message, "tool_call_chunks", ())
-    said = [*(value for block in blocks for value in (block.values() if isinstance(block, dict) else [block]))]
-    said += [call.get("args") or "" for call in calls] + list(message.additional_kwargs.values())
-    return sum(len(str(value)) for value in said)
+    texts = [*(value for block in blocks for value in (block.values() if isinstance(block, dict) else [block]))]
+    texts += [call.get("args") or "" for call in calls] + list(message.additional_kwargs.values())
+    return sum(len(str(value)) for value in texts)
 
 
 async def stream_of(

@@ -34,8 +34,6 @@ from observability.settings import CompareSettings
 Row = Mapping[str, Any]
 DIGITS = 6
 """After the point, in a baseline."""
-
-
 DRAFTS = {
     "shown": "shown unmarked",
     "marked": "shown with marks, or with statements left out",

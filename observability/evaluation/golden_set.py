@@ -22,6 +22,7 @@ from foundation.types import Scope
 from observability.evaluation import metrics as measures
 from observability.evaluation.leaks import DocumentText, LeakFinder
 from observability.evaluation.metrics import Estimate
+from observability.reports import formatting
 from orchestration.contract import Answer
 
 Kind = Literal["answerable", "two_documents", "tool", "unanswerable", "wrong_tenant"]
@@ -91,13 +92,13 @@ class CaseScore:
 
     case: GoldenCase
     status: str
-    text: str
-    citations: tuple[str, ...]
-    seconds: float
-    usd: Decimal | None
-    answer_id: str | None
-    trace_id: str | None
     measures: Mapping[str, float]
+    seconds: float
+    text: str = ""
+    citations: tuple[str, ...] = ()
+    usd: Decimal | None = None
+    answer_id: str | None = None
+    trace_id: str | None = None
     error: str | None = None
     effect_done: bool = False
     """An effect was carried out though nobody approved it."""
@@ -143,16 +144,11 @@ class Report:
 
     def worst(self, limit: int = 10) -> list[CaseScore]:
         """Cases that failed: leaks first, then errors, then the lowest token F1."""
-        failed = [row for row in self.rows if not row.passed]
-        return sorted(
-            failed,
-            key=lambda row: (
-                -row.measures.get("leaked", 0),
-                row.error is None,
-                row.measures.get("token_f1", 0),
-                row.case.id,
-            ),
-        )[:limit]
+
+        def badness(row: CaseScore) -> tuple[float, bool, float, str]:
+            return -row.measures.get("leaked", 0), row.error is None, row.measures.get("token_f1", 0), row.case.id
+
+        return sorted((row for row in self.rows if not row.passed), key=badness)[:limit]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -160,17 +156,10 @@ class Report:
             "cases": len(self.rows),
             "seconds": self.seconds,
             "effects_without_approval": self.effects_done,
-            "overall": {name: estimate.as_dict() for name, estimate in self.overall.items()},
-            "by_kind": {
-                kind: {name: estimate.as_dict() for name, estimate in scores.items()}
-                for kind, scores in self.by_kind.items()
-            },
+            "overall": _plain(self.overall),
+            "by_kind": {kind: _plain(scores) for kind, scores in self.by_kind.items()},
             "slices": {
-                by: {
-                    which: {name: groups.as_dict() for name, groups in scores.items()}
-                    for which, scores in groups.items()
-                }
-                for by, groups in self.slices.items()
+                by: {which: _plain(scores) for which, scores in groups.items()} for by, groups in self.slices.items()
             },
             "worst": [row.as_dict() for row in self.worst()],
             "rows": [row.as_dict() for row in self.rows],
@@ -178,9 +167,8 @@ class Report:
 
     def table(self) -> Table:
         """A row a measure, a column a kind; `n` is the number of cases that the measure applies to."""
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for column in ("measure", "all, with 95 % interval", "n", *self.by_kind):
-            table.add_column(escape(column), justify="left" if column == "measure" else "right")
+        numbers = ("all, with 95 % interval", "n", *self.by_kind)
+        table = formatting.grid("measure", *numbers, right=numbers)
         for name, words in MEASURES.items():
             if (whole := self.overall.get(name)) is not None:
                 table.add_row(
@@ -190,9 +178,7 @@ class Report:
 
     def slice_table(self) -> Table:
         """Where it does worst: every kind, tenant and document type with its share of cases that did what they should."""
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for column in ("by", "which", "did what it should, with 95 % interval", "n"):
-            table.add_column(escape(column), justify="right" if column == "n" else "left")
+        table = formatting.grid("by", "which", "did what it should, with 95 % interval", "n", right="n")
         rows = [
             (by, which, scores["passed"])
             for by, groups in {"question kind": self.by_kind, **self.slices}.items()
@@ -204,15 +190,17 @@ class Report:
 
     def worst_table(self, limit: int = 5) -> Table:
         """The cases that went worst, with what was said and what should have been."""
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for column in ("case", "kind", "question", "came to", "should have been"):
-            table.add_column(escape(column), overflow="fold")
+        table = formatting.grid("case", "kind", "question", "came to", "should have been", overflow="fold")
         for row in self.worst(limit):
             wanted = " and ".join(" or ".join(group) for group in row.case.expected_strings)
             wanted = wanted or (row.case.tool.name if row.case.tool else "no answer")
             came = row.error or f"{row.status}: {row.text}"
             table.add_row(*map(escape, (row.case.id, row.case.kind, row.case.question, came[:160], wanted[:160])))
         return table
+
+
+def _plain(scores: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {name: estimate.as_dict() for name, estimate in scores.items()}
 
 
 def _cell(scores: Mapping[str, Estimate], name: str) -> str:
@@ -231,7 +219,7 @@ def load_golden(path: Path) -> list[GoldenCase]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(
-            f"The golden set {path} cannot be read: {error}. docs/your-own.md says what is in one."
+            f"The golden set {path} cannot be read: {error}. docs/your-own.md describes one."
         ) from error
     cases: dict[str, GoldenCase] = {}
     for number, line in enumerate(lines, 1):
@@ -332,12 +320,7 @@ async def ask_one(
         return CaseScore(
             case=case,
             status="failed",
-            text="",
-            citations=(),
             seconds=time.monotonic() - started_s,
-            usd=None,
-            answer_id=None,
-            trace_id=None,
             measures=_score_measures(case, AnswerSummary("failed", "", ()), retrieved=retrieved, leaks=leaks),
             error=f"{error.code}: {error}",
         )
@@ -419,18 +402,10 @@ def _tool_right(case: GoldenCase, expected: ToolCall, summary: AnswerSummary) ->
     """A read: its answer. An effect: exactly this one stopped and waits for a person."""
     if summary.effect is None:
         return summary.by_tool and summary.status == "answered" and case.answered_by(summary.text)
-    same = all(_same(value, summary.effect.arguments.get(name)) for name, value in expected.arguments.items())
+    same = all(
+        measures.is_same_value(value, summary.effect.arguments.get(name)) for name, value in expected.arguments.items()
+    )
     return summary.status == "waiting" and summary.effect.name == expected.name and same
-
-
-def _same(expected: object, actual: object) -> bool:
-    """Numbers by value, names and ids by their letters; of free text (a reason, a subject) only that there is some."""
-    try:
-        return float(str(expected)) == float(str(actual))
-    except ValueError:
-        words = measures.tokens(str(expected))
-        actual_words = [] if actual is None else measures.tokens(str(actual))
-        return bool(actual_words) if len(words) > 1 else words == actual_words
 
 
 def _has_passed(case: GoldenCase, scores: Mapping[str, float | None]) -> bool:

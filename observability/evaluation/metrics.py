@@ -176,3 +176,13 @@ def auc(scores: Sequence[float], truths: Sequence[bool], *, seed: int = 7, resam
     drawn = [value for row in draws if (value := area(row)) is not None]
     edges = np.percentile(drawn, [2.5, 97.5])
     return Estimate(whole, float(edges[0]), float(edges[1]), len(values))
+
+
+def is_same_value(expected: object, actual: object) -> bool:
+    """Numbers by value, names and ids by their letters; of free text (a reason, a subject) only that there is some."""
+    try:
+        return float(str(expected)) == float(str(actual))
+    except ValueError:
+        words = tokens(str(expected))
+        actual_words = [] if actual is None else tokens(str(actual))
+        return bool(actual_words) if len(words) > 1 else words == actual_words

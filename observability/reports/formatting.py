@@ -1,9 +1,20 @@
-"""How amounts of money and volumes are written in the tables of value."""
+"""How tables look, and how amounts of money and volumes are written in them."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from rich.console import OverflowMethod
 from rich.markup import escape
 from rich.table import Table
+
+
+def grid(*columns: str, right: Collection[str] = (), overflow: OverflowMethod = "ellipsis") -> Table:
+    """A table without lines; the columns named in `right` hold numbers."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in columns:
+        table.add_column(escape(name), justify="right" if name in right else "left", overflow=overflow)
+    return table
 
 
 def table(title: str, note: str) -> Table:

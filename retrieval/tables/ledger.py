@@ -146,9 +146,9 @@ class TablesLedger(ABC):
         return dict(self._chunks("c.chunk_id, c.document_id", chunk_ids, scope, as_of))
 
     def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
-        found = self._chunks(f"wanted.key, {row_codec.CHUNK}, {row_codec.SOURCE}", chunk_ids, scope, as_of)
-        found.sort(key=lambda row: row[0])
-        return {row[1]: Hit(row_codec.read_chunk(row[1:9]), rows.read_source(row[9:]), 0.0) for row in found}
+        chunk_rows = self._chunks(f"wanted.key, {row_codec.CHUNK}, {row_codec.SOURCE}", chunk_ids, scope, as_of)
+        chunk_rows.sort(key=lambda row: row[0])
+        return {row[1]: Hit(row_codec.read_chunk(row[1:9]), rows.read_source(row[9:]), 0.0) for row in chunk_rows}
 
     def _chunks(self, columns: str, chunk_ids: Sequence[str], scope: Scope, as_of: date | None) -> list[Any]:
         """Rows of those that `scope` may see and that are in force."""
@@ -202,8 +202,8 @@ class TablesLedger(ABC):
         by_digest = {row_codec.digest(text): text for text in texts}
         values = bind_scope(scope) | {"digests": list(by_digest), "tenant": tenant}
         with self._reading() as connection:
-            found = connection.execute(query, values).fetchall()
-        return {by_digest[digest]: np.frombuffer(embedding, dtype="<f4") for digest, embedding in found}
+            vector_rows = connection.execute(query, values).fetchall()
+        return {by_digest[digest]: np.frombuffer(embedding, dtype="<f4") for digest, embedding in vector_rows}
 
     def sequence(self) -> int:
         with self._reading() as connection:

@@ -97,8 +97,8 @@ def _ask_for_object(
         raise InvalidRequest(f"{schema} holds no JSON schema: {error}.") from error
     given = text.read_text(encoding="utf-8") if text else None
     with open_system(loaded) as system:
-        made = asyncio.run(system.objects.answer_as(shape, question, principal, text=given))
-    content = made.object.model_dump(mode="json") if made.object is not None else None
-    if not terminal.write_json(json, {"object": content, "failure": made.failure, "written": made.written}):
-        terminal.show_object(made)
-    return made.object is not None
+        answer = asyncio.run(system.objects.answer_as(shape, question, principal, text=given))
+    content = answer.object.model_dump(mode="json") if answer.object is not None else None
+    if not terminal.write_json(json, {"object": content, "failure": answer.failure, "written": answer.written}):
+        terminal.show_object(answer)
+    return answer.object is not None

@@ -25,19 +25,19 @@ def sources(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, st
     from retrieval.ingest import near_duplicates
 
     with open_stores(load_stack(stack).settings) as stores:
-        found = near_duplicates.sources(stores.ledger.documents(all_of(tenant, groups)))
-    if not terminal.write_json(json, [asdict(one) for one in found]):
+        origins = near_duplicates.sources(stores.ledger.documents(all_of(tenant, groups)))
+    if not terminal.write_json(json, [asdict(row) for row in origins]):
         terminal.show_table(
             ["source", "documents", "chunks", "characters", "latest (UTC)"],
             [
                 (
-                    one.origin or "uploads and single files",
-                    one.documents,
-                    one.chunks,
-                    one.characters,
-                    _minute(one.latest),
+                    row.origin or "uploads and single files",
+                    row.documents,
+                    row.chunks,
+                    row.characters,
+                    _minute(row.latest),
                 )
-                for one in found
+                for row in origins
             ],
         )
 
@@ -69,13 +69,13 @@ def corpus(
         "statistics": asdict(near_duplicates.statistics(documents, refusals)),
         "index": index,
         "stale": [
-            asdict(one) for one in near_duplicates.stale(documents, today=SystemClock().now().date(), after_days=days)
+            asdict(row) for row in near_duplicates.stale(documents, today=SystemClock().now().date(), after_days=days)
         ],
         "superseded": [
-            {"uri": one.uri, "series": one.series, "effective_from": one.effective_from, "tenant": one.tenant}
-            for one in near_duplicates.superseded_sources(documents)
+            {"uri": row.uri, "series": row.series, "effective_from": row.effective_from, "tenant": row.tenant}
+            for row in near_duplicates.superseded_sources(documents)
         ],
-        "near_duplicates": [asdict(one) for one in alike],
+        "near_duplicates": [asdict(row) for row in alike],
     }
     if not terminal.write_json(json, content):
         _show(content, days)
@@ -151,20 +151,20 @@ def _show(content: dict[str, Any], days: int) -> None:
     if stale:
         terminal.show_table(
             ["document", "dated", "days", "review on"],
-            [(one["uri"], one["dated"], one["days"], one["review_on"]) for one in stale],
+            [(row["uri"], row["dated"], row["days"], row["review_on"]) for row in stale],
         )
     out.print(f"\n[bold]{len(old)} superseded, kept for questions about earlier days[/]")
     if old:
         terminal.show_table(
-            ["document", "series", "from"], [(one["uri"], one["series"], one["effective_from"]) for one in old]
+            ["document", "series", "from"], [(row["uri"], row["series"], row["effective_from"]) for row in old]
         )
     out.print(f"\n[bold]{len(alike)} pairs that say nearly the same[/]")
     if alike:
         terminal.show_table(
             ["one", "the other", "shared", ""],
             [
-                (one["a"], one["b"], f"{one['similarity']:.0%}", "versions" if one["same_series"] else "")
-                for one in alike
+                (row["a"], row["b"], f"{row['similarity']:.0%}", "versions" if row["same_series"] else "")
+                for row in alike
             ],
         )
 

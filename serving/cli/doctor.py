@@ -89,27 +89,27 @@ def run_checks(loaded: Loaded, extra: Sequence[Callable[[], Check]] = ()) -> lis
 
 
 def check_python() -> Check:
-    found = sys.version.split()[0]
+    version = sys.version.split()[0]
     if LOWEST <= sys.version_info[:2] <= HIGHEST:
-        return Check("python", ok=True, found=found)
-    return Check("python", ok=False, found=found, advice="Use Python 3.11 to 3.14: make setup PYTHON=python3.13")
+        return Check("python", ok=True, found=version)
+    return Check("python", ok=False, found=version, advice="Use Python 3.11 to 3.14: make setup PYTHON=python3.13")
 
 
 def check_memory() -> Check:
     free_gb = min(psutil.virtual_memory().available, _left_in_container()) / 1e9
-    found = f"{free_gb:.1f} GB free"
+    memory = f"{free_gb:.1f} GB free"
     if free_gb >= MEMORY_GB:
-        return Check("memory", ok=True, found=found)
+        return Check("memory", ok=True, found=memory)
     advice = f"The bundled models and index want {MEMORY_GB} GB. Close programs, or give the container more."
-    return Check("memory", ok=False, found=found, advice=advice)
+    return Check("memory", ok=False, found=memory, advice=advice)
 
 
 def check_disk(data_dir: Path) -> Check:
     free_gb = psutil.disk_usage(str(_nearest(data_dir))).free / 1e9
-    found = f"{free_gb:.1f} GB free for {data_dir}"
+    disk = f"{free_gb:.1f} GB free for {data_dir}"
     if free_gb >= DISK_GB:
-        return Check("disk", ok=True, found=found)
-    return Check("disk", ok=False, found=found, advice="Free some space, or name another folder: [foundation] data_dir")
+        return Check("disk", ok=True, found=disk)
+    return Check("disk", ok=False, found=disk, advice="Free some space, or name another folder: [foundation] data_dir")
 
 
 def check_writable(data_dir: Path) -> Check:
@@ -130,11 +130,11 @@ def check_port(host: str, port: int) -> Check:
             probe.bind((host, port))
             probe.listen(1)  # two sockets may share an address until one of them listens
     except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        found = f"{host}:{port} is taken" if taken else f"{host}:{port}: {error.strerror or error}"
+        in_use = error.errno == errno.EADDRINUSE
+        holder = f"{host}:{port} is taken" if in_use else f"{host}:{port}: {error.strerror or error}"
         advice = f"Stop what listens there (your own make serve?), or: {PREFIX}SERVING__HTTP__PORT=0 for any free port"
         return Check(
-            "port", ok=False, found=found, advice=advice if taken else "Correct host or port in [serving.http]"
+            "port", ok=False, found=holder, advice=advice if in_use else "Correct host or port in [serving.http]"
         )
     return Check("port", ok=True, found=f"{host}:{port} is free" if port else f"any free port on {host}")
 
@@ -147,11 +147,11 @@ def check_sqlite() -> Check:
 
 
 def check_locale() -> Check:
-    found = locale.getencoding() if not sys.flags.utf8_mode else "UTF-8 mode"
-    if "UTF8" in found.upper().replace("-", ""):
-        return Check("locale", ok=True, found=found)
+    encoding = locale.getencoding() if not sys.flags.utf8_mode else "UTF-8 mode"
+    if "UTF8" in encoding.upper().replace("-", ""):
+        return Check("locale", ok=True, found=encoding)
     return Check(
-        "locale", ok=True, found=found, advice="Works. Set PYTHONUTF8=1 so that this terminal shows all texts."
+        "locale", ok=True, found=encoding, advice="Works. Set PYTHONUTF8=1 so that this terminal shows all texts."
     )
 
 

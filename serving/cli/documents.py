@@ -74,24 +74,26 @@ def _ingest(
     count, items = _items(loaded.settings, source, tenant, frozenset(groups), folder)
     if data_class:
         items = (_of_class(item, data_class) for item in items)
-    kept = 0
+    stored = 0
     try:
         with open_system(loaded) as system, terminal.progress() as progress:
             before = of_folder(system.ledger, folder) if folder else {}
             try:
                 report = system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, count))
             except KeyboardInterrupt:
-                kept = len(of_folder(system.ledger, folder)) if folder else 0
+                stored = len(of_folder(system.ledger, folder)) if folder else 0
                 raise
-            found = changes(system.ledger, folder, before) if folder else None
-            for one in found.gone if found and prune else ():
-                system.ingestor.delete(one.source.uri, one.source.tenant, scope=None, document_id=one.document_id)
+            folder_changes = changes(system.ledger, folder, before) if folder else None
+            for document in folder_changes.gone if folder_changes and prune else ():
+                system.ingestor.delete(
+                    document.source.uri, document.source.tenant, scope=None, document_id=document.document_id
+                )
     except KeyboardInterrupt:
         terminal.show_note(
-            f"Stopped. {kept} of {count} documents are stored, whole. The same command again goes on with the others."
+            f"Stopped. {stored} of {count} documents are stored, whole. The same command again goes on with the others."
         )
         raise
-    return _ingested(report, json, found, pruned=prune, unlisted=folder.unlisted if folder else {})
+    return _ingested(report, json, folder_changes, pruned=prune, unlisted=folder.unlisted if folder else {})
 
 
 def _retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
@@ -104,12 +106,12 @@ def _retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
         report = system.ingestor.retry(
             tenant, EVERY_TENANT, scope=None, progress=lambda done: progress("retry", done, max(waiting, done))
         )
-        left = len(system.ledger.refusals(scope)) - len(report.refused)
-    if left:
+        still_refused = len(system.ledger.refusals(scope)) - len(report.refused)
+    if still_refused:
         terminal.show_note(
-            f"{left} refused documents are not kept here and must be ingested again. make documents lists them."
+            f"{still_refused} refused documents are not kept here and must be ingested again. make documents lists them."
         )
-    return _ingested(report, json) and not left
+    return _ingested(report, json) and not still_refused
 
 
 def _ingested(
@@ -123,7 +125,7 @@ def _ingested(
     counts = {name: getattr(report, name) for name in ("added", "replaced", "unchanged", "seconds")}
     refused = [
         *({"uri": f"{name}/", "reason": why.reason, "message": why.message} for name, why in unlisted.items()),
-        *({"uri": one.uri, "reason": one.reason, "message": one.message} for one in report.refused),
+        *({"uri": refusal.uri, "reason": refusal.reason, "message": refusal.message} for refusal in report.refused),
     ]
     moves = {"changed": found.changed, "renamed": found.renamed, "removed": found.removed} if found else {}
     if not terminal.write_json(json, {**counts, "refused": refused, **moves, "pruned": pruned}):
@@ -131,7 +133,7 @@ def _ingested(
             list(counts), [[f"{value:.1f}" if name == "seconds" else value for name, value in counts.items()]]
         )
         if refused:
-            terminal.show_table(["refused", "reason", "what it says"], [list(one.values()) for one in refused])
+            terminal.show_table(["refused", "reason", "what it says"], [list(refusal.values()) for refusal in refused])
         if found:
             _show_changes(found, pruned=pruned)
     return not refused
@@ -139,9 +141,9 @@ def _ingested(
 
 def _show_changes(found: FolderChanges, *, pruned: bool) -> None:
     rows = [
-        *(("changed", one) for one in found.changed),
+        *(("changed", document) for document in found.changed),
         *(("renamed", f"{old} is now {new}") for old, new in found.renamed),
-        *(("removed", one) for one in found.removed),
+        *(("removed", document) for document in found.removed),
     ]
     if rows:
         terminal.show_table(["", "document"], rows)
@@ -198,8 +200,8 @@ def _items(
         )
     if path.is_file():
         return 1, [read_item(path, Source(uri=path.name, tenant=tenant, groups=groups), max_bytes=_most_read(settings))]
-    found = "is neither a file nor a folder" if path.exists() else "does not exist"
-    raise InvalidRequest(f'"{source}" {found}. Name a file, a folder or an address: SRC=folder')
+    problem = "is neither a file nor a folder" if path.exists() else "does not exist"
+    raise InvalidRequest(f'"{source}" {problem}. Name a file, a folder or an address: SRC=folder')
 
 
 def _most_read(settings: Settings) -> int:
@@ -212,8 +214,8 @@ def _of_class(item: Item, data_class: str) -> Item:
 
     from retrieval.contract import DATA_CLASS
 
-    known = {**item.source.attributes, DATA_CLASS: data_class}
-    return replace(item, source=replace(item.source, attributes=known))
+    attributes = {**item.source.attributes, DATA_CLASS: data_class}
+    return replace(item, source=replace(item.source, attributes=attributes))
 
 
 def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:
@@ -224,35 +226,35 @@ def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, 
     settings, scope = load_stack(stack).settings, all_of(tenant, groups)
     with open_stores(settings) as stores:
         ledger = stores.ledger
-        found, refused = ledger.documents(scope), ledger.refusals(scope)
-        hidden = sum(len(ledger.documents_where(tenant)) for tenant in {scope.tenant, EVERY_TENANT}) - len(found)
+        stored, refused = ledger.documents(scope), ledger.refusals(scope)
+        hidden = sum(len(ledger.documents_where(tenant)) for tenant in {scope.tenant, EVERY_TENANT}) - len(stored)
     rows = [
         (
-            one.source.uri,
-            one.source.title,
-            one.source.tenant,
-            one.chunks,
-            "superseded" if one.superseded else "in force",
+            entry.source.uri,
+            entry.source.title,
+            entry.source.tenant,
+            entry.chunks,
+            "superseded" if entry.superseded else "in force",
         )
-        for one in found
+        for entry in stored
     ]
-    columns, outdated = ["uri", "title", "tenant", "chunks", "version"], count_outdated(found)
+    columns, outdated = ["uri", "title", "tenant", "chunks", "version"], count_outdated(stored)
     content = {
         "documents": [dict(zip(columns, row, strict=True)) for row in rows],
-        "refusals": [{"uri": one.uri, "reason": one.reason, "message": one.message} for one in refused],
+        "refusals": [{"uri": entry.uri, "reason": entry.reason, "message": entry.message} for entry in refused],
         "of_other_groups": hidden,
         "outdated": outdated,
     }
     if not terminal.write_json(json, content):
         terminal.show_table(columns, rows)
-        show_outdated(outdated, of=len(found))
+        show_outdated(outdated, of=len(stored))
         if hidden:  # a number that only the owner of this machine is told
             terminal.show_note(
                 f"{hidden} more can be read only by groups that were not named. GROUP=name lists those of one."
             )
         if refused:
             terminal.show_table(
-                ["refused", "reason", "what it says"], [(one.uri, one.reason, one.message) for one in refused]
+                ["refused", "reason", "what it says"], [(entry.uri, entry.reason, entry.message) for entry in refused]
             )
 
 

@@ -111,12 +111,12 @@ class _Commands(UserDict[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         module, _, attribute = super().__getitem__(name).partition(":")
-        found = getattr(import_module(module), attribute)
-        if not isinstance(found, typer.Typer):
+        command_or_app = getattr(import_module(module), attribute)
+        if not isinstance(command_or_app, typer.Typer):
             program = typer.Typer(add_completion=False, rich_markup_mode=None)
-            program.command(name)(found)
-            found = program
-        command = typer.main.get_command(found)
+            program.command(name)(command_or_app)
+            command_or_app = program
+        command = typer.main.get_command(command_or_app)
         command.name = name
         return command
 

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from foundation.errors import InvalidSetting, SixplyError
 from foundation.output import rendering
+from observability.reports import formatting
 
 if TYPE_CHECKING:
     from orchestration.answers.objects import ObjectAnswer
@@ -59,9 +60,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
 
 
 def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in columns:
-        table.add_column(name, overflow="fold")
+    table = formatting.grid(*columns, overflow="fold")
     for row in rows:
         table.add_row(*(plain(value) for value in row))
     return table
@@ -85,14 +84,14 @@ def show_object(made: ObjectAnswer[Any]) -> None:
 
 def watching() -> Callable[[Event], None]:
     """Shows each step when it is done; before the first one, how to go on if this process is ended."""
-    out, begun = console(), False
+    out, has_begun = console(), False
 
     def show(event: Event) -> None:
-        nonlocal begun
+        nonlocal has_begun
         if (step := event.step) is None:
             return
-        if not begun:
-            begun = True
+        if not has_begun:
+            has_begun = True
             out.print(f"[dim]cut off? Ask the same with THREAD={plain(event.thread_id)}, and it goes on from here.[/]")
         out.print(f"[dim]{step.ms:8.0f} ms  {plain(step.name)} {step.outcome}  {plain(step.detail)}[/]")
 
@@ -101,7 +100,7 @@ def watching() -> Callable[[Event], None]:
 
 def near_titles(answer: Answer | Turn) -> str:
     """Where to look by oneself."""
-    return ", ".join(one.title for one in answer.nearest)
+    return ", ".join(document.title for document in answer.nearest)
 
 
 def show_answer(answer: Answer, *, plan: bool = False) -> None:
@@ -226,12 +225,12 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _lines(errors: Console) -> Callable[[str, int, int], None]:
-    told = time.monotonic()
+    last_told_s = time.monotonic()
 
     def advance(what: str, done: int, total: int) -> None:
-        nonlocal told
-        if time.monotonic() - told >= LINE_EVERY_S:
-            told = time.monotonic()
+        nonlocal last_told_s
+        if time.monotonic() - last_told_s >= LINE_EVERY_S:
+            last_told_s = time.monotonic()
             errors.print(plain(f"{what}: {done} of {total}"))
 
     return advance

@@ -33,14 +33,14 @@ def traces(
     from observability.stores.spans import SpanStore
 
     loaded = load_stack(stack)
-    found = triage.latest(SpanStore(_file(loaded, "spans.sqlite")), limit, every=every)
-    if not terminal.write_json(json, [_fields(one) for one in found]):
+    latest = triage.latest(SpanStore(_file(loaded, "spans.sqlite")), limit, every=every)
+    if not terminal.write_json(json, [_fields(row) for row in latest]):
         terminal.show_table(
             ["trace", "at (UTC)", "name", "ms", "tenant", "answer", "failed"],
             [
-                (one.trace_id[:12], f"{one.at[:10]} {one.at[11:19]}", one.name, f"{one.ms:.0f}", one.tenant, one.answer,
-                 one.failed)
-                for one in found
+                (row.trace_id[:12], f"{row.at[:10]} {row.at[11:19]}", row.name, f"{row.ms:.0f}", row.tenant, row.answer,
+                 row.failed)
+                for row in latest
             ],
         )  # fmt: skip
         if not every:
@@ -71,9 +71,9 @@ def trace(
     with _costs(loaded) as costs:
         bill = layer_bill(spans, costs.of_trace(spans[0].trace_id))
     records = of_trace(_file(loaded, "audit.sqlite"), spans[0].trace_id)
-    told = [{"at": at, **record.model_dump(mode="json")} for at, record in records]
+    audit = [{"at": at, **record.model_dump(mode="json")} for at, record in records]
     if not terminal.write_json(
-        json, {"bill": bill.as_dict(), "spans": [_fields(span) for span in spans], "audit": told}
+        json, {"bill": bill.as_dict(), "spans": [_fields(span) for span in spans], "audit": audit}
     ):
         terminal.show(trace_tables.trace_table(spans))
         terminal.show("")
@@ -101,26 +101,26 @@ def slow(
     loaded = load_stack(stack)
     store = SpanStore(_file(loaded, "spans.sqlite"))
     traces, layers = triage.slow(store, limit=limit, look_at=last)
-    if not terminal.write_json(json, {"traces": [_fields(one) for one in traces], "layers": [*map(_fields, layers)]}):
+    if not terminal.write_json(json, {"traces": [_fields(row) for row in traces], "layers": [*map(_fields, layers)]}):
         terminal.show_table(
             ["trace", "name", "ms", "most of it in", "ms", "longest by itself", "ms"],
             [
                 (
-                    one.trace_id[:12],
-                    one.name,
-                    f"{one.ms:.0f}",
-                    one.layer,
-                    f"{one.layer_ms:.0f}",
-                    one.span,
-                    f"{one.span_ms:.0f}",
+                    row.trace_id[:12],
+                    row.name,
+                    f"{row.ms:.0f}",
+                    row.layer,
+                    f"{row.layer_ms:.0f}",
+                    row.span,
+                    f"{row.span_ms:.0f}",
                 )
-                for one in traces
+                for row in traces
             ],
         )
         terminal.show("")
         terminal.show_table(
             ["layer", "p50 ms", "p95 ms", "share"],
-            [(one.layer, f"{one.p50_ms:.1f}", f"{one.p95_ms:.1f}", f"{one.share:.0%}") for one in layers],
+            [(row.layer, f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}", f"{row.share:.0%}") for row in layers],
         )
         terminal.console().print(f"\n{triage.looked_at(store, last)}")
 
@@ -132,17 +132,19 @@ def failures(last: Last = 500, json: Json = None, stack: Stack = STACK) -> None:
 
     loaded = load_stack(stack)
     store = SpanStore(_file(loaded, "spans.sqlite"))
-    found, statuses = triage.failures(store, look_at=last)
-    if not terminal.write_json(json, {"failures": [_fields(one) for one in found], "answers_without_one": statuses}):
-        if found:
+    groups, statuses = triage.failures(store, look_at=last)
+    if not terminal.write_json(
+        json, {"failures": [_fields(group) for group in groups], "answers_without_one": statuses}
+    ):
+        if groups:
             terminal.show_table(
                 ["began in", "layer", "error", "requests", "latest"],
-                [(one.where, one.layer, one.error, one.traces, one.latest[:12]) for one in found],
+                [(group.where, group.layer, group.error, group.traces, group.latest[:12]) for group in groups],
             )
         else:
             terminal.console().print("No request failed.")
-        said = ", ".join(f"{count} {status}" for status, count in statuses.items()) or "none"
-        terminal.console().print(f"\nAnswers that left a person without one: {said}")
+        counts = ", ".join(f"{count} {status}" for status, count in statuses.items()) or "none"
+        terminal.console().print(f"\nAnswers that left a person without one: {counts}")
         terminal.console().print(triage.looked_at(store, last))
 
 
@@ -157,16 +159,16 @@ def costs(
     from observability.stores.outcomes import OutcomeStore
 
     loaded = load_stack(stack)
-    known = [*get_args(By), "outcome"]
-    if by not in known:
-        raise InvalidRequest(f'Costs cannot be summed by "{by}". {did_you_mean(by, known)}')
+    groupings = [*get_args(By), "outcome"]
+    if by not in groupings:
+        raise InvalidRequest(f'Costs cannot be summed by "{by}". {did_you_mean(by, groupings)}')
     with _costs(loaded) as ledger:
         if by == "outcome":
             with closing(OutcomeStore(_file(loaded, "outcomes.sqlite"))) as outcomes:
-                totals = by_outcome(ledger, {one.answer_id: one.verdict for one in outcomes.all()})
+                totals = by_outcome(ledger, {row.answer_id: row.verdict for row in outcomes.all()})
         else:
             totals = ledger.totals(cast("By", by))
-    if not terminal.write_json(json, [_fields(one) for one in totals]):
+    if not terminal.write_json(json, [_fields(row) for row in totals]):
         terminal.show(trace_tables.totals_table(totals, by))
 
 
@@ -177,13 +179,13 @@ def forecast(json: Json = None, stack: Stack = STACK) -> None:
     loaded = load_stack(stack)
     with _costs(loaded) as ledger:
         days = ledger.totals("day")
-    found = forecasts.forecast(
-        {date.fromisoformat(one.key): float(one.usd) for one in days},
+    expected = forecasts.forecast(
+        {date.fromisoformat(day.key): float(day.usd) for day in days},
         today=SystemClock().now().date(),
-        unpriced=sum(one.unpriced for one in days),
+        unpriced=sum(day.unpriced for day in days),
     )
-    if not terminal.write_json(json, found.as_dict()):
-        terminal.show(found.table())
+    if not terminal.write_json(json, expected.as_dict()):
+        terminal.show(expected.table())
 
 
 def _fields(row: Any) -> dict[str, Any]:

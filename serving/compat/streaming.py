@@ -70,10 +70,10 @@ class Told:
     def _end(self, answer: Answer) -> Iterator[ServerSentEvent]:
         if self._round is None:
             yield from self._shaped.begin(answer)
-            rest = with_footnotes(answer)
+            remaining = with_footnotes(answer)
         else:
-            rest = self._rest(answer)
-        for line in rest.splitlines(keepends=True):
+            remaining = self._rest(answer)
+        for line in remaining.splitlines(keepends=True):
             yield from self._say(line)
         yield from self._shaped.end(answer, self._text)
 
@@ -81,10 +81,10 @@ class Told:
         """What is still to be said of an answer whose words were told while they came."""
         draft, notes = self._draft.strip(), footnotes(answer)
         if answer.text.startswith(draft):
-            rest = markdown(answer.text[len(draft) :])
+            remaining = markdown(answer.text[len(draft) :])
         else:  # the check has marked or changed something; the notes say what
-            rest = "" if answer.unsupported else f"\n\n{markdown(answer.text)}"
-        return f"{rest}\n\n{notes}" if notes else rest
+            remaining = "" if answer.unsupported else f"\n\n{markdown(answer.text)}"
+        return f"{remaining}\n\n{notes}" if notes else remaining
 
     def _say(self, text: str) -> Iterator[ServerSentEvent]:
         self._text += text

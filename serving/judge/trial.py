@@ -85,17 +85,17 @@ def texts_of(system: System, cases: list[GoldenCase]) -> list[DocumentText]:
     from observability.evaluation.leaks import DocumentText
 
     groups = frozenset(group for case in cases for group in case.groups)
-    found = {}
+    texts = {}
     for tenant in sorted({case.tenant for case in cases}):
         scope = Scope(tenant, groups)
         for document in system.ledger.documents(scope):
             text = system.ledger.text(document.document_id, scope) or ""
             source = document.source
-            found[document.document_id] = DocumentText(source.uri, source.tenant, source.groups, text)
-    if not found:
+            texts[document.document_id] = DocumentText(source.uri, source.tenant, source.groups, text)
+    if not texts:
         tenants = ", ".join(sorted({case.tenant for case in cases}))
         raise InvalidRequest(
             f"The ledger holds no document that these questions may read; they are asked for tenant {tenants}. Run "
             "make ingest SRC=folder TENANT=..., or make ingest SRC=folder TENANT='*' for documents that all tenants may read."
         )
-    return list(found.values())
+    return list(texts.values())

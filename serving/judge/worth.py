@@ -27,7 +27,7 @@ def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> tupl
     recorded = outcomes.all(origin="production")
     stand_ins = outcomes.all(origin="evaluation")
     answers = costs.answers()
-    evaluated = {one.answer_id for one in stand_ins}
+    evaluated = {outcome.answer_id for outcome in stand_ins}
     # questions that an evaluation asked are no traffic, and traffic is no evaluation
     answers = {answer: cost for answer, cost in answers.items() if (answer in evaluated) is not bool(recorded)}
     report = roi.value_report(
@@ -42,7 +42,7 @@ def _measured(settings: Settings) -> dict[str, float | None]:
         report = jsons.loads(evaluation_file(settings).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    return {name: found["mean"] for name, found in report["overall"].items()} | {
+    return {name: estimate["mean"] for name, estimate in report["overall"].items()} | {
         "effects_without_approval": float(report["effects_without_approval"])
     }
 

@@ -77,16 +77,16 @@ def run(
     """
     if name and name != "all" and not port:
         raise InvalidRequest(f'"{name}" of which port? Name it: PORT=retrieval.vectors NAME={name}.')
-    chosen = [ports.port(port)] if port else [Port(known) for known in ports.CONTRACTS]
-    missing = [str(one.suite) for one in chosen if not one.suite.exists()]
+    chosen = [ports.port(port)] if port else [Port(port_name) for port_name in ports.CONTRACTS]
+    missing = [str(tested.suite) for tested in chosen if not tested.suite.exists()]
     if missing:
         raise InvalidRequest(f"No contract tests at {', '.join(missing)}. Run from the repository's root.")
-    parts = {one.name: _parts(settings, one, name, _object(options)) for one in chosen}
+    parts = {tested.name: _parts(settings, tested, name, _object(options)) for tested in chosen}
     _check(parts)
-    told = Telling(parts, quiet=str(json) == "-")
-    code = _pytest([str(one.suite) for one in chosen if parts[one.name]], parts, told)
-    counts = Counter(promise.outcome for promise in told.promises)
-    if not terminal.write_json(json, {**counts, "promises": [asdict(promise) for promise in told.promises]}):
+    telling = Telling(parts, quiet=str(json) == "-")
+    code = _pytest([str(tested.suite) for tested in chosen if parts[tested.name]], parts, telling)
+    counts = Counter(promise.outcome for promise in telling.promises)
+    if not terminal.write_json(json, {**counts, "promises": [asdict(promise) for promise in telling.promises]}):
         _conclude(counts)
     return code == 0 and counts["kept"] > 0 and not counts["broken"]
 
@@ -105,15 +105,15 @@ class Telling:
         """Of tests that failed, what says more than the report's own line."""
 
     def pytest_runtest_makereport(self, item: Any, call: Any) -> None:
-        if call.excinfo is not None and (said := _said(call.excinfo)):
-            self._said.setdefault(item.nodeid, said)
+        if call.excinfo is not None and (sentence := _said(call.excinfo)):
+            self._said.setdefault(item.nodeid, sentence)
 
     def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
-        kept = [item for item in items if self._concerns(item)]
+        selected = [item for item in items if self._concerns(item)]
         gone = [item for item in items if item.nodeid not in self._sentences]
         if gone:
             config.hook.pytest_deselected(items=gone)
-        items[:] = kept
+        items[:] = selected
 
     def _concerns(self, item: Any) -> bool:
         """Whether the test is about one of the parts: one of its parameters is the part's name."""
@@ -160,9 +160,9 @@ def _sentence(item: Any, params: Mapping[str, Any], adapter: str) -> str:
     promise = next(
         (value for value in params.values() if hasattr(value, "__name__") and hasattr(value, "__code__")), None
     )
-    rest = [str(value) for value in params.values() if value is not promise and value != adapter]
+    tail = [str(value) for value in params.values() if value is not promise and value != adapter]
     name = promise.__name__ if promise else item.originalname.removeprefix("test_")
-    simple = [value for value in rest if len(value) < 40 and "object at" not in value]
+    simple = [value for value in tail if len(value) < 40 and "object at" not in value]
     return f"{name.replace('_', ' ')}{' (' + ', '.join(simple) + ')' if simple else ''}"
 
 
@@ -219,7 +219,7 @@ def _parts(settings: Settings, port: Port, name: str | None, given: dict[str, An
     """What to test, as it would stand in stack.toml, secrets in the clear: an environment variable carries it."""
     configured = port.configured(settings)
     if name == "all" or (name is None and not configured):
-        return [{"use": each} for each in components.available(port.name)]
+        return [{"use": adapter} for adapter in components.available(port.name)]
     chosen = [part for part in configured if name in (None, part.use)] or [Part(use=str(name))]
     return [{"use": part.use} | _own_options(port, part) | given for part in chosen]
 
@@ -242,14 +242,14 @@ def _check(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
 
 def _object(options: str | None) -> dict[str, Any]:
     try:
-        found = jsons.loads(options or "{}")
+        parsed = jsons.loads(options or "{}")
     except ValueError as error:
         raise InvalidRequest(f'The options are not JSON: {error}. Write OPTIONS=\'{{"url": "..."}}\'.') from error
-    if not isinstance(found, dict):
+    if not isinstance(parsed, dict):
         raise InvalidRequest(f'The options are no JSON object: {options}. Write OPTIONS=\'{{"url": "..."}}\'.')
-    return found
+    return parsed
 
 
 def _conclude(counts: Mapping[str, int]) -> None:
-    found = ", ".join(f"{counts[outcome]} {outcome}" for outcome in MARKS if counts.get(outcome))
-    terminal.console().print(f"\n{found or 'No promise was tested: no suite has a test for this part.'}")
+    summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in MARKS if counts.get(outcome))
+    terminal.console().print(f"\n{summary or 'No promise was tested: no suite has a test for this part.'}")

@@ -63,11 +63,11 @@ def parts(
     ] = None,
 ) -> None:
     """Every port with its adapters: what they are, what they need, what they can be told."""
-    found = list(adapters())
+    rows_of_parts = list(adapters())
     if markdown is not None:
-        terminal.write_text(markdown, page(found))
-    if not terminal.write_json(json, {"adapters": [asdict(one) for one in found]}):
-        rows = [(one.port, _starred(one), one.what, ", ".join(one.extras)) for one in found]
+        terminal.write_text(markdown, page(rows_of_parts))
+    if not terminal.write_json(json, {"adapters": [asdict(adapter) for adapter in rows_of_parts]}):
+        rows = [(adapter.port, _starred(adapter), adapter.what, ", ".join(adapter.extras)) for adapter in rows_of_parts]
         terminal.show_table(["port", "adapter", "what it is", "make setup WITH="], rows)
         terminal.console().print("[dim]* is the default. Options: make parts JSON=-[/]")
 
@@ -79,9 +79,9 @@ def page(found: list[Adapter]) -> str:
 
 def row(one: Adapter) -> str:
     """Its line in the page."""
-    told = [f"**`{name}`**" if default is None else f"`{name}`" for name, default in (one.options or {}).items()]
+    text = [f"**`{name}`**" if default is None else f"`{name}`" for name, default in (one.options or {}).items()]
     needs = f"`make setup WITH={','.join(one.extras)}`" if one.extras else ""
-    cells = (f"`{one.name}`{' (default)' if one.default else ''}", one.what, needs, " ".join(told))
+    cells = (f"`{one.name}`{' (default)' if one.default else ''}", one.what, needs, " ".join(text))
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
@@ -121,16 +121,16 @@ def _options(module: str) -> dict[str, str | None] | None:
 @cache
 def _extras(module: str) -> tuple[str, ...]:
     """Read from the imports of its file, those within functions too, and of the files of ours that it imports."""
-    found: set[str] = set()
+    extras: set[str] = set()
     open_, seen = [module], {module}
     while open_:
         for name in _imports(open_.pop()):
             if name.partition(".")[0] not in OURS:
-                found |= {extra} if (extra := extra_of(name.partition(".")[0]) or extra_of(name)) else set()
+                extras |= {extra} if (extra := extra_of(name.partition(".")[0]) or extra_of(name)) else set()
             elif name not in seen:
                 seen.add(name)
                 open_.append(name)
-    return tuple(sorted(found))
+    return tuple(sorted(extras))
 
 
 def _imports(module: str) -> Iterator[str]:

@@ -61,8 +61,8 @@ class Port:
     def contract(self) -> type:
         """The Protocol or base class that an adapter's `build` gives an instance of."""
         module, _, name = CONTRACTS[self.name].partition(":")
-        found: type = getattr(importlib.import_module(module), name)
-        return found
+        contract_type: type = getattr(importlib.import_module(module), name)
+        return contract_type
 
     def configured(self, settings: Settings) -> tuple[Part, ...]:
         """What stack.toml names for it; nothing for parsers."""

@@ -37,22 +37,22 @@ def approvals(tenant: Tenant = LOCAL, json: Json = None, stack: Stack = STACK) -
     with closing(SqliteApprovals(settings.foundation.data_dir / "approvals.sqlite", SystemClock())) as store:
         waiting = asyncio.run(store.pending(tenant))
         same = find_duplicates(waiting, asyncio.run(store.decided(tenant, limit=DECIDED)))
-    if not terminal.write_json(json, [one.model_dump(mode="json") for one in waiting]):
+    if not terminal.write_json(json, [approval.model_dump(mode="json") for approval in waiting]):
         rows = [
             (
-                one.approval_id,
-                one.tool,
-                terminal.told(one.arguments),
-                one.requested_by,
-                f"{one.expires_at:%Y-%m-%d %H:%M}",
+                approval.approval_id,
+                approval.tool,
+                terminal.told(approval.arguments),
+                approval.requested_by,
+                f"{approval.expires_at:%Y-%m-%d %H:%M}",
             )
-            for one in waiting
+            for approval in waiting
         ]
         terminal.show_table(["id", "tool", "arguments", "asked by", "until (UTC)"], rows)
-        for approval_id, other in same.items():
-            was = f"was approved by {other.decided_by}" if other.status == "approved" else "waits above"
+        for approval_id, twin in same.items():
+            was = f"was approved by {twin.decided_by}" if twin.status == "approved" else "waits above"
             terminal.show_note(
-                f"{approval_id} asks for the same as {other.approval_id}, which {was}. Both would do it twice."
+                f"{approval_id} asks for the same as {twin.approval_id}, which {was}. Both would do it twice."
             )
         done = (
             "Decide with make approve ID=... or make reject ID=..., for the same TENANT." if rows else "Nothing waits."

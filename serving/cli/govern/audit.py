@@ -27,28 +27,29 @@ def audit_verify(
     """Is the audit whole? Finds an edited, dropped or reordered record."""
     from orchestration.effects import audit
 
-    found = verified_audit(
+    result = verified_audit(
         load_stack(stack).settings.foundation.data_dir, known=audit.Head.parse(head) if head else None
     )
-    if terminal.write_json(json, found.as_dict()):
-        exit_unless(ok=found.ok)
+    if terminal.write_json(json, result.as_dict()):
+        exit_unless(ok=result.ok)
         return
-    if found.problems:
+    if result.problems:
         terminal.show_table(
-            ["record", "problem", "what it says"], [(one.number, one.kind, one.what) for one in found.problems]
+            ["record", "problem", "what it says"],
+            [(record.number, record.kind, record.what) for record in result.problems],
         )
-    verdict = "whole" if found.ok else "NOT whole"
+    verdict = "whole" if result.ok else "NOT whole"
     out = terminal.console()
-    out.print(f"{found.records} records, {verdict}. Head: {found.head}")
-    if found.after_the_kept_head:
+    out.print(f"{result.records} records, {verdict}. Head: {result.head}")
+    if result.after_the_kept_head:
         out.print(
-            f"{found.after_the_kept_head} of them came after the kept head; a crash leaves one, an intruder more."
+            f"{result.after_the_kept_head} of them came after the kept head; a crash leaves one, an intruder more."
         )
     out.print(
         "[dim]Whoever rewrites the chain and every copy of its head is not seen. Keep a head elsewhere, and compare: "
         "make audit-verify HEAD=count:hash[/]"
     )
-    exit_unless(ok=found.ok)
+    exit_unless(ok=result.ok)
 
 
 def verified_audit(data: Path, *, known: Head | None = None) -> Verification:
@@ -63,12 +64,12 @@ def verified_audit(data: Path, *, known: Head | None = None) -> Verification:
 
     carried = SpanStore(data / "spans.sqlite").last_of(names.AUDIT_HEAD)  # before the chain, which may go on meanwhile
     witnesses = [audit.Head.parse(str(head)) for head in carried.values()]
-    found = audit.verify(data / "audit.sqlite", known=known, witnesses=witnesses)
+    result = audit.verify(data / "audit.sqlite", known=known, witnesses=witnesses)
     acts = sum(_count_rows(data / f"{store}.sqlite", store) for store in ("approvals", "effects"))
-    if found.records or not acts:
-        return found
+    if result.records or not acts:
+        return result
     what = f"The audit is empty, and other stores know {acts} approvals and effects that it should tell of."
-    return replace(found, problems=(*found.problems, audit.Problem(1, "truncated", what)))
+    return replace(result, problems=(*result.problems, audit.Problem(1, "truncated", what)))
 
 
 def _count_rows(path: Path, table: str) -> int:

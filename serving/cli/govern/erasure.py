@@ -83,8 +83,8 @@ def erase(
     """Erase everything that one person said, asked and was told; says of each store what went and what stays."""
     by = f"{getpass.getuser()}@terminal"
     report = asyncio.run(_erase(load_stack(stack), Principal(user, tenant), by, SystemClock()))
-    told = {"subject": user, "tenant": tenant, **asdict(report)}
-    if terminal.write_json(json, told):
+    content = {"subject": user, "tenant": tenant, **asdict(report)}
+    if terminal.write_json(json, content):
         exit_unless(ok=report.ok)
         return
     if report.cut_off_before:
@@ -148,7 +148,7 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
     from serving.jobs import store as jobs
 
     parts = _parts(settings)
-    told = {name: components.stores_of(section, part) for name, section, part in parts}
+    by_part = {name: components.stores_of(section, part) for name, section, part in parts}
     fixed: list[Store] = [
         jobs.STORE,
         approvals.STORE,
@@ -158,15 +158,15 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
         quarantine.STORE,
     ]
     fixed += [spans.store_in(spans.FILE), _REPORTS]
-    of_parts = [store for stores in told.values() for store in stores or ()]
+    of_parts = [store for stores in by_part.values() for store in stores or ()]
     last: list[Store] = [effect_log.STORE, costs.STORE, spending.STORE, audit.STORE, *_without_people(settings)]
     stores = {(store.name, store.files): store for store in (*fixed, *of_parts, *last)}
-    return list(stores.values()), [name for name, stores in told.items() if stores is None]
+    return list(stores.values()), [name for name, stores in by_part.items() if stores is None]
 
 
 def _parts(settings: Settings) -> list[tuple[str, str, Part]]:
     """The parts that may keep something: as stack.toml names them, their section, and the part."""
-    one = [
+    single = [
         ("retrieval.ledger", settings.retrieval.ledger),
         ("retrieval.vectors", settings.retrieval.vectors),
         ("serving.cache", settings.serving.cache),
@@ -174,18 +174,18 @@ def _parts(settings: Settings) -> list[tuple[str, str, Part]]:
     ]
     many = [("observability.exporters", part) for part in settings.observability.exporters]
     many += [("orchestration.tools", part) for part in settings.orchestration.tools]
-    return [(f'[{section}] use = "{part.use}"', section, part) for section, part in (*one, *many)]
+    return [(f'[{section}] use = "{part.use}"', section, part) for section, part in (*single, *many)]
 
 
 def _without_people(settings: Settings) -> tuple[Store, ...]:
     serving = settings.serving
-    known = [str(serving.keys_file), "stops.json", erasures.FILE]
-    beside = [str(Path(name).with_suffix(end)) for name in known for end in (".lock", ".new")]
+    files = [str(serving.keys_file), "stops.json", erasures.FILE]
+    beside = [str(Path(name).with_suffix(end)) for name in files for end in (".lock", ".new")]
     jwks = [str(serving.jwt.jwks_file)] if serving.jwt.jwks_file else []
     return (
         Store(
             name="switches",
-            files=(*known, *beside, *jwks),
+            files=(*files, *beside, *jwks),
             stays="what an operator stopped and why; that somebody with this hash was erased, so that nothing is written late",
         ),
         Store(
@@ -198,7 +198,7 @@ def _without_people(settings: Settings) -> tuple[Store, ...]:
 
 def _erase_reports(data: Path, person: Person) -> int:
     """Delete the reports that name the person, or show one of their conversations, answers or traces."""
-    ids = {each[:SHOWN] for each in (*person.threads, *person.answers, *person.traces)}
+    ids = {identifier[:SHOWN] for identifier in (*person.threads, *person.answers, *person.traces)}
     named = [re.escape(text) for text in sorted(ids)]
     named += [re.escape(f'"{person.subject}"'), re.escape(f">{html.escape(person.subject)}<")]
     wanted = re.compile("|".join(named).encode(errors="surrogatepass"))
@@ -325,9 +325,9 @@ def _unclaimed(data: Path, stores: Sequence[Store]) -> list[str]:
 
 def retention(json: Json = None, stack: Stack = STACK) -> None:
     """Take out what is older than [foundation.retention] allows; for a daily timer."""
-    found = asyncio.run(_retain(load_stack(stack), SystemClock()))
-    if not terminal.write_json(json, {"erased": [asdict(one) for one in found]}):
-        terminal.show_table(["store", "erased", "n"], [(one.store, one.what, one.count) for one in found])
+    erased = asyncio.run(_retain(load_stack(stack), SystemClock()))
+    if not terminal.write_json(json, {"erased": [asdict(row) for row in erased]}):
+        terminal.show_table(["store", "erased", "n"], [(row.store, row.what, row.count) for row in erased])
 
 
 async def _retain(loaded: Loaded, clock: Clock) -> list[Erased]:
@@ -338,31 +338,31 @@ async def _retain(loaded: Loaded, clock: Clock) -> list[Erased]:
     from orchestration.memory import conversations
 
     settings = loaded.settings
-    data, kept, now = settings.foundation.data_dir, settings.foundation.retention, clock.now()
-    found = []
+    data, limits, now = settings.foundation.data_dir, settings.foundation.retention, clock.now()
+    erased = []
     with ExitStack() as opened:
-        if kept.spans_days is not None:
-            before, spans = now - timedelta(days=kept.spans_days), SpanStore(data / "spans.sqlite")
+        if limits.spans_days is not None:
+            before, spans = now - timedelta(days=limits.spans_days), SpanStore(data / "spans.sqlite")
             count = spans.erase_before(int(before.timestamp() * 1e9))
-            found.append(Erased("spans", f"older than {kept.spans_days:g} days", count))
+            erased.append(Erased("spans", f"older than {limits.spans_days:g} days", count))
             audit = opened.enter_context(closing(SqliteAudit(data / "audit.sqlite", clock)))
             named = spans.manifests() | await audit.manifests()
             count = manifest.prune(data / manifest.FOLDER, named, before)
-            found.append(Erased("manifests", "as old, and named by no span and no audit record", count))
-        if kept.conversations_days is not None:
+            erased.append(Erased("manifests", "as old, and named by no span and no audit record", count))
+        if limits.conversations_days is not None:
             saver = _checkpoints(loaded, opened)
-            old = await conversations.untouched_since(saver, now - timedelta(days=kept.conversations_days))
+            old = await conversations.untouched_since(saver, now - timedelta(days=limits.conversations_days))
             for thread in old:
                 await saver.adelete_thread(thread)
             for store in components.stores_of("orchestration.checkpoints", settings.orchestration.checkpoints) or ():
                 if old and isinstance(store, SqliteStore):
                     store.compact_now(data)
-            found.append(Erased(CONVERSATIONS, f"silent for {kept.conversations_days:g} days", len(old)))
-        if kept.approvals_days is not None:
+            erased.append(Erased(CONVERSATIONS, f"silent for {limits.conversations_days:g} days", len(old)))
+        if limits.approvals_days is not None:
             approvals = opened.enter_context(closing(SqliteApprovals(data / "approvals.sqlite", clock)))
-            count = approvals.erase_before(now - timedelta(days=kept.approvals_days))
-            found.append(Erased("approvals", f"asked for {kept.approvals_days:g} days ago, and over", count))
-    return found
+            count = approvals.erase_before(now - timedelta(days=limits.approvals_days))
+            erased.append(Erased("approvals", f"asked for {limits.approvals_days:g} days ago, and over", count))
+    return erased
 
 
 def _checkpoints(loaded: Loaded, opened: ExitStack) -> Any:

@@ -33,8 +33,8 @@ def list_facts(tenant: Tenant = LOCAL, user: User = None, json: Json = None, sta
     whose = person(tenant, user)
     with _facts(load_stack(stack)) as facts:
         found = facts.of(whose)
-    if not terminal.write_json(json, [one.model_dump(mode="json") for one in found]):
-        rows = [(one.fact_id, one.text, f"{one.at:%Y-%m-%d %H:%M}", one.approved_by) for one in found]
+    if not terminal.write_json(json, [fact.model_dump(mode="json") for fact in found]):
+        rows = [(fact.fact_id, fact.text, f"{fact.at:%Y-%m-%d %H:%M}", fact.approved_by) for fact in found]
         terminal.show_table(["id", f"remembered of {whose.subject}", "since (UTC)", "approved by"], rows)
 
 

@@ -39,18 +39,18 @@ def policy(
     check_roles(roles, settings)
     rules, caller = Policy(settings), Principal("anybody", tenant or EVERYBODY, frozenset(roles))
     rulings = {
-        name: ruling(asked)
-        for name, asked, ruling in (
+        name: ruling(request)
+        for name, request, ruling in (
             ("tool", tool, partial(rules.tool, principal=caller)),
             ("model", model, partial(rules.model, tenant=caller.tenant)),
             ("data_class", data_class, partial(rules.data, principal=caller)),
         )
-        if asked is not None
+        if request is not None
     }
     if rulings:
-        told = {name: asdict(ruling) for name, ruling in rulings.items()}
-        asked = {"roles": sorted(roles), "tenant": caller.tenant, "rulings": told}
-        if not terminal.write_json(json, asked):
+        content = {name: asdict(ruling) for name, ruling in rulings.items()}
+        request = {"roles": sorted(roles), "tenant": caller.tenant, "rulings": content}
+        if not terminal.write_json(json, request):
             for ruling in rulings.values():
                 verdict = "[green]allowed[/]" if ruling.allowed else "[red]denied[/]"
                 terminal.console().print(f"{verdict} by {ruling.rule}: {terminal.plain(ruling.why)}")

@@ -71,10 +71,12 @@ def _switch(loaded: Loaded, what: str, *, why: str | None) -> None:
 def _show_stops(loaded: Loaded, json: Path | None) -> None:
     from foundation.kill_switches import Stops
 
-    found = Stops(loaded.settings.foundation.data_dir / "stops.json", SystemClock()).list()
-    if terminal.write_json(json, {"stops": [asdict(one) for one in found]}):
+    stops = Stops(loaded.settings.foundation.data_dir / "stops.json", SystemClock()).list()
+    if terminal.write_json(json, {"stops": [asdict(stop) for stop in stops]}):
         return
-    if found:
-        terminal.show_table(["stopped", "by", "since", "why"], [(str(one), one.by, one.at, one.why) for one in found])
+    if stops:
+        terminal.show_table(
+            ["stopped", "by", "since", "why"], [(str(stop), stop.by, stop.at, stop.why) for stop in stops]
+        )
     else:
         terminal.console().print("Nothing is stopped.")

@@ -57,7 +57,7 @@ def card_of(loaded: Loaded, register: Path) -> Card:
     digests = weights.digests(named, data_dir=settings.foundation.data_dir)
     run = manifest.build(settings, weights=digests, corpus=None, clock=SystemClock())
     last, when = _last_evaluation(loaded)
-    known = risk_register.load_register(register)
+    risks = risk_register.load_register(register)
     audited: dict[str, Any] = {"records": 0}
     if (path := settings.foundation.data_dir / "audit.sqlite").is_file():
         verified = verified_audit(path.parent)
@@ -74,13 +74,15 @@ def card_of(loaded: Loaded, register: Path) -> Card:
         rules=dict(flatten(settings.orchestration.policy.model_dump(mode="json"))),
         limits=limits_of(settings),
         retention={name: "for good" if days is None else days for name, days in settings.foundation.retention},
-        stops=[f"{one}: {one.why}" for one in Stops(settings.foundation.data_dir / "stops.json", SystemClock()).list()],
+        stops=[
+            f"{stop}: {stop.why}" for stop in Stops(settings.foundation.data_dir / "stops.json", SystemClock()).list()
+        ],
         audit=audited,
         evaluation=system_card.figures(last, _baseline(settings)),
         evaluated=f"Last evaluated {when}." if last else "Not evaluated here yet: make evaluate.",
-        known_limits=system_card.known_limits(last, known),
-        register=known,
-        gone=risk_register.gone(known, manifest.ROOT, Settings),
+        known_limits=system_card.known_limits(last, risks),
+        register=risks,
+        gone=risk_register.gone(risks, manifest.ROOT, Settings),
     )
 
 
@@ -104,22 +106,22 @@ def _data(settings: Settings) -> dict[str, Any]:
     from serving.cli.opening import open_stores
 
     retrieval = settings.retrieval
-    told: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "ledger": retrieval.ledger.use,
         "index": retrieval.vectors.use,
         "chunker": retrieval.chunker.use,
     }
     with open_stores(settings) as stores:
         ledger = stores.ledger
-        told |= {"documents": ledger.document_count(), "passages": ledger.chunk_count()}
+        facts |= {"documents": ledger.document_count(), "passages": ledger.chunk_count()}
         fingerprint = ledger.fingerprint()
     if fingerprint:
-        told |= {
+        facts |= {
             "embedded by": fingerprint.embedder,
             "dimensions": fingerprint.dimensions,
             "cut by": fingerprint.chunker,
         }
-    return told
+    return facts
 
 
 def _tools(settings: Settings) -> Iterator[ToolFacts]:
@@ -174,20 +176,20 @@ def _show(card: Card) -> None:
         out.print(f"\n[bold]{name}[/]")
         terminal.show_table(["", ""], [(key, _plain(value)) for key, value in getattr(card, name).items()])
     out.print("\n[bold]models[/]")
-    terminal.show_table(["port", "part", "model"], [(one["port"], one["part"], one["model"]) for one in card.models])
+    terminal.show_table(["port", "part", "model"], [(row["port"], row["part"], row["model"]) for row in card.models])
     out.print("\n[bold]tools[/]")
     terminal.show_table(
         ["tool", "effect", "reach", "roles", "approval"],
         [
-            (one.name, "yes" if one.effect else "no", one.reach, ", ".join(one.roles) or "nobody", one.approval)
-            for one in card.tools
+            (row.name, "yes" if row.effect else "no", row.reach, ", ".join(row.roles) or "nobody", row.approval)
+            for row in card.tools
         ],
     )
     out.print(f"\n[bold]stopped[/]  {terminal.plain('; '.join(card.stops)) or 'nothing'}")
     out.print(f"\n[bold]evaluation[/]  {card.evaluated}")
     terminal.show_table(
         ["measure", "last", "baseline"],
-        [(one["words"], _figure(one["last"]), _figure(one["baseline"])) for one in card.evaluation],
+        [(row["words"], _figure(row["last"]), _figure(row["baseline"])) for row in card.evaluation],
     )
     out.print("\n[bold]known limits[/]")
     for limit in card.known_limits:
@@ -195,10 +197,10 @@ def _show(card: Card) -> None:
     out.print("\n[bold]risks[/]")
     terminal.show_table(
         ["risk", "controls", "what stays"],
-        [(one.risk, "; ".join(each.what for each in one.controls), one.residual) for one in card.register.risks],
+        [(row.risk, "; ".join(section.what for section in row.controls), row.residual) for row in card.register.risks],
     )
-    for one in card.gone:
-        out.print(f"[red]gone[/] {terminal.plain(one)}")
+    for row in card.gone:
+        out.print(f"[red]gone[/] {terminal.plain(row)}")
 
 
 def _plain(value: Any) -> str:

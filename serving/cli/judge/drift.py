@@ -31,7 +31,7 @@ def drift(
         closing(CostLedger(data / "costs.sqlite")) as costs,
         closing(OutcomeStore(data / "outcomes.sqlite")) as outcomes,
     ):
-        found = drifts.drift(
+        report = drifts.drift(
             SpanStore(data / "spans.sqlite"),
             costs,
             outcomes.all(),
@@ -39,30 +39,30 @@ def drift(
             days=days,
             changed=functools.partial(manifest.changes, data / manifest.FOLDER),
         )
-    if not terminal.write_json(json, found.as_dict()):
+    if not terminal.write_json(json, report.as_dict()):
         terminal.show_table(
             ["figure", "before", "now", "99 % interval of the change", "n before", "n now", ""],
             [
                 (
-                    one.words,
-                    _mean(one.before),
-                    _mean(one.now),
-                    "" if one.low is None else f"{one.low:+.4g} to {one.high:+.4g}",
-                    one.n_before,
-                    one.n_now,
-                    one.verdict,
+                    figure.words,
+                    _mean(figure.before),
+                    _mean(figure.now),
+                    "" if figure.low is None else f"{figure.low:+.4g} to {figure.high:+.4g}",
+                    figure.n_before,
+                    figure.n_now,
+                    figure.verdict,
                 )
-                for one in found.figures.values()
+                for figure in report.figures.values()
             ],
         )
-        asked, out = found.questions, terminal.console()
-        chance = "" if asked.p is None else f", by chance {asked.p:.1%}"
-        out.print(f"\nbefore: {found.before}; now: {found.now}")
-        out.print(f"what is asked: {asked.verdict} (n = {asked.n_before} and {asked.n_now}{chance})")
-        for note in found.notes:
+        questions, out = report.questions, terminal.console()
+        chance = "" if questions.p is None else f", by chance {questions.p:.1%}"
+        out.print(f"\nbefore: {report.before}; now: {report.now}")
+        out.print(f"what is asked: {questions.verdict} (n = {questions.n_before} and {questions.n_now}{chance})")
+        for note in report.notes:
             out.print(terminal.plain(note))
-        out.print(f"[bold]{found.conclusion}[/]")
-    exit_unless(ok=not found.moved)
+        out.print(f"[bold]{report.conclusion}[/]")
+    exit_unless(ok=not report.moved)
 
 
 def _mean(value: float | None) -> str:

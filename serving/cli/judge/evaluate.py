@@ -92,7 +92,7 @@ def calibrate(
     ):
         items, own = _own_questions(system, data, limit)
         others = evenly(foreign_questions(foreign), limit) if foreign else []
-        rows = [(*row, False) for row in own] + [(other.question, own[0][1], False, True) for other in others]
+        rows = [(*row, False) for row in own] + [(stranger.question, own[0][1], False, True) for stranger in others]
         system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, len(items)))
 
         async def ask_all() -> list[str | None]:
@@ -104,18 +104,20 @@ def calibrate(
 
         traces = asyncio.run(ask_all())
         system.telemetry.flush()
-        known = SpanStore(system.settings.foundation.data_dir / "spans.sqlite").last_of(names.CONFIDENCE)
+        confidences = SpanStore(system.settings.foundation.data_dir / "spans.sqlite").last_of(names.CONFIDENCE)
         graded = [
-            Graded(known[trace], answerable, other)
-            for trace, (_, _, answerable, other) in zip(traces, rows, strict=True)
-            if trace in known
+            Graded(confidences[trace], answerable, stranger)
+            for trace, (_, _, answerable, stranger) in zip(traces, rows, strict=True)
+            if trace in confidences
         ]
         figures = calibrated(graded, seed=system.context.seed)
     figures |= {"n_not_graded": len(rows) - len(graded), "data": data.name if data else "golden set", "stack": parts}
     if not terminal.write_json(json, figures):
         at = figures.pop("at")
         terminal.show_figures(figures, None)
-        terminal.show_table(list(at[0]), [tuple(terminal.format_share(value) for value in one.values()) for one in at])
+        terminal.show_table(
+            list(at[0]), [tuple(terminal.format_share(value) for value in share.values()) for share in at]
+        )
 
 
 def _own_questions(

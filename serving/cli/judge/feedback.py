@@ -73,9 +73,9 @@ def _take(loaded: Loaded, path: Path, golden: Path | None) -> None:
     golden = golden or golden_file(loaded.settings)
     cases, waiting = feedback_cases.reviewed(path)
     feedback_cases.take_in(cases, golden)
-    rest = f" {waiting} are not reviewed yet." if waiting else ""
+    others = f" {waiting} are not reviewed yet." if waiting else ""
     out = terminal.console()
-    out.print(f"{len(cases)} cases were added to {golden}.{rest}")
+    out.print(f"{len(cases)} cases were added to {golden}.{others}")
     if cases:
         out.print("The gate's baseline is of the old set now: make gate RENEW=1")
 

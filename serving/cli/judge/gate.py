@@ -102,12 +102,12 @@ def hold_gate(stack: Path, *, baseline: Path | None = None, renew: bool, json: P
         lines = jsons.dumps(compare.as_baseline(side), indent=1, ensure_ascii=False)
         terminal.write_text(baseline, lines + "\n")
         return True
-    found = compare.compare(stored, side, settings.observability.compare, seed=settings.foundation.seed)
+    comparison = compare.compare(stored, side, settings.observability.compare, seed=settings.foundation.seed)
     floors = _floors(settings.observability.outcomes_file, side)
     today = SystemClock().now().date()
     verdict = Verdict(
-        found,
-        tuple(name for name, one in found.metrics.items() if _fell(name, one)),
+        comparison,
+        tuple(name for name, figure in comparison.metrics.items() if _fell(name, figure)),
         floors,
         tuple(floor.name for floor in floors if not floor.met and not floor.is_excused(today)),
     )

@@ -53,7 +53,7 @@ def judge_agreement(
     )
     standing = judges.standing(judge, record, settings.observability.judge)
     usd = judge.cost_usd
-    told = {
+    content = {
         **record.model_dump(),
         "trusted": standing.trusted,
         "told": standing.told,
@@ -61,7 +61,7 @@ def judge_agreement(
         "usd": None if usd is None else float(usd),
         "rows": rows,
     }
-    if not terminal.write_json(json, told):
+    if not terminal.write_json(json, content):
         _show(record)
         terminal.console().print(f"\n{terminal.plain(standing.told)}")
     exit_unless(ok=bool(standing.trusted))
@@ -77,9 +77,9 @@ def _show(record: Record) -> None:
         "area under the curve",
     ]
     rows = [
-        (name, f"{_figure(one.kappa)} [{one.low:.3f}, {one.high:.3f}]", _figure(one.people), f"{one.exact:.3f}",
-         f"{one.exact_of_constant:.3f}", _figure(one.auc))
-        for name, one in record.marks.items()
+        (name, f"{_figure(mark.kappa)} [{mark.low:.3f}, {mark.high:.3f}]", _figure(mark.people), f"{mark.exact:.3f}",
+         f"{mark.exact_of_constant:.3f}", _figure(mark.auc))
+        for name, mark in record.marks.items()
     ]  # fmt: skip
     terminal.show_table(columns, rows)
     terminal.console().print(f"\n{record.n} answers, {record.valid:.3f} of them with a valid verdict")
@@ -110,12 +110,12 @@ def _made_of(part: Part, *, local: bool) -> dict[str, str]:
     from foundation.machine.manifest import digest_of_files
     from models import weights
 
-    given = {key: str(value) for key, value in mask_values(part.model_dump()).items() if value != MASK}
-    if "adapter" in given:
-        given["adapter_weights"] = digest_of_files([Path(given["adapter"])])
-    if "path" in given:
-        return given | {"weights": digest_of_files([Path(given["path"])])}
-    return given | (weights.digests() if local else {})
+    options = {key: str(value) for key, value in mask_values(part.model_dump()).items() if value != MASK}
+    if "adapter" in options:
+        options["adapter_weights"] = digest_of_files([Path(options["adapter"])])
+    if "path" in options:
+        return options | {"weights": digest_of_files([Path(options["path"])])}
+    return options | (weights.digests() if local else {})
 
 
 async def judged(system: System, report: Report, progress: Callable[[int], None]) -> tuple[Report, dict[str, Any]]:
@@ -132,16 +132,16 @@ async def judged(system: System, report: Report, progress: Callable[[int], None]
         rows: list[CaseScore] = []
         while True:
             standing = judges.standing(judge, record, settings)  # the last reply may have named another model
-            told: dict[str, Any] = {"judge": judge.model, "trusted": standing.trusted, "told": standing.told}
+            note: dict[str, Any] = {"judge": judge.model, "trusted": standing.trusted, "told": standing.told}
             if not standing.trusted:
-                return report, told
+                return report, note
             if len(rows) == len(report.rows):
                 break
             rows.append(await _marked(system, judge, report.rows[len(rows)], standing.trusted))
             progress(len(rows))
         usd = judge.cost_usd
-        told |= {"failures": dict(judge.failures), "usd": None if usd is None else float(usd)}
-        return summarise(rows, seconds=report.seconds, seed=system.context.seed), told
+        note |= {"failures": dict(judge.failures), "usd": None if usd is None else float(usd)}
+        return summarise(rows, seconds=report.seconds, seed=system.context.seed), note
 
 
 async def _marked(system: System, judge: Judge, row: CaseScore, trusted: Sequence[str]) -> CaseScore:

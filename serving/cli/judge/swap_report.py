@@ -81,15 +81,15 @@ def report(
     data = data or settings.observability.golden_set
     material = trials.material(data, limit)
     sides = run(orders, material, data=data, limit=limit, repeats=repeats, home=settings.foundation.data_dir)
-    found = compare.compare(
+    comparison = compare.compare(
         stored or sides[0], sides[-1], settings.observability.compare, seed=settings.foundation.seed
     )
     if html is not None:
-        terminal.write_text(html, compare_page.page(found, material.name))
-    if not terminal.write_json(json, found.as_dict()):
-        show(found)
-        terminal.console().print(f"\n[bold]{found.verdict}[/]: {terminal.plain(found.reason)}")
-    return found.exit_code
+        terminal.write_text(html, compare_page.page(comparison, material.name))
+    if not terminal.write_json(json, comparison.as_dict()):
+        show(comparison)
+        terminal.console().print(f"\n[bold]{comparison.verdict}[/]: {terminal.plain(comparison.reason)}")
+    return comparison.exit_code
 
 
 @dataclass(frozen=True)
@@ -148,8 +148,8 @@ class _System:
         assert self._process.stdin is not None
         self._process.stdin.close()
         figures = self._begun["figures"] | self._hear()
-        begun = self._begun
-        return Side(self._order.name, self._rows, begun["corpus"], begun["trials"], begun["stack"], figures)
+        start = self._begun
+        return Side(self._order.name, self._rows, start["corpus"], start["trials"], start["stack"], figures)
 
     def _say(self, what: object) -> dict[str, Any]:
         assert self._process.stdin is not None
@@ -169,8 +169,8 @@ class _System:
     def _last_words(self) -> str:
         self._process.wait()
         self._complaints.seek(0)
-        said = self._complaints.read().strip().splitlines()
-        return said[-1] if said else f"exit status {self._process.returncode}, and it said nothing."
+        lines = self._complaints.read().strip().splitlines()
+        return lines[-1] if lines else f"exit status {self._process.returncode}, and it said nothing."
 
 
 @contextmanager
@@ -208,10 +208,10 @@ def read_json(path: Path) -> Mapping[str, Any]:
         InvalidSetting: it cannot be read.
     """
     try:
-        found: Mapping[str, Any] = jsons.loads(path.read_text(encoding="utf-8"))
+        content: Mapping[str, Any] = jsons.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InvalidSetting(f"{path} cannot be read as the JSON of a report: {error}. Name another file.") from error
-    return found
+    return content
 
 
 def show(found: Comparison) -> None:
@@ -219,27 +219,29 @@ def show(found: Comparison) -> None:
     rows = [
         (
             name,
-            _number(one.a),
-            _number(one.b),
-            _number(one.diff, sign=True),
-            _interval(one),
-            _allowed(one),
-            one.n,
-            one.verdict,
+            _number(difference.a),
+            _number(difference.b),
+            _number(difference.diff, sign=True),
+            _interval(difference),
+            _allowed(difference),
+            difference.n,
+            difference.verdict,
         )
-        for name, one in found.metrics.items()
+        for name, difference in found.metrics.items()
     ]
     out = terminal.console()
     terminal.show_table(["figure", "A", "B", "B - A", "95 % interval", "allowed loss", "n", ""], rows)
     if any(counts["n"] for counts in found.drafts.values()):
         out.print()
         terminal.show_table(["drafts of the chat model", "A", "B"], list(_draft_rows(found)))
-    for each in found.changed[:SHOWN]:
-        out.print(f"\n{terminal.plain(each['question'])}  [dim]{terminal.plain(each['id'])}[/]")
+    for change in found.changed[:SHOWN]:
+        out.print(f"\n{terminal.plain(change['question'])}  [dim]{terminal.plain(change['id'])}[/]")
         for side in ("a", "b"):
-            said = each[side]
-            text = said.get("answer") or ", ".join(said.get("found", ())[:3])
-            out.print(f"  {side.upper()} [dim]{terminal.plain(said.get('status', ''))}[/] {terminal.plain(text[:160])}")
+            answer = change[side]
+            text = answer.get("answer") or ", ".join(answer.get("found", ())[:3])
+            out.print(
+                f"  {side.upper()} [dim]{terminal.plain(answer.get('status', ''))}[/] {terminal.plain(text[:160])}"
+            )
     if len(found.changed) > SHOWN:
         out.print(f"[dim]and {len(found.changed) - SHOWN} more cases that changed: see JSON= or HTML=[/]")
     for note in found.notes:

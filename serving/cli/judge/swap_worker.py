@@ -30,8 +30,8 @@ def main() -> None:
     tell = _voice()
     lines = (json.loads(line) for line in sys.stdin)
     try:
-        for said in serve(next(lines), lines):
-            tell(said)
+        for reply in serve(next(lines), lines):
+            tell(reply)
     except SixplyError as error:
         tell({"error": str(error)})
 
@@ -49,7 +49,7 @@ def serve(order: Mapping[str, Any], numbers: Iterator[int]) -> Iterator[dict[str
 
     material = trials.material(Path(order["data"]), order["limit"])
     loaded = load(Path(order["stack"]), overrides=order["overrides"])
-    begun = time.perf_counter()
+    started_s = time.perf_counter()
     with open_system(loaded) as system:
         opened = time.perf_counter()
         report = system.ingestor.ingest(material.items)
@@ -58,7 +58,7 @@ def serve(order: Mapping[str, Any], numbers: Iterator[int]) -> Iterator[dict[str
             "trials": material.trials_digest,
             "stack": _describe_stack(loaded, system),
             "figures": {
-                "open_s": opened - begun,
+                "open_s": opened - started_s,
                 "ingest_s": time.perf_counter() - opened,
                 "documents": report.added,
                 "chunks": report.chunks,

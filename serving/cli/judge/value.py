@@ -53,8 +53,8 @@ def outcome(
                 "answer shows."
             )
         by = local("", [], None).subject
-        given = Outcome(answer_id, cast("Any", verdict), SystemClock().now(), "production", by, minutes, note)
-        store.record(given)
+        recorded = Outcome(answer_id, cast("Any", verdict), SystemClock().now(), "production", by, minutes, note)
+        store.record(recorded)
     terminal.console().print(f"Recorded: {terminal.plain(answer_id)} was {terminal.plain(verdict)}.")
 
 
