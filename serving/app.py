@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from foundation import names
 from foundation.components import is_there
-from serving.access.kill_switches import tended
+from serving.access.kill_switches import tend_records
 from serving.access.quotas import QuotaGate
 from serving.api import (
     answers,
@@ -80,7 +80,7 @@ def create_app(system: System) -> FastAPI:
         openapi_url=None,  # ours stand behind a key: routes/docs.py
         max_body_size=settings.serving.http.max_body_bytes,
         # FastAPI traces requests by itself once a provider is set; messages of failed checks can quote what a user wrote.
-        telemetry={"operation_spans": False, "logs": False, "exclude": _unwatched},
+        telemetry={"operation_spans": False, "logs": False, "exclude": _is_unwatched},
     )
     app.state.runtime = runtime
     app.add_middleware(Idempotency, store=system.idempotency)  # the innermost: each later one stands around it
@@ -116,7 +116,7 @@ def _import_optional() -> list[ModuleType]:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     runtime = app.state.runtime
-    switches = tended(runtime.system.stops, runtime.system.audit)
+    switches = tend_records(runtime.system.stops, runtime.system.audit)
     async with switches, runtime.jobs.open():
         yield
 
@@ -126,7 +126,7 @@ def _hosts(http: HttpSettings) -> list[str]:
     return [*LOOPBACK, http.host, *http.names]
 
 
-def _unwatched(scope: Any) -> bool:
+def _is_unwatched(scope: Any) -> bool:
     return str(scope["path"]).startswith(UNWATCHED)
 
 

@@ -94,15 +94,15 @@ class Window:
 
     @property
     def used(self) -> int:
-        return math.floor(self.previous * self._left / self.window_s) + self.current
+        return math.floor(self.previous * self._left_s / self.window_s) + self.current
 
     @property
-    def _left(self) -> float:
+    def _left_s(self) -> float:
         return max(0.0, self.window_s - self.passed_s)
 
     def quota(self, *, allowed: bool, limit: int, amount: int) -> Quota:
         """How this window, after the taking, looks to the caller."""
-        reset = self._left + self.window_s if self.current > 0 else self._left if self.previous > 0 else 0.0
+        reset = self._left_s + self.window_s if self.current > 0 else self._left_s if self.previous > 0 else 0.0
         retry = 0.0 if allowed else self._fits_after_s(limit - amount)
         return Quota(allowed, limit, max(0, limit - self.used), reset, retry)
 
@@ -111,5 +111,5 @@ class Window:
         if free < 0:
             return math.inf
         if self.current <= free:  # what is left of the previous window goes in the rest of this one
-            return max(0.0, self._left - self.window_s * (free - self.current + 1) / self.previous)
-        return self._left + self.window_s * max(0.0, 1 - (free + 1) / self.current)
+            return max(0.0, self._left_s - self.window_s * (free - self.current + 1) / self.previous)
+        return self._left_s + self.window_s * max(0.0, 1 - (free + 1) / self.current)

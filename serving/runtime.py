@@ -155,7 +155,7 @@ async def _runtime(request: Request) -> Runtime:  # FastAPI would send a plain f
 Running = Annotated[Runtime, Depends(_runtime)]
 
 
-def admitted(work: Work) -> Any:
+def admit(work: Work) -> Any:
     """A place for `work`, held from before it begins until the last byte of the response, however that ends."""
 
     async def hold(request: Request, runtime: Running) -> AsyncIterator[None]:

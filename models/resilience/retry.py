@@ -34,7 +34,7 @@ from models.resilience.bindings import bound_arguments, carry_limit, demand_abil
 from models.resilience.breaker import Breaker, RetryBudget
 from models.resilience.streams import (
     Chunks,
-    bounded,
+    bound_stream,
     next_or_none,
     read_first_words,
     stream_of,
@@ -208,7 +208,7 @@ class ResilientChatModel(BaseChatModel):
         async def start(index: int) -> tuple[list[ChatGenerationChunk], Chunks]:
             model, arguments = carry_limit(self.candidates[index], self._arguments(index, kwargs))
             chunks = stream_of(model, messages, stop, arguments)
-            return await read_first_words(bounded(chunks, identity(model)[1], kwargs.get("max_tokens")))
+            return await read_first_words(bound_stream(chunks, identity(model)[1], kwargs.get("max_tokens")))
 
         deadline = self._deadline()
         index, (first, later_chunks) = await self._first_success(messages, start, deadline, self.settings.first_token_s)

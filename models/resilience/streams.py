@@ -20,7 +20,7 @@ of any text come to, and some for what stands around it."""
 Chunks = AsyncGenerator[ChatGenerationChunk, None]
 
 
-async def bounded(chunks: Chunks, model: str, max_tokens: int | None) -> Chunks:
+async def bound_stream(chunks: Chunks, model: str, max_tokens: int | None) -> Chunks:
     """The stream, which ends with an error once it has said more than `max_tokens` could be. A piece counts for one character
     at least, so that nobody sends empty ones for ever.
 

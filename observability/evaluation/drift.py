@@ -96,14 +96,14 @@ class Drift:
     notes: tuple[str, ...]
 
     @property
-    def moved(self) -> list[str]:
+    def moved_figures(self) -> list[str]:
         moved = [name for name, figure in self.figures.items() if figure.verdict == "moved"]
         return [*moved, "questions"] if self.questions.verdict == "moved" else moved
 
     @property
     def conclusion(self) -> str:
-        if self.moved:
-            return f"moved: {', '.join(self.moved)}"
+        if self.moved_figures:
+            return f"moved: {', '.join(self.moved_figures)}"
         if {figure.verdict for figure in self.figures.values()} | {self.questions.verdict} == {"too few"}:
             return f"nothing can be said: it takes {FEWEST} answers before and {FEWEST} now"
         return "nothing moved"
@@ -114,7 +114,7 @@ class Drift:
             "days": self.days,
             "before": asdict(self.before),
             "now": asdict(self.now),
-            "moved": self.moved,
+            "moved": self.moved_figures,
             "figures": {name: asdict(figure) for name, figure in self.figures.items()},
             "questions": asdict(self.questions),
             "notes": list(self.notes),

@@ -100,7 +100,7 @@ def write(path: Path, drafts: Sequence[Proposal]) -> None:
         raise InvalidRequest(f"{path} is there already, perhaps with a review in it. Name another file: TO=") from error
 
 
-def reviewed(path: Path) -> tuple[list[GoldenCase], int]:
+def read_reviewed(path: Path) -> tuple[list[GoldenCase], int]:
     """The cases that a person has let through, and how many are still to be looked at.
 
     Raises:

@@ -75,7 +75,7 @@ def load_register(path: Path = FILE) -> Register:
         raise InvalidSetting(f"{path} does not fit at {where}: {first['msg']}. Correct that entry.") from error
 
 
-def gone(register: Register, root: Path, settings: type[BaseModel]) -> list[Gone]:
+def find_gone(register: Register, root: Path, settings: type[BaseModel]) -> list[Gone]:
     """The references that lead nowhere below `root`. What a deployed image leaves out (tests, docs) is not asked for."""
     broken = []
     for risk in register.risks:

@@ -117,7 +117,7 @@ def _differences(own: list[str], theirs: list[str]) -> Iterator[tuple[_Part, _Pa
 
 
 def _part(tokens: list[str], start: int, end: int) -> _Part:
-    return _Part(tokens[start:end], start, tokens[end : end + 1], _joined(tokens[max(0, start - 1) : end + 1]))
+    return _Part(tokens[start:end], start, tokens[end : end + 1], _join_tokens(tokens[max(0, start - 1) : end + 1]))
 
 
 def _finding(changed: _Part, original: _Part, *, claim: Text, sentence: Text, evidence: Text) -> str:
@@ -157,15 +157,15 @@ def _has_name(part: _Part, sentence: Text, evidence: Text) -> bool:
 
 
 def _denies(tokens: Sequence[str]) -> bool:
-    return len(_DENIES.findall(_joined(tokens))) % 2 == 1
+    return len(_DENIES.findall(_join_tokens(tokens))) % 2 == 1
 
 
 def _content(tokens: Sequence[str]) -> frozenset[str]:
-    undenied = _DENIES.sub(" ", _joined(tokens)).lower()
+    undenied = _DENIES.sub(" ", _join_tokens(tokens)).lower()
     return terms(undenied) - {"n", "t", "not"}
 
 
-def _joined(tokens: Sequence[str]) -> str:
+def _join_tokens(tokens: Sequence[str]) -> str:
     return re.sub(r"(?<=[\u3040-\u9fff]) (?=[\u3040-\u9fff])", "", " ".join(tokens))
 
 
@@ -289,12 +289,12 @@ def _between(before: list[str], after: list[str], tokens: Sequence[str]) -> Iter
 
 def opposite(claim: Text, sentences: Sequence[Text]) -> Change | None:
     """A word of the claim whose opposite stands in a sentence that says nearly the same, about the same words."""
-    own, stated = _keyed(claim), {_opposite_key(word) for sentence in sentences for word in sentence.words}
+    own, stated = _places_by_key(claim), {_opposite_key(word) for sentence in sentences for word in sentence.words}
     comparing = [(key, place) for key, place in own.items() if key in _OPPOSITE and key not in stated]
     for sentence in sentences[:_COPIES]:
         if sentence.share(claim) < _CLEARLY_THE_SAME:
             continue
-        theirs = _keyed(sentence)
+        theirs = _places_by_key(sentence)
         for key, place in comparing:
             for other in _OPPOSITE[key] & theirs.keys() - own.keys():
                 if _around(claim.words, place) & _around(sentence.words, theirs[other]):
@@ -302,7 +302,7 @@ def opposite(claim: Text, sentences: Sequence[Text]) -> Change | None:
     return None
 
 
-def _keyed(text: Text) -> dict[str, int]:
+def _places_by_key(text: Text) -> dict[str, int]:
     return {_opposite_key(word): place for place, word in enumerate(text.words)}
 
 

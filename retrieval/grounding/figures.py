@@ -76,13 +76,13 @@ def _stands_in(quantity: Quantity, text: str, evidence: Text, near: Text) -> boo
         if not quantity.dimension and re.search(rf"(?<![\d.,]){re.escape(written)}(?![\d])", evidence.text):
             return True
         return _is_converted(quantity, text)
-    counted = _counted(text, quantity)
+    counted = _counted_thing(text, quantity)
     if not counted or quantity.dimension:
         return True
-    if any(_counted(evidence.text, stated) in ("", counted) for stated in alike):
+    if any(_counted_thing(evidence.text, stated) in ("", counted) for stated in alike):
         return True
     return not any(
-        _counted(near.text, stated) == counted and not _equal(quantity, stated) for stated in near.quantities
+        _counted_thing(near.text, stated) == counted and not _equal(quantity, stated) for stated in near.quantities
     )
 
 
@@ -117,7 +117,7 @@ def _equal(first: Quantity, second: Quantity, tolerance: float = 0.0) -> bool:
     )
 
 
-def _counted(text: str, quantity: Quantity) -> str:
+def _counted_thing(text: str, quantity: Quantity) -> str:
     """What a number without a unit counts: the word after it."""
     match = WORD.match(text, quantity.end + 1) if text[quantity.end : quantity.end + 1] in (" ", "-") else None
     word = match[0].lower() if match else ""

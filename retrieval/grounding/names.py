@@ -91,13 +91,13 @@ def is_known(name: str, evidence: Text) -> bool:
     if lowered in evidence.spellings or re.sub(r"[-_.]", "", lowered) in evidence.spellings:
         return True
     parts = [part for part in re.split(r"[-.'’/_]", lowered) if part]
-    if len(parts) > 1 and all(part in evidence.spellings or _inflected(part, evidence) for part in parts):
+    if len(parts) > 1 and all(part in evidence.spellings or _is_inflected(part, evidence) for part in parts):
         return True
     own = words(name)
-    return bool(own) and (all(word in evidence.word_set for word in own) or _inflected(lowered, evidence))
+    return bool(own) and (all(word in evidence.word_set for word in own) or _is_inflected(lowered, evidence))
 
 
-def _inflected(word: str, evidence: Text) -> bool:
+def _is_inflected(word: str, evidence: Text) -> bool:
     if len(word) < 4 or not word.isalpha():
         return False
     foreign = not word.isascii()

@@ -40,14 +40,14 @@ def name_by_readers(connection: TablesConnection, new_refusals: list[str]) -> No
         refusal = Refusal(uri, tenant, reason, message, rows.read_time(at), frozenset({NOBODY}))
         rows.write_refusal(connection, refusal)
     numbers = Numbers(connection)
-    for key, source, at in _renamed(connection):
+    for key, source, at in _find_renamed(connection):
         [entry] = rows.read_entries(connection, "WHERE d.document_id = :key", {"key": key})
         rows.remove_document(connection, key, numbers)
         rows.store_entry(connection, entry.under(source), numbers, at)
     numbers.save()
 
 
-def _renamed(connection: TablesConnection) -> list[tuple[str, Source, datetime]]:
+def _find_renamed(connection: TablesConnection) -> list[tuple[str, Source, datetime]]:
     """The documents whose id or source is another than it was, with the id that they had."""
     query = f"SELECT d.document_id, d.content_hash, d.ingested_at, {row_codec.SOURCE} FROM documents AS d"
     stored: list[Any] = connection.execute(query).fetchall()

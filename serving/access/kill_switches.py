@@ -60,7 +60,7 @@ async def settle(stops: Stops, audit: AuditLog) -> bool:
 
 
 @asynccontextmanager
-async def tended(stops: Stops, audit: AuditLog) -> AsyncIterator[None]:
+async def tend_records(stops: Stops, audit: AuditLog) -> AsyncIterator[None]:
     """While this is open, what could not be written of a stop is tried again."""
 
     async def tend() -> None:

@@ -74,7 +74,7 @@ class Limit:
     def name(self) -> str:
         return f"{self.whose}-{self.kind}-{self.window}"
 
-    def exceeded(self, quota: Quota) -> QuotaExceeded:
+    def quota_error(self, quota: Quota) -> QuotaExceeded:
         most = f"{self.most / MICRO:g} USD" if self.kind == "usd" else f"{self.most} {self.kind}"
         whose = "You have" if self.whose == "caller" else "Your tenant has"
         again_s = None if math.isinf(quota.retry_after_s) else quota.retry_after_s
@@ -229,7 +229,7 @@ class Quotas:
             if not quota.allowed:
                 for granted in limits[:number]:
                     await self._count(principal, granted, -amount, forced=True)
-                raise limit.exceeded(quota)
+                raise limit.quota_error(quota)
 
     async def _book(self, principal: Principal, *, tokens: int, microdollars: int) -> None:
         for limit in self.limits(principal, "tokens", "usd"):

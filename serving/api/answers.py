@@ -28,7 +28,7 @@ from serving.api.search_filters import CONDITIONS, VALUES, Filter, check_size
 from serving.http.errors import QuestionTooLong, responses
 from serving.http.idempotency import attempt_of
 from serving.http.streams import EventStream, collect, error_event, follow, unless_left
-from serving.runtime import Running, Runtime, admitted
+from serving.runtime import Running, Runtime, admit
 
 router = APIRouter(prefix="/v1", tags=["answers"])
 
@@ -162,7 +162,7 @@ def _stream_response() -> dict[str, Any]:
     "/answers",
     response_model=Answer,
     responses={200: _stream_response(), **responses(404, 409, 504)},
-    dependencies=[admitted("answers")],
+    dependencies=[admit("answers")],
 )
 async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer a question: as JSON, or with `Accept: text/event-stream` as events.
@@ -178,7 +178,7 @@ async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Runnin
     return as_json(await collect(at_work, runtime.lifecycle, request))
 
 
-@router.post("/objects", responses=responses(429), dependencies=[admitted("answers")])
+@router.post("/objects", responses=responses(429), dependencies=[admit("answers")])
 async def fill(body: ObjectRequest, request: Request, caller: Asker, runtime: Running) -> ObjectReply:
     """Answer as an object that fits a JSON schema, from a text that you give or from the documents.
 
@@ -195,7 +195,7 @@ async def _fill_object(body: ObjectRequest, caller: Principal, runtime: Runtime)
     return ObjectReply.of(await runtime.system.objects.answer_as(schema, body.question, caller, text=body.text))
 
 
-@router.post("/search", response_model=SearchResult, responses=responses(504), dependencies=[admitted("searches")])
+@router.post("/search", response_model=SearchResult, responses=responses(504), dependencies=[admit("searches")])
 async def search(body: SearchRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Find passages. Needs no language model, so it works while that is down."""
     result = await unless_left(_search_in_thread(body, caller, runtime), runtime.lifecycle, request)

@@ -13,9 +13,9 @@ from serving.access.identity import Asker
 from serving.api.schemas import Identifier
 from serving.http.errors import responses
 from serving.http.paging import Pages
-from serving.runtime import Running, Runtime, admitted
+from serving.runtime import Running, Runtime, admit
 
-router = APIRouter(prefix="/v1/conversations", tags=["conversations"], dependencies=[admitted("reads")])
+router = APIRouter(prefix="/v1/conversations", tags=["conversations"], dependencies=[admit("reads")])
 
 
 ThreadId = Annotated[Identifier, Field(examples=["t-1"])]

@@ -11,9 +11,9 @@ from fastapi.responses import FileResponse, JSONResponse
 
 from foundation.errors import NotFound
 from serving.access.identity import Operator
-from serving.runtime import admitted
+from serving.runtime import admit
 
-router = APIRouter(include_in_schema=False, dependencies=[admitted("reads")])
+router = APIRouter(include_in_schema=False, dependencies=[admit("reads")])
 
 ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
 # Swagger's page starts itself with an inline script; nothing of it comes from another origin.

@@ -21,7 +21,7 @@ from serving.http.bodies import check_json
 from serving.http.errors import responses
 from serving.http.paging import Pages
 from serving.http.uploads import file_name, media_type_of, taken_in
-from serving.runtime import Running, admitted
+from serving.runtime import Running, admit
 
 _ATTRIBUTES: TypeAdapter[dict[Name, Known]] = TypeAdapter(dict[Name, Known])
 
@@ -57,7 +57,7 @@ class DocumentText(BaseModel):
     """Exactly the characters from `start` to `end` of the document, as citations count them."""
 
 
-@router.post("", status_code=201, responses=responses(504), dependencies=[admitted("writes")])
+@router.post("", status_code=201, responses=responses(504), dependencies=[admit("writes")])
 def add(
     file: Annotated[
         UploadFile, File(description="Markdown, HTML, PDF, DOCX, PPTX, XLSX, mail, CSV, JSON or plain text.")
@@ -99,7 +99,7 @@ def add(
     return DocumentSummary.of(taken_in(runtime.system, item, caller, partial(runtime.demand, "write", caller)))
 
 
-@router.post("/retry", responses=responses(504), dependencies=[admitted("writes")])
+@router.post("/retry", responses=responses(504), dependencies=[admit("writes")])
 def retry(caller: Writer, runtime: Running) -> RetryReport:
     """Try the refused documents of your tenant that you could read again, after a limit was raised or a parser mended; an
     operator's call tries those of every tenant's shelf, too. What is refused once more stays listed, with the new reason."""
@@ -107,7 +107,7 @@ def retry(caller: Writer, runtime: Running) -> RetryReport:
     return RetryReport.of(runtime.system.ingestor.retry(*shelves, scope=runtime.system.policy.scope(caller)))
 
 
-@router.get("", responses=responses(), dependencies=[admitted("reads")])
+@router.get("", responses=responses(), dependencies=[admit("reads")])
 def listed(caller: Asker, runtime: Running, pages: Pages) -> DocumentList:
     """The documents that you may read, by `uri`, and after them those that were refused."""
     ledger, scope = runtime.system.ledger, runtime.system.policy.scope(caller)
@@ -120,7 +120,7 @@ def listed(caller: Asker, runtime: Running, pages: Pages) -> DocumentList:
     )
 
 
-@router.get("/{document_id}", responses=responses(404), dependencies=[admitted("reads")])
+@router.get("/{document_id}", responses=responses(404), dependencies=[admit("reads")])
 def read(
     document_id: DocumentId,
     caller: Asker,
@@ -141,7 +141,7 @@ def read(
     return DocumentText(document=DocumentSummary.of(document), start=start, end=start + len(part), text=part)
 
 
-@router.delete("", status_code=204, responses=responses(404, 409), dependencies=[admitted("writes")])
+@router.delete("", status_code=204, responses=responses(404, 409), dependencies=[admit("writes")])
 def delete(
     uri: Annotated[Name, Query(examples=["double.md"])],
     caller: Writer,

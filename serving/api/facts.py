@@ -12,9 +12,9 @@ from serving.access.identity import Asker
 from serving.api.schemas import Identifier, RequestBody, Text
 from serving.http.errors import responses
 from serving.http.paging import Pages
-from serving.runtime import Running, admitted
+from serving.runtime import Running, admit
 
-router = APIRouter(prefix="/v1/facts", tags=["facts"], dependencies=[admitted("reads")])
+router = APIRouter(prefix="/v1/facts", tags=["facts"], dependencies=[admit("reads")])
 
 
 FactId = Annotated[Identifier, Field(examples=["fact-1"])]

@@ -14,9 +14,9 @@ from serving.access.identity import Asker
 from serving.api.schemas import Identifier, Question, RequestBody
 from serving.http.errors import responses
 from serving.http.paging import Pages
-from serving.runtime import Running, admitted
+from serving.runtime import Running, admit
 
-router = APIRouter(prefix="/v1", tags=["feedback"], dependencies=[admitted("reads")])
+router = APIRouter(prefix="/v1", tags=["feedback"], dependencies=[admit("reads")])
 
 
 AnswerId = Annotated[Identifier, Field(examples=["a-1"])]

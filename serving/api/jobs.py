@@ -19,11 +19,11 @@ from serving.http.errors import responses
 from serving.http.paging import Pages
 from serving.http.uploads import file_name
 from serving.jobs.store import Job, JobItem
-from serving.runtime import Running, admitted
+from serving.runtime import Running, admit
 
 MOST_FILES = 100
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[admitted("reads")])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[admit("reads")])
 
 
 JobId = Annotated[Identifier, Field(examples=["job-1"])]

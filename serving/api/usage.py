@@ -13,9 +13,9 @@ from foundation.errors import Forbidden
 from observability.stores.costs import Total
 from serving.access.identity import Asker
 from serving.http.errors import responses
-from serving.runtime import Running, admitted
+from serving.runtime import Running, admit
 
-router = APIRouter(prefix="/v1", tags=["usage"], dependencies=[admitted("reads")])
+router = APIRouter(prefix="/v1", tags=["usage"], dependencies=[admit("reads")])
 
 
 class UsageRow(BaseModel):

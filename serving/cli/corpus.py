@@ -98,7 +98,7 @@ def write_export(loaded: Loaded, file: Path, json: Path | None) -> None:
     with open_stores(loaded.settings) as stores, terminal.progress() as progress:
         chunks = stores.ledger.chunk_count()
         done = export.export_ledger(stores.ledger, file, progress=lambda count: progress("export", count, chunks))
-    _moved("Written to", file, done, json)
+    _show_transfer("Written to", file, done, json)
 
 
 def import_ledger(
@@ -120,7 +120,7 @@ def read_export(loaded: Loaded, file: Path, json: Path | None) -> None:
         chunks = export.verify(file).chunks
         done = export.import_ledger(stores.ledger, file, progress=lambda count: progress("import", count, chunks))
         catch_up(stores.ledger, vectors)
-    _moved("Read from", file, done, json)
+    _show_transfer("Read from", file, done, json)
 
 
 def _describe_index(stores: Stores) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def _show(content: dict[str, Any], days: int) -> None:
         )
 
 
-def _moved(what: str, file: Path, done: Transfer, json: Path | None) -> None:
+def _show_transfer(what: str, file: Path, done: Transfer, json: Path | None) -> None:
     if not terminal.write_json(json, {"file": str(file), **asdict(done)}):
         text = f"{what} {file}: {done.documents} documents, {done.chunks} passages, {done.bytes / 1e6:.1f} MB"
         extra = f", {done.unchanged} of them known already" if done.unchanged else ""

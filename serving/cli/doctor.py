@@ -85,7 +85,7 @@ def run_checks(loaded: Loaded, extra: Sequence[Callable[[], Check]] = ()) -> lis
         *(partial(check_part, section, part) for section, part in parts_of(settings)),
         *extra,
     ]
-    return [_guarded(check) for check in checks]
+    return [_run_guarded(check) for check in checks]
 
 
 def check_python() -> Check:
@@ -225,7 +225,7 @@ def parts_of(settings: Settings) -> Iterator[tuple[str, Part]]:
 _SECTIONS = {"models.fallbacks": "models.chat"}
 
 
-def _guarded(check: Callable[[], Check]) -> Check:
+def _run_guarded(check: Callable[[], Check]) -> Check:
     try:
         return check()
     except Exception as error:

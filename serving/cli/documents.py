@@ -93,7 +93,7 @@ def _ingest(
             f"Stopped. {stored} of {count} documents are stored, whole. The same command again goes on with the others."
         )
         raise
-    return _ingested(report, json, folder_changes, pruned=prune, unlisted=folder.unlisted if folder else {})
+    return _show_report(report, json, folder_changes, pruned=prune, unlisted=folder.unlisted if folder else {})
 
 
 def _retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
@@ -111,10 +111,10 @@ def _retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
         terminal.show_note(
             f"{still_refused} refused documents are not kept here and must be ingested again. make documents lists them."
         )
-    return _ingested(report, json) and not still_refused
+    return _show_report(report, json) and not still_refused
 
 
-def _ingested(
+def _show_report(
     report: IngestReport,
     json: Path | None,
     found: FolderChanges | None = None,

@@ -129,12 +129,12 @@ def show_answer(answer: Answer, *, plan: bool = False) -> None:
     waiting = answer.approval
     if waiting is not None and answer.status == "waiting":
         out.print(
-            f"[yellow]waiting[/]   {plain(waiting.tool)}({plain(told(waiting.arguments))}) needs an approver's yes:"
+            f"[yellow]waiting[/]   {plain(waiting.tool)}({plain(format_arguments(waiting.arguments))}) needs an approver's yes:"
         )
         out.print(f"          make approve ID={plain(waiting.approval_id)} TENANT={plain(waiting.tenant)}")
 
 
-def told(arguments: Mapping[str, Any]) -> str:
+def format_arguments(arguments: Mapping[str, Any]) -> str:
     """The arguments of a call, as a person reads them."""
     return ", ".join(f"{name}={value}" for name, value in arguments.items())
 
@@ -148,7 +148,7 @@ def plan_table(plan: Plan) -> Table:
                 step.step_id,
                 step.kind,
                 step.ask,
-                f"{step.tool}({told(step.arguments)})" if step.tool else "",
+                f"{step.tool}({format_arguments(step.arguments)})" if step.tool else "",
                 ", ".join(step.after),
                 f"{step.outcome} {step.detail}".strip(),
             )

@@ -44,7 +44,7 @@ from serving.compat.shapes import (
 )
 from serving.compat.streaming import Shaped, reply, route_arguments, sse
 from serving.http.errors import openai_problem, responses
-from serving.runtime import Running, Runtime, admitted
+from serving.runtime import Running, Runtime, admit
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
@@ -210,13 +210,13 @@ async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: 
     return await reply(_request_of(body, caller, runtime), shaped, request, caller, runtime, stream=body.stream)
 
 
-@router.get("/models", responses=responses(shape="openai"), dependencies=[admitted("reads")])
+@router.get("/models", responses=responses(shape="openai"), dependencies=[admit("reads")])
 async def models(_: Asker, runtime: Running) -> ModelList:
     """The names that `model` may have."""
     return ModelList(data=[ModelCard(id=name, created=_now(runtime)) for name in MODELS])
 
 
-@router.get("/models/{model}", responses=responses(404, shape="openai"), dependencies=[admitted("reads")])
+@router.get("/models/{model}", responses=responses(404, shape="openai"), dependencies=[admit("reads")])
 async def model(model: Annotated[str, Path(examples=["sixply"])], _: Asker, runtime: Running) -> ModelCard:
     """One of them."""
     if model not in MODELS:

@@ -27,7 +27,7 @@ from serving.api.answers import begin_answer, check_length
 from serving.compat.shapes import footnotes, with_footnotes
 from serving.http.errors import Shape, responses, to_json
 from serving.http.streams import EventStream, collect, explain, follow
-from serving.runtime import Runtime, admitted
+from serving.runtime import Runtime, admit
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def route_arguments(kind: type[BaseModel], shape: Shape, described: str) -> dict
     return {
         "response_model": kind,
         "responses": {200: streamed, **responses(404, 409, 504, shape=shape)},
-        "dependencies": [admitted("answers")],
+        "dependencies": [admit("answers")],
     }
 
 

@@ -94,7 +94,9 @@ class AnswerCache:
         if exact or self._settings.mode != "semantic":
             return exact
         vector = await asyncio.to_thread(embed_query, self._embedder, question)
-        for candidate in _nearest(await self._asked(shelf, principal), vector, self._settings.min_similarity):
+        for candidate in _nearest(
+            await self._recent_questions(shelf, principal), vector, self._settings.min_similarity
+        ):
             if same_details(question, candidate.question) and (
                 recalled := await self._valid(_key(shelf, candidate.question), "semantic", principal)
             ):
@@ -117,9 +119,11 @@ class AnswerCache:
         await self._cache.set(principal.tenant, _key(shelf, answer.question), json.dumps(record).encode(), ttl_s=ttl_s)
         if self._settings.mode == "semantic":
             vector = await asyncio.to_thread(embed_query, self._embedder, answer.question)
-            questions = [entry for entry in await self._asked(shelf, principal) if entry.question != answer.question]
+            questions = [
+                entry for entry in await self._recent_questions(shelf, principal) if entry.question != answer.question
+            ]
             questions = [*questions, _Asked(answer.question, vector)][-self._settings.recent :]
-            await self._cache.set(principal.tenant, f"{shelf} asked", _packed(questions), ttl_s=ttl_s)
+            await self._cache.set(principal.tenant, f"{shelf} asked", _pack(questions), ttl_s=ttl_s)
 
     async def _forget_erased(self, tenant: str) -> None:
         """What is kept does not say who asked first, so all of it goes where somebody was erased; it is made anew."""
@@ -128,8 +132,8 @@ class AnswerCache:
             await forget(self._cache, tenant)
             self._erasures_seen[tenant] = total
 
-    async def _asked(self, shelf: str, principal: Principal) -> list[_Asked]:
-        return _unpacked(await self._cache.get(principal.tenant, f"{shelf} asked"))
+    async def _recent_questions(self, shelf: str, principal: Principal) -> list[_Asked]:
+        return _unpack(await self._cache.get(principal.tenant, f"{shelf} asked"))
 
     async def _valid(self, key: str, kind: Literal["exact", "semantic"], principal: Principal) -> Recalled | None:
         packed = await self._cache.get(principal.tenant, key)
@@ -242,7 +246,7 @@ def _key(shelf: str, question: str) -> str:
     return f"{shelf} {hashlib.blake2b(normal(question).encode(errors='surrogatepass'), digest_size=16).hexdigest()}"
 
 
-def _packed(questions: Sequence[_Asked]) -> bytes:
+def _pack(questions: Sequence[_Asked]) -> bytes:
     vectors = np.stack([entry.vector for entry in questions]).astype("<f2")
     record = {
         "questions": [entry.question for entry in questions],
@@ -251,7 +255,7 @@ def _packed(questions: Sequence[_Asked]) -> bytes:
     return json.dumps(record).encode()
 
 
-def _unpacked(packed: bytes | None) -> list[_Asked]:
+def _unpack(packed: bytes | None) -> list[_Asked]:
     if packed is None:
         return []
     record = json.loads(packed)

@@ -156,13 +156,13 @@ def handed_on(body: bytes, receive: Receive) -> Receive:
 
 
 def _count_bytes(receive: Receive, hold: _Hold) -> Receive:
-    async def counted() -> Message:
+    async def receive_counted() -> Message:
         message = await receive()
         if message["type"] == "http.request":
             hold.take(len(message.get("body", b"")))
         return message
 
-    return counted
+    return receive_counted
 
 
 def _has_body(scope: Scope) -> bool:

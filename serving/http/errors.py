@@ -193,7 +193,7 @@ def declare(document: dict[str, Any]) -> None:
 def install(app: FastAPI) -> None:
     """Give every exception its response."""
 
-    async def known(request: Request, error: Exception) -> Response:
+    async def respond_known(request: Request, error: Exception) -> Response:
         assert isinstance(error, SixplyError)
         if isinstance(error, RequestError | ComponentError | InternalError):
             return respond(request, error)
@@ -219,11 +219,11 @@ def install(app: FastAPI) -> None:
         setattr(request.state, EXPLAINED, True)
         return respond(request, internal_error())
 
-    async def left(_: Request, __: Exception) -> Response:
+    async def respond_left(_: Request, __: Exception) -> Response:
         return Response(status_code=499)  # nobody reads it; logs and metrics show it as nginx's "client closed request"
 
-    app.add_exception_handler(CallerLeft, left)
-    app.add_exception_handler(SixplyError, known)
+    app.add_exception_handler(CallerLeft, respond_left)
+    app.add_exception_handler(SixplyError, respond_known)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, unforeseen)

@@ -31,12 +31,12 @@ def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> tupl
     # questions that an evaluation asked are no traffic, and traffic is no evaluation
     answers = {answer: cost for answer, cost in answers.items() if (answer in evaluated) is not bool(recorded)}
     report = roi.value_report(
-        contract, recorded or stand_ins, answers, measured=_measured(settings), seed=settings.foundation.seed
+        contract, recorded or stand_ins, answers, measured=_read_measured(settings), seed=settings.foundation.seed
     )
     return contract, report
 
 
-def _measured(settings: Settings) -> dict[str, float | None]:
+def _read_measured(settings: Settings) -> dict[str, float | None]:
     """What the last evaluation found for the floors of the outcome contract; nothing where there was none."""
     try:
         report = jsons.loads(evaluation_file(settings).read_text(encoding="utf-8"))

@@ -40,13 +40,13 @@ def guard_messages() -> None:
 
 def _guard(handle: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(handle)
-    async def guarded(sid: str, message: Any, *rest: Any) -> Any:
+    async def guard(sid: str, message: Any, *rest: Any) -> Any:
         if not is_own_message(sid, message):
             return False
         result = handle(sid, message, *rest)
         return await result if inspect.isawaitable(result) else result
 
-    return guarded
+    return guard
 
 
 def is_own_message(sid: str, message: Any) -> bool:

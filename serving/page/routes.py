@@ -97,8 +97,8 @@ async def _page(request: Request, *, work: Work | None = None) -> Response:
     request.state.runtime = runtime
     app = await mounted.app()
 
-    async def placed(scope: Scope, receive: Receive, send: Send) -> None:
+    async def place(scope: Scope, receive: Receive, send: Send) -> None:
         async with runtime.place(work) if work else nullcontext():
             await app(scope, receive, send)
 
-    return PassedOn(placed)
+    return PassedOn(place)

@@ -105,7 +105,7 @@ class Telling:
         """Of tests that failed, what says more than the report's own line."""
 
     def pytest_runtest_makereport(self, item: Any, call: Any) -> None:
-        if call.excinfo is not None and (sentence := _said(call.excinfo)):
+        if call.excinfo is not None and (sentence := _sentence_of_failure(call.excinfo)):
             self._said.setdefault(item.nodeid, sentence)
 
     def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
@@ -181,7 +181,7 @@ def _outcome(report: Any) -> tuple[str, str]:
     return "kept", ""
 
 
-def _said(failure: Any) -> str | None:
+def _sentence_of_failure(failure: Any) -> str | None:
     """What a failure's own line leaves out.
 
     Of methods that are not written, the one that was called first: what cleans up after it is seldom written either. Of a bare

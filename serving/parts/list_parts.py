@@ -67,7 +67,9 @@ def parts(
     if markdown is not None:
         terminal.write_text(markdown, page(rows_of_parts))
     if not terminal.write_json(json, {"adapters": [asdict(adapter) for adapter in rows_of_parts]}):
-        rows = [(adapter.port, _starred(adapter), adapter.what, ", ".join(adapter.extras)) for adapter in rows_of_parts]
+        rows = [
+            (adapter.port, _star_default(adapter), adapter.what, ", ".join(adapter.extras)) for adapter in rows_of_parts
+        ]
         terminal.show_table(["port", "adapter", "what it is", "make setup WITH="], rows)
         terminal.console().print("[dim]* is the default. Options: make parts JSON=-[/]")
 
@@ -99,12 +101,12 @@ def _section(port: Port, found: list[Adapter]) -> list[str]:
     ]
 
 
-def _starred(one: Adapter) -> str:
+def _star_default(one: Adapter) -> str:
     return f"{one.name} *" if one.default else one.name
 
 
 def _first_sentence(module: str) -> str:
-    text = " ".join((ast.get_docstring(_parsed(module)) or "").partition("\n\n")[0].split())
+    text = " ".join((ast.get_docstring(_parse_file(module)) or "").partition("\n\n")[0].split())
     head, stop, _ = text.partition(". ")
     return head + stop.rstrip()
 
@@ -134,7 +136,7 @@ def _extras(module: str) -> tuple[str, ...]:
 
 
 def _imports(module: str) -> Iterator[str]:
-    for node in ast.walk(_parsed(module)):
+    for node in ast.walk(_parse_file(module)):
         if isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
         elif isinstance(node, ast.Import):
@@ -142,7 +144,7 @@ def _imports(module: str) -> Iterator[str]:
 
 
 @cache
-def _parsed(module: str) -> ast.Module:
+def _parse_file(module: str) -> ast.Module:
     spec = importlib.util.find_spec(module)
     assert spec is not None
     assert spec.origin is not None

@@ -107,7 +107,7 @@ class _Template:
         body = [*self._options(), *self._class(), *self._build()]
         what = f"{self.name}: one sentence on what it is, and when to choose it."
         lead = f'"""{what[:1].upper()}{what[1:]}"""\n\nfrom __future__ import annotations\n'
-        return f"{lead}\n{_sorted(self.imports)}\n\n" + "\n".join(body) + "\n"
+        return f"{lead}\n{_sort_imports(self.imports)}\n\n" + "\n".join(body) + "\n"
 
     def _options(self) -> list[str]:
         if self.port.name == "retrieval.parsers":
@@ -143,7 +143,7 @@ class _Template:
             needed = [name for name, field in self.contract.model_fields.items() if field.is_required()]  # type: ignore[attr-defined]
             return [*(f'    {name}: str = "{self.name}"' for name in needed), "    options: Options", ""]
         lines = []
-        for node, promise in _declared(self.contract) if self.protocol else ():
+        for node, promise in _declarations(self.contract) if self.protocol else ():
             kind = ast.unparse(node.annotation)
             value = {"bool": "False", "str": f'"{self.name} 1"', "tuple[str, ...]": f'(".{self.name}",)'}[kind]
             lines.append(f"    {ast.unparse(node.target)}: {kind} = {value}")
@@ -193,7 +193,7 @@ class _Template:
     def _import_for(self, node: Function) -> None:
         """Import what the signature names, from where the contract's own module has it."""
         module = importlib.import_module(self.contract.__module__)
-        known = _imported(module.__name__, inspect.getsource(module))
+        known = _import_lines(module.__name__, inspect.getsource(module))
         parts: list[ast.AST] = [node.args, *([node.returns] if node.returns else [])]
         for found in (found for part in parts for found in ast.walk(part)):
             if isinstance(found, ast.Name) and found.id in known:
@@ -205,11 +205,13 @@ class _Template:
 def _methods(contract: type) -> list[Function]:
     """What the contract asks for: abstract methods, and public ones without a body of their own."""
     return [
-        node for node in _body(contract) if isinstance(node, Function) and node.name not in UNASKED and _asked(node)
+        node
+        for node in _body(contract)
+        if isinstance(node, Function) and node.name not in UNASKED and _is_asked_for(node)
     ]
 
 
-def _asked(node: Function) -> bool:
+def _is_asked_for(node: Function) -> bool:
     decorators = {ast.unparse(decorator) for decorator in node.decorator_list}
     public = not node.name.startswith("_") and "overload" not in decorators
     return "abstractmethod" in decorators or (public and all(_says_nothing(each) for each in node.body))
@@ -224,7 +226,7 @@ def _says_nothing(statement: ast.stmt) -> bool:
     )
 
 
-def _declared(contract: type) -> Iterator[tuple[ast.AnnAssign, str]]:
+def _declarations(contract: type) -> Iterator[tuple[ast.AnnAssign, str]]:
     """The attributes of a Protocol, each with the text below it."""
     body = _body(contract)
     for node, following in zip(body, [*body[1:], ast.Pass()], strict=True):
@@ -277,7 +279,7 @@ def _shadows(argument: str) -> bool:
     return hasattr(builtins, argument.partition(":")[0])
 
 
-def _imported(module: str, text: str) -> dict[str, str]:
+def _import_lines(module: str, text: str) -> dict[str, str]:
     """What the names of a module stand for, as the statement that imports each."""
     found: dict[str, str] = {}
     for node in ast.walk(ast.parse(text)):
@@ -294,7 +296,7 @@ def _as(alias: ast.alias) -> str:
     return f"{alias.name} as {alias.asname}" if alias.asname else alias.name
 
 
-def _sorted(imports: set[str]) -> str:
+def _sort_imports(imports: set[str]) -> str:
     """Import statements as the formatter wants them: standard library, vendors, ours; one a module."""
     names: dict[str, set[str]] = {}
     for statement in imports:

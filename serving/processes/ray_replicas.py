@@ -31,7 +31,7 @@ back, and lets health checks and approvals pass."""
 
 
 @contextmanager
-def deployed(loaded: Loaded, *, opener: Callable[[Loaded], Any] = open_system) -> Iterator[str]:
+def deploy_replicas(loaded: Loaded, *, opener: Callable[[Loaded], Any] = open_system) -> Iterator[str]:
     """Replicas that answer while this is open; gives the base URL.
 
     `opener` gives each replica's system, as a context manager.
@@ -112,13 +112,13 @@ class OneRequestId:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = dict(scope.get("headers", ())).get(REQUEST_ID.encode())
 
-        async def sent(message: Message) -> None:
+        async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = (REQUEST_ID.encode(), request_id)
                 message["headers"] = [header for header in message["headers"] if tuple(header) != own]
             await send(message)
 
-        await self._app(scope, receive, sent)
+        await self._app(scope, receive, send_named)
 
 
 def serve(loaded: Loaded, announce: Callable[[str], None]) -> None:
@@ -126,7 +126,7 @@ def serve(loaded: Loaded, announce: Callable[[str], None]) -> None:
     import signal
 
     stopped = threading.Event()
-    with deployed(loaded) as url:
+    with deploy_replicas(loaded) as url:
         before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             announce(url)

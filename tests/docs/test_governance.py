@@ -56,7 +56,7 @@ def test_every_command_and_setting_that_the_page_names_exists() -> None:
 def test_every_control_of_the_register_is_there_and_has_its_test() -> None:
     register = risk_register.load_register(ROOT / "risks.toml")
     assert len(register.risks) >= 10
-    assert risk_register.gone(register, ROOT, Settings) == []
+    assert risk_register.find_gone(register, ROOT, Settings) == []
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_control_that_is_gone_is_noticed(before: str, after: str, tmp_path: Pa
     text = (ROOT / "risks.toml").read_text(encoding="utf-8")
     assert before in text
     (tmp_path / "risks.toml").write_text(text.replace(f'"{before}', f'"{after}').replace(before, after))
-    found = risk_register.gone(risk_register.load_register(tmp_path / "risks.toml"), ROOT, Settings)
+    found = risk_register.find_gone(risk_register.load_register(tmp_path / "risks.toml"), ROOT, Settings)
     assert len(found) == text.count(before)
     assert after.removeprefix("::") in str(found[0])
 

@@ -74,7 +74,7 @@ def main(folder: Path, told: Path) -> None:
     given = world(folder, port=free_port(), concurrent_answers=50)
     settings: Settings = given.system.settings
     logging.getLogger("ray").setLevel(logging.ERROR)
-    with ray_replicas.deployed(on_cluster(settings, 1), opener=opened) as url:
+    with ray_replicas.deploy_replicas(on_cluster(settings, 1), opener=opened) as url:
         from ray import serve
 
         new = told.with_suffix(".new")

@@ -26,7 +26,7 @@ from orchestration.answers.objects import Objects
 from orchestration.contract import Answer, AnswerRequest, Decision
 from orchestration.run.answering import answer, resume
 from orchestration.run.stoppable import StoppableAgent
-from serving.access.kill_switches import tended
+from serving.access.kill_switches import tend_records
 from serving.app import create_app
 from tests.doubles import serving
 from tests.doubles.orchestration import LEAD, NORTH, SOUTH, World
@@ -245,7 +245,7 @@ async def test_a_stop_without_room_for_its_record_holds_and_the_record_follows(
     assert (unlifted.status_code, unlifted.json()["code"]) == (503, "storage_full")
     assert "/secret" not in unlifted.text
     monkeypatch.setattr(audit, "record", really)
-    async with tended(world.system.stops, audit), asyncio.timeout(60):
+    async with tend_records(world.system.stops, audit), asyncio.timeout(60):
         while not await audit.entries("south"):  # noqa: ASYNC110 - the record comes from another task
             await asyncio.sleep(0.05)
     (entry,) = [entry for _, entry in await audit.entries("south")]

@@ -198,7 +198,7 @@ def test_one_line_moves_serving_to_the_cluster(
 
 def test_a_port_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     settings = settings_of(tmp_path).model_copy(update={"serving": ServingSettings(http=HttpSettings(port=0))})
-    with pytest.raises(InvalidSetting, match="Name one"), ray_replicas.deployed(Loaded(settings, {})):
+    with pytest.raises(InvalidSetting, match="Name one"), ray_replicas.deploy_replicas(Loaded(settings, {})):
         pass
 
 

@@ -26,7 +26,8 @@ from orchestration.run import answering
 from retrieval.contract import Source
 from retrieval.ingest.preparation import Item
 from serving.access.identity import KeyStore
-from serving.cli.govern import erasure, main
+from serving.cli import main
+from serving.cli.govern import erasure
 from serving.settings import load
 from serving.wiring import open_system
 from tests.doubles import stacks

@@ -42,7 +42,7 @@ def approvals(tenant: Tenant = LOCAL, json: Json = None, stack: Stack = STACK) -
             (
                 approval.approval_id,
                 approval.tool,
-                terminal.told(approval.arguments),
+                terminal.format_arguments(approval.arguments),
                 approval.requested_by,
                 f"{approval.expires_at:%Y-%m-%d %H:%M}",
             )
@@ -102,13 +102,13 @@ def _decide(
     edits = dict(_change(text) for text in changes)
     with open_system(loaded) as system:
 
-        async def decided() -> Answer:
+        async def decide() -> Answer:
             asked = await system.executor.may_decide(approval_id, approver)
             arguments = {**asked.arguments, **edits} if edits else None
             decision = Decision(approval_id=approval_id, approve=approve, note=note, arguments=arguments)
             return await answering.resume(system.agent, decision, approver)
 
-        return asyncio.run(decided())
+        return asyncio.run(decide())
 
 
 def _decider(settings: Settings, tenant: str) -> Principal:

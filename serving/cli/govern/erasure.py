@@ -129,7 +129,7 @@ async def _erase(loaded: Loaded, principal: Principal, by: str, clock: Clock) ->
         await _record(data, principal, by, clock)
     return Report(
         erased=rows,
-        unclaimed=_unclaimed(data, stores),
+        unclaimed=_find_unclaimed(data, stores),
         unsaid=unsaid,
         cut_off_before=before.running,
         like=[] if principal.subject in like else like,
@@ -251,7 +251,7 @@ async def _ids_of(loaded: Loaded, principal: Principal, clock: Clock) -> Person:
             for turn in (await conversations.read_conversation(saver, thread))[1]:
                 answers.add(turn.answer_id)
                 traces.add(turn.trace_id or "")
-        for record in await _audited(data, principal.tenant, clock):
+        for record in await _read_audit(data, principal.tenant, clock):
             if record.subject == principal.subject and record.act != "erasure":
                 answers.add(record.run_id)
                 traces.add(record.trace_id or "")
@@ -274,7 +274,7 @@ async def _ids_of(loaded: Loaded, principal: Principal, clock: Clock) -> Person:
     )
 
 
-async def _audited(data: Path, tenant: str, clock: Clock) -> list[AuditRecord]:
+async def _read_audit(data: Path, tenant: str, clock: Clock) -> list[AuditRecord]:
     from orchestration.effects.audit import SqliteAudit
 
     if not (data / "audit.sqlite").exists():
@@ -288,7 +288,7 @@ async def _subjects(settings: Settings, tenant: str, clock: Clock) -> list[str]:
     from serving.access.identity import KeyStore
 
     keys = {key.subject for key in KeyStore.of(settings, clock).list() if key.tenant == tenant}
-    records = await _audited(settings.foundation.data_dir, tenant, clock)
+    records = await _read_audit(settings.foundation.data_dir, tenant, clock)
     return sorted(keys | {record.subject for record in records if record.act != "erasure"})
 
 
@@ -318,7 +318,7 @@ async def _record(data: Path, principal: Principal, by: str, clock: Clock) -> No
         await audit.record(record)
 
 
-def _unclaimed(data: Path, stores: Sequence[Store]) -> list[str]:
+def _find_unclaimed(data: Path, stores: Sequence[Store]) -> list[str]:
     files = [path.relative_to(data) for path in data.rglob("*") if path.is_file()]
     return sorted(str(file) for file in files if not any(store.claims(file) for store in stores))
 

@@ -62,8 +62,10 @@ def policy(
         for rule, value in flatten(settings.model_dump(mode="json"))
     ]
     if not terminal.write_json(json, {rule: {"value": value, "from": origin} for rule, value, origin in rows}):
-        terminal.show_table(["rule", "value", "from"], [(rule, _listed(value), origin) for rule, value, origin in rows])
+        terminal.show_table(
+            ["rule", "value", "from"], [(rule, _format_value(value), origin) for rule, value, origin in rows]
+        )
 
 
-def _listed(value: object) -> str:
+def _format_value(value: object) -> str:
     return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)

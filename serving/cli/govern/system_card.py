@@ -82,7 +82,7 @@ def card_of(loaded: Loaded, register: Path) -> Card:
         evaluated=f"Last evaluated {when}." if last else "Not evaluated here yet: make evaluate.",
         known_limits=system_card.known_limits(last, risks),
         register=risks,
-        gone=risk_register.gone(risks, manifest.ROOT, Settings),
+        gone=risk_register.find_gone(risks, manifest.ROOT, Settings),
     )
 
 
@@ -130,7 +130,7 @@ def _tools(settings: Settings) -> Iterator[ToolFacts]:
     policy = settings.orchestration.policy
     for part in settings.orchestration.tools:
         try:
-            with _built(settings, part) as tools:
+            with _build_tools(settings, part) as tools:
                 for tool in tools:
                     declared = tool.metadata or {}
                     effect = declared.get("effect", True)
@@ -151,7 +151,7 @@ def _tools(settings: Settings) -> Iterator[ToolFacts]:
 
 
 @contextmanager
-def _built(settings: Settings, part: Any) -> Iterator[Any]:
+def _build_tools(settings: Settings, part: Any) -> Iterator[Any]:
     from serving.settings import context_of
 
     tools = components.load("orchestration.tools", part, context_of(settings))

@@ -62,7 +62,7 @@ def drift(
         for note in report.notes:
             out.print(terminal.plain(note))
         out.print(f"[bold]{report.conclusion}[/]")
-    exit_unless(ok=not report.moved)
+    exit_unless(ok=not report.moved_figures)
 
 
 def _mean(value: float | None) -> str:

@@ -31,7 +31,7 @@ def evaluate(
     from observability.evaluation.datasets import evenly
     from observability.evaluation.golden_set import load_golden
     from observability.stores.outcomes import outcomes_of
-    from serving.cli.judge.judge_agreement import judged
+    from serving.cli.judge.judge_agreement import add_marks
     from serving.cli.judge.value import outcomes_at
     from serving.judge.trial import golden_file, golden_report
     from serving.judge.worth import evaluation_file
@@ -47,7 +47,7 @@ def evaluate(
                 f"{f' and {len(lost) - 5} more' if len(lost) > 5 else ''}. Ingest them, or name them as `make documents` does."
             )
         report = asyncio.run(golden_report(system, cases, lambda done: progress("ask", done, len(cases))))
-        report, judge = asyncio.run(judged(system, report, lambda done: progress("judge", done, len(cases))))
+        report, judge = asyncio.run(add_marks(system, report, lambda done: progress("judge", done, len(cases))))
     figures = report.as_dict() | ({"judge": judge} if judge else {})
     terminal.write_json(evaluation_file(loaded.settings), figures)
     with outcomes_at(loaded.settings) as store:

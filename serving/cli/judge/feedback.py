@@ -48,7 +48,7 @@ def _propose(loaded: Loaded, to: Path, golden: Path | None) -> None:
     data = loaded.settings.foundation.data_dir
     with closing(OutcomeStore(data / "outcomes.sqlite")) as store:
         judged = store.all(origin="production")
-    asked = asyncio.run(_asked(loaded, {one.answer_id for one in judged}))
+    asked = asyncio.run(_find_turns(loaded, {one.answer_id for one in judged}))
     known = load_golden(golden) if golden.exists() else []
     found = feedback_cases.proposals(judged, asked, known)
     out = terminal.console()
@@ -71,7 +71,7 @@ def _take(loaded: Loaded, path: Path, golden: Path | None) -> None:
     from observability.evaluation import feedback_cases
 
     golden = golden or golden_file(loaded.settings)
-    cases, waiting = feedback_cases.reviewed(path)
+    cases, waiting = feedback_cases.read_reviewed(path)
     feedback_cases.take_in(cases, golden)
     others = f" {waiting} are not reviewed yet." if waiting else ""
     out = terminal.console()
@@ -80,7 +80,7 @@ def _take(loaded: Loaded, path: Path, golden: Path | None) -> None:
         out.print("The gate's baseline is of the old set now: make gate RENEW=1")
 
 
-async def _asked(loaded: Loaded, answer_ids: set[str]) -> dict[str, Asked]:
+async def _find_turns(loaded: Loaded, answer_ids: set[str]) -> dict[str, Asked]:
     """The judged turns, found by the conversation that the span of each answer names."""
     from observability.evaluation.feedback_cases import Asked
     from observability.stores.spans import SpanStore

@@ -44,7 +44,7 @@ def judge_agreement(
     context = context_of(settings)
     prices = load("models.prices", settings.models.prices, context, expected=PriceSource)
     part = settings.observability.judge.chat or settings.models.chat
-    with _opened(settings, part, context, prices) as judge, terminal.progress() as progress:
+    with _open_judge(settings, part, context, prices) as judge, terminal.progress() as progress:
         at = context.clock.now().isoformat(timespec="seconds")
         measured = agreement(answers, judge, data=data.name, at=at, progress=progress, seed=settings.foundation.seed)
         record, rows = asyncio.run(measured)
@@ -90,7 +90,7 @@ def _figure(value: float | None) -> str:
 
 
 @contextmanager
-def _opened(settings: Settings, part: Part, context: Context, prices: PriceSource) -> Iterator[Judge]:
+def _open_judge(settings: Settings, part: Part, context: Context, prices: PriceSource) -> Iterator[Judge]:
     from foundation.components import load
     from models.contract import BaseChatModel
     from models.resilience.retry import resilient
@@ -118,7 +118,7 @@ def _made_of(part: Part, *, local: bool) -> dict[str, str]:
     return options | (weights.digests() if local else {})
 
 
-async def judged(system: System, report: Report, progress: Callable[[int], None]) -> tuple[Report, dict[str, Any]]:
+async def add_marks(system: System, report: Report, progress: Callable[[int], None]) -> tuple[Report, dict[str, Any]]:
     """The report with the marks that count, and what is to be told of the judge; as it is where none is named or trusted."""
     from observability.evaluation import judge as judges
     from observability.evaluation.golden_set import summarise
@@ -126,7 +126,7 @@ async def judged(system: System, report: Report, progress: Callable[[int], None]
     settings = system.settings.observability.judge
     if settings.chat is None:
         return report, {}
-    with _opened(system.settings, settings.chat, system.context, system.prices) as judge:
+    with _open_judge(system.settings, settings.chat, system.context, system.prices) as judge:
         data = system.settings.foundation.data_dir
         record = judges.record_of(data, judge)
         rows: list[CaseScore] = []
@@ -137,14 +137,14 @@ async def judged(system: System, report: Report, progress: Callable[[int], None]
                 return report, note
             if len(rows) == len(report.rows):
                 break
-            rows.append(await _marked(system, judge, report.rows[len(rows)], standing.trusted))
+            rows.append(await _mark_row(system, judge, report.rows[len(rows)], standing.trusted))
             progress(len(rows))
         usd = judge.cost_usd
         note |= {"failures": dict(judge.failures), "usd": None if usd is None else float(usd)}
         return summarise(rows, seconds=report.seconds, seed=system.context.seed), note
 
 
-async def _marked(system: System, judge: Judge, row: CaseScore, trusted: Sequence[str]) -> CaseScore:
+async def _mark_row(system: System, judge: Judge, row: CaseScore, trusted: Sequence[str]) -> CaseScore:
     """With the marks of an answer from documents; there is nothing to hold any other against."""
     if row.status != "answered" or not row.citations:
         return row

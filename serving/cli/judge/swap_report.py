@@ -223,7 +223,7 @@ def show(found: Comparison) -> None:
             _number(difference.b),
             _number(difference.diff, sign=True),
             _interval(difference),
-            _allowed(difference),
+            _format_allowed(difference),
             difference.n,
             difference.verdict,
         )
@@ -267,5 +267,5 @@ def _interval(one: Difference) -> str:
     )
 
 
-def _allowed(one: Difference) -> str:
+def _format_allowed(one: Difference) -> str:
     return "-" if one.threshold is None else _number(one.threshold)

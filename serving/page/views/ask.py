@@ -227,11 +227,11 @@ class Exchange:
         self._text.clear()
         with self._text:
             if turn.path == "generative":
-                show_markdown(turn.text, lambda text: self._marked(text, turn))
+                show_markdown(turn.text, lambda text: self._show_markers(text, turn))
             else:
                 for paragraph in filter(str.strip, turn.text.split("\n")):
                     with html.p():
-                        self._marked(paragraph, turn)
+                        self._show_markers(paragraph, turn)
         self._rest.clear()
         with self._rest:
             if turn.as_of is not None:
@@ -278,7 +278,7 @@ class Exchange:
 
         again = every(LOOK_AGAIN_S, look)
 
-    def _marked(self, text: str, turn: Turn) -> None:
+    def _show_markers(self, text: str, turn: Turn) -> None:
         """The text, with a button for each marker that opens its source, and a sign where nothing supports it."""
         citations = {f"[{citation.marker}]": citation for citation in turn.citations}
         for part in MARKER.split(text):

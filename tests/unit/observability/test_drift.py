@@ -72,7 +72,7 @@ def stored(tmp_path: Path, rows: list[SpanRow]) -> SpanStore:
 
 def test_two_weeks_alike_have_not_moved(tmp_path: Path, costs: CostLedger) -> None:
     report = found(tmp_path, costs, answers(10, 120, seed=1) + answers(3, 120, seed=2))
-    assert report.moved == []
+    assert report.moved_figures == []
     assert report.figures["confidence"].verdict == "as before"
     assert (report.figures["confidence"].n_before, report.figures["confidence"].n_now) == (120, 120)
     assert report.questions.verdict == "as before"
@@ -84,7 +84,7 @@ def test_two_weeks_alike_have_not_moved(tmp_path: Path, costs: CostLedger) -> No
 def test_a_week_in_which_retrieval_got_worse_shows_where(tmp_path: Path, costs: CostLedger) -> None:
     worse = answers(3, 60, seed=2, confidence=0.6) + answers(2, 60, seed=3, confidence=0.6, status="abstained")
     report = found(tmp_path, costs, answers(10, 120, seed=1) + worse)
-    assert report.moved == ["answered", "abstained", "confidence"]
+    assert report.moved_figures == ["answered", "abstained", "confidence"]
     fell = report.figures["confidence"]
     assert fell.high is not None
     assert fell.high < 0
@@ -93,7 +93,7 @@ def test_a_week_in_which_retrieval_got_worse_shows_where(tmp_path: Path, costs: 
 
 def test_other_questions_are_noticed(tmp_path: Path, costs: CostLedger) -> None:
     report = found(tmp_path, costs, answers(10, 100, seed=1) + answers(3, 100, seed=2, topic=0.7))
-    assert report.moved == ["questions"]
+    assert report.moved_figures == ["questions"]
 
 
 def test_chance_rarely_moves_anything(tmp_path: Path, costs: CostLedger) -> None:
@@ -103,13 +103,13 @@ def test_chance_rarely_moves_anything(tmp_path: Path, costs: CostLedger) -> None
         folder = tmp_path / str(number)
         folder.mkdir()
         rows = answers(10, 40, seed=100 + number) + answers(3, 40, seed=200 + number)
-        alarms += len(found(folder, costs, rows).moved)
+        alarms += len(found(folder, costs, rows).moved_figures)
     assert alarms < 4
 
 
 def test_few_answers_say_nothing(tmp_path: Path, costs: CostLedger) -> None:
     report = found(tmp_path, costs, answers(10, 10, seed=1) + answers(3, 200, seed=2, confidence=0.1))
-    assert report.moved == []
+    assert report.moved_figures == []
     assert {one.verdict for one in report.figures.values()} == {"too few"}
     assert report.questions.verdict == "too few"
     assert report.conclusion == "nothing can be said: it takes 30 answers before and 30 now"
@@ -117,7 +117,7 @@ def test_few_answers_say_nothing(tmp_path: Path, costs: CostLedger) -> None:
 
 def test_an_empty_store_is_no_error(tmp_path: Path, costs: CostLedger) -> None:
     report = drift(SpanStore(tmp_path / "none.sqlite"), costs, [], now=NOW)
-    assert report.moved == []
+    assert report.moved_figures == []
     assert report.as_dict()["figures"].keys() == FIGURES.keys()
 
 
@@ -129,7 +129,7 @@ def test_what_people_said_counts_in_production_only(tmp_path: Path, costs: CostL
 
     agents = [row for row in rows if row.span_id == "a"]
     outcomes = [said(row, "accepted") for row in agents[:60]] + [said(row, "rejected") for row in agents[60:]]
-    assert found(tmp_path, costs, rows, outcomes).moved == ["accepted", "rejected"]
+    assert found(tmp_path, costs, rows, outcomes).moved_figures == ["accepted", "rejected"]
     other = tmp_path / "other"
     other.mkdir()
     by_evaluation = [said(row, "accepted", "evaluation") for row in agents]

@@ -11,7 +11,7 @@ import pytest
 
 from foundation.errors import InvalidRequest
 from foundation.types import Principal
-from observability.evaluation.feedback_cases import Asked, Proposal, proposals, reviewed, take_in, write
+from observability.evaluation.feedback_cases import Asked, Proposal, proposals, read_reviewed, take_in, write
 from observability.evaluation.golden_set import GoldenCase, load_golden
 from observability.stores.outcomes import Outcome
 from orchestration.contract import Turn
@@ -96,9 +96,9 @@ def change(path: Path, line: int, **changes: Any) -> None:
 
 
 def test_only_what_a_person_has_reviewed_is_taken(file: Path, tmp_path: Path) -> None:
-    assert reviewed(file) == ([], 2)
+    assert read_reviewed(file) == ([], 2)
     change(file, 0, answers=["30 days"], id="f-new")
-    cases, waiting = reviewed(file)
+    cases, waiting = read_reviewed(file)
     assert ([case.id for case in cases], waiting) == (["f-new"], 1)
     golden = tmp_path / "golden.jsonl"
     golden.write_text(
@@ -123,7 +123,7 @@ def test_only_what_a_person_has_reviewed_is_taken(file: Path, tmp_path: Path) ->
 def test_a_review_that_cannot_be_scored_is_told_by_its_line(file: Path, changes: Any, says: str) -> None:
     change(file, 1, **changes)
     with pytest.raises(InvalidRequest, match=rf"cases\.jsonl line 2(.|\n)*{says}"):
-        reviewed(file)
+        read_reviewed(file)
 
 
 def test_a_file_that_is_there_is_not_written_over(file: Path) -> None:
