@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from rich.console import Console
 
 from examples.support_desk.demo_console import Stage
 from foundation.errors import Conflict, InvalidRequest
+from foundation.stores.sqlite_file import connect_to_read
 from foundation.types import LAYERS, Principal
 from serving.cli.terminal import plain, write_json
 from serving.settings import Loaded
@@ -338,7 +338,7 @@ def refunds(system: System, order: str) -> int:
     path = system.context.data_dir / DESK
     if not path.exists():
         return 0
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    connection = connect_to_read(path)
     try:
         return int(connection.execute("SELECT count(*) FROM refunds WHERE order_id = ?", (order,)).fetchone()[0])
     finally:

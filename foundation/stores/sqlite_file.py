@@ -98,6 +98,15 @@ def connect(
     return connection
 
 
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing, not even the file's log.
+
+    Raises:
+        sqlite3.Error: there is no such file, or it is damaged.
+    """
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+
+
 class SqliteFile:
     """One connection; every piece of work is one immediate transaction, and committed means on the disk.
 

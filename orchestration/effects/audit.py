@@ -26,7 +26,7 @@ from foundation import names
 from foundation.clock import Clock
 from foundation.errors import InvalidRequest, SixplyError, StoreUnavailable
 from foundation.stores.full_disk import translate_errors
-from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from foundation.stores.sqlite_file import SqliteFile, SqliteStore, connect_to_read
 from foundation.tracing import annotate, trace_id
 from foundation.types import Principal
 from orchestration.contract import Agent, Answer, AnswerRequest, AuditLog, AuditRecord, Decision, Event
@@ -289,7 +289,7 @@ def _lacking_triggers(path: Path) -> list[str]:
     if not path.exists():
         return []
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        with closing(connect_to_read(path)) as database:
             present = dict(database.execute("SELECT name, sql FROM sqlite_master WHERE type IN ('trigger', 'table')"))
     except sqlite3.Error:
         return []  # whoever reads the chain next says what is wrong with the file
@@ -300,7 +300,7 @@ def _rows(path: Path, having: str = "") -> Iterator[tuple[int, str, str, str, st
     if not path.exists():
         raise StoreUnavailable(f"There is no audit at {path}. Nothing has run there, or it was deleted.")
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        with closing(connect_to_read(path)) as database:
             yield from database.execute(
                 "SELECT number, tenant, body, previous, hash FROM chain WHERE instr(body, ?) ORDER BY number", (having,)
             )

@@ -43,3 +43,14 @@ class Stores:
 def open_stores(settings: Settings) -> Iterator[Stores]:
     with ExitStack() as opened:
         yield Stores(settings, opened)
+
+
+@contextmanager
+def open_checkpoints(settings: Settings) -> Iterator[Any]:
+    """Where conversations are kept."""
+    saver = components.load("orchestration.checkpoints", settings.orchestration.checkpoints, context_of(settings))
+    try:
+        yield saver
+    finally:
+        if hasattr(saver, "close"):
+            saver.close()

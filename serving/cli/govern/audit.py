@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foundation import names
+from foundation.stores.sqlite_file import connect_to_read
 from serving.cli import terminal
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 
@@ -76,7 +77,7 @@ def _count_rows(path: Path, table: str) -> int:
     if not path.exists():
         return 0
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        with closing(connect_to_read(path)) as database:
             return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 - our own names
     except sqlite3.Error:
         return 0  # no witness, then

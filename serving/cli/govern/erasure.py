@@ -15,13 +15,12 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from foundation import components
 from foundation.clock import Clock, SystemClock
-from foundation.components import Context
 from foundation.errors import did_you_mean
 from foundation.settings import Part
 from foundation.stores import erasures
@@ -30,8 +29,9 @@ from foundation.stores.registry import Person, Store
 from foundation.stores.sqlite_file import SqliteStore
 from foundation.types import Principal
 from serving.cli import terminal
+from serving.cli.opening import open_checkpoints
 from serving.cli.options import STACK, Json, Stack, Tenant, exit_unless, load_stack
-from serving.settings import Loaded, Settings
+from serving.settings import Loaded, Settings, context_of
 
 if TYPE_CHECKING:
     from orchestration.contract import AuditRecord
@@ -231,7 +231,7 @@ async def _forget_answers(settings: Settings, tenant: str) -> int:
     from serving.contract import Cache
     from serving.http.answer_cache import forget
 
-    context = Context(data_dir=settings.foundation.data_dir)
+    context = context_of(settings)
     with closing(components.load("serving.cache", settings.serving.cache, context, expected=Cache)) as cache:
         return await forget(cache, tenant)
 
@@ -245,7 +245,7 @@ async def _ids_of(loaded: Loaded, principal: Principal, clock: Clock) -> Person:
     data = loaded.settings.foundation.data_dir
     threads, answers, traces, effects = set[str](), set[str](), set[str](), set[str]()
     with ExitStack() as opened:
-        saver = _checkpoints(loaded, opened)
+        saver = opened.enter_context(open_checkpoints(loaded.settings))
         for thread in await conversations.begun_by(saver, principal):
             threads.add(thread)
             for turn in (await conversations.read_conversation(saver, thread))[1]:
@@ -297,7 +297,7 @@ async def _delete_threads(loaded: Loaded, principal: Principal) -> int:
 
     count = 0
     with ExitStack() as opened:
-        saver = _checkpoints(loaded, opened)
+        saver = opened.enter_context(open_checkpoints(loaded.settings))
         await saver.adelete_thread("none")  # waits for whoever is writing, and found no note of the erasure yet
         while threads := await conversations.begun_by(saver, principal):
             for thread in threads:
@@ -350,7 +350,7 @@ async def _retain(loaded: Loaded, clock: Clock) -> list[Erased]:
             count = manifest.prune(data / manifest.FOLDER, named, before)
             erased.append(Erased("manifests", "as old, and named by no span and no audit record", count))
         if limits.conversations_days is not None:
-            saver = _checkpoints(loaded, opened)
+            saver = opened.enter_context(open_checkpoints(loaded.settings))
             old = await conversations.untouched_since(saver, now - timedelta(days=limits.conversations_days))
             for thread in old:
                 await saver.adelete_thread(thread)
@@ -363,12 +363,3 @@ async def _retain(loaded: Loaded, clock: Clock) -> list[Erased]:
             count = approvals.erase_before(now - timedelta(days=limits.approvals_days))
             erased.append(Erased("approvals", f"asked for {limits.approvals_days:g} days ago, and over", count))
     return erased
-
-
-def _checkpoints(loaded: Loaded, opened: ExitStack) -> Any:
-    settings = loaded.settings
-    context = Context(data_dir=settings.foundation.data_dir)
-    saver: Any = components.load("orchestration.checkpoints", settings.orchestration.checkpoints, context)
-    if hasattr(saver, "close"):
-        opened.callback(saver.close)
-    return saver

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foundation import components, names
-from foundation.components import Context
+from foundation import names
 from serving.cli import terminal
+from serving.cli.opening import open_checkpoints
 from serving.cli.options import PROPOSALS, STACK, Stack, load_stack
 from serving.judge.trial import golden_file
 from serving.settings import Loaded
@@ -93,13 +93,11 @@ async def _find_turns(loaded: Loaded, answer_ids: set[str]) -> dict[str, Asked]:
         for span in spans
         if span.attribute(names.ANSWER_ID) in answer_ids and span.attribute(names.CONVERSATION_ID)
     }
-    context = Context(data_dir=settings.foundation.data_dir)
-    checkpoints: Any = components.load("orchestration.checkpoints", settings.orchestration.checkpoints, context)
-    try:
-        found = [await read_conversation(checkpoints, thread) for thread in sorted(threads)]
-    finally:
-        if hasattr(checkpoints, "close"):
-            checkpoints.close()
+    with open_checkpoints(settings) as saver:
+        conversations = [await read_conversation(saver, thread) for thread in sorted(threads)]
     return {
-        turn.answer_id: Asked(turn, owner) for owner, turns in found for turn in turns if turn.answer_id in answer_ids
+        turn.answer_id: Asked(turn, owner)
+        for owner, turns in conversations
+        for turn in turns
+        if turn.answer_id in answer_ids
     }
