@@ -55,7 +55,7 @@ def doctor(json: Json = None, stack: Stack = STACK) -> None:
     loaded = load_stack(stack)
     checks = [*run_checks(loaded), *(Check(*row) for row in weights.checks())]
     if all(check.ok for check in checks if check.name.startswith("[models.chat]")):
-        checks.append(_guarded(partial(check_chat, loaded.settings)))
+        checks.append(_run_guarded(partial(check_chat, loaded.settings)))
     if not terminal.write_json(json, [vars(check) for check in checks]):
         rows = [("ok" if check.ok else "FAILED", check.name, check.found, check.advice) for check in checks]
         terminal.show_table(["", "check", "found", "what to do"], rows)
