@@ -103,7 +103,7 @@ def is_foreign(question: str) -> bool:
 
     >>> [is_foreign(text) for text in ("Wie lange gilt die Garantie?", "¿Cuánto cuesta el envío urgente?", "保修期多久")]
     [True, True, True]
-    >>> [is_foreign(text) for text in ("How long is the warranty?", "Refund QM-10017", "What does 保修期 mean?")]
+    >>> [is_foreign(text) for text in ("How long is the warranty?", "Refund AB-10017", "What does 保修期 mean?")]
     [False, False, False]
     """
     found = _LETTERS_ONLY.findall(question.casefold())
