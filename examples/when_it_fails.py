@@ -70,7 +70,7 @@ def main(*flags: str) -> None:
         return
     for flag in flags or (*FAILURES, "--crash"):
         crash() if flag == "--crash" else fail(flag)
-    print("One layer up: nothing failed, but is it right? docs/measuring.md")
+    print("One layer up: and when nothing fails, but a request is odd? python -m examples.edge_cases")
 
 
 if __name__ == "__main__":

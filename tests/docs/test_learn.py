@@ -14,8 +14,8 @@ PAGE = (ROOT / "docs" / "learn.md").read_text(encoding="utf-8")
 OUTPUTS = dict(re.findall(r"```console\n\$ python -m examples\.(\w+)\n(.*?)```", PAGE, re.DOTALL))
 PROGRAMS = {path.stem: path for path in sorted((ROOT / "examples").glob("*.py")) if path.stem != "__init__"}
 SHARED = "small_system"
-WRITTEN = "the model alone"
-"""What a language model writes after this may differ from machine to machine."""
+WRITTEN = re.compile("the model alone|^writing:|\\(lost")
+"""What stands after this depends on what a language model writes, which may differ from machine to machine."""
 
 
 def missing(shown: str, printed: str) -> list[str]:
@@ -25,9 +25,9 @@ def missing(shown: str, printed: str) -> list[str]:
 
 
 def pattern_of(line: str) -> re.Pattern[str]:
-    beginning, written, _ = bare(line).partition(WRITTEN)
-    pattern = re.escape(beginning).replace(re.escape("..."), ".*")
-    return re.compile(f"{pattern}{written}.*" if written else pattern)
+    written = WRITTEN.search(line)
+    pattern = re.escape(bare(line[: written.end()] if written else line)).replace(re.escape("..."), ".*")
+    return re.compile(f"{pattern}.*" if written else pattern)
 
 
 def bare(line: str) -> str:

@@ -1,0 +1,76 @@
+"""Who may do what, who can stop it, can the record be trusted, and how is a person forgotten?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import tempfile
+from contextlib import closing, redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+from examples.small_system import VISITOR, ask, small_system
+from foundation.errors import SixplyError
+from foundation.types import Principal
+from serving.access.kill_switches import lift, stop
+from serving.cli.govern.audit import verified_audit
+from serving.cli.govern.erasure import erase
+
+READER = Principal("jon", tenant=VISITOR.tenant, roles=frozenset({"reader"}))
+
+
+def forget(person: Principal, folder: Path) -> None:
+    """The command `sixply erase`, which opens no model and works on the data folder alone."""
+    with tempfile.TemporaryDirectory() as desk:
+        stack, report = Path(desk, "stack.toml"), Path(desk, "report.json")
+        stack.write_text(f'[foundation]\ndata_dir = "{folder}"\n', encoding="utf-8")
+        with redirect_stdout(StringIO()):  # its tables, which say the same at length
+            erase(user=person.subject, tenant=person.tenant, json=report, stack=stack)
+        rows = json.loads(report.read_text(encoding="utf-8"))["erased"]
+    gone = ", ".join(f"{row['count']} from {row['store']}" for row in rows if row["count"])
+    print(f"erasure    of {person.subject}: {gone}")
+    print(f"           what stays: {next(row['stays'] for row in rows if row['store'] == 'audit')}")
+
+
+def tamper(folder: Path) -> None:
+    """Take a record out of the audit, as somebody could who owns the machine."""
+    with closing(sqlite3.connect(folder / "audit.sqlite")) as database, database:
+        try:
+            database.execute("DELETE FROM chain WHERE number = 2")
+        except sqlite3.IntegrityError as error:
+            print(f"tampered   a record is deleted: {error}. So the guard is taken out, and then the record")
+        for (guard,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            database.execute(f"DROP TRIGGER {guard}")
+        database.execute("DELETE FROM chain WHERE number = 2")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="ladder-") as folder:
+        with small_system({"foundation": {"data_dir": folder}}) as system:
+            for person in (READER, VISITOR):
+                ruling = system.policy.data("confidential", person)
+                verdict = "allowed" if ruling.allowed else "denied"
+                print(
+                    f"policy     {person.subject} and confidential documents: {verdict} by {ruling.rule}. {ruling.why}"
+                )
+            print(f"before     {ask(system, 'What does a bicycle cost?').text}")
+            switches, record, tenant = system.stops, system.audit, VISITOR.tenant
+            asyncio.run(stop(switches, record, "tenant", tenant, by="lena", why="the fares are being corrected"))
+            try:
+                ask(system, "What does a bicycle cost?")
+            except SixplyError as error:
+                print(f"stopped    {error}")
+            asyncio.run(lift(switches, record, "tenant", tenant, by="lena"))
+            print(f"lifted     {ask(system, 'What does a bicycle cost?').text}")
+            audit = verified_audit(system.context.data_dir)
+            print(f"audit      {audit.records} records, {'whole' if audit.ok else 'NOT whole'}")
+        forget(VISITOR, Path(folder))
+        tamper(Path(folder))
+        for problem in verified_audit(Path(folder)).problems[-2:]:
+            print(f"           it is seen: {problem.what}")
+    print("One layer up: it is safe, but is it worth its money? python -m examples.prove_value")
+
+
+if __name__ == "__main__":
+    main()

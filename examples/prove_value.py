@@ -1,0 +1,59 @@
+"""Is it worth its money? Agreed before the build, counted afterwards.
+
+`outcomes.toml` says what a case costs today, what counts as resolved, which floors must hold, and the rule of the decision.
+Afterwards people say what became of each answer. What nobody recorded counts as unknown, never as accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from examples.evaluate_it import ANSWERS, golden_cases
+from examples.small_system import ask, small_system
+from observability.stores.outcomes import Outcome, Verdict
+from observability.value.outcome_contract import OutcomeContract, load_contract
+from observability.value.roi import measured_floors, value_report
+from serving.judge.trial import golden_report
+from serving.wiring import System
+
+BECAME: tuple[Verdict, ...] = ("accepted", "accepted", "edited", "rejected")
+
+
+def record_outcomes(system: System) -> None:
+    for question, verdict in zip(ANSWERS, BECAME, strict=True):
+        answer = ask(system, question)
+        system.outcomes.record(Outcome(answer.answer_id, verdict, system.context.clock.now(), recorded_by="lena"))
+        print(f"recorded   {verdict:9} “{question}”")
+
+
+def decide(system: System, contract: OutcomeContract, title: str) -> None:
+    report = asyncio.run(golden_report(system, golden_cases()))
+    recorded = system.outcomes.all(origin="production")
+    costs = {outcome.answer_id: system.costs.answers()[outcome.answer_id] for outcome in recorded}
+    worth = value_report(contract, recorded, costs, measured=measured_floors(report))
+    print(title)
+    for figure in worth.figures:
+        if figure.key in ("usd_per_case", "usd_net_per_month", "usd_per_answer"):
+            print(f"  {figure.words:16} {figure}")
+    print(f"  verdict          {worth.verdict.upper()}")
+    for reason in worth.reasons:
+        print(f"    because {reason}")
+
+
+def main() -> None:
+    contract = load_contract(Path("outcomes.toml"))
+    print(
+        f"contract   {contract.process.volume_per_month:,.0f} cases a month, {contract.process.minutes_per_case:g} minutes each"
+    )
+    print(f"resolved   {contract.resolved.definition}")
+    print(f"signed     {'; '.join(f'{signature.name}, {signature.on}' for signature in contract.signed)}")
+    with small_system() as system:
+        record_outcomes(system)
+        decide(system, contract, "what these four outcomes say:")
+    print("Four outcomes look like a lot of money, and the contract says that they decide nothing.")
+    print("One layer up: how does it get better with use? python -m examples.compound")
+
+
+if __name__ == "__main__":
+    main()

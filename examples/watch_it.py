@@ -1,0 +1,52 @@
+"""How do you see what happened, also when it went wrong?
+
+Every answer has a trace: which layer did what, for how long. The same store says where failed requests began to fail, which is
+rarely where somebody noticed it.
+"""
+
+from __future__ import annotations
+
+from examples.small_system import ask, small_system
+from foundation.errors import SixplyError
+from observability.reports import triage
+from observability.reports.layer_bill import layer_bill
+from observability.stores.spans import tree
+from serving.wiring import System
+
+
+def show_trace(system: System, trace_id: str) -> None:
+    spans = system.spans.trace(trace_id)
+    print("trace of an answer                        ms  layer")
+    for root in tree(spans):
+        for depth, span in root.walk():
+            print(f"  {'  ' * depth + span.name:34} {span.ms:7.1f}  {span.layer or ''}")
+    bill = layer_bill(spans, system.costs.of_trace(trace_id))
+    shares = ", ".join(f"{share.layer} {share.ns / bill.ns:.0%}" for share in bill.shares if share.spans)
+    print(
+        f"bill: {bill.ms:.0f} ms ({shares}), {bill.usd:.8f} dollars; the rows add up: {'yes' if bill.exact else 'NO'}"
+    )
+
+
+def main() -> None:
+    with small_system() as system:
+        ask(system, "Which band plays on board on Saturdays?")  # what is loaded with the first question is not shown
+        answer = ask(system, "What does a bicycle cost?")
+        system.telemetry.flush()
+        assert answer.trace_id is not None
+        show_trace(system, answer.trace_id)
+    down = {"models": {"chat": {"use": "scripted", "raises": "upstream_down"}, "resilience": {"wait_max_s": 0}}}
+    with small_system({**down, "orchestration": {"answers": {"compose": "generative"}, "tools": []}}) as system:
+        for question in ("What does a bicycle cost?", "How long does the crossing take?"):
+            try:
+                ask(system, question)
+            except SixplyError as error:
+                print(f"a caller sees: {error.code} (the model is a double that refuses every call)")
+        system.telemetry.flush()
+        failures, _ = triage.failures(system.spans)
+        for failure in failures:
+            print(f"triage: {failure.traces} requests, began in {failure.where} ({failure.layer}): {failure.error}")
+    print("One layer up: seeing is not steering. Who may do what, and who says stop? python -m examples.govern_it")
+
+
+if __name__ == "__main__":
+    main()
