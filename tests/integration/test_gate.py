@@ -100,6 +100,25 @@ def test_a_loss_beyond_the_threshold_blocks_and_is_named(
     assert "blocked: passed fell further below" in capsys.readouterr().out
 
 
+def test_it_is_told_in_markdown_with_what_changed_and_without_links_of_a_documents_own(
+    committed: Side, answered: Callable[[Side], None], tmp_path: Path
+) -> None:
+    def spoil(number: int, row: dict[str, Any]) -> dict[str, Any]:
+        priced = row | {"asked": True, "answer_ms": 120.0, "usd": 0.002}
+        return priced | {"passed": 0.0, "answer": "See [this](https://evil.example)."} if number % 4 == 0 else priced
+
+    answered(_with(committed, spoil))
+    assert not gate.hold_gate(STACK, baseline=BASELINE, renew=False, json=None, markdown=tmp_path / "gate.md")
+    told = (tmp_path / "gate.md").read_text(encoding="utf-8")
+    assert told.startswith("## Gate: blocked, 191 questions\n")
+    assert "- fell further than is allowed: passed\n" in told
+    assert re.search(r"^\| passed \| 0\.\d+ \| 0\.\d+ \| -0\.\d+ \| 0\.\d+ \| 191 \|$", told, re.MULTILINE)
+    assert "An answer takes 120 ms (median of 191;" in told
+    assert "It costs $0.002000 (median of 191 that have a price)." in told
+    assert "answers changed</summary>" in told
+    assert "](https:" not in told
+
+
 def test_one_leak_blocks(committed: Side, answered: Callable[[Side], None], tmp_path: Path) -> None:
     answered(_with(committed, lambda number, row: row | {"leaked": 1.0} if number == 0 else row))
     assert not run(json=tmp_path / "out.json")

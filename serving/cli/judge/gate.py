@@ -17,6 +17,7 @@ from foundation.clock import SystemClock
 from foundation.errors import InvalidRequest
 from serving.cli import terminal
 from serving.cli.judge import swap_report
+from serving.cli.judge.gate_markdown import to_markdown
 from serving.cli.options import STACK, Json, Stack, exit_unless
 from serving.settings import load
 
@@ -67,13 +68,18 @@ def gate(
         bool, typer.Option("--renew", help="Write today's answers as the baseline, and judge nothing.")
     ] = False,
     json: Json = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Also write it there as Markdown, for a pull request.", dir_okay=False)
+    ] = None,
     stack: Stack = STACK,
 ) -> None:
     """The golden set against the committed baseline: blocks what got worse by more than is allowed."""
-    exit_unless(ok=hold_gate(stack, baseline=baseline, renew=renew, json=json))
+    exit_unless(ok=hold_gate(stack, baseline=baseline, renew=renew, json=json, markdown=markdown))
 
 
-def hold_gate(stack: Path, *, baseline: Path | None = None, renew: bool, json: Path | None) -> bool:
+def hold_gate(
+    stack: Path, *, baseline: Path | None = None, renew: bool, json: Path | None, markdown: Path | None = None
+) -> bool:
     """Ask the golden set and compare; whether nothing fell further than is allowed and every floor of the outcome contract is
     met or excepted. `renew` writes the baseline instead,
     which is `baseline.json` of the golden set where no other is named.
@@ -111,6 +117,8 @@ def hold_gate(stack: Path, *, baseline: Path | None = None, renew: bool, json: P
         floors,
         tuple(floor.name for floor in floors if not floor.met and not floor.is_excused(today)),
     )
+    if markdown is not None:
+        terminal.write_text(markdown, to_markdown(verdict))
     if not terminal.write_json(json, verdict.as_dict()):
         _show(verdict, baseline, settings.observability.outcomes_file)
     return verdict.passed

@@ -49,7 +49,7 @@ PROMISED = {
     "erase": "JSON STACK TENANT USER_ID",
     "retention": "JSON STACK",
     "evaluate": "GOLDEN JSON LIMIT STACK",
-    "gate": "JSON RENEW STACK",
+    "gate": "JSON MARKDOWN RENEW STACK",
     "swap-report": "A B DATA HTML JSON LIMIT REPEATS",
     "calibrate": "DATA FOREIGN JSON LIMIT STACK",
     "cases-from-feedback": "GOLDEN STACK TAKE TO",
