@@ -22,6 +22,7 @@ from serving.cli.doctor import parts_of
 from serving.server import running
 from serving.settings import Settings, load
 from tests.doubles.serving import world
+from tests.make_rules import RULES
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "serving" / "deploy"
@@ -80,6 +81,14 @@ def test_the_image_uses_a_python_and_extras_that_set_up_takes_and_does_not_run_a
     (extras,) = re.findall(r"^ARG WITH=(.+)$", DOCKERFILE, re.MULTILINE)
     assert set(extras.split(",")) <= set(_extras_of_the_project())
     assert re.findall(r"^USER (.+)$", DOCKERFILE, re.MULTILINE)[-1] == "10001:10001"
+
+
+def test_the_development_container_has_a_python_that_set_up_takes_and_runs_a_rule_of_the_makefile() -> None:
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    major, minor = map(int, re.findall(r"python:(\d+)\.(\d+)-", container["image"])[0])
+    assert LOWEST <= (major, minor) <= HIGHEST
+    assert container["postCreateCommand"].removeprefix("make ") in RULES
+    assert container["forwardPorts"] == [load().settings.serving.http.port]
 
 
 def test_what_the_image_copies_holds_everything_that_set_up_and_serving_read() -> None:
