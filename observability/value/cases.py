@@ -200,8 +200,9 @@ def week_of(outcome: Outcome | None, answer: AnswerCost | None) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """
-    >>> _duration(35), _duration(5400), _duration(20 * 86400)
+    """Seconds in the largest unit of which there are two.
+
+    >>> format_duration(35), format_duration(5400), format_duration(20 * 86400)
     ('35 seconds', '90 minutes', '20 days')
     """
     for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):

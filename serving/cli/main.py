@@ -74,6 +74,7 @@ COMMANDS = {
         "evaluate": ("serving.cli.judge.evaluate:evaluate", "Score a golden set against the documents in the ledger."),
         "gate": ("serving.cli.judge.gate:gate", "The golden set against the committed baseline."),
         "swap-report": ("serving.cli.judge.swap_report:swap_report", "The same questions through two systems."),
+        "strengthen": ("serving.cli.judge.strengthen:strengthen", "Which layer to strengthen next."),
         "calibrate": ("serving.cli.judge.evaluate:calibrate", "From which confidence on to answer (min_evidence)."),
         "cases-from-feedback": (
             "serving.cli.judge.feedback:cases_from_feedback",

@@ -49,6 +49,7 @@ PROMISED = {
     "erase": "JSON STACK TENANT USER_ID",
     "retention": "JSON STACK",
     "evaluate": "GOLDEN JSON LIMIT STACK",
+    "strengthen": "DATA JSON LIMIT REPEATS STACK",
     "gate": "JSON MARKDOWN RENEW STACK",
     "swap-report": "A B DATA HTML JSON LIMIT REPEATS",
     "calibrate": "DATA FOREIGN JSON LIMIT STACK",

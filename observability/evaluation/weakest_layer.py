@@ -1,0 +1,97 @@
+"""Which layer to strengthen next: where the failures of a golden set began, and what each layer is worth without one of its parts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from foundation.types import Layer
+from observability.evaluation.compare import Comparison
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A system without one of its parts, as what it changes in the configuration."""
+
+    layer: Layer
+    without: str
+    changes: Mapping[str, Any]
+
+
+ABLATIONS = (
+    Ablation("models", "vectors: words alone are searched", {"retrieval": {"ranking": {"vector_weight": 0.0}}}),
+    Ablation("models", "what the chat model writes: quotes alone", {"orchestration": {"answers": {"compose": "extractive"}}}),
+    Ablation("retrieval", "words: vectors alone are searched", {"retrieval": {"ranking": {"keyword_weight": 0.0}}}),
+    Ablation("retrieval", "the threshold of evidence: it always answers", {"retrieval": {"grounding": {"min_evidence": 0.0}}}),
+    Ablation("retrieval", "all documents but the first one found", {"orchestration": {"answers": {"evidence": 1}}}),
+    Ablation("orchestration", "the planner: every request is a question", {"orchestration": {"planner": {"use": "fixed"}}}),
+    Ablation("observability", "spans on the disk", {"observability": {"exporters": []}}),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What a part adds, as the whole system minus the one without it."""
+
+    layer: Layer
+    without: str
+    passed: float
+    """Share of the questions that it makes right; `low` and `high` are the paired 95 % interval, None of too few."""
+    low: float | None
+    high: float | None
+    ms: float | None
+    usd: float | None
+    n: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+PLACES: tuple[tuple[Layer, str, Callable[[Row], bool]], ...] = (
+    ("serving", "the request failed", lambda row: bool(row.get("error"))),
+    ("retrieval", "a document was shown that the person may not see", lambda row: bool(row.get("leaked"))),
+    ("orchestration", "the wrong tool, or other arguments", lambda row: row.get("tool_right") is not None),
+    ("retrieval", "answered, though no document has the answer", lambda row: row.get("refused") is not None),
+    ("retrieval", "the document was not found", lambda row: row.get("retrieval_recall") == 0),
+    ("retrieval", "refused, though the document was found", lambda row: row.get("status") != "answered"),
+    ("models", "the document was found, and the answer left its fact out", lambda _: True),
+)
+"""Where a failure began, by the first of these that holds of its case."""
+
+
+def worth_of(ablation: Ablation, without: Comparison) -> Worth:
+    """`without` compares the whole system (A) with the one of the ablation (B)."""
+    metrics = without.metrics
+    passed = metrics["passed"]
+    ms, usd = (-metrics[name].diff if name in metrics else None for name in ("answer_p50_ms", "usd_per_answer"))
+    low, high = (None if end is None else -end for end in (passed.high, passed.low))
+    return Worth(ablation.layer, ablation.without, -passed.diff, low, high, ms, usd, passed.n)
+
+
+def locate_failure(row: Row) -> tuple[Layer, str] | None:
+    """Where the answer of one golden case went wrong; None where it did not.
+
+    >>> locate_failure({"passed": 0.0, "kind": "answerable", "retrieval_recall": 0.0})
+    ('retrieval', 'the document was not found')
+    """
+    if row.get("passed") or row.get("passed") is None:
+        return None
+    return next((layer, what) for layer, what, holds in PLACES if holds(row))
+
+
+def count_failures(rows: Iterable[Row]) -> list[tuple[Layer, str, int]]:
+    """The places of the failures, most frequent first."""
+    places = Counter(place for row in rows if (place := locate_failure(row)) is not None)
+    return [(layer, what, count) for (layer, what), count in places.most_common()]
+
+
+def choose_layer(rows: Iterable[Row]) -> Layer | None:
+    """The layer in which most failures began; None without a failure."""
+    layers: Counter[Layer] = Counter()
+    for layer, _, count in count_failures(rows):
+        layers[layer] += count
+    return layers.most_common(1)[0][0] if layers else None

@@ -1,0 +1,76 @@
+"""Where failures of a golden set are said to begin, and what a part is said to be worth."""
+
+from __future__ import annotations
+
+import pytest
+
+from observability.evaluation.compare import Side, compare
+from observability.evaluation.weakest_layer import (
+    ABLATIONS,
+    choose_layer,
+    count_failures,
+    locate_failure,
+    worth_of,
+)
+from observability.settings import CompareSettings
+from serving.settings import load
+
+WRONG = {"passed": 0.0, "status": "answered"}
+
+
+@pytest.mark.parametrize(
+    ("row", "layer"),
+    [
+        (WRONG | {"error": "upstream_down", "retrieval_recall": 0.0}, "serving"),
+        (WRONG | {"leaked": 1.0}, "retrieval"),
+        (WRONG | {"tool_right": 0.0}, "orchestration"),
+        (WRONG | {"refused": 0.0}, "retrieval"),
+        (WRONG | {"retrieval_recall": 0.0}, "retrieval"),
+        (WRONG | {"retrieval_recall": 1.0, "status": "abstained"}, "retrieval"),
+        (WRONG | {"retrieval_recall": 1.0}, "models"),
+    ],
+)
+def test_a_failure_is_laid_to_the_layer_in_which_it_began(row: dict[str, object], layer: str) -> None:
+    assert locate_failure(row)[0] == layer  # type: ignore[index]
+
+
+def test_what_passed_or_was_only_searched_for_is_no_failure() -> None:
+    assert locate_failure({"passed": 1.0}) is None
+    assert locate_failure({"id": "q"}) is None
+    assert choose_layer([{"passed": 1.0}]) is None
+
+
+def test_the_layer_with_most_failures_is_the_one_to_strengthen() -> None:
+    rows = (
+        [WRONG | {"retrieval_recall": 1.0}] * 3
+        + [WRONG | {"refused": 0.0}] * 2
+        + [WRONG | {"retrieval_recall": 0.0}] * 2
+    )
+    assert choose_layer(rows) == "retrieval", "two kinds of failure of one layer count together"
+    assert count_failures(rows)[0] == ("models", "the document was found, and the answer left its fact out", 3)
+
+
+def test_a_part_is_worth_what_the_system_loses_without_it() -> None:
+    def side(name: str, right: int) -> Side:
+        rows = [
+            {
+                "id": str(number),
+                "question": "?",
+                "asked": True,
+                "passed": float(number < right),
+                "answer_ms": 100.0 + right,
+            }
+            for number in range(20)
+        ]
+        return Side(name, rows, "c", "t", {}, {})
+
+    worth = worth_of(ABLATIONS[0], compare(side("whole", 15), side("without", 10), CompareSettings()))
+    assert (worth.passed, worth.ms, worth.n) == (0.25, 5.0, 20)
+    assert worth.low is not None
+    assert worth.high is not None
+    assert 0 < worth.low < 0.25 < worth.high
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS, ids=lambda ablation: ablation.without)
+def test_each_part_can_be_left_out_by_a_setting_that_exists(ablation: object) -> None:
+    assert load(overrides=ablation.changes).settings  # type: ignore[attr-defined]
