@@ -109,7 +109,10 @@ class Server:
         async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
             text = (await client.get(f"{self.told['url']}/metrics", headers=headers)).text
         found = dict(line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
-        pulses, prompt = found["sixply_loop_lag_seconds_count"], found['sixply_loop_lag_seconds_bucket{le="0.1"}']
+        # a server that was asked before its first pulse has none of these yet
+        pulses, prompt = (
+            found.get(f"sixply_loop_lag_seconds_{series}", "0") for series in ("count", 'bucket{le="0.1"}')
+        )
         return {
             "running": float(found['sixply_requests_running{work="answers"}']),
             "waiting": float(found['sixply_requests_waiting{work="answers"}']),

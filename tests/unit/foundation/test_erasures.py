@@ -107,10 +107,12 @@ def test_sqlite_is_opened_in_one_place_and_by_a_store(tmp_path: Path) -> None:
     root = Path(__file__).parents[3]
     layers = ("foundation", "models", "retrieval", "orchestration", "observability", "serving", "examples")
     reads_only = ("mode=ro", ":memory:")
+    tampers = root / "examples" / "govern_it.py"  # as somebody who owns the machine could, to show that it is found
     lines = [
         (str(path.relative_to(root)), line)
         for layer in layers
         for path in (root / layer).rglob("*.py")
+        if path != tampers
         for line in path.read_text(encoding="utf-8").splitlines()
         if "sqlite3.connect(" in line and not any(how in line for how in reads_only)
     ]
