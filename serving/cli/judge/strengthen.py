@@ -13,7 +13,7 @@ from serving.cli.judge import swap_report
 from serving.cli.options import STACK, Json, Limit, Stack, load_stack
 
 if TYPE_CHECKING:
-    from observability.evaluation.weakest_layer import Worth
+    from observability.reports.weakest_layer import Worth
     from serving.settings import Loaded
 
 
@@ -27,7 +27,7 @@ def strengthen(
 ) -> None:
     """Which layer to strengthen next: where failures begin, and what each part is worth."""
     from observability.evaluation import compare, trials
-    from observability.evaluation.weakest_layer import ABLATIONS, choose_layer, count_failures, worth_of
+    from observability.reports.weakest_layer import ABLATIONS, choose_layer, count_failures, worth_of
 
     loaded = load_stack(stack)
     settings = loaded.settings

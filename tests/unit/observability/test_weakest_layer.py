@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from observability.evaluation.compare import Side, compare
-from observability.evaluation.weakest_layer import (
+from observability.reports.weakest_layer import (
     ABLATIONS,
     choose_layer,
     count_failures,
