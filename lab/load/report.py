@@ -116,7 +116,7 @@ class Server:
         return {
             "running": float(found['sixply_requests_running{work="answers"}']),
             "waiting": float(found['sixply_requests_waiting{work="answers"}']),
-            "tasks": float(found["sixply_loop_tasks"]),
+            "tasks": float(found.get("sixply_loop_tasks", "0")),
             "pulses": float(pulses),
             "held_up": float(pulses) - float(prompt),
         }
