@@ -67,9 +67,9 @@ def worth_of(ablation: Ablation, without: Comparison) -> Worth:
     """`without` compares the whole system (A) with the one of the ablation (B)."""
     metrics = without.metrics
     passed = metrics["passed"]
-    ms, usd = (-metrics[name].diff if name in metrics else None for name in ("answer_p50_ms", "usd_per_answer"))
-    low, high = (None if end is None else -end for end in (passed.high, passed.low))
-    return Worth(ablation.layer, ablation.without, -passed.diff, low, high, ms, usd, passed.n)
+    ms, usd = (0.0 - metrics[name].diff if name in metrics else None for name in ("answer_p50_ms", "usd_per_answer"))
+    low, high = (None if end is None else 0.0 - end for end in (passed.high, passed.low))
+    return Worth(ablation.layer, ablation.without, 0.0 - passed.diff, low, high, ms, usd, passed.n)
 
 
 def locate_failure(row: Row) -> tuple[Layer, str] | None:
