@@ -65,8 +65,8 @@ def test_the_list_of_commands_says_how_the_help_of_each_begins() -> None:
         assert name in DELETED or group.commands[name].help.replace("\n", " ").startswith(line.removesuffix(".")), name
 
 
-EITHER = {("swap_report", "data")}
-"""Takes a file or a folder, and tells them apart itself."""
+EITHER = {("swap_report", "data"), ("strengthen", "data")}
+"""Take a file or a folder, and tell them apart themselves."""
 
 
 def test_every_path_that_a_command_takes_is_said_to_be_a_file_or_a_folder() -> None:
