@@ -96,9 +96,9 @@ def open_agent(
     """The agent that `[orchestration.agent]` names, on these parts; for each tenant with a chat model of its own another one,
     since what an agent can do hangs on its model. Raises ConfigurationError where it cannot be built."""
 
-    def opened(chat: BaseChatModel) -> Agent:
+    def open_with(chat: BaseChatModel) -> Agent:
         agent: Agent = assembly.part("orchestration.agent", settings.agent, Agent, context=replace(parts, chat=chat))
         return agent
 
-    everybody = opened(parts.chat)
-    return TenantAgents(everybody, {name: opened(chat) for name, chat in tenants.items()}) if tenants else everybody
+    everybody = open_with(parts.chat)
+    return TenantAgents(everybody, {name: open_with(chat) for name, chat in tenants.items()}) if tenants else everybody

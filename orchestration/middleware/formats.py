@@ -40,7 +40,7 @@ class FormatMiddleware(AgentMiddleware[CheckedState, Any]):
         shape = f"It fits this JSON schema:\n{json.dumps(schema, ensure_ascii=False)}" if schema else ""
         said = request.system_message.text if request.system_message else ""
         system = SystemMessage(f"{said}\n\n{run.prompt('json').fill(shape=shape)}".strip())
-        return await handler(request.override(system_message=system, model=_constrained(request.model, wanted)))
+        return await handler(request.override(system_message=system, model=_constrain_model(request.model, wanted)))
 
     @hook_config(can_jump_to=["model"])
     async def aafter_model(self, state: CheckedState, runtime: Any) -> dict[str, Any] | None:  # noqa: ARG002
@@ -109,7 +109,7 @@ def check_schema(schema: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _constrained(model: Any, wanted: Mapping[str, Any]) -> Any:
+def _constrain_model(model: Any, wanted: Mapping[str, Any]) -> Any:
     """The model, held to the format in its own way where its profile says that it has one. Its words are told once checked."""
     if not isinstance(model, MeteredChatModel):
         return model

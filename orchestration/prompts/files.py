@@ -67,10 +67,12 @@ class Prompts:
     def with_text(self, name: str, text: str) -> Prompts:
         """The same with another text for everybody, where a program and not a file says it."""
 
-        def changed(prompts: Mapping[str, Prompt]) -> dict[str, Prompt]:
+        def put_text(prompts: Mapping[str, Prompt]) -> dict[str, Prompt]:
             return {**prompts, name: replace(prompts[name], text=text)}
 
-        return Prompts(changed(self.everybody), {tenant: changed(prompts) for tenant, prompts in self.tenants.items()})
+        return Prompts(
+            put_text(self.everybody), {tenant: put_text(prompts) for tenant, prompts in self.tenants.items()}
+        )
 
     def labels(self) -> dict[str, str]:
         """Version and digest of each, by name; of what a tenant has otherwise, by tenant and name."""

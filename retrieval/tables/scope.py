@@ -43,13 +43,13 @@ class Conditions:
 def conditions(spelling: Spelling) -> Conditions:
     """The conditions of a database."""
 
-    def shown(doc: str) -> str:
+    def show_condition(doc: str) -> str:
         groups = f"{doc}.groups = {spelling.no_groups} OR {spelling.reader_groups(doc)}"
         return f"({groups}) AND {spelling.reader_classes(spelling.data_class(doc))}"
 
     # Two questions about a newer document of the series: does the reader see it, and could its writer read what it supersedes?
     supersedes = f"""
-      (:everything OR ({shown("newer")}))
+      (:everything OR ({show_condition("newer")}))
       AND (newer.writer_reads IS NULL OR d.version_of IN (newer.document_id, newer.version_of)
         OR newer.version_of = d.document_id OR (
         (d.groups = {spelling.no_groups} OR {spelling.writer_groups})
@@ -64,8 +64,8 @@ def conditions(spelling: Spelling) -> Conditions:
             AND newer.effective_from <= {spelling.as_of}
             AND {supersedes}))))"""
     return Conditions(
-        in_scope=f"d.tenant IN (:tenant, '{EVERY_TENANT}') AND {shown('d')}",
-        readable=f"(:everything OR ({shown('d')}))",
+        in_scope=f"d.tenant IN (:tenant, '{EVERY_TENANT}') AND {show_condition('d')}",
+        readable=f"(:everything OR ({show_condition('d')}))",
         in_force=in_force,
     )
 

@@ -87,11 +87,11 @@ def prune_lock(text: str, gone: Iterable[str]) -> str:
 def unlink_dead(text: str, folder: Path) -> str:
     """A page with the words alone where a link led to a file that is not there."""
 
-    def shown(link: re.Match[str]) -> str:
+    def keep_or_unlink(link: re.Match[str]) -> str:
         target = link["target"].partition("#")[0]
         return link.group() if not target or "://" in target or (folder / target).exists() else link["words"]
 
-    return re.sub(r"!?\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)", shown, text)
+    return re.sub(r"!?\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)", keep_or_unlink, text)
 
 
 def _write_start(start: dict[Path, str], folder: Path, choices: Choices, origin: str) -> None:

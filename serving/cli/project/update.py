@@ -145,7 +145,7 @@ def merge_template(root: Path, project: Project, upstream: Path, work: Path, pre
         InvalidRequest: git is too old for it.
     """
     newest = git(upstream, "rev-parse", "HEAD")
-    base, theirs = (_rendered(root, upstream, project, commit, work) for commit in (project.base, newest))
+    base, theirs = (_render_commit(root, upstream, project, commit, work) for commit in (project.base, newest))
     side = [] if prefer is None else ["-X", "ours" if prefer == "yours" else "theirs"]
     merged = subprocess.run(
         ["git", "merge-tree", "--write-tree", "--name-only", "--no-messages", *side, f"--merge-base={base}", "HEAD", theirs],  # noqa: S607
@@ -183,7 +183,7 @@ def show_merge(merge: Merge, base: str) -> None:
             out.print(f"    and {len(files) - LISTED} more")
 
 
-def _rendered(root: Path, upstream: Path, project: Project, commit: str, work: Path) -> str:
+def _render_commit(root: Path, upstream: Path, project: Project, commit: str, work: Path) -> str:
     """A commit in the project's repository, on no branch, of the project as this commit of the template would write it."""
     tree, folder = work / commit, work / f"{commit}.project"
     unpack(upstream, commit, tree)
