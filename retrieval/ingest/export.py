@@ -14,7 +14,7 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -29,7 +29,6 @@ from retrieval.tables import row_codec
 
 FORMAT = "sixply-ledger"
 VERSION = 2
-"""1 had the versions of all parsers in its fingerprint, and none beside a document."""
 BATCH = 256
 """Passages that are committed together."""
 
@@ -79,9 +78,7 @@ def import_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int
     """
     checked = verify(path)
     header, rows = _rows(path)
-    theirs, versions = row_codec.fingerprint(json.dumps(header["fingerprint"])), list[str]()
-    if header["version"] == 1:
-        theirs, versions = row_codec.split_fingerprint(theirs)
+    theirs = row_codec.fingerprint(json.dumps(header["fingerprint"]))
     ours = ledger.fingerprint()
     if ours is not None and ledger.chunk_count() and (difference := ours.differs_from(theirs)):
         raise FingerprintMismatch(
@@ -92,7 +89,7 @@ def import_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int
         ledger.set_fingerprint(theirs)
     done, unchanged, pending = 0, 0, list[Entry]()
     for row in rows:
-        entry = _entry(row, versions)
+        entry = _entry(row)
         stored = ledger.find(entry.source.document_id)
         if stored is not None and stored.holds(entry):
             unchanged += 1
@@ -181,7 +178,7 @@ def _row(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _entry(row: dict[str, Any], versions: Sequence[str]) -> Entry:
+def _entry(row: dict[str, Any]) -> Entry:
     fields = row["source"]
     days = {name: date.fromisoformat(fields[name]) for name in ("effective_from", "published") if fields[name]}
     source = Source(**(fields | {"groups": frozenset(fields["groups"])} | days))
@@ -192,21 +189,14 @@ def _entry(row: dict[str, Any], versions: Sequence[str]) -> Entry:
     )
     flat = np.frombuffer(base64.b64decode(row["vectors"]), dtype="<f4").astype(np.float32)
     vectors = flat.reshape(len(chunks), row["dimensions"])
-    content_hash, parsers = row["content_hash"], row.get("parsers")
-    if parsers is None:
-        content_hash, parsers = row_codec.note_parsers(source.uri, content_hash, versions)
-    entry = Entry(source, content_hash, row_codec.read_parsed(text, row["outline"], parsers), chunks, vectors)
-    if "version_of" in fields:
-        return entry
-    return entry.under(
-        row_codec.with_version_of(entry.content_hash, source)
-    )  # an older export names passages otherwise
+    parsed = row_codec.read_parsed(text, row["outline"], row["parsers"])
+    return Entry(source, row["content_hash"], parsed, chunks, vectors)
 
 
 def _rows(path: Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
     lines = _lines(path)
     header = _json(path, next(lines, b"{}"))
-    if header.get("format") != FORMAT or header.get("version") not in (1, VERSION):
+    if header.get("format") != FORMAT or header.get("version") != VERSION:
         raise InvalidRequest(
             f"{path} is no export of a ledger that this version reads (found {header.get('format')} "
             f"{header.get('version')}, expected {FORMAT} {VERSION})."

@@ -1,33 +1,17 @@
-# ruff: noqa: S608 - statements are put together from constants; every value is bound
-"""The tables of the ledger in PostgreSQL, and the conversion of those that an earlier version wrote."""
+"""The tables of the ledger in PostgreSQL."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from foundation.errors import StoreUnavailable
-from foundation.stores.crashpoints import crash_point
-from retrieval.tables import conversion
-from retrieval.tables.postgres_tables import PostgresTables
 
 if TYPE_CHECKING:
     from foundation.stores.postgres import Connection
 
 _VERSION = 5
-"""Of the schema and of `foundation.text.tokens`, in whose form the postings are written. In 4 the fingerprint named all parsers,
-and no document its own. 3 had one document for each tenant and uri, whoever might read it."""
-_REFUSALS = """
-CREATE TABLE refusals (
-  document_id text COLLATE "C" PRIMARY KEY, tenant text COLLATE "C" NOT NULL, uri text COLLATE "C" NOT NULL,
-  groups text[] COLLATE "C" NOT NULL, class text NOT NULL, reason text NOT NULL, message text NOT NULL, at timestamptz NOT NULL
-);
-CREATE INDEX refusals_by_name ON refusals USING hash (uri);
-"""
-_INDEXES = """
-CREATE INDEX documents_by_name ON documents USING hash (uri);
-CREATE INDEX earlier ON documents USING hash (version_of);
-"""
-_SCHEMA = f"""
+"""Of the schema and of `foundation.text.tokens`, in whose form the postings are written. Raise it when either changes."""
+_SCHEMA = """
 CREATE TABLE documents (
   document_id text COLLATE "C" PRIMARY KEY,  -- of tenant, uri and who may read it: several documents may share a name
   tenant text COLLATE "C" NOT NULL,
@@ -51,7 +35,8 @@ CREATE TABLE documents (
   parsers text[] NOT NULL  -- versions of those that read it
 );
 CREATE INDEX versions ON documents USING hash (series);
-{_INDEXES}
+CREATE INDEX documents_by_name ON documents USING hash (uri);
+CREATE INDEX earlier ON documents USING hash (version_of);
 CREATE TABLE filterable (  -- what is known of a document, a row each, to filter by; one of the two columns is filled
   document_id text COLLATE "C" NOT NULL REFERENCES documents, name text COLLATE "C" NOT NULL,
   text text COLLATE "C", number float8
@@ -75,7 +60,11 @@ CREATE TABLE chunks (
 CREATE INDEX chunks_by_document ON chunks (document_id);
 CREATE INDEX chunks_by_digest ON chunks USING hash (digest);
 CREATE TABLE deletions (sequence bigint PRIMARY KEY, chunk_id text COLLATE "C" NOT NULL UNIQUE);
-{_REFUSALS}
+CREATE TABLE refusals (
+  document_id text COLLATE "C" PRIMARY KEY, tenant text COLLATE "C" NOT NULL, uri text COLLATE "C" NOT NULL,
+  groups text[] COLLATE "C" NOT NULL, class text NOT NULL, reason text NOT NULL, message text NOT NULL, at timestamptz NOT NULL
+);
+CREATE INDEX refusals_by_name ON refusals USING hash (uri);
 CREATE TABLE commits (sequence bigint PRIMARY KEY, stamp text NOT NULL);  -- where each transaction ended
 CREATE TABLE fingerprint (one boolean PRIMARY KEY, value text NOT NULL);
 
@@ -100,25 +89,8 @@ def prepare(connection: Connection) -> None:
         connection.execute(_SCHEMA)
         connection.execute("INSERT INTO format VALUES (%s)", (_VERSION,))
     version = connection.execute("SELECT version FROM format").fetchone()
-    if version in ((3,), (4,)):
-        _convert(connection, version[0])
-        version = (_VERSION,)
     if version != (_VERSION,):
         raise StoreUnavailable(
             f"The ledger in PostgreSQL has the format {version and version[0]}; this version of Sixply reads format "
             f"{_VERSION}. Use the version that wrote it, or name another namespace and ingest again."
         )
-
-
-def _convert(connection: Connection, version: int) -> None:
-    """From an older format; nothing is embedded again."""
-    if version == 3:
-        connection.execute('ALTER TABLE documents ADD version_of text COLLATE "C", ADD writer_reads text')
-    connection.execute("ALTER TABLE documents ADD parsers text[] NOT NULL DEFAULT '{}'")
-    connection.execute("ALTER TABLE documents ALTER parsers DROP DEFAULT")
-    conversion.note_parsers(PostgresTables(connection))
-    if version == 3:
-        connection.execute(_INDEXES)
-        conversion.name_by_readers(PostgresTables(connection), [_REFUSALS])
-    crash_point("mid_conversion")
-    connection.execute("UPDATE format SET version = %s", (_VERSION,))

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
-from pathlib import PurePath
+from dataclasses import asdict
 from typing import Any
 
 from foundation.types import Scope
-from retrieval.contract import DATA_CLASS, Block, Chunk, Fingerprint, Parsed, Source
+from retrieval.contract import DATA_CLASS, Block, Chunk, Fingerprint, Parsed
 from retrieval.filters import Value, restored_attributes, stored_attributes, stored_name
 
 VERSION = "version "
@@ -70,14 +68,6 @@ def scope_text(scope: Scope | None) -> str | None:
     return json.dumps({"groups": sorted(scope.groups), "classes": scope.listed_classes})
 
 
-def with_version_of(content_hash: str, source: Source) -> Source:
-    """A source of a ledger that did not yet say which documents are earlier versions: their hash and name do."""
-    if not content_hash.startswith(VERSION):
-        return source
-    later = replace(source, uri=source.uri.rpartition("@")[0])
-    return replace(source, version_of=later.document_id)
-
-
 def digest(text: str) -> str:
     """Names what was embedded."""
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
@@ -90,32 +80,3 @@ def fingerprint_text(fingerprint: Fingerprint) -> str:
 def fingerprint(text: str) -> Fingerprint:
     fields = json.loads(text)
     return Fingerprint(**(fields | {"probe": tuple(tuple(vector) for vector in fields["probe"])}))
-
-
-# From ledgers and exports whose fingerprint named the versions of all parsers behind that of the chunker
-
-_STALE = "before the reindex "
-"""Stood before the content hash of a document that was to be read anew when it was next offered."""
-UNKNOWN_PARSER = "unknown"
-"""In place of the parser of a document of which nothing says it: it is read anew when it is next offered."""
-_PARSERS = {
-    "md": "markdown", "htm": "html", "xhtml": "html", "tsv": "csv", "jsonl": "json", "ndjson": "json", "xlsm": "xlsx",
-    "txt": "text", "log": "text", "rst": "text",
-}  # fmt: skip
-"""By suffix, where a parser had another name."""
-
-
-def split_fingerprint(joined: Fingerprint) -> tuple[Fingerprint, list[str]]:
-    """A fingerprint without the parsers, and their versions."""
-    match = re.fullmatch(r"(.+?) (\S+ \S+(?:, [^,]+)+)", joined.chunker)
-    return (replace(joined, chunker=match[1]), match[2].split(", ")) if match else (joined, [])
-
-
-def note_parsers(uri: str, content_hash: str, versions: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """The content hash of a document, and what read it, by its suffix: of a mail any of them."""
-    if content_hash.startswith(_STALE):
-        return content_hash.removeprefix(_STALE), (UNKNOWN_PARSER,)
-    suffix = PurePath(uri).suffix.lower().removeprefix(".")
-    name = _PARSERS.get(suffix, suffix)
-    own = tuple(version for version in versions if version.rpartition(" ")[0] == name)
-    return content_hash, tuple(versions) if own and name == "eml" else own or (UNKNOWN_PARSER,)

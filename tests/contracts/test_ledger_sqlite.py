@@ -5,16 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from foundation.errors import StorageFull, StoreUnavailable
-from foundation.types import NOBODY, Scope
-from tests.contracts.test_ledger import ACME, BOARD, NOW, TODAY, entry, key, opened, words
+from tests.contracts.test_ledger import entry, opened, words
 
 
 @pytest.fixture
@@ -60,38 +57,19 @@ def test_a_file_that_is_no_database_is_named_and_left_alone(data_dir: Path) -> N
 def test_a_ledger_of_another_format_is_refused_by_number(data_dir: Path) -> None:
     opened("sqlite", data_dir).close()
     with sqlite3.connect(data_dir / "ledger.sqlite") as raw:
-        raw.execute("PRAGMA user_version = 99")
+        raw.execute("PRAGMA user_version = 7")
     raw.close()
-    with pytest.raises(StoreUnavailable, match="format 99"):
+    with pytest.raises(StoreUnavailable, match=r"format 7.*make ingest"):
         opened("sqlite", data_dir)
 
 
-def test_the_keyword_index_of_a_ledger_before_latin_letters_were_spelt_as_people_type_them_is_rewritten(
-    data_dir: Path,
-) -> None:
-    before = opened("sqlite", data_dir)
-    before.put([entry("a.md", "Die Straße."), entry("b.md", "Refund.")])
-    before.close()
-    with sqlite3.connect(data_dir / "ledger.sqlite") as older:  # a process that goes on running
-        older.create_function("searchable", 1, str)
-        for name, sql in older.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            older.execute(f"DROP TRIGGER {name}")
-            older.execute(sql.replace("searchable_7(", "searchable("))
-        older.execute("INSERT INTO search (search) VALUES ('delete-all')")
-        older.execute("INSERT INTO search (rowid, heading, text) SELECT sequence, heading, text FROM chunks")
-        older.execute("PRAGMA user_version = 5")
-        assert older.execute("SELECT count(*) FROM search WHERE search MATCH 'strasse'").fetchone() == (0,)
-
-    after = opened("sqlite", data_dir)
-    assert words(after, "Strasse") == words(after, "Straße") == ["Die Straße."]
-    assert words(after, "refund") == ["Refund."]
-    with pytest.raises(sqlite3.OperationalError, match="no such function: searchable_7"):
-        older.execute("DELETE FROM chunks")
-    older.close()
-    after.delete(key("a.md"))
-    assert after._database.writer.execute("SELECT count(*) FROM search WHERE search MATCH 'strasse'").fetchone() == (0,)
-    after.close()
-    opened("sqlite", data_dir).close()
+def test_a_process_that_writes_words_in_another_form_cannot_write(sqlite_ledger: Any, data_dir: Path) -> None:
+    sqlite_ledger.put([entry("a.md", "Die Straße.")])
+    with closing(sqlite3.connect(data_dir / "ledger.sqlite")) as older:
+        older.create_function("searchable_6", 1, str)
+        with pytest.raises(sqlite3.OperationalError, match="no such function: searchable_7"):
+            older.execute("DELETE FROM chunks")
+    assert words(sqlite_ledger, "Strasse") == ["Die Straße."]
 
 
 def test_a_data_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
@@ -123,56 +101,3 @@ def test_asking_for_known_vectors_reads_no_more_of_a_full_ledger_than_of_an_empt
     assert first > 0
     sqlite_ledger.put([entry(f"{number}.md", f"Refund {number}.") for number in range(1, 50)])
     assert steps() <= first
-
-
-def test_documents_of_a_ledger_that_named_them_by_uri_alone_are_named_by_their_readers_too(data_dir: Path) -> None:
-    """With what an earlier version is a version of, and with refusals for nobody but the owner."""
-    board, about = frozenset({"board"}), {"series": "a.md", "effective_from": date(2025, 1, 1)}
-    given = [
-        entry("a.md", "Refund now.", groups=board, series="a.md", effective_from=date(2025, 2, 1)),
-        entry("a.md@2025-01-01", "Refund then.", groups=board, content_hash="version h", **about),
-        entry("open.md", "Refund open."),
-    ]
-    before = opened("sqlite", data_dir)
-    before.put(given)
-    at = before.sequence()
-    before.close()
-    with closing(sqlite3.connect(data_dir / "ledger.sqlite", isolation_level=None)) as raw:
-        raw.create_function("searchable_7", 1, str)
-        columns = (
-            "document_id, tenant, uri, groups, title, media_type, series, effective_from, published, origin, attributes"
-        )
-        sizes = "content_hash, characters, chunks, ingested_at, text, outline"
-        raw.executescript(f"""
-            CREATE TABLE old AS SELECT {columns}, {sizes} FROM documents;
-            DROP TABLE documents;
-            ALTER TABLE old RENAME TO documents;
-            CREATE UNIQUE INDEX names ON documents (tenant, uri);
-            CREATE INDEX versions ON documents (tenant, series, effective_from) WHERE series IS NOT NULL;
-            DROP TABLE refusals;
-            CREATE TABLE refusals (tenant TEXT, uri TEXT, reason TEXT, message TEXT, at TEXT);
-            INSERT INTO refusals VALUES ('acme', 'never.md', 'empty', 'It is empty.', '2026-01-01T00:00:00+00:00');
-        """)
-        for uri in ("a.md", "a.md@2025-01-01"):
-            ids = (key(uri), key(uri, groups=board))
-            for table in ("documents", "filterable", "chunks"):
-                raw.execute(f"UPDATE {table} SET document_id = ? WHERE document_id = ?", ids)
-        raw.execute("UPDATE chunks SET chunk_id = 'old ' || chunk_id WHERE document_id <> ?", (key("open.md"),))
-        for name, sql in raw.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            raw.execute(f"DROP TRIGGER {name}")
-            raw.execute(sql.replace("searchable_7(", "searchable_6("))
-        raw.execute("PRAGMA user_version = 6")
-
-    after = opened("sqlite", data_dir)
-    [now, then] = after.documents(replace(BOARD, classes=frozenset({"unclassified"})))[:2]
-    assert (now.document_id, then.source.version_of) == (key("a.md", groups=board), now.document_id)
-    assert now.ingested_at == NOW
-    assert words(after, "refund", BOARD, as_of=TODAY) == ["Refund now.", "Refund open."]
-    assert len(list(after.deletions(after=at))) == len(list(after.embeddings(after=at))) == 2, "the index is told"
-    assert after.refusals(ACME) == []
-    assert [one.uri for one in after.refusals(Scope("acme", frozenset({NOBODY})))] == ["never.md"]
-    after.put([entry("a.md", "Refund now.")])
-    assert words(after, "refund", BOARD, as_of=TODAY) == ["Refund now.", "Refund now.", "Refund open."]
-    assert after._database.writer.execute("PRAGMA foreign_key_check").fetchall() == []
-    after.close()
-    opened("sqlite", data_dir).close()

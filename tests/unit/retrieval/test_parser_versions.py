@@ -5,14 +5,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
-import json
-import os
 import pkgutil
-import signal
-import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -128,44 +124,6 @@ class Desk:
     def outdated(self) -> dict[str, int]:
         with closing(self.ledger()) as ledger:
             return near_duplicates.count_outdated(ledger.documents(ACME))
-
-    def turn_older(self, *, versions: Sequence[str] = (), statements: Sequence[str] = ()) -> None:
-        """As the version before left it: all parsers in the fingerprint, and none beside a document."""
-        joined = ", ".join(versions or sorted(parser_versions()))
-        if self.use == "sqlite":
-            with closing(sqlite3.connect(self.folder / "ledger.sqlite")) as raw, raw:
-                raw.create_function("searchable_7", 1, str)
-                raw.execute("ALTER TABLE documents DROP COLUMN parsers")
-                [(text,)] = raw.execute("SELECT value FROM state WHERE name = 'fingerprint'").fetchall()
-                raw.execute("UPDATE state SET value = ? WHERE name = 'fingerprint'", (_with_parsers(text, joined),))
-                for statement in (*statements, "PRAGMA user_version = 7"):
-                    raw.execute(statement)
-        else:
-            with self.connection() as connection:
-                connection.execute("ALTER TABLE documents DROP parsers")
-                [(text,)] = connection.execute("SELECT value FROM fingerprint").fetchall()
-                connection.execute("UPDATE fingerprint SET value = %s", (_with_parsers(text, joined),))
-                for statement in (*statements, "UPDATE format SET version = 4"):
-                    connection.execute(statement)
-
-    @contextmanager
-    def connection(self) -> Iterator[Any]:
-        psycopg = pytest.importorskip("psycopg", reason="make setup WITH=postgres")
-        with psycopg.connect(services.postgres()) as connection:
-            connection.execute(f"SET search_path = {services.options('postgres', self.folder)['namespace']}")
-            yield connection
-
-    def format(self) -> int:
-        if self.use == "sqlite":
-            with closing(sqlite3.connect(self.folder / "ledger.sqlite")) as raw:
-                return int(raw.execute("PRAGMA user_version").fetchone()[0])
-        with self.connection() as connection:
-            return int(connection.execute("SELECT version FROM format").fetchone()[0])
-
-
-def _with_parsers(fingerprint: str, joined: str) -> str:
-    fields = json.loads(fingerprint)
-    return json.dumps(fields | {"chunker": f"{fields['chunker']} {joined}"})
 
 
 def ingest(library: Retrieval, files: dict[str, str]) -> IngestReport:
@@ -304,68 +262,10 @@ def test_what_is_newer_is_told_by_the_name_and_by_what_read_it() -> None:
         assert find_newer_parser(name, noted) == newer, (name, noted)
 
 
-# A folder of the version before
-
-
-def test_a_folder_of_the_version_before_opens_and_nothing_is_embedded_or_read_again(desk: Desk) -> None:
-    noted = desk.parsers()
-    desk.turn_older()
-    assert desk.format() in {4, 7}
-    with desk.open() as library:
-        stored = library.ledger.fingerprint()
-        assert stored is not None
-        assert stored.chunker == library.chunker.version
-        assert library.retriever.retrieve("What does a single ticket cost?", ACME)[0].source.uri == "fares.md"
-        desk.embedded.clear()
-        report = ingest(library, FILES)
-        assert (report.unchanged, desk.embedded) == (len(FILES), [])
-    assert desk.format() in {5, 8}
-    assert desk.parsers() == noted | {"letter.eml": tuple(sorted(parser_versions()))}, "any may have read an attachment"
-    assert desk.outdated() == {}
-
-
-def test_a_folder_of_the_version_before_and_of_older_parsers_opens_too(desk: Desk) -> None:
-    older = ["csv 1", *sorted(version for version in parser_versions() if not version.startswith("csv "))]
-    hashed = "UPDATE documents SET content_hash = 'before the reindex ' || content_hash WHERE uri = 'luggage.md'"
-    renamed = "UPDATE documents SET uri = 'https://example.com/times' WHERE uri = 'times.html'"
-    desk.turn_older(versions=older, statements=[hashed, renamed])
-    noted = desk.parsers()
-    assert noted["prices.csv"] == ("csv 1",)
-    assert noted["https://example.com/times"] == noted["luggage.md"] == ("unknown",)
-    with desk.open() as library:
-        report = ingest(library, {name: text for name, text in FILES.items() if name != "times.html"})
-        assert (report.replaced, report.unchanged) == (3, 1), "the mail may have held a table"
-        assert (report.embedded, desk.embedded) == (0, [])
-    assert desk.outdated() == {}
-
-
-def test_another_chunker_is_refused_as_before(desk: Desk) -> None:
-    desk.turn_older()
+def test_another_chunker_is_refused(desk: Desk) -> None:
     desk.settings = desk.settings.model_copy(update={"chunker": Part(use="fixed")})
     with pytest.raises(FingerprintMismatch, match=r"chunker structure 1 \S+; configured .* fixed"), desk.open():
         pass
-
-
-def test_a_conversion_that_is_killed_loses_nothing(desk: Desk) -> None:
-    noted = desk.parsers()
-    with closing(desk.ledger()) as ledger:
-        before = [(entry.source, entry.content_hash, entry.chunks) for entry in ledger.entries()]
-    desk.turn_older()
-    program = (
-        "import json, sys; from pathlib import Path; from foundation.components import Context, load; "
-        "from foundation.settings import Part; "
-        "load('retrieval.ledger', Part(**json.loads(sys.argv[1])), Context(data_dir=Path(sys.argv[2])))"
-    )
-    part = json.dumps({"use": desk.use, **services.options(desk.use, desk.folder)})
-    child = subprocess.run(
-        [sys.executable, "-c", program, part, desk.folder],
-        env=os.environ | {"SIXPLY_CRASH_AT": "mid_conversion"}, cwd=Path(__file__).parents[3], check=False,
-    )  # fmt: skip
-    assert child.returncode == -signal.SIGKILL
-    assert desk.format() in {4, 7}, "half a conversion is none"
-    with closing(desk.ledger()) as ledger:
-        assert [(entry.source, entry.content_hash, entry.chunks) for entry in ledger.entries()] == before
-    assert desk.parsers() == noted | {"letter.eml": tuple(sorted(parser_versions()))}
 
 
 # Versions that are kept honest

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -72,31 +69,6 @@ def test_what_goes_out_comes_back_bit_for_bit(filled: DocumentLedger, data_dir: 
     scope = Scope("acme", frozenset({"board"}))
     assert ledger.keyword_search("lamp 17", scope, limit=1, as_of=None)[0][0] == "acme-17"
     assert export_ledger(ledger, data_dir / "again.jsonl").digest == out.digest
-    ledger.close()
-
-
-def test_an_export_of_the_version_before_is_read_and_says_what_read_its_documents(
-    filled: DocumentLedger, data_dir: Path
-) -> None:
-    """Its fingerprint names all parsers behind the chunker, and no document its own."""
-    file, older = data_dir / "ledger.jsonl", data_dir / "older.jsonl"
-    export_ledger(filled, file)
-    header, *rows, end = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    header["version"] = 1
-    header["fingerprint"]["chunker"] += " csv 3, eml 3, markdown 2"
-    for number, row in enumerate(rows):
-        del row["parsers"]
-        row["content_hash"] = "before the reindex " * (number == 0) + row["content_hash"]
-    lines = [json.dumps(row).encode() + b"\n" for row in (header, *rows)]
-    end["end"]["digest"] = hashlib.blake2b(b"".join(lines), digest_size=32).hexdigest()
-    older.write_bytes(b"".join([*lines, json.dumps(end).encode() + b"\n"]))
-    ledger = opened(data_dir / "empty")
-    import_ledger(ledger, older)
-    assert ledger.fingerprint() == FINGERPRINT
-    entries = list(ledger.entries())
-    assert [entry.content_hash for entry in entries] == [entry.content_hash for entry in filled.entries()]
-    assert Counter(entry.parsed.parsers for entry in entries) == {("markdown 2",): 300, ("unknown",): 1}
-    assert import_ledger(filled, older).unchanged == 0, "they are known, and not what read them"
     ledger.close()
 
 
