@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import resources
 from typing import Any
 
 from observability.evaluation.golden_set import MEASURES
 from observability.evaluation.metrics import estimate
 from observability.governance.risk_register import Gone, Register
+from observability.reports import formatting
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,8 @@ class Card:
         }
 
     def page(self) -> str:
-        """As one HTML file that loads nothing. Whatever stands in a name or a text is escaped."""
-        import jinja2
-
-        source = resources.files("observability.governance").joinpath("system_card.html").read_text(encoding="utf-8")
-        template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(source)
-        return template.render(card=self)
+        """As one HTML file that loads nothing."""
+        return formatting.render_page("observability.governance", "system_card.html", card=self)
 
 
 def figures(report: Mapping[str, Any] | None, baseline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

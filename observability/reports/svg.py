@@ -24,17 +24,6 @@ def plain(value: float) -> str:
     return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def bars(values: Mapping[str, float], *, title: str, write: Write = plain) -> str:
-    """Horizontal bars from zero; negative ones go to the left, in another colour."""
-    place = _scale([0.0, *values.values()])
-    zero = place(0.0)
-    rows = [
-        _row(number, name, _bar(number, zero, place(value), GOOD if value >= 0 else BAD), write(value))
-        for number, (name, value) in enumerate(values.items())
-    ]
-    return _svg(title, len(values), [_upright(zero, len(values)), *rows])
-
-
 def ranges(
     rows: Mapping[str, tuple[float | None, float, float]],
     *,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
-from importlib import resources
 from typing import Any
 
 from observability.reports import formatting, svg
@@ -25,11 +24,9 @@ COLOURS = {
 
 def page(processes: Sequence[tuple[OutcomeContract, ValueReport]], *, written: datetime) -> str:
     """The page, with a section for each process. Whatever stands in a contract or a name is escaped."""
-    import jinja2
-
-    source = resources.files("observability.value").joinpath("value.html").read_text(encoding="utf-8")
-    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(source)
-    return template.render(
+    return formatting.render_page(
+        "observability.value",
+        "value.html",
         processes=[_process(contract, report) for contract, report in processes],
         written=written.strftime("%d %B %Y, %H:%M %Z"),
         exact=lambda amount, unpriced: formatting.usd_exact(amount, unpriced=unpriced),

@@ -7,9 +7,8 @@ import pytest
 from observability.reports import svg
 
 DRAWN = {
-    "bars": svg.bars({"a & b": 3.0, "<c>": -1.0}, title="T"),
     "ranges": svg.ranges({"a": (1.0, 0.0, 2.0), "b": (None, -1.0, 1.0)}, title="T", mark=1.5),
-    "waterfall": svg.waterfall({"up": 5.0, "down": -7.0}, title="T"),
+    "waterfall": svg.waterfall({"up & up": 5.0, "<down>": -7.0}, title="T"),
     "shares": svg.shares({"x": 2.0, "y": 0.0}, title="T", colours={}),
     "lines": svg.lines({"s": [(0.0, 1.0), (1.0, 3.0)]}, title="T", x_label="x", y_label="y"),
     "no lines": svg.lines({}, title="T", x_label="x", y_label="y"),
@@ -23,9 +22,8 @@ def test_each_plot_is_well_formed_and_has_a_label_for_screen_readers(name):
     assert root.get("aria-label") == "T"
 
 
-def test_a_negative_bar_goes_to_the_left_of_zero_in_another_colour():
-    bars = [element for element in ET.fromstring(DRAWN["bars"]) if element.tag == "rect"]
-    assert float(bars[1].get("x")) < float(bars[0].get("x"))
+def test_a_loss_is_drawn_in_another_colour():
+    bars = [element for element in ET.fromstring(DRAWN["waterfall"]) if element.tag == "rect"]
     assert bars[0].get("fill") != bars[1].get("fill")
 
 
