@@ -48,7 +48,7 @@ The other commands go by make too: `.venv/bin/sixply --help` lists them all in g
 endef
 
 .DEFAULT_GOAL := help
-rules := help setup test test-quick check format lock clean
+rules := help setup test test-quick check format docs lock clean
 # What proves the template; the folder can be deleted.
 -include lab/lab.mk
 .PHONY: $(rules) _base _dev
@@ -98,10 +98,16 @@ check: _dev
 format: _dev
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
+# The documentation as a site, from docs/ and the code, into site/.
+docs: _dev
+	@test -f mkdocs.yml || { echo "There is no mkdocs.yml here: the site was left out, the pages in docs/ stay."; exit 1; }
+	@$(BIN)/python -m tests.docs.reference
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo "Open site/index.html."
+
 lock: _dev
 	@$(BIN)/uv pip compile --quiet $(ARGS) pyproject.toml --group setup -o requirements.lock
 	@$(BIN)/uv pip compile --quiet $(ARGS) pyproject.toml --all-extras --group setup --group dev -c requirements.lock -o requirements-dev.lock
 
 clean:
-	@rm -rf var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf var build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -not -path "./.venv/*" -prune -exec rm -rf {} +

@@ -12,11 +12,11 @@ from serving.settings import load
 from tests.make_rules import LAB, RULES
 
 ROOT = Path(__file__).parents[2]
-PAGES = ROOT / "docs" / "swap"
-TABLE = (PAGES / "parts.md").read_text(encoding="utf-8")
+PAGES = sorted(path for folder in ("layers", "swap") for path in (ROOT / "docs" / folder).glob("*.md"))
+TABLE = (ROOT / "docs" / "swap" / "parts.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_every_link_and_command_of_the_page_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\bmake ([a-z][a-z-]*)", text):
@@ -26,7 +26,7 @@ def test_every_link_and_command_of_the_page_exists(page: Path) -> None:
 
 
 def test_every_variable_that_the_pages_set_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = re.findall(r"(SIXPLY__\w+)=(\w+)", "".join(page.read_text(encoding="utf-8") for page in PAGES.glob("*.md")))
+    found = re.findall(r"(SIXPLY__\w+)=(\w+)", "".join(page.read_text(encoding="utf-8") for page in PAGES))
     assert found
     for name, value in found:
         monkeypatch.setenv(name, value)

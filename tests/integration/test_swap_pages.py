@@ -1,4 +1,4 @@
-"""Every swap in docs/swap is made, as it is written there, over data that stack.toml wrote."""
+"""Every swap in docs/layers is made, as it is written there, over data that stack.toml wrote."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests import services
 from tests.doubles.spans import receiver
 
 ROOT = Path(__file__).parents[2]
-PAGES = ROOT / "docs" / "swap"
+PAGES = ROOT / "docs" / "layers"
 LAYERS = ("foundation", "models", "retrieval", "orchestration", "serving", "observability")
 QUESTION = "From what order value is delivery free?"
 DOCUMENTS = ("shipping-policy-2024-06.md", "warranty-policy-2025-06.md")
