@@ -104,8 +104,10 @@ def _agents(system: System, use: str | None) -> dict[str, Builds]:
 
     chosen = system.settings.orchestration.agent
     use = use or chosen.use
+    has_loop = use == "tool_calling" or (use == "auto" and calls_tools(system.parts.chat))
+    planned = "graph" if use == "auto" else use
 
-    def build(executor: Executor, chat: BaseChatModel, **options: str) -> Agent:
+    def build(executor: Executor, chat: BaseChatModel, use: str = use, **options: str) -> Agent:
         checkpoints = load("orchestration.checkpoints", Part(use="memory"), system.context)
         own = {"executor": executor, "chat": chat, "checkpoints": checkpoints, "memory": None, "facts": None}
         part = Part(use=use, **{**(chosen.options if use == chosen.use else {}), **options})
@@ -113,14 +115,12 @@ def _agents(system: System, use: str | None) -> dict[str, Builds]:
 
     def plans(executor: Executor, calls: Sequence[Call], attack: Sequence[Call]) -> Agent:
         plan = redteam_agent.plan_of(calls, attack)
-        return build(
-            executor, load("models.chat", Part(use="scripted", replies=(plan,)), system.context), planner="model"
-        )
+        double = load("models.chat", Part(use="scripted", replies=(plan,)), system.context)
+        return build(executor, double, planned, planner="model")
 
     def calls_them(executor: Executor, calls: Sequence[Call], attack: Sequence[Call]) -> Agent:
         return tool_calling.build_agent(system.parts, executor, tool_calling.talked_over(calls, attack))
 
-    has_loop = use == "tool_calling" or (use == "auto" and calls_tools(system.parts.chat))
     configured = {} if has_loop and not calls_tools(system.parts.chat) else {"as configured": system.parts.chat}
     return {
         **{name: lambda executor, *_, chat=chat: build(executor, chat) for name, chat in configured.items()},

@@ -45,7 +45,7 @@ class AgentCalls:
     ) -> tuple[list[ToolOutcome], list[str]]:
         del run  # each answer of the agent is a run of its own
         replies = [_reply([call]) for call in calls] if approve else [*self._hostile(calls)]
-        agent = build_agent(self.parts, executor, [*replies, AIMessage(NOTHING_MORE)], rounds=self.rounds + 2)
+        agent = build_agent(self.parts, executor, [*replies, AIMessage(NOTHING_MORE)], rounds=len(replies) + 2)
         asked: list[str] = []
         events: list[Event] = []
 
