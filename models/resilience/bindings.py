@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableParallel, RunnableSequence
 
 from models.pricing import identity
@@ -56,10 +57,28 @@ def rebind(runnable: Runnable[Any, Any], old: BaseChatModel, new: BaseChatModel)
 
 def carry_limit(model: BaseChatModel, arguments: dict[str, Any]) -> tuple[BaseChatModel, dict[str, Any]]:
     """The model and the keyword arguments of one call of it. `max_tokens` goes by the field in which the model has its limit, where
-    that is another one: some classes pass an argument that they do not know to a client that refuses it."""
-    declared = type(model).model_fields
-    fields = {*declared, *(field.alias for field in declared.values())}
-    limit = next((name for name in OTHER_LIMITS if name in fields), None)
-    if "max_tokens" in fields or limit is None or "max_tokens" not in arguments:
+    that is another one, or counts for more: some classes pass an argument that they do not know to a client that refuses it."""
+    fields = type(model).model_fields
+    limits = (
+        ("max_tokens",)
+        if getattr(model, "use_responses_api", False)
+        else ()
+        if "max_tokens" in fields
+        else OTHER_LIMITS
+    )
+    limit = next((name for name in limits if name in fields), None)
+    if limit is None or "max_tokens" not in arguments:
         return model, arguments
     return model.model_copy(update={limit: arguments.pop("max_tokens")}), arguments
+
+
+def carry_order(model: BaseChatModel, messages: list[BaseMessage]) -> list[BaseMessage]:
+    """The messages in an order that the model takes: Mistral's refuse the person's words right behind a tool's result."""
+    if "mistral" not in " ".join(identity(model)).casefold():
+        return messages
+    ordered: list[BaseMessage] = []
+    for message in messages:
+        if isinstance(message, HumanMessage) and ordered and isinstance(ordered[-1], ToolMessage):
+            ordered.append(AIMessage("I have read this."))
+        ordered.append(message)
+    return ordered

@@ -30,7 +30,7 @@ from foundation.clock import Clock
 from foundation.errors import ComponentError, InvalidRequest, ModelForbidden, UpstreamMalformed
 from foundation.kill_switches import Demand, nothing_stopped
 from models.pricing import identity, is_local
-from models.resilience.bindings import bound_arguments, carry_limit, demand_ability, plain_choice, rebind
+from models.resilience.bindings import bound_arguments, carry_limit, carry_order, demand_ability, plain_choice, rebind
 from models.resilience.breaker import Breaker, RetryBudget
 from models.resilience.streams import (
     Chunks,
@@ -187,7 +187,7 @@ class ResilientChatModel(BaseChatModel):
     ) -> ChatResult:
         async def generate(index: int) -> ChatResult:
             model, arguments = carry_limit(self.candidates[index], self._arguments(index, kwargs))
-            return await model._agenerate(messages, stop=stop, **arguments)
+            return await model._agenerate(carry_order(model, messages), stop=stop, **arguments)
 
         index, result = await self._first_success(messages, generate, self._deadline(), self.settings.timeout_s)
         self._breakers[index].record_success()
@@ -207,7 +207,7 @@ class ResilientChatModel(BaseChatModel):
     ) -> Chunks:
         async def start(index: int) -> tuple[list[ChatGenerationChunk], Chunks]:
             model, arguments = carry_limit(self.candidates[index], self._arguments(index, kwargs))
-            chunks = stream_of(model, messages, stop, arguments)
+            chunks = stream_of(model, carry_order(model, messages), stop, arguments)
             return await read_first_words(bound_stream(chunks, identity(model)[1], kwargs.get("max_tokens")))
 
         deadline = self._deadline()
@@ -222,7 +222,12 @@ class ResilientChatModel(BaseChatModel):
                 called = called or _calls(chunk.message)
                 yield chunk
         self._check_choice(index, kwargs, called=called)
-        yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=self._labels(index, labels)))
+        added = self._labels(index, labels)
+        if labels.get("model_provider") == "mistralai" and "finish_reason" in added:
+            raise UpstreamMalformed(
+                f"The stream of {identity(self.candidates[index])[1]} ended in the middle. Try again."
+            )
+        yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=added))
 
     def _generate(
         self,
@@ -369,8 +374,8 @@ class ResilientChatModel(BaseChatModel):
         labels: dict[str, Any] = {}
         if not reported.get("model_name") and not reported.get("model"):
             labels["model_name"] = identity(self.candidates[index])[1]
-        if not any(reported.get(key) for key in ("finish_reason", "stop_reason", "done_reason")):
-            labels["finish_reason"] = "unknown"  # telemetry reports a missing one as an error
+        if not any(reported.get(key) for key in ("finish_reason", "stop_reason")):  # telemetry reports none as an error
+            labels["finish_reason"] = reported.get("done_reason") or reported.get("status") or "unknown"
         return labels
 
 

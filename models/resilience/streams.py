@@ -63,12 +63,13 @@ async def stream_of(
 
 
 async def read_first_words(chunks: Chunks) -> tuple[list[ChatGenerationChunk], Chunks]:
-    """Read until the first chunk that says something: up to there a failure can still be hidden by another attempt."""
+    """Read until the first chunk that says or thinks something: up to there a failure can still be hidden by another attempt."""
     first: list[ChatGenerationChunk] = []
     try:
         while (chunk := await next_or_none(chunks)) is not None:
             first.append(chunk)
-            if chunk.message.content or getattr(chunk.message, "tool_call_chunks", None):
+            said = chunk.message.content or chunk.message.additional_kwargs.get("reasoning_content")
+            if said or getattr(chunk.message, "tool_call_chunks", None):
                 break
     except BaseException:
         await chunks.aclose()

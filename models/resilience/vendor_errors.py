@@ -41,8 +41,9 @@ _KINDS: Mapping[str, type[ComponentError]] = {
     "anthropic.APIResponseValidationError": UpstreamMalformed,
     "openai.LengthFinishReasonError": UpstreamMalformed,  # an object that was cut off
     "openai.ContentFilterFinishReasonError": UpstreamMalformed,
-    "openai.APIError": UpstreamDown,  # without a status: an error event inside a stream
+    "openai.APIError": UpstreamDown,  # without a status, as the next two: an error event inside a stream
     "anthropic.APIError": UpstreamDown,
+    "ollama._types.ResponseError": UpstreamDown,
     # What the clients trip over when a body is not what they expect.
     "builtins.ValueError": UpstreamMalformed,
     "builtins.TypeError": UpstreamMalformed,
@@ -93,7 +94,7 @@ def _kind_of(error: Exception, status: int | None) -> type[ComponentError]:
 
 def _status(error: Exception) -> int | None:
     for holder in (error, getattr(error, "response", None)):
-        if isinstance(status := getattr(holder, "status_code", None), int):
+        if isinstance(status := getattr(holder, "status_code", None), int) and status > 0:
             return status
     return None
 

@@ -21,14 +21,14 @@ from pydantic import ConfigDict
 
 from foundation.output.rendering import encodable
 from models.pricing import identity
-from models.resilience.bindings import bound_arguments
+from models.resilience.bindings import OTHER_LIMITS, bound_arguments
 from models.resilience.streams import stream_of
 from orchestration.contract import Event
 from orchestration.language.guard import addresses_in, has_address, without_addresses
 from orchestration.run.run import Chunks, Run, current_run
 
 REPLY_TOKENS = 4096
-"""Reserved for a reply where neither the call nor the model's profile limits it."""
+"""Reserved for a reply that nothing limits."""
 
 
 class MeteredChatModel(BaseChatModel):
@@ -97,9 +97,13 @@ class MeteredChatModel(BaseChatModel):
         }
 
     def _longest_reply(self, kwargs: Mapping[str, Any]) -> int:
-        profile: Mapping[str, Any] = self.profile or {}
-        limits = (kwargs.get("max_tokens"), getattr(self.primary, "max_tokens", None), profile.get("max_output_tokens"))
-        return min((limit for limit in limits if isinstance(limit, int)), default=REPLY_TOKENS)
+        """What a reply may have as far as it is stated. What a model could write at most, a hundred thousand tokens of many, is no estimate."""
+        stated = [
+            kwargs.get("max_tokens"),
+            *(getattr(self.primary, name, None) for name in ("max_tokens", *OTHER_LIMITS)),
+        ]
+        limits = [limit for limit in stated if isinstance(limit, int) and limit > 0]
+        return min(limits or (REPLY_TOKENS, (self.profile or {}).get("max_output_tokens") or REPLY_TOKENS))
 
     @property
     def primary(self) -> BaseChatModel:

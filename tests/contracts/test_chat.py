@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -41,6 +42,7 @@ from models.settings import ResilienceSettings
 from tests.contracts import under_test
 from tests.contracts.broken import chat as broken
 from tests.doubles.provider import Behaviour, FaultyProvider, calls, garbage, hang, ok, reset, status
+from tests.doubles.vendors import says
 
 PROMPT: list[BaseMessage] = [SystemMessage("You are brief."), HumanMessage("Say hello.")]
 QUICK = ResilienceSettings(attempts=1, timeout_s=200)
@@ -414,6 +416,61 @@ async def test_a_tool_is_called_and_its_result_goes_back(adapter: str, tmp_path:
         chat.close()
     assert done.text == "It comes."
     assert "Order 7 is on its way." in str(provider.requests[-1][2]["messages"])
+
+
+# --- classes of vendors whose protocol no server here speaks, over doubles of it ----------------------------------------
+
+ELSEWHERE: dict[str, Callable[[str], dict[str, Any]]] = {
+    "langchain_ollama:ChatOllama": lambda url: {"model": "a-thinking-one", "base_url": url, "reasoning": True},
+    "langchain_mistralai:ChatMistralAI": lambda url: {
+        "model": "mistral-large-latest", "endpoint": f"{url}/v1", "api_key": "k", "max_retries": 0,
+    },
+    "langchain_google_genai:ChatGoogleGenerativeAI": lambda url: {
+        "model": "gemini-2.5-pro", "base_url": url, "api_key": "k", "max_retries": 1,
+    },
+    "openai_compatible": lambda url: {
+        "model": "o4-mini", "base_url": f"{url}/v1", "api_key": "k", "extra": {"use_responses_api": True},
+    },
+}  # fmt: skip
+
+
+def _obliging(handler: Any) -> None:
+    """Calls the tool that it is offered, fills a schema, and otherwise says hello."""
+    asked = json.dumps(handler.body)
+    colour = {"colour": "grey", "warm": False}
+    if "find_order" in asked:
+        says("", ("find_order", {"number": 7}), thoughts="Which one?")(handler)
+    elif '"Sky"' in asked and handler.body.get("tools"):
+        says("", ("Sky", colour))(handler)
+    else:
+        says(json.dumps(colour) if "colour" in asked else "Hello to you.", thoughts="A greeting.")(handler)
+
+
+@pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")  # Google's client
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # as above
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
+@pytest.mark.parametrize("name", ELSEWHERE)
+async def test_a_class_of_another_vendor_keeps(
+    promise: Callable[[ResilientChatModel], Awaitable[None]], name: str, tmp_path: Path
+) -> None:
+    with FaultyProvider(_obliging) as provider:
+        part = Part.model_validate({"use": name, **ELSEWHERE[name](provider.url)})
+        model = load("models.chat", part, Context(data_dir=tmp_path), expected=BaseChatModel)
+        chat = resilient(model, (), QUICK, SystemClock())
+        await promise(chat)
+        chat.close()
+
+
+@pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")  # Google's client
+@pytest.mark.parametrize("name", ELSEWHERE)
+async def test_a_limit_of_tokens_goes_by_the_name_that_the_vendor_has_for_it(name: str, tmp_path: Path) -> None:
+    with FaultyProvider(_obliging) as provider:
+        part = Part.model_validate({"use": name, **ELSEWHERE[name](provider.url)})
+        chat = resilient(load("models.chat", part, Context(data_dir=tmp_path)), (), QUICK, SystemClock())
+        reply = await chat.ainvoke(_prompt(), max_tokens=77)
+        chat.close()
+    assert reply.text == "Hello to you."
+    assert "77" in json.dumps(provider.requests[0][2])
 
 
 # --- the suite itself -------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import UTC, datetime
 from functools import reduce
 from operator import add
@@ -31,6 +31,7 @@ from models.chat.scripted import ScriptedChat
 from models.pricing import call_of, identity
 from models.resilience import retry
 from models.resilience.retry import FALLBACK, ResilientChatModel, resilient
+from models.resilience.streams import read_first_words
 from models.settings import ResilienceSettings
 from tests.doubles.orchestration import ManualClock
 from tests.doubles.provider import FaultyProvider, calls, cut, hang, ok, stall, status
@@ -235,6 +236,17 @@ async def test_a_stream_that_fails_after_its_first_token_is_an_error_and_no_seco
     assert "".join(seen).startswith("one ")
     assert "other" not in "".join(seen)
     assert len(provider.requests) == 1
+
+
+async def test_what_a_model_thinks_first_counts_as_a_sign_of_life() -> None:
+    async def thinking() -> AsyncGenerator[ChatGenerationChunk, None]:
+        yield ChatGenerationChunk(message=AIMessageChunk(content="", additional_kwargs={"reasoning_content": "Well."}))
+        await asyncio.Event().wait()  # for the words, for as long as it likes
+
+    async with asyncio.timeout(60):
+        first, rest = await read_first_words(thinking())
+        await rest.aclose()
+    assert len(first) == 1
 
 
 async def test_a_stream_without_any_token_is_an_answer_that_cannot_be_used(waits: list[float]) -> None:
