@@ -99,7 +99,6 @@ MISTRAL = {
     "model", "messages", "stream", "temperature", "top_p", "max_tokens", "stop", "random_seed", "safe_prompt", "tools", "tool_choice",
     "response_format", "n", "parallel_tool_calls", "presence_penalty", "frequency_penalty", "prompt_mode", "prediction",
 }  # fmt: skip
-)
 
 
 def _mistral_faults(body: Mapping[str, Any]) -> list[str]:
