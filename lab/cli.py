@@ -224,7 +224,7 @@ def bench_team(limit: Limit = None, json: Json = None) -> None:
     """The team of agents against the single agent: quality, time, money. Fails only where it cannot run."""
     from serving.cli.judge import swap_report
 
-    swap_report.report(STACK, Path("examples/team.toml"), data=None, limit=limit, repeats=1, json=json, html=None)
+    swap_report.report(STACK, Path("examples/team/swap.toml"), data=None, limit=limit, repeats=1, json=json, html=None)
 
 
 @app.command("bench-claims")
@@ -400,7 +400,7 @@ def redteam(
     ] = "executor",
     limit: Annotated[int | None, typer.Option(min=1, help="Pairs; through the agent 40 if absent, else all.")] = None,
     agent: Annotated[
-        Literal["tool_calling", "graph", "loop", "team"] | None,
+        Literal["tool_calling", "graph"] | None,
         typer.Option(help="Through the agent: that one. Else tool_calling: a double in its loop makes the calls."),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, max=98, help="For which that double repeats its calls.")] = 30,

@@ -184,8 +184,6 @@ class Steps:
                 "asking": [step.step_id for step in questions],
                 "query": query,
                 "legs": [*([question] if query != question else []), *(step.ask for step in asks if len(asks) > 1)],
-                "reached": "",
-                "desks": {},
                 "rewrites": 0,
                 "gate": "",
                 "part": None,
@@ -459,28 +457,6 @@ class Steps:
             run.drafts.append("refused")
             return {"part": abstain(run.prompt("unsupported").text)}, "not supported"
         return {"part": run.nothing_found()}, "not supported"
-
-    def search(self, state: State) -> tuple[str, Work]:
-        """The step with which the search for an answer goes on, by the last one that has ended."""
-        do: dict[str, Work] = {
-            "recall": self.recall,
-            "retrieve": self.retrieve,
-            "grade": self.grade,
-            "rewrite": self.rewrite,
-            "compose": self.compose,
-            "verify": self.verify,
-        }
-        thin = self.thin(state)
-        name = {
-            "": "recall" if self.recalls(state) else "retrieve",
-            "recall": "retrieve",
-            "retrieve": "grade",
-            "grade": "rewrite" if thin else "compose",
-            "rewrite": "retrieve",
-            "compose": "verify",
-            "verify": "compose",  # a draft that does not hold is made once more, of quotes
-        }[state.get("reached") or ""]
-        return name, do[name]
 
     def thin(self, state: State) -> bool:
         """Whether the evidence is too thin to answer from."""

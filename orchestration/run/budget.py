@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from math import ceil
 
 from foundation.clock import Clock
 from foundation.errors import BudgetExceeded
@@ -90,37 +89,3 @@ class Budget:
         if remaining <= 0:
             raise BudgetExceeded(f"The {self._limits.seconds:g} seconds of this run are used up.", limit="seconds")
         return remaining
-
-
-class Share(Budget):
-    """What one of several who work at a run may use up: both its own limits and those of the whole run hold."""
-
-    def __init__(self, whole: Budget, share: float) -> None:
-        limits = whole._limits  # noqa: SLF001 - its own kind
-        update = {
-            "steps": ceil(limits.steps * share),
-            "tokens": ceil(limits.tokens * share),
-            "usd": limits.usd * share,
-        }
-        super().__init__(limits.model_copy(update=update), whole._clock)  # noqa: SLF001 - its own kind
-        self._whole = whole
-
-    def step(self) -> None:
-        super().step()
-        self._whole.step()
-
-    def reserve(self, *, tokens: int, usd: Decimal) -> Reservation:
-        ours = super().reserve(tokens=tokens, usd=usd)
-        try:
-            self._whole.reserve(tokens=tokens, usd=usd)
-        except BudgetExceeded:
-            super().settle(ours, tokens=0, usd=Decimal(0))
-            raise
-        return ours
-
-    def settle(self, reservation: Reservation, *, tokens: int, usd: Decimal) -> None:
-        super().settle(reservation, tokens=tokens, usd=usd)
-        self._whole.settle(reservation, tokens=tokens, usd=usd)
-
-    def remaining_s(self) -> float:
-        return min(super().remaining_s(), self._whole.remaining_s())

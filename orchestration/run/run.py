@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import reduce
 from operator import add
@@ -40,7 +40,7 @@ from orchestration.contract import (
 )
 from orchestration.effects.policy import on_behalf_of
 from orchestration.prompts.files import Prompt
-from orchestration.run.budget import Budget, Share
+from orchestration.run.budget import Budget
 from orchestration.run.state import abstain
 from retrieval.contract import Hit
 
@@ -121,8 +121,6 @@ class Run:
     """What came of the steps that are done, by their ids: given where a budget ends the run."""
     new_passages: int = 0
     """Passages that the last search found and no search before it."""
-    branch_budgets: dict[str, Budget] = field(default_factory=dict)
-    """The budgets of those who work at the run, where they are several."""
     partial: str = ""
     """What the last call of the chat model had said when it broke off; empty where it did not."""
     loop: asyncio.AbstractEventLoop | None = None
@@ -259,18 +257,11 @@ class Run:
         except TimeoutError as error:
             raise BudgetExceeded("The seconds of this run ran out during a model call.", limit="seconds") from error
 
-    def branch(self, who: str, share: float) -> Run:
-        """Make a branch of this run for one of several who work at it: with a budget of its own inside the whole one, and with what it
-        finds apart. What it does and costs is told here; `join` adds up the rest."""
-        if who not in self.branch_budgets:
-            self.branch_budgets[who] = Share(self.budget, share)
-        clean: dict[str, Any] = {"hits": None, "evidence": None, "question": "", "draft": None, "new_passages": 0}
-        return replace(self, budget=self.branch_budgets[who], usage=UNCALLED, _local_s=0.0, **clean)
-
-    def join(self, branch: Run) -> None:
-        self._use(branch.usage)
-        self._local_s += branch._local_s
-        self.first_token_s = min(filter(None, (self.first_token_s, branch.first_token_s)), default=None)
+    def join(self, aside: Run) -> None:
+        """Add up what was used by a copy of this run that began with nothing used."""
+        self._use(aside.usage)
+        self._local_s += aside._local_s
+        self.first_token_s = min(filter(None, (self.first_token_s, aside.first_token_s)), default=None)
 
     def _use(self, usage: Usage) -> None:
         if usage is not UNCALLED:

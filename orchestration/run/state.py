@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Annotated, Any, NotRequired, cast
+from typing import Annotated, Any, NotRequired
 from uuid import uuid4
 
 from typing_extensions import TypedDict  # `create_agent` builds on this one
@@ -84,10 +84,6 @@ class State(TypedDict, total=False):
     """What the documents gave for `asking`."""
     legs: list[str]
     """What is searched for beside the query: the single questions of one that holds several, and a follow-up as asked."""
-    reached: str
-    """The last step of that search which has ended: behind it an agent goes on that remembers no place in a program."""
-    desks: dict[str, dict[str, Any]]
-    """Several searches side by side, by the step of the plan: what is known of each, and who is at it."""
     query: str
     rewrites: int
     confidence: float
@@ -131,8 +127,6 @@ def fresh(question: str, compose: str, thread_id: str, principal: Principal, as_
         "done": None,  # type: ignore[typeddict-item]  # begins anew
         "part": None,
         "legs": [],
-        "reached": "",
-        "desks": {},
         "query": question,
         "rewrites": 0,
         "confidence": 0.0,
@@ -166,13 +160,6 @@ class StoredThread:
     def belongs_to(self, principal: Principal) -> bool:
         owner = self.state.get("owner", {})
         return (owner.get("tenant"), owner.get("subject")) == (principal.tenant, principal.subject)
-
-
-def merge_state(state: State, news: State) -> State:
-    """The state after a step: what was known before, with its news."""
-    done = merge_done(state.get("done") or {}, news["done"]) if "done" in news else state.get("done")
-    steps = longer(state.get("steps") or [], news.get("steps", state.get("steps") or []))
-    return cast("State", {**state, **news, "done": done, "steps": steps})
 
 
 def owner_of(state: State) -> Principal:

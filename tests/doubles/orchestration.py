@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,8 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
-from foundation.components import Context, load
+import examples
+from foundation.components import Context, is_there, load
 from foundation.kill_switches import Stops
 from foundation.settings import Part
 from foundation.types import Principal, Scope, Usage
@@ -321,7 +323,13 @@ class World:
                 part.close()
 
 
-PLANNED = ("graph", "loop", "team")
+IN_EXAMPLES = [
+    f"examples.{folder.name}.agent:build"
+    for folder in pkgutil.iter_modules(examples.__path__)
+    if is_there(f"examples.{folder.name}.agent")
+]
+"""Agents that an example brings, in the file `agent.py` of its folder."""
+PLANNED = ("graph", *IN_EXAMPLES)
 """The agents that plan before they read, whose steps are known by name."""
 AGENTS = (*PLANNED, "tool_calling")
 """All that are not chosen among the others."""

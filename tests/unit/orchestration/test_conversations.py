@@ -55,23 +55,20 @@ async def test_a_conversation_is_listed_by_its_first_question_and_read_turn_by_t
 
 async def test_a_conversation_goes_on_with_another_agent(world: World) -> None:
     first = await answer(world.agent(), AnswerRequest(question=HOURS), NORTH)
-    for question, use in (("Where is parcel P-124?", "loop"), ("Where is parcel P-123?", "graph")):
+    for question, use in (("Where is parcel P-124?", "tool_calling"), ("Where is parcel P-123?", "graph")):
         given = await answer(world.agent(use), AnswerRequest(question=question, thread_id=first.thread_id), NORTH)
         assert given.status == "answered"
     assert len(await kept(world.agent()).turns(first.thread_id, NORTH)) == 3
 
 
-async def test_what_another_agent_left_waiting_is_said_to_be_lost_or_goes_on(world: World) -> None:
-    """The loop finds its place in what is known, whoever wrote it; a graph only in its own checkpoints."""
+async def test_what_another_agent_left_waiting_is_said_to_be_lost(world: World) -> None:
     waiting = await answer(world.agent(), AnswerRequest(question="Please send parcel P-123 now"), NORTH)
     assert waiting.approval is not None
     decision = Decision(approval_id=waiting.approval.approval_id, approve=True)
-    if world.agents == "graph":
-        assert (await resume(world.agent("loop"), decision, LEAD)).status == "answered"
-    else:
-        with pytest.raises(NotFound, match="lost"):
-            await resume(world.agent("graph"), decision, LEAD)
-    assert len(world.depot.sent) == (1 if world.agents == "graph" else 0)
+    other = "tool_calling" if world.agents == "graph" else "graph"
+    with pytest.raises(NotFound, match="lost"):
+        await resume(world.agent(other), decision, LEAD)
+    assert world.depot.sent == []
 
 
 @pytest.mark.parametrize("stranger", [SOUTH, READER])

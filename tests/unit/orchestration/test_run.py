@@ -45,9 +45,7 @@ async def test_the_first_word_of_a_run_is_timed_once(world: World) -> None:
     world.chat = ScriptedChat(replies=("one two", "three"))
     run = run_of(world)
     assert run.first_token_s is None
-    branch = run.branch("somebody", 0.5)
-    await branch.generate([HumanMessage("?")])
-    run.join(branch)
+    await run.generate([HumanMessage("?")])
     first = run.first_token_s
     assert first is not None
     assert 0 < first <= run.seconds

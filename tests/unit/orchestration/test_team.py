@@ -12,10 +12,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from models.chat.scripted import ScriptedChat
 from observability.settings import ObservabilitySettings
 from observability.telemetry import setup
-from orchestration.contract import Answer, AnswerRequest, Plan, PlanStep
-from orchestration.run.answering import answer
+from orchestration.contract import Answer, AnswerRequest, Decision, Plan, PlanStep
+from orchestration.run.answering import answer, resume
 from orchestration.settings import AnswerSettings, BudgetSettings
-from tests.doubles.orchestration import NORTH, World
+from tests.doubles.orchestration import LEAD, NORTH, World
 
 WEIGHT = PlanStep(step_id="1", kind="answer", ask="How many kilograms may a parcel weigh at most?")
 HOURS = PlanStep(step_id="2", kind="answer", ask="When does the counter open in the morning?")
@@ -27,7 +27,7 @@ RIGHT, WRONG = "A parcel may weigh at most 30 kilograms [1].", "A parcel may wei
 
 @pytest.fixture
 async def world(data_dir: Path) -> AsyncIterator[World]:
-    made = World(data_dir, agents="team")
+    made = World(data_dir, agents="examples.team.agent:build")
     yield made
     made.close()
 
@@ -116,3 +116,12 @@ async def test_each_piece_of_work_is_a_span_under_the_name_of_who_did_it(world: 
         "verify": "invoke_agent checker",
         "plan": "invoke_agent team",
     }
+
+
+async def test_what_the_graph_left_waiting_goes_on_here(world: World) -> None:
+    """A team finds its place in what is known, whoever wrote it; a graph only in its own checkpoints."""
+    waiting = await answer(world.agent("graph"), AnswerRequest(question="Please send parcel P-123 now"), NORTH)
+    assert waiting.approval is not None
+    decision = Decision(approval_id=waiting.approval.approval_id, approve=True)
+    assert (await resume(world.agent(), decision, LEAD)).status == "answered"
+    assert len(world.depot.sent) == 1

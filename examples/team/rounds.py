@@ -29,9 +29,22 @@ from orchestration.flow.base_agent import (
 )
 from orchestration.flow.steps import Work as Step
 from orchestration.run.run import Run
-from orchestration.run.state import State, StoredThread, merge_state, status_of
+from orchestration.run.state import State, StoredThread, longer, merge_done, status_of
 
 Work = Coroutine[Any, Any, None]
+
+
+class KnownState(State, total=False):
+    """What is known, and the place in a search."""
+
+    reached: str
+    """The last step of a search which has ended: behind it the run goes on."""
+    desks: dict[str, dict[str, Any]]
+    """Several searches side by side, by the step of the plan: what is known of each, and who is at it."""
+
+
+_UNSEARCHED: KnownState = {"reached": "", "desks": {}}
+"""What is known of a search that has not begun."""
 
 
 class RoundsAgent(DurableAgent):
@@ -47,14 +60,15 @@ class RoundsAgent(DurableAgent):
 
     async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
         journal = Journal(self._parts.checkpoints, config)
-        await journal.open(state if begin == "new" else {})
+        await journal.open(cast("KnownState", state) if begin == "new" else {})
         if begin == "decided":
             await journal.write({"result": None})
         if not journal.state["plan"]:
-            await journal.take("plan", self._steps.plan, run)
+            await journal.take("plan", self._steps.plan, run, ends=_UNSEARCHED)
         while not journal.state["result"]:
             await side_by_side(self._round(journal, run))
-            await journal.write(await gather_results(self._steps, journal.state, run))
+            news = await gather_results(self._steps, journal.state, run)
+            await journal.write(cast("KnownState", {**news, **(_UNSEARCHED if news.get("asking") else {})}))
         return journal.state
 
     def _round(self, journal: Journal, run: Run) -> list[Work]:
@@ -75,7 +89,7 @@ class RoundsAgent(DurableAgent):
     async def _from_documents(self, journal: Journal, run: Run) -> None:
         """Answer the questions in `asking`: with one `part` for them all, or with an outcome in `done` for each."""
 
-    async def _calls(self, journal: Journal, name: str, step: Step, run: Run, extra: State) -> None:
+    async def _calls(self, journal: Journal, name: str, step: Step, run: Run, extra: KnownState) -> None:
         await journal.take(name, step, run, extra)
 
 
@@ -93,15 +107,15 @@ class Journal:
     """What is known of a conversation, and the checkpoints that it is written to."""
 
     def __init__(self, checkpoints: BaseCheckpointSaver[Any], config: RunnableConfig) -> None:
-        self.state: State = {}
+        self.state: KnownState = {}
         self._checkpoints, self._config = checkpoints, config
         self._marks, self._step, self._version = config["metadata"], -1, checkpoints.get_next_version(None, None)
         self._writing = asyncio.Lock()
 
-    async def open(self, news: State) -> None:
+    async def open(self, news: KnownState) -> None:
         stored = await self._checkpoints.aget_tuple(self._config)
         if stored is not None:
-            self.state = cast("State", stored.checkpoint["channel_values"])
+            self.state = cast("KnownState", stored.checkpoint["channel_values"])
             self._config, self._step = stored.config, stored.metadata["step"] + 1
             newest = max(stored.checkpoint["channel_versions"].values())
             self._version = self._checkpoints.get_next_version(newest, None)
@@ -109,13 +123,13 @@ class Journal:
             await self.write(news)
 
     async def take(
-        self, name: str, step: Step, run: Run, given: State | None = None, ends: State | None = None
+        self, name: str, step: Step, run: Run, given: KnownState | None = None, ends: KnownState | None = None
     ) -> None:
         """Take the step with `given` beside what is known, and write down its news and `ends` together."""
-        news = await run_step(name, step, cast("State", {**self.state, **(given or {})}), run)
-        await self.write(cast("State", {**news, **(ends or {})}))
+        news = await run_step(name, step, cast("KnownState", {**self.state, **(given or {})}), run)
+        await self.write(cast("KnownState", {**news, **(ends or {})}))
 
-    async def write(self, news: State) -> None:
+    async def write(self, news: KnownState) -> None:
         """Durable when it returns. The last answer of a run is written together with the turn that it ends."""
         self.state = merge_state(self.state, news)
         if status_of(self.state) not in ("", "waiting"):
@@ -131,3 +145,10 @@ class Journal:
                 checkpoint["channel_versions"],
             )
             self._step, self._version = self._step + 1, self._checkpoints.get_next_version(self._version, None)
+
+
+def merge_state(state: KnownState, news: State) -> KnownState:
+    """The state after a step: what was known before, with its news."""
+    done = merge_done(state.get("done") or {}, news["done"]) if "done" in news else state.get("done")
+    steps = longer(state.get("steps") or [], news.get("steps", state.get("steps") or []))
+    return cast("KnownState", {**state, **news, "done": done, "steps": steps})

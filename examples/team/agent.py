@@ -14,17 +14,17 @@ from typing import Literal, cast
 
 from pydantic import Field
 
+from examples.team.budgets import Shares
+from examples.team.rounds import Journal, KnownState, RoundsAgent, side_by_side
 from foundation import names
 from foundation.tracing import span
 from orchestration.contract import AgentParts, Noun, PlanStep
 from orchestration.contract import Step as Told
 from orchestration.flow import base_agent
 from orchestration.flow.base_agent import report, run_step
-from orchestration.flow.rounds import Journal, RoundsAgent, side_by_side
 from orchestration.flow.steps import Work as Step
 from orchestration.memory.follow_ups import stands_alone
 from orchestration.run.run import Run
-from orchestration.run.state import State
 
 __all__ = ["Message", "Options", "TeamAgent", "build", "picture"]
 
@@ -72,25 +72,25 @@ class Desk:
     """One question of the request while the specialists work at it. What is known of it is written down after each step, so
     that a run that was cut off goes on behind it."""
 
-    state: State
+    state: KnownState
     run: Run
     journal: Journal
     message: Message
 
     async def take(self, name: str, step: Step) -> None:
         news = await run_step(name, step, self.state, self.run)
-        await self.note(cast("State", {**news, "reached": name}))
+        await self.note(cast("KnownState", {**news, "reached": name}))
 
     async def hand_on(self, message: Message) -> None:
         self.message = message
         await self.note({})
 
-    async def note(self, news: State) -> None:
-        self.state = cast("State", {**self.state, **news})
+    async def note(self, news: KnownState) -> None:
+        self.state = cast("KnownState", {**self.state, **news})
         search_state = {key: self.state[key] for key in KEPT}  # type: ignore[literal-required]
         desk = {"message": self.message.model_dump(mode="json"), "known": search_state}
         desks = {**(self.journal.state.get("desks") or {}), self.message.step_id: desk}
-        await self.journal.write(cast("State", {"desks": desks, "steps": self.state["steps"]}))
+        await self.journal.write(cast("KnownState", {"desks": desks, "steps": self.state["steps"]}))
 
 
 class TeamAgent(RoundsAgent):
@@ -100,17 +100,17 @@ class TeamAgent(RoundsAgent):
 
     def __init__(self, options: Options, parts: AgentParts) -> None:
         super().__init__(options, parts)
-        self._share = options.share
+        self._shares = Shares(options.share)
         self._crew: dict[Role, Callable[[Desk], Awaitable[Message]]] = {
             "researcher": self._research,
             "writer": self._write,
             "checker": self._check,
         }
 
-    async def _calls(self, journal: Journal, name: str, step: Step, run: Run, extra: State) -> None:
-        state = cast("State", {**journal.state, **extra})
+    async def _calls(self, journal: Journal, name: str, step: Step, run: Run, extra: KnownState) -> None:
+        state = cast("KnownState", {**journal.state, **extra})
         message = Message(sender="supervisor", task="call", step_id=state.get("step") or state["waiting"])
-        branch = run.branch(message.to, self._share)
+        branch = self._shares.branch(run, message.to)
         try:
             with self._at_work(message, state, branch):
                 await journal.take(name, step, branch, extra)
@@ -129,16 +129,16 @@ class TeamAgent(RoundsAgent):
         question = step.ask if stands_alone(step.ask) else journal.state["question"]
         query = self._steps.in_context(question, journal.state)
         legs = [question] if query != question else []
-        own: State = {"question": question, "query": query, "legs": legs, "reached": "recall"}
+        own: KnownState = {"question": question, "query": query, "legs": legs, "reached": "recall"}
         saved = (journal.state.get("desks") or {}).get(step.step_id)
         message = (
             Message(**saved["message"]) if saved else Message(sender="supervisor", task="find", step_id=step.step_id)
         )
-        state = cast("State", {**journal.state, **own, **(saved["known"] if saved else {})})
-        desk = Desk(state, run.branch("researcher", self._share), journal, message)
+        state = cast("KnownState", {**journal.state, **own, **(saved["known"] if saved else {})})
+        desk = Desk(state, self._shares.branch(run, "researcher"), journal, message)
         try:
             while desk.message.to != "supervisor":
-                desk.run.budget = run.branch(desk.message.to, self._share).budget
+                desk.run.budget = self._shares.budget(run, desk.message.to)
                 with self._at_work(desk.message, desk.state, desk.run):
                     await desk.hand_on(await self._crew[desk.message.to](desk))
         finally:
@@ -146,13 +146,13 @@ class TeamAgent(RoundsAgent):
             run.evidence, run.question = desk.run.evidence, query  # what a used-up budget leaves to be answered from
         part = desk.state["part"]
         assert part is not None  # nobody else reports
-        closed: State = {
+        closed: KnownState = {
             "asking": [step_id for step_id in journal.state["asking"] if step_id != step.step_id],
             "desks": {step_id: saved for step_id, saved in journal.state["desks"].items() if step_id != step.step_id},
         }
         await journal.write({"done": {step.step_id: {"result": part, "outcome": None}}, **closed})
 
-    def _at_work(self, message: Message, state: State, run: Run) -> AbstractContextManager[object]:
+    def _at_work(self, message: Message, state: KnownState, run: Run) -> AbstractContextManager[object]:
         detail = f"{message.sender} to {message.to}, step {message.step_id}: {message.task}"
         report(Told(name="hand_off", detail=detail), state, run)
         attributes = {names.AGENT_NAME: message.to, names.STEP: message.task}
@@ -163,11 +163,22 @@ class TeamAgent(RoundsAgent):
         if desk.message.task == "find more" and desk.state["reached"] == "verify":
             await desk.take("rewrite", do.rewrite)
         while not desk.state["part"]:
-            name, step = do.search(desk.state)
+            name, step = self._search(desk.state)
             if name == "compose":
                 return _hand_on(desk.message, "write")
             await desk.take(name, step)
         return _hand_on(desk.message, "report")
+
+    def _search(self, state: KnownState) -> tuple[str, Step]:
+        """The step with which the search for an answer goes on, by the last one that has ended."""
+        do = self._steps
+        following: dict[str, tuple[str, Step]] = {
+            "recall": ("retrieve", do.retrieve),
+            "retrieve": ("grade", do.grade),
+            "grade": ("rewrite", do.rewrite) if do.thin(state) else ("compose", do.compose),
+            "rewrite": ("retrieve", do.retrieve),
+        }
+        return following[state["reached"]]
 
     async def _write(self, desk: Desk) -> Message:
         if desk.state["reached"] != "compose":

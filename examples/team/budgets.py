@@ -1,0 +1,63 @@
+"""A share of a run for each of several who work at it: what each may use up, and what it finds apart from the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from math import ceil
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from foundation.errors import BudgetExceeded
+from orchestration.run.budget import Budget, Reservation
+from orchestration.run.run import UNCALLED, Run
+
+
+class Share(Budget):
+    """What one of several who work at a run may use up: both its own limits and those of the whole run hold."""
+
+    def __init__(self, whole: Budget, share: float) -> None:
+        limits = whole._limits  # noqa: SLF001 - its own kind
+        update = {
+            "steps": ceil(limits.steps * share),
+            "tokens": ceil(limits.tokens * share),
+            "usd": limits.usd * share,
+        }
+        super().__init__(limits.model_copy(update=update), whole._clock)  # noqa: SLF001 - its own kind
+        self._whole = whole
+
+    def step(self) -> None:
+        super().step()
+        self._whole.step()
+
+    def reserve(self, *, tokens: int, usd: Decimal) -> Reservation:
+        ours = super().reserve(tokens=tokens, usd=usd)
+        try:
+            self._whole.reserve(tokens=tokens, usd=usd)
+        except BudgetExceeded:
+            super().settle(ours, tokens=0, usd=Decimal(0))
+            raise
+        return ours
+
+    def settle(self, reservation: Reservation, *, tokens: int, usd: Decimal) -> None:
+        super().settle(reservation, tokens=tokens, usd=usd)
+        self._whole.settle(reservation, tokens=tokens, usd=usd)
+
+    def remaining_s(self) -> float:
+        return min(super().remaining_s(), self._whole.remaining_s())
+
+
+class Shares:
+    """The budgets of those who work at runs, by their names."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._budgets: WeakKeyDictionary[Run, dict[str, Budget]] = WeakKeyDictionary()
+
+    def budget(self, run: Run, who: str) -> Budget:
+        return self._budgets.setdefault(run, {}).setdefault(who, Share(run.budget, self._share))
+
+    def branch(self, run: Run, who: str) -> Run:
+        """A branch of the run with that budget. What it does and costs is told in the run; `Run.join` adds up the rest."""
+        clean: dict[str, Any] = {"hits": None, "evidence": None, "question": "", "draft": None, "new_passages": 0}
+        return replace(run, budget=self.budget(run, who), usage=UNCALLED, _local_s=0.0, **clean)
