@@ -10,7 +10,7 @@ import asyncio
 from examples.evaluate_it import golden_cases
 from examples.small_system import VISITOR, ask, small_system, store
 from observability.evaluation.compare import Side, compare
-from observability.evaluation.feedback_cases import Asked, proposals
+from observability.proposals.from_feedback import Asked, proposals
 from observability.evaluation.golden_set import GoldenCase
 from observability.stores.outcomes import Outcome
 from orchestration.contract import Turn

@@ -26,6 +26,7 @@ from observability.reports import formatting
 from orchestration.contract import Answer
 
 Kind = Literal["answerable", "two_documents", "tool", "unanswerable", "wrong_tenant"]
+NOBODY = "nobody"
 REFUSALS = ("abstained", "refused", "escalated")
 
 MEASURES = {
@@ -67,6 +68,10 @@ class GoldenCase(BaseModel):
     """Where set, one string of every group must be in the answer."""
     answerable: bool
     tool: ToolCall | None = None
+    evidence: str = ""
+    """The sentence that it was made from, if it was proposed by `make golden`."""
+    reviewed_by: str = ""
+    """Who let it in, if it was proposed; `NOBODY` where nobody did."""
 
     @property
     def scope(self) -> Scope:

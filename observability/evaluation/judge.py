@@ -95,23 +95,12 @@ class Standing:
     told: str
 
 
-class Judge:
-    """Not safe for two tasks at a time: it adds up what it costs."""
+class PricedChat:
+    """A chat model whose calls add up to what they cost. Not safe for two tasks at a time."""
 
-    def __init__(
-        self,
-        chat: BaseChatModel,
-        rubric: str,
-        prices: PriceSource,
-        clock: Clock,
-        made_of: Mapping[str, str] | None = None,
-    ) -> None:
-        self._chat, self._rubric, self._prices, self._clock = chat, rubric, prices, clock
-        self.made_of = {"prompt": _prompt(), **(made_of or {})}
+    def __init__(self, chat: BaseChatModel, prices: PriceSource, clock: Clock) -> None:
+        self._chat, self._prices, self._clock = chat, prices, clock
         self._costs: list[Decimal | None] = []
-        self.failures: Counter[str] = Counter()
-        """Answers without a verdict, by the code of the error."""
-        self.last_failure = ""
         self.answered_as: set[str] = set()
         """What the replies so far named as their model and system."""
 
@@ -125,24 +114,10 @@ class Judge:
         return "/".join(identity(self._chat))
 
     @property
-    def rubric(self) -> str:
-        """The digest of its words."""
-        return _digest(self._rubric)
-
-    @property
     def cost_usd(self) -> Decimal | None:
-        """Of all verdicts so far; `None` if a call has no known price."""
+        """Of all calls so far; `None` if a call has no known price."""
         priced = [cost for cost in self._costs if cost is not None]
         return sum(priced, Decimal(0)) if len(priced) == len(self._costs) else None
-
-    async def verdict(self, conversation: str, evidence: Sequence[str], answer: str) -> Verdict | None:
-        """`None` where the model gave none, which `failures` counts."""
-        try:
-            return await generate_object(Verdict, marks_of(self._rubric, conversation, evidence, answer), self)
-        except ComponentError as error:
-            self.failures[error.code] += 1
-            self.last_failure = str(error)
-            return None
 
     async def generate(
         self, messages: Sequence[BaseMessage], *, max_tokens: int, schema: Mapping[str, Any] | None
@@ -155,6 +130,37 @@ class Judge:
         self.answered_as.add(_named_in(reply))
         self._costs.append(self._prices.price(call_of(self._chat, reply, seconds=seconds, at=self._clock.now())).usd)
         return reply
+
+
+class Judge(PricedChat):
+    def __init__(
+        self,
+        chat: BaseChatModel,
+        rubric: str,
+        prices: PriceSource,
+        clock: Clock,
+        made_of: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(chat, prices, clock)
+        self._rubric = rubric
+        self.made_of = {"prompt": _prompt(), **(made_of or {})}
+        self.failures: Counter[str] = Counter()
+        """Answers without a verdict, by the code of the error."""
+        self.last_failure = ""
+
+    @property
+    def rubric(self) -> str:
+        """The digest of its words."""
+        return _digest(self._rubric)
+
+    async def verdict(self, conversation: str, evidence: Sequence[str], answer: str) -> Verdict | None:
+        """`None` where the model gave none, which `failures` counts."""
+        try:
+            return await generate_object(Verdict, marks_of(self._rubric, conversation, evidence, answer), self)
+        except ComponentError as error:
+            self.failures[error.code] += 1
+            self.last_failure = str(error)
+            return None
 
 
 def _named_in(reply: AIMessage) -> str:

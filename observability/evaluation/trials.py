@@ -51,7 +51,8 @@ class Material:
 
     @property
     def trials_digest(self) -> str:
-        return _digest([[trial.case.model_dump(mode="json"), dict(trial.grades), trial.ask] for trial in self.trials])
+        asked = (trial.case.model_dump(mode="json", exclude={"evidence", "reviewed_by"}) for trial in self.trials)
+        return _digest([[case, dict(trial.grades), trial.ask] for case, trial in zip(asked, self.trials, strict=True)])
 
 
 def material(data: Path, limit: int | None = None) -> Material:

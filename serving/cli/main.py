@@ -76,6 +76,7 @@ COMMANDS = {
         "swap-report": ("serving.cli.judge.swap_report:swap_report", "The same questions through two systems."),
         "strengthen": ("serving.cli.judge.strengthen:strengthen", "Which layer to strengthen next."),
         "calibrate": ("serving.cli.judge.evaluate:calibrate", "From which confidence on to answer (min_evidence)."),
+        "golden": ("serving.cli.judge.golden:golden", "Questions from your own documents, which you let in."),
         "cases-from-feedback": (
             "serving.cli.judge.feedback:cases_from_feedback",
             "Judged answers become golden cases.",

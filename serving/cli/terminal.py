@@ -41,6 +41,11 @@ def console() -> Console:
     return Console(highlight=False, width=width)
 
 
+def is_asked() -> bool:
+    """Whether somebody is there who can be asked."""
+    return sys.stdin.isatty()
+
+
 def plain(text: object) -> str:
     """`text` as it is, without what a terminal or rich would take for an order."""
     return escape(rendering.plain(text))

@@ -29,7 +29,7 @@ def evaluate(
 ) -> None:
     """Score a golden set against the documents in the ledger."""
     from observability.evaluation.datasets import evenly
-    from observability.evaluation.golden_set import load_golden
+    from observability.evaluation.golden_set import NOBODY, load_golden
     from observability.stores.outcomes import outcomes_of
     from serving.cli.judge.judge_agreement import add_marks
     from serving.cli.judge.value import outcomes_at
@@ -40,6 +40,8 @@ def evaluate(
     loaded = load_stack(stack)
     golden = golden or golden_file(loaded.settings)
     cases = cast("list[GoldenCase]", evenly(cast("Any", load_golden(golden)), limit))
+    if unread := sum(case.reviewed_by == NOBODY for case in cases):
+        terminal.show_note(f"{unread} of {len(cases)} cases were reviewed by nobody: a wrong answer may be theirs.")
     with open_system(loaded) as system, terminal.progress() as progress:
         if lost := _not_stored(system, cases):
             terminal.show_note(

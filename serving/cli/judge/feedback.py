@@ -17,7 +17,7 @@ from serving.judge.trial import golden_file
 from serving.settings import Loaded
 
 if TYPE_CHECKING:
-    from observability.evaluation.feedback_cases import Asked
+    from observability.proposals.from_feedback import Asked
 
 
 def cases_from_feedback(
@@ -40,8 +40,8 @@ def cases_from_feedback(
 
 def _propose(loaded: Loaded, to: Path, golden: Path | None) -> None:
     """Write a proposal for each judged answer whose conversation is still kept. No model is loaded."""
-    from observability.evaluation import feedback_cases
     from observability.evaluation.golden_set import load_golden
+    from observability.proposals import from_feedback, review
     from observability.stores.outcomes import OutcomeStore
 
     golden = golden or golden_file(loaded.settings)
@@ -50,7 +50,7 @@ def _propose(loaded: Loaded, to: Path, golden: Path | None) -> None:
         judged = store.all(origin="production")
     asked = asyncio.run(_find_turns(loaded, {one.answer_id for one in judged}))
     known = load_golden(golden) if golden.exists() else []
-    found = feedback_cases.proposals(judged, asked, known)
+    found = from_feedback.proposals(judged, asked, known)
     out = terminal.console()
     if not found:
         out.print(
@@ -59,20 +59,22 @@ def _propose(loaded: Loaded, to: Path, golden: Path | None) -> None:
         )
         return
     to.parent.mkdir(parents=True, exist_ok=True)
-    feedback_cases.write(to, found)
+    review.write(to, found)
     out.print(
         f"{len(found)} proposals of {len(judged)} judged answers are in {to}. In each: shorten answers to the fact that must "
-        f"be said, correct the rest, set reviewed to true. Then: make cases-from-feedback TAKE={to}"
+        f"be said, correct the rest, set reviewed to true; or be asked for each. Then: make cases-from-feedback TAKE={to}"
     )
 
 
 def _take(loaded: Loaded, path: Path, golden: Path | None) -> None:
     """Append what a person has reviewed to the golden set."""
-    from observability.evaluation import feedback_cases
+    from observability.proposals import review
+    from serving.cli.judge import reviewing
 
     golden = golden or golden_file(loaded.settings)
-    cases, waiting = feedback_cases.read_reviewed(path)
-    feedback_cases.take_in(cases, golden)
+    reviewing.by_keys(review.read(path), path, golden)
+    cases, waiting = review.read_reviewed(path)
+    review.take_in([case for case in cases if not case.reviewed_by], golden)
     others = f" {waiting} are not reviewed yet." if waiting else ""
     out = terminal.console()
     out.print(f"{len(cases)} cases were added to {golden}.{others}")
@@ -82,7 +84,7 @@ def _take(loaded: Loaded, path: Path, golden: Path | None) -> None:
 
 async def _find_turns(loaded: Loaded, answer_ids: set[str]) -> dict[str, Asked]:
     """The judged turns, found by the conversation that the span of each answer names."""
-    from observability.evaluation.feedback_cases import Asked
+    from observability.proposals.from_feedback import Asked
     from observability.stores.spans import SpanStore
     from orchestration.memory.conversations import read_conversation
 

@@ -11,8 +11,9 @@ import pytest
 
 from foundation.errors import InvalidRequest
 from foundation.types import Principal
-from observability.evaluation.feedback_cases import Asked, Proposal, proposals, read_reviewed, take_in, write
 from observability.evaluation.golden_set import GoldenCase, load_golden
+from observability.proposals.from_feedback import Asked, proposals
+from observability.proposals.review import Proposal, read_reviewed, take_in, write
 from observability.stores.outcomes import Outcome
 from orchestration.contract import Turn
 from retrieval.contract import Citation

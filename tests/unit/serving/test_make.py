@@ -53,6 +53,7 @@ PROMISED = {
     "gate": "JSON MARKDOWN RENEW STACK",
     "swap-report": "A B DATA HTML JSON LIMIT REPEATS",
     "calibrate": "DATA FOREIGN JSON LIMIT STACK",
+    "golden": "N OUT SRC STACK TENANT YES",
     "cases-from-feedback": "GOLDEN STACK TAKE TO",
     "judge-agreement": "DATA JSON LIMIT STACK",
     "business-case": "JSON STACK",

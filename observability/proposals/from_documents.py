@@ -1,0 +1,318 @@
+"""Golden cases proposed from documents: by rules that read sentences and rows of tables, or by a chat model that writes.
+
+The rules know English. Each proposal is checked: its evidence stands in the document and holds the answer, the question neither
+copies the evidence nor says the answer, and a deep search finds the place. A person decides all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, zip_longest
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from foundation.errors import ComponentError
+from foundation.text.sentences import sentence_spans
+from foundation.types import Scope
+from observability.evaluation.golden_set import GoldenCase
+from observability.evaluation.metrics import contains, tokens
+from observability.proposals.review import Proposal
+from orchestration.answers.structured import Writes, generate_object
+from orchestration.prompts.files import Prompt
+from orchestration.prompts.frames import object_from
+from retrieval.contract import Hit
+
+T = TypeVar("T")
+DEPTH = 50
+"""Passages among which the evidence must be found. A shallow search would let in only what is easy to find."""
+COPIED = 0.8
+"""Share of the words of the evidence that a question may repeat."""
+PASSAGE = 1_500
+"""Characters that a chat model is shown at once."""
+MOST_FAILURES = 5
+"""Of one kind, after which a chat model is not asked again."""
+
+_UNITS = "seconds?|minutes?|hours?|days?|weeks?|months?|years?"
+_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
+_QUANTITY = (
+    rf"(?:\d{{1,2}} (?:{_MONTHS})(?: \d{{4}})?|(?:[$€£]\s?)?\d[\d.,]*\d?(?:\s?[%°€$£]\w?| (?:[a-z]+ )?(?:{_UNITS})\b|"
+    r"\s(?!(?:and|or|to|in|on|at|for|per|if|when|by|of)\b)[^\W\d_]+)?)"
+)
+_TIME = re.compile(rf"\b({_UNITS})\b")
+_SUBJECT = r"(?P<s>[^\W\d_][^,;:()?!]{1,70}?)"
+_TAIL = r"(?P<a>[^;:()?!]+?)[.!]?"
+_NO_SUBJECT = re.compile(
+    r"\b(would|could|can|may|must|should|will|shall|not|it|this|that|these|those|they|there|he|she|we|you|i|which|who|what|if|when|but)\b",
+    re.IGNORECASE,
+)
+_POINTING = re.compile(r"\b(it|its|this|these|those|they|them|their|he|she|his|her)\b", re.IGNORECASE)
+_VERBS = "cost|take|last|weigh|include|require|need|contain|support|use|cover"
+_ASKED = {"cost": "How much {do} {s} cost?", "take": "How long {do} {s} take?", "last": "How long {do} {s} last?",
+          "weigh": "How much {do} {s} weigh?"}  # fmt: skip
+_PREPOSITIONS = {"for": "For how long", "within": "Within what time", "after": "After what time", "before": "Before when",
+                 "by": "By when", "until": "Until when", "at": "When", "from": "From when on", "on": "When"}  # fmt: skip
+_DOES = re.compile(rf"{_SUBJECT} (?P<v>{_VERBS})(?P<n>s?) {_TAIL}")
+_WHEN = re.compile(
+    rf"{_SUBJECT} (?P<x>is|are|was|were|can be|may be|must be|should be|will be) (?P<r>[a-z]+(?:ed|en|id|ept|old|ut|ade)"
+    rf"(?: [a-z]+){{0,3}}?) (?P<p>{'|'.join(_PREPOSITIONS)}) (?P<a>{_QUANTITY})(?P<rest>.*)"
+)
+_IS = re.compile(rf"{_SUBJECT} (?P<x>is|are|was|were) {_TAIL}")
+_ROW = re.compile(r"([^:;]{1,60}): ([^;]+)(?:; |$)")
+_ABSENT = {
+    "Who invented {s}?": "invent(s|ed|or|ors)",
+    "Which colour has {s}?": "colou?r(s|ed)?",
+    "How heavy is {s} in kilograms?": "heavy|weigh(s|t|ts)?|kg|kilograms?",
+    "Who holds a patent on {s}?": "patent(s|ed)?",
+    "Which award has {s} won?": "awards?|prizes?",
+    "Who sponsors {s}?": "sponsor(s|ed)?",
+}
+"""Questions that texts do not answer in which no such word stands."""
+
+ASK = Prompt(
+    "golden_question", "1",
+    "You write questions that test a question-answering system. From the evidence, write ONE question that a person who has not "
+    "read it would ask, in that person's own words and the language of the evidence; do not repeat its wording. Give `answer`, "
+    "the fact alone (a few words, copied exactly), and `quote`, the whole sentence that states it, copied exactly.",
+)  # fmt: skip
+ASK_ABSENT = Prompt(
+    "golden_absent", "1",
+    "You write questions that test a question-answering system. Write ONE question that a reader of the evidence might well ask "
+    "and that it does NOT answer, in the language of the evidence. Leave `answer` and `quote` empty.",
+)  # fmt: skip
+
+
+class Written(BaseModel):
+    """A question with its answer."""
+
+    question: str
+    answer: str
+    quote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A stored document as the rules read it."""
+
+    uri: str
+    tenant: str
+    groups: frozenset[str]
+    text: str
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(self.tenant, self.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A question about a text, before it is checked. Without an answer: one that no text answers."""
+
+    about: Text
+    question: str
+    answer: str = ""
+    evidence: str = ""
+    subject: str = ""
+    """Of what the question asks, for further ones."""
+
+
+Search = Callable[[str, Scope, int], Sequence[Hit]]
+
+
+@dataclass
+class Checks:
+    """Lets drafts through, and counts why others were left out."""
+
+    texts: Sequence[Text]
+    search: Search
+    known: set[str] = field(default_factory=set)
+    """Questions that are cases already."""
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def proposal(self, draft: Draft) -> Proposal | None:
+        """The case of a draft that is fit to be shown to a person, with the place of its evidence."""
+        start = draft.about.text.find(draft.evidence) if draft.evidence else -1
+        wrong = self._repeated(draft) or (self._unfit(draft, start) if draft.answer else self._answered(draft))
+        if wrong:
+            self.left_out[wrong] += 1
+            return None
+        self.known.add(draft.question)
+        case = GoldenCase(
+            id=f"g-{hashlib.sha256(draft.question.encode()).hexdigest()[:12]}",
+            question=draft.question,
+            kind="answerable" if draft.answer else "unanswerable",
+            tenant=draft.about.tenant,
+            groups=tuple(sorted(draft.about.groups)),
+            gold_documents=(draft.about.uri,) if draft.answer else (),
+            answers=(draft.answer,) if draft.answer else (),
+            answerable=bool(draft.answer),
+            evidence=draft.evidence,
+        )
+        span = (start, start + len(draft.evidence)) if draft.answer else None
+        return Proposal(case=case.model_dump(mode="json", exclude_defaults=True), span=span)
+
+    def _repeated(self, draft: Draft) -> str:
+        return "is a case already" if draft.question in self.known else ""
+
+    def _unfit(self, draft: Draft, start: int) -> str:
+        asked, stated = set(tokens(draft.question)), set(tokens(draft.evidence))
+        if start < 0 or not contains(draft.evidence, [draft.answer]):
+            return "the evidence does not stand in the document, or not the answer in it"
+        if contains(draft.question, [draft.answer]):
+            return "the question says the answer"
+        if len(asked & stated) > COPIED * len(stated):
+            return "the question copies the sentence"
+        end = start + len(draft.evidence)
+        hits = self.search(draft.question, draft.about.scope, DEPTH)
+        found = (hit.chunk for hit in hits if hit.source.uri == draft.about.uri)
+        return (
+            "" if any(chunk.start < end and start < chunk.end for chunk in found) else "search does not find the place"
+        )
+
+    def _answered(self, draft: Draft) -> str:
+        """A word of the question must stand in no text, else it may well be answered."""
+        words = {word for word in tokens(draft.question) if len(word) > 3}
+        return (
+            ""
+            if words - _words_of(self.texts)
+            else "a question without an answer may have one: all its words stand in the documents"
+        )
+
+
+def by_rule(texts: Sequence[Text]) -> Iterator[Draft]:
+    """Drafts in turns over the documents, so that the first ones are of many of them."""
+    names = {name for text in texts for name in re.findall(r"(?<=[a-z,] )[A-Z]\w+", text.text)}
+    for drafts in zip_longest(*(_spread(list(_of_text(text, names))) for text in texts)):
+        yield from (draft for draft in drafts if draft)
+
+
+def absent_by_rule(texts: Sequence[Text], drafts: Iterable[Draft]) -> Iterator[Draft]:
+    """Questions about the subjects of `drafts` that no text of the same tenant answers, each kind of question in its turn."""
+    seen = _words_of(texts)
+    fitting = [asked for asked, words in _ABSENT.items() if not any(re.fullmatch(words, word) for word in seen)]
+    subjects = dict.fromkeys((draft.subject, draft.about) for draft in drafts if draft.subject)
+    for number, (subject, about) in enumerate(subjects):
+        if fitting:
+            yield Draft(about, fitting[number % len(fitting)].format(s=subject))
+
+
+async def by_model(texts: Sequence[Text], by: Writes, *, absent: bool, left_out: Counter[str]) -> AsyncIterator[Draft]:
+    """What a chat model proposes, a passage at a time in turns over the documents; a call that fails is counted."""
+    passages = zip_longest(*(_spread(list(_passages(text))) for text in texts))
+    for text, passage in (one for turn in passages for one in turn if one):
+        prompt = ASK_ABSENT if absent else ASK
+        try:
+            written = await generate_object(Written, object_from(prompt, "Write the question.", passage, {}), by)
+        except ComponentError as error:
+            left_out[why := f"the chat model failed: {error.code}"] += 1
+            if left_out[why] == MOST_FAILURES:
+                return
+            continue
+        if absent:
+            yield Draft(text, written.question.strip())
+        elif written.answer.strip():
+            yield Draft(text, written.question.strip(), written.answer.strip(), _as_it_stands(written.quote, text.text))
+
+
+def _words_of(texts: Sequence[Text]) -> set[str]:
+    return set(chain.from_iterable(tokens(text.text) for text in texts))
+
+
+def _as_it_stands(quote: str, text: str) -> str:
+    """The quote with the white space of the text; unchanged where it does not stand there."""
+    found = re.search(r"\s+".join(map(re.escape, quote.split())), text) if quote.strip() else None
+    return found[0] if found else quote
+
+
+def _passages(text: Text) -> Iterator[tuple[Text, str]]:
+    for start in range(0, len(text.text), PASSAGE):
+        yield text, text.text[start : start + PASSAGE]
+
+
+def _spread(found: list[T]) -> list[T]:
+    """The same in another order, in which a few are from the whole document and not from its beginning."""
+    step = max(1, round(len(found) ** 0.5))
+    return [found[place] for offset in range(step) for place in range(offset, len(found), step)]
+
+
+def _of_text(text: Text, names: set[str]) -> Iterator[Draft]:
+    sentences = [text.text[start:end] for start, end in sentence_spans(text.text)]
+    for sentence, following in zip(sentences, [*sentences[1:], ""], strict=True):
+        if sentence.endswith("?") and len(sentence.split()) > 3 and following and not following.endswith("?"):
+            yield Draft(text, sentence, _first_clause(following), following)
+        elif draft := _of_row(text, sentence) or _of_sentence(text, sentence, names):
+            yield draft
+
+
+def _of_row(text: Text, sentence: str) -> Draft | None:
+    """A row of a table stands as `Model: QP-200; Power: 45 W` in a document's text."""
+    cells = _ROW.findall(sentence)
+    if len(cells) < 2 or "".join(f"{name}: {value}; " for name, value in cells).strip("; ") != sentence.strip():
+        return None
+    (_, subject), *others = cells
+    if not re.search(r"[^\W\d_]{2}", subject):
+        return None
+    name, value = others[len(sentence) % len(others)]
+    return Draft(
+        text,
+        f"What is the {_lower(name.replace('_', ' '))} of {subject}?",
+        value.strip().rstrip("."),
+        sentence,
+        subject,
+    )
+
+
+def _of_sentence(text: Text, sentence: str, names: set[str]) -> Draft | None:
+    for rule, ask in ((_WHEN, _ask_when), (_DOES, _ask_does), (_IS, _ask_is)):
+        match = rule.fullmatch(sentence)
+        if match is None or _NO_SUBJECT.search(match["s"]) or len(match["s"].split()) > 9:
+            continue
+        first, *more = match["s"].split()
+        subject = " ".join([first if first in names or first[1:] != first[1:].lower() else first.lower(), *more])
+        question, answer = ask(match, subject)
+        if question and answer and not _POINTING.search(question):
+            return Draft(text, question, answer, sentence, subject if len(subject.split()) <= 5 else "")
+    return None
+
+
+def _ask_when(match: re.Match[str], subject: str) -> tuple[str, str]:
+    asked, (aux, *be) = _PREPOSITIONS[match["p"]], match["x"].split()
+    return f"{asked} {aux} {' '.join([subject, *be])} {match['r']}?", match["a"]
+
+
+def _ask_does(match: re.Match[str], subject: str) -> tuple[str, str]:
+    verb = match["v"]
+    quantity = re.search(_QUANTITY, match["a"])
+    if not match["n"] and not match["s"].endswith("s"):  # an order, such as: Never use solvents
+        return "", ""
+    if (verb in _ASKED and not quantity) or (verb == "take" and not _TIME.search(match["a"])):
+        return "", ""
+    template = _ASKED.get(verb, "What {do} {s} {v}?")
+    answer = quantity[0].strip() if quantity and verb in _ASKED else _first_clause(match["a"])
+    return template.format(do="does" if match["n"] else "do", s=subject, v=verb), answer
+
+
+def _ask_is(match: re.Match[str], subject: str) -> tuple[str, str]:
+    aux, said = match["x"], match["a"]
+    if quantity := re.match(_QUANTITY, said):
+        money = re.match(r"[$€£]|.*\b(USD|EUR|euros?|dollars?)\b", said)
+        asked = "How long" if _TIME.search(said) else "How much" if money else "What"
+        return f"{asked} {aux} {subject}?", quantity[0].strip()
+    where = re.match(r"(located|situated|based|stored|kept|held|open) (?:in|at|on) (.+)", said)
+    if where:
+        return f"Where {aux} {subject} {where[1]}?", _first_clause(re.split(" (?:for|until|from|by) ", where[2])[0])
+    return (f"What {aux} {subject}?", _first_clause(said)) if re.match(r"(an?|the|called|our) ", said) else ("", "")
+
+
+def _first_clause(said: str) -> str:
+    """At most twelve words of it."""
+    clause = re.split(r"[,;:()]| (?:which|that|when|if|unless|because|and|but|so) ", said)[0]
+    return " ".join(clause.split()[:12]).strip(" .!")
+
+
+def _lower(name: str) -> str:
+    return name if name.isupper() else name.lower()

@@ -1,0 +1,69 @@
+"""From what people said of answers to golden cases, with a person's review in between.
+
+Questions and notes pass the redaction of personal data first, because a golden set is committed and read by many. Of an answer
+that was accepted the reviewer shortens `answers` to the fact that must be said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from foundation.types import Principal
+from observability.evaluation import metrics
+from observability.evaluation.golden_set import REFUSALS, GoldenCase
+from observability.proposals.review import Proposal
+from observability.stores.outcomes import Outcome
+from observability.telemetry import personal_data
+from orchestration.contract import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A turn of a conversation, and whose it was."""
+
+    turn: Turn
+    owner: Principal
+
+
+def proposals(
+    outcomes: Iterable[Outcome], answers: Mapping[str, Asked], golden: Sequence[GoldenCase] = ()
+) -> list[Proposal]:
+    """A proposal for each judged answer of production whose conversation is still kept, and which is not a case yet."""
+    questions = {case.question for case in golden}
+    drafts: dict[str, Proposal] = {}
+    for outcome in outcomes:
+        answer = answers.get(outcome.answer_id)
+        if outcome.origin != "production" or answer is None:
+            continue
+        question = personal_data.redact(answer.turn.question)
+        if question not in questions:
+            drafts[question] = _proposal(outcome, answer, question)
+    return list(drafts.values())
+
+
+def _proposal(outcome: Outcome, answer: Asked, question: str) -> Proposal:
+    turn = answer.turn
+    text = personal_data.redact(metrics.without_markers(turn.text, (cited.marker for cited in turn.citations)))
+    text = text.replace(" .", ".").strip()
+    answerable = turn.status not in REFUSALS or bool(outcome.note and outcome.verdict == "edited")
+    gold = {"edited": outcome.note, "accepted": text}.get(outcome.verdict, "") if answerable else ""
+    documents = (
+        dict.fromkeys(cited.uri for cited in turn.citations) if outcome.verdict in ("accepted", "edited") else {}
+    )
+    return Proposal(
+        case={
+            "id": f"f-{outcome.answer_id[:12]}",
+            "question": question,
+            "kind": "answerable" if answerable else "unanswerable",
+            "tenant": answer.owner.tenant,
+            "groups": sorted(answer.owner.groups),
+            "gold_documents": list(documents),
+            "answers": [gold] if gold else [],
+            "answerable": answerable,
+        },
+        verdict=outcome.verdict,
+        note=outcome.note,
+        said=text,
+        status=turn.status,
+    )

@@ -1,0 +1,141 @@
+"""`sixply golden`: questions with answers, proposed from your own documents and let in by you, one key each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foundation.errors import InvalidRequest
+from foundation.types import EVERY_TENANT
+from serving.cli import terminal
+from serving.cli.options import LOCAL, STACK, Stack, Tenant, load_stack
+
+if TYPE_CHECKING:
+    from observability.proposals.from_documents import Checks, Text
+    from observability.proposals.review import Proposal
+    from serving.wiring import System
+
+ABSENT = 5
+"""Every so many questions, one is of what is not there."""
+
+
+def golden(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="The folder of your documents.", file_okay=False)],
+    n: Annotated[int, typer.Option("--n", min=1, help="How many questions are proposed.")] = 20,
+    out: Annotated[Path, typer.Option(help="The golden set; cases are added to it.", dir_okay=False)] = Path(
+        "golden.jsonl"
+    ),
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Take all, for scripts; marked as reviewed by nobody.")] = False,
+    tenant: Tenant = LOCAL,
+    stack: Stack = STACK,
+) -> None:
+    """Questions from your own documents, which you let in: one key each."""
+    from observability.evaluation.golden_set import NOBODY
+    from observability.proposals import review
+    from serving.cli.judge import reviewing
+
+    waiting_at = out.with_suffix(".proposals.jsonl")
+    if not waiting_at.exists():
+        _propose(stack, source, tenant=tenant, n=n, out=out, to=waiting_at)
+    drafts = review.read(waiting_at)
+    waits = sum(draft.waits for draft in drafts)
+    terminal.console().print(f"{waits} of {len(drafts)} proposals in {waiting_at} wait for you.")
+    if yes:
+        reviewing.let_in(drafts, waiting_at, out, by=NOBODY)
+        terminal.show_note(
+            f"YES=1: nobody has reviewed these {waits} cases, and each says so. Read them before you trust a score."
+        )
+    elif not reviewing.by_keys(drafts, waiting_at, out):
+        terminal.show_note("There is no terminal to ask you at. Run the same in one, or YES=1 takes all unreviewed.")
+    if out.exists():
+        terminal.console().print(
+            f"To score them: make ingest SRC={source} TENANT={tenant}, then make evaluate GOLDEN={out}"
+        )
+
+
+def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: Path) -> None:
+    """Read the folder into a store of its own, propose, check, and write what is fit to be shown."""
+    from observability.evaluation.golden_set import load_golden
+    from observability.proposals import review
+    from observability.proposals.from_documents import Checks
+    from retrieval.ingest.folders import read_folder
+    from serving.judge.trial import empty_system
+
+    files = read_folder(source, tenant=tenant)
+    with empty_system(lambda overrides: load_stack(stack, overrides)) as (system, _), terminal.progress() as progress:
+        system.ingestor.ingest(files, progress=lambda done: progress("read", done, len(files)))
+        texts = _texts(system, files.tenants, tenant)
+        if not texts:
+            raise InvalidRequest(f"{source} holds no document that could be read. make ingest SRC={source} says why.")
+        known = {case.question for case in load_golden(out)} if out.exists() else set()
+        checks = Checks(
+            texts, lambda question, scope, limit: system.retriever.retrieve(question, scope, limit=limit), known
+        )
+        drafts = asyncio.run(_drafts(system, checks, n, progress))
+    left_out = "; ".join(f"{count}: {why}" for why, count in checks.left_out.most_common())
+    if left_out:
+        terminal.show_note(f"Left out of what was proposed: {left_out}.")
+    if not drafts:
+        raise InvalidRequest(
+            f"Nothing could be proposed from {source}. The rules know English sentences and tables; with a chat model that writes "
+            "([models.chat], docs/your-own.md) any text will do."
+        )
+    to.parent.mkdir(parents=True, exist_ok=True)
+    review.write(to, drafts)
+
+
+def _texts(system: System, tenants: Iterable[str], asker: str) -> list[Text]:
+    """Every document that was read, whoever may read it: the person at the keyboard owns the folder. What is everybody's is
+    asked for by `asker`."""
+    from observability.proposals.from_documents import Text
+
+    documents = [document for tenant in sorted(tenants) for document in system.ledger.documents_where(tenant)]
+    entries = [entry for document in documents if (entry := system.ledger.entry(document.document_id))]
+    return [
+        Text(
+            it.source.uri,
+            asker if it.source.tenant == EVERY_TENANT else it.source.tenant,
+            it.source.groups,
+            it.parsed.text,
+        )
+        for it in entries
+    ]
+
+
+async def _drafts(system: System, checks: Checks, n: int, progress: Callable[[str, int, int], None]) -> list[Proposal]:
+    """What a chat model that writes proposes, then what the rules do, until there are enough; every fifth asks what is not there."""
+    from models.pricing import is_local
+    from observability.evaluation.judge import PricedChat
+    from observability.proposals import from_documents as proposing
+
+    accepted: list[Proposal] = []
+
+    def take(proposal: Proposal | None) -> None:
+        if proposal is not None:
+            accepted.append(proposal)
+            progress("propose", len(accepted), n)
+
+    writer = None if is_local(system.chat) else PricedChat(system.chat, system.prices, system.context.clock)
+    by_rule = list(proposing.by_rule(checks.texts))
+    by_rule_absent = proposing.absent_by_rule(checks.texts, by_rule)
+    for is_absent, rules in ((False, by_rule), (True, by_rule_absent)):
+        wanted = len(accepted) + max(1, len(accepted) // (ABSENT - 1)) if is_absent else n - n // ABSENT
+        if writer:
+            written = proposing.by_model(checks.texts, writer, absent=is_absent, left_out=checks.left_out)
+            async for draft in written:
+                take(checks.proposal(draft))
+                if len(accepted) >= wanted:
+                    break
+        for draft in rules:
+            if len(accepted) >= wanted:
+                break
+            take(checks.proposal(draft))
+    if writer:
+        cost = writer.cost_usd
+        terminal.show_note(f"{writer.model} proposed for {'no known price' if cost is None else f'${cost:.4f}'}.")
+    return accepted

@@ -1,0 +1,105 @@
+"""Proposed golden cases before a person: one key each, and what was decided is written before the next is asked."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+
+from observability.evaluation.golden_set import GoldenCase, load_golden, unfit
+from observability.proposals import review
+from observability.proposals.review import Proposal
+from serving.cli import terminal
+
+KEYS = {"a": "accept", "e": "edit", "r": "reject", "q": "quit"}
+
+
+def by_keys(drafts: list[Proposal], waiting_at: Path, golden: Path) -> bool:
+    """Ask the person at the keyboard for each that waits. False: there are some, and no terminal to ask at."""
+    if not any(draft.waits for draft in drafts):
+        return True
+    if not terminal.is_asked():
+        return False
+    terminal.console().print("Keys: a accept, e edit, r reject, q quit; the same command goes on where you quit.")
+    let_in(drafts, waiting_at, golden, by=getpass.getuser(), decide=_decide)
+    return True
+
+
+def let_in(
+    drafts: list[Proposal],
+    waiting_at: Path,
+    golden: Path,
+    *,
+    by: str,
+    decide: Callable[[Proposal], Proposal | None] = lambda draft: draft,
+) -> None:
+    """Add what `decide` lets in of those that wait to the golden set, until it gives nothing."""
+    for place, draft in enumerate(drafts):
+        decided = decide(draft) if draft.waits else draft
+        if decided is None:
+            return
+        if decided.waits:
+            case = GoldenCase(**{**decided.case, "reviewed_by": by})
+            if case.id not in {known.id for known in (load_golden(golden) if golden.exists() else ())}:
+                review.take_in([case], golden)
+            decided = decided.model_copy(
+                update={"reviewed": True, "case": case.model_dump(mode="json", exclude_defaults=True)}
+            )
+        if decided is not draft:
+            drafts[place] = decided
+            review.save(waiting_at, drafts)
+
+
+def _decide(draft: Proposal) -> Proposal | None:
+    """The proposal as the person at the keyboard wants it, or nothing to stop here."""
+    _show(draft)
+    while True:
+        key = _read_key()
+        if key == "q":
+            return None
+        if key == "r":
+            return draft.model_copy(update={"rejected": True})
+        edited = draft.model_copy(update={"case": _edit(draft.case)}) if key == "e" else draft
+        wrong = unfit(GoldenCase(**edited.case))
+        if not wrong:
+            return edited
+        terminal.show_note(f"{wrong}. Edit or reject it.")
+
+
+def _show(draft: Proposal) -> None:
+    out, case = terminal.console(), draft.case
+    answers = " or ".join(case.get("answers", ())) or (
+        "not known yet" if case["answerable"] else "none: the documents do not say it"
+    )
+    lines = {
+        "answer": answers,
+        "in": ", ".join(case.get("gold_documents", ()))
+        + (f", characters {draft.span[0]} to {draft.span[1]}" if draft.span else ""),
+        "says": case.get("evidence", ""),
+        "was said": draft.said,
+        "judged": " ".join(filter(None, (draft.verdict, draft.note))),
+    }
+    out.print(f"\n[bold]{terminal.plain(case['question'])}[/]")
+    for name, text in lines.items():
+        if text:
+            out.print(f"  [dim]{name:<9}[/]{terminal.plain(text)}")
+
+
+def _edit(case: dict[str, object]) -> dict[str, object]:
+    answers = GoldenCase(**case).answers
+    edited = {**case, "question": typer.prompt("  question", default=case["question"])}
+    if case["answerable"]:
+        edited["answers"] = [typer.prompt("  answer", default=answers[0] if answers else None)]
+    return edited
+
+
+def _read_key() -> str:
+    """One of the keys; Ctrl-C, Ctrl-D and Escape quit."""
+    while (key := typer.getchar().lower()) not in KEYS:
+        if key in ("\x03", "\x04", "\x1b"):
+            return "q"
+        terminal.show_note(", ".join(f"{key} {word}" for key, word in KEYS.items()))
+    terminal.console().print(f"  [dim]{KEYS[key]}[/]")
+    return key

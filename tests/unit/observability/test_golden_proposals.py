@@ -1,0 +1,133 @@
+"""Questions proposed from documents: what the rules ask, what a chat model may propose, and what is left out and why."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from foundation.types import Scope
+from models.chat.scripted import ScriptedChat
+from observability.evaluation.golden_set import GoldenCase
+from observability.evaluation.judge import PricedChat
+from observability.proposals.from_documents import Checks, Draft, Text, absent_by_rule, by_model, by_rule
+from retrieval.contract import Chunk, Hit, Source
+from tests.doubles.orchestration import ManualClock, PerToken
+
+TICKET = "A single adult ticket between Port Ellis and Graynes costs 14.50 euros."
+FARES = f"""Fares
+
+{TICKET} Never use the gangway alone.
+The crossing takes 55 minutes. Refunds are paid within 10 working days. It costs 3 euros.
+The Lady Graynes is a paddle steamer from 1911, which still runs.
+
+Class: Saloon; Seats: 40; Price: 22 euros
+What happens to lost umbrellas?
+The harbour office keeps them for a year."""
+TEXT = Text("fares.md", "harbour", frozenset(), FARES)
+
+
+def search(text: Text) -> object:
+    """A double that finds the whole document for any question."""
+
+    def whole(_question: str, scope: Scope, limit: int) -> Sequence[Hit]:
+        assert scope == text.scope
+        chunk = Chunk("c", "d", 0, text.text, 0, len(text.text))
+        return [Hit(chunk, Source(text.uri, text.tenant), 1.0)][:limit]
+
+    return whole
+
+
+def checks(text: Text = TEXT, **more: object) -> Checks:
+    return Checks(**{"texts": [text], "search": search(text), **more})  # type: ignore[arg-type]
+
+
+def test_the_rules_ask_for_what_sentences_rows_and_questions_of_the_text_state() -> None:
+    asked = {draft.question: draft.answer for draft in by_rule([TEXT])}
+    assert asked == {
+        "How much does a single adult ticket between Port Ellis and Graynes cost?": "14.50 euros",
+        "How long does the crossing take?": "55 minutes",
+        "Within what time are refunds paid?": "10 working days",
+        "What is the Lady Graynes?": "a paddle steamer from 1911",
+        "What happens to lost umbrellas?": "The harbour office keeps them for a year",
+        **{question: answer for question, answer in asked.items() if "Saloon" in question},
+    }
+    assert ("What is the seats of Saloon?", "40") in asked.items() or (
+        "What is the price of Saloon?",
+        "22 euros",
+    ) in asked.items()
+
+
+def test_a_proposal_has_the_place_of_its_evidence_and_is_a_case() -> None:
+    draft = next(draft for draft in by_rule([TEXT]) if "crossing" in draft.question)
+    proposal = checks().proposal(draft)
+    assert proposal is not None
+    assert proposal.waits
+    assert FARES[slice(*proposal.span or ())] == "The crossing takes 55 minutes."
+    case = GoldenCase(**proposal.case)
+    assert (case.tenant, case.gold_documents, case.answers) == ("harbour", ("fares.md",), ("55 minutes",))
+    assert case.answered_by("It takes 55 minutes [1].")
+
+
+@pytest.mark.parametrize(
+    ("draft", "why"),
+    [
+        (Draft(TEXT, "How long?", "55 minutes", "The crossing takes 55 minutes on calm days."), "does not stand"),
+        (Draft(TEXT, "How long?", "56 minutes", "The crossing takes 55 minutes."), "not the answer in it"),
+        (Draft(TEXT, "Are 55 minutes enough?", "55 minutes", "The crossing takes 55 minutes."), "says the answer"),
+        (
+            Draft(TEXT, f"{TICKET.removesuffix(' 14.50 euros.')}?", "14.50 euros", TICKET),
+            "copies the sentence",
+        ),
+        (Draft(TEXT, "What is the Lady Graynes?"), "may have one"),
+        (Draft(TEXT, "Known already?", "55 minutes", "The crossing takes 55 minutes."), "a case already"),
+    ],
+)
+def test_what_is_not_fit_to_be_shown_is_left_out_with_the_reason(draft: Draft, why: str) -> None:
+    checked = checks(known={"Known already?"})
+    assert checked.proposal(draft) is None
+    ((reason, count),) = checked.left_out.items()
+    assert why in reason
+    assert count == 1
+
+
+def test_what_a_search_does_not_find_is_left_out() -> None:
+    checked = checks(search=lambda *_: [])
+    assert checked.proposal(next(by_rule([TEXT]))) is None
+    assert list(checked.left_out) == ["search does not find the place"]
+
+
+def test_what_is_asked_of_things_that_are_not_there_is_in_no_text() -> None:
+    about = Text("a.md", "harbour", frozenset(), FARES + "\nThe patent was sponsored.")
+    absent = list(absent_by_rule([about], by_rule([about])))
+    assert absent
+    assert not any("patent" in draft.question or "sponsors" in draft.question for draft in absent)
+    proposals = [checks(about).proposal(draft) for draft in absent]
+    assert all(one is not None and GoldenCase(**one.case).kind == "unanswerable" for one in proposals)
+
+
+def writer(*replies: object) -> PricedChat:
+    """A chat model that is a double."""
+    said = tuple(json.dumps(reply) if isinstance(reply, dict) else reply for reply in replies)
+    return PricedChat(ScriptedChat(replies=said), PerToken(), ManualClock())
+
+
+async def test_a_chat_model_proposes_and_what_it_invents_is_left_out() -> None:
+    good = {
+        "question": "How long am I on the water?", "answer": "55 minutes", "quote": "The  crossing takes\n55 minutes.",
+    }  # fmt: skip
+    invented = {"question": "Is there a bar?", "answer": "yes", "quote": "There is a bar on board: yes."}
+    two = Text("b.md", "harbour", frozenset(), FARES)
+    checked = checks(texts=[TEXT, two])
+    drafts = [draft async for draft in by_model([TEXT, two], writer(good, invented), absent=False, left_out=Counter())]
+    assert drafts[0].evidence == "The crossing takes 55 minutes."
+    assert [checked.proposal(draft) is not None for draft in drafts] == [True, False]
+
+
+async def test_a_chat_model_that_writes_no_object_is_counted_and_not_asked_for_ever() -> None:
+    left_out: Counter[str] = Counter()
+    texts = [Text(f"{number}.md", "harbour", frozenset(), FARES) for number in range(20)]
+    assert [draft async for draft in by_model(texts, writer("no JSON"), absent=False, left_out=left_out)] == []
+    assert left_out == {"the chat model failed: upstream_malformed": 5}
