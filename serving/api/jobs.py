@@ -18,7 +18,7 @@ from serving.api.schemas import Identifier, Name, RequestBody
 from serving.http.errors import responses
 from serving.http.paging import Pages
 from serving.http.uploads import file_name
-from serving.jobs.store import Job, JobItem
+from serving.jobs.store import Job, JobItem, Kind
 from serving.runtime import Running, admit
 
 MOST_FILES = 100
@@ -39,7 +39,7 @@ class BatchRequest(RequestBody):
 
 class JobStatus(BaseModel):
     job_id: str
-    kind: Literal["ingest", "answers"]
+    kind: Kind
     status: Literal["running", "done", "cancelled", "revoked"]
     """`running` also while it waits for its turn, or for a kill switch to be lifted; `revoked`: the credential that began it
     counts no more, or no longer allows it."""

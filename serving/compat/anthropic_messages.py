@@ -28,20 +28,9 @@ from serving.compat.conversation import (
     ToolName,
     image_at,
     image_of,
-    options_of,
     said_by_person,
 )
-from serving.compat.shapes import (
-    ChatMetadata,
-    TextPart,
-    agent_of,
-    extra_of,
-    own_tools_of,
-    refuse_for_planned,
-    refuse_unsupported,
-    request_from,
-    with_footnotes,
-)
+from serving.compat.shapes import ChatMetadata, TextPart, extra_of, request_of, with_footnotes
 from serving.compat.streaming import Shaped, reply, route_arguments, sse
 from serving.http.errors import anthropic_problem
 from serving.runtime import Running, Runtime
@@ -200,26 +189,25 @@ async def message(body: MessagesRequest, request: Request, caller: Asker, runtim
 
 
 def _request_of(body: MessagesRequest, caller: Principal, runtime: Runtime) -> AnswerRequest:
-    refuse_unsupported(body.model_extra or {}, tuning=TUNING, neutral=NEUTRAL)
-    agent, choice = agent_of(runtime, caller), body.tool_choice or {}
-    wanted = body.output_config.format if body.output_config else None
-    tools = [
-        FunctionDefinition(name=tool.name, description=tool.description, parameters=tool.input_schema)
-        for tool in body.tools
-    ]
-    if own_tools_of(agent) is None:
-        refuse_for_planned(tools, body.tool_choice, "output_config", wanted)
-        tools = []
-    messages = [message for told in body.messages for message in told.spoken]
-    client = options_of(
-        messages,
+    choice = body.tool_choice or {}
+    return request_of(
+        body,
+        [message for told in body.messages for message in told.spoken],
+        caller,
+        runtime,
+        tools=[
+            FunctionDefinition(name=tool.name, description=tool.description, parameters=tool.input_schema)
+            for tool in body.tools
+        ],
+        response_format=body.output_config.format if body.output_config else None,
+        format_name="output_config",
+        tuning=TUNING,
+        neutral=NEUTRAL,
+        thread_id=body.metadata.thread_id if body.metadata else None,
         instructions=_text_of(body.system),
-        tools=tools,
         tool_choice={key: value for key, value in choice.items() if key != PARALLEL} or None,
         parallel=choice.get(PARALLEL) is not True,
-        response_format=wanted,
     )
-    return request_from(body.model, messages, body.metadata.thread_id if body.metadata else None, client, agent)
 
 
 def _reply(answer: Answer, body: MessagesRequest) -> MessageReply:

@@ -26,22 +26,9 @@ from serving.compat.conversation import (
     ResponseFormat,
     calls_of,
     image_at,
-    options_of,
     said_by_person,
 )
-from serving.compat.shapes import (
-    MODELS,
-    ChatMetadata,
-    TextPart,
-    agent_of,
-    extra_of,
-    own_tools_of,
-    refuse_for_planned,
-    refuse_unsupported,
-    request_from,
-    unknown,
-    with_footnotes,
-)
+from serving.compat.shapes import MODELS, ChatMetadata, TextPart, extra_of, request_of, unknown, with_footnotes
 from serving.compat.streaming import Shaped, reply, route_arguments, sse
 from serving.http.errors import openai_problem, responses
 from serving.runtime import Running, Runtime, admit
@@ -225,22 +212,20 @@ async def model(model: Annotated[str, Path(examples=["sixply"])], _: Asker, runt
 
 
 def _request_of(body: ChatRequest, caller: Principal, runtime: Runtime) -> AnswerRequest:
-    refuse_unsupported(body.model_extra or {}, tuning=TUNING, neutral=NEUTRAL)
-    agent, tools = agent_of(runtime, caller), [tool.function for tool in body.tools]
-    if own_tools_of(agent) is None:
-        refuse_for_planned(tools, body.tool_choice, "response_format", body.response_format)
-        tools = []
-    messages = [message.spoken for message in body.messages]
-    parallel = body.parallel_tool_calls is not False
-    client = options_of(
-        messages,
-        tools=tools,
-        tool_choice=body.tool_choice,
-        parallel=parallel,
+    return request_of(
+        body,
+        [message.spoken for message in body.messages],
+        caller,
+        runtime,
+        tools=[tool.function for tool in body.tools],
         response_format=body.response_format,
+        format_name="response_format",
+        tuning=TUNING,
+        neutral=NEUTRAL,
+        thread_id=body.metadata.thread_id if body.metadata else None,
+        tool_choice=body.tool_choice,
+        parallel=body.parallel_tool_calls is not False,
     )
-    thread_id = body.metadata.thread_id if body.metadata else None
-    return request_from(body.model, messages, thread_id, client, agent)
 
 
 def _completion(answer: Answer, body: ChatRequest, *, created: int) -> ChatCompletion:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.sse import ServerSentEvent
 from pydantic import BaseModel
 
@@ -16,36 +16,37 @@ from foundation.output.rendering import markdown
 from foundation.types import Principal
 from orchestration.contract import Answer, AnswerRequest
 from serving.access.identity import Asker
-from serving.compat.conversation import (
-    FunctionDefinition,
-    options_of,
-)
+from serving.api.schemas import Identifier
+from serving.compat.conversation import FunctionDefinition
 from serving.compat.openai_chat import NEUTRAL, TUNING
 from serving.compat.responses_input import FunctionCall, ResponsesRequest
-from serving.compat.shapes import (
-    agent_of,
-    extra_of,
-    footnotes,
-    own_tools_of,
-    refuse_for_planned,
-    refuse_unsupported,
-    request_from,
-    with_footnotes,
+from serving.compat.shapes import extra_of, footnotes, request_of, with_footnotes
+from serving.compat.streaming import (
+    Shaped,
+    answer_yet_to_come,
+    check_request,
+    missing_json,
+    reply,
+    route_arguments,
+    sse,
 )
-from serving.compat.streaming import Shaped, reply, route_arguments, sse
-from serving.http.errors import openai_problem
-from serving.runtime import Running, Runtime
+from serving.http.errors import UnsupportedParameter, openai_problem, responses
+from serving.jobs.store import Job, JobItem
+from serving.runtime import Running, Runtime, admit
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
 HERE = frozenset({"max_output_tokens", "prompt_cache_key", "reasoning"})
 """Accepted without effect, beside what chat completions accept."""
 ASKS_NOTHING: dict[str, tuple[Any, ...]] = NEUTRAL | {
-    "background": (False,),
     "include": ([],),
     "truncation": ("disabled", "auto"),
 }
 PREFIX = "resp_"
+IN_BACKGROUND = "resp_job_"
+"""Before the id of the job that makes a response which nobody waits for."""
+ResponseId = Annotated[Identifier, Path(examples=["resp_job_job-3"])]
+Status = Literal["queued", "in_progress", "completed", "failed", "cancelled"]
 
 
 class ResponseContent(BaseModel):
@@ -92,14 +93,14 @@ class ResponseReply(BaseModel):
     id: str
     object: Literal["response"] = "response"
     created_at: int
-    status: Literal["completed"] = "completed"
+    status: Status = "completed"
     model: str
     output: list[ResponseOutput | ResponseCall]
     usage: ResponseUsage | None
     """`null` where the provider did not say, which is not zero."""
     previous_response_id: str | None
     metadata: dict[str, Any]
-    error: None = None
+    error: dict[str, str] | None = None
     incomplete_details: None = None
     instructions: str | None = None
     parallel_tool_calls: bool
@@ -107,7 +108,7 @@ class ResponseReply(BaseModel):
     tools: list[Any]
     text: dict[str, Any]
     completed_at: int | None
-    background: Literal[False] = False
+    background: bool = False
     truncation: Literal["disabled"] = "disabled"
     store: Literal[True] = True
     service_tier: Literal["default"] = "default"
@@ -139,40 +140,127 @@ async def respond(body: ResponsesRequest, request: Request, caller: Asker, runti
 
     numbered = Numbered(whole)
     shaped = Shaped(whole, numbered.begin, numbered.words, numbered.end, _error_event)
-    return await reply(_request_of(body, caller, runtime), shaped, request, caller, runtime, stream=body.stream)
+    wanted = await _request_of(body, caller, runtime)
+    if body.background:
+        return Response((await _begin(body, wanted, caller, runtime)).model_dump_json(), media_type="application/json")
+    return await reply(wanted, shaped, request, caller, runtime, stream=body.stream)
 
 
-def _request_of(body: ResponsesRequest, caller: Principal, runtime: Runtime) -> AnswerRequest:
-    refuse_unsupported(body.model_extra or {}, tuning=TUNING | HERE, neutral=ASKS_NOTHING)
-    agent, tools = agent_of(runtime, caller), body.tools
-    wanted = body.text.format if body.text else None
-    if own_tools_of(agent) is None:
-        refuse_for_planned(tools, body.tool_choice, "text", wanted)
-        tools = []
+@router.get("/responses/{response_id}", responses=responses(404, shape="openai"), dependencies=[admit("reads")])
+async def retrieve(response_id: ResponseId, caller: Asker, runtime: Running, *, stream: bool = False) -> ResponseReply:
+    """A response that was begun with `background`: where it stands, and when it is completed what came of it."""
+    if stream:
+        raise UnsupportedParameter(
+            "A response is not streamed later. Ask for it again until it has ended.", param="stream"
+        )
+    return await _stand_of(await runtime.jobs.store.get(_job_of(response_id), caller), runtime)
+
+
+@router.post("/responses/{response_id}/cancel", responses=responses(404, shape="openai"))
+async def cancel(response_id: ResponseId, caller: Asker, runtime: Running) -> ResponseReply:
+    """Break it off. One that has ended stays as it is."""
+    return await _stand_of(await runtime.jobs.cancel(_job_of(response_id), caller), runtime)
+
+
+async def _begin(body: ResponsesRequest, wanted: AnswerRequest, caller: Principal, runtime: Runtime) -> ResponseReply:
+    """Leave it to a job: it is on the disk before it is acknowledged, and the next process goes on with it."""
+    if body.stream:
+        raise UnsupportedParameter(
+            '"stream" does not go with "background" here. Leave one of them out.', param="stream"
+        )
+    if (body.model_extra or {}).get("store") is False:
+        raise UnsupportedParameter(
+            'What is made in the "background" is kept for you. Leave "store" out.', param="store"
+        )
+    await check_request(wanted, runtime)
+    await runtime.system.quotas.demand_left(caller)
+    kept = body.model_dump(mode="json", by_alias=True) | {"input": wanted.question}
+    given = {"request": wanted.model_dump(mode="json"), "body": kept}
+    return await _stand_of(await runtime.jobs.begin("responses", caller, [(wanted.question, given)]), runtime)
+
+
+def _job_of(response_id: str) -> str:
+    """Raises NotFound: the response was not begun with `background`."""
+    if not response_id.startswith(IN_BACKGROUND):
+        raise NotFound(
+            f'No response "{response_id}" was begun with "background". Conversations are read at /v1/conversations/(thread_id).'
+        )
+    return response_id.removeprefix(IN_BACKGROUND)
+
+
+async def _stand_of(job: Job, runtime: Runtime) -> ResponseReply:
+    """The response of a job as it is now. Raises NotFound: the job is of another kind."""
+    if job.kind != "responses":
+        raise NotFound(f'No response "{IN_BACKGROUND}{job.job_id}".')
+    (item,) = await runtime.jobs.store.items(job.job_id)
+    body = ResponsesRequest.model_validate(item.given["body"])
+    answer = Answer.model_validate(item.outcome) if item.status == "done" else None
+    wanted = body.text and body.text.format and body.text.format.as_chat()
+    status, error = _status_of(job, item, missing_json(answer, wanted) if answer else None)
+    nothing_yet: dict[str, Any] = {} if status == "completed" else {"output": [], "usage": None, "sixply": {}}
+    return _reply(answer or answer_yet_to_come(), body, runtime).model_copy(
+        update={
+            "id": f"{IN_BACKGROUND}{job.job_id}",
+            "created_at": int(job.begun_at.timestamp()),
+            "completed_at": None,
+            "status": status,
+            "error": error,
+            "background": True,
+            **nothing_yet,
+        }
+    )
+
+
+def _status_of(job: Job, item: JobItem, missing: SixplyError | None) -> tuple[Status, dict[str, str] | None]:
+    if missing:
+        return "failed", {"code": missing.code, "message": missing.public}
+    if item.status == "failed" and item.outcome:
+        return "failed", {"code": item.outcome["code"], "message": item.outcome["detail"]}
+    if item.status == "done":
+        return "completed", None
+    if job.status == "revoked":
+        return "failed", {"code": "forbidden", "message": "The credential that began it counts no more."}
+    if job.status == "cancelled":
+        return "cancelled", None
+    return ("in_progress" if item.attempts else "queued"), None
+
+
+async def _request_of(body: ResponsesRequest, caller: Principal, runtime: Runtime) -> AnswerRequest:
     named = {
-        "previous_response_id": _thread_of(body.previous_response_id),
+        "previous_response_id": await _thread_of(body.previous_response_id, caller, runtime),
         "conversation": body.conversation if isinstance(body.conversation, str | None) else body.conversation.id,
         "metadata.thread_id": body.metadata.thread_id if body.metadata else None,
     }
     threads = {name: thread for name, thread in named.items() if thread is not None}
     if len(set(threads.values())) > 1:
         raise InvalidRequest(f"{' and '.join(threads)} name different conversations. Send one of them.")
-    messages = [item.spoken for item in body.messages]
-    client = options_of(
-        messages,
+    return request_of(
+        body,
+        [item.spoken for item in body.messages],
+        caller,
+        runtime,
+        tools=[FunctionDefinition(**tool.model_dump(exclude={"type"})) for tool in body.tools],
+        response_format=body.text.format if body.text else None,
+        format_name="text",
+        tuning=TUNING | HERE,
+        neutral=ASKS_NOTHING,
+        thread_id=next(iter(threads.values()), None),
         instructions=body.instructions or "",
-        tools=[FunctionDefinition(**tool.model_dump(exclude={"type"})) for tool in tools],
         tool_choice=body.tool_choice,
         parallel=body.parallel_tool_calls is not False,
-        response_format=wanted,
     )
-    return request_from(body.model, messages, next(iter(threads.values()), None), client, agent)
 
 
-def _thread_of(response_id: str | None) -> str | None:
-    """The conversation that a response belongs to: its id carries it, so nothing has to be looked up."""
+async def _thread_of(response_id: str | None, caller: Principal, runtime: Runtime) -> str | None:
+    """The conversation that a response belongs to: its id carries it, unless it is made in the background."""
     if response_id is None:
         return None
+    if response_id.startswith(IN_BACKGROUND):
+        job = await runtime.jobs.store.get(_job_of(response_id), caller)
+        (item,) = await runtime.jobs.store.items(job.job_id)
+        if job.kind != "responses" or item.status != "done":
+            raise InvalidRequest(f'The response "{response_id}" is not completed. Wait for it, and then go on from it.')
+        return str((item.outcome or {})["thread_id"])
     thread_id, dot, answer_id = response_id.removeprefix(PREFIX).rpartition(".")
     if not (response_id.startswith(PREFIX) and dot and thread_id and answer_id):
         raise NotFound(f'No response "{response_id}". Send the id of one that this API gave.')

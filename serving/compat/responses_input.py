@@ -109,13 +109,19 @@ class ResponsesRequest(BaseModel):
     model_config = ConfigDict(
         extra="allow",
         frozen=True,
-        json_schema_extra={"examples": [{"model": "sixply", "input": "When does it ship?"}]},
+        json_schema_extra={
+            "examples": [
+                {"model": "sixply", "input": "When does it ship?"},
+                {"model": "sixply", "input": "When does it ship?", "background": True},
+            ]
+        },
     )
 
     model: Text
     instructions: Text | None = None
     input: Text | Annotated[list[Item], Field(fail_fast=True, min_length=1)]
     stream: bool = False
+    background: bool | None = None
     previous_response_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:\-]{1,300}$")] | None = Field(
         default=None, description="Continues the conversation that this response belongs to."
     )

@@ -25,6 +25,7 @@ from serving.compat.conversation import (
     check_tools,
     images_in,
     join_replies,
+    options_of,
     without_calls,
 )
 from serving.http.errors import UnknownModel, UnsupportedParameter
@@ -82,26 +83,32 @@ def refuse_unsupported(
         )
 
 
-def refuse_for_planned(
-    tools: Sequence[FunctionDefinition], tool_choice: Any, name: str, response_format: ResponseFormat | None
-) -> None:
-    """Refuse what only an agent that calls tools does: tools of a client, and a format, which the parameter `name` asks for.
-    Raises as `refuse_unsupported`."""
-    wanted = {"tool_choice": tool_choice, "tools": [tool.name for tool in tools]}
-    refuse_unsupported(wanted, tuning=(), neutral=NO_CHOICE)
-    refuse_unsupported({name: response_format and response_format.as_chat()}, tuning=(), neutral={})
-
-
-def agent_of(runtime: Runtime, caller: Principal) -> Any:
-    """The caller's agent: a tenant can have one of its own."""
+def request_of(
+    body: Any,
+    messages: Sequence[AnyMessage],
+    caller: Principal,
+    runtime: Runtime,
+    *,
+    tools: Sequence[FunctionDefinition],
+    response_format: ResponseFormat | None,
+    format_name: str,
+    tuning: Collection[str],
+    neutral: Mapping[str, Collection[Any]],
+    thread_id: str | None = None,
+    **options: Any,
+) -> AnswerRequest:
+    """What a vendor's body asks of the caller's agent, which may be their tenant's own. `format_name` is the parameter that asks for a
+    format; `options` are those of `options_of`. Raises as `refuse_unsupported`, `options_of` and `request_from`."""
+    refuse_unsupported(body.model_extra or {}, tuning=tuning, neutral=neutral)
     by_tenant = getattr(runtime.system.agent, "of", None)
-    return by_tenant(caller) if by_tenant else runtime.system.agent
-
-
-def own_tools_of(agent: Any) -> frozenset[str] | None:
-    """Names of the agent's own tools, where it takes tools of a client beside them."""
-    names: frozenset[str] | None = getattr(agent, "own_tools", None)
-    return names
+    agent = by_tenant(caller) if by_tenant else runtime.system.agent
+    if getattr(agent, "own_tools", None) is None:  # it plans, and takes neither tools of a client nor a format
+        wanted = {"tool_choice": body.tool_choice, "tools": [tool.name for tool in tools]}
+        refuse_unsupported(wanted, tuning=(), neutral=NO_CHOICE)
+        refuse_unsupported({format_name: response_format and response_format.as_chat()}, tuning=(), neutral={})
+        tools = ()
+    client = options_of(messages, tools=tools, response_format=response_format, **options)
+    return request_from(body.model, messages, thread_id, client, agent)
 
 
 def request_from(
@@ -118,7 +125,7 @@ def request_from(
         UnknownModel. InvalidRequest: there is no question, or calls and results do not go together.
         UnsupportedParameter: tools, results of some, or images, that the agent does not take.
     """
-    own_tools = own_tools_of(agent)
+    own_tools = getattr(agent, "own_tools", None)
     if model not in MODELS:
         raise unknown(model)
     turns = join_replies(message for message in messages if not isinstance(message, SystemMessage))

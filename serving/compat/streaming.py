@@ -59,7 +59,7 @@ class Told:
 
     def _words(self, event: Event) -> Iterator[ServerSentEvent]:
         if self._round is None:
-            yield from self._shaped.begin(_begin_answer(event))
+            yield from self._shaped.begin(answer_yet_to_come(event.answer_id or "", event.thread_id or ""))
         elif event.round != self._round and self._draft:
             yield from self._say("\n\n")
             self._draft = ""
@@ -91,16 +91,10 @@ class Told:
         yield from self._shaped.words(text)
 
 
-def _begin_answer(event: Event) -> Answer:
+def answer_yet_to_come(answer_id: str = "", thread_id: str = "") -> Answer:
     """An answer of which nothing is known yet but its ids."""
-    return Answer(
-        answer_id=event.answer_id or "",
-        thread_id=event.thread_id or "",
-        question="",
-        status="answered",
-        stop_reason="complete",
-        text="",
-    )
+    ids = {"answer_id": answer_id, "thread_id": thread_id}
+    return Answer(**ids, question="", status="answered", stop_reason="complete", text="")
 
 
 def route_arguments(kind: type[BaseModel], shape: Shape, described: str) -> dict[str, Any]:
@@ -113,13 +107,18 @@ def route_arguments(kind: type[BaseModel], shape: Shape, described: str) -> dict
     }
 
 
+async def check_request(wanted: AnswerRequest, runtime: Runtime) -> None:
+    """Raises InvalidRequest: the question is too long, or its format is no schema that can be kept to."""
+    check_length(wanted.question, runtime.system.settings.orchestration.answers)
+    if wanted.client.response_format and (schema := schema_in(wanted.client.response_format)):
+        await in_thread_within(VALIDATING_S, check_schema, schema)
+
+
 async def reply(
     wanted: AnswerRequest, shaped: Shaped, request: Request, caller: Principal, runtime: Runtime, *, stream: bool
 ) -> Response:
     """Answer, and say it in that shape. Raises as `begin_answer` and `collect` do."""
-    check_length(wanted.question, runtime.system.settings.orchestration.answers)
-    if wanted.client.response_format and (schema := schema_in(wanted.client.response_format)):
-        await in_thread_within(VALIDATING_S, check_schema, schema)
+    await check_request(wanted, runtime)
     at_work = _demand_json(await begin_answer(runtime, wanted, caller, request), wanted)
     if stream:
         return EventStream(_events(runtime, shaped, at_work))
@@ -128,18 +127,21 @@ async def reply(
 
 
 async def _demand_json(events: AsyncIterator[Event], wanted: AnswerRequest) -> AsyncGenerator[Event]:
-    """The events, but for an answer that is no JSON where JSON was asked for.
-
-    Raises:
-        Conflict: an action waits for a person. BudgetExceeded: there was too little of it.
-    """
+    """The events, but for an answer that is no JSON where JSON was asked for. Raises what `missing_json` says."""
     async with aclosing(cast("AsyncGenerator[Event]", events)) as followed:
         async for event in followed:
-            answer = event.answer
-            if answer is not None and wanted.client.response_format and not (answer.is_json or answer.calls):
-                text = f"There is no JSON to give: {answer.text}"
-                raise Conflict(text) if answer.status == "waiting" else BudgetExceeded(text, limit="request")
+            if event.answer and (error := missing_json(event.answer, wanted.client.response_format)):
+                raise error
             yield event
+
+
+def missing_json(answer: Answer, response_format: Any) -> SixplyError | None:
+    """What is wrong with an answer that is no JSON where a format was asked for: an action waits for a person, or there was too
+    little of the budget."""
+    if not response_format or answer.is_json or answer.calls:
+        return None
+    text = f"There is no JSON to give: {answer.text}"
+    return Conflict(text) if answer.status == "waiting" else BudgetExceeded(text, limit="request")
 
 
 def sse(kind: str | None, content: dict[str, Any]) -> ServerSentEvent:

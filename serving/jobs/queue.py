@@ -52,7 +52,7 @@ PLACE_AGAIN_S = 0.2
 LOOK_S = 0.25
 """How often it is asked whether a job may go on while it works or waits."""
 STORE_AGAIN_S = 1.0
-NEEDS: Mapping[Kind, Permission] = {"ingest": "write", "answers": "ask"}
+NEEDS: Mapping[Kind, Permission] = {"ingest": "write", "answers": "ask", "responses": "ask"}
 
 
 Do = Callable[[JobItem, Principal, Path, Demand], Awaitable[Mapping[str, Any]]]
@@ -197,7 +197,8 @@ class Jobs:
             raise
         except Exception as error:  # it ends this item and no other
             status, outcome = "failed", _problem(error)
-        await self._insist(job, lambda: self.store.settle(job.job_id, item.number, status, outcome))
+        kept = {"body": item.given["body"]} if job.kind == "responses" else {}
+        await self._insist(job, lambda: self.store.settle(job.job_id, item.number, status, outcome, kept))
         return not self._is_stopping(job)
 
     @asynccontextmanager
@@ -250,7 +251,7 @@ class Jobs:
     def _break_off(self, job: Job) -> bool:
         """Cancel the answer that is being written, if one is."""
         item = self._items.get(job.job_id)
-        return job.kind == "answers" and item is not None and item.cancel()
+        return job.kind != "ingest" and item is not None and item.cancel()
 
     def _demand(self, job: Job) -> Principal:
         """The job's caller as they are now.

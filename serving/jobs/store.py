@@ -28,7 +28,8 @@ from serving.settings import JobSettings
 
 log = logging.getLogger("sixply.serving")
 
-Kind = Literal["ingest", "answers"]
+Kind = Literal["ingest", "answers", "responses"]
+"""`responses`: a question as a client of a vendor's shape asked it, with the body that its reply repeats."""
 Status = Literal["running", "done", "cancelled", "revoked"]
 ItemStatus = Literal["waiting", "done", "failed"]
 
@@ -277,9 +278,12 @@ class JobStore:
         statement = "UPDATE items SET attempts = attempts + ? WHERE job_id = ? AND number = ?"
         await self._file.run(lambda connection: connection.execute(statement, (change, job_id, number)))
 
-    async def settle(self, job_id: str, number: int, status: ItemStatus, outcome: Mapping[str, Any]) -> None:
-        values = (status, json.dumps(outcome), job_id, number)
-        statement = "UPDATE items SET status = ?, outcome = ?, given = '{}' WHERE job_id = ? AND number = ?"
+    async def settle(
+        self, job_id: str, number: int, status: ItemStatus, outcome: Mapping[str, Any], kept: Mapping[str, Any]
+    ) -> None:
+        """Note what came of an item; of what it was given only `kept` is still needed."""
+        values = (status, json.dumps(outcome), json.dumps(kept), job_id, number)
+        statement = "UPDATE items SET status = ?, outcome = ?, given = ? WHERE job_id = ? AND number = ?"
         await self._file.run(lambda connection: connection.execute(statement, values))
 
     async def end(self, job_id: str, status: Status) -> None:

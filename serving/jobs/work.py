@@ -63,10 +63,13 @@ def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, D
 
     async def ask(item: JobItem, principal: Principal, files: Path, demand: Demand) -> Mapping[str, Any]:
         del files, demand  # an answer is broken off
-        answer = await collect(system.agent.stream(AnswerRequest(**item.given), principal), lifecycle)
+        answer = await collect(
+            system.agent.stream(AnswerRequest.model_validate(item.given.get("request", item.given)), principal),
+            lifecycle,
+        )
         return answer.model_dump(mode="json")
 
-    return {"ingest": ("writes", take_in), "answers": ("answers", ask)}
+    return {"ingest": ("writes", take_in), "answers": ("answers", ask), "responses": ("answers", ask)}
 
 
 def _day(text: str | None) -> date | None:

@@ -1,12 +1,17 @@
 """OpenAI's own client on its newer API, `responses`, pointed at us by `base_url` and nothing else."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
 
 from serving.server import running
-from tests.doubles.serving import World, world
+from tests.doubles.serving import FakeSystem, World, world
 
 TEXT = "The double ships on Tuesdays [1].\n\n[1] The double (double.md, characters 0-29)"
 TOOL = {"type": "function", "name": "f", "parameters": {}}
@@ -91,7 +96,8 @@ def test_a_stream_that_fails_raises_and_never_ends_as_if_it_were_done(client: op
         ({"tools": [TOOL]}, "tools"),
         ({"tools": [TOOL], "tool_choice": "required"}, "tool_choice"),
         ({"text": {"format": {"type": "json_object"}}}, "text"),
-        ({"background": True}, "background"),
+        ({"background": True, "stream": True}, "stream"),
+        ({"background": True, "store": False}, "store"),
         ({"include": ["message.output_text.logprobs"]}, "include"),
         ({"extra_body": {"novel": 1}}, "novel"),
     ],
@@ -136,3 +142,83 @@ def test_the_same_request_with_a_key_is_done_once(client: openai.OpenAI, given: 
     told = [client.responses.create(model="sixply", input="When?", extra_headers=headers).id for _ in range(2)]
     assert told[0] == told[1]
     assert len(given.system.agent.asked) == before + 1
+
+
+# --- in the background --------------------------------------------------------------------------------------------------
+
+
+def _ended(client: openai.OpenAI, response_id: str) -> Any:
+    deadline = time.monotonic() + 60
+    while True:
+        response = client.responses.retrieve(response_id)
+        if response.status not in {"queued", "in_progress"}:
+            return response
+        assert time.monotonic() < deadline, response
+        time.sleep(0.02)
+
+
+def test_a_response_in_the_background_is_begun_at_once_and_asked_for_until_it_is_completed(
+    client: openai.OpenAI, given: World
+) -> None:
+    begun = client.responses.create(
+        model="sixply-extractive", input="When does it ship?", background=True, metadata={"thread_id": "t-5"}
+    )
+    assert (begun.status, begun.background, begun.output) == ("queued", True, [])
+    done = _ended(client, begun.id)
+    assert (done.id, done.status, done.output_text, done.background) == (begun.id, "completed", TEXT, True)
+    assert (done.created_at, done.model, done.metadata) == (begun.created_at, "sixply-extractive", {"thread_id": "t-5"})
+    assert done.usage
+    assert done.usage.total_tokens == 10
+    client.responses.create(model="sixply", input="And why?", previous_response_id=begun.id)
+    request, _ = given.system.agent.asked[-1]
+    assert (request.question, request.thread_id) == ("And why?", "t-5")
+
+
+def test_one_in_the_background_belongs_to_its_caller_and_others_are_not_kept(
+    client: openai.OpenAI, given: World, base_url: str
+) -> None:
+    begun = client.responses.create(model="sixply", input="When?", background=True)
+    for key in (given.stranger, given.agent):
+        with openai.OpenAI(base_url=base_url, api_key=key, max_retries=0) as other:
+            for ask in (other.responses.retrieve, other.responses.cancel):
+                with pytest.raises(openai.NotFoundError):
+                    ask(begun.id)
+            with pytest.raises(openai.NotFoundError):
+                other.responses.create(model="sixply", input="And?", previous_response_id=begun.id)
+    answered = client.responses.create(model="sixply", input="When?")
+    with pytest.raises(openai.NotFoundError, match="was begun with"):
+        client.responses.retrieve(answered.id)
+    with pytest.raises(openai.BadRequestError, match="not streamed later"):
+        client.responses.retrieve(begun.id, stream=True)
+
+
+def test_one_that_fails_says_why_and_one_that_nobody_wants_is_broken_off(client: openai.OpenAI, given: World) -> None:
+    failed = _ended(client, client.responses.create(model="sixply", input="down", background=True).id)
+    assert (failed.status, failed.output) == ("failed", [])
+    assert failed.error
+    assert failed.error.code == "upstream_down"
+    assert "refused the connection" in failed.error.message
+    begun = client.responses.create(model="sixply", input="wait for me", background=True)
+    assert given.system.agent.started.wait(60)
+    assert client.responses.retrieve(begun.id).status == "in_progress"
+    with pytest.raises(openai.BadRequestError, match="not completed"):
+        client.responses.create(model="sixply", input="And?", previous_response_id=begun.id)
+    assert [client.responses.cancel(begun.id).status for _ in range(2)] == ["cancelled", "cancelled"]
+    assert given.system.agent.cancelled.wait(60)
+
+
+def test_one_in_the_background_goes_on_in_the_next_process(tmp_path: Path) -> None:
+    given = world(tmp_path)
+    with running(given.system) as url, openai.OpenAI(base_url=f"{url}/v1", api_key=given.reader) as client:
+        begun = client.responses.create(model="sixply", input="wait for me", background=True, instructions="Be brief.")
+        assert given.system.agent.started.wait(60)
+    path = given.system.settings.foundation.data_dir / "jobs" / "jobs.sqlite"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE jobs SET worker = '1:0.0'")  # as a process of another time would have left it
+    again = FakeSystem(given.system.settings, given.system.context)
+    again.agent.let_go.set()
+    with running(again) as url, openai.OpenAI(base_url=f"{url}/v1", api_key=given.reader) as client:  # type: ignore[arg-type]
+        done = _ended(client, begun.id)
+    assert (done.status, done.output_text) == ("completed", TEXT)
+    request, _ = again.agent.asked[-1]
+    assert (request.question, request.client.instructions) == ("wait for me", "Be brief.")
