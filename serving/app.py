@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
 from typing import Any
 
 from fastapi import FastAPI
@@ -17,19 +16,6 @@ from foundation import names
 from foundation.components import is_there
 from serving.access.kill_switches import tend_records
 from serving.access.quotas import QuotaGate
-from serving.api import (
-    answers,
-    approvals,
-    conversations,
-    docs,
-    documents,
-    facts,
-    feedback,
-    health,
-    jobs,
-    kill_switches,
-    usage,
-)
 from serving.http import errors, idempotency
 from serving.http.bodies import BodyLimits
 from serving.http.idempotency import Idempotency
@@ -39,14 +25,25 @@ from serving.runtime import Runtime
 from serving.settings import HttpSettings
 from serving.wiring import System
 
-OPTIONAL = (
+ROUTES = (
+    "serving.api.answers",
+    "serving.api.conversations",
+    "serving.api.facts",
+    "serving.api.feedback",
+    "serving.api.usage",
+    "serving.api.documents",
+    "serving.api.jobs",
+    "serving.api.approvals",
+    "serving.api.kill_switches",
+    "serving.api.health",
+    "serving.api.docs",
     "serving.compat.openai_chat",
     "serving.compat.openai_responses",
     "serving.compat.anthropic_messages",
     "serving.mcp.routes",
     "serving.page.routes",
 )
-"""Routes of folders that can be deleted. A router brings along what must run while it is served."""
+"""Each can be deleted. A router brings along what must run while it is served."""
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -90,27 +87,9 @@ def create_app(system: System) -> FastAPI:
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings.serving.http), www_redirect=False)
     app.add_exception_handler(FirstReply, give_first_reply)
     errors.install(app)
-    for routes in (
-        answers,
-        conversations,
-        facts,
-        feedback,
-        usage,
-        documents,
-        jobs,
-        approvals,
-        kill_switches,
-        health,
-        docs,
-        *_import_optional(),
-    ):
-        app.include_router(routes.router)
+    for module in filter(is_there, ROUTES):
+        app.include_router(import_module(module).router)
     return app
-
-
-def _import_optional() -> list[ModuleType]:
-    """Those of OPTIONAL whose folder has not been deleted."""
-    return [import_module(name) for name in OPTIONAL if is_there(name)]
 
 
 @asynccontextmanager

@@ -20,8 +20,8 @@ from foundation import names
 from foundation.tracing import span
 from orchestration.contract import AgentParts, Noun, PlanStep
 from orchestration.contract import Step as Told
-from orchestration.flow import base_agent
-from orchestration.flow.base_agent import report, run_step
+from orchestration.flow import planned_agent
+from orchestration.flow.planned_agent import report, run_step
 from orchestration.flow.steps import Work as Step
 from orchestration.memory.follow_ups import stands_alone
 from orchestration.run.run import Run
@@ -32,7 +32,7 @@ Role = Literal["supervisor", "researcher", "analyst", "writer", "checker"]
 Task = Literal["find", "find more", "call", "write", "quote", "check", "report"]
 
 
-class Options(base_agent.Options):
+class Options(planned_agent.Options):
     share: float = Field(default=0.6, gt=0, le=1)
     """No specialist may use up more than this share of a run's steps, tokens and money."""
 

@@ -19,14 +19,8 @@ from typing import Any, cast
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
 
-from orchestration.flow.base_agent import (
-    Begin,
-    DurableAgent,
-    close_turn,
-    config_of,
-    gather_results,
-    run_step,
-)
+from orchestration.flow.base_agent import Begin, config_of
+from orchestration.flow.planned_agent import PlannedAgent, close_turn, gather_results, run_step
 from orchestration.flow.steps import Work as Step
 from orchestration.run.run import Run
 from orchestration.run.state import State, StoredThread, longer, merge_done, status_of
@@ -47,7 +41,7 @@ _UNSEARCHED: KnownState = {"reached": "", "desks": {}}
 """What is known of a search that has not begun."""
 
 
-class RoundsAgent(DurableAgent):
+class RoundsAgent(PlannedAgent):
     """A conversation is a row of checkpoints, each with all that is known."""
 
     async def _load_thread(self, thread_id: str) -> StoredThread:

@@ -3,6 +3,7 @@
     [models.chat]
     use = "scripted"
     replies = ["First answer.", "Second answer."]      # in turn, then from the start again
+    searches = true                                    # for an agent that calls tools: looks the question up, and quotes
     patterns = { "refund" = "Fourteen days." }         # a regular expression in the last message, tried first
 
 In Python a reply may also be an AIMessage (with tool calls, say), an exception to raise, or a function of the messages.
@@ -17,7 +18,7 @@ from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LangSmithParams
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
@@ -39,6 +40,8 @@ class Options(BaseModel):
     patterns: dict[str, str] = {}
     raises: str | None = None
     """The code of a ComponentError, such as "upstream_down", that every call then raises."""
+    searches: bool = False
+    """Whether it looks each question up in the documents and quotes a sentence, in the place of `replies`."""
 
 
 class ScriptedChat(BaseChatModel):
@@ -52,6 +55,7 @@ class ScriptedChat(BaseChatModel):
     replies: tuple[Any, ...] = ()
     patterns: dict[str, Any] = Field(default_factory=dict)
     model_name: str = NAME
+    searches: bool = False
     seen: list[list[BaseMessage]] = Field(default_factory=list)
     bound: list[dict[str, Any]] = Field(default_factory=list)
     _turn: Iterator[int] = PrivateAttr(default_factory=itertools.count)
@@ -105,7 +109,7 @@ class ScriptedChat(BaseChatModel):
     def _reply(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> AIMessage:
         self.seen.append(list(messages))
         self.bound.append(kwargs)
-        reply = self._choose(messages)
+        reply = _search_or_quote(messages) if self.searches and kwargs.get("tools") else self._choose(messages)
         if callable(reply):
             reply = reply(messages)
         if isinstance(reply, Exception):
@@ -157,7 +161,27 @@ def _chunks(reply: AIMessage) -> Iterator[ChatGenerationChunk]:
 def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001  # every adapter has this signature
     if options.raises is not None:
         return ScriptedChat(replies=(_error(options.raises),))
+    if options.searches:
+        return ScriptedChat(searches=True, profile={"tool_calling": True})
     return ScriptedChat(replies=options.replies, patterns=dict(options.patterns))
+
+
+def _search_or_quote(messages: Sequence[BaseMessage]) -> AIMessage:
+    """A call of `search_documents`, or of the passages that it gave the sentence that shares most words with the question."""
+    question = next(message.text for message in reversed(messages) if isinstance(message, HumanMessage))
+    if not isinstance(messages[-1], ToolMessage):
+        call = {"name": "search_documents", "args": {"query": question[:1000]}, "id": f"call_{len(messages)}"}
+        return AIMessage("", tool_calls=[{**call, "type": "tool_call"}])
+    passages = re.findall(r'<passage id="(\d+)"[^>]*>\n(.*?)\n</passage>', messages[-1].text, re.DOTALL)
+    quotes = [f"{sentence} [{number}]" for number, text in passages for sentence in re.split(r"(?<=[.!?])\s+", text)]
+    asked = _words(question)
+    return AIMessage(
+        max(quotes, key=lambda quote: len(asked & _words(quote)), default="The documents do not say this.")
+    )
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[\w-]{3,}", text.lower()))
 
 
 def _error(code: str) -> ComponentError:

@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from foundation.components import load
+from foundation.components import available, load
+from foundation.errors import InvalidSetting
 from foundation.settings import Part
 from models.abilities import UNKNOWN_PROFILE, says_whether_it_calls_tools
 from models.pricing import identity
@@ -33,5 +34,10 @@ def build(options: Options, context: AgentParts) -> Agent:
     if not says_whether_it_calls_tools(context.chat):
         log.warning(UNKNOWN_PROFILE, identity(context.chat)[1])
     use, chosen = ("tool_calling", options.tool_calling) if calls_tools(context.chat) else ("graph", options.graph)
+    if use not in available("orchestration.agent"):
+        raise InvalidSetting(
+            f"The chat model {identity(context.chat)[1]} calls {'' if use == 'tool_calling' else 'no '}tools, and the agent for that, "
+            f"orchestration/agents/{use}.py, was left out. Use another model, or name an agent that is there."
+        )
     agent: Agent = load("orchestration.agent", Part(use=use, **chosen), context, expected=Agent)
     return agent

@@ -23,16 +23,8 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command, Send, interrupt
 
 from orchestration.contract import AgentParts
-from orchestration.flow.base_agent import (
-    MADE_BY,
-    Begin,
-    DurableAgent,
-    Options,
-    close_turn,
-    config_of,
-    gather_results,
-    run_step,
-)
+from orchestration.flow.base_agent import MADE_BY, Begin, config_of
+from orchestration.flow.planned_agent import Options, PlannedAgent, close_turn, gather_results, run_step
 from orchestration.flow.steps import Steps, Work
 from orchestration.run.run import Run
 from orchestration.run.state import State, StoredThread, status_of
@@ -40,7 +32,7 @@ from orchestration.run.state import State, StoredThread, status_of
 __all__ = ["GraphAgent", "Options", "build", "picture"]
 
 
-class GraphAgent(DurableAgent):
+class GraphAgent(PlannedAgent):
     """A conversation is a LangGraph thread."""
 
     name = "graph"

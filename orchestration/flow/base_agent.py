@@ -7,7 +7,6 @@ result or a person is waited for, and stores what is known after each of them.
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
@@ -15,14 +14,10 @@ from typing import ClassVar, Literal
 from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
-from pydantic import BaseModel, ConfigDict
 
 from foundation import names
-from foundation.components import load
 from foundation.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound, SixplyError, TooLarge
 from foundation.machine.deadline import in_thread
-from foundation.settings import Part
-from foundation.stores.crashpoints import crash_point
 from foundation.stores.erasures import Erasures, mark_of
 from foundation.tracing import here, span, trace_id
 from foundation.types import Principal
@@ -36,14 +31,12 @@ from orchestration.contract import (
     Event,
     NearDocument,
     Plan,
-    Planner,
     Step,
 )
 from orchestration.effects.approvals import already_decided_error, expired_error
-from orchestration.flow.steps import Steps, Work
 from orchestration.language.as_of import parse_as_of
 from orchestration.memory.conversations import BEGUN_BY, Conversations
-from orchestration.memory.follow_ups import append_turn, turns_from_client
+from orchestration.memory.follow_ups import turns_from_client
 from orchestration.run.answering import error_event
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run, running
@@ -60,28 +53,11 @@ from orchestration.run.state import (
 from orchestration.run.streaming import stream_from
 from retrieval.contract import Citation
 
-CLASSIFIER = "classifier"
 MADE_BY = "agent"
 """Metadata of a checkpoint: the agent that wrote it."""
 
 Begin = Literal["new", "decided", "results", "cut off"]
 """A run begins, goes on after a person has decided or the client has sent results, or goes on where its process had ended."""
-
-
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    planner: str | None = None
-    """The planner by its name, in the place of `[orchestration.planner]`, where it can be given options."""
-    writes: bool | None = None
-    """Whether `auto` lets the chat model write before it quotes. Unset: unless the model computes on this machine. Of 24
-    golden questions the bundled model's drafts held the fact in 6, after 4 seconds each; quotes held it in 15."""
-
-
-def _open_planners(chosen: Part, parts: AgentParts) -> list[Planner]:
-    """The planner, and the classifier for where it fails."""
-    in_order = [chosen] if chosen.use == CLASSIFIER else [chosen, Part(use=CLASSIFIER)]
-    return [load("orchestration.planner", part, parts, expected=Planner) for part in in_order]
 
 
 class DurableAgent(ABC):
@@ -92,11 +68,9 @@ class DurableAgent(ABC):
     """Names of the tools that its model is offered, where it takes tools of a client beside them."""
     takes_images = False
 
-    def __init__(self, options: Options, parts: AgentParts) -> None:
+    def __init__(self, parts: AgentParts) -> None:
         self._parts = parts
         self._settings = parts.settings.answers
-        chosen = Part(use=options.planner) if options.planner else parts.settings.planner
-        self._steps = Steps(parts, _open_planners(chosen, parts), writes=options.writes)
         self._busy: set[str] = set()
         self._erasures = Erasures.of(parts.data_dir)
         self.conversations = Conversations(parts.checkpoints, self._claim_thread, self._demand_own_thread)
@@ -295,7 +269,7 @@ class DurableAgent(ABC):
             seconds=run.seconds,
             first_token_s=run.first_token_s,
             trace_id=trace_id(),
-            approval=await self._steps.approval_of(values),
+            approval=await self._approval(values.get("approval_id") or "", run),
             citations=tuple(Citation(**citation) for citation in result["citations"]),
             unsupported=tuple(run.unsupported),
             drafts=tuple(run.drafts),
@@ -307,8 +281,15 @@ class DurableAgent(ABC):
             as_of=day_of(state),
             **{key: result[key] for key in ("status", "stop_reason", "text", "path")},
         )
-        await self._steps.remember(answer, values, run)
+        await self._remember(answer, values, run)
         return answer
+
+    async def _approval(self, approval_id: str, run: Run) -> Approval | None:
+        tenant = run.principal.tenant
+        return await self._parts.executor.approvals.get(approval_id, tenant) if approval_id else None
+
+    async def _remember(self, answer: Answer, state: State, run: Run) -> None:  # noqa: B027 - most agents keep nothing
+        """Keep an answer for the next who asks the same, where the agent does that."""
 
     async def _answer_from_what_was_found(self, run: Run, error: BudgetExceeded) -> Result:
         """Quoting costs nothing more: what has been found is given, and said to be all that the budget allowed."""
@@ -325,41 +306,6 @@ class DurableAgent(ABC):
         if combined is None or combined["status"] != "answered":
             return as_result("failed", "budget", f"{error} No answer was found before that.")
         return {**combined, "stop_reason": "budget"}
-
-
-async def run_step(name: str, work: Work, state: State, run: Run) -> State:
-    """One step, counted, traced and reported."""
-    crash_point(f"{name}_begun")
-    run.budget.step()
-    begun_s = time.perf_counter()
-    outcome: Literal["done", "failed", "waiting"] = "failed"
-    detail = ""
-    try:
-        with span(name, layer="orchestration", attributes={names.STEP: name}):
-            update, detail = await work(state, run)
-        outcome = _outcome(update)
-    finally:
-        report(Step(name=name, detail=detail, outcome=outcome, ms=(time.perf_counter() - begun_s) * 1000), state, run)
-    crash_point(f"{name}_done")
-    return {**update, "steps": [done.model_dump() for done in run.steps]}
-
-
-async def gather_results(steps: Steps, state: State, run: Run) -> State:
-    """What came of some steps. It shows itself only where it changed the plan."""
-    begun_s = time.perf_counter()
-    update, changed = await steps.gather(state, run)
-    if changed:
-        report(Step(name="replan", detail=changed, ms=(time.perf_counter() - begun_s) * 1000), state, run)
-    return update
-
-
-def close_turn(state: State) -> State:
-    """The conversation with this question and its answer."""
-    crash_point("finish_begun")
-    result = state.get("result")
-    text = result["text"] if result else ""
-    turns, summary = append_turn(state.get("turns") or [], state.get("summary") or [], state["question"], text)
-    return {"turns": turns, "summary": summary}
 
 
 def budget_note(limit: str) -> str:
@@ -379,21 +325,6 @@ def config_of(thread_id: str, **marks: str) -> RunnableConfig:
         "metadata": metadata,
         "recursion_limit": 50,
     }
-
-
-def report(step: Step, state: State, run: Run) -> None:
-    run.steps.append(step)
-    run.emit(Event(kind="step", thread_id=state["thread_id"], step=step))
-
-
-def _outcome(update: State) -> Literal["done", "failed", "waiting"]:
-    results = [
-        *(entry["result"] for entry in (update.get("done") or {}).values()),
-        update.get("part"),
-        update.get("result"),
-    ]
-    statuses = {result["status"] for result in results if result}
-    return "waiting" if "waiting" in statuses else "failed" if "failed" in statuses else "done"
 
 
 def _repeats_decision(decision: Decision, approval: Approval) -> bool:

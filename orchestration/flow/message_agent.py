@@ -24,8 +24,7 @@ from langgraph.types import Command, Interrupt
 
 from foundation.errors import InvalidRequest
 from foundation.types import Principal
-from orchestration.contract import AgentParts, Answer, AnswerRequest, Approval, ToolCall
-from orchestration.flow import base_agent
+from orchestration.contract import AgentParts, Answer, AnswerRequest, ToolCall
 from orchestration.flow.base_agent import MADE_BY, Begin, DurableAgent, config_of
 from orchestration.language.guard import without_foreign_urls
 from orchestration.middleware.citations import CheckedState
@@ -74,7 +73,7 @@ class MessageAgent(DurableAgent):
             checked: words are told only once the answer is complete.
             most_steps: of the graph, for one request.
         """
-        super().__init__(base_agent.Options(), parts)
+        super().__init__(parts)
         self._graph, self._checked, self._most_steps = graph, checked, most_steps
         self._last_node = [name for name in graph.nodes if name != START][-1]
 
@@ -173,9 +172,6 @@ class MessageAgent(DurableAgent):
                 if approval.status != "pending":
                     decided[item.id] = True
         return Command(resume=decided)
-
-    async def _approval(self, approval_id: str, run: Run) -> Approval | None:
-        return await self._parts.executor.approvals.get(approval_id, run.principal.tenant)
 
     def _tell_text(self, answer: Answer, run: Run) -> None:
         if self._checked or not run.calls or answer.is_json:

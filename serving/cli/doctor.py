@@ -214,7 +214,9 @@ def parts_of(settings: Settings) -> Iterator[tuple[str, Part]]:
     for layer, section in settings:
         for port, value in section:
             key = _SECTIONS.get(f"{layer}.{port}", f"{layer}.{port}")
-            if isinstance(value, Part):
+            if isinstance(value, Part) and components.available(
+                key
+            ):  # a port may have been emptied, and nothing opens it
                 yield key, value
             elif isinstance(value, tuple):
                 yield from ((f"{key}[{n}]", part) for n, part in enumerate(value) if isinstance(part, Part))

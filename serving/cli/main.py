@@ -131,8 +131,9 @@ class _Group(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - click calls it so
         for title, group in COMMANDS.items():
-            with formatter.section(title):
-                formatter.write_dl([(name, line) for name, (_, line) in group.items() if name in self.commands])
+            if lines := [(name, line) for name, (_, line) in group.items() if name in self.commands]:
+                with formatter.section(title):
+                    formatter.write_dl(lines)
 
 
 app = typer.Typer(

@@ -17,8 +17,10 @@ from foundation.errors import Conflict, InvalidRequest, SixplyError
 from observability.governance.risk_register import load_register
 from serving.cli.main import app
 from serving.cli.project import new, update
-from serving.cli.project.choices import ALWAYS_OUT, Choices, check_name, check_without, read_optional
+from serving.cli.project.choices import ALWAYS_OUT, Choices, read_optional, read_presets
 from serving.cli.project.git import commit_all, git
+from serving.cli.project.new import check_name, check_parts
+from serving.cli.project.prune import parts_of
 from serving.cli.project.render import prune_lock, render, unlink_dead
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +49,7 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def smallest(upstream: Path) -> Path:
-    """A project without anything optional."""
+    """A project of the smallest preset."""
     folder = upstream.parent / "acme"
     run_in(upstream, "new", "--name", "acme-desk", "--dir", str(folder), "--only", "small", "--check", "0")
     return folder
@@ -68,7 +70,8 @@ def test_it_has_its_name_its_files_and_the_commit_that_it_was_made_from(upstream
     assert project["project"]["scripts"].keys() == {"acme-desk", "sixply"}
     made = project["tool"]["sixply"]
     assert made["base"] == git(upstream, "rev-parse", "HEAD")
-    assert made["without"] == sorted([*CHOOSABLE, *ALWAYS_OUT])
+    assert made["without"] == sorted(ALWAYS_OUT)
+    assert (made["only"], made["keep"]) == ("small", [])
     assert (smallest / "README.md").read_text().startswith("# Acme Desk\n")
     assert {path.name for path in (smallest / "acme_desk").iterdir()} == {
         "__init__.py", "corpus", "golden.jsonl", "tools.py",
@@ -78,10 +81,12 @@ def test_it_has_its_name_its_files_and_the_commit_that_it_was_made_from(upstream
 
 
 def test_what_was_left_out_is_gone_with_its_tests_and_packages(smallest: Path) -> None:
-    left = [
-        path for part in OPTIONAL.values() for path in [*part["paths"], *part["tests"]] if (smallest / path).exists()
-    ]
-    assert left == []
+    paths = {path for part in OPTIONAL.values() for path in [*part["paths"], *part["tests"]]}
+    assert [path for path in paths if (smallest / path).exists()] == []
+    kept = read_presets(ROOT)["small"]["keep"]
+    files = {name: next(iter(modules)).replace(".", "/") for name, modules in parts_of(ROOT).items() if "/" in name}
+    assert {name for name, file in files.items() if (smallest / f"{file}.py").exists()} == {n for n in kept if "/" in n}
+    assert not (smallest / "observability" / "value").exists()
     assert read_optional(smallest) == {}
     packages = [name for part in OPTIONAL.values() for name in part.get("dependencies", [])]
     assert packages
@@ -106,16 +111,14 @@ def test_every_test_that_is_left_can_be_collected(smallest: Path) -> None:
 
 
 @pytest.mark.real_model
-def test_it_answers_from_its_first_document_and_asks_before_it_acts(
+def test_it_answers_from_its_first_document_without_a_key_and_says_that_a_double_did(
     smallest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SIXPLY__FOUNDATION__DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("SIXPLY__MODELS__CHAT__USE", "scripted")
     run_in(smallest, "ingest", "acme_desk/corpus")
-    assert "8 people" in run_in(smallest, "ask", "How many people fit into room R-12?")
-    assert "Book R-12 for 6 people of local." in run_in(
-        smallest, "ask", "Please book room R-12 for 6 people.", "--role", "agent"
-    )
+    answer = run_in(smallest, "ask", "How many people fit into room R-12?")
+    assert "8 people" in answer
+    assert "test double" in answer
 
 
 @pytest.mark.slow
@@ -150,13 +153,25 @@ def test_a_name_that_cannot_be_a_project_is_refused(name: str, words: str) -> No
         check_name(name)
 
 
-def test_an_unknown_part_and_one_that_another_needs_are_refused() -> None:
-    with pytest.raises(InvalidRequest, match='Did you mean "page"'):
-        check_without(["pgae"], OPTIONAL)
-    with pytest.raises(InvalidRequest, match='"a" needs b'):
-        check_without(["b"], {"a": {"needs": ["b"]}, "b": {}})
-    with pytest.raises(InvalidRequest, match="no preset"):
-        check_without([], OPTIONAL, "tiny")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["pgae"], 'Did you mean "page"'),
+        (["vectors/qrant"], 'Did you mean "vectors/qdrant"'),
+        (["=tiny"], 'no preset "tiny"'),
+        (["+evaluate"], "none was named. Add ONLY=small"),
+        (["vectors/chroma"], r'stack\.toml needs "vectors/chroma"'),
+        (["=small", "agents/tool_calling"], r'stack\.toml needs "agents/tool_calling"'),
+    ],
+)
+def test_choices_that_cannot_be_are_refused(words: list[str], message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        check_parts(ROOT, Choices.of("acme-desk", words))
+
+
+def test_choices_are_said_and_read_in_one_grammar() -> None:
+    words = ["page", "vectors/qdrant", "+evaluate", "=small"]
+    assert Choices.of("acme", words).words == words
 
 
 def test_a_folder_that_is_not_empty_and_one_inside_are_refused_and_nothing_is_written(tmp_path: Path) -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
 import shutil
+import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from foundation.errors import InvalidRequest, StorageFull
+from foundation.errors import InvalidRequest, StorageFull, did_you_mean
 from serving.cli import terminal
 from serving.cli.options import exit_unless
-from serving.cli.project.choices import Choices, check_name, check_without, read_optional
+from serving.cli.project.choices import ALWAYS_OUT, Choices, read_optional, read_presets
 from serving.cli.project.git import commit_all, git, succeeds, unpack
 from serving.cli.project.prove import CHECKS, prove
-from serving.cli.project.render import render
+from serving.cli.project.prune import left_out_of, parts_of
+from serving.cli.project.render import render, used_by
 
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 ROOT = Path(__file__).resolve().parents[3]
 LAYERS = ("foundation", "models", "retrieval", "orchestration", "serving", "observability")
 
@@ -27,26 +33,65 @@ def new(
         Path, typer.Option("--dir", help="Where it is written; a new or an empty folder.", file_okay=False)
     ],
     *,
-    without: Annotated[str, typer.Option(help="Parts of optional.toml to leave out: page,mcp,ray.")] = "",
-    only: Annotated[str | None, typer.Option(help="small: leave out everything that can be.")] = None,
+    without: Annotated[str, typer.Option(help="Parts to leave out: page,ray,strengthen,vectors/qdrant,api/jobs.")] = "",
+    only: Annotated[str | None, typer.Option(help="small: only what presets.toml keeps of that name.")] = None,
+    keep: Annotated[str, typer.Option(help="Parts to keep beside those of the preset: evaluate,page.")] = "",
     check: Annotated[str, typer.Option(help="1: guards, a first answer; all: its tests as well; 0: nothing.")] = "1",
 ) -> None:
     """Write a new project: this tree under your name, with your starting files, without what you leave out; then check it there."""
-    optional = read_optional(ROOT)
-    parts = check_without([part.strip() for part in without.split(",") if part.strip()], optional, only)
-    choices = Choices(name=check_name(name), without=parts)
     if check not in CHECKS:
         raise InvalidRequest(f'CHECK is 1, all or 0, and not "{check}".')
     commit, target = _base(), _target(folder)
+    choices = check_parts(ROOT, Choices(name=check_name(name), without=_list(without), only=only, keep=_list(keep)))
     write(target, choices, commit)
     out = terminal.console()
-    left_out = [part for part in parts if "about" in optional[part]]
     out.print(f"{terminal.line(choices.title)} stands in {terminal.line(target)}, made from {commit[:12]}.")
-    out.print(
-        f"It has {count_lines(target):,} lines in the six layers, of {count_lines(ROOT):,} here. Left out: {', '.join(left_out)}."
-    )
+    out.print(f"It has {count_lines(target):,} lines in the six layers, of {count_lines(ROOT):,} here.")
     exit_unless(ok=prove(target, choices.package, check))
     out.print(f"Next: cd {terminal.line(target)} && make setup, and its README.md.")
+
+
+def check_name(name: str) -> str:
+    """The name, if it can be that of a project, and its folder can be imported beside everything else.
+
+    Raises:
+        InvalidRequest: it cannot.
+    """
+    if not NAME.fullmatch(name):
+        raise InvalidRequest(
+            f'"{name}" is no name of a project. Use lower-case letters, digits and single hyphens, beginning with a letter: acme-desk.'
+        )
+    package = name.replace("-", "_")
+    if package in sys.stdlib_module_names or importlib.util.find_spec(package) is not None:
+        raise InvalidRequest(
+            f'The project\'s folder would be "{package}", and Python has a module of that name already. Choose another name: {name}-desk.'
+        )
+    return name
+
+
+def check_parts(tree: Path, choices: Choices) -> Choices:
+    """The choices, with what no project has left out.
+
+    Raises:
+        InvalidRequest: there is no such part or preset, or a part that stays needs one that goes.
+    """
+    presets, parts, optional = read_presets(tree), parts_of(tree), read_optional(tree)
+    if choices.only is not None and choices.only not in presets:
+        raise InvalidRequest(f'There is no preset "{choices.only}". {did_you_mean(choices.only, presets)}')
+    if choices.keep and choices.only is None:
+        raise InvalidRequest(
+            "KEEP= keeps more than a preset does, and none was named. Add ONLY=small, or leave KEEP= out."
+        )
+    for part in (*choices.without, *choices.keep):
+        if part not in parts:
+            raise InvalidRequest(f'There is no part "{part}" to leave out or to keep. {did_you_mean(part, parts)}')
+    choices = replace(choices, without=tuple(sorted({*choices.without, *ALWAYS_OUT})))
+    left_out = left_out_of(tree, choices)
+    needs = {name: part.get("needs", []) for name, part in optional.items()} | {"stack.toml": used_by(tree, choices)}
+    for name, needed in needs.items():
+        if name not in left_out and (missing := sorted(left_out.intersection(needed))):
+            raise InvalidRequest(f'{name} needs "{missing[0]}", which is left out. Keep it, or change what needs it.')
+    return choices
 
 
 def write(target: Path, choices: Choices, commit: str) -> None:
@@ -75,6 +120,10 @@ def write(target: Path, choices: Choices, commit: str) -> None:
 def count_lines(tree: Path) -> int:
     """Lines of Python in the six layers."""
     return sum(len(path.read_bytes().splitlines()) for layer in LAYERS for path in (tree / layer).rglob("*.py"))
+
+
+def _list(words: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, words.split(","))))
 
 
 def _base() -> str:

@@ -1,6 +1,6 @@
 """Write a project of one's own from a tree of the template: without what was left out, under its own name.
 
-    python -m serving.cli.project.render TREE FOLDER COMMIT ORIGIN NAME [PART ...]
+    python -m serving.cli.project.render TREE FOLDER COMMIT ORIGIN NAME [PART ...] [+PART ...] [=PRESET]
 
 `make update` runs this file of the template's older and newer commit, so the same choices always give the same tree. It writes files and
 asks nobody: no git, no network.
@@ -11,18 +11,29 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from string import Template
 
+from foundation.components import PORTS
 from foundation.errors import InvalidSetting
 from serving.cli.project.choices import Choices, read_optional
+from serving.cli.project.prune import (
+    CODE,
+    left_out_of,
+    modules_of,
+    modules_without,
+    packages_without,
+    tests_without,
+)
 
 START = Path("serving/cli/project/start")
 OWN = "own"
 """In START: what becomes the project's own folder."""
+PRESETS = "presets"
+"""In START: what a preset has in another's place."""
 EXAMPLE = "examples/support_desk"
 TITLE = "Sixply"
 PROJECT = "sixply"
@@ -32,28 +43,35 @@ PIN = re.compile(r"^\S+==.*\n(?:    .*\n)+", re.MULTILINE)
 
 def render(tree: Path, folder: Path, choices: Choices, *, commit: str, origin: str) -> None:
     """Copy `tree` to the new `folder` and make it the project that the choices describe."""
-    optional = read_optional(tree)
-    start = {
-        path.relative_to(tree / START): path.read_text("utf-8") for path in (tree / START).rglob("*") if path.is_file()
-    }
+    optional, files = read_optional(tree), modules_of(tree, CODE)
+    left_out = left_out_of(tree, choices)
+    sections = [section for name, section in optional.items() if name in left_out]
+    modules = modules_without(tree, left_out)
     shutil.copytree(tree, folder, symlinks=True)
-    choices = replace(choices, without=tuple(name for name in choices.without if name in optional))
-    for name in choices.without:
-        for path in [*optional[name]["paths"], *optional[name].get("tests", []), *optional[name].get("docs", [])]:
-            _remove(folder / path)
-    _write_start(start, folder, choices, origin)
-    _edit(folder / "risks.toml", lambda text: _without_untested(text, folder))
-    gone = [package for name in choices.without for package in optional[name].get("dependencies", [])]
-    lines = [f'"{package}' for package in gone] + [
-        line for name in choices.without for line in optional[name].get("lines", [])
+    gone = [
+        tree / path for section in sections for kind in ("paths", "tests", "docs") for path in section.get(kind, [])
     ]
-    _edit(folder / "optional.toml", lambda text: _without_sections(text, choices.without, folder))
+    gone += [file.parent if file.name == "__init__.py" else file for file in (files[name] for name in modules)]
+    gone += tests_without(tree, modules, left_out)
+    for path in gone:
+        _remove(folder / path.relative_to(tree))
+    _write_start(tree / START, folder, choices, origin)
+    _edit(folder / "risks.toml", lambda text: _without_untested(text, folder))
+    project = (tree / "pyproject.toml").read_text(encoding="utf-8")
+    packages = [package for section in sections for package in section.get("dependencies", [])]
+    packages += packages_without(tree, modules, re.findall(r'"([\w.-]+)[\[<>=~!]', project))
+    lines = [re.escape(line) for section in sections for line in section.get("lines", [])]
+    lines += [rf'"{re.escape(package)}[\[<>=~!]' for package in packages]
+    lines += [rf'"{re.escape(name)}(?: ->|" = )' for name in modules]
+    _edit(folder / "optional.toml", lambda text: _without_sections(text, left_out & optional.keys(), folder))
     _edit(folder / "stack.toml", lambda text: _name_own(text, choices.package))
     _edit(folder / "pyproject.toml", lambda text: _rename_project(_without_lines(text, lines), choices, commit, origin))
     for lock in ("requirements.lock", "requirements-dev.lock"):
         _edit(
             folder / lock,
-            lambda text: prune_lock(text, gone).replace("sixply (pyproject.toml", f"{choices.name} (pyproject.toml"),
+            lambda text: prune_lock(text, packages).replace(
+                "sixply (pyproject.toml", f"{choices.name} (pyproject.toml"
+            ),
         )
     _edit(
         folder / "foundation/names.py",
@@ -63,6 +81,19 @@ def render(tree: Path, folder: Path, choices: Choices, *, commit: str, origin: s
         _edit(page, lambda text: text.replace(EXAMPLE, choices.package).replace(f"# {TITLE}\n", f"# {choices.title}\n"))
     for page in folder.rglob("*.md"):
         _edit(page, lambda text, page=page: unlink_dead(text, page.parent))  # type: ignore[misc]
+
+
+def used_by(tree: Path, choices: Choices) -> set[str]:
+    """The adapters of the tree that the project's stack.toml uses, as parts: `vectors/chroma`."""
+    own = tree / START / PRESETS / str(choices.only) / "stack.toml"
+    stack = tomllib.loads((own if own.exists() else tree / "stack.toml").read_text(encoding="utf-8"))
+    return {
+        f"{folder.rpartition('.')[2]}/{part['use']}"
+        for section, folder in PORTS.items()
+        for layer, _, name in [section.partition(".")]
+        for chosen in [stack.get(layer, {}).get(name, [])]
+        for part in (chosen if isinstance(chosen, list) else [chosen])
+    }
 
 
 def prune_lock(text: str, gone: Iterable[str]) -> str:
@@ -94,12 +125,18 @@ def unlink_dead(text: str, folder: Path) -> str:
     return re.sub(r"!?\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)", keep_or_unlink, text)
 
 
-def _write_start(start: dict[Path, str], folder: Path, choices: Choices, origin: str) -> None:
-    for name, text in start.items():
-        path = folder / choices.package / name.relative_to(OWN) if name.parts[0] == OWN else folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        values = {"name": choices.name, "package": choices.package, "title": choices.title, "origin": origin}
-        path.write_text(Template(text).safe_substitute(values), encoding="utf-8")
+def _write_start(start: Path, folder: Path, choices: Choices, origin: str) -> None:
+    """What stands in START, and over it what stands in its folder of the preset."""
+    values = {"name": choices.name, "package": choices.package, "title": choices.title, "origin": origin}
+    for common in (True, False):
+        for path in filter(Path.is_file, (start if common else start / PRESETS / str(choices.only)).rglob("*")):
+            name = path.relative_to(start)
+            if common == (name.parts[0] == PRESETS):
+                continue
+            parts = name.parts if common else name.parts[2:]
+            own = folder.joinpath(*((choices.package, *parts[1:]) if parts[0] == OWN else parts))
+            own.parent.mkdir(parents=True, exist_ok=True)
+            own.write_text(Template(path.read_text(encoding="utf-8")).safe_substitute(values), encoding="utf-8")
 
 
 def _edit(path: Path, change: Callable[[str], str]) -> None:
@@ -143,7 +180,9 @@ def _name_own(text: str, package: str) -> str:
 
 
 def _without_lines(text: str, gone: Iterable[str]) -> str:
-    return "".join(line for line in text.splitlines(keepends=True) if not line.strip().startswith(tuple(gone)))
+    """The text without the lines that begin with one of these patterns."""
+    patterns = re.compile("|".join(gone) or r"(?!)")
+    return "".join(line for line in text.splitlines(keepends=True) if not patterns.match(line.strip()))
 
 
 def _rename_project(text: str, choices: Choices, commit: str, origin: str) -> str:
@@ -161,17 +200,19 @@ def _rename_project(text: str, choices: Choices, commit: str, origin: str) -> st
     about = f'description = "{choices.title}, an AI system in six layers."'
     text = re.sub(r"^description = .*$", about, text, count=1, flags=re.MULTILINE)
     without = ", ".join(f'"{name}"' for name in choices.without)
+    keep = ", ".join(f'"{name}"' for name in choices.keep)
+    chosen = f'only = "{choices.only}"\nkeep = [{keep}]\n' if choices.only else ""
     return f"""{text}
 [tool.sixply] # what this project was made from; `make update` reads and renews it
 origin = "{origin}"
 base = "{commit}"
 without = [{without}]
-"""
+{chosen}"""
 
 
 def main(arguments: Sequence[str]) -> None:
-    tree, folder, commit, origin, name, *without = arguments
-    render(Path(tree), Path(folder), Choices(name=name, without=tuple(without)), commit=commit, origin=origin)
+    tree, folder, commit, origin, name, *words = arguments
+    render(Path(tree), Path(folder), Choices.of(name, words), commit=commit, origin=origin)
 
 
 if __name__ == "__main__":

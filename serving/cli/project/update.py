@@ -118,7 +118,12 @@ def read_project(folder: Path) -> Project:
             "pyproject.toml has no [tool.sixply], so this is the template itself or a copy without a record of what it came from. "
             "In a clone of the template: git pull. make new writes a project that can be updated."
         )
-    choices = Choices(name=described["project"]["name"], without=tuple(made["without"]))
+    choices = Choices(
+        name=described["project"]["name"],
+        without=tuple(made["without"]),
+        only=made.get("only"),
+        keep=tuple(made.get("keep", ())),
+    )
     return Project(choices=choices, origin=made["origin"], base=made["base"])
 
 
@@ -187,7 +192,7 @@ def _render_commit(root: Path, upstream: Path, project: Project, commit: str, wo
     """A commit in the project's repository, on no branch, of the project as this commit of the template would write it."""
     tree, folder = work / commit, work / f"{commit}.project"
     unpack(upstream, commit, tree)
-    arguments = [str(tree), str(folder), commit, project.origin, project.choices.name, *project.choices.without]
+    arguments = [str(tree), str(folder), commit, project.origin, project.choices.name, *project.choices.words]
     done = subprocess.run(
         [sys.executable, "-m", "serving.cli.project.render", *arguments],
         cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, capture_output=True, text=True, check=False,

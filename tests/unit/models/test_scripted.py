@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 
 from foundation.components import Context, load
@@ -77,3 +77,19 @@ def test_a_reply_may_be_a_function_of_the_messages() -> None:
 
 def test_it_stops_where_it_is_told() -> None:
     assert ScriptedChat(replies=("one two three",)).invoke("x", stop=["two"]).text == "one "
+
+
+def test_told_to_search_it_calls_the_tool_that_it_is_offered_and_quotes_what_fits_the_question(
+    tmp_path: Path,
+) -> None:
+    tool = {"type": "function", "function": {"name": "search_documents", "parameters": {}}}
+    chat = _load(tmp_path, searches=True)
+    question = HumanMessage("How many people fit into R-12?")
+    call = chat.bind_tools([tool]).invoke([question])
+    assert [(made["name"], made["args"]) for made in call.tool_calls] == [
+        ("search_documents", {"query": question.text})
+    ]
+    passages = '<passage id="2">\nThe house is old. R-12 seats 8 people.\n</passage>'
+    said = chat.bind_tools([tool]).invoke([question, call, ToolMessage(passages, tool_call_id="1")])
+    assert said.text == "R-12 seats 8 people. [2]"
+    assert "test double" in chat.invoke([question]).text, "without tools it has nothing to say"

@@ -12,6 +12,7 @@ from langchain_core.tools import ToolException
 
 from foundation.errors import Conflict, InvalidSetting
 from models.chat.scripted import ScriptedChat
+from orchestration.agents import auto
 from orchestration.contract import AnswerRequest, Decision, Event
 from orchestration.middleware.policy import WRITTEN, _call_executor, approvals_of, from_person, recorded_outcomes
 from orchestration.run.answering import answer
@@ -425,6 +426,15 @@ async def test_a_model_without_tools_is_refused_at_the_start(world: World) -> No
     assert type(world.agent("auto", tool_calling={"rounds": 3})).__name__ == "ToolCallingAgent"
     with pytest.raises(InvalidSetting, match="rounds"):
         world.agent("auto", tool_calling={"rounds": 1})
+
+
+async def test_without_the_planned_agent_a_model_that_calls_no_tools_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "available", lambda _: ["auto", "tool_calling"])
+    world.chat = ScriptedChat(replies=("Hello.",), profile={"tool_calling": False})
+    with pytest.raises(InvalidSetting, match=r"calls no tools, and the agent for that, orchestration/agents/graph\.py"):
+        world.agent("auto")
 
 
 async def test_a_model_of_which_nothing_is_known_gets_the_planned_agent_with_a_warning(

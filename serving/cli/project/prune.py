@@ -1,0 +1,169 @@
+"""What goes with the parts that are left out: the modules that only they reach, and the tests and packages of those.
+
+Imports are read with `ast`. grimp and modulefinder look a package up on the path of the Python that runs, and here the tree is another one;
+grimp also passes over folders without `__init__.py`, as the tests are.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cache
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from serving.cli.project.choices import Choices, read_optional, read_presets
+
+CODE = ("foundation", "models", "retrieval", "orchestration", "serving", "observability", "examples", "lab")
+STARTED = (
+    "serving.app",
+    "serving.cli.__main__",
+    "serving.cli.make",
+    "serving.cli.project.update",
+    "serving.deploy.healthcheck",
+    "foundation.machine.install",
+    "examples",
+)
+"""Modules that are started by their names, in every project."""
+
+Parts = dict[str, set[str]]
+"""What can be kept or left out -> the modules that it is."""
+
+
+def parts_of(tree: Path) -> Parts:
+    """Each section of optional.toml and each command by its name; each adapter, parser and route by its folder and file: `vectors/qdrant`."""
+    modules, folders = modules_of(tree, CODE), folders_of(tree)
+    routes = _constant(tree / "serving/app.py", "ROUTES")
+    parts: Parts = {}
+    for group in _constant(tree / "serving/cli/main.py", "COMMANDS").values():
+        parts |= {name: {place.partition(":")[0]} for name, (place, _) in group.items()}
+    for name in modules:
+        folder, _, file = name.rpartition(".")
+        if folder in folders or (folder == "serving.api" and name in routes):
+            parts[f"{folder.rpartition('.')[2]}/{file}"] = {name}
+    for name, section in read_optional(tree).items():
+        paths = [tree / path for path in section["paths"]]
+        parts[name] = {module for module, file in modules.items() if any(file.is_relative_to(path) for path in paths)}
+    return parts
+
+
+def folders_of(tree: Path) -> tuple[str, ...]:
+    """The packages whose files are adapters, and that of the parsers."""
+    return (*_constant(tree / "foundation/components.py", "PORTS").values(), "retrieval.parsers")
+
+
+def left_out_of(tree: Path, choices: Choices) -> frozenset[str]:
+    """All parts that these choices leave out."""
+    parts = parts_of(tree)
+    kept = {*parts}
+    if choices.only is not None:
+        kept = {*read_presets(tree)[choices.only]["keep"], *choices.keep}
+    return frozenset(parts) - (kept - {*choices.without})
+
+
+def modules_without(tree: Path, left_out: Collection[str]) -> set[str]:
+    """The modules that nothing reaches any more without these parts, and that something reached with them."""
+    parts, modules = parts_of(tree), modules_of(tree, CODE)
+    imports = {name: imports_of(path) for name, path in modules.items()}
+    always = {*STARTED, *folders_of(tree)}
+    kept = {module for name, own in parts.items() if name not in left_out for module in own}
+    everything = {module for own in parts.values() for module in own}
+    return (reach(always | everything, imports) - reach(always | kept, imports)) & modules.keys()
+
+
+def modules_of(tree: Path, packages: Iterable[str]) -> dict[str, Path]:
+    """Modules of these folders -> their files."""
+    files = (path for package in packages for path in (tree / package).rglob("*.py"))
+    return {".".join(file.relative_to(tree).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
+
+
+@cache
+def imports_of(path: Path) -> set[str]:
+    """All that a file imports, anywhere in it, by dotted names; of `a.b` also `a`."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {".".join(steps[:end]) for steps in (name.split(".") for name in names) for end in range(1, len(steps) + 1)}
+
+
+def reach(roots: Iterable[str], imports: Mapping[str, Collection[str]]) -> set[str]:
+    """The roots, their packages, and all that these import, and so on."""
+    reached: set[str] = set()
+    waiting = {".".join(root.split(".")[: end + 1]) for root in roots for end in range(root.count(".") + 1)}
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        waiting |= {other for other in imports.get(name, ()) if other not in reached}
+    return reached
+
+
+def tests_without(tree: Path, modules: Collection[str], left_out: Collection[str]) -> set[Path]:
+    """Files under tests/ that import or name what is gone, and those that import such a file."""
+    tests = modules_of(tree, ["tests"])
+    imports = {name: imports_of(path) for name, path in tests.items()}
+    words = re.compile("|".join(_words_of(tree, left_out, modules)) or r"(?!)")
+    gone = {name for name, path in tests.items() if imports[name] & {*modules} or _names_gone(path, modules, words)}
+    while more := {name for name in tests if name not in gone and imports[name] & gone}:
+        gone |= more
+    return {tests[name] for name in gone if tests[name].name != "conftest.py"}
+
+
+def _names_gone(path: Path, modules: Collection[str], words: re.Pattern[str]) -> bool:
+    """Whether a test has the name of a module or file that is gone, or one of the words."""
+    text = path.read_text(encoding="utf-8")
+    named = (name.replace("/", ".").removesuffix(".py") for name in re.findall(r"[a-z]\w*(?:[./]\w+)+", text))
+    prefixes = {part for name in named for part in accumulate(name.split("."), "{}.{}".format) if "." in part}
+    return not prefixes.isdisjoint(modules) or words.search(text) is not None
+
+
+def _words_of(tree: Path, left_out: Collection[str], modules: Collection[str]) -> Iterator[str]:
+    """How a test names a part that is gone: `use = "x"`, a command that is called, the path of a route."""
+    parts = parts_of(tree)
+    gone = {name for name in left_out if parts[name] and parts[name] <= {*modules}}
+    left = {name.rpartition("/")[2] for name in parts if name not in gone}
+    for name in gone:
+        folder, _, file = name.rpartition("/")
+        if folder == "api":
+            yield from _paths_of(tree / f"serving/api/{file}.py")
+        elif folder and file not in left:
+            yield rf"""(?i:\buse['"]?\s*[=:,]\s*\\?['"]){file}\b"""
+        elif not folder:
+            yield rf"""[(,] ?\["{file}"|\bmake {file}\b|\bcli", "{file}"|run\w*\((?:\w+, )?"{file}\""""
+
+
+def _paths_of(routes: Path) -> Iterator[str]:
+    """Patterns of the paths of a file of routes."""
+    text = routes.read_text(encoding="utf-8") if routes.exists() else ""
+    prefix = re.search(r'APIRouter\(.*?prefix="([^"]*)"', text)
+    for path in re.findall(r'@router\.\w+\(\s*"([^"]*)"', text):
+        yield re.sub(r"\{\w+\}", r"[^/\\s]+", (prefix[1] if prefix else "") + path) + r"\b(?!/)"
+
+
+def packages_without(tree: Path, modules: Collection[str], packages: Iterable[str]) -> list[str]:
+    """Of these packages, the ones that were imported by what goes and that nothing left imports."""
+    everything = modules_of(tree, (*CODE, "tests"))
+    used = _distributions(path for name, path in everything.items() if name not in modules)
+    unused = _distributions(everything[name] for name in modules) - used
+    return [package for package in packages if _is_among(package, unused) and not _is_among(package, used)]
+
+
+def _distributions(files: Iterable[Path]) -> set[str]:
+    return {re.sub(r"[._]", "-", name).lower() for file in files for name in imports_of(file)}
+
+
+def _is_among(package: str, imported: Collection[str]) -> bool:
+    """Whether what is imported comes from the package: `docx` from python-docx, `yaml` from pyyaml."""
+    return any(name in imported for name in (package, package.removeprefix("python-"), package.removeprefix("py")))
+
+
+def _constant(path: Path, name: str) -> Any:
+    """A literal that a module of the tree binds."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name:
+            return ast.literal_eval(node.value)
+    return ()
