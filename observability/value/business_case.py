@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, cast
 
 from rich.markup import escape
@@ -70,6 +71,7 @@ class BusinessCase:
     conditions: tuple[Condition, ...]
     tornado: tuple[Swing, ...]
     """The widest first."""
+    decided_by: date | None
     label: str = "computed from assumptions, not measured"
 
     @property
@@ -108,6 +110,7 @@ class BusinessCase:
             "conversion": self.conversion,
             "what_would_have_to_be_true": [str(condition) for condition in self.conditions],
             "tornado": [{name: getattr(swing, name) for name in swing.__slots__} for swing in self.tornado],
+            "decided_by": self.decided_by,
             "label": self.label,
         }
 
@@ -122,6 +125,8 @@ class BusinessCase:
         for position, swing in enumerate(self.tornado):
             at = f"{swing.basis}; {formatting.usd(swing.usd_at_low)} at {swing.low:g}, {formatting.usd(swing.usd_at_high)} at {swing.high:g}"
             table.add_row("net depends on" if not position else "", escape(f"{swing.name}: {at}"))
+        if self.decided_by:
+            table.add_row("decided by", str(self.decided_by))
         return table
 
 
@@ -143,6 +148,7 @@ def business_case(contract: OutcomeContract) -> BusinessCase:
         months_to_pay_back=contract.costs.usd_build / monthly if monthly > 0 else None,
         conditions=_conditions(contract),
         tornado=_tornado(contract),
+        decided_by=contract.decision.by,
     )
 
 

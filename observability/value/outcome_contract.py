@@ -141,6 +141,8 @@ class Rule(Section):
     rule: str
     ship_if_usd_per_month_above: float
     min_outcomes: int = Field(ge=1)
+    by: date | None = None
+    """By which day it is decided."""
 
 
 class Signature(Section):

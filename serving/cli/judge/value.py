@@ -21,15 +21,41 @@ if TYPE_CHECKING:
     from serving.settings import Settings
 
 
-def business_case(json: Json = None, stack: Stack = STACK) -> None:
-    """What outcomes.toml promises, before anything runs."""
+def business_case(
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="A value of a contract that is not written yet; may be repeated."
+        ),
+    ] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """What outcomes.toml promises, before anything runs. Where there is none of yours, it is asked for."""
     from observability.value import business_case as cases
     from observability.value.outcome_contract import load_contract
+    from serving.cli.judge import contract_dialogue as dialogue
 
-    loaded = load_stack(stack)
-    case = cases.business_case(load_contract(loaded.settings.observability.outcomes_file))
+    path = load_stack(stack).settings.observability.outcomes_file
+    given = [part for text in values or () for part in text.split(";") if part.strip()]
+    is_example = path.exists() and dialogue.is_for_the_taking(path) and bool(path.read_text(encoding="utf-8").strip())
+    if given or (dialogue.is_for_the_taking(path) and not is_example) or (is_example and _wants_own(json)):
+        dialogue.write_contract(path, given)
+    elif is_example:
+        terminal.show_note(
+            f"The figures in {path} are the example's. At a terminal, make business-case asks for yours."
+        )
+    case = cases.business_case(load_contract(path))
     if not terminal.write_json(json, case.as_dict()):
         terminal.show(case.table())
+
+
+def _wants_own(json: Path | None) -> bool:
+    return (
+        json is None
+        and terminal.is_asked()
+        and typer.confirm("The contract is the example's. Write yours in its place?", default=False)
+    )
 
 
 def outcome(

@@ -56,7 +56,7 @@ PROMISED = {
     "golden": "N OUT SRC STACK TENANT YES",
     "cases-from-feedback": "GOLDEN STACK TAKE TO",
     "judge-agreement": "DATA JSON LIMIT STACK",
-    "business-case": "JSON STACK",
+    "business-case": "JSON SET STACK",
     "roi": "JSON STACK",
     "value-report": "HTML JSON STACK",
     "setup": "WITH",

@@ -1,0 +1,175 @@
+"""Asks for the outcome contract, value by value, and writes it. No figure is supplied in anyone's place.
+
+What follows from the answers is written with the reason: an escalated case takes the minutes that it takes by hand, and without a
+figure for errors none are counted. Risk floors are the strictest there are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from foundation.errors import InvalidRequest, InvalidSetting, did_you_mean
+from observability.value.outcome_contract import Conversion, OutcomeContract, Signature
+from serving.cli import terminal
+
+EXAMPLE = "The figures are those of the fictional company"
+"""Stands in the contract of the example, which anybody may write over."""
+QUESTIONS = {
+    "process.name": "What is done today, and where, in a few words",
+    "process.volume_per_month": "How many cases a month",
+    "process.minutes_per_case": "How many minutes one takes today",
+    "process.usd_per_hour": "What an hour of that work costs, in USD, all included",
+    "process.error_rate": "Which share of them turns out wrong today, 0 to 1 (Enter: errors are left out)",
+    "process.usd_per_error": "What a wrong one costs, in USD",
+    "resolved.error_rate_assisted": "Which share will be wrong with the system, 0 to 1",
+    "resolved.definition": "When is a case resolved, in a sentence",
+    "resolved.minutes_accepted": "Minutes of a person for an answer that is sent as it is",
+    "resolved.minutes_edited": "Minutes for one that is edited",
+    "resolved.minutes_rejected": "Minutes for one that is rejected and done by hand",
+    "expected.accepted": "Target: which share is sent as it is, 0 to 1",
+    "expected.edited": "Which share is edited",
+    "expected.rejected": "Which share is rejected (the rest is escalated)",
+    "expected.usd_per_answer": "What an answer costs, in USD (make costs says what they did so far)",
+    "costs.usd_build": "What building it costs, in USD",
+    "costs.months_to_earn_it_back": "Within how many months it must earn that back",
+    "costs.usd_run_per_month": "What running it costs a month, in USD",
+    "conversion.by": "Minutes saved become money by volume, staffing or cycle_time (Enter: they are no money)",
+    "conversion.share": "Which share of them, 0 to 1",
+    "conversion.explained": "How, in a sentence",
+    "floors.answer_contained_min": "Floor: least share of right answers, 0 to 1",
+    "floors.citation_precision_min": "Least share of citations that fit, 0 to 1",
+    "floors.refused_min": "Least share refused of what the documents do not answer, 0 to 1",
+    "decision.ship_if_usd_per_month_above": "Ship if the net value a month is above, in USD",
+    "decision.min_outcomes": "After how many recorded outcomes it is decided",
+    "decision.by": "By which day it is decided, like 2027-03-31",
+    "signed.name": "Who signs: name",
+    "signed.role": "Their role",
+    "signed.on": "On which day they signed, like 2027-01-15",
+}
+"""Value -> what is asked, in the order of the file."""
+OPTIONAL = {
+    "process.error_rate": ("process.usd_per_error", "resolved.error_rate_assisted"),
+    "conversion.by": ("conversion.share", "conversion.explained"),
+}
+"""What may be left out, and what then goes with it."""
+RULE = (
+    "Ship if the lower end of the 95 % interval of net value is above the threshold and every floor is met. Stop if its upper end "
+    "is below zero or a risk floor is broken. Otherwise hold, and measure more or improve."
+)
+
+
+def is_for_the_taking(path: Path) -> bool:
+    """Whether there is no contract of anybody's at `path`: none, an empty file, or the example's."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return True
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSetting(f"{path} cannot be read: {error}. Make it readable, or name another file.") from error
+    return not text.strip() or EXAMPLE in text
+
+
+def write_contract(path: Path, given: Sequence[str]) -> None:
+    """Ask for what `given` (texts of the form NAME=value) leaves out, and write a valid contract.
+
+    Raises:
+        InvalidRequest: a name is unknown, a value does not fit, values are missing and nobody can be asked, or there is a contract.
+    """
+    if not is_for_the_taking(path):
+        raise InvalidRequest(f"{path} is a contract already, and signed. Change it there, and let it be signed anew.")
+    values = dict(_parse(text) for text in given)
+    if terminal.is_asked():
+        terminal.console().print(f"Your outcome contract, {path}: {len(QUESTIONS)} questions. Ctrl-C writes nothing.")
+        _ask(values)
+    elif missing := [key for key in _wanted(values) if key not in values]:
+        lines = "\n".join(f"  {key}=...  {QUESTIONS[key]}" for key in missing)
+        raise InvalidRequest(
+            f"There is no outcome contract of yours at {path}, and no terminal to ask at. Give what is missing as NAME=value: "
+            f"sixply business-case --set NAME=value --set ..., or make business-case SET='NAME=value; NAME=value'.\n{lines}"
+        )
+    text = _as_toml(values)
+    terminal.write_text(path, text)
+    terminal.show_note(
+        f"{path} is written. Ranges, exceptions and more signatures can be added there: docs/observability/worth.md"
+    )
+
+
+def _wanted(values: Mapping[str, Any]) -> list[str]:
+    """All but what goes with something that was left out."""
+    dropped = {key for first, others in OPTIONAL.items() if values.get(first) in (None, "") for key in (first, *others)}
+    return [key for key in QUESTIONS if key not in dropped]
+
+
+def _ask(values: dict[str, Any]) -> None:
+    for key, question in QUESTIONS.items():
+        optional = key in OPTIONAL
+        while key not in values and (optional or key in _wanted(values)):
+            text = typer.prompt(question, default="" if optional else None, show_default=False)
+            try:
+                values[key] = _checked(key, text) if text or not optional else ""
+            except InvalidRequest as error:
+                terminal.show_error(error)
+
+
+def _parse(text: str) -> tuple[str, Any]:
+    key, _, value = text.partition("=")
+    if key.strip() not in QUESTIONS:
+        raise InvalidRequest(f'No value "{key.strip()}" in the contract. {did_you_mean(key.strip(), QUESTIONS)}')
+    return key.strip(), _checked(key.strip(), value.strip())
+
+
+def _checked(key: str, text: str) -> Any:
+    section, _, name = key.partition(".")
+    sections: dict[str, Any] = {"conversion": Conversion, "signed": Signature}
+    model: Any = sections.get(section) or OutcomeContract.model_fields[section].annotation
+    field = model.model_fields[name]
+    hint: Any = Annotated[field.annotation, field]
+    try:
+        if not text.strip():
+            raise InvalidRequest(f"{key} is empty. {QUESTIONS[key]}.")
+        return TypeAdapter(hint).validate_python(text.strip())
+    except ValidationError as error:
+        raise InvalidRequest(f'{key}: "{text}" does not fit: {error.errors()[0]["msg"]}.') from error
+
+
+def _as_toml(values: Mapping[str, Any]) -> str:
+    """The contract, checked as a whole."""
+    told = {key: values[key] for key in _wanted(values) if values.get(key, "") != ""}
+    left_out = {} if "process.error_rate" in told else dict.fromkeys(
+        ("process.error_rate", "process.usd_per_error", "resolved.error_rate_assisted"), 0.0
+    )  # fmt: skip
+    rest = 1 - sum(told[f"expected.{name}"] for name in ("accepted", "edited", "rejected"))
+    told |= left_out | {
+        "resolved.minutes_escalated": told["process.minutes_per_case"],
+        "expected.escalated": round(rest, 6),
+        "floors.leaked_max": 0.0,
+        "floors.effects_without_approval_max": 0,
+        "decision.rule": RULE,
+    }
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in told.items():
+        section, _, name = key.partition(".")
+        sections.setdefault(section, {})[name] = value
+    try:
+        OutcomeContract(**{**sections, "signed": [sections["signed"]]})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidRequest(f"{'.'.join(map(str, first['loc']))}: {first['msg']}. Nothing was written.") from error
+    headers = {"signed": "[[signed]]"}
+    lines = [
+        "\n".join([headers.get(name, f"[{name}]"), *(f"{key} = {_value(value)}" for key, value in section.items())])
+        for name, section in sections.items()
+    ]
+    notes = "# The outcome contract. An escalated case takes the minutes that it takes by hand.\n"
+    notes += "# No figure was given for errors, so none are counted.\n" if left_out else ""
+    return notes + "\n" + "\n\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | float | int) else str(value)
