@@ -28,7 +28,8 @@ from models.contract import BaseChatModel
 from orchestration.answers.field_extraction import Field, fields_of, fill_fields
 from orchestration.answers.patterns import bound_validator
 from orchestration.answers.structured import Object, generate_object
-from orchestration.contract import AgentParts, AuditLog, AuditRecord, Status, StopReason
+from orchestration.contract import AgentParts, AuditLog, AuditRecord
+from orchestration.events import Status, StopReason
 from orchestration.language.guard import warnings_about
 from orchestration.prompts.frames import object_from
 from orchestration.run.budget import Budget

@@ -24,7 +24,8 @@ from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Any
 
-from orchestration.contract import BaseTool, Origin, Role, ToolOutcome
+from orchestration.actions import Role
+from orchestration.contract import BaseTool, Origin, ToolOutcome
 from orchestration.effects.arguments import schema_of
 from orchestration.language.intent import classify_clauses
 from orchestration.language.intent import verbs as verbs_of

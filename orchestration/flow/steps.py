@@ -20,7 +20,6 @@ from orchestration.contract import (
     Fact,
     NearDocument,
     Origin,
-    Outcome,
     Plan,
     Planner,
     PlanStep,
@@ -40,6 +39,7 @@ from orchestration.language.guard import instructs_reader, warnings_about, witho
 from orchestration.language.stated_arguments import arguments_in, describe
 from orchestration.memory.facts import with_facts
 from orchestration.memory.follow_ups import entity_names, in_context, resolve_pronoun, stands_alone
+from orchestration.requests import Outcome
 from orchestration.run.run import Run
 from orchestration.run.state import (
     Done,

@@ -1,0 +1,130 @@
+"""One checked call of a tool, and what can be said of it without a store: how it is denied, how it failed, what it does."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from foundation.output.rendering import encodable, one_line
+from foundation.types import Principal
+from orchestration.contract import Approval, BaseTool, Origin, ToolOutcome
+from orchestration.effects.arguments import arguments_hash
+from orchestration.effects.effect_log import effect_key
+
+CALL_ID = "call_id"
+"""Beside a result in the effect log: the id of the model's call that did it."""
+
+Denial = Literal[
+    "role", "tenant", "limit", "stopped", "approval", "mismatch", "rejected", "expired", "own", "forbidden"
+]
+RULES: Mapping[Denial, str] = {
+    "limit": "calls_per_run",
+    "stopped": "stops",
+    "approval": "unasked",
+    "mismatch": "unasked",
+    "rejected": "approvers",
+    "expired": "approval_expires_h",
+    "own": "four_eyes",
+}
+"""The setting of the policy behind each denial. For a role and a tenant the ruling names it, for what is
+forbidden the tool."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One checked call, bound to its place in one run."""
+
+    tool: BaseTool
+    arguments: dict[str, Any]
+    principal: Principal
+    run_id: str
+    thread_id: str
+    step: int
+    origin: Origin
+    call_id: str
+
+    @property
+    def hash(self) -> str:
+        return arguments_hash(self.tool.name, self.principal.tenant, self.arguments)
+
+    @property
+    def key(self) -> str:
+        return effect_key(self.run_id, self.step, self.hash)
+
+    @property
+    def approval_id(self) -> str:
+        """Derived from the key: an approval can serve this call and no other, and is asked for once."""
+        return f"ap-{self.key[:32]}"
+
+    def metadata_value(self, name: str, default: Any) -> Any:
+        return (self.tool.metadata or {}).get(name, default)
+
+
+def keep_plain(artifact: Any) -> Any:
+    """The artifact where it is plain JSON, else nothing: what is kept must be readable after a restart."""
+    try:
+        return json.loads(encodable(json.dumps(artifact, ensure_ascii=False)))
+    except (TypeError, ValueError):
+        return None
+
+
+def as_done_before(call: Call, stored: Mapping[str, Any]) -> ToolOutcome:
+    """The stored result; where another call of the same answer did it, with the words that it was not done again."""
+    result = dict(stored)
+    first = result.pop(CALL_ID, "")
+    outcome = ToolOutcome(**result)
+    if first in ("", call.call_id):
+        return outcome
+    content = (
+        f"Already done by an equal call of this answer, so it was not done again. The result was: {outcome.content}"
+    )
+    return outcome.model_copy(update={"content": content, "reason": "repeated"})
+
+
+def fill_open_arguments(call: Call, settled: Mapping[str, Any]) -> Call:
+    """The call with the arguments that it leaves open as they were settled; those that it states stay."""
+    arguments = {name: settled.get(name) if value is None else value for name, value in call.arguments.items()}
+    return replace(call, arguments=arguments)
+
+
+def find_mismatch(call: Call, stored: Approval | None) -> ToolOutcome | None:
+    """Why the stored approval does not permit this call, or `None` if it does."""
+    if stored is None:
+        return deny(call, "approval", "There is no such approval.")
+    bound = (stored.approval_id, stored.tool, stored.arguments_hash, stored.tenant)
+    if bound != (call.approval_id, call.tool.name, call.hash, call.principal.tenant):
+        return deny(call, "mismatch", "The approval was given for something else.")
+    if stored.status == "rejected":
+        note = f": {stored.note}" if stored.note else "."
+        return deny(call, "rejected", f"{stored.decided_by} did not approve it{note}")
+    if stored.status == "expired":
+        return deny(call, "expired", "The approval has expired. Ask for it again.")
+    return None if stored.status == "approved" else deny(call, "approval", "It has not been approved yet.")
+
+
+def deny(call: Call, reason: Denial, text: str) -> ToolOutcome:
+    content = f"Nothing was done. {text}"
+    return ToolOutcome(tool=call.tool.name, status="denied", content=content, reason=reason, rule=RULES.get(reason, ""))
+
+
+def fail(call: Call, reason: Literal["tool", "timeout", "unknown"], text: str) -> ToolOutcome:
+    return ToolOutcome(tool=call.tool.name, status="failed", content=encodable(text), reason=reason)
+
+
+def advise_after_failure(call: Call) -> str:
+    effect = call.metadata_value("effect", True)
+    return "Whether it happened is unknown; it is not tried again, a person must look." if effect else "Try again."
+
+
+def has_hidden_characters(value: Any) -> bool:
+    """Whether the value is another one than whoever looks at it sees."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return any(unicodedata.category(character) in ("Cf", "Cc") and character not in "\n\t\r" for character in text)
+
+
+def describe_call(call: Call) -> str:
+    stated = ", ".join(f"{name} = {one_line(value)}" for name, value in call.arguments.items() if value is not None)
+    return f"{call.tool.name} with {stated or 'no arguments'}."
