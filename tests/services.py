@@ -43,8 +43,6 @@ def options(use: str, folder: Path) -> dict[str, Any]:
     match use:
         case "postgres" | "pgvector":
             return {"dsn": postgres(), "namespace": name}
-        case "chroma_server":
-            return {"port": chroma(), "prefix": name}
         case "qdrant":
             return {"collection": name}
         case "redis":
@@ -73,15 +71,6 @@ def postgres() -> str:
     if not _came_up(started, lambda: _answers_sql(address)):
         raise _not_started("PostgreSQL", folder)
     return address
-
-
-@cache
-def chroma() -> int:
-    """Port of a Chroma server. Loopback only: the server has a known hole, and no business elsewhere."""
-    program = Path(sys.executable).with_name("chroma")
-    folder = _folder()
-    command = [program, "run", "--path", folder / "data", "--host", "127.0.0.1", "--port", "{port}"]
-    return _listening("Chroma", folder, command, env=os.environ | {"ANONYMIZED_TELEMETRY": "False"})
 
 
 @cache
@@ -132,7 +121,7 @@ def chromium() -> str:
 def stop() -> None:
     """End every server that was started here."""
     _RUNNING.close()
-    for started in (postgres, chroma, valkey, llama):
+    for started in (postgres, valkey, llama):
         started.cache_clear()
 
 

@@ -1,7 +1,4 @@
-"""What both Chroma adapters share: shelves by tenant and groups, and records as Chroma takes them.
-
-It is given collections and imports nothing of Chroma's, so it belongs to neither adapter and either can be deleted.
-"""
+"""Shelves by tenant and groups, and records as Chroma takes them. It is given collections and imports nothing of Chroma's."""
 
 from __future__ import annotations
 

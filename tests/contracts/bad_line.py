@@ -26,7 +26,6 @@ def options(use: str, folder: Path, port: int, timeout_s: float = TIMEOUT_S) -> 
     given: dict[str, dict[str, Any]] = {
         "postgres": {"connect_timeout_s": timeout_s},
         "pgvector": {"connect_timeout_s": timeout_s},
-        "chroma_server": {"port": port},
         "redis": {"url": f"redis://127.0.0.1:{port}"},
         "qdrant": {"url": f"http://127.0.0.1:{port}"},
     }
@@ -68,7 +67,5 @@ def _server(use: str) -> Address:
         case "postgres" | "pgvector":
             folder = services.postgres().partition("host=")[2].split()[0]
             return f"{folder}/.s.PGSQL.5432"
-        case "chroma_server":
-            return ("127.0.0.1", services.chroma())
         case _:
             return ("127.0.0.1", int(urlsplit(services.valkey()).port or 0))

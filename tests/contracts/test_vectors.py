@@ -403,7 +403,6 @@ def test_a_fault_of_the_store_is_translated_with_its_cause(name: str, data_dir: 
 
 
 NOBODY = {
-    "chroma_server": {"port": 9},
     "pgvector": {"dsn": "host=127.0.0.1 port=9 dbname=x"},
     "qdrant": {"url": "http://127.0.0.1:9"},
 }
@@ -427,7 +426,7 @@ def test_a_server_that_never_answers_is_given_up(name: str, data_dir: Path) -> N
     assert caught.value.__cause__ is not None
 
 
-SHARED = [name for name in ("chroma_server", "pgvector") if name in ADAPTERS]
+SHARED = [name for name in ("pgvector",) if name in ADAPTERS]
 """Whose server the tests can start."""
 
 
