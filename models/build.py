@@ -25,6 +25,8 @@ class Models:
 
     chat: BaseChatModel
     """The chat model and its fallbacks as one, with retries and a breaker."""
+    cheaper: Sequence[BaseChatModel]
+    """Those that are asked before it, the cheapest first."""
     tenants: Mapping[str, BaseChatModel]
     """The same of each tenant that has its own chat model."""
     encoder: Embeddings
@@ -68,6 +70,7 @@ def open_models(
     of_tenants = {
         name: _open_chats([tenant.chat, *tenant.fallbacks], assembly) for name, tenant in settings.tenants.items()
     }
+    cheaper = _open_chats(settings.cheaper, assembly)
     demand_one_of(_names(candidates), {name: _names(models) for name, models in of_tenants.items()})
     encoder = assembly.part("models.embedder", settings.embedder, Embeddings)
     embedder = watch_embedder(encoder)
@@ -80,6 +83,7 @@ def open_models(
     chat, tenants = as_one(candidates), {name: as_one(models) for name, models in of_tenants.items()}
     return Models(
         chat=chat,
+        cheaper=[as_one([model]) for model in cheaper],
         tenants=tenants,
         encoder=encoder,
         embedder=embedder,

@@ -38,6 +38,8 @@ class ModelsSettings(Section):
     chat: Part = Part(use="llama_cpp")
     fallbacks: tuple[Part, ...] = ()
     """Chat parts tried in order when the first one fails."""
+    cheaper: tuple[Part, ...] = ()
+    """Chat parts that are asked first, the cheapest first; a question goes up where their answer is not sure enough."""
     tenants: dict[str, TenantModels] = Field(default_factory=dict)
     """By the tenant's name, its own chat model: `[models.tenants.NAME.chat]`."""
     embedder: Part = Part(use="openvino")
@@ -53,7 +55,7 @@ class ModelsSettings(Section):
     def parts(self) -> tuple[Part, ...]:
         """Those that may have weights here."""
         of_tenants = [part for tenant in self.tenants.values() for part in (tenant.chat, *tenant.fallbacks)]
-        return (self.chat, *self.fallbacks, *of_tenants, self.embedder, self.reranker, self.entailment)
+        return (self.chat, *self.fallbacks, *self.cheaper, *of_tenants, self.embedder, self.reranker, self.entailment)
 
     @model_validator(mode="before")
     @classmethod

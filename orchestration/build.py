@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,9 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from foundation.components import Assembly
 from foundation.kill_switches import Stops
+from foundation.settings import Part
 from models.contract import BaseChatModel
+from models.pricing import identity
 from orchestration.contract import Agent, AgentParts, ApprovalNotifier
 from orchestration.effects.announcing import Announcer
 from orchestration.effects.approvals import SqliteApprovals
@@ -19,6 +21,7 @@ from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
 from orchestration.memory.facts import FILE, SqliteFacts
+from orchestration.run.cascade import CascadeAgent, parts_of_cheaper
 from orchestration.run.spending import SqliteSpending
 from orchestration.run.tenant_agents import TenantAgents
 from orchestration.settings import OrchestrationSettings
@@ -92,13 +95,20 @@ def open_agent(
     assembly: Assembly,
     parts: AgentParts,
     tenants: Mapping[str, BaseChatModel] | None = None,
+    cheaper: Sequence[BaseChatModel] = (),
 ) -> Agent:
     """The agent that `[orchestration.agent]` names, on these parts; for each tenant with a chat model of its own another one,
-    since what an agent can do hangs on its model. Raises ConfigurationError where it cannot be built."""
+    since what an agent can do hangs on its model; and before it the one of each cheaper model. Raises ConfigurationError where it
+    cannot be built."""
 
-    def open_with(chat: BaseChatModel) -> Agent:
-        agent: Agent = assembly.part("orchestration.agent", settings.agent, Agent, context=replace(parts, chat=chat))
+    def open_with(chat: BaseChatModel, chosen: Part = settings.agent, given: AgentParts = parts) -> Agent:
+        agent: Agent = assembly.part("orchestration.agent", chosen, Agent, context=replace(given, chat=chat))
         return agent
 
     everybody = open_with(parts.chat)
+    if cheaper:
+        by_model = settings.agent if settings.agent.use == "auto" else Part(use="auto")
+        trying = {identity(chat)[1]: open_with(chat, by_model, parts_of_cheaper(parts)) for chat in cheaper}
+        name = identity(parts.chat)[1]
+        everybody = CascadeAgent(trying, name, everybody, up_below=settings.cascade.up_below)
     return TenantAgents(everybody, {name: open_with(chat) for name, chat in tenants.items()}) if tenants else everybody

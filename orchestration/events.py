@@ -77,6 +77,12 @@ class Answer(Noun):
     nearest: tuple[NearDocument, ...] = ()
     """Where to look, best first, when the evidence was too thin to answer from. Nothing rests on them: they are no citations."""
     path: Path = "none"
+    confidence: float | None = None
+    """How sure it is that what was quoted answers the question, where that was judged."""
+    written_by: str = ""
+    """The model that answered, where cheaper ones are asked first."""
+    went_up: tuple[str, ...] = ()
+    """Of each cheaper model that was asked before it, why its answer was not taken. What that cost is in `cost_usd`."""
     degraded: tuple[str, ...] = ()
     """What was worse than configured or is to be read with care, in words; empty when all went as it should."""
     plan: Plan | None = None

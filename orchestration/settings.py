@@ -88,8 +88,14 @@ class PromptSettings(PromptFolder):
     """For a tenant by its name, over those of `folder`."""
 
 
+class CascadeSettings(Section):
+    up_below: float = Field(default=0.6, ge=0)
+    """Answers of a model of `[models.cheaper]` with less confidence are not taken: `make model-frontier` fits it."""
+
+
 class OrchestrationSettings(Section):
     agent: Part = Part(use="auto")
+    cascade: CascadeSettings = CascadeSettings()
     planner: Part = Part(use="classifier")
     """Who plans. Where another one than the classifier fails, the classifier plans, and the answer says so."""
     checkpoints: Part = Part(use="sqlite")

@@ -167,7 +167,7 @@ class _Layers:
             manifest_id=run.manifest_id,
         )
         self.parts = self._agent_parts()
-        self.agent = open_agent(settings.orchestration, assembly, self.parts, self.models.tenants)
+        self.agent = open_agent(settings.orchestration, assembly, self.parts, self.models.tenants, self.models.cheaper)
 
     def _open_models(self) -> Models:
         """A model that is stopped, or that the policy does not allow, is not asked."""

@@ -42,7 +42,7 @@ DRAFTS = {
 }
 """What can become of a text that the chat model wrote, in words."""
 UNSEEN = frozenset({"discarded", "refused"})
-WRITERS = ("models.chat.", "models.fallbacks", "models.tenants.", "orchestration.agent.", "prompts.")
+WRITERS = ("models.chat.", "models.fallbacks", "models.cheaper", "models.tenants.", "orchestration.agent.", "prompts.")
 """What a stack says of whoever writes the drafts."""
 
 

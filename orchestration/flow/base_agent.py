@@ -263,6 +263,7 @@ class DurableAgent(ABC):
             question=state["question"],
             plan=run.plan,
             steps=tuple(run.steps),
+            confidence=values.get("confidence") or None,
             degraded=tuple(run.degraded),
             usage=run.usage,
             cost_usd=run.cost_usd,

@@ -143,10 +143,11 @@ class MessageAgent(DurableAgent):
     async def _new_messages(self, state: State, run: Run, config: RunnableConfig) -> list[AnyMessage]:
         """What this request adds to the conversation: at its beginning what the caller says was said before; an answer to each
         call that was given up; the question."""
-        stored: list[AnyMessage] = (await self._graph.aget_state(config)).values.get("messages", [])
+        kept = (await self._graph.aget_state(config)).values
+        stored: list[AnyMessage] = kept.get("messages", [])
         request = run.request or AnswerRequest(question=state["question"])
         told = () if request.thread_id else request.messages
-        begun = [] if stored else _begin_with_person(told) or _told_before(state)
+        begun = [] if stored else _begin_with_person(told) or _told_before(state if state.get("turns") else kept)
         answered = {message.tool_call_id for message in stored if isinstance(message, ToolMessage)}
         open_calls = [call for message in stored if isinstance(message, AIMessage) for call in message.tool_calls]
         given_up = [

@@ -224,7 +224,7 @@ def parts_of(settings: Settings) -> Iterator[tuple[str, Part]]:
         yield from ((f"models.chat[{name}]", part) for part in (tenant.chat, *tenant.fallbacks))
 
 
-_SECTIONS = {"models.fallbacks": "models.chat"}
+_SECTIONS = {"models.fallbacks": "models.chat", "models.cheaper": "models.chat"}
 
 
 def _run_guarded(check: Callable[[], Check]) -> Check:

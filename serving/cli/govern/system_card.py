@@ -216,6 +216,7 @@ def models_of(settings: Settings, weights: Mapping[str, str]) -> list[dict[str, 
     parts: list[tuple[str, Part]] = [
         ("chat", settings.models.chat),
         *((f"fallback {number}", part) for number, part in enumerate(settings.models.fallbacks, start=1)),
+        *((f"cheaper {number}", part) for number, part in enumerate(settings.models.cheaper, start=1)),
         *((f"chat of {name}", tenant.chat) for name, tenant in settings.models.tenants.items()),
         ("embedder", settings.models.embedder),
         ("reranker", settings.models.reranker),

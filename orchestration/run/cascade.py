@@ -1,0 +1,150 @@
+"""Cheaper models first: a question goes up to the next one where the answer of a cheaper one is not sure enough.
+
+A cheaper model answers from documents alone. It calls no tool, and where its answer is not taken it leaves no conversation behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from foundation import names
+from foundation.errors import Conflict, Forbidden, NotFound, SixplyError
+from foundation.tracing import span
+from foundation.types import Principal
+from orchestration.contract import Agent, AgentParts, Answer, AnswerRequest, Decision, Event
+from orchestration.run.answering import error_event
+from orchestration.run.streaming import stream_from
+
+if TYPE_CHECKING:
+    from orchestration.effects.executor import Executor
+
+ENDED = frozenset({"refuse", "hand_over", "reply"})
+"""Routes of a plan that end a run without an answer, as they should."""
+
+
+class WithoutTools:
+    """An executor that carries nothing out: a run that needs a tool ends there, and the question goes up."""
+
+    def __init__(self, inner: Executor) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def call(self, tool: str, *_: Any, **__: Any) -> Any:
+        raise Forbidden(f"it needs the tool {tool}")
+
+
+def parts_of_cheaper(parts: AgentParts) -> AgentParts:
+    """What an agent is built from whose answers may not be taken."""
+    return replace(parts, executor=cast("Executor", WithoutTools(parts.executor)), memory=None, scorer=None)
+
+
+class CascadeAgent:
+    """An `Agent`: the `cheaper` ones by the names of their models, the cheapest first, and the one that answers all the rest.
+
+    Only a question that stands alone is asked of them: a conversation, an image, and what needs tools or a format of a client go to
+    the last one at once. Its answer tells what the trials cost, too.
+    """
+
+    def __init__(self, cheaper: Mapping[str, Agent], name: str, last: Agent, *, up_below: float) -> None:
+        self.cheaper, self.name, self.last = cheaper, name, last
+        self._up_below = up_below
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "last":  # not set yet while the wrapper is being copied
+            raise AttributeError(name)
+        return getattr(self.last, name)
+
+    async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
+        produce: Callable[[Callable[[Event], None]], Any] = partial(self._answer, request, principal)
+        async with aclosing(stream_from(produce)) as events:
+            async for event in events:
+                yield event
+
+    def resume(self, decision: Decision, principal: Principal) -> AsyncIterator[Event]:
+        return self.last.resume(decision, principal)
+
+    async def _answer(self, request: AnswerRequest, principal: Principal, emit: Callable[[Event], None]) -> None:
+        trials: list[Answer] = []
+        reasons: list[str] = []
+        with span(names.INVOKE_AGENT, "cascade", layer="orchestration") as current:
+            for name, agent in self.cheaper.items() if stands_alone(request) else ():
+                events = await _try(agent, request, principal)
+                answer = events[-1].answer
+                reason = why_up(answer, self._up_below) if answer else events[-1].message
+                if answer and not reason:
+                    for event in events:
+                        emit(_with_trials(event, trials, name, reasons))
+                    return
+                trials += [answer] if answer else []
+                reasons.append(f"{name}: {reason}")
+                await _forget(agent, events, principal)
+            current.set_attribute(names.WENT_UP, "; ".join(reasons))
+            left = request.max_usd and max(0.0, request.max_usd - float(sum(t.cost_usd or 0 for t in trials)))
+            going_on = self.last.stream(request.model_copy(update={"max_usd": left}), principal)
+            async with aclosing(cast("AsyncGenerator[Event]", going_on)) as later:
+                async for event in later:
+                    emit(_with_trials(event, trials, self.name, reasons))
+
+
+def stands_alone(request: AnswerRequest) -> bool:
+    client = request.client
+    told = request.thread_id or request.messages or request.images or request.since
+    return not (told or client.tools or client.instructions or client.response_format)
+
+
+def why_up(answer: Answer, up_below: float) -> str | None:
+    """Why an answer of a cheaper model is not taken; `None` where it is. What the documents were asked is sure with a confidence of
+    `up_below` or more."""
+    plan = answer.plan
+    if plan and plan.route in ENDED:
+        return None
+    if plan and (plan.route == "clarify" or any(step.kind != "answer" for step in plan.steps)):
+        return "it needs a tool"
+    if answer.unsupported or {"discarded", "refused"} & set(answer.drafts):
+        return "what it wrote is not supported by what it read"
+    if answer.status != "answered" or answer.degraded:
+        return "it found no answer" if answer.status != "answered" else answer.degraded[0]
+    if answer.confidence is not None and answer.confidence < up_below:
+        return f"its confidence of {answer.confidence:.2f} is below {up_below:.2f}"
+    return None
+
+
+async def _try(agent: Agent, request: AnswerRequest, principal: Principal) -> Sequence[Event]:
+    """All events of a run; the last one is an answer or an error, also where it was refused."""
+    events: list[Event] = []
+    try:
+        async with aclosing(cast("AsyncGenerator[Event]", agent.stream(request, principal))) as told:
+            events = [event async for event in told]
+    except SixplyError as error:
+        events.append(error_event(error))
+    return events
+
+
+async def _forget(agent: Agent, events: Sequence[Event], principal: Principal) -> None:
+    thread_id = next((event.thread_id for event in events if event.thread_id), None)
+    if thread_id:
+        with suppress(NotFound, Conflict):
+            await cast("Any", agent).conversations.delete(thread_id, principal)
+
+
+def _with_trials(event: Event, trials: Sequence[Answer], name: str, reasons: Sequence[str]) -> Event:
+    """The event; an answer says who wrote it, why it went up, and what the trials before it cost as well."""
+    if event.answer is None:
+        return event
+    usage, costs = event.answer.usage, [event.answer.cost_usd, *(trial.cost_usd for trial in trials)]
+    for trial in trials:
+        usage += trial.usage
+    update = {
+        "written_by": name,
+        "went_up": tuple(reasons),
+        "usage": usage,
+        "cost_usd": None if None in costs else sum(cast("Any", costs)),
+        "seconds": event.answer.seconds + sum(trial.seconds for trial in trials),
+    }
+    return event.model_copy(update={"answer": event.answer.model_copy(update=update)})

@@ -1,0 +1,127 @@
+"""Cheaper models first: what their answers are taken for, why a question goes up, and what the bill says."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from foundation.types import Principal
+from orchestration.contract import AnswerRequest
+from orchestration.run.answering import answer
+from orchestration.run.cascade import why_up
+from retrieval.contract import Source
+from retrieval.ingest.preparation import Item
+from serving.settings import load
+from serving.wiring import System, open_system
+from tests.doubles import answers
+from tests.doubles.provider import Behaviour, FaultyProvider, calls, metered, ok, strict
+from tests.doubles.stacks import stack
+
+ROOT = Path(__file__).resolve().parents[2]
+STRONG = """
+use = "openai_compatible"
+model = "a-strong-one"
+api_key = "a key for tests"
+base_url = "{url}/v1"
+profile = {{ tool_calling = true, max_input_tokens = 100000 }}
+"""
+MORE = """
+[[models.cheaper]]
+use = "scripted"
+[models.prices]
+use = "genai"
+stated = {{ "a-strong-one" = {{ input = 1.0, output = 10.0 }}, "scripted (test double)" = {{ input = 1.0, output = 1.0 }} }}
+[models.resilience]
+attempts = 1
+[orchestration]
+policy_file = "policy.toml"
+cascade = {{ up_below = {up_below} }}
+[orchestration.answers]
+compose = "{compose}"
+[[orchestration.tools]]
+use = "examples.support_desk.tools:build"
+"""
+CHEAP = "scripted (test double)"
+TENANT = "alder-clinics"
+ANA = Principal("ana", TENANT, frozenset({"agent"}))
+TEXT = b"# Parcels\n\nA parcel may weigh at most 30 kilograms."
+QUESTION = "How heavy may a parcel be at most?"
+
+
+@contextmanager
+def _opened(
+    folder: Path, *behaviours: Behaviour, up_below: float = 0.0, compose: str = "extractive"
+) -> Iterator[tuple[System, FaultyProvider]]:
+    with FaultyProvider(*map(strict, behaviours)) as provider:
+        shutil.copy(ROOT / "policy.toml", folder)
+        more = MORE.format(up_below=up_below, compose=compose)
+        with open_system(load(stack(folder, more, chat=STRONG.format(url=provider.url)))) as system:
+            system.ingestor.ingest_one(Item(Source("parcels.md", TENANT), TEXT, "parcels.md"), scope=None)
+            yield system, provider
+
+
+async def test_a_sure_answer_of_the_cheaper_model_is_taken_and_the_conversation_goes_on_above(tmp_path: Path) -> None:
+    with _opened(tmp_path, ok("You asked about parcels.")) as (system, provider):
+        first = await answer(system.agent, AnswerRequest(question=QUESTION), ANA)
+        assert (first.written_by, first.went_up, provider.requests) == (CHEAP, (), [])
+        assert "30 kilograms" in first.text
+        assert first.confidence
+        request = AnswerRequest(question="What did I ask?", thread_id=first.thread_id)
+        second = await answer(system.agent, request, ANA)
+    assert (second.written_by, second.went_up) == ("a-strong-one", ())
+    assert QUESTION in str(provider.requests[0][2]["messages"])
+
+
+async def test_what_is_not_sure_enough_goes_up_and_the_bill_names_both_models(tmp_path: Path) -> None:
+    search = calls("search_documents", query="weight of a parcel")
+    said = metered("A parcel may weigh at most 30 kilograms [1].", read=100, wrote=10)
+    with _opened(tmp_path, search, said, compose="generative") as (system, _):
+        given = await answer(system.agent, AnswerRequest(question=QUESTION), ANA)
+        charged = [charge.model for charge in system.costs.of_trace(given.trace_id or "") if charge.kind == "chat"]
+        conversations = await system.agent.conversations.all(ANA)  # type: ignore[attr-defined]
+    assert given.text == "A parcel may weigh at most 30 kilograms [1]."
+    assert given.written_by == "a-strong-one"
+    assert given.went_up == (f"{CHEAP}: what it wrote is not supported by what it read",)
+    assert charged == [CHEAP, "a-strong-one", "a-strong-one"]
+    assert given.usage.output_tokens
+    assert given.usage.output_tokens > 12, "the trial's words are counted, too"
+    assert given.cost_usd
+    assert float(given.cost_usd) > (103 * 1.0 + 12 * 10.0) / 1e6
+    assert [each.thread_id for each in conversations] == [given.thread_id], "the trial has left none"
+
+
+async def test_an_action_goes_up_before_anything_of_it_is_done(tmp_path: Path) -> None:
+    refund = calls("refund", order_id="QM-10017", reason="it arrived broken")
+    with _opened(tmp_path, refund, ok("Order QM-10017 has been refunded.")) as (system, _):
+        request = AnswerRequest(question="Please refund order QM-10017, it arrived broken.")
+        given = await answer(system.agent, request, ANA)
+        waiting = await system.approvals.pending(TENANT)
+    assert (given.status, given.written_by) == ("waiting", "a-strong-one")
+    assert given.went_up[0].startswith(f"{CHEAP}: it needs")
+    assert given.approval
+    assert [approval.approval_id for approval in waiting] == [given.approval.approval_id]
+
+
+async def test_a_threshold_that_nothing_reaches_sends_everything_up(tmp_path: Path) -> None:
+    with _opened(tmp_path, ok("The documents do not say."), up_below=100) as (system, provider):
+        given = await answer(system.agent, AnswerRequest(question=QUESTION), ANA)
+    assert "is below 100.00" in given.went_up[0]
+    assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"confidence": 0.7}, None),
+        ({"confidence": 0.5}, "its confidence of 0.50 is below 0.60"),
+        ({"status": "abstained"}, "it found no answer"),
+        ({"drafts": ("discarded",)}, "what it wrote is not supported by what it read"),
+        ({"degraded": ("the question is not English",)}, "the question is not English"),
+    ],
+)
+def test_why_an_answer_is_not_taken(changes: dict[str, object], reason: str | None) -> None:
+    assert why_up(answers.answer(**changes), 0.6) == reason
