@@ -147,7 +147,11 @@ class MessageAgent(DurableAgent):
         stored: list[AnyMessage] = kept.get("messages", [])
         request = run.request or AnswerRequest(question=state["question"])
         told = () if request.thread_id else request.messages
-        begun = [] if stored else _begin_with_person(told) or _told_before(state if state.get("turns") else kept)
+        begun = (
+            []
+            if stored
+            else _begin_with_person(told) or _told_before(state if state.get("turns") else cast("State", kept))
+        )
         answered = {message.tool_call_id for message in stored if isinstance(message, ToolMessage)}
         open_calls = [call for message in stored if isinstance(message, AIMessage) for call in message.tool_calls]
         given_up = [
