@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from itertools import takewhile
 from typing import Any
 
 from langchain_core.tools import ToolException
@@ -155,10 +156,16 @@ def _missed_calls(recorded: Sequence[RecordedCall], made: Counter[str]) -> list[
 def _other_results(conversation: Conversation, journal: Journal) -> list[str]:
     shown = journal.results()
     return [
-        f"result {line.call_id} is {shown.get(place, 'missing')[:200]!r}, recorded is {line.text[:200]!r}"
+        f"result {line.call_id} {_first_difference(shown.get(place, ''), line.text)}"
         for place, line in enumerate(conversation.script)
         if line.speaker == "tool" and shown.get(place) != line.text
     ]
+
+
+def _first_difference(shown: str, recorded: str) -> str:
+    equal = takewhile(lambda pair: pair[0] == pair[1], zip(shown, recorded, strict=False))
+    start = max(0, sum(1 for _ in equal) - 40)
+    return f"is {shown[start : start + 140]!r}, recorded is {recorded[start : start + 140]!r} (character {start:,} on)"
 
 
 def _judge_state(

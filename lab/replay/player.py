@@ -16,10 +16,10 @@ from foundation.settings import Part
 from foundation.types import Principal
 from lab.replay.journal import Journal
 from lab.replay.playback import PricesOfRecorded, RecordedChat
-from lab.replay.recording import Conversation, Recording
+from lab.replay.recording import Conversation, Line, Recording
 from lab.replay.worlds import ConversationTools, World
 from models.resilience.retry import resilient
-from orchestration.contract import Agent, Answer, AnswerRequest, Approval, Decision, Event
+from orchestration.contract import Agent, Answer, AnswerRequest, Approval, ClientOptions, Decision, Event
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
 from orchestration.run.answering import answer, error_of
@@ -57,13 +57,13 @@ class Player:
         """Play the conversation to its end, from where the journal says that it stands."""
         with self._agent(conversation, journal, system) as agent:
             turn = _Turns(agent, journal, system)
-            for number, question in enumerate(conversation.requests):
+            for number, request in enumerate(conversation.requests):
                 if number < len(journal.answers()):
                     continue
                 if crash is not None and number >= crash.request:
                     os.environ["SIXPLY_CRASH_AT"] = crash.point
                 try:
-                    await turn.take(number, question)
+                    await turn.take(number, request)
                 except SixplyError as error:
                     journal.note("error", f"request {number + 1}: {error.code}: {error}")
                     return
@@ -103,7 +103,8 @@ class Player:
                 prices=PricesOfRecorded(system.prices, self.model) if self.model else system.prices,
                 settings=orchestration.model_copy(update={"answers": answers, "budget": WIDE, "policy": policy}),
             )
-            chosen = Part(use="tool_calling", rounds=100)
+            doubled = {"search_documents", "open_document"} & {*names}  # then the recording has its own documents
+            chosen = Part(use="tool_calling", rounds=100, documents=not doubled)
             yield load("orchestration.agent", chosen, parts, expected=Agent)
 
 
@@ -113,20 +114,20 @@ class _Turns:
     journal: Journal
     system: System
 
-    async def take(self, number: int, question: str) -> None:
+    async def take(self, number: int, request: Line) -> None:
         """Ask, let a second person approve what waits, and record the answer."""
-        runs = [await self._go_on(question)]
+        runs = [await self._go_on(request)]
         while runs[-1].status == "waiting" and runs[-1].approval is not None:
             runs.append(await self._approve(runs[-1].approval))
         self.journal.mark("deciding", "")
         self.journal.record_answer(number, summary_of(runs))
 
-    async def _go_on(self, question: str) -> Answer:
+    async def _go_on(self, request: Line) -> Answer:
         if deciding := self.journal.marked("deciding"):
             with suppress(Conflict):  # the run had come past it
                 return await self._decide(deciding)
         try:
-            return await self._ask(question)
+            return await self._ask(request)
         except Conflict:  # a killed process had asked for an approval, and nobody has decided yet
             pending = await self.system.approvals.pending(PERSON.tenant)
             mine = [approval for approval in pending if approval.thread_id == self.journal.marked("thread")]
@@ -134,9 +135,13 @@ class _Turns:
                 raise
             return await self._approve(mine[0])
 
-    async def _ask(self, question: str) -> Answer:
-        request = AnswerRequest(question=question, thread_id=self.journal.marked("thread") or None)
-        return await answer(self.agent, request, PERSON, seen=self._see)
+    async def _ask(self, request: Line) -> Answer:
+        asked = AnswerRequest(
+            question=request.text,
+            thread_id=self.journal.marked("thread") or None,
+            client=ClientOptions(instructions=request.instructions),
+        )
+        return await answer(self.agent, asked, PERSON, seen=self._see)
 
     async def _approve(self, approval: Approval) -> Answer:
         self.journal.note("approval", approval.approval_id)

@@ -37,6 +37,8 @@ class Line:
     text: str
     calls: tuple[RecordedCall, ...] = ()
     call_id: str = ""
+    instructions: str = ""
+    """System messages that came in the middle of the conversation, up to here."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ class Conversation:
     expected_outputs: tuple[str, ...]
 
     @property
-    def requests(self) -> list[str]:
-        return [line.text for line in self.script if line.speaker == "person"]
+    def requests(self) -> list[Line]:
+        return [line for line in self.script if line.speaker == "person"]
 
     @property
     def calls(self) -> list[RecordedCall]:
@@ -107,14 +109,15 @@ def read_recording(folder: Path, *, tools_from: Path | None = None) -> Recording
 
 def _as_conversation(record: Mapping[str, Any], system: str) -> Conversation:
     messages: Messages = list(record["messages"])
+    own: list[str] = []
     while messages and messages[0]["role"] in {"system", "developer", "assistant"}:  # a greeting answers nobody
         first = messages.pop(0)
-        system = system if first["role"] == "assistant" else _text_of(first)
+        own = [*own, _text_of(first)] if first["role"] != "assistant" else own
     script = _script_of(messages)
     closing = script.pop().text if script and script[-1].speaker == "person" else ""
     return Conversation(
         conversation_id=str(record["id"]),
-        system=str(record.get("system") or system),
+        system="\n\n".join(filter(None, [str(record.get("system") or ""), *own])) or system,
         script=tuple(script),
         closing=closing,
         reward=record.get("reward"),
@@ -127,6 +130,7 @@ def _script_of(messages: Messages) -> list[Line]:
     """The messages in the order in which they are played: messages of one speaker in a row are one, results stand in the order of
     their calls."""
     script: list[Line] = []
+    instructions = ""
     place = 0
     while place < len(messages):
         role = messages[place]["role"]
@@ -136,7 +140,9 @@ def _script_of(messages: Messages) -> list[Line]:
         place += len(row)
         text = "\n\n".join(filter(None, map(_text_of, row)))
         if role == "user":
-            script.append(Line("person", text.strip()))
+            script.append(Line("person", text.strip(), instructions=instructions))
+        elif role in {"system", "developer"}:
+            instructions = "\n\n".join(filter(None, [instructions, text]))
         elif role == "assistant":
             wanted = [call for message in row for call in message.get("tool_calls") or ()]
             results = []

@@ -7,6 +7,7 @@ is a LangGraph thread with all of its messages; what needs a person is an interr
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
@@ -35,15 +36,13 @@ from orchestration.run.metered_chat import MeteredChatModel, calls_tools
 __all__ = ["Options", "ToolCallingAgent", "build"]
 
 
-OWN = frozenset({"search_documents", "open_document", "read_result"})
-"""Tools that the agent has by itself."""
-
-
 class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rounds: int = Field(default=30, ge=2, le=100)
     """Calls of the chat model for one request at most; the last one is told that it is the last."""
+    documents: bool = True
+    """Whether the model may search and open documents, by `search_documents` and `open_document`."""
     repairs: int = Field(default=1, ge=0, le=5)
     """How often an answer is written again whose statements are not supported, before they are marked."""
     unsupported: Literal["mark", "drop"] = "mark"
@@ -67,18 +66,15 @@ class ToolCallingAgent(MessageAgent):
             )
         if parts.ledger is None:
             raise InvalidSetting("The tool-calling agent reads documents by their ledger: AgentParts(ledger=...).")
-        configured = {tool.name for tool in parts.executor.tools}
-        if doubled := configured & OWN:
-            raise InvalidSetting(f"A tool of yours is named {min(doubled)}, as one of the agent. Rename it.")
-        self.own_tools = frozenset(configured | OWN)
         self.takes_images = bool((parts.chat.profile or {}).get("image_inputs"))
+        prompts = [name for name in PROMPTS if options.documents or name != "documents"]
         middleware = [
             ProgressMiddleware(),
-            InstructionsMiddleware(parts, client=options.client_instructions),
+            InstructionsMiddleware(parts, prompts, client=options.client_instructions),
             ClientToolsMiddleware(),
             PolicyMiddleware(parts.executor),
-            EvidenceMiddleware(parts, parts.ledger),
-            ContextMiddleware(),
+            *([EvidenceMiddleware(parts, parts.ledger)] if options.documents else []),
+            ContextMiddleware(window=(parts.chat.profile or {}).get("max_input_tokens")),
             CitationMiddleware(
                 parts.grounding,
                 repairs=options.repairs,
@@ -88,7 +84,8 @@ class ToolCallingAgent(MessageAgent):
             BudgetMiddleware(rounds=options.rounds),
         ]
         tools = [*parts.executor.tools, *(tool for item in middleware for tool in getattr(item, "tools", ()))]
-        _demand_room(parts, tools)
+        self.own_tools = _demand_names(tools)
+        _demand_room(parts, tools, prompts)
         checked = options.stream == "checked" or options.unsupported == "drop"
         graph = create_agent(
             MeteredChatModel(inner=parts.chat, told=not checked),
@@ -101,11 +98,22 @@ class ToolCallingAgent(MessageAgent):
         super().__init__(graph, parts, checked=checked, most_steps=6 * options.rounds + 10)
 
 
-def _demand_room(parts: AgentParts, tools: Sequence[BaseTool]) -> None:
+def _demand_names(tools: Sequence[BaseTool]) -> frozenset[str]:
+    """The names of all tools. Raise where one of them is that of two."""
+    names = Counter(tool.name for tool in tools)
+    if doubled := [name for name, times in names.items() if times > 1]:
+        raise InvalidSetting(
+            f"A tool of yours is named {doubled[0]}, as one of the agent. Rename it, or leave the agent's tools for documents out: "
+            "[orchestration.agent] documents = false."
+        )
+    return frozenset(names)
+
+
+def _demand_room(parts: AgentParts, tools: Sequence[BaseTool], prompts: Sequence[str]) -> None:
     """Raise where the model's window, as far as it is known, has no room for a conversation beside what is sent with each call."""
     window = (parts.chat.profile or {}).get("max_input_tokens")
     described = [
-        *(SystemMessage(parts.prompts.everybody[name].text) for name in PROMPTS),
+        *(SystemMessage(parts.prompts.everybody[name].text) for name in prompts),
         *(HumanMessage(json.dumps(convert_to_openai_tool(tool))) for tool in tools),
     ]
     needed = count_tokens_approximately(described)

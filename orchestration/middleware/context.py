@@ -6,7 +6,7 @@ its beginning stays the same from call to call, so that a provider's prompt cach
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
@@ -20,10 +20,10 @@ from pydantic import BaseModel, Field
 from foundation.errors import ComponentError
 from orchestration.run.run import current_run
 
-SHOWN = 12_000
-"""Characters of a tool's result that the model is shown at once."""
+RESULT_SHARE = 0.1
+"""Of the window that one result of a tool may take, four characters a token."""
 WINDOW = 32_000
-"""Tokens, where the model's profile does not say how many it reads."""
+"""Tokens, where it is not known how many the model reads."""
 SHARE = 0.6
 """Of the window that the conversation may take; the rest is for what is read and written in this turn."""
 SUMMARY_TOKENS = 600
@@ -38,8 +38,12 @@ class ReadResult(BaseModel):
 class ContextMiddleware(AgentMiddleware[AgentState[Any], Any]):
     """Shortens what the model is shown, and offers `read_result` to read on in a long one."""
 
-    def __init__(self, *, shown: int = SHOWN, share: float = SHARE) -> None:
-        self._shown, self._share = shown, share
+    def __init__(self, *, window: int | None = None, share: float = SHARE, result_share: float = RESULT_SHARE) -> None:
+        """
+        Args:
+            window: tokens that the model reads.
+        """
+        self._room, self._shown = (int(part * (window or WINDOW)) for part in (share, 4 * result_share))
         self.tools: list[BaseTool] = [
             StructuredTool.from_function(
                 coroutine=self._read_result,
@@ -55,10 +59,8 @@ class ContextMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> ModelResponse[Any]:
         messages = [self._shorten(message) for message in request.messages]
-        profile: Mapping[str, Any] = request.model.profile or {}
-        room = int(self._share * (profile.get("max_input_tokens") or WINDOW))
-        if count_tokens_approximately(messages) > room:
-            messages = await self._summarise(messages, room)
+        if count_tokens_approximately(messages) > self._room:
+            messages = await self._summarise(messages, self._room)
         return await handler(request.override(messages=messages))
 
     def _shorten(self, message: AnyMessage) -> AnyMessage:

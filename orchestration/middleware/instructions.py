@@ -13,7 +13,7 @@ from langchain_core.messages import SystemMessage
 from orchestration.contract import AgentParts, ClientOptions
 from orchestration.run.run import Run, current_run
 
-PROMPTS = ("persona", "tool_calling", "language", "length")
+PROMPTS = ("persona", "documents", "tool_calling", "language", "length")
 FORBIDDEN = "the client's instructions were not followed: the operator does not allow any"
 
 
