@@ -47,7 +47,7 @@ def ask(
     from orchestration.contract import AnswerRequest
     from orchestration.run import answering
     from serving.access.identity import check_roles
-    from serving.wiring import open_system
+    from serving.cli.served import open_or_ask
 
     if text is not None and schema is None:
         raise InvalidRequest("--text is what an object is read from. Give its JSON schema with --schema.")
@@ -65,7 +65,7 @@ def ask(
         question=question, thread_id=thread, compose=cast("Any", compose), as_of=_day(as_of) if as_of else None
     )
     seen = terminal.watching() if plan and str(json) != "-" else None
-    with open_system(loaded) as system:
+    with open_or_ask(loaded) as system:
         if not system.ledger.chunk_count():
             terminal.show_note("There is no document yet. Run make demo, or add yours: make ingest SRC=folder")
         answer = asyncio.run(answering.answer(system.agent, request, caller, seen=seen))
@@ -89,14 +89,14 @@ def _ask_for_object(
         InvalidRequest: an empty question, or a file that holds no JSON schema of an object.
     """
     from orchestration.answers.objects import model_of
-    from serving.wiring import open_system
+    from serving.cli.served import open_or_ask
 
     try:
         shape = model_of(jsons.loads(schema.read_text(encoding="utf-8")))
     except ValueError as error:
         raise InvalidRequest(f"{schema} holds no JSON schema: {error}.") from error
     given = text.read_text(encoding="utf-8") if text else None
-    with open_system(loaded) as system:
+    with open_or_ask(loaded) as system:
         answer = asyncio.run(system.objects.answer_as(shape, question, principal, text=given))
     content = answer.object.model_dump(mode="json") if answer.object is not None else None
     if not terminal.write_json(json, {"object": content, "failure": answer.failure, "written": answer.written}):

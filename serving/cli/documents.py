@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foundation.errors import InvalidRequest
+from foundation.errors import InvalidRequest, StoreInUse
 from foundation.types import EVERY_TENANT, Scope
 from serving.cli import terminal
 from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, all_of, exit_unless, load_stack
@@ -66,17 +66,27 @@ def _ingest(
 ) -> bool:
     """Whether every document was taken. `prune` takes out what is no longer in the folder."""
     from retrieval.ingest.folders import changes, of_folder
-    from serving.wiring import open_system
+    from serving.cli.served import open_or_ask
+    from serving.processes.address import find_port
 
     folder = _folder(loaded.settings, source, tenant)
     if prune and folder is None:
         raise InvalidRequest(f"Only a folder can be kept in step, and {source} is none. Leave PRUNE out.")
+    is_served = folder is not None and find_port(loaded.settings.foundation.data_dir) is not None
+    if is_served:
+        if prune:
+            raise StoreInUse(
+                "A server runs on these documents, and its API does not know folders. Stop it to use PRUNE."
+            )
+        terminal.show_note("What a server takes does not count as the folder's: a later PRUNE=1 leaves it where it is.")
     count, items = _items(loaded.settings, source, tenant, frozenset(groups), folder)
     if data_class:
         items = (_of_class(item, data_class) for item in items)
     stored = 0
     try:
-        with open_system(loaded) as system, terminal.progress() as progress:
+        with open_or_ask(loaded) as system, terminal.progress() as progress:
+            if is_served:
+                folder = None
             before = of_folder(system.ledger, folder) if folder else {}
             try:
                 report = system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, count))
@@ -98,9 +108,9 @@ def _ingest(
 
 def _retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
     """Whether every refused document was taken now."""
-    from serving.wiring import open_system
+    from serving.cli.served import open_or_ask
 
-    with open_system(loaded) as system, terminal.progress() as progress:
+    with open_or_ask(loaded) as system, terminal.progress() as progress:
         scope = Scope(tenant)
         waiting = len(system.ledger.refusals(scope))
         report = system.ingestor.retry(

@@ -23,6 +23,7 @@ def serve_api(loaded: Loaded) -> None:
     """Look for callers and take the port first: both fail at once, the models take seconds."""
     from observability.telemetry import logs
     from serving.access.jwt_tokens import Callers
+    from serving.processes.address import announce_address
     from serving.server import base_url, bind, serve
     from serving.wiring import open_system
 
@@ -43,7 +44,11 @@ def serve_api(loaded: Loaded) -> None:
         with bind(http) as listening:
             supervise(loaded, listening, lambda: announce(base_url(http, listening)))
     else:
-        with bind(http) as listening, open_system(loaded) as system:
+        with (
+            bind(http) as listening,
+            open_system(loaded) as system,
+            announce_address(system.context.data_dir, listening.getsockname()[1]),
+        ):
             announce(base_url(http, listening))
             serve(system, listening)
     out.print("Stopped.")

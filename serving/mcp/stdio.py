@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from foundation.clock import SystemClock
 from serving.access.identity import KeyStore, check_roles
 from serving.cli.options import local
+from serving.cli.served import open_or_ask
 from serving.mcp.server import mcp_server
 from serving.processes.lifecycle import Lifecycle
 from serving.settings import Loaded
-from serving.wiring import open_system
 
 API_KEY = "SIXPLY_API_KEY"
 
@@ -27,7 +27,7 @@ def serve(loaded: Loaded, *, tenant: str, roles: Sequence[str], groups: Sequence
     check_roles(roles, settings.orchestration.policy)
     keys = KeyStore.of(settings, SystemClock())
     caller = keys.authenticate(f"Bearer {key}") if key else local(tenant, roles, groups)
-    with open_system(loaded) as system:
+    with open_or_ask(loaded, caller.roles) as system:
         try:
             mcp_server(system, lambda _: caller, Lifecycle()).run("stdio")
         except* BrokenPipeError:

@@ -96,11 +96,11 @@ def _decide(
     """
     from orchestration.contract import Decision
     from orchestration.run import answering
-    from serving.wiring import open_system
+    from serving.cli.served import open_or_ask
 
     approver = _decider(loaded.settings, tenant)
     edits = dict(_change(text) for text in changes)
-    with open_system(loaded) as system:
+    with open_or_ask(loaded) as system:
 
         async def decide() -> Answer:
             asked = await system.executor.may_decide(approval_id, approver)

@@ -33,16 +33,16 @@ def evaluate(
     from observability.stores.outcomes import outcomes_of
     from serving.cli.judge.judge_agreement import add_marks
     from serving.cli.judge.value import outcomes_at
+    from serving.cli.served import open_or_ask
     from serving.judge.trial import golden_file, golden_report
     from serving.judge.worth import evaluation_file
-    from serving.wiring import open_system
 
     loaded = load_stack(stack)
     golden = golden or golden_file(loaded.settings)
     cases = cast("list[GoldenCase]", evenly(cast("Any", load_golden(golden)), limit))
     if unread := sum(case.reviewed_by == NOBODY for case in cases):
         terminal.show_note(f"{unread} of {len(cases)} cases were reviewed by nobody: a wrong answer may be theirs.")
-    with open_system(loaded) as system, terminal.progress() as progress:
+    with open_or_ask(loaded, ["agent"]) as system, terminal.progress() as progress:
         if lost := _not_stored(system, cases):
             terminal.show_note(
                 f"Not in the ledger, so that their cases cannot pass: {', '.join(lost[:5])}"

@@ -1,0 +1,252 @@
+"""The system for a command: opened here, or, while a server runs on the same data folder, that server asked over loopback.
+
+The command calls as the person at the keyboard: with an API key that is made for this call and revoked after it, which only the
+owner of the data folder can make. A person who was named by a key in the environment calls with that key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import date
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from foundation.clock import SystemClock
+from foundation.errors import DocumentRefused, NotFound, SixplyError, StoreInUse, UpstreamMalformed
+from foundation.types import EVERY_TENANT, Principal, Scope
+from serving.access.identity import KeyStore, known_roles
+from serving.cli import terminal
+from serving.cli.options import LOCAL, local
+from serving.processes.address import find_port
+from serving.settings import Loaded, Settings, context_of
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from orchestration.contract import AnswerRequest, Approval, Decision, Event
+    from retrieval.contract import Hit, Refusal
+    from retrieval.ingest.batches import IngestReport
+    from retrieval.ingest.preparation import Item
+    from serving.wiring import System
+
+KEYS = ("SIXPLY_API_KEY", "SIXPLY_KEY")
+"""Variables of the environment that may hold an API key."""
+LONGEST_S = 600.0
+
+
+@contextmanager
+def open_or_ask(loaded: Loaded, roles: Iterable[str] | None = None) -> Iterator[System]:
+    """Every part as `open_system` opens it; or, beside a running server, those that can be asked over its API. `roles` are of
+    whoever searches; all if absent.
+
+    Raises:
+        As `open_system`; beside a server, StoreInUse for a part that only its own process can use.
+    """
+    from serving.wiring import open_system
+
+    port = find_port(loaded.settings.foundation.data_dir)
+    if port is None:
+        with open_system(loaded) as system:
+            yield system
+        return
+    url = f"http://{_host(loaded.settings)}:{port}"
+    terminal.show_note(f"Asking the server that runs at {url}.")
+    with ExitStack() as opened:
+        yield cast("System", _Served(loaded.settings, url, opened, frozenset(roles or _all_roles(loaded.settings))))
+
+
+def _host(settings: Settings) -> str:
+    """Where this machine reaches it."""
+    host = settings.serving.http.host
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - these two listen everywhere
+    return f"[{host}]" if ":" in host else host
+
+
+def _all_roles(settings: Settings) -> frozenset[str]:
+    return known_roles(settings.orchestration.policy)
+
+
+class _Served:
+    """What commands use of a system, asked of the server: agent, objects, retriever, ingestor. The rest is read beside it."""
+
+    def __init__(self, settings: Settings, url: str, opened: ExitStack, roles: frozenset[str]) -> None:
+        from orchestration.effects.approvals import SqliteApprovals
+        from orchestration.effects.policy import Policy
+        from serving.cli.opening import Stores
+
+        self.settings, self.context = settings, context_of(settings)
+        self.policy = Policy(settings.orchestration.policy)
+        self.approvals = SqliteApprovals(self.context.data_dir / "approvals.sqlite", SystemClock())
+        opened.callback(self.approvals.close)
+        self.ledger = Stores(settings, opened).ledger
+        self.agent = self.retriever = self.ingestor = self.executor = self.objects = self
+        self._url, self._opened, self._roles = url, opened, roles
+        self._keys = KeyStore.of(settings, SystemClock())
+        self._headers: dict[Principal, dict[str, str]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        raise StoreInUse(
+            f"The server at {self._url} holds what this needs ({name}), and its API has no way to it. Stop the server, run this "
+            "and start it again."
+        )
+
+    # -- the agent ---------------------------------------------------------------------------------------------------
+
+    async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncIterator[Event]:
+        import httpx2
+
+        from orchestration.contract import Event
+
+        body = request.model_dump(mode="json", include={"question", "thread_id", "compose", "max_usd", "as_of"})
+        headers = self._as(principal) | {"Accept": "text/event-stream"}
+        async with (
+            httpx2.AsyncClient(base_url=self._url, timeout=LONGEST_S, trust_env=False) as client,
+            client.stream("POST", "/v1/answers", json=body, headers=headers) as reply,
+        ):
+            if reply.is_error:
+                await reply.aread()
+                raise _error_of(reply)
+            async for line in reply.aiter_lines():
+                if line.startswith("data:"):
+                    yield Event.model_validate_json(line.removeprefix("data:"))
+
+    async def resume(self, decision: Decision, principal: Principal) -> AsyncIterator[Event]:
+        from orchestration.contract import Answer, Event
+
+        body = decision.model_dump(mode="json", exclude={"approval_id"})
+        reply = self._send("POST", f"/v1/approvals/{decision.approval_id}", principal, json=body)
+        yield Event(kind="answer", answer=Answer.model_validate_json(reply.content))
+
+    async def may_decide(self, approval_id: str, principal: Principal) -> Approval:
+        """What the arguments are; the server says whether this person may decide it."""
+        approval = await self.approvals.get(approval_id, principal.tenant)
+        if approval is None:
+            raise NotFound(f"There is no approval {approval_id}.")
+        return approval
+
+    async def answer_as(self, shape: type[Any], question: str, principal: Principal, *, text: str | None = None) -> Any:
+        from serving.api.answers import ObjectReply
+
+        body = {"question": question, "schema": shape.model_json_schema(), "text": text}
+        reply = ObjectReply.model_validate_json(self._send("POST", "/v1/objects", principal, json=body).content)
+        return reply.model_copy(update={"object": reply.object and shape.model_validate(reply.object)})
+
+    # -- documents -----------------------------------------------------------------------------------------------------
+
+    def retrieve(self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None) -> list[Hit]:
+        from retrieval.contract import Hit
+        from serving.api.answers import SearchResult
+
+        body = {"query": query, "as_of": as_of and as_of.isoformat()} | ({"limit": limit} if limit else {})
+        reply = self._send("POST", "/v1/search", self._reader(scope.tenant, scope.groups), json=body)
+        found = SearchResult.model_validate_json(reply.content).hits
+        stored = self.ledger.hits([hit.citation.chunk_id for hit in found], scope, as_of=None)
+        return [
+            Hit(chunk=there.chunk, source=there.source, score=hit.score, legs=hit.legs)
+            for hit in found
+            if (there := stored.get(hit.citation.chunk_id))
+        ]
+
+    def ingest(self, items: Iterable[Item], *, progress: Callable[[int], None] | None = None) -> IngestReport:
+        from retrieval.contract import Refusal
+        from retrieval.ingest.batches import IngestReport
+
+        started_s = self.context.clock.monotonic_s()
+        became: list[str | Refusal] = []
+        for item in items:
+            try:
+                became.append(self._add(item))
+            except DocumentRefused as error:
+                source = item.source
+                now = self.context.clock.now()
+                became.append(Refusal(source.uri, source.tenant, error.reason, str(error), now, source.groups))
+            if progress:
+                progress(len(became))
+        return IngestReport(
+            added=became.count("added"),
+            replaced=became.count("replaced"),
+            unchanged=became.count("unchanged"),
+            refused=tuple(what for what in became if isinstance(what, Refusal)),
+            chunks=0,
+            embedded=0,
+            seconds=self.context.clock.monotonic_s() - started_s,
+        )
+
+    def _add(self, item: Item) -> str:
+        import json
+
+        if item.unread:
+            raise DocumentRefused(item.unread.message, reason=item.unread.reason)
+        source = item.source
+        fields = {
+            "uri": source.uri, "title": source.title, "series": source.series, "groups": sorted(source.groups),
+            "effective_from": source.effective_from and source.effective_from.isoformat(),
+            "published": source.published and source.published.isoformat(),
+            "attributes": json.dumps(dict(source.attributes), default=str),
+            "shared": str(source.tenant == EVERY_TENANT).lower(),
+        }  # fmt: skip
+        owner = self._reader(LOCAL if source.tenant == EVERY_TENANT else source.tenant, source.groups)
+        before = self.ledger.find(source.document_id)
+        data = {name: value for name, value in fields.items() if value}
+        self._send("POST", "/v1/documents", owner, data=data, files={"file": (item.name, item.content)})
+        after = self.ledger.find(source.document_id)
+        if before is None:
+            return "added"
+        return "replaced" if after and after.ingested_at != before.ingested_at else "unchanged"
+
+    # -- credentials -----------------------------------------------------------------------------------------------------
+
+    def _reader(self, tenant: str, groups: frozenset[str]) -> Principal:
+        return local(tenant, sorted(self._roles), sorted(groups))
+
+    def _send(self, method: str, path: str, principal: Principal, **body: Any) -> httpx2.Response:
+        reply = self._client.request(method, path, headers=self._as(principal), **body)
+        if reply.is_error:
+            raise _error_of(reply)
+        return reply
+
+    @cached_property
+    def _client(self) -> httpx2.Client:
+        import httpx2
+
+        client = httpx2.Client(base_url=self._url, timeout=LONGEST_S, trust_env=False)
+        self._opened.callback(client.close)
+        return client
+
+    def _as(self, principal: Principal) -> dict[str, str]:
+        """The header of a key of this person: theirs from the environment, or one that is made, and revoked at the end."""
+        if principal not in self._headers:
+            self._headers[principal] = {"Authorization": f"Bearer {self._key_of(principal)}"}
+        return self._headers[principal]
+
+    def _key_of(self, principal: Principal) -> str:
+        if principal.credential:
+            given = (key for variable in KEYS if (key := os.environ.get(variable)))
+            return next(key for key in given if self._keys.authenticate(f"Bearer {key}") == principal)
+        key = self._keys.create(
+            subject=principal.subject or "", tenant=principal.tenant, roles=principal.roles, groups=principal.groups
+        )
+        self._opened.callback(self._keys.revoke, self._keys.digest_of(key)[:12])
+        return key
+
+
+def _error_of(reply: httpx2.Response) -> SixplyError:
+    """The error that the server told, of the class that bears its code."""
+    try:
+        problem = reply.json()
+        detail, code = str(problem["detail"]), problem["code"]
+    except (ValueError, KeyError, TypeError):
+        return UpstreamMalformed(f"The server answered {reply.status_code} without saying why. Its log says it.")
+    if code == DocumentRefused.code:
+        return DocumentRefused(detail, reason=str(problem.get("reason") or "refused"))
+    kind = next((kind for kind in _below(SixplyError) if kind.code == code), SixplyError)
+    try:
+        return kind(detail)
+    except TypeError:  # one that says more than a text
+        return SixplyError(detail)
+
+
+def _below(kind: type[SixplyError]) -> Sequence[type[SixplyError]]:
+    return [kind, *(one for below in kind.__subclasses__() for one in _below(below))]

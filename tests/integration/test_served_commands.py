@@ -1,0 +1,122 @@
+"""While a server holds the documents, commands ask it over its API: the same output, as the same person, with a key that is gone after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation.clock import SystemClock
+from serving.access.identity import KeyStore
+from serving.cli.main import main
+from serving.processes.address import announce_address, find_port
+from serving.server import running
+from serving.settings import load
+from serving.wiring import open_system
+from tests.doubles import command_line
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def sixply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.setenv("SIXPLY__RETRIEVAL__VECTORS__USE", "chroma")
+    monkeypatch.setattr("retrieval.index.lock.PATIENCE_S", 0.0)
+    return command_line.runner(main, tmp_path, monkeypatch, capsys)
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    folder = command_line.write_documents(tmp_path) / "documents"
+    (folder / "broken.docx").unlink()
+    return folder
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[KeyStore]:
+    """`sixply serve` in a thread of this process, with one key of somebody else's."""
+    loaded = load(folder / "stack.toml")
+    keys = KeyStore.of(loaded.settings, SystemClock())
+    keys.create(subject="ada", tenant="north", roles=["reader"])
+    with open_system(loaded) as system, running(system) as url:
+        with announce_address(system.context.data_dir, int(url.rpartition(":")[2])):
+            yield keys
+        assert find_port(system.context.data_dir) is None
+
+
+def without_run(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer without what differs between two runs of one question."""
+    return {key: answer[key] for key in ("status", "text", "citations", "path", "nearest", "question")}
+
+
+def test_a_question_gets_the_same_answer_as_here_and_the_key_is_gone_after(
+    sixply: Run, documents: Path, tmp_path: Path
+) -> None:
+    sixply("ingest", str(documents))
+    question = "How long does the moon lamp run?"
+    here = sixply("ask", question)
+    with served(tmp_path) as keys:
+        there = sixply("ask", question)
+        assert [key.subject for key in keys.list()] == ["ada"]
+        shown = sixply("ask", question, "--plan", json_too=False)
+    assert without_run(there) == without_run(here)
+    assert "Asking the server that runs at http://127.0.0.1:" in shown
+    assert "retrieve done" in shown
+    assert "moon.md, characters" in shown
+
+
+def test_documents_go_in_beside_a_server_and_only_for_whom_they_are(
+    sixply: Run, documents: Path, tmp_path: Path
+) -> None:
+    with served(tmp_path):
+        assert sixply("ingest", str(documents), "--group", "board")["added"] == 2
+        assert sixply("ingest", str(documents), "--group", "board")["unchanged"] == 2
+        (documents / "sun.md").write_text("# The sun lamp\n\nThe sun lamp weighs three kilograms.\n")
+        (documents / "broken.pdf").write_bytes(b"no PDF")
+        report = sixply("ingest", str(documents), "--group", "board", status=1)
+        assert (report["replaced"], report["unchanged"], [it["uri"] for it in report["refused"]]) == (
+            1, 1, ["broken.pdf"],
+        )  # fmt: skip
+        assert [it["uri"] for it in sixply("documents", "--group", "board")["documents"]] == ["moon.md", "sun.md"]
+        assert "three kilograms" in sixply("ask", "What does the sun lamp weigh?", "--group", "board")["text"]
+        assert sixply("ask", "What does the sun lamp weigh?")["status"] == "abstained"
+        assert sixply("ask", "What does the sun lamp weigh?", "--tenant", "north")["status"] == "abstained"
+        assert "does not know folders. Stop it to use PRUNE" in sixply("ingest", str(documents), "--prune", status=2)
+        assert "has no way to it. Stop the server" in sixply("ingest", "--retry", status=2)
+
+
+def test_a_golden_set_is_scored_and_an_object_filled_beside_a_server(
+    sixply: Run, documents: Path, tmp_path: Path
+) -> None:
+    golden = tmp_path / "golden.jsonl"
+    case = {
+        "id": "g1", "question": "How long does the moon lamp run?", "kind": "answerable", "tenant": "local",
+        "gold_documents": ["moon.md"], "answers": ["nine hours"], "answerable": True,
+    }  # fmt: skip
+    golden.write_text(json.dumps(case))
+    schema = {"type": "object", "properties": {"hours": {"type": "string", "description": "how many hours"}}}
+    (tmp_path / "schema.json").write_text(json.dumps(schema))
+    with served(tmp_path):
+        sixply("ingest", str(documents))
+        report = sixply("evaluate", "--golden", str(golden))
+        filled = sixply("ask", "How long does the moon lamp run?", "--schema", str(tmp_path / "schema.json"))
+    assert report["overall"]["passed"]["mean"] == report["overall"]["retrieval_recall"]["mean"] == 1.0
+    assert filled["failure"] is None
+
+
+def test_an_error_of_the_server_is_told_as_here(sixply: Run, tmp_path: Path) -> None:
+    with served(tmp_path):
+        assert "There is no conversation t-none" in sixply("ask", "How long?", "--thread", "t-none", status=2)
+        assert "There is no approval ap-none" in sixply("approve", "ap-none", status=2)
+
+
+def test_without_a_server_there_is_no_address(tmp_path: Path) -> None:
+    assert find_port(tmp_path) is None
+    with announce_address(tmp_path, 8600):
+        assert find_port(tmp_path) == 8600
+        assert (tmp_path / "server.address").stat().st_mode & 0o077 == 0
+    assert find_port(tmp_path) is None
