@@ -111,7 +111,7 @@ def test_a_golden_set_is_scored_and_an_object_filled_beside_a_server(
 def test_an_error_of_the_server_is_told_as_here(sixply: Run, tmp_path: Path) -> None:
     with served(tmp_path):
         assert "There is no conversation t-none" in sixply("ask", "How long?", "--thread", "t-none", status=2)
-        assert "There is no approval ap-none" in sixply("approve", "ap-none", status=2)
+        assert "There is no approval ap-none" in sixply("approve", "ap-none", status=2, json_too=False)
 
 
 def test_without_a_server_there_is_no_address(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from foundation.errors import InvalidRequest, InvalidSetting, did_you_mean
 from observability.value.outcome_contract import Conversion, OutcomeContract, Signature
 from serving.cli import terminal
 
-EXAMPLE = "The figures are those of the fictional company"
-"""Stands in the contract of the example, which anybody may write over."""
+EXAMPLES = ("The figures are those of the fictional company", "put your figures in place of these")
+"""One of them stands in the contract of the example and of a new project, which anybody may write over."""
 QUESTIONS = {
     "process.name": "What is done today, and where, in a few words",
     "process.volume_per_month": "How many cases a month",
@@ -72,7 +72,7 @@ def is_for_the_taking(path: Path) -> bool:
         return True
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidSetting(f"{path} cannot be read: {error}. Make it readable, or name another file.") from error
-    return not text.strip() or EXAMPLE in text
+    return not text.strip() or any(example in text for example in EXAMPLES)
 
 
 def write_contract(path: Path, given: Sequence[str]) -> None:
