@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-FILE = "server.address"
+FILE = "server.lock"
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 from foundation.clock import SystemClock
 from serving.access.identity import KeyStore
 from serving.cli.main import main
-from serving.processes.address import announce_address, find_port
+from serving.processes.address import FILE, announce_address, find_port
 from serving.server import running
 from serving.settings import load
 from serving.wiring import open_system
@@ -118,5 +118,5 @@ def test_without_a_server_there_is_no_address(tmp_path: Path) -> None:
     assert find_port(tmp_path) is None
     with announce_address(tmp_path, 8600):
         assert find_port(tmp_path) == 8600
-        assert (tmp_path / "server.address").stat().st_mode & 0o077 == 0
+        assert (tmp_path / FILE).stat().st_mode & 0o077 == 0
     assert find_port(tmp_path) is None
