@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -15,6 +16,20 @@ from models.resilience.vendor_errors import translate
 
 Vectors = npt.NDArray[np.float32]
 """Shape (texts, dimensions), rows of unit length."""
+
+
+class ArrayEmbeddings(Embeddings, ABC):
+    """An `Embeddings` of whoever computes arrays."""
+
+    @abstractmethod
+    def embed_array(self, texts: Sequence[str]) -> Vectors:
+        """Shape (texts, dimensions), float32, rows of unit length, in input order."""
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [[float(value) for value in row] for row in self.embed_array(texts)]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed_documents([text])[0]
 
 
 def embed(embedder: Embeddings, texts: Sequence[str]) -> Vectors:

@@ -17,7 +17,7 @@ from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.components import Context
-from models.embedding import Vectors
+from models.embedding import ArrayEmbeddings, Vectors
 
 _WORD = re.compile(r"\w+")
 
@@ -28,7 +28,7 @@ class Options(BaseModel):
     dimensions: int = Field(default=256, ge=8)
 
 
-class HashingEmbedder(Embeddings):
+class HashingEmbedder(ArrayEmbeddings):
     """A test double; the same text has the same vector in every process and on every machine."""
 
     def __init__(self, dimensions: int) -> None:
@@ -48,12 +48,6 @@ class HashingEmbedder(Embeddings):
         if not vector.any():  # no words, or sums that cancel out; and a vector needs a direction
             vector[self._place(f"whole {text}")[0]] = 1.0
         return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return [[float(value) for value in row] for row in self.embed_array(texts)]
-
-    def embed_query(self, text: str) -> list[float]:
-        return self.embed_documents([text])[0]
 
     def _place(self, feature: str) -> tuple[int, int]:
         number = int.from_bytes(hashlib.blake2b(feature.encode("utf-8", "surrogatepass"), digest_size=8).digest())

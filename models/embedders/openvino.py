@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from foundation.components import Context
 from foundation.errors import ComponentError, InvalidSetting, WeightsInvalid
 from models import weights
-from models.embedding import Vectors
+from models.embedding import ArrayEmbeddings, Vectors
 from models.encoders.bert import Bert, engine, graph
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Options(BaseModel):
     """Texts are cut here; `None` is the model's own limit (256 for the bundled one)."""
 
 
-class OpenVinoEmbedder(Embeddings):
+class OpenVinoEmbedder(ArrayEmbeddings):
     """Unit vectors, and vectors of single tokens, from a compiled graph. Safe to call from several threads.
 
     A text is padded to its own length and batched only with texts of that length, so that its vector does not depend on
@@ -102,12 +102,6 @@ class OpenVinoEmbedder(Embeddings):
                 own = rows[: len(ids[place])]
                 vectors[place] = own / np.linalg.norm(own, axis=1, keepdims=True)
         return vectors
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return [[float(value) for value in row] for row in self.embed_array(texts)]
-
-    def embed_query(self, text: str) -> list[float]:
-        return self.embed_documents([text])[0]
 
     def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.components import Context
 from models import weights
-from models.embedding import Vectors
+from models.embedding import ArrayEmbeddings, Vectors
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -34,7 +34,7 @@ class Options(BaseModel):
     threads: int | None = Field(default=None, ge=1)
 
 
-class SentenceTransformerEmbedder(Embeddings):
+class SentenceTransformerEmbedder(ArrayEmbeddings):
     """Unit vectors from a loaded model. Safe to call from several threads: a lock lets one in at a time, because the
     fast tokenizer keeps its padding in shared state, and the threads that count are torch's own."""
 
@@ -60,12 +60,6 @@ class SentenceTransformerEmbedder(Embeddings):
         outputs = self._encode(texts, output_value="token_embeddings") if texts else []
         rows = [np.asarray(tokens, dtype=np.float32) for tokens in outputs]
         return [tokens / np.linalg.norm(tokens, axis=1, keepdims=True) for tokens in rows]
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return [[float(value) for value in row] for row in self.embed_array(texts)]
-
-    def embed_query(self, text: str) -> list[float]:
-        return self.embed_documents([text])[0]
 
     def _encode(self, texts: Sequence[str], **wanted: Any) -> Any:
         with self._lock:

@@ -29,8 +29,9 @@ from foundation.stores.full_disk import translate_errors
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore, connect_to_read
 from foundation.tracing import annotate, trace_id
 from foundation.types import Principal
-from orchestration.contract import Agent, Answer, AnswerRequest, AuditLog, AuditRecord, Decision, Event
+from orchestration.contract import Agent, Answer, AuditLog, AuditRecord, Event
 from orchestration.run.answering import error_event
+from orchestration.run.wrapping import AgentWrapper
 
 BEGINNING = "0" * 64
 """The hash before the first record."""
@@ -335,29 +336,14 @@ def _read_head(path: Path) -> Head | None:
         raise StoreUnavailable(f"{path} is not what was written there. Look who changed it.") from error
 
 
-class AuditedAgent:
+class AuditedAgent(AgentWrapper):
     """An `Agent` whose every answer is in the audit before the caller has it."""
 
     def __init__(self, inner: Agent, audit: AuditLog) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self._audit = audit
 
-    def __getattr__(self, name: str) -> Any:
-        if name == "inner":  # not set yet while the wrapper is being copied
-            raise AttributeError(name)
-        return getattr(self.inner, name)
-
-    async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
-        async with aclosing(self._record_answers(self.inner.stream(request, principal), principal)) as events:
-            async for event in events:
-                yield event
-
-    async def resume(self, decision: Decision, principal: Principal) -> AsyncGenerator[Event, None]:
-        async with aclosing(self._record_answers(self.inner.resume(decision, principal), principal)) as events:
-            async for event in events:
-                yield event
-
-    async def _record_answers(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
+    async def _pass_on(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
         async with aclosing(events) as source:  # type: ignore[type-var]
             async for event in source:
                 if event.answer is not None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from functools import reduce
 from operator import add
@@ -20,7 +21,7 @@ from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
 
 from foundation.errors import BudgetExceeded, ComponentError, SixplyError
 from foundation.tracing import trace_id
-from foundation.types import Principal, Usage
+from foundation.types import Layer, Principal, Usage
 from models.contract import BaseChatModel, Call
 from models.pricing import USAGE_AT_START, call_of
 from models.resilience.retry import FALLBACK
@@ -274,23 +275,7 @@ class Run:
 
     def reuse(self, found: Recalled) -> None:
         """Put on record that an earlier answer is given again, which costs no model."""
-        self._record(
-            Charge(
-                layer="orchestration",
-                kind="cached",
-                part=found.kind,
-                model="",
-                usage=Usage(),
-                seconds=0.0,
-                usd=Decimal(0),
-                basis=f"answer {found.answer_id} given again",
-                tenant=self.principal.tenant,
-                subject=self.principal.subject,
-                answer_id=self.answer_id,
-                trace_id=trace_id(),
-                at=self.parts.clock.now(),
-            )
-        )
+        self._record("cached", found.kind, usd=Decimal(0), basis=f"answer {found.answer_id} given again")
 
     def close(self) -> None:
         """Charge the machine's time that no local model call has been charged for. A second call does nothing."""
@@ -302,23 +287,7 @@ class Run:
         rate = self.parts.machine_usd_per_hour
         seconds = max(0.0, self._seconds - self._local_s)
         usd = (Decimal(str(rate)) * Decimal(str(seconds)) / 3600).quantize(_PICODOLLAR)
-        self._record(
-            Charge(
-                layer="orchestration",
-                kind="machine",
-                part="machine",
-                model="",
-                usage=Usage(),
-                seconds=seconds,
-                usd=usd,
-                basis=f"local compute {rate:g} USD/h",
-                tenant=self.principal.tenant,
-                subject=self.principal.subject,
-                answer_id=self.answer_id,
-                trace_id=trace_id(),
-                at=self.parts.clock.now(),
-            )
-        )
+        self._record("machine", "machine", seconds=seconds, usd=usd, basis=f"local compute {rate:g} USD/h")
 
     def _expected_call(self, messages: Sequence[BaseMessage], max_tokens: int) -> Call:
         """The call as it may turn out, for the reservation."""
@@ -341,28 +310,50 @@ class Run:
         if price.usd is None:
             self.note(f"a call of {call.model} has no known price")
         self._record(
-            Charge(
-                layer="models",
-                kind="chat",
-                part=call.provider,
-                model=call.model,
-                usage=call.usage,
-                seconds=call.seconds,
-                usd=price.usd,
-                basis=price.basis if whole else f"{price.basis}, tokens estimated: the call was cut off",
-                tenant=self.principal.tenant,
-                subject=self.principal.subject,
-                answer_id=self.answer_id,
-                trace_id=trace_id(),
-                at=call.at,
-            )
+            "chat",
+            call.provider,
+            layer="models",
+            model=call.model,
+            usage=call.usage,
+            seconds=call.seconds,
+            usd=price.usd,
+            basis=price.basis if whole else f"{price.basis}, tokens estimated: the call was cut off",
+            at=call.at,
         )
         spent.tokens = (call.usage.input_tokens or 0) + (call.usage.output_tokens or 0)
         spent.usd = price.usd
 
-    def _record(self, charge: Charge) -> None:
-        self._costs.append(charge.usd)
-        self.parts.meter.record(charge)
+    def _record(
+        self,
+        kind: str,
+        part: str,
+        *,
+        usd: Decimal | None,
+        basis: str,
+        layer: Layer = "orchestration",
+        model: str = "",
+        usage: Usage = Usage(),  # noqa: B008 - frozen
+        seconds: float = 0.0,
+        at: datetime | None = None,
+    ) -> None:
+        self._costs.append(usd)
+        self.parts.meter.record(
+            Charge(
+                layer=layer,
+                kind=kind,
+                part=part,
+                model=model,
+                usage=usage,
+                seconds=seconds,
+                usd=usd,
+                basis=basis,
+                tenant=self.principal.tenant,
+                subject=self.principal.subject,
+                answer_id=self.answer_id,
+                trace_id=trace_id(),
+                at=at or self.parts.clock.now(),
+            )
+        )
 
 
 @contextmanager
