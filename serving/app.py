@@ -27,6 +27,7 @@ from serving.wiring import System
 
 ROUTES = (
     "serving.api.answers",
+    "serving.api.objects",
     "serving.api.conversations",
     "serving.api.facts",
     "serving.api.feedback",

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from langchain_core.embeddings import Embeddings
 
-from foundation.components import Assembly
+from foundation.components import Assembly, load_removable
 from foundation.stores.erasures import Erasures
+from orchestration.contract import AnswerMemory
 from orchestration.effects.policy import Policy
 from orchestration.settings import BudgetSettings
 from retrieval.contract import DocumentLedger
 from serving.access.quotas import Quotas
 from serving.contract import Cache
-from serving.http.answer_cache import AnswerCache
 from serving.http.idempotency import IdempotencyStore
 from serving.jobs.store import JobStore
 from serving.settings import ServingSettings
@@ -27,7 +27,7 @@ class Serving:
     quotas: Quotas
     idempotency: IdempotencyStore
     jobs: JobStore
-    answers: AnswerCache | None
+    answers: AnswerMemory | None
     """Where answers are looked up before they are made again; `None`: nowhere."""
 
 
@@ -52,20 +52,15 @@ def open_serving(
     """
     data, clock = assembly.context.data_dir, assembly.context.clock
     cache = assembly.part("serving.cache", settings.cache, Cache)
-    answers = AnswerCache(
-        settings.answer_cache,
-        cache,
-        ledger,
-        embedder,
-        clock=clock,
-        policy=policy,
-        writer=writer,
-        erasures=erasures,
-    )
+    answers = None
+    if settings.answer_cache.mode != "off":
+        answers = load_removable("serving.http.answer_cache").AnswerCache(
+            settings.answer_cache, cache, ledger, embedder, clock=clock, policy=policy, writer=writer, erasures=erasures
+        )
     return Serving(
         cache=cache,
         quotas=Quotas(settings.quotas, budget, cache),
         idempotency=assembly.keep(IdempotencyStore(data / "idempotency.sqlite", clock)),
         jobs=assembly.keep(JobStore(data / "jobs", clock, settings.jobs)),
-        answers=answers if settings.answer_cache.mode != "off" else None,
+        answers=answers,
     )

@@ -15,8 +15,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from foundation.components import is_there, load_removable
 from foundation.errors import StoreInUse
 from serving.settings import Loaded, context_of
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:  # the real imports stand in the functions, so that `--help` n
     from observability.stores.outcomes import OutcomeStore
     from observability.stores.spans import SpanStore
     from observability.telemetry.setup import Telemetry
-    from orchestration.answers.objects import Objects
     from orchestration.build import Orchestration
     from orchestration.contract import Agent, AgentParts
     from orchestration.effects.approvals import SqliteApprovals
@@ -55,6 +55,7 @@ if TYPE_CHECKING:  # the real imports stand in the functions, so that `--help` n
     from serving.jobs.store import JobStore
     from serving.settings import Settings
 
+OBJECTS = "orchestration.answers.objects"
 logger = logging.getLogger(__name__)
 
 
@@ -90,7 +91,8 @@ class System:
     parts: AgentParts
     """What the agent is built from, for who builds another one."""
     agent: Agent
-    objects: Objects
+    objects: Any
+    """`orchestration.answers.objects.Objects`; `None` without that file."""
     cache: Cache
     quotas: Quotas
     idempotency: IdempotencyStore
@@ -255,7 +257,6 @@ class _Layers:
     def system(self) -> System:
         """All of it. Around the agent, from within: a stop breaks it off, the audit notes it, it is counted, its quota is held."""
         from observability.telemetry.instrument import counted_agent
-        from orchestration.answers.objects import Objects
         from orchestration.effects.audit import AuditedAgent
         from orchestration.run.stoppable import StoppableAgent
         from serving.access.quotas import QuotaAgent
@@ -290,7 +291,9 @@ class _Layers:
             executor=acting.executor,
             parts=self.parts,
             agent=QuotaAgent(counted_agent(audited), serving.quotas),
-            objects=Objects(self.parts, self.stops, acting.audit, models.tenants),
+            objects=load_removable(OBJECTS).Objects(self.parts, self.stops, acting.audit, models.tenants)
+            if is_there(OBJECTS)
+            else None,
             cache=serving.cache,
             quotas=serving.quotas,
             idempotency=serving.idempotency,

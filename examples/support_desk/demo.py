@@ -400,9 +400,9 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
     from observability.evaluation.golden_set import load_golden
     from observability.reports.layer_bill import layer_bill
     from observability.reports.trace_tables import bill_table, trace_table
-    from observability.stores.outcomes import outcomes_of
     from observability.value import roi
     from observability.value.outcome_contract import load_contract
+    from observability.value.stand_ins import outcomes_of
     from serving.judge.trial import golden_report
 
     with stage.part("observability", "what happened, what it cost, whether it was right, what it is worth") as report:

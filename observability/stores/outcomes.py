@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import Literal, cast, get_args
 
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from observability.telemetry import personal_data
-
-if TYPE_CHECKING:
-    from observability.evaluation.golden_set import CaseScore, Report
 
 Verdict = Literal["accepted", "edited", "rejected", "escalated"]
 Origin = Literal["production", "evaluation", "simulation"]
@@ -139,27 +135,3 @@ class OutcomeStore:
 
     def close(self) -> None:
         self._file.close()
-
-
-def outcomes_of(report: Report, *, at: datetime) -> list[Outcome]:
-    """Stand-ins for outcomes, from an evaluation instead of from people; their origin says so.
-
-    A right answer counts as accepted, a prepared effect as edited (a person still has to decide), a refusal as
-    escalated, right or not, because a person then does the work, and everything else as rejected.
-    """
-    return [
-        Outcome(row.answer_id or row.case.id, verdict, at, "evaluation", "golden set")
-        for row, verdict in zip(report.rows, _verdicts(report.rows), strict=True)
-    ]
-
-
-def _verdicts(rows: Iterable[CaseScore]) -> Iterator[Verdict]:
-    for row in rows:
-        if row.measures.get("leaked"):
-            yield "rejected"
-        elif row.status in ("abstained", "refused", "escalated"):
-            yield "escalated"
-        elif row.passed:
-            yield "edited" if row.status == "waiting" else "accepted"
-        else:
-            yield "rejected"

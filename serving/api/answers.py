@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import fields
 from datetime import date
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.sse import ServerSentEvent
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from foundation.machine.deadline import in_thread, time_limit
+from foundation.machine.deadline import time_limit
 from foundation.tracing import trace_id
-from foundation.types import Principal, Usage
-from orchestration.answers.objects import ObjectAnswer, model_of
+from foundation.types import Principal
 from orchestration.contract import Answer, AnswerRequest, Event
 from orchestration.settings import AnswerSettings
 from retrieval.contract import Citation, Hit
 from serving.access.identity import Asker
-from serving.api.schemas import Identifier, Question, RequestBody, Text
+from serving.api.schemas import Identifier, Question, RequestBody
 from serving.api.search_filters import CONDITIONS, VALUES, Filter, check_size
 from serving.http.errors import QuestionTooLong, responses
 from serving.http.idempotency import attempt_of
@@ -49,49 +46,6 @@ class AskRequest(RequestBody):
     compose: Literal["auto", "extractive", "generative"] | None = None
     max_usd: float | None = Field(default=None, ge=0, description="Stop before this answer costs more.")
     as_of: date | None = Field(default=None, description="From the versions in force on that day; today if absent.")
-
-
-class ObjectRequest(RequestBody):
-    question: Question = Field(examples=["Which order is this about?"])
-    shape: dict[str, JsonValue] = Field(
-        alias="schema",
-        description="The JSON schema of an object; describe its fields, since that is how they are found.",
-        examples=[
-            {
-                "type": "object",
-                "properties": {"quantity": {"type": "integer", "description": "how many devices were ordered"}},
-                "required": ["quantity"],
-            }
-        ],
-    )
-    text: Annotated[Text, StringConstraints(max_length=20_000)] | None = Field(
-        default=None, description="Where to read it from; absent: the documents that you may read."
-    )
-
-
-class ObjectReply(BaseModel):
-    """Either `object` or `failure` is there."""
-
-    answer_id: str
-    object: JsonValue = None
-    failure: Literal["insufficient_evidence", "budget", "model"] | None
-    told: str
-    """Why it failed, fit for a person."""
-    read: tuple[str, ...]
-    written: tuple[str, ...]
-    citations: tuple[Citation, ...]
-    degraded: tuple[str, ...]
-    """What was worse than configured or is to be read with care."""
-    usage: Usage
-    cost_usd: Decimal | None
-    seconds: float
-    trace_id: str | None
-
-    @classmethod
-    def of(cls, answer: ObjectAnswer[Any]) -> ObjectReply:
-        content = answer.object.model_dump(mode="json") if answer.object is not None else None
-        content_fields = {field.name: getattr(answer, field.name) for field in fields(answer) if field.name != "object"}
-        return cls(object=content, **content_fields)
 
 
 class SearchRequest(RequestBody):
@@ -176,23 +130,6 @@ async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Runnin
     if "text/event-stream" in request.headers.get("accept", ""):
         return EventStream(_events(runtime, at_work))
     return as_json(await collect(at_work, runtime.lifecycle, request))
-
-
-@router.post("/objects", responses=responses(429), dependencies=[admit("answers")])
-async def fill(body: ObjectRequest, request: Request, caller: Asker, runtime: Running) -> ObjectReply:
-    """Answer as an object that fits a JSON schema, from a text that you give or from the documents.
-
-    What the text states is read from it; `written` names the fields that the language model had to write. Where there is
-    no object, `failure` says why. Leaving ends the work.
-    """
-    check_length(body.question, runtime.system.settings.orchestration.answers)
-    await runtime.system.quotas.demand_left(caller)
-    return await unless_left(_fill_object(body, caller, runtime), runtime.lifecycle, request)
-
-
-async def _fill_object(body: ObjectRequest, caller: Principal, runtime: Runtime) -> ObjectReply:
-    schema = await in_thread(model_of, body.shape)
-    return ObjectReply.of(await runtime.system.objects.answer_as(schema, body.question, caller, text=body.text))
 
 
 @router.post("/search", response_model=SearchResult, responses=responses(504), dependencies=[admit("searches")])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from foundation.components import load_removable
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.types import Principal
 from serving.cli import terminal
@@ -88,11 +89,12 @@ def _ask_for_object(
     Raises:
         InvalidRequest: an empty question, or a file that holds no JSON schema of an object.
     """
-    from orchestration.answers.objects import model_of
     from serving.cli.served import open_or_ask
 
     try:
-        shape = model_of(jsons.loads(schema.read_text(encoding="utf-8")))
+        shape = load_removable("orchestration.answers.objects").model_of(
+            jsons.loads(schema.read_text(encoding="utf-8"))
+        )
     except ValueError as error:
         raise InvalidRequest(f"{schema} holds no JSON schema: {error}.") from error
     given = text.read_text(encoding="utf-8") if text else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,14 +11,64 @@ import typer
 
 from foundation.clock import SystemClock
 from foundation.errors import StoreInUse
+from foundation.types import EVERY_TENANT
 from serving.cli import terminal
-from serving.cli.documents import show_outdated
 from serving.cli.opening import Stores, open_stores
 from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, all_of, load_stack
 from serving.settings import Loaded
 
 if TYPE_CHECKING:
     from retrieval.ingest.export import Transfer
+
+
+def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:
+    """What the ledger holds, and what it refused."""
+    from retrieval.ingest.near_duplicates import count_outdated
+    from serving.cli.opening import open_stores
+
+    settings, scope = load_stack(stack).settings, all_of(tenant, groups)
+    with open_stores(settings) as stores:
+        ledger = stores.ledger
+        stored, refused = ledger.documents(scope), ledger.refusals(scope)
+        hidden = sum(len(ledger.documents_where(tenant)) for tenant in {scope.tenant, EVERY_TENANT}) - len(stored)
+    rows = [
+        (
+            entry.source.uri,
+            entry.source.title,
+            entry.source.tenant,
+            entry.chunks,
+            "superseded" if entry.superseded else "in force",
+        )
+        for entry in stored
+    ]
+    columns, outdated = ["uri", "title", "tenant", "chunks", "version"], count_outdated(stored)
+    content = {
+        "documents": [dict(zip(columns, row, strict=True)) for row in rows],
+        "refusals": [{"uri": entry.uri, "reason": entry.reason, "message": entry.message} for entry in refused],
+        "of_other_groups": hidden,
+        "outdated": outdated,
+    }
+    if not terminal.write_json(json, content):
+        terminal.show_table(columns, rows)
+        show_outdated(outdated, of=len(stored))
+        if hidden:  # a number that only the owner of this machine is told
+            terminal.show_note(
+                f"{hidden} more can be read only by groups that were not named. GROUP=name lists those of one."
+            )
+        if refused:
+            terminal.show_table(
+                ["refused", "reason", "what it says"], [(entry.uri, entry.reason, entry.message) for entry in refused]
+            )
+
+
+def show_outdated(outdated: Mapping[str, int], *, of: int) -> None:
+    """How many documents wait for what a newer parser reads, and how they get it."""
+    if outdated:
+        kinds = ", ".join(f"{count} for {version}" for version, count in outdated.items())
+        terminal.show_note(
+            f"{sum(outdated.values())} of {of} documents were read by an older parser: {kinds}. They are searched as they "
+            f"are; make ingest of the same source reads them anew, and embeds only the passages that come out differently."
+        )
 
 
 def sources(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:

@@ -30,7 +30,7 @@ COMMANDS = {
         "doctor": ("serving.cli.doctor:doctor", "Check this machine and this configuration; say what to do."),
     },
     "Documents": {
-        "documents": ("serving.cli.documents:documents", "What the ledger holds, and what it refused."),
+        "documents": ("serving.cli.corpus:documents", "What the ledger holds, and what it refused."),
         "sources": ("serving.cli.corpus:sources", "Where the documents come from."),
         "corpus": ("serving.cli.corpus:corpus", "Its size, what is old or superseded."),
         "reindex": (
@@ -52,11 +52,11 @@ COMMANDS = {
         "mcp": ("serving.mcp.command:mcp", "Be an MCP server on standard input and output."),
     },
     "What happened, and what it cost": {
-        "traces": ("serving.cli.traces:traces", "The latest answers, searches, writes and what broke."),
-        "slow": ("serving.cli.traces:slow", "The slowest of the latest requests, and what each layer takes."),
-        "failures": ("serving.cli.traces:failures", "How the latest requests failed, and where it began."),
+        "traces": ("serving.cli.govern.triage:traces", "The latest answers, searches, writes and what broke."),
+        "slow": ("serving.cli.govern.triage:slow", "The slowest of the latest requests, and what each layer takes."),
+        "failures": ("serving.cli.govern.triage:failures", "How the latest requests failed, and where it began."),
         "costs": ("serving.cli.traces:costs", "Money spent."),
-        "forecast": ("serving.cli.traces:forecast", "What the next 30 days will cost, from the days so far."),
+        "forecast": ("serving.cli.govern.triage:forecast", "What the next 30 days will cost, from the days so far."),
         "drift": ("serving.cli.judge.drift:drift", "What has changed since last week."),
         "config": ("serving.cli.doctor:config", "Every value in force and where it came from; secrets masked."),
     },

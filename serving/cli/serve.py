@@ -39,8 +39,7 @@ def serve_api(loaded: Loaded) -> None:
     if loaded.settings.foundation.cluster.use == "ray":
         load_removable("serving.processes.ray_replicas").serve(loaded, announce)
     elif loaded.settings.serving.workers > 1:
-        from serving.processes.supervisor import supervise
-
+        supervise = load_removable("serving.processes.supervisor").supervise
         with bind(http) as listening:
             supervise(loaded, listening, lambda: announce(base_url(http, listening)))
     else:

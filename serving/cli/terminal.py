@@ -22,7 +22,6 @@ from foundation.output import rendering
 from observability.reports import formatting
 
 if TYPE_CHECKING:
-    from orchestration.answers.objects import ObjectAnswer
     from orchestration.contract import Answer, Event, Plan, Turn
 
 LINE_EVERY_S = 30.0
@@ -71,8 +70,8 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     return table
 
 
-def show_object(made: ObjectAnswer[Any]) -> None:
-    """The object as JSON, then who filled it and from where; or why there is none."""
+def show_object(made: Any) -> None:
+    """Of an `ObjectAnswer` the object as JSON, then who filled it and from where; or why there is none."""
     out = console()
     if made.object is None:
         out.print(f"[red]{made.failure}[/]  {plain(made.told)}")

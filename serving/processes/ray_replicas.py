@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from foundation.components import load_removable
 from foundation.errors import ComponentError, InvalidSetting
 from retrieval.ingest.ray_workers import connect, demand_ray
-from serving.processes.supervisor import demand_shared
 from serving.settings import Loaded
 from serving.wiring import System, open_system
 
@@ -45,7 +45,9 @@ def deploy_replicas(loaded: Loaded, *, opener: Callable[[Loaded], Any] = open_sy
     http = settings.serving.http
     if settings.serving.workers > 1:
         raise InvalidSetting("[serving] workers is for one machine. On a cluster, set [foundation.cluster] replicas.")
-    demand_shared(settings, processes=settings.foundation.cluster.replicas, what="[foundation.cluster] replicas")
+    load_removable("serving.processes.supervisor").demand_shared(
+        settings, processes=settings.foundation.cluster.replicas, what="[foundation.cluster] replicas"
+    )
     if not http.port:
         raise InvalidSetting(
             "[serving.http] port = 0 takes any free one, and on a cluster nobody knows which. Name one."

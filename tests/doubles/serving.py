@@ -26,7 +26,6 @@ from foundation.stores.erasures import Erasures
 from foundation.types import Principal, Scope, Usage
 from observability.stores.costs import CostLedger
 from observability.stores.outcomes import OutcomeStore
-from orchestration.answers.objects import ObjectAnswer
 from orchestration.contract import Answer, AnswerRequest, Approval, Charge, Conversation, Decision, Event, Step, Turn
 from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.policy import Policy
@@ -268,20 +267,33 @@ class NumberedJobs(JobStore):
         return f"job-{self._given}"
 
 
+@dataclass(kw_only=True)
+class TwelveAnswer:
+    """An answer as an object, for a tree that may go without the real one."""
+
+    answer_id: str = "a-1"
+    object: Any = None
+    failure: str | None = None
+    told: str = ""
+    read: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    degraded: tuple[str, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: Decimal = Decimal(0)
+    seconds: float = 0.1
+    trace_id: str | None = None
+
+
 class AlwaysTwelve:
     """Answers every question with the same object, or with a failure where the text says nothing."""
 
     async def answer_as(self, schema: Any, question: str, principal: Any, *, text: str | None = None) -> Any:
         del schema, question, principal
         failed = text == "nothing"
-        return ObjectAnswer(
-            answer_id="a-1",
+        return TwelveAnswer(
             object=None if failed else RootModel({"quantity": 12}),
             failure="insufficient_evidence" if failed else None,
-            usage=Usage(),
-            cost_usd=Decimal(0),
-            seconds=0.1,
-            trace_id=None,
         )
 
 

@@ -73,6 +73,9 @@ class Report:
         return not self.unclaimed
 
 
+ANSWER_CACHE = "serving.http.answer_cache"
+
+
 def erase(
     *,
     user: Annotated[str, typer.Option(help="The subject of their key, as `sixply keys` lists it.")],
@@ -229,11 +232,12 @@ def _revoke_keys(settings: Settings, principal: Principal, clock: Clock) -> int:
 async def _forget_answers(settings: Settings, tenant: str) -> int:
     """In a cache of its own the running server does so itself."""
     from serving.contract import Cache
-    from serving.http.answer_cache import forget
 
+    if not components.is_there(ANSWER_CACHE):
+        return 0
     context = context_of(settings)
     with closing(components.load("serving.cache", settings.serving.cache, context, expected=Cache)) as cache:
-        return await forget(cache, tenant)
+        return int(await components.load_removable(ANSWER_CACHE).forget(cache, tenant))
 
 
 async def _ids_of(loaded: Loaded, principal: Principal, clock: Clock) -> Person:

@@ -30,7 +30,7 @@ def evaluate(
     """Score a golden set against the documents in the ledger."""
     from observability.evaluation.datasets import evenly
     from observability.evaluation.golden_set import NOBODY, load_golden
-    from observability.stores.outcomes import outcomes_of
+    from observability.value.stand_ins import outcomes_of
     from serving.cli.judge.judge_agreement import add_marks
     from serving.cli.judge.value import outcomes_at
     from serving.cli.served import open_or_ask

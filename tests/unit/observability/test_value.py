@@ -12,11 +12,11 @@ import pytest
 from foundation.errors import InvalidRequest, StoreUnavailable
 from observability.evaluation.golden_set import score, summarise
 from observability.stores.costs import AnswerCost
-from observability.stores.outcomes import Outcome, OutcomeStore, outcomes_of
+from observability.stores.outcomes import Outcome, OutcomeStore
 from observability.value.outcome_contract import load_contract
 from observability.value.roi import measured_floors, value_report
 from observability.value.value_page import page
-from tests.doubles.answers import NOW, answer, case, waiting
+from tests.doubles.answers import NOW, answer, case
 
 CONTRACT = Path(__file__).parents[2] / "doubles" / "outcomes.toml"
 GOOD = {
@@ -187,23 +187,6 @@ def test_an_unpriced_answer_is_counted_and_its_cost_not_taken_for_zero(contract)
 
 def test_the_report_is_a_table(contract):
     assert value_report(contract, outcomes(accepted=2), costs(2), measured=GOOD).table().row_count > 5
-
-
-def test_outcomes_of_an_evaluation_credit_only_what_was_right():
-    rows = [
-        score(case(), answer("30 days", answer_id="right")),
-        score(case(), answer("9 years", answer_id="wrong")),
-        score(case(), answer("", status="abstained", answer_id="silent")),
-        score(
-            case(kind="tool", tool={"name": "refund", "arguments": {}}),
-            waiting("refund", {}).model_copy(update={"answer_id": "prepared"}),
-        ),
-    ]
-    found = outcomes_of(summarise(rows, seconds=1), at=NOW)
-    assert {one.answer_id: one.verdict for one in found} == {
-        "right": "accepted", "wrong": "rejected", "silent": "escalated", "prepared": "edited",
-    }  # fmt: skip
-    assert {one.origin for one in found} == {"evaluation"}
 
 
 def test_the_floors_are_measured_by_an_evaluation():

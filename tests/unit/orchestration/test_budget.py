@@ -4,8 +4,9 @@ from decimal import Decimal
 
 import pytest
 
+from examples.team.budgets import Share
 from foundation.errors import BudgetExceeded
-from orchestration.run.budget import Budget, Share
+from orchestration.run.budget import Budget
 from orchestration.settings import BudgetSettings
 from tests.doubles.orchestration import ManualClock
 

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from examples.support_desk.demo import from_its_seed
+from observability.evaluation.golden_set import score, summarise
+from observability.value.stand_ins import outcomes_of
+from tests.doubles.answers import NOW, answer, case, waiting
 
 
 def stopped_while_asking(desk: Path) -> None:
@@ -27,3 +30,20 @@ def test_where_other_tools_have_no_desk_there_is_none_to_put_aside(tmp_path: Pat
     with from_its_seed(tmp_path / "desk.sqlite"):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_outcomes_of_an_evaluation_credit_only_what_was_right() -> None:
+    rows = [
+        score(case(), answer("30 days", answer_id="right")),
+        score(case(), answer("9 years", answer_id="wrong")),
+        score(case(), answer("", status="abstained", answer_id="silent")),
+        score(
+            case(kind="tool", tool={"name": "refund", "arguments": {}}),
+            waiting("refund", {}).model_copy(update={"answer_id": "prepared"}),
+        ),
+    ]
+    found = outcomes_of(summarise(rows, seconds=1), at=NOW)
+    assert {one.answer_id: one.verdict for one in found} == {
+        "right": "accepted", "wrong": "rejected", "silent": "escalated", "prepared": "edited",
+    }  # fmt: skip
+    assert {one.origin for one in found} == {"evaluation"}

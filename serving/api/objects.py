@@ -1,0 +1,83 @@
+"""The route that fills an object by its JSON schema."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field, JsonValue, StringConstraints
+
+from foundation.machine.deadline import in_thread
+from foundation.types import Principal, Usage
+from orchestration.answers.objects import ObjectAnswer, model_of
+from retrieval.contract import Citation
+from serving.access.identity import Asker
+from serving.api.answers import check_length
+from serving.api.schemas import Question, RequestBody, Text
+from serving.http.errors import responses
+from serving.http.streams import unless_left
+from serving.runtime import Running, Runtime, admit
+
+router = APIRouter(prefix="/v1", tags=["answers"])
+
+
+class ObjectRequest(RequestBody):
+    question: Question = Field(examples=["Which order is this about?"])
+    shape: dict[str, JsonValue] = Field(
+        alias="schema",
+        description="The JSON schema of an object; describe its fields, since that is how they are found.",
+        examples=[
+            {
+                "type": "object",
+                "properties": {"quantity": {"type": "integer", "description": "how many devices were ordered"}},
+                "required": ["quantity"],
+            }
+        ],
+    )
+    text: Annotated[Text, StringConstraints(max_length=20_000)] | None = Field(
+        default=None, description="Where to read it from; absent: the documents that you may read."
+    )
+
+
+class ObjectReply(BaseModel):
+    """Either `object` or `failure` is there."""
+
+    answer_id: str
+    object: JsonValue = None
+    failure: Literal["insufficient_evidence", "budget", "model"] | None
+    told: str
+    """Why it failed, fit for a person."""
+    read: tuple[str, ...]
+    written: tuple[str, ...]
+    citations: tuple[Citation, ...]
+    degraded: tuple[str, ...]
+    """What was worse than configured or is to be read with care."""
+    usage: Usage
+    cost_usd: Decimal | None
+    seconds: float
+    trace_id: str | None
+
+    @classmethod
+    def of(cls, answer: ObjectAnswer[Any]) -> ObjectReply:
+        content = answer.object.model_dump(mode="json") if answer.object is not None else None
+        content_fields = {field.name: getattr(answer, field.name) for field in fields(answer) if field.name != "object"}
+        return cls(object=content, **content_fields)
+
+
+@router.post("/objects", responses=responses(429), dependencies=[admit("answers")])
+async def fill(body: ObjectRequest, request: Request, caller: Asker, runtime: Running) -> ObjectReply:
+    """Answer as an object that fits a JSON schema, from a text that you give or from the documents.
+
+    What the text states is read from it; `written` names the fields that the language model had to write. Where there is
+    no object, `failure` says why. Leaving ends the work.
+    """
+    check_length(body.question, runtime.system.settings.orchestration.answers)
+    await runtime.system.quotas.demand_left(caller)
+    return await unless_left(_fill_object(body, caller, runtime), runtime.lifecycle, request)
+
+
+async def _fill_object(body: ObjectRequest, caller: Principal, runtime: Runtime) -> ObjectReply:
+    schema = await in_thread(model_of, body.shape)
+    return ObjectReply.of(await runtime.system.objects.answer_as(schema, body.question, caller, text=body.text))

@@ -1,0 +1,121 @@
+"""`sixply traces`, `slow`, `failures` and `forecast`: what operators look through."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+
+import typer
+
+from foundation.clock import SystemClock
+from serving.cli import terminal
+from serving.cli.options import STACK, Json, Last, Stack, load_stack
+from serving.cli.traces import fields_of, file_of, open_costs
+
+
+def traces(
+    *,
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also those that only looked (GET) or were refused (4xx).")
+    ] = False,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """The latest answers, searches, writes and what broke."""
+    from observability.reports import triage
+    from observability.stores.spans import SpanStore
+
+    loaded = load_stack(stack)
+    latest = triage.latest(SpanStore(file_of(loaded, "spans.sqlite")), limit, every=every)
+    if not terminal.write_json(json, [fields_of(row) for row in latest]):
+        terminal.show_table(
+            ["trace", "at (UTC)", "name", "ms", "tenant", "answer", "failed"],
+            [
+                (row.trace_id[:12], f"{row.at[:10]} {row.at[11:19]}", row.name, f"{row.ms:.0f}", row.tenant, row.answer,
+                 row.failed)
+                for row in latest
+            ],
+        )  # fmt: skip
+        if not every:
+            terminal.console().print(
+                "\n[dim]Without requests that only looked (GET) or were refused (4xx): ALL=1 shows them.[/]"
+            )
+
+
+def slow(
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
+    last: Last = 500,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """The slowest of the latest requests, and what each layer takes."""
+    from observability.reports import triage
+    from observability.stores.spans import SpanStore
+
+    loaded = load_stack(stack)
+    store = SpanStore(file_of(loaded, "spans.sqlite"))
+    traces, layers = triage.slow(store, limit=limit, look_at=last)
+    if not terminal.write_json(
+        json, {"traces": [fields_of(row) for row in traces], "layers": [*map(fields_of, layers)]}
+    ):
+        terminal.show_table(
+            ["trace", "name", "ms", "most of it in", "ms", "longest by itself", "ms"],
+            [
+                (
+                    row.trace_id[:12],
+                    row.name,
+                    f"{row.ms:.0f}",
+                    row.layer,
+                    f"{row.layer_ms:.0f}",
+                    row.span,
+                    f"{row.span_ms:.0f}",
+                )
+                for row in traces
+            ],
+        )
+        terminal.show("")
+        terminal.show_table(
+            ["layer", "p50 ms", "p95 ms", "share"],
+            [(row.layer, f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}", f"{row.share:.0%}") for row in layers],
+        )
+        terminal.console().print(f"\n{triage.looked_at(store, last)}")
+
+
+def failures(last: Last = 500, json: Json = None, stack: Stack = STACK) -> None:
+    """How the latest requests failed, and where it began."""
+    from observability.reports import triage
+    from observability.stores.spans import SpanStore
+
+    loaded = load_stack(stack)
+    store = SpanStore(file_of(loaded, "spans.sqlite"))
+    groups, statuses = triage.failures(store, look_at=last)
+    if not terminal.write_json(
+        json, {"failures": [fields_of(group) for group in groups], "answers_without_one": statuses}
+    ):
+        if groups:
+            terminal.show_table(
+                ["began in", "layer", "error", "requests", "latest"],
+                [(group.where, group.layer, group.error, group.traces, group.latest[:12]) for group in groups],
+            )
+        else:
+            terminal.console().print("No request failed.")
+        counts = ", ".join(f"{count} {status}" for status, count in statuses.items()) or "none"
+        terminal.console().print(f"\nAnswers that left a person without one: {counts}")
+        terminal.console().print(triage.looked_at(store, last))
+
+
+def forecast(json: Json = None, stack: Stack = STACK) -> None:
+    """What the next 30 days will cost, from the days so far."""
+    from observability.reports import forecast as forecasts
+
+    loaded = load_stack(stack)
+    with open_costs(loaded) as ledger:
+        days = ledger.totals("day")
+    expected = forecasts.forecast(
+        {date.fromisoformat(day.key): float(day.usd) for day in days},
+        today=SystemClock().now().date(),
+        unpriced=sum(day.unpriced for day in days),
+    )
+    if not terminal.write_json(json, expected.as_dict()):
+        terminal.show(expected.table())
