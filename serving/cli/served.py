@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from foundation.clock import SystemClock
+from foundation.components import load_removable
 from foundation.errors import DocumentRefused, NotFound, SixplyError, StoreInUse, UpstreamMalformed
 from foundation.types import EVERY_TENANT, Principal, Scope
 from serving.access.identity import KeyStore, known_roles
@@ -127,8 +128,7 @@ class _Served:
         return approval
 
     async def answer_as(self, shape: type[Any], question: str, principal: Principal, *, text: str | None = None) -> Any:
-        from serving.api.answers import ObjectReply
-
+        ObjectReply = load_removable("serving.api.objects").ObjectReply  # noqa: N806 - a class
         body = {"question": question, "schema": shape.model_json_schema(), "text": text}
         reply = ObjectReply.model_validate_json(self._send("POST", "/v1/objects", principal, json=body).content)
         return reply.model_copy(update={"object": reply.object and shape.model_validate(reply.object)})
