@@ -21,8 +21,8 @@ from foundation.tracing import span
 from orchestration.contract import AgentParts, PlanStep
 from orchestration.contract import Step as Told
 from orchestration.flow import planned_agent
+from orchestration.flow.document_steps import Work as Step
 from orchestration.flow.planned_agent import report, run_step
-from orchestration.flow.steps import Work as Step
 from orchestration.memory.follow_ups import stands_alone
 from orchestration.requests import Noun
 from orchestration.run.run import Run

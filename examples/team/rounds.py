@@ -20,8 +20,8 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
 
 from orchestration.flow.base_agent import Begin, config_of
+from orchestration.flow.document_steps import Work as Step
 from orchestration.flow.planned_agent import PlannedAgent, close_turn, gather_results, run_step
-from orchestration.flow.steps import Work as Step
 from orchestration.run.run import Run
 from orchestration.run.state import State, StoredThread, longer, merge_done, status_of
 

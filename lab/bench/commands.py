@@ -189,7 +189,7 @@ def bench_attacks(
     from lab.redteam import documents as attacks
     from observability.evaluation.metrics import without_markers
     from orchestration.answers.compose import REPLY_TOKENS
-    from orchestration.flow.steps import PASSAGES
+    from orchestration.flow.document_steps import PASSAGES
     from orchestration.prompts.frames import answer_from
 
     modes = attacks.MODES[:1] if agent else attacks.MODES

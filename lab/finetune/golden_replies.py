@@ -11,7 +11,7 @@ from lab.tuning.chat import Example, Message
 from observability.evaluation import metrics
 from observability.evaluation.golden_set import GoldenCase
 from orchestration.answers.compose import WORDS
-from orchestration.flow.steps import PASSAGES
+from orchestration.flow.document_steps import PASSAGES
 from orchestration.prompts.files import read_prompt
 from orchestration.prompts.frames import answer_from
 from retrieval.grounding.evidence import Evidence, narrow

@@ -24,8 +24,9 @@ from langgraph.types import Command, Send, interrupt
 
 from orchestration.contract import AgentParts
 from orchestration.flow.base_agent import MADE_BY, Begin, config_of
+from orchestration.flow.document_steps import Work
 from orchestration.flow.planned_agent import Options, PlannedAgent, close_turn, gather_results, run_step
-from orchestration.flow.steps import Steps, Work
+from orchestration.flow.steps import Steps
 from orchestration.run.run import Run
 from orchestration.run.state import State, StoredThread, status_of
 

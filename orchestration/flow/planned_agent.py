@@ -14,7 +14,8 @@ from foundation.stores.crashpoints import crash_point
 from foundation.tracing import span
 from orchestration.contract import AgentParts, Answer, Event, Planner, Step
 from orchestration.flow.base_agent import DurableAgent
-from orchestration.flow.steps import Steps, Work
+from orchestration.flow.document_steps import Work
+from orchestration.flow.steps import Steps
 from orchestration.memory.follow_ups import append_turn
 from orchestration.run.run import Run
 from orchestration.run.state import State

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from foundation import names
 from foundation.errors import ComponentError
-from foundation.machine.deadline import in_thread_within, time_limit
+from foundation.machine.deadline import time_limit
 from foundation.output.rendering import markdown, one_line
 from foundation.tracing import annotate
-from models.pricing import is_local
-from orchestration.answers.compose import Draft, draft_extractive, draft_generative, render, salvage_partial, verify
 from orchestration.contract import (
     AgentParts,
-    Answer,
     Approval,
     Fact,
-    NearDocument,
     Origin,
     Plan,
     Planner,
     PlanStep,
     ToolOutcome,
 )
+from orchestration.flow.document_steps import SEVERAL, DocumentSteps
 from orchestration.flow.plans import (
     REPLANNED,
     adapt_plan,
@@ -33,12 +30,11 @@ from orchestration.flow.plans import (
     query_of,
     ready_steps,
     resolve_arguments,
-    rewrite,
 )
-from orchestration.language.guard import instructs_reader, warnings_about, without_foreign_urls
+from orchestration.language.guard import without_foreign_urls
 from orchestration.language.stated_arguments import arguments_in, describe
 from orchestration.memory.facts import with_facts
-from orchestration.memory.follow_ups import entity_names, in_context, resolve_pronoun, stands_alone
+from orchestration.memory.follow_ups import in_context, resolve_pronoun
 from orchestration.requests import Outcome
 from orchestration.run.run import Run
 from orchestration.run.state import (
@@ -48,38 +44,19 @@ from orchestration.run.state import (
     abstain,
     as_result,
     combine_results,
-    day_of,
     outcome_label,
     result_of,
 )
-from retrieval.contract import Hit
-from retrieval.grounding.evidence import FAR_BEHIND, Evidence, Grounding, title_of
-from retrieval.search.fusion import in_one_ranking
-
-SENTENCES_OF_EVIDENCE = 12
-PASSAGES = 6
-"""Sentences of evidence that the chat model is shown."""
-DISCARDED = "a draft of the chat model was discarded: the documents do not support all of it, and are quoted instead"
-NEAREST = 3
-"""Documents that somebody is pointed to whose question could not be answered."""
-NEAR = 0.75
-"""Least share of the confidence that an answer needs, for the nearest documents to be named. Below it, a question of another subject would be sent
-to nonsense."""
-_SEVERAL = 2
-
-Work = Callable[[State, Run], Awaitable[tuple[State, str]]]
 
 _LONGEST_REASON = 300
 
 
-class Steps:
+class Steps(DocumentSteps):
     """The steps with the parts that they need. Every one returns its news and a detail for the person who looks on."""
 
     def __init__(self, parts: AgentParts, planners: Sequence[Planner], *, writes: bool | None) -> None:
-        self._parts = parts
-        self._settings = parts.settings.answers
+        super().__init__(parts, writes=writes)
         self._planners = tuple(planners)
-        self._writes = not is_local(parts.chat) if writes is None else writes
 
     # -- the plan ----------------------------------------------------------------------------------------------------
 
@@ -89,7 +66,7 @@ class Steps:
         if self._planners[0].asks_model:
             self._search_ahead(question, state, run)
         plan = await self._make_plan(question, run)
-        detail = f"{plan.route}: {plan.reason}" if len(plan.steps) < _SEVERAL else f"{_outline(plan)}: {plan.reason}"
+        detail = f"{plan.route}: {plan.reason}" if len(plan.steps) < SEVERAL else f"{_outline(plan)}: {plan.reason}"
         ended = self._immediate_result(plan, state, run)
         before = (state.get("clarifying") or {}).get("asked", "") if self._completes_request(state) else ""
         update: State = {
@@ -285,183 +262,6 @@ class Steps:
             approval=approval,
         )
 
-    # -- earlier answers ---------------------------------------------------------------------------------------------
-
-    def recalls(self, state: State) -> bool:
-        """Whether earlier answers are looked at: for the first question of a conversation, where all it asks for is an
-        answer from documents. What a tool does is done anew, and no memory of it is kept."""
-        personal = state.get("turns") or state.get("legs")  # read with what is known of the person
-        today = day_of(state) is None
-        return self._parts.memory is not None and today and not personal and _asks_documents_alone(state)
-
-    async def recall(self, state: State, run: Run) -> tuple[State, str]:
-        memory = self._parts.memory
-        assert memory is not None
-        try:
-            since = await asyncio.to_thread(memory.now)
-            earlier = await memory.recall(state["question"], compose=state["compose"], principal=run.principal)
-        except ComponentError:
-            run.note("earlier answers could not be looked up")
-            return {}, "could not be reached"
-        if earlier is None:
-            return {"since": since}, "new"
-        run.reuse(earlier)
-        part = as_result("answered", "complete", earlier.text, earlier.path, earlier.citations)
-        return {
-            "since": since,
-            "cached": earlier.kind,
-            "first_answer_id": earlier.answer_id,
-            "part": part,
-        }, earlier.kind
-
-    async def remember(self, answer: Answer, state: State, run: Run) -> None:
-        """Keep what was made of documents alone, completely, and as well as it can be made."""
-        memory = self._parts.memory
-        answered = answer.status == "answered" and answer.stop_reason == "complete" and not answer.cached
-        whole = answered and answer.path in ("extractive", "generative") and answer.citations and not answer.degraded
-        if memory is None or not whole or not state.get("since"):
-            return
-        try:
-            await memory.remember(answer, compose=state["compose"], principal=run.principal, since=state["since"])
-        except ComponentError:
-            return  # the next question will say so
-
-    # -- documents ---------------------------------------------------------------------------------------------------
-
-    async def _or_failed(self, work: Work, state: State, run: Run) -> tuple[State, str]:
-        """Take a step of the search; where the documents are one part of several, their failure is not that of the others."""
-        try:
-            return await work(state, run)
-        except ComponentError as error:
-            if len(state["plan"]["steps"]) < _SEVERAL:
-                raise
-            run.note(f"the documents could not be asked: {error.code}")
-            return {"part": as_result("failed", "error", error.public)}, error.code
-
-    async def retrieve(self, state: State, run: Run) -> tuple[State, str]:
-        return await self._or_failed(self._retrieve, state, run)
-
-    async def grade(self, state: State, run: Run) -> tuple[State, str]:
-        return await self._or_failed(self._grade, state, run)
-
-    async def verify(self, state: State, run: Run) -> tuple[State, str]:
-        return await self._or_failed(self._verify, state, run)
-
-    async def _retrieve(self, state: State, run: Run) -> tuple[State, str]:
-        queries = [state["query"], *(state.get("legs") or [])]
-        searched = await asyncio.gather(*(self._search(query, state, run) for query in queries))
-        seen = {hit.chunk.chunk_id for hit in run.hits or ()}
-        fresh = [hit for hit in in_one_ranking(searched) if hit.chunk.chunk_id not in seen]
-        run.new_passages = len(fresh)
-        run.hits = [*(run.hits or ()), *fresh]
-        return {"legs": []}, f"{len(fresh)} passages" + (f" of {len(queries)} searches" if len(queries) > 1 else "")
-
-    async def _search(self, query: str, state: State, run: Run) -> list[Hit]:
-        if not state["rewrites"] and (ahead := run.prefetched_searches.pop(query, None)) is not None:
-            return await ahead
-        return await self._run_search(query, state, run)
-
-    async def _run_search(self, query: str, state: State, run: Run) -> list[Hit]:
-        search = self._parts.retriever.retrieve
-        wider = 2 if state["rewrites"] > 1 else 1
-        documents, passages = wider * self._settings.evidence, wider * self._settings.passages
-        scope = self._parts.executor.policy.scope(run.principal)
-        return await in_thread_within(
-            run.budget.remaining_s(), search, query, scope, limit=documents, per_document=passages, as_of=day_of(state)
-        )
-
-    async def _grade(self, state: State, run: Run) -> tuple[State, str]:
-        evidence = await self._evidence(state, run)
-        confidence = self._parts.grounding.confidence(state["question"], evidence)
-        annotate(names.CONFIDENCE, confidence)
-        enough = self._parts.grounding.settings.min_evidence
-        low = confidence < enough
-        update: State = {"confidence": confidence}
-        searched = run.hits is not None  # or this run was cut off since, and nobody knows what was new
-        nothing_new = state["rewrites"] > 0 and searched and run.new_passages == 0
-        if low and (nothing_new or state["rewrites"] >= self._settings.rewrites):
-            update["part"] = run.nothing_found(_nearest(evidence) if confidence >= NEAR * enough else ())
-        return (
-            update,
-            f"confidence {confidence:.2f}, {'less than' if low else 'at least'} the {enough:.2f} that an answer needs"
-            + (", nothing new" if nothing_new else ""),
-        )
-
-    async def _evidence(self, state: State, run: Run) -> list[Evidence]:
-        """The sentences to answer from. How many seem to give orders to whoever reads them stands in the trace."""
-        hits = run.hits if run.hits is not None else await self._search(state["query"], state, run)
-        run.question = state["query"]
-        run.evidence = await in_thread_within(
-            run.budget.remaining_s(), evidence_of, state["query"], hits, self._parts.grounding
-        )
-        annotate(names.EVIDENCE_WITH_ORDERS, sum(instructs_reader(item.text) for item in run.evidence))
-        return run.evidence
-
-    async def rewrite(self, state: State, run: Run) -> tuple[State, str]:  # noqa: ARG002 - every step has this form
-        """Search again: first with other words, then for more.
-
-        The evidence is judged by the same words, so a question that stands alone takes no more than names from the one before it:
-        what answered that one must not pass for an answer to this.
-        """
-        turns = state.get("turns") or []
-        earlier = turns[-1]["question"] if turns else None
-        if earlier and stands_alone(state["question"]):
-            earlier = " ".join(entity_names(earlier))
-        detail = "other words" if state["rewrites"] == 0 else "more documents and passages"
-        return {"query": rewrite(state["question"], earlier), "rewrites": state["rewrites"] + 1}, detail
-
-    async def compose(self, state: State, run: Run) -> tuple[State, str]:
-        evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)
-        run.draft = await self._draft(state, run, evidence)
-        how = "quoted" if run.draft.path == "extractive" else "written by the model"
-        return {}, f"{len(run.draft.sentences)} sentences, {how}"
-
-    async def _draft(self, state: State, run: Run, evidence: list[Evidence]) -> Draft:
-        if state["compose"] == "generative":
-            return await self._draft_or_salvage(state, run, evidence[:PASSAGES])
-        if state["compose"] == "extractive" or not self._writes or state["gate"] == "rejected":
-            return draft_extractive(state["query"], evidence)
-        try:
-            return await draft_generative(state["query"], evidence[:PASSAGES], run)
-        except ComponentError as error:
-            run.note(f"language model unavailable: {error.code}")
-            return draft_extractive(state["query"], evidence)
-
-    async def _draft_or_salvage(self, state: State, run: Run, evidence: list[Evidence]) -> Draft:
-        """Draft by the model alone; where it breaks off, the sentences that came before, said to be no more than that."""
-        try:
-            return await draft_generative(state["query"], evidence, run)
-        except ComponentError as error:
-            if (draft := salvage_partial(run.partial, evidence)) is None:
-                raise
-            run.note(f"incomplete: the language model broke off ({error.code})")
-            return draft
-
-    async def _verify(self, state: State, run: Run) -> tuple[State, str]:
-        evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)
-        draft = run.draft or draft_extractive(state["query"], evidence)
-        checked = await in_thread_within(run.budget.remaining_s(), verify, draft, evidence, self._parts.grounding)
-        if checked is not None:
-            text, citations = render(checked, evidence, self._parts.grounding)
-            for warning in warnings_about(citations):
-                run.note(warning)
-            if checked.path == "generative":
-                run.drafts.append("shown")
-            result = as_result("answered", "complete" if checked.whole else "error", text, checked.path, citations)
-            return {"part": result}, f"{len(citations)} citations hold"
-        if draft.path == "generative" and state["compose"] == "auto":
-            run.drafts.append("discarded")
-            run.note(DISCARDED)
-            return {"gate": "rejected"}, "the draft is not supported; quoting instead"
-        if draft.path == "generative":
-            run.drafts.append("refused")
-            return {"part": abstain(run.prompt("unsupported").text)}, "not supported"
-        return {"part": run.nothing_found()}, "not supported"
-
-    def thin(self, state: State) -> bool:
-        """Whether the evidence is too thin to answer from."""
-        return state["confidence"] < self._parts.grounding.settings.min_evidence
-
     async def approval_of(self, state: State) -> Approval | None:
         approval_id = state.get("approval_id")
         if not approval_id:
@@ -510,30 +310,6 @@ def _outline(plan: Plan) -> str:
     )
 
 
-def evidence_of(question: str, hits: Sequence[Hit], grounding: Grounding) -> list[Evidence]:
-    """The sentences to answer from, best first. The chat model is shown the first `PASSAGES` of them. Only questions are left
-    out, which answer nothing.
-
-    Raises:
-        ComponentError: the embedder failed.
-    """
-    items = grounding.evidence(question, hits, limit=2 * SENTENCES_OF_EVIDENCE)
-    return [item for item in items if not item.text.rstrip().endswith("?")][:SENTENCES_OF_EVIDENCE]
-
-
-def _nearest(evidence: Sequence[Evidence]) -> list[NearDocument]:
-    """The documents of the evidence that were found best, but for those found far worse than the first."""
-    best: dict[str, Hit] = {}
-    hits = sorted((item.hit for item in evidence), key=lambda hit: -hit.score)
-    for hit in hits:
-        if hits[0].score - hit.score < FAR_BEHIND:
-            best.setdefault(hit.chunk.document_id, hit)
-    return [
-        NearDocument(document_id=hit.chunk.document_id, uri=hit.source.uri, title=title_of(hit))
-        for hit in [*best.values()][:NEAREST]
-    ]
-
-
 def _earlier_questions(state: State) -> list[str]:
     """What the person asked before in this conversation, oldest first, as far as it is remembered."""
     return [*(state.get("summary") or []), *(turn["question"] for turn in state.get("turns") or [])]
@@ -542,11 +318,6 @@ def _earlier_questions(state: State) -> list[str]:
 def _own_words(state: State) -> str:
     """The person's own words in this conversation: the only text by which an effect may be steered."""
     return "\n".join([*(turn["question"] for turn in state.get("turns") or []), state["question"]])
-
-
-def _asks_documents_alone(state: State) -> bool:
-    kinds = [step["kind"] for step in state["plan"].get("steps", ())]
-    return state["plan"].get("route") == "answer" and kinds == ["answer"]
 
 
 def _harmless_reason(plan: Plan) -> str:

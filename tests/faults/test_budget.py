@@ -13,7 +13,7 @@ import pytest
 from foundation.machine import deadline
 from models.chat.scripted import ScriptedChat
 from orchestration.contract import AnswerRequest
-from orchestration.flow import steps
+from orchestration.flow import document_steps
 from orchestration.run.answering import answer
 from orchestration.run.spending import SqliteSpending
 from orchestration.settings import AnswerSettings, BudgetSettings, DayLimits
@@ -91,7 +91,7 @@ async def test_the_seconds_of_a_run_end_its_computing(world: World, monkeypatch:
     if step == "retrieve":
         monkeypatch.setattr(type(world.parts().retriever), step, compute_on)
     else:
-        monkeypatch.setattr(steps, step, compute_on)
+        monkeypatch.setattr(document_steps, step, compute_on)
     world.budget = BudgetSettings(seconds=2)
     given = await answer(world.agent(), AnswerRequest(question=QUESTION), NORTH)
     assert given.stop_reason == "budget"

@@ -16,7 +16,7 @@ from langchain_core.messages import HumanMessage
 from foundation.errors import Conflict, StoreUnavailable, UpstreamDown, UpstreamLimited
 from models.chat.scripted import ScriptedChat
 from orchestration.contract import Answer, AnswerRequest, Decision, Plan, PlanStep, Recalled
-from orchestration.flow.steps import DISCARDED
+from orchestration.flow.document_steps import DISCARDED
 from orchestration.run.answering import answer, resume
 from orchestration.settings import AnswerSettings, BudgetSettings
 from tests.doubles.orchestration import DOCUMENTS, LEAD, NORTH, PLANNED, World, refuses

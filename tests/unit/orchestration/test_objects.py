@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from foundation.errors import InvalidRequest, Stopped, UpstreamDown
 from foundation.kill_switches import Stops
 from models.chat.scripted import ScriptedChat
-from orchestration.answers import field_extraction, objects, patterns
+from orchestration.answers import field_extraction, objects, patterns, text_values
 from orchestration.answers.field_extraction import fields_of, fill_fields
 from orchestration.answers.objects import Objects, answer_as, model_of
 from orchestration.language.stated_arguments import by_pattern
@@ -246,7 +246,8 @@ def test_reading_looks_at_the_time_as_often_as_its_text_is_long(
             nonlocal counted
             counted += 1
 
-        monkeypatch.setattr(field_extraction, "check", count)
+        for module in (field_extraction, text_values):
+            monkeypatch.setattr(module, "check", count)
         fields = fields_of({"properties": {"first": kind, "second": kind}, "required": ["first", "second"]})
         fill_fields(fields, unit * (length // len(unit)), world.embedder)
         return counted

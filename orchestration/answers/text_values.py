@@ -1,0 +1,212 @@
+"""What stands in a text that may be the value of a field: numbers, dates, times, codes, names, phrases, sentences, each with its place."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from foundation.machine.deadline import check
+from foundation.text.lexical import terms
+from foundation.text.sentences import sentence_spans
+
+LONGEST_NAME = 200
+"""Characters. A longer run of capitalised words is no name."""
+
+_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()  # noqa: SIM905 - a word list reads as text
+_MONTH = r"(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)[a-z]*\.?"
+_DATE = re.compile(
+    rf"\b(?:\d{{4}}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?|\d{{1,2}}(?:st|nd|rd|th)?\.? (?:of )?{_MONTH},? \d{{4}}|"
+    rf"{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}})\b",
+    re.IGNORECASE,
+)
+_TIME = re.compile(r"\b(?:[01]?\d|2[0-3]):[0-5]\d\b|\b(?:1[0-2]|0?[1-9]) ?[ap]\.?m\b", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"(?<![\w.-])(-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)(?: (thousand|million|billion)\b|(?=$|[^\w-]|[^\W\d_]{1,3}\b))",
+    re.IGNORECASE,
+)
+_TIMES = {"thousand": 1e3, "million": 1e6, "billion": 1e9}
+_NUMERALS = "one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905 - as above
+_SPELLED = {word: float(value) for value, word in enumerate(_NUMERALS, 1)}
+_QUOTED = re.compile(r"[\"“]([^\"”]{1,200})[\"”]|(?<!\w)'([^']{1,200})'(?!\w)")
+_CODE = re.compile(
+    r"\b[\w.+-]{1,64}@[\w-]+\.[\w.-]*\w|https?://[^\s<>\"]*[^\s<>\".,;]|\b[A-Z]{1,6}-?\d[\w-]*|\+\d[\d ()-]{6,}\d"
+)
+_NAME = re.compile(r"\b[A-Z][\w’'-]*(?: (?:(?:of|the|de|van|von|and|&) )?(?:[A-Z0-9][\w’'-]*))*")
+_PHRASE = re.compile(r"(?<!\w)[a-z][\w’-]+(?: [a-z][\w’-]+){0,3}")
+_WORD = re.compile(r"[\w’'-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A value and where it stands."""
+
+    value: Any
+    start: int
+    end: int
+
+
+class Reading:
+    """A text, and what is read of it once for all the fields."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._terms: dict[str, frozenset[str]] = {}
+
+    def terms_of(self, part: str) -> frozenset[str]:
+        """The terms of a part of the text; the same part is taken apart once."""
+        if part not in self._terms:
+            check()
+            self._terms[part] = terms(part)
+        return self._terms[part]
+
+    @cached_property
+    def sentences(self) -> list[tuple[int, int]]:
+        return sentence_spans(self.text)
+
+    @cached_property
+    def words(self) -> list[tuple[int, int]]:
+        return [match.span() for match in _WORD.finditer(self.text)]
+
+    @cached_property
+    def places_of_terms(self) -> dict[str, list[int]]:
+        """Term -> which of the words have it."""
+        places: dict[str, list[int]] = {}
+        for place, (start, end) in enumerate(self.words):
+            for term in self.terms_of(self.text[start:end]):
+                places.setdefault(term, []).append(place)
+        return places
+
+    @cached_property
+    def numbers(self) -> list[Found]:
+        return list(read_numbers(self.text))
+
+    @cached_property
+    def phrases(self) -> list[Found]:
+        return list(read_phrases(self))
+
+    def sentence_at(self, place: int) -> tuple[int, int]:
+        """The sentence in which that place of the text is; the whole text where it is in none."""
+        at = bisect_right(self.sentences, (place, len(self.text))) - 1
+        if at >= 0 and place < self.sentences[at][1]:
+            return self.sentences[at]
+        return 0, len(self.text)
+
+
+def mark(places: bytearray, start: int, end: int) -> None:
+    places[start:end] = b"\1" * (end - start)
+
+
+def read_numbers(text: str) -> Iterator[Found]:
+    used = bytearray(len(text))
+    for pattern in (_DATE, _TIME, _CODE):
+        for match in pattern.finditer(text):
+            mark(used, *match.span())
+    for match in _NUMBER.finditer(text):
+        if not used[match.start()]:
+            times = _TIMES.get((match[2] or "").lower(), 1)
+            yield Found(float(match[1].replace(",", "")) * times, *match.span())
+    for match in re.finditer(rf"\b(?:{'|'.join(_SPELLED)})\b", text, re.IGNORECASE):
+        yield Found(_SPELLED[match.group().lower()], *match.span())
+
+
+def read_rows(reading: Reading, *, whole: bool) -> Iterator[Found]:
+    """All the numbers of a sentence, as a list."""
+    by_sentence: dict[tuple[int, int], list[float]] = {}
+    for number in reading.numbers:
+        by_sentence.setdefault(reading.sentence_at(number.start), []).append(number.value)
+    for (start, end), values in sorted(by_sentence.items()):
+        yield Found([int(value) if whole else value for value in values], start, end)
+
+
+def read_dates(text: str, *, with_time: bool) -> Iterator[Found]:
+    for match in _DATE.finditer(text):
+        read = _date_of(match.group())
+        if read is not None:
+            yield Found(read.isoformat() if with_time else read.date().isoformat(), *match.span())
+
+
+def _date_of(text: str) -> datetime | None:
+    try:
+        if re.match(r"\d{4}-", text):
+            return datetime.fromisoformat(text)
+        day, year = re.findall(r"\d+", text)
+        month = next(
+            place
+            for place, name in enumerate(_MONTHS, 1)
+            if name in re.sub("[^a-z]", "", text.lower().replace("of", ""))
+        )
+        return datetime(int(year), month, int(day))  # noqa: DTZ001 - a text names no time zone
+    except (ValueError, StopIteration):
+        return None
+
+
+def read_times(text: str) -> Iterator[Found]:
+    for match in _TIME.finditer(text):
+        hour, minute = [*map(int, re.findall(r"\d+", match.group())), 0][:2]
+        late = "p" in match.group().lower()
+        hour = hour % 12 + 12 * late if re.search("[ap]", match.group(), re.IGNORECASE) else hour
+        yield Found(f"{hour:02}:{minute:02}:00", *match.span())
+
+
+def read_choices(choices: Sequence[Any], reading: Reading) -> Iterator[Found]:
+    """Every sentence may mean every choice: which one it is tells the comparison."""
+    by_term: dict[str, set[int]] = {}
+    for place, choice in enumerate(choices):
+        for term in terms(str(choice).replace("_", " ")):
+            by_term.setdefault(term, set()).add(place)
+    for start, end in reading.sentences:
+        check()
+        named = {place for term in reading.terms_of(reading.text[start:end]) for place in by_term.get(term, ())}
+        if len(named) == 1:
+            yield Found(choices[named.pop()], start, end)
+
+
+def read_phrases(reading: Reading) -> Iterator[Found]:
+    text = reading.text
+    for match in _QUOTED.finditer(text):
+        yield Found(match[match.lastindex or 0], *match.span(match.lastindex or 0))
+    yield from read_codes(text)
+    for match in _NAME.finditer(text):
+        yield from _names_in(reading, *match.span())
+    for match in _PHRASE.finditer(text):
+        words = match.group().split()
+        for start in range(len(words)):
+            if reading.terms_of(words[start]):
+                first = match.start() + len(" ".join(words[:start])) + bool(start)
+                stop = next((at for at in range(start, len(words)) if not reading.terms_of(words[at])), len(words))
+                phrase = " ".join(words[start:stop])
+                yield Found(phrase, first, first + len(phrase))
+                break
+
+
+def read_codes(text: str) -> Iterator[Found]:
+    for match in _CODE.finditer(text):
+        yield Found(match.group(), *match.span())
+
+
+def _names_in(reading: Reading, start: int, end: int) -> Iterator[Found]:
+    """A run of capitalised words, and what stands before and after each "of", "and" or "the" in it; all without words at
+    their ends that name nothing."""
+    words = [(start + word.start(), start + word.end()) for word in _WORD.finditer(reading.text[start:end])]
+    telling = [(a, b) for a, b in words if reading.terms_of(reading.text[a:b])]
+    starts, ends = [a for a, _ in telling], [b for _, b in telling]
+    joints = [(start + j.start(), start + j.end()) for j in re.finditer(r" (?:of|and|the) ", reading.text[start:end])]
+    parts = [(start, end)] + [part for a, b in joints for part in ((start, a), (b, end))]
+    for a, b in parts:
+        first, last = bisect_left(starts, a), bisect_right(ends, b) - 1
+        if first <= last and ends[last] - starts[first] <= LONGEST_NAME:
+            yield Found(reading.text[starts[first] : ends[last]], starts[first], ends[last])
+
+
+def read_sentences(reading: Reading) -> Iterator[Found]:
+    """Each whole, and without the label before its colon."""
+    text = reading.text
+    for start, end in reading.sentences:
+        yield Found(text[start:end], start, end)
+        if label := re.match(r"[^:]{1,40}: (?=\w)", text[start:end]):
+            yield Found(text[start + label.end() : end], start + label.end(), end)
