@@ -22,7 +22,7 @@ from foundation.errors import StorageFull, StoreInUse, StoreUnavailable
 from foundation.settings import Part
 from retrieval.contract import VectorIndex
 from retrieval.filters import OneOf
-from retrieval.vectors import chroma
+from retrieval.index import chroma_collections
 from tests.contracts import test_vectors as promises
 from tests.contracts.test_vectors import ACME, direction, found, item, opened
 
@@ -84,7 +84,7 @@ def on_pages(index: VectorIndex, *pages: int) -> list[str]:
 def test_a_shelf_that_outgrows_exact_search_is_copied_with_all_that_is_known_of_its_vectors(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chroma, "_PAGE", 2)
+    monkeypatch.setattr(chroma_collections, "PAGE", 2)
     index = limited(data_dir, 4)
     index.upsert(item(name, seed, attributes={"page": seed}) for seed, name in enumerate("abc"))
     index.upsert([item("a", 7, attributes={"page": 7})])
@@ -135,7 +135,7 @@ def test_an_index_that_is_opened_with_a_lower_limit_gets_its_graph(data_dir: Pat
 def test_a_search_whose_shelf_is_outgrown_meanwhile_is_made_again(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index, nearest, begun = limited(data_dir, 1), chroma._nearest, threading.Event()
+    index, nearest, begun = limited(data_dir, 1), chroma_collections.find_nearest, threading.Event()
     index.upsert([item("a", 0, attributes={"page": 0})])
 
     def disturbed(*given: Any) -> list[tuple[str, float]]:
@@ -144,7 +144,7 @@ def test_a_search_whose_shelf_is_outgrown_meanwhile_is_made_again(
             index.upsert([item("b", 1, attributes={"page": 0})])
         return list(nearest(*given))
 
-    monkeypatch.setattr(chroma, "_nearest", disturbed)
+    monkeypatch.setattr(chroma_collections, "find_nearest", disturbed)
     assert on_pages(index, 0) == ["a", "b"]
     index.close()
 
@@ -155,14 +155,14 @@ def test_closing_waits_for_a_running_search_before_it_seals_and_lets_go(
     """What the search still changed would make the seal false; and another owner could already write."""
     index = opened("chroma", data_dir)
     index.upsert([item("a")])
-    searching, let_go, nearest = threading.Event(), threading.Event(), chroma._nearest
+    searching, let_go, nearest = threading.Event(), threading.Event(), chroma_collections.find_nearest
 
     def slowly(*given: Any) -> list[tuple[str, float]]:
         searching.set()
         assert let_go.wait(60)
         return list(nearest(*given))
 
-    monkeypatch.setattr(chroma, "_nearest", slowly)
+    monkeypatch.setattr(chroma_collections, "find_nearest", slowly)
     with ThreadPoolExecutor(2) as pool:
         try:
             search = pool.submit(found, index)
@@ -289,7 +289,7 @@ def test_shelves_that_nobody_searched_are_read_for_the_snapshot_if_they_are_smal
     index.close()
     snapshots = []
     for folder, most in zip(killed, (2, 1), strict=True):
-        monkeypatch.setattr(chroma, "_READ_AT_CLOSE", most)
+        monkeypatch.setattr(chroma_collections, "_READ_AT_CLOSE", most)
         opened("chroma", folder).close()
         snapshots.append(len(list(folder.rglob("rows-*.npz"))))
     assert snapshots == [1, 0]
@@ -301,14 +301,14 @@ def test_waking_waits_for_nobody_who_closes(data_dir: Path, monkeypatch: pytest.
     index.upsert([item("a", attributes={"page": 0})])
     index.close()
     sleeping: Any = opened("chroma", data_dir)
-    waking, let_go, client = threading.Event(), threading.Event(), chroma._client
+    waking, let_go, client = threading.Event(), threading.Event(), chroma_collections.open_client
 
     def slowly(store: Path) -> Any:
         waking.set()
         assert let_go.wait(60)
         return client(store)
 
-    monkeypatch.setattr(chroma, "_client", slowly)
+    monkeypatch.setattr(chroma_collections, "open_client", slowly)
     with ThreadPoolExecutor(2) as pool:
         search = pool.submit(on_pages, sleeping, 0)
         assert waking.wait(60)
@@ -394,7 +394,7 @@ def test_waking_that_failed_is_tried_again_with_a_client_of_its_own(
     index.close()
     sleeping, closed, close = opened("chroma", data_dir), [], Client.close
     with monkeypatch.context() as patch:
-        patch.setattr(chroma._Collections, "_look_around", lambda _: 1 / 0)
+        patch.setattr(chroma_collections.Collections, "_look_around", lambda _: 1 / 0)
         patch.setattr(Client, "close", lambda self: closed.append(close(self)))
         with pytest.raises(StoreUnavailable, match="division"):
             sleeping.upsert([item("b", 1)])

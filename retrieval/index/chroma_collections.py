@@ -1,0 +1,332 @@
+"""The collections of an embedded Chroma: a shelf for each tenant and set of groups, plain while it is small, with a graph later.
+
+Chroma filters by first listing every record that may be shown: 17 ms a query at 5,000 chunks and 130 ms at 30,000. So
+nothing is filtered here. Chunks stand on *shelves*, one collection for each tenant and set of groups, and a search
+walks only along the shelves that its scope admits (2 to 5 ms each, less than one where they are searched without
+Chroma's graph); a stranger's vectors are not even compared.
+Whoever gives every document access rights of its own has one shelf for each, and is better served by another index.
+
+A shelf begins as a *plain* one, which is searched without its graph; the graph, which Chroma cannot do without, gets as few
+links as it can have, because building it was most of what Chroma took of an ingest. What outgrows `exact_up_to` is copied to
+a collection with a graph to search.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from foundation.errors import StoreUnavailable
+from foundation.types import Scope
+from retrieval.contract import VectorItem, Vectors
+from retrieval.filters import Where
+from retrieval.index.chroma_partitions import (
+    Access,
+    access_of,
+    batches,
+    condition,
+    metadata_of,
+    records_of,
+    shelf_name,
+    take_off,
+)
+from retrieval.index.closed_snapshot import Snapshot, best
+from retrieval.index.exact_search import Rows, SmallCollections
+
+if TYPE_CHECKING:
+    from chromadb.api.client import Client
+    from chromadb.api.collection_configuration import CreateHNSWConfiguration
+    from chromadb.api.models.Collection import Collection
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_STATE, _COMPLETE = "state", "complete_to"
+"""The second under another name than in an earlier format, whose indexes are thus filled anew."""
+_PLAIN = "-plain"
+"""How the names of collections of plain shelves end."""
+_FEWEST_LINKS: CreateHNSWConfiguration = {"max_neighbors": 2, "ef_construction": 1}
+"""Below 2 neighbours the graph's formula divides by zero."""
+PAGE = 1000
+"""So many vectors are read at a time."""
+
+_READ_AT_CLOSE = 5000
+"""So many vectors that nobody has searched are read for the snapshot: a quarter of a second."""
+
+_WRITES = 3
+_EQUALS = 4
+_SAME = 1e-5
+"""Times that a record is written before we give up; nearest records that prove one to be reached; the distance below
+which two vectors count as equal."""
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: Path = Path("index")
+    """Below the data folder."""
+    max_neighbors: int = Field(default=32, ge=2)
+    ef_construction: int = Field(default=200, ge=1)
+    ef_search: int = Field(default=400, ge=1)
+    """Breadth of the graph, of its building and of its search; they count when a shelf is created. Chroma's own 16, 100
+    and 100 find 7 of the 10 nearest among 50,000 near-duplicates; these find nearly all, at twice the building time."""
+    exact_up_to: int = Field(default=20_000, ge=0)
+    """Shelves of up to so many vectors are searched without the graph: see `retrieval.index.exact_search`. They are kept in memory, 1.5
+    KB for a vector of 384 numbers, and no more than five times so many of all shelves together. The write with which a shelf
+    outgrows this waits until its graph is built."""
+
+
+class Collections:
+    """The index in Chroma. One thread at a time changes it, while others may search."""
+
+    def __init__(self, store: Path, options: Options, asleep: Snapshot | None) -> None:
+        self._options = options
+        self._small = SmallCollections(options.exact_up_to, dict(asleep.shelves.values()) if asleep else None)
+        self._outgrown = 0
+        """Shelves that were copied to another collection since this index was opened."""
+        self._client = open_client(store)
+        try:
+            self._look_around()
+            for access, shelf in self._shelves.items():
+                if is_plain(shelf) and shelf.count() > options.exact_up_to:  # which was more before
+                    self._outgrow(access)
+        except BaseException:
+            self._client.close()  # whoever tries again opens one of its own
+            raise
+
+    def upsert(self, items: Iterable[VectorItem]) -> None:
+        with self._small.writing():
+            for batch in batches(items, self._client.get_max_batch_size()):
+                self._place({item.chunk_id: item for item in batch})
+
+    def delete(self, chunk_ids: Iterable[str]) -> None:
+        with self._small.writing():
+            for batch in batches(chunk_ids, self._client.get_max_batch_size()):
+                for shelf in self._shelves.values():
+                    self._take_off(shelf, batch)
+
+    def search(self, vector: Vectors, scope: Scope, limit: int, wanted: Where | bool) -> list[tuple[str, float]]:
+        def nearest() -> list[tuple[str, float]]:
+            admitted = (shelf for access, shelf in self._shelves.items() if scope.admits(*access))
+            hits = (find_nearest(shelf, self._rows_of(shelf), vector, limit, wanted) for shelf in admitted)
+            return best(chain.from_iterable(hits), limit)
+
+        return self._read_undisturbed(nearest)
+
+    @property
+    def sequence(self) -> int:
+        return int(cast("int", (self._state.metadata or {}).get(_COMPLETE, 0)))
+
+    @property
+    def stamp(self) -> str:
+        return str((self._state.metadata or {}).get("stamp", ""))
+
+    def set_sequence(self, sequence: int, stamp: str) -> None:
+        self._state.modify(metadata={_COMPLETE: sequence, "stamp": stamp})
+
+    def count(self) -> int:
+        return self._read_undisturbed(lambda: sum(shelf.count() for shelf in self._shelves.values()))
+
+    def clear(self) -> None:
+        with self._small.writing():
+            names = {listed.name for listed in self._client.list_collections()}
+            for name in (_STATE, *sorted(names - {_STATE})):  # first what says that the others are complete
+                self._client.delete_collection(name)
+            self._small.forget()
+            self._look_around()
+
+    def close(self) -> Snapshot | None:
+        """What the next start may read instead of this, if all of it can be."""
+        try:
+            snapshot = self._snapshot()
+        except Exception as error:  # Chroma raises many kinds; a broken index is closed as well as that can be done
+            log.warning("The vector index is closed without a snapshot: %s: %s", type(error).__name__, error)
+            snapshot = None
+        self._client.close()
+        return snapshot
+
+    def _snapshot(self) -> Snapshot | None:
+        """`None` where a shelf is searched by its graph, or more that nobody has searched than is read in a moment."""
+        unread = sum(shelf.count() for shelf in self._shelves.values() if not self._small.holds(shelf.name))
+        if unread > _READ_AT_CLOSE or not all(map(is_plain, self._shelves.values())):
+            return None
+        shelves: dict[Access, tuple[str, Rows]] = {}
+        for access, shelf in self._shelves.items():
+            rows = self._rows_of(shelf)
+            if rows is None:
+                return None
+            shelves[access] = shelf.name, rows
+        return Snapshot(self.sequence, self.stamp, shelves)
+
+    def _rows_of(self, shelf: Collection) -> Rows | None:
+        return self._small.rows(shelf.name, shelf.count, partial(_rows, shelf))
+
+    def _look_around(self) -> None:
+        self._state = self._client.get_or_create_collection(
+            _STATE, metadata={_COMPLETE: 0, "stamp": ""}, embedding_function=None
+        )
+        shelves = {shelf.name: (access, shelf) for access, shelf in list_shelves(self._client)}
+        for unfinished in [name for name in shelves if f"{name}{_PLAIN}" in shelves]:
+            self._client.delete_collection(unfinished)
+            del shelves[unfinished]
+        self._shelves = dict(shelves.values())
+
+    def _place(self, items: dict[str, VectorItem]) -> None:
+        by_access: defaultdict[Access, list[VectorItem]] = defaultdict(list)
+        for item in items.values():
+            by_access[item.tenant, item.groups].append(item)
+        for access, group in by_access.items():
+            ids = [item.chunk_id for item in group]
+            shelf = self._shelf(access, len(group))
+            _write_and_check(shelf, ids, np.stack([item.vector for item in group]), records_of(shelf, group))
+            self._small.record(shelf.name, {item.chunk_id: item.vector for item in group})
+            for shelf in (shelf for readers, shelf in self._shelves.items() if readers != access):
+                self._take_off(shelf, ids)
+
+    def _take_off(self, shelf: Collection, chunk_ids: Sequence[str]) -> None:
+        take_off(shelf, chunk_ids)
+        self._small.record(shelf.name, {}, gone=frozenset(chunk_ids))
+
+    def _shelf(self, access: Access, more: int) -> Collection:
+        """That to which `more` vectors can be added. The shelves are put together anew, because searches are walking along
+        the old ones."""
+        shelf = self._shelves.get(access)
+        if shelf is None:
+            plain = more <= self._options.exact_up_to
+            self._shelves = self._shelves | {access: self._create(access, plain=plain)}
+            if plain:
+                self._small.add(self._shelves[access].name)
+        elif is_plain(shelf) and shelf.count() + more > self._options.exact_up_to:
+            self._outgrow(access)
+        return self._shelves[access]
+
+    def _outgrow(self, access: Access) -> None:
+        """Copy a plain shelf to a collection with a graph. Until the plain one is deleted, it is the one that counts."""
+        if shelf_name(access) in {listed.name for listed in self._client.list_collections()}:  # an earlier copy failed
+            self._client.delete_collection(shelf_name(access))
+        plain, linked = self._shelves[access], self._create(access, plain=False)
+        for offset in range(0, plain.count(), PAGE):
+            page = plain.get(limit=PAGE, offset=offset, include=["embeddings", "metadatas"])
+            _write_and_check(
+                linked, page["ids"], np.asarray(page["embeddings"], dtype=np.float32), page["metadatas"] or []
+            )
+        before, self._shelves = self._shelves, self._shelves | {access: linked}
+        self._outgrown += 1
+        try:
+            self._client.delete_collection(plain.name)
+        except BaseException:
+            self._shelves = before
+            raise
+        self._small.forget(plain.name)
+
+    def _create(self, access: Access, *, plain: bool) -> Collection:
+        graph: CreateHNSWConfiguration = {
+            "space": "cosine",
+            "max_neighbors": self._options.max_neighbors,
+            "ef_construction": self._options.ef_construction,
+            "ef_search": self._options.ef_search,
+        }
+        return self._client.create_collection(
+            f"{shelf_name(access)}{_PLAIN if plain else ''}",
+            metadata=metadata_of(access),
+            configuration={"hnsw": {**graph, **_FEWEST_LINKS} if plain else graph},
+            embedding_function=None,  # otherwise Chroma would fetch a model of its own
+        )
+
+    def _read_undisturbed(self, read: Callable[[], T]) -> T:
+        """What `read` gives, read once more where a shelf was outgrown meanwhile: its former collection is gone."""
+        while True:
+            before = self._outgrown
+            try:
+                result = read()
+            except Exception:
+                if before == self._outgrown:
+                    raise
+            else:
+                if before == self._outgrown:
+                    return result
+
+
+def open_client(store: Path) -> Client:
+    import chromadb
+    from chromadb.config import Settings
+
+    client = chromadb.PersistentClient(str(store), settings=Settings(anonymized_telemetry=False))
+    return cast("Client", client)  # its declared type hides `close`
+
+
+def list_shelves(client: Client) -> Iterator[tuple[Access, Collection]]:
+    for name in (listed.name for listed in client.list_collections() if listed.name != _STATE):
+        shelf = client.get_collection(name, embedding_function=None)
+        yield access_of(shelf), shelf
+
+
+def _rows(shelf: Collection) -> Rows:
+    """Every vector, read without the graph's links."""
+    read = shelf.get(include=["embeddings"])
+    vectors = read["embeddings"]
+    return Rows(read["ids"], np.asarray(vectors if read["ids"] else np.zeros((0, 0)), dtype=np.float32))
+
+
+def find_nearest(
+    shelf: Collection, rows: Rows | None, vector: Vectors, limit: int, where: Where | bool
+) -> Iterator[tuple[str, float]]:
+    query = np.asarray(vector, dtype=np.float32)[None, :]
+    wanted = None if isinstance(where, bool) else cast("Any", condition(where))
+    if rows is not None:
+        among = None if wanted is None else frozenset(shelf.get(where=wanted, include=[])["ids"])
+        yield from rows.nearest(query[0], limit, among)
+        return
+    result = shelf.query(query_embeddings=query, n_results=limit, include=["distances"], where=wanted)
+    distances = (result["distances"] or [[]])[0]
+    for chunk_id, distance in zip(result["ids"][0], distances, strict=True):
+        yield chunk_id, 1.0 - float(distance)
+
+
+def _write_and_check(shelf: Collection, ids: Sequence[str], vectors: Vectors, metadatas: Sequence[Any]) -> None:
+    """Write, then look whether each can be found, unless the shelf is a plain one. In about one of a hundred runs of small
+    writes Chroma 1.5.9 counts a record that no search reaches; taken off and written again, it is reached.
+    """
+    missing: Sequence[int] = range(len(ids))
+    for _ in range(_WRITES):
+        shelf.upsert(
+            ids=[ids[place] for place in missing],
+            embeddings=vectors[missing],
+            metadatas=[metadatas[place] for place in missing],
+        )
+        missing = (
+            ()
+            if is_plain(shelf)
+            else [missing[row] for row in _unreachable(shelf, [ids[p] for p in missing], vectors[missing])]
+        )
+        if not missing:
+            return
+        shelf.delete(ids=[ids[place] for place in missing])
+    raise StoreUnavailable(
+        f"The vector index does not find {len(missing)} of {len(ids)} vectors that it has just stored. Stop the system and "
+        f"start it again: it is mended from the ledger."
+    )
+
+
+def _unreachable(shelf: Collection, ids: Sequence[str], vectors: Vectors) -> list[int]:
+    """Places of those whose own vector leads neither to them nor to enough of their equals."""
+    result = shelf.query(query_embeddings=vectors, n_results=_EQUALS, include=["distances"])
+    rows = zip(ids, result["ids"], result["distances"] or [], strict=True)
+    return [
+        place
+        for place, (own, near, distances) in enumerate(rows)
+        if own not in near and not (len(near) == _EQUALS and distances[-1] < _SAME)
+    ]
+
+
+def is_plain(shelf: Collection) -> bool:
+    return shelf.name.endswith(_PLAIN)
