@@ -12,7 +12,6 @@ from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
-from foundation import names
 from foundation.components import is_there
 from serving.access.kill_switches import tend_records
 from serving.access.quotas import QuotaGate
@@ -72,7 +71,7 @@ def create_app(system: System) -> FastAPI:
     runtime = Runtime.of(system)
     runtime.callers.demand_any()
     app = Api(
-        title=names.TITLE,
+        title=settings.serving.brand.name,
         version=_version(),
         lifespan=_lifespan,
         openapi_url=None,  # ours stand behind a key: routes/docs.py

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from foundation import names
 from foundation.output.masking import mask_values
 from foundation.settings import PREFIX, FoundationSettings, Part, Section, flatten, make_data_dir, read_settings
 from models.settings import ModelsSettings
@@ -133,7 +135,68 @@ class JwtSettings(Section):
         return self
 
 
+class BrandSettings(Section):
+    """Whose system people see: on the page, at the sign-in, in the API's documentation."""
+
+    MOST_BYTES: ClassVar[int] = 200_000
+    name: str = Field(default=names.TITLE, min_length=1, max_length=60)
+    logo: Path | None = None
+    """An SVG without scripts, PNG, JPEG or WebP of at most 200 kB."""
+    primary: str | None = Field(default=None, pattern=r"^#[0-9a-fA-F]{6}$")
+    """The colour of buttons and links, as #2457c5; dark enough to be read on white."""
+
+    @model_validator(mode="after")
+    def _check_logo(self) -> BrandSettings:
+        if self.logo is not None:
+            try:
+                content = self.logo.read_bytes()
+            except OSError as error:
+                raise ValueError(f"the logo {self.logo} cannot be read: {error.strerror}") from error
+            if len(content) > self.MOST_BYTES:
+                raise ValueError(f"the logo has {len(content):,} bytes; at most {self.MOST_BYTES:,} are taken")
+            self.media_type(content)
+        return self
+
+    @model_validator(mode="after")
+    def _check_contrast(self) -> BrandSettings:
+        if self.primary is not None:
+            channels = [int(self.primary[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+            red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+            contrast = 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
+            if contrast < 4.5:
+                raise ValueError(
+                    f"{self.primary} on white has a contrast of {contrast:.1f}; 4.5 can be read. Take a darker one"
+                )
+        return self
+
+    @staticmethod
+    def media_type(content: bytes) -> str:
+        """Of a picture, by what it holds and not by its name.
+
+        Raises:
+            ValueError: it is none that is taken.
+        """
+        for start, media_type in {
+            b"\x89PNG\r\n": "image/png",
+            b"\xff\xd8\xff": "image/jpeg",
+            b"RIFF": "image/webp",
+        }.items():
+            if content.startswith(start):
+                return media_type
+        if re.search(rb"<svg[\s>]", content) is None:
+            raise ValueError("the logo is no SVG, PNG, JPEG or WebP")
+        refused = re.search(
+            rb"<\s*(?:[\w-]+:)?(?:script|foreignObject|iframe|style|!DOCTYPE|!ENTITY)\b|\bon\w+\s*=|javascript:|href\s*=\s*[\"'](?!#)|url\((?!#)",
+            content,
+            re.IGNORECASE,
+        )
+        if refused:
+            raise ValueError(f"the logo holds {refused[0].decode(errors='replace')!r}: an SVG may hold shapes alone")
+        return "image/svg+xml"
+
+
 class ServingSettings(Section):
+    brand: BrandSettings = BrandSettings()
     http: HttpSettings = HttpSettings()
     jobs: JobSettings = JobSettings()
     workers: int = Field(default=1, ge=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from foundation import names
 from foundation.clock import SystemClock
 from foundation.components import load_removable
 from serving.cli import terminal
@@ -32,7 +31,7 @@ def serve_api(loaded: Loaded) -> None:
 
     def announce(url: str) -> None:
         out.print(
-            f"{names.TITLE} answers at {url} (open it in a browser), OpenAI's clients at {url}/v1. Stop it with Ctrl-C."
+            f"{terminal.line(loaded.settings.serving.brand.name)} answers at {url} (open it in a browser), OpenAI's clients at {url}/v1. Stop it with Ctrl-C."
         )
 
     Callers.of(loaded.settings, SystemClock()).demand_any()

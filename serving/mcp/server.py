@@ -18,7 +18,6 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 from pydantic import Field, ValidationError
 
-from foundation import names
 from foundation.errors import InvalidRequest, SixplyError
 from foundation.machine.deadline import in_thread
 from foundation.output.rendering import markdown, markdown_values
@@ -60,7 +59,11 @@ def mcp_server(
 ) -> MCPServer[Any]:
     """The server. `caller_of` tells from a call's context who makes it; `place` holds a place for a call."""
     server: MCPServer[Any] = MCPServer(
-        name="sixply", title=names.TITLE, instructions=INSTRUCTIONS, version=version, log_level="WARNING"
+        name="sixply",
+        title=system.settings.serving.brand.name,
+        instructions=INSTRUCTIONS,
+        version=version,
+        log_level="WARNING",
     )
 
     @server.tool(annotations=READS)

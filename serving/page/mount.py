@@ -21,7 +21,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from foundation import names
+from serving.page.brand import logo_address
+from serving.settings import BrandSettings
 
 RECONNECT_S = 20.0
 """How long a page that lost its connection is kept, with whatever it was showing and asking."""
@@ -35,11 +36,11 @@ class Mounted:
         self._one_at_a_time = asyncio.Lock()
         self._app: ASGIApp | None = None
 
-    async def app(self) -> ASGIApp:
+    async def app(self, brand: BrandSettings) -> ASGIApp:
         """NiceGUI's application; the first call takes about a second, in which other requests are served."""
         async with self._one_at_a_time:
             if self._app is None:
-                owner, app = await asyncio.to_thread(_mount_nicegui)
+                owner, app = await asyncio.to_thread(_mount_nicegui, brand)
                 await self._running.enter_async_context(owner.router.lifespan_context(owner))
                 self._app = app
         return self._app
@@ -62,7 +63,7 @@ class Mounted:
 
 
 @functools.cache
-def _mount_nicegui() -> tuple[FastAPI, ASGIApp]:
+def _mount_nicegui(brand: BrandSettings) -> tuple[FastAPI, ASGIApp]:
     """What owns NiceGUI's start and end, and NiceGUI."""
     from nicegui import app, ui
 
@@ -74,8 +75,8 @@ def _mount_nicegui() -> tuple[FastAPI, ASGIApp]:
     app.add_middleware(ContentPolicy)  # added first, so it stands innermost and sees HTML before it is compressed
     ui.run_with(
         owner,
-        title=names.TITLE,
-        favicon=shell.ICON,
+        title=brand.name,
+        favicon=logo_address(brand) or shell.ICON,
         dark=None,  # as the system says
         language="en-US",
         tailwind=False,  # it compiles styles in the browser

@@ -81,21 +81,22 @@ async def events(socket: WebSocket) -> None:
     runtime: Runtime = socket.app.state.runtime
     try:
         with runtime.sockets.place(socket.state.principal):
-            await (await mounted.app())(socket.scope, socket.receive, socket.send)
+            await (await mounted.app(runtime.system.settings.serving.brand))(socket.scope, socket.receive, socket.send)
     except Overloaded as error:
         await socket.close(code=1013, reason=error.code)
 
 
 def _form(runtime: Runtime, refused: SixplyError | None = None) -> Response:
-    text = sign_in.form(refused.public if refused else "", tokens=runtime.sessions.take_tokens)
-    return HTMLResponse(text, status_code=refused.status if refused else 200, headers=sign_in.HEADERS)
+    brand = runtime.system.settings.serving.brand
+    text = sign_in.form(refused.public if refused else "", brand, tokens=runtime.sessions.take_tokens)
+    return HTMLResponse(text, status_code=refused.status if refused else 200, headers=sign_in.headers(text))
 
 
 async def _page(request: Request, *, work: Work | None = None) -> Response:
     mounted: Mounted = request.app.state.page
     runtime: Runtime = request.app.state.runtime
     request.state.runtime = runtime
-    app = await mounted.app()
+    app = await mounted.app(runtime.system.settings.serving.brand)
 
     async def place(scope: Scope, receive: Receive, send: Send) -> None:
         async with runtime.place(work) if work else nullcontext():

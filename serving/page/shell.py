@@ -10,9 +10,9 @@ from pathlib import Path
 from fastapi import Request
 from nicegui import Client, html, ui
 
-from foundation import names
 from foundation.types import Principal
 from serving.access.sessions import token_of
+from serving.page.brand import colours, logo_address
 from serving.page.session import View, Visitor, show_errors
 from serving.page.views.approvals import ApprovalsView
 from serving.page.views.ask import AskView
@@ -39,7 +39,7 @@ def page(request: Request) -> None:
     """Build it for who is signed in; `routes/page.py` has looked."""
     make_room(request.state.principal)
     visitor = Visitor(request.state.runtime, token_of(request), request.state.principal)
-    ui.add_css(LOOK)
+    ui.add_css(LOOK + colours(request.state.runtime.system.settings.serving.brand))
     ui.colors(primary="var(--mark)", negative="var(--bad)")
     Shell(visitor, dark=request.cookies.get(DARK)).build()
 
@@ -83,12 +83,16 @@ class Shell:
             Entry("Approvals", "task_alt", ApprovalsView(visitor)),
             Entry("Live", "insights", LiveView(visitor)),
         ]
+        self._brand = visitor.runtime.system.settings.serving.brand
         self._buttons: list[ui.button] = []
         self._places: list[ui.element] = []
 
     def build(self) -> None:
         with html.header().classes("bar"):
-            html.span(names.TITLE).classes("brand")
+            with html.span().classes("brand"):
+                if logo := logo_address(self._brand):
+                    html.img(src=logo, alt="")
+                ui.label(self._brand.name).classes("inline")
             with html.nav().props('aria-label="Views"').classes("menu"):
                 for number, entry in enumerate(self._entries):
                     self._buttons.append(_menu_button(entry, partial(self._show, number)))

@@ -64,7 +64,7 @@ def render(tree: Path, folder: Path, choices: Choices, *, commit: str, origin: s
     lines += [rf'"{re.escape(package)}[\[<>=~!]' for package in packages]
     lines += [rf'"{re.escape(name)}(?: ->|" = )' for name in modules]
     _edit(folder / "optional.toml", lambda text: _without_sections(text, left_out & optional.keys(), folder))
-    _edit(folder / "stack.toml", lambda text: _name_own(text, choices.package))
+    _edit(folder / "stack.toml", lambda text: _name_own(text, choices))
     _edit(folder / "pyproject.toml", lambda text: _rename_project(_without_lines(text, lines), choices, commit, origin))
     for lock in ("requirements.lock", "requirements-dev.lock"):
         _edit(
@@ -73,10 +73,6 @@ def render(tree: Path, folder: Path, choices: Choices, *, commit: str, origin: s
                 "sixply (pyproject.toml", f"{choices.name} (pyproject.toml"
             ),
         )
-    _edit(
-        folder / "foundation/names.py",
-        lambda text: text.replace(f'TITLE: Final = "{TITLE}"', f'TITLE: Final = "{choices.title}"'),
-    )
     for page in (folder / "llms.txt", folder / "AGENTS.md", *(folder / ".agents").rglob("*.md")):
         _edit(page, lambda text: text.replace(EXAMPLE, choices.package).replace(f"# {TITLE}\n", f"# {choices.title}\n"))
     for page in folder.rglob("*.md"):
@@ -173,7 +169,11 @@ def _without_untested(text: str, folder: Path) -> str:
     return "[[risks]]\n".join([head, *kept])
 
 
-def _name_own(text: str, package: str) -> str:
+def _name_own(text: str, choices: Choices) -> str:
+    package = choices.package
+    text += (
+        f'\n[serving.brand]               # also: logo = "logo.svg", primary = "#2457c5"\nname = "{choices.title}"\n'
+    )
     text = text.replace("examples.support_desk.tools:build", f"{package}.tools:build")
     own = f'[observability]\ngolden_set = "{package}"      # golden.jsonl, and the corpus/ that its questions are about\n\n'
     return text.replace("[[observability.exporters]]", own + "[[observability.exporters]]")
