@@ -15,15 +15,14 @@ def logo_address(brand: BrandSettings) -> str:
     return f"data:{brand.media_type(content)};base64,{base64.b64encode(content).decode()}"
 
 
-def colours(brand: BrandSettings) -> str:
-    """The style that puts the colour in place of ours, lightened where it is dark around."""
+def colours(brand: BrandSettings, *, dark: str) -> str:
+    """The style that puts the colour in place of ours; `dark` is the rule for dark surroundings with {} for what it says."""
     if (colour := brand.primary) is None:
         return ""
 
     def mixed(percent: int, other: str) -> str:
         return f"color-mix(in srgb, {colour} {percent}%, {other})"
 
-    return (
-        f":root, .body--dark {{ --mark: light-dark({colour}, {mixed(50, '#fff')}); --on-mark: light-dark(#fff, #10151f); "
-        f"--on: light-dark(#fff, #10151f); --tint: light-dark({mixed(12, '#fff')}, {mixed(25, '#14171c')}); }}"
-    )
+    in_light = f"--mark: {colour}; --on-mark: #fff; --on: #fff; --tint: {mixed(12, '#fff')};"
+    in_dark = f"--mark: {mixed(50, '#fff')}; --on-mark: #10151f; --on: #10151f; --tint: {mixed(25, '#14171c')};"
+    return f":root {{ {in_light} }}\n{dark.format('{ ' + in_dark + ' }')}\n"

@@ -39,7 +39,7 @@ def page(request: Request) -> None:
     """Build it for who is signed in; `routes/page.py` has looked."""
     make_room(request.state.principal)
     visitor = Visitor(request.state.runtime, token_of(request), request.state.principal)
-    ui.add_css(LOOK + colours(request.state.runtime.system.settings.serving.brand))
+    ui.add_css(LOOK + colours(request.state.runtime.system.settings.serving.brand, dark=".body--dark {}"))
     ui.colors(primary="var(--mark)", negative="var(--bad)")
     Shell(visitor, dark=request.cookies.get(DARK)).build()
 
@@ -92,7 +92,7 @@ class Shell:
             with html.span().classes("brand"):
                 if logo := logo_address(self._brand):
                     html.img(src=logo, alt="")
-                ui.label(self._brand.name).classes("inline")
+                html.span(self._brand.name)
             with html.nav().props('aria-label="Views"').classes("menu"):
                 for number, entry in enumerate(self._entries):
                     self._buttons.append(_menu_button(entry, partial(self._show, number)))

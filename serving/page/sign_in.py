@@ -23,7 +23,7 @@ def form(refused: str, brand: BrandSettings, *, tokens: bool) -> str:
     words = {
         "{credential}": "API key or token" if tokens else "API key",
         "{longest}": str(LONGEST),
-        "{colours}": colours(brand),
+        "{colours}": colours(brand, dark="@media (prefers-color-scheme: dark) {{ :root {} }}"),
         "{logo}": f'<img src="{logo}" alt="">' if logo else "",
         "{name}": html.escape(brand.name),
         "{refused}": html.escape(refused),  # last: it may hold braces
