@@ -174,7 +174,7 @@ class _Layers:
     def _open_models(self) -> Models:
         """A model that is stopped, or that the policy does not allow, is not asked."""
         from models.build import open_models
-        from observability.telemetry.instrument import traced_embedder, traced_judge, traced_reranker
+        from observability.telemetry.instrument import TracedEmbedder, TracedJudge, TracedReranker
         from orchestration.run.judging_chat import JudgingChatModel
 
         def demand_model(name: str) -> None:
@@ -186,10 +186,10 @@ class _Layers:
             self.assembly,
             demand=demand_model,
             demand_one_of=self.policy.demand_one_of,
-            watch_embedder=traced_embedder,
-            watch_reranker=traced_reranker,
+            watch_embedder=TracedEmbedder,
+            watch_reranker=TracedReranker,
             pay_judge=lambda chat, tenants: JudgingChatModel(inner=chat, tenants=tenants),
-            watch_judge=traced_judge,
+            watch_judge=TracedJudge,
         )
 
     def _open_retrieval(self) -> Retrieval:
@@ -228,7 +228,7 @@ class _Layers:
 
     def _agent_parts(self) -> AgentParts:
         from observability.evaluation.online import OnlineScorer
-        from observability.telemetry.instrument import traced_retriever
+        from observability.telemetry.instrument import TracedRetriever
         from orchestration.contract import AgentParts
         from serving.access.quotas import QuotaSpending
 
@@ -237,7 +237,7 @@ class _Layers:
             **vars(self.context),
             chat=models.chat,
             embedder=models.query_embedder,
-            retriever=traced_retriever(
+            retriever=TracedRetriever(
                 retrieval.retriever, source=f"{settings.retrieval.ledger.use}+{settings.retrieval.vectors.use}"
             ),
             ledger=retrieval.ledger,
@@ -256,7 +256,7 @@ class _Layers:
 
     def system(self) -> System:
         """All of it. Around the agent, from within: a stop breaks it off, the audit notes it, it is counted, its quota is held."""
-        from observability.telemetry.instrument import counted_agent
+        from observability.telemetry.instrument import CountedAgent
         from orchestration.effects.audit import AuditedAgent
         from orchestration.run.stoppable import StoppableAgent
         from serving.access.quotas import QuotaAgent
@@ -290,7 +290,7 @@ class _Layers:
             policy=self.policy,
             executor=acting.executor,
             parts=self.parts,
-            agent=QuotaAgent(counted_agent(audited), serving.quotas),
+            agent=QuotaAgent(CountedAgent(audited), serving.quotas),
             objects=load_removable(OBJECTS).Objects(self.parts, self.stops, acting.audit, models.tenants)
             if is_there(OBJECTS)
             else None,

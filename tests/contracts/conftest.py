@@ -12,14 +12,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from foundation import tracing
 from observability.settings import ObservabilitySettings
 from observability.telemetry import setup
-from observability.telemetry.instrument import counted_agent, traced_embedder, traced_judge, traced_reranker
+from observability.telemetry.instrument import CountedAgent, TracedEmbedder, TracedJudge, TracedReranker
 from tests.contracts import under_test
 
 WRAPPERS: dict[str, Callable[[Any], Any]] = {
-    "models.embedder": traced_embedder,
-    "models.reranker": traced_reranker,
-    "models.entailment": traced_judge,
-    "orchestration.agent": counted_agent,
+    "models.embedder": TracedEmbedder,
+    "models.reranker": TracedReranker,
+    "models.entailment": TracedJudge,
+    "orchestration.agent": CountedAgent,
 }
 """The ports whose parts `serving.wiring` hands on in a wrapper. The others are watched by LangChain's instrumentor, or are steps too small for a span."""
 

@@ -24,7 +24,7 @@ from foundation.errors import (
 )
 from foundation.settings import Part
 from models.embedding import embed, embed_query, embed_tokens, name_of
-from observability.telemetry.instrument import traced_embedder
+from observability.telemetry.instrument import TracedEmbedder
 from tests import services
 from tests.contracts import under_test
 from tests.contracts.broken import embedder as broken
@@ -158,7 +158,7 @@ def adapter(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(params=under_test.WRAPPED)
 def embedder(request: pytest.FixtureRequest, adapter: Embeddings) -> Embeddings:
-    return traced_embedder(adapter) if request.param == "traced" else adapter
+    return TracedEmbedder(adapter) if request.param == "traced" else adapter
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)

@@ -14,7 +14,7 @@ from foundation.components import load
 from foundation.settings import Part
 from models.contract import EntailmentJudge, EntailmentParts, RerankerParts
 from models.scoring.entailment import CheckedJudge
-from observability.telemetry.instrument import traced_judge
+from observability.telemetry.instrument import TracedJudge
 from tests.contracts import under_test
 from tests.contracts.broken import entailment as broken
 from tests.doubles import tiny_models
@@ -115,7 +115,7 @@ def adapter(request: pytest.FixtureRequest, parts: EntailmentParts) -> Entailmen
 
 @pytest.fixture(params=under_test.WRAPPED)
 def judge(request: pytest.FixtureRequest, adapter: EntailmentJudge) -> EntailmentJudge:
-    return traced_judge(adapter) if request.param == "traced" else adapter
+    return TracedJudge(adapter) if request.param == "traced" else adapter
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, indirect=True)

@@ -16,7 +16,7 @@ from foundation.components import load
 from foundation.settings import Part
 from models.contract import Reranker, RerankerParts
 from models.scoring.reranking import reranker_of
-from observability.telemetry.instrument import traced_reranker
+from observability.telemetry.instrument import TracedReranker
 from tests.contracts import under_test
 from tests.contracts.broken import reranker as broken
 from tests.doubles import tiny_models
@@ -102,7 +102,7 @@ def adapter(request: pytest.FixtureRequest, parts: RerankerParts) -> Reranker:
 
 @pytest.fixture(params=under_test.WRAPPED)
 def reranker(request: pytest.FixtureRequest, adapter: Reranker) -> Reranker:
-    return traced_reranker(adapter) if request.param == "traced" else adapter
+    return TracedReranker(adapter) if request.param == "traced" else adapter
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)

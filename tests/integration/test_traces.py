@@ -26,7 +26,7 @@ from observability.reports.trace_tables import bill_table, trace_table
 from observability.settings import ObservabilitySettings
 from observability.stores.spans import SpanStore, tree
 from observability.telemetry import setup
-from observability.telemetry.instrument import traced_embedder, traced_retriever
+from observability.telemetry.instrument import TracedEmbedder, TracedRetriever
 
 CANARY = "canary-77aa"
 
@@ -62,7 +62,7 @@ def look_up(order: str) -> str:
 def desk(replies: int = 4):
     """A graph with a sync and an async node, a retriever, a model and a tool."""
     chat = DoubleChat(messages=iter([AIMessage(f"{CANARY} says the double")] * replies))
-    retriever = traced_retriever(NoHits(traced_embedder(DeterministicFakeEmbedding(size=4))))
+    retriever = TracedRetriever(NoHits(TracedEmbedder(DeterministicFakeEmbedding(size=4))))
 
     def retrieve(state: State) -> State:
         retriever.retrieve(state["text"], Scope("acme"), limit=3)
@@ -227,7 +227,7 @@ def test_calls_are_counted_under_their_own_labels_whoever_counts_them(running):
         return counted
 
     before = calls()
-    retriever = traced_retriever(NoHits(traced_embedder(DeterministicFakeEmbedding(size=4))))
+    retriever = TracedRetriever(NoHits(TracedEmbedder(DeterministicFakeEmbedding(size=4))))
     retriever.retrieve("x", Scope("acme"), limit=3)
     DoubleChat(messages=iter([AIMessage("x")])).invoke("x")
     assert calls() - before == {

@@ -19,7 +19,7 @@ from models.contract import Reranker
 from models.embedding import embed
 from observability.settings import ObservabilitySettings
 from observability.telemetry import metrics, setup
-from observability.telemetry.instrument import counted_agent, traced_embedder, traced_reranker, traced_retriever
+from observability.telemetry.instrument import CountedAgent, TracedEmbedder, TracedReranker, TracedRetriever
 from orchestration.contract import Agent, Answer, AnswerRequest, Decision, Event
 from retrieval.contract import Retriever
 
@@ -91,7 +91,7 @@ def kept():
 
 
 def test_embedding_is_a_span_with_model_layer_and_number_of_texts(kept):
-    embedder = traced_embedder(ArrayEmbedder())
+    embedder = TracedEmbedder(ArrayEmbedder())
     embedder.embed_documents(["a", "b"])
     embedder.embed_query("a")
     first, second = kept()
@@ -101,16 +101,16 @@ def test_embedding_is_a_span_with_model_layer_and_number_of_texts(kept):
 
 
 async def test_asynchronous_embedding_is_a_span_too(kept):
-    embedder = traced_embedder(ArrayEmbedder())
+    embedder = TracedEmbedder(ArrayEmbedder())
     await embedder.aembed_documents(["a", "b"])
     await embedder.aembed_query("a")
     assert [span.attributes[names.TEXTS] for span in kept()] == [2, 1]
 
 
 def test_the_array_door_is_there_only_where_the_inner_part_has_it(kept):
-    assert embed(traced_embedder(ArrayEmbedder()), ["a", "b"]).shape == (2, 2)
+    assert embed(TracedEmbedder(ArrayEmbedder()), ["a", "b"]).shape == (2, 2)
     assert [span.attributes[names.TEXTS] for span in kept()] == [2]
-    assert not hasattr(traced_embedder(DeterministicFakeEmbedding(size=3)), "embed_array")
+    assert not hasattr(TracedEmbedder(DeterministicFakeEmbedding(size=3)), "embed_array")
 
 
 def test_embedding_token_by_token_is_a_span_too(kept):
@@ -118,13 +118,13 @@ def test_embedding_token_by_token_is_a_span_too(kept):
         def embed_tokens(self, texts):
             return [f"tokens of {text}" for text in texts]
 
-    assert traced_embedder(TokenByToken()).embed_tokens(["a", "b"]) == ["tokens of a", "tokens of b"]
+    assert TracedEmbedder(TokenByToken()).embed_tokens(["a", "b"]) == ["tokens of a", "tokens of b"]
     assert [span.attributes[names.TEXTS] for span in kept()] == [2]
-    assert not hasattr(traced_embedder(ArrayEmbedder()), "embed_tokens")
+    assert not hasattr(TracedEmbedder(ArrayEmbedder()), "embed_tokens")
 
 
 def test_a_traced_embedder_is_an_embedder_and_passes_everything_else_on():
-    embedder = traced_embedder(ArrayEmbedder())
+    embedder = TracedEmbedder(ArrayEmbedder())
     assert isinstance(embedder, Embeddings)
     assert (embedder.model_name, embedder.extra) == ("array-1", "reached")
     assert copy.copy(embedder).extra == "reached"
@@ -134,14 +134,14 @@ def test_a_traced_embedder_is_an_embedder_and_passes_everything_else_on():
 
 def test_a_failed_embedding_is_a_failed_span_without_the_text_of_the_error(kept):
     with pytest.raises(ValueError, match="the query was fail"):
-        traced_embedder(ArrayEmbedder()).embed_query("fail")
+        TracedEmbedder(ArrayEmbedder()).embed_query("fail")
     (span,) = kept()
     assert span.attributes[names.ERROR_TYPE] == "ValueError"
     assert "the query" not in span.to_json()
 
 
 def test_reranking_is_a_span_with_model_and_number_of_texts(kept):
-    reranker = traced_reranker(Reversed())
+    reranker = TracedReranker(Reversed())
     assert isinstance(reranker, Reranker)
     assert reranker.score("q", ["a", "b"]) == [0.0, -1.0]
     (span,) = kept()
@@ -150,7 +150,7 @@ def test_reranking_is_a_span_with_model_and_number_of_texts(kept):
 
 def test_retrieval_is_a_span_with_what_was_asked_for_and_what_came(kept):
     inner = NoHits()
-    retriever = traced_retriever(inner)
+    retriever = TracedRetriever(inner)
     assert isinstance(retriever, Retriever)
     assert retriever.retrieve("secret words", Scope("acme"), limit=7, as_of=date(2026, 1, 1)) == []
     (span,) = kept()
@@ -164,13 +164,13 @@ def test_retrieval_is_a_span_with_what_was_asked_for_and_what_came(kept):
 
 
 def test_parts_without_a_running_telemetry_work_as_ever():
-    assert traced_embedder(ArrayEmbedder()).embed_query("a") == [1.0, 0.0]
-    assert traced_retriever(NoHits()).retrieve("q", Scope("acme")) == []
+    assert TracedEmbedder(ArrayEmbedder()).embed_query("a") == [1.0, 0.0]
+    assert TracedRetriever(NoHits()).retrieve("q", Scope("acme")) == []
 
 
 async def test_answers_are_counted_once_each_and_streams_pass_unchanged():
     before = metrics.read_counter(names.ANSWERS, status="abstained", path="none")
-    agent = counted_agent(OneAnswer())
+    agent = CountedAgent(OneAnswer())
     assert isinstance(agent, Agent)
     assert [event.kind async for event in agent.stream(AnswerRequest(question="q"), ASKER)] == ["token", "answer"]
     assert [event.kind async for event in agent.resume(Decision(approval_id="x", approve=True), ASKER)] == ["answer"]
@@ -190,7 +190,7 @@ def test_an_answer_that_waited_for_a_person_is_counted_once_by_its_end():
 
 async def test_closing_a_counted_stream_closes_the_inner_one():
     inner = OneAnswer()
-    stream = counted_agent(inner).stream(AnswerRequest(question="q"), ASKER)
+    stream = CountedAgent(inner).stream(AnswerRequest(question="q"), ASKER)
     await anext(stream)
     await stream.aclose()
     assert inner.closed
