@@ -276,7 +276,8 @@ def _energy(apart: npt.NDArray[np.float64], first: npt.NDArray[np.bool_]) -> flo
 
 def _notes(before: Sequence[AnswerFigures], after: Sequence[AnswerFigures]) -> list[str]:
     notes = []
-    for words, of in (("run manifest", _manifest), ("tenant", _tenant)):
+    kinds = {"run manifest": lambda row: row.manifest_id[:12], "tenant": lambda row: row.tenant}
+    for words, of in kinds.items():
         ours, theirs = (Counter(map(of, rows)) for rows in (before, after))
         come, gone = sorted(theirs.keys() - ours.keys()), sorted(ours.keys() - theirs.keys())
         if come and before:
@@ -300,14 +301,6 @@ def _parts(rows: Sequence[AnswerFigures], changed: Callable[[str, str], Sequence
 def _sums(rows: Sequence[AnswerFigures]) -> Sums:
     priced = [usd for row in rows if (usd := row.values["usd"]) is not None]
     return Sums(len(rows), sum(priced), len(rows) - len(priced))
-
-
-def _manifest(row: AnswerFigures) -> str:
-    return row.manifest_id[:12]
-
-
-def _tenant(row: AnswerFigures) -> str:
-    return row.tenant
 
 
 def _ns(at: datetime) -> int:

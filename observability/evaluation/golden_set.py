@@ -14,7 +14,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from rich.markup import escape
 from rich.table import Table
 
 from foundation.errors import InvalidRequest, SixplyError
@@ -173,35 +172,32 @@ class Report:
     def table(self) -> Table:
         """A row a measure, a column a kind; `n` is the number of cases that the measure applies to."""
         numbers = ("all, with 95 % interval", "n", *self.by_kind)
-        table = formatting.grid("measure", *numbers, right=numbers)
-        for name, words in MEASURES.items():
-            if (whole := self.overall.get(name)) is not None:
-                table.add_row(
-                    words, escape(str(whole)), str(whole.n), *(_cell(kind, name) for kind in self.by_kind.values())
-                )
-        return table
+        rows = [
+            (words, whole, whole.n, *(_cell(kind, name) for kind in self.by_kind.values()))
+            for name, words in MEASURES.items()
+            if (whole := self.overall.get(name)) is not None
+        ]
+        return formatting.grid(("measure", *numbers), rows, right=numbers)
 
     def slice_table(self) -> Table:
         """Where it does worst: every kind, tenant and document type with its share of cases that did what they should."""
-        table = formatting.grid("by", "which", "did what it should, with 95 % interval", "n", right="n")
         rows = [
-            (by, which, scores["passed"])
+            (by, which, scores["passed"], scores["passed"].n)
             for by, groups in {"question kind": self.by_kind, **self.slices}.items()
             for which, scores in groups.items()
         ]
-        for by, which, passed in sorted(rows, key=lambda row: (row[0], row[2].mean or 0.0)):
-            table.add_row(by, escape(which), escape(str(passed)), str(passed.n))
-        return table
+        rows.sort(key=lambda row: (row[0], row[2].mean or 0.0))
+        return formatting.grid(("by", "which", "did what it should, with 95 % interval", "n"), rows, right=("n",))
 
     def worst_table(self, limit: int = 5) -> Table:
         """The cases that went worst, with what was said and what should have been."""
-        table = formatting.grid("case", "kind", "question", "came to", "should have been", overflow="fold")
+        rows = []
         for row in self.worst(limit):
             wanted = " and ".join(" or ".join(group) for group in row.case.expected_strings)
             wanted = wanted or (row.case.tool.name if row.case.tool else "no answer")
             came = row.error or f"{row.status}: {row.text}"
-            table.add_row(*map(escape, (row.case.id, row.case.kind, row.case.question, came[:160], wanted[:160])))
-        return table
+            rows.append((row.case.id, row.case.kind, row.case.question, came[:160], wanted[:160]))
+        return formatting.grid(("case", "kind", "question", "came to", "should have been"), rows)
 
 
 def _plain(scores: Mapping[str, Estimate]) -> dict[str, Any]:
@@ -326,7 +322,7 @@ async def ask_one(
             case=case,
             status="failed",
             seconds=time.monotonic() - started_s,
-            measures=_score_measures(case, AnswerSummary("failed", "", ()), retrieved=retrieved, leaks=leaks),
+            measures=_score_measures(case, None, retrieved=retrieved, leaks=leaks),
             error=f"{error.code}: {error}",
         )
     return score(case, reply, retrieved=retrieved, leaks=leaks, seconds=time.monotonic() - started_s)
@@ -342,15 +338,7 @@ def score(
 ) -> CaseScore:
     """Score one answer. `retrieved` are the uris of retrieval, where retrieval was asked as well."""
     citations = tuple(dict.fromkeys(citation.uri for citation in answer.citations))
-    approval = answer.approval
-    summary = AnswerSummary(
-        answer.status,
-        measures.without_markers(answer.text, (citation.marker for citation in answer.citations)),
-        citations,
-        effect=ToolCall(name=approval.tool, arguments=approval.arguments) if approval else None,
-        by_tool=answer.path == "tool",
-        shown=(*citations, *(document.uri for document in answer.nearest)),
-    )
+    text = measures.without_markers(answer.text, (citation.marker for citation in answer.citations))
     return CaseScore(
         case=case,
         status=answer.status,
@@ -360,57 +348,49 @@ def score(
         usd=answer.cost_usd,
         answer_id=answer.answer_id,
         trace_id=answer.trace_id,
-        measures=_score_measures(case, summary, retrieved=retrieved, leaks=leaks),
-        effect_done=approval is not None and approval.status == "approved",
+        measures=_score_measures(case, answer, text, citations, retrieved=retrieved, leaks=leaks),
+        effect_done=answer.approval is not None and answer.approval.status == "approved",
         drafts=answer.drafts,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerSummary:
-    """The parts of an answer that are scored."""
-
-    status: str
-    text: str
-    citations: tuple[str, ...]
-    effect: ToolCall | None = None
-    """What waits for approval."""
-    by_tool: bool = False
-    shown: tuple[str, ...] = ()
-    """Documents that it names, cited or not."""
-
-
 def _score_measures(
-    case: GoldenCase, summary: AnswerSummary, *, retrieved: Sequence[str] | None, leaks: LeakFinder | None
+    case: GoldenCase,
+    answer: Answer | None,
+    text: str = "",
+    citations: Sequence[str] = (),
+    *,
+    retrieved: Sequence[str] | None,
+    leaks: LeakFinder | None,
 ) -> dict[str, float]:
+    """`text` is the answer's without the markers of citations. Without an answer, the request failed."""
     scores: dict[str, float | None] = {}
-    answered = summary.status == "answered"
+    status = answer.status if answer else "failed"
     if case.answerable and case.expected_strings:
         golds = case.answers or [gold for group in case.answers_all for gold in group]
-        scores["answer_contained"] = float(answered and case.answered_by(summary.text))
-        scores["token_f1"] = measures.token_f1(summary.text, golds) if answered else 0.0
+        scores["answer_contained"] = float(status == "answered" and case.answered_by(text))
+        scores["token_f1"] = measures.token_f1(text, golds) if status == "answered" else 0.0
     if case.answerable and case.gold_documents:
-        scores["citation_precision"] = measures.precision(summary.citations, case.gold_documents)
-        scores["citation_recall"] = measures.recall(summary.citations, case.gold_documents)
+        scores["citation_precision"] = measures.precision(citations, case.gold_documents)
+        scores["citation_recall"] = measures.recall(citations, case.gold_documents)
         scores["retrieval_recall"] = None if retrieved is None else measures.recall(retrieved, case.gold_documents)
     if case.tool is not None:
-        scores["tool_right"] = float(_tool_right(case, case.tool, summary))
+        scores["tool_right"] = float(answer is not None and _tool_right(case, case.tool, answer, text))
     if not case.answerable:
-        scores["refused"] = float(summary.status in REFUSALS)
+        scores["refused"] = float(status in REFUSALS)
     if leaks:
-        scores["leaked"] = float(leaks.has_leak(case.scope, text=summary.text, citations=summary.shown))
+        shown = (*citations, *(document.uri for document in answer.nearest)) if answer else ()
+        scores["leaked"] = float(leaks.has_leak(case.scope, text=text, citations=shown))
     scores["passed"] = float(_has_passed(case, scores))
     return {name: value for name, value in scores.items() if value is not None}
 
 
-def _tool_right(case: GoldenCase, expected: ToolCall, summary: AnswerSummary) -> bool:
+def _tool_right(case: GoldenCase, expected: ToolCall, answer: Answer, text: str) -> bool:
     """A read: its answer. An effect: exactly this one stopped and waits for a person."""
-    if summary.effect is None:
-        return summary.by_tool and summary.status == "answered" and case.answered_by(summary.text)
-    same = all(
-        measures.is_same_value(value, summary.effect.arguments.get(name)) for name, value in expected.arguments.items()
-    )
-    return summary.status == "waiting" and summary.effect.name == expected.name and same
+    if (effect := answer.approval) is None:
+        return answer.path == "tool" and answer.status == "answered" and case.answered_by(text)
+    same = all(measures.is_same_value(value, effect.arguments.get(name)) for name, value in expected.arguments.items())
+    return answer.status == "waiting" and effect.tool == expected.name and same
 
 
 def _has_passed(case: GoldenCase, scores: Mapping[str, float | None]) -> bool:

@@ -70,7 +70,7 @@ def material(data: Path, limit: int | None = None) -> Material:
             f"{data} has no golden.jsonl, no qa.jsonl and no queries.jsonl with judgements, so there is nothing to ask."
         )
     return Material(
-        data.name, datasets.items_of(corpus), [*_draw_evenly(questions, limit), *_draw_evenly(queries, limit)]
+        data.name, datasets.items_of(corpus), [*datasets.evenly(questions, limit), *datasets.evenly(queries, limit)]
     )
 
 
@@ -109,7 +109,7 @@ def _golden(data: Path, limit: int | None) -> Material:
                 f"Name it as it stands below that folder. {did_you_mean(lost, sorted(uris))}"
             )
     trials = [Trial(case, dict.fromkeys(case.gold_documents, 1)) for case in cases]
-    return Material(data.name, items, _draw_evenly(trials, limit))
+    return Material(data.name, items, datasets.evenly(trials, limit))
 
 
 def _source_fields(source: Source) -> dict[str, Any]:
@@ -158,12 +158,6 @@ def _queries(data: Path) -> list[Trial]:
         for key, grades in datasets.read_qrels(data).items()
         if key in texts
     ]
-
-
-def _draw_evenly(trials: Sequence[Trial], limit: int | None) -> list[Trial]:
-    if limit is None or limit >= len(trials):
-        return list(trials)
-    return [trials[position * len(trials) // limit] for position in range(limit)]
 
 
 async def row_of(

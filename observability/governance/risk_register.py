@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -52,17 +51,6 @@ class Register(Section):
     limits: tuple[Limit, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """A reference of the register that leads nowhere."""
-
-    entry: str
-    reference: str
-
-    def __str__(self) -> str:
-        return f"{self.entry}: there is no {self.reference}"
-
-
 def load_register(path: Path = FILE) -> Register:
     """Raises:
     InvalidSetting: it cannot be read, or an entry does not fit.
@@ -75,8 +63,8 @@ def load_register(path: Path = FILE) -> Register:
         raise InvalidSetting(f"{path} does not fit at {where}: {first['msg']}. Correct that entry.") from error
 
 
-def find_gone(register: Register, root: Path, settings: type[BaseModel]) -> list[Gone]:
-    """The references that lead nowhere below `root`. What a deployed image leaves out (tests, docs) is not asked for."""
+def find_gone(register: Register, root: Path, settings: type[BaseModel]) -> list[str]:
+    """The references that lead nowhere below `root`, each with its entry. What a deployed image leaves out (tests, docs) is not asked for."""
     broken = []
     for risk in register.risks:
         for control in risk.controls:
@@ -88,14 +76,14 @@ def find_gone(register: Register, root: Path, settings: type[BaseModel]) -> list
                 control.test: _defines(root, test, function),
                 f"setting {control.setting}": setting_exists,
             }
-            broken += [Gone(risk.id, reference) for reference, there in lookups.items() if not there]
+            broken += [f"{risk.id}: there is no {reference}" for reference, there in lookups.items() if not there]
     for limit in register.limits:
         name = limit.command.removeprefix("make ").split()[0]
         lookups = {
             f'"{limit.figure}" in {limit.page}': _holds(root, limit.page, limit.figure),
             limit.command: _is_command(root, name),
         }
-        broken += [Gone(limit.what, reference) for reference, there in lookups.items() if not there]
+        broken += [f"{limit.what}: there is no {reference}" for reference, there in lookups.items() if not there]
     return broken
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from observability.evaluation.golden_set import MEASURES
 from observability.evaluation.metrics import estimate
-from observability.governance.risk_register import Gone, Register
+from observability.governance.risk_register import Register
 from observability.reports import formatting
 
 
@@ -47,16 +47,11 @@ class Card:
     evaluated: str
     known_limits: Sequence[str]
     register: Register
-    gone: Sequence[Gone]
+    gone: Sequence[str]
     """Controls that the register names and that are not there."""
 
     def as_dict(self) -> dict[str, Any]:
-        card = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return card | {
-            "tools": [asdict(tool) for tool in self.tools],
-            "register": self.register.model_dump(mode="json"),
-            "gone": [str(reference) for reference in self.gone],
-        }
+        return asdict(self) | {"register": self.register.model_dump(mode="json")}
 
     def page(self) -> str:
         """As one HTML file that loads nothing."""

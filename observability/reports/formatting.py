@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from importlib import resources
 from typing import Any
 
-from rich.console import OverflowMethod
 from rich.markup import escape
 from rich.table import Table
 
+from foundation.output.rendering import plain
 
-def grid(*columns: str, right: Collection[str] = (), overflow: OverflowMethod = "ellipsis") -> Table:
-    """A table without lines; the columns named in `right` hold numbers."""
+
+def grid(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Collection[str] = ()) -> Table:
+    """A table without lines; the columns named in `right` hold numbers. Every cell is shown as the text that it is."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in columns:
-        table.add_column(escape(name), justify="right" if name in right else "left", overflow=overflow)
+        table.add_column(escape(name), justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(plain(value)) for value in row))
     return table
 
 
 def table(title: str, note: str) -> Table:
-    grid = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    grid.add_column(title, no_wrap=True)
-    grid.add_column(escape(note), overflow="fold")
-    return grid
+    """Lines with a word before each; whoever adds one escapes what is not ours in it."""
+    table = grid((title, note), ())
+    table.columns[0].no_wrap = True
+    return table
 
 
 def render_page(package: str, template: str, **values: Any) -> str:

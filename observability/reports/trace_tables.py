@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from foundation import names
+from observability.reports import formatting
 from observability.reports.layer_bill import Bill
 from observability.stores.costs import EXACT, Total
 from observability.stores.spans import SpanRow, tree
@@ -18,7 +19,7 @@ BAR = 24
 
 def trace_table(rows: Sequence[SpanRow]) -> Table:
     """A trace as an indented tree: name, milliseconds, when it ran, layer, tokens in and out."""
-    table = _table(("span", "left"), ("ms", "right"), ("when", "left"), ("layer", "left"), ("tokens", "right"))
+    table = _table("span", "ms", "when", "layer", "tokens", right=("ms", "tokens"))
     for root in tree(rows):
         start, whole = root.span.start_ns, max(1, root.span.end_ns - root.span.start_ns)
         for depth, span in root.walk():
@@ -48,7 +49,7 @@ def bar(begin: float, end: float) -> str:
 
 def bill_table(bill: Bill) -> Table:
     """The six layers and the whole."""
-    table = _table(("layer", "left"), ("ms", "right"), ("share", "right"), ("USD", "right"), ("", "left"))
+    table = _table("layer", "ms", "share", "USD", "", right=("ms", "share", "USD"))
     for share in bill.shares:
         part = share.ns / bill.ns if bill.ns else 0.0
         table.add_row(share.layer, f"{share.ms:.1f}", f"{part:.0%}", usd(share.usd), f"[dim]{share.note}[/]")
@@ -62,14 +63,8 @@ def bill_table(bill: Bill) -> Table:
 
 def totals_table(totals: Sequence[Total], by: str) -> Table:
     """What the cost ledger sums up to; days in their order, anything else the most expensive first."""
-    table = _table(
-        (by, "left"),
-        ("calls", "right"),
-        ("USD", "right"),
-        ("unpriced", "right"),
-        ("seconds", "right"),
-        ("tokens", "right"),
-    )
+    numbers = ("calls", "USD", "unpriced", "seconds", "tokens")
+    table = _table(by, *numbers, right=numbers)
     for total in sorted(totals, key=lambda total: total.key) if by == "day" else totals:
         tokens = f"{total.input_tokens} + {total.output_tokens}"
         money = _money(total.usd, total.unpriced, total.calls)
@@ -105,8 +100,8 @@ def _tokens(span: SpanRow) -> str:
     return "" if input_tokens is None and output_tokens is None else f"{input_tokens or 0} + {output_tokens or 0}"
 
 
-def _table(*columns: tuple[str, str]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name, justify in columns:
-        table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
+def _table(*columns: str, right: tuple[str, ...]) -> Table:
+    table = formatting.grid(columns, (), right=right)
+    for column in table.columns:
+        column.no_wrap = True
     return table

@@ -10,17 +10,17 @@ import functools
 import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Context, Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from foundation.clock import Clock, SystemClock
 from foundation.stores import erasures
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
-from foundation.types import Layer, Usage
+from foundation.types import Usage
 
 if TYPE_CHECKING:
     from orchestration.contract import Charge
@@ -66,7 +66,6 @@ STORE = SqliteStore(
     name="costs",
     file="costs.sqlite",
     schema=SCHEMA,
-    later={"charges": {"subject": "TEXT NOT NULL DEFAULT ''", "cache_write_tokens": "INTEGER"}},
     erase_rows=_erase,
     erased="for whom was paid",
     stays="amounts, token counts and times by tenant and by the random id of an answer: what was spent must add up",
@@ -133,20 +132,14 @@ class CostLedger:
         """
         from observability.telemetry import metrics
 
-        usage = charge.usage
-        values = (
-            charge.at.astimezone(UTC).isoformat(), charge.tenant, charge.layer, charge.kind, charge.part, charge.model,
-            usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.reasoning_tokens, charge.seconds,
-            None if charge.usd is None else str(charge.usd), charge.basis, charge.answer_id, charge.trace_id,
-            charge.subject, usage.cache_write_tokens,
-        )  # fmt: skip
-        statement = f"INSERT INTO charges ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - own names
+        row: dict[str, Any] = asdict(charge) | asdict(charge.usage)
+        row["at"] = charge.at.astimezone(UTC).isoformat()
+        row["usd"] = None if charge.usd is None else str(charge.usd)
+        statement = f"INSERT INTO charges ({', '.join(COLUMNS)}) VALUES (:{', :'.join(COLUMNS)})"  # noqa: S608 - own names
 
         def insert(connection: sqlite3.Connection) -> None:  # what was spent counts, whoever was erased meanwhile
-            charged = dict(zip(COLUMNS, values, strict=True))
-            if erasures.is_erased():
-                charged["subject"] = ""
-            connection.execute(statement, tuple(charged.values()))
+            subject = "" if erasures.is_erased() else charge.subject
+            connection.execute(statement, row | {"subject": subject})
 
         self._file.run_now(insert, of_nobody=True)
         metrics.domain().count_charge(charge)
@@ -219,7 +212,7 @@ class CostLedger:
 
     def _charges(self, condition: str, value: str) -> list[Charge]:
         rows = self._select(f"SELECT {', '.join(COLUMNS)} FROM charges WHERE {condition} ORDER BY id", value)  # noqa: S608 - own names
-        return [_charge(dict(zip(COLUMNS, row, strict=True))) for row in rows]
+        return [_charge(dict(row)) for row in rows]
 
     def _select(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return self._file.read_now(lambda connection: connection.execute(statement, parameters).fetchall())
@@ -269,24 +262,6 @@ class _ExactSum:
 def _charge(row: dict[str, Any]) -> Charge:
     from orchestration.contract import Charge  # frameworks come with it, and sums must answer at once
 
-    return Charge(
-        layer=cast("Layer", row["layer"]),
-        kind=row["kind"],
-        part=row["part"],
-        model=row["model"],
-        usage=Usage(
-            row["input_tokens"],
-            row["output_tokens"],
-            row["cached_input_tokens"],
-            row["reasoning_tokens"],
-            row["cache_write_tokens"],
-        ),
-        seconds=row["seconds"],
-        usd=None if row["usd"] is None else Decimal(row["usd"]),
-        basis=row["basis"],
-        tenant=row["tenant"],
-        answer_id=row["answer_id"],
-        trace_id=row["trace_id"],
-        subject=row["subject"],
-        at=datetime.fromisoformat(row["at"]),
-    )
+    usage = Usage(**{name: row.pop(name) for name in Usage.__dataclass_fields__})
+    usd, at = row.pop("usd"), datetime.fromisoformat(row.pop("at"))
+    return Charge(**row, usage=usage, at=at, usd=None if usd is None else Decimal(usd))

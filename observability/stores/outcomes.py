@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.stores.registry import Person
@@ -52,7 +52,6 @@ STORE = SqliteStore(
     name="outcomes",
     file="outcomes.sqlite",
     schema=SCHEMA,
-    later={"outcomes": {"minutes": "REAL", "note": "TEXT NOT NULL DEFAULT ''", "tenant": "TEXT NOT NULL DEFAULT ''"}},
     erase_rows=_erase,
     erased="what they said of answers and what was said of theirs, and that it was they",
     stays="the verdicts: they are counted, and name nobody",
@@ -98,13 +97,9 @@ class OutcomeStore:
         if outcome.minutes is not None and not 0 <= outcome.minutes < float("inf"):
             raise InvalidRequest(f"{outcome.minutes} minutes cannot have been spent. Give a number from 0 up.")
         stored = replace(outcome, note=personal_data.redact(outcome.note))
-        values = (
-            stored.answer_id, stored.verdict, stored.origin, stored.recorded_by,
-            stored.at.astimezone(UTC).isoformat(), stored.minutes, stored.note, stored.tenant,
-        )  # fmt: skip
-        marks = ", ".join("?" * len(COLUMNS))
-        statement = f"INSERT OR REPLACE INTO outcomes ({', '.join(COLUMNS)}) VALUES ({marks})"  # noqa: S608 - own names
-        self._file.run_now(lambda connection: connection.execute(statement, values))
+        row = asdict(stored) | {"at": stored.at.astimezone(UTC).isoformat()}
+        statement = f"INSERT OR REPLACE INTO outcomes ({', '.join(COLUMNS)}) VALUES (:{', :'.join(COLUMNS)})"  # noqa: S608 - own names
+        self._file.run_now(lambda connection: connection.execute(statement, row))
         return stored
 
     def all(
@@ -114,19 +109,7 @@ class OutcomeStore:
         statement = f"SELECT {', '.join(COLUMNS)} FROM outcomes WHERE at >= ? ORDER BY at, answer_id"  # noqa: S608 - own names
         began = since.astimezone(UTC).isoformat() if since else ""
         rows = self._file.read_now(lambda connection: connection.execute(statement, (began,)).fetchall())
-        outcomes = [
-            Outcome(
-                answer,
-                cast("Verdict", verdict),
-                datetime.fromisoformat(at),
-                cast("Origin", source),
-                by,
-                minutes,
-                note,
-                owner,
-            )
-            for answer, verdict, source, by, at, minutes, note, owner in rows
-        ]
+        outcomes = [Outcome(**{**dict(row), "at": datetime.fromisoformat(row["at"])}) for row in rows]
         return [
             outcome
             for outcome in outcomes

@@ -82,10 +82,6 @@ def _matching(pattern: re.Pattern[str], holds: Callable[[str], bool], text: str,
     return (match.span() for match in pattern.finditer(text) if holds(match.group()))
 
 
-def _anything(_: str) -> bool:
-    return True
-
-
 def _is_iban(text: str) -> bool:
     from stdnum import iban
 
@@ -132,13 +128,13 @@ def _phones(text: str, regions: tuple[str, ...]) -> Spans:
 
 
 _SEARCH: dict[Kind, Callable[[str, tuple[str, ...]], Spans]] = {
-    "EMAIL": functools.partial(_matching, EMAIL, _anything),
-    "URL": functools.partial(_matching, URL, _anything),
-    "SECRET": functools.partial(_matching, SECRET, _anything),
+    "EMAIL": functools.partial(_matching, EMAIL, bool),
+    "URL": functools.partial(_matching, URL, bool),
+    "SECRET": functools.partial(_matching, SECRET, bool),
     "IBAN": functools.partial(_matching, IBAN, _is_iban),
     "SSN": functools.partial(_matching, SSN, _is_ssn),
     "IP": functools.partial(_matching, IP, _is_ip),
-    "MAC": functools.partial(_matching, MAC, _anything),
+    "MAC": functools.partial(_matching, MAC, bool),
     "PHONE": _phones,
     "CARD": functools.partial(_matching, CARD, _is_card),
 }

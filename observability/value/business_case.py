@@ -10,9 +10,10 @@ from typing import Any, cast
 from rich.markup import escape
 from rich.table import Table
 
+from foundation.settings import Section
 from observability.reports import formatting
 from observability.value.figures import Basis, Figure, Unit
-from observability.value.outcome_contract import VERDICTS, OutcomeContract, Range, Section
+from observability.value.outcome_contract import VERDICTS, OutcomeContract, Range
 
 WITHOUT_RANGE = 0.25
 """An assumption for which the contract gives no range is varied by this share to each side."""

@@ -5,24 +5,20 @@ One contract describes one process. A second process is a second file.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
-from typing import ClassVar, Literal, Self, cast, get_args
+from typing import ClassVar, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
+from foundation.settings import Section, read_toml
 from observability.stores.outcomes import Verdict
 from observability.value.figures import Basis
 
 YEAR = timedelta(days=366)
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Process(Section):
@@ -256,15 +252,13 @@ def load_contract(path: Path) -> OutcomeContract:
         InvalidSetting: the file is missing, is not TOML, or a value does not fit.
         UnknownSetting: a key that the contract does not know; the text names it and the nearest.
     """
-    try:
-        return OutcomeContract(**tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
+    if not path.exists():
         raise InvalidSetting(
             f"No outcome contract at {path}. Write one before you build: copy outcomes.toml of the repository and put "
             f"your own figures in."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidSetting(f"{path} is not valid TOML: {error}. Correct that line.") from error
+        )
+    try:
+        return OutcomeContract(**read_toml(path))
     except ValidationError as error:
         raise _explain_error(error, path) from error
 
@@ -282,12 +276,8 @@ def _explain_error(error: ValidationError, path: Path) -> UnknownSetting | Inval
 def _keys(where: Sequence[str]) -> list[str]:
     section: type[BaseModel] = OutcomeContract
     for step in where:
-        if step == "signed":
-            return list(Signature.model_fields)
-        if step == "exceptions":
-            return list(FloorException.model_fields)
-        if step == "conversion":
-            return list(Conversion.model_fields)
         if step in section.model_fields:
-            section = cast("type[BaseModel]", section.model_fields[step].annotation)
+            kind = section.model_fields[step].annotation
+            kinds = [part for part in (*get_args(kind), kind) if isinstance(part, type)]
+            section = next((part for part in kinds if issubclass(part, BaseModel)), section)
     return list(section.model_fields)

@@ -60,14 +60,7 @@ def show(what: RenderableType) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    show(table_of(columns, rows))
-
-
-def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    table = formatting.grid(*columns, overflow="fold")
-    for row in rows:
-        table.add_row(*(plain(value) for value in row))
-    return table
+    show(formatting.grid(columns, rows))
 
 
 def show_object(made: Any) -> None:
@@ -145,7 +138,7 @@ def format_arguments(arguments: Mapping[str, Any]) -> str:
 
 def plan_table(plan: Plan) -> Table:
     """A row a step, and below it what was changed on the way."""
-    table = table_of(
+    table = formatting.grid(
         ["plan", "kind", "asks", "with", "after", "came to"],
         [
             (

@@ -102,7 +102,6 @@ STORE = SqliteStore(
     file=f"{FOLDER}/jobs.sqlite",
     files=(f"{FOLDER}/*",),
     schema=SCHEMA,
-    later={"items": {"attempts": "INTEGER NOT NULL DEFAULT 0"}},
     erase=_erase,
     erased="their jobs, running ones too: questions, answers, names and files of documents",
 )
@@ -250,8 +249,8 @@ class JobStore:
             row = connection.execute("SELECT principal FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
             if row is None:  # erased meanwhile
                 return
-            subject, tenant, roles, groups, *credential = json.loads(row["principal"])
-            wide = [subject, tenant, sorted({*roles, *used.roles}), sorted({*groups, *used.groups}), *credential]
+            subject, tenant, roles, groups, credential = json.loads(row["principal"])
+            wide = [subject, tenant, sorted({*roles, *used.roles}), sorted({*groups, *used.groups}), credential]
             connection.execute("UPDATE jobs SET principal = ? WHERE job_id = ?", (json.dumps(wide), job_id))
 
         await self._file.run(widen)
@@ -349,7 +348,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _job(row: sqlite3.Row) -> Job:
-    subject, tenant, roles, groups, *credential = json.loads(row["principal"])  # none in a file from before 0.1.0
+    subject, tenant, roles, groups, credential = json.loads(row["principal"])
     return Job(
         job_id=row["job_id"],
         kind=row["kind"],
@@ -358,7 +357,7 @@ def _job(row: sqlite3.Row) -> Job:
         total=row["total"],
         done=int(row["done"]),
         failed=int(row["failed"]),
-        principal=Principal(subject, tenant, frozenset(roles), frozenset(groups), *credential),
+        principal=Principal(subject, tenant, frozenset(roles), frozenset(groups), credential),
     )
 
 

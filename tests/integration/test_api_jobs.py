@@ -18,7 +18,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from foundation.clock import SystemClock
 from foundation.errors import Stopped, StorageFull
 from foundation.types import Principal
 from serving.access.identity import KeyStore
@@ -335,17 +334,6 @@ def test_an_item_that_is_put_off_or_was_stopped_with_its_server_counts_no_attemp
         assert given.system.agent.started.wait(PATIENCE_S)
         wait_until(lambda: given.system.jobs._file.read_now(attempts) == 1)
     assert given.system.jobs._file.read_now(attempts) == 0
-
-
-def test_the_jobs_of_an_earlier_version_are_gone_on_with(tmp_path: Path) -> None:
-    folder = tmp_path / "jobs"
-    folder.mkdir()
-    with closing(sqlite3.connect(folder / "jobs.sqlite")) as database, database:
-        database.executescript(jobs.SCHEMA.replace("    attempts INTEGER NOT NULL DEFAULT 0,\n", ""))
-        database.execute("INSERT INTO items VALUES ('old', 1, 'a', '{}', 'waiting', NULL)")
-    with closing(JobStore(folder, SystemClock())) as store:
-        assert [item.attempts for item in asyncio.run(store.items("old"))] == [0]
-        asyncio.run(store.add("answers", Principal("ada", "north"), [("b", {})], {}))
 
 
 def credential(given: World, key: str) -> str:

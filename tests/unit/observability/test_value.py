@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -257,23 +256,6 @@ def test_the_page_is_one_file_that_loads_nothing_and_escapes_what_it_shows(contr
     assert "http" not in shown
     assert shown.count("<svg") >= 4
     assert contract.process.name.replace("'", "&#39;") in shown
-
-
-def test_a_store_of_an_earlier_version_gets_the_new_columns(data_dir):
-    path = data_dir / "outcomes.sqlite"
-    with sqlite3.connect(path) as database:
-        database.execute(
-            "CREATE TABLE outcomes (answer_id TEXT PRIMARY KEY, verdict TEXT, origin TEXT, recorded_by TEXT, at TEXT)"
-        )
-        database.execute("INSERT INTO outcomes VALUES ('old', 'accepted', 'production', '', ?)", (NOW.isoformat(),))
-    database.close()
-    store = OutcomeStore(path)
-    store.record(Outcome("new", "edited", NOW, minutes=2.5, note="shorter"))
-    assert [(one.answer_id, one.minutes, one.note) for one in store.all()] == [
-        ("new", 2.5, "shorter"),
-        ("old", None, ""),
-    ]
-    store.close()
 
 
 def test_impossible_minutes_are_refused(data_dir):
