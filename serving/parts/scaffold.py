@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ast
 import builtins
-import importlib
+import importlib.util
 import inspect
 import keyword
 import re
+import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,6 @@ from serving.cli import terminal
 from serving.parts import ports
 from serving.parts.ports import CONTRACTS, Port
 
-LINE = 120
 CONTEXTS = {
     "models.reranker": "models.contract:RerankerParts",
     "models.entailment": "models.contract:EntailmentParts",
@@ -107,21 +107,14 @@ class _Template:
         body = [*self._options(), *self._class(), *self._build()]
         what = f"{self.name}: one sentence on what it is, and when to choose it."
         lead = f'"""{what[:1].upper()}{what[1:]}"""\n\nfrom __future__ import annotations\n'
-        return f"{lead}\n{_sort_imports(self.imports)}\n\n" + "\n".join(body) + "\n"
+        return _tidy(f"{lead}\n" + "\n".join([*sorted(self.imports), *body]))
 
     def _options(self) -> list[str]:
         if self.port.name == "retrieval.parsers":
             return []
         self.imports |= {"from pydantic import BaseModel", "from pydantic import ConfigDict"}
         says = '    """What `stack.toml` may say under `use`; anything else there is refused."""'
-        return [
-            "class Options(BaseModel):",
-            says,
-            "",
-            '    model_config = ConfigDict(extra="forbid", frozen=True)',
-            "",
-            "",
-        ]
+        return ["class Options(BaseModel):", says, "", '    model_config = ConfigDict(extra="forbid", frozen=True)']
 
     def _class(self) -> list[str]:
         base = "" if self.protocol else f"({self._named(CONTRACTS[self.port.name])}{self._parameters()})"
@@ -129,7 +122,7 @@ class _Template:
         lines = [f"class {self.title}{base}:", f'    """{promise}"""', "", *self._attributes(), *self._init()]
         for method in _methods(self.contract):
             lines += [*self._method(method), ""]
-        return [*lines, ""]
+        return lines
 
     def _parameters(self) -> str:
         if not getattr(self.contract, "__parameters__", ()):
@@ -148,7 +141,7 @@ class _Template:
             value = {"bool": "False", "str": f'"{self.name} 1"', "tuple[str, ...]": f'(".{self.name}",)'}[kind]
             lines.append(f"    {ast.unparse(node.target)}: {kind} = {value}")
             lines += [f'    """{promise}"""'] if promise else []
-        return [*lines, ""] if lines else []
+        return [*lines, ""]
 
     def _init(self) -> list[str]:
         if self.fields:
@@ -242,18 +235,15 @@ def _body(contract: type) -> list[ast.stmt]:
 
 
 def _signature(node: Function) -> Iterator[str]:
-    """The `def` line, or one parameter a line where it would be too long."""
+    """The `def` line, a parameter a line."""
     generator = any(isinstance(each, ast.Yield) for each in ast.walk(node))  # its caller sees no coroutine
     begin = "async def" if isinstance(node, ast.AsyncFunctionDef) and not generator else "def"
     returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    arguments = _arguments(node.args)
-    line = f"    {begin} {node.name}({', '.join(arguments)}){returns}:"
-    shadows = "  # noqa: A002 - the contract's name"
-    if len(line) <= LINE and not any(_shadows(each) for each in arguments):
-        yield line
-        return
+    *arguments, last = _arguments(node.args)
     yield f"    {begin} {node.name}("
-    yield from (f"        {each},{shadows if _shadows(each) else ''}" for each in arguments)
+    for argument, comma in [*((argument, ",") for argument in arguments), (last, "")]:
+        shadows = hasattr(builtins, argument.partition(":")[0])
+        yield f"        {argument}{comma}" + ("  # noqa: A002 - the contract's name" if shadows else "")
     yield f"    ){returns}:"
 
 
@@ -275,10 +265,6 @@ def _argument(argument: ast.arg, default: ast.expr | None) -> str:
     return text.replace("'", '"')
 
 
-def _shadows(argument: str) -> bool:
-    return hasattr(builtins, argument.partition(":")[0])
-
-
 def _import_lines(module: str, text: str) -> dict[str, str]:
     """What the names of a module stand for, as the statement that imports each."""
     found: dict[str, str] = {}
@@ -296,29 +282,11 @@ def _as(alias: ast.alias) -> str:
     return f"{alias.name} as {alias.asname}" if alias.asname else alias.name
 
 
-def _sort_imports(imports: set[str]) -> str:
-    """Import statements as the formatter wants them: standard library, vendors, ours; one a module."""
-    names: dict[str, set[str]] = {}
-    for statement in imports:
-        head, _, name = statement.partition(" import ")
-        names.setdefault(head.removeprefix("from ") if name else statement, set()).update([name] if name else [])
-    groups: dict[int, list[str]] = {}
-    for module in sorted(names, key=lambda text: (not text.startswith("import "), text.lower())):
-        groups.setdefault(_group(module), []).append(_statement(module, names[module]))
-    return "\n\n".join("\n".join(groups[number]) for number in sorted(groups)) + "\n"
-
-
-def _statement(module: str, names: set[str]) -> str:
-    if not names:
-        return module
-    ordered = sorted(names, key=lambda name: (not name.isupper(), not name[:1].isupper(), name.lower()))
-    line = f"from {module} import {', '.join(ordered)}"
-    return (
-        line if len(line) <= LINE else f"from {module} import (\n" + "".join(f"    {one},\n" for one in ordered) + ")"
-    )
-
-
-def _group(module: str) -> int:
-    top = module.removeprefix("import ").partition(".")[0]
-    ours = {name.partition(".")[0] for name in CONTRACTS}
-    return 2 if top in ours | {"foundation", "serving"} else 0 if top in sys.stdlib_module_names else 1
+def _tidy(text: str) -> str:
+    """Imports in order and lines of the right length, by the rules of this tree; as it is where ruff is not installed."""
+    if importlib.util.find_spec("ruff") is None:
+        return text
+    for order in (["check", "--select=I", "--fix"], ["format"]):
+        command = [sys.executable, "-m", "ruff", *order, "--quiet", "--stdin-filename=serving/new.py", "-"]
+        text = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+    return text
