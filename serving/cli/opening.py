@@ -1,15 +1,19 @@
-"""Opens single parts of the system for commands that need no other. None of them loads a model."""
+"""Opens single parts and stores of the system for commands that need no other. None of them loads a model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from foundation import components
+from foundation.settings import make_data_dir
 from serving.settings import Settings, context_of
 
 if TYPE_CHECKING:
+    from observability.stores.costs import CostLedger
+    from observability.stores.outcomes import OutcomeStore
+    from observability.stores.spans import SpanStore
     from retrieval.contract import DocumentLedger, VectorIndex
 
 
@@ -54,3 +58,28 @@ def open_checkpoints(settings: Settings) -> Iterator[Any]:
     finally:
         if hasattr(saver, "close"):
             saver.close()
+
+
+def open_spans(settings: Settings) -> SpanStore:
+    """Traces. It opens its file when it is asked."""
+    from observability.stores.spans import SpanStore
+
+    return SpanStore(settings.foundation.data_dir / "spans.sqlite")
+
+
+@contextmanager
+def open_costs(settings: Settings) -> Iterator[CostLedger]:
+    """What was spent."""
+    from observability.stores.costs import CostLedger
+
+    with closing(CostLedger(make_data_dir(settings.foundation.data_dir) / "costs.sqlite")) as costs:
+        yield costs
+
+
+@contextmanager
+def open_outcomes(settings: Settings) -> Iterator[OutcomeStore]:
+    """What became of answers."""
+    from observability.stores.outcomes import OutcomeStore
+
+    with closing(OutcomeStore(make_data_dir(settings.foundation.data_dir) / "outcomes.sqlite")) as outcomes:
+        yield outcomes

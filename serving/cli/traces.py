@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from dataclasses import asdict
+from typing import Annotated, cast, get_args
 
 import typer
 
 from foundation.errors import InvalidRequest, NotFound, did_you_mean
 from serving.cli import terminal
+from serving.cli.opening import open_costs, open_outcomes, open_spans
 from serving.cli.options import STACK, Json, Stack, load_stack
-
-if TYPE_CHECKING:
-    from serving.settings import Loaded
 
 
 def trace(
@@ -25,23 +21,22 @@ def trace(
     """One request's spans, its bill by layer, and what the audit has of it."""
     from observability.reports import trace_tables
     from observability.reports.layer_bill import layer_bill
-    from observability.stores.spans import SpanStore
     from orchestration.effects.audit import of_trace
 
-    loaded = load_stack(stack)
-    store = SpanStore(file_of(loaded, "spans.sqlite"))
+    settings = load_stack(stack).settings
+    store = open_spans(settings)
     if trace_id == "last":
         latest = store.last_answer()
         if latest is None:
             raise NotFound('No answer has been traced yet. Ask something first: make ask Q="..."')
         trace_id = latest
     spans = store.trace(trace_id)
-    with open_costs(loaded) as costs:
+    with open_costs(settings) as costs:
         bill = layer_bill(spans, costs.of_trace(spans[0].trace_id))
-    records = of_trace(file_of(loaded, "audit.sqlite"), spans[0].trace_id)
+    records = of_trace(settings.foundation.data_dir / "audit.sqlite", spans[0].trace_id)
     audit = [{"at": at, **record.model_dump(mode="json")} for at, record in records]
     if not terminal.write_json(
-        json, {"bill": bill.as_dict(), "spans": [fields_of(span) for span in spans], "audit": audit}
+        json, {"bill": bill.as_dict(), "spans": [asdict(span) for span in spans], "audit": audit}
     ):
         terminal.show(trace_tables.trace_table(spans))
         terminal.show("")
@@ -64,35 +59,16 @@ def costs(
     """Money spent."""
     from observability.reports import trace_tables
     from observability.stores.costs import By, by_outcome
-    from observability.stores.outcomes import OutcomeStore
 
-    loaded = load_stack(stack)
+    settings = load_stack(stack).settings
     groupings = [*get_args(By), "outcome"]
     if by not in groupings:
         raise InvalidRequest(f'Costs cannot be summed by "{by}". {did_you_mean(by, groupings)}')
-    with open_costs(loaded) as ledger:
+    with open_costs(settings) as ledger:
         if by == "outcome":
-            with closing(OutcomeStore(file_of(loaded, "outcomes.sqlite"))) as outcomes:
+            with open_outcomes(settings) as outcomes:
                 totals = by_outcome(ledger, {row.answer_id: row.verdict for row in outcomes.all()})
         else:
             totals = ledger.totals(cast("By", by))
-    if not terminal.write_json(json, [fields_of(row) for row in totals]):
+    if not terminal.write_json(json, [asdict(row) for row in totals]):
         terminal.show(trace_tables.totals_table(totals, by))
-
-
-def fields_of(row: Any) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in type(row).__slots__}
-
-
-def file_of(loaded: Loaded, name: str) -> Path:
-    return loaded.settings.foundation.data_dir / name
-
-
-@contextmanager
-def open_costs(loaded: Loaded) -> Iterator[Any]:
-    from observability.stores.costs import CostLedger
-
-    path = file_of(loaded, "costs.sqlite")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(CostLedger(path)) as ledger:
-        yield ledger

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import date
 from typing import Annotated
 
@@ -9,8 +10,8 @@ import typer
 
 from foundation.clock import SystemClock
 from serving.cli import terminal
+from serving.cli.opening import open_costs, open_spans
 from serving.cli.options import STACK, Json, Last, Stack, load_stack
-from serving.cli.traces import fields_of, file_of, open_costs
 
 
 def traces(
@@ -24,11 +25,9 @@ def traces(
 ) -> None:
     """The latest answers, searches, writes and what broke."""
     from observability.reports import triage
-    from observability.stores.spans import SpanStore
 
-    loaded = load_stack(stack)
-    latest = triage.latest(SpanStore(file_of(loaded, "spans.sqlite")), limit, every=every)
-    if not terminal.write_json(json, [fields_of(row) for row in latest]):
+    latest = triage.latest(open_spans(load_stack(stack).settings), limit, every=every)
+    if not terminal.write_json(json, [asdict(row) for row in latest]):
         terminal.show_table(
             ["trace", "at (UTC)", "name", "ms", "tenant", "answer", "failed"],
             [
@@ -51,14 +50,10 @@ def slow(
 ) -> None:
     """The slowest of the latest requests, and what each layer takes."""
     from observability.reports import triage
-    from observability.stores.spans import SpanStore
 
-    loaded = load_stack(stack)
-    store = SpanStore(file_of(loaded, "spans.sqlite"))
+    store = open_spans(load_stack(stack).settings)
     traces, layers = triage.slow(store, limit=limit, look_at=last)
-    if not terminal.write_json(
-        json, {"traces": [fields_of(row) for row in traces], "layers": [*map(fields_of, layers)]}
-    ):
+    if not terminal.write_json(json, {"traces": [asdict(row) for row in traces], "layers": [*map(asdict, layers)]}):
         terminal.show_table(
             ["trace", "name", "ms", "most of it in", "ms", "longest by itself", "ms"],
             [
@@ -85,13 +80,11 @@ def slow(
 def failures(last: Last = 500, json: Json = None, stack: Stack = STACK) -> None:
     """How the latest requests failed, and where it began."""
     from observability.reports import triage
-    from observability.stores.spans import SpanStore
 
-    loaded = load_stack(stack)
-    store = SpanStore(file_of(loaded, "spans.sqlite"))
+    store = open_spans(load_stack(stack).settings)
     groups, statuses = triage.failures(store, look_at=last)
     if not terminal.write_json(
-        json, {"failures": [fields_of(group) for group in groups], "answers_without_one": statuses}
+        json, {"failures": [asdict(group) for group in groups], "answers_without_one": statuses}
     ):
         if groups:
             terminal.show_table(
@@ -109,8 +102,7 @@ def forecast(json: Json = None, stack: Stack = STACK) -> None:
     """What the next 30 days will cost, from the days so far."""
     from observability.reports import forecast as forecasts
 
-    loaded = load_stack(stack)
-    with open_costs(loaded) as ledger:
+    with open_costs(load_stack(stack).settings) as ledger:
         days = ledger.totals("day")
     expected = forecasts.forecast(
         {date.fromisoformat(day.key): float(day.usd) for day in days},

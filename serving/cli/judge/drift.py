@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from contextlib import closing
 from typing import Annotated
 
 import typer
 
 from foundation.clock import SystemClock
 from serving.cli import terminal
+from serving.cli.opening import open_costs, open_outcomes, open_spans
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 
 
@@ -20,24 +20,17 @@ def drift(
 ) -> None:
     """What has changed since last week: quality, questions, refusals, time, cost, parts. 1: something moved."""
     from foundation.machine import manifest
-    from foundation.settings import make_data_dir
     from observability.evaluation import drift as drifts
-    from observability.stores.costs import CostLedger
-    from observability.stores.outcomes import OutcomeStore
-    from observability.stores.spans import SpanStore
 
-    data = make_data_dir(load_stack(stack).settings.foundation.data_dir)
-    with (
-        closing(CostLedger(data / "costs.sqlite")) as costs,
-        closing(OutcomeStore(data / "outcomes.sqlite")) as outcomes,
-    ):
+    settings = load_stack(stack).settings
+    with open_costs(settings) as costs, open_outcomes(settings) as outcomes:
         report = drifts.drift(
-            SpanStore(data / "spans.sqlite"),
+            open_spans(settings),
             costs,
             outcomes.all(),
             now=SystemClock().now(),
             days=days,
-            changed=functools.partial(manifest.changes, data / manifest.FOLDER),
+            changed=functools.partial(manifest.changes, settings.foundation.data_dir / manifest.FOLDER),
         )
     if not terminal.write_json(json, report.as_dict()):
         terminal.show_table(

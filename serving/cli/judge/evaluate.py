@@ -32,7 +32,7 @@ def evaluate(
     from observability.evaluation.golden_set import NOBODY, load_golden
     from observability.value.stand_ins import outcomes_of
     from serving.cli.judge.judge_agreement import add_marks
-    from serving.cli.judge.value import outcomes_at
+    from serving.cli.opening import open_outcomes
     from serving.cli.served import open_or_ask
     from serving.judge.trial import golden_file, golden_report
     from serving.judge.worth import evaluation_file
@@ -52,7 +52,7 @@ def evaluate(
         report, judge = asyncio.run(add_marks(system, report, lambda done: progress("judge", done, len(cases))))
     figures = report.as_dict() | ({"judge": judge} if judge else {})
     terminal.write_json(evaluation_file(loaded.settings), figures)
-    with outcomes_at(loaded.settings) as store:
+    with open_outcomes(loaded.settings) as store:
         for outcome in outcomes_of(report, at=SystemClock().now()):
             store.record(outcome)
     if judge:
@@ -83,7 +83,6 @@ def calibrate(
     from observability.evaluation.calibration import Graded
     from observability.evaluation.calibration import calibrate as calibrated
     from observability.evaluation.datasets import evenly, foreign_questions
-    from observability.stores.spans import SpanStore
     from serving.judge.trial import ask, empty_system
 
     with (
@@ -106,7 +105,7 @@ def calibrate(
 
         traces = asyncio.run(ask_all())
         system.telemetry.flush()
-        confidences = SpanStore(system.settings.foundation.data_dir / "spans.sqlite").last_of(names.CONFIDENCE)
+        confidences = system.spans.last_of(names.CONFIDENCE)
         graded = [
             Graded(confidences[trace], answerable, stranger)
             for trace, (_, _, answerable, stranger) in zip(traces, rows, strict=True)

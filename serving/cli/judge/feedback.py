@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ import typer
 
 from foundation import names
 from serving.cli import terminal
-from serving.cli.opening import open_checkpoints
+from serving.cli.opening import open_checkpoints, open_outcomes, open_spans
 from serving.cli.options import PROPOSALS, STACK, Stack, load_stack
 from serving.judge.trial import golden_file
 from serving.settings import Loaded
@@ -42,11 +41,9 @@ def _propose(loaded: Loaded, to: Path, golden: Path | None) -> None:
     """Write a proposal for each judged answer whose conversation is still kept. No model is loaded."""
     from observability.evaluation.golden_set import load_golden
     from observability.proposals import from_feedback, review
-    from observability.stores.outcomes import OutcomeStore
 
     golden = golden or golden_file(loaded.settings)
-    data = loaded.settings.foundation.data_dir
-    with closing(OutcomeStore(data / "outcomes.sqlite")) as store:
+    with open_outcomes(loaded.settings) as store:
         judged = store.all(origin="production")
     asked = asyncio.run(_find_turns(loaded, {one.answer_id for one in judged}))
     known = load_golden(golden) if golden.exists() else []
@@ -85,11 +82,10 @@ def _take(loaded: Loaded, path: Path, golden: Path | None) -> None:
 async def _find_turns(loaded: Loaded, answer_ids: set[str]) -> dict[str, Asked]:
     """The judged turns, found by the conversation that the span of each answer names."""
     from observability.proposals.from_feedback import Asked
-    from observability.stores.spans import SpanStore
     from orchestration.memory.conversations import read_conversation
 
     settings = loaded.settings
-    spans = SpanStore(settings.foundation.data_dir / "spans.sqlite").between(0, 2**63 - 1, naming=[names.ANSWER_ID])
+    spans = open_spans(settings).between(0, 2**63 - 1, naming=[names.ANSWER_ID])
     threads = {
         str(span.attribute(names.CONVERSATION_ID))
         for span in spans

@@ -10,6 +10,7 @@ import typer
 
 from serving.cli import terminal
 from serving.cli.judge import swap_report
+from serving.cli.opening import open_spans
 from serving.cli.options import STACK, Json, Limit, Stack, load_stack
 
 if TYPE_CHECKING:
@@ -75,13 +76,10 @@ def _row(worth: Worth) -> tuple[Any, ...]:
 def _failed_lately(loaded: Loaded) -> Counter[str]:
     """Errors of the latest requests by the layer in which they began; none where nothing was traced yet."""
     from observability.reports import triage
-    from observability.stores.spans import SpanStore
 
-    path = loaded.settings.foundation.data_dir / "spans.sqlite"
     lately: Counter[str] = Counter()
-    if path.is_file():
-        for failure in triage.failures(SpanStore(path))[0]:
-            lately[failure.layer or "none"] += failure.traces
+    for failure in triage.failures(open_spans(loaded.settings))[0]:
+        lately[failure.layer or "none"] += failure.traces
     return lately
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -12,10 +10,10 @@ import typer
 from foundation.clock import SystemClock
 from foundation.errors import NotFound
 from serving.cli import terminal
+from serving.cli.opening import open_costs, open_outcomes
 from serving.cli.options import STACK, Json, Stack, load_stack, local
 
 if TYPE_CHECKING:
-    from observability.stores.outcomes import OutcomeStore
     from observability.value.outcome_contract import OutcomeContract
     from observability.value.value_report import ValueReport
     from serving.settings import Settings
@@ -67,15 +65,13 @@ def outcome(
     stack: Stack = STACK,
 ) -> None:
     """Record what became of an answer."""
-    from observability.stores.costs import CostLedger
     from observability.stores.outcomes import Outcome
 
-    loaded = load_stack(stack)
-    data = loaded.settings.foundation.data_dir
-    with outcomes_at(loaded.settings) as store, closing(CostLedger(data / "costs.sqlite")) as costs:
+    settings = load_stack(stack).settings
+    with open_outcomes(settings) as store, open_costs(settings) as costs:
         if not costs.of_answer(answer_id):
             raise NotFound(
-                f'No answer "{answer_id}" was charged in {data}, so nothing is recorded of it. Give the whole id that the '
+                f'No answer "{answer_id}" was charged in {settings.foundation.data_dir}, so nothing is recorded of it. Give the whole id that the '
                 "answer shows."
             )
         by = local("", [], None).subject
@@ -111,17 +107,7 @@ def value_report(
 
 
 def _worth(settings: Settings) -> tuple[OutcomeContract, ValueReport]:
-    from observability.stores.costs import CostLedger
     from serving.judge.worth import worth
 
-    with outcomes_at(settings) as store, closing(CostLedger(settings.foundation.data_dir / "costs.sqlite")) as costs:
+    with open_outcomes(settings) as store, open_costs(settings) as costs:
         return worth(settings, store, costs)
-
-
-@contextmanager
-def outcomes_at(settings: Settings) -> Iterator[OutcomeStore]:
-    from foundation.settings import make_data_dir
-    from observability.stores.outcomes import OutcomeStore
-
-    with closing(OutcomeStore(make_data_dir(settings.foundation.data_dir) / "outcomes.sqlite")) as store:
-        yield store
