@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from observability.evaluation.compare import DRAFTS, Comparison, Side
-from observability.evaluation.differences import BETTER, MEASURES, PEAK, Difference
+from observability.evaluation.differences import BETTER, MEASURES, PEAK
 from observability.reports import formatting, svg
 
 WORDS = {measure.name: measure.words for measure in (*MEASURES, PEAK)}
@@ -28,7 +27,10 @@ def page(comparison: Comparison, data: str) -> str:
         data=data,
         most=MOST_CASES,
         forest=_forest(comparison),
-        figures=[_figure(name, difference) for name, difference in comparison.metrics.items()],
+        figures=[
+            (WORDS[name], *found.cells, found.unit, found.n, found.verdict)
+            for name, found in comparison.metrics.items()
+        ],
         drafts=[
             (words, *(counts[outcome] for counts in comparison.drafts.values()))
             for outcome, words in {"n": "drafts in all", **DRAFTS}.items()
@@ -63,13 +65,6 @@ def _times(a: Side, b: Side) -> str:
         for side, values in times.items()
     }
     return svg.lines(curves, title="Share of questions that were done within a time", x_label="ms", y_label="share")
-
-
-def _figure(name: str, found: Difference) -> tuple[Any, ...]:
-    interval = "" if found.low is None else f"{found.low:+.4g} to {found.high:+.4g}"
-    allowed = "-" if found.threshold is None else f"{found.threshold:.4g}"
-    numbers = (f"{found.a:.4g}", f"{found.b:.4g}", f"{found.diff:+.4g}")
-    return WORDS[name], *numbers, interval, allowed, found.unit, found.n, found.verdict
 
 
 def _stacks(a: Side, b: Side) -> Iterator[tuple[str, str, str]]:

@@ -123,6 +123,13 @@ class Difference:
     more_needed: int | None = None
     """Undecided: so many more cases would probably decide it; `None` where no number would."""
 
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """A, B, B - A, the interval and the allowed loss, as reports write them."""
+        interval = "" if self.low is None else f"{self.low:+.4g} to {self.high:+.4g}"
+        allowed = "-" if self.threshold is None else f"{self.threshold:.4g}"
+        return f"{self.a:.4g}", f"{self.b:.4g}", f"{self.diff:+.4g}", interval, allowed
+
 
 def difference_of(
     measure: Measure,

@@ -215,22 +215,10 @@ def record_of(data_dir: Path, judge: Judge) -> Record | None:
 def standing(judge: Judge, record: Record | None, settings: JudgeSettings) -> Standing:
     """Which of its marks count, by `[observability.judge]`."""
     who = f"The judge {judge.model} with the rubric {judge.rubric}"
-    if record is None:
-        return Standing((), f"{who} is not trusted: nobody has measured whether it agrees with people. "
-                        "Do: make judge-agreement DATA=folder")  # fmt: skip
-    if stale := sorted(key for key, _ in record.made_of.items() ^ judge.made_of.items()):
-        return Standing((), f"{who} is not trusted: since it was measured at {record.measured_at}, other values have come for "
-                        f"{', '.join(dict.fromkeys(stale))}. Do: make judge-agreement DATA=folder")  # fmt: skip
-    if others := judge.answered_as - set(record.answered_as):
-        return Standing((), f"{who} is not trusted: its replies name {', '.join(sorted(others))} as their model, and when it was "
-                        f"measured at {record.measured_at}, {', '.join(record.answered_as) or 'nothing'}. "
-                        "Do: make judge-agreement DATA=folder")  # fmt: skip
+    if why := _distrust(judge, record, settings):
+        return Standing((), f"{who} is not trusted: {why}")
+    assert record is not None
     on = f"on {record.n} answers of {record.data}"
-    if record.n < FEWEST:
-        return Standing((), f"{who} is not trusted: it was measured {on}, and it takes {FEWEST}.")
-    if record.valid < settings.min_valid:
-        return Standing((), f"{who} is not trusted: it gave a verdict for {record.valid:.2f} of the answers {on}, and "
-                        f"[observability.judge] min_valid is {settings.min_valid:g}.")  # fmt: skip
     trusted = tuple(name for name in MARKS if record.marks[name].low >= settings.min_agreement)
     agreements = "; ".join(f"{name} {_describe_agreement(record.marks[name])}" for name in MARKS)
     least = f"[observability.judge] min_agreement wants a lower end of {settings.min_agreement:g}"
@@ -238,6 +226,29 @@ def standing(judge: Judge, record: Record | None, settings: JudgeSettings) -> St
     behind = "" if judge.local else (f" Of the weights behind it is known only what its replies name: "
                                      f"{', '.join(record.answered_as)}.")  # fmt: skip
     return Standing(trusted, f"{who} is {named}. Weighted kappa with people {on}: {agreements}. {least}.{behind}")
+
+
+def _distrust(judge: Judge, record: Record | None, settings: JudgeSettings) -> str:
+    """Why no mark of this judge counts; empty where some may."""
+    again = "Do: make judge-agreement DATA=folder"
+    if record is None:
+        return f"nobody has measured whether it agrees with people. {again}"
+    if stale := sorted(dict(record.made_of.items() ^ judge.made_of.items())):
+        return f"since it was measured at {record.measured_at}, other values have come for {', '.join(stale)}. {again}"
+    if others := judge.answered_as - set(record.answered_as):
+        return (
+            f"its replies name {', '.join(sorted(others))} as their model, and when it was measured at {record.measured_at}, "
+            f"{', '.join(record.answered_as) or 'nothing'}. {again}"
+        )
+    on = f"on {record.n} answers of {record.data}"
+    if record.n < FEWEST:
+        return f"it was measured {on}, and it takes {FEWEST}."
+    if record.valid < settings.min_valid:
+        return (
+            f"it gave a verdict for {record.valid:.2f} of the answers {on}, and [observability.judge] min_valid is "
+            f"{settings.min_valid:g}."
+        )
+    return ""
 
 
 def _describe_agreement(agreement: Agreement) -> str:

@@ -10,7 +10,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
@@ -41,25 +41,11 @@ CREATE TABLE IF NOT EXISTS spans (
 );
 CREATE INDEX IF NOT EXISTS spans_by_time ON spans (start_ns);
 """
-COLUMNS = (
-    "trace_id",
-    "span_id",
-    "parent_id",
-    "name",
-    "layer",
-    "status",
-    "start_ns",
-    "end_ns",
-    "manifest_id",
-    "attributes",
-)
-
 _PARENTS_FIRST = "start_ns, id DESC"
 """A span is stored when it has ended, a parent after its children: so also where a coarse clock has them begin at once."""
 
 AT_ONCE = 500
 """Traces that one query reads: SQLite takes so many parameters in every version."""
-_first_values = attrgetter(*COLUMNS[:-1])
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode  # `json.dumps` would make an encoder for each span
 
 LAYER_OF_OPERATION: Mapping[str, Layer] = {
@@ -139,6 +125,10 @@ class SpanRow:
 
     def attribute(self, name: str) -> Any:
         return (self.attributes or {}).get(name)
+
+
+COLUMNS = tuple(field.name for field in fields(SpanRow))
+_first_values = attrgetter(*COLUMNS[:-1])
 
 
 @dataclass(frozen=True, slots=True)

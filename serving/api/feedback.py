@@ -26,55 +26,44 @@ Minutes = Annotated[float, Field(ge=0, le=100_000, description="That a person sp
 Note = Annotated[Question, StringConstraints(max_length=20_000)]
 
 
-class Accepted(RequestBody):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"verdict": "accepted", "minutes": 1}]})
-
-    verdict: Literal["accepted"]
+class Judgement(RequestBody):
     minutes: Minutes | None = None
 
     @property
     def note(self) -> str:
-        return ""
+        """What is kept: the edited text, or the reason."""
+        return getattr(self, "edit", None) or getattr(self, "reason", None) or ""
 
 
-class Edited(RequestBody):
+class Accepted(Judgement):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"verdict": "accepted", "minutes": 1}]})
+
+    verdict: Literal["accepted"]
+
+
+class Edited(Judgement):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"verdict": "edited", "edit": "It ships on Tuesdays.", "minutes": 2}]}
     )
 
     verdict: Literal["edited"]
     edit: Note = Field(description="The text that was used instead.")
-    minutes: Minutes | None = None
-
-    @property
-    def note(self) -> str:
-        return self.edit
 
 
-class Rejected(RequestBody):
+class Rejected(Judgement):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"verdict": "rejected", "reason": "It cites last year's price list."}]}
     )
 
     verdict: Literal["rejected"]
     reason: Note = Field(description="What was wrong with it.")
-    minutes: Minutes | None = None
-
-    @property
-    def note(self) -> str:
-        return self.reason
 
 
-class Escalated(RequestBody):
+class Escalated(Judgement):
     model_config = ConfigDict(json_schema_extra={"examples": [{"verdict": "escalated", "minutes": 10}]})
 
     verdict: Literal["escalated"]
     reason: Note | None = None
-    minutes: Minutes | None = None
-
-    @property
-    def note(self) -> str:
-        return self.reason or ""
 
 
 Feedback = Annotated[Accepted | Edited | Rejected | Escalated, Field(discriminator="verdict")]

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     StringConstraints,
 )
@@ -58,7 +59,7 @@ class DocumentSummary(BaseModel):
     uri: str
     title: str
     tenant: str
-    groups: list[str]
+    groups: Annotated[list[str], BeforeValidator(sorted)]
     media_type: str
     series: str | None
     effective_from: date | None
@@ -70,19 +71,5 @@ class DocumentSummary(BaseModel):
 
     @classmethod
     def of(cls, document: Document) -> DocumentSummary:
-        source = document.source
-        return cls(
-            document_id=document.document_id,
-            uri=source.uri,
-            title=source.title,
-            tenant=source.tenant,
-            groups=sorted(source.groups),
-            media_type=source.media_type,
-            series=source.series,
-            effective_from=source.effective_from,
-            published=source.published,
-            characters=document.characters,
-            chunks=document.chunks,
-            ingested_at=document.ingested_at,
-            superseded=document.superseded,
-        )
+        places = {name: document if hasattr(document, name) else document.source for name in cls.model_fields}
+        return cls(**{name: getattr(place, name) for name, place in places.items()})

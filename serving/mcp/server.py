@@ -7,9 +7,8 @@ the API, behind the same keys, the same queue and the same limits as the other r
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from types import TracebackType
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from mcp.server import MCPServer
@@ -73,7 +72,7 @@ def mcp_server(
         limit: Annotated[int, Field(ge=1, le=50)] = 10,
     ) -> dict[str, Any]:
         """Find passages in the documents that you may read, best first."""
-        with _told():
+        with _telling_errors():
             wanted = _fitting(SearchRequest, query=query, limit=limit)
             scope = system.policy.scope(caller_of(context))
             async with place("searches"):
@@ -87,7 +86,7 @@ def mcp_server(
     ) -> dict[str, Any]:
         """Answer a question from the documents that you may read, with citations. `thread_id` goes on with an answer's
         conversation. Status `abstained` means that the documents do not say it; `waiting`, that a person must approve."""
-        with _told():
+        with _telling_errors():
             caller = caller_of(context)
             check_length(question, system.settings.orchestration.answers)
             request = AnswerRequest(**_fitting(AskRequest, question=question, thread_id=thread_id).model_dump())
@@ -99,7 +98,7 @@ def mcp_server(
     @server.tool(annotations=READS)
     async def documents(context: Context[Any]) -> dict[str, Any]:
         """List the documents that you may read."""
-        with _told():
+        with _telling_errors():
             scope = system.policy.scope(caller_of(context))
             async with place("reads"):
                 stored = await in_thread(system.ledger.documents, scope)
@@ -122,15 +121,12 @@ def _fitting(shape: type[Body], **arguments: Any) -> Body:
         raise InvalidRequest(f"{first.location}: {first.message}.") from error
 
 
-class _told:  # noqa: N801 - it reads as a statement
+@contextmanager
+def _telling_errors() -> Iterator[None]:
     """What is refused, or fails, as an error that the client shows; anything else stays inside."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        if isinstance(error, SixplyError):
-            if error.public != str(error):
-                log.error("%s: %s", error.code, error)
-            raise ToolError(markdown(f"{error.code}: {error.public}")) from error
+    try:
+        yield
+    except SixplyError as error:
+        if error.public != str(error):
+            log.error("%s: %s", error.code, error)  # noqa: TRY400 - its text is for the operator, its traceback is not needed
+        raise ToolError(markdown(f"{error.code}: {error.public}")) from error

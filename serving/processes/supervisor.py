@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from types import FrameType
 
 from foundation.errors import ComponentError, InvalidSetting, SixplyError
 from serving.server import STARTED_WITHIN_S, serve
@@ -80,7 +79,7 @@ def supervise(loaded: Loaded, listening: socket.socket, announce: Callable[[], N
     """
     settings = loaded.settings
     demand_shared(settings, processes=settings.serving.workers, what="[serving] workers")
-    with _told_to_stop() as stopped:
+    with await_stop_signal() as stopped:
         places = [_Place(loaded, listening) for _ in range(settings.serving.workers)]
         try:
             while not all(place.worker.is_up() for place in places) and not stopped.is_set():
@@ -178,13 +177,10 @@ def _look(places: list[_Place]) -> None:
 
 
 @contextmanager
-def _told_to_stop() -> Iterator[threading.Event]:
+def await_stop_signal() -> Iterator[threading.Event]:
+    """An event that SIGTERM or SIGINT sets, instead of ending this process."""
     stopped = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        stopped.set()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stopped
     finally:

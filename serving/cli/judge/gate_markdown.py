@@ -20,10 +20,8 @@ def to_markdown(verdict: Verdict) -> str:
     lines = [f"## Gate: {'passed' if verdict.passed else 'blocked'}, {comparison.pairs} questions", ""]
     lines += [f"- fell further than is allowed: {name}" for name in verdict.blocked_by]
     lines += [f"- floor of the contract: {floor}" for floor in verdict.floors if not floor.met]
-    lines += ["", "| figure | baseline | now | change | allowed loss | n |", "|---|--:|--:|--:|--:|--:|"]
-    for name, found in comparison.metrics.items():
-        allowed = "" if found.threshold is None else f"{found.threshold:.3g}"
-        lines.append(f"| {name} | {found.a:.3g} | {found.b:.3g} | {found.diff:+.3g} | {allowed} | {found.n} |")
+    lines += ["", "| figure | baseline | now | change | 95 % interval | allowed loss | n |", f"|---{'|--:' * 6}|"]
+    lines += [f"| {' | '.join([name, *found.cells, str(found.n)])} |" for name, found in comparison.metrics.items()]
     rows = [row for row in comparison.b.rows if row.get("asked")]
     times = [row["answer_ms"] for row in rows if row.get("answer_ms") is not None]
     prices = [float(row["usd"]) for row in rows if row.get("usd") is not None]

@@ -22,7 +22,6 @@ from serving.settings import load
 
 if TYPE_CHECKING:
     from observability.evaluation.compare import Comparison, Side
-    from observability.evaluation.differences import Difference
     from observability.evaluation.trials import Material
 
 SHOWN = 8
@@ -216,19 +215,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
 
 def show(found: Comparison) -> None:
     """The figures of both, and the first cases that changed, on the terminal."""
-    rows = [
-        (
-            name,
-            _number(difference.a),
-            _number(difference.b),
-            _number(difference.diff, sign=True),
-            _interval(difference),
-            _format_allowed(difference),
-            difference.n,
-            difference.verdict,
-        )
-        for name, difference in found.metrics.items()
-    ]
+    rows = [(name, *figure.cells, figure.n, figure.verdict) for name, figure in found.metrics.items()]
     out = terminal.console()
     terminal.show_table(["figure", "A", "B", "B - A", "95 % interval", "allowed loss", "n", ""], rows)
     if any(counts["n"] for counts in found.drafts.values()):
@@ -253,19 +240,3 @@ def _draft_rows(found: Comparison) -> Iterator[tuple[object, ...]]:
 
     for outcome, words in {"n": "in all", **DRAFTS}.items():
         yield words, found.drafts["a"][outcome], found.drafts["b"][outcome]
-
-
-def _number(value: float, *, sign: bool = False) -> str:
-    return f"{value:{'+' if sign else ''}.4g}"
-
-
-def _interval(one: Difference) -> str:
-    return (
-        ""
-        if one.low is None or one.high is None
-        else f"{_number(one.low, sign=True)} to {_number(one.high, sign=True)}"
-    )
-
-
-def _format_allowed(one: Difference) -> str:
-    return "-" if one.threshold is None else _number(one.threshold)
