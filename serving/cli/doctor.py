@@ -47,6 +47,11 @@ class Check:
     found: str
     advice: str = ""
 
+    @classmethod
+    def unless(cls, problem: bool, name: str, found: str, advice: str) -> Check:
+        """Failed with that advice where there is a problem."""
+        return cls(name, ok=not problem, found=found, advice=advice if problem else "")
+
 
 def doctor(json: Json = None, stack: Stack = STACK) -> None:
     """Check this machine and this configuration; say what to do."""
@@ -90,26 +95,20 @@ def run_checks(loaded: Loaded, extra: Sequence[Callable[[], Check]] = ()) -> lis
 
 def check_python() -> Check:
     version = sys.version.split()[0]
-    if LOWEST <= sys.version_info[:2] <= HIGHEST:
-        return Check("python", ok=True, found=version)
-    return Check("python", ok=False, found=version, advice="Use Python 3.11 to 3.14: make setup PYTHON=python3.13")
+    fits = LOWEST <= sys.version_info[:2] <= HIGHEST
+    return Check.unless(not fits, "python", version, "Use Python 3.11 to 3.14: make setup PYTHON=python3.13")
 
 
 def check_memory() -> Check:
     free_gb = min(psutil.virtual_memory().available, _left_in_container()) / 1e9
-    memory = f"{free_gb:.1f} GB free"
-    if free_gb >= MEMORY_GB:
-        return Check("memory", ok=True, found=memory)
     advice = f"The bundled models and index want {MEMORY_GB} GB. Close programs, or give the container more."
-    return Check("memory", ok=False, found=memory, advice=advice)
+    return Check.unless(free_gb < MEMORY_GB, "memory", f"{free_gb:.1f} GB free", advice)
 
 
 def check_disk(data_dir: Path) -> Check:
     free_gb = psutil.disk_usage(str(_nearest(data_dir))).free / 1e9
-    disk = f"{free_gb:.1f} GB free for {data_dir}"
-    if free_gb >= DISK_GB:
-        return Check("disk", ok=True, found=disk)
-    return Check("disk", ok=False, found=disk, advice="Free some space, or name another folder: [foundation] data_dir")
+    advice = "Free some space, or name another folder: [foundation] data_dir"
+    return Check.unless(free_gb < DISK_GB, "disk", f"{free_gb:.1f} GB free for {data_dir}", advice)
 
 
 def check_writable(data_dir: Path) -> Check:
@@ -140,19 +139,16 @@ def check_port(host: str, port: int) -> Check:
 
 
 def check_sqlite() -> Check:
-    if sqlite3.sqlite_version_info >= SQLITE_SAFE:
-        return Check("sqlite", ok=True, found=sqlite3.sqlite_version)
     advice = "Works. 3.51.3 or newer mends a rare fault of the write-ahead log; it comes with a newer Python or system."
-    return Check("sqlite", ok=True, found=sqlite3.sqlite_version, advice=advice)
+    safe = sqlite3.sqlite_version_info >= SQLITE_SAFE
+    return Check("sqlite", ok=True, found=sqlite3.sqlite_version, advice="" if safe else advice)
 
 
 def check_locale() -> Check:
     encoding = locale.getencoding() if not sys.flags.utf8_mode else "UTF-8 mode"
-    if "UTF8" in encoding.upper().replace("-", ""):
-        return Check("locale", ok=True, found=encoding)
-    return Check(
-        "locale", ok=True, found=encoding, advice="Works. Set PYTHONUTF8=1 so that this terminal shows all texts."
-    )
+    utf8 = "UTF8" in encoding.upper().replace("-", "")
+    advice = "" if utf8 else "Works. Set PYTHONUTF8=1 so that this terminal shows all texts."
+    return Check("locale", ok=True, found=encoding, advice=advice)
 
 
 def check_four_eyes(policy: PolicySettings) -> Check:
