@@ -13,8 +13,9 @@ from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from foundation.types import LAYERS, Layer
+from observability.reports import formatting
 from orchestration.contract import Answer
-from serving.cli.terminal import HOW, plain, table_of
+from serving.cli.terminal import HOW, plain
 
 INDENT = 3
 
@@ -71,7 +72,7 @@ class Stage:
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         if rows:
-            self.put(table_of(columns, rows))
+            self.put(formatting.grid(columns, rows))
 
     def put(self, what: RenderableType) -> None:
         self.console.print(Padding(what, (0, 0, 0, INDENT)), highlight=False)
