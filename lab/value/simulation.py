@@ -17,8 +17,8 @@ from rich.table import Table
 from observability.reports import formatting
 from observability.stores.costs import AnswerCost
 from observability.stores.outcomes import Outcome, Verdict
+from observability.value.cases import JudgedCases
 from observability.value.outcome_contract import VERDICTS, OutcomeContract
-from observability.value.roi import usd_net_per_month
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TENANTS = ("first", "second", "third")
@@ -118,7 +118,9 @@ def coverage(
     covered, errors, widths = 0, [], []
     for number in range(months):
         rng = np.random.default_rng([seed, number])
-        estimate, low, high = usd_net_per_month(contract, *month(contract, truth, answers=answers, rng=rng), seed=seed)
+        outcomes, costs = month(contract, truth, answers=answers, rng=rng)
+        cases = JudgedCases(contract, {outcome.answer_id: outcome for outcome in outcomes}, costs, seed)
+        estimate, low, high = cases.usd_net_per_month()
         covered += low <= wanted <= high
         widths.append(high - low)
         errors.append((estimate or 0.0) - wanted)

@@ -26,6 +26,7 @@ TENANT = "bench"
 SCOPE = Scope(TENANT)
 
 
+FOLDER = "DATA must name a folder in a format of docs/measuring.md."
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and how many there are."""
 
@@ -167,15 +168,22 @@ def field(row: Mapping[str, Any], name: str, path: Path, number: int) -> str:
     return str(row[name])
 
 
-def lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def lines(path: Path, otherwise: str = FOLDER) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The objects of a file of JSON lines, each with the number of its line.
+
+    Raises:
+        InvalidRequest: the file cannot be read, where `otherwise` says what to do, or a line is no JSON object.
+    """
     number = 0
-    with _open_file(path) as lines:
+    with _open_file(path, otherwise) as lines:
         try:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield number, _object(json.loads(line))
         except UnicodeDecodeError as error:
-            raise InvalidRequest(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
+            raise InvalidRequest(
+                f"{path} cannot be read, because it is not UTF-8: {error}. Save it as UTF-8."
+            ) from error
         except (ValueError, TypeError) as error:
             raise InvalidRequest(f"{path} line {number} is not a JSON object: {error}. Correct that line.") from error
 
@@ -186,9 +194,8 @@ def _object(row: Any) -> Mapping[str, Any]:
     return row
 
 
-def _open_file(path: Path) -> Any:
-    if not path.is_file():
-        raise InvalidRequest(
-            f"There is no {path}. DATA must name a folder with {path.name}; docs/measuring.md has the format."
-        )
-    return path.open(encoding="utf-8-sig", newline="\n")
+def _open_file(path: Path, otherwise: str = FOLDER) -> Any:
+    try:
+        return path.open(encoding="utf-8-sig", newline="\n")
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read: {error.strerror}. {otherwise}") from error

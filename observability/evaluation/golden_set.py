@@ -5,7 +5,6 @@ An effect that a question asks for must stop at `waiting`: nothing here ever app
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from rich.table import Table
 from foundation.errors import InvalidRequest, SixplyError
 from foundation.types import Scope
 from observability.evaluation import metrics as measures
+from observability.evaluation.datasets import lines
 from observability.evaluation.leaks import DocumentText, LeakFinder
 from observability.evaluation.metrics import Estimate
 from observability.reports import formatting
@@ -216,24 +216,15 @@ def load_golden(path: Path) -> list[GoldenCase]:
         InvalidRequest: the file cannot be read; a line is no case, or one that could never pass; an id stands twice. The
             text names the line and the field.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(
-            f"The golden set {path} cannot be read: {error}. docs/your-own.md describes one."
-        ) from error
     cases: dict[str, GoldenCase] = {}
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                case = GoldenCase(**json.loads(line))
-            except (ValidationError, ValueError, TypeError) as error:
-                raise InvalidRequest(
-                    f"{path.name} line {number} is no golden case: {error}. Correct that line."
-                ) from error
-            if wrong := unfit(case) or (f'the id "{case.id}" stands twice' if case.id in cases else ""):
-                raise InvalidRequest(f"{path.name} line {number}: {wrong}. Correct that line.")
-            cases[case.id] = case
+    for number, row in lines(path, "docs/your-own.md describes a golden set."):
+        try:
+            case = GoldenCase(**row)
+        except (ValidationError, TypeError) as error:
+            raise InvalidRequest(f"{path.name} line {number} is no golden case: {error}. Correct that line.") from error
+        if wrong := unfit(case) or (f'the id "{case.id}" stands twice' if case.id in cases else ""):
+            raise InvalidRequest(f"{path.name} line {number}: {wrong}. Correct that line.")
+        cases[case.id] = case
     return list(cases.values())
 
 

@@ -13,7 +13,7 @@ from observability.evaluation.golden_set import Report
 from observability.reports import formatting
 from observability.stores.costs import AnswerCost
 from observability.stores.outcomes import Outcome
-from observability.value.cases import PRODUCTION, Interval, JudgedCases, week_of
+from observability.value.cases import PRODUCTION, JudgedCases, week_of
 from observability.value.outcome_contract import OutcomeContract, Rule
 from observability.value.value_report import Decision, Floor, ValueReport
 
@@ -85,15 +85,6 @@ def value_report(
     )
     verdict, reasons = _decide(contract.decision, draft)
     return replace(draft, verdict=verdict, reasons=reasons)
-
-
-def usd_net_per_month(
-    contract: OutcomeContract, outcomes: Iterable[Outcome], answers: Mapping[str, AnswerCost], *, seed: int = 7
-) -> Interval:
-    """The estimate of the report and its interval, without the rest of it."""
-    return JudgedCases(
-        contract, {outcome.answer_id: outcome for outcome in outcomes}, answers, seed
-    ).usd_net_per_month()
 
 
 def _origin(outcomes: Iterable[Outcome]) -> str:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from foundation.errors import Forbidden
-from observability.stores.costs import Total
+from observability.stores.costs import By, Total
 from serving.access.identity import Asker
 from serving.http.errors import responses
 from serving.runtime import Running, admit
@@ -18,37 +18,16 @@ from serving.runtime import Running, admit
 router = APIRouter(prefix="/v1", tags=["usage"], dependencies=[admit("reads")])
 
 
-class UsageRow(BaseModel):
-    """What was used under one key: a day, a model, a kind of work, or the tenant."""
-
-    key: str
-    usd: Decimal
-    """A decimal in a string; of the calls whose price is known."""
-    unpriced: int
-    """Calls whose price is not: with any, `usd` is a lower bound."""
-    calls: int
-    seconds: float
-    input_tokens: int
-    output_tokens: int
-
-    @classmethod
-    def of(cls, total: Total) -> UsageRow:
-        return cls(**{name: getattr(total, name) for name in cls.model_fields})
-
-    @classmethod
-    def nothing(cls, key: str) -> UsageRow:
-        return cls(key=key, usd=Decimal(0), unpriced=0, calls=0, seconds=0.0, input_tokens=0, output_tokens=0)
-
-
 class UsageReport(BaseModel):
     since: datetime
     subject: str | None
     """Whose it is; `null`: everybody's in the tenant."""
-    total: UsageRow
-    by_day: list[UsageRow]
-    by_model: list[UsageRow]
+    total: Total
+    """`usd` is a decimal in a string, of the calls whose price is known: with any `unpriced`, it is a lower bound."""
+    by_day: list[Total]
+    by_model: list[Total]
     """The model is empty where none was called: the machine's own time, answers given again."""
-    by_kind: list[UsageRow]
+    by_kind: list[Total]
 
 
 @router.get("/usage", responses=responses())
@@ -66,11 +45,10 @@ def usage(
     since = datetime.combine(today - timedelta(days=days - 1), time(), UTC)
     subject = None if of == "tenant" else caller.subject
 
-    def rows(by: Literal["tenant", "model", "kind", "day"]) -> list[UsageRow]:
-        totals = system.costs.totals(by, since=since, tenant=caller.tenant, subject=subject)
-        return [UsageRow.of(total) for total in totals]
+    def rows(by: By) -> list[Total]:
+        return system.costs.totals(by, since=since, tenant=caller.tenant, subject=subject)
 
-    total = next(iter(rows("tenant")), UsageRow.nothing(caller.tenant))
+    total = next(iter(rows("tenant")), Total(caller.tenant, Decimal(0), 0, 0, 0.0, 0, 0))
     by_day = sorted(rows("day"), key=lambda row: row.key)
     return UsageReport(
         since=since, subject=subject, total=total, by_day=by_day, by_model=rows("model"), by_kind=rows("kind")

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
@@ -84,30 +82,39 @@ class BodyLimits:
         if scope["type"] != "http" or not _has_body(scope):
             await self._app(scope, receive, send)
             return
-        with self._holding() as hold:
-            if scope["path"] in UPLOADS or scope["path"].startswith(PAGE_PATHS):
-                await self._app(scope, _count_bytes(receive, hold), send)
-                return
-            try:
-                body = await self._whole(scope, _count_bytes(receive, hold))
-                check_json(body)
-            except ClientDisconnect:
-                return
-            except (BodyRefused, RequestError) as refused:
-                error = refused.error if isinstance(refused, BodyRefused) else refused
-                await respond(Request(scope), error)(scope, receive, send)
-                return
-            await self._app(scope, handed_on(body, receive), send)
+        taken = 0
 
-    @contextmanager
-    def _holding(self) -> Iterator[_Hold]:
-        hold = _Hold(self)
+        async def receive_counted() -> Message:
+            nonlocal taken
+            message = await receive()
+            if message["type"] == "http.request":
+                size = len(message.get("body", b""))
+                self._demand_room(size)
+                taken += size
+                self._held += size
+            return message
+
         try:
-            yield hold
+            await self._pass_on(scope, receive, receive_counted, send)
         finally:
-            self._held -= hold.size
+            self._held -= taken
 
-    def take(self, size: int) -> None:
+    async def _pass_on(self, scope: Scope, receive: Receive, receive_counted: Receive, send: Send) -> None:
+        if scope["path"] in UPLOADS or scope["path"].startswith(PAGE_PATHS):
+            await self._app(scope, receive_counted, send)
+            return
+        try:
+            body = await self._whole(scope, receive_counted)
+            check_json(body)
+        except ClientDisconnect:
+            return
+        except (BodyRefused, RequestError) as refused:
+            error = refused.error if isinstance(refused, BodyRefused) else refused
+            await respond(Request(scope), error)(scope, receive, send)
+            return
+        await self._app(scope, handed_on(body, receive), send)
+
+    def _demand_room(self, size: int) -> None:
         """Raises:
         BodyRefused: the bodies of all requests together are too large already.
         """
@@ -115,7 +122,6 @@ class BodyLimits:
             raise BodyRefused(
                 Overloaded("Too many large requests arrive at once. Try again in a moment.", retry_after_s=1)
             )
-        self._held += size
 
     async def _whole(self, scope: Scope, receive: Receive) -> bytes:
         body = bytearray()
@@ -126,18 +132,6 @@ class BodyLimits:
                     f"The body is larger than {self._most_bytes:,} bytes ([serving.http] max_json_bytes). Send less at once."
                 )
         return bytes(body)
-
-
-class _Hold:
-    """The bytes that one request holds."""
-
-    def __init__(self, limits: BodyLimits) -> None:
-        self._limits = limits
-        self.size = 0
-
-    def take(self, size: int) -> None:
-        self._limits.take(size)
-        self.size += size
 
 
 def handed_on(body: bytes, receive: Receive) -> Receive:
@@ -153,16 +147,6 @@ def handed_on(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
 
     return next_piece
-
-
-def _count_bytes(receive: Receive, hold: _Hold) -> Receive:
-    async def receive_counted() -> Message:
-        message = await receive()
-        if message["type"] == "http.request":
-            hold.take(len(message.get("body", b"")))
-        return message
-
-    return receive_counted
 
 
 def _has_body(scope: Scope) -> bool:

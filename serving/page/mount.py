@@ -13,8 +13,7 @@ import hashlib
 from collections.abc import MutableMapping
 from contextlib import AsyncExitStack
 from html.parser import HTMLParser
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
@@ -53,12 +52,7 @@ class Mounted:
 
         return belonging.is_own(connection)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    async def aclose(self) -> None:
         await self._running.aclose()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Form, Request, Response, WebSocket
@@ -22,7 +22,7 @@ from serving.runtime import Running, Runtime
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with Mounted() as mounted:
+    async with aclosing(Mounted()) as mounted:
         app.state.page = mounted
         yield
 

@@ -301,10 +301,10 @@ def test_with_one_file_of_judgements_each_query_has_its_side_whatever_else_is_as
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda data: (data / "corpus.jsonl").unlink(), "There is no .*corpus.jsonl"),
+        (lambda data: (data / "corpus.jsonl").unlink(), "corpus.jsonl cannot be read"),
         (lambda data: (data / "queries.jsonl").write_text("{"), "line 1 is not a JSON object"),
         (lambda data: (data / "qrels" / "train.tsv").write_text("q-anchor\tanchor\t1\n"), "has 1 queries to train on"),
-        (lambda data: [file.unlink() for file in (data / "qrels").iterdir()], "There is no .*test.tsv"),
+        (lambda data: [file.unlink() for file in (data / "qrels").iterdir()], "test.tsv cannot be read"),
     ],
 )
 def test_bad_data_are_told_before_anything_is_trained(

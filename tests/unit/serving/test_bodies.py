@@ -18,7 +18,7 @@ from serving.api import search_filters
 from serving.app import create_app
 from serving.http import bodies
 from serving.http.bodies import MAX_NESTING, MAX_VALUES, UPLOADS, BodyLimits, check_json, handed_on
-from serving.http.errors import FIELDS_SHOWN, PLACE_SHOWN
+from serving.http.errors import FIELDS_SHOWN, PLACE_SHOWN, BodyRefused
 from tests.doubles.serving import World, world
 
 BAD_LEAF = {"key": "k", "bad": 1}
@@ -174,17 +174,25 @@ async def test_a_json_body_has_a_lower_limit_than_an_upload(given: World, api: h
 async def test_bodies_that_together_are_too_large_are_refused_for_now_and_forgotten_when_read(
     given: World, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def failing(*_: Any) -> None:
-        return None
+    upload = {"type": "http", "path": "/v1/documents", "headers": [(b"content-length", b"60")]}
+    refused: list[BodyRefused] = []
 
-    limits = BodyLimits(failing, given.system.settings.serving.http)  # type: ignore[arg-type]
+    async def sixty_bytes() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"x" * 60}
+
+    async def read(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """While the first body is held, another one comes."""
+        try:
+            await receive()
+        except BodyRefused as error:
+            refused.append(error)
+        else:
+            await limits({**scope}, sixty_bytes, send)
+
+    limits = BodyLimits(read, given.system.settings.serving.http)  # type: ignore[arg-type]
     monkeypatch.setattr(limits, "_room", 100)
-    with limits._holding() as hold:
-        hold.take(60)
-        with limits._holding() as other, pytest.raises(bodies.BodyRefused) as refused:
-            other.take(60)
-        assert refused.value.error.retryable
-        assert refused.value.status_code == 503
+    await limits(upload, sixty_bytes, sixty_bytes)  # type: ignore[arg-type]
+    assert [(error.error.retryable, error.status_code) for error in refused] == [(True, 503)]
     assert limits._held == 0
 
 
