@@ -12,7 +12,6 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
@@ -182,23 +181,20 @@ def check_chat(settings: Settings) -> Check:
     from models.abilities import UNKNOWN_PROFILE, says_whether_it_calls_tools
     from models.pricing import identity
     from models.resilience.vendor_errors import translate
-    from serving.settings import context_of
+    from serving.cli.opening import open_parts
 
-    with ExitStack() as opened:
-        assembly = components.Assembly(context_of(settings), opened)
-        model = assembly.part("models.chat", settings.models.chat, BaseChatModel)
+    with open_parts(settings) as parts:
+        model = parts.part("models.chat", settings.models.chat, BaseChatModel)
         name = identity(model)[1]
         try:
             reply = model.invoke("Say hello in one word.")
         except Exception as error:  # every vendor has exceptions of its own
             advice = "Mend what it says, or take another model: [models.chat] in stack.toml"
             return Check("chat model", ok=False, found=mask_text(str(translate(error, model=name))), advice=advice)
-        agent = settings.orchestration.agent.use
+        agent, known = settings.orchestration.agent.use, True
         if agent == "auto":
             agent = "tool_calling" if (model.profile or {}).get("tool_calling") else "graph"
             known = says_whether_it_calls_tools(model)
-        else:
-            known = True
     found = f"{name} answers; its agent is {agent}"
     if not reply.text.strip():
         return Check("chat model", ok=False, found=f"{name} gave an empty reply", advice="Give it more max_tokens.")

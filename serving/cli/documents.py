@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -238,26 +238,19 @@ def reindex_ledger(loaded: Loaded) -> None:
     go on serving; the vector index is filled when the system next starts."""
     from langchain_core.embeddings import Embeddings
 
-    from foundation import components
-    from foundation.settings import Part
     from retrieval.contract import Chunker, DocumentLedger
     from retrieval.index.lock import Ownership
     from retrieval.index.maintenance import fingerprint_of, reindex
-    from serving.settings import context_of
+    from serving.cli.opening import open_parts
 
     settings = loaded.settings
     with ExitStack() as opened:
-
-        def part(section: str, chosen: Part, expected: type) -> Any:
-            built = components.load(section, chosen, context_of(settings), expected=expected)
-            opened.callback(getattr(built, "close", bool))
-            return built
-
+        parts = opened.enter_context(open_parts(settings))
         owner = Ownership(settings.foundation.data_dir / "reindex.lock", what="The reindex")
         opened.callback(owner.release)
-        embedder = part("models.embedder", settings.models.embedder, Embeddings)
-        chunker = part("retrieval.chunker", settings.retrieval.chunker, Chunker)
-        ledger = part("retrieval.ledger", settings.retrieval.ledger, DocumentLedger)
+        embedder = parts.part("models.embedder", settings.models.embedder, Embeddings)
+        chunker = parts.part("retrieval.chunker", settings.retrieval.chunker, Chunker)
+        ledger = parts.part("retrieval.ledger", settings.retrieval.ledger, DocumentLedger)
         fingerprint = fingerprint_of(settings.models.embedder.use, embedder, chunker)
         with terminal.progress() as progress:
             done = reindex(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
+from dataclasses import asdict
 
 from serving.cli import terminal
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
@@ -14,15 +14,13 @@ def model_check(json: Json = None, stack: Stack = STACK) -> None:
     from langchain_core.language_models import BaseChatModel
     from rich.text import Text
 
-    from foundation.components import Assembly
     from models.abilities import profile_line, try_abilities
     from models.pricing import identity
-    from serving.settings import context_of
+    from serving.cli.opening import open_parts
 
     settings = load_stack(stack).settings
-    with ExitStack() as opened:
-        assembly = Assembly(context_of(settings), opened)
-        model = assembly.part("models.chat", settings.models.chat, BaseChatModel)
+    with open_parts(settings) as parts:
+        model = parts.part("models.chat", settings.models.chat, BaseChatModel)
         name = identity(model)[1]
         profile = model.profile or {}
         abilities = asyncio.run(try_abilities(model))
@@ -30,7 +28,7 @@ def model_check(json: Json = None, stack: Stack = STACK) -> None:
     report = {
         "model": name,
         "profile": dict(profile),
-        "abilities": [_plain(ability) for ability in abilities],
+        "abilities": [asdict(ability) for ability in abilities],
         "line": line,
     }
     if not terminal.write_json(json, report):
@@ -44,7 +42,3 @@ def model_check(json: Json = None, stack: Stack = STACK) -> None:
         )
         terminal.show(Text(f"Write below [models.chat]:  {line}"))
     exit_unless(ok=abilities[0].can)
-
-
-def _plain(ability: object) -> dict[str, object]:
-    return {name: getattr(ability, name) for name in ("name", "can", "found", "consequence")}

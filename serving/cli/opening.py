@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from foundation import components
+from foundation.components import Assembly
 from foundation.settings import make_data_dir
 from serving.settings import Settings, context_of
 
@@ -20,13 +20,11 @@ if TYPE_CHECKING:
 class Stores:
     """The ledger, and the vector index for those who need it: while a server runs it belongs to that."""
 
-    def __init__(self, settings: Settings, opened: ExitStack) -> None:
+    def __init__(self, settings: Settings, parts: Assembly) -> None:
         from retrieval.contract import DocumentLedger
 
-        self._settings = settings
-        self._opened = opened
-        self._context = context_of(settings)
-        self.ledger: DocumentLedger = self._part("retrieval.ledger", settings.retrieval.ledger, DocumentLedger)
+        self._settings, self._parts = settings, parts
+        self.ledger: DocumentLedger = parts.part("retrieval.ledger", settings.retrieval.ledger, DocumentLedger)
 
     def vectors(self) -> VectorIndex:
         """Raises:
@@ -34,30 +32,28 @@ class Stores:
         """
         from retrieval.contract import VectorIndex
 
-        vectors: VectorIndex = self._part("retrieval.vectors", self._settings.retrieval.vectors, VectorIndex)
+        vectors: VectorIndex = self._parts.part("retrieval.vectors", self._settings.retrieval.vectors, VectorIndex)
         return vectors
 
-    def _part(self, section: str, chosen: Any, expected: type) -> Any:
-        built = components.load(section, chosen, self._context, expected=expected)
-        self._opened.callback(built.close)
-        return built
+
+@contextmanager
+def open_parts(settings: Settings) -> Iterator[Assembly]:
+    """What builds single parts and closes them in the end."""
+    with ExitStack() as opened:
+        yield Assembly(context_of(settings), opened)
 
 
 @contextmanager
 def open_stores(settings: Settings) -> Iterator[Stores]:
-    with ExitStack() as opened:
-        yield Stores(settings, opened)
+    with open_parts(settings) as parts:
+        yield Stores(settings, parts)
 
 
 @contextmanager
 def open_checkpoints(settings: Settings) -> Iterator[Any]:
     """Where conversations are kept."""
-    saver = components.load("orchestration.checkpoints", settings.orchestration.checkpoints, context_of(settings))
-    try:
-        yield saver
-    finally:
-        if hasattr(saver, "close"):
-            saver.close()
+    with open_parts(settings) as parts:
+        yield parts.part("orchestration.checkpoints", settings.orchestration.checkpoints)
 
 
 def open_spans(settings: Settings) -> SpanStore:

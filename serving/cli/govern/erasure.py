@@ -29,9 +29,9 @@ from foundation.stores.registry import Person, Store
 from foundation.stores.sqlite_file import SqliteStore
 from foundation.types import Principal
 from serving.cli import terminal
-from serving.cli.opening import open_checkpoints
+from serving.cli.opening import open_checkpoints, open_parts
 from serving.cli.options import STACK, Json, Stack, Tenant, exit_unless, load_stack
-from serving.settings import Loaded, Settings, context_of
+from serving.settings import Loaded, Settings
 
 if TYPE_CHECKING:
     from orchestration.contract import AuditRecord
@@ -235,8 +235,8 @@ async def _forget_answers(settings: Settings, tenant: str) -> int:
 
     if not components.is_there(ANSWER_CACHE):
         return 0
-    context = context_of(settings)
-    with closing(components.load("serving.cache", settings.serving.cache, context, expected=Cache)) as cache:
+    with open_parts(settings) as parts:
+        cache = parts.part("serving.cache", settings.serving.cache, Cache)
         return int(await components.load_removable(ANSWER_CACHE).forget(cache, tenant))
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json as jsons
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foundation import components
 from foundation.clock import SystemClock
 from foundation.errors import SixplyError
 from foundation.kill_switches import Stops
@@ -126,12 +124,13 @@ def _data(settings: Settings) -> dict[str, Any]:
 
 def _tools(settings: Settings) -> Iterator[ToolFacts]:
     from observability.governance.system_card import ToolFacts
+    from serving.cli.opening import open_parts
 
     policy = settings.orchestration.policy
     for part in settings.orchestration.tools:
         try:
-            with _build_tools(settings, part) as tools:
-                for tool in tools:
+            with open_parts(settings) as parts:
+                for tool in parts.part("orchestration.tools", part):
                     declared = tool.metadata or {}
                     effect = declared.get("effect", True)
                     unasked = tool.name in policy.unasked
@@ -148,18 +147,6 @@ def _tools(settings: Settings) -> Iterator[ToolFacts]:
             yield ToolFacts(
                 name=part.use, does=f"cannot be asked: {error}", effect=True, reach="", roles=(), approval=""
             )
-
-
-@contextmanager
-def _build_tools(settings: Settings, part: Any) -> Iterator[Any]:
-    from serving.settings import context_of
-
-    tools = components.load("orchestration.tools", part, context_of(settings))
-    try:
-        yield tools
-    finally:
-        if hasattr(tools, "close"):
-            tools.close()
 
 
 def _may(settings: Settings, tool: str, role: str) -> bool:
