@@ -220,9 +220,7 @@ class KeyStore:
 
 
 def _parse(entries: Any) -> tuple[Key, ...]:
-    return tuple(
-        Key(**{**entry, "roles": tuple(entry["roles"]), "groups": tuple(entry["groups"])}) for entry in entries
-    )
+    return tuple(Key(**entry | {name: tuple(entry[name]) for name in ("roles", "groups")}) for entry in entries)
 
 
 def _digest(key: str) -> str:

@@ -281,13 +281,10 @@ def problem(
 def openai_problem(error: SixplyError, *, param: str | None = None) -> dict[str, Any]:
     """The error object of OpenAI's API for `error`; the same inside a stream."""
     kind = "invalid_request_error" if error.status < 500 else "server_error"
-    param = error.param if isinstance(error, UnsupportedParameter | UnknownModel) else param
-    code = OPENAI_CODES.get(error.code, error.code)
-    if isinstance(error, UnknownModel | QuestionTooLong):
-        code = error.openai_code
-    return OpenAIProblem(
-        error=OpenAIError(message=shorten(error.public, DETAIL_SHOWN), type=kind, param=param, code=code)
-    ).model_dump()
+    param = getattr(error, "param", param)
+    code = getattr(error, "openai_code", OPENAI_CODES.get(error.code, error.code))
+    message = shorten(error.public, DETAIL_SHOWN)
+    return OpenAIProblem(error=OpenAIError(message=message, type=kind, param=param, code=code)).model_dump()
 
 
 def anthropic_problem(error: SixplyError) -> dict[str, Any]:

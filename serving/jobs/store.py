@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -158,10 +158,7 @@ class JobStore:
             QuotaExceeded: the tenant has too many jobs, or they hold too much. StorageFull, StoreUnavailable.
         """
         job_id = self.new_id()
-        principal = json.dumps(
-            [caller.subject, caller.tenant, sorted(caller.roles), sorted(caller.groups), caller.credential]
-        )
-        row = (job_id, kind, caller.tenant, caller.subject, principal, ARRIVING, self._clock.now().isoformat())
+        row = (job_id, kind, caller.tenant, caller.subject, _encode(caller), ARRIVING, self._clock.now().isoformat())
         rows = [(job_id, number, name, json.dumps(fields), "waiting") for number, (name, fields) in enumerate(items, 1)]
         size = sum(map(len, files.values())) + sum(len(name) + len(fields) for _, _, name, fields, _ in rows)
 
@@ -249,9 +246,9 @@ class JobStore:
             row = connection.execute("SELECT principal FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
             if row is None:  # erased meanwhile
                 return
-            subject, tenant, roles, groups, credential = json.loads(row["principal"])
-            wide = [subject, tenant, sorted({*roles, *used.roles}), sorted({*groups, *used.groups}), credential]
-            connection.execute("UPDATE jobs SET principal = ? WHERE job_id = ?", (json.dumps(wide), job_id))
+            caller = _decode(row["principal"])
+            wide = replace(caller, roles=caller.roles | used.roles, groups=caller.groups | used.groups)
+            connection.execute("UPDATE jobs SET principal = ? WHERE job_id = ?", (_encode(wide), job_id))
 
         await self._file.run(widen)
 
@@ -347,8 +344,16 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
                 os.fsync(file.fileno())
 
 
+def _encode(caller: Principal) -> str:
+    return json.dumps([caller.subject, caller.tenant, sorted(caller.roles), sorted(caller.groups), caller.credential])
+
+
+def _decode(principal: str) -> Principal:
+    subject, tenant, roles, groups, credential = json.loads(principal)
+    return Principal(subject, tenant, frozenset(roles), frozenset(groups), credential)
+
+
 def _job(row: sqlite3.Row) -> Job:
-    subject, tenant, roles, groups, credential = json.loads(row["principal"])
     return Job(
         job_id=row["job_id"],
         kind=row["kind"],
@@ -357,7 +362,7 @@ def _job(row: sqlite3.Row) -> Job:
         total=row["total"],
         done=int(row["done"]),
         failed=int(row["failed"]),
-        principal=Principal(subject, tenant, frozenset(roles), frozenset(groups), credential),
+        principal=_decode(row["principal"]),
     )
 
 

@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from foundation.errors import ComponentError, InvalidSetting, SixplyError
+from foundation.settings import Part
 from serving.server import STARTED_WITHIN_S, serve
 from serving.settings import Loaded, Settings
 
@@ -33,37 +34,29 @@ BACK_OFF_S = 1.0
 """Before a worker that died young is replaced; twice as long each time in a row."""
 GIVE_UP = 5
 """So many young deaths in a row at one place, and the server ends: what is wrong will not pass by itself."""
-SHARED = {
-    "retrieval.ledger": "postgres",
-    "retrieval.vectors": "pgvector",
-    "orchestration.checkpoints": "postgres",
-    "serving.cache": "redis",
+STORES = {
+    "retrieval.ledger": (("sqlite",), "postgres"),
+    "retrieval.vectors": (("chroma", "memory"), "pgvector"),
+    "orchestration.checkpoints": (("sqlite", "memory"), "postgres"),
+    "serving.cache": (("memory",), "redis"),
 }
-"""What several processes can hold together, for each kind of store."""
-ALONE = {
-    "retrieval.ledger": ("sqlite",),
-    "retrieval.vectors": ("chroma", "memory"),
-    "orchestration.checkpoints": ("sqlite", "memory"),
-    "serving.cache": ("memory",),
-}
-"""Adapters that keep what they hold in one process or on one machine."""
+"""Kind of store -> adapters that keep what they hold in one process or on one machine, and one that several processes share."""
 
 
 def demand_shared(settings: Settings, *, processes: int, what: str) -> None:
     """Raises:
     InvalidSetting: more than one process, and a store that only one can hold.
     """
-    chosen = {
-        "retrieval.ledger": settings.retrieval.ledger,
-        "retrieval.vectors": settings.retrieval.vectors,
-        "orchestration.checkpoints": settings.orchestration.checkpoints,
-        "serving.cache": settings.serving.cache,
-    }
-    lonely = [section for section, part in chosen.items() if part.use in ALONE[section]]
-    if chosen["retrieval.vectors"].use == "qdrant" and not chosen["retrieval.vectors"].options.get("url"):
-        lonely.append("retrieval.vectors")
-    if processes > 1 and lonely:
-        named = "; ".join(f'[{section}] use = "{chosen[section].use}", take {SHARED[section]}' for section in lonely)
+    chosen: dict[str, Part] = {}
+    for section, (alone, _) in STORES.items():
+        layer, _, port = section.partition(".")
+        part: Part = getattr(getattr(settings, layer), port)
+        if part.use in alone or (part.use == "qdrant" and not part.options.get("url")):
+            chosen[section] = part
+    if processes > 1 and chosen:
+        named = "; ".join(
+            f'[{section}] use = "{part.use}", take {STORES[section][1]}' for section, part in chosen.items()
+        )
         raise InvalidSetting(
             f"{what} = {processes}, but one process alone can hold some of the stores, and the others would not see what it "
             f"writes: {named} (make setup WITH=postgres,redis). Or set {what} = 1."
