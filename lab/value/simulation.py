@@ -120,7 +120,7 @@ def coverage(
         rng = np.random.default_rng([seed, number])
         outcomes, costs = month(contract, truth, answers=answers, rng=rng)
         cases = JudgedCases(contract, {outcome.answer_id: outcome for outcome in outcomes}, costs, seed)
-        estimate, low, high = cases.usd_net_per_month()
+        estimate, low, high = cases.usd_net_per_month
         covered += low <= wanted <= high
         widths.append(high - low)
         errors.append((estimate or 0.0) - wanted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -39,7 +40,7 @@ class Slice:
 
 
 class JudgedCases:
-    """Outcomes joined to what their answers cost, under one contract."""
+    """Outcomes joined to what their answers cost, under one contract: an estimate from a sample, taken to a month's volume."""
 
     def __init__(
         self,
@@ -48,7 +49,7 @@ class JudgedCases:
         answers: Mapping[str, AnswerCost],
         seed: int,
     ) -> None:
-        self._contract = contract
+        self.contract = contract
         self._outcomes = outcomes
         self._answers = answers
         self._seed = seed
@@ -56,9 +57,24 @@ class JudgedCases:
         self.unknown = sum(answer not in outcomes for answer in answers)
         self._priced = [float(answer.usd) for answer in answers.values() if answer.usd is not None]
         self.usd_per_answer = sum(self._priced) / len(self._priced) if self._priced else None
+        self.unpriced = len(answers) - len(self._priced)
+        """Answers with a call whose price is not known: the costs are lower bounds."""
+
+    @property
+    def origin(self) -> str:
+        """`from production`, or plainly that it is not."""
+        origins = {outcome.origin for outcome in self.known}
+        if not origins:
+            return "no outcome recorded yet"
+        if origins == {"production"}:
+            return PRODUCTION
+        if len(origins) > 1:
+            return "from production mixed with evaluation"
+        return f"from {'evaluation' if origins == {'evaluation'} else 'a simulation'}, not from production"
 
     @property
     def counts(self) -> dict[str, int]:
+        """Answers by verdict, and `unknown`: nobody recorded what became of them."""
         verdicts = Counter[str](outcome.verdict for outcome in self.known)
         return {**dict.fromkeys(VERDICTS, 0), **verdicts, "unknown": self.unknown}
 
@@ -68,38 +84,42 @@ class JudgedCases:
 
     @property
     def accepted_share(self) -> float | None:
+        """Cases that an answer closed, accepted as it was or edited, of those with an outcome."""
         return self.accepted_count / len(self.known) if self.known else None
 
     @property
     def usd_per_accepted(self) -> float | None:
+        """Cost of all answers over those that were accepted or edited, with what running and building it costs a case, by the
+        declared volume."""
         return sum(self.usd_per_accepted_parts.values()) if self.usd_per_accepted_parts else None
 
     @property
     def usd_per_accepted_parts(self) -> dict[str, float]:
-        """Every case bears its share of running and building it, and the accepted ones bear those of the others."""
+        """Every case bears its share of running and building it, and the accepted ones bear those of the others. Empty where it
+        is unknown."""
         if not self.accepted_count or not self._priced:
             return {}
-        costs, cases = (
-            self._contract.costs,
-            self._contract.process.volume_per_month * self.accepted_count / len(self.known),
-        )
+        costs = self.contract.costs
+        cases = self.contract.process.volume_per_month * self.accepted_count / len(self.known)
         return {
             "its answers": sum(self._priced) / self.accepted_count,
             "running it": costs.usd_run_per_month / cases,
             "building it": costs.usd_build / costs.months_to_earn_it_back / cases,
         }
 
-    def describe_basis(self, origin: str) -> str:
-        """In words, what the figures of a case were taken from."""
+    @property
+    def seen(self) -> str:
+        """What the figures of a case were taken from: how many answers, of what, in which time."""
         answers = len({**self._answers, **dict.fromkeys(outcome.answer_id for outcome in self.known)})
         if not answers:
             return "no answer yet"
         plural = "" if answers == 1 else "s"
-        return f"{answers} answer{plural} within {format_duration(self._span_s)}, {origin}"
+        return f"{answers} answer{plural} within {format_duration(self._span_s)}, {self.origin}"
 
-    def measured_volume(self, origin: str) -> float | None:
+    @property
+    def measured_volume_per_month(self) -> float | None:
         """Answers a month, where at least four weeks of them were seen at work."""
-        if origin != PRODUCTION or self._span_s < ENOUGH_S:
+        if self.origin != PRODUCTION or self._span_s < ENOUGH_S:
             return None
         return len(self._answers) / self._span_s * A_MONTH_S
 
@@ -110,42 +130,55 @@ class JudgedCases:
 
     @property
     def break_even(self) -> float | None:
-        mean, _, _ = self.usd_per_case()
-        return self._contract.fixed_usd_per_month / mean if mean is not None and mean > 0 else None
+        """Cases a month."""
+        mean, _, _ = self.usd_per_case
+        return self.contract.fixed_usd_per_month / mean if mean is not None and mean > 0 else None
+
+    @property
+    def hours_saved_per_month(self) -> float | None:
+        """By everybody together, whether it counts as money or not."""
+        return self._per_month(self.minutes_saved, 1 / 60)
+
+    @property
+    def rework_hours_per_month(self) -> float | None:
+        """Spent on editing answers and on doing rejected ones again."""
+        return self._per_month(self._minutes_reworked, 1 / 60)
 
     def minutes_saved(self, outcome: Outcome) -> float:
-        return self._contract.minutes_saved(outcome.verdict, outcome.minutes)
+        return self.contract.minutes_saved(outcome.verdict, outcome.minutes)
 
-    def minutes_reworked(self, outcome: Outcome) -> float:
+    def _minutes_reworked(self, outcome: Outcome) -> float:
         if outcome.verdict not in ("edited", "rejected"):
             return 0.0
-        return self._contract.process.minutes_per_case - self.minutes_saved(outcome)
+        return self.contract.process.minutes_per_case - self.minutes_saved(outcome)
 
-    def per_month(self, of: Callable[[Outcome], float], factor: float = 1.0) -> float | None:
-        """A mean over cases, taken to a month's volume."""
+    def _per_month(self, of: Callable[[Outcome], float], factor: float = 1.0) -> float | None:
+        """A mean over cases, taken to a month's volume; `None` without any outcome."""
         if not self.known:
             return None
-        return (
-            self._contract.process.volume_per_month * factor * float(np.mean([of(outcome) for outcome in self.known]))
-        )
+        return self.contract.process.volume_per_month * factor * float(np.mean([of(outcome) for outcome in self.known]))
 
+    @cached_property
     def usd_net_per_month(self) -> Interval:
-        estimate, low, high = self.usd_per_case()
+        estimate, low, high = self.usd_per_case
         return None if estimate is None else self._monthly(estimate), self._monthly(low), self._monthly(high)
 
     def _monthly(self, usd_per_case: float) -> float:
-        return self._contract.process.volume_per_month * usd_per_case - self._contract.fixed_usd_per_month
+        return self.contract.process.volume_per_month * usd_per_case - self.contract.fixed_usd_per_month
 
+    @property
     def steps_usd(self) -> dict[str, float]:
-        contract = self._contract
-        minutes = self.per_month(lambda outcome: contract.usd_of_minutes(self.minutes_saved(outcome)))
-        errors = self.per_month(lambda outcome: contract.usd_of_errors(outcome.verdict))
-        answers = self.per_month(lambda outcome: -self._cost(outcome.answer_id))
+        """A month's net value in parts that add up to its estimate; empty without any outcome."""
+        contract = self.contract
+        minutes = self._per_month(lambda outcome: contract.usd_of_minutes(self.minutes_saved(outcome)))
+        errors = self._per_month(lambda outcome: contract.usd_of_errors(outcome.verdict))
+        answers = self._per_month(lambda outcome: -self._cost(outcome.answer_id))
         if minutes is None or errors is None or answers is None:
             return {}
         building = contract.fixed_usd_per_month - contract.costs.usd_run_per_month
         return dict(zip(STEPS, (minutes, errors, answers, -contract.costs.usd_run_per_month, -building), strict=True))
 
+    @cached_property
     def usd_per_case(self) -> Interval:
         """Worth after the answer's cost; percentile bootstrap over cases (Efron and Tibshirani 1993, chapter 13)."""
         worst, best = self._extremes()
@@ -166,14 +199,12 @@ class JudgedCases:
 
     def _slice(self, key: str, members: Sequence[str]) -> Slice:
         part = JudgedCases(
-            self._contract,
+            self.contract,
             {answer: self._outcomes[answer] for answer in members if answer in self._outcomes},
             {answer: self._answers[answer] for answer in members if answer in self._answers},
             self._seed,
         )
-        return Slice(
-            key, len(part.known), part.unknown, part.accepted_share, part.usd_per_case(), part.usd_per_accepted
-        )
+        return Slice(key, len(part.known), part.unknown, part.accepted_share, part.usd_per_case, part.usd_per_accepted)
 
     def _cost(self, answer: str) -> float:
         """Of one answer; where it has no known price, the mean of those that have."""
@@ -181,10 +212,10 @@ class JudgedCases:
         return float(cost.usd) if cost is not None and cost.usd is not None else self.usd_per_answer or 0.0
 
     def _worth(self, outcome: Outcome) -> float:
-        return self._contract.usd_saved(outcome.verdict, outcome.minutes) - self._cost(outcome.answer_id)
+        return self.contract.usd_saved(outcome.verdict, outcome.minutes) - self._cost(outcome.answer_id)
 
     def _extremes(self) -> tuple[float, float]:
-        worth = [self._contract.usd_saved(verdict) for verdict in VERDICTS]
+        worth = [self.contract.usd_saved(verdict) for verdict in VERDICTS]
         return min(worth), max(worth)
 
     def _means(self, values: npt.NDArray[np.float64], unknown: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

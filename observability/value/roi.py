@@ -7,13 +7,12 @@ that nobody accepted: an answer without an outcome is unknown, and widens the in
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 
 from observability.evaluation.golden_set import Report
 from observability.reports import formatting
 from observability.stores.costs import AnswerCost
 from observability.stores.outcomes import Outcome
-from observability.value.cases import PRODUCTION, JudgedCases, week_of
+from observability.value.cases import PRODUCTION
 from observability.value.outcome_contract import OutcomeContract, Rule
 from observability.value.value_report import Decision, Floor, ValueReport
 
@@ -54,48 +53,10 @@ def value_report(
     `answers` is `CostLedger.answers()` of the same period; one without an outcome counts as unknown, which widens the
     interval and is never taken for acceptance. `measured` are the figures for the floors, from an evaluation.
     """
-    cases = JudgedCases(contract, {outcome.answer_id: outcome for outcome in outcomes}, answers, seed)
-    judged = cases.known
-    draft = ValueReport(
-        process=contract.process.name,
-        origin=_origin(judged),
-        counts=cases.counts,
-        usd_per_case=cases.usd_per_case(),
-        usd_net_per_month=cases.usd_net_per_month(),
-        hours_saved_per_month=cases.per_month(cases.minutes_saved, 1 / 60),
-        counted_share=contract.counted_share,
-        conversion=contract.conversion_sentence,
-        steps_usd=cases.steps_usd(),
-        deflected_share=cases.accepted_share,
-        rework_hours_per_month=cases.per_month(cases.minutes_reworked, 1 / 60),
-        usd_per_answer=cases.usd_per_answer,
-        usd_per_accepted=cases.usd_per_accepted,
-        usd_per_accepted_parts=cases.usd_per_accepted_parts,
-        unpriced=sum(answer.usd is None for answer in answers.values()),
-        break_even_cases_per_month=cases.break_even,
-        floors=floors_of(contract, measured or {}),
-        volume_per_month=contract.process.volume_per_month,
-        seen=cases.describe_basis(_origin(judged)),
-        measured_volume_per_month=cases.measured_volume(_origin(judged)),
-        minutes_recorded=bool(judged) and all(outcome.minutes is not None for outcome in judged),
-        slices={
-            "tenant": cases.slice_by(lambda _, answer: answer.tenant if answer else "not in the cost ledger"),
-            "week": cases.slice_by(week_of),
-        },
-    )
-    verdict, reasons = _decide(contract.decision, draft)
-    return replace(draft, verdict=verdict, reasons=reasons)
-
-
-def _origin(outcomes: Iterable[Outcome]) -> str:
-    origins = {outcome.origin for outcome in outcomes}
-    if not origins:
-        return "no outcome recorded yet"
-    if origins == {"production"}:
-        return PRODUCTION
-    if len(origins) > 1:
-        return "from production mixed with evaluation"
-    return f"from {'evaluation' if origins == {'evaluation'} else 'a simulation'}, not from production"
+    by_answer = {outcome.answer_id: outcome for outcome in outcomes}
+    report = ValueReport(contract, by_answer, answers, seed, floors_of(contract, measured or {}))
+    report.verdict, report.reasons = _decide(contract.decision, report)
+    return report
 
 
 def _decide(rule: Rule, report: ValueReport) -> tuple[Decision, tuple[str, ...]]:

@@ -59,10 +59,8 @@ def _plots(contract: OutcomeContract, report: ValueReport) -> Iterator[str]:
         yield svg.waterfall(
             steps, title=title, write=formatting.usd, pale=pale, pale_total=report.case_basis != "measured"
         )
-    yield svg.shares(
-        dict(report.counts), title=f"What became of the answers ({report.outcomes_basis})", colours=COLOURS
-    )
-    weeks = {week.key: week.usd_per_case for week in report.slices.get("week", ())}
+    yield svg.shares(report.counts, title=f"What became of the answers ({report.outcomes_basis})", colours=COLOURS)
+    weeks = {week.key: week.usd_per_case for week in report.slices["week"]}
     if len(weeks) > 1:
         yield svg.ranges(
             weeks,

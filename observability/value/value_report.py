@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any, Literal
 
 from rich.markup import escape
 from rich.table import Table
 
 from observability.reports import formatting
-from observability.value.cases import PRODUCTION, STEPS, Interval, Slice
+from observability.stores.costs import AnswerCost
+from observability.stores.outcomes import Outcome
+from observability.value.cases import PRODUCTION, STEPS, Interval, JudgedCases, Slice, week_of
 from observability.value.figures import Basis, Figure, weakest
-from observability.value.outcome_contract import VERDICTS, FloorException
+from observability.value.outcome_contract import FloorException, OutcomeContract
 
 Decision = Literal["ship", "hold", "stop"]
 
@@ -57,54 +60,34 @@ class Floor:
         return f"{self.name.rpartition('_')[0].replace('_', ' ')} {value}, {word} {self.limit:g} was agreed"
 
 
-@dataclass(frozen=True, slots=True)
-class ValueReport:
-    """An estimate from a sample of outcomes, taken to a month's volume."""
+class ValueReport(JudgedCases):
+    """What recorded outcomes were worth, with the floors of the contract and what follows from all of it."""
 
-    process: str
-    origin: str
-    """`from production`, or plainly that it is not."""
-    counts: Mapping[str, int]
-    """Answers by verdict, and `unknown`: nobody recorded what became of them."""
-    usd_per_case: Interval
-    """What a case was worth after the cost of its answer, before the fixed costs."""
-    usd_net_per_month: Interval
-    hours_saved_per_month: float | None
-    """By everybody together, whether it counts as money or not; `None` without any outcome."""
-    counted_share: float
-    conversion: str
-    steps_usd: Mapping[str, float]
-    """A month's net value in parts that add up to its estimate; empty without any outcome."""
-    deflected_share: float | None
-    """Cases that an answer closed, accepted as it was or edited, of those with an outcome."""
-    rework_hours_per_month: float | None
-    """Spent on editing answers and on doing rejected ones again."""
-    usd_per_answer: float | None
-    usd_per_accepted: float | None
-    """Cost of all answers over those that were accepted or edited, with what running and building it costs a case, by the declared volume."""
-    usd_per_accepted_parts: Mapping[str, float]
-    """The parts of that; empty where it is unknown."""
-    unpriced: int
-    """Answers with a call whose price is not known: the costs are lower bounds."""
-    break_even_cases_per_month: float | None
-    floors: tuple[Floor, ...]
-    volume_per_month: float
-    """As the contract declares it."""
-    seen: str
-    """What the figures of a case were taken from: how many answers, of what, in which time."""
-    measured_volume_per_month: float | None
-    """`None` where less than four weeks of work were seen."""
-    minutes_recorded: bool
-    """Whether all outcomes came with the minutes that were spent."""
-    slices: Mapping[str, tuple[Slice, ...]] = field(default_factory=dict)
-    """By `tenant` and by `week`."""
-    verdict: Decision = "hold"
-    reasons: tuple[str, ...] = ()
-    label: str = "estimate"
+    label = "estimate"
+
+    def __init__(
+        self,
+        contract: OutcomeContract,
+        outcomes: Mapping[str, Outcome],
+        answers: Mapping[str, AnswerCost],
+        seed: int,
+        floors: tuple[Floor, ...],
+    ) -> None:
+        super().__init__(contract, outcomes, answers, seed)
+        self.floors = floors
+        self.verdict: Decision = "hold"
+        self.reasons: tuple[str, ...] = ()
+
+    @cached_property
+    def slices(self) -> dict[str, tuple[Slice, ...]]:
+        return {
+            "tenant": self.slice_by(lambda _, answer: answer.tenant if answer else "not in the cost ledger"),
+            "week": self.slice_by(week_of),
+        }
 
     @property
     def outcomes(self) -> int:
-        return sum(self.counts.get(verdict, 0) for verdict in VERDICTS)
+        return len(self.known)
 
     @property
     def outcomes_basis(self) -> Basis:
@@ -113,7 +96,8 @@ class ValueReport:
 
     @property
     def minutes_basis(self) -> Basis:
-        return weakest(self.outcomes_basis, "declared" if self.minutes_recorded else "assumed")
+        recorded = bool(self.known) and all(outcome.minutes is not None for outcome in self.known)
+        return weakest(self.outcomes_basis, "declared" if recorded else "assumed")
 
     @property
     def case_basis(self) -> Basis:
@@ -129,21 +113,21 @@ class ValueReport:
     @property
     def figures(self) -> tuple[Figure, ...]:
         """Every figure of the report, with what it rests on."""
-        declared = f"{self.volume_per_month:,.0f} cases a month (declared)"
+        declared = f"{self.contract.process.volume_per_month:,.0f} cases a month (declared)"
         month = f"{declared} at the worth of a case in {self.seen}"
         return (*_worth_figures(self, month), *_answer_figures(self, declared, month))
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "process": self.process,
+            "process": self.contract.process.name,
             "label": self.label,
             "origin": self.origin,
             "seen": self.seen,
             "outcomes": self.outcomes,
-            "counts": dict(self.counts),
+            "counts": self.counts,
             "counts_basis": self.outcomes_basis,
             "figures": {figure.key: figure.as_dict() for figure in self.figures},
-            "conversion": self.conversion,
+            "conversion": self.contract.conversion_sentence,
             "unpriced_answers": self.unpriced,
             "floors": [floor.as_dict() for floor in self.floors],
             "by": {by: [self._slice_dict(part) for part in slices] for by, slices in self.slices.items()},
@@ -178,7 +162,7 @@ class ValueReport:
             if figure.key == "usd_net_per_month":
                 table.add_row("projected from", escape(figure.rests_on))
             if figure.key == "counted_share":
-                table.add_row("", escape(self.conversion))
+                table.add_row("", escape(self.contract.conversion_sentence))
         for floor in self.floors:
             table.add_row("floor", f"{'[green]met[/]' if floor.met else '[red]not met[/]'}  {escape(str(floor))}")
             if floor.exception and not floor.met:
@@ -191,7 +175,7 @@ def _worth_figures(report: ValueReport, month: str) -> Iterator[Figure]:
     estimate, low, high = report.usd_net_per_month
     case, least, most = report.usd_per_case
     yield Figure(
-        key="volume_per_month", words="cases a month", value=report.volume_per_month, unit="cases", basis="declared",
+        key="volume_per_month", words="cases a month", value=report.contract.process.volume_per_month, unit="cases", basis="declared",
         rests_on="the contract",
     )  # fmt: skip
     yield Figure(
@@ -207,7 +191,7 @@ def _worth_figures(report: ValueReport, month: str) -> Iterator[Figure]:
         basis=report.minutes_basis, rests_on=month, projected=True,
     )  # fmt: skip
     yield Figure(
-        key="counted_share", words="of it counts", value=report.counted_share, unit="share", basis="declared",
+        key="counted_share", words="of it counts", value=report.contract.counted_share, unit="share", basis="declared",
         rests_on="the contract",
     )  # fmt: skip
     yield Figure(
@@ -223,7 +207,7 @@ def _worth_figures(report: ValueReport, month: str) -> Iterator[Figure]:
 
 def _answer_figures(report: ValueReport, declared: str, month: str) -> Iterator[Figure]:
     yield Figure(
-        key="deflected_share", words="deflected", value=report.deflected_share, unit="share", basis=report.outcomes_basis,
+        key="deflected_share", words="deflected", value=report.accepted_share, unit="share", basis=report.outcomes_basis,
         rests_on=report.seen,
     )  # fmt: skip
     yield Figure(
@@ -249,7 +233,7 @@ def _answer_figures(report: ValueReport, declared: str, month: str) -> Iterator[
             rests_on="the cost ledger" if answers else declared,
         )  # fmt: skip
     yield Figure(
-        key="break_even_cases_per_month", words="break-even", value=report.break_even_cases_per_month, unit="cases",
+        key="break_even_cases_per_month", words="break-even", value=report.break_even, unit="cases",
         basis=report.case_basis, rests_on=report.seen,
         where_unknown=formatting.cases(None, known=report.outcomes > 0),
     )  # fmt: skip

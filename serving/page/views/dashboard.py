@@ -269,7 +269,7 @@ def _worth(report: ValueReport) -> None:
         )
         Tile("Cost of a used answer").show(
             cost.amount.capitalize(),
-            f"{cost.basis}; with its share of running and building it; {pluralise(report.counts.get('unknown', 0), 'answer')} "
+            f"{cost.basis}; with its share of running and building it; {pluralise(report.unknown, 'answer')} "
             "without an outcome",
         )
         Tile("Decision").show(report.verdict.capitalize(), "by the rule of the contract")

@@ -227,7 +227,7 @@ def test_recorded_minutes_and_rework_are_counted(contract):
     report = value_report(contract, given, costs(20))
     assert report.hours_saved_per_month == pytest.approx(3200 * (7 - 5) / 60)
     assert report.rework_hours_per_month == pytest.approx(3200 * 5 / 60)
-    assert report.deflected_share == 0.5
+    assert report.accepted_share == 0.5
 
 
 def test_time_saved_without_a_declared_conversion_is_shown_and_is_no_value(contract):
