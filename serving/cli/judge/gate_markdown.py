@@ -20,8 +20,10 @@ def to_markdown(verdict: Verdict) -> str:
     lines = [f"## Gate: {'passed' if verdict.passed else 'blocked'}, {comparison.pairs} questions", ""]
     lines += [f"- fell further than is allowed: {name}" for name in verdict.blocked_by]
     lines += [f"- floor of the contract: {floor}" for floor in verdict.floors if not floor.met]
-    lines += ["", "| figure | baseline | now | change | 95 % interval | allowed loss | n |", f"|---{'|--:' * 6}|"]
-    lines += [f"| {' | '.join([name, *found.cells, str(found.n)])} |" for name, found in comparison.metrics.items()]
+    lines += ["", "| figure | baseline | now | change | allowed loss | n |", "|---|--:|--:|--:|--:|--:|"]
+    for name, found in comparison.metrics.items():
+        baseline, now, change, _, allowed = found.cells
+        lines.append(f"| {name} | {baseline} | {now} | {change} | {allowed} | {found.n} |")
     rows = [row for row in comparison.b.rows if row.get("asked")]
     times = [row["answer_ms"] for row in rows if row.get("answer_ms") is not None]
     prices = [float(row["usd"]) for row in rows if row.get("usd") is not None]
