@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from foundation.errors import InvalidRequest
+from observability.evaluation.datasets import lines
 from observability.evaluation.golden_set import GoldenCase, load_golden, unfit
 
 
@@ -59,18 +60,12 @@ def read(path: Path) -> list[Proposal]:
     Raises:
         InvalidRequest: a line is no proposal, or a reviewed case cannot be scored; the text names the line.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{path} cannot be read: {error}. Name the file with the proposals.") from error
     drafts = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, row in lines(path, "Name the file with the proposals."):
         try:
-            draft = Proposal(**json.loads(line))
+            draft = Proposal(**row)
             case = GoldenCase(**draft.case)
-        except (ValidationError, ValueError, TypeError) as error:
+        except (ValidationError, TypeError) as error:
             raise InvalidRequest(
                 f"{path.name} line {number}: {error}. Correct that line; nothing was taken in."
             ) from error
