@@ -79,17 +79,8 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON. `runs` hold every row, so that a side can be compared again later."""
-        return {
-            "verdict": self.verdict,
-            "reason": self.reason,
-            "metrics": {name: asdict(difference) for name, difference in self.metrics.items()},
-            "pairs": self.pairs,
-            "repeats": self.repeats,
-            "drafts": {side: dict(counts) for side, counts in self.drafts.items()},
-            "notes": list(self.notes),
-            "changed": list(self.changed),
-            "runs": {"a": asdict(self.a), "b": asdict(self.b)},
-        }
+        content = asdict(self)
+        return content | {"runs": {"a": content.pop("a"), "b": content.pop("b")}}
 
     @property
     def exit_code(self) -> int:

@@ -110,15 +110,7 @@ class Drift:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return {
-            "days": self.days,
-            "before": asdict(self.before),
-            "now": asdict(self.now),
-            "moved": self.moved_figures,
-            "figures": {name: asdict(figure) for name, figure in self.figures.items()},
-            "questions": asdict(self.questions),
-            "notes": list(self.notes),
-        }
+        return asdict(self) | {"moved": self.moved_figures}
 
 
 FIGURES = {

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -139,12 +140,43 @@ class Report:
     """Scores of a golden set, overall and by kind, with intervals."""
 
     rows: tuple[CaseScore, ...]
-    overall: Mapping[str, Estimate]
-    by_kind: Mapping[str, Mapping[str, Estimate]]
-    slices: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
-    """By tenant, and by the type of the documents that hold the answer: which of them, and its figures."""
     seconds: float
-    effects_done: int = 0
+    seed: int = 7
+
+    @cached_property
+    def overall(self) -> Mapping[str, Estimate]:
+        return self._estimates(self.rows)
+
+    @cached_property
+    def by_kind(self) -> Mapping[str, Mapping[str, Estimate]]:
+        return self._by(lambda case: [case.kind])
+
+    @cached_property
+    def slices(self) -> Mapping[str, Mapping[str, Mapping[str, Estimate]]]:
+        """By tenant, and by the type of the documents that hold the answer: which of them, and its figures."""
+        return {
+            "tenant": self._by(lambda case: [case.tenant]),
+            "document type": self._by(lambda case: case.document_types),
+        }
+
+    @property
+    def effects_done(self) -> int:
+        """Effects that were carried out though nobody approved them."""
+        return sum(row.effect_done for row in self.rows)
+
+    def _by(self, belongs_to: Callable[[GoldenCase], Iterable[str]]) -> dict[str, dict[str, Estimate]]:
+        """The figures of each group; a case may belong to several, or to none."""
+        groups: dict[str, list[CaseScore]] = {}
+        for row in self.rows:
+            for group in belongs_to(row.case):
+                groups.setdefault(group, []).append(row)
+        return {group: self._estimates(of_group) for group, of_group in groups.items()}
+
+    def _estimates(self, rows: Sequence[CaseScore]) -> dict[str, Estimate]:
+        figures = {
+            name: measures.estimate((row.measures.get(name) for row in rows), seed=self.seed) for name in MEASURES
+        }
+        return {name: estimate for name, estimate in figures.items() if estimate.n}
 
     def worst(self, limit: int = 10) -> list[CaseScore]:
         """Cases that failed: leaks first, then errors, then the lowest token F1."""
@@ -263,38 +295,7 @@ async def evaluate_golden(
         rows.append(await ask_one(case, answer, retrieved=retrieved, leaks=leaks))
         if progress:
             progress(done)
-    return summarise(rows, seconds=time.monotonic() - started_s, seed=seed)
-
-
-def summarise(rows: Sequence[CaseScore], *, seconds: float, seed: int = 7) -> Report:
-    """Put case scores together."""
-    return Report(
-        rows=tuple(rows),
-        overall=_estimates(rows, seed),
-        by_kind=_by(rows, lambda case: [case.kind], seed),
-        slices={
-            "tenant": _by(rows, lambda case: [case.tenant], seed),
-            "document type": _by(rows, lambda case: case.document_types, seed),
-        },
-        seconds=seconds,
-        effects_done=sum(row.effect_done for row in rows),
-    )
-
-
-def _by(
-    rows: Sequence[CaseScore], belongs_to: Callable[[GoldenCase], Iterable[str]], seed: int
-) -> dict[str, dict[str, Estimate]]:
-    """The figures of each group; a case may belong to several, or to none."""
-    groups: dict[str, list[CaseScore]] = {}
-    for row in rows:
-        for group in belongs_to(row.case):
-            groups.setdefault(group, []).append(row)
-    return {group: _estimates(of_group, seed) for group, of_group in groups.items()}
-
-
-def _estimates(rows: Sequence[CaseScore], seed: int) -> dict[str, Estimate]:
-    estimates = {name: measures.estimate((row.measures.get(name) for row in rows), seed=seed) for name in MEASURES}
-    return {name: estimate for name, estimate in estimates.items() if estimate.n}
+    return Report(tuple(rows), time.monotonic() - started_s, seed)
 
 
 async def ask_one(

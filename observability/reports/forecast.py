@@ -8,7 +8,7 @@ never guessed into it, because a trend from three or four weeks is mostly noise.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
 
@@ -52,7 +52,7 @@ class Forecast:
         return lines
 
     def as_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__} | {"days": DAYS, "notes": self.notes}
+        return asdict(self) | {"days": DAYS, "notes": self.notes}
 
     def table(self) -> Table:
         table = formatting.table("forecast", f"the next {DAYS} days, from {self.days_seen} whole days so far")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 from rich.markup import escape
@@ -54,30 +53,43 @@ class Swing:
         return abs(self.usd_at_high - self.usd_at_low)
 
 
-@dataclass(frozen=True, slots=True)
 class BusinessCase:
-    """Computed from assumptions; nothing in it was measured."""
+    """What the assumptions of a contract come to, and how far each may fail before nothing is left; nothing in it was measured."""
 
-    process: str
-    usd_value_per_month: float
-    """Work and errors saved, as far as the declared conversion counts minutes."""
-    usd_cost_per_month: float
-    """Answers, running it, and a part of having built it."""
-    hours_saved_per_month: float
-    counted_share: float
-    conversion: str
-    break_even_cases_per_month: float | None
-    """`None`: an average case costs more than it saves, so no volume helps."""
-    months_to_pay_back: float | None
-    conditions: tuple[Condition, ...]
-    tornado: tuple[Swing, ...]
-    """The widest first."""
-    decided_by: date | None
-    label: str = "computed from assumptions, not measured"
+    label = "computed from assumptions, not measured"
+
+    def __init__(self, contract: OutcomeContract) -> None:
+        self.contract = contract
+        expected, self._volume = contract.expected, contract.process.volume_per_month
+        minutes = sum(_share(contract, verdict) * contract.minutes_saved(verdict) for verdict in VERDICTS)
+        self.hours_saved_per_month = self._volume * minutes / 60
+        self.usd_value_per_month = self._volume * _usd_per_case(contract)
+        """Work and errors saved, as far as the declared conversion counts minutes."""
+        self.usd_cost_per_month = contract.fixed_usd_per_month + self._volume * expected.usd_per_answer
+        """Answers, running it, and a part of having built it."""
+        self.conditions = _conditions(contract)
+        self.tornado = _tornado(contract)
+        """The widest first."""
 
     @property
     def usd_net_per_month(self) -> float:
         return self.usd_value_per_month - self.usd_cost_per_month
+
+    @property
+    def _usd_margin(self) -> float:
+        """What a case leaves after the cost of its answer."""
+        return _usd_per_case(self.contract) - self.contract.expected.usd_per_answer
+
+    @property
+    def break_even_cases_per_month(self) -> float | None:
+        """`None`: an average case costs more than it saves, so no volume helps."""
+        return self.contract.fixed_usd_per_month / self._usd_margin if self._usd_margin > 0 else None
+
+    @property
+    def months_to_pay_back(self) -> float | None:
+        costs = self.contract.costs
+        monthly = self._volume * self._usd_margin - costs.usd_run_per_month
+        return costs.usd_build / monthly if monthly > 0 else None
 
     @property
     def figures(self) -> tuple[Figure, ...]:
@@ -92,8 +104,8 @@ class BusinessCase:
         return (
             assume("hours_saved_per_month", "time saved a month", self.hours_saved_per_month, "hours"),
             Figure(
-                key="counted_share", words="of it counts", value=self.counted_share, unit="share", basis="declared",
-                rests_on=self.conversion,
+                key="counted_share", words="of it counts", value=self.contract.counted_share, unit="share", basis="declared",
+                rests_on=self.contract.conversion_sentence,
             ),
             assume("usd_value_per_month", "saved a month", self.usd_value_per_month, "usd"),
             assume("usd_cost_per_month", "cost a month", self.usd_cost_per_month, "usd"),
@@ -106,12 +118,12 @@ class BusinessCase:
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "process": self.process,
+            "process": self.contract.process.name,
             "figures": {figure.key: figure.as_dict() for figure in self.figures},
-            "conversion": self.conversion,
+            "conversion": self.contract.conversion_sentence,
             "what_would_have_to_be_true": [str(condition) for condition in self.conditions],
-            "tornado": [{name: getattr(swing, name) for name in swing.__slots__} for swing in self.tornado],
-            "decided_by": self.decided_by,
+            "tornado": [asdict(swing) for swing in self.tornado],
+            "decided_by": self.contract.decision.by,
             "label": self.label,
         }
 
@@ -126,31 +138,9 @@ class BusinessCase:
         for position, swing in enumerate(self.tornado):
             at = f"{swing.basis}; {formatting.usd(swing.usd_at_low)} at {swing.low:g}, {formatting.usd(swing.usd_at_high)} at {swing.high:g}"
             table.add_row("net depends on" if not position else "", escape(f"{swing.name}: {at}"))
-        if self.decided_by:
-            table.add_row("decided by", str(self.decided_by))
+        if self.contract.decision.by:
+            table.add_row("decided by", str(self.contract.decision.by))
         return table
-
-
-def business_case(contract: OutcomeContract) -> BusinessCase:
-    """What the assumptions of the contract come to, and how far each of them may fail before nothing is left."""
-    volume = contract.process.volume_per_month
-    per_case = _usd_per_case(contract)
-    margin = per_case - contract.expected.usd_per_answer
-    monthly = volume * margin - contract.costs.usd_run_per_month
-    minutes = sum(_share(contract, verdict) * contract.minutes_saved(verdict) for verdict in VERDICTS)
-    return BusinessCase(
-        process=contract.process.name,
-        usd_value_per_month=volume * per_case,
-        usd_cost_per_month=contract.fixed_usd_per_month + volume * contract.expected.usd_per_answer,
-        hours_saved_per_month=volume * minutes / 60,
-        counted_share=contract.counted_share,
-        conversion=contract.conversion_sentence,
-        break_even_cases_per_month=contract.fixed_usd_per_month / margin if margin > 0 else None,
-        months_to_pay_back=contract.costs.usd_build / monthly if monthly > 0 else None,
-        conditions=_conditions(contract),
-        tornado=_tornado(contract),
-        decided_by=contract.decision.by,
-    )
 
 
 def _share(contract: OutcomeContract, verdict: str) -> float:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from observability.reports import formatting, svg
-from observability.value.business_case import Swing, business_case
+from observability.value.business_case import BusinessCase, Swing
 from observability.value.outcome_contract import OutcomeContract
 from observability.value.value_report import ValueReport
 
@@ -67,7 +67,7 @@ def _plots(contract: OutcomeContract, report: ValueReport) -> Iterator[str]:
             title=f"Worth of a case, week by week, USD ({report.case_basis})",
             write=partial(formatting.usd, cents=True),
         )
-    swings = business_case(contract).tornado[:SWINGS_SHOWN]
+    swings = BusinessCase(contract).tornado[:SWINGS_SHOWN]
     yield svg.ranges(
         {f"{swing.name}: {swing.low:g} to {swing.high:g}": _ends(swing) for swing in swings},
         title="What the business case depends on: net a month (assumed) over the range of each assumption",

@@ -121,7 +121,7 @@ def _made_of(part: Part, *, local: bool) -> dict[str, str]:
 async def add_marks(system: System, report: Report, progress: Callable[[int], None]) -> tuple[Report, dict[str, Any]]:
     """The report with the marks that count, and what is to be told of the judge; as it is where none is named or trusted."""
     from observability.evaluation import judge as judges
-    from observability.evaluation.golden_set import summarise
+    from observability.evaluation.golden_set import Report
 
     settings = system.settings.observability.judge
     if settings.chat is None:
@@ -141,7 +141,7 @@ async def add_marks(system: System, report: Report, progress: Callable[[int], No
             progress(len(rows))
         usd = judge.cost_usd
         note |= {"failures": dict(judge.failures), "usd": None if usd is None else float(usd)}
-        return summarise(rows, seconds=report.seconds, seed=system.context.seed), note
+        return Report(tuple(rows), report.seconds, system.context.seed), note
 
 
 async def _mark_row(system: System, judge: Judge, row: CaseScore, trusted: Sequence[str]) -> CaseScore:

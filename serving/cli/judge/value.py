@@ -30,7 +30,7 @@ def business_case(
     stack: Stack = STACK,
 ) -> None:
     """What outcomes.toml promises, before anything runs. Where there is none of yours, it is asked for."""
-    from observability.value import business_case as cases
+    from observability.value.business_case import BusinessCase
     from observability.value.outcome_contract import load_contract
     from serving.cli.judge import contract_dialogue as dialogue
 
@@ -43,7 +43,7 @@ def business_case(
         terminal.show_note(
             f"The figures in {path} are the example's. At a terminal, make business-case asks for yours."
         )
-    case = cases.business_case(load_contract(path))
+    case = BusinessCase(load_contract(path))
     if not terminal.write_json(json, case.as_dict()):
         terminal.show(case.table())
 

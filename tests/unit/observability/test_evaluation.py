@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from foundation.errors import InvalidRequest, UpstreamDown
-from observability.evaluation.golden_set import evaluate_golden, load_golden, score, summarise
+from observability.evaluation.golden_set import Report, evaluate_golden, load_golden, score
 from observability.evaluation.leaks import DocumentText, LeakFinder
 from orchestration.contract import NearDocument
 from tests.doubles.answers import answer, case, waiting
@@ -201,5 +201,5 @@ async def test_groups_of_answers_are_enough_to_score_a_case():
     half = score(both, answer("Within 30 days."))
     assert not half.passed
     shown = Console(file=io.StringIO(), width=200)
-    shown.print(summarise([half], seconds=1).worst_table())
+    shown.print(Report((half,), seconds=1).worst_table())
     assert "30 days or a month and 5 %" in shown.file.getvalue()

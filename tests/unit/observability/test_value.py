@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import InvalidRequest, StoreUnavailable
-from observability.evaluation.golden_set import score, summarise
+from observability.evaluation.golden_set import Report, score
 from observability.stores.costs import AnswerCost
 from observability.stores.outcomes import Outcome, OutcomeStore
 from observability.value.outcome_contract import load_contract
@@ -190,7 +190,7 @@ def test_the_report_is_a_table(contract):
 
 def test_the_floors_are_measured_by_an_evaluation():
     rows = [score(case(), answer("30 days", cites=["a.md"]))]
-    found = measured_floors(summarise(rows, seconds=1))
+    found = measured_floors(Report(tuple(rows), seconds=1))
     assert (found["answer_contained"], found["leaked"], found["effects_without_approval"]) == (1.0, None, 0.0)
 
 
