@@ -191,18 +191,20 @@ STRUCTURED = (
 """LangChain's tests of structured output, for adapters that claim it."""
 LANGCHAIN = ("langchain_openai:ChatOpenAI", "langchain_anthropic:ChatAnthropic")
 REPLY = 160
-"""Tokens of a reply from an adapter that has no limit of its own: enough for a small object."""
+"""Tokens of a reply: enough for a small object."""
 SMOLLM = ModelProfile(structured_output=True, tool_calling=False)
 """What the bundled model can. Anthropic's way to structured output is a tool that must be called."""
 
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The bundled model with the options it ships with, or with those that `sixply contracts` names: both run the same."""
+    """The bundled model with short replies, or with the options that `sixply contracts` names: both run the same."""
     context = Context(
         data_dir=Path(tmp_path_factory.mktemp("data")), threads=1
     )  # the machine may be busy with other tests
-    model = load("models.chat", under_test.part("models.chat", "llama_cpp"), context, expected=BaseChatModel)
+    model = load(
+        "models.chat", under_test.part("models.chat", "llama_cpp", max_tokens=REPLY), context, expected=BaseChatModel
+    )
     yield model
     model.close()
 
