@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from fastapi import Depends, Request
 
@@ -87,11 +87,11 @@ class Runtime:
         keys = KeyStore.of(settings, system.context.clock)
         callers = Callers.of(settings, system.context.clock)
         lifecycle = Lifecycle()
-        admission: dict[Work, Admission] = {
-            "answers": Admission(concurrent=http.concurrent_answers, queued=http.queued_answers, work="answers"),
-            "searches": Admission(concurrent=http.concurrent_searches, queued=http.queued_searches, work="searches"),
-            "writes": Admission(concurrent=http.concurrent_writes, queued=http.queued_writes, work="writes"),
-            "reads": Admission(concurrent=http.concurrent_reads, queued=http.queued_reads, work="reads"),
+        admission = {
+            work: Admission(
+                concurrent=getattr(http, f"concurrent_{work}"), queued=getattr(http, f"queued_{work}"), work=work
+            )
+            for work in get_args(Work)
         }
         rules = permissions(settings.orchestration.policy)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -17,6 +16,7 @@ from foundation.machine.deadline import time_limit
 from foundation.tracing import trace_id
 from foundation.types import Principal
 from orchestration.contract import Answer, AnswerRequest, Event
+from orchestration.run.answering import error_event
 from orchestration.settings import AnswerSettings
 from retrieval.contract import Citation, Hit
 from serving.access.identity import Asker
@@ -24,7 +24,7 @@ from serving.api.schemas import Identifier, Question, RequestBody
 from serving.api.search_filters import CONDITIONS, VALUES, Filter, check_size
 from serving.http.errors import QuestionTooLong, responses
 from serving.http.idempotency import attempt_of
-from serving.http.streams import EventStream, collect, error_event, follow, unless_left
+from serving.http.streams import collect, stream_events, unless_left
 from serving.runtime import Running, Runtime, admit
 
 router = APIRouter(prefix="/v1", tags=["answers"])
@@ -128,7 +128,9 @@ async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Runnin
     wanted = AnswerRequest(**body.model_dump())
     at_work = await begin_answer(runtime, wanted, caller, request)
     if "text/event-stream" in request.headers.get("accept", ""):
-        return EventStream(_events(runtime, at_work))
+        return stream_events(
+            at_work, runtime.lifecycle, lambda event: [_sse(event)], lambda error: _sse(error_event(error))
+        )
     return as_json(await collect(at_work, runtime.lifecycle, request))
 
 
@@ -181,15 +183,6 @@ def check_length(question: str, settings: AnswerSettings) -> None:
 
 def as_json(answer: Answer) -> Response:
     return Response(answer.model_dump_json(), media_type=JSONResponse.media_type)
-
-
-async def _events(runtime: Runtime, at_work: AsyncIterator[Event]) -> AsyncGenerator[ServerSentEvent | None]:
-    try:
-        async with aclosing(follow(at_work, runtime.lifecycle)) as events:
-            async for event in events:
-                yield None if event is None else _sse(event)
-    except Exception as error:  # the response has begun: the stream itself must say how it ended
-        yield _sse(error_event(error))
 
 
 def _sse(event: Event) -> ServerSentEvent:

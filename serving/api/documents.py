@@ -13,10 +13,9 @@ from foundation.errors import Forbidden, InvalidRequest, NotFound
 from foundation.types import EVERY_TENANT, Principal
 from retrieval.contract import Document, Refusal, Source
 from retrieval.filters import Value, parse_value
-from retrieval.ingest.batches import IngestReport
 from retrieval.ingest.preparation import Item
 from serving.access.identity import Asker, Writer
-from serving.api.schemas import DocumentSummary, Identifier, Known, Name
+from serving.api.schemas import DocumentSummary, Identifier, Known, Name, Summary
 from serving.http.bodies import check_json
 from serving.http.errors import responses
 from serving.http.paging import Pages
@@ -38,15 +37,11 @@ class DocumentList(BaseModel):
     next_cursor: str | None
 
 
-class RetryReport(BaseModel):
+class RetryReport(Summary):
     added: int
     replaced: int
-    refused: list[Refusal]
+    refused: tuple[Refusal, ...]
     """What was refused once more."""
-
-    @classmethod
-    def of(cls, report: IngestReport) -> RetryReport:
-        return cls(added=report.added, replaced=report.replaced, refused=list(report.refused))
 
 
 class DocumentText(BaseModel):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from foundation.errors import NotFound
 from observability.stores.outcomes import Outcome, Verdict
 from serving.access.identity import Asker
-from serving.api.schemas import Identifier, Question, RequestBody
+from serving.api.schemas import Identifier, Question, RequestBody, Summary
 from serving.http.errors import responses
 from serving.http.paging import Pages
 from serving.runtime import Running, admit
@@ -70,7 +70,7 @@ Feedback = Annotated[Accepted | Edited | Rejected | Escalated, Field(discriminat
 """What became of an answer."""
 
 
-class FeedbackGiven(BaseModel):
+class FeedbackGiven(Summary):
     """Feedback as it is kept: personal data is gone from `note`, the edited text or the reason."""
 
     answer_id: str
@@ -79,10 +79,6 @@ class FeedbackGiven(BaseModel):
     note: str
     recorded_by: str
     at: datetime
-
-    @classmethod
-    def of(cls, outcome: Outcome) -> FeedbackGiven:
-        return cls(**{name: getattr(outcome, name) for name in cls.model_fields})
 
 
 class FeedbackList(BaseModel):

@@ -14,11 +14,11 @@ from retrieval.ingest.pipeline import demand_readable
 from serving.access.identity import Asker, Writer
 from serving.api.answers import AskRequest, check_length
 from serving.api.documents import owner
-from serving.api.schemas import Identifier, Name, RequestBody
+from serving.api.schemas import Identifier, Name, RequestBody, Summary
 from serving.http.errors import responses
 from serving.http.paging import Pages
 from serving.http.uploads import file_name
-from serving.jobs.store import Job, JobItem, Kind
+from serving.jobs.store import Kind
 from serving.runtime import Running, admit
 
 MOST_FILES = 100
@@ -37,7 +37,7 @@ class BatchRequest(RequestBody):
     questions: list[AskRequest] = Field(fail_fast=True, min_length=1, max_length=200)
 
 
-class JobStatus(BaseModel):
+class JobStatus(Summary):
     job_id: str
     kind: Kind
     status: Literal["running", "done", "cancelled", "revoked"]
@@ -48,17 +48,13 @@ class JobStatus(BaseModel):
     done: int
     failed: int
 
-    @classmethod
-    def of(cls, job: Job) -> JobStatus:
-        return cls(**{name: getattr(job, name) for name in cls.model_fields})
-
 
 class JobList(BaseModel):
     jobs: list[JobStatus]
     next_cursor: str | None
 
 
-class JobProgress(BaseModel):
+class JobProgress(Summary):
     number: int
     name: str
     """The file or the question."""
@@ -66,10 +62,6 @@ class JobProgress(BaseModel):
     outcome: dict[str, Any] | None
     """Of a `done` item the document or the answer, as their routes give them; of a `failed` one `code`, `detail` and
     `retryable`, of a refused document its `reason`, too."""
-
-    @classmethod
-    def of(cls, item: JobItem) -> JobProgress:
-        return cls(**{name: getattr(item, name) for name in cls.model_fields})
 
 
 class JobDetail(BaseModel):

@@ -6,7 +6,7 @@ What is a noun of a lower layer already goes over the wire as it is. (Never call
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -52,6 +52,14 @@ class RequestBody(BaseModel):
 
 Known = bool | float | Annotated[Text, StringConstraints(max_length=2000)]
 """What can be known of a document. A text such as 2026-01-15 is a day."""
+
+
+class Summary(BaseModel):
+    """Fields of a noun of ours that a caller is shown."""
+
+    @classmethod
+    def of(cls, noun: Any) -> Self:
+        return cls(**{name: getattr(noun, name) for name in cls.model_fields})
 
 
 class DocumentSummary(BaseModel):

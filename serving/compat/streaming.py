@@ -26,7 +26,7 @@ from orchestration.middleware.formats import check_schema, schema_in
 from serving.api.answers import begin_answer, check_length
 from serving.compat.shapes import footnotes, with_footnotes
 from serving.http.errors import Shape, responses, to_json
-from serving.http.streams import EventStream, collect, explain, follow
+from serving.http.streams import collect, stream_events
 from serving.runtime import Runtime, admit
 
 
@@ -121,7 +121,7 @@ async def reply(
     await check_request(wanted, runtime)
     at_work = _demand_json(await begin_answer(runtime, wanted, caller, request), wanted)
     if stream:
-        return EventStream(_events(runtime, shaped, at_work))
+        return stream_events(at_work, runtime.lifecycle, Told(shaped).take, shaped.failed)
     answer = await collect(at_work, runtime.lifecycle, request)
     return Response(shaped.whole(answer).model_dump_json(), media_type=JSONResponse.media_type)
 
@@ -147,19 +147,3 @@ def missing_json(answer: Answer, response_format: Any) -> SixplyError | None:
 def sse(kind: str | None, content: dict[str, Any]) -> ServerSentEvent:
     """An event of that name, or without one."""
     return ServerSentEvent(raw_data=to_json(content).decode(), event=kind)
-
-
-async def _events(
-    runtime: Runtime, shaped: Shaped, at_work: AsyncIterator[Event]
-) -> AsyncGenerator[ServerSentEvent | None]:
-    told = Told(shaped)
-    try:
-        async with aclosing(follow(at_work, runtime.lifecycle)) as events:
-            async for event in events:
-                if event is None:
-                    yield None
-                    continue
-                for sent in told.take(event):
-                    yield sent
-    except Exception as error:  # the response has begun: the stream itself must say how it ended
-        yield shaped.failed(explain(error))

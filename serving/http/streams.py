@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from foundation.errors import ShuttingDown, SixplyError
 from orchestration.contract import Answer, Event
-from orchestration.run import answering
 from orchestration.run.answering import error_of
 from serving.http.errors import CallerLeft, InternalError, internal_error
 from serving.processes.lifecycle import Lifecycle
@@ -104,17 +103,32 @@ async def unless_left(work: Coroutine[Any, Any, T], lifecycle: Lifecycle, reques
             await asyncio.wait({task})
 
 
-def error_event(error: Exception) -> Event:
-    """`error` as the last event of a stream. What nobody foresaw is logged and described in general words."""
-    return answering.error_event(explain(error))
-
-
 def explain(error: Exception) -> SixplyError:
     """`error` as one of ours, so that a stream can end with it."""
     if isinstance(error, SixplyError):
         return error
     log.error("a stream failed", exc_info=error)
     return internal_error()
+
+
+def stream_events(
+    events: AsyncIterator[Event],
+    lifecycle: Lifecycle,
+    encode: Callable[[Event], Iterable[ServerSentEvent]],
+    failed: Callable[[SixplyError], ServerSentEvent],
+) -> EventStream:
+    """The agent's events as a caller reads them. The response has begun, so the stream itself says how it ended."""
+
+    async def encoded() -> AsyncGenerator[ServerSentEvent | None]:
+        try:
+            async with aclosing(follow(events, lifecycle)) as followed:
+                async for event in followed:
+                    for sent in (None,) if event is None else encode(event):
+                        yield sent
+        except Exception as error:
+            yield failed(explain(error))
+
+    return EventStream(encoded())
 
 
 class EventStream(EventSourceResponse):
