@@ -7,9 +7,10 @@ import pytest
 
 from foundation.errors import ShuttingDown, UpstreamDown, UpstreamTimeout
 from orchestration.contract import Event, Step
+from orchestration.run.answering import error_event
 from serving.http import streams
 from serving.http.errors import CallerLeft, InternalError
-from serving.http.streams import collect, error_event, follow, unless_left
+from serving.http.streams import collect, explain, follow, unless_left
 from serving.processes.lifecycle import Lifecycle
 from tests.doubles.serving import answer
 
@@ -130,7 +131,7 @@ async def test_collecting_gives_the_answer() -> None:
 
 
 def test_a_defect_is_described_in_general_words_only() -> None:
-    event = error_event(RuntimeError("secret"))
+    event = error_event(explain(RuntimeError("secret")))
     assert event.code == "internal"
     assert "secret" not in (event.message or "")
 
