@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,15 +63,18 @@ def material(data: Path, limit: int | None = None) -> Material:
     """
     if (data / "golden.jsonl").exists():
         return _golden(data, limit)
-    corpus = list(_corpus(data))
-    questions, queries = _questions(data), _queries(data)
-    if not questions and not queries:
+    trials: list[Trial] = []
+    if (data / "qa.jsonl").exists():
+        questions, corpus = datasets.read_questions(data)
+        trials = [_trial_of(question) for question in questions]
+    elif (data / "queries.jsonl").exists():
+        corpus = list(datasets.read_corpus(data))
+        trials = _queries(data)
+    if not trials:
         raise InvalidRequest(
             f"{data} has no golden.jsonl, no qa.jsonl and no queries.jsonl with judgements, so there is nothing to ask."
         )
-    return Material(
-        data.name, datasets.items_of(corpus), [*datasets.evenly(questions, limit), *datasets.evenly(queries, limit)]
-    )
+    return Material(data.name, datasets.items_of(corpus), datasets.evenly(trials, limit))
 
 
 def golden_documents(data: Path, cases: Sequence[GoldenCase]) -> list[Item]:
@@ -120,34 +123,21 @@ def _source_fields(source: Source) -> dict[str, Any]:
     return offered | {"groups": sorted(source.groups), "origin": ""}
 
 
-def _corpus(data: Path) -> Iterable[datasets.CorpusDocument]:
-    return datasets.read_questions(data)[1] if (data / "qa.jsonl").exists() else datasets.read_corpus(data)
-
-
-def _questions(data: Path) -> list[Trial]:
-    if not (data / "qa.jsonl").exists():
-        return []
-    return [
-        Trial(
-            GoldenCase(
-                id=question.question_id,
-                question=question.question,
-                kind="answerable" if question.answerable else "unanswerable",
-                tenant=datasets.TENANT,
-                gold_documents=question.documents,
-                answers=question.answers,
-                answerable=question.answerable,
-            ),
-            dict.fromkeys(question.documents, 1) if question.answerable else {},
-        )
-        for question in datasets.read_questions(data)[0]
-    ]
+def _trial_of(question: datasets.Question) -> Trial:
+    case = GoldenCase(
+        id=question.question_id,
+        question=question.question,
+        kind="answerable" if question.answerable else "unanswerable",
+        tenant=datasets.TENANT,
+        gold_documents=question.documents,
+        answers=question.answers,
+        answerable=question.answerable,
+    )
+    return Trial(case, dict.fromkeys(question.documents, 1) if question.answerable else {})
 
 
 def _queries(data: Path) -> list[Trial]:
-    """Searched for only; those of a folder whose questions are asked as well would be the same ones again."""
-    if (data / "qa.jsonl").exists() or not (data / "queries.jsonl").exists():
-        return []
+    """Searched for only."""
     texts = datasets.read_queries(data)
     return [
         Trial(
