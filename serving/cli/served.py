@@ -73,6 +73,7 @@ class _Served:
     """What commands use of a system, asked of the server: agent, objects, retriever, ingestor. The rest is read beside it."""
 
     def __init__(self, settings: Settings, url: str, opened: ExitStack, roles: frozenset[str]) -> None:
+        from foundation.components import Assembly
         from orchestration.effects.approvals import SqliteApprovals
         from orchestration.effects.policy import Policy
         from serving.cli.opening import Stores
@@ -81,7 +82,7 @@ class _Served:
         self.policy = Policy(settings.orchestration.policy)
         self.approvals = SqliteApprovals(self.context.data_dir / "approvals.sqlite", SystemClock())
         opened.callback(self.approvals.close)
-        self.ledger = Stores(settings, opened).ledger
+        self.ledger = Stores(settings, Assembly(self.context, opened)).ledger
         self.agent = self.retriever = self.ingestor = self.executor = self.objects = self
         self._url, self._opened, self._roles = url, opened, roles
         self._keys = KeyStore.of(settings, SystemClock())
