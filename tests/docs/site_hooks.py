@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-DRAWING = """<script type="module">
+DRAWING = """<style>.md-typeset pre.drawing > code { background: white; text-align: center }
+.drawing .md-code__nav { display: none }</style>
+<script type="module">
 import { mermaid } from "./%s";
 mermaid.initialize({ startOnLoad: false });
 await mermaid.run({ querySelector: "pre.drawing code" });
