@@ -129,7 +129,7 @@ def test_the_swap_does_what_the_page_says(
 def _carried_over(swap: Swap, old: Path, changes: Mapping[str, Any], folder: Path) -> Path:
     """Do what the page says has to be done with the data, and see that it has to be; gives the folder to start in."""
     match swap.data:
-        case "stay" | "are indexed anew":
+        case "stay" | "are indexed again":
             return old
         case "need a reindex":
             with pytest.raises(FingerprintMismatch), open_system(_stack(old, changes)):
@@ -140,7 +140,7 @@ def _carried_over(swap: Swap, old: Path, changes: Mapping[str, Any], folder: Pat
             corpus.write_export(_stack(old, {}), folder / "ledger.jsonl.gz", None)
             corpus.read_export(_stack(old, changes), folder / "ledger.jsonl.gz", None)
             return old
-        case "begin anew":
+        case "start empty":
             new = folder / "new"
             with open_system(_stack(new, changes)) as system:
                 assert system.ledger.document_count() == 0
