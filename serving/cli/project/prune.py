@@ -27,6 +27,8 @@ STARTED = (
     "examples",
 )
 """Modules that are started by their names, in every project."""
+COMMON = ("chat", "console", "json", "model")
+"""Names of adapters and parsers that tests also have for other things."""
 
 Parts = dict[str, set[str]]
 """What can be kept or left out -> the modules that it is."""
@@ -102,12 +104,16 @@ def reach(roots: Iterable[str], imports: Mapping[str, Collection[str]]) -> set[s
     return reached
 
 
-def tests_without(tree: Path, modules: Collection[str], left_out: Collection[str]) -> set[Path]:
-    """Files under tests/ that import or name what is gone, and those that import such a file."""
+def tests_without(tree: Path, modules: Collection[str], left_out: Collection[str], kept: Collection[str]) -> set[Path]:
+    """Files under tests/ that import or name what is gone, and those that import such a file. Of `kept` only what they import counts."""
     tests = modules_of(tree, ["tests"])
     imports = {name: imports_of(path) for name, path in tests.items()}
     words = re.compile("|".join(_words_of(tree, left_out, modules)) or r"(?!)")
-    gone = {name for name, path in tests.items() if imports[name] & {*modules} or _names_gone(path, modules, words)}
+    gone = {
+        name
+        for name, path in tests.items()
+        if imports[name] & {*modules} or (str(path.relative_to(tree)) not in kept and _names_gone(path, modules, words))
+    }
     while more := {name for name in tests if name not in gone and imports[name] & gone}:
         gone |= more
     return {tests[name] for name in gone if tests[name].name != "conftest.py"}
@@ -118,21 +124,30 @@ def _names_gone(path: Path, modules: Collection[str], words: re.Pattern[str]) ->
     text = path.read_text(encoding="utf-8")
     named = (name.replace("/", ".").removesuffix(".py") for name in re.findall(r"[a-z]\w*(?:[./]\w+)+", text))
     prefixes = {part for name in named for part in accumulate(name.split("."), "{}.{}".format) if "." in part}
-    return not prefixes.isdisjoint(modules) or words.search(text) is not None
+    called = path.name.startswith("test_") and words.search(text)
+    return not prefixes.isdisjoint(modules) or bool(called)
 
 
 def _words_of(tree: Path, left_out: Collection[str], modules: Collection[str]) -> Iterator[str]:
-    """How a test names a part that is gone: `use = "x"`, a command that is called, the path of a route."""
+    """How a test names a part that is gone: an adapter, a file that a parser reads, a command that is called, a route's path."""
     parts = parts_of(tree)
     gone = {name for name in left_out if parts[name] and parts[name] <= {*modules}}
     left = {name.rpartition("/")[2] for name in parts if name not in gone}
+    ports = _constant(tree / "foundation/components.py", "PORTS")
+    sections = {package.rpartition(".")[2]: section for section, package in ports.items()}
     for name in gone:
         folder, _, file = name.rpartition("/")
+        if folder and file in COMMON:
+            continue
         if folder == "api":
             yield from _paths_of(tree / f"serving/api/{file}.py")
+        elif folder == "parsers":
+            yield rf"""\w\.{file}["']"""
         elif folder and file not in left:
-            yield rf"""(?i:\buse['"]?\s*[=:,]\s*\\?['"]){file}\b"""
-        elif not folder:
+            yield rf"""["']{file}\\?["'](?!\s*[:\]])"""
+        elif folder:
+            yield rf"""{sections[folder]}["'][^\n]{{0,40}}["']{file}["']"""
+        else:
             yield rf"""[(,] ?\["{file}"|\bmake {file}\b|\bcli", "{file}"|run\w*\((?:\w+, )?"{file}\""""
 
 

@@ -13,13 +13,15 @@ import shutil
 import sys
 import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from foundation.components import PORTS
 from foundation.errors import InvalidSetting
-from serving.cli.project.choices import Choices, read_optional
+from serving.cli.project.choices import Choices, read_optional, read_presets
 from serving.cli.project.prune import (
     CODE,
     left_out_of,
@@ -43,36 +45,61 @@ PIN = re.compile(r"^\S+==.*\n(?:    .*\n)+", re.MULTILINE)
 
 def render(tree: Path, folder: Path, choices: Choices, *, commit: str, origin: str) -> None:
     """Copy `tree` to the new `folder` and make it the project that the choices describe."""
-    optional, files = read_optional(tree), modules_of(tree, CODE)
     left_out = left_out_of(tree, choices)
-    sections = [section for name, section in optional.items() if name in left_out]
     modules = modules_without(tree, left_out)
+    preset = read_presets(tree)[choices.only] if choices.only else {}
     shutil.copytree(tree, folder, symlinks=True)
-    gone = [
-        tree / path for section in sections for kind in ("paths", "tests", "docs") for path in section.get(kind, [])
-    ]
-    gone += [file.parent if file.name == "__init__.py" else file for file in (files[name] for name in modules)]
-    gone += tests_without(tree, modules, left_out)
-    for path in gone:
+    for path in _gone(tree, left_out, modules, preset):
         _remove(folder / path.relative_to(tree))
     _write_start(tree / START, folder, choices, origin)
-    _edit(folder / "risks.toml", lambda text: _without_untested(text, folder))
-    project = (tree / "pyproject.toml").read_text(encoding="utf-8")
+    for name in preset.get("drop", []):
+        _remove(folder / name)
+    packages, lines = _packages_and_lines(tree, left_out, modules)
+    _edit(
+        folder / "pyproject.toml",
+        lambda text: _rename_project(_without_packages(_without_lines(text, lines), packages), choices, commit, origin),
+    )
+    for lock in ("requirements.lock", "requirements-dev.lock"):
+        _edit(folder / lock, lambda text: prune_lock(text, packages).replace(f"{PROJECT} (py", f"{choices.name} (py"))
+    _edit_texts(tree, folder, choices, left_out)
+
+
+def _gone(
+    tree: Path, left_out: AbstractSet[str], modules: AbstractSet[str], preset: Mapping[str, Any]
+) -> Iterator[Path]:
+    """Files and folders of the tree that the project goes without."""
+    optional, files = read_optional(tree), modules_of(tree, CODE)
+    for name in left_out & optional.keys():
+        yield from (tree / path for kind in ("paths", "tests", "docs") for path in optional[name].get(kind, []))
+    for file in (files[name] for name in modules):
+        yield file.parent if file.name == "__init__.py" else file
+    yield from tests_without(tree, modules, left_out, preset.get("keep_tests", []))
+    if pages := {*preset.get("docs", [])}:
+        pages |= {page for name in optional.keys() - left_out for page in optional[name].get("docs", [])}
+        yield from (page for page in (tree / "docs").rglob("*.*") if str(page.relative_to(tree)) not in pages)
+
+
+def _packages_and_lines(
+    tree: Path, left_out: AbstractSet[str], modules: AbstractSet[str]
+) -> tuple[list[str], list[str]]:
+    """Packages of the tree that the project needs no more, and patterns of lines of its pyproject.toml."""
+    sections = [section for name, section in read_optional(tree).items() if name in left_out]
+    project = (tree / "pyproject.toml").read_text(encoding="utf-8").partition("[dependency-groups]")[0]
     packages = [package for section in sections for package in section.get("dependencies", [])]
     packages += packages_without(tree, modules, re.findall(r'"([\w.-]+)[\[<>=~!]', project))
     lines = [re.escape(line) for section in sections for line in section.get("lines", [])]
     lines += [rf'"{re.escape(package)}[\[<>=~!]' for package in packages]
-    lines += [rf'"{re.escape(name)}(?: ->|" = )' for name in modules]
-    _edit(folder / "optional.toml", lambda text: _without_sections(text, left_out & optional.keys(), folder))
+    return packages, [*lines, *(rf'"{re.escape(name)}(?: ->|" = )' for name in modules)]
+
+
+def _edit_texts(tree: Path, folder: Path, choices: Choices, left_out: AbstractSet[str]) -> None:
+    """What names the project, and what is gone, in its other files."""
+    sections = left_out & read_optional(tree).keys()
+    _edit(folder / "risks.toml", lambda text: _without_untested(text, folder))
+    _edit(folder / "optional.toml", lambda text: _without_sections(text, sections, folder))
     _edit(folder / "stack.toml", lambda text: _name_own(text, choices))
-    _edit(folder / "pyproject.toml", lambda text: _rename_project(_without_lines(text, lines), choices, commit, origin))
-    for lock in ("requirements.lock", "requirements-dev.lock"):
-        _edit(
-            folder / lock,
-            lambda text: prune_lock(text, packages).replace(
-                "sixply (pyproject.toml", f"{choices.name} (pyproject.toml"
-            ),
-        )
+    _edit(folder / "Makefile", lambda text: _without_commands(text, left_out, folder))
+    _edit(folder / "Dockerfile", lambda text: re.sub(r"(?m)^ARG WITH=.*$", "ARG WITH=", text) if choices.only else text)
     for page in (folder / "llms.txt", folder / "AGENTS.md", *(folder / ".agents").rglob("*.md")):
         _edit(page, lambda text: text.replace(EXAMPLE, choices.package).replace(f"# {TITLE}\n", f"# {choices.title}\n"))
     for page in folder.rglob("*.md"):
@@ -183,6 +210,22 @@ def _without_lines(text: str, gone: Iterable[str]) -> str:
     """The text without the lines that begin with one of these patterns."""
     patterns = re.compile("|".join(gone) or r"(?!)")
     return "".join(line for line in text.splitlines(keepends=True) if not patterns.match(line.strip()))
+
+
+def _without_commands(text: str, left_out: Iterable[str], folder: Path) -> str:
+    """The Makefile without what it says of commands that are gone, and without `test-quick` where its program is gone."""
+    gone = [rf"make {name} " for name in left_out if "/" not in name]
+    if not (folder / "tests/quick.py").exists():
+        gone += [r"test-quick[.:]", r"@\$\(BIN\)/python -m tests\.quick", r".*make test-quick"]
+        text = text.replace(" test test-quick ", " test ")
+    return re.sub(r"^[A-Z]\w+\n\n(?=[A-Z])", "", _without_lines(text, gone), flags=re.MULTILINE)
+
+
+def _without_packages(text: str, packages: Iterable[str]) -> str:
+    """The extras of pyproject.toml without these packages, and without the extras that have no other."""
+    one = re.compile(rf'"(?:{"|".join(map(re.escape, packages)) or "(?!)"})[\[<>=~!][^"]*"(?:, )?')
+    lines = [(line, one.sub("", line).replace(", ]", "]")) for line in text.splitlines(keepends=True)]
+    return "".join(after for before, after in lines if after == before or not after.endswith("= []\n"))
 
 
 def _rename_project(text: str, choices: Choices, commit: str, origin: str) -> str:

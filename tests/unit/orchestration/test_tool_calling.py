@@ -12,7 +12,6 @@ from langchain_core.tools import ToolException
 
 from foundation.errors import Conflict, InvalidSetting
 from models.chat.scripted import ScriptedChat
-from orchestration.agents import auto
 from orchestration.contract import AnswerRequest, Decision, Event
 from orchestration.middleware.policy import WRITTEN, _call_executor, approvals_of, from_person, recorded_outcomes
 from orchestration.run.answering import answer
@@ -415,38 +414,6 @@ async def test_each_tenant_reads_its_own(world: World) -> None:
     agent = world.agent()
     _ = [event async for event in agent.stream(AnswerRequest(question="Depot?"), SOUTH)]
     assert not any("northern depot keeps" in message.text for message in world.chat.seen[-1])
-
-
-async def test_a_model_without_tools_is_refused_at_the_start(world: World) -> None:
-    world.chat = ScriptedChat(replies=("Hello.",), profile={"tool_calling": False})
-    with pytest.raises(InvalidSetting, match="calls no tools"):
-        world.agent()
-    assert type(world.agent("auto")).__name__ == "GraphAgent"
-    world.chat = strong("Hello.")
-    assert type(world.agent("auto", tool_calling={"rounds": 3})).__name__ == "ToolCallingAgent"
-    with pytest.raises(InvalidSetting, match="rounds"):
-        world.agent("auto", tool_calling={"rounds": 1})
-
-
-async def test_without_the_planned_agent_a_model_that_calls_no_tools_is_refused(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(auto, "available", lambda _: ["auto", "tool_calling"])
-    world.chat = ScriptedChat(replies=("Hello.",), profile={"tool_calling": False})
-    with pytest.raises(InvalidSetting, match=r"calls no tools, and the agent for that, orchestration/agents/graph\.py"):
-        world.agent("auto")
-
-
-async def test_a_model_of_which_nothing_is_known_gets_the_planned_agent_with_a_warning(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    for profile in ({"tool_calling": False}, {"tool_calling": True}):
-        world.chat = ScriptedChat(replies=("Hello.",), profile=profile)
-        world.agent("auto")
-    assert caplog.text == ""
-    world.chat = ScriptedChat(replies=("Hello.",))
-    assert type(world.agent("auto")).__name__ == "GraphAgent"
-    assert "make model-check" in caplog.text
 
 
 @pytest.mark.parametrize("use", ["tool_calling", "own"])

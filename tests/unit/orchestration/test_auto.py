@@ -1,0 +1,53 @@
+"""The agent that the chat model deserves, chosen by what is known of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from foundation.errors import InvalidSetting
+from models.chat.scripted import ScriptedChat
+from orchestration.agents import auto
+from tests.doubles.orchestration import World
+from tests.doubles.strong import strong
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path, agents="tool_calling")
+    yield world
+    world.close()
+
+
+async def test_a_model_without_tools_is_refused_at_the_start(world: World) -> None:
+    world.chat = ScriptedChat(replies=("Hello.",), profile={"tool_calling": False})
+    with pytest.raises(InvalidSetting, match="calls no tools"):
+        world.agent()
+    assert type(world.agent("auto")).__name__ == "GraphAgent"
+    world.chat = strong("Hello.")
+    assert type(world.agent("auto", tool_calling={"rounds": 3})).__name__ == "ToolCallingAgent"
+    with pytest.raises(InvalidSetting, match="rounds"):
+        world.agent("auto", tool_calling={"rounds": 1})
+
+
+async def test_without_the_planned_agent_a_model_that_calls_no_tools_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "available", lambda _: ["auto", "tool_calling"])
+    world.chat = ScriptedChat(replies=("Hello.",), profile={"tool_calling": False})
+    with pytest.raises(InvalidSetting, match=r"calls no tools, and the agent for that, orchestration/agents/graph\.py"):
+        world.agent("auto")
+
+
+async def test_a_model_of_which_nothing_is_known_gets_the_planned_agent_with_a_warning(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for profile in ({"tool_calling": False}, {"tool_calling": True}):
+        world.chat = ScriptedChat(replies=("Hello.",), profile=profile)
+        world.agent("auto")
+    assert caplog.text == ""
+    world.chat = ScriptedChat(replies=("Hello.",))
+    assert type(world.agent("auto")).__name__ == "GraphAgent"
+    assert "make model-check" in caplog.text
