@@ -9,7 +9,7 @@ To replace a part, change its line in stack.toml; to replace how parts are joine
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -72,6 +72,8 @@ class System:
     costs: CostLedger
     outcomes: OutcomeStore
     chat: BaseChatModel
+    cheaper: Sequence[BaseChatModel]
+    """Chat models that are asked before it."""
     embedder: Embeddings
     reranker: Reranker | None
     prices: PriceSource
@@ -273,6 +275,7 @@ class _Layers:
             costs=self.watching.costs,
             outcomes=self.watching.outcomes,
             chat=models.chat,
+            cheaper=models.cheaper,
             embedder=models.embedder,
             reranker=models.reranker,
             prices=models.prices,

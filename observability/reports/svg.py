@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 
 WIDTH = 720
 ROW = 26
@@ -85,10 +86,17 @@ def shares(parts: Mapping[str, float], *, title: str, colours: Mapping[str, str]
     return _svg(title, 2, [_row(0, "", bar, f"{sum(parts.values()):g}"), legend])
 
 
-def lines(series: Mapping[str, Sequence[tuple[float, float]]], *, title: str, x_label: str, y_label: str) -> str:
-    """Points (x, y) joined by lines, one colour a series, with the ends of both axes written."""
+def lines(
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    whiskers: Mapping[tuple[float, float], tuple[float, float]] = MappingProxyType({}),
+) -> str:
+    """Points (x, y) joined by lines, one colour a series, with the ends of both axes written; `whiskers` are the intervals of y."""
     points = [point for curve in series.values() for point in curve] or [(0.0, 0.0)]
-    xs, ys = [x for x, _ in points], [0.0, *(y for _, y in points)]
+    xs, ys = [x for x, _ in points], [0.0, *(y for _, y in points), *(y for ends in whiskers.values() for y in ends)]
     left, right, top, bottom = 70.0, WIDTH - 20.0, 44.0, 250.0
     across, up = _between(min(xs), max(xs), left, right), _between(min(ys), max(ys), bottom, top)
     drawn = [
@@ -100,6 +108,8 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], *, title: str, x_
         _text((left + right) / 2, bottom + 16, x_label, anchor="middle"),
         _text(left + 6, top - 10, y_label),
     ]
+    for (x, _), (low, high) in whiskers.items():
+        drawn.append(f'<path d="M{across(x):.1f} {up(low):.1f}V{up(high):.1f}" stroke="{GREY}"/>')
     for number, (name, curve) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
         path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in curve)

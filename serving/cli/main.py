@@ -75,6 +75,10 @@ COMMANDS = {
         "gate": ("serving.cli.judge.gate:gate", "The golden set against the committed baseline."),
         "swap-report": ("serving.cli.judge.swap_report:swap_report", "The same questions through two systems."),
         "strengthen": ("serving.cli.judge.strengthen:strengthen", "Which layer to strengthen next."),
+        "model-frontier": (
+            "serving.cli.judge.frontier:model_frontier",
+            "Quality against money and time of your chat models.",
+        ),
         "calibrate": ("serving.cli.judge.evaluate:calibrate", "From which confidence on to answer (min_evidence)."),
         "golden": ("serving.cli.judge.golden:golden", "Questions from your own documents, which you let in."),
         "cases-from-feedback": (

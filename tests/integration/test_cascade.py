@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from foundation.types import Principal
 from orchestration.contract import AnswerRequest
@@ -15,6 +17,7 @@ from orchestration.run.answering import answer
 from orchestration.run.cascade import why_up
 from retrieval.contract import Source
 from retrieval.ingest.preparation import Item
+from serving.cli import main
 from serving.settings import load
 from serving.wiring import System, open_system
 from tests.doubles import answers
@@ -125,3 +128,29 @@ async def test_a_threshold_that_nothing_reaches_sends_everything_up(tmp_path: Pa
 )
 def test_why_an_answer_is_not_taken(changes: dict[str, object], reason: str | None) -> None:
     assert why_up(answers.answer(**changes), 0.6) == reason
+
+
+def test_the_frontier_asks_each_model_and_works_out_the_cascade(tmp_path: Path) -> None:
+    cases = [
+        {"id": f"g{number}", "question": QUESTION, "kind": "answerable", "tenant": TENANT, "gold_documents": ["parcels.md"],
+         "answers": ["30 kilograms"], "answerable": True}
+        for number in range(4)
+    ]  # fmt: skip
+    golden, out, svg = (tmp_path / name for name in ("golden.jsonl", "out.json", "out.svg"))
+    golden.write_text("\n".join(map(json.dumps, cases)), encoding="utf-8")
+    shutil.copy(ROOT / "outcomes.toml", tmp_path)
+    with _opened(tmp_path):
+        pass
+    asked = ["model-frontier", "--stack", str(tmp_path / "stack.toml"), "--golden", str(golden), "--json", str(out)]
+    text = (tmp_path / "stack.toml").read_text("utf-8")
+    head, rest = text.split("[models.chat]")[0], text.split("[models.embedder]")[1]
+    chat = f'[models.chat]\nuse = "tests.doubles.golden_clerk:build"\ngolden = "{golden}"\n'
+    (tmp_path / "stack.toml").write_text(f"{head}{chat}[models.embedder]{rest}", encoding="utf-8")
+    done = CliRunner().invoke(main.app, [*asked, "--svg", str(svg)])
+    assert done.exit_code == 0, done.output
+    told = json.loads(out.read_text("utf-8"))
+    alone = {point["name"]: point["passed"]["mean"] for point in told["points"] if point["up_below"] is None}
+    assert alone == {CHEAP: 1.0, "scripted double that knows the golden answers": 1.0}
+    assert {point["name"] for point in told["points"]} > alone.keys()
+    assert svg.read_text("utf-8").startswith("<svg")
+    assert svg.with_stem("out-seconds").exists()

@@ -1,0 +1,142 @@
+"""Quality against money and time: chat models alone and one before the other, and the least money that keeps the outcome contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from observability.evaluation.golden_set import CaseScore, summarise
+from observability.evaluation.metrics import Estimate, estimate
+from observability.reports import svg
+from observability.value.outcome_contract import OutcomeContract
+from observability.value.roi import floors_of, measured_floors
+from orchestration.contract import Answer
+
+WhyUp = Callable[[Answer, float], str | None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A case as one model answered it; no answer where it failed."""
+
+    score: CaseScore
+    answer: Answer | None
+
+
+@dataclass(frozen=True)
+class Point:
+    """One way to answer, on some cases."""
+
+    name: str
+    up_below: float | None
+    """`None` of a model alone."""
+    went_up: float
+    """Share of the cases that the last model answered after a cheaper one."""
+    passed: Estimate
+    usd: Estimate
+    seconds: Estimate
+    usd_per_accepted: float | None
+    """What all answers cost over those that did what they should."""
+    broken: tuple[str, ...]
+    """Floors of the contract that are not met."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def draw_frontier(
+    models: Mapping[str, Sequence[Asked]], why_up: WhyUp, contract: OutcomeContract, *, seed: int, steps: int = 8
+) -> tuple[list[Point], Point | None]:
+    """The points on one half of the cases, and which of them the other half chose.
+
+    Args:
+        models: the cases as each model answered them, the cheapest first; all in the same order.
+        why_up: of an answer and a threshold, why it is not taken; `None` where it is.
+        steps: thresholds that are tried, quantiles of the confidences.
+    """
+    confidences = sorted(
+        asked.answer.confidence
+        for rows in models.values()
+        for asked in rows
+        if asked.answer and asked.answer.confidence
+    )
+    thresholds = sorted(
+        {0.0, *(round(confidences[len(confidences) * step // steps], 3) for step in range(steps) if confidences)}
+    )
+
+    def points_on(half: int) -> list[Point]:
+        part = {name: rows[half::2] for name, rows in models.items()}
+        alone = [
+            _point(name, None, [(asked.score, False) for asked in rows], contract, seed) for name, rows in part.items()
+        ]
+        together = " > ".join(part)
+        joined = [_point(together, t, _cascade(list(part.values()), why_up, t), contract, seed) for t in thresholds]
+        return [*alone, *(joined if len(part) > 1 else [])]
+
+    fitted, shown = points_on(0), points_on(1)
+    best = choose(fitted)
+    return shown, None if best is None else shown[fitted.index(best)]
+
+
+def choose(points: Sequence[Point]) -> Point | None:
+    """The least money for an accepted answer among the points that keep every floor of the contract."""
+    keeping = [point for point in points if not point.broken and point.usd_per_accepted is not None]
+    return min(keeping, key=lambda point: point.usd_per_accepted or 0.0, default=None)
+
+
+def _cascade(tiers: Sequence[Sequence[Asked]], why_up: WhyUp, up_below: float) -> list[tuple[CaseScore, bool]]:
+    """Of each case the score of the model that would have answered, with what the trials before it took; whether it went up."""
+    *cheaper, last = tiers
+    rows = [(asked.score, False) for asked in last]
+    for tier in reversed(cheaper):
+        rows = [
+            (asked.score, False)
+            if asked.answer is not None and why_up(asked.answer, up_below) is None
+            else (_after(asked.score, above), True)
+            for asked, (above, _) in zip(tier, rows, strict=True)
+        ]
+    return rows
+
+
+def _after(trial: CaseScore, score: CaseScore) -> CaseScore:
+    paid = (trial.usd or Decimal(0)) + score.usd if score.usd is not None else None
+    return replace(score, usd=paid, seconds=trial.seconds + score.seconds)
+
+
+def _point(
+    name: str, up_below: float | None, rows: Sequence[tuple[CaseScore, bool]], contract: OutcomeContract, seed: int
+) -> Point:
+    scores = [score for score, _ in rows]
+    report = summarise(scores, seconds=0.0, seed=seed)
+    accepted, unpriced = (
+        sum(score.passed for score in scores),
+        any(score.usd is None and not score.error for score in scores),
+    )
+    usd = [float(score.usd) for score in scores if score.usd is not None]
+    return Point(
+        name,
+        up_below,
+        sum(up for _, up in rows) / len(rows),
+        estimate((float(score.passed) for score in scores), seed=seed),
+        estimate(usd, seed=seed),
+        estimate((score.seconds for score in scores), seed=seed),
+        sum(usd) / accepted if accepted and not unpriced else None,
+        tuple(str(floor) for floor in floors_of(contract, measured_floors(report)) if not floor.met),
+    )
+
+
+def plot(points: Sequence[Point], chosen: Point | None, by: str) -> str:
+    """Quality with its interval against `usd` or `seconds` of an answer, as SVG."""
+    series: dict[str, list[tuple[float, float]]] = {}
+    whiskers: dict[tuple[float, float], tuple[float, float]] = {}
+    for point in points:
+        place = (getattr(point, by).mean or 0.0, point.passed.mean or 0.0)
+        series.setdefault(point.name, []).append(place)
+        whiskers[place] = (point.passed.low or 0.0, point.passed.high or 0.0)
+    if chosen:
+        series["chosen"] = [(getattr(chosen, by).mean or 0.0, chosen.passed.mean or 0.0)]
+    title = f"Answers that did what they should, n = {points[0].passed.n}"
+    label = {"usd": "USD an answer", "seconds": "seconds an answer"}[by]
+    return svg.standalone(svg.lines(series, title=title, x_label=label, y_label="passed", whiskers=whiskers))

@@ -1,0 +1,123 @@
+"""`sixply model-frontier`: the golden set asked of every configured chat model, and what asking the cheaper ones first would make of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from serving.cli import terminal
+from serving.cli.options import STACK, Golden, Json, Limit, Stack, load_stack
+
+if TYPE_CHECKING:
+    from observability.evaluation.golden_set import GoldenCase
+    from observability.reports.frontier import Asked, Point
+    from orchestration.contract import Agent, Answer
+    from serving.wiring import System
+
+
+def model_frontier(
+    *,
+    golden: Golden = None,
+    limit: Limit = None,
+    svg: Annotated[
+        Path | None, typer.Option(help="Where the plot is written; that of time goes beside it.", dir_okay=False)
+    ] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Quality against money and time of your chat models, and which point keeps the outcome contract for the least."""
+    from observability.evaluation.datasets import evenly
+    from observability.evaluation.golden_set import load_golden
+    from observability.reports.frontier import draw_frontier, plot
+    from observability.value.outcome_contract import load_contract
+    from orchestration.run.cascade import why_up
+    from serving.judge.trial import golden_file
+    from serving.wiring import open_system
+
+    loaded = load_stack(stack)
+    contract = load_contract(loaded.settings.observability.outcomes_file)
+    cases = cast("list[GoldenCase]", evenly(cast("Any", load_golden(golden or golden_file(loaded.settings))), limit))
+    with open_system(loaded) as system, terminal.progress() as progress:
+        models: dict[str, list[Asked]] = {}
+        for name, agent in _agents(system).items():
+
+            def count(done: int, name: str = name) -> None:
+                progress(name, done, len(cases))
+
+            models[name] = asyncio.run(_ask_all(system, agent, cases, count))
+        points, chosen = draw_frontier(models, why_up, contract, seed=system.context.seed)
+    if svg is not None:
+        svg.write_text(plot(points, chosen, "usd"), encoding="utf-8")
+        svg.with_stem(f"{svg.stem}-seconds").write_text(plot(points, chosen, "seconds"), encoding="utf-8")
+    report = {
+        "cases": len(cases),
+        "points": [point.as_dict() for point in points],
+        "chosen": chosen and chosen.as_dict(),
+    }
+    if not terminal.write_json(json, report):
+        columns = [
+            "",
+            "up below",
+            "went up",
+            "passed",
+            "USD an answer",
+            "USD an accepted one",
+            "seconds",
+            "floors broken",
+            "",
+        ]
+        terminal.show_table(columns, [(*_row(point), "chosen" if point is chosen else "") for point in points])
+        if chosen is None:
+            terminal.show("\nNo point keeps every floor of the outcome contract.")
+
+
+def _agents(system: System) -> dict[str, Agent]:
+    """An agent for each model alone, the cheapest first; each may use every tool."""
+    from foundation.components import load
+    from foundation.settings import Part
+    from models.pricing import identity
+
+    agents: dict[str, Agent] = {}
+    for chat in (*system.cheaper, system.chat):
+        agents[identity(chat)[1]] = load(
+            "orchestration.agent", Part(use="auto"), replace(system.parts, chat=chat, memory=None)
+        )
+    return agents
+
+
+async def _ask_all(
+    system: System, agent: Agent, cases: list[GoldenCase], progress: Callable[[int], None]
+) -> list[Asked]:
+    from foundation.types import Principal
+    from observability.evaluation.golden_set import evaluate_golden
+    from observability.reports.frontier import Asked
+    from orchestration.contract import AnswerRequest
+    from orchestration.run import answering
+    from serving.judge.trial import GOLDEN_SET, texts_of
+
+    answers: dict[str, Answer] = {}
+
+    async def ask(case: GoldenCase) -> Answer:
+        person = Principal(GOLDEN_SET, case.tenant, frozenset({"agent"}), frozenset(case.groups))
+        answers[case.id] = await answering.answer(agent, AnswerRequest(question=case.question), person)
+        return answers[case.id]
+
+    try:
+        report = await evaluate_golden(cases, ask, documents=texts_of(system, cases), progress=progress)
+    finally:
+        for tenant in {case.tenant for case in cases}:
+            system.approvals.erase(tenant, GOLDEN_SET)
+    return [Asked(row, answers.get(row.case.id)) for row in report.rows]
+
+
+def _row(point: Point) -> tuple[Any, ...]:
+    accepted = "unpriced" if point.usd_per_accepted is None else f"{point.usd_per_accepted:.6f}"
+    up_below = "" if point.up_below is None else f"{point.up_below:.2f}"
+    seconds = f"{point.seconds.mean or 0.0:.2f}"
+    usd = "unpriced" if point.usd.mean is None else f"{point.usd.mean:.6f}"
+    return point.name, up_below, f"{point.went_up:.2f}", str(point.passed), usd, accepted, seconds, len(point.broken)

@@ -1,0 +1,93 @@
+"""Chat models alone and one before the other: what each point costs, and which of them is chosen."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from observability.evaluation.golden_set import score
+from observability.evaluation.leaks import DocumentText, LeakFinder
+from observability.reports.frontier import Asked, Point, draw_frontier, plot
+from observability.value.outcome_contract import OutcomeContract, load_contract
+from orchestration.run.cascade import why_up
+from tests.doubles import answers
+
+LEAKS = LeakFinder([DocumentText("b.md", "globex", frozenset(), "What only another tenant may read of the double.")])
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def contract() -> OutcomeContract:
+    return load_contract(ROOT / "outcomes.toml")
+
+
+def _asked(number: int, *, right: bool, usd: str, seconds: float, **changes: Any) -> Asked:
+    text = "double: 30 days" if right else "double: nothing of it"
+    told = answers.answer(text, cites=["a.md"], cost_usd=Decimal(usd), seconds=seconds, **changes)
+    return Asked(score(answers.case(id=f"g{number}"), told, leaks=LEAKS), told)
+
+
+def _refused(number: int, *, usd: str, seconds: float) -> Asked:
+    case = answers.case(id=f"u{number}", gold_documents=(), answers=(), answerable=False, kind="unanswerable")
+    told = answers.answer("double: no", status="abstained", cost_usd=Decimal(usd), seconds=seconds)
+    return Asked(score(case, told, leaks=LEAKS), told)
+
+
+def _models() -> dict[str, list[Asked]]:
+    """A cheap model that is right where it is sure, half of 40 times, and one that is always right; both refuse 8 times."""
+    sure = [number % 4 < 2 for number in range(40)]
+    cheap = [
+        _asked(number, right=known, usd="0.001", seconds=1.0, confidence=0.9 if known else 0.3)
+        for number, known in enumerate(sure)
+    ]
+    strong = [_asked(number, right=True, usd="0.1", seconds=2.0) for number in range(40)]
+    return {
+        "cheap": cheap + [_refused(number, usd="0.001", seconds=1.0) for number in range(8)],
+        "strong": strong + [_refused(number, usd="0.1", seconds=2.0) for number in range(8)],
+    }
+
+
+def _by(points: list[Point], name: str, up_below: float | None) -> Point:
+    return next(point for point in points if (point.name, point.up_below) == (name, up_below))
+
+
+def test_asking_the_cheaper_one_first_costs_both_where_it_goes_up_and_keeps_the_quality(
+    contract: OutcomeContract,
+) -> None:
+    points, chosen = draw_frontier(_models(), why_up, contract, seed=7)
+    assert chosen == _by(points, "cheap > strong", 0.9)
+    assert chosen is not None
+    assert (chosen.passed.mean, chosen.went_up) == (1.0, 14 / 24)
+    assert chosen.usd.mean == pytest.approx(0.001 + 14 / 24 * 0.1)
+    assert chosen.seconds.mean == pytest.approx(1.0 + 14 / 24 * 2.0)
+    assert chosen.usd_per_accepted == pytest.approx(chosen.usd.mean)
+    assert (_by(points, "strong", None).usd_per_accepted, _by(points, "strong", None).passed.n) == (
+        pytest.approx(0.1),
+        24,
+    )
+
+
+def test_a_point_that_breaks_a_floor_is_not_chosen_however_cheap_it_is(contract: OutcomeContract) -> None:
+    points, _ = draw_frontier(_models(), why_up, contract, seed=7)
+    alone = _by(points, "cheap", None)
+    assert alone.usd_per_accepted == pytest.approx(0.001 * 24 / 14)
+    assert any("answer contained 0.5" in floor for floor in alone.broken)
+    assert draw_frontier({"cheap": _models()["cheap"]}, why_up, contract, seed=7)[1] is None
+
+
+def test_what_has_no_price_is_not_chosen(contract: OutcomeContract) -> None:
+    unpriced = [
+        Asked(score(answers.case(id=f"g{n}"), told), told) for n in range(8) for told in [answers.answer(cost_usd=None)]
+    ]
+    (point,), chosen = draw_frontier({"unpriced": unpriced}, why_up, contract, seed=7)
+    assert (point.usd_per_accepted, point.usd.mean, chosen) == (None, None, None)
+
+
+def test_the_plot_has_the_interval_of_each_point_and_the_one_that_was_chosen(contract: OutcomeContract) -> None:
+    drawn = plot(*draw_frontier(_models(), why_up, contract, seed=7), "usd")
+    assert drawn.startswith("<svg xmlns=")
+    assert "chosen" in drawn
+    assert "USD an answer" in drawn
