@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from observability.evaluation.golden_set import CaseScore, summarise
+from observability.evaluation.golden_set import CaseScore, Report
 from observability.evaluation.metrics import Estimate, estimate
 from observability.reports import svg
 from observability.value.outcome_contract import OutcomeContract
@@ -109,7 +109,7 @@ def _point(
     name: str, up_below: float | None, rows: Sequence[tuple[CaseScore, bool]], contract: OutcomeContract, seed: int
 ) -> Point:
     scores = [score for score, _ in rows]
-    report = summarise(scores, seconds=0.0, seed=seed)
+    report = Report(tuple(scores), 0.0, seed)
     accepted, unpriced = (
         sum(score.passed for score in scores),
         any(score.usd is None and not score.error for score in scores),
