@@ -52,6 +52,30 @@ def attack(
     raise typer.Exit(0 if command.run(only or [], reopen=reopen, json=json) else 1)
 
 
+@app.command("assistant-trial")
+def assistant_trial(
+    task: Annotated[str, typer.Option("--task", help="A task of lab/trial/tasks by its name, or a file.")],
+    command: Annotated[
+        str, typer.Option("--cmd", help="The assistant's command line; it reads the task on standard input.")
+    ],
+    *,
+    assistant: Annotated[str | None, typer.Option(help="Its name in the table; the program's if absent.")] = None,
+    minutes: Annotated[float, typer.Option(min=0.01, help="After which it is stopped.")] = 60,
+    table: Annotated[
+        Path, typer.Option(help="JSON of all trials; the same as Markdown stands beside it.", dir_okay=False)
+    ] = Path("var/reports/assistant-trials.json"),
+) -> None:
+    """Give a coding assistant a fresh copy and a task; contracts, checks and tests decide. Fails if it was not done."""
+    from lab.trial import command as trial
+    from serving.cli import terminal
+
+    name = assistant or Path(command.split()[0]).name
+    row = trial.try_assistant(trial.read_task(task), command, assistant=name, minutes=minutes)
+    trial.append_row(table, row)
+    terminal.show_table(list(row), [[*row.values()]])
+    exit_unless(ok=row["passed"])
+
+
 @app.command()
 def fuzz(
     bodies: Annotated[int, typer.Option(min=1, help="Requests in all.")] = 10_000,

@@ -1,0 +1,167 @@
+"""`make assistant-trial TASK=... CMD=...`: a fresh copy of the committed tree, an assistant's command line in it, and a verdict.
+
+The assistant has AGENTS.md and the skills of the tree, and the text of the task on standard input and in the file $TASK. It runs with
+your rights; one that you do not trust belongs into a container.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from foundation.errors import InvalidRequest, did_you_mean
+from foundation.settings import read_toml
+from lab.trial import guards
+from serving.cli import terminal
+from serving.cli.project.git import commit_all, git, unpack
+
+ROOT = Path(__file__).parents[2]
+TASKS = Path(__file__).with_name("tasks")
+LINKED = (".venv", "weights")
+CHECK = (
+    "-m ruff check .",
+    "-m ruff format --check .",
+    "-m mypy",
+    "-c 'from importlinter.cli import lint_imports_command as run; run()'",
+)
+"""As `make check`, with the Python of the linked environment."""
+COLUMNS = ("task", "assistant", "passed", "minutes", "dollars", "refused_because")
+
+
+class Task(BaseModel):
+    """A file in tasks/."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    text: str
+    port: str = ""
+    """Whose contracts must be kept, with the adapter `name`."""
+    name: str = ""
+    tests: tuple[str, ...] = ()
+    """Tests that must pass: files or folders."""
+    commands: tuple[str, ...] = ()
+    """What else must exit with 0, as arguments of Python: the gate, a swap report."""
+    check: bool = True
+    """Whether lint, types and layers must hold."""
+    may_change: tuple[str, ...] = ()
+    """Protected files that are part of the task."""
+
+    @property
+    def steps(self) -> Iterator[tuple[str, str]]:
+        """What decides: its name, and the arguments of Python."""
+        if self.port:
+            yield "contracts", f"-m serving.cli contracts --port {self.port} --name {self.name}"
+        if self.check:
+            yield from (("check", command) for command in CHECK)
+        if self.tests:
+            yield "tests", f"-m pytest -q -x -p no:cacheprovider {' '.join(self.tests)}"
+        yield from (("command", command) for command in self.commands)
+
+
+def read_task(name: str) -> Task:
+    """A task by its file, or by its name in tasks/.
+
+    Raises:
+        InvalidRequest: there is none, or it does not fit.
+    """
+    path = Path(name) if name.endswith(".toml") else TASKS / f"{name}.toml"
+    if not path.is_file():
+        raise InvalidRequest(f'No task "{name}". {did_you_mean(name, [file.stem for file in TASKS.glob("*.toml")])}')
+    try:
+        return Task(**read_toml(path))
+    except ValidationError as error:
+        raise InvalidRequest(f"{path} is no task: {error.errors()[0]['loc']} {error.errors()[0]['msg']}.") from error
+
+
+def try_assistant(
+    task: Task, command: str, *, assistant: str, minutes: float, python: str = sys.executable
+) -> dict[str, Any]:
+    """The row of the table: whether it did the task, and if not what was refused."""
+    with _copy() as (folder, base):
+        started_s = time.monotonic()
+        said = _run(command, folder, task, minutes)
+        row = {"task": task.title, "assistant": assistant, "minutes": round((time.monotonic() - started_s) / 60, 2)}
+        refused = f"it was not done after {minutes:g} minutes" if said is None else _judge(task, folder, base, python)
+        return row | {"passed": not refused, "dollars": _dollars(said or ""), "refused_because": refused}
+
+
+@contextmanager
+def _copy() -> Iterator[tuple[Path, str]]:
+    """The committed tree in a repository of its own."""
+    with tempfile.TemporaryDirectory(prefix="trial-") as home:
+        folder = Path(home) / "tree"
+        unpack(ROOT, "HEAD", folder)
+        git(folder, "init", "--quiet")
+        for name in LINKED:
+            (folder / name).symlink_to((ROOT / name).resolve())
+        (folder / ".git" / "info" / "exclude").write_text("\n".join((*LINKED, "var")) + "\n", encoding="utf-8")
+        yield folder, commit_all(folder, "The tree as it was given")
+
+
+def _run(command: str, folder: Path, task: Task, minutes: float) -> str | None:
+    """What it said; nothing where it was stopped, with all that it had started."""
+    text = folder.parent / "task.md"
+    text.write_text(f"# {task.title}\n\n{task.text}\n\nRead AGENTS.md first.\n", encoding="utf-8")
+    with text.open("rb") as given, (folder.parent / "said.txt").open("w+b") as said:
+        process = subprocess.Popen(
+            shlex.split(command), cwd=folder, stdin=given, stdout=said, stderr=subprocess.STDOUT,
+            env={**os.environ, "TASK": str(text)}, start_new_session=True,
+        )  # fmt: skip
+        try:
+            process.wait(minutes * 60)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        said.seek(0)
+        return said.read().decode(errors="replace")
+
+
+def _judge(task: Task, folder: Path, base: str, python: str) -> str:
+    """What is wrong with the work; nothing where it counts."""
+    git(folder, "add", "--all")
+    if not git(folder, "diff", "--cached", "--name-only", base):
+        return "nothing was changed"
+    if wrong := next(guards.wrongs(folder, base, task.may_change), ""):
+        return wrong
+    for name, arguments in task.steps:
+        done = subprocess.run(
+            [python, *shlex.split(arguments)], cwd=folder, capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(folder), "SIXPLY__FOUNDATION__DATA_DIR": str(folder / "var")},
+        )  # fmt: skip
+        if done.returncode:
+            last = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()][-1:]
+            return f"{name} failed: {' '.join(last)[:300]}"
+    return ""
+
+
+def _dollars(said: str) -> float | None:
+    """What the assistant says that it cost: `"total_cost_usd": 0.12` in JSON, or a line such as `Total cost: $0.12`."""
+    found = re.findall(r'(?:"(?:total_)?cost_usd"\s*:\s*|\bcost\b[^\n$]*\$\s?)(\d+(?:\.\d+)?)', said, re.IGNORECASE)
+    return float(found[-1]) if found else None
+
+
+def append_row(table: Path, row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Add it to the JSON file, and write the same as Markdown beside it; gives all rows."""
+    rows: list[dict[str, Any]] = json.loads(table.read_text(encoding="utf-8")) if table.exists() else []
+    rows.append(row)
+    terminal.write_text(table, json.dumps(rows, indent=2) + "\n")
+    cells = [COLUMNS, ["---"] * len(COLUMNS), *([str(row[name]).replace("|", "/") for name in COLUMNS] for row in rows)]
+    terminal.write_text(table.with_suffix(".md"), "".join(f"| {' | '.join(line)} |\n" for line in cells))
+    return rows
