@@ -47,8 +47,7 @@ def build(options: Options, context: Context) -> BlockChunker:
     return BlockChunker()
 '''
 WRITES = f"open('retrieval/chunkers/blocks.py', 'w').write({CHUNKER!r})"
-PROMISE = "def test_"
-EXISTING = "tests/unit/retrieval/test_chunking.py"
+EXISTING = "tests/unit/retrieval/test_chunker_others.py"
 
 
 def scripted(*lines: str) -> str:
@@ -69,6 +68,7 @@ def test_one_that_writes_a_part_which_keeps_its_promises_passes_and_its_bill_is_
 BROKEN = WRITES.replace("return FixedChunker(Windows()).chunk(parsed, document_id)", "return []")
 TEST = f"t = p.Path({EXISTING!r})"
 LOOSE = "t.write_text(re.sub(r'^    assert .*$', '    assert True', t.read_text(), count=1, flags=re.M))"
+HIDES = "os.system('git add -A; git -c user.name=a -c user.email=a@a.example commit -qm hidden')"
 SKIPS = "t.write_text(t.read_text().replace('\\ndef test_', '\\n@pytest.mark.skip\\ndef test_', 1))"
 
 
@@ -82,10 +82,8 @@ SKIPS = "t.write_text(t.read_text().replace('\\ndef test_', '\\n@pytest.mark.ski
         ([WRITES, TEST, SKIPS], "is skipped"),
         ([WRITES, TEST, "t.write_text(t.read_text().replace('def test_', 'def check_'))"], "is gone"),
         ([WRITES, "p.Path('retrieval/contract.py').open('a').write('# less\\n')"], "retrieval/contract.py decides"),
-        ([WRITES, "p.Path('tests/contracts/retrieval/test_chunkers.py').unlink(missing_ok=True)",
-          "[f.unlink() for f in p.Path('tests/contracts').glob('test_chunkers*')]"], "was deleted"),
-        ([WRITES, "p.Path('pyproject.toml').open('a').write('# loose\\n')", "os.system('git add -A; git -c user.name=a "
-          "-c user.email=a@a.example commit -qm hidden')"], "pyproject.toml decides about the work and was edited"),
+        ([WRITES, "p.Path('tests/contracts/test_chunker.py').unlink()"], "test_chunker.py decides about the work and was deleted"),
+        ([WRITES, "p.Path('pyproject.toml').open('a').write('# loose\\n')", HIDES], "pyproject.toml decides"),
     ],
 )  # fmt: skip
 def test_a_bad_one_is_refused_by_what_it_did(lines: list[str], why: str) -> None:

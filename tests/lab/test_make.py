@@ -11,6 +11,7 @@ PROMISED = {
     "attack": "JSON ONLY REOPEN",
     "fuzz": "BODIES JSON SEED",
     "house": "JSON",
+    "assistant-trial": "ASSISTANT CMD MINUTES TABLE TASK",
     "bench-retrieval": "DATA JSON LIMIT STACK",
     "bench-answers": "DATA FOREIGN JSON LIMIT PLOT STACK",
     "bench-followups": "DATA JSON STACK",
