@@ -28,7 +28,7 @@ SECRET_NAMES = ("api_key", "password", "secret", "token", "dsn")
 
 
 class Section(BaseModel):
-    """A frozen section; a key that it does not know is an error."""
+    """A frozen section of `stack.toml`, or the options of a part; a key that it does not know is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

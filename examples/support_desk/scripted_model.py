@@ -14,10 +14,9 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
-from pydantic import BaseModel, ConfigDict
 
 from foundation.components import Context, load
-from foundation.settings import Part
+from foundation.settings import Part, Section
 
 PROFILE = {"tool_calling": True, "max_input_tokens": 128_000}
 SCRIPT: Sequence[str | list[tuple[str, dict[str, Any]]]] = (
@@ -36,8 +35,8 @@ SCRIPT: Sequence[str | list[tuple[str, dict[str, Any]]]] = (
 """What it says in turn: tools that it calls at once, or a text. Words in braces become the number of the passage with them."""
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Options(Section):
+    pass
 
 
 def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001  # every adapter has this signature

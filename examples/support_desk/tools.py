@@ -15,9 +15,10 @@ from typing import Annotated, Any, Literal
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from foundation.components import Context
+from foundation.settings import Section
 from foundation.stores import erasures
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteStore, connect
@@ -33,9 +34,7 @@ ERASED = "erased"
 """In place of what a person wrote."""
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     database: Path = Path("desk.sqlite")
     """Below the data folder unless absolute; made from database.sql where it is missing."""
 

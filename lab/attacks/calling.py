@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
-from pydantic import BaseModel, ConfigDict
 
 from foundation.components import Context
+from foundation.settings import Section
 from lab.attacks.contract import Attack, Tried
 from models.chat.scripted import ScriptedChat
 from orchestration.contract import BaseTool
@@ -46,8 +46,8 @@ use = "lab.attacks.calling:hostile_tools"
 """
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Options(Section):
+    pass
 
 
 class ObedientChat(ScriptedChat):

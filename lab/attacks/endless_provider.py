@@ -13,10 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
 from foundation.components import Context, load
-from foundation.settings import Part
+from foundation.settings import Part, Section
 from lab.attacks.hostile_provider import Quiet, listen
 
 if TYPE_CHECKING:
@@ -29,10 +27,8 @@ MOST = 60_000_000
 TALKS_S, PAUSE_S = 12.0, 0.1
 
 
-class Options(BaseModel):
+class Options(Section):
     """There is nothing to choose."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def build(options: Options, context: Context) -> BaseChatModel:

@@ -12,10 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
 from foundation.components import Context, load
-from foundation.settings import Part
+from foundation.settings import Part, Section
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -25,10 +23,8 @@ WAITS = ("1e400", "-5", "nan", "inf", "Fri, 31 Dec 9999 23:59:59 GMT", "Thu, 01 
 """What `Retry-After` says where a question has the word waitN."""
 
 
-class Options(BaseModel):
+class Options(Section):
     """There is nothing to choose."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def build(options: Options, context: Context) -> BaseChatModel:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
-from pydantic import BaseModel, ConfigDict
 
 from foundation.components import Context
+from foundation.settings import Section
 from lab.attacks.contract import Attack, Tried
 from lab.attacks.rendering import ACTIVE
 from models.chat.scripted import ScriptedChat
@@ -48,8 +48,8 @@ use = "model"
 """
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Options(Section):
+    pass
 
 
 def build(options: Options, context: Context) -> BaseChatModel:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
-from pydantic import BaseModel, ConfigDict
 
+from foundation.settings import Section
 from models.chat.scripted import ScriptedChat
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ WRITTEN = 3_000
 """Characters of what was read that are written down."""
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Options(Section):
+    pass
 
 
 class ObedientChat(ScriptedChat):

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
 from langchain_core.messages import BaseMessage, get_buffer_string
 from langchain_openai import ChatOpenAI
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import Field, PrivateAttr, SecretStr
 
 from foundation.components import Context
 from foundation.errors import WeightsInvalid
+from foundation.settings import Section
 from models import weights
 from models.resilience.http_clients import clients, timeouts
 from models.tuning import lora
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     import xllamacpp  # type: ignore[import-untyped]  # it ships no stubs
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     path: Path | None = None
     """A GGUF file; `None` is the bundled SmolLM2-135M-Instruct."""
     sha256: str | None = None

@@ -23,21 +23,20 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr
 
 from foundation.components import Context
 from foundation.errors import ComponentError, InvalidSetting, did_you_mean
+from foundation.settings import Section
 
 NAME = "scripted (test double)"
 
 Reply = str | AIMessage | Exception | Callable[[Sequence[BaseMessage]], Any]
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     replies: tuple[str, ...] = ()
-    patterns: dict[str, str] = {}
+    patterns: dict[str, str] = Field(default_factory=dict)
     raises: str | None = None
     """The code of a ComponentError, such as "upstream_down", that every call then raises."""
     searches: bool = False

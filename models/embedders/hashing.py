@@ -14,17 +14,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from foundation.components import Context
+from foundation.settings import Section
 from models.embedding import ArrayEmbeddings, Vectors
 
 _WORD = re.compile(r"\w+")
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     dimensions: int = Field(default=256, ge=8)
 
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from foundation.components import Context
+from foundation.settings import Section
 from models.embedding import Vectors
 from models.resilience.http_clients import EMBEDDING_BYTES, OPENAI, clients, key_for, on_loopback, timeouts
 
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     import openai
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     model: str
     base_url: str = OPENAI
     """With the version: `http://127.0.0.1:8000/v1`."""

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from foundation.components import Context
 from foundation.errors import ComponentError, InvalidSetting, WeightsInvalid
+from foundation.settings import Section
 from models import weights
 from models.embedding import ArrayEmbeddings, Vectors
 from models.encoders.bert import Bert, engine, graph
@@ -35,9 +36,7 @@ STEP = 8
 """Texts are padded to a multiple of so many tokens: the first use of a length costs the engine some milliseconds."""
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     path: Path | None = None
     """A sentence-transformers folder with a BERT in safetensors; `None` is the bundled all-MiniLM-L6-v2."""
     precision: Literal["int8", "float32"] = "int8"

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from foundation.components import Context
+from foundation.settings import Section
 from models import weights
 from models.embedding import ArrayEmbeddings, Vectors
 
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     path: Path | None = None
     """A folder with a sentence-transformers model in safetensors; `None` is the bundled all-MiniLM-L6-v2."""
     batch_size: int = Field(default=32, ge=1)

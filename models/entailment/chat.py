@@ -14,9 +14,10 @@ import re
 from collections.abc import Sequence
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from foundation.errors import InvalidSetting, UpstreamMalformed
+from foundation.settings import Section
 from models.contract import BaseChatModel, EntailmentJudge, EntailmentParts
 from models.embedding import name_of
 
@@ -28,9 +29,7 @@ ORDERS = (
 _NUMBER = re.compile(r"\s*(\d{1,3}(?:\.\d+)?)\s*%?\s*\.?\s*")
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     max_tokens: int = Field(default=16, ge=1)
     """Of a reply; a model that thinks before it answers needs more."""
     concurrency: int = Field(default=4, ge=1)

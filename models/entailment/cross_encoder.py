@@ -15,16 +15,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from foundation.errors import WeightsInvalid
+from foundation.settings import Section
 from models.contract import EntailmentJudge, EntailmentParts
 from models.encoders.classifier import ClassifierFolder, PairClassifier, open_classifier
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     path: Path
     """A folder with a sequence classifier in safetensors and its tokenizer: one output that is high for what is supported,
     or several of which one is called as `label` says."""

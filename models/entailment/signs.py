@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
-from pydantic import BaseModel, ConfigDict
 
 from foundation.errors import WeightsInvalid
+from foundation.settings import Section
 from foundation.text.lexical import terms, words
 from foundation.text.sentences import sentence_spans
 from models.contract import EntailmentParts
@@ -44,9 +44,7 @@ _LEAST = 4
 _LONG = 40
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     weights: Path | None = None
     """A file that `make train-verify` wrote, for another embedder or another field; `None` is the shipped one."""
 

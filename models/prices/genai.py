@@ -13,17 +13,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from foundation.components import Context
+from foundation.settings import Section
 from foundation.types import Usage
 from models.contract import Call, Price, PriceSource
 
 
-class StatedPrice(BaseModel):
+class StatedPrice(Section):
     """USD for a million tokens of each kind."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     input: Decimal = Field(ge=0)
     output: Decimal = Field(ge=0)
@@ -40,9 +39,7 @@ class StatedPrice(BaseModel):
         return total / 1_000_000
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     stated: dict[str, StatedPrice] = Field(default_factory=dict)
     """By the model's name, as your contract says; it is asked before the package."""
 

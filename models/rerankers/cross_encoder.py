@@ -13,17 +13,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from foundation.components import Context
 from foundation.errors import WeightsInvalid
+from foundation.settings import Section
 from models.contract import Reranker
 from models.encoders.classifier import ClassifierFolder, PairClassifier, open_classifier
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     path: Path
     """A folder with a sequence classifier of one output, in safetensors, and its tokenizer."""
     batch_size: int = Field(default=8, ge=1)

@@ -14,15 +14,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from langchain_core.embeddings import Embeddings
-from pydantic import BaseModel, ConfigDict
 
 from foundation.errors import InvalidSetting
+from foundation.settings import Section
 from models.contract import Reranker, RerankerParts
 from models.embedding import embed_tokens, name_of, nearest_tokens, without_marks
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Options(Section):
+    pass
 
 
 class LateInteraction:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel, ModelProfile
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
+
+from foundation.settings import Section
 
 
-class RemoteChatOptions(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class RemoteChatOptions(Section):
     model: str
     api_key: SecretStr | None = None
     """Needed everywhere but on this machine."""
@@ -21,7 +21,7 @@ class RemoteChatOptions(BaseModel):
     profile: ModelProfile | None = None
     """What the model can, such as `{ tool_calling = true, structured_output = true }`; `None` is what LangChain knows of
     the vendors' own models. What is false is refused, and what is not said is tried."""
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = Field(default_factory=dict)
     """Any other option of LangChain's class, such as `{ reasoning_effort = "low" }`; what it does not know is for its client."""
     connect_timeout_s: float = Field(default=5, gt=0)
     read_timeout_s: float = Field(default=60, gt=0)

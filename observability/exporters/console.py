@@ -7,16 +7,15 @@ from collections.abc import Sequence
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from foundation.components import Context
+from foundation.settings import Section
 from foundation.stores.registry import Store
 from observability.stores.spans import row_of
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     min_ms: float = Field(default=0, ge=0)
     """Shorter spans are not printed."""
 

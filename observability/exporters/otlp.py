@@ -15,9 +15,10 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from foundation.components import Context
+from foundation.settings import Section
 from foundation.stores.registry import Store
 
 if TYPE_CHECKING:
@@ -27,13 +28,11 @@ SPANS_PATH, METRICS_PATH = "/v1/traces", "/v1/metrics"
 SUMS = (metrics.Counter, metrics.ObservableCounter, metrics.Histogram)
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     endpoint: str = Field(default="http://127.0.0.1:4318", pattern=r"^https?://[^\s/]+")
     """A collector's base address, which gets spans at /v1/traces and metrics at /v1/metrics; or the whole address of a traces
     endpoint, which gets spans alone."""
-    headers: dict[str, SecretStr] = {}
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
     """Sent with each batch; values such as an API key are secrets."""
     timeout_s: float = Field(default=3, gt=0, le=30)
     """For one batch, retries included. Closing the system can take this long for each signal when the collector is down."""

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from foundation import names
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
+from foundation.settings import Section
 from foundation.stores.erasures import Erasures
 from foundation.stores.sqlite_file import SqliteStore, connect
 from observability.stores.spans import COLUMNS, FILE, SpanRow, row_of, store_in, values_of
@@ -25,9 +26,7 @@ PRUNE = "DELETE FROM spans WHERE id <= (SELECT max(id) FROM spans) - ?"
 logger = logging.getLogger(__name__)
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     file: Path = FILE
     """Below the data folder unless absolute."""
     max_spans: int = Field(default=500_000, ge=1)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from foundation.components import available, load
 from foundation.errors import InvalidSetting
-from foundation.settings import Part
+from foundation.settings import Part, Section
 from models.abilities import UNKNOWN_PROFILE, says_whether_it_calls_tools
 from models.pricing import identity
 from orchestration.contract import Agent, AgentParts
@@ -22,9 +22,7 @@ from orchestration.run.metered_chat import calls_tools
 log = logging.getLogger("sixply.orchestration")
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     tool_calling: dict[str, Any] = Field(default_factory=dict)
     """Options of `tool_calling`, where it is chosen; `graph` those of that."""
     graph: dict[str, Any] = Field(default_factory=dict)

@@ -16,9 +16,10 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from foundation.errors import InvalidSetting
+from foundation.settings import Section
 from models.pricing import identity
 from orchestration.contract import AgentParts
 from orchestration.flow.message_agent import AgentThread, MessageAgent
@@ -36,9 +37,7 @@ from orchestration.run.metered_chat import MeteredChatModel, calls_tools
 __all__ = ["Options", "ToolCallingAgent", "build"]
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     rounds: int = Field(default=30, ge=2, le=100)
     """Calls of the chat model for one request at most; the last one is told that it is the last."""
     documents: bool = True

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from pydantic import BaseModel, ConfigDict
 
 from foundation.components import Context
+from foundation.settings import Section
 from foundation.stores.registry import Store
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Options(Section):
+    pass
 
 
 def build(options: Options, context: Context) -> InMemorySaver:  # noqa: ARG001 - the signature of every adapter

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from langgraph.checkpoint.sqlite import SqliteSaver
-from pydantic import BaseModel, ConfigDict
 
 from foundation.components import Context
+from foundation.settings import Section
 from foundation.stores import erasures
 from foundation.stores.full_disk import translate_errors
 from foundation.stores.sqlite_file import SqliteStore, connect
@@ -18,9 +18,7 @@ from orchestration.memory.conversations import ERASED, ERASED_BUT
 from orchestration.run.threaded_saver import ThreadedSaver, plain_data_only
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     path: Path = Path("checkpoints.sqlite")
     """Below the data folder unless absolute."""
     busy_timeout_s: float = 5.0

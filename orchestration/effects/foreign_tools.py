@@ -16,9 +16,10 @@ from typing import Any, Literal, Self
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from foundation.errors import InvalidSetting, MissingCredential, did_you_mean
+from foundation.settings import Section
 from orchestration.language.guard import instructs_reader
 
 DESCRIPTION_CHARACTERS = 600
@@ -29,17 +30,15 @@ Call = Callable[[dict[str, Any], Mapping[str, Any]], Awaitable[tuple[str, Any]]]
 """(arguments, what the executor tells: `idempotency_key` for an effect) -> (text for a person, the result as data)."""
 
 
-class Declared(BaseModel):
+class Declared(Section):
     """What the operator says of one foreign tool: the metadata that the executor goes by."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     effect: bool | None = None
     """Whether it changes something. Unset: what the kind of tool implies, else yes."""
     idempotent: bool = False
     reach: Literal["own", "outward"] = "outward"
-    arguments: dict[str, Literal["target", "content", "amount", "choice"]] = {}
-    units: dict[str, str] = {}
+    arguments: dict[str, Literal["target", "content", "amount", "choice"]] = Field(default_factory=dict)
+    units: dict[str, str] = Field(default_factory=dict)
     """The smallest unit of an amount: `{ amount = "0.01" }`."""
     asked_by: tuple[str, ...] = ()
     trusted: tuple[str, ...] = ()
@@ -50,18 +49,16 @@ class Declared(BaseModel):
     """Instead of theirs."""
 
 
-class ForeignOptions(BaseModel):
+class ForeignOptions(Section):
     """The options that every source of foreign tools has."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")
     """Stands before each tool's name: `name` "files" and their "read" make `files_read`."""
     only: tuple[str, ...] | None = None
     """Their names of the tools to take over; all of them if unset."""
-    tools: dict[str, Declared] = {}
+    tools: dict[str, Declared] = Field(default_factory=dict)
     """By their name: what you say about a tool."""
-    headers_from: dict[str, str] = {}
+    headers_from: dict[str, str] = Field(default_factory=dict)
     """HTTP header -> environment variable that holds its value, such as a key."""
 
     @model_validator(mode="after")

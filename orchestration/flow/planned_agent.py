@@ -5,11 +5,9 @@ from __future__ import annotations
 import time
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from foundation import names
 from foundation.components import available, load
-from foundation.settings import Part
+from foundation.settings import Part, Section
 from foundation.stores.crashpoints import crash_point
 from foundation.tracing import span
 from orchestration.contract import AgentParts, Answer, Event, Planner, Step
@@ -23,9 +21,7 @@ from orchestration.run.state import State
 CLASSIFIER = "classifier"
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     planner: str | None = None
     """The planner by its name, in the place of `[orchestration.planner]`, where it can be given options."""
     writes: bool | None = None

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 
-from pydantic import BaseModel, ConfigDict
-
 from foundation.components import Context
+from foundation.settings import Section
 from orchestration.contract import ApprovalNotice, ApprovalNotifier
 
 logger = logging.getLogger(__name__)
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Options(Section):
+    pass
 
 
 class LogNotifier:

@@ -18,11 +18,12 @@ import hmac
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from foundation.clock import Clock
 from foundation.components import Context
 from foundation.errors import SixplyError, UpstreamRejected
+from foundation.settings import Section
 from models.resilience.http_clients import clients, on_loopback, timeouts
 from models.resilience.vendor_errors import translate
 from orchestration.contract import ApprovalNotice, ApprovalNotifier
@@ -36,9 +37,7 @@ LEAST_SECRET = 24
 REPLY_BYTES = 64 << 10
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     url: str
     """https, or http on this machine."""
     secret: SecretStr

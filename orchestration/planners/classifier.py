@@ -18,9 +18,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from foundation.machine.deadline import in_thread
+from foundation.settings import Section
 from foundation.text.lexical import is_foreign
 from foundation.text.sentences import sentence_spans
 from models.contract import Embeddings
@@ -93,11 +94,9 @@ ALIKE = 0.02
 """Scores that differ by less may come out the other way round on another processor."""
 
 
-class Options(BaseModel):
+class Options(Section):
     """The defaults are for all-MiniLM-L6-v2 and requests in English. With another embedder or language, set yours on questions
     of your own: a tool that is taken too often, or not at all, is seen in the plan of each answer."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     floor: float = Field(default=0.6, ge=0, le=1)
     """The least cosine of a request's part and the nearest example of a tool."""

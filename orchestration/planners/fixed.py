@@ -12,18 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict
-
 from foundation.errors import InvalidSetting, did_you_mean
+from foundation.settings import Section
 from orchestration.contract import AgentParts, BaseTool, Plan, PlanStep
 from orchestration.flow.plans import is_effect, route_of, tool_step
 from orchestration.language.stated_arguments import arguments_in
 from orchestration.run.run import Run
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     tools: tuple[str, ...] = ()
     """Tools that look something up, in the order in which they are called."""
     documents: bool = True

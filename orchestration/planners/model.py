@@ -16,6 +16,7 @@ from langchain_core.messages import HumanMessage
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.errors import UpstreamMalformed
+from foundation.settings import Section
 from orchestration.answers.structured import generate_object
 from orchestration.contract import AgentParts, BaseTool, Plan, PlanStep
 from orchestration.effects.arguments import schema_of
@@ -24,8 +25,8 @@ from orchestration.prompts.frames import plan_for
 from orchestration.run.run import Run
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Options(Section):
+    pass
 
 
 class _Step(BaseModel):

@@ -18,10 +18,11 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import StructuredTool, ToolException
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from foundation.components import Context
 from foundation.errors import InvalidRequest, NotFound
+from foundation.settings import Section
 from foundation.stores.registry import Store
 from foundation.text.lexical import terms
 from orchestration.contract import ToolMetadata
@@ -74,8 +75,8 @@ RECALL_FACTS: ToolMetadata = {
 }
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Options(Section):
+    pass
 
 
 class Remember(BaseModel):

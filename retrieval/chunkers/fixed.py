@@ -11,18 +11,17 @@ import re
 from collections.abc import Iterator
 from itertools import count
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from foundation.components import Context
+from foundation.settings import Section
 from retrieval.contract import Block, Chunk, Parsed
 from retrieval.text.sections import passage, sections
 
 _WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w{1,16}|[^\w\s]")
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     window_words: int = Field(default=160, ge=10, le=2_000)
     """The default leaves room for headings among the 256 tokens that the bundled embedder reads."""
     overlap_words: int = Field(default=30, ge=0)

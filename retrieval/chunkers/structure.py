@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from foundation.components import Context
+from foundation.settings import Section
 from foundation.text.sentences import sentence_spans
 from retrieval.contract import Block, Chunk, Parsed
 from retrieval.text.sections import passage, sections
@@ -22,9 +23,7 @@ _ROW_ALLOWANCE = 1.5
 """A table row may be this much longer than the target before it is cut like prose."""
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     target_characters: int = Field(default=900, ge=100, le=20_000)
     """Passages are at most this long, except a table row, which is kept whole a little beyond it."""
     min_characters: int = Field(default=200, ge=0)

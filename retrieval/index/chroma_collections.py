@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from foundation.errors import StoreUnavailable
+from foundation.settings import Section
 from foundation.types import Scope
 from retrieval.contract import VectorItem, Vectors
 from retrieval.filters import Where
@@ -69,9 +70,7 @@ _SAME = 1e-5
 which two vectors count as equal."""
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     folder: Path = Path("index")
     """Below the data folder."""
     max_neighbors: int = Field(default=32, ge=2)

@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from foundation.clock import Clock
 from foundation.components import Context
+from foundation.settings import Section
 from foundation.stores.sqlite_file import SqliteStore
 from foundation.text.tokens import telling_words
 from foundation.types import Scope
@@ -27,9 +28,7 @@ from retrieval.tables.sqlite_connections import SqliteConnections
 from retrieval.tables.sqlite_tables import SqliteTables, filter_leaf
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     file: str = "ledger.sqlite"
     """Below the data folder."""
     busy_timeout_s: float = Field(default=5.0, ge=0)

@@ -13,18 +13,18 @@ from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
+from foundation.settings import Section
 from foundation.stores.registry import Store
 from foundation.types import Scope
 from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
 from retrieval.filters import Value, Where, matches
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Options(Section):
+    pass
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid5
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from foundation.components import Context
 from foundation.errors import SixplyError, StorageFull, StoreUnavailable
+from foundation.settings import Section
 from foundation.stores.registry import Store
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
@@ -38,9 +39,7 @@ _FORMAT = 2
 """Of the payloads. A collection of an earlier one is filled anew."""
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     url: str | None = None
     """Of a server, e.g. `http://localhost:6333`. Without one: local mode."""
     api_key: SecretStr | None = None

@@ -7,11 +7,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from foundation.clock import Clock
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
+from foundation.settings import Section
 from foundation.stores.registry import Store
 from serving.contract import CACHE_STAYS, Quota, Window
 
@@ -20,9 +21,7 @@ _Place = tuple[str, str]
 T = TypeVar("T")
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     max_entries: int = Field(default=100_000, ge=1)
     """Of each kind; what was used longest ago is forgotten first."""
 

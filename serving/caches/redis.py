@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from foundation.components import Context
 from foundation.errors import StorageFull, StoreUnavailable
+from foundation.settings import Section
 from foundation.stores.registry import Store
 from serving.contract import CACHE_STAYS, Quota, Window
 
@@ -26,9 +27,7 @@ _NO_LIMIT = 2**53
 """The largest whole number that the script in the server can tell from the next."""
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     url: str = "redis://127.0.0.1:6379/0"
     """Also `rediss://` and `unix://`."""
     password: SecretStr | None = None

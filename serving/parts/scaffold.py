@@ -112,9 +112,9 @@ class _Template:
     def _options(self) -> list[str]:
         if self.port.name == "retrieval.parsers":
             return []
-        self.imports |= {"from pydantic import BaseModel", "from pydantic import ConfigDict"}
+        self.imports.add("from foundation.settings import Section")
         says = '    """What `stack.toml` may say under `use`; anything else there is refused."""'
-        return ["class Options(BaseModel):", says, "", '    model_config = ConfigDict(extra="forbid", frozen=True)']
+        return ["class Options(Section):", says]
 
     def _class(self) -> list[str]:
         base = "" if self.protocol else f"({self._named(CONTRACTS[self.port.name])}{self._parameters()})"

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from foundation.components import Context, load
-from foundation.settings import Part
+from foundation.settings import Part, Section
 from retrieval.contract import VectorItem
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     every: int = 10
 
 

@@ -4,19 +4,17 @@ import sys
 import types
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from foundation import components
 from foundation.components import PORTS, Context, available, checked_options, load, options_of
 from foundation.errors import InvalidSetting, MissingDependency, UnknownPart, UnknownSetting
-from foundation.settings import Part
+from foundation.settings import Part, Section
 
 SECTION = "retrieval.vectors"
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Options(Section):
     size: int = Field(default=1, ge=1)
     api_key: SecretStr | None = None
 
