@@ -30,7 +30,6 @@ from foundation.types import Scope
 from retrieval.contract import VectorItem, Vectors
 from retrieval.filters import Where
 from retrieval.index.chroma_partitions import (
-    Access,
     access_of,
     batches,
     condition,
@@ -39,8 +38,8 @@ from retrieval.index.chroma_partitions import (
     shelf_name,
     take_off,
 )
-from retrieval.index.closed_snapshot import Snapshot, best
-from retrieval.index.exact_search import Rows, SmallCollections
+from retrieval.index.closed_snapshot import Snapshot
+from retrieval.index.exact_search import Access, Rows, SmallCollections, best
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client

@@ -11,9 +11,8 @@ from typing import Any, TypeVar
 
 from retrieval.contract import VectorItem
 from retrieval.filters import AllOf, AnyOf, Between, OneOf, Stored, Where, stored_attributes
+from retrieval.index.exact_search import Access
 
-Access = tuple[str, frozenset[str]]
-"""Tenant and groups of a shelf."""
 T = TypeVar("T")
 
 

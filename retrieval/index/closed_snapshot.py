@@ -7,7 +7,7 @@ the index, which notices damage; its own check of what it holds is that of the f
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,7 @@ import numpy as np
 
 from foundation.types import Scope
 from retrieval.contract import Vectors
-from retrieval.index.chroma_partitions import Access
-from retrieval.index.exact_search import TOGETHER, Rows
+from retrieval.index.exact_search import TOGETHER, Access, Rows, best
 
 FILE = "rows-1.npz"
 """With the number of its format: a file of another one is as good as none."""
@@ -79,11 +78,3 @@ class Snapshot:
     def search(self, vector: Vectors, scope: Scope, *, limit: int) -> list[tuple[str, float]]:
         admitted = (rows for access, (_, rows) in self.shelves.items() if scope.admits(*access))
         return best((hit for rows in admitted for hit in rows.nearest(vector, limit, None)), limit)
-
-
-def best(hits: Iterable[tuple[str, float]], limit: int) -> list[tuple[str, float]]:
-    """The nearest of several collections. What is on the move stands in two of them."""
-    similarities: dict[str, float] = {}
-    for chunk_id, similarity in hits:
-        similarities[chunk_id] = max(similarity, similarities.get(chunk_id, similarity))
-    return sorted(similarities.items(), key=lambda item: (-item[1], item[0]))[:limit]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -16,6 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.contract import Vectors
+
+Access = tuple[str, frozenset[str]]
+"""Tenant and groups, whose vectors stand together."""
 
 MANY_GONE = 1000
 """What is taken off is told to every collection, and each remembers at most so many, or as many as it has, until it looks."""
@@ -50,6 +53,14 @@ class Rows:
             return Rows(ids, self.matrix[stay])
         new = np.stack(list(put.values()))
         return Rows(ids, np.concatenate([self.matrix[stay], new]) if stay else new)
+
+
+def best(hits: Iterable[tuple[str, float]], limit: int) -> list[tuple[str, float]]:
+    """The nearest of several collections. What is on the move stands in two of them."""
+    similarities: dict[str, float] = {}
+    for chunk_id, similarity in hits:
+        similarities[chunk_id] = max(similarity, similarities.get(chunk_id, similarity))
+    return sorted(similarities.items(), key=lambda item: (-item[1], item[0]))[:limit]
 
 
 @dataclass

@@ -6,13 +6,12 @@ Good for tests, for small corpora (a few ten thousand chunks), and as the yardst
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-import numpy.typing as npt
 
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
@@ -20,35 +19,12 @@ from foundation.settings import Section
 from foundation.stores.registry import Store
 from foundation.types import Scope
 from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
-from retrieval.filters import Value, Where, matches
+from retrieval.filters import Where, matches
+from retrieval.index.exact_search import Access, Rows, best
 
 
 class Options(Section):
     pass
-
-
-@dataclass(frozen=True)
-class _Stack:
-    """All vectors as one matrix. Rows with the same tenant and groups share a number in `access`."""
-
-    chunk_ids: Sequence[str]
-    matrix: Vectors
-    kinds: Sequence[tuple[str, frozenset[str]]]
-    access: npt.NDArray[np.intp]
-    attributes: Sequence[Mapping[str, Value]]
-
-    @classmethod
-    def of(cls, items: Sequence[VectorItem]) -> _Stack:
-        kinds = {
-            kind: number for number, kind in enumerate(dict.fromkeys((item.tenant, item.groups) for item in items))
-        }
-        return cls(
-            chunk_ids=[item.chunk_id for item in items],
-            matrix=np.stack([item.vector for item in items]) if items else np.zeros((0, 0), dtype=np.float32),
-            kinds=list(kinds),
-            access=np.array([kinds[item.tenant, item.groups] for item in items], dtype=np.intp),
-            attributes=[item.attributes for item in items],
-        )
 
 
 class MemoryVectorIndex:
@@ -57,7 +33,7 @@ class MemoryVectorIndex:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._items: dict[str, VectorItem] = {}
-        self._stack: _Stack | None = None
+        self._shelves: dict[Access, Rows] = {}
         self._sequence, self._stamp = 0, ""
         self._closed = False
 
@@ -65,29 +41,27 @@ class MemoryVectorIndex:
         new = {item.chunk_id: item for item in items}
         with self._open():
             _demand_one_size([*islice(self._items.values(), 1), *new.values()])
-            self._stack = None
-            self._items |= new
+            self._shelves, self._items = {}, {**self._items, **new}
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
         with self._open():
-            self._stack = None
-            for chunk_id in chunk_ids:
-                self._items.pop(chunk_id, None)
+            gone = set(chunk_ids)
+            self._items = {name: item for name, item in self._items.items() if name not in gone}
+            self._shelves = {}
 
     def search(
         self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
     ) -> list[tuple[str, float]]:
         with self._open():
-            stack = self._stack = self._stack or _Stack.of(list(self._items.values()))
-        admitted = np.array([scope.admits(tenant, groups) for tenant, groups in stack.kinds], dtype=bool)
-        if limit < 1 or not admitted.any():
-            return []
-        rows = np.flatnonzero(admitted[stack.access])
-        if where is not None:
-            rows = np.array([row for row in rows.tolist() if matches(where, stack.attributes[row])], dtype=np.intp)
-        scores = (stack.matrix if len(rows) == len(stack.matrix) else stack.matrix[rows]) @ vector
-        best = np.argsort(-scores, kind="stable")[:limit]
-        return [(stack.chunk_ids[rows[place]], float(scores[place])) for place in best]
+            items = self._items
+            shelves = self._shelves = self._shelves or _stack(items.values())
+        admitted = [rows for access, rows in shelves.items() if scope.admits(*access)]
+        among = (
+            None
+            if where is None
+            else {name for rows in admitted for name in rows.ids if matches(where, items[name].attributes)}
+        )
+        return best((hit for rows in admitted for hit in rows.nearest(vector, limit, among)), limit)
 
     def sequence(self) -> int:
         return self._sequence
@@ -104,13 +78,13 @@ class MemoryVectorIndex:
 
     def clear(self) -> None:
         with self._open():
-            self._items, self._stack = {}, None
+            self._items, self._shelves = {}, {}
             self._sequence, self._stamp = 0, ""
 
     def close(self) -> None:
         """Let go of the vectors."""
         with self._lock:
-            self._items, self._stack, self._closed = {}, None, True
+            self._items, self._shelves, self._closed = {}, {}, True
 
     @contextmanager
     def _open(self) -> Iterator[None]:
@@ -118,6 +92,17 @@ class MemoryVectorIndex:
             if self._closed:
                 raise StoreUnavailable("The index in memory was closed by this process. Open the system again.")
             yield
+
+
+def _stack(items: Iterable[VectorItem]) -> dict[Access, Rows]:
+    """The vectors of each tenant and set of groups as one matrix."""
+    by_access: defaultdict[Access, list[VectorItem]] = defaultdict(list)
+    for item in items:
+        by_access[item.tenant, item.groups].append(item)
+    return {
+        access: Rows([item.chunk_id for item in group], np.stack([item.vector for item in group]))
+        for access, group in by_access.items()
+    }
 
 
 def _demand_one_size(items: Sequence[VectorItem]) -> None:
