@@ -24,7 +24,6 @@ from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
-from opentelemetry import context as otel_context
 from opentelemetry import metrics as otel_metrics
 from opentelemetry import trace
 from opentelemetry.metrics import Meter, NoOpMeterProvider
@@ -33,7 +32,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import Link, Span, SpanKind, Tracer
+from opentelemetry.trace import Span, Tracer
 from opentelemetry.util.types import Attributes
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -185,39 +184,11 @@ class _CurrentTracer(Tracer):
         self._scope = (name, version, schema_url, attributes)
         self._bound: tuple[Telemetry | None, Tracer] = (None, trace.NoOpTracer())
 
-    def start_span(  # noqa: PLR0917 - OpenTelemetry's signature
-        self,
-        name: str,
-        context: otel_context.Context | None = None,
-        kind: SpanKind = SpanKind.INTERNAL,
-        attributes: Attributes = None,
-        links: Sequence[Link] | None = None,
-        start_time: int | None = None,
-        record_exception: bool = True,
-        set_status_on_exception: bool = True,
-    ) -> Span:
-        return self._current().start_span(
-            name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
-        )
+    def start_span(self, *arguments: Any, **options: Any) -> Span:
+        return self._current().start_span(*arguments, **options)
 
-    @contextmanager
-    def start_as_current_span(  # type: ignore[override]  # noqa: PLR0917 - OpenTelemetry's signature; theirs is the same thing behind a private decorator
-        self,
-        name: str,
-        context: otel_context.Context | None = None,
-        kind: SpanKind = SpanKind.INTERNAL,
-        attributes: Attributes = None,
-        links: Sequence[Link] | None = None,
-        start_time: int | None = None,
-        record_exception: bool = True,
-        set_status_on_exception: bool = True,
-        end_on_exit: bool = True,
-    ) -> Iterator[Span]:
-        span = self.start_span(
-            name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
-        )
-        with trace.use_span(span, end_on_exit, record_exception, set_status_on_exception) as current:
-            yield current
+    def start_as_current_span(self, *arguments: Any, **options: Any) -> Any:
+        return self._current().start_as_current_span(*arguments, **options)
 
     def _current(self) -> Tracer:
         running = _open[-1] if _open else None
