@@ -33,17 +33,13 @@ async def golden_report(system: System, cases: list[GoldenCase], progress: Count
     """
     from observability.evaluation.golden_set import evaluate_golden
 
-    async def answer(case: GoldenCase) -> Answer:
-        person = Principal(GOLDEN_SET, case.tenant, frozenset({"agent"}), frozenset(case.groups))
-        return await ask(system, case.question, person)
-
     def retrieve(case: GoldenCase) -> list[str]:
         return list(dict.fromkeys(hit.source.uri for hit in system.retriever.retrieve(case.question, case.scope)))
 
     try:
         return await evaluate_golden(
             cases,
-            answer,
+            lambda case: ask_case(system, case, GOLDEN_SET),
             retrieve=retrieve,
             documents=texts_of(system, cases),
             progress=progress,
@@ -52,6 +48,12 @@ async def golden_report(system: System, cases: list[GoldenCase], progress: Count
     finally:
         for tenant in {case.tenant for case in cases}:
             system.approvals.erase(tenant, GOLDEN_SET)
+
+
+async def ask_case(system: System, case: GoldenCase, subject: str) -> Answer:
+    """As that person, an agent of the case's tenant and groups."""
+    person = Principal(subject, case.tenant, frozenset({"agent"}), frozenset(case.groups))
+    return await ask(system, case.question, person)
 
 
 async def ask(system: System, question: str, person: Principal) -> Answer:

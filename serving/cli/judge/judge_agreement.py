@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -97,11 +97,8 @@ def _open_judge(settings: Settings, part: Part, context: Context, prices: PriceS
     from observability.evaluation import judge as judges
 
     rubric = judges.rubric_of(settings.observability.judge)
-    with ExitStack() as opened:
-        chat = resilient(
-            load("models.chat", part, context, expected=BaseChatModel), (), settings.models.resilience, context.clock
-        )
-        opened.callback(chat.close)
+    built = load("models.chat", part, context, expected=BaseChatModel)
+    with closing(resilient(built, (), settings.models.resilience, context.clock)) as chat:
         yield judges.Judge(chat, rubric, prices, context.clock, _made_of(part, local=chat.local))
 
 

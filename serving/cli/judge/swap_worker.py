@@ -13,12 +13,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import SixplyError
-from foundation.types import Principal
 
 if TYPE_CHECKING:
     from serving.settings import Loaded
@@ -66,9 +65,8 @@ def serve(order: Mapping[str, Any], numbers: Iterator[int]) -> Iterator[dict[str
         }
         leaks = LeakFinder(trial.texts_of(system, [trial.case for trial in material.trials]))
 
-        async def answer(case: GoldenCase) -> Answer:
-            person = Principal("swap report", case.tenant, frozenset({"agent"}), frozenset(case.groups))
-            return await trial.ask(system, case.question, person)
+        def answer(case: GoldenCase) -> Awaitable[Answer]:
+            return trial.ask_case(system, case, "swap report")
 
         def retrieve(case: GoldenCase) -> list[str]:
             hits = system.retriever.retrieve(case.question, case.scope, limit=trials.DEPTH)
