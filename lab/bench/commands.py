@@ -298,7 +298,10 @@ def bench_structured(configure: Configure, data: Path, limit: int, json: Path | 
         cases = cases_from(data, limit, seed=system.context.seed)
 
         async def fill(case: ObjectCase) -> ObjectAnswer[Any]:
-            return await system.objects.answer_as(model_of(case.schema), case.question, person, text=case.text)
+            answer: ObjectAnswer[Any] = await system.objects.answer_as(
+                model_of(case.schema), case.question, person, text=case.text
+            )
+            return answer
 
         figures = asyncio.run(bench_objects(cases, fill, lambda done: progress("fill", done, len(cases))))
     if not terminal.write_json(json, figures | {"data": data.name, "stack": stack}):

@@ -158,7 +158,9 @@ def _options(
 
 
 def main() -> None:
-    """Run a command of the product."""
+    """Run a command of the product. Parts of your own are modules below the current folder, as with `python -m`."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
     run(app)
 
 

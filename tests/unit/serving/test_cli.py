@@ -123,6 +123,15 @@ def test_a_data_folder_that_cannot_be_made_is_named(
     assert "file/var cannot be made or written: Not a directory. Make it writable, or choose another" in said
 
 
+def test_parts_of_your_own_are_found_in_the_current_folder(
+    cli: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The installed program does not look there by itself, as `python -m` does."""
+    monkeypatch.setattr("sys.path", [folder for folder in sys.path if folder])
+    assert cli("config").returncode == 0
+    assert sys.path[0] == ""
+
+
 @pytest.mark.parametrize(("option", "status", "shown"), [([], 2, False), (["--debug"], 1, True)])
 def test_a_traceback_is_shown_only_on_request(option: list[str], status: int, *, shown: bool) -> None:
     command = [sys.executable, "-m", "serving.cli", *option, "config", "--stack", "absent.toml"]
