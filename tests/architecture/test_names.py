@@ -31,7 +31,9 @@ def test_what_is_installed_and_guarded_are_the_layers_and_the_examples():
     """And the lab, which guards itself. A package of your own beside them is guarded by rules of your own."""
     described = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     tools = described["tool"]
-    own = described["project"]["name"].replace("-", "_") if "sixply" in tools else "lab"  # of a project that make new wrote
+    own = (
+        described["project"]["name"].replace("-", "_") if "sixply" in tools else "lab"
+    )  # of a project that make new wrote
     installed = {name.rstrip("*") for name in tools["setuptools"]["packages"]["find"]["include"]}
     assert installed - {own} == {*LAYERS, "examples"}
     assert set(tools["mypy"]["packages"]) == set(tools["importlinter"]["root_packages"]) == {*LAYERS, "examples"}

@@ -72,7 +72,10 @@ def modules_without(tree: Path, left_out: Collection[str]) -> set[str]:
     always = {*STARTED, *folders_of(tree)}
     kept = {module for name, own in parts.items() if name not in left_out for module in own}
     everything = {module for own in parts.values() for module in own}
-    return (reach(always | everything, imports) - reach(always | kept, imports)) & modules.keys()
+    reached = reach(always | everything, imports)
+    gone = reached - reach(always | kept, imports)
+    gone |= {name for name in imports.keys() - reached if imports[name] & gone}  # started by its name by what is gone
+    return gone & modules.keys()
 
 
 def modules_of(tree: Path, packages: Iterable[str]) -> dict[str, Path]:
