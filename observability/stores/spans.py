@@ -227,9 +227,8 @@ class SpanStore:
                                     prefix, prefix + "g")
         ]  # fmt: skip
         if not trace_ids:
-            raise NotFound(
-                f'No stored trace begins with "{trace_id}". Recent: {", ".join(self._recent_ids()) or "none"}.'
-            )
+            recent = ", ".join(root.trace_id[:12] for root in self.recent(5)) or "none"
+            raise NotFound(f'No stored trace begins with "{trace_id}". Recent: {recent}.')
         if len(trace_ids) > 1:
             raise InvalidRequest(
                 f'{len(trace_ids)} traces begin with "{trace_id}": {", ".join(trace_ids[:5])}. Give more digits.'
@@ -284,22 +283,17 @@ class SpanStore:
 
     def erase_before(self, before_ns: int) -> int:
         """Take out every span that ended before then; gives how many spans."""
-        return self._delete("DELETE FROM spans WHERE end_ns < ?", [(before_ns,)])
-
-    def _recent_ids(self) -> list[str]:
-        return [row.trace_id[:12] for row in self.recent(5)]
+        if not self.path.exists():
+            return 0
+        with closing(SqliteFile(self.path, self._store)) as file:
+            statement = "DELETE FROM spans WHERE end_ns < ?"
+            count = file.run_now(lambda connection: connection.execute(statement, (before_ns,)).rowcount)
+            file.compact()
+        return count
 
     def _rows(self, clause: str, *parameters: Any) -> list[SpanRow]:
         rows = self._select(f"SELECT {', '.join(COLUMNS)} FROM spans {clause}", *parameters)  # noqa: S608 - our own text
         return [SpanRow(**{**dict(zip(COLUMNS, row, strict=True)), "attributes": json.loads(row[-1])}) for row in rows]
-
-    def _delete(self, statement: str, parameters: Sequence[tuple[Any, ...]]) -> int:
-        if not self.path.exists():
-            return 0
-        with closing(SqliteFile(self.path, self._store)) as file:
-            count = file.run_now(lambda connection: connection.executemany(statement, parameters).rowcount)
-            file.compact()
-        return count
 
     def _select(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         if not self.path.exists():

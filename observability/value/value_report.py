@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cached_property
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from rich.table import Table
 from observability.reports import formatting
 from observability.stores.costs import AnswerCost
 from observability.stores.outcomes import Outcome
-from observability.value.cases import PRODUCTION, STEPS, Interval, JudgedCases, Slice, week_of
+from observability.value.cases import PRODUCTION, STEPS, JudgedCases, Slice, week_of
 from observability.value.figures import Basis, Figure, weakest
 from observability.value.outcome_contract import FloorException, OutcomeContract
 
@@ -136,9 +136,7 @@ class ValueReport(JudgedCases):
         }
 
     def _slice_dict(self, part: Slice) -> dict[str, Any]:
-        values = {name: getattr(part, name) for name in part.__slots__} | {
-            "usd_per_case": interval_dict(part.usd_per_case)
-        }
+        values = asdict(part) | {"usd_per_case": dict(zip(("estimate", "low", "high"), part.usd_per_case, strict=True))}
         bases = {
             "accepted_share": self.outcomes_basis,
             "usd_per_case": self.case_basis,
@@ -237,7 +235,3 @@ def _answer_figures(report: ValueReport, declared: str, month: str) -> Iterator[
         basis=report.case_basis, rests_on=report.seen,
         where_unknown=formatting.cases(None, known=report.outcomes > 0),
     )  # fmt: skip
-
-
-def interval_dict(interval: Interval) -> dict[str, float | None]:
-    return dict(zip(("estimate", "low", "high"), interval, strict=True))
