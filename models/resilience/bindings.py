@@ -1,12 +1,13 @@
-"""Tools and schemas bound to one chat model, carried over to another."""
-# LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
+"""A chat model around another one: what it says of itself, and tools and schemas bound to the one carried over to the other."""
+# ruff: noqa: SLF001 - LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableParallel, RunnableSequence
 
@@ -14,6 +15,35 @@ from models.pricing import identity
 
 OTHER_LIMITS = ("num_predict", "max_output_tokens", "max_new_tokens")
 """What LangChain's classes call the most tokens of a reply, if not `max_tokens`."""
+
+
+class ChatWrapper(BaseChatModel):
+    """A chat model around others. What LangChain and telemetry ask of it, `described` says."""
+
+    @property
+    @abstractmethod
+    def described(self) -> BaseChatModel: ...
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return self.described.profile
+
+    @property
+    def model_name(self) -> str:
+        return identity(self.described)[1]
+
+    @property
+    def _llm_type(self) -> str:
+        return self.described._llm_type
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        return {**self.described._identifying_params, "model_name": self.model_name}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        return self.described._get_ls_params(stop=stop, **kwargs)
+
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        return self.described._get_invocation_params(stop=stop, **kwargs)
 
 
 def bound_arguments(

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, NoReturn, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
@@ -30,7 +30,15 @@ from foundation.clock import Clock
 from foundation.errors import ComponentError, InvalidRequest, ModelForbidden, UpstreamMalformed
 from foundation.kill_switches import Demand, nothing_stopped
 from models.pricing import identity, is_local
-from models.resilience.bindings import bound_arguments, carry_limit, carry_order, demand_ability, plain_choice, rebind
+from models.resilience.bindings import (
+    ChatWrapper,
+    bound_arguments,
+    carry_limit,
+    carry_order,
+    demand_ability,
+    plain_choice,
+    rebind,
+)
 from models.resilience.breaker import Breaker, RetryBudget
 from models.resilience.streams import (
     Chunks,
@@ -75,7 +83,7 @@ def resilient(
     )
 
 
-class ResilientChatModel(BaseChatModel):
+class ResilientChatModel(ChatWrapper):
     """Build it with `resilient`. Identity, sampling parameters and token counting are those of the primary model.
 
     Raises, from every entry: a ComponentError (the last one, when all models failed), with the vendor's exception as
@@ -109,16 +117,13 @@ class ResilientChatModel(BaseChatModel):
         return self.candidates[0]
 
     @property
-    def model_name(self) -> str:
-        return identity(self.primary)[1]
+    def described(self) -> BaseChatModel:
+        return self.primary
 
     @property
     def local(self) -> bool:
         """Whether the primary model computes on this machine."""
         return is_local(self.primary)
-
-    def _resolve_model_profile(self) -> ModelProfile | None:
-        return self.primary.profile
 
     def who_answered(self, message: AIMessage) -> BaseChatModel:
         """The wrapped model that a reply came from."""
@@ -131,22 +136,6 @@ class ResilientChatModel(BaseChatModel):
             close = getattr(model, "close", None)
             if callable(close):
                 close()
-
-    # What LangChain and telemetry ask about the model.
-
-    @property
-    def _llm_type(self) -> str:
-        return self.primary._llm_type
-
-    @property
-    def _identifying_params(self) -> Mapping[str, Any]:
-        return {**self.primary._identifying_params, "model_name": self.model_name}
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        return self.primary._get_ls_params(stop=stop, **kwargs)
-
-    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        return self.primary._get_invocation_params(stop=stop, **kwargs)
 
     def get_token_ids(self, text: str) -> list[int]:
         return self.primary.get_token_ids(text)

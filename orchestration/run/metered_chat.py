@@ -3,7 +3,7 @@
 Each call is reserved, made, priced and charged to the run that is at work, and its words are told as they come. So no
 graph needs to know about money or streams.
 """
-# ruff: noqa: SLF001  # LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
+# LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from functools import cached_property
 from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import ConfigDict
 
 from foundation.output.rendering import encodable
-from models.pricing import identity
-from models.resilience.bindings import OTHER_LIMITS, bound_arguments
+from models.resilience.bindings import OTHER_LIMITS, ChatWrapper, bound_arguments
 from models.resilience.streams import stream_of
 from orchestration.contract import Event
 from orchestration.language.guard import addresses_in, has_address, without_addresses
@@ -31,7 +30,7 @@ REPLY_TOKENS = 4096
 """Reserved for a reply that nothing limits."""
 
 
-class MeteredChatModel(BaseChatModel):
+class MeteredChatModel(ChatWrapper):
     """`inner`, paid by the run that is at work (`orchestration.run.run.current_run`).
 
     Raises, besides what `inner` raises:
@@ -116,28 +115,9 @@ class MeteredChatModel(BaseChatModel):
         """Raises NotImplementedError: the model calls no tools."""
         return cast("Runnable[Any, AIMessage]", self.bind(**bound_arguments(self.inner, tools, tool_choice, **kwargs)))
 
-    # What LangChain and telemetry ask about the model.
-
-    def _resolve_model_profile(self) -> ModelProfile | None:
-        return self.inner.profile
-
     @property
-    def model_name(self) -> str:
-        return identity(self.inner)[1]
-
-    @property
-    def _llm_type(self) -> str:
-        return self.inner._llm_type
-
-    @property
-    def _identifying_params(self) -> Mapping[str, Any]:
-        return {**self.inner._identifying_params, "model_name": self.model_name}
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        return self.inner._get_ls_params(stop=stop, **kwargs)
-
-    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        return self.inner._get_invocation_params(stop=stop, **kwargs)
+    def described(self) -> BaseChatModel:
+        return self.inner
 
 
 class Teller:
